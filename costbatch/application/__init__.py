@@ -1,0 +1,1 @@
+"""What costbatch does, one story per file, told in terms of the domain and of the ports."""

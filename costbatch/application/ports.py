@@ -1,0 +1,289 @@
+"""What the stories need from outside: costs, a database, sinks, metrics, a screen. Adapters fit by shape."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID
+
+from costbatch.domain.accounts import Account, AccountStatus, Failing, NewAccount
+from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.costs import CostRow, DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
+from costbatch.domain.detection import Rule
+from costbatch.domain.events import Delivery, Event
+from costbatch.domain.outcomes import Claim, Collection, Failure, Run, RunRequest, RunStatus, SkipReason
+from costbatch.domain.periods import DateRange
+
+Clock = Callable[[], datetime]
+
+
+class CostSource(Protocol):
+    """Where costs come from. Called from many threads; never touches the database."""
+
+    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+        """Return everything reported of the account in the window: all pages, or an error.
+
+        ``spend`` is called before each paid request.
+
+        Raises:
+            AccountError: with the kind of failure.
+            BudgetSpent: raised by ``spend``: the request would cost more than the run's cap.
+
+        """
+
+
+class Vault(Protocol):
+    """Seals secrets, bound to their account, and opens them again."""
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that seals now."""
+
+    def seal(self, aws_account_id: str, secrets: StoredSecrets) -> SealedCredentials:
+        """Return the secrets sealed for one account; they open for no other."""
+
+    def open(self, aws_account_id: str, sealed: SealedCredentials) -> StoredSecrets:
+        """Return what was sealed.
+
+        Raises:
+            AccountError: credentials_unreadable.
+
+        """
+
+
+class AccountStore(Protocol):
+    """The accounts and their sealed credentials."""
+
+    def find(self, aws_account_id: str) -> Account | None:
+        """Return the account, removed ones too."""
+
+    def list_all(self, statuses: Sequence[AccountStatus] = tuple(AccountStatus)) -> list[Account]:
+        """Return the accounts with one of the statuses, by 12-digit id."""
+
+    def add(self, new: NewAccount, *, now: datetime) -> Account:
+        """Register an account; one that was removed comes back with its history."""
+
+    def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
+        """Set the status; removing also erases the credentials."""
+
+    def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
+        """Store sealed credentials in place of what was there."""
+
+    def load_access(self, account: Account) -> Access:
+        """Return how to reach the account."""
+
+    def dependents(self, account: Account) -> list[Account]:
+        """Return the accounts, not removed, whose roles this account's credentials assume."""
+
+    def credential_key_ids(self) -> dict[str, int]:
+        """Return how many credentials each key id has sealed."""
+
+    def save_collected(self, account: Account, collected: DateRange | None) -> None:
+        """Remember which days are stored without a gap."""
+
+    def save_failing(self, account: Account, failing: Failing | None) -> None:
+        """Remember since when and why the account fails, or that it no longer does."""
+
+
+class CostStore(Protocol):
+    """The daily costs."""
+
+    def replace_window(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
+        """Make the stored days equal to ``rows``: write what differs, delete what vanished."""
+
+    def first_day(self, account: Account) -> date | None:
+        """Return the first day with cost."""
+
+    def day_totals(self, account: Account, days: DateRange, rule: Rule) -> list[DayTotal]:
+        """Return the comparable cost of each day with cost."""
+
+    def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
+        """Return the comparable cost of each day, by service."""
+
+    def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
+        """Return (12-digit account id, currency, comparable cost) of every account on one day."""
+
+
+class RunStore(Protocol):
+    """Runs, and the accounts within them."""
+
+    def open(self, key: str, request: RunRequest, *, now: datetime, version: str) -> Run:
+        """Start a run, or join the one with this key; a finished one with accounts left over runs again.
+
+        Raises:
+            ConfigError: the key belongs to a run that was asked for something else.
+
+        """
+
+    def enlist(self, run: Run) -> int:
+        """Put every account of the request on the run's list; return how many are still to be done."""
+
+    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta) -> list[Claim]:
+        """Take up to ``most`` accounts that nobody is working on, first attempts first."""
+
+    def extend_leases(self, worker: str, lease: timedelta) -> None:
+        """Keep this worker's claims alive."""
+
+    def release_claims(self, worker: str) -> int:
+        """Give this worker's unfinished accounts back; return how many."""
+
+    def seconds_until_work(self, run: Run) -> float | None:
+        """Return how long until an account may be claimed (0: now); None when every one has its outcome."""
+
+    def hold(self, claim: Claim) -> Account:
+        """Lock the claimed account for this transaction and return it as it is now.
+
+        Raises:
+            ClaimLost: the claim is no longer ours.
+
+        """
+
+    def save_collected(
+        self,
+        claim: Claim,
+        fetched: FetchedCosts,
+        change: StoredChange,
+        *,
+        started_at: datetime,
+        now: datetime,
+    ) -> None:
+        """Record that the account was collected."""
+
+    def save_failed(
+        self,
+        claim: Claim,
+        failure: Failure,
+        *,
+        api_requests: int,
+        retry_after: timedelta | None,
+        now: datetime,
+    ) -> None:
+        """Record a failed attempt; with ``retry_after`` the account waits for another one."""
+
+    def save_skipped(self, claim: Claim, reason: SkipReason, *, api_requests: int, now: datetime) -> None:
+        """Record that the account was left out."""
+
+    def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
+        """Record that every account not begun is left out; return how many."""
+
+    def api_requests(self, run: Run) -> int:
+        """Return the paid requests that the run has recorded so far."""
+
+    def last_requests(self) -> dict[int, tuple[int, int]]:
+        """Return, by account row, (paid requests, days) of the newest collection."""
+
+    def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
+        """Set the run's status; return whether this call changed it."""
+
+    def load(self, run: Run) -> Run:
+        """Return the run as it is now."""
+
+    def collections(self, run: Run) -> list[Collection]:
+        """Return every account of the run with its outcome, by 12-digit id."""
+
+
+class AnomalyStore(Protocol):
+    """The anomalies."""
+
+    def load_near(self, account: Account, start: date) -> list[Anomaly]:
+        """Return the account's anomalies that are open or end on or after ``start``."""
+
+    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+        """Insert or update by id."""
+
+    def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
+        """Return the anomalies in a state, the largest impact first."""
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity)."""
+
+
+class Outbox(Protocol):
+    """Events, and what is still to be delivered to whom."""
+
+    def append(
+        self, events: Sequence[Event], sinks: Sequence[str], *, account_id: int | None, run_id: UUID | None
+    ) -> None:
+        """Add events for every sink; one that is there already is left as it is."""
+
+    def claim(self, sink: str, *, most: int, now: datetime) -> list[Delivery]:
+        """Lock up to ``most`` undelivered events of a sink for this transaction, oldest first."""
+
+    def mark_delivered(self, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+        """Record that a sink took them."""
+
+    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime) -> None:
+        """Record that a sink did not take one, and when to try again."""
+
+    def count_pending(self) -> int:
+        """Return how many deliveries are still to be made."""
+
+    def counts_of_run(self, run_id: UUID) -> dict[str, int]:
+        """Return how many events of each type a run has written."""
+
+
+class Transaction(Protocol):
+    """Everything that commits together."""
+
+    @property
+    def accounts(self) -> AccountStore:
+        """The accounts."""
+
+    @property
+    def costs(self) -> CostStore:
+        """The daily costs."""
+
+    @property
+    def runs(self) -> RunStore:
+        """The runs."""
+
+    @property
+    def anomalies(self) -> AnomalyStore:
+        """The anomalies."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The events."""
+
+
+class Database(Protocol):
+    """Opens transactions; leaving one by an error undoes it."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Return a transaction.
+
+        Raises:
+            StorageError: the database is unreachable or lost.
+
+        """
+
+
+class Sink(Protocol):
+    """Where events go."""
+
+    @property
+    def name(self) -> str:
+        """The name under which deliveries are recorded."""
+
+    def deliver(self, cloudevent: Mapping[str, object]) -> None:
+        """Hand over one event; more than once is possible, the receiver knows it by its id.
+
+        Raises:
+            DeliveryError: it was not taken.
+
+        """
+
+
+class Progress(Protocol):
+    """Shows a person how far a run is."""
+
+    def begin(self, total: int) -> None:
+        """Announce how many accounts there are to do."""
+
+    def advance(self, outcome: str, account: Account) -> None:
+        """Tell that one account has its outcome."""
+
+    def end(self) -> None:
+        """Take the display away."""

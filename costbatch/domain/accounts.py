@@ -1,0 +1,117 @@
+"""AWS accounts: who they are, how they are reached, and which of them a run collects."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from costbatch.domain.periods import DateRange
+
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/[\w+=,.@/-]{1,512}")
+
+
+class AccountStatus(StrEnum):
+    """Whether runs collect the account."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    REMOVED = "removed"
+
+
+class AccessMethod(StrEnum):
+    """How an account's costs are reached."""
+
+    ACCESS_KEYS = "access_keys"
+    ASSUMED_ROLE = "assumed_role"
+    POD_IDENTITY = "pod_identity"
+
+
+class Partition(StrEnum):
+    """AWS's separate clouds; each has its own endpoints and its own credentials."""
+
+    AWS = "aws"
+    CHINA = "aws-cn"
+    GOVCLOUD = "aws-us-gov"
+
+
+def parse_account_id(text: str) -> str:
+    """Return an AWS account id as its 12 digits; the console's dashes are accepted.
+
+    Raises:
+        ValueError: anything else.
+
+    """
+    digits = text.strip().replace("-", "")
+    if not _ACCOUNT_ID.fullmatch(digits):
+        raise ValueError(f"{text!r} is not an AWS account id: it must have 12 digits.")
+    return digits
+
+
+@dataclass(frozen=True, slots=True)
+class RoleArn:
+    """The name of an IAM role, with the account and partition that it lies in."""
+
+    arn: str
+    aws_account_id: str
+    partition: Partition
+
+    @classmethod
+    def parse(cls, text: str) -> "RoleArn":
+        """Return the parts of a role's ARN.
+
+        Raises:
+            ValueError: not the ARN of an IAM role.
+
+        """
+        match = _ROLE_ARN.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(
+                f"{text!r} is not the ARN of an IAM role: "
+                "it must look like arn:aws:iam::123456789012:role/NAME."
+            )
+        return cls(arn=match.group(0), aws_account_id=match.group(2), partition=Partition(match.group(1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """An account that was not collected the last time: since when, and why."""
+
+    since: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One AWS account row; ``id`` is the row, ``aws_account_id`` the 12 digits.
+
+    ``role_arn`` is set for assumed roles; ``base_account_id`` is the row whose credentials assume it
+    (None: the pod's own). ``collected`` is what is stored without a gap.
+    """
+
+    id: int
+    aws_account_id: str
+    name: str
+    status: AccountStatus
+    access: AccessMethod
+    partition: Partition = Partition.AWS
+    role_arn: str | None = None
+    base_account_id: int | None = None
+    collected: DateRange | None = None
+    failing: Failing | None = None
+    created_at: datetime | None = None
+
+    def __str__(self) -> str:
+        return f"{self.aws_account_id} ({self.name})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """What it takes to register an account."""
+
+    aws_account_id: str
+    name: str
+    access: AccessMethod
+    partition: Partition = Partition.AWS
+    role_arn: str | None = None
+    base_account_id: int | None = None

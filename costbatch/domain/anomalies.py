@@ -1,0 +1,225 @@
+"""The life of an anomaly: detected, updated while its days settle, then resolved or dismissed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from costbatch.domain.costs import CostBasis
+from costbatch.domain.detection import Contribution, Direction, Episode, Rule, Severity
+from costbatch.domain.money import CENT
+from costbatch.domain.periods import ONE_DAY, DateRange
+
+# Ids are derived, not drawn: the same anomaly has the same id however often a run is repeated.
+_NAMESPACE = UUID("6c3f1d9e-5a0b-4f0e-9d2a-3b1c7a5e8f42")
+
+
+class AnomalyState(StrEnum):
+    """Where an anomaly stands."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    DISMISSED = "dismissed"
+
+
+class Resolution(StrEnum):
+    """Why an anomaly is no longer open."""
+
+    ENDED = "ended"  # the days after it are ordinary again, or the baseline has caught up
+    RESTATED = "restated"  # AWS corrected the days, or the rule changed: it is none any more
+    MERGED = "merged"  # restated days joined it to an earlier one
+
+
+class ChangeKind(StrEnum):
+    """What happened to an anomaly."""
+
+    DETECTED = "detected"
+    UPDATED = "updated"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a series is of: an account's total (``service`` None) or one of its services."""
+
+    account_id: int
+    aws_account_id: str
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """One account, or one of its services, over a run of days that depart from their baseline.
+
+    Amounts are sums over the departing days, in ``currency``. ``revision`` counts the times it changed.
+    """
+
+    id: UUID
+    account_id: int
+    service: str | None
+    direction: Direction
+    state: AnomalyState
+    severity: Severity
+    start_date: date
+    last_date: date
+    currency: str
+    cost_basis: CostBasis
+    expected: Decimal
+    actual: Decimal
+    explanation: tuple[Contribution, ...] = ()
+    resolution: Resolution | None = None
+    revision: int = 1
+
+    @property
+    def impact(self) -> Decimal:
+        """The money difference: positive for a spike."""
+        return self.actual - self.expected
+
+    @property
+    def deviation_ratio(self) -> Decimal | None:
+        """The difference as a part of what was expected; None where nothing was expected."""
+        return self.impact / abs(self.expected) if self.expected else None
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether a person said that it is none of our business."""
+        return self.state is AnomalyState.DISMISSED
+
+    def told(self) -> tuple[object, ...]:
+        """Return what a reader sees; a change below a cent is none."""
+        amounts = (self.expected.quantize(CENT), self.actual.quantize(CENT))
+        return (self.start_date, self.last_date, self.state, self.severity, self.resolution, *amounts)
+
+    def reads_as(self, other: "Anomaly") -> bool:
+        """Whether nobody could tell the two apart."""
+        return self.told() == other.told()
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyChange:
+    """An anomaly as it is now, what happened to it, and the episode behind it (None: there is none left)."""
+
+    kind: ChangeKind
+    anomaly: Anomaly
+    episode: Episode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The setting of one judgement: whose days, in which currency, seen from which day, by which rule."""
+
+    scope: Scope
+    currency: str
+    days: DateRange
+    today: date
+    rule: Rule
+
+
+def reconcile(
+    existing: Sequence[Anomaly], episodes: Sequence[Episode], *, judgement: Judgement
+) -> list[AnomalyChange]:
+    """Hold the anomalies we know against the episodes found now, and return what changed.
+
+    ``existing`` are the scope's anomalies that lie in or next to the judged days.
+    """
+    changes: list[AnomalyChange] = []
+    unmatched = sorted(existing, key=lambda anomaly: anomaly.start_date)
+    for episode in episodes:
+        matching = [known for known in unmatched if _belongs(known, episode, judgement.rule)]
+        unmatched = [known for known in unmatched if known not in matching]
+        changes += _changes_of_episode(episode, matching, judgement)
+    for known in unmatched:
+        changes += _close(known, _why_gone(known, judgement))
+    return changes
+
+
+def _changes_of_episode(
+    episode: Episode, matching: Sequence[Anomaly], judgement: Judgement
+) -> Iterable[AnomalyChange]:
+    if not matching:
+        found = _describe(_first_seen(episode, judgement), episode, judgement)
+        yield AnomalyChange(ChangeKind.DETECTED, found, episode)
+        if found.state is AnomalyState.RESOLVED:
+            yield AnomalyChange(ChangeKind.RESOLVED, found, episode)
+        return
+    known, *merged = matching
+    now = _describe(known, episode, judgement)
+    if not now.reads_as(known):
+        ends = now.state is AnomalyState.RESOLVED and known.state is AnomalyState.OPEN
+        kind = ChangeKind.RESOLVED if ends else ChangeKind.UPDATED
+        yield AnomalyChange(kind, replace(now, revision=known.revision + 1), episode)
+    for other in merged:
+        yield from _close(other, Resolution.MERGED)
+
+
+def _first_seen(episode: Episode, judgement: Judgement) -> Anomaly:
+    scope = judgement.scope
+    identity = f"{scope.aws_account_id}/{scope.service or ''}/{episode.direction}/{episode.start}"
+    return Anomaly(
+        id=uuid5(_NAMESPACE, identity),
+        account_id=scope.account_id,
+        service=scope.service,
+        direction=episode.direction,
+        state=AnomalyState.OPEN,
+        severity=Severity.LOW,
+        start_date=episode.start,
+        last_date=episode.last,
+        currency=judgement.currency,
+        cost_basis=judgement.rule.cost_basis,
+        expected=episode.expected,
+        actual=episode.actual,
+    )
+
+
+def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly:
+    """Return ``known`` as the episode shows it now; what a person dismissed stays dismissed."""
+    state, resolution = AnomalyState.OPEN, None
+    if known.is_dismissed:
+        state, resolution = known.state, known.resolution
+    elif has_ended(episode.last, today=judgement.today, rule=judgement.rule):
+        state, resolution = AnomalyState.RESOLVED, Resolution.ENDED
+    return replace(
+        known,
+        state=state,
+        resolution=resolution,
+        severity=judgement.rule.severity(episode.actual - episode.expected),
+        start_date=episode.start,
+        last_date=episode.last,
+        currency=judgement.currency,
+        cost_basis=judgement.rule.cost_basis,
+        expected=episode.expected,
+        actual=episode.actual,
+    )
+
+
+def has_ended(last_date: date, *, today: date, rule: Rule) -> bool:
+    """Whether enough settled days after ``last_date`` are ordinary for the anomaly to be over."""
+    return last_date + timedelta(days=rule.merge_gap_days) < rule.last_settled_day(today)
+
+
+def announced_since(today: date, rule: Rule) -> date:
+    """Return the earliest last day of an anomaly that is not over yet."""
+    return rule.last_settled_day(today) - timedelta(days=rule.merge_gap_days)
+
+
+def _belongs(known: Anomaly, episode: Episode, rule: Rule) -> bool:
+    reach = timedelta(days=rule.merge_gap_days) + ONE_DAY
+    apart = known.start_date > episode.last + reach or known.last_date < episode.start - reach
+    return known.direction is episode.direction and not apart
+
+
+def _why_gone(known: Anomaly, judgement: Judgement) -> Resolution | None:
+    """Return why an anomaly without an episode is over; None where these days do not tell."""
+    if known.last_date < judgement.days.start:
+        is_over = has_ended(known.last_date, today=judgement.today, rule=judgement.rule)
+        return Resolution.ENDED if is_over else None
+    return Resolution.RESTATED if known.start_date in judgement.days else None
+
+
+def _close(known: Anomaly, resolution: Resolution | None) -> Iterable[AnomalyChange]:
+    if resolution is None or known.state is not AnomalyState.OPEN:
+        return
+    closed = replace(known, state=AnomalyState.RESOLVED, resolution=resolution, revision=known.revision + 1)
+    yield AnomalyChange(ChangeKind.RESOLVED, closed)

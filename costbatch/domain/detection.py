@@ -1,0 +1,215 @@
+"""The rule of detection: a day departs from the mean of the days before it. Pure functions on daily totals.
+
+A better detector replaces ``find_departures``: daily totals in, departures out, no state.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from itertools import groupby
+
+from costbatch.domain.costs import CostBasis, DayTotal
+from costbatch.domain.periods import ONE_DAY, DateRange
+
+ZERO = Decimal(0)
+
+# Finer than any bill; keeps a mean of 30 days from growing endless digits.
+_MEAN_PRECISION = Decimal("1E-10")
+
+
+class Direction(StrEnum):
+    """Above or below what was expected."""
+
+    SPIKE = "spike"
+    DROP = "drop"
+
+
+class Severity(StrEnum):
+    """How much money an anomaly moves."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """When a day departs from its baseline, and what is compared.
+
+    threshold_ratio: departs when further from the mean than this part of it (0.5 is 50 %).
+    baseline_days: the mean is over this many days before the day; days without cost count as 0.
+    minimum_history_days: younger accounts are not judged.
+    floor: smallest difference that matters, in the billing currency's units.
+    settle_days: a day is complete this many days after it ended; drops wait for that.
+    medium_impact, high_impact: the severities' lower limits, in the billing currency's units.
+    merge_gap_days: an anomaly goes on over this many ordinary days (a weekend).
+    per_service: whether each service is judged too, besides the account's total.
+    """
+
+    threshold_ratio: Decimal = Decimal("0.5")
+    baseline_days: int = 30
+    minimum_history_days: int = 7
+    floor: Decimal = Decimal(1)
+    settle_days: int = 2
+    cost_basis: CostBasis = CostBasis.UNBLENDED
+    excluded_record_types: frozenset[str] = frozenset({"Credit", "Refund", "Tax"})
+    per_service: bool = False
+    medium_impact: Decimal = Decimal(100)
+    high_impact: Decimal = Decimal(1000)
+    merge_gap_days: int = 2
+
+    def last_settled_day(self, today: date) -> date:
+        """Return the newest day whose cost is complete."""
+        return today - ONE_DAY - timedelta(days=self.settle_days)
+
+    def departs(self, expected: Decimal, actual: Decimal) -> bool:
+        """Whether the difference is both large in proportion and worth the floor."""
+        difference = abs(actual - expected)
+        return difference >= self.floor and difference > self.threshold_ratio * abs(expected)
+
+    def severity(self, impact: Decimal) -> Severity:
+        """Return the severity of a money difference."""
+        if abs(impact) >= self.high_impact:
+            return Severity.HIGH
+        return Severity.MEDIUM if abs(impact) >= self.medium_impact else Severity.LOW
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Comparable daily cost in one currency from ``first_day`` on; a day that is absent cost nothing."""
+
+    currency: str
+    first_day: date
+    amounts: Mapping[date, Decimal]
+
+    def baseline(self, day: date, rule: Rule) -> Decimal | None:
+        """Return the mean of the days before ``day``; None where there is too little history."""
+        days = min(rule.baseline_days, (day - self.first_day).days)
+        if days < max(rule.minimum_history_days, 1):
+            return None
+        earlier = (self.amounts.get(day - timedelta(days=n), ZERO) for n in range(1, days + 1))
+        return (sum(earlier, ZERO) / days).quantize(_MEAN_PRECISION)
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """One day that departs from its baseline."""
+
+    usage_date: date
+    expected: Decimal
+    actual: Decimal
+
+    @property
+    def direction(self) -> Direction:
+        """On which side of the baseline the day lies."""
+        return Direction.SPIKE if self.actual > self.expected else Direction.DROP
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """Departures in one direction that belong together: what becomes one anomaly."""
+
+    departures: tuple[Departure, ...]
+
+    @property
+    def direction(self) -> Direction:
+        """On which side of the baseline the days lie."""
+        return self.departures[0].direction
+
+    @property
+    def start(self) -> date:
+        """The first departing day."""
+        return self.departures[0].usage_date
+
+    @property
+    def last(self) -> date:
+        """The last departing day so far."""
+        return self.departures[-1].usage_date
+
+    @property
+    def expected(self) -> Decimal:
+        """What the departing days should have cost together."""
+        return sum((departure.expected for departure in self.departures), ZERO)
+
+    @property
+    def actual(self) -> Decimal:
+        """What the departing days did cost together."""
+        return sum((departure.actual for departure in self.departures), ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """A service's part in an anomaly: what it should have cost and did cost on the departing days."""
+
+    service: str
+    expected: Decimal
+    actual: Decimal
+
+    @property
+    def impact(self) -> Decimal:
+        """How much the service moved."""
+        return self.actual - self.expected
+
+
+def comparable_series(totals: Sequence[DayTotal], first_day: date) -> Series | None:
+    """Return the totals of the currency billed now; None where there is no cost at all.
+
+    Where the currency changed, history begins anew: yen and dollars have no mean.
+    """
+    if not totals:
+        return None
+    currency = max(totals).currency
+    others = [total.usage_date for total in totals if total.currency != currency]
+    start = max(others) + ONE_DAY if others else first_day
+    amounts = {t.usage_date: t.amount for t in totals if t.currency == currency and t.usage_date >= start}
+    return Series(currency, max(start, first_day), amounts)
+
+
+def find_departures(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[Departure]:
+    """Return the days in ``days`` that depart from their baseline.
+
+    A day that has not settled is never a drop: the rest of its cost may still arrive.
+    """
+    found = []
+    for day in days:
+        expected = series.baseline(day, rule)
+        actual = series.amounts.get(day, ZERO)
+        if expected is None or not rule.departs(expected, actual):
+            continue
+        if actual > expected or day <= rule.last_settled_day(today):
+            found.append(Departure(day, expected, actual))
+    return found
+
+
+def group_episodes(departures: Iterable[Departure], rule: Rule) -> list[Episode]:
+    """Join departures of one direction that lie at most ``merge_gap_days`` ordinary days apart."""
+    episodes = []
+    ordered = sorted(departures, key=lambda departure: (departure.direction, departure.usage_date))
+    for _, same_direction in groupby(ordered, key=lambda departure: departure.direction):
+        current: list[Departure] = []
+        for departure in same_direction:
+            if current and (departure.usage_date - current[-1].usage_date).days > rule.merge_gap_days + 1:
+                episodes.append(Episode(tuple(current)))
+                current = []
+            current.append(departure)
+        episodes.append(Episode(tuple(current)))
+    return episodes
+
+
+def explain(
+    episode: Episode, services: Mapping[str, Series], *, rule: Rule, most: int = 5
+) -> tuple[Contribution, ...]:
+    """Return the services that moved the episode's way, the largest move first."""
+    sign = 1 if episode.direction is Direction.SPIKE else -1
+    contributions = []
+    for service, series in services.items():
+        expected = actual = ZERO
+        for departure in episode.departures:
+            expected += series.baseline(departure.usage_date, rule) or ZERO
+            actual += series.amounts.get(departure.usage_date, ZERO)
+        if sign * (actual - expected) >= rule.floor:
+            contributions.append(Contribution(service, expected, actual))
+    contributions.sort(key=lambda contribution: (-abs(contribution.impact), contribution.service))
+    return tuple(contributions[:most])

@@ -1,0 +1,161 @@
+"""Things worth telling, as CloudEvents 1.0: what is in them and what makes two of them the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid5
+
+from costbatch.domain.accounts import Account
+from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind
+from costbatch.domain.money import CENT
+from costbatch.errors import ErrorKind
+
+# An event's id is derived from what it tells, so that a receiver can drop a repeat.
+_NAMESPACE = UUID("0d7f3a52-9d0e-4c55-8a53-2f6f5a1c9b10")
+_SOURCE = "/costbatch"
+_DATA_VERSION = 1
+
+
+class EventType(StrEnum):
+    """Every type of event; the value is the CloudEvents ``type``."""
+
+    ANOMALY_DETECTED = "anomaly.detected"
+    ANOMALY_UPDATED = "anomaly.updated"
+    ANOMALY_RESOLVED = "anomaly.resolved"
+    ACCOUNT_FAILED = "account.failed"
+    ACCOUNT_RECOVERED = "account.recovered"
+    RUN_COMPLETED = "run.completed"
+    RUN_FAILED = "run.failed"
+
+
+_OF_CHANGE = {
+    ChangeKind.DETECTED: EventType.ANOMALY_DETECTED,
+    ChangeKind.UPDATED: EventType.ANOMALY_UPDATED,
+    ChangeKind.RESOLVED: EventType.ANOMALY_RESOLVED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing worth telling. ``data`` is JSON-ready: amounts are strings, days and instants ISO 8601."""
+
+    id: UUID
+    type: EventType
+    subject: str
+    occurred_at: datetime
+    data: Mapping[str, Any]
+
+    def to_cloudevent(self) -> dict[str, Any]:
+        """Return the CloudEvents 1.0 JSON envelope."""
+        return {
+            "specversion": "1.0",
+            "id": str(self.id),
+            "source": _SOURCE,
+            "type": self.type.value,
+            "subject": self.subject,
+            "time": self.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+            "data": dict(self.data),
+        }
+
+
+def _event(type_: EventType, subject: str, once_per: str, now: datetime, data: Mapping[str, Any]) -> Event:
+    """Build an event whose id is that of every event of this type that tells ``once_per``."""
+    identity = uuid5(_NAMESPACE, f"{type_}/{once_per}")
+    return Event(
+        id=identity, type=type_, subject=subject, occurred_at=now, data={"version": _DATA_VERSION, **data}
+    )
+
+
+def anomaly_event(change: AnomalyChange, account: Account, *, run_id: UUID, now: datetime) -> Event:
+    """Tell that an anomaly was detected, updated or resolved."""
+    anomaly = change.anomaly
+    return _event(
+        _OF_CHANGE[change.kind],
+        f"{account.aws_account_id}/{anomaly.service}" if anomaly.service else account.aws_account_id,
+        f"{anomaly.id}/{anomaly.revision}",
+        now,
+        {"run_id": str(run_id), "account": _account_data(account), "anomaly": anomaly_data(anomaly)},
+    )
+
+
+def account_failed(account: Account, kind: ErrorKind, message: str, *, run_id: UUID, now: datetime) -> Event:
+    """Tell that an account stopped being collected, or fails for another reason than before."""
+    data = {"run_id": str(run_id), "account": _account_data(account)}
+    error = {"kind": kind.value, "message": message}
+    return _event(
+        EventType.ACCOUNT_FAILED,
+        account.aws_account_id,
+        f"{run_id}/{account.id}/{kind}",
+        now,
+        {**data, "error": error},
+    )
+
+
+def account_recovered(account: Account, *, run_id: UUID, now: datetime) -> Event:
+    """Tell that an account which failed is collected again."""
+    failing = account.failing
+    failed = {"since": failing.since.isoformat(), "kind": failing.kind} if failing else None
+    return _event(
+        EventType.ACCOUNT_RECOVERED,
+        account.aws_account_id,
+        f"{run_id}/{account.id}",
+        now,
+        {"run_id": str(run_id), "account": _account_data(account), "failed": failed},
+    )
+
+
+def run_ended(
+    summary: Mapping[str, Any], *, run_id: UUID, run_key: str, failed: bool, now: datetime
+) -> Event:
+    """Tell how a run ended; a retry that changes nothing tells nothing new."""
+    type_ = EventType.RUN_FAILED if failed else EventType.RUN_COMPLETED
+    return _event(type_, run_key, f"{run_id}/{summary['status']}", now, {"run": dict(summary)})
+
+
+def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
+    """Return an anomaly as JSON-ready data, amounts to the cent as strings."""
+    ratio = anomaly.deviation_ratio
+    return {
+        "id": str(anomaly.id),
+        "revision": anomaly.revision,
+        "service": anomaly.service,
+        "direction": anomaly.direction.value,
+        "state": anomaly.state.value,
+        "severity": anomaly.severity.value,
+        "resolution": anomaly.resolution.value if anomaly.resolution else None,
+        "start_date": anomaly.start_date.isoformat(),
+        "last_date": anomaly.last_date.isoformat(),
+        "currency": anomaly.currency,
+        "cost_basis": anomaly.cost_basis.value,
+        "expected": cents(anomaly.expected),
+        "actual": cents(anomaly.actual),
+        "impact": cents(anomaly.impact),
+        "deviation_percent": None if ratio is None else f"{ratio * 100:.1f}",
+        "explanation": [
+            {"service": part.service, "expected": cents(part.expected), "actual": cents(part.actual)}
+            for part in anomaly.explanation
+        ],
+    }
+
+
+def cents(amount: Decimal) -> str:
+    """Return an amount to the cent, for people and for events; the database keeps every digit."""
+    return str(amount.quantize(CENT))
+
+
+def _account_data(account: Account) -> dict[str, str]:
+    return {"aws_account_id": account.aws_account_id, "name": account.name}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An event on its way to a sink; ``attempt`` counts from 1."""
+
+    event_id: UUID
+    sink: str
+    attempt: int
+    cloudevent: Mapping[str, object]

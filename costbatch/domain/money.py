@@ -1,0 +1,67 @@
+"""Exact money: the strings of Cost Explorer to Decimal and currency, never through a float."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+CENT = Decimal("0.01")
+
+_CURRENCY = re.compile(r"[A-Z]{3}")
+# Far beyond any bill or any rounding unit: an exponent outside is a broken answer, not money.
+_LARGEST_EXPONENT = 18
+_SMALLEST_EXPONENT = -40
+
+
+def parse_amount(text: object) -> Decimal:
+    """Return the exact value of an amount as AWS prints it ("12.3400", "-9.0E-10").
+
+    Raises:
+        ValueError: not a string, not a number, not finite, or of an absurd size.
+
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"an amount must be a string of digits, not {type(text).__name__}")
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("an amount is not a decimal number") from None
+    exponent = amount.as_tuple().exponent
+    if not isinstance(exponent, int):
+        raise ValueError("an amount is not a finite number")
+    if exponent < _SMALLEST_EXPONENT or amount.adjusted() > _LARGEST_EXPONENT:
+        raise ValueError("an amount has an impossible size")
+    return amount
+
+
+def parse_currency(text: object) -> str:
+    """Return the ISO code of a currency.
+
+    Raises:
+        ValueError: not three capital letters.
+
+    """
+    if not isinstance(text, str) or not _CURRENCY.fullmatch(text):
+        raise ValueError("a currency is not a code of three capital letters")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An exact amount with the currency it was billed in."""
+
+    amount: Decimal
+    currency: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.amount, Decimal):
+            raise TypeError("money is Decimal; a float has already lost cents")
+        parse_currency(self.currency)
+
+    def __add__(self, other: "Money") -> "Money":
+        if self.currency != other.currency:
+            raise ValueError(f"cannot add {self.currency} and {other.currency}")
+        return Money(self.amount + other.amount, self.currency)
+
+    def __str__(self) -> str:
+        """Return the amount to the cent with its currency, for people only: "1,234.50 USD"."""
+        return f"{self.amount:,.2f} {self.currency}"

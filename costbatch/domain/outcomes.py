@@ -1,0 +1,124 @@
+"""How accounts and runs end, and the one status that tells it."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from costbatch.domain.accounts import Account
+from costbatch.domain.costs import REQUEST_PRICE_USD, StoredChange
+from costbatch.domain.periods import DateRange
+from costbatch.errors import ErrorKind
+
+# An account that fails for a passing reason is tried this many times in all within a run.
+MAX_ATTEMPTS = 3
+
+
+class CollectionState(StrEnum):
+    """Where one account stands within a run."""
+
+    PENDING = "pending"
+    COLLECTING = "collecting"
+    COLLECTED = "collected"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class SkipReason(StrEnum):
+    """Why a run left an account out."""
+
+    API_COST_CAP = "api_cost_cap"
+    NOT_ACTIVE = "not_active"
+
+
+class RunStatus(StrEnum):
+    """How a run stands. ``stopped``: interrupted, a process with the same run key goes on."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a run was asked to do; every process that joins it must ask the same.
+
+    days: None for the ordinary window of each account.
+    aws_account_ids: empty for every active account.
+    """
+
+    days: DateRange | None = None
+    aws_account_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution of ``collect`` under one run key.
+
+    ``today`` is the UTC day of its start, for every process that joins it.
+    """
+
+    id: UUID
+    key: str
+    request: RunRequest
+    status: RunStatus
+    today: date
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right of one process to collect one account within a run, until its lease lapses."""
+
+    collection_id: int
+    run_id: UUID
+    account: Account
+    attempt: int
+    token: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an account was not collected, with the sentence for people."""
+
+    kind: ErrorKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """One account within a run: what was read, what changed, what it cost."""
+
+    aws_account_id: str
+    name: str
+    state: CollectionState
+    attempts: int = 0
+    window: DateRange | None = None
+    rows_fetched: int = 0
+    change: StoredChange = field(default_factory=StoredChange)
+    api_requests: int = 0
+    failure: Failure | None = None
+    skip_reason: SkipReason | None = None
+    duration_seconds: float | None = None
+
+    @property
+    def api_cost_usd(self) -> Decimal:
+        """What AWS charges for the requests."""
+        return self.api_requests * REQUEST_PRICE_USD
+
+
+def status_of(collections: list[Collection]) -> RunStatus:
+    """Return how a run with these collections stands.
+
+    Total failure is: there were accounts, and none was collected.
+    """
+    states = {collection.state for collection in collections}
+    if states & {CollectionState.PENDING, CollectionState.COLLECTING}:
+        return RunStatus.RUNNING
+    if not states or states == {CollectionState.COLLECTED}:
+        return RunStatus.COMPLETED
+    return RunStatus.PARTIAL if CollectionState.COLLECTED in states else RunStatus.FAILED

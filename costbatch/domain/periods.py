@@ -1,0 +1,114 @@
+"""Days and ranges of days, and which of them a run re-reads.
+
+A day is AWS's: a UTC date. Ranges are half-open, as in Cost Explorer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+ONE_DAY = timedelta(days=1)
+
+# Cost Explorer keeps the current month and this many before it, at daily granularity.
+HISTORY_MONTHS = 13
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DateRange:
+    """The days from ``start`` to the day before ``end_exclusive``; never empty."""
+
+    start: date
+    end_exclusive: date
+
+    def __post_init__(self) -> None:
+        if self.start >= self.end_exclusive:
+            raise ValueError(f"the range from {self.start} to {self.end_exclusive} holds no day")
+
+    @property
+    def last(self) -> date:
+        """The last day inside."""
+        return self.end_exclusive - ONE_DAY
+
+    def __len__(self) -> int:
+        return (self.end_exclusive - self.start).days
+
+    def __contains__(self, day: date) -> bool:
+        return self.start <= day < self.end_exclusive
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.start + timedelta(days=n) for n in range(len(self)))
+
+    def touches(self, other: "DateRange") -> bool:
+        """Whether both together are one range without a gap."""
+        return self.start <= other.end_exclusive and other.start <= self.end_exclusive
+
+    def join(self, other: "DateRange") -> "DateRange":
+        """Return the range that spans both."""
+        return DateRange(min(self.start, other.start), max(self.end_exclusive, other.end_exclusive))
+
+
+def utc_day(instant: datetime) -> date:
+    """Return the UTC day of an aware instant.
+
+    Raises:
+        ValueError: the instant is naive, so nobody knows which day it is in.
+
+    """
+    if instant.tzinfo is None:
+        raise ValueError("an instant must carry its time zone")
+    return instant.astimezone(UTC).date()
+
+
+def month_start(day: date, *, months_back: int = 0) -> date:
+    """Return the first day of the month of ``day``, or of one some months before it."""
+    months = day.year * 12 + day.month - 1 - months_back
+    return date(months // 12, months % 12 + 1, 1)
+
+
+def earliest_available(today: date) -> date:
+    """Return the first day of which Cost Explorer still has daily cost."""
+    return month_start(today, months_back=HISTORY_MONTHS)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPolicy:
+    """How far back an ordinary run reads.
+
+    trailing_days: days re-read by every run, yesterday included.
+    month_close_day: until this day of the month, last month can still change and is re-read whole.
+    history_months: whole months before the current one that an account's first collection reads.
+    """
+
+    trailing_days: int = 35
+    month_close_day: int = 10
+    history_months: int = HISTORY_MONTHS
+
+
+def collection_window(today: date, *, collected: DateRange | None, policy: WindowPolicy) -> DateRange:
+    """Return the days to re-read for an account whose days in ``collected`` are stored already.
+
+    The window ends with yesterday. It reaches back over the trailing days, to the first day that was
+    never read, and over last month while that is open; a first collection reads the history.
+    """
+    if collected is None:
+        start = month_start(today, months_back=policy.history_months)
+    else:
+        start = min(today - timedelta(days=policy.trailing_days), collected.end_exclusive)
+        if today.day <= policy.month_close_day:
+            start = min(start, month_start(today, months_back=1))
+    start = max(start, earliest_available(today))
+    return DateRange(min(start, today - ONE_DAY), today)
+
+
+def extend_collected(
+    collected: DateRange | None, window: DateRange, *, is_ordinary: bool
+) -> DateRange | None:
+    """Return what is stored without a gap after ``window`` was read.
+
+    A backfill counts only where it touches what is known; otherwise the first ordinary run
+    would take the hole between them for collected. An ordinary window that touches nothing
+    follows an outage longer than AWS's history: what lies between can never be read.
+    """
+    if collected is not None and collected.touches(window):
+        return collected.join(window)
+    return window if is_ordinary else collected

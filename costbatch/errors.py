@@ -1,0 +1,125 @@
+"""Every error that costbatch raises on purpose, and the closed list of reasons why an account can fail.
+
+    CostbatchError
+    ├── ConfigError        wrong usage or configuration; a retry cannot help (exit status 2)
+    ├── StorageError       the database is lost or refuses; a retry may help (exit status 1)
+    ├── ClaimLost          another process took this account over; its work counts, ours is dropped
+    ├── BudgetSpent        the run's cap on API cost is reached; the account is skipped, not failed
+    ├── AccountError       one account fails with an ErrorKind; the run goes on
+    └── DeliveryError      a sink or the Pushgateway did not take it; it is tried again later
+
+Messages are whole sentences: what is wrong, where, what to do. They never hold a secret.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """Why an account was not collected: a closed list, fit for metric labels and alert routes."""
+
+    CREDENTIALS_UNREADABLE = "credentials_unreadable"
+    CREDENTIALS_REJECTED = "credentials_rejected"
+    ACCESS_DENIED = "access_denied"
+    COST_EXPLORER_NOT_ENABLED = "cost_explorer_not_enabled"
+    DATA_UNAVAILABLE = "data_unavailable"
+    THROTTLED = "throttled"
+    TIMEOUT = "timeout"
+    MALFORMED_RESPONSE = "malformed_response"
+    WRONG_ACCOUNT = "wrong_account"
+    INTERNAL = "internal"
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may succeed minutes later, so that the run tries it again."""
+        return self in _PASSING
+
+    @property
+    def advice(self) -> str:
+        """One plain sentence that tells a person what to do."""
+        return _ADVICE[self]
+
+
+_PASSING = frozenset({ErrorKind.THROTTLED, ErrorKind.TIMEOUT, ErrorKind.INTERNAL})
+
+_ADVICE = {
+    ErrorKind.CREDENTIALS_UNREADABLE: (
+        "The stored credentials cannot be opened with ENCRYPTION_KEY; "
+        "store them again with `costbatch accounts set-credentials`."
+    ),
+    ErrorKind.CREDENTIALS_REJECTED: (
+        "AWS does not accept the credentials; they are revoked, expired or mistyped. "
+        "Make new ones and store them with `costbatch accounts set-credentials`."
+    ),
+    ErrorKind.ACCESS_DENIED: (
+        "The credentials are valid but not allowed to do this; grant the identity ce:GetCostAndUsage "
+        "(and sts:AssumeRole on the role, where one is used)."
+    ),
+    ErrorKind.COST_EXPLORER_NOT_ENABLED: (
+        "Cost Explorer was never switched on in this account; open it once in the AWS console "
+        "(its data appears about 24 hours later)."
+    ),
+    ErrorKind.DATA_UNAVAILABLE: (
+        "AWS has no cost data to give yet, which is normal for about 24 hours after Cost Explorer "
+        "is switched on; the next run tries again."
+    ),
+    ErrorKind.THROTTLED: (
+        "AWS kept refusing because of too many requests; the next run tries again. "
+        "If it happens every night, lower COSTBATCH_CONCURRENCY."
+    ),
+    ErrorKind.TIMEOUT: (
+        "AWS did not answer in time or could not be reached; the next run tries again. "
+        "If it happens every night, check the network policy and the proxy."
+    ),
+    ErrorKind.MALFORMED_RESPONSE: (
+        "The answer of AWS was not what its documentation promises, so nothing was stored; "
+        "if it happens twice, please report it with the log line of this account."
+    ),
+    ErrorKind.WRONG_ACCOUNT: (
+        "The credentials belong to another AWS account, so nothing was collected; "
+        "store the right ones with `costbatch accounts set-credentials`."
+    ),
+    ErrorKind.INTERNAL: (
+        "An unexpected error; the log line of this account holds the traceback. Please report it."
+    ),
+}
+
+
+class CostbatchError(Exception):
+    """Root of everything that costbatch raises on purpose."""
+
+
+class ConfigError(CostbatchError):
+    """Wrong usage or configuration: each problem is one sentence."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems: Sequence[str] = problems
+
+
+class StorageError(CostbatchError):
+    """The database is unreachable, was lost, or refuses what it is asked."""
+
+
+class ClaimLost(CostbatchError):  # noqa: N818 - an expected turn of events, not a fault
+    """Another process holds this account's claim now; what we fetched must not be stored."""
+
+
+class BudgetSpent(CostbatchError):  # noqa: N818 - a limit that the user asked for, not a fault
+    """The next request would cost more than --max-api-cost allows."""
+
+
+class DeliveryError(CostbatchError):
+    """A receiver did not take what was sent."""
+
+
+class AccountError(CostbatchError):
+    """One account cannot be collected.
+
+    ``detail`` is ours, never AWS's raw text: that may hold ARNs and keys.
+    """
+
+    def __init__(self, kind: ErrorKind, detail: str) -> None:
+        super().__init__(f"{detail} {kind.advice}")
+        self.kind = kind
+        self.detail = detail
