@@ -2,7 +2,8 @@
 
     CostbatchError
     ├── ConfigError        wrong usage or configuration; a retry cannot help (exit status 2)
-    ├── StorageError       the database is lost or refuses; a retry may help (exit status 1)
+    ├── StorageError       the database cannot be reached or was lost; a retry may help (exit status 1)
+    │   └── StatementRefused   the database is there but does not take this: one account's trouble
     ├── ClaimLost          another process took this account over; its work counts, ours is dropped
     ├── BudgetSpent        the run's cap on API cost is reached; the account is skipped, not failed
     ├── AccountError       one account fails with an ErrorKind; the run goes on
@@ -98,7 +99,11 @@ class ConfigError(CostbatchError):
 
 
 class StorageError(CostbatchError):
-    """The database is unreachable, was lost, or refuses what it is asked."""
+    """The database is unreachable or was lost."""
+
+
+class StatementRefused(StorageError):  # noqa: N818 - named for what happened, like its neighbours
+    """The database is there, but refuses a statement: bad data, a missing privilege, a constraint."""
 
 
 class ClaimLost(CostbatchError):  # noqa: N818 - an expected turn of events, not a fault

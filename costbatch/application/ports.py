@@ -15,6 +15,7 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
 from costbatch.domain.outcomes import Claim, Collection, Failure, Run, RunRequest, RunStatus, SkipReason
 from costbatch.domain.periods import DateRange
+from costbatch.domain.reports import RunReport
 
 Clock = Callable[[], datetime]
 
@@ -90,6 +91,9 @@ class AccountStore(Protocol):
 class CostStore(Protocol):
     """The daily costs."""
 
+    def prepare_months(self, days: DateRange) -> None:
+        """Make room for the days, in a transaction of its own."""
+
     def replace_window(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
         """Make the stored days equal to ``rows``: write what differs, delete what vanished."""
 
@@ -107,7 +111,7 @@ class CostStore(Protocol):
 
 
 class RunStore(Protocol):
-    """Runs, and the accounts within them."""
+    """The runs and their lists of accounts."""
 
     def open(self, key: str, request: RunRequest, *, now: datetime, version: str) -> Run:
         """Start a run, or join the one with this key; a finished one with accounts left over runs again.
@@ -120,14 +124,36 @@ class RunStore(Protocol):
     def enlist(self, run: Run) -> int:
         """Put every account of the request on the run's list; return how many are still to be done."""
 
+    def api_requests(self, run: Run) -> int:
+        """Return the paid requests that the run has recorded so far."""
+
+    def last_requests(self) -> dict[int, tuple[int, int]]:
+        """Return, by account row, (paid requests, days) of the newest collection."""
+
+    def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
+        """Set the run's status; return whether this call changed it."""
+
+    def load(self, run: Run) -> Run:
+        """Return the run as it is now."""
+
+    def collections(self, run: Run) -> list[Collection]:
+        """Return every account of the run with its outcome, by 12-digit id."""
+
+
+class ClaimStore(Protocol):
+    """Which process may collect which account of a run, and how each account ended."""
+
     def claim(self, run: Run, *, worker: str, most: int, lease: timedelta) -> list[Claim]:
         """Take up to ``most`` accounts that nobody is working on, first attempts first."""
 
-    def extend_leases(self, worker: str, lease: timedelta) -> None:
-        """Keep this worker's claims alive."""
+    def extend_leases(self, claims: Sequence[Claim], lease: timedelta) -> None:
+        """Keep claims alive."""
 
     def release_claims(self, worker: str) -> int:
         """Give this worker's unfinished accounts back; return how many."""
+
+    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> int:
+        """Give back what dead workers held, by lapsed lease or known to be gone; return how many."""
 
     def seconds_until_work(self, run: Run) -> float | None:
         """Return how long until an account may be claimed (0: now); None when every one has its outcome."""
@@ -168,21 +194,6 @@ class RunStore(Protocol):
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
         """Record that every account not begun is left out; return how many."""
 
-    def api_requests(self, run: Run) -> int:
-        """Return the paid requests that the run has recorded so far."""
-
-    def last_requests(self) -> dict[int, tuple[int, int]]:
-        """Return, by account row, (paid requests, days) of the newest collection."""
-
-    def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
-        """Set the run's status; return whether this call changed it."""
-
-    def load(self, run: Run) -> Run:
-        """Return the run as it is now."""
-
-    def collections(self, run: Run) -> list[Collection]:
-        """Return every account of the run with its outcome, by 12-digit id."""
-
 
 class AnomalyStore(Protocol):
     """The anomalies."""
@@ -195,6 +206,9 @@ class AnomalyStore(Protocol):
 
     def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
         """Return the anomalies in a state, the largest impact first."""
+
+    def detected_by(self, run_id: UUID) -> set[UUID]:
+        """Return the ids of the anomalies that a run was the first to find."""
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many anomalies there are by (state, severity)."""
@@ -240,6 +254,10 @@ class Transaction(Protocol):
         """The runs."""
 
     @property
+    def claims(self) -> ClaimStore:
+        """The claims."""
+
+    @property
     def anomalies(self) -> AnomalyStore:
         """The anomalies."""
 
@@ -259,6 +277,15 @@ class Database(Protocol):
 
         """
 
+    def check_schema(self) -> None:
+        """Refuse to work on a schema that this program does not know.
+
+        Raises:
+            ConfigError: not migrated, behind, or newer than the program.
+            StorageError: the database is unreachable.
+
+        """
+
 
 class Sink(Protocol):
     """Where events go."""
@@ -272,6 +299,18 @@ class Sink(Protocol):
 
         Raises:
             DeliveryError: it was not taken.
+
+        """
+
+
+class Metrics(Protocol):
+    """Where metrics are pushed."""
+
+    def push(self, report: RunReport | None, *, succeeded: bool, now: datetime) -> None:
+        """Push what a run did; without a report, that it did not come to one.
+
+        Raises:
+            DeliveryError: the receiver did not take it.
 
         """
 

@@ -1,0 +1,55 @@
+"""How Alembic runs the migrations: one at a time in the database, never waiting long for a lock."""
+
+import os
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+from sqlalchemy.sql.schema import SchemaItem
+
+from alembic import context
+from costbatch.adapters.db.engine import make_engine
+from costbatch.adapters.db.tables import metadata
+from costbatch.config import Settings
+
+# Any fixed number that nobody else uses: held while migrating, so that two hook Jobs take turns.
+_MIGRATION_LOCK = 7_316_104_011
+
+# A migration that waits for a lock makes everybody behind it wait too; better to fail and try again.
+_LOCK_TIMEOUT = "10s"
+_STATEMENT_TIMEOUT = "15min"
+
+
+def _is_ours(_: SchemaItem, name: str | None, kind: str, reflected: bool, __: SchemaItem | None) -> bool:  # noqa: FBT001 - Alembic's signature
+    """Leave the monthly partitions out of comparisons: the program makes them as months come."""
+    return not (kind == "table" and reflected and name is not None and name.startswith("daily_costs_"))
+
+
+def _migrate(connection: Connection) -> None:
+    # All in the one transaction: an upgrade happens whole or not at all, also behind a connection pooler.
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+    connection.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'"))
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_object=_is_ours,
+        compare_type=True,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _run() -> None:
+    given = context.config.attributes.get("connection")
+    if given is not None:
+        _migrate(given)
+        return
+    url = Settings.from_environment(os.environ).require_database_url()
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        _migrate(connection)
+    engine.dispose()
+
+
+_run()

@@ -1,0 +1,417 @@
+"""Accounts, runs and their collections, daily costs, anomalies, and the outbox.
+
+Revision: 20261123_foundation
+After: nothing
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from alembic import op
+
+revision = "20261123_foundation"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "accounts",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="The row"),
+        sa.Column(
+            "aws_account_id", sa.Text(collation="C"), nullable=False, comment="The 12 digits, zeros kept"
+        ),
+        sa.Column("name", sa.Text(), nullable=False, comment="What people call it"),
+        sa.Column(
+            "status", sa.Text(collation="C"), nullable=False, comment="Only active accounts are collected"
+        ),
+        sa.Column("access", sa.Text(collation="C"), nullable=False, comment="How its costs are reached"),
+        sa.Column("partition", sa.Text(collation="C"), nullable=False, comment="AWS's cloud that it lies in"),
+        sa.Column("role_arn", sa.Text(), nullable=True, comment="The role to assume, for assumed_role"),
+        sa.Column(
+            "base_account_id",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Whose credentials assume the role; null: the pod's own",
+        ),
+        sa.Column(
+            "collected_start", sa.Date(), nullable=True, comment="First day that is stored without a gap"
+        ),
+        sa.Column(
+            "collected_end_exclusive",
+            sa.Date(),
+            nullable=True,
+            comment="Day after the last one stored without a gap",
+        ),
+        sa.Column(
+            "failing_since",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When it failed first, while it fails",
+        ),
+        sa.Column("failing_kind", sa.Text(collation="C"), nullable=True, comment="Why it fails"),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(access = 'assumed_role') = (role_arn IS NOT NULL)", name=op.f("ck_accounts_role_iff_assumed")
+        ),
+        sa.CheckConstraint(
+            "access IN ('access_keys', 'assumed_role', 'pod_identity')", name=op.f("ck_accounts_access_known")
+        ),
+        sa.CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name=op.f("ck_accounts_aws_account_id_digits")),
+        sa.CheckConstraint(
+            "base_account_id IS NULL OR access = 'assumed_role'", name=op.f("ck_accounts_base_only_assumed")
+        ),
+        sa.CheckConstraint("name <> ''", name=op.f("ck_accounts_name_given")),
+        sa.CheckConstraint(
+            "partition IN ('aws', 'aws-cn', 'aws-us-gov')", name=op.f("ck_accounts_partition_known")
+        ),
+        sa.CheckConstraint(
+            "status IN ('active', 'paused', 'removed')", name=op.f("ck_accounts_status_known")
+        ),
+        sa.CheckConstraint(
+            "(collected_start IS NULL) = (collected_end_exclusive IS NULL)",
+            name=op.f("ck_accounts_collected_both_or_none"),
+        ),
+        sa.CheckConstraint(
+            "(failing_since IS NULL) = (failing_kind IS NULL)", name=op.f("ck_accounts_failing_both_or_none")
+        ),
+        sa.CheckConstraint("base_account_id <> id", name=op.f("ck_accounts_base_is_another")),
+        sa.CheckConstraint(
+            "collected_start < collected_end_exclusive", name=op.f("ck_accounts_collected_not_empty")
+        ),
+        sa.ForeignKeyConstraint(
+            ["base_account_id"], ["accounts.id"], name=op.f("fk_accounts_base_account_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("aws_account_id", name=op.f("uq_accounts_aws_account_id")),
+        comment="AWS accounts whose costs are collected",
+    )
+    op.create_table(
+        "runs",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("run_key", sa.Text(), nullable=False, comment="In Kubernetes the Job's uid"),
+        sa.Column("status", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "today", sa.Date(), nullable=False, comment="UTC day of the start, for every process of the run"
+        ),
+        sa.Column(
+            "days_start",
+            sa.Date(),
+            nullable=True,
+            comment="First day of a backfill; null: each account's window",
+        ),
+        sa.Column("days_end_exclusive", sa.Date(), nullable=True, comment="Day after the last of a backfill"),
+        sa.Column(
+            "aws_account_ids",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="Accounts asked for; []: every active one",
+        ),
+        sa.Column("version", sa.Text(), nullable=False, comment="Version of costbatch that started it"),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "status IN ('running', 'stopped', 'completed', 'partial', 'failed')",
+            name=op.f("ck_runs_status_known"),
+        ),
+        sa.CheckConstraint(
+            "(days_start IS NULL) = (days_end_exclusive IS NULL)", name=op.f("ck_runs_days_both_or_none")
+        ),
+        sa.CheckConstraint("days_start < days_end_exclusive", name=op.f("ck_runs_days_not_empty")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
+        sa.UniqueConstraint("run_key", name=op.f("uq_runs_run_key")),
+        comment="One execution of `costbatch collect` under one run key",
+    )
+    op.create_table(
+        "account_credentials",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("key_id", sa.Text(collation="C"), nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False, comment="AES-256-GCM, bound to the account"),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["accounts.id"],
+            name=op.f("fk_account_credentials_account_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_account_credentials")),
+        comment="Sealed credentials, apart, so that a reader can be granted every other table",
+    )
+    op.create_table(
+        "anomalies",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("service", sa.Text(collation="C"), nullable=True, comment="Null: the account's total"),
+        sa.Column("direction", sa.Text(collation="C"), nullable=False),
+        sa.Column("state", sa.Text(collation="C"), nullable=False),
+        sa.Column("severity", sa.Text(collation="C"), nullable=False),
+        sa.Column("resolution", sa.Text(collation="C"), nullable=True, comment="Why it is no longer open"),
+        sa.Column("start_date", sa.Date(), nullable=False, comment="First departing day"),
+        sa.Column("last_date", sa.Date(), nullable=False, comment="Last departing day so far"),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False),
+        sa.Column("cost_basis", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "expected", sa.Numeric(), nullable=False, comment="Sum of the baselines of the departing days"
+        ),
+        sa.Column("actual", sa.Numeric(), nullable=False, comment="Sum of the cost of the departing days"),
+        sa.Column(
+            "explanation",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="The services that moved, largest first",
+        ),
+        sa.Column("revision", sa.Integer(), nullable=False, comment="Counts the changes that were told"),
+        sa.Column("run_id", sa.Uuid(), nullable=True, comment="The run that found it"),
+        sa.Column("detected_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(direction = 'spike') = (actual > expected)", name=op.f("ck_anomalies_direction_agrees")
+        ),
+        sa.CheckConstraint(
+            "(state = 'resolved') = (resolution IS NOT NULL)", name=op.f("ck_anomalies_resolved_has_reason")
+        ),
+        sa.CheckConstraint(
+            "cost_basis IN ('unblended', 'amortized', 'net_unblended', 'net_amortized')",
+            name=op.f("ck_anomalies_cost_basis_known"),
+        ),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_anomalies_currency_code")),
+        sa.CheckConstraint("direction IN ('spike', 'drop')", name=op.f("ck_anomalies_direction_known")),
+        sa.CheckConstraint(
+            "resolution IN ('ended', 'restated', 'merged')", name=op.f("ck_anomalies_resolution_known")
+        ),
+        sa.CheckConstraint("severity IN ('low', 'medium', 'high')", name=op.f("ck_anomalies_severity_known")),
+        sa.CheckConstraint(
+            "state IN ('open', 'resolved', 'dismissed')", name=op.f("ck_anomalies_state_known")
+        ),
+        sa.CheckConstraint("revision >= 1", name=op.f("ck_anomalies_revision_counts")),
+        sa.CheckConstraint("start_date <= last_date", name=op.f("ck_anomalies_dates_ordered")),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_anomalies_account_id")),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["runs.id"], name=op.f("fk_anomalies_run_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_anomalies")),
+        comment="Days or runs of days that depart from their baseline",
+    )
+    op.create_index(
+        "ix_anomalies_account_id_last_date", "anomalies", ["account_id", "last_date"], unique=False
+    )
+    op.create_index("ix_anomalies_state", "anomalies", ["state"], unique=False)
+    op.create_index(
+        "uq_anomalies_live",
+        "anomalies",
+        ["account_id", sa.literal_column("coalesce(service, '')"), "direction", "start_date"],
+        unique=True,
+        postgresql_where=sa.text("state <> 'resolved'"),
+    )
+    op.create_table(
+        "collections",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "attempts", sa.SmallInteger(), server_default="0", nullable=False, comment="Recorded attempts"
+        ),
+        sa.Column(
+            "available_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be claimed before"
+        ),
+        sa.Column(
+            "claimed_by",
+            sa.Text(),
+            nullable=True,
+            comment="Host, process namespace and process of the worker",
+        ),
+        sa.Column(
+            "claim_token", sa.Uuid(), nullable=True, comment="Proof of the claim; a lost one cannot write"
+        ),
+        sa.Column(
+            "lease_expires_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When the claim dies with its worker",
+        ),
+        sa.Column("window_start", sa.Date(), nullable=True),
+        sa.Column("window_end_exclusive", sa.Date(), nullable=True),
+        sa.Column("rows_fetched", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("rows_inserted", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("rows_updated", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("rows_deleted", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "api_requests", sa.Integer(), server_default="0", nullable=False, comment="Paid, $0.01 each"
+        ),
+        sa.Column("error_kind", sa.Text(collation="C"), nullable=True),
+        sa.Column("error_message", sa.Text(), nullable=True),
+        sa.Column("skip_reason", sa.Text(collation="C"), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(state = 'collecting') = (claim_token IS NOT NULL) AND (claim_token IS NULL) = (claimed_by IS NULL) AND (claim_token IS NULL) = (lease_expires_at IS NULL)",
+            name=op.f("ck_collections_claim_iff_collecting"),
+        ),
+        sa.CheckConstraint(
+            "(state = 'skipped') = (skip_reason IS NOT NULL)", name=op.f("ck_collections_skipped_has_reason")
+        ),
+        sa.CheckConstraint(
+            "state <> 'collected' OR window_start IS NOT NULL",
+            name=op.f("ck_collections_collected_has_window"),
+        ),
+        sa.CheckConstraint(
+            "state <> 'failed' OR error_kind IS NOT NULL", name=op.f("ck_collections_failed_has_kind")
+        ),
+        sa.CheckConstraint(
+            "state IN ('pending', 'collecting', 'collected', 'failed', 'skipped')",
+            name=op.f("ck_collections_state_known"),
+        ),
+        sa.CheckConstraint(
+            "(window_start IS NULL) = (window_end_exclusive IS NULL)",
+            name=op.f("ck_collections_window_both_or_none"),
+        ),
+        sa.CheckConstraint(
+            "window_start < window_end_exclusive", name=op.f("ck_collections_window_not_empty")
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_collections_account_id")),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["runs.id"], name=op.f("fk_collections_run_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_collections")),
+        comment="One account within one run, with its one outcome",
+    )
+    op.create_index(
+        "ix_collections_account_id_finished_at", "collections", ["account_id", "finished_at"], unique=False
+    )
+    op.create_index(
+        "ix_collections_pending",
+        "collections",
+        ["run_id", "attempts", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'pending'"),
+    )
+    op.create_index(
+        "uq_collections_one_claim",
+        "collections",
+        ["account_id"],
+        unique=True,
+        postgresql_where=sa.text("state = 'collecting'"),
+    )
+    op.create_index("uq_collections_run_id_account_id", "collections", ["run_id", "account_id"], unique=True)
+    op.create_table(
+        "daily_costs",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("usage_date", sa.Date(), nullable=False, comment="The UTC day that AWS bills"),
+        sa.Column("service", sa.Text(collation="C"), nullable=False, comment="As Cost Explorer names it"),
+        sa.Column(
+            "record_type",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="Usage, Tax, Credit, Refund, …: an open list",
+        ),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False, comment="ISO code"),
+        sa.Column("unblended", sa.Numeric(), nullable=False, comment="Exact, as AWS printed it"),
+        sa.Column("amortized", sa.Numeric(), nullable=False),
+        sa.Column(
+            "net_unblended", sa.Numeric(), nullable=True, comment="After discounts; null where AWS gives none"
+        ),
+        sa.Column(
+            "net_amortized", sa.Numeric(), nullable=True, comment="After discounts; null where AWS gives none"
+        ),
+        sa.Column(
+            "usage_quantity",
+            sa.Numeric(),
+            nullable=True,
+            comment="Sum over mixed units, as Cost Explorer gives it",
+        ),
+        sa.Column("estimated", sa.Boolean(), nullable=False, comment="Whether AWS may still change it"),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_daily_costs_currency_code")),
+        sa.CheckConstraint("record_type <> ''", name=op.f("ck_daily_costs_record_type_given")),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_daily_costs_service_given")),
+        sa.CheckConstraint(
+            "unblended <> 'NaN' AND amortized <> 'NaN'", name=op.f("ck_daily_costs_amounts_are_numbers")
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_daily_costs_account_id")),
+        sa.PrimaryKeyConstraint(
+            "account_id", "usage_date", "service", "record_type", name=op.f("pk_daily_costs")
+        ),
+        comment="Daily cost of each account by service and record type; partitioned by month",
+        postgresql_partition_by="RANGE (usage_date)",
+    )
+    op.create_table(
+        "events",
+        sa.Column(
+            "id", sa.Uuid(), nullable=False, comment="Derived from what it tells: the same event, the same id"
+        ),
+        sa.Column("sequence", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("type", sa.Text(collation="C"), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=True),
+        sa.Column("run_id", sa.Uuid(), nullable=True),
+        sa.Column(
+            "cloudevent",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="CloudEvents 1.0 JSON",
+        ),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'account.failed', 'account.recovered', 'run.completed', 'run.failed')",
+            name=op.f("ck_events_type_known"),
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_events_run_id"), ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sa.UniqueConstraint("sequence", name=op.f("uq_events_sequence")),
+        comment="The outbox: written in the transaction of what it tells",
+    )
+    op.create_index("ix_events_run_id", "events", ["run_id"], unique=False)
+    op.create_table(
+        "deliveries",
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("sink", sa.Text(collation="C"), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be tried before"),
+        sa.Column(
+            "delivered_at", sa.DateTime(timezone=True), nullable=True, comment="Null: still to be delivered"
+        ),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.CheckConstraint("attempts >= 0", name=op.f("ck_deliveries_attempts_count")),
+        sa.ForeignKeyConstraint(
+            ["event_id"], ["events.id"], name=op.f("fk_deliveries_event_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("event_id", "sink", name=op.f("pk_deliveries")),
+        comment="Each event's way to each sink",
+    )
+    op.create_index(
+        "ix_deliveries_pending",
+        "deliveries",
+        ["sink", "retry_at"],
+        unique=False,
+        postgresql_where=sa.text("delivered_at IS NULL"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index(
+        "ix_deliveries_pending", table_name="deliveries", postgresql_where=sa.text("delivered_at IS NULL")
+    )
+    op.drop_table("deliveries")
+    op.drop_index("ix_events_run_id", table_name="events")
+    op.drop_table("events")
+    op.drop_table("daily_costs")
+    op.drop_index("uq_collections_run_id_account_id", table_name="collections")
+    op.drop_index(
+        "uq_collections_one_claim", table_name="collections", postgresql_where=sa.text("state = 'collecting'")
+    )
+    op.drop_index(
+        "ix_collections_pending", table_name="collections", postgresql_where=sa.text("state = 'pending'")
+    )
+    op.drop_index("ix_collections_account_id_finished_at", table_name="collections")
+    op.drop_table("collections")
+    op.drop_index(
+        "uq_anomalies_live", table_name="anomalies", postgresql_where=sa.text("state <> 'resolved'")
+    )
+    op.drop_index("ix_anomalies_state", table_name="anomalies")
+    op.drop_index("ix_anomalies_account_id_last_date", table_name="anomalies")
+    op.drop_table("anomalies")
+    op.drop_table("account_credentials")
+    op.drop_table("runs")
+    op.drop_table("accounts")

@@ -1,0 +1,1 @@
+"""The outside world, one adapter each, fitting the ports by shape."""

@@ -1,0 +1,99 @@
+"""Anomaly rows."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Row
+
+from costbatch.adapters.db.tables import anomalies
+from costbatch.domain.accounts import Account
+from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.costs import CostBasis
+from costbatch.domain.detection import Contribution, Direction, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAnomalies:
+    """The anomalies, within one transaction."""
+
+    connection: Connection
+
+    def load_near(self, account: Account, start: date) -> list[Anomaly]:
+        """Return the account's anomalies that are open or end on or after ``start``."""
+        near = sa.or_(anomalies.c.state == AnomalyState.OPEN.value, anomalies.c.last_date >= start)
+        statement = sa.select(anomalies).where(anomalies.c.account_id == account.id, near)
+        rows = self.connection.execute(statement.order_by(anomalies.c.start_date, anomalies.c.id))
+        return [_from_row(row) for row in rows]
+
+    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+        """Insert or update by id."""
+        values = _to_values(anomaly) | {"updated_at": now}
+        statement = insert(anomalies).values(id=anomaly.id, run_id=run_id, detected_at=now, **values)
+        self.connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+
+    def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
+        """Return the anomalies in a state, the largest impact first."""
+        impact = sa.func.abs(anomalies.c.actual - anomalies.c.expected)
+        statement = sa.select(anomalies).where(anomalies.c.state == state.value)
+        rows = self.connection.execute(statement.order_by(impact.desc(), anomalies.c.id))
+        return [_from_row(row) for row in rows]
+
+    def detected_by(self, run_id: UUID) -> set[UUID]:
+        """Return the ids of the anomalies that a run was the first to find."""
+        return set(self.connection.scalars(sa.select(anomalies.c.id).where(anomalies.c.run_id == run_id)))
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity)."""
+        columns = [anomalies.c.state, anomalies.c.severity]
+        rows = self.connection.execute(sa.select(*columns, sa.func.count()).group_by(*columns))
+        return {(state, severity): count for state, severity, count in rows}
+
+
+def _to_values(anomaly: Anomaly) -> dict[str, Any]:
+    return {
+        "account_id": anomaly.account_id,
+        "service": anomaly.service,
+        "direction": anomaly.direction.value,
+        "state": anomaly.state.value,
+        "severity": anomaly.severity.value,
+        "resolution": anomaly.resolution.value if anomaly.resolution else None,
+        "start_date": anomaly.start_date,
+        "last_date": anomaly.last_date,
+        "currency": anomaly.currency,
+        "cost_basis": anomaly.cost_basis.value,
+        "expected": anomaly.expected,
+        "actual": anomaly.actual,
+        "explanation": [
+            {"service": part.service, "expected": str(part.expected), "actual": str(part.actual)}
+            for part in anomaly.explanation
+        ],
+        "revision": anomaly.revision,
+    }
+
+
+def _from_row(row: Row[Any]) -> Anomaly:
+    return Anomaly(
+        id=row.id,
+        account_id=row.account_id,
+        service=row.service,
+        direction=Direction(row.direction),
+        state=AnomalyState(row.state),
+        severity=Severity(row.severity),
+        resolution=Resolution(row.resolution) if row.resolution else None,
+        start_date=row.start_date,
+        last_date=row.last_date,
+        currency=row.currency,
+        cost_basis=CostBasis(row.cost_basis),
+        expected=row.expected,
+        actual=row.actual,
+        explanation=tuple(
+            Contribution(part["service"], Decimal(part["expected"]), Decimal(part["actual"]))
+            for part in row.explanation
+        ),
+        revision=row.revision,
+    )

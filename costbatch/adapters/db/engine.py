@@ -1,0 +1,151 @@
+"""The connection to PostgreSQL and its transactions; every driver error becomes a StorageError here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+
+from costbatch.adapters.db.accounts import PostgresAccounts
+from costbatch.adapters.db.anomalies import PostgresAnomalies
+from costbatch.adapters.db.claims import PostgresClaims
+from costbatch.adapters.db.costs import PostgresCosts
+from costbatch.adapters.db.migrations import require_current_schema
+from costbatch.adapters.db.outbox import PostgresOutbox
+from costbatch.adapters.db.runs import PostgresRuns
+from costbatch.domain.credentials import Secret
+from costbatch.errors import ConfigError, StatementRefused, StorageError
+
+_CONNECT_TIMEOUT_SECONDS = 10
+# A dead peer is noticed in about 20 seconds instead of the kernel's two hours.
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTransaction:
+    """The stores on one connection: what they write commits together."""
+
+    connection: Connection
+
+    @property
+    def accounts(self) -> PostgresAccounts:
+        """The accounts."""
+        return PostgresAccounts(self.connection)
+
+    @property
+    def costs(self) -> PostgresCosts:
+        """The daily costs."""
+        return PostgresCosts(self.connection)
+
+    @property
+    def runs(self) -> PostgresRuns:
+        """The runs."""
+        return PostgresRuns(self.connection)
+
+    @property
+    def claims(self) -> PostgresClaims:
+        """The claims."""
+        return PostgresClaims(self.connection)
+
+    @property
+    def anomalies(self) -> PostgresAnomalies:
+        """The anomalies."""
+        return PostgresAnomalies(self.connection)
+
+    @property
+    def outbox(self) -> PostgresOutbox:
+        """The events."""
+        return PostgresOutbox(self.connection)
+
+
+class PostgresDatabase:
+    """A PostgreSQL database, reached by its URL; connects at the first transaction."""
+
+    def __init__(self, url: Secret) -> None:
+        self._engine = make_engine(url)
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresTransaction]:
+        """Open a transaction that commits at the end and is undone by an error.
+
+        Raises:
+            StorageError: the database is unreachable, was lost, or refused a statement.
+
+        """
+        with self.connection() as connection:
+            yield PostgresTransaction(connection)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Open a bare transaction, for the schema's own needs."""
+        with translated_errors(), self._engine.begin() as connection:
+            yield connection
+
+    def check_schema(self) -> None:
+        """Refuse to work on a schema that this program does not know.
+
+        Raises:
+            ConfigError: not migrated, behind, or newer than the program.
+            StorageError: the database is unreachable.
+
+        """
+        with self.connection() as connection:
+            require_current_schema(connection)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+def make_engine(url: Secret) -> Engine:
+    """Return an engine that has not connected yet.
+
+    Raises:
+        ConfigError: the URL cannot be read.
+
+    """
+    try:
+        parsed = make_url(url.reveal()).set(drivername="postgresql+psycopg2")
+    except (ArgumentError, ValueError):
+        # The cause would show the password.
+        raise ConfigError(
+            "DATABASE_URL is not a database URL; it must look like postgresql://USER:PASSWORD@HOST:5432/NAME."
+        ) from None
+    return sa.create_engine(
+        parsed,
+        pool_size=2,
+        # Behind a connection pooler or after a restart a pooled connection may be gone.
+        pool_pre_ping=True,
+        # Parameters may be secrets; a statement error must not carry them into a log.
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+            "application_name": "costbatch",
+            **_KEEPALIVE,
+        },
+    )
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the driver's errors into StorageError with a sentence that holds no secret."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translate(error) from error
+    except SQLAlchemyError as error:
+        raise StorageError(f"The database layer failed ({type(error).__name__}).") from error
+
+
+def _translate(error: DBAPIError) -> StorageError:
+    reason = str(error.orig).strip() or "no reason given"
+    # Only the first line: the next ones quote the row or the statement.
+    reason = reason.splitlines()[0].rstrip(".")
+    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        return StorageError(
+            f"The database cannot be reached or was lost: {reason}. "
+            "Check DATABASE_URL, the network policy and that PostgreSQL is up; what was committed is safe."
+        )
+    return StatementRefused(f"The database refused a statement: {reason}.")

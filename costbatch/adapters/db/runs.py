@@ -1,0 +1,171 @@
+"""Runs: opening or joining one, its list of accounts, and how it ended."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Row
+
+from costbatch.adapters.db.tables import accounts, collections, runs
+from costbatch.domain.accounts import AccountStatus
+from costbatch.domain.costs import StoredChange
+from costbatch.domain.outcomes import (
+    Collection,
+    CollectionState,
+    Failure,
+    Run,
+    RunRequest,
+    RunStatus,
+    SkipReason,
+)
+from costbatch.domain.periods import DateRange, utc_day
+from costbatch.errors import ConfigError, ErrorKind
+
+_PENDING = collections.c.state == CollectionState.PENDING.value
+_COLLECTING = collections.c.state == CollectionState.COLLECTING.value
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresRuns:
+    """The runs, within one transaction."""
+
+    connection: Connection
+
+    def open(self, key: str, request: RunRequest, *, now: datetime, version: str) -> Run:
+        """Start a run, or join the one with this key; what it left undone is to be done again.
+
+        Raises:
+            ConfigError: the key belongs to a run that was asked for something else.
+
+        """
+        statement = insert(runs).values(
+            id=uuid4(),
+            run_key=key,
+            status=RunStatus.RUNNING.value,
+            today=utc_day(now),
+            days_start=request.days.start if request.days else None,
+            days_end_exclusive=request.days.end_exclusive if request.days else None,
+            aws_account_ids=list(request.aws_account_ids),
+            version=version,
+            started_at=now,
+        )
+        row = self.connection.execute(statement.on_conflict_do_nothing().returning(runs)).first()
+        if row is not None:
+            return _run_from_row(row)
+        run = self._lock(runs.c.run_key == key)
+        if run.request != request:
+            raise ConfigError(
+                f"The run key {key!r} belongs to a run that was asked for other days or accounts; "
+                "repeat its options or choose another --run-key."
+            )
+        return self._reopen(run)
+
+    def enlist(self, run: Run) -> int:
+        """Put every account of the request on the run's list; return how many are still to be done."""
+        wanted = [accounts.c.status == AccountStatus.ACTIVE.value]
+        if run.request.aws_account_ids:
+            wanted.append(accounts.c.aws_account_id.in_(run.request.aws_account_ids))
+        state = sa.literal(CollectionState.PENDING.value)
+        listed = sa.select(sa.literal(run.id), accounts.c.id, state, sa.func.now()).where(*wanted)
+        columns = ["run_id", "account_id", "state", "available_at"]
+        listed = listed.order_by(accounts.c.aws_account_id)
+        self.connection.execute(insert(collections).from_select(columns, listed).on_conflict_do_nothing())
+        to_do = sa.select(sa.func.count()).where(collections.c.run_id == run.id, _PENDING | _COLLECTING)
+        return self.connection.scalars(to_do).one()
+
+    def api_requests(self, run: Run) -> int:
+        """Return the paid requests that the run has recorded so far."""
+        total = sa.func.coalesce(sa.func.sum(collections.c.api_requests), 0)
+        return int(self.connection.scalars(sa.select(total).where(collections.c.run_id == run.id)).one())
+
+    def last_requests(self) -> dict[int, tuple[int, int]]:
+        """Return, by account row, (paid requests, days) of the newest collection."""
+        days = collections.c.window_end_exclusive - collections.c.window_start
+        statement = (
+            sa.select(collections.c.account_id, collections.c.api_requests, days)
+            .where(collections.c.state == CollectionState.COLLECTED.value)
+            .distinct(collections.c.account_id)
+            .order_by(collections.c.account_id, collections.c.finished_at.desc())
+        )
+        return {row[0]: (row[1], row[2]) for row in self.connection.execute(statement)}
+
+    def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
+        """Set the run's status; return whether this call changed it."""
+        changed = sa.update(runs).where(runs.c.id == run.id, runs.c.status != status.value)
+        return self.connection.execute(changed.values(status=status.value, finished_at=now)).rowcount > 0
+
+    def load(self, run: Run) -> Run:
+        """Return the run as it is now."""
+        return _run_from_row(self.connection.execute(sa.select(runs).where(runs.c.id == run.id)).one())
+
+    def collections(self, run: Run) -> list[Collection]:
+        """Return every account of the run with its outcome, by 12-digit id."""
+        statement = (
+            sa.select(collections, accounts.c.aws_account_id, accounts.c.name)
+            .join_from(collections, accounts)
+            .where(collections.c.run_id == run.id)
+            .order_by(accounts.c.aws_account_id)
+        )
+        return [_collection_from_row(row) for row in self.connection.execute(statement)]
+
+    def _lock(self, condition: sa.ColumnElement[bool]) -> Run:
+        return _run_from_row(
+            self.connection.execute(sa.select(runs).where(condition).with_for_update()).one()
+        )
+
+    def _reopen(self, run: Run) -> Run:
+        """Put the accounts that were not collected back on the list, unless somebody works on it now."""
+        of_run = collections.c.run_id == run.id
+        if self.connection.scalars(sa.select(sa.func.count()).where(of_run, _COLLECTING)).one():
+            return run
+        undone = collections.c.state.in_([CollectionState.FAILED.value, CollectionState.SKIPPED.value])
+        again = {"state": CollectionState.PENDING.value, "attempts": 0, "skip_reason": None}
+        put_back = sa.update(collections).where(of_run, undone)
+        self.connection.execute(put_back.values(**again, available_at=sa.func.now()))
+        if self.connection.scalars(sa.select(sa.func.count()).where(of_run, _PENDING)).one():
+            running = {"status": RunStatus.RUNNING.value, "finished_at": None}
+            self.connection.execute(sa.update(runs).where(runs.c.id == run.id).values(**running))
+        return self.load(run)
+
+
+def _range(start: Any, end_exclusive: Any) -> DateRange | None:  # noqa: ANN401 - nullable columns
+    return None if start is None else DateRange(start, end_exclusive)
+
+
+def _run_from_row(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id,
+        key=row.run_key,
+        request=RunRequest(
+            days=_range(row.days_start, row.days_end_exclusive), aws_account_ids=tuple(row.aws_account_ids)
+        ),
+        status=RunStatus(row.status),
+        today=row.today,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _collection_from_row(row: Row[Any]) -> Collection:
+    failure = None
+    if row.error_kind is not None:
+        failure = Failure(kind=ErrorKind(row.error_kind), message=row.error_message)
+    seconds = None
+    if row.started_at and row.finished_at:
+        seconds = (row.finished_at - row.started_at).total_seconds()
+    return Collection(
+        aws_account_id=row.aws_account_id,
+        name=row.name,
+        state=CollectionState(row.state),
+        attempts=row.attempts,
+        window=_range(row.window_start, row.window_end_exclusive),
+        rows_fetched=row.rows_fetched,
+        change=StoredChange(inserted=row.rows_inserted, updated=row.rows_updated, deleted=row.rows_deleted),
+        api_requests=row.api_requests,
+        failure=failure,
+        skip_reason=SkipReason(row.skip_reason) if row.skip_reason else None,
+        duration_seconds=seconds,
+    )

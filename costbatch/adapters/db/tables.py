@@ -1,0 +1,268 @@
+"""The tables as SQLAlchemy declares them; the migrations in ``alembic/`` build the same."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# Names that are compared byte by byte: quicker than a locale's order, and the same everywhere.
+_Code = Text(collation="C")
+_Instant = DateTime(timezone=True)
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    """Return the constraint that a text column holds one of a closed list."""
+    quoted = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({quoted})", name=f"{column}_known")
+
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="The row"),
+    Column("aws_account_id", _Code, nullable=False, unique=True, comment="The 12 digits, zeros kept"),
+    Column("name", Text, nullable=False, comment="What people call it"),
+    Column("status", _Code, nullable=False, comment="Only active accounts are collected"),
+    Column("access", _Code, nullable=False, comment="How its costs are reached"),
+    Column("partition", _Code, nullable=False, comment="AWS's cloud that it lies in"),
+    Column("role_arn", Text, comment="The role to assume, for assumed_role"),
+    Column(
+        "base_account_id",
+        BigInteger,
+        ForeignKey("accounts.id"),
+        comment="Whose credentials assume the role; null: the pod's own",
+    ),
+    Column("collected_start", Date, comment="First day that is stored without a gap"),
+    Column("collected_end_exclusive", Date, comment="Day after the last one stored without a gap"),
+    Column("failing_since", _Instant, comment="When it failed first, while it fails"),
+    Column("failing_kind", _Code, comment="Why it fails"),
+    Column("created_at", _Instant, nullable=False),
+    Column("updated_at", _Instant, nullable=False),
+    CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name="aws_account_id_digits"),
+    CheckConstraint("name <> ''", name="name_given"),
+    _one_of("status", "active", "paused", "removed"),
+    _one_of("access", "access_keys", "assumed_role", "pod_identity"),
+    _one_of("partition", "aws", "aws-cn", "aws-us-gov"),
+    CheckConstraint("(access = 'assumed_role') = (role_arn IS NOT NULL)", name="role_iff_assumed"),
+    CheckConstraint("base_account_id IS NULL OR access = 'assumed_role'", name="base_only_assumed"),
+    CheckConstraint("base_account_id <> id", name="base_is_another"),
+    CheckConstraint(
+        "(collected_start IS NULL) = (collected_end_exclusive IS NULL)", name="collected_both_or_none"
+    ),
+    CheckConstraint("collected_start < collected_end_exclusive", name="collected_not_empty"),
+    CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
+    comment="AWS accounts whose costs are collected",
+)
+
+account_credentials = Table(
+    "account_credentials",
+    metadata,
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("key_id", _Code, nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
+    Column("sealed", LargeBinary, nullable=False, comment="AES-256-GCM, bound to the account"),
+    Column("updated_at", _Instant, nullable=False),
+    comment="Sealed credentials, apart, so that a reader can be granted every other table",
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("run_key", Text, nullable=False, unique=True, comment="In Kubernetes the Job's uid"),
+    Column("status", _Code, nullable=False),
+    Column("today", Date, nullable=False, comment="UTC day of the start, for every process of the run"),
+    Column("days_start", Date, comment="First day of a backfill; null: each account's window"),
+    Column("days_end_exclusive", Date, comment="Day after the last of a backfill"),
+    Column("aws_account_ids", JSONB, nullable=False, comment="Accounts asked for; []: every active one"),
+    Column("version", Text, nullable=False, comment="Version of costbatch that started it"),
+    Column("started_at", _Instant, nullable=False),
+    Column("finished_at", _Instant),
+    _one_of("status", "running", "stopped", "completed", "partial", "failed"),
+    CheckConstraint("(days_start IS NULL) = (days_end_exclusive IS NULL)", name="days_both_or_none"),
+    CheckConstraint("days_start < days_end_exclusive", name="days_not_empty"),
+    comment="One execution of `costbatch collect` under one run key",
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("state", _Code, nullable=False),
+    Column("attempts", SmallInteger, nullable=False, server_default="0", comment="Recorded attempts"),
+    Column("available_at", _Instant, nullable=False, comment="Not to be claimed before"),
+    Column("claimed_by", Text, comment="Host, process namespace and process of the worker"),
+    Column("claim_token", Uuid, comment="Proof of the claim; a lost one cannot write"),
+    Column("lease_expires_at", _Instant, comment="When the claim dies with its worker"),
+    Column("window_start", Date),
+    Column("window_end_exclusive", Date),
+    Column("rows_fetched", Integer, nullable=False, server_default="0"),
+    Column("rows_inserted", Integer, nullable=False, server_default="0"),
+    Column("rows_updated", Integer, nullable=False, server_default="0"),
+    Column("rows_deleted", Integer, nullable=False, server_default="0"),
+    Column("api_requests", Integer, nullable=False, server_default="0", comment="Paid, $0.01 each"),
+    Column("error_kind", _Code),
+    Column("error_message", Text),
+    Column("skip_reason", _Code),
+    Column("started_at", _Instant),
+    Column("finished_at", _Instant),
+    _one_of("state", "pending", "collecting", "collected", "failed", "skipped"),
+    CheckConstraint(
+        "(state = 'collecting') = (claim_token IS NOT NULL) AND (claim_token IS NULL) = (claimed_by IS NULL)"
+        " AND (claim_token IS NULL) = (lease_expires_at IS NULL)",
+        name="claim_iff_collecting",
+    ),
+    CheckConstraint("(window_start IS NULL) = (window_end_exclusive IS NULL)", name="window_both_or_none"),
+    CheckConstraint("window_start < window_end_exclusive", name="window_not_empty"),
+    CheckConstraint("state <> 'failed' OR error_kind IS NOT NULL", name="failed_has_kind"),
+    CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skipped_has_reason"),
+    CheckConstraint("state <> 'collected' OR window_start IS NOT NULL", name="collected_has_window"),
+    Index("uq_collections_run_id_account_id", "run_id", "account_id", unique=True),
+    # Two runs never collect one account at the same time.
+    Index(
+        "uq_collections_one_claim", "account_id", unique=True, postgresql_where=text("state = 'collecting'")
+    ),
+    Index("ix_collections_pending", "run_id", "attempts", "id", postgresql_where=text("state = 'pending'")),
+    Index("ix_collections_account_id_finished_at", "account_id", "finished_at"),
+    comment="One account within one run, with its one outcome",
+)
+
+daily_costs = Table(
+    "daily_costs",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), primary_key=True, autoincrement=False),
+    Column("usage_date", Date, primary_key=True, comment="The UTC day that AWS bills"),
+    Column("service", _Code, primary_key=True, comment="As Cost Explorer names it"),
+    Column("record_type", _Code, primary_key=True, comment="Usage, Tax, Credit, Refund, …: an open list"),
+    Column("currency", _Code, nullable=False, comment="ISO code"),
+    Column("unblended", Numeric, nullable=False, comment="Exact, as AWS printed it"),
+    Column("amortized", Numeric, nullable=False),
+    Column("net_unblended", Numeric, comment="After discounts; null where AWS gives none"),
+    Column("net_amortized", Numeric, comment="After discounts; null where AWS gives none"),
+    Column("usage_quantity", Numeric, comment="Sum over mixed units, as Cost Explorer gives it"),
+    Column("estimated", Boolean, nullable=False, comment="Whether AWS may still change it"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("record_type <> ''", name="record_type_given"),
+    CheckConstraint("unblended <> 'NaN' AND amortized <> 'NaN'", name="amounts_are_numbers"),
+    comment="Daily cost of each account by service and record type; partitioned by month",
+    postgresql_partition_by="RANGE (usage_date)",
+)
+
+anomalies = Table(
+    "anomalies",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("service", _Code, comment="Null: the account's total"),
+    Column("direction", _Code, nullable=False),
+    Column("state", _Code, nullable=False),
+    Column("severity", _Code, nullable=False),
+    Column("resolution", _Code, comment="Why it is no longer open"),
+    Column("start_date", Date, nullable=False, comment="First departing day"),
+    Column("last_date", Date, nullable=False, comment="Last departing day so far"),
+    Column("currency", _Code, nullable=False),
+    Column("cost_basis", _Code, nullable=False),
+    Column("expected", Numeric, nullable=False, comment="Sum of the baselines of the departing days"),
+    Column("actual", Numeric, nullable=False, comment="Sum of the cost of the departing days"),
+    Column("explanation", JSONB, nullable=False, comment="The services that moved, largest first"),
+    Column("revision", Integer, nullable=False, comment="Counts the changes that were told"),
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
+    Column("detected_at", _Instant, nullable=False),
+    Column("updated_at", _Instant, nullable=False),
+    _one_of("direction", "spike", "drop"),
+    _one_of("state", "open", "resolved", "dismissed"),
+    _one_of("severity", "low", "medium", "high"),
+    _one_of("resolution", "ended", "restated", "merged"),
+    _one_of("cost_basis", "unblended", "amortized", "net_unblended", "net_amortized"),
+    CheckConstraint("start_date <= last_date", name="dates_ordered"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    CheckConstraint("(state = 'resolved') = (resolution IS NOT NULL)", name="resolved_has_reason"),
+    CheckConstraint("(direction = 'spike') = (actual > expected)", name="direction_agrees"),
+    CheckConstraint("revision >= 1", name="revision_counts"),
+    # One live anomaly for a series, a direction and a start: never two for the same days.
+    Index(
+        "uq_anomalies_live",
+        "account_id",
+        text("coalesce(service, '')"),
+        "direction",
+        "start_date",
+        unique=True,
+        postgresql_where=text("state <> 'resolved'"),
+    ),
+    Index("ix_anomalies_account_id_last_date", "account_id", "last_date"),
+    Index("ix_anomalies_state", "state"),
+    comment="Days or runs of days that depart from their baseline",
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="Derived from what it tells: the same event, the same id"),
+    Column("sequence", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("type", _Code, nullable=False),
+    Column("account_id", BigInteger, ForeignKey("accounts.id")),
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL")),
+    Column("cloudevent", JSONB, nullable=False, comment="CloudEvents 1.0 JSON"),
+    Column("occurred_at", _Instant, nullable=False),
+    _one_of(
+        "type",
+        "anomaly.detected",
+        "anomaly.updated",
+        "anomaly.resolved",
+        "account.failed",
+        "account.recovered",
+        "run.completed",
+        "run.failed",
+    ),
+    Index("ix_events_run_id", "run_id"),
+    comment="The outbox: written in the transaction of what it tells",
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event_id", Uuid, ForeignKey("events.id", ondelete="CASCADE"), primary_key=True),
+    Column("sink", _Code, primary_key=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", _Instant, nullable=False, comment="Not to be tried before"),
+    Column("delivered_at", _Instant, comment="Null: still to be delivered"),
+    Column("last_error", Text),
+    CheckConstraint("attempts >= 0", name="attempts_count"),
+    Index("ix_deliveries_pending", "sink", "retry_at", postgresql_where=text("delivered_at IS NULL")),
+    comment="Each event's way to each sink",
+)

@@ -1,0 +1,44 @@
+"""Names of worker processes, and whether one on this host still runs.
+
+A claim of a process that died here is taken over at once; of one elsewhere, when its lease lapses.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+
+def this_worker() -> str:
+    """Return a name that no other process has: host, process namespace, process id and its start."""
+    pid = os.getpid()
+    return f"{_place()}/{pid}/{_start_ticks(pid)}"
+
+
+def is_gone(worker: str) -> bool:
+    """Whether the worker ran in this host's process namespace and runs no more."""
+    place, pid, started = worker.rsplit("/", 2)
+    if place != _place() or not started:
+        return False
+    return _start_ticks(int(pid)) != started
+
+
+def _place() -> str:
+    """Return the host with its process namespace: containers that share a host name have their own."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()}/{namespace}"
+
+
+def _start_ticks(pid: int) -> str:
+    """Return when a process started, in the kernel's ticks; empty where there is none or no /proc.
+
+    Process ids are used again; a pair of id and start is not.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state == "Z" else fields[18]

@@ -1,0 +1,67 @@
+"""Gathers what a run did from the database, so that every process of the run tells the same."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import Account
+from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.costs import DayTotal
+from costbatch.domain.detection import Rule
+from costbatch.domain.outcomes import Run
+from costbatch.domain.periods import DateRange
+from costbatch.domain.reports import AnomalyView, RunReport
+
+# Enough to see what was normal, and it fits a terminal.
+_TREND_DAYS = 30
+# A person reads the largest; a program reads the table.
+_MOST_ANOMALIES = 50
+
+
+def brief_report(tx: Transaction, run: Run, *, now: datetime) -> RunReport:
+    """Return the counts of a run: enough for its event."""
+    return RunReport(
+        run=tx.runs.load(run),
+        collections=tuple(tx.runs.collections(run)),
+        reported_at=now,
+        event_counts=tx.outbox.counts_of_run(run.id),
+        anomaly_counts=tx.anomalies.counts(),
+    )
+
+
+def full_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> RunReport:
+    """Return everything about a run, with the open anomalies and the cost of its newest day."""
+    report = brief_report(tx, run, now=now)
+    anomalies = tx.anomalies.list_in_state(AnomalyState.OPEN)[:_MOST_ANOMALIES]
+    accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
+    detected = tx.anomalies.detected_by(run.id)
+    views = [
+        AnomalyView(
+            anomaly=anomaly,
+            aws_account_id=accounts[anomaly.account_id].aws_account_id,
+            account_name=accounts[anomaly.account_id].name,
+            trend=_trend(tx, accounts[anomaly.account_id], anomaly, report, rule),
+            is_new=anomaly.id in detected,
+        )
+        for anomaly in anomalies
+    ]
+    return replace(
+        report,
+        open_anomalies=tuple(views),
+        costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)),
+        events_pending=tx.outbox.count_pending(),
+    )
+
+
+def _trend(
+    tx: Transaction, account: Account, anomaly: Anomaly, report: RunReport, rule: Rule
+) -> tuple[DayTotal, ...]:
+    """Return the daily cost up to the newest day, days without cost as zeros."""
+    end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)
+    days = DateRange(end_exclusive - timedelta(days=_TREND_DAYS), end_exclusive)
+    if anomaly.service is None:
+        totals = tx.costs.day_totals(account, days, rule)
+    else:
+        totals = tx.costs.service_totals(account, days, rule).get(anomaly.service, [])
+    amounts = {total.usage_date: total.amount for total in totals if total.currency == anomaly.currency}
+    return tuple(DayTotal(day, anomaly.currency, amounts.get(day, rule.floor * 0)) for day in days)

@@ -1,0 +1,163 @@
+"""What a run did, as one value: the summary, the metrics and the run's event are all read off it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal
+from costbatch.domain.events import EventType, anomaly_data
+from costbatch.domain.outcomes import Collection, CollectionState, Run, RunStatus
+from costbatch.domain.periods import ONE_DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnomalyView:
+    """An anomaly with what a reader needs beside it: its account, and the daily cost that leads up to it."""
+
+    anomaly: Anomaly
+    aws_account_id: str
+    account_name: str
+    trend: tuple[DayTotal, ...] = ()
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """Everything that a run did, all its processes together.
+
+    event_counts: events that the run wrote, by type.
+    anomaly_counts: anomalies in the database, by (state, severity).
+    costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount).
+    """
+
+    run: Run
+    collections: tuple[Collection, ...]
+    reported_at: datetime
+    event_counts: Mapping[str, int] = field(default_factory=dict)
+    anomaly_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    open_anomalies: tuple[AnomalyView, ...] = ()
+    costs: tuple[tuple[str, str, Decimal], ...] = ()
+    events_pending: int = 0
+
+    @property
+    def cost_date(self) -> date:
+        """The newest day that the run read."""
+        return self.run.request.days.last if self.run.request.days else self.run.today - ONE_DAY
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the run's start to its end, or to now."""
+        return ((self.run.finished_at or self.reported_at) - self.run.started_at).total_seconds()
+
+    @property
+    def api_requests(self) -> int:
+        """Paid requests, those of failed attempts too."""
+        return sum(collection.api_requests for collection in self.collections)
+
+    @property
+    def api_cost_usd(self) -> Decimal:
+        """What AWS charges for them."""
+        return self.api_requests * REQUEST_PRICE_USD
+
+    def count(self, *states: CollectionState) -> int:
+        """Return how many accounts are in one of the states."""
+        return sum(collection.state in states for collection in self.collections)
+
+    @property
+    def failures_by_kind(self) -> dict[str, int]:
+        """How many accounts failed, by error kind."""
+        kinds = Counter(
+            collection.failure.kind.value
+            for collection in self.collections
+            if collection.failure and collection.state is CollectionState.FAILED
+        )
+        return dict(sorted(kinds.items()))
+
+    @property
+    def headline(self) -> dict[str, Any]:
+        """The run in a few numbers, JSON-ready: what its event carries."""
+        run, changes = self.run, [collection.change for collection in self.collections]
+        return {
+            "id": str(run.id),
+            "key": run.key,
+            "status": run.status.value,
+            "cost_date": self.cost_date.isoformat(),
+            "started_at": run.started_at.isoformat(),
+            "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+            "duration_seconds": round(self.duration_seconds, 3),
+            "accounts": {
+                "total": len(self.collections),
+                "collected": self.count(CollectionState.COLLECTED),
+                "failed": self.count(CollectionState.FAILED),
+                "skipped": self.count(CollectionState.SKIPPED),
+                "unfinished": self.count(CollectionState.PENDING, CollectionState.COLLECTING),
+            },
+            "failures": self.failures_by_kind,
+            "rows": {
+                "fetched": sum(collection.rows_fetched for collection in self.collections),
+                "inserted": sum(change.inserted for change in changes),
+                "updated": sum(change.updated for change in changes),
+                "deleted": sum(change.deleted for change in changes),
+            },
+            "api": {"requests": self.api_requests, "cost_usd": str(self.api_cost_usd)},
+            "anomalies": {
+                "detected": self.event_counts.get(EventType.ANOMALY_DETECTED, 0),
+                "updated": self.event_counts.get(EventType.ANOMALY_UPDATED, 0),
+                "resolved": self.event_counts.get(EventType.ANOMALY_RESOLVED, 0),
+                "open": sum(n for (state, _), n in self.anomaly_counts.items() if state == "open"),
+            },
+        }
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the whole report, JSON-ready: the one summary of ``collect --output json``."""
+        return {
+            "run": self.headline,
+            "accounts": [_collection_data(collection) for collection in self.collections],
+            "open_anomalies": [_view_data(view) for view in self.open_anomalies],
+            "events": {"written": dict(self.event_counts), "pending": self.events_pending},
+        }
+
+
+def is_failed(status: RunStatus) -> bool:
+    """Whether nothing at all was collected."""
+    return status is RunStatus.FAILED
+
+
+def _collection_data(collection: Collection) -> dict[str, Any]:
+    window, failure, change = collection.window, collection.failure, collection.change
+    return {
+        "aws_account_id": collection.aws_account_id,
+        "name": collection.name,
+        "state": collection.state.value,
+        "attempts": collection.attempts,
+        "window": {"start": window.start.isoformat(), "end_exclusive": window.end_exclusive.isoformat()}
+        if window
+        else None,
+        "days": len(window) if window else 0,
+        "rows": {
+            "fetched": collection.rows_fetched,
+            "inserted": change.inserted,
+            "updated": change.updated,
+            "deleted": change.deleted,
+        },
+        "api": {"requests": collection.api_requests, "cost_usd": str(collection.api_cost_usd)},
+        "error": {"kind": failure.kind.value, "message": failure.message} if failure else None,
+        "skip_reason": collection.skip_reason.value if collection.skip_reason else None,
+        "duration_seconds": collection.duration_seconds,
+    }
+
+
+def _view_data(view: AnomalyView) -> dict[str, Any]:
+    return {
+        "aws_account_id": view.aws_account_id,
+        "account_name": view.account_name,
+        "is_new": view.is_new,
+        **anomaly_data(view.anomaly),
+        "trend": [
+            {"date": total.usage_date.isoformat(), "amount": str(total.amount)} for total in view.trend
+        ],
+    }
