@@ -5,6 +5,7 @@ Each either happens whole, in one transaction, or ends in a ConfigError that say
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -70,28 +71,29 @@ class Accounts:
         """Register an account with its credentials; a removed one comes back with its history."""
         new = _check_registration(registration)
         check_secrets(new.access, secrets, is_new=True)
-        with self.database.transaction() as tx:
-            known = tx.accounts.find(new.aws_account_id)
-            if known and known.status is not AccountStatus.REMOVED:
-                raise ConfigError(
-                    f"Account {known} is registered already. To replace its credentials, "
-                    f"use `costbatch accounts set-credentials {known.aws_account_id}`."
-                )
-            base_id = _find_base(tx, registration.base, new) if registration.base else None
-            account = tx.accounts.add(replace(new, base_account_id=base_id), now=self.now())
+        with self._transaction() as tx:
+            account = tx.accounts.add(_fit_in(tx, new, registration.base), now=self.now())
             if secrets != _NO_SECRETS:
                 tx.accounts.save_credentials(account, self._seal(account, secrets), now=self.now())
             return account
 
+    def check_new(self, registration: Registration) -> None:
+        """Refuse what cannot be registered, before a person is asked for its secrets."""
+        new = _check_registration(registration)
+        if new.access is AccessMethod.ACCESS_KEYS:
+            self._require_vault()
+        with self._transaction() as tx:
+            _fit_in(tx, new, registration.base)
+
     def list_accounts(self, statuses: Sequence[AccountStatus] = ()) -> list[Account]:
         """Return the accounts with one of the statuses; with none given, all but the removed."""
         wanted = statuses or (AccountStatus.ACTIVE, AccountStatus.PAUSED)
-        with self.database.transaction() as tx:
+        with self._transaction() as tx:
             return tx.accounts.list_all(wanted)
 
     def show(self, aws_account_id: str) -> AccountDetails:
         """Return an account and what is known of its credentials."""
-        with self.database.transaction() as tx:
+        with self._transaction() as tx:
             account = _find(tx, aws_account_id)
             access = tx.accounts.load_access(account)
         return AccountDetails(
@@ -111,7 +113,7 @@ class Accounts:
 
     def remove(self, aws_account_id: str) -> Account:
         """Erase an account's credentials and never collect it again; its history stays."""
-        with self.database.transaction() as tx:
+        with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)
             dependents = tx.accounts.dependents(account)
             if dependents:
@@ -125,26 +127,33 @@ class Accounts:
 
     def set_credentials(self, aws_account_id: str, secrets: StoredSecrets) -> Account:
         """Replace an account's credentials."""
-        with self.database.transaction() as tx:
+        with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)
             check_secrets(account.access, secrets, is_new=False)
             tx.accounts.save_credentials(account, self._seal(account, secrets), now=self.now())
             return account
 
     def _set_status(self, aws_account_id: str, status: AccountStatus) -> Account:
-        with self.database.transaction() as tx:
+        with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)
             if account.status is not status:
                 tx.accounts.set_status(account, status, now=self.now())
             return replace(account, status=status)
 
+    def _transaction(self) -> AbstractContextManager[Transaction]:
+        self.database.check_schema()
+        return self.database.transaction()
+
     def _seal(self, account: Account, secrets: StoredSecrets) -> SealedCredentials:
+        return self._require_vault().seal(account.aws_account_id, secrets)
+
+    def _require_vault(self) -> Vault:
         if self.vault is None:
             raise ConfigError(
                 "ENCRYPTION_KEY is not set, so credentials cannot be stored. "
                 "Make a key with `costbatch keys generate`, and set ENCRYPTION_KEY or ENCRYPTION_KEY_FILE."
             )
-        return self.vault.seal(account.aws_account_id, secrets)
+        return self.vault
 
     def _opens(self, account: Account, sealed: SealedCredentials | None) -> bool | None:
         if sealed is None or self.vault is None:
@@ -235,6 +244,17 @@ def _check_role(role: RoleArn, aws_account_id: str, partition: Partition | None)
         )
     if partition and partition is not role.partition:
         raise ConfigError(f"The role {role.arn} lies in the partition {role.partition}, not in {partition}.")
+
+
+def _fit_in(tx: Transaction, new: NewAccount, base: str | None) -> NewAccount:
+    """Return the new account with its base; raise ConfigError where it does not fit what is there."""
+    known = tx.accounts.find(new.aws_account_id)
+    if known and known.status is not AccountStatus.REMOVED:
+        raise ConfigError(
+            f"Account {known} is registered already. To replace its credentials, "
+            f"use `costbatch accounts set-credentials {known.aws_account_id}`."
+        )
+    return replace(new, base_account_id=_find_base(tx, base, new)) if base else new
 
 
 def _find_base(tx: Transaction, base: str, new: NewAccount) -> int:

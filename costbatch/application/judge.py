@@ -13,17 +13,14 @@ from costbatch.domain.anomalies import (
     Judgement,
     Scope,
     announced_since,
-    reconcile,
+    judge_series,
 )
 from costbatch.domain.costs import DayTotal, StoredChange
 from costbatch.domain.detection import (
-    Episode,
     Rule,
     Series,
     comparable_series,
     explain,
-    find_departures,
-    group_episodes,
 )
 from costbatch.domain.events import Event, anomaly_event
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -49,19 +46,42 @@ class Judge:
         first_day = tx.costs.first_day(account)
         if first_day is None:
             return []
-        reach = timedelta(days=self.rule.merge_gap_days) + ONE_DAY
         start = self._first_touched_day(account, window, change)
-        known = tx.anomalies.load_near(account, start - reach)
-        days = DateRange(min([start, *(anomaly.start_date for anomaly in known)]), window.end_exclusive)
+        known = self._load_known(tx, account, start)
+        days = self._days_to_judge(known, DateRange(start, window.end_exclusive))
         baseline = DateRange(days.start - timedelta(days=self.rule.baseline_days), days.end_exclusive)
         total = comparable_series(tx.costs.day_totals(account, baseline, self.rule), first_day)
         if total is None:
             return []
         services = _ServiceSeries(tx, account, baseline, total, self.rule)
-        changes = self._judge_scopes(account, services, days, known)
+        changes = []
+        for service, series in self._judged_series(services, known).items():
+            judgement = Judgement(
+                scope=Scope(account_id=account.id, aws_account_id=account.aws_account_id, service=service),
+                currency=total.currency,
+                start=start,
+                days=days,
+                today=self.today,
+                rule=self.rule,
+            )
+            of_scope = [anomaly for anomaly in known if anomaly.service == service]
+            changes += judge_series(series, of_scope, judgement)
+        changes = [self._explained(each, services) for each in changes]
         for each in changes:
             tx.anomalies.save(each.anomaly, run_id=self.run_id, now=self.now)
         return self._announce(changes, account, window)
+
+    def _load_known(self, tx: Transaction, account: Account, start: date) -> list[Anomaly]:
+        """Return every anomaly of the days from ``start`` on, and of the days of one that reaches back."""
+        known = tx.anomalies.load_near(account, start - self.rule.reach)
+        earliest = min((anomaly.start_date for anomaly in known), default=start)
+        return known if earliest >= start else tx.anomalies.load_near(account, earliest - self.rule.reach)
+
+    def _days_to_judge(self, known: Sequence[Anomaly], touched: DateRange) -> DateRange:
+        """Return the touched days, and those of every known anomaly that goes on into or out of them."""
+        starts = [touched.start, *(anomaly.start_date for anomaly in known)]
+        ends = [anomaly.last_date + ONE_DAY for anomaly in known if anomaly.start_date in touched]
+        return DateRange(min(starts), max([touched.end_exclusive, *ends]))
 
     def _first_touched_day(self, account: Account, window: DateRange, change: StoredChange) -> date:
         """Return the first day whose judgement may differ from the last one's.
@@ -74,30 +94,15 @@ class Judge:
         unsettled = timedelta(days=self.rule.settle_days + 1)
         return max(min(touched) - unsettled, window.start)
 
-    def _judge_scopes(
-        self, account: Account, services: "_ServiceSeries", days: DateRange, known: Sequence[Anomaly]
-    ) -> list[AnomalyChange]:
-        """Judge the total, each service if the rule says so, and close what is no longer judged."""
-        series_of: dict[str | None, Series] = {None: services.total}
+    def _judged_series(
+        self, services: "_ServiceSeries", known: Sequence[Anomaly]
+    ) -> dict[str | None, Series | None]:
+        """Return what is judged: the total, each service by the rule, and None for what no longer is."""
+        judged: dict[str | None, Series | None] = {anomaly.service: None for anomaly in known}
+        judged[None] = services.total
         if self.rule.per_service:
-            series_of.update(services.loaded().items())
-        no_longer_judged = {anomaly.service for anomaly in known} - series_of.keys()
-        changes = []
-        for service in [*series_of, *no_longer_judged]:
-            judgement = Judgement(
-                scope=Scope(account_id=account.id, aws_account_id=account.aws_account_id, service=service),
-                currency=services.total.currency,
-                days=days,
-                today=self.today,
-                rule=self.rule,
-            )
-            of_scope = [anomaly for anomaly in known if anomaly.service == service]
-            episodes = self._episodes(series_of[service], days) if service in series_of else []
-            changes += reconcile(of_scope, episodes, judgement=judgement)
-        return [self._explained(change, services) for change in changes]
-
-    def _episodes(self, series: Series, days: DateRange) -> list[Episode]:
-        return group_episodes(find_departures(series, days, today=self.today, rule=self.rule), self.rule)
+            judged.update(services.loaded().items())
+        return judged
 
     def _explained(self, change: AnomalyChange, services: "_ServiceSeries") -> AnomalyChange:
         """Name the services behind a change of the account's total."""

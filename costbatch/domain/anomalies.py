@@ -8,9 +8,18 @@ from enum import StrEnum
 from uuid import UUID, uuid5
 
 from costbatch.domain.costs import CostBasis
-from costbatch.domain.detection import Contribution, Direction, Episode, Rule, Severity
+from costbatch.domain.detection import (
+    Contribution,
+    Direction,
+    Episode,
+    Rule,
+    Series,
+    Severity,
+    find_departures,
+    group_episodes,
+)
 from costbatch.domain.money import CENT
-from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.periods import DateRange
 
 # Ids are derived, not drawn: the same anomaly has the same id however often a run is repeated.
 _NAMESPACE = UUID("6c3f1d9e-5a0b-4f0e-9d2a-3b1c7a5e8f42")
@@ -108,22 +117,44 @@ class AnomalyChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The setting of one judgement: whose days, in which currency, seen from which day, by which rule."""
+    """The setting of one judgement: whose days, in which currency, seen from which day, by which rule.
+
+    start: the first day whose cost may have changed; ``days`` may begin earlier, where an anomaly does.
+    """
 
     scope: Scope
     currency: str
+    start: date
     days: DateRange
     today: date
     rule: Rule
 
 
+def judge_series(
+    series: Series | None, known: Sequence[Anomaly], judgement: Judgement
+) -> list[AnomalyChange]:
+    """Judge a series' days anew and return what changed; without a series, what is known is closed.
+
+    ``known`` are the scope's anomalies in, next to, or reaching into the days.
+    """
+    departures = []
+    if series is not None:
+        departures = find_departures(series, judgement.days, today=judgement.today, rule=judgement.rule)
+    changes: list[AnomalyChange] = []
+    for direction in Direction:
+        mine = [anomaly for anomaly in known if anomaly.direction is direction]
+        first = min([judgement.start, *(each.start_date for each in mine if _goes_on(each, judgement))])
+        days = DateRange(first, judgement.days.end_exclusive)
+        here = [each for each in departures if each.direction is direction and each.usage_date in days]
+        episodes = group_episodes(here, judgement.rule)
+        changes += reconcile(mine, episodes, judgement=replace(judgement, days=days))
+    return changes
+
+
 def reconcile(
     existing: Sequence[Anomaly], episodes: Sequence[Episode], *, judgement: Judgement
 ) -> list[AnomalyChange]:
-    """Hold the anomalies we know against the episodes found now, and return what changed.
-
-    ``existing`` are the scope's anomalies that lie in or next to the judged days.
-    """
+    """Hold known anomalies against the episodes found now, all of one direction; return what changed."""
     changes: list[AnomalyChange] = []
     unmatched = sorted(existing, key=lambda anomaly: anomaly.start_date)
     for episode in episodes:
@@ -133,6 +164,12 @@ def reconcile(
     for known in unmatched:
         changes += _close(known, _why_gone(known, judgement))
     return changes
+
+
+def _goes_on(known: Anomaly, judgement: Judgement) -> bool:
+    """Whether an anomaly may reach into the changed days, so that it is judged from its beginning."""
+    is_near = known.last_date >= judgement.start - judgement.rule.reach
+    return known.state is AnomalyState.OPEN or is_near
 
 
 def _changes_of_episode(
@@ -205,9 +242,7 @@ def announced_since(today: date, rule: Rule) -> date:
 
 
 def _belongs(known: Anomaly, episode: Episode, rule: Rule) -> bool:
-    reach = timedelta(days=rule.merge_gap_days) + ONE_DAY
-    apart = known.start_date > episode.last + reach or known.last_date < episode.start - reach
-    return known.direction is episode.direction and not apart
+    return known.start_date <= episode.last + rule.reach and known.last_date >= episode.start - rule.reach
 
 
 def _why_gone(known: Anomaly, judgement: Judgement) -> Resolution | None:

@@ -60,6 +60,11 @@ class Rule:
     high_impact: Decimal = Decimal(1000)
     merge_gap_days: int = 2
 
+    @property
+    def reach(self) -> timedelta:
+        """How far apart two departing days may lie and still be one anomaly."""
+        return timedelta(days=self.merge_gap_days) + ONE_DAY
+
     def last_settled_day(self, today: date) -> date:
         """Return the newest day whose cost is complete."""
         return today - ONE_DAY - timedelta(days=self.settle_days)
@@ -190,7 +195,7 @@ def group_episodes(departures: Iterable[Departure], rule: Rule) -> list[Episode]
     for _, same_direction in groupby(ordered, key=lambda departure: departure.direction):
         current: list[Departure] = []
         for departure in same_direction:
-            if current and (departure.usage_date - current[-1].usage_date).days > rule.merge_gap_days + 1:
+            if current and departure.usage_date - current[-1].usage_date > rule.reach:
                 episodes.append(Episode(tuple(current)))
                 current = []
             current.append(departure)

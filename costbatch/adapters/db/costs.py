@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -27,33 +27,47 @@ CREATE TEMP TABLE IF NOT EXISTS costs_staging (
 ) ON COMMIT DELETE ROWS
 """
 
-# Each staged row looks its stored twin up by the primary key. LATERAL with LIMIT forces that plan: a join
-# the planner may reorder depends on statistics, and is 20 times dearer without them.
+# EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
+# benchmarks/storage_layout.md. The last SELECT sees the table as it was before the INSERT.
 _WRITE_DIFFERENCES = sa.text("""
-INSERT INTO daily_costs AS stored (
-    account_id, usage_date, service, record_type, currency,
-    unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)
-SELECT :account_id, s.usage_date, s.service, s.record_type, s.currency,
-    s.unblended, s.amortized, s.net_unblended, s.net_amortized, s.usage_quantity, s.estimated
-FROM costs_staging s
-LEFT JOIN LATERAL (
-    SELECT true AS same FROM daily_costs d
-    WHERE d.account_id = :account_id AND d.usage_date = s.usage_date
-      AND d.service = s.service AND d.record_type = s.record_type
-      AND d.usage_date >= :start AND d.usage_date < :end_exclusive
-      AND d.currency = s.currency AND d.unblended = s.unblended AND d.amortized = s.amortized
-      AND d.net_unblended IS NOT DISTINCT FROM s.net_unblended
-      AND d.net_amortized IS NOT DISTINCT FROM s.net_amortized
-      AND d.usage_quantity IS NOT DISTINCT FROM s.usage_quantity
-      AND d.estimated = s.estimated
-    LIMIT 1
-) twin ON true
-WHERE twin.same IS NULL
-ON CONFLICT (account_id, usage_date, service, record_type) DO UPDATE SET
-    currency = excluded.currency, unblended = excluded.unblended, amortized = excluded.amortized,
-    net_unblended = excluded.net_unblended, net_amortized = excluded.net_amortized,
-    usage_quantity = excluded.usage_quantity, estimated = excluded.estimated
-RETURNING usage_date, (xmax = 0) AS is_new
+WITH differing AS MATERIALIZED (
+    SELECT usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM costs_staging
+    EXCEPT ALL
+    SELECT usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM daily_costs
+    WHERE account_id = :account_id AND usage_date >= :start AND usage_date < :end_exclusive
+), written AS (
+    INSERT INTO daily_costs (
+        account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)
+    SELECT :account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM differing
+    ON CONFLICT (account_id, usage_date, service, record_type) DO UPDATE SET
+        currency = excluded.currency, unblended = excluded.unblended, amortized = excluded.amortized,
+        net_unblended = excluded.net_unblended, net_amortized = excluded.net_amortized,
+        usage_quantity = excluded.usage_quantity, estimated = excluded.estimated
+), compared AS (
+    SELECT n.usage_date, EXISTS (
+        SELECT FROM daily_costs d
+        WHERE d.account_id = :account_id AND d.usage_date = n.usage_date
+          AND d.service = n.service AND d.record_type = n.record_type
+          AND d.usage_date >= :start AND d.usage_date < :end_exclusive) AS was_stored
+    FROM differing n
+)
+SELECT usage_date,
+    count(*) FILTER (WHERE NOT was_stored) AS inserted, count(*) FILTER (WHERE was_stored) AS updated
+FROM compared GROUP BY usage_date
+""")
+
+_LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
+
+_PARTITIONS = sa.text("""
+SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+WHERE inhparent = 'daily_costs'::regclass
 """)
 
 _COUNT_STORED = sa.text("""
@@ -78,24 +92,27 @@ class PostgresCosts:
     connection: Connection
 
     def prepare_months(self, days: DateRange) -> None:
-        """Make the partitions that the days fall into.
+        """Make the partitions that the days fall into; commit soon, because writers wait meanwhile."""
+        missing = self._missing_months(days)
+        if not missing:
+            return
+        # Two processes that make one month at once would collide: they take turns, and look again.
+        self.connection.execute(_LOCK_PARTITIONS)
+        for month in self._missing_months(days):
+            name = _partition_name(month)
+            bounds = f"FROM ('{month}') TO ('{month_start(month, months_back=-1)}')"
+            # Attaching a table leaves the readers of the others alone; CREATE … PARTITION OF would not.
+            self.connection.exec_driver_sql(
+                f"CREATE TABLE {name} (LIKE daily_costs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+            )
+            self.connection.exec_driver_sql(
+                f"ALTER TABLE daily_costs ATTACH PARTITION {name} FOR VALUES {bounds}"
+            )
 
-        Commit soon: making one locks the table for a moment.
-        """
-        names = sa.text(
-            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'daily_costs'::regclass"
-        )
-        present = set(self.connection.scalars(names))
-        month = month_start(days.start)
-        while month < days.end_exclusive:
-            following = month_start(month + timedelta(days=31))
-            name = f"daily_costs_{month:%Y_%m}"
-            if name not in present:
-                self.connection.exec_driver_sql(
-                    f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF daily_costs "
-                    f"FOR VALUES FROM ('{month}') TO ('{following}')"
-                )
-            month = following
+    def _missing_months(self, days: DateRange) -> list[date]:
+        present = set(self.connection.scalars(_PARTITIONS))
+        months = sorted({month_start(day) for day in days})
+        return [month for month in months if _partition_name(month) not in present]
 
     def replace_window(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
         """Make the stored days equal to ``rows``: write what differs, delete what vanished."""
@@ -107,12 +124,11 @@ class PostgresCosts:
         vanished: Sequence[date] = ()
         if self.connection.scalar(_COUNT_STORED, bounds) != len(rows):
             vanished = self.connection.scalars(_DELETE_VANISHED, bounds).all()
-        inserted = sum(row.is_new for row in written)
         return StoredChange(
-            inserted=inserted,
-            updated=len(written) - inserted,
+            inserted=sum(day.inserted for day in written),
+            updated=sum(day.updated for day in written),
             deleted=len(vanished),
-            changed_dates=frozenset(row.usage_date for row in written) | frozenset(vanished),
+            changed_dates=frozenset(day.usage_date for day in written) | frozenset(vanished),
         )
 
     def first_day(self, account: Account) -> date | None:
@@ -157,6 +173,10 @@ class PostgresCosts:
         buffer = StringIO("".join(map(_copy_line, rows)))
         with closing(self.connection.connection.cursor()) as cursor:
             cursor.copy_expert("COPY costs_staging FROM STDIN", buffer)
+
+
+def _partition_name(month: date) -> str:
+    return f"daily_costs_{month:%Y_%m}"
 
 
 def _bounds(account: Account, window: DateRange) -> dict[str, Any]:

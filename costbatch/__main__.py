@@ -1,0 +1,6 @@
+"""``python -m costbatch``, where the command is not on the path."""
+
+from costbatch.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The botocore clients that all accounts share, and the binding of each request to one account's credentials.
+
+Creating a client costs more than ten requests, so there is one per service and partition. It holds no
+credentials of its own: it signs with what ``signing_as`` binds for the thread, or not at all.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from botocore.awsrequest import AWSRequest
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.credentials import CredentialResolver, Credentials
+from botocore.retries import standard
+from botocore.session import Session, get_session
+
+from costbatch.adapters.aws.errors import answer_of
+from costbatch.domain.accounts import Partition
+from costbatch.domain.credentials import AccessKeys
+from costbatch.errors import AccountError, ErrorKind
+
+COST_EXPLORER = "ce"
+STS = "sts"
+
+# The member of a Cost Explorer answer that holds its body as it came.
+RAW_BODY = "RawBody"
+
+_OK = 200
+_REGIONS = {
+    Partition.AWS: "us-east-1",
+    Partition.CHINA: "cn-northwest-1",
+    Partition.GOVCLOUD: "us-gov-west-1",
+}
+_bound: ContextVar[AccessKeys | None] = ContextVar("credentials that sign", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsSettings:
+    """How AWS is called.
+
+    Timeouts are of one attempt. ``max_attempts`` includes the first one. ``concurrency`` is how many threads
+    call at once. ``page_limit`` is the most pages that one fetch reads. ``version`` is costbatch's own.
+    """
+
+    version: str
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float = 60.0
+    max_attempts: int = 5
+    concurrency: int = 16
+    page_limit: int = 200
+
+
+@contextmanager
+def signing_as(keys: AccessKeys) -> Iterator[None]:
+    """Sign every request that this thread makes inside with these credentials."""
+    token = _bound.set(keys)
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+class AwsClients:
+    """One client per service and partition, made when first asked for; safe to share between threads."""
+
+    def __init__(self, settings: AwsSettings) -> None:
+        self.settings = settings
+        self._clients: dict[tuple[str, Partition], BaseClient] = {}
+        self._lock = Lock()
+        self._session: Session | None = None
+
+    def get(self, service: str, partition: Partition) -> Any:  # noqa: ANN401 - botocore makes the methods at run time
+        """Return the client of a service in a partition.
+
+        Raises:
+            AccountError: botocore's own configuration (a profile, an endpoint) makes no sense.
+
+        """
+        with self._lock:
+            client = self._clients.get((service, partition))
+            if client is None:
+                client = answer_of(
+                    f"Creating the client of {service}", lambda: self._make(service, partition)
+                )
+                self._clients[service, partition] = client
+            return client
+
+    def _make(self, service: str, partition: Partition) -> BaseClient:
+        if self._session is None:
+            self._session = _session_without_credentials()
+        client = self._session.create_client(
+            service, region_name=_REGIONS[partition], config=_config(self.settings)
+        )
+        client.meta.events.register("before-sign", _sign_as_bound)
+        client.meta.events.register("before-parse.cost-explorer.GetCostAndUsage", _keep_raw_body)
+        _lift_shared_retry_quota(client, self.settings.max_attempts)
+        return client
+
+
+def _session_without_credentials() -> Session:
+    """Return a session that finds no credentials: should a request ever be signed unbound, it must fail."""
+    session = get_session()
+    session.register_component("credential_provider", CredentialResolver(providers=[]))
+    session.set_config_variable("sts_regional_endpoints", "regional")
+    return session
+
+
+def _config(settings: AwsSettings) -> Config:
+    return Config(
+        connect_timeout=settings.connect_timeout_seconds,
+        read_timeout=settings.read_timeout_seconds,
+        max_pool_connections=settings.concurrency,
+        # Not adaptive: its rate limiter belongs to the client, so one throttled account would slow all.
+        retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
+        user_agent_extra=f"costbatch/{settings.version}",
+    )
+
+
+def _sign_as_bound(request: AWSRequest, **_: object) -> None:
+    keys = _bound.get()
+    if keys is None:
+        raise AccountError(ErrorKind.INTERNAL, "A request to AWS was about to be made without an account.")
+    token = keys.session_token
+    request.context.setdefault("signing", {})["request_credentials"] = Credentials(
+        keys.access_key_id.reveal(), keys.secret_access_key.reveal(), token.reveal() if token else None
+    )
+
+
+def _keep_raw_body(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
+) -> None:
+    """Take a good answer before botocore's parser walks it, which costs three times as much as ours."""
+    if response_dict["status_code"] == _OK:
+        customized_response_dict[RAW_BODY] = response_dict["body"]
+        response_dict["body"] = b"{}"
+
+
+class _NoQuota:
+    """Lets every account have its retries.
+
+    botocore's quota (500 points, 5 to 14 for a retry, given back only by success) belongs to the client.
+    With one client for all accounts a dozen broken ones would spend it, and the healthy ones, throttled
+    once, would fail. Attempts stay bounded by ``max_attempts``.
+    """
+
+    def acquire_retry_quota(self, _context: object) -> bool:
+        return True
+
+
+def _lift_shared_retry_quota(client: BaseClient, max_attempts: int) -> None:
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
+    handler: Any = standard.register_retry_handler(client, max_attempts)
+    handler._retry_quota = _NoQuota()  # noqa: SLF001 - botocore has no setting for it; a test proves that it holds

@@ -1,0 +1,80 @@
+"""Reads an account's daily cost from Cost Explorer, page by page. What the pages hold is parse.py's."""
+
+from collections.abc import Callable
+from typing import Any
+
+from costbatch.adapters.aws.clients import COST_EXPLORER, RAW_BODY, AwsClients, signing_as
+from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.identity import Identities
+from costbatch.adapters.aws.parse import METRICS, CostAnswer
+from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.credentials import Access
+from costbatch.domain.periods import DateRange
+from costbatch.errors import AccountError, ErrorKind
+
+OPERATION = "GetCostAndUsage"
+
+_GROUP_BY = [{"Type": "DIMENSION", "Key": "SERVICE"}, {"Type": "DIMENSION", "Key": "RECORD_TYPE"}]
+
+
+class CostExplorerSource:
+    """Fetches costs from AWS; safe to share between threads."""
+
+    def __init__(self, *, clients: AwsClients, identities: Identities) -> None:
+        self._clients = clients
+        self._identities = identities
+
+    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+        """Return everything reported of the account in the window: all pages, or an error.
+
+        ``spend`` is called before each paid request. Attempts that botocore repeats are one request: AWS
+        does not charge those that fail.
+
+        Raises:
+            AccountError: with the kind of failure.
+            BudgetSpent: raised by ``spend``.
+
+        """
+        keys = self._identities.resolve(access)
+        client = self._clients.get(COST_EXPLORER, access.account.partition)
+        with signing_as(keys):
+            return self._read_pages(client, window, spend)
+
+    def _read_pages(
+        self,
+        client: Any,  # noqa: ANN401 - botocore makes the methods at run time
+        window: DateRange,
+        spend: Callable[[], None],
+    ) -> FetchedCosts:
+        answer, request, seen = CostAnswer(window), _request(window), set[str]()
+        for page in range(1, self._clients.settings.page_limit + 1):
+            spend()
+            token = answer.add_page(_body(client, request))
+            if token is None:
+                return FetchedCosts(window=window, rows=answer.rows(), api_requests=page)
+            if token in seen:
+                raise _malformed(f"page {page} of the answer repeats an earlier page token")
+            seen.add(token)
+            request["NextPageToken"] = token
+        raise _malformed(f"the answer has more than {self._clients.settings.page_limit} pages")
+
+
+def _request(window: DateRange) -> dict[str, Any]:
+    return {
+        "TimePeriod": {"Start": window.start.isoformat(), "End": window.end_exclusive.isoformat()},
+        "Granularity": "DAILY",
+        "GroupBy": _GROUP_BY,
+        "Metrics": METRICS,
+    }
+
+
+def _body(client: Any, request: dict[str, Any]) -> bytes:  # noqa: ANN401 - botocore makes the methods at run time
+    answer: dict[str, Any] = answer_of(OPERATION, lambda: client.get_cost_and_usage(**request))
+    body = answer.get(RAW_BODY)
+    if not isinstance(body, bytes):
+        raise _malformed("the answer is neither an error nor HTTP status 200")
+    return body
+
+
+def _malformed(problem: str) -> AccountError:
+    return AccountError(ErrorKind.MALFORMED_RESPONSE, f"{OPERATION}: {problem}.")

@@ -1,0 +1,150 @@
+"""Turns every failure of an AWS call into an AccountError; AWS's own words never leave this file.
+
+They can hold ARNs and keys, so a detail names the operation and AWS's error code and nothing else.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from botocore import exceptions as aws
+from botocore.parsers import ResponseParserError
+
+from costbatch.errors import AccountError, ErrorKind
+
+T = TypeVar("T")
+
+_BY_KIND: Final = {
+    ErrorKind.THROTTLED: """
+        LimitExceededException Throttling ThrottlingException ThrottledException RequestThrottled
+        RequestThrottledException TooManyRequests TooManyRequestsException RequestLimitExceeded SlowDown
+        BandwidthLimitExceeded PriorRequestNotComplete
+    """,
+    ErrorKind.CREDENTIALS_REJECTED: """
+        InvalidClientTokenId UnrecognizedClient UnrecognizedClientException SignatureDoesNotMatch
+        InvalidSignatureException IncompleteSignature IncompleteSignatureException AuthFailure
+        ExpiredToken ExpiredTokenException ExpiredTradeInTokenException RequestExpired RequestTimeTooSkewed
+        InvalidAccessKeyId InvalidToken InvalidIdentityToken IDPRejectedClaim
+        MissingAuthenticationToken MissingAuthenticationTokenException NotAuthorized
+    """,
+    ErrorKind.ACCESS_DENIED: """
+        AccessDenied AccessDeniedException UnauthorizedOperation UnauthorizedAccess OptInRequired
+        SubscriptionRequiredException RegionDisabledException SessionDurationEscalationException
+        OutboundWebIdentityFederationDisabledException
+    """,
+    # The bill, or the view of it, cannot be read at the moment: nothing is wrong with the account's access.
+    ErrorKind.DATA_UNAVAILABLE: """
+        DataUnavailableException BillExpirationException BillingViewHealthStatusException
+    """,
+    ErrorKind.TIMEOUT: """
+        RequestTimeout RequestTimeoutException InternalFailure InternalError InternalServerError
+        InternalServerException ServiceUnavailable ServiceUnavailableException IDPCommunicationError
+    """,
+    # Passing ones first: the page token went stale, or the answer changed while it was paged through;
+    # the next attempt starts with the first page. The others are for operations we never call, or our fault.
+    ErrorKind.INTERNAL: """
+        InvalidNextTokenException RequestChangedException
+        ValidationException ValidationError SerializationException ResourceNotFoundException
+        UnresolvableUsageUnitException AnalysisNotFoundException BackfillLimitExceededException
+        GenerationExistsException ServiceQuotaExceededException TooManyTagsException UnknownMonitorException
+        UnknownSubscriptionException InvalidAuthorizationMessageException JWTPayloadSizeExceededException
+        MalformedPolicyDocument PackedPolicyTooLarge
+    """,
+}
+KIND_OF_CODE: Final = {code: kind for kind, codes in _BY_KIND.items() for code in codes.split()}
+
+# botocore's own exceptions, the first match counts.
+_KIND_OF_EXCEPTION: Final = (
+    ((aws.ConnectionError, aws.HTTPClientError, aws.MetadataRetrievalError), ErrorKind.TIMEOUT),
+    (
+        (
+            aws.NoCredentialsError,
+            aws.PartialCredentialsError,
+            aws.CredentialRetrievalError,
+            aws.NoAuthTokenError,
+            aws.TokenRetrievalError,
+            aws.UnknownCredentialError,
+            aws.ProfileNotFound,
+            aws.SSOError,
+            aws.LoginError,
+        ),
+        ErrorKind.CREDENTIALS_REJECTED,
+    ),
+    ((aws.IncompleteReadError, aws.ChecksumError, aws.FlexibleChecksumError), ErrorKind.MALFORMED_RESPONSE),
+    # OSError: a token file or a CA bundle that botocore cannot read.
+    ((aws.BotoCoreError, OSError), ErrorKind.INTERNAL),
+)
+# What botocore's parsers stumble with over an answer that is not of the documented form.
+_PARSER_STUMBLES: Final = (
+    ResponseParserError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+)
+
+_NOT_ENABLED = "not enabled for cost explorer"
+_CODE = re.compile(r"[A-Za-z][\w.]{0,79}")
+_STATUS_CODE = re.compile(r"[1-5][0-9]{2}")
+_REQUEST_TIMEOUT, _PROXY_LOGIN, _TOO_MANY_REQUESTS, _SERVER_ERROR = 408, 407, 429, 500
+
+
+def answer_of(operation: str, call: Callable[[], T]) -> T:
+    """Return what an AWS call returns.
+
+    Raises:
+        AccountError: whatever went wrong, with nothing of AWS's text in it or in its chain.
+
+    """
+    try:
+        return call()
+    except (aws.BotoCoreError, aws.ClientError, OSError, *_PARSER_STUMBLES) as error:
+        failure = translate(error, operation)
+    # Outside of the handler, so that the original is not even its context.
+    raise failure
+
+
+def translate(error: Exception, operation: str) -> AccountError:
+    """Return the AccountError that a failed AWS call means."""
+    if isinstance(error, aws.ClientError):
+        return _of_answer(error, operation)
+    kind = next(
+        (kind for types, kind in _KIND_OF_EXCEPTION if isinstance(error, types)), ErrorKind.MALFORMED_RESPONSE
+    )
+    return AccountError(kind, f"{operation} failed: {type(error).__name__}.")
+
+
+def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
+    problem = error.response.get("Error", {})
+    code = str(problem.get("Code", ""))
+    status = _status_of(error, code)
+    if not _CODE.fullmatch(code):
+        return AccountError(
+            _kind_of_status(status), f"AWS answered {operation} with HTTP status {status} and no error code."
+        )
+    kind = KIND_OF_CODE.get(code) or _kind_of_unknown(status)
+    if kind is ErrorKind.ACCESS_DENIED and _NOT_ENABLED in str(problem.get("Message", "")).lower():
+        kind = ErrorKind.COST_EXPLORER_NOT_ENABLED
+    return AccountError(kind, f"AWS answered {operation} with {code}.")
+
+
+def _status_of(error: aws.ClientError, code: str) -> int:
+    """Return the HTTP status; where an answer has no error code, botocore puts the status in its place."""
+    if _STATUS_CODE.fullmatch(code):
+        return int(code)
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _kind_of_unknown(status: int) -> ErrorKind:
+    """Return the kind of an error code that is not in the list."""
+    kind = _kind_of_status(status)
+    return ErrorKind.INTERNAL if kind is ErrorKind.MALFORMED_RESPONSE else kind
+
+
+def _kind_of_status(status: int) -> ErrorKind:
+    if status == _TOO_MANY_REQUESTS:
+        return ErrorKind.THROTTLED
+    if status >= _SERVER_ERROR or status in (_REQUEST_TIMEOUT, _PROXY_LOGIN):
+        return ErrorKind.TIMEOUT
+    return ErrorKind.MALFORMED_RESPONSE

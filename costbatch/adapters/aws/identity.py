@@ -1,0 +1,147 @@
+"""From an account's access to credentials that provably belong to it.
+
+Owns opening, assuming and checking; nothing here is a paid request, and nothing paid may come before it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from costbatch.adapters.aws.clients import STS, AwsClients, signing_as
+from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.pod_identity import PodIdentity
+from costbatch.domain.accounts import AccessMethod, Account, parse_account_id
+from costbatch.domain.credentials import Access, AccessKeys, SealedCredentials, Secret, StoredSecrets
+from costbatch.errors import AccountError, ErrorKind
+
+# How many accounts one access may go through: its own role, the role that assumes it, …
+MAX_CHAIN = 4
+
+OpenSealed = Callable[[str, SealedCredentials], StoredSecrets]
+
+
+class Identities:
+    """Resolves how an account is reached to credentials; safe to share between threads."""
+
+    def __init__(
+        self, *, clients: AwsClients, open_sealed: OpenSealed, pod: PodIdentity | None = None
+    ) -> None:
+        self._clients = clients
+        self._open_sealed = open_sealed
+        self._pod = pod or PodIdentity()
+
+    def resolve(self, access: Access) -> AccessKeys:
+        """Return credentials of the account, after STS has said that they are the account's.
+
+        Raises:
+            AccountError: there are none, AWS refuses them, or they are another account's (wrong_account).
+
+        """
+        _check_chain(access)
+        keys = self._keys(access)
+        self._check_owner(access.account, keys)
+        return keys
+
+    def _keys(self, access: Access) -> AccessKeys:
+        match access.account.access:
+            case AccessMethod.ACCESS_KEYS:
+                return self._stored_keys(access)
+            case AccessMethod.ASSUMED_ROLE:
+                return self._assume_role(access)
+            case AccessMethod.POD_IDENTITY:
+                return self._pod.access_keys()
+
+    def _stored_keys(self, access: Access) -> AccessKeys:
+        keys = self._secrets(access).access_keys
+        if keys is None:
+            raise _unreadable(access.account, "No access key is stored for account")
+        _check_printable(access.account, keys)
+        return keys
+
+    def _secrets(self, access: Access) -> StoredSecrets:
+        if access.sealed is None:
+            return StoredSecrets()
+        return self._open_sealed(access.account.aws_account_id, access.sealed)
+
+    def _assume_role(self, access: Access) -> AccessKeys:
+        account = access.account
+        if account.role_arn is None:
+            raise _unreadable(account, "No role is stored for account")
+        request = {
+            "RoleArn": account.role_arn,
+            "RoleSessionName": f"costbatch-{account.aws_account_id}",
+        }
+        external_id = self._secrets(access).external_id
+        if external_id:
+            request["ExternalId"] = external_id.reveal()
+        base = self._keys(access.base) if access.base else self._pod.access_keys()
+        return _assumed_keys(self._call("AssumeRole", account, base, request))
+
+    def _check_owner(self, account: Account, keys: AccessKeys) -> None:
+        owner = _owner(self._call("GetCallerIdentity", account, keys, {}))
+        if owner != account.aws_account_id:
+            raise AccountError(
+                ErrorKind.WRONG_ACCOUNT,
+                f"The credentials stored for account {account.aws_account_id} are those of account {owner}.",
+            )
+
+    def _call(
+        self, operation: str, account: Account, keys: AccessKeys, request: dict[str, str]
+    ) -> dict[str, Any]:
+        client = self._clients.get(STS, account.partition)
+        method = {"AssumeRole": client.assume_role, "GetCallerIdentity": client.get_caller_identity}[
+            operation
+        ]
+        with signing_as(keys):
+            answer: dict[str, Any] = answer_of(operation, lambda: method(**request))
+        return answer
+
+
+def _check_chain(access: Access) -> None:
+    """Refuse roles that are assumed in a circle or through too many accounts, before any request."""
+    seen: set[int] = set()
+    step: Access | None = access
+    while step is not None:
+        if step.account.id in seen:
+            raise _unreadable(access.account, "Roles are assumed in a circle to reach account")
+        seen.add(step.account.id)
+        if len(seen) > MAX_CHAIN:
+            raise _unreadable(
+                access.account, f"More than {MAX_CHAIN} accounts in a row are used to reach account"
+            )
+        step = step.base if step.account.access is AccessMethod.ASSUMED_ROLE else None
+
+
+def _check_printable(account: Account, keys: AccessKeys) -> None:
+    """Refuse what cannot stand in an HTTP header: the HTTP library would quote it in its error."""
+    texts = (keys.access_key_id, keys.secret_access_key, keys.session_token)
+    if not all(_is_token(text.reveal()) for text in texts if text is not None):
+        raise AccountError(
+            ErrorKind.CREDENTIALS_REJECTED,
+            f"The access key stored for account {account.aws_account_id} is not of the form that AWS issues.",
+        )
+
+
+def _is_token(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def _assumed_keys(answer: dict[str, Any]) -> AccessKeys:
+    credentials = answer.get("Credentials") or {}
+    texts = [credentials.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+    secrets = [Secret(text) for text in texts if isinstance(text, str) and _is_token(text)]
+    if len(secrets) != len(texts):
+        raise AccountError(ErrorKind.MALFORMED_RESPONSE, "The answer to AssumeRole holds no credentials.")
+    key_id, secret, token = secrets
+    return AccessKeys(access_key_id=key_id, secret_access_key=secret, session_token=token)
+
+
+def _owner(answer: dict[str, Any]) -> str:
+    try:
+        return parse_account_id(str(answer.get("Account")))
+    except ValueError:
+        problem = "The answer to GetCallerIdentity names no account."
+    raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem)
+
+
+def _unreadable(account: Account, problem: str) -> AccountError:
+    return AccountError(ErrorKind.CREDENTIALS_UNREADABLE, f"{problem} {account.aws_account_id}.")

@@ -1,0 +1,53 @@
+"""The pod's own AWS credentials, as boto3 finds them (EKS Pod Identity, IRSA, environment, profile).
+
+Must never be used unless an account asks for it.
+"""
+
+from threading import Lock
+
+import boto3
+from botocore.credentials import Credentials
+
+from costbatch.adapters.aws.errors import answer_of
+from costbatch.domain.credentials import AccessKeys, Secret
+from costbatch.errors import AccountError, ErrorKind
+
+_OPERATION = "Reading the pod's AWS identity"
+
+
+class PodIdentity:
+    """Finds the pod's credentials once and keeps them fresh; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._looked = False
+        self._credentials: Credentials | None = None
+
+    def access_keys(self) -> AccessKeys:
+        """Return credentials that are valid now.
+
+        Raises:
+            AccountError: there are none, or they could not be renewed.
+
+        """
+        credentials = self._find()
+        # Renews what is about to expire, one thread at a time.
+        frozen = credentials and answer_of(_OPERATION, credentials.get_frozen_credentials)
+        if frozen is None or not frozen.access_key or not frozen.secret_key:
+            raise AccountError(
+                ErrorKind.CREDENTIALS_REJECTED,
+                "The pod has no AWS identity: boto3 finds no credentials in its environment.",
+            )
+        return AccessKeys(
+            access_key_id=Secret(frozen.access_key),
+            secret_access_key=Secret(frozen.secret_key),
+            session_token=Secret(frozen.token) if frozen.token else None,
+        )
+
+    def _find(self) -> Credentials | None:
+        """Look once: that there are none takes seconds to find out, and every account would wait for it."""
+        with self._lock:
+            if not self._looked:
+                self._credentials = answer_of(_OPERATION, lambda: boto3.Session().get_credentials())
+                self._looked = True
+            return self._credentials

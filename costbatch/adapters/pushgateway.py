@@ -1,0 +1,217 @@
+"""A run as Prometheus gauges, pushed to a Pushgateway; METRICS declares every one of them."""
+
+import base64
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from http import HTTPStatus
+from http.client import HTTPException
+from itertools import product
+from typing import NamedTuple
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
+from urllib.request import Request, urlopen
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import push_to_gateway
+
+from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.credentials import Secret
+from costbatch.domain.detection import Severity
+from costbatch.domain.reports import RunReport
+from costbatch.errors import DeliveryError, ErrorKind
+
+JOB = "costbatch"
+# The last success lives in a group of its own, because the PUT that lets accounts vanish from a run's
+# group would take it away with every failing run. The job is the same, so `{job="costbatch"}` finds all.
+SUCCESS_GROUP = {"group": "last_success"}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as it is pushed. All are gauges: a batch pushes states, it counts nothing up."""
+
+    name: str
+    labels: tuple[str, ...]
+    help: str
+    type: str = "gauge"
+
+
+METRICS = (
+    Metric(
+        "costbatch_last_success_timestamp_seconds",
+        (),
+        "When a run last succeeded, as seconds since 1970; a failing run leaves it as it is.",
+    ),
+    Metric("costbatch_last_run_timestamp_seconds", (), "When a run last ended, as seconds since 1970."),
+    Metric("costbatch_last_run_succeeded", (), "Whether the last run succeeded: 1 yes, 0 no."),
+    Metric("costbatch_build_info", ("version", "python"), "Always 1; the labels say what runs."),
+    Metric("costbatch_run_duration_seconds", (), "How long the last run took."),
+    Metric(
+        "costbatch_cost_date_timestamp_seconds",
+        (),
+        "The newest usage date that the last run read, as seconds since 1970 at its start in UTC.",
+    ),
+    Metric("costbatch_accounts", ("outcome",), "Accounts of the last run, by how each ended."),
+    Metric("costbatch_account_failures", ("kind",), "Accounts that failed in the last run, by reason."),
+    Metric("costbatch_api_requests", (), "Paid Cost Explorer requests of the last run."),
+    Metric("costbatch_api_cost_usd", (), "What AWS charges for these requests, in US dollars."),
+    Metric("costbatch_rows_fetched", (), "Cost rows that the last run read from AWS."),
+    Metric("costbatch_rows_written", ("change",), "Cost rows that the last run changed in the database."),
+    Metric("costbatch_anomalies", ("state", "severity"), "Anomalies in the database."),
+    Metric("costbatch_events_pending", (), "Deliveries of events that are still to be made."),
+    Metric(
+        "costbatch_account_cost",
+        ("aws_account_id", "currency"),
+        "Comparable cost of the account on the newest usage date, in the currency of its label.",
+    ),
+)
+
+
+class Sample(NamedTuple):
+    """One value of one metric; ``labels`` are values in the order of the metric's labels."""
+
+    name: str
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+class Pushgateway:
+    """Pushes runs to one Pushgateway; ``url`` may hold a user and a password."""
+
+    def __init__(self, url: Secret, *, timeout_seconds: float, account_metrics: bool, version: str) -> None:
+        parts = urlsplit(url.reveal())
+        host = parts.netloc.rpartition("@")[2]
+        self._address = f"{parts.scheme}://{host}"
+        self._path = parts.path.rstrip("/")
+        self._credentials = _basic_auth(parts.username, parts.password)
+        self._timeout_seconds = timeout_seconds
+        self._account_metrics = account_metrics
+        self._version = version
+
+    def push(self, report: RunReport | None, *, succeeded: bool, now: datetime) -> None:
+        """Push what a run did; without a report, that it did not come to one.
+
+        Raises:
+            DeliveryError: the Pushgateway did not take it.
+
+        """
+        if succeeded:
+            success = Sample("costbatch_last_success_timestamp_seconds", now.timestamp())
+            self._replace_group([success], SUCCESS_GROUP)
+        samples = [*_run_samples(succeeded=succeeded, now=now, version=self._version)]
+        if report is not None:
+            samples += _report_samples(report)
+        if report is not None and self._account_metrics:
+            samples += _account_samples(report)
+        self._replace_group(samples, {})
+
+    def _replace_group(self, samples: Iterable[Sample], group: dict[str, str]) -> None:
+        push_to_gateway(
+            self._address + self._path,
+            job=JOB,
+            grouping_key=group,
+            registry=_registry(samples),
+            timeout=self._timeout_seconds,
+            handler=self._handler,
+        )
+
+    def _handler(
+        self, url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
+    ) -> Callable[[], None]:
+        """Return the sending of one request, in the shape that prometheus_client asks for."""
+
+        def send() -> None:
+            # The address comes from a setting that is checked to be http or https.
+            request = Request(url, data=data, headers=dict(headers), method=method)  # noqa: S310 - see above
+            if self._credentials:
+                request.add_unredirected_header("Authorization", self._credentials)
+            try:
+                # urllib follows no redirect of a PUT: that ends as an HTTPError like any other refusal.
+                urlopen(request, timeout=timeout).close()  # noqa: S310 - see above
+            except HTTPError as error:
+                error.close()
+                raise self._refused(error.code) from error
+            except (OSError, HTTPException, ValueError) as error:
+                raise self._unreachable(error) from error
+
+        return send
+
+    def _refused(self, status: int) -> DeliveryError:
+        # The words are Python's own: a server's may hold anything.
+        known = status in HTTPStatus.__members__.values()
+        phrase = f"{status} {HTTPStatus(status).phrase}" if known else str(status)
+        advice = ""
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            advice = "; check the user and the password in PUSHGATEWAY_URL"
+        elif status // 100 == 3:  # noqa: PLR2004 - 3xx is a redirect
+            advice = "; redirects are not followed, so set PUSHGATEWAY_URL to the final address"
+        return DeliveryError(f"The Pushgateway at {self._address} refused the metrics with {phrase}{advice}.")
+
+    def _unreachable(self, error: Exception) -> DeliveryError:
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, TimeoutError):
+            return DeliveryError(
+                f"The Pushgateway at {self._address} did not answer within {self._timeout_seconds:g} seconds."
+            )
+        why = reason.strerror if isinstance(reason, OSError) and reason.strerror else type(reason).__name__
+        return DeliveryError(f"The Pushgateway at {self._address} cannot be reached: {why}.")
+
+
+def _basic_auth(user: str | None, password: str | None) -> str | None:
+    if user is None:
+        return None
+    pair = f"{unquote(user)}:{unquote(password or '')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
+    """Return a registry with these samples; a metric without one is not in it, not even as 0."""
+    registry = CollectorRegistry()
+    declared = {metric.name: metric for metric in METRICS}
+    gauges: dict[str, Gauge] = {}
+    for name, value, labels in samples:
+        if name not in gauges:
+            metric = declared[name]
+            gauges[name] = Gauge(name, metric.help, metric.labels, registry=registry)
+        gauge = gauges[name].labels(*labels) if labels else gauges[name]
+        gauge.set(value)
+    return registry
+
+
+def _run_samples(*, succeeded: bool, now: datetime, version: str) -> Iterable[Sample]:
+    """Return what is known however the run ended."""
+    yield Sample("costbatch_last_run_timestamp_seconds", now.timestamp())
+    yield Sample("costbatch_last_run_succeeded", succeeded)
+    yield Sample("costbatch_build_info", 1, (version, platform.python_version()))
+
+
+def _report_samples(report: RunReport) -> Iterable[Sample]:
+    """Return the report's numbers; every value of a closed list is there, so that alerts see zeros."""
+    headline = report.headline
+    yield Sample("costbatch_run_duration_seconds", report.duration_seconds)
+    yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
+    for outcome in ("collected", "failed", "skipped", "unfinished"):
+        yield Sample("costbatch_accounts", headline["accounts"][outcome], (outcome,))
+    for kind in ErrorKind:
+        yield Sample("costbatch_account_failures", headline["failures"].get(kind.value, 0), (kind.value,))
+    yield Sample("costbatch_api_requests", report.api_requests)
+    yield Sample("costbatch_api_cost_usd", float(report.api_cost_usd))
+    yield Sample("costbatch_rows_fetched", headline["rows"]["fetched"])
+    for change in ("inserted", "updated", "deleted"):
+        yield Sample("costbatch_rows_written", headline["rows"][change], (change,))
+    for state, severity in product(AnomalyState, Severity):
+        pair = (state.value, severity.value)
+        yield Sample("costbatch_anomalies", report.anomaly_counts.get(pair, 0), pair)
+    yield Sample("costbatch_events_pending", report.events_pending)
+
+
+def _account_samples(report: RunReport) -> Iterable[Sample]:
+    for aws_account_id, currency, amount in report.costs:
+        # Prometheus knows floats only; no decision is made on this number.
+        yield Sample("costbatch_account_cost", float(amount), (aws_account_id, currency))
+
+
+def _start_of_day(day: date) -> float:
+    return datetime.combine(day, time(), UTC).timestamp()

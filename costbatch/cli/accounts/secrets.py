@@ -1,0 +1,112 @@
+"""How secrets come in: from a hidden prompt or a file, never from the command line."""
+
+import configparser
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from costbatch.cli.context import Context
+from costbatch.domain.accounts import AccessMethod
+from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
+from costbatch.errors import ConfigError
+from costbatch.logs import register_secret
+
+# The largest session tokens have some thousand characters.
+_LARGEST_DOCUMENT = 65_536
+_AWS_PREFIX = "aws_"
+_MEMBERS = ("access_key_id", "secret_access_key", "session_token", "external_id")
+_EXPECTED = (
+    'It must hold JSON such as {"access_key_id": "…", "secret_access_key": "…"} or {"external_id": "…"}, '
+    "or the lines of one profile of an AWS credentials file."
+)
+
+secrets_file_option = click.option(
+    "--secrets-file",
+    metavar="FILE",
+    help="Read the secrets from this file, or from standard input (-): JSON, or the lines of an AWS "
+    "credentials file.",
+)
+
+
+def read_secrets(path: str) -> StoredSecrets:
+    """Return the secrets that a file holds; "-" is standard input."""
+    where = "Standard input" if path == "-" else f"The file {path}"
+    members = _parse_document(read_text(path), where)
+    if not members or not set(members) <= set(_MEMBERS):
+        raise ConfigError(f"{where} has none or too many of {', '.join(_MEMBERS)}. {_EXPECTED}")
+    if ("access_key_id" in members) != ("secret_access_key" in members):
+        raise ConfigError(f"{where} has one of access_key_id and secret_access_key without the other.")
+    return _registered(StoredSecrets.from_document(dict(members)))
+
+
+def read_text(path: str) -> str:
+    """Return the text of a file, or of standard input, without the space around it."""
+    try:
+        if path == "-":
+            return sys.stdin.read(_LARGEST_DOCUMENT).strip()
+        with Path(path).open(encoding="utf-8") as file:
+            return file.read(_LARGEST_DOCUMENT).strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text file in UTF-8.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise ConfigError(f"{path} cannot be read: {reason}.") from None
+
+
+def read_external_id(path: str) -> StoredSecrets:
+    """Return the external id that a file, or standard input, holds as plain text."""
+    return _registered(StoredSecrets(external_id=Secret(read_text(path))))
+
+
+def ask_for_secrets(context: Context, access: AccessMethod) -> StoredSecrets:
+    """Ask a person for the secrets of an access method, without showing them."""
+    if not context.can_ask():
+        raise ConfigError(
+            "The secrets are missing, and nobody is there to type them: use --secrets-file FILE, "
+            "or --secrets-file - for standard input."
+        )
+    if access is AccessMethod.ASSUMED_ROLE:
+        return _registered(StoredSecrets(external_id=_ask("External id")))
+    keys = AccessKeys(access_key_id=_ask("Access key id"), secret_access_key=_ask("Secret access key"))
+    return _registered(StoredSecrets(access_keys=keys))
+
+
+def _ask(what: str) -> Secret:
+    return Secret(click.prompt(what, hide_input=True, err=True).strip())
+
+
+def _parse_document(text: str, where: str) -> Mapping[str, str]:
+    """Return the members of a JSON object, or the lines of a profile by the same names."""
+    if not text:
+        raise ConfigError(f"{where} is empty. {_EXPECTED}")
+    if text.startswith("{"):
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict) or not all(isinstance(one, str) for one in document.values()):
+            raise ConfigError(f"{where} is not a JSON object of texts. {_EXPECTED}")
+        return document
+    return _parse_profile(text, where)
+
+
+def _parse_profile(text: str, where: str) -> Mapping[str, str]:
+    parser = configparser.RawConfigParser(delimiters=("=",), default_section="")
+    try:
+        parser.read_string(text if text.startswith("[") else f"[default]\n{text}")
+    except configparser.Error:
+        # Its own message quotes the line, which may be the secret.
+        raise ConfigError(f"{where} cannot be understood. {_EXPECTED}") from None
+    if len(parser.sections()) != 1:
+        raise ConfigError(f"{where} holds {len(parser.sections())} profiles; keep one. {_EXPECTED}")
+    profile = parser[parser.sections()[0]]
+    return {name.removeprefix(_AWS_PREFIX): value for name, value in profile.items() if name != "region"}
+
+
+def _registered(secrets: StoredSecrets) -> StoredSecrets:
+    for text in secrets.to_document().values():
+        register_secret(Secret(text))
+    return secrets

@@ -1,0 +1,159 @@
+"""The command that does the day's work: collect, store, judge, tell."""
+
+import signal
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from uuid import uuid4
+
+import click
+
+from costbatch.cli.context import Context, pass_context
+from costbatch.cli.exit_status import ExitStatus
+from costbatch.cli.lazy import example
+from costbatch.cli.output import JSON, output_option, print_json
+from costbatch.cli.parameters import Dollars
+from costbatch.cli.progress import make_progress
+from costbatch.cli.stop_signals import StopSignals
+from costbatch.cli.terminal import standard_error, standard_output
+from costbatch.config import FailOn, Settings
+from costbatch.domain.accounts import parse_account_id
+from costbatch.domain.outcomes import RunRequest, RunStatus
+from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.domain.plans import CollectionPlan
+from costbatch.domain.reports import RunReport
+from costbatch.errors import ConfigError
+
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """What the command line asked for, as click has converted it."""
+
+    day: datetime | None
+    first: datetime | None
+    last: datetime | None
+    accounts: tuple[str, ...]
+    concurrency: int | None
+    run_key: str | None
+    fail_on: str | None
+    max_api_cost: Decimal | None
+    dry_run: bool
+    output: str
+
+    def request(self, now: datetime) -> RunRequest:
+        """Return what the run is asked to do.
+
+        Raises:
+            ConfigError: options that contradict each other, or an id that is none.
+
+        """
+        try:
+            ids = tuple(sorted({parse_account_id(account) for account in self.accounts}))
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        return RunRequest(days=self._days(now), aws_account_ids=ids)
+
+    def _days(self, now: datetime) -> DateRange | None:
+        if self.day and (self.first or self.last):
+            raise ConfigError("--date asks for one day, --from and --to for several: use one or the other.")
+        if self.last and not self.first:
+            raise ConfigError("--to needs --from: the first day to read.")
+        first = self.day or self.first
+        if first is None:
+            return None
+        given = self.day or self.last
+        last = given.date() if given else utc_day(now) - ONE_DAY
+        if last < first.date():
+            raise ConfigError(f"--to {last} lies before --from {first.date()}.")
+        return DateRange(first.date(), last + ONE_DAY)
+
+    def override(self, settings: Settings) -> Settings:
+        """Return the settings with what the command line says instead."""
+        return replace(
+            settings,
+            concurrency=self.concurrency or settings.concurrency,
+            run_key=self.run_key or settings.run_key,
+            fail_on=FailOn(self.fail_on) if self.fail_on else settings.fail_on,
+            max_api_cost_usd=self.max_api_cost or settings.max_api_cost_usd,
+        )
+
+
+@click.command(
+    epilog=example(
+        "costbatch collect",
+        "costbatch collect --from 2026-01-01 --to 2026-01-31 --account 123456789012",
+        "costbatch collect --dry-run --output json",
+    )
+)
+@click.option("--date", "day", type=_DAY, metavar="DAY", help="Read this one UTC day again, as YYYY-MM-DD.")
+@click.option("--from", "first", type=_DAY, metavar="DAY", help="Read from this UTC day on (a backfill).")
+@click.option("--to", "last", type=_DAY, metavar="DAY", help="The backfill's last day.  [default: yesterday]")
+@click.option(
+    "--account", "accounts", multiple=True, metavar="ID", help="Only this account; may be repeated."
+)
+@click.option("--concurrency", type=click.IntRange(1, 256), help="Accounts fetched at the same time.")
+@click.option(
+    "--run-key", metavar="KEY", help="Join the run with this key, or start it.  [default: a new run]"
+)
+@click.option(
+    "--fail-on", type=click.Choice([each.value for each in FailOn]), help="What exits with a failure."
+)
+@click.option("--max-api-cost", type=Dollars(), help="Stop paying for requests at this amount.")
+@click.option("--dry-run", is_flag=True, help="Say what would be read and what it would cost; pay nothing.")
+@output_option
+@pass_context
+@click.pass_context
+def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
+    r"""Collect the cost of every active account, store it, and flag anomalies.
+
+    Each account's days that may still change are read again: the last 35 by default, all of last month while
+    it is open, and every day that was missed. A new account's history is read whole.
+
+    \b
+    Exit status: 0 collected, or some of it; 1 nothing was collected, or the database was lost;
+    2 wrong usage; 3 some accounts failed, with --fail-on partial; 143 stopped by SIGTERM.
+    """
+    asked = _Options(**options)  # type: ignore[arg-type] # click has converted each by its declaration
+    settings = asked.override(context.settings())
+    request = asked.request(context.now())
+    wiring = context.wire(settings, context.now)
+    if asked.dry_run:
+        _show_plan(wiring.plan(request), asked.output)
+        return
+    with StopSignals() as signals:
+        daily_run = wiring.daily_run(stop=signals.stop, progress=make_progress(standard_error()))
+        report = daily_run.run(settings.run_key or str(uuid4()), request)
+    _show_run(report, asked.output)
+    ctx.exit(_exit_status(report.run.status, settings.fail_on, signals.received))
+
+
+def _show_plan(plan: CollectionPlan, output: str) -> None:
+    if output == JSON:
+        print_json(plan.to_document())
+        return
+    from costbatch.cli.run_view import render_plan  # noqa: PLC0415 - programs do not pay for tables
+
+    render_plan(plan, standard_output())
+
+
+def _show_run(report: RunReport, output: str) -> None:
+    if output == JSON:
+        print_json(report.to_document())
+        return
+    from costbatch.cli.run_view import render_run  # noqa: PLC0415 - programs do not pay for tables
+
+    render_run(report, standard_output())
+
+
+def _exit_status(status: RunStatus, fail_on: FailOn, stopped_by: int | None) -> int:
+    match status:
+        case RunStatus.FAILED:
+            return ExitStatus.TOTAL_FAILURE
+        case RunStatus.STOPPED | RunStatus.RUNNING:
+            return 128 + (stopped_by or signal.SIGTERM)
+        case RunStatus.PARTIAL if fail_on is FailOn.PARTIAL:
+            return ExitStatus.PARTIAL_FAILURE
+        case _:
+            return ExitStatus.OK

@@ -1,0 +1,79 @@
+"""What every command is given: the clock, the environment, and the way to settings and use cases."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from costbatch.errors import ConfigError
+
+if TYPE_CHECKING:
+    # At run time both are imported when a command needs them, not by `--help`.
+    from costbatch.config import Settings
+    from costbatch.wiring import Wiring
+
+
+def _utc_now() -> datetime:
+    return datetime.now(tz=UTC)
+
+
+def _wire(settings: "Settings", now: Callable[[], datetime]) -> "Wiring":
+    from costbatch.wiring import Wiring  # noqa: PLC0415 - see the imports above
+
+    return Wiring(settings=settings, now=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """click's ``ctx.obj``; a test makes its own, with a fixed clock and a given environment.
+
+    wire: builds the adapters and use cases.
+    is_interactive: whether a person can be asked; None finds out from standard input.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    now: Callable[[], datetime] = _utc_now
+    wire: Callable[["Settings", Callable[[], datetime]], "Wiring"] = _wire
+    is_interactive: bool | None = None
+
+    def settings(self) -> "Settings":
+        """Return the settings, with logging set up by them and their secrets masked in it.
+
+        Raises:
+            ConfigError: with every problem of the configuration.
+
+        """
+        from costbatch import config, logs  # noqa: PLC0415 - see the imports above
+
+        settings = config.Settings.from_environment(self.environ)
+        for secret in settings.secrets:
+            logs.register_secret(secret)
+        no_color = bool(self.environ.get("NO_COLOR"))
+        logs.configure(settings.log_level, settings.log_format, no_color=no_color)
+        return settings
+
+    def configure_logs(self) -> None:
+        """Set up logging by the settings, or by the defaults where these are wrong."""
+        from costbatch import logs  # noqa: PLC0415 - see the imports above
+
+        try:
+            self.settings()
+        except ConfigError:
+            logs.configure()
+
+    def wiring(self) -> "Wiring":
+        """Return the use cases, built from the settings."""
+        return self.wire(self.settings(), self.now)
+
+    def can_ask(self) -> bool:
+        """Whether a person sits at standard input."""
+        if self.is_interactive is not None:
+            return self.is_interactive
+        return sys.stdin is not None and sys.stdin.isatty()
+
+
+pass_context = click.make_pass_decorator(Context, ensure=True)

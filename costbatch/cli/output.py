@@ -1,0 +1,100 @@
+"""What commands print: tables and sentences for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+
+from costbatch.domain.credentials import Secret
+
+F = TypeVar("F", bound=Callable[..., object])
+
+TABLE, JSON = "table", "json"
+
+# Wide enough for any row: what is piped must not be folded to some terminal's width.
+_PIPED_WIDTH = 10_000
+
+
+def output_option(command: F) -> F:
+    """Add ``--output table|json`` to a command, as its argument ``output``."""
+    return click.option(
+        "--output",
+        type=click.Choice([TABLE, JSON]),
+        default=TABLE,
+        show_default=True,
+        help="Print for people (table) or for programs (json).",
+    )(command)
+
+
+def print_json(document: object) -> None:
+    """Print a document as JSON, with a newline at its end."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
+) -> None:
+    """Print a table; the columns in ``right`` hold numbers and are aligned to the right."""
+    # Imported here: JSON, which programs read, does not need it.
+    from rich import box  # noqa: PLC0415 - see above
+    from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.table import Table  # noqa: PLC0415 - see above
+    from rich.text import Text  # noqa: PLC0415 - see above
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    on_terminal = is_terminal()
+    console = Console(
+        file=sys.stdout,
+        force_terminal=on_terminal,
+        color_system="auto" if on_terminal else None,
+        width=None if on_terminal else _PIPED_WIDTH,
+        highlight=False,
+    )
+    with console.capture() as printed:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+
+
+def is_terminal() -> bool:
+    """Whether a person reads standard output."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def tell(sentence: str, document: object, output: str) -> None:
+    """Print the sentence for people, or the document for programs."""
+    if output == JSON:
+        print_json(document)
+    else:
+        click.echo(sentence)
+
+
+def _cell(value: object) -> str:
+    """Return a value as a cell's text; what could steer a terminal is replaced."""
+    text = "-" if value is None else str(_plain(value) if isinstance(value, datetime) else value)
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - json.dumps asks for it
+    """Return a value as JSON has it; amounts stay exact as strings."""
+    match value:
+        case Decimal():
+            return f"{value:f}"
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case UUID() | Secret():
+            return str(value)
+        case frozenset() | set():
+            return sorted(value)
+        case _:
+            raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -1,0 +1,102 @@
+"""A console that is safe to print names on, and how numbers, money and times read there."""
+
+from decimal import Decimal
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+# Longer lines are hard to read, on however wide a screen.
+TEXT_WIDTH = 100
+_NAME_WIDTH = range(8, 48)
+_ACCOUNT_ID_WIDTH = 12
+# Below this a table's columns would vanish; then its lines are longer than the screen.
+_NARROWEST = 80
+# From here on a table's columns need not stand close.
+_ROOMY = 100
+# From here on there is room for a trend beside an anomaly's numbers instead of under its name.
+_WIDE = 110
+
+_NO_MINOR_UNIT = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
+_MINUTE, _HOUR = 60, 3600
+
+
+class Page:
+    """Prints text as text: no markup in names, no control characters, nothing that cannot be encoded."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.is_ascii = console.options.ascii_only
+        self.has_colors = console.color_system is not None and not console.no_color
+        self.is_wide = console.width >= _WIDE
+
+    def text(self, value: str, style: str = "") -> Text:
+        """Return the value as it may be shown."""
+        shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value)
+        encoding = self.console.encoding
+        return Text(shown.encode(encoding, "replace").decode(encoding), style)
+
+    def line(self, value: str, style: str = "", *, indent: int = 0) -> None:
+        """Print a paragraph; what is too long for a line folds, and nothing is cut."""
+        paragraph = Padding(self.text(value, style), (0, 0, 0, indent), expand=False)
+        self.console.print(paragraph, width=min(self.console.width, TEXT_WIDTH), overflow="fold")
+
+    def blank(self) -> None:
+        """Print an empty line."""
+        self.console.print()
+
+    def table(self) -> Table:
+        """Return an empty table; on a narrow screen its columns stand closer."""
+        gap = (0, 1) if self.console.width >= _ROOMY else (0, 0)
+        return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=gap, collapse_padding=True)
+
+    def account_table(self) -> Table:
+        """Return a table whose first two columns say which account a row is about."""
+        table = self.table()
+        table.add_column("Account", no_wrap=True, min_width=_ACCOUNT_ID_WIDTH)
+        table.add_column("Name", overflow="fold", min_width=_NAME_WIDTH.start, max_width=_NAME_WIDTH.stop)
+        return table
+
+    def show(self, table: Table) -> None:
+        """Print a table, with an empty line before it.
+
+        Names fold; ids and numbers do not, even if the lines become longer than a narrow screen:
+        a number that is cut is another number.
+        """
+        for column in table.columns:
+            if column.no_wrap:
+                cells = (column.header, *column.cells)
+                column.min_width = max(self.console.measure(cell).maximum for cell in cells)
+        if self.console.width < _NARROWEST:
+            table.width = _NARROWEST
+        self.blank()
+        self.console.print(table, crop=False)
+
+
+def many(number: int, noun: str) -> str:
+    """Return "1 account" or "1,234 accounts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:
+    """Return an amount as its currency is written, to the cent where it has cents: "1,234.50"."""
+    digits = "0" if currency in _NO_MINOR_UNIT else "2"
+    # z: what rounds to zero is 0.00, not -0.00.
+    return format(value, f"{'+' if sign else ''}z,.{digits}f")
+
+
+def money(value: Decimal, currency: str, *, sign: bool = False) -> str:
+    """Return an amount with its currency: "1,234.50 USD"."""
+    return f"{amount(value, currency, sign=sign)} {currency}"
+
+
+def duration(seconds: float) -> str:
+    """Return "12.3 s", "3 min 05 s" or "2 h 00 min"."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} min"

@@ -1,0 +1,145 @@
+"""What ``collect`` shows at its end: the verdict, the accounts, what went wrong, totals, open anomalies."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from costbatch.cli.run_view.anomalies import render_anomalies
+from costbatch.cli.run_view.page import TEXT_WIDTH, Page, amount, duration, many, money
+from costbatch.domain.outcomes import Collection, CollectionState, RunStatus, SkipReason
+from costbatch.domain.reports import RunReport
+
+# More accounts than this are a wall of numbers: then only those that need a look are listed.
+_MOST_ACCOUNTS = 40
+
+_STATE_STYLES = {
+    CollectionState.COLLECTED: "green",
+    CollectionState.FAILED: "bold red",
+    CollectionState.SKIPPED: "yellow",
+    CollectionState.PENDING: "yellow",
+    CollectionState.COLLECTING: "yellow",
+}
+_VERDICT_STYLES = {
+    RunStatus.COMPLETED: "bold green",
+    RunStatus.PARTIAL: "bold black on yellow",
+    RunStatus.FAILED: "bold white on red",
+    RunStatus.STOPPED: "bold black on yellow",
+    RunStatus.RUNNING: "bold yellow",
+}
+_SKIP_SENTENCES = {
+    SkipReason.API_COST_CAP: "The run's cap on API cost was reached; the next run collects them.",
+    SkipReason.NOT_ACTIVE: "Paused or removed since the run began.",
+}
+
+
+def render_run(report: RunReport, console: Console) -> None:
+    """Print what a run did."""
+    page = Page(console)
+    _verdict(report, page)
+    took = duration(report.duration_seconds)
+    page.line(f"Cost of {report.cost_date}, run {report.run.key}, took {took}", "dim")
+    _accounts(report.collections, page)
+    _problems(report.collections, page)
+    _totals(report, page)
+    render_anomalies(report, page)
+    if report.run.status is not RunStatus.COMPLETED:
+        # Where the eye rests when all is printed, what is wrong stands once more.
+        page.blank()
+        _verdict(report, page)
+
+
+def _verdict(report: RunReport, page: Page) -> None:
+    accounts = many(len(report.collections), "account")
+    unfinished = report.count(CollectionState.PENDING, CollectionState.COLLECTING)
+    missing = len(report.collections) - report.count(CollectionState.COLLECTED)
+    collected = f"COLLECTED {accounts}" if report.collections else "NOTHING TO DO: no account to collect"
+    sentences = {
+        RunStatus.COMPLETED: collected,
+        RunStatus.PARTIAL: f"PARTIAL: {missing:,} of {accounts} NOT COLLECTED",
+        RunStatus.FAILED: f"FAILED: NONE of {accounts} was collected",
+        RunStatus.STOPPED: f"STOPPED: {unfinished:,} of {accounts} unfinished; the same run key goes on",
+        RunStatus.RUNNING: f"STILL RUNNING elsewhere: {unfinished:,} of {accounts} unfinished",
+    }
+    page.line(f" {sentences[report.run.status]} ", _VERDICT_STYLES[report.run.status])
+
+
+def _accounts(collections: Sequence[Collection], page: Page) -> None:
+    shown = collections
+    if len(collections) > _MOST_ACCOUNTS:
+        shown = [one for one in collections if one.state is not CollectionState.COLLECTED]
+    if shown:
+        table = page.account_table()
+        table.add_column("Outcome", no_wrap=True)
+        for name in ("Days", "Rows\nfetched", "Rows\nwritten", "API\ncalls", "API\nUSD", "Time\n(s)"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for collection in shown:
+            table.add_row(*_account_row(collection, page))
+        page.show(table)
+    if hidden := len(collections) - len(shown):
+        page.blank()
+        page.line(f"{many(hidden, 'account')} collected and not listed.", "green")
+
+
+def _account_row(collection: Collection, page: Page) -> Iterator[str | Text]:
+    is_collected, window = collection.state is CollectionState.COLLECTED, collection.window
+    took, change = collection.duration_seconds, collection.change
+    yield collection.aws_account_id
+    yield page.text(collection.name)
+    yield Text(collection.state.value, _STATE_STYLES[collection.state])
+    yield f"{len(window):,}" if window else "-"
+    yield f"{collection.rows_fetched:,}" if is_collected else "-"
+    yield f"{change.inserted + change.updated + change.deleted:,}" if is_collected else "-"
+    yield f"{collection.api_requests:,}"
+    yield amount(collection.api_cost_usd, "USD")
+    yield "-" if took is None else f"{took:,.1f}"
+
+
+def _problems(collections: Sequence[Collection], page: Page) -> None:
+    """Print why accounts were not collected: each reason once, with its accounts."""
+    unsorted = ((*_reason(one), one.aws_account_id, one.name) for one in collections)
+    explained = sorted(reason for reason in unsorted if reason[0])
+    for (label, sentence), group in groupby(explained, key=lambda reason: reason[:2]):
+        accounts = [f"{aws_account_id} {name}" for _, _, aws_account_id, name in group]
+        style = "bold red" if label.startswith("failed") else "bold yellow"
+        page.blank()
+        page.line(f"{label} ({many(len(accounts), 'account')})", style)
+        page.line(", ".join(accounts), indent=2)
+        page.line(sentence, indent=2)
+
+
+def _reason(collection: Collection) -> tuple[str, str]:
+    """Return a label and a sentence, or two empty texts where there is nothing to explain."""
+    if collection.failure and collection.state is CollectionState.FAILED:
+        return f"failed: {collection.failure.kind.value}", collection.failure.message
+    if collection.skip_reason and collection.state is CollectionState.SKIPPED:
+        return f"skipped: {collection.skip_reason.value}", _SKIP_SENTENCES[collection.skip_reason]
+    return "", ""
+
+
+def _totals(report: RunReport, page: Page) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold", max_width=TEXT_WIDTH)
+    for label, value in _total_lines(report):
+        grid.add_row(label, value)
+    page.blank()
+    page.console.print(grid)
+
+
+def _total_lines(report: RunReport) -> Iterable[tuple[str, str]]:
+    headline = report.headline
+    rows, found = headline["rows"], headline["anomalies"]
+    outcomes = (f"{n:,} {outcome}" for outcome, n in headline["accounts"].items() if outcome != "total" and n)
+    changes = f"{rows['inserted']:,} new, {rows['updated']:,} restated, {rows['deleted']:,} deleted"
+    written = rows["inserted"] + rows["updated"] + rows["deleted"]
+    yield "Accounts", ", ".join(outcomes) or "none"
+    yield "Rows", f"{rows['fetched']:,} fetched, {written:,} written ({changes})"
+    yield "API", f"{many(report.api_requests, 'request')}, {money(report.api_cost_usd, 'USD')}"
+    yield "Time", duration(report.duration_seconds)
+    changes = f"{found['detected']:,} detected, {found['updated']:,} updated, {found['resolved']:,} resolved"
+    yield "Anomalies", f"{found['open']:,} open ({changes})"
+    if report.events_pending:
+        yield "Events", f"{report.events_pending:,} still to be delivered"

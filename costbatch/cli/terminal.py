@@ -1,0 +1,30 @@
+"""The consoles on the two standard streams: colours and live display on a terminal only."""
+
+import sys
+from typing import TextIO
+
+from rich.console import Console
+
+# Wide enough for any row: what is piped must not be folded to some terminal's width.
+_PIPED_WIDTH = 200
+
+
+def standard_output() -> Console:
+    """Return the console on standard output, where results go."""
+    return _console(sys.stdout)
+
+
+def standard_error() -> Console:
+    """Return the console on standard error, where progress goes."""
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    is_terminal = stream.isatty()
+    return Console(
+        file=stream,
+        force_terminal=is_terminal,
+        color_system="auto" if is_terminal else None,
+        width=None if is_terminal else _PIPED_WIDTH,
+        highlight=False,
+    )

@@ -1,0 +1,1 @@
+"""A stage for the real program: an embedded PostgreSQL and the local AWS, without any configuration."""

@@ -1,0 +1,119 @@
+"""Sets the stage and plays the day's work on it: the same commands that a person would type."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from costbatch.application.accounts import Registration
+from costbatch.config import Settings
+from costbatch.demo.postgres import embedded_postgres
+from costbatch.domain.accounts import AccessMethod
+from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
+from costbatch.simulator.client import SimulatorProcess
+from costbatch.simulator.demo_world import EXTERNAL_ID, demo_world
+from costbatch.simulator.world import Account, Role
+from costbatch.wiring import Wiring
+
+# Long enough to see the accounts come in.
+_LATENCY_SECONDS = 0.25
+
+
+class Demo:
+    """The demonstration, with everything that it keeps in one folder."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._folder = folder
+        self._console = console
+
+    def play(self, today: date) -> int:
+        """Start the stage, do the day's work on it, and end it; return the exit status of ``collect``."""
+        world = demo_world(today)
+        self._say("Starting PostgreSQL (embedded) and AWS (a local stand-in) …")
+        with (
+            embedded_postgres(self._folder / "postgres") as postgres,
+            SimulatorProcess(world, arguments=["--latency", str(_LATENCY_SECONDS)]) as aws,
+        ):
+            environ = self._environment(postgres.create_database("costbatch"), aws.url)
+            self._run(environ, "db", "upgrade")
+            self._register(world.accounts, environ)
+            return self._run(environ, "collect")
+
+    def _environment(self, database_url: str, aws_url: str) -> dict[str, str]:
+        """Return the configuration: what a Kubernetes Secret and ConfigMap would hold."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "COSTBATCH_", "PUSHGATEWAY_"))
+        }
+        return inherited | {
+            "DATABASE_URL": database_url,
+            "ENCRYPTION_KEY": self._key(),
+            "AWS_ENDPOINT_URL": aws_url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # The stand-in is on this machine, whatever proxy leads out of it.
+            "NO_PROXY": "127.0.0.1",
+            "COSTBATCH_RETRY_PAUSE_SECONDS": "1",
+            "COSTBATCH_LOG_LEVEL": "error",
+        }
+
+    def _key(self) -> str:
+        """Return the key that seals the demonstration's credentials, the same at every call."""
+        path = self._folder / "encryption-key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_hex(32))
+        return path.read_text()
+
+    def _register(self, accounts: tuple[Account, ...], environ: Mapping[str, str]) -> None:
+        """Register the accounts that are not there yet, as ``costbatch accounts add`` does."""
+        wiring = Wiring(settings=Settings.from_environment(environ), now=lambda: datetime.now(tz=UTC))
+        stories = wiring.accounts()
+        known = {account.aws_account_id for account in stories.list_accounts()}
+        new = [account for account in accounts if account.account_id not in known]
+        for account in new:
+            if account.roles:
+                stories.add(_by_role(account, account.roles[0]), _external_id())
+            else:
+                stories.add(_by_keys(account), _access_keys(account))
+        self._say(f"Registered {len(new)} accounts; {len(known)} were there already.")
+
+    def _run(self, environ: Mapping[str, str], *arguments: str) -> int:
+        self._say(f"$ costbatch {' '.join(arguments)}")
+        command = [sys.executable, "-m", "costbatch", *arguments]
+        # Nothing here comes from outside: the interpreter, this package and two fixed commands.
+        return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603
+
+    def _say(self, sentence: str) -> None:
+        self._console.print(sentence, style="bold", markup=False)
+
+
+def _by_keys(account: Account) -> Registration:
+    return Registration(aws_account_id=account.account_id, name=account.name, access=AccessMethod.ACCESS_KEYS)
+
+
+def _access_keys(account: Account) -> StoredSecrets:
+    keys = AccessKeys(
+        access_key_id=Secret(account.access_key_id), secret_access_key=Secret(account.secret_access_key)
+    )
+    return StoredSecrets(access_keys=keys)
+
+
+def _by_role(account: Account, role: Role) -> Registration:
+    """Return the registration of an account whose role another account's keys assume."""
+    return Registration(
+        aws_account_id=account.account_id,
+        name=account.name,
+        access=AccessMethod.ASSUMED_ROLE,
+        role_arn=f"arn:aws:iam::{account.account_id}:role/{role.name}",
+        base=role.trusted_account_ids[0],
+    )
+
+
+def _external_id() -> StoredSecrets:
+    return StoredSecrets(external_id=Secret(EXTERNAL_ID))

@@ -1,0 +1,180 @@
+"""Structured logs: JSON lines for programs, columns for people, and no secret in either."""
+
+import json
+import logging
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TextIO, cast
+from urllib.parse import quote
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from costbatch.domain.credentials import Secret
+
+MASK = "***"
+
+# A shorter secret would turn every log into asterisks; the patterns below still catch it in a URL.
+_SHORTEST_SECRET = 6
+_PATTERNS = (
+    (re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b"), MASK),
+    (re.compile(r"(://[^\s/:@]*:)[^\s/]+@"), rf"\1{MASK}@"),
+    (
+        re.compile(
+            r"((?:secret_?access_?key|session_?token|external_?id|password)[\"']?\s*[=:]\s*)"
+            r"(?!\"?…)"  # the place of a secret, in our own advice
+            r"(\"[^\"]*\"|'[^']*'|[^\s\"',;&)}]+)",
+            re.IGNORECASE,
+        ),
+        rf"\1{MASK}",
+    ),
+)
+_SECRET_FIELD = re.compile(
+    r"password|secret_?access_?key|session_?token|external_?id|encryption_?key", re.IGNORECASE
+)
+
+# Registered secrets by their first characters, so that a line costs its own length, however many there are.
+_secrets: dict[str, frozenset[str]] = {}
+_lock = threading.Lock()
+
+# A process works on one run. Context variables do not reach worker threads that exist already, this does.
+_run_fields: dict[str, str] = {}
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger; give events static names and put what varies into fields."""
+    return structlog.stdlib.get_logger(name)
+
+
+def bind_run(run_id: object, run_key: str) -> None:
+    """Put the run's id and key on every line from here on, in every thread."""
+    _run_fields.update(run_id=str(run_id), run_key=run_key)
+
+
+def unbind_run() -> None:
+    """Take the run's id and key off again."""
+    _run_fields.clear()
+
+
+def register_secret(secret: Secret) -> None:
+    """Mask this text wherever a log line holds it."""
+    text = secret.reveal()
+    if len(text) < _SHORTEST_SECRET:
+        return
+    # Errors often quote a text as Python, JSON or a URL would write it.
+    for form in {text, repr(text)[1:-1], json.dumps(text)[1:-1], quote(text, safe="")}:
+        start = form[:_SHORTEST_SECRET]
+        with _lock:
+            _secrets[start] = _secrets.get(start, frozenset()) | {form}
+
+
+def redact(text: str) -> str:
+    """Return the text with every registered secret, and all that looks like one, masked."""
+    last = len(text) - _SHORTEST_SECRET + 1 if _secrets else 0
+    starts = ((at, _secrets.get(text[at : at + _SHORTEST_SECRET], ())) for at in range(last))
+    found = {secret for at, secrets in starts for secret in secrets if text.startswith(secret, at)}
+    for secret in sorted(found, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return mask_patterns(text)
+
+
+def mask_patterns(text: str) -> str:
+    """Return the text with everything masked that looks like a secret: access keys, passwords in URLs."""
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def configure(
+    level: str = "info", log_format: str = "auto", stream: TextIO | None = None, *, no_color: bool = False
+) -> None:
+    """Send every log line to ``stream`` (standard error), ours from ``level`` on, others' from warning on.
+
+    ``log_format`` is json, console, or auto: console on a terminal. Colours appear on a terminal only.
+    """
+    stream = stream or sys.stderr
+    is_terminal = stream.isatty()
+    is_console = log_format == "console" or (log_format == "auto" and is_terminal)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(_console(colors=is_terminal and not no_color) if is_console else _JSON))
+    severity = logging.getLevelNamesMapping()[level.upper()]
+    root = logging.getLogger()
+    for old in [
+        old for old in root.handlers if isinstance(old.formatter, structlog.stdlib.ProcessorFormatter)
+    ]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(max(severity, logging.WARNING))
+    logging.getLogger("costbatch").setLevel(severity)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_ENRICH,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _add_run(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**_run_fields, **event}
+
+
+def _arrange(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put what every line has first, in the order in which it is read."""
+    first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
+    return {**first, **event}
+
+
+def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return cast("EventDict", _redacted(event))
+
+
+def _redacted(value: object) -> object:
+    """Return the value as plain data without secrets; what is no plain data becomes text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {redact(str(name)): _field(str(name), one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(one) for one in value]
+    return redact(str(value))
+
+
+def _field(name: str, value: object) -> object:
+    return MASK if value is not None and _SECRET_FIELD.search(name) else _redacted(value)
+
+
+_ENRICH: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    _add_run,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+_JSON = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _console(*, colors: bool) -> Processor:
+    # Plain tracebacks: the pretty ones print local variables.
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+
+
+def _formatter(renderer: Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_ENRICH,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            # Before redaction, so that a traceback is a text like any other.
+            structlog.processors.format_exc_info,
+            structlog.processors.StackInfoRenderer(),
+            _redact_event,
+            _arrange,
+            renderer,
+        ],
+    )

@@ -1,0 +1,18 @@
+"""What an operation answers, before it becomes an HTTP response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JSON_TYPE = "application/x-amz-json-1.1"
+XML_TYPE = "text/xml"
+HTML_TYPE = "text/html"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete HTTP answer: status, body and content type."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = JSON_TYPE

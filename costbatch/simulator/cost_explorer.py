@@ -1,0 +1,143 @@
+"""GetCostAndUsage: from a checked question to the page that answers it."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from costbatch.simulator.answers import Answer
+from costbatch.simulator.arrival import is_estimated
+from costbatch.simulator.cost_filter import DIMENSIONS
+from costbatch.simulator.cost_query import MONTHLY, CostQuery, CostRequest, next_month, parse_request
+from costbatch.simulator.costs import rows_of_day
+from costbatch.simulator.errors import AwsError
+from costbatch.simulator.page_tokens import make_token, page_of_token
+from costbatch.simulator.rendering import Layout, Period, render_pages
+from costbatch.simulator.world import to_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from costbatch.simulator.cache import PageCache
+    from costbatch.simulator.rendering import Keys
+    from costbatch.simulator.world import Account, CostRow
+
+DIGEST_BYTES = 16
+LINKED_ACCOUNT = "LINKED_ACCOUNT"
+# What a cost answer does not depend on. Accounts that differ in nothing else share their rendered pages.
+_NOT_COST = frozenset(
+    {"account_id", "name", "access_key_id", "secret_access_key", "roles", "faults", "status"}
+)
+
+
+class CostExplorer:
+    """Answers cost questions about the accounts of one world."""
+
+    def __init__(self, *, seed: int, page_size: int, cache: PageCache) -> None:
+        """Answer from this seed in pages of this many groups."""
+        self._seed = seed
+        self._page_size = page_size
+        self._cache = cache
+        self._digests: dict[str, tuple[Account, str]] = {}
+
+    def answer(self, account: Account, body: bytes, today: date, *, ignores_token: bool = False) -> Answer:
+        """Answer GetCostAndUsage with one page; the first when the token is to be ignored."""
+        request = parse_request(body, today)
+        question = _question_digest(request.query)
+        owner = account.costs_like or account.account_id
+        number = 0 if ignores_token else _page_number(request, question=question, owner=owner)
+        key = (self._digest(account), _named_account(account, request.query), question, today)
+        pages = self._cache.get(
+            key, lambda: self._render(account, request.query, today, question=question, owner=owner)
+        )
+        if number >= len(pages):
+            raise AwsError("InvalidNextTokenException", "The pagination token is past the last page.")
+        return Answer(body=pages[number])
+
+    def _render(
+        self, account: Account, query: CostQuery, today: date, *, question: str, owner: str
+    ) -> tuple[bytes, ...]:
+        layout = Layout(
+            metrics=query.metrics,
+            group_of=_grouping(account, query.group_by),
+            currency_of=lambda row: row.unit or account.currency_on(row.date),
+            default_currency=account.currency,
+            head=_head(account, query),
+            page_size=self._page_size,
+            token=lambda page: make_token(page, question=question, owner=owner),
+        )
+        return render_pages(self._periods(account, query, today), layout)
+
+    def _periods(self, account: Account, query: CostQuery, today: date) -> Iterator[Period]:
+        for start, end in _spans(query):
+            days = (start + timedelta(days=count) for count in range((end - start).days))
+            rows = [row for day in days for row in self._rows(account, query, day, today)]
+            yield Period(start, end, is_estimated(end - timedelta(days=1), today), rows)
+
+    def _rows(self, account: Account, query: CostQuery, day: date, today: date) -> list[CostRow]:
+        rows = rows_of_day(account, day, seed=self._seed, read_on=today)
+        if query.filter is None:
+            return rows
+        return [row for row in rows if query.filter.matches(account, row)]
+
+    def _digest(self, account: Account) -> str:
+        known = self._digests.get(account.account_id)
+        if known is not None and known[0] is account:
+            return known[1]
+        settings = {name: value for name, value in to_plain(account).items() if name not in _NOT_COST}
+        identity = account.costs_like or account.account_id
+        digest = _hash(json.dumps([identity, settings], sort_keys=True))
+        self._digests[account.account_id] = (account, digest)
+        return digest
+
+
+def _page_number(request: CostRequest, *, question: str, owner: str) -> int:
+    if request.page_token is None:
+        return 0
+    return page_of_token(request.page_token, question=question, owner=owner)
+
+
+def _spans(query: CostQuery) -> Iterator[tuple[date, date]]:
+    start = query.start
+    while start < query.end_exclusive:
+        step = next_month(start) if query.granularity == MONTHLY else start + timedelta(days=1)
+        end = min(step, query.end_exclusive)
+        yield start, end
+        start = end
+
+
+def _grouping(account: Account, group_by: tuple[str, ...]) -> Callable[[CostRow], Keys] | None:
+    if not group_by:
+        return None
+    if group_by == ("SERVICE", "RECORD_TYPE"):
+        return lambda row: (row.service, row.record_type)  # the usual question, without the general walk
+    dimensions = [DIMENSIONS[key] for key in group_by]
+    return lambda row: tuple(dimension(account, row) for dimension in dimensions)
+
+
+def _head(account: Account, query: CostQuery) -> str:
+    attributes = []
+    if LINKED_ACCOUNT in query.group_by:
+        attributes.append({"Value": account.account_id, "Attributes": {"description": account.name}})
+    head: dict[str, object] = {"DimensionValueAttributes": attributes}
+    if query.group_by:
+        head["GroupDefinitions"] = [{"Type": "DIMENSION", "Key": key} for key in query.group_by]
+    return json.dumps(head)[1:-1] + ","
+
+
+def _named_account(account: Account, query: CostQuery) -> tuple[str, str] | None:
+    if LINKED_ACCOUNT in query.group_by or query.filter is not None:
+        return account.account_id, account.name
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _question_digest(query: CostQuery) -> str:
+    return _hash(repr(query))
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()

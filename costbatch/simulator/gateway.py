@@ -1,0 +1,147 @@
+"""From an HTTP request to an answer: which service, who is calling, which fault, which operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from costbatch.simulator import organizations, sts
+from costbatch.simulator.answers import Answer
+from costbatch.simulator.errors import STS, AuthProblem, AwsError, error_answer
+from costbatch.simulator.faults import NO_EFFECT, Call, Effect, Ending, effect_of
+from costbatch.simulator.signatures import SignatureError, parse_authorization
+
+if TYPE_CHECKING:
+    from costbatch.simulator.identities import Principal
+    from costbatch.simulator.signatures import HttpRequest
+    from costbatch.simulator.simulation import Simulation
+
+TARGETS = {"AWSInsightsIndexService": "ce", "AWSOrganizationsV20161128": "organizations"}
+UNKNOWN_ACCOUNT = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What goes back, after which wait, how the connection ends, and what the ledger calls it."""
+
+    answer: Answer
+    account_id: str
+    operation: str
+    wait_seconds: float = 0.0
+    ending: Ending = Ending.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """The operation that a request names; `form` is the decoded body of a query-protocol one."""
+
+    service: str
+    name: str
+    form: dict[str, str] = field(default_factory=dict)
+
+
+def respond(simulation: Simulation, request: HttpRequest) -> Outcome:
+    """Decide everything about a request."""
+    operation = _operation_of(request)
+    account_id = _claimed_account_id(simulation, request)
+    try:
+        principal = _authenticate(simulation, request, operation)
+    except AwsError as error:
+        simulation.ledger.asked(account_id, operation.name)
+        return Outcome(error_answer(operation.service, error), account_id, operation.name)
+    subject = _subject(simulation, principal, operation)
+    simulation.ledger.asked(subject, operation.name)
+    effect = _effect(simulation, principal, operation, subject)
+    answer = effect.answer or _perform(simulation, request, principal, operation, effect)
+    return Outcome(answer, subject, operation.name, wait_seconds=effect.wait_seconds, ending=effect.ending)
+
+
+def _operation_of(request: HttpRequest) -> _Operation:
+    target = request.headers.get("X-Amz-Target")
+    if target is not None:
+        prefix, _, name = target.partition(".")
+        return _Operation(TARGETS.get(prefix, prefix), name)
+    form = sts.parse_form(request.body)
+    return _Operation(STS, form.get("Action", ""), form)
+
+
+def _claimed_account_id(simulation: Simulation, request: HttpRequest) -> str:
+    try:
+        owner = simulation.identities.owner_of(parse_authorization(request.headers).access_key_id)
+    except SignatureError:
+        return UNKNOWN_ACCOUNT
+    return owner.account_id if owner else UNKNOWN_ACCOUNT
+
+
+def _authenticate(simulation: Simulation, request: HttpRequest, operation: _Operation) -> Principal:
+    try:
+        principal = simulation.identities.authenticate(request)
+        scoped = parse_authorization(request.headers).service
+    except SignatureError as error:
+        raise error.problem.error(operation.service, error.message) from error
+    if scoped != operation.service and operation.service in (STS, *TARGETS.values()):
+        message = f"Credential should be scoped to correct service: '{operation.service}'."
+        raise AuthProblem.SIGNATURE.error(operation.service, message)
+    return principal
+
+
+def _subject(simulation: Simulation, principal: Principal, operation: _Operation) -> str:
+    # An assumed role is counted and broken where it lives: the caller may serve many accounts.
+    role_account_id = sts.role_account_id(operation.form)
+    return role_account_id if role_account_id in simulation.accounts else principal.account_id
+
+
+def _effect(simulation: Simulation, principal: Principal, operation: _Operation, subject: str) -> Effect:
+    fault = simulation.scripts[subject].take(operation.name)
+    if fault is None:
+        return NO_EFFECT
+    return effect_of(fault, Call(operation.service, operation.name, subject, principal.arn))
+
+
+def _perform(
+    simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation, effect: Effect
+) -> Answer:
+    try:
+        if operation.service == STS:
+            return _perform_sts(simulation, principal, operation, effect)
+        answer = _perform_json(simulation, request, principal, operation, effect)
+    except AwsError as error:
+        return error_answer(operation.service, error)
+    return effect.alter(answer) if effect.alter else answer
+
+
+def _perform_sts(
+    simulation: Simulation, principal: Principal, operation: _Operation, effect: Effect
+) -> Answer:
+    if operation.name == "GetCallerIdentity":
+        return sts.get_caller_identity(principal, account_id=effect.reported_account_id)
+    if operation.name == "AssumeRole":
+        return sts.assume_role(
+            principal, operation.form, accounts=simulation.accounts, identities=simulation.identities
+        )
+    raise sts.unknown_action(operation.form)
+
+
+def _perform_json(
+    simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation, effect: Effect
+) -> Answer:
+    account = simulation.accounts[principal.account_id]
+    if (operation.service, operation.name) == ("ce", "GetCostAndUsage"):
+        return simulation.cost_explorer.answer(
+            account, request.body, simulation.today, ignores_token=effect.ignores_token
+        )
+    if operation.service == "organizations":
+        return _perform_organizations(simulation, request, principal, operation)
+    raise AwsError("UnknownOperationException", f"Unknown operation {operation.name}.")
+
+
+def _perform_organizations(
+    simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation
+) -> Answer:
+    management = simulation.accounts[principal.account_id]
+    organizations.check_management(management, simulation.world.management_account_id)
+    if operation.name == "ListAccounts":
+        return organizations.list_accounts(simulation.accounts.values(), request.body, management=management)
+    if operation.name == "DescribeOrganization":
+        return organizations.describe_organization(management)
+    raise AwsError("UnknownOperationException", f"Unknown operation {operation.name}.")

@@ -1,0 +1,41 @@
+"""Counts what was asked and what AWS would have charged for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+PAID_OPERATION = "GetCostAndUsage"
+OK = 200
+
+
+class Ledger:
+    """Requests and paid pages, per account."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self._requests: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._paid: dict[str, int] = defaultdict(int)
+
+    def asked(self, account_id: str, operation: str) -> None:
+        """Count a request, whatever becomes of it."""
+        self._requests[account_id][operation] += 1
+
+    def answered(self, account_id: str, operation: str, status: int) -> None:
+        """Count a page that AWS would charge for: a cost request that was answered well."""
+        if operation == PAID_OPERATION and status == OK:
+            self._paid[account_id] += 1
+
+    def reset(self) -> None:
+        """Start at zero again."""
+        self._requests.clear()
+        self._paid.clear()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Report everything as JSON data."""
+        accounts = {
+            account_id: {"requests": dict(requests), "paid": self._paid.get(account_id, 0)}
+            for account_id, requests in self._requests.items()
+        }
+        requests = sum(sum(counts.values()) for counts in self._requests.values())
+        return {"total": {"requests": requests, "paid": sum(self._paid.values())}, "accounts": accounts}

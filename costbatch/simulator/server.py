@@ -1,0 +1,106 @@
+"""The HTTP server: reads requests, writes answers, and breaks connections when a fault asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from aiohttp import web
+
+from costbatch.simulator import control
+from costbatch.simulator.answers import Answer
+from costbatch.simulator.errors import AwsError, error_answer
+from costbatch.simulator.faults import Ending
+from costbatch.simulator.gateway import Outcome, respond
+from costbatch.simulator.signatures import HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from costbatch.simulator.simulation import Simulation
+
+LOOPBACK = "127.0.0.1"
+SHUTDOWN_SECONDS = 0.2
+OUTAGE = AwsError("ServiceUnavailable", "The service is unavailable.", status=503)
+
+
+class Server:
+    """Serves one simulation."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        """Serve this simulation."""
+        self._simulation = simulation
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        if request.path.startswith(control.PREFIX):
+            return await control.handle(self._simulation, request)
+        signed = await _signed_request(request)
+        simulation = self._simulation
+        if simulation.latency_seconds:
+            await asyncio.sleep(simulation.latency_seconds)
+        if simulation.outage:
+            return _response(error_answer("", OUTAGE))
+        outcome = respond(simulation, signed)
+        if outcome.wait_seconds:
+            await asyncio.sleep(outcome.wait_seconds)
+        return await self._finish(request, outcome)
+
+    async def _finish(self, request: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
+        if outcome.ending is Ending.RESET:
+            _close(request)
+            return web.Response()
+        self._simulation.ledger.answered(outcome.account_id, outcome.operation, outcome.answer.status)
+        if outcome.ending is Ending.TRUNCATED:
+            return await _truncated(request, outcome.answer)
+        return _response(outcome.answer)
+
+
+@asynccontextmanager
+async def serving(simulation: Simulation, *, host: str = LOOPBACK, port: int = 0) -> AsyncIterator[str]:
+    """Serve while the context lasts; gives the URL. Port 0 takes a free one."""
+    # Handlers are cancelled when a client leaves: a hanging one must not outlive its connection.
+    server = web.Server(Server(simulation).handle, handler_cancellation=True, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        bound_host, bound_port, *_ = runner.addresses[0]
+        yield f"http://{bound_host}:{bound_port}"
+    finally:
+        await runner.cleanup()
+
+
+async def _signed_request(request: web.BaseRequest) -> HttpRequest:
+    url = request.rel_url
+    return HttpRequest(
+        method=request.method,
+        path=url.raw_path,
+        query=url.raw_query_string,
+        headers=request.headers,
+        body=await request.read(),
+    )
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(body=answer.body, status=answer.status, headers=_headers(answer))
+
+
+def _headers(answer: Answer) -> dict[str, str]:
+    return {"Content-Type": answer.content_type, "x-amzn-RequestId": str(uuid4())}
+
+
+async def _truncated(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=_headers(answer))
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    await response.write(answer.body[: len(answer.body) // 2])
+    _close(request)
+    return response
+
+
+def _close(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.close()

@@ -1,0 +1,247 @@
+"""The plain data of a simulated world: accounts, roles, cost rows, planted anomalies and faults."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from costbatch.simulator.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+T = TypeVar("T")
+
+DEFAULT_PAGE_SIZE = 2000
+ANY_OPERATION = "*"
+ACCOUNT_ID_DIGITS = 12
+ANOMALY_KINDS = frozenset({"spike", "level_shift", "drop", "runaway"})
+
+
+class WorldError(ValueError):
+    """A world, or a change to one, that makes no sense; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role that principals of the trusted accounts ("*" means any) may assume."""
+
+    name: str
+    external_id: str | None = None
+    trusted_account_ids: tuple[str, ...] = ("*",)
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read a role from JSON data."""
+        role = _build(cls, data)
+        return replace(role, trusted_account_ids=tuple(role.trusted_account_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class CostRow:
+    """One cost row, as exact as the bill. `unit` is the currency; null means the account's."""
+
+    date: date
+    service: str
+    record_type: str
+    unblended: Decimal
+    amortized: Decimal
+    net_unblended: Decimal
+    net_amortized: Decimal
+    usage: Decimal = Decimal(0)
+    unit: str | None = None
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read a row from JSON data; a cost basis that is left out equals the plain one."""
+        unblended = _amount(data, "unblended", "0")
+        amortized = _amount(data, "amortized", unblended)
+        filled = {
+            "record_type": "Usage",
+            **data,
+            "date": _date(data.get("date")),
+            "unblended": unblended,
+            "amortized": amortized,
+            "net_unblended": _amount(data, "net_unblended", unblended),
+            "net_amortized": _amount(data, "net_amortized", amortized),
+            "usage": _amount(data, "usage", "0"),
+        }
+        return _build(cls, filled)
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """A planted anomaly; `service` null means every service of the account.
+
+    A spike multiplies `days` days (one by default) by `factor`; a level shift and a drop every day from
+    `start` (or `days` of them); a runaway multiplies by `factor` again each day.
+    """
+
+    kind: str
+    start: date
+    factor: float
+    service: str | None = None
+    days: int | None = None
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read an anomaly from JSON data."""
+        anomaly = _build(cls, {**data, "start": _date(data.get("start"))})
+        if anomaly.kind not in ANOMALY_KINDS:
+            raise WorldError(f"Unknown kind of anomaly: {anomaly.kind!r}.")
+        return anomaly
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A scripted failure of one operation of an account; `times` null means until it is cleared."""
+
+    kind: str
+    times: int | None = None
+    operation: str | None = None
+    seconds: float = 1.0
+    status: int = 200
+    body: str = ""
+    field: str = "ResultsByTime"
+    currency: str = "EUR"
+    reported_account_id: str = "999999999999"
+    message: str | None = None
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read a fault from JSON data."""
+        return _build(cls, data)
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyChange:
+    """The first usage date that is billed in another currency."""
+
+    start: date
+    currency: str
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read a currency change from JSON data."""
+        return _build(cls, {**data, "start": _date(data.get("start"))})
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One AWS account: who it is, how its cost is made and what is wrong with it.
+
+    `daily_cost` is the typical cost of a day. `rows` replaces the generated cost. Accounts with the same
+    `costs_like` and the same settings have the same cost.
+    """
+
+    account_id: str
+    name: str
+    access_key_id: str
+    secret_access_key: str
+    currency: str = "USD"
+    currency_change: CurrencyChange | None = None
+    daily_cost: float = 100.0
+    services: int = 10
+    profile: str = "steady"
+    start: date = date(2020, 1, 1)
+    anomalies: tuple[Anomaly, ...] = ()
+    roles: tuple[Role, ...] = ()
+    rows: tuple[CostRow, ...] | None = None
+    faults: tuple[Fault, ...] = ()
+    costs_like: str | None = None
+    status: str = "ACTIVE"
+
+    def currency_on(self, day: date) -> str:
+        """Name the currency that a usage date is billed in."""
+        change = self.currency_change
+        return change.currency if change and day >= change.start else self.currency
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read an account from JSON data."""
+        account_id = str(data.get("account_id", ""))
+        if len(account_id) != ACCOUNT_ID_DIGITS or not account_id.isdecimal():
+            raise WorldError(f"An account id has 12 digits, not {account_id!r}.")
+        profile = data.get("profile", "steady")
+        if profile not in PROFILES:
+            raise WorldError(f"Unknown profile {profile!r}; known: {', '.join(sorted(PROFILES))}.")
+        change, rows = data.get("currency_change"), data.get("rows")
+        nested = {
+            "start": _date(data.get("start", "2020-01-01")),
+            "currency_change": None if change is None else CurrencyChange.from_plain(change),
+            "anomalies": tuple(Anomaly.from_plain(item) for item in data.get("anomalies", ())),
+            "roles": tuple(Role.from_plain(item) for item in data.get("roles", ())),
+            "rows": None if rows is None else rows_from_plain(rows),
+            "faults": tuple(Fault.from_plain(item) for item in data.get("faults", ())),
+        }
+        return _build(cls, {**data, **nested})
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that a simulator starts with. `today` null means the real UTC day."""
+
+    accounts: tuple[Account, ...]
+    seed: int = 1
+    today: date | None = None
+    page_size: int = DEFAULT_PAGE_SIZE
+    latency_seconds: float = 0.0
+    management_account_id: str | None = None
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read a world from JSON data."""
+        accounts = tuple(Account.from_plain(item) for item in data.get("accounts", ()))
+        today = data.get("today")
+        return _build(cls, {**data, "accounts": accounts, "today": None if today is None else _date(today)})
+
+
+def rows_from_plain(rows: Iterable[Mapping[str, Any]]) -> tuple[CostRow, ...]:
+    """Read explicit cost rows from JSON data."""
+    return tuple(CostRow.from_plain(row) for row in rows)
+
+
+def to_plain(value: World | Account | CostRow | Fault | Anomaly) -> dict[str, Any]:
+    """Turn world data into JSON data; amounts and dates become strings."""
+    plain = _plain(asdict(value))
+    assert isinstance(plain, dict)  # noqa: S101 - asdict of a dataclass is a mapping; this tells mypy
+    return plain
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (date, Decimal)):
+        return str(value)
+    return value
+
+
+def _build(cls: type[T], data: Mapping[str, Any]) -> T:
+    try:
+        return cls(**data)
+    except TypeError as error:
+        raise WorldError(f"{cls.__name__} cannot be read: {error}.") from error
+
+
+def _date(value: object) -> date:
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError as error:
+        raise WorldError(f"{value!r} is not a date of the form YYYY-MM-DD.") from error
+
+
+def _amount(data: Mapping[str, Any], name: str, default: str | Decimal) -> Decimal:
+    value = data.get(name)
+    # A float has already lost the exact amount, so it is refused rather than guessed at.
+    if isinstance(value, float):
+        raise WorldError(f"{name} must be a string such as '1.25', not the float {value!r}.")
+    try:
+        return Decimal(default if value is None else value)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise WorldError(f"{name} is not an amount: {value!r}.") from error

@@ -1,0 +1,140 @@
+"""Settings to adapters to use cases: the only place that knows which adapter stands behind which port."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event
+from typing import TYPE_CHECKING
+
+from costbatch import __version__
+from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.vault import AesGcmVault
+from costbatch.adapters.workers import is_gone, this_worker
+from costbatch.application.accounts import Accounts
+from costbatch.application.collect import Collector, CollectPolicy
+from costbatch.application.daily_run import DailyRun, preflight
+from costbatch.application.deliver import Deliverer
+from costbatch.application.plan import check_days, plan_run
+from costbatch.application.ports import CostSource, Metrics, Progress, Vault
+from costbatch.config import FailOn, Settings
+from costbatch.domain.costs import REQUEST_PRICE_USD
+from costbatch.domain.outcomes import RunRequest, RunStatus
+from costbatch.domain.periods import utc_day
+from costbatch.domain.plans import CollectionPlan
+
+if TYPE_CHECKING:
+    from costbatch.adapters.db import PostgresDatabase
+    from costbatch.adapters.db.migrations import Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Builds what a command needs, when it needs it."""
+
+    settings: Settings
+    now: Callable[[], datetime]
+
+    def database(self) -> "PostgresDatabase":
+        """Return the database; raise ConfigError where its URL is not set."""
+        url = self.settings.require_database_url()
+        # Commands without a database must not wait for SQLAlchemy.
+        from costbatch.adapters.db import PostgresDatabase  # noqa: PLC0415 - see above
+
+        return PostgresDatabase(url)
+
+    def schema(self) -> "Schema":
+        """Return the database's schema."""
+        from costbatch.adapters.db.migrations import Schema  # noqa: PLC0415 - as above
+
+        return Schema(self.database().connection)
+
+    def vault(self) -> Vault:
+        """Return the vault; raise ConfigError where its key is not set."""
+        return AesGcmVault(self.settings.key_bytes())
+
+    def accounts(self) -> Accounts:
+        """Return the stories of the accounts; those without secrets work without the key."""
+        vault = self.vault() if self.settings.encryption_key else None
+        return Accounts(database=self.database(), vault=vault, now=self.now)
+
+    def plan(self, request: RunRequest) -> CollectionPlan:
+        """Return what a run would read and cost; nothing is paid or written."""
+        today, database = utc_day(self.now()), self.database()
+        if request.days is not None:
+            check_days(request.days, today=today)
+        preflight(database, self.vault())
+        with database.transaction() as tx:
+            return plan_run(tx, request, today=today, policy=self.settings.window_policy)
+
+    def daily_run(self, *, stop: Event, progress: Progress) -> DailyRun:
+        """Return the day's work. ``stop`` is set when the process is asked to end."""
+        database, vault = self.database(), self.vault()
+        collector = Collector(
+            database=database,
+            source=self._cost_source(vault),
+            clock=self.now,
+            policy=self._policy(),
+            progress=progress,
+            worker=this_worker(),
+            is_gone=is_gone,
+            stop=stop,
+        )
+        sinks = make_sinks(self.settings.sinks)
+        fails = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.RUNNING}
+        if self.settings.fail_on is FailOn.PARTIAL:
+            fails.add(RunStatus.PARTIAL)
+        return DailyRun(
+            collector=collector,
+            deliverer=Deliverer(database=database, sinks=sinks, clock=self.now),
+            vault=vault,
+            metrics=self._metrics(),
+            clock=self.now,
+            is_success=lambda status: status not in fails,
+        )
+
+    def _policy(self) -> CollectPolicy:
+        settings = self.settings
+        cap = settings.max_api_cost_usd
+        return CollectPolicy(
+            concurrency=settings.concurrency,
+            lease=timedelta(seconds=settings.lease_seconds),
+            retry_pause=timedelta(seconds=settings.retry_pause_seconds),
+            grace=timedelta(seconds=settings.grace_seconds),
+            windows=settings.window_policy,
+            rule=settings.rule,
+            sinks=settings.sinks,
+            version=__version__,
+            most_requests=None if cap is None else int(cap / REQUEST_PRICE_USD),
+        )
+
+    def _cost_source(self, vault: Vault) -> CostSource:
+        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.cost_explorer import CostExplorerSource  # noqa: PLC0415 - as above
+        from costbatch.adapters.aws.identity import Identities  # noqa: PLC0415 - as above
+
+        settings = self.settings
+        clients = AwsClients(
+            AwsSettings(
+                version=__version__,
+                connect_timeout_seconds=settings.aws_connect_timeout_seconds,
+                read_timeout_seconds=settings.aws_read_timeout_seconds,
+                max_attempts=settings.aws_max_attempts,
+                concurrency=settings.concurrency,
+                page_limit=settings.page_limit,
+            )
+        )
+        return CostExplorerSource(
+            clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
+        )
+
+    def _metrics(self) -> Metrics | None:
+        if self.settings.pushgateway_url is None:
+            return None
+        from costbatch.adapters.pushgateway import Pushgateway  # noqa: PLC0415 - not needed without a gateway
+
+        return Pushgateway(
+            self.settings.pushgateway_url,
+            timeout_seconds=self.settings.push_timeout_seconds,
+            account_metrics=self.settings.account_metrics,
+            version=__version__,
+        )

@@ -1,0 +1,64 @@
+"""What every test gets: a clean environment, and where it asks for one, a PostgreSQL with the real schema."""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.db.migrations import Schema
+from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
+from costbatch.domain.credentials import Secret
+
+_OURS = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL")
+_TEMPLATE = "costbatch_template"
+_numbers = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this machine's AWS and costbatch settings out of every test."""
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """Run one PostgreSQL server for all tests of this process."""
+    with TemporaryDirectory(prefix="costbatch-pg-") as folder, embedded_postgres(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """Migrate a database once, for every test to copy."""
+    database = PostgresDatabase(Secret(postgres.create_database(_TEMPLATE)))
+    Schema(database.connection).upgrade()
+    database.close()
+    return _TEMPLATE
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> str:
+    """Return the URL of a database without tables."""
+    return postgres.create_database(f"test_{next(_numbers)}")
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, template: str) -> str:
+    """Return the URL of a migrated database of this test's own; what it commits is really committed."""
+    return postgres.create_database(f"test_{next(_numbers)}", template=template)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[PostgresDatabase]:
+    """Open this test's database."""
+    database = PostgresDatabase(Secret(database_url))
+    yield database
+    database.close()

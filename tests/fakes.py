@@ -1,0 +1,123 @@
+"""Hand-written stand-ins for the ports: they keep everything in memory and behave as the ports promise."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import cast
+
+from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import Account, AccountStatus, Failing, NewAccount
+from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
+from costbatch.domain.periods import DateRange
+from costbatch.errors import AccountError, ConfigError, ErrorKind
+
+
+@dataclass
+class FakeVault:
+    """Seals by writing down who may open; opens only what its own key sealed."""
+
+    key_id: str = "11112222"
+
+    def seal(self, aws_account_id: str, secrets: StoredSecrets) -> SealedCredentials:
+        """Return the secrets as JSON that names the account."""
+        document = {"account": aws_account_id, "secrets": secrets.to_document()}
+        return SealedCredentials(self.key_id, json.dumps(document).encode())
+
+    def open(self, aws_account_id: str, sealed: SealedCredentials) -> StoredSecrets:
+        """Return what was sealed by this key for this account."""
+        document = json.loads(sealed.sealed)
+        if sealed.key_id != self.key_id or document["account"] != aws_account_id:
+            raise AccountError(ErrorKind.CREDENTIALS_UNREADABLE, "Sealed with another key.")
+        return StoredSecrets.from_document(document["secrets"])
+
+
+@dataclass
+class FakeAccounts:
+    """The accounts and their sealed credentials, by row."""
+
+    rows: dict[int, Account] = field(default_factory=dict)
+    sealed: dict[int, SealedCredentials] = field(default_factory=dict)
+
+    def find(self, aws_account_id: str) -> Account | None:
+        """Return the account, removed ones too."""
+        return next((row for row in self.rows.values() if row.aws_account_id == aws_account_id), None)
+
+    def list_all(self, statuses: Sequence[AccountStatus] = tuple(AccountStatus)) -> list[Account]:
+        """Return the accounts with one of the statuses, by 12-digit id."""
+        found = [row for row in self.rows.values() if row.status in statuses]
+        return sorted(found, key=lambda row: row.aws_account_id)
+
+    def add(self, new: NewAccount, *, now: datetime) -> Account:
+        """Register an account; one that was removed keeps its row."""
+        known = self.find(new.aws_account_id)
+        if known:
+            account = replace(known, **asdict(new), status=AccountStatus.ACTIVE)
+        else:
+            row_id = len(self.rows) + 1
+            account = Account(id=row_id, status=AccountStatus.ACTIVE, created_at=now, **asdict(new))
+        self.rows[account.id] = account
+        return account
+
+    def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
+        """Set the status; removing also erases the credentials."""
+        self.rows[account.id] = replace(self.rows[account.id], status=status)
+        if status is AccountStatus.REMOVED:
+            self.sealed.pop(account.id, None)
+
+    def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
+        """Store sealed credentials in place of what was there."""
+        self.sealed[account.id] = sealed
+
+    def load_access(self, account: Account) -> Access:
+        """Return how to reach the account."""
+        base = self.load_access(self.rows[account.base_account_id]) if account.base_account_id else None
+        return Access(account=account, sealed=self.sealed.get(account.id), base=base)
+
+    def dependents(self, account: Account) -> list[Account]:
+        """Return the accounts, not removed, whose roles this account's credentials assume."""
+        return [row for row in self.list_all(_KEPT) if row.base_account_id == account.id]
+
+    def save_collected(self, account: Account, collected: DateRange | None) -> None:
+        """Remember which days are stored without a gap."""
+        self.rows[account.id] = replace(self.rows[account.id], collected=collected)
+
+    def save_failing(self, account: Account, failing: Failing | None) -> None:
+        """Remember since when and why the account fails."""
+        self.rows[account.id] = replace(self.rows[account.id], failing=failing)
+
+
+_KEPT = (AccountStatus.ACTIVE, AccountStatus.PAUSED)
+
+
+@dataclass
+class FakeTransaction:
+    """A transaction with accounts only; asking for anything else is an error."""
+
+    accounts: FakeAccounts
+
+
+@dataclass
+class FakeDatabase:
+    """A database in memory: a transaction that ends in an error changes nothing."""
+
+    accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    transactions: int = 0
+    schema_problem: str | None = None
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Return a transaction."""
+        return self._transaction()
+
+    def check_schema(self) -> None:
+        """Refuse to work where a test says so."""
+        if self.schema_problem:
+            raise ConfigError(self.schema_problem)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        self.transactions += 1
+        working = FakeAccounts(dict(self.accounts.rows), dict(self.accounts.sealed))
+        yield cast("Transaction", FakeTransaction(working))
+        self.accounts = working

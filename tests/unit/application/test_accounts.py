@@ -1,0 +1,307 @@
+"""The stories of the accounts, against a database in memory."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from costbatch.application.accounts import Accounts, Registration
+from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
+from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
+from costbatch.errors import ConfigError
+from tests.fakes import FakeDatabase, FakeVault
+
+NOW = datetime(2025, 3, 10, 7, tzinfo=UTC)
+ID, OTHER = "111111111111", "222222222222"
+ACCESS_KEY_ID = "AKIA" + "ABCDEFGHIJKLMNOP"
+BY_KEY = Registration(aws_account_id=ID, name="production", access=AccessMethod.ACCESS_KEYS)
+BY_POD = replace(BY_KEY, access=AccessMethod.POD_IDENTITY)
+BY_ROLE = replace(
+    BY_KEY, access=AccessMethod.ASSUMED_ROLE, role_arn="arn:aws:iam::111111111111:role/costbatch"
+)
+
+
+def keys(key_id: str = ACCESS_KEY_ID, secret: str = "s3cr3t/value", token: str = "") -> StoredSecrets:
+    """Return an access key."""
+    session_token = Secret(token) if token else None
+    return StoredSecrets(
+        access_keys=AccessKeys(
+            access_key_id=Secret(key_id), secret_access_key=Secret(secret), session_token=session_token
+        )
+    )
+
+
+def external_id(text: str = "partner-7") -> StoredSecrets:
+    """Return the external id of a role."""
+    return StoredSecrets(external_id=Secret(text))
+
+
+@pytest.fixture
+def database() -> FakeDatabase:
+    """Return an empty database."""
+    return FakeDatabase()
+
+
+@pytest.fixture
+def accounts(database: FakeDatabase) -> Accounts:
+    """Return the stories on that database."""
+    return Accounts(database=database, vault=FakeVault(), now=lambda: NOW)
+
+
+def refusal(accounts: Accounts, registration: Registration, secrets: StoredSecrets | None = None) -> str:
+    """Return the sentence with which a registration is refused, having changed nothing."""
+    before = accounts.list_accounts()
+    with pytest.raises(ConfigError) as caught:
+        accounts.add(registration, secrets or StoredSecrets())
+    assert accounts.list_accounts() == before
+    return str(caught.value)
+
+
+def test_an_account_and_its_credentials_are_stored_together(
+    accounts: Accounts, database: FakeDatabase
+) -> None:
+    """One transaction holds both, so nothing is ever half-done."""
+    account = accounts.add(BY_KEY, keys())
+    assert (account.aws_account_id, account.name, account.created_at) == (ID, "production", NOW)
+    assert account.access is AccessMethod.ACCESS_KEYS
+    assert FakeVault().open(ID, database.accounts.sealed[account.id]) == keys()
+    assert database.transactions == 1
+
+
+def test_without_a_key_nothing_is_stored(database: FakeDatabase) -> None:
+    """An account whose credentials could not be sealed is not registered."""
+    keyless = Accounts(database=database, vault=None, now=lambda: NOW)
+    assert refusal(keyless, BY_KEY, keys()).startswith("ENCRYPTION_KEY is not set")
+    assert keyless.add(BY_POD).access is AccessMethod.POD_IDENTITY
+
+
+def test_an_account_is_checked_before_its_secrets_are_asked_for(database: FakeDatabase) -> None:
+    """Nobody types a secret in vain: duplicates and a missing key are told first."""
+    keyless = Accounts(database=database, vault=None, now=lambda: NOW)
+    with pytest.raises(ConfigError, match="ENCRYPTION_KEY is not set"):
+        keyless.check_new(BY_KEY)
+    keyless.check_new(BY_POD)
+    keyless.add(BY_POD)
+    with pytest.raises(ConfigError, match="is registered already"):
+        keyless.check_new(BY_POD)
+
+
+def test_nothing_is_done_on_a_schema_that_is_not_ours(accounts: Accounts, database: FakeDatabase) -> None:
+    """The sentence of the database is told as it is."""
+    database.schema_problem = "Run `costbatch db upgrade`."
+    with pytest.raises(ConfigError, match="Run `costbatch db upgrade`"):
+        accounts.list_accounts()
+
+
+def test_a_registered_account_is_not_registered_again(accounts: Accounts) -> None:
+    """The sentence names it and the command that was perhaps meant."""
+    accounts.add(BY_KEY, keys())
+    sentence = refusal(accounts, BY_KEY, keys())
+    assert sentence.startswith(f"Account {ID} (production) is registered already.")
+    assert f"set-credentials {ID}" in sentence
+
+
+def test_a_removed_account_comes_back_in_its_row(accounts: Accounts) -> None:
+    """Its history belongs to the row."""
+    first = accounts.add(BY_KEY, keys())
+    accounts.remove(ID)
+    again = accounts.add(replace(BY_POD, name="again"))
+    assert (again.id, again.name, again.status) == (first.id, "again", AccountStatus.ACTIVE)
+
+
+@pytest.mark.parametrize("given", ["12345678901", "1234567890123", "x", ""])
+def test_an_account_id_has_12_digits(accounts: Accounts, given: str) -> None:
+    """A digit too few is the commonest mistake."""
+    assert "it must have 12 digits" in refusal(accounts, replace(BY_POD, aws_account_id=given))
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\x1b[31m"])
+def test_a_name_is_short_and_printable(accounts: Accounts, name: str) -> None:
+    """It is shown on terminals."""
+    assert "1 to 200 printable characters" in refusal(accounts, replace(BY_POD, name=name))
+
+
+def test_a_role_needs_no_secret_and_takes_an_external_id(accounts: Accounts, database: FakeDatabase) -> None:
+    """The pod's own identity assumes it where no base is named."""
+    account = accounts.add(BY_ROLE)
+    assert (account.role_arn, account.base_account_id, database.accounts.sealed) == (
+        BY_ROLE.role_arn,
+        None,
+        {},
+    )
+    accounts.set_credentials(ID, external_id())
+    assert FakeVault().open(ID, database.accounts.sealed[account.id]) == external_id()
+
+
+def test_the_partition_comes_from_the_role(accounts: Accounts) -> None:
+    """An ARN says it already."""
+    chinese = replace(BY_ROLE, role_arn="arn:aws-cn:iam::111111111111:role/costbatch")
+    assert accounts.add(chinese).partition is Partition.CHINA
+
+
+@pytest.mark.parametrize(
+    ("registration", "words"),
+    [
+        (replace(BY_ROLE, role_arn="arn:aws:iam::111111111111:user/x"), "is not the ARN of an IAM role"),
+        (
+            replace(BY_ROLE, role_arn=f"arn:aws:iam::{OTHER}:role/x"),
+            f"belongs to account {OTHER}, not to {ID}",
+        ),
+        (replace(BY_ROLE, partition=Partition.CHINA), "lies in the partition aws, not in aws-cn"),
+        (replace(BY_ROLE, role_arn=None), "The ARN of a role is needed"),
+        (replace(BY_POD, role_arn=BY_ROLE.role_arn), "and only there"),
+        (replace(BY_POD, base=OTHER), "A base account is for roles only"),
+        (replace(BY_ROLE, base=OTHER), f"No account {OTHER} is registered"),
+        (replace(BY_ROLE, base="x"), "is not an AWS account id"),
+        (replace(BY_ROLE, base=ID), "cannot be its own base"),
+    ],
+)
+def test_a_role_that_cannot_work_is_refused(
+    accounts: Accounts, registration: Registration, words: str
+) -> None:
+    """One sentence says which part does not fit."""
+    assert words in refusal(accounts, registration)
+
+
+def test_a_role_can_be_assumed_with_another_accounts_credentials(accounts: Accounts) -> None:
+    """The base is registered; the details name it."""
+    base = accounts.add(replace(BY_KEY, aws_account_id=OTHER, name="payer"), keys())
+    account = accounts.add(replace(BY_ROLE, base=OTHER))
+    assert account.base_account_id == base.id
+    assert accounts.show(ID).base == base
+
+
+def test_a_base_of_another_partition_is_refused(accounts: Accounts) -> None:
+    """Credentials end where the partition does."""
+    accounts.add(replace(BY_KEY, aws_account_id=OTHER, partition=Partition.GOVCLOUD), keys())
+    assert "cannot assume a role in aws" in refusal(accounts, replace(BY_ROLE, base=OTHER))
+
+
+def test_a_removed_base_is_refused(accounts: Accounts) -> None:
+    """Its credentials are erased."""
+    accounts.add(replace(BY_KEY, aws_account_id=OTHER), keys())
+    accounts.remove(OTHER)
+    assert "was removed" in refusal(accounts, replace(BY_ROLE, base=OTHER))
+
+
+def test_a_circle_of_bases_is_refused(accounts: Accounts, database: FakeDatabase) -> None:
+    """Even where somebody changed the rows by hand."""
+    first = accounts.add(BY_ROLE)
+    accounts.add(replace(BY_ROLE, aws_account_id=OTHER, role_arn=f"arn:aws:iam::{OTHER}:role/x", base=ID))
+    database.accounts.rows[first.id] = replace(first, status=AccountStatus.REMOVED)
+    assert f"its own credentials come from {ID}" in refusal(accounts, replace(BY_ROLE, base=OTHER))
+
+
+@pytest.mark.parametrize(
+    ("registration", "secrets", "words"),
+    [
+        (BY_KEY, StoredSecrets(), "An access key is needed"),
+        (BY_KEY, external_id(), "An access key is needed"),
+        (BY_ROLE, keys(), "A role takes an external id only"),
+        (BY_POD, keys(), "reached by the pod's own identity"),
+        (BY_ROLE, external_id("x"), "An external id has 2 to 1224"),
+        (BY_ROLE, external_id("two words"), "An external id has 2 to 1224"),
+        (BY_KEY, keys(secret="  "), "The secret access key is empty."),
+        (BY_KEY, keys("akia"), "The access key id is not one"),
+        (BY_KEY, keys("abc/def+ghi", ACCESS_KEY_ID), "look swapped"),
+        (BY_KEY, keys(secret="abc def"), "holds a space"),
+        (BY_KEY, keys("ASIA" + "ABCDEFGHIJKLMNOP"), "is a temporary one"),
+    ],
+)
+def test_implausible_secrets_are_refused_without_showing_them(
+    accounts: Accounts, registration: Registration, secrets: StoredSecrets, words: str
+) -> None:
+    """The sentence says what is wrong with them, not what they are."""
+    sentence = refusal(accounts, registration, secrets)
+    assert words in sentence
+    assert ACCESS_KEY_ID not in sentence
+
+
+def test_a_temporary_key_with_its_token_is_taken(accounts: Accounts) -> None:
+    """It works for hours, which is enough for a try."""
+    assert accounts.add(BY_KEY, keys("ASIA" + "ABCDEFGHIJKLMNOP", token="token")).name == "production"
+
+
+def test_the_list_leaves_the_removed_out_unless_they_are_asked_for(accounts: Accounts) -> None:
+    """What is collected, or could be again, comes first to mind."""
+    for digit in "123":
+        accounts.add(replace(BY_POD, aws_account_id=digit * 12))
+    accounts.pause("2" * 12)
+    accounts.remove("3" * 12)
+    assert [account.aws_account_id[0] for account in accounts.list_accounts()] == ["1", "2"]
+    assert [one.aws_account_id[0] for one in accounts.list_accounts([AccountStatus.REMOVED])] == ["3"]
+
+
+def test_the_details_say_whether_the_key_opens_the_credentials(
+    accounts: Accounts, database: FakeDatabase
+) -> None:
+    """True, false, or unknown without a key; nothing where nothing is stored."""
+    accounts.add(BY_KEY, keys())
+    accounts.add(replace(BY_POD, aws_account_id=OTHER))
+    other_key = Accounts(database=database, vault=FakeVault("99998888"), now=lambda: NOW)
+    no_key = Accounts(database=database, vault=None, now=lambda: NOW)
+    assert [stories.show(ID).opens for stories in (accounts, other_key, no_key)] == [True, False, None]
+    assert accounts.show(ID).key_id == "11112222"
+    assert (accounts.show(OTHER).key_id, accounts.show(OTHER).opens) == (None, None)
+
+
+def test_pausing_and_resuming_set_the_status(accounts: Accounts) -> None:
+    """Doing it twice is the same as doing it once."""
+    accounts.add(BY_POD)
+    assert [accounts.pause(ID).status, accounts.pause(ID).status] == [AccountStatus.PAUSED] * 2
+    assert [accounts.resume(ID).status, accounts.show(ID).account.status] == [AccountStatus.ACTIVE] * 2
+
+
+def test_removing_erases_the_credentials_and_keeps_the_row(
+    accounts: Accounts, database: FakeDatabase
+) -> None:
+    """History outlives access."""
+    accounts.add(BY_KEY, keys())
+    assert accounts.remove(ID).status is AccountStatus.REMOVED
+    assert database.accounts.sealed == {}
+    assert accounts.show(ID).account.status is AccountStatus.REMOVED
+
+
+def test_a_base_is_not_removed_before_the_roles_that_need_it(accounts: Accounts) -> None:
+    """The sentence names them; without them it goes."""
+    accounts.add(replace(BY_KEY, aws_account_id=OTHER, name="payer"), keys())
+    accounts.add(replace(BY_ROLE, base=OTHER))
+    with pytest.raises(ConfigError, match=rf"assume the roles of {ID} \(production\)\. Remove those first"):
+        accounts.remove(OTHER)
+    accounts.remove(ID)
+    assert accounts.remove(OTHER).status is AccountStatus.REMOVED
+
+
+def test_setting_credentials_replaces_them(accounts: Accounts, database: FakeDatabase) -> None:
+    """The old ones are gone."""
+    account = accounts.add(BY_KEY, keys())
+    accounts.set_credentials(ID, keys(secret="another"))
+    assert FakeVault().open(ID, database.accounts.sealed[account.id]) == keys(secret="another")
+
+
+@pytest.mark.parametrize(
+    ("registration", "secrets", "words"),
+    [
+        (BY_POD, StoredSecrets(), "no credentials to store"),
+        (BY_ROLE, StoredSecrets(), "A role takes an external id only"),
+        (BY_ROLE, keys(), "A role takes an external id only"),
+    ],
+)
+def test_credentials_that_do_not_fit_the_access_are_refused(
+    accounts: Accounts, registration: Registration, secrets: StoredSecrets, words: str
+) -> None:
+    """How an account is reached does not change by the way."""
+    accounts.add(registration)
+    with pytest.raises(ConfigError, match=words):
+        accounts.set_credentials(ID, secrets)
+
+
+def test_what_is_not_registered_or_was_removed_cannot_be_changed(accounts: Accounts) -> None:
+    """Each sentence says what to do instead."""
+    with pytest.raises(ConfigError, match=r"^No account 2{12} is registered; `costbatch accounts list`"):
+        accounts.pause(OTHER)
+    accounts.add(BY_POD)
+    accounts.remove(ID)
+    for story in (accounts.pause, accounts.resume, accounts.remove):
+        with pytest.raises(ConfigError, match=r"was removed; `costbatch accounts add 1{12}` brings it back"):
+            story(ID)

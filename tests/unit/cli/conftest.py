@@ -1,0 +1,75 @@
+"""What the tests of the commands share: a context with a fixed clock, a given environment and fakes."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from costbatch import logs
+from costbatch.application.accounts import Accounts
+from costbatch.cli import cli
+from costbatch.cli.context import Context
+from costbatch.config import Settings
+from costbatch.wiring import Wiring
+from tests.fakes import FakeDatabase, FakeVault
+
+NOW = datetime(2025, 3, 10, 7, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def clean_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave no registered secret and no handler behind."""
+    monkeypatch.setattr(logs, "_secrets", {})
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    yield
+    logging.getLogger().handlers[:] = handlers
+    logging.getLogger().setLevel(level)
+    structlog.reset_defaults()
+
+
+@dataclass
+class FakeWiring:
+    """Use cases on a database in memory."""
+
+    database: FakeDatabase
+    now: Callable[[], datetime]
+    sealing: FakeVault | None
+
+    def accounts(self) -> Accounts:
+        """Return the stories of the accounts."""
+        return Accounts(database=self.database, vault=self.sealing, now=self.now)
+
+    def vault(self) -> FakeVault:
+        """Return the vault."""
+        return FakeVault()
+
+
+@dataclass
+class Shell:
+    """Runs commands as a person does, on a database in memory."""
+
+    database: FakeDatabase = field(default_factory=FakeDatabase)
+    environ: dict[str, str] = field(default_factory=dict)
+    is_interactive: bool = False
+    vault: FakeVault | None = field(default_factory=FakeVault)
+
+    def run(self, *args: str, stdin: str | None = None) -> Result:
+        """Run one command and return what it printed and how it ended."""
+        context = Context(
+            environ=self.environ, now=lambda: NOW, wire=self._wire, is_interactive=self.is_interactive
+        )
+        return CliRunner().invoke(cli, args, obj=context, input=stdin)
+
+    def _wire(self, settings: Settings, now: Callable[[], datetime]) -> Wiring:
+        return cast("Wiring", FakeWiring(self.database, now, self.vault))
+
+
+@pytest.fixture
+def shell() -> Shell:
+    """Return a shell with an empty database."""
+    return Shell()

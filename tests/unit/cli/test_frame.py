@@ -1,0 +1,213 @@
+"""The frame of the command line: help, lazy loading, and errors that become exit statuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from costbatch import __version__
+from costbatch.cli import COMMANDS, cli
+from costbatch.cli import accounts as accounts_package
+from costbatch.cli.accounts import COMMANDS as ACCOUNT_COMMANDS
+from costbatch.cli.accounts import accounts
+from costbatch.cli.config import config
+from costbatch.cli.context import Context
+from costbatch.cli.exit_status import ExitStatus
+from costbatch.cli.keys import generate, keys
+from costbatch.cli.lazy import LazyCommand
+from costbatch.config import PREFIX, VARIABLES
+from costbatch.errors import AccountError, ConfigError, ErrorKind, StorageError
+
+HEAVY = {
+    "boto3",
+    "botocore",
+    "sqlalchemy",
+    "psycopg2",
+    "rich",
+    "prometheus_client",
+    "structlog",
+    "cryptography",
+}
+OUR_COMMANDS = [cli, accounts, config, keys, generate, *(one.load() for one in ACCOUNT_COMMANDS.values())]
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without any setting of ours."""
+    ours = {variable.name for variable in VARIABLES}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(PREFIX) and name.removesuffix("_FILE") not in ours
+    }
+
+
+def python(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with a clean environment."""
+    environment = {**clean_environment(), **environ}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False, timeout=60
+    )
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make `costbatch keys` a command that fails."""
+
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(LazyCommand, "load", lambda _self: failing)
+
+
+def test_help_imports_none_of_the_heavy_modules() -> None:
+    """Help, and the start of every command, cost little more than click."""
+    program = (
+        "import sys\nfrom costbatch.cli import main\nsys.argv = ['costbatch', '--help']\n"
+        f"try:\n    main()\nfinally:\n    print(sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    result = python("-c", program)
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_is_the_command() -> None:
+    """``python -m costbatch`` does the same, and names itself so that its lines can be copied."""
+    result = python("-m", "costbatch", "--version")
+    assert result.stdout == f"costbatch {__version__}\n"
+    assert python("-m", "costbatch", "--help").stdout.startswith("Usage: costbatch ")
+
+
+@pytest.mark.parametrize("command", OUR_COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_help_with_an_example(command: click.Command) -> None:
+    """A line to copy says more than a synopsis."""
+    assert command.help
+    assert command.epilog
+    assert command.epilog.startswith("\b\nExample:\n  ")
+    assert "costbatch" in command.epilog
+
+
+@pytest.mark.parametrize("name", ["accounts", "config", "keys"])
+def test_the_table_of_commands_leads_to_them(name: str) -> None:
+    """The short help is there without an import, the command with one."""
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert COMMANDS[name].short_help in CliRunner().invoke(cli, ["--help"]).stdout
+
+
+def test_every_account_command_is_in_the_groups_help() -> None:
+    """No command is hidden."""
+    shown = CliRunner().invoke(cli, ["accounts", "--help"]).stdout
+    files = {path.stem.replace("_", "-") for path in Path(str(accounts_package.__path__[0])).glob("*.py")}
+    assert files - {"--init--", "shared", "secrets"} == set(ACCOUNT_COMMANDS)
+    assert all(f"  {name} " in shown for name in ACCOUNT_COMMANDS)
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    """Exit status 2 comes with a sentence."""
+    result = CliRunner().invoke(cli, ["colect"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "No such command 'colect'" in result.stderr
+
+
+def test_exit_statuses_are_what_the_documentation_says() -> None:
+    """Numbers are a promise to Kubernetes; each has a sentence."""
+    assert {status.name: int(status) for status in ExitStatus} == {
+        "OK": 0,
+        "TOTAL_FAILURE": 1,
+        "USAGE": 2,
+        "PARTIAL_FAILURE": 3,
+        "INTERRUPTED": 130,
+        "OUTPUT_CLOSED": 141,
+        "TERMINATED": 143,
+    }
+    assert all(status.sentence.endswith(".") for status in ExitStatus)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "stderr"),
+    [
+        (ConfigError("One is wrong.", "Two is wrong."), 2, "Error: One is wrong.\nError: Two is wrong.\n"),
+        (StorageError("The database is lost."), 1, "Error: The database is lost.\n"),
+        (
+            AccountError(ErrorKind.THROTTLED, "It failed."),
+            1,
+            f"Error: It failed. {ErrorKind.THROTTLED.advice}\n",
+        ),
+        (StorageError("No postgresql://u:hunter2@db/x."), 1, "Error: No postgresql://u:***@db/x.\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (click.Abort(), 130, ""),
+        (BrokenPipeError(), 141, ""),
+        (click.UsageError("Wrong."), 2, None),
+    ],
+)
+def test_an_error_becomes_an_exit_status_and_sentences(
+    monkeypatch: pytest.MonkeyPatch, shell: Any, error: BaseException, status: int, stderr: str | None
+) -> None:
+    """In one place, for every command."""
+    fail_with(monkeypatch, error)
+    result = shell.run("keys")
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert stderr is None or result.stderr == stderr
+
+
+@pytest.mark.parametrize("environ", [{}, {"COSTBATCH_SINKS": "wrong"}])
+def test_an_unexpected_error_is_logged_and_told_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, shell: Any, environ: dict[str, str]
+) -> None:
+    """The traceback is in the log, one sentence is for the person; wrong settings do not hide it."""
+    fail_with(monkeypatch, ZeroDivisionError("postgresql://u:hunter2@db"))
+    shell.environ = environ
+    result = shell.run("keys")
+    log, sentence = result.stderr.splitlines()
+    assert result.exit_code == 1
+    assert json.loads(log)["event"] == "unexpected_error"
+    assert "ZeroDivisionError: postgresql://u:***@db" in json.loads(log)["exception"]
+    assert sentence.startswith("Error: costbatch stopped because of an unexpected error")
+    assert "hunter2" not in result.output
+
+
+def test_a_reader_that_goes_away_leaves_no_complaint() -> None:
+    """`costbatch config | head -1` is an ordinary thing to do."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        result = subprocess.run(
+            [sys.executable, "-m", "costbatch", "config"],
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            env=clean_environment(),
+            check=False,
+            timeout=60,
+        )
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
+def test_the_default_context_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is aware and UTC, the environment is the process's, standard input is asked."""
+    context = Context()
+    monkeypatch.setattr("sys.stdin", None)
+    assert context.now().utcoffset() is not None
+    assert context.environ is os.environ
+    assert not context.can_ask()
+
+
+@pytest.fixture
+def real_wiring() -> Context:
+    """Return a context with an environment of its own and the real wiring."""
+    return Context(
+        environ={"ENCRYPTION_KEY": "00" * 32, "DATABASE_URL": "postgresql://nobody@localhost:1/none"}
+    )
+
+
+def test_the_real_wiring_builds_the_stories(real_wiring: Context) -> None:
+    """Building connects to nothing."""
+    assert len(real_wiring.wiring().vault().key_id) == 8
+    stories = real_wiring.wiring().accounts()
+    assert stories.vault is not None
+    assert stories.now().utcoffset() is not None
