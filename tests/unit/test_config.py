@@ -352,3 +352,12 @@ def test_the_secrets_to_mask_are_the_key_and_the_passwords() -> None:
 def test_the_settings_print_no_secret() -> None:
     """Not even a stray repr gives one away."""
     assert "hunter2" not in repr(read(DATABASE_URL=URL))
+
+
+def test_a_key_file_may_hold_the_raw_bytes(tmp_path: Path) -> None:
+    """32 bytes that are no text are the key itself, its last byte included even if it is a newline."""
+    key = bytes([0xFF, *range(30), 0x0A])
+    path = tmp_path / "key"
+    path.write_bytes(key)
+    settings = Settings.from_environment({"ENCRYPTION_KEY_FILE": str(path)})
+    assert settings.key_bytes() == key

@@ -94,7 +94,7 @@ def money(value: Decimal, currency: str, *, sign: bool = False) -> str:
 
 def duration(seconds: float) -> str:
     """Return "12.3 s", "3 min 05 s" or "2 h 00 min"."""
-    if seconds < _MINUTE:
+    if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _HOUR:

@@ -62,7 +62,7 @@ class Receiver:
         return {family.name for body in self.bodies for family in text_string_to_metric_families(body)}
 
     def labels(self, name: str) -> set[tuple[str, ...]]:
-        """Return the label values with which a metric was sent."""
+        """Return the label values with which a metric was sent, in the order of the labels' names."""
         families = (family for body in self.bodies for family in text_string_to_metric_families(body))
         samples = (sample for family in families for sample in family.samples if sample.name == name)
         return {tuple(sample.labels.values()) for sample in samples}
@@ -89,7 +89,7 @@ def receiver() -> Iterator[Receiver]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         taken = Receiver(f"http://127.0.0.1:{server.server_port}")
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield taken
         server.shutdown()
 
@@ -156,7 +156,7 @@ def test_closed_lists_are_sent_whole(receiver: Receiver) -> None:
     assert receiver.labels("costbatch_rows_written") == {("inserted",), ("updated",), ("deleted",)}
     assert receiver.labels("costbatch_anomalies") == {
         (severity.value, state.value) for state in AnomalyState for severity in Severity
-    } | {(state.value, severity.value) for state in AnomalyState for severity in Severity}
+    }
 
 
 def test_account_metrics_can_be_switched_off(receiver: Receiver) -> None:

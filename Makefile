@@ -1,0 +1,64 @@
+# The door to everything: `make` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo demo-clean test check lint types format parts bench lock clean
+
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The environment is made anew only when what is locked changes.
+$(READY): requirements-dev.lock pyproject.toml
+	@echo "Preparing the Python environment in $(VENV) (once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("costbatch needs Python 3.11 or newer; this is " + sys.version.split()[0] + ".") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(READY) ## Collect from a local AWS into an embedded PostgreSQL: no Docker, no account, no configuration.
+	@$(BIN)/costbatch demo
+
+demo-clean: ## Remove everything that the demo keeps.
+	@rm -rf .demo
+
+test: $(READY) parts ## Run every test, with lint, types and coverage.
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term
+
+check: lint types ## Lint and type-check, Python and shell and Dockerfile.
+
+lint: $(READY) ## Lint.
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/shellcheck .ci/run .ci/parts
+	@if [ -f Dockerfile ]; then $(BIN)/hadolint Dockerfile; fi
+
+types: $(READY) ## Check the types.
+	@$(BIN)/mypy
+
+format: $(READY) ## Format the code and sort the imports.
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format
+
+parts: ## Install the system parts that some tests use: a Pushgateway and promtool.
+	@.ci/parts
+
+bench: $(READY) ## Measure the storage layouts against each other (about 9 minutes at 20 million rows).
+	@$(BIN)/python -m benchmarks.storage_layout --output benchmarks/results/storage_layout.json
+
+lock: $(READY) ## Resolve the dependencies anew and pin them by hash.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		pyproject.toml --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+
+clean: demo-clean ## Remove everything that was made here.
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov dist

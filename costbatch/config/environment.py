@@ -1,0 +1,80 @@
+"""Reads variables out of the environment, or out of the files that it names."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+PREFIX = "COSTBATCH_"
+KEY_BYTES = 32
+
+# What Kubernetes adds to a pod's environment for every Service whose name begins with "costbatch".
+_SERVICE_LINK = re.compile(
+    r"COSTBATCH(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?"
+    r"|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One variable of the environment: ``field`` of Settings holds what ``parse`` makes of its text.
+
+    default: the text that stands in where it is not set; None: there is none.
+    """
+
+    name: str
+    field: str
+    parse: Callable[[str], object]
+    default: str | None
+    description: str
+    is_secret: bool
+
+
+def read(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return a variable's text, empty where it is not set, and where it is from."""
+    text, path = environ.get(name, "").strip("\r\n"), environ.get(f"{name}_FILE", "")
+    if not path:
+        return text, "environment"
+    if text:
+        raise ValueError(f"Both {name} and {name}_FILE are set; remove one of them.")
+    try:
+        content = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise ValueError(f"{name}_FILE names {path}, which cannot be read: {reason}.") from None
+    try:
+        text = content.decode().strip("\r\n")
+    except UnicodeDecodeError:
+        if len(content) != KEY_BYTES:
+            raise ValueError(f"{name}_FILE names {path}, which is not a text file in UTF-8.") from None
+        # The one value that need not be text: a key as raw bytes.
+        text = content.hex()
+    if not text:
+        raise ValueError(f"{name}_FILE names {path}, which is empty; write the value into it.")
+    return text, f"file {path}"
+
+
+def parse(variable: Variable, text: str, source: str) -> object:
+    """Return what a variable's text means.
+
+    Raises:
+        ValueError: it means nothing; the message is a whole sentence.
+
+    """
+    try:
+        return variable.parse(text if variable.is_secret else text.strip())
+    except ValueError as error:
+        where = "" if source == "environment" else f" (from the {source})"
+        raise ValueError(f"{variable.name}{where} {error}") from None
+
+
+def unknown_names(variables: Sequence[Variable], environ: Mapping[str, str]) -> Iterable[str]:
+    """Return a sentence for every variable of ours that does not exist, with the one that was meant."""
+    known = [name for variable in variables for name in (variable.name, f"{variable.name}_FILE")]
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or not environ[name] or name in known or _SERVICE_LINK.fullmatch(name):
+            continue
+        close = get_close_matches(name, known, n=1)
+        advice = f"did you mean {close[0]}?" if close else "`costbatch config` lists those there are."
+        yield f"{name} is not a variable of costbatch; {advice}"

@@ -1,0 +1,186 @@
+"""What the texts of variables mean: each parser turns one into a value, or says why it cannot.
+
+Parsers take a text that is not empty. They raise ValueError with the rest of a sentence that begins
+with the variable's name.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from costbatch.config.environment import KEY_BYTES
+from costbatch.domain.credentials import Secret
+
+E = TypeVar("E", bound=StrEnum)
+
+SINKS = ("log",)
+MAKE_A_KEY = "Make one with `costbatch keys generate`."
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+class FailOn(StrEnum):
+    """Which failure of accounts makes a run's exit status a failure."""
+
+    TOTAL = "total"
+    PARTIAL = "partial"
+
+
+def decimal(least: str, most: str = "1000000000") -> Callable[[str], Decimal]:
+    """Return a parser of exact numbers in a range."""
+
+    def parse(text: str) -> Decimal:
+        number = Decimal(text) if _NUMBER.fullmatch(text) else None
+        if number is None or not Decimal(least) <= number <= Decimal(most):
+            raise ValueError(f"must be a number from {least} to {most}, not {text!r}.")
+        return number
+
+    return parse
+
+
+def seconds(least: str, most: str = "3600") -> Callable[[str], float]:
+    """Return a parser of seconds in a range."""
+    return lambda text: float(decimal(least, most)(text))
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers in a range."""
+
+    def parse(text: str) -> int:
+        # The length check keeps int() from a text that is megabytes of digits.
+        if not (text.isascii() and text.isdecimal() and len(text) < len("1000000000")):
+            raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}.")
+        if not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}, not {text}.")
+        return int(text)
+
+    return parse
+
+
+def ratio(text: str) -> Decimal:
+    """Return a part of one, given as 0.5 or as 50%."""
+    number, is_percentage = text.removesuffix("%").rstrip(), text.endswith("%")
+    if not _NUMBER.fullmatch(number):
+        raise ValueError(f"must be a ratio such as 0.5 or a percentage such as 50%, not {text!r}.")
+    part = Decimal(number) / (100 if is_percentage else 1)
+    if part > 10:  # noqa: PLR2004 - 50 was meant as 50 %, not as 5000 %
+        raise ValueError(f"is {part:f}, which means {part * 100:f} %; write {number}% for {number} percent.")
+    return part
+
+
+def boolean(text: str) -> bool:
+    """Return what true or false means."""
+    if text.lower() not in {"true", "yes", "on", "1", "false", "no", "off", "0"}:
+        raise ValueError(f"must be true or false, not {text!r}.")
+    return text.lower() in {"true", "yes", "on", "1"}
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """Return a parser of one of the words."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}; it is {text!r}.")
+        return text.lower()
+
+    return parse
+
+
+def member(enum: type[E]) -> Callable[[str], E]:
+    """Return a parser of one of an enum's values."""
+    return lambda text: enum(choice(*enum)(text))
+
+
+def names(text: str) -> frozenset[str]:
+    """Return the names of a comma list; "none" says that there are none, as an empty text means unset."""
+    found = frozenset(name.strip() for name in text.split(",") if name.strip())
+    return frozenset() if found == {"none"} else found
+
+
+def sinks(text: str) -> tuple[str, ...]:
+    """Return the sinks of a comma list."""
+    return tuple(sorted(choice(*SINKS)(name) for name in names(text)))
+
+
+def run_key(text: str) -> str:
+    """Return a run key."""
+    if not re.fullmatch(r"[\x21-\x7e]{1,200}", text):
+        raise ValueError("must be 1 to 200 printable ASCII characters without spaces.")
+    return text
+
+
+def encryption_key(text: str) -> Secret:
+    """Return the key as it was written, once it is known to hold 32 bytes."""
+    decode_key(text)
+    return Secret(text)
+
+
+def decode_key(text: str) -> bytes:
+    """Return the key's 32 bytes."""
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        return bytes.fromhex(text)
+    decoded = _decode_base64(text)
+    if decoded is not None and len(decoded) == KEY_BYTES:
+        return decoded
+    if len(text) == KEY_BYTES and text.isascii():
+        return text.encode()
+    found = f"{len(text)} characters" + ("" if text.isascii() else " outside ASCII")
+    if re.fullmatch(r"([0-9a-fA-F]{2})+", text):
+        found = f"{len(text) // 2} bytes of hexadecimal"
+    elif decoded is not None and text.endswith("="):
+        found = f"{len(decoded)} bytes of base64"
+    raise ValueError(
+        f"must be {KEY_BYTES} bytes: 64 hex digits, base64, or 32 characters. It has {found}. " + MAKE_A_KEY
+    )
+
+
+def _decode_base64(text: str) -> bytes | None:
+    digits = text.rstrip("=").translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def database_url(text: str) -> Secret:
+    """Return a PostgreSQL URL as SQLAlchemy takes it."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in {"postgresql", "postgres"}:
+        raise ValueError("must begin with postgresql://; costbatch stores costs in PostgreSQL only.")
+    advice = (
+        "write it as postgresql://USER:PASSWORD@HOST:5432/DATABASE, "
+        "with %40 for @, %2F for /, %23 for # and %3F for ? in the password."
+    )
+    try:
+        parts = urlsplit(f"postgresql://{rest}")
+        port_is_wrong = parts.port == 0
+    except ValueError:
+        raise ValueError(f"is not a URL; {advice}") from None
+    if port_is_wrong or parts.netloc.count("@") > 1 or parts.fragment or re.search(r"\s", text):
+        raise ValueError(f"is not a URL; {advice}")
+    if not parts.path.strip("/"):
+        raise ValueError(f"names no database; {advice}")
+    return Secret(f"postgresql+psycopg2://{rest}")
+
+
+def web_url(text: str) -> Secret:
+    """Return an http or https URL."""
+    try:
+        parts = urlsplit(text)
+        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid or re.search(r"\s", text):
+        raise ValueError("must be an address such as http://pushgateway:9091.")
+    return Secret(text.rstrip("/"))
+
+
+def url_passwords(url: Secret | None) -> Iterable[str]:
+    """Return every password in a URL, as it is written and as it is meant."""
+    parts = urlsplit(url.reveal() if url else "")
+    yield from (value for name, value in parse_qsl(parts.query) if "password" in name)
+    yield from (parts.password or "", unquote(parts.password or ""))
