@@ -50,7 +50,7 @@ _ADVICE = {
     ),
     ErrorKind.CREDENTIALS_REJECTED: (
         "AWS does not accept the credentials; they are revoked, expired or mistyped. "
-        "Make new ones and store them with `costbatch accounts set-credentials`."
+        "Store new ones with `costbatch accounts set-credentials`, or repair the pod's identity or the role."
     ),
     ErrorKind.ACCESS_DENIED: (
         "The credentials are valid but not allowed to do this; grant the identity ce:GetCostAndUsage "

@@ -36,7 +36,8 @@ _SECRET_FIELD = re.compile(
 )
 
 # Registered secrets by their first characters, so that a line costs its own length, however many there are.
-_secrets: dict[str, frozenset[str]] = {}
+# The inner ones are sets in all but name: a thread can copy a dictionary while another one adds to it.
+_secrets: dict[str, dict[str, None]] = {}
 _lock = threading.Lock()
 
 # A process works on one run. Context variables do not reach worker threads that exist already, this does.
@@ -67,14 +68,14 @@ def register_secret(secret: Secret) -> None:
     for form in {text, repr(text)[1:-1], json.dumps(text)[1:-1], quote(text, safe="")}:
         start = form[:_SHORTEST_SECRET]
         with _lock:
-            _secrets[start] = _secrets.get(start, frozenset()) | {form}
+            _secrets.setdefault(start, {})[form] = None
 
 
 def redact(text: str) -> str:
     """Return the text with every registered secret, and all that looks like one, masked."""
     last = len(text) - _SHORTEST_SECRET + 1 if _secrets else 0
     starts = ((at, _secrets.get(text[at : at + _SHORTEST_SECRET], ())) for at in range(last))
-    found = {secret for at, secrets in starts for secret in secrets if text.startswith(secret, at)}
+    found = {secret for at, secrets in starts for secret in list(secrets) if text.startswith(secret, at)}
     for secret in sorted(found, key=len, reverse=True):
         text = text.replace(secret, MASK)
     return mask_patterns(text)

@@ -1,6 +1,7 @@
 """Settings to adapters to use cases: the only place that knows which adapter stands behind which port."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
@@ -21,10 +22,15 @@ from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.outcomes import RunRequest, RunStatus
 from costbatch.domain.periods import utc_day
 from costbatch.domain.plans import CollectionPlan
+from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
+    from costbatch.adapters.aws.probe import BotocoreProbe
     from costbatch.adapters.db import PostgresDatabase
+    from costbatch.adapters.db.health import PostgresHealth
     from costbatch.adapters.db.migrations import Schema
+    from costbatch.adapters.network import GatewayProbe
+    from costbatch.application.doctor import Doctor, PaidRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,61 @@ class Wiring:
             is_success=lambda status: status not in fails,
         )
 
+    def doctor(
+        self, *, problems: Sequence[str] = (), paid: "PaidRequest | None" = None, limit_seconds: float
+    ) -> "Doctor":
+        """Return the examination. ``problems`` are why the settings here are not the real ones."""
+        from costbatch.application.doctor import Doctor, Store  # noqa: PLC0415 - nobody else needs it
+
+        found = list(problems)
+        store, vault, gateway, source = None, None, None, None
+        if not problems:
+            with _noted(found):
+                database = self.database()
+                store = Store(database=database, health=_health_of(database))
+            with _noted(found):
+                vault = self.vault()
+                source = self._cost_source(vault)
+            gateway = self._gateway_probe()
+        return Doctor(
+            problems=found,
+            is_readable=not problems,
+            store=store,
+            vault=vault,
+            gateway=gateway,
+            aws=self._aws_probe(limit_seconds),
+            source=source,
+            sinks=self.settings.sinks,
+            clock=self.now,
+            paid=paid,
+            limit_seconds=limit_seconds,
+        )
+
+    def _gateway_probe(self) -> "GatewayProbe | None":
+        if self.settings.pushgateway_url is None:
+            return None
+        from costbatch.adapters.network import GatewayProbe  # noqa: PLC0415 - not needed without a gateway
+
+        return GatewayProbe(self.settings.pushgateway_url, timeout_seconds=self.settings.push_timeout_seconds)
+
+    def _aws_probe(self, limit_seconds: float) -> "BotocoreProbe":
+        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.probe import BotocoreProbe  # noqa: PLC0415 - as above
+
+        settings = self.settings
+        # Both addresses are asked within the limit, or it could not be said which one does not answer.
+        share = limit_seconds / 6
+        return BotocoreProbe(
+            AwsClients(
+                AwsSettings(
+                    version=__version__,
+                    connect_timeout_seconds=min(settings.aws_connect_timeout_seconds, share),
+                    read_timeout_seconds=min(settings.aws_read_timeout_seconds, share),
+                    max_attempts=1,
+                )
+            )
+        )
+
     def _policy(self) -> CollectPolicy:
         settings = self.settings
         cap = settings.max_api_cost_usd
@@ -138,3 +199,18 @@ class Wiring:
             account_metrics=self.settings.account_metrics,
             version=__version__,
         )
+
+
+def _health_of(database: "PostgresDatabase") -> "PostgresHealth":
+    from costbatch.adapters.db.health import PostgresHealth  # noqa: PLC0415 - SQLAlchemy is slow to load
+
+    return PostgresHealth(database.connection)
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Add what is wrong with the configuration to the problems, and go on without what was to be built."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems

@@ -9,26 +9,32 @@ from pathlib import Path
 
 
 def this_worker() -> str:
-    """Return a name that no other process has: host, process namespace, process id and its start."""
+    """Return a name that no other process has: host, boot, process namespace, process id and start."""
     pid = os.getpid()
     return f"{_place()}/{pid}/{_start_ticks(pid)}"
 
 
 def is_gone(worker: str) -> bool:
     """Whether the worker ran in this host's process namespace and runs no more."""
-    place, pid, started = worker.rsplit("/", 2)
-    if place != _place() or not started:
+    place = f"{_place()}/"
+    pid, _, started = worker.removeprefix(place).partition("/")
+    if not worker.startswith(place) or not pid.isdecimal() or not started:
         return False
     return _start_ticks(int(pid)) != started
 
 
 def _place() -> str:
-    """Return the host with its process namespace: containers that share a host name have their own."""
+    """Return the host with its boot and its process namespace.
+
+    Containers on one machine may share its name, and so may two machines; the first differ in the
+    namespace, the second in the boot, because namespaces are numbered alike everywhere.
+    """
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        namespace = ""
-    return f"{socket.gethostname()}/{namespace}"
+        namespace = boot = ""
+    return f"{socket.gethostname()}/{boot}/{namespace}"
 
 
 def _start_ticks(pid: int) -> str:

@@ -115,12 +115,11 @@ class Accounts:
         """Erase an account's credentials and never collect it again; its history stays."""
         with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)
-            dependents = tx.accounts.dependents(account)
-            if dependents:
+            if dependents := tx.accounts.dependents(account):
                 names = ", ".join(str(dependent) for dependent in dependents)
                 raise ConfigError(
                     f"Account {account} cannot be removed: its credentials assume the roles of {names}. "
-                    "Remove those first, or add them again with another --base-account."
+                    "Remove those first; they can be added again with another --base-account."
                 )
             tx.accounts.set_status(account, AccountStatus.REMOVED, now=self.now())
             return replace(account, status=AccountStatus.REMOVED)

@@ -29,7 +29,7 @@ from costbatch.domain.outcomes import (
     status_of,
 )
 from costbatch.domain.periods import DateRange, WindowPolicy, earliest_available, month_start, utc_day
-from costbatch.errors import ClaimLost, ErrorKind, StatementRefused
+from costbatch.errors import ClaimLost, CostbatchError, ErrorKind, StatementRefused, StorageError
 from costbatch.logs import bind_run, get_logger
 
 log = get_logger(__name__)
@@ -84,7 +84,11 @@ class Collector:
             check_days(request.days, today=utc_day(self.clock()))
         run, to_do = self._open(key, request)
         bind_run(run_id=str(run.id), run_key=run.key)
-        log.info("run_started", accounts=to_do, today=str(run.today))
+        if run.status is RunStatus.RUNNING:
+            log.info("run_started", accounts=to_do, today=str(run.today))
+        else:
+            # A key that never changes would make every later night join the first one.
+            log.warning("run_finished_before", status=run.status.value, today=str(run.today))
         self.progress.begin(to_do)
         try:
             self._work(run)
@@ -94,14 +98,16 @@ class Collector:
 
     def _open(self, key: str, request: RunRequest) -> tuple[Run, int]:
         now, today = self.clock(), utc_day(self.clock())
-        with self.database.transaction() as tx:
-            select_accounts(tx, request.aws_account_ids)
-        with self.database.transaction() as tx:
-            tx.costs.prepare_months(DateRange(earliest_available(today), month_start(today, months_back=-1)))
-        with self.database.transaction() as tx:
+        months = DateRange(earliest_available(today), month_start(today, months_back=-1))
+
+        def enter(tx: Transaction) -> tuple[Run, int]:
             tx.claims.release_dead_claims(self.is_gone)
             run = tx.runs.open(key, request, now=now, version=self.policy.version)
             return run, tx.runs.enlist(run)
+
+        in_transaction(self.database, lambda tx: select_accounts(tx, request.aws_account_ids))
+        in_transaction(self.database, lambda tx: tx.costs.prepare_months(months))
+        return in_transaction(self.database, enter)
 
     def _work(self, run: Run) -> None:
         """Claim, fetch and settle until every account has its outcome or the process is asked to end."""
@@ -114,7 +120,7 @@ class Collector:
         watch = _Watch(self, pool)
         try:
             while (self._fill(run, pool, budget) or pool.in_flight) and not watch.grace_is_over():
-                for landing in pool.landed(timeout_seconds=_BEAT_SECONDS):
+                for landing in pool.landed(timeout_seconds=watch.beat_seconds):
                     self._settle(settlement, landing)
                 watch.keep_leases()
         finally:
@@ -141,6 +147,9 @@ class Collector:
 
     def _flight(self, tx: Transaction, run: Run, claim: Claim) -> Flight:
         window = window_of(claim.account, run.request, today=run.today, policy=self.policy.windows)
+        # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
+        start = max(window.start, earliest_available(utc_day(self.clock())))
+        window = DateRange(min(start, window.last), window.end_exclusive)
         return Flight(claim=claim, access=tx.accounts.load_access(claim.account), window=window)
 
     def _wait_for_others(self, run: Run) -> bool:
@@ -162,18 +171,25 @@ class Collector:
     def _settle(self, settlement: Settlement, landing: Landing) -> None:
         account = landing.flight.claim.account
         try:
-            state = self._settle_once(settlement, landing)
+            state = self._settle_somehow(settlement, landing)
         except ClaimLost:
             log.warning("claim_lost", aws_account_id=account.aws_account_id)
             return
-        except StatementRefused as error:
-            log.exception("account_not_stored", aws_account_id=account.aws_account_id)
-            kind = ErrorKind.INTERNAL
-            failure = Failure(kind=kind, message=f"{error} {kind.advice}")
-            state = self._settle_once(settlement, replace(landing, outcome=failure))
         _log_outcome(landing, state)
         if state is not CollectionState.PENDING:
             self.progress.advance(state.value, account)
+
+    def _settle_somehow(self, settlement: Settlement, landing: Landing) -> CollectionState:
+        """Settle an account; where that fails while the database is there, the account has failed."""
+        try:
+            return self._settle_once(settlement, landing)
+        except ClaimLost:
+            raise
+        except Exception as error:
+            if isinstance(error, StorageError) and not isinstance(error, StatementRefused):
+                raise
+            log.exception("account_not_stored", aws_account_id=landing.flight.claim.account.aws_account_id)
+            return self._settle_once(settlement, replace(landing, outcome=_not_stored(error)))
 
     def _settle_once(self, settlement: Settlement, landing: Landing) -> CollectionState:
         return in_transaction(self.database, lambda tx: settlement.settle(tx, landing, now=self.clock()))
@@ -207,6 +223,11 @@ class _Watch:
         self._extended = monotonic()
         self._stopped: float | None = None
 
+    @property
+    def beat_seconds(self) -> float:
+        """How long the loop may sleep: no lease may lapse meanwhile."""
+        return min(_BEAT_SECONDS, self._collector.policy.lease.total_seconds() / 4)
+
     def keep_leases(self) -> None:
         """Extend the leases when a third of one has passed."""
         lease, now = self._collector.policy.lease, monotonic()
@@ -221,6 +242,13 @@ class _Watch:
             return False
         self._stopped = self._stopped or monotonic()
         return monotonic() - self._stopped > self._collector.policy.grace.total_seconds()
+
+
+def _not_stored(error: Exception) -> Failure:
+    """Return why an account's costs could not be settled; a stranger's error may hold anything."""
+    kind = ErrorKind.INTERNAL
+    is_ours = isinstance(error, CostbatchError)
+    return Failure(kind=kind, message=f"{error} {kind.advice}" if is_ours else kind.advice)
 
 
 def _log_outcome(landing: Landing, state: CollectionState) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from costbatch.application.collect import Collector
 from costbatch.application.deliver import Deliverer
+from costbatch.application.patience import in_transaction
 from costbatch.application.ports import Clock, Database, Metrics, Vault
 from costbatch.application.report import full_report
 from costbatch.domain.outcomes import Run, RunRequest, RunStatus
@@ -34,15 +35,21 @@ class DailyRun:
             StorageError: the database is lost; the metrics say so where they can.
 
         """
-        report = None
         try:
-            preflight(self.collector.database, self.vault)
-            run = self.collector.collect(key, request)
-            self._deliver()
-            report = self._report(run)
-        finally:
-            self._push(report)
+            report = self._work(key, request)
+        except BaseException as error:
+            # Wrong usage did nothing: the gateway keeps what the last run told it.
+            if not isinstance(error, ConfigError):
+                self._push(None)
+            raise
+        self._push(report)
         return report
+
+    def _work(self, key: str, request: RunRequest) -> RunReport:
+        preflight(self.collector.database, self.vault)
+        run = self.collector.collect(key, request)
+        self._deliver()
+        return self._report(run)
 
     def _deliver(self) -> None:
         try:
@@ -54,9 +61,8 @@ class DailyRun:
                 log.warning("events_not_delivered", deliveries=failed)
 
     def _report(self, run: Run) -> RunReport:
-        collector = self.collector
-        with collector.database.transaction() as tx:
-            report = full_report(tx, run, rule=collector.policy.rule, now=self.clock())
+        rule, now = self.collector.policy.rule, self.clock()
+        report = in_transaction(self.collector.database, lambda tx: full_report(tx, run, rule=rule, now=now))
         log.info("run_ended", **report.headline["accounts"], status=report.run.status.value)
         return report
 

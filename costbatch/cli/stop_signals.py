@@ -1,7 +1,8 @@
 """SIGTERM and SIGINT as a wish to stop: the first is granted in order, the second at once."""
 
+import os
 import signal
-from threading import Event
+from threading import Event, Thread
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -30,15 +31,17 @@ class StopSignals:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._restore()
-
-    def _ask(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-        self.stop.set()
-        # A second signal means: now.
-        self._restore()
-        log.warning("stopping", signal=signal.Signals(number).name)
-
-    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
+            # By hand: the first process of a container ignores a signal that it does not handle.
+            os._exit(128 + number)
+        self.received = number
+        # In a thread: the code that the signal interrupts may hold a lock that is needed to stop or to log.
+        Thread(target=self._tell, args=[number], name="stopping", daemon=True).start()
+
+    def _tell(self, number: int) -> None:
+        self.stop.set()
+        log.warning("stopping", signal=signal.Signals(number).name)

@@ -9,6 +9,12 @@ from rich.console import Console
 _PIPED_WIDTH = 200
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the exit status, as for everything else that prints; rich would end with status 1."""
+        raise BrokenPipeError
+
+
 def standard_output() -> Console:
     """Return the console on standard output, where results go."""
     return _console(sys.stdout)
@@ -21,7 +27,7 @@ def standard_error() -> Console:
 
 def _console(stream: TextIO) -> Console:
     is_terminal = stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         force_terminal=is_terminal,
         color_system="auto" if is_terminal else None,

@@ -93,7 +93,7 @@ class Settings:
     run_key: str | None = _variable(
         values.run_key,
         None,
-        "Processes with the same key share one run; Kubernetes sets it to the Job's uid.",
+        "Processes with the same key share one run; in Kubernetes, set it to the Job's uid.",
     )
     retry_pause_seconds: float = _variable(
         values.seconds("0"),
@@ -166,7 +166,7 @@ class Settings:
         "From this difference on an anomaly is of high severity, in the billing currency.",
     )
     sinks: tuple[str, ...] = _variable(
-        values.sinks, "log", "Where events are delivered, as a comma list of: log."
+        values.sinks, "log", "Where events are delivered, as a comma list; so far there is only log."
     )
     account_metrics: bool = _variable(
         values.boolean, "true", "Whether the metrics hold the cost of each account, one series per account."
@@ -212,7 +212,7 @@ class Settings:
         return settings
 
     def require_database_url(self) -> Secret:
-        """Return the database's URL, as SQLAlchemy takes it; raise ConfigError where it is not set."""
+        """Return the database's URL; raise ConfigError where it is not set."""
         return _require(self.database_url, "DATABASE_URL", "It is the PostgreSQL database to work with.")
 
     def key_bytes(self) -> bytes:
@@ -221,9 +221,9 @@ class Settings:
 
     @property
     def secrets(self) -> list[Secret]:
-        """Every text that must never be printed: the key and the passwords in URLs."""
-        key = self.encryption_key.reveal() if self.encryption_key else ""
-        texts = {key, *values.url_passwords(self.database_url), *values.url_passwords(self.pushgateway_url)}
+        """Every text that must never be printed: the key, however it is spelt, and the passwords in URLs."""
+        key = values.key_spellings(self.encryption_key.reveal()) if self.encryption_key else ()
+        texts = {*key, *values.url_passwords(self.database_url), *values.url_passwords(self.pushgateway_url)}
         return [Secret(text) for text in texts if text]
 
     @property

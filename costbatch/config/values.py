@@ -138,6 +138,13 @@ def decode_key(text: str) -> bytes:
     )
 
 
+def key_spellings(text: str) -> Iterable[str]:
+    """Return the key as it was written, and as an error may write its bytes."""
+    key = decode_key(text)
+    yield from (text, key.hex(), key.hex().upper(), repr(key)[2:-1])
+    yield from (base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode())
+
+
 def _decode_base64(text: str) -> bytes | None:
     digits = text.rstrip("=").translate(str.maketrans("-_", "+/"))
     try:
@@ -147,7 +154,7 @@ def _decode_base64(text: str) -> bytes | None:
 
 
 def database_url(text: str) -> Secret:
-    """Return a PostgreSQL URL as SQLAlchemy takes it."""
+    """Return a PostgreSQL URL."""
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in {"postgresql", "postgres"}:
         raise ValueError("must begin with postgresql://; costbatch stores costs in PostgreSQL only.")
@@ -164,7 +171,7 @@ def database_url(text: str) -> Secret:
         raise ValueError(f"is not a URL; {advice}")
     if not parts.path.strip("/"):
         raise ValueError(f"names no database; {advice}")
-    return Secret(f"postgresql+psycopg2://{rest}")
+    return Secret(f"postgresql://{rest}")
 
 
 def web_url(text: str) -> Secret:

@@ -5,20 +5,16 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from rich.console import Console
 
-from costbatch.application.accounts import Registration
 from costbatch.config import Settings
 from costbatch.demo.postgres import embedded_postgres
-from costbatch.domain.accounts import AccessMethod
-from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
+from costbatch.demo.register import register_accounts
 from costbatch.simulator.client import SimulatorProcess
-from costbatch.simulator.demo_world import EXTERNAL_ID, demo_world
-from costbatch.simulator.world import Account, Role
-from costbatch.wiring import Wiring
+from costbatch.simulator.demo_world import demo_world
 
 # Long enough to see the accounts come in.
 _LATENCY_SECONDS = 0.25
@@ -41,7 +37,7 @@ class Demo:
         ):
             environ = self._environment(postgres.create_database("costbatch"), aws.url)
             self._run(environ, "db", "upgrade")
-            self._register(world.accounts, environ)
+            self._say(register_accounts(world.accounts, Settings.from_environment(environ)))
             return self._run(environ, "collect")
 
     def _environment(self, database_url: str, aws_url: str) -> dict[str, str]:
@@ -70,19 +66,6 @@ class Demo:
             path.write_text(secrets.token_hex(32))
         return path.read_text()
 
-    def _register(self, accounts: tuple[Account, ...], environ: Mapping[str, str]) -> None:
-        """Register the accounts that are not there yet, as ``costbatch accounts add`` does."""
-        wiring = Wiring(settings=Settings.from_environment(environ), now=lambda: datetime.now(tz=UTC))
-        stories = wiring.accounts()
-        known = {account.aws_account_id for account in stories.list_accounts()}
-        new = [account for account in accounts if account.account_id not in known]
-        for account in new:
-            if account.roles:
-                stories.add(_by_role(account, account.roles[0]), _external_id())
-            else:
-                stories.add(_by_keys(account), _access_keys(account))
-        self._say(f"Registered {len(new)} accounts; {len(known)} were there already.")
-
     def _run(self, environ: Mapping[str, str], *arguments: str) -> int:
         self._say(f"$ costbatch {' '.join(arguments)}")
         command = [sys.executable, "-m", "costbatch", *arguments]
@@ -91,29 +74,3 @@ class Demo:
 
     def _say(self, sentence: str) -> None:
         self._console.print(sentence, style="bold", markup=False)
-
-
-def _by_keys(account: Account) -> Registration:
-    return Registration(aws_account_id=account.account_id, name=account.name, access=AccessMethod.ACCESS_KEYS)
-
-
-def _access_keys(account: Account) -> StoredSecrets:
-    keys = AccessKeys(
-        access_key_id=Secret(account.access_key_id), secret_access_key=Secret(account.secret_access_key)
-    )
-    return StoredSecrets(access_keys=keys)
-
-
-def _by_role(account: Account, role: Role) -> Registration:
-    """Return the registration of an account whose role another account's keys assume."""
-    return Registration(
-        aws_account_id=account.account_id,
-        name=account.name,
-        access=AccessMethod.ASSUMED_ROLE,
-        role_arn=f"arn:aws:iam::{account.account_id}:role/{role.name}",
-        base=role.trusted_account_ids[0],
-    )
-
-
-def _external_id() -> StoredSecrets:
-    return StoredSecrets(external_id=Secret(EXTERNAL_ID))

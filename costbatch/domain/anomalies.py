@@ -96,6 +96,11 @@ class Anomaly:
         """Whether a person said that it is none of our business."""
         return self.state is AnomalyState.DISMISSED
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether no day is its own any more; it comes back only where no other one claims the days."""
+        return self.resolution in {Resolution.RESTATED, Resolution.MERGED}
+
     def told(self) -> tuple[object, ...]:
         """Return what a reader sees; a change below a cent is none."""
         amounts = (self.expected.quantize(CENT), self.actual.quantize(CENT))
@@ -137,14 +142,16 @@ def judge_series(
 
     ``known`` are the scope's anomalies in, next to, or reaching into the days.
     """
-    departures = []
+    departures, start = [], judgement.days.start
     if series is not None:
+        # Before its first day, as before a change of currency, nothing can be said.
+        start = max(start, min(series.first_day, judgement.days.last))
         departures = find_departures(series, judgement.days, today=judgement.today, rule=judgement.rule)
     changes: list[AnomalyChange] = []
     for direction in Direction:
         mine = [anomaly for anomaly in known if anomaly.direction is direction]
-        first = min([judgement.start, *(each.start_date for each in mine if _goes_on(each, judgement))])
-        days = DateRange(first, judgement.days.end_exclusive)
+        first = judged_from(mine, judgement.start, judgement.rule)
+        days = DateRange(max(first, start), judgement.days.end_exclusive)
         here = [each for each in departures if each.direction is direction and each.usage_date in days]
         episodes = group_episodes(here, judgement.rule)
         changes += reconcile(mine, episodes, judgement=replace(judgement, days=days))
@@ -156,7 +163,7 @@ def reconcile(
 ) -> list[AnomalyChange]:
     """Hold known anomalies against the episodes found now, all of one direction; return what changed."""
     changes: list[AnomalyChange] = []
-    unmatched = sorted(existing, key=lambda anomaly: anomaly.start_date)
+    unmatched = sorted(existing, key=lambda anomaly: (anomaly.is_gone, anomaly.start_date))
     for episode in episodes:
         matching = [known for known in unmatched if _belongs(known, episode, judgement.rule)]
         unmatched = [known for known in unmatched if known not in matching]
@@ -166,10 +173,16 @@ def reconcile(
     return changes
 
 
-def _goes_on(known: Anomaly, judgement: Judgement) -> bool:
-    """Whether an anomaly may reach into the changed days, so that it is judged from its beginning."""
-    is_near = known.last_date >= judgement.start - judgement.rule.reach
-    return known.state is AnomalyState.OPEN or is_near
+def judged_from(known: Sequence[Anomaly], start: date, rule: Rule) -> date:
+    """Return the first day to judge where the days from ``start`` on may have changed.
+
+    What is open, and what may reach into those days link by link, is judged from its beginning.
+    """
+    first = min([start, *(each.start_date for each in known if each.state is AnomalyState.OPEN)])
+    for each in sorted(known, key=lambda anomaly: anomaly.last_date, reverse=True):
+        if each.last_date >= first - rule.reach:
+            first = min(first, each.start_date)
+    return first
 
 
 def _changes_of_episode(
@@ -179,7 +192,7 @@ def _changes_of_episode(
         found = _describe(_first_seen(episode, judgement), episode, judgement)
         yield AnomalyChange(ChangeKind.DETECTED, found, episode)
         if found.state is AnomalyState.RESOLVED:
-            yield AnomalyChange(ChangeKind.RESOLVED, found, episode)
+            yield AnomalyChange(ChangeKind.RESOLVED, replace(found, revision=found.revision + 1), episode)
         return
     known, *merged = matching
     now = _describe(known, episode, judgement)
@@ -193,7 +206,17 @@ def _changes_of_episode(
 
 def _first_seen(episode: Episode, judgement: Judgement) -> Anomaly:
     scope = judgement.scope
-    identity = f"{scope.aws_account_id}/{scope.service or ''}/{episode.direction}/{episode.start}"
+    identity = "/".join(
+        # The day of the judgement too: restatements can move an anomaly off its first day, and another
+        # one that begins there later must not take its place.
+        [
+            scope.aws_account_id,
+            scope.service or "",
+            episode.direction,
+            f"{episode.start}",
+            f"{judgement.today}",
+        ]
+    )
     return Anomaly(
         id=uuid5(_NAMESPACE, identity),
         account_id=scope.account_id,
@@ -250,11 +273,14 @@ def _why_gone(known: Anomaly, judgement: Judgement) -> Resolution | None:
     if known.last_date < judgement.days.start:
         is_over = has_ended(known.last_date, today=judgement.today, rule=judgement.rule)
         return Resolution.ENDED if is_over else None
-    return Resolution.RESTATED if known.start_date in judgement.days else None
+    return Resolution.RESTATED if known.start_date < judgement.days.end_exclusive else None
 
 
 def _close(known: Anomaly, resolution: Resolution | None) -> Iterable[AnomalyChange]:
-    if resolution is None or known.state is not AnomalyState.OPEN:
+    is_open = known.state is AnomalyState.OPEN
+    # One that is over already may turn out to have been none; nothing else about it can change.
+    is_news = is_open or (known.resolution is Resolution.ENDED and resolution is not Resolution.ENDED)
+    if resolution is None or known.is_dismissed or not is_news:
         return
     closed = replace(known, state=AnomalyState.RESOLVED, resolution=resolution, revision=known.revision + 1)
-    yield AnomalyChange(ChangeKind.RESOLVED, closed)
+    yield AnomalyChange(ChangeKind.RESOLVED if is_open else ChangeKind.UPDATED, closed)

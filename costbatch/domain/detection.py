@@ -6,7 +6,7 @@ A better detector replaces ``find_departures``: daily totals in, departures out,
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import StrEnum
 from itertools import groupby
 
@@ -17,6 +17,8 @@ ZERO = Decimal(0)
 
 # Finer than any bill; keeps a mean of 30 days from growing endless digits.
 _MEAN_PRECISION = Decimal("1E-10")
+# Room for the largest amount at that precision; Python's default of 28 digits would raise.
+_MEAN_CONTEXT = Context(prec=50)
 
 
 class Direction(StrEnum):
@@ -95,7 +97,7 @@ class Series:
         if days < max(rule.minimum_history_days, 1):
             return None
         earlier = (self.amounts.get(day - timedelta(days=n), ZERO) for n in range(1, days + 1))
-        return (sum(earlier, ZERO) / days).quantize(_MEAN_PRECISION)
+        return (sum(earlier, ZERO) / days).quantize(_MEAN_PRECISION, context=_MEAN_CONTEXT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Event:
             "source": _SOURCE,
             "type": self.type.value,
             "subject": self.subject,
-            "time": self.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "time": instant(self.occurred_at),
             "datacontenttype": "application/json",
             "data": dict(self.data),
         }
@@ -98,7 +98,7 @@ def account_failed(account: Account, kind: ErrorKind, message: str, *, run_id: U
 def account_recovered(account: Account, *, run_id: UUID, now: datetime) -> Event:
     """Tell that an account which failed is collected again."""
     failing = account.failing
-    failed = {"since": failing.since.isoformat(), "kind": failing.kind} if failing else None
+    failed = {"since": instant(failing.since), "kind": failing.kind} if failing else None
     return _event(
         EventType.ACCOUNT_RECOVERED,
         account.aws_account_id,
@@ -142,9 +142,14 @@ def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
     }
 
 
+def instant(moment: datetime) -> str:
+    """Return an instant as every document of ours has it: ISO 8601 in UTC, with Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def cents(amount: Decimal) -> str:
     """Return an amount to the cent, for people and for events; the database keeps every digit."""
-    return str(amount.quantize(CENT))
+    return str(amount.quantize(CENT) + 0)  # + 0 takes the sign off "-0.00"
 
 
 def _account_data(account: Account) -> dict[str, str]:

@@ -83,19 +83,24 @@ class WindowPolicy:
     month_close_day: int = 10
     history_months: int = HISTORY_MONTHS
 
+    def first_day_read_on(self, today: date) -> date:
+        """Return how far back a run on ``today`` reads, where none was missed."""
+        start = today - timedelta(days=self.trailing_days)
+        return min(start, month_start(today, months_back=1)) if today.day <= self.month_close_day else start
+
 
 def collection_window(today: date, *, collected: DateRange | None, policy: WindowPolicy) -> DateRange:
     """Return the days to re-read for an account whose days in ``collected`` are stored already.
 
-    The window ends with yesterday. It reaches back over the trailing days, to the first day that was
-    never read, and over last month while that is open; a first collection reads the history.
+    The window ends with yesterday. It reaches back over the trailing days and over last month while
+    that is open; after an outage as far as the first missed run would have, because the days before
+    the outage had not settled either. A first collection reads the history.
     """
     if collected is None:
         start = month_start(today, months_back=policy.history_months)
     else:
-        start = min(today - timedelta(days=policy.trailing_days), collected.end_exclusive)
-        if today.day <= policy.month_close_day:
-            start = min(start, month_start(today, months_back=1))
+        first_missed = min(collected.end_exclusive + ONE_DAY, today)
+        start = min(map(policy.first_day_read_on, DateRange(first_missed, today + ONE_DAY)))
     start = max(start, earliest_available(today))
     return DateRange(min(start, today - ONE_DAY), today)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal
-from costbatch.domain.events import EventType, anomaly_data
+from costbatch.domain.events import EventType, anomaly_data, instant
 from costbatch.domain.outcomes import Collection, CollectionState, Run, RunStatus
 from costbatch.domain.periods import ONE_DAY
 
@@ -86,8 +86,8 @@ class RunReport:
             "key": run.key,
             "status": run.status.value,
             "cost_date": self.cost_date.isoformat(),
-            "started_at": run.started_at.isoformat(),
-            "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+            "started_at": instant(run.started_at),
+            "finished_at": instant(run.finished_at) if run.finished_at else None,
             "duration_seconds": round(self.duration_seconds, 3),
             "accounts": {
                 "total": len(self.collections),

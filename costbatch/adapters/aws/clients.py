@@ -30,6 +30,7 @@ STS = "sts"
 RAW_BODY = "RawBody"
 
 _OK = 200
+_SERVER_ERROR = 500
 _REGIONS = {
     Partition.AWS: "us-east-1",
     Partition.CHINA: "cn-northwest-1",
@@ -97,6 +98,7 @@ class AwsClients:
         )
         client.meta.events.register("before-sign", _sign_as_bound)
         client.meta.events.register("before-parse.cost-explorer.GetCostAndUsage", _keep_raw_body)
+        client.meta.events.register("before-parse.sts", _drop_foreign_error)
         _lift_shared_retry_quota(client, self.settings.max_attempts)
         return client
 
@@ -137,6 +139,15 @@ def _keep_raw_body(
     if response_dict["status_code"] == _OK:
         customized_response_dict[RAW_BODY] = response_dict["body"]
         response_dict["body"] = b"{}"
+
+
+def _drop_foreign_error(response_dict: dict[str, Any], **_: object) -> None:
+    """Leave the status alone of a server error that is not STS's own XML, as a gateway or a proxy sends it.
+
+    botocore's parser would stumble over the body, and what a retry may heal would count as malformed.
+    """
+    if response_dict["status_code"] >= _SERVER_ERROR and b"<ErrorResponse" not in response_dict["body"]:
+        response_dict["body"] = b""
 
 
 class _NoQuota:

@@ -7,6 +7,7 @@ from costbatch.adapters.aws.clients import COST_EXPLORER, RAW_BODY, AwsClients, 
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.identity import Identities
 from costbatch.adapters.aws.parse import METRICS, CostAnswer
+from costbatch.domain.accounts import Account
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
@@ -38,15 +39,16 @@ class CostExplorerSource:
         keys = self._identities.resolve(access)
         client = self._clients.get(COST_EXPLORER, access.account.partition)
         with signing_as(keys):
-            return self._read_pages(client, window, spend)
+            return self._read_pages(client, _request(access.account, window), window, spend)
 
     def _read_pages(
         self,
         client: Any,  # noqa: ANN401 - botocore makes the methods at run time
+        request: dict[str, Any],
         window: DateRange,
         spend: Callable[[], None],
     ) -> FetchedCosts:
-        answer, request, seen = CostAnswer(window), _request(window), set[str]()
+        answer, seen = CostAnswer(window), set[str]()
         for page in range(1, self._clients.settings.page_limit + 1):
             spend()
             token = answer.add_page(_body(client, request))
@@ -59,8 +61,10 @@ class CostExplorerSource:
         raise _malformed(f"the answer has more than {self._clients.settings.page_limit} pages")
 
 
-def _request(window: DateRange) -> dict[str, Any]:
+def _request(account: Account, window: DateRange) -> dict[str, Any]:
     return {
+        # The payer of an organization is shown everybody's cost; each account's own is what it is billed.
+        "Filter": {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": [account.aws_account_id]}},
         "TimePeriod": {"Start": window.start.isoformat(), "End": window.end_exclusive.isoformat()},
         "Granularity": "DAILY",
         "GroupBy": _GROUP_BY,

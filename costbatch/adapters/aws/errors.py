@@ -11,6 +11,7 @@ from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
 from costbatch.errors import AccountError, ErrorKind
+from costbatch.logs import redact
 
 T = TypeVar("T")
 
@@ -126,7 +127,8 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
     kind = KIND_OF_CODE.get(code) or _kind_of_unknown(status)
     if kind is ErrorKind.ACCESS_DENIED and _NOT_ENABLED in str(problem.get("Message", "")).lower():
         kind = ErrorKind.COST_EXPLORER_NOT_ENABLED
-    return AccountError(kind, f"AWS answered {operation} with {code}.")
+    # A code that is not in the list may be anything that fits in one.
+    return AccountError(kind, f"AWS answered {operation} with {redact(code)}.")
 
 
 def _status_of(error: aws.ClientError, code: str) -> int:

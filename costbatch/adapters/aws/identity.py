@@ -12,6 +12,7 @@ from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.domain.accounts import AccessMethod, Account, parse_account_id
 from costbatch.domain.credentials import Access, AccessKeys, SealedCredentials, Secret, StoredSecrets
 from costbatch.errors import AccountError, ErrorKind
+from costbatch.logs import register_secret
 
 # How many accounts one access may go through: its own role, the role that assumes it, …
 MAX_CHAIN = 4
@@ -60,7 +61,9 @@ class Identities:
     def _secrets(self, access: Access) -> StoredSecrets:
         if access.sealed is None:
             return StoredSecrets()
-        return self._open_sealed(access.account.aws_account_id, access.sealed)
+        secrets = self._open_sealed(access.account.aws_account_id, access.sealed)
+        _mask(secrets, access.account)
+        return secrets
 
     def _assume_role(self, access: Access) -> AccessKeys:
         account = access.account
@@ -94,6 +97,13 @@ class Identities:
         with signing_as(keys):
             answer: dict[str, Any] = answer_of(operation, lambda: method(**request))
         return answer
+
+
+def _mask(secrets: StoredSecrets, account: Account) -> None:
+    """Keep opened secrets out of every log line; an external id that is just the account's is no secret."""
+    for text in secrets.to_document().values():
+        if text != account.aws_account_id:
+            register_secret(Secret(text))
 
 
 def _check_chain(access: Access) -> None:
@@ -131,6 +141,8 @@ def _assumed_keys(answer: dict[str, Any]) -> AccessKeys:
     secrets = [Secret(text) for text in texts if isinstance(text, str) and _is_token(text)]
     if len(secrets) != len(texts):
         raise AccountError(ErrorKind.MALFORMED_RESPONSE, "The answer to AssumeRole holds no credentials.")
+    for each in secrets:
+        register_secret(each)
     key_id, secret, token = secrets
     return AccessKeys(access_key_id=key_id, secret_access_key=secret, session_token=token)
 

@@ -11,8 +11,11 @@ from typing import Any
 
 from costbatch.domain.money import parse_currency
 from costbatch.errors import AccountError, ErrorKind
+from costbatch.logs import redact
 
 _MOST_SHOWN = 40
+# Longer than any secret, so that one is masked before it is cut.
+_MOST_READ = 4000
 
 Check = Callable[[Any], object]
 
@@ -41,7 +44,7 @@ def shown(value: object) -> str:
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     # Sliced first: a hostile text may be megabytes long, an integer too long to print at all.
-    text = value[: _MOST_SHOWN + 1] if isinstance(value, str) else f"a {type(value).__name__}"
+    text = redact(value[:_MOST_READ]) if isinstance(value, str) else f"a {type(value).__name__}"
     printable = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
     short = f"{printable[: _MOST_SHOWN - 1]}…" if len(printable) > _MOST_SHOWN else printable
     return json.dumps(short, ensure_ascii=False) if isinstance(value, str) else short

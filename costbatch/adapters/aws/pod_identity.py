@@ -11,6 +11,7 @@ from botocore.credentials import Credentials
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
+from costbatch.logs import register_secret
 
 _OPERATION = "Reading the pod's AWS identity"
 
@@ -38,6 +39,8 @@ class PodIdentity:
                 ErrorKind.CREDENTIALS_REJECTED,
                 "The pod has no AWS identity: boto3 finds no credentials in its environment.",
             )
+        for text in filter(None, (frozen.access_key, frozen.secret_key, frozen.token)):
+            register_secret(Secret(text))
         return AccessKeys(
             access_key_id=Secret(frozen.access_key),
             secret_access_key=Secret(frozen.secret_key),

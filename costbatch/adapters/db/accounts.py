@@ -20,6 +20,7 @@ from costbatch.domain.accounts import (
 )
 from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.domain.periods import DateRange
+from costbatch.errors import ConfigError
 
 
 def account_from_row(row: Row[Any]) -> Account:
@@ -61,7 +62,12 @@ class PostgresAccounts:
         return self._select(accounts.c.status.in_([status.value for status in statuses]))
 
     def add(self, new: NewAccount, *, now: datetime) -> Account:
-        """Register an account; one that was removed comes back with its history."""
+        """Register an account; one that was removed comes back with its history.
+
+        Raises:
+            ConfigError: it is there already.
+
+        """
         values = {
             "name": new.name,
             "status": AccountStatus.ACTIVE.value,
@@ -77,7 +83,10 @@ class PostgresAccounts:
             set_=values,
             where=accounts.c.status == AccountStatus.REMOVED.value,
         )
-        row = self.connection.execute(revive.returning(accounts)).one()
+        row = self.connection.execute(revive.returning(accounts)).first()
+        if row is None:
+            # The story looked first; somebody else was quicker.
+            raise ConfigError(f"Account {new.aws_account_id} is registered already.")
         return account_from_row(row)
 
     def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:

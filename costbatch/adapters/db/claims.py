@@ -39,7 +39,7 @@ class PostgresClaims:
             return []
         by_row = {row.account_id: row for row in claimed}
         found = self.connection.execute(sa.select(accounts).where(accounts.c.id.in_(by_row)))
-        return [
+        claims = [
             Claim(
                 collection_id=by_row[account.id].id,
                 run_id=run.id,
@@ -49,6 +49,7 @@ class PostgresClaims:
             )
             for account in map(account_from_row, found)
         ]
+        return sorted(claims, key=lambda claim: (claim.attempt, claim.collection_id))
 
     def extend_leases(self, claims: Sequence[Claim], lease: timedelta) -> None:
         """Keep claims alive."""

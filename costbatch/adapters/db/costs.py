@@ -18,13 +18,15 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange, month_start
 
 # A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
-# hands out another connection for every transaction. Emptied by each commit, and never in the WAL.
+# hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
+# DELETE is for a second account in one transaction.
 _CREATE_STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS costs_staging (
     usage_date date NOT NULL, service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
     currency text COLLATE "C" NOT NULL, unblended numeric NOT NULL, amortized numeric NOT NULL,
     net_unblended numeric, net_amortized numeric, usage_quantity numeric, estimated boolean NOT NULL
-) ON COMMIT DELETE ROWS
+) ON COMMIT DELETE ROWS;
+DELETE FROM costs_staging
 """
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from costbatch.adapters.db.accounts import PostgresAccounts
 from costbatch.adapters.db.anomalies import PostgresAnomalies
@@ -19,8 +20,18 @@ from costbatch.domain.credentials import Secret
 from costbatch.errors import ConfigError, StatementRefused, StorageError
 
 _CONNECT_TIMEOUT_SECONDS = 10
-# A dead peer is noticed in about 20 seconds instead of the kernel's two hours.
-_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+# SQLSTATE class of what is too large for PostgreSQL, such as an index row: to the driver it is operational.
+_LIMIT_EXCEEDED = "54"
+# SQLSTATE of a write to a standby: during a failover the old primary may still answer.
+_READ_ONLY = "25006"
+# A dead peer is noticed in about 20 seconds instead of the kernel's two hours. The last one, in milliseconds,
+# is for a statement that was sent and never acknowledged: no keepalives go out meanwhile.
+_KEEPALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +145,28 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        raise _translate(error.orig, is_lost=error.connection_invalidated) from error
+    except psycopg2.Error as error:  # COPY speaks to the driver itself
         raise _translate(error) from error
     except SQLAlchemyError as error:
         raise StorageError(f"The database layer failed ({type(error).__name__}).") from error
 
 
-def _translate(error: DBAPIError) -> StorageError:
-    reason = str(error.orig).strip() or "no reason given"
+def _translate(error: BaseException | None, *, is_lost: bool = False) -> StorageError:
+    reason = str(error).strip() or "no reason given"
     # Only the first line: the next ones quote the row or the statement.
     reason = reason.splitlines()[0].rstrip(".")
-    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+    if is_lost or _may_pass(error):
         return StorageError(
             f"The database cannot be reached or was lost: {reason}. "
             "Check DATABASE_URL, the network policy and that PostgreSQL is up; what was committed is safe."
         )
     return StatementRefused(f"The database refused a statement: {reason}.")
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether the same transaction may succeed when the database is back or less busy."""
+    code: str = getattr(error, "pgcode", None) or ""
+    if code.startswith(_LIMIT_EXCEEDED):
+        return False
+    return code == _READ_ONLY or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)

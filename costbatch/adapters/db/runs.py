@@ -73,6 +73,7 @@ class PostgresRuns:
         columns = ["run_id", "account_id", "state", "available_at"]
         listed = listed.order_by(accounts.c.aws_account_id)
         self.connection.execute(insert(collections).from_select(columns, listed).on_conflict_do_nothing())
+        self._resume(run)
         to_do = sa.select(sa.func.count()).where(collections.c.run_id == run.id, _PENDING | _COLLECTING)
         return self.connection.scalars(to_do).one()
 
@@ -84,12 +85,18 @@ class PostgresRuns:
     def last_requests(self) -> dict[int, tuple[int, int]]:
         """Return, by account row, (paid requests, days) of the newest collection."""
         days = collections.c.window_end_exclusive - collections.c.window_start
-        statement = (
-            sa.select(collections.c.account_id, collections.c.api_requests, days)
-            .where(collections.c.state == CollectionState.COLLECTED.value)
-            .distinct(collections.c.account_id)
-            .order_by(collections.c.account_id, collections.c.finished_at.desc())
+        # One look into the index for each account: reading every collection ever made would take seconds.
+        newest = (
+            sa.select(collections.c.api_requests, days.label("days"))
+            .where(
+                collections.c.account_id == accounts.c.id,
+                collections.c.state == CollectionState.COLLECTED.value,
+            )
+            .order_by(collections.c.finished_at.desc())
+            .limit(1)
+            .lateral()
         )
+        statement = sa.select(accounts.c.id, newest).join_from(accounts, newest, sa.true())
         return {row[0]: (row[1], row[2]) for row in self.connection.execute(statement)}
 
     def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
@@ -125,10 +132,15 @@ class PostgresRuns:
         again = {"state": CollectionState.PENDING.value, "attempts": 0, "skip_reason": None}
         put_back = sa.update(collections).where(of_run, undone)
         self.connection.execute(put_back.values(**again, available_at=sa.func.now()))
-        if self.connection.scalars(sa.select(sa.func.count()).where(of_run, _PENDING)).one():
-            running = {"status": RunStatus.RUNNING.value, "finished_at": None}
-            self.connection.execute(sa.update(runs).where(runs.c.id == run.id).values(**running))
+        self._resume(run)
         return self.load(run)
+
+    def _resume(self, run: Run) -> None:
+        """Set an ended run running again where an account is still to be done."""
+        running = RunStatus.RUNNING.value
+        to_do = sa.exists().where(collections.c.run_id == run.id, _PENDING | _COLLECTING)
+        ended = sa.update(runs).where(runs.c.id == run.id, runs.c.status != running, to_do)
+        self.connection.execute(ended.values(status=running, finished_at=None))
 
 
 def _range(start: Any, end_exclusive: Any) -> DateRange | None:  # noqa: ANN401 - nullable columns

@@ -1,5 +1,7 @@
 """The tables as SQLAlchemy declares them; the migrations in ``alembic/`` build the same."""
 
+from enum import StrEnum
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -22,6 +24,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
+from costbatch.domain.anomalies import AnomalyState, Resolution
+from costbatch.domain.costs import CostBasis
+from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.events import EventType
+from costbatch.domain.outcomes import CollectionState, RunStatus, SkipReason
+from costbatch.errors import ErrorKind
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -37,10 +47,21 @@ _Code = Text(collation="C")
 _Instant = DateTime(timezone=True)
 
 
-def _one_of(column: str, *values: str) -> CheckConstraint:
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     """Return the constraint that a text column holds one of a closed list."""
     quoted = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({quoted})", name=f"{column}_known")
+
+
+def _finite(*columns: str) -> CheckConstraint:
+    """Return the constraint that amounts are numbers; NaN is larger than any other to PostgreSQL."""
+    return CheckConstraint(
+        " AND ".join(f"abs({column}) < 'Infinity'" for column in columns), name="amounts_are_numbers"
+    )
+
+
+def _not_negative(*columns: str) -> CheckConstraint:
+    return CheckConstraint(" AND ".join(f"{column} >= 0" for column in columns), name="counts_not_negative")
 
 
 accounts = Table(
@@ -67,9 +88,9 @@ accounts = Table(
     Column("updated_at", _Instant, nullable=False),
     CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name="aws_account_id_digits"),
     CheckConstraint("name <> ''", name="name_given"),
-    _one_of("status", "active", "paused", "removed"),
-    _one_of("access", "access_keys", "assumed_role", "pod_identity"),
-    _one_of("partition", "aws", "aws-cn", "aws-us-gov"),
+    _one_of("status", AccountStatus),
+    _one_of("access", AccessMethod),
+    _one_of("partition", Partition),
     CheckConstraint("(access = 'assumed_role') = (role_arn IS NOT NULL)", name="role_iff_assumed"),
     CheckConstraint("base_account_id IS NULL OR access = 'assumed_role'", name="base_only_assumed"),
     CheckConstraint("base_account_id <> id", name="base_is_another"),
@@ -94,6 +115,7 @@ account_credentials = Table(
     Column("key_id", _Code, nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
     Column("sealed", LargeBinary, nullable=False, comment="AES-256-GCM, bound to the account"),
     Column("updated_at", _Instant, nullable=False),
+    CheckConstraint("key_id <> '' AND sealed <> ''", name="given"),
     comment="Sealed credentials, apart, so that a reader can be granted every other table",
 )
 
@@ -110,9 +132,12 @@ runs = Table(
     Column("version", Text, nullable=False, comment="Version of costbatch that started it"),
     Column("started_at", _Instant, nullable=False),
     Column("finished_at", _Instant),
-    _one_of("status", "running", "stopped", "completed", "partial", "failed"),
+    _one_of("status", RunStatus),
     CheckConstraint("(days_start IS NULL) = (days_end_exclusive IS NULL)", name="days_both_or_none"),
     CheckConstraint("days_start < days_end_exclusive", name="days_not_empty"),
+    CheckConstraint("run_key <> ''", name="run_key_given"),
+    CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_iff_not_running"),
+    CheckConstraint("jsonb_typeof(aws_account_ids) = 'array'", name="aws_account_ids_is_list"),
     comment="One execution of `costbatch collect` under one run key",
 )
 
@@ -140,7 +165,7 @@ collections = Table(
     Column("skip_reason", _Code),
     Column("started_at", _Instant),
     Column("finished_at", _Instant),
-    _one_of("state", "pending", "collecting", "collected", "failed", "skipped"),
+    _one_of("state", CollectionState),
     CheckConstraint(
         "(state = 'collecting') = (claim_token IS NOT NULL) AND (claim_token IS NULL) = (claimed_by IS NULL)"
         " AND (claim_token IS NULL) = (lease_expires_at IS NULL)",
@@ -150,6 +175,13 @@ collections = Table(
     CheckConstraint("window_start < window_end_exclusive", name="window_not_empty"),
     CheckConstraint("state <> 'failed' OR error_kind IS NOT NULL", name="failed_has_kind"),
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skipped_has_reason"),
+    CheckConstraint("(error_kind IS NULL) = (error_message IS NULL)", name="error_both_or_none"),
+    CheckConstraint("state IN ('pending', 'collecting') OR finished_at IS NOT NULL", name="ended_has_finish"),
+    _one_of("skip_reason", SkipReason),
+    _one_of("error_kind", ErrorKind),
+    _not_negative(
+        "attempts", "rows_fetched", "rows_inserted", "rows_updated", "rows_deleted", "api_requests"
+    ),
     CheckConstraint("state <> 'collected' OR window_start IS NOT NULL", name="collected_has_window"),
     Index("uq_collections_run_id_account_id", "run_id", "account_id", unique=True),
     # Two runs never collect one account at the same time.
@@ -178,7 +210,7 @@ daily_costs = Table(
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
     CheckConstraint("service <> ''", name="service_given"),
     CheckConstraint("record_type <> ''", name="record_type_given"),
-    CheckConstraint("unblended <> 'NaN' AND amortized <> 'NaN'", name="amounts_are_numbers"),
+    _finite("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity"),
     comment="Daily cost of each account by service and record type; partitioned by month",
     postgresql_partition_by="RANGE (usage_date)",
 )
@@ -204,16 +236,19 @@ anomalies = Table(
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
     Column("detected_at", _Instant, nullable=False),
     Column("updated_at", _Instant, nullable=False),
-    _one_of("direction", "spike", "drop"),
-    _one_of("state", "open", "resolved", "dismissed"),
-    _one_of("severity", "low", "medium", "high"),
-    _one_of("resolution", "ended", "restated", "merged"),
-    _one_of("cost_basis", "unblended", "amortized", "net_unblended", "net_amortized"),
+    _one_of("direction", Direction),
+    _one_of("state", AnomalyState),
+    _one_of("severity", Severity),
+    _one_of("resolution", Resolution),
+    _one_of("cost_basis", CostBasis),
     CheckConstraint("start_date <= last_date", name="dates_ordered"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
     CheckConstraint("(state = 'resolved') = (resolution IS NOT NULL)", name="resolved_has_reason"),
     CheckConstraint("(direction = 'spike') = (actual > expected)", name="direction_agrees"),
     CheckConstraint("revision >= 1", name="revision_counts"),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("jsonb_typeof(explanation) = 'array'", name="explanation_is_list"),
+    _finite("expected", "actual"),
     # One live anomaly for a series, a direction and a start: never two for the same days.
     Index(
         "uq_anomalies_live",
@@ -226,6 +261,7 @@ anomalies = Table(
     ),
     Index("ix_anomalies_account_id_last_date", "account_id", "last_date"),
     Index("ix_anomalies_state", "state"),
+    Index("ix_anomalies_run_id", "run_id"),
     comment="Days or runs of days that depart from their baseline",
 )
 
@@ -239,16 +275,8 @@ events = Table(
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL")),
     Column("cloudevent", JSONB, nullable=False, comment="CloudEvents 1.0 JSON"),
     Column("occurred_at", _Instant, nullable=False),
-    _one_of(
-        "type",
-        "anomaly.detected",
-        "anomaly.updated",
-        "anomaly.resolved",
-        "account.failed",
-        "account.recovered",
-        "run.completed",
-        "run.failed",
-    ),
+    _one_of("type", EventType),
+    CheckConstraint("cloudevent ->> 'id' = id::text", name="cloudevent_has_id"),
     Index("ix_events_run_id", "run_id"),
     comment="The outbox: written in the transaction of what it tells",
 )
@@ -262,7 +290,8 @@ deliveries = Table(
     Column("retry_at", _Instant, nullable=False, comment="Not to be tried before"),
     Column("delivered_at", _Instant, comment="Null: still to be delivered"),
     Column("last_error", Text),
-    CheckConstraint("attempts >= 0", name="attempts_count"),
+    CheckConstraint("sink <> ''", name="sink_given"),
+    _not_negative("attempts"),
     Index("ix_deliveries_pending", "sink", "retry_at", postgresql_where=text("delivered_at IS NULL")),
     comment="Each event's way to each sink",
 )

@@ -1,0 +1,117 @@
+"""Looks at AWS for `costbatch doctor` without paying: its addresses answer, and who the pod is.
+
+Takes the address, the proxy and the trusted certificates that botocore would use for a collection.
+"""
+
+import socket
+from dataclasses import replace
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from botocore import exceptions as aws
+from botocore.awsrequest import AWSRequest
+from botocore.endpoint import EndpointCreator
+from botocore.session import get_session
+from botocore.utils import get_environ_proxies
+
+from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, signing_as
+from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.pod_identity import PodIdentity
+from costbatch.domain.accounts import Partition, parse_account_id
+from costbatch.domain.health import Caller, Endpoint
+from costbatch.errors import AccountError, ErrorKind
+
+_CHECK_NAMES = (
+    "Check that this pod may ask its DNS (a network policy must allow port 53) and that the name is right."
+)
+_CHECK_EGRESS = "Check that the network policy and the firewall let this pod reach it."
+_CHECK_PROXY = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and that the proxy is up and lets AWS pass."
+_CHECK_TRUST = (
+    "Let no proxy break TLS open; where it does so on purpose, set AWS_CA_BUNDLE to its certificate."
+)
+# The first match counts: some are special cases of others.
+_PROBLEMS = (
+    (aws.SSLError, "shows no certificate that is trusted here", _CHECK_TRUST),
+    (aws.ProxyConnectionError, "is not let through", _CHECK_PROXY),
+    (aws.ConnectTimeoutError, "did not take a connection in time", _CHECK_EGRESS),
+    (aws.ReadTimeoutError, "did not answer in time", _CHECK_EGRESS),
+    ((aws.ConnectionError, aws.HTTPClientError), "cannot be reached", _CHECK_EGRESS),
+)
+
+
+class BotocoreProbe:
+    """Looks at AWS through the clients of a collection."""
+
+    def __init__(self, clients: AwsClients) -> None:
+        self._clients = clients
+        self._pod = PodIdentity()
+
+    def endpoints(self, partition: Partition) -> list[Endpoint]:
+        """Return how each address that a collection in the partition needs answers."""
+        return [self._reach(self._clients.get(service, partition)) for service in (STS, COST_EXPLORER)]
+
+    def pod(self, partition: Partition) -> Caller:
+        """Return who the pod's own credentials are.
+
+        Raises:
+            AccountError: there are none, or AWS refuses them.
+
+        """
+        client = self._clients.get(STS, partition)
+        with signing_as(self._pod.access_keys()):
+            answer: dict[str, Any] = answer_of("GetCallerIdentity", client.get_caller_identity)
+        try:
+            owner = parse_account_id(str(answer.get("Account")))
+        except ValueError:
+            problem = "The answer to GetCallerIdentity names no account."
+            raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem) from None
+        return Caller(aws_account_id=owner, arn=str(answer.get("Arn")))
+
+    def _reach(self, client: Any) -> Endpoint:  # noqa: ANN401 - botocore makes clients at run time
+        url = urlsplit(client.meta.endpoint_url)
+        is_encrypted = url.scheme == "https"
+        proxy = urlsplit(get_environ_proxies(url.geturl()).get(url.scheme, ""))
+        found = Endpoint(
+            address=f"{url.scheme}://{_place(url)}", is_encrypted=is_encrypted, proxy=_place(proxy)
+        )
+        # Behind a proxy it is the proxy that must know the name.
+        if not found.proxy and not _is_known(url):
+            return replace(found, problem="has a name that is not known here", advice=_CHECK_NAMES)
+        try:
+            return replace(found, http_status=self._ask(client))
+        except (aws.BotoCoreError, OSError) as error:
+            words = ((what, advice) for kind, what, advice in _PROBLEMS if isinstance(error, kind))
+            problem, advice = next(words, (f"cannot be asked ({type(error).__name__})", _CHECK_EGRESS))
+            return replace(found, problem=problem, advice=advice)
+
+    def _ask(self, client: Any) -> int:  # noqa: ANN401 - as above
+        """Send a request that nobody signed, which AWS refuses for nothing; return the answer's status."""
+        settings, meta = self._clients.settings, client.meta
+        # The types that botocore is said to take are narrower than those that it takes.
+        verify: Any = get_session().get_config_variable("ca_bundle")
+        timeout: Any = (settings.connect_timeout_seconds, settings.read_timeout_seconds)
+        endpoint = EndpointCreator(meta.events).create_endpoint(
+            meta.service_model,
+            region_name=meta.region_name,
+            endpoint_url=meta.endpoint_url,
+            verify=verify,
+            timeout=timeout,
+        )
+        request = AWSRequest(method="GET", url=f"{meta.endpoint_url.rstrip('/')}/").prepare()
+        try:
+            status: int = endpoint.http_session.send(request).status_code
+        finally:
+            endpoint.close()
+        return status
+
+
+def _place(url: SplitResult) -> str:
+    """Return host and port, without a user and a password."""
+    return url.netloc.rpartition("@")[2]
+
+
+def _is_known(url: SplitResult) -> bool:
+    try:
+        return bool(socket.getaddrinfo(url.hostname, url.port or url.scheme, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError):
+        return False

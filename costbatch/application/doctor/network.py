@@ -1,0 +1,141 @@
+"""Whether metrics and AWS can be reached, as whom, and, where it is asked for, one paid request."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from costbatch.application.doctor.ports import AwsProbe, Gateway
+from costbatch.application.plan import select_accounts
+from costbatch.application.ports import CostSource, Database
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition
+from costbatch.domain.costs import REQUEST_PRICE_USD
+from costbatch.domain.health import Endpoint, Finding, Mark, failure, ok, warning
+from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.errors import AccountError, BudgetSpent
+
+_SERVER_ERROR = 500
+
+
+def check_gateway(gateway: Gateway | None) -> Finding:
+    """Ask the Pushgateway whether it is ready."""
+    if gateway is None:
+        return warning(
+            "PUSHGATEWAY_URL is not set, so no metrics are pushed and no alert notices a missing run.",
+            "Set it, or watch the CronJob in another way.",
+        )
+    gateway.check_ready()
+    return ok(f"The Pushgateway at {gateway.address} is ready and takes the credentials in its URL.")
+
+
+def check_endpoints(database: Database, aws: AwsProbe) -> Finding:
+    """Reach every address that the active accounts need."""
+    with database.transaction() as tx:
+        accounts = tx.accounts.list_all([AccountStatus.ACTIVE])
+    # Before the first account there is one, it is most likely to be in the ordinary partition.
+    partitions = sorted({account.partition for account in accounts} or {Partition.AWS})
+    endpoints = [endpoint for partition in partitions for endpoint in aws.endpoints(partition)]
+    # With AWS_ENDPOINT_URL both services have the same address.
+    endpoints = list({endpoint.address: endpoint for endpoint in endpoints}.values())
+    found = "\n".join(_describe(endpoint) for endpoint in endpoints)
+    broken = [endpoint for endpoint in endpoints if endpoint.problem]
+    if broken:
+        return failure(found, " ".join(dict.fromkeys(endpoint.advice for endpoint in broken)))
+    if any(endpoint.http_status >= _SERVER_ERROR for endpoint in endpoints):
+        return warning(found, "Try again later: AWS, or a proxy in between, has a problem of its own.")
+    return ok(found)
+
+
+def _describe(endpoint: Endpoint) -> str:
+    by = f" through the proxy {endpoint.proxy}" if endpoint.proxy else ""
+    if endpoint.problem:
+        return f"{endpoint.address}{by} {endpoint.problem}."
+    if endpoint.http_status >= _SERVER_ERROR:
+        return f"{endpoint.address} answers{by} with HTTP status {endpoint.http_status}."
+    how = "over trusted TLS" if endpoint.is_encrypted else "in plain HTTP, as a stand-in for AWS may"
+    return f"{endpoint.address} answers{by} {how}."
+
+
+def check_pod(database: Database, aws: AwsProbe) -> Finding:
+    """Ask STS who the pod is, where an account is reached as the pod."""
+    with database.transaction() as tx:
+        accounts = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
+    users = _users_of_pod(accounts)
+    if not users:
+        return ok("No active account needs an AWS identity of the pod.")
+    sentences, strangers = [], []
+    for partition in sorted({account.partition for account in users}):
+        caller = aws.pod(partition)
+        own = [each for each in users if each.partition is partition]
+        sentences.append(
+            f"The pod is {caller.arn}; accounts reached as the pod in partition {partition}: {len(own):,}."
+        )
+        strangers += [each for each in own if _is_stranger(each, caller.aws_account_id)]
+    if strangers:
+        names = ", ".join(map(str, strangers))
+        return failure(
+            "\n".join([*sentences, f"It does not belong to the accounts said to be the pod's own: {names}."]),
+            "Register these accounts with a role (`costbatch accounts add --role-arn …`) instead.",
+        )
+    return ok("\n".join(sentences))
+
+
+def _users_of_pod(accounts: Sequence[Account]) -> list[Account]:
+    """Return the active accounts whose chain of credentials begins with the pod's own."""
+    by_row = {account.id: account for account in accounts}
+    return [
+        account
+        for account in accounts
+        if account.status is AccountStatus.ACTIVE and _begins_with_pod(_chain(account, by_row))
+    ]
+
+
+def _chain(account: Account, by_row: dict[int, Account]) -> Iterable[Account]:
+    seen: set[int] = set()
+    step: Account | None = account
+    while step is not None and step.id not in seen:
+        seen.add(step.id)
+        yield step
+        step = by_row.get(step.base_account_id) if step.base_account_id is not None else None
+
+
+def _begins_with_pod(chain: Iterable[Account]) -> bool:
+    *_, first = chain
+    return first.access is not AccessMethod.ACCESS_KEYS and first.base_account_id is None
+
+
+def _is_stranger(account: Account, pod_account_id: str) -> bool:
+    return account.access is AccessMethod.POD_IDENTITY and account.aws_account_id != pod_account_id
+
+
+def check_cost_explorer(
+    database: Database, source: CostSource, now: datetime, aws_account_id: str | None
+) -> Finding:
+    """Make one real request: one day of one account. It is the only check that is paid."""
+    today = utc_day(now)
+    day = DateRange(today - ONE_DAY, today)
+    with database.transaction() as tx:
+        accounts = select_accounts(tx, [aws_account_id] if aws_account_id else [])
+        if not accounts:
+            return Finding(Mark.SKIPPED, "No account is active, so nobody was asked and nothing was paid.")
+        access = tx.accounts.load_access(accounts[0])
+    purse = _Purse()
+    account, price = accounts[0], f"${REQUEST_PRICE_USD}"
+    try:
+        rows = f"{len(source.fetch(access, day, purse.spend).rows):,} cost rows"
+    except BudgetSpent:
+        rows = "the first page of its cost"
+    except AccountError as error:
+        paid = f"The request was made; AWS charges {price} unless it failed." if purse.is_spent else ""
+        return failure(f"{account}: {error.detail} {paid or 'Nothing was paid.'}", f"{error.kind.advice}")
+    return ok(f"{account}: Cost Explorer gave {rows} of {day.start}. This request cost {price}.")
+
+
+class _Purse:
+    """Money for one request."""
+
+    def __init__(self) -> None:
+        self.is_spent = False
+
+    def spend(self) -> None:
+        if self.is_spent:
+            raise BudgetSpent("An examination makes one paid request.")
+        self.is_spent = True

@@ -1,0 +1,117 @@
+"""What the database tells of the past: the newest run, accounts left behind, events nobody took."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from costbatch.application.doctor.ports import DatabaseHealth
+from costbatch.application.ports import Database
+from costbatch.domain.accounts import Account, AccountStatus
+from costbatch.domain.health import Finding, NewestRun, WaitingEvents, ok, warning
+from costbatch.domain.outcomes import RunStatus
+from costbatch.domain.periods import utc_day
+from costbatch.errors import ErrorKind
+
+_LONG = timedelta(days=2)
+_ONE_DAY = timedelta(days=1)
+_MOST_SHOWN = 5
+_STATES = ("collected", "failed", "skipped", "pending", "collecting")
+
+
+def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
+    """Look at how the newest run ended."""
+    run = health.newest_run()
+    if run is None:
+        return warning(
+            "No run has been made yet.",
+            "Wait for the first night, or start one: "
+            "`kubectl create job --from=cronjob/costbatch costbatch-manual`.",
+        )
+    found = _describe(run)
+    if run.status is RunStatus.RUNNING and now - run.started_at > _ONE_DAY:
+        return warning(found, "It seems to have died: the next run collects what it left; see why it ended.")
+    if run.status in {RunStatus.FAILED, RunStatus.PARTIAL}:
+        return warning(found, "See which accounts failed, and why, with `costbatch accounts list`.")
+    if run.status is RunStatus.STOPPED:
+        return warning(
+            found,
+            "It was stopped before its end; the next one collects what it left. Give the Job more time.",
+        )
+    if now - run.started_at > _LONG:
+        return warning(
+            found, "That is more than 2 days ago: see whether the CronJob is suspended or cannot start pods."
+        )
+    return ok(found)
+
+
+def _describe(run: NewestRun) -> str:
+    counts = ", ".join(f"{run.accounts[state]:,} {state}" for state in _STATES if run.accounts.get(state))
+    ended = f" and ended {_instant(run.finished_at)}" if run.finished_at else ""
+    return (
+        f"The newest run started {_instant(run.started_at)}{ended}; "
+        f"it is {run.status} ({counts or 'no accounts'})."
+    )
+
+
+def check_accounts(database: Database, now: datetime) -> Finding:
+    """Look for active accounts that were not collected for long."""
+    with database.transaction() as tx:
+        active = tx.accounts.list_all([AccountStatus.ACTIVE])
+    if not active:
+        return warning(
+            "No account is active, so runs have nothing to do.",
+            "Register one with `costbatch accounts add`, or resume one with `costbatch accounts resume`.",
+        )
+    late = [account for account in active if _is_late(account, now)]
+    if not late:
+        return ok(f"{_many(len(active), 'active account')}, none left behind for more than 2 days.")
+    lines = [f"{account}: {_fate(account)}." for account in late[:_MOST_SHOWN]]
+    if len(late) > _MOST_SHOWN:
+        lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
+    found = f"{len(late):,} of {_many(len(active), 'active account')} not collected for more than 2 days."
+    return warning("\n".join([found, *lines]), _advice(late[:_MOST_SHOWN]))
+
+
+def _is_late(account: Account, now: datetime) -> bool:
+    if account.collected is not None:
+        return utc_day(now) - account.collected.end_exclusive > _LONG
+    return account.created_at is not None and now - account.created_at > _LONG
+
+
+def _fate(account: Account) -> str:
+    stored = f"stored up to {account.collected.last}" if account.collected else "never collected"
+    if account.failing is None:
+        return f"{stored}; no failure is recorded"
+    return f"{stored}; {account.failing.kind} since {_instant(account.failing.since)}"
+
+
+def _advice(late: Sequence[Account]) -> str:
+    kinds = dict.fromkeys(account.failing.kind for account in late if account.failing)
+    advice = [f"{kind}: {ErrorKind(kind).advice}" for kind in kinds]
+    if any(account.failing is None for account in late):
+        advice.append("Where no failure is recorded no run came by: see whether the CronJob runs.")
+    return "\n".join(advice)
+
+
+def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:
+    """Look for events that nobody took for a day."""
+    waiting = health.events_before(now - _ONE_DAY)
+    if not waiting:
+        return ok("No event has been waiting for its delivery for more than a day.")
+    found = "\n".join(_waiting(events) for events in waiting)
+    gone = [events.sink for events in waiting if events.sink not in sinks]
+    if gone:
+        return warning(found, f"Nobody delivers to {', '.join(gone)} any more: add it to COSTBATCH_SINKS.")
+    return warning(found, "See to it that the receiver answers; the next run tries again.")
+
+
+def _waiting(events: WaitingEvents) -> str:
+    since = f"{_many(events.number, 'event')} not taken by {events.sink} since {_instant(events.oldest_at)}"
+    return f"{since}; it said: {events.last_error}" if events.last_error else f"{since}."
+
+
+def _instant(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC"
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

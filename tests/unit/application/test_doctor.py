@@ -1,0 +1,248 @@
+"""What each check of settings, database and records says, when all is well and when it is not."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from costbatch.domain.accounts import AccountStatus, Failing
+from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
+from costbatch.domain.health import Mark, Rights, SchemaVersion, SealedSample, WaitingEvents
+from costbatch.domain.outcomes import RunStatus
+from costbatch.domain.periods import DateRange
+from costbatch.errors import ErrorKind
+from tests.fakes import FakeVault
+from tests.unit.application.doctor_parts import (
+    DAY,
+    NOW,
+    TODAY,
+    FakeHealth,
+    Ward,
+    make_account,
+    make_run,
+)
+
+SECRETS = StoredSecrets(
+    access_keys=AccessKeys(
+        access_key_id=Secret("AKIAPLANTEDPLANTED00"), secret_access_key=Secret("planted-secret")
+    )
+)
+
+
+def sample(number: int, *, key_id: str = FakeVault.key_id, of: int = 1) -> SealedSample:
+    """Return a credential sealed by a key, one of ``number``."""
+    sealed = FakeVault(key_id).seal(f"{of:012}", SECRETS)
+    return SealedSample(aws_account_id=f"{of:012}", sealed=sealed, number=number)
+
+
+def test_every_problem_of_the_configuration_is_told() -> None:
+    """One a line, and that it is the configuration."""
+    finding = Ward(problems=["A is wrong.", "B is wrong."]).find("configuration")
+    assert (finding.mark, finding.found) == (Mark.FAILURE, "A is wrong.\nB is wrong.")
+    assert finding.is_configuration
+
+
+def test_a_key_that_opens_everything_is_ok() -> None:
+    """With the number of credentials, and nothing of what they hold."""
+    finding = Ward(health=FakeHealth(samples=[sample(1234)])).find("encryption key")
+    assert finding.mark is Mark.OK
+    assert finding.found == "ENCRYPTION_KEY (key id 11112222) opens all 1,234 stored credentials."
+
+
+def test_a_key_with_nothing_to_open_is_ok() -> None:
+    """Before the first account there is nothing to try it on."""
+    finding = Ward().find("encryption key")
+    assert finding.mark is Mark.OK
+    assert "no credentials are stored yet" in finding.found
+
+
+def test_a_key_that_opens_some_is_a_warning_with_the_counts() -> None:
+    """The others are the accounts that will fail."""
+    finding = Ward(health=FakeHealth(samples=[sample(30), sample(2, key_id="99998888")])).find(
+        "encryption key"
+    )
+    assert finding.mark is Mark.WARNING
+    first, second = finding.found.splitlines()
+    assert first == "ENCRYPTION_KEY (key id 11112222) opens 30 of the 32 stored credentials."
+    assert second.startswith("2 sealed with key id 99998888; the one that was tried: ")
+    assert "set-credentials" in finding.advice
+
+
+def test_a_key_that_opens_none_is_a_failure_of_the_configuration() -> None:
+    """As for a run, which refuses to start."""
+    finding = Ward(health=FakeHealth(samples=[sample(2, key_id="99998888")])).find("encryption key")
+    assert finding.mark is Mark.FAILURE
+    assert finding.is_configuration
+    assert "opens none of the 2" in finding.found
+
+
+def test_a_credential_of_another_account_s_row_does_not_open() -> None:
+    """The right key id proves nothing: the credential is really opened."""
+    swapped = replace(sample(5), aws_account_id="000000000077")
+    assert Ward(health=FakeHealth(samples=[swapped])).find("encryption key").mark is Mark.FAILURE
+
+
+def test_what_a_credential_holds_is_never_told() -> None:
+    """Neither opened nor sealed."""
+    text = str(Ward(health=FakeHealth(samples=[sample(1), sample(1, key_id="99998888")])).examine())
+    assert "planted" not in text.lower()
+    assert "SealedCredentials" not in text
+
+
+def test_the_database_says_its_version_and_how_long_it_took() -> None:
+    """And that a pooler stands between, which is fine."""
+    health = FakeHealth()
+    assert Ward(health=health).find("database").found == "PostgreSQL 16.4 took the connection in 12 ms."
+    health.the_server = replace(health.the_server, is_pooled=True)
+    finding = Ward(health=health).find("database")
+    assert finding.mark is Mark.OK
+    assert finding.found.endswith(", through a connection pooler.")
+
+
+def test_an_old_server_is_a_failure() -> None:
+    """PostgreSQL 12 is too old, 13 is not."""
+    health = FakeHealth()
+    health.the_server = replace(health.the_server, version_number=120_022, version="12.22")
+    finding = Ward(health=health).find("database")
+    assert finding.mark is Mark.FAILURE
+    assert "PostgreSQL 13 or newer" in finding.advice
+    health.the_server = replace(health.the_server, version_number=130_000)
+    assert Ward(health=health).find("database").mark is Mark.OK
+
+
+@pytest.mark.parametrize(
+    ("schema", "found", "advice"),
+    [
+        (
+            SchemaVersion(current=None, needed="r2", is_known=False),
+            "no costbatch tables",
+            "costbatch db upgrade",
+        ),
+        (SchemaVersion(current="r1", needed="r2", is_known=True), "older than", "costbatch db upgrade"),
+        (SchemaVersion(current="r9", needed="r2", is_known=False), "newer costbatch", "that version"),
+    ],
+    ids=["empty", "behind", "newer"],
+)
+def test_a_schema_that_does_not_fit_is_a_failure(schema: SchemaVersion, found: str, advice: str) -> None:
+    """Of the configuration, as for a run."""
+    finding = Ward(health=FakeHealth(the_schema=schema)).find("schema")
+    assert (finding.mark, finding.is_configuration) == (Mark.FAILURE, True)
+    assert found in finding.found
+    assert advice in finding.advice
+
+
+def test_missing_privileges_are_listed() -> None:
+    """Each as it would be granted."""
+    rights = Rights(role="app", missing=("INSERT on runs", "ownership of daily_costs"))
+    finding = Ward(health=FakeHealth(the_rights=rights)).find("privileges")
+    assert finding.mark is Mark.FAILURE
+    assert finding.found == "The role app lacks:\nINSERT on runs\nownership of daily_costs"
+
+
+def test_a_standby_is_a_failure() -> None:
+    """Nothing can be stored there."""
+    finding = Ward(health=FakeHealth(the_rights=Rights(role="app", missing=(), is_read_only=True))).find(
+        "privileges"
+    )
+    assert finding.mark is Mark.FAILURE
+    assert "primary" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("seconds", "mark", "found"),
+    [
+        (4, Mark.OK, "agree to 4.0 s"),
+        (90, Mark.WARNING, "90.0 s ahead of"),
+        (-90, Mark.WARNING, "90.0 s behind"),
+        (-90_000, Mark.WARNING, "1 day, 1:00:00 behind"),
+    ],
+)
+def test_clocks_may_differ_by_a_few_seconds(seconds: int, mark: Mark, found: str) -> None:
+    """More is a warning that says in which direction."""
+    health = FakeHealth(the_clock=lambda: NOW + timedelta(seconds=seconds))
+    finding = Ward(health=health).find("clock")
+    assert finding.mark is mark
+    assert found in finding.found
+
+
+@pytest.mark.parametrize(
+    ("run", "mark", "words"),
+    [
+        (None, Mark.WARNING, "No run has been made yet."),
+        (make_run(RunStatus.COMPLETED, collected=1200), Mark.OK, "it is completed (1,200 collected)."),
+        (make_run(RunStatus.COMPLETED), Mark.OK, "it is completed (no accounts)."),
+        (make_run(RunStatus.RUNNING, collected=1, pending=2), Mark.OK, "running (1 collected, 2 pending)"),
+        (make_run(RunStatus.RUNNING, hours_ago=25), Mark.WARNING, "it is running"),
+        (make_run(RunStatus.FAILED, failed=3), Mark.WARNING, "failed (3 failed)"),
+        (make_run(RunStatus.PARTIAL, collected=2, failed=1), Mark.WARNING, "partial (2 collected, 1 failed)"),
+        (make_run(RunStatus.STOPPED, collected=2, pending=1), Mark.WARNING, "stopped"),
+        (make_run(RunStatus.COMPLETED, hours_ago=49, collected=1), Mark.WARNING, "2025-03-10 05:30 UTC"),
+    ],
+)
+def test_the_newest_run_is_told(run: object, mark: Mark, words: str) -> None:
+    """When it was, how it ended, and its counts."""
+    finding = Ward(health=FakeHealth(run=run)).find("last run")  # type: ignore[arg-type] # parametrize knows no types
+    assert finding.mark is mark
+    assert words in finding.found
+    assert bool(finding.advice) is (mark is Mark.WARNING)
+
+
+def test_no_active_account_is_a_warning() -> None:
+    """Runs would have nothing to do."""
+    finding = Ward(accounts=[make_account(1, status=AccountStatus.PAUSED)]).find("accounts")
+    assert finding.mark is Mark.WARNING
+    assert "costbatch accounts add" in finding.advice
+
+
+def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
+    """The first five; new accounts and those of yesterday are not behind."""
+    failing = Failing(since=NOW - 4 * DAY, kind="access_denied")
+    late = [
+        make_account(n, collected=DateRange(TODAY - 9 * DAY, TODAY - 3 * DAY), failing=failing)
+        for n in range(10, 17)
+    ]
+    fine = [
+        make_account(1, collected=DateRange(TODAY - 9 * DAY, TODAY - 2 * DAY)),
+        make_account(2, collected=None, created_at=NOW - DAY),
+    ]
+    finding = Ward(accounts=[*fine, *late]).find("accounts")
+    assert finding.mark is Mark.WARNING
+    lines = finding.found.splitlines()
+    assert lines[0] == "7 of 9 active accounts not collected for more than 2 days."
+    assert lines[1] == (
+        "000000000010 (account-10): stored up to 2025-03-08; access_denied since 2025-03-08 06:30 UTC."
+    )
+    assert (len(lines), lines[-1]) == (7, "And 2 more.")
+    assert finding.advice == f"access_denied: {ErrorKind.ACCESS_DENIED.advice}"
+
+
+def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
+    """There is no failure to name then; the CronJob is suspected."""
+    finding = Ward(accounts=[make_account(1, collected=None)]).find("accounts")
+    assert "never collected; no failure is recorded." in finding.found
+    assert "CronJob" in finding.advice
+
+
+def test_events_that_wait_for_more_than_a_day_are_a_warning() -> None:
+    """With what the receiver said; younger ones are not told of."""
+    old = WaitingEvents(sink="log", number=3, oldest_at=NOW - 2 * DAY, last_error="It is full.")
+    young = WaitingEvents(sink="log", number=1, oldest_at=NOW - DAY / 2)
+    finding = Ward(health=FakeHealth(waiting=[old, young])).find("events")
+    assert finding.mark is Mark.WARNING
+    assert finding.found == "3 events not taken by log since 2025-03-10 06:30 UTC; it said: It is full."
+    assert Ward(health=FakeHealth(waiting=[young])).find("events").mark is Mark.OK
+
+
+def test_events_for_a_sink_that_is_no_longer_set_are_a_warning_of_their_own() -> None:
+    """No run will ever deliver them."""
+    old = WaitingEvents(sink="pager", number=1, oldest_at=NOW - 2 * DAY)
+    finding = Ward(health=FakeHealth(waiting=[old])).find("events")
+    assert finding.found == "1 event not taken by pager since 2025-03-10 06:30 UTC."
+    assert "COSTBATCH_SINKS" in finding.advice
+
+
+def test_sealed_credentials_do_not_show_in_a_sample() -> None:
+    """Not even sealed."""
+    assert "s3al3d" not in repr(
+        SealedSample(aws_account_id="1", sealed=SealedCredentials("k", b"s3al3d"), number=1)
+    )
