@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg2
 import pytest
 
 from costbatch.adapters.db import PostgresDatabase
@@ -32,7 +34,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def postgres() -> Iterator[EmbeddedPostgres]:
     """Run one PostgreSQL server for all tests of this process."""
     with TemporaryDirectory(prefix="costbatch-pg-") as folder, embedded_postgres(Path(folder)) as server:
+        _forgo_durability(server)
         yield server
+
+
+def _forgo_durability(server: EmbeddedPostgres) -> None:
+    """Let the server skip waiting for the disk: the data need not outlive a power cut."""
+    connection = psycopg2.connect(server.url())
+    connection.autocommit = True
+    with closing(connection), connection.cursor() as cursor:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            cursor.execute(f"ALTER SYSTEM SET {setting} = off")
+        cursor.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

@@ -120,6 +120,13 @@ def upgrade() -> None:
             "(days_start IS NULL) = (days_end_exclusive IS NULL)", name=op.f("ck_runs_days_both_or_none")
         ),
         sa.CheckConstraint("days_start < days_end_exclusive", name=op.f("ck_runs_days_not_empty")),
+        sa.CheckConstraint("run_key <> ''", name=op.f("ck_runs_run_key_given")),
+        sa.CheckConstraint(
+            "(status = 'running') = (finished_at IS NULL)", name=op.f("ck_runs_finished_iff_not_running")
+        ),
+        sa.CheckConstraint(
+            "jsonb_typeof(aws_account_ids) = 'array'", name=op.f("ck_runs_aws_account_ids_is_list")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
         sa.UniqueConstraint("run_key", name=op.f("uq_runs_run_key")),
         comment="One execution of `costbatch collect` under one run key",
@@ -136,6 +143,7 @@ def upgrade() -> None:
             name=op.f("fk_account_credentials_account_id"),
             ondelete="CASCADE",
         ),
+        sa.CheckConstraint("key_id <> '' AND sealed <> ''", name=op.f("ck_account_credentials_given")),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_account_credentials")),
         comment="Sealed credentials, apart, so that a reader can be granted every other table",
     )
@@ -186,6 +194,14 @@ def upgrade() -> None:
             "state IN ('open', 'resolved', 'dismissed')", name=op.f("ck_anomalies_state_known")
         ),
         sa.CheckConstraint("revision >= 1", name=op.f("ck_anomalies_revision_counts")),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_anomalies_service_given")),
+        sa.CheckConstraint(
+            "jsonb_typeof(explanation) = 'array'", name=op.f("ck_anomalies_explanation_is_list")
+        ),
+        sa.CheckConstraint(
+            "abs(expected) < 'Infinity' AND abs(actual) < 'Infinity'",
+            name=op.f("ck_anomalies_amounts_are_numbers"),
+        ),
         sa.CheckConstraint("start_date <= last_date", name=op.f("ck_anomalies_dates_ordered")),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_anomalies_account_id")),
         sa.ForeignKeyConstraint(
@@ -198,6 +214,7 @@ def upgrade() -> None:
         "ix_anomalies_account_id_last_date", "anomalies", ["account_id", "last_date"], unique=False
     )
     op.create_index("ix_anomalies_state", "anomalies", ["state"], unique=False)
+    op.create_index("ix_anomalies_run_id", "anomalies", ["run_id"], unique=False)
     op.create_index(
         "uq_anomalies_live",
         "anomalies",
@@ -259,6 +276,24 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "state <> 'failed' OR error_kind IS NOT NULL", name=op.f("ck_collections_failed_has_kind")
+        ),
+        sa.CheckConstraint(
+            "(error_kind IS NULL) = (error_message IS NULL)", name=op.f("ck_collections_error_both_or_none")
+        ),
+        sa.CheckConstraint(
+            "state IN ('pending', 'collecting') OR finished_at IS NOT NULL",
+            name=op.f("ck_collections_ended_has_finish"),
+        ),
+        sa.CheckConstraint(
+            "skip_reason IN ('api_cost_cap', 'not_active')", name=op.f("ck_collections_skip_reason_known")
+        ),
+        sa.CheckConstraint(
+            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'access_denied', 'cost_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'wrong_account', 'internal')",
+            name=op.f("ck_collections_error_kind_known"),
+        ),
+        sa.CheckConstraint(
+            "attempts >= 0 AND rows_fetched >= 0 AND rows_inserted >= 0 AND rows_updated >= 0 AND rows_deleted >= 0 AND api_requests >= 0",
+            name=op.f("ck_collections_counts_not_negative"),
         ),
         sa.CheckConstraint(
             "state IN ('pending', 'collecting', 'collected', 'failed', 'skipped')",
@@ -327,7 +362,8 @@ def upgrade() -> None:
         sa.CheckConstraint("record_type <> ''", name=op.f("ck_daily_costs_record_type_given")),
         sa.CheckConstraint("service <> ''", name=op.f("ck_daily_costs_service_given")),
         sa.CheckConstraint(
-            "unblended <> 'NaN' AND amortized <> 'NaN'", name=op.f("ck_daily_costs_amounts_are_numbers")
+            "abs(unblended) < 'Infinity' AND abs(amortized) < 'Infinity' AND abs(net_unblended) < 'Infinity' AND abs(net_amortized) < 'Infinity' AND abs(usage_quantity) < 'Infinity'",
+            name=op.f("ck_daily_costs_amounts_are_numbers"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_daily_costs_account_id")),
         sa.PrimaryKeyConstraint(
@@ -356,6 +392,7 @@ def upgrade() -> None:
             "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'account.failed', 'account.recovered', 'run.completed', 'run.failed')",
             name=op.f("ck_events_type_known"),
         ),
+        sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_events_run_id"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
@@ -373,7 +410,8 @@ def upgrade() -> None:
             "delivered_at", sa.DateTime(timezone=True), nullable=True, comment="Null: still to be delivered"
         ),
         sa.Column("last_error", sa.Text(), nullable=True),
-        sa.CheckConstraint("attempts >= 0", name=op.f("ck_deliveries_attempts_count")),
+        sa.CheckConstraint("sink <> ''", name=op.f("ck_deliveries_sink_given")),
+        sa.CheckConstraint("attempts >= 0", name=op.f("ck_deliveries_counts_not_negative")),
         sa.ForeignKeyConstraint(
             ["event_id"], ["events.id"], name=op.f("fk_deliveries_event_id"), ondelete="CASCADE"
         ),
@@ -409,6 +447,7 @@ def downgrade() -> None:
     op.drop_index(
         "uq_anomalies_live", table_name="anomalies", postgresql_where=sa.text("state <> 'resolved'")
     )
+    op.drop_index("ix_anomalies_run_id", table_name="anomalies")
     op.drop_index("ix_anomalies_state", table_name="anomalies")
     op.drop_index("ix_anomalies_account_id_last_date", table_name="anomalies")
     op.drop_table("anomalies")

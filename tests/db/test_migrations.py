@@ -116,3 +116,16 @@ def test_every_table_and_nearly_every_column_says_what_it_is(database: PostgresD
     """Tables carry comments in the database itself, where an analyst looks."""
     tables = [table for table in metadata.tables.values() if not table.comment]
     assert tables == []
+
+
+def test_a_migrated_database_is_accepted(database: PostgresDatabase) -> None:
+    """The schema is at the revision that the program needs, and the check lets it pass."""
+    schema = Schema(database.connection)
+    assert schema.current() == schema.needed == REVISIONS[-1]
+    database.check_schema()
+
+
+def test_a_database_that_is_behind_differs(empty: PostgresDatabase) -> None:
+    """The comparison itself needs the newest revision; without it that is the difference."""
+    (difference,) = Schema(empty.connection).differences()
+    assert "not up to date" in difference

@@ -65,7 +65,7 @@ def test_config_masks_passwords_and_shows_the_keys_id(shell: Any) -> None:
         "ENCRYPTION_KEY": key,
     }
     result = shell.run("config")
-    assert "postgresql+psycopg2://costbatch:***@db:5432/costbatch" in result.stdout
+    assert "postgresql://costbatch:***@db:5432/costbatch" in result.stdout
     assert "http://push:9091" in result.stdout
     assert "key id 11112222" in result.stdout
     assert key not in result.output

@@ -1,0 +1,121 @@
+"""Sums for judging and reporting: which rows count, in which basis, currencies apart."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from costbatch.adapters.db import PostgresDatabase
+from costbatch.domain.accounts import Account
+from costbatch.domain.costs import CostBasis, DayTotal
+from costbatch.domain.detection import Rule
+from tests.db.rows import WINDOW, add_account, cost_row, prepare_months, store
+
+RULE = Rule()
+DAY = date(2026, 3, 3)
+
+
+@pytest.fixture
+def account(database: PostgresDatabase) -> Account:
+    """Register an account, with room for its costs."""
+    prepare_months(database)
+    return add_account(database)
+
+
+def test_a_day_is_the_exact_sum_of_its_services(database: PostgresDatabase, account: Account) -> None:
+    """Days without cost are absent, days outside the range are not asked for."""
+    other = add_account(database, 2)
+    store(database, account, [cost_row(3, "0.1", service="a"), cost_row(3, "0.2", service="b")])
+    store(database, other, [cost_row(3, "100")])
+    with database.transaction() as tx:
+        assert tx.costs.day_totals(account, WINDOW, RULE) == [DayTotal(DAY, "USD", Decimal("0.3"))]
+        later = type(WINDOW)(date(2026, 3, 4), date(2026, 3, 9))
+        assert tx.costs.day_totals(account, later, RULE) == []
+
+
+def test_excluded_record_types_do_not_count(database: PostgresDatabase, account: Account) -> None:
+    """Credits, refunds and tax are left out by default, whatever else there is counts."""
+    kinds = {"Usage": "10", "Credit": "-4", "Refund": "-2", "Tax": "3", "Something new": "5"}
+    rows = [cost_row(3, amount, record_type=kind) for kind, amount in kinds.items()]
+    store(database, account, rows)
+    everything = Rule(excluded_record_types=frozenset())
+    with database.transaction() as tx:
+        assert tx.costs.day_totals(account, WINDOW, RULE) == [DayTotal(DAY, "USD", Decimal(15))]
+        assert tx.costs.day_totals(account, WINDOW, everything) == [DayTotal(DAY, "USD", Decimal(12))]
+
+
+@pytest.mark.parametrize(
+    ("basis", "with_net", "without_net"),
+    [
+        (CostBasis.UNBLENDED, "1", "10"),
+        (CostBasis.AMORTIZED, "2", "20"),
+        (CostBasis.NET_UNBLENDED, "3", "10"),
+        (CostBasis.NET_AMORTIZED, "4", "20"),
+    ],
+)
+def test_each_basis_is_its_own_column_and_net_falls_back(
+    database: PostgresDatabase, account: Account, basis: CostBasis, with_net: str, without_net: str
+) -> None:
+    """Where AWS gives no net amount there is no discount: the plain one counts, row by row."""
+    one, two, three, four, ten, twenty = (Decimal(n) for n in (1, 2, 3, 4, 10, 20))
+    discounted: dict[str, Any] = {
+        "unblended": one,
+        "amortized": two,
+        "net_unblended": three,
+        "net_amortized": four,
+    }
+    plain: dict[str, Any] = {"unblended": ten, "amortized": twenty}
+    store(database, account, [cost_row(3, service="a", **discounted), cost_row(3, service="b", **plain)])
+    rule = Rule(cost_basis=basis)
+    with database.transaction() as tx:
+        totals = tx.costs.service_totals(account, WINDOW, rule)
+        (total,) = tx.costs.day_totals(account, WINDOW, rule)
+    assert totals["a"] == [DayTotal(DAY, "USD", Decimal(with_net))]
+    assert totals["b"] == [DayTotal(DAY, "USD", Decimal(without_net))]
+    assert total.amount == Decimal(with_net) + Decimal(without_net)
+
+
+def test_currencies_are_never_added(database: PostgresDatabase, account: Account) -> None:
+    """A day in two currencies is two totals."""
+    store(database, account, [cost_row(3, "1", service="a"), cost_row(3, "2", service="b", currency="EUR")])
+    with database.transaction() as tx:
+        totals = tx.costs.day_totals(account, WINDOW, RULE)
+        by_service = tx.costs.service_totals(account, WINDOW, RULE)
+        of_day = tx.costs.cost_of_day(DAY, RULE)
+    assert set(totals) == {DayTotal(DAY, "USD", Decimal(1)), DayTotal(DAY, "EUR", Decimal(2))}
+    assert by_service == {
+        "a": [DayTotal(DAY, "USD", Decimal(1))],
+        "b": [DayTotal(DAY, "EUR", Decimal(2))],
+    }
+    assert of_day == [("000000000001", "EUR", Decimal(2)), ("000000000001", "USD", Decimal(1))]
+
+
+def test_services_have_a_total_for_each_of_their_days(database: PostgresDatabase, account: Account) -> None:
+    """Record types of one service are one; a service with tax only is none."""
+    rows = [
+        cost_row(3, "1", service="a"),
+        cost_row(3, "2", service="a", record_type="Fee"),
+        cost_row(4, "5", service="a"),
+        cost_row(4, "9", service="tax", record_type="Tax"),
+    ]
+    store(database, account, rows)
+    with database.transaction() as tx:
+        totals = tx.costs.service_totals(account, WINDOW, RULE)
+    assert list(totals) == ["a"]
+    assert set(totals["a"]) == {
+        DayTotal(DAY, "USD", Decimal(3)),
+        DayTotal(date(2026, 3, 4), "USD", Decimal(5)),
+    }
+
+
+def test_the_cost_of_a_day_is_that_of_every_account(database: PostgresDatabase, account: Account) -> None:
+    """Accounts are named by their 12 digits, in their order; one without cost is absent."""
+    second, _ = add_account(database, 3), add_account(database, 2)
+    store(database, second, [cost_row(3, "7"), cost_row(4, "1")])
+    store(database, account, [cost_row(3, "5"), cost_row(3, "1", record_type="Tax")])
+    with database.transaction() as tx:
+        assert tx.costs.cost_of_day(DAY, RULE) == [
+            ("000000000001", "USD", Decimal(5)),
+            ("000000000003", "USD", Decimal(7)),
+        ]

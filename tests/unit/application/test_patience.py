@@ -1,0 +1,85 @@
+"""A database that is away for a moment."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from costbatch.application import patience
+from costbatch.application.patience import PATIENCE_SECONDS, in_transaction
+from costbatch.application.ports import Transaction
+from costbatch.errors import ClaimLost, StatementRefused, StorageError
+from tests.fake_store import FakeStore
+
+
+@dataclass
+class Clock:
+    """A clock that goes on only while somebody sleeps."""
+
+    now: float = 1000.0
+    pauses: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Put this clock in place of the real one."""
+    clock = Clock()
+    monkeypatch.setattr(patience, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(patience, "sleep", clock.sleep)
+    return clock
+
+
+def away(times: int) -> FakeStore:
+    """Return a database that is away so many times."""
+    return FakeStore(faults=[StorageError(f"Away, {n}.") for n in range(times)])
+
+
+def test_what_succeeds_is_done_once(clock: Clock) -> None:
+    """And its value is returned, without a pause."""
+    assert in_transaction(away(0), lambda _: 7) == 7
+    assert clock.pauses == []
+
+
+def test_an_action_is_done_again_until_the_database_is_back(clock: Clock) -> None:
+    """The pauses double up to four seconds."""
+    assert in_transaction(away(6), lambda _: "done") == "done"
+    assert clock.pauses == [0.5, 1, 2, 4, 4, 4]
+
+
+def test_a_database_that_stays_away_is_given_up_in_time(clock: Clock) -> None:
+    """Within the patience, with the last error, and not at the first."""
+    with pytest.raises(StorageError, match="Away"):
+        in_transaction(away(1000), lambda _: None)
+    assert PATIENCE_SECONDS - 4 <= clock.now - 1000 <= PATIENCE_SECONDS
+
+
+def test_a_connection_lost_within_the_action_begins_it_anew(clock: Clock) -> None:
+    """What it had written is undone first."""
+    store, attempts = FakeStore(), []
+
+    def act(tx: Transaction) -> None:
+        attempts.append(len(tx.runs.last_requests()))
+        store.tables.runs.last[len(attempts)] = (1, 1)
+        if len(attempts) == 1:
+            raise StorageError("Lost.")
+
+    in_transaction(store, act)
+    assert len(attempts) == 2
+
+
+@pytest.mark.parametrize("error", [StatementRefused("Bad row."), ClaimLost("Taken."), ValueError("Ours.")])
+def test_whatever_waiting_does_not_help_is_raised_at_once(clock: Clock, error: Exception) -> None:
+    """The database is there and refuses, or the fault is ours."""
+
+    def act(_tx: Transaction) -> None:
+        attempts.append(1)
+        raise error
+
+    attempts: list[int] = []
+    with pytest.raises(type(error)):
+        in_transaction(away(0), act)
+    assert (attempts, clock.pauses) == ([1], [])

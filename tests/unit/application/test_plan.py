@@ -1,0 +1,117 @@
+"""What a run would read, and what is refused before anything is paid."""
+
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from costbatch.application.plan import check_days, plan_run, select_accounts, window_of
+from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import AccountStatus
+from costbatch.domain.outcomes import RunRequest
+from costbatch.domain.periods import ONE_DAY, DateRange, WindowPolicy, earliest_available
+from costbatch.errors import ConfigError
+from tests.factories import TODAY, days, make_account
+from tests.fake_store import FakeTables
+
+POLICY = WindowPolicy()
+YESTERDAY = TODAY - ONE_DAY
+
+
+@pytest.fixture
+def tables() -> FakeTables:
+    """Return two active accounts, a paused and a removed one."""
+    tables = FakeTables()
+    statuses = [AccountStatus.ACTIVE, AccountStatus.ACTIVE, AccountStatus.PAUSED, AccountStatus.REMOVED]
+    tables.accounts.rows = {n: make_account(n, status=status) for n, status in enumerate(statuses, 1)}
+    return tables
+
+
+def as_transaction(tables: FakeTables) -> Transaction:
+    """Return the tables as the port that they behave like."""
+    return cast("Transaction", tables)
+
+
+def selected(tables: FakeTables, *rows: int) -> list[int]:
+    """Return the rows that a run would collect, asked for these."""
+    return [each.id for each in select_accounts(as_transaction(tables), [f"{row:012}" for row in rows])]
+
+
+def test_without_a_wish_every_active_account_is_collected(tables: FakeTables) -> None:
+    """Paused and removed ones are not."""
+    assert selected(tables) == [1, 2]
+
+
+def test_accounts_are_collected_as_asked_for(tables: FakeTables) -> None:
+    """These and no others."""
+    assert selected(tables, 2) == [2]
+
+
+def test_every_account_that_cannot_be_collected_gets_its_sentence(tables: FakeTables) -> None:
+    """Unknown, removed and paused ones are all named at once, each with what to do."""
+    with pytest.raises(ConfigError) as caught:
+        selected(tables, 1, 3, 4, 9)
+    assert caught.value.problems == (
+        "Account 000000000003 (account-3) is paused; resume it with `costbatch accounts resume 000000000003`.",
+        "Account 000000000004 is not registered; add it with `costbatch accounts add`.",
+        "Account 000000000009 is not registered; add it with `costbatch accounts add`.",
+    )
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 400])
+def test_days_that_are_not_over_are_refused(ahead: int) -> None:
+    """Today's cost is not whole, tomorrow's not there; the sentence says which day it is."""
+    asked = DateRange(YESTERDAY, TODAY + timedelta(days=ahead + 1))
+    with pytest.raises(ConfigError, match=rf"{asked.last} is not over yet; .* before {TODAY} \(today, UTC\)"):
+        check_days(asked, today=TODAY)
+
+
+def test_days_before_the_history_of_aws_are_refused() -> None:
+    """The sentence says which day is the first to be had."""
+    first = earliest_available(TODAY)
+    with pytest.raises(ConfigError, match=rf"cost of {first - ONE_DAY}; ask for {first} or later"):
+        check_days(DateRange(first - ONE_DAY, TODAY), today=TODAY)
+
+
+def test_all_of_the_history_may_be_asked_for() -> None:
+    """From its first day to yesterday."""
+    check_days(DateRange(earliest_available(TODAY), TODAY), today=TODAY)
+    check_days(DateRange(YESTERDAY, TODAY), today=TODAY)
+
+
+def test_a_backfill_reads_the_days_that_it_was_asked_for() -> None:
+    """An ordinary run reads the account's own window."""
+    account = make_account(collected=DateRange(TODAY - timedelta(days=100), TODAY - ONE_DAY))
+    asked = RunRequest(days=days(3, 9))
+    assert window_of(account, asked, today=TODAY, policy=POLICY) == days(3, 9)
+    ordinary = window_of(account, RunRequest(), today=TODAY, policy=POLICY)
+    assert ordinary == DateRange(TODAY - timedelta(days=35), TODAY)
+
+
+def test_a_plan_expects_one_request_of_an_account_never_collected(tables: FakeTables) -> None:
+    """Whatever its window; nobody knows better yet."""
+    plan = plan_run(as_transaction(tables), RunRequest(), today=TODAY, policy=POLICY)
+    assert [(each.account.id, each.api_requests) for each in plan.collections] == [(1, 1), (2, 1)]
+    assert plan.today == TODAY
+
+
+@pytest.mark.parametrize(
+    ("requests", "over_days", "expected"),
+    [(5, 35, 5), (5, 36, 5), (12, 400, 2), (1, 400, 1), (0, 35, 1), (3, 1, 105)],
+)
+def test_a_plan_expects_requests_in_proportion_to_the_newest_collection(
+    tables: FakeTables, requests: int, over_days: int, expected: int
+) -> None:
+    """Pages grow with days; part of a page is a page, and no collection is without one."""
+    tables.accounts.rows = {1: make_account(collected=DateRange(TODAY - timedelta(days=99), TODAY))}
+    tables.runs.last = {1: (requests, over_days)}
+    plan = plan_run(as_transaction(tables), RunRequest(), today=TODAY, policy=POLICY)
+    assert plan.api_requests == expected
+
+
+def test_a_plan_of_accounts_that_cannot_be_collected_is_refused(tables: FakeTables) -> None:
+    """A dry run says what the run would say."""
+    with pytest.raises(ConfigError, match="is paused"):
+        plan_run(
+            as_transaction(tables), RunRequest(aws_account_ids=("000000000003",)), today=TODAY, policy=POLICY
+        )

@@ -1,0 +1,210 @@
+"""What is told, as CloudEvents 1.0."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from costbatch.domain.accounts import Failing
+from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution
+from costbatch.domain.detection import Contribution
+from costbatch.domain.events import (
+    Event,
+    EventType,
+    account_failed,
+    account_recovered,
+    anomaly_data,
+    anomaly_event,
+    cents,
+    run_ended,
+)
+from costbatch.errors import ErrorKind
+from tests.factories import NOW, make_account, make_anomaly
+
+RUN, OTHER_RUN = UUID(int=1), UUID(int=2)
+LATER = NOW + timedelta(hours=3)
+ACCOUNT = make_account(failing=Failing(since=NOW, kind="throttled"))
+
+
+def of_anomaly(run_id: UUID = RUN, now: datetime = NOW, **fields: Any) -> Event:
+    """Return the event of a detected anomaly."""
+    change = AnomalyChange(ChangeKind.DETECTED, make_anomaly(**fields))
+    return anomaly_event(change, ACCOUNT, run_id=run_id, now=now)
+
+
+def of_failure(run_id: UUID = RUN, now: datetime = NOW, kind: ErrorKind = ErrorKind.TIMEOUT) -> Event:
+    """Return the event of an account that failed."""
+    return account_failed(ACCOUNT, kind, "No answer.", run_id=run_id, now=now)
+
+
+def of_recovery(run_id: UUID = RUN, now: datetime = NOW) -> Event:
+    """Return the event of an account that recovered."""
+    return account_recovered(ACCOUNT, run_id=run_id, now=now)
+
+
+def of_run(run_id: UUID = RUN, now: datetime = NOW, status: str = "completed") -> Event:
+    """Return the event of a run that ended."""
+    return run_ended({"status": status}, run_id=run_id, run_key="job-7", failed=status == "failed", now=now)
+
+
+MAKERS = [of_anomaly, of_failure, of_recovery, of_run]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_an_event_is_a_cloudevent(make: Callable[[], Event]) -> None:
+    """Every required attribute of CloudEvents 1.0 is there, and the whole is JSON."""
+    document = json.loads(json.dumps(make().to_cloudevent()))
+    assert document["specversion"] == "1.0"
+    assert UUID(document["id"]) == make().id
+    assert document["source"] == "/costbatch"
+    assert document["type"] in set(EventType)
+    assert document["subject"]
+    assert document["time"] == "2025-06-20T06:30:00Z"
+    assert document["datacontenttype"] == "application/json"
+    assert document["data"]["version"] == 1
+    assert all(name.isalnum() and name.islower() for name in document)
+
+
+def test_the_time_of_an_event_is_utc() -> None:
+    """Wherever the clock stood, the envelope says when it was in UTC."""
+    event = of_run(now=datetime(2025, 6, 20, 2, 30, tzinfo=timezone(timedelta(hours=-4))))
+    assert event.to_cloudevent()["time"] == "2025-06-20T06:30:00Z"
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_same_thing_told_again_has_the_same_id(make: Callable[..., Event]) -> None:
+    """A receiver drops a repeat by its id, whenever it was written."""
+    assert make().id == make(now=LATER).id
+
+
+def test_the_id_of_an_anomaly_event_is_of_its_anomaly_and_revision() -> None:
+    """Another run that tells the same revision tells the same event; another revision is another one."""
+    assert of_anomaly().id == of_anomaly(run_id=OTHER_RUN).id
+    others = [of_anomaly(revision=2), of_anomaly(id=UUID(int=41))]
+    updated = anomaly_event(AnomalyChange(ChangeKind.UPDATED, make_anomaly()), ACCOUNT, run_id=RUN, now=NOW)
+    assert len({of_anomaly().id, updated.id, *(event.id for event in others)}) == 4
+
+
+def test_the_ids_of_accounts_and_runs_are_of_the_run() -> None:
+    """Tomorrow's failure is news again, and so is another kind, another account, another status."""
+    other = account_failed(make_account(2), ErrorKind.TIMEOUT, "", run_id=RUN, now=NOW)
+    events = [
+        of_failure(),
+        of_failure(run_id=OTHER_RUN),
+        of_failure(kind=ErrorKind.THROTTLED),
+        other,
+        of_recovery(),
+        of_recovery(run_id=OTHER_RUN),
+        of_run(),
+        of_run(run_id=OTHER_RUN),
+        of_run(status="partial"),
+        of_run(status="failed"),
+    ]
+    assert len({event.id for event in events}) == len(events)
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [
+        (ChangeKind.DETECTED, "anomaly.detected"),
+        (ChangeKind.UPDATED, "anomaly.updated"),
+        (ChangeKind.RESOLVED, "anomaly.resolved"),
+    ],
+)
+def test_each_change_of_an_anomaly_has_its_type(kind: ChangeKind, type_: str) -> None:
+    """A receiver routes by type."""
+    assert (
+        anomaly_event(AnomalyChange(kind, make_anomaly()), ACCOUNT, run_id=RUN, now=NOW).type.value == type_
+    )
+
+
+def test_the_subject_of_an_anomaly_is_its_account_and_service() -> None:
+    """A receiver that knows CloudEvents only sees whose it is."""
+    assert of_anomaly().subject == "000000000001"
+    assert of_anomaly(service="Amazon S3").subject == "000000000001/Amazon S3"
+
+
+def test_an_anomaly_is_told_with_amounts_to_the_cent_as_strings() -> None:
+    """No float, no exponent, no digits that nobody pays."""
+    anomaly = make_anomaly(
+        expected=Decimal("100.0049"),
+        actual=Decimal("2.5E+2"),
+        explanation=(Contribution("Amazon S3", Decimal("-9.0E-10"), Decimal("150.005")),),
+        state=AnomalyState.RESOLVED,
+        resolution=Resolution.ENDED,
+    )
+    assert anomaly_data(anomaly) == {
+        "id": str(UUID(int=40)),
+        "revision": 1,
+        "service": None,
+        "direction": "spike",
+        "state": "resolved",
+        "severity": "medium",
+        "resolution": "ended",
+        "start_date": "2025-02-10",
+        "last_date": "2025-02-10",
+        "currency": "USD",
+        "cost_basis": "unblended",
+        "expected": "100.00",
+        "actual": "250.00",
+        "impact": "150.00",
+        "deviation_percent": "150.0",
+        "explanation": [{"service": "Amazon S3", "expected": "0.00", "actual": "150.00"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "percent"),
+    [("0", "5", None), ("-100", "-250", "-150.0"), ("-100", "50", "150.0"), ("200", "0", "-100.0")],
+)
+def test_the_deviation_is_a_part_of_what_was_expected(
+    expected: str, actual: str, percent: str | None
+) -> None:
+    """Nothing expected: no percentage; its sign is that of the money, also where credits weigh more."""
+    anomaly = make_anomaly(expected=Decimal(expected), actual=Decimal(actual))
+    assert anomaly_data(anomaly)["deviation_percent"] == percent
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [("-0.001", "0.00"), ("-0.006", "-0.01"), ("1E+3", "1000.00"), ("0E-10", "0.00")]
+)
+def test_cents_have_two_decimals_and_no_negative_zero(amount: str, text: str) -> None:
+    """What people read looks like money."""
+    assert cents(Decimal(amount)) == text
+
+
+def test_a_failure_is_told_with_its_kind_and_its_sentence() -> None:
+    """And with the run and the account that it happened to."""
+    event = of_failure()
+    assert (event.type.value, event.subject) == ("account.failed", "000000000001")
+    assert event.data == {
+        "version": 1,
+        "run_id": str(RUN),
+        "account": {"aws_account_id": "000000000001", "name": "account-1"},
+        "error": {"kind": "timeout", "message": "No answer."},
+    }
+
+
+def test_a_recovery_is_told_with_what_it_ends() -> None:
+    """Since when the account failed, and why."""
+    event = of_recovery()
+    assert event.type.value == "account.recovered"
+    assert event.data["failed"] == {"since": "2025-06-20T06:30:00Z", "kind": "throttled"}
+    unknown = account_recovered(replace(ACCOUNT, failing=None), run_id=RUN, now=NOW)
+    assert unknown.data["failed"] is None
+
+
+def test_the_end_of_a_run_is_told_with_its_numbers() -> None:
+    """Total failure has a type of its own; partial failure is a run completed, and says so."""
+    assert [of_run(status=status).type.value for status in ("completed", "partial", "failed")] == [
+        "run.completed",
+        "run.completed",
+        "run.failed",
+    ]
+    assert of_run().subject == "job-7"
+    assert of_run().data["run"] == {"status": "completed"}

@@ -1,0 +1,192 @@
+"""The report of a run, and the plan of one: all the numbers that are told."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from costbatch.domain.costs import DayTotal, StoredChange
+from costbatch.domain.outcomes import (
+    Collection,
+    CollectionState,
+    Failure,
+    RunRequest,
+    RunStatus,
+    SkipReason,
+)
+from costbatch.domain.plans import CollectionPlan, PlannedCollection
+from costbatch.domain.reports import AnomalyView, RunReport, is_failed
+from costbatch.errors import ErrorKind
+from tests.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run
+
+GOOD = Collection(
+    aws_account_id="000000000001",
+    name="one",
+    state=CollectionState.COLLECTED,
+    attempts=2,
+    window=days(100, 135),
+    rows_fetched=700,
+    change=StoredChange(inserted=20, updated=3, deleted=1, changed_dates=frozenset({day(134)})),
+    api_requests=3,
+    duration_seconds=1.25,
+)
+THROTTLED = Collection(
+    aws_account_id="000000000002",
+    name="two",
+    state=CollectionState.FAILED,
+    attempts=3,
+    api_requests=3,
+    failure=Failure(kind=ErrorKind.THROTTLED, message="Too many."),
+)
+SKIPPED = Collection(
+    aws_account_id="000000000003",
+    name="three",
+    state=CollectionState.SKIPPED,
+    skip_reason=SkipReason.API_COST_CAP,
+)
+PENDING = Collection(
+    aws_account_id="000000000004",
+    name="four",
+    state=CollectionState.PENDING,
+    attempts=1,
+    api_requests=1,
+    failure=Failure(kind=ErrorKind.TIMEOUT, message="Once."),
+)
+REPORT = RunReport(
+    run=make_run(status=RunStatus.PARTIAL, finished_at=NOW + timedelta(seconds=90.12345)),
+    collections=(GOOD, replace(GOOD, aws_account_id="000000000005"), THROTTLED, SKIPPED, PENDING),
+    reported_at=NOW + timedelta(hours=1),
+    event_counts={"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},
+    anomaly_counts={
+        ("open", "low"): 3,
+        ("open", "high"): 1,
+        ("resolved", "high"): 40,
+        ("dismissed", "low"): 2,
+    },
+    open_anomalies=(
+        AnomalyView(
+            anomaly=make_anomaly(),
+            aws_account_id="000000000001",
+            account_name="one",
+            trend=(DayTotal(day(40), "USD", Decimal("200.5")),),
+            is_new=True,
+        ),
+    ),
+    costs=(("000000000001", "USD", Decimal("12.5")),),
+    events_pending=5,
+)
+
+
+def test_the_headline_sums_up_every_account() -> None:
+    """Accounts by outcome, rows, requests and their price, anomalies of the run and in all."""
+    headline = REPORT.headline
+    assert headline["accounts"] == {"total": 5, "collected": 2, "failed": 1, "skipped": 1, "unfinished": 1}
+    assert headline["rows"] == {"fetched": 1400, "inserted": 40, "updated": 6, "deleted": 2}
+    assert headline["api"] == {"requests": 10, "cost_usd": "0.10"}
+    assert headline["anomalies"] == {"detected": 2, "updated": 0, "resolved": 1, "open": 4}
+
+
+def test_an_account_that_waits_for_another_attempt_has_not_failed() -> None:
+    """Only failures that stand are counted by kind."""
+    assert REPORT.headline["failures"] == {"throttled": 1}
+
+
+def test_the_headline_says_which_run_it_was_and_how_it_went() -> None:
+    """Its id, key and status, the day it was about, and how long it took."""
+    told = {name: REPORT.headline[name] for name in ("id", "key", "status", "cost_date", "duration_seconds")}
+    assert told == {
+        "id": "00000000-0000-0000-0000-000000000007",
+        "key": "job-7",
+        "status": "partial",
+        "cost_date": "2025-06-19",
+        "duration_seconds": 90.123,
+    }
+    assert REPORT.headline["started_at"] == "2025-06-20T06:30:00Z"
+    assert REPORT.headline["finished_at"] == "2025-06-20T06:31:30.123450Z"
+
+
+def test_a_run_that_goes_on_lasts_until_now() -> None:
+    """Without an end the duration is up to the report."""
+    running = replace(REPORT, run=make_run())
+    assert running.duration_seconds == 3600
+    assert running.headline["finished_at"] is None
+
+
+def test_the_day_of_a_run_is_the_newest_that_it_read() -> None:
+    """Yesterday, or the last day of a backfill."""
+    assert REPORT.cost_date == TODAY - timedelta(days=1)
+    backfill = make_run(request=RunRequest(days=days(10, 20)))
+    assert replace(REPORT, run=backfill).cost_date == day(19)
+
+
+def test_the_document_is_json_and_has_one_entry_for_each_account() -> None:
+    """Nothing needs a special encoder; amounts are strings."""
+    document = json.loads(json.dumps(REPORT.to_document()))
+    assert document["run"] == REPORT.headline
+    assert [account["aws_account_id"][-1] for account in document["accounts"]] == list("15234")
+    assert document["events"] == {
+        "written": {"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},
+        "pending": 5,
+    }
+
+
+def test_a_collected_account_tells_what_was_read_and_what_changed() -> None:
+    """Window, days, rows, requests with their price, attempts and time."""
+    collected = REPORT.to_document()["accounts"][0]
+    assert collected == {
+        "aws_account_id": "000000000001",
+        "name": "one",
+        "state": "collected",
+        "attempts": 2,
+        "window": {"start": "2025-04-11", "end_exclusive": "2025-05-16"},
+        "days": 35,
+        "rows": {"fetched": 700, "inserted": 20, "updated": 3, "deleted": 1},
+        "api": {"requests": 3, "cost_usd": "0.03"},
+        "error": None,
+        "skip_reason": None,
+        "duration_seconds": 1.25,
+    }
+
+
+def test_an_account_that_was_not_collected_tells_why() -> None:
+    """The kind and the sentence of a failure, the reason of an omission, and no window."""
+    _, _, failed, skipped, _ = REPORT.to_document()["accounts"]
+    assert failed["error"] == {"kind": "throttled", "message": "Too many."}
+    assert (failed["window"], failed["days"]) == (None, 0)
+    assert (skipped["error"], skipped["skip_reason"]) == (None, "api_cost_cap")
+
+
+def test_an_open_anomaly_comes_with_its_account_and_its_trend() -> None:
+    """Enough for a reader who has nothing else."""
+    (view,) = REPORT.to_document()["open_anomalies"]
+    assert view["aws_account_id"] == "000000000001"
+    assert view["account_name"] == "one"
+    assert view["is_new"] is True
+    assert view["impact"] == "100.00"
+    assert view["trend"] == [{"date": "2025-02-10", "amount": "200.5"}]
+
+
+def test_only_total_failure_is_a_failed_run() -> None:
+    """Partial failure is not."""
+    assert [status for status in RunStatus if is_failed(status)] == [RunStatus.FAILED]
+
+
+def test_a_plan_tells_what_would_be_read_and_paid() -> None:
+    """The sum of the requests and its price, and each account's window, JSON-ready."""
+    plan = CollectionPlan(
+        today=TODAY,
+        collections=(
+            PlannedCollection(account=make_account(1), window=days(0, 35), api_requests=1),
+            PlannedCollection(account=make_account(2), window=days(30, 35), api_requests=12),
+        ),
+    )
+    assert plan.api_cost_usd == Decimal("0.13")
+    document = json.loads(json.dumps(plan.to_document()))
+    assert document["today"] == "2025-06-20"
+    assert document["api"] == {"requests": 13, "cost_usd": "0.13"}
+    assert document["accounts"][1] == {
+        "aws_account_id": "000000000002",
+        "name": "account-2",
+        "window": {"start": "2025-01-31", "end_exclusive": "2025-02-05"},
+        "api": {"requests": 12},
+    }
