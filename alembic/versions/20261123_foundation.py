@@ -404,6 +404,13 @@ def upgrade() -> None:
         "deliveries",
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("sink", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "sequence",
+            sa.BigInteger(),
+            sa.Identity(always=True),
+            nullable=False,
+            comment="The order of delivery",
+        ),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be tried before"),
         sa.Column(
@@ -421,7 +428,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_deliveries_pending",
         "deliveries",
-        ["sink", "retry_at"],
+        ["sink", "sequence"],
         unique=False,
         postgresql_where=sa.text("delivered_at IS NULL"),
     )

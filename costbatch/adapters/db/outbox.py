@@ -45,7 +45,7 @@ class PostgresOutbox:
             .where(
                 deliveries.c.sink == sink, deliveries.c.delivered_at.is_(None), deliveries.c.retry_at <= now
             )
-            .order_by(events.c.sequence)
+            .order_by(deliveries.c.sequence)
             .limit(most)
             .with_for_update(of=deliveries, skip_locked=True)
         )

@@ -1,0 +1,90 @@
+{{/* Names */}}
+
+{{- define "costbatch.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* 52 characters: Kubernetes adds up to 11 to a CronJob's name, and "-demo-postgres" to 63 leaves 49. */}}
+{{- define "costbatch.fullname" -}}
+{{- $name := include "costbatch.name" . }}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- .Values.fullnameOverride | default $full | trunc 49 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "costbatch.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "costbatch.fullname" .) "default" .Values.serviceAccount.create) }}
+{{- end }}
+
+{{/* The Secret that the chart makes, or the one that is there. */}}
+{{- define "costbatch.secretName" -}}
+{{- if .Values.demo.enabled }}{{ include "costbatch.fullname" . }}-demo
+{{- else }}{{ .Values.secrets.existingSecret | default (include "costbatch.fullname" .) }}
+{{- end }}
+{{- end }}
+
+{{/* The demonstration's database comes with the release itself, so no hook can migrate it. */}}
+{{- define "costbatch.migrationMode" -}}
+{{- ternary "initContainer" .Values.migrations.mode .Values.demo.enabled }}
+{{- end }}
+
+{{/* Labels; app.kubernetes.io/component stands beside them, in each object. */}}
+
+{{- define "costbatch.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "costbatch.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "costbatch.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
+{{ include "costbatch.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: costbatch
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Images */}}
+
+{{- define "costbatch.image" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion }}
+{{- $version := .Values.image.digest | empty | ternary (printf ":%s" $tag) (printf "@%s" .Values.image.digest) }}
+{{- with .Values.image.registry }}{{ . }}/{{ end }}{{ .Values.image.repository }}{{ $version }}
+{{- end }}
+
+{{- define "costbatch.demoImage" -}}
+{{- with .Values.image.registry }}{{ . }}/{{ end }}{{ .Values.demo.image.repository }}:{{ .Values.demo.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* The one place that knows how long an orderly stop takes: the accounts in flight, the metrics, and 25 seconds
+to store what came in and to close the run. 25 and 10 are the defaults of the two settings. */}}
+{{- define "costbatch.gracePeriod" -}}
+{{- $grace := dig "COSTBATCH_GRACE_SECONDS" "25" .Values.settings | toString | float64 | ceil | int }}
+{{- $push := dig "COSTBATCH_PUSH_TIMEOUT_SECONDS" "10" .Values.settings | toString | float64 | ceil | int }}
+{{- if kindIs "invalid" .Values.terminationGracePeriodSeconds }}{{ add $grace $push 25 }}
+{{- else if gt (int .Values.terminationGracePeriodSeconds) (add $grace $push | int) }}{{ .Values.terminationGracePeriodSeconds }}
+{{- else }}{{ fail (printf "terminationGracePeriodSeconds must be more than %d: COSTBATCH_GRACE_SECONDS and COSTBATCH_PUSH_TIMEOUT_SECONDS. Leave it out, and it is derived." (add $grace $push)) }}
+{{- end }}
+{{- end }}
+
+{{/* What no schema can say, because it is about several values at once. */}}
+{{- define "costbatch.validate" -}}
+{{- $secrets := .Values.secrets }}
+{{- if .Values.demo.enabled }}
+{{- if or $secrets.existingSecret $secrets.values $secrets.files }}
+{{- fail "demo.enabled brings its own database and key: leave secrets.* out, or demo.enabled." }}
+{{- end }}
+{{- else if not (or $secrets.existingSecret $secrets.values $secrets.files .Values.extraEnvFrom) }}
+{{- fail "costbatch needs DATABASE_URL and ENCRYPTION_KEY: set secrets.existingSecret to a Secret that holds them, or secrets.values for a trial." }}
+{{- end }}
+{{- if and $secrets.existingSecret $secrets.values }}
+{{- fail "secrets.existingSecret and secrets.values exclude each other: set one of them." }}
+{{- end }}
+{{- if and .Values.pushgateway.url (hasKey (include "costbatch.runSecrets" . | fromYaml).keys "PUSHGATEWAY_URL") }}
+{{- fail "PUSHGATEWAY_URL is both in pushgateway.url and in the Secret: set one of them." }}
+{{- end }}
+{{- if and .Values.migrations.databaseUrlKey (not $secrets.existingSecret) }}
+{{- fail "migrations.databaseUrlKey is a key of secrets.existingSecret, which is not set." }}
+{{- end }}
+{{- end }}

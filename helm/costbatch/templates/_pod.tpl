@@ -1,0 +1,125 @@
+{{/* What all pods have in common: those of runs, of migrations and of the test. */}}
+
+{{- define "costbatch.podFields" -}}
+restartPolicy: Never
+automountServiceAccountToken: {{ .Values.serviceAccount.automountToken }}
+# The variables that Kubernetes makes of Services named costbatch-… would look like settings.
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ include "costbatch.gracePeriod" . }}
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* A container of costbatch. Call with root, name, args and secrets; with runKey for the one that collects. */}}
+{{- define "costbatch.container" -}}
+- name: {{ .name }}
+  args:
+    {{- toYaml .args | nindent 4 }}
+  image: {{ include "costbatch.image" .root }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  # The last log line says why it failed; this shows it in `kubectl describe`.
+  terminationMessagePolicy: FallbackToLogsOnError
+  securityContext:
+    {{- toYaml .root.Values.containerSecurityContext | nindent 4 }}
+  resources:
+    {{- toYaml .root.Values.resources | nindent 4 }}
+  {{- with include "costbatch.env" . | trim }}
+  env:
+    {{- . | nindent 4 }}
+  {{- end }}
+  {{- with .root.Values.extraEnvFrom }}
+  envFrom:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with concat (include "costbatch.secretMounts" .secrets | fromYamlArray) .root.Values.extraVolumeMounts }}
+  volumeMounts:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{- define "costbatch.env" -}}
+{{- if .runKey }}
+# The Job's uid: its retries and its parallel pods work on one run; a Job by hand is a run of its own.
+- name: COSTBATCH_RUN_KEY
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['batch.kubernetes.io/controller-uid']
+{{- end }}
+{{- include "costbatch.secretEnv" .secrets }}
+{{- range $name, $value := .root.Values.settings }}
+- name: {{ $name }}
+  value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
+{{- end }}
+{{- with .root.Values.pushgateway.url }}
+- name: PUSHGATEWAY_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- if .root.Values.demo.enabled }}
+- name: AWS_ENDPOINT_URL
+  value: http://{{ include "costbatch.fullname" .root }}-demo-aws:8080
+- name: AWS_EC2_METADATA_DISABLED
+  value: "true"
+{{- end }}
+{{- with .root.Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* What runs before costbatch, in the pods of runs and of the test. */}}
+{{- define "costbatch.initContainers" -}}
+{{- with .Values.extraInitContainers }}
+{{ toYaml . }}
+{{- end }}
+{{- if eq (include "costbatch.migrationMode" .) "initContainer" }}
+{{ include "costbatch.container" (dict "root" . "name" "migrate" "args" (list "db" "upgrade") "secrets" (include "costbatch.migrationSecrets" . | fromYaml)) }}
+{{- end }}
+{{- if .Values.demo.enabled }}
+{{ include "costbatch.demoAccountsContainer" . }}
+{{- end }}
+{{- end }}
+
+{{/* The volumes of the pods of runs and of the test. */}}
+{{- define "costbatch.volumes" -}}
+{{- include "costbatch.secretVolumes" (include "costbatch.runSecrets" . | fromYaml) }}
+{{- if eq (include "costbatch.migrationMode" .) "initContainer" }}
+{{ include "costbatch.secretVolumes" (include "costbatch.migrationSecrets" . | fromYaml) }}
+{{- end }}
+{{- if .Values.demo.enabled }}
+- name: demo
+  configMap:
+    name: {{ include "costbatch.fullname" . }}-demo
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

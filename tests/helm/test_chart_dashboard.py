@@ -1,0 +1,147 @@
+"""The dashboard for operations, asked of a real Prometheus that a run has fed through a real Pushgateway."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import combinations
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from costbatch.adapters.pushgateway import METRICS, Pushgateway
+from costbatch.domain.costs import StoredChange
+from costbatch.domain.credentials import Secret
+from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run, RunRequest, RunStatus
+from costbatch.domain.reports import RunReport
+from costbatch.errors import ErrorKind
+from tests.helm.chart import CHART, render_file
+from tests.helm.conftest import program
+from tests.helm.servers import Prometheus, prometheus, pushgateway, wait_for
+
+NOW = datetime.now(tz=UTC)
+RUN = Run(
+    id=UUID(int=1),
+    key="nightly",
+    request=RunRequest(),
+    status=RunStatus.PARTIAL,
+    today=date(2025, 1, 15),
+    started_at=NOW - timedelta(seconds=90),
+    finished_at=NOW,
+)
+REPORT = RunReport(
+    run=RUN,
+    collections=(
+        Collection(
+            aws_account_id="1" * 12,
+            name="one",
+            state=CollectionState.COLLECTED,
+            rows_fetched=70,
+            change=StoredChange(inserted=5, updated=4, deleted=3),
+            api_requests=2,
+        ),
+        Collection(
+            aws_account_id="2" * 12,
+            name="two",
+            state=CollectionState.FAILED,
+            api_requests=1,
+            failure=Failure(kind=ErrorKind.ACCESS_DENIED, message="No."),
+        ),
+    ),
+    reported_at=NOW,
+    anomaly_counts={("open", "high"): 2},
+    costs=(("1" * 12, "USD", Decimal("12.34")), ("2" * 12, "JPY", Decimal(700))),
+    events_pending=6,
+)
+
+
+@pytest.fixture(scope="module")
+def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Run both servers, push one run, and wait until Prometheus has it."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    with (
+        pushgateway(program("prometheus-pushgateway", "pushgateway")) as gateway_url,
+        prometheus(program("prometheus"), gateway_url, folder) as server,
+    ):
+        adapter = Pushgateway(Secret(gateway_url), timeout_seconds=5, account_metrics=True, version="1.2.3")
+        adapter.push(REPORT, succeeded=True, now=NOW)
+        wait_for(lambda: server.query("costbatch_account_cost"), "Prometheus has scraped the run")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard as Grafana gets it."""
+    (text,) = render_file("monitoring").one("ConfigMap")["data"].values()
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def expressions(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return every query: where it stands, and it."""
+    of_panels = [
+        (panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel["targets"]
+    ]
+    return of_panels + [(each["name"], each["expr"]) for each in dashboard["annotations"]["list"]]
+
+
+def test_every_query_finds_something(fed: Prometheus, dashboard: dict[str, Any]) -> None:
+    """After one run no panel is empty; only the annotation of failed runs is, as this one succeeded."""
+    for title, expression in expressions(dashboard):
+        found = fed.query(expression.replace("$job", "costbatch"))
+        assert bool(found) is (title != "Runs that failed"), title
+
+
+def test_the_jobs_to_choose_from_are_there(fed: Prometheus, dashboard: dict[str, Any]) -> None:
+    """The variable's query finds the job that the run pushed as, and it is the one that is chosen."""
+    _, job = dashboard["templating"]["list"]
+    match = re.fullmatch(r"label_values\((\w+), (\w+)\)", job["query"]["query"])
+    assert match is not None
+    assert fed.label_values(match[1], match[2]) == ["costbatch"] == [job["current"]["value"]]
+
+
+def test_the_legends_name_labels_that_there_are(fed: Prometheus, dashboard: dict[str, Any]) -> None:
+    """A legend with a label that no series has would be an empty word."""
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            labels = re.findall(r"{{(\w+)}}", target["legendFormat"])
+            for series in fed.query(target["expr"].replace("$job", "costbatch")):
+                assert set(labels) <= series["metric"].keys(), panel["title"]
+
+
+def test_every_metric_is_on_the_dashboard(dashboard: dict[str, Any]) -> None:
+    """What a run pushes can be seen, and nothing else is asked for."""
+    asked = {
+        name for _, expression in expressions(dashboard) for name in re.findall(r"costbatch_\w+", expression)
+    }
+    assert asked == {metric.name for metric in METRICS}
+
+
+def test_the_panels_lie_side_by_side(dashboard: dict[str, Any]) -> None:
+    """Each has an id and a place of its own, a title and a sentence."""
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["title"] and panel["description"].endswith(".") for panel in panels)
+    places = [panel["gridPos"] for panel in panels]
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+    assert not [pair for pair in combinations(places, 2) if _overlap(*pair)]
+
+
+def test_grafanas_sidecar_finds_the_dashboard() -> None:
+    """By the label that it looks for by default; the file is the one in the chart."""
+    config_map = render_file("monitoring").one("ConfigMap")
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert config_map["metadata"]["annotations"] == {"grafana_folder": "FinOps"}
+    (text,) = config_map["data"].values()
+    assert json.loads(text) == json.loads((CHART / "files" / "dashboard.json").read_text())
+
+
+def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return (
+        one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    )
