@@ -1,6 +1,7 @@
 """Hand-written stand-ins for the ports: they keep everything in memory and behave as the ports promise."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -78,6 +79,10 @@ class FakeAccounts:
     def dependents(self, account: Account) -> list[Account]:
         """Return the accounts, not removed, whose roles this account's credentials assume."""
         return [row for row in self.list_all(_KEPT) if row.base_account_id == account.id]
+
+    def credential_key_ids(self) -> dict[str, int]:
+        """Return how many credentials each key id has sealed."""
+        return dict(Counter(sealed.key_id for sealed in self.sealed.values()))
 
     def save_collected(self, account: Account, collected: DateRange | None) -> None:
         """Remember which days are stored without a gap."""

@@ -1,0 +1,34 @@
+"""The stage of the chaos tests, and databases that are copied for each trial."""
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from costbatch.demo.postgres import EmbeddedPostgres
+from costbatch.simulator.client import SimulatorProcess
+from tests.chaos.scenes import Scene, make_scene
+from tests.stage import Stage, aws, stage
+
+__all__ = ["aws", "stage"]
+
+_numbers = count(1)
+
+CopyScene = Callable[[Scene], Stage]
+
+
+@pytest.fixture(scope="session")
+def scenes(postgres: EmbeddedPostgres, template: str, aws: SimulatorProcess) -> dict[str, Scene]:
+    """Prepare each scene once, with what an undisturbed run makes of it."""
+    return {name: make_scene(name, aws, postgres, template) for name in ("fresh", "grown")}
+
+
+@pytest.fixture
+def copy_scene(postgres: EmbeddedPostgres, aws: SimulatorProcess) -> CopyScene:
+    """Return the function that sets up a scene on a database of the test's own."""
+
+    def copy(scene: Scene) -> Stage:
+        url = postgres.create_database(f"trial_{next(_numbers)}", template=f"scene_{scene.name}")
+        return scene.set_up(aws, url)
+
+    return copy

@@ -1,0 +1,138 @@
+"""PostgreSQL goes away in the middle of a run: for a moment, for good, or one connection after the other."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from itertools import count as numbers
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+from time import monotonic
+
+import pytest
+
+from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.db.migrations import Schema
+from costbatch.application import patience
+from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
+from costbatch.domain.credentials import Secret
+from costbatch.simulator.client import SimulatorProcess
+from tests.chaos.scenes import RUN_KEY
+from tests.chaos.waiting import MOST_SECONDS, count, until
+from tests.stage import Stage, make_account, wait_for
+
+_ACCOUNTS = 8
+_LATENCY_SECONDS = 0.15
+_databases = numbers(1)
+
+
+class Server:
+    """A PostgreSQL of these tests' own, so that stopping it disturbs nobody."""
+
+    def __init__(self, postgres: EmbeddedPostgres) -> None:
+        self.postgres = postgres
+
+    def new_database(self) -> str:
+        """Return the URL of a migrated database."""
+        url = self.postgres.create_database(f"loss_{next(_databases)}")
+        database = PostgresDatabase(Secret(url))
+        Schema(database.connection).upgrade()
+        database.close()
+        return url
+
+    def stop(self, number: signal.Signals) -> None:
+        """Stop the server as a signal to its first process does, and wait until it has ended."""
+        process = self.postgres._server.get_postmaster_info().process
+        os.kill(process.pid, number)
+        until(lambda: not process.is_running())
+
+    def start(self) -> None:
+        """Start the server again on the same data and the same socket."""
+        self.postgres._server.start()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Run a server that the tests may stop."""
+    with TemporaryDirectory(prefix="costbatch-loss-") as folder, embedded_postgres(Path(folder)) as postgres:
+        yield Server(postgres)
+
+
+@pytest.fixture
+def stage_of_server(server: Server, aws: SimulatorProcess) -> Stage:
+    """Open some accounts whose answers take a moment, so that a run takes a second or two."""
+    stage = Stage(aws, server.new_database())
+    stage.environ["COSTBATCH_CONCURRENCY"] = "2"
+    stage.open(*map(make_account, range(1, _ACCOUNTS + 1)), latency_seconds=_LATENCY_SECONDS)
+    return stage
+
+
+@pytest.mark.parametrize("mode", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
+def test_a_run_outlives_a_restart_of_the_database(
+    mode: signal.Signals, server: Server, stage_of_server: Stage
+) -> None:
+    """What was fetched and paid waits for the database, whether it ends in order or crashes."""
+    stage = stage_of_server
+    process = stage.start("collect", "--run-key", RUN_KEY, "--output", "json")
+    until(lambda: count(stage, "collected") >= 2)
+    server.stop(mode)
+    time.sleep(1.5)
+    server.start()
+    finished = wait_for(process, timeout_seconds=MOST_SECONDS)
+    assert finished.status == 0, finished.stderr
+    assert finished.outcomes == dict.fromkeys(stage.ids, "collected")
+    assert finished.logs("database_away")
+    assert stage.aws.paid() == _ACCOUNTS
+
+
+def test_a_database_that_stays_away_ends_the_run_with_one_sentence(
+    server: Server, stage_of_server: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the patience the status is 1, what was done stays done, and a retry does the rest."""
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 2.0)
+    stage, stopped = stage_of_server, list[float]()
+
+    def stop() -> None:
+        until(lambda: count(stage, "collected") >= 2)
+        stopped.append(monotonic())
+        server.stop(signal.SIGINT)
+
+    thread = Thread(target=stop)
+    thread.start()
+    finished = stage.collect("--run-key", RUN_KEY)
+    ended = monotonic()
+    thread.join()
+    server.start()
+    assert finished.status == 1
+    assert finished.stdout == ""
+    (sentence,) = finished.sentences
+    assert sentence.startswith("The database cannot be reached or was lost: ")
+    assert 1.4 < ended - stopped[0] < 6
+    paid, done = stage.aws.paid(), count(stage, "collected")
+    assert 2 <= done < _ACCOUNTS
+    again = stage.collect("--run-key", RUN_KEY)
+    assert again.outcomes == dict.fromkeys(stage.ids, "collected")
+    assert stage.aws.paid() == paid + _ACCOUNTS - done
+
+
+def test_a_run_outlives_the_loss_of_connection_after_connection(stage_of_server: Stage) -> None:
+    """Each transaction that was cut off is done again, and none of them twice."""
+    stage, cut = stage_of_server, 0
+    process = stage.start("collect", "--run-key", RUN_KEY, "--output", "json")
+    until(lambda: count(stage, "collecting") > 0)
+    while process.poll() is None and cut < 8:
+        cut += len(
+            stage.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'costbatch' AND datname = current_database()"
+            )
+        )
+        time.sleep(0.11)
+    finished = wait_for(process, timeout_seconds=MOST_SECONDS)
+    assert finished.status == 0, finished.stderr
+    assert finished.outcomes == dict.fromkeys(stage.ids, "collected")
+    assert cut >= 3
+    assert stage.value("SELECT count(*) FROM collections") == _ACCOUNTS
+    assert stage.value("SELECT count(*) - count(DISTINCT cloudevent ->> 'id') FROM events") == 0
+    assert stage.aws.paid() == _ACCOUNTS
