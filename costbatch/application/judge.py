@@ -49,7 +49,7 @@ class Judge:
         stored = _stored_without_gap(account, window)
         touched = self._touched_days(account, stored, window, change)
         known = self._load_known(tx, account, touched.start)
-        days = self._days_to_judge(known, touched, stored)
+        days = self._days_to_judge(known, touched)
         baseline = DateRange(days.start - timedelta(days=self.rule.baseline_days), days.end_exclusive)
         total = self._load_total(tx, account, baseline, stored)
         if total is None:
@@ -84,14 +84,14 @@ class Judge:
                 return known
             earliest = first
 
-    def _days_to_judge(self, known: Sequence[Anomaly], touched: DateRange, stored: DateRange) -> DateRange:
+    def _days_to_judge(self, known: Sequence[Anomaly], touched: DateRange) -> DateRange:
         """Return the touched days, and those of every known anomaly that goes on into or out of them."""
         start = min([touched.start, *(anomaly.start_date for anomaly in known)])
         end_exclusive = touched.end_exclusive
         for anomaly in sorted(known, key=lambda anomaly: anomaly.start_date):
             if anomaly.start_date < end_exclusive + self.rule.reach:
                 end_exclusive = max(end_exclusive, anomaly.last_date + ONE_DAY)
-        return DateRange(max(start, stored.start), end_exclusive)
+        return DateRange(start, end_exclusive)
 
     def _touched_days(
         self, account: Account, stored: DateRange, window: DateRange, change: StoredChange

@@ -1,13 +1,12 @@
-"""Registers the accounts of a local AWS: `python -m costbatch.demo.register URL`.
+"""Registers the demonstration's accounts: `python -m costbatch.demo.register`.
 
-URL is where it answers; database and key are the environment's. What is registered already stays as it is.
+Database and key are the environment's. What is registered already stays as it is.
 """
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from urllib.error import URLError
 
 from costbatch.application.accounts import Registration
 from costbatch.cli.exit_status import ExitStatus
@@ -15,7 +14,7 @@ from costbatch.config import Settings
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.errors import ConfigError, CostbatchError
-from costbatch.simulator.client import SimulatorClient
+from costbatch.simulator.demo_world import demo_world
 from costbatch.simulator.world import Account, Role
 from costbatch.wiring import Wiring
 
@@ -59,18 +58,15 @@ def _external_id(role: Role) -> StoredSecrets:
     return StoredSecrets(external_id=Secret(role.external_id) if role.external_id else None)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Register the accounts of the local AWS at the one argument, its URL; return the exit status."""
-    if len(arguments) != 1:
-        sys.stderr.write("Usage: python -m costbatch.demo.register URL\n")
-        return ExitStatus.USAGE
+def main() -> int:
+    """Register the demonstration's accounts in the database of the environment; return the exit status."""
     try:
-        accounts = SimulatorClient(arguments[0]).current_world().accounts
-        sentence = register_accounts(accounts, Settings.from_environment(os.environ))
+        world = demo_world(datetime.now(tz=UTC).date())
+        sentence = register_accounts(world.accounts, Settings.from_environment(os.environ))
     except ConfigError as error:
         sys.stderr.writelines(f"Error: {problem}\n" for problem in error.problems)
         return ExitStatus.USAGE
-    except (CostbatchError, URLError) as error:
+    except CostbatchError as error:
         sys.stderr.write(f"Error: {error}\n")
         return ExitStatus.TOTAL_FAILURE
     sys.stdout.write(f"{sentence}\n")
@@ -78,4 +74,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -29,10 +29,11 @@ def test_without_a_cap_every_request_is_allowed() -> None:
 def test_the_last_cent_may_be_spent_and_no_more() -> None:
     """A cap of two requests allows two."""
     budget = ApiBudget(2)
-    budget.spend()
-    assert not budget.is_spent
-    budget.spend()
-    assert budget.is_spent
+    spent = []
+    for _ in range(2):
+        spent.append(budget.is_spent)
+        budget.spend()
+    assert [*spent, budget.is_spent] == [False, False, True]
     with pytest.raises(BudgetSpent, match="cap on API cost is reached"):
         budget.spend()
 

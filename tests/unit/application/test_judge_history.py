@@ -21,6 +21,24 @@ def test_a_first_collection_announces_only_what_is_not_over() -> None:
     assert spans(life.anomalies) == [("spike", 20, 20, "ended"), ("spike", 58, 58, "open")]
 
 
+def test_a_first_collection_announces_everything_that_is_open() -> None:
+    """The last day that may still go on is told, the day before it is over."""
+    for spike, expected in ((55, [DETECTED]), (54, [])):
+        life = Mornings()
+        life.costs({**flat(0, 60), spike: 300})
+        assert told(life.run(60)) == expected
+        assert len(life.open) == len(expected)
+
+
+def test_days_of_an_outage_without_any_cost_are_judged_too() -> None:
+    """Nothing came and nothing changed, and that is the news: the drop begins where the cost ended."""
+    life = Mornings()
+    life.costs(flat(0, 40))
+    life.runs(30, 40)
+    assert told(life.run(48)) == [DETECTED]
+    assert spans(life.open) == [("drop", 40, 45, "open")]
+
+
 def test_what_is_found_over_has_one_revision_for_each_change() -> None:
     """Detected and resolved in one breath are two changes."""
     life = Mornings()

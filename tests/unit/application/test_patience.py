@@ -8,6 +8,7 @@ from costbatch.application import patience
 from costbatch.application.patience import PATIENCE_SECONDS, in_transaction
 from costbatch.application.ports import Transaction
 from costbatch.errors import ClaimLost, StatementRefused, StorageError
+from tests.factories import days
 from tests.fake_store import FakeStore
 
 
@@ -59,16 +60,15 @@ def test_a_database_that_stays_away_is_given_up_in_time(clock: Clock) -> None:
 
 def test_a_connection_lost_within_the_action_begins_it_anew(clock: Clock) -> None:
     """What it had written is undone first."""
-    store, attempts = FakeStore(), []
+    store, errors = FakeStore(), [StorageError("Lost.")]
 
     def act(tx: Transaction) -> None:
-        attempts.append(len(tx.runs.last_requests()))
-        store.tables.runs.last[len(attempts)] = (1, 1)
-        if len(attempts) == 1:
-            raise StorageError("Lost.")
+        tx.costs.prepare_months(days(0, 1))
+        if errors:
+            raise errors.pop()
 
     in_transaction(store, act)
-    assert len(attempts) == 2
+    assert store.tables.costs.prepared == [days(0, 1)]
 
 
 @pytest.mark.parametrize("error", [StatementRefused("Bad row."), ClaimLost("Taken."), ValueError("Ours.")])

@@ -52,7 +52,10 @@ def test_every_account_that_cannot_be_collected_gets_its_sentence(tables: FakeTa
     with pytest.raises(ConfigError) as caught:
         selected(tables, 1, 3, 4, 9)
     assert caught.value.problems == (
-        "Account 000000000003 (account-3) is paused; resume it with `costbatch accounts resume 000000000003`.",
+        (
+            "Account 000000000003 (account-3) is paused; "
+            "resume it with `costbatch accounts resume 000000000003`."
+        ),
         "Account 000000000004 is not registered; add it with `costbatch accounts add`.",
         "Account 000000000009 is not registered; add it with `costbatch accounts add`.",
     )

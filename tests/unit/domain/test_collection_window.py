@@ -30,6 +30,11 @@ def window(today: date, *, missed: int = 0, policy: WindowPolicy = POLICY) -> Da
     return collection_window(today, collected=collected, policy=policy)
 
 
+def test_an_installation_without_settings_reads_this_far() -> None:
+    """Thirty-five days, last month until the tenth, thirteen months at first."""
+    assert WindowPolicy(trailing_days=35, month_close_day=10, history_months=13) == POLICY
+
+
 def test_a_first_collection_reads_the_history() -> None:
     """It begins with the first of the month, as many months ago as the policy says."""
     months = {

@@ -101,7 +101,7 @@ def test_an_episode_is_explained_by_the_services_that_moved_its_way() -> None:
 
 def test_a_drop_is_explained_by_what_went_down() -> None:
     """The sign follows the episode."""
-    of = services(ec2=("50", "200"), rds=("30", "10"))
+    of = services(ec2=("50", "200"), rds=("30", "10"), s3=("5", "4.01"))
     assert explained(drop(30), of) == [Contribution("rds", Decimal(30), Decimal(10))]
 
 
@@ -109,6 +109,13 @@ def test_services_that_moved_alike_are_in_the_order_of_their_names() -> None:
     """An explanation does not depend on the order in which a database answers."""
     of = services(b=("1", "9"), a=("1", "9"), c=("1", "9"))
     assert [part.service for part in explained(spike(30), of, most=2)] == ["a", "b"]
+
+
+def test_an_explanation_names_five_services() -> None:
+    """A person reads no more."""
+    of = services(**{f"s{n}": ("1", f"{n}0") for n in range(1, 8)})
+    parts = explain(Episode((spike(30),)), of, rule=RULE)
+    assert [part.service for part in parts] == ["s7", "s6", "s5", "s4", "s3"]
 
 
 def test_a_service_is_summed_over_every_departing_day() -> None:

@@ -91,6 +91,11 @@ def test_months_are_counted_over_years(months_back: int, first: date) -> None:
     assert month_start(date(2025, 1, 31), months_back=months_back) == first
 
 
+def test_a_month_begins_with_its_first_day() -> None:
+    """Without a number of months it is the day's own."""
+    assert month_start(date(2025, 12, 31)) == date(2025, 12, 1)
+
+
 def test_aws_keeps_this_month_and_thirteen_before_it() -> None:
     """The first day to be had is the first of a month, whatever day it is today."""
     assert earliest_available(date(2025, 3, 1)) == earliest_available(date(2025, 3, 31)) == date(2024, 2, 1)

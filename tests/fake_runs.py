@@ -1,0 +1,278 @@
+"""The runs and claims of the database in memory, the clock, the cost source and the screen of a test."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from threading import Event as Signal
+from threading import Lock
+from uuid import UUID, uuid4
+
+from costbatch.domain.accounts import Account, AccountStatus
+from costbatch.domain.costs import FetchedCosts, StoredChange
+from costbatch.domain.credentials import Access
+from costbatch.domain.outcomes import (
+    Claim,
+    Collection,
+    CollectionState,
+    Failure,
+    Run,
+    RunRequest,
+    RunStatus,
+    SkipReason,
+)
+from costbatch.domain.periods import DateRange, utc_day
+from costbatch.errors import ClaimLost
+from tests.fakes import FakeAccounts
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One account of a run: how far it is, and who has it."""
+
+    account_id: int
+    collection: Collection
+    worker: str | None = None
+    token: UUID | None = None
+    retry_after: timedelta | None = None
+
+
+@dataclass
+class FakeRuns:
+    """The runs by key, and the one list of accounts that a test needs."""
+
+    rows: dict[str, Run] = field(default_factory=dict)
+    listed: dict[int, Listed] = field(default_factory=dict)
+    accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    last: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def copy(self, accounts: FakeAccounts) -> "FakeRuns":
+        """Return what a transaction works on."""
+        return FakeRuns(dict(self.rows), dict(self.listed), accounts, dict(self.last))
+
+    def open(self, key: str, request: RunRequest, *, now: datetime, version: str) -> Run:
+        """Start a run, or join the one with this key; a finished one with accounts left runs again."""
+        if key not in self.rows:
+            self.listed.clear()
+            self.rows[key] = Run(
+                id=uuid4(),
+                key=key,
+                request=request,
+                status=RunStatus.RUNNING,
+                today=utc_day(now),
+                started_at=now,
+            )
+        if any(each.collection.state is CollectionState.PENDING for each in self.listed.values()):
+            self.rows[key] = replace(self.rows[key], status=RunStatus.RUNNING)
+        return self.rows[key]
+
+    def enlist(self, run: Run) -> int:
+        """Put every active account of the request on the list; return how many are to be done."""
+        wanted = run.request.aws_account_ids
+        for account in self.accounts.list_all([AccountStatus.ACTIVE]):
+            if not wanted or account.aws_account_id in wanted:
+                collection = Collection(
+                    aws_account_id=account.aws_account_id, name=account.name, state=CollectionState.PENDING
+                )
+                self.listed.setdefault(account.id, Listed(account.id, collection))
+        return sum(each.collection.state is CollectionState.PENDING for each in self.listed.values())
+
+    def api_requests(self, run: Run) -> int:
+        """Return the paid requests recorded so far."""
+        return sum(each.collection.api_requests for each in self.listed.values())
+
+    def last_requests(self) -> dict[int, tuple[int, int]]:
+        """Return (paid requests, days) of each account's newest collection."""
+        return self.last
+
+    def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
+        """Set the status; return whether this call changed it."""
+        changed = self.rows[run.key].status is not status
+        self.rows[run.key] = replace(self.rows[run.key], status=status, finished_at=now)
+        return changed
+
+    def load(self, run: Run) -> Run:
+        """Return the run as it is now."""
+        return self.rows[run.key]
+
+    def collections(self, run: Run) -> list[Collection]:
+        """Return every account of the run with its outcome."""
+        return [each.collection for each in self.listed.values()]
+
+
+@dataclass
+class FakeClaims:
+    """The claims on the listed accounts; a pause before a retry is noted and not waited for."""
+
+    runs: FakeRuns = field(default_factory=FakeRuns)
+    accounts: FakeAccounts = field(default_factory=FakeAccounts)
+
+    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta) -> list[Claim]:
+        """Take up to so many accounts that nobody is working on, first attempts first."""
+        free = [
+            each for each in self.runs.listed.values() if each.collection.state is CollectionState.PENDING
+        ]
+        free.sort(key=lambda each: each.collection.attempts)
+        claims = []
+        for each in free[:most]:
+            token = uuid4()
+            state = replace(each.collection, state=CollectionState.COLLECTING)
+            self._put(replace(each, collection=state, worker=worker, token=token))
+            claims.append(
+                Claim(
+                    collection_id=each.account_id,
+                    run_id=run.id,
+                    account=self.accounts.rows[each.account_id],
+                    attempt=each.collection.attempts + 1,
+                    token=token,
+                )
+            )
+        return claims
+
+    def extend_leases(self, claims: Sequence[Claim], lease: timedelta) -> None:
+        """Note that the claims live on, in the accounts' list."""
+        LEASES.extend(claim.account.id for claim in claims)
+
+    def release_claims(self, worker: str) -> int:
+        """Give this worker's unfinished accounts back."""
+        return self._release(lambda each: each.worker == worker)
+
+    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> int:
+        """Give back what workers known to be gone held."""
+        return self._release(lambda each: each.worker is not None and is_gone(each.worker))
+
+    def seconds_until_work(self, run: Run) -> float | None:
+        """Return 0 while any account has no outcome yet."""
+        unfinished = {CollectionState.PENDING, CollectionState.COLLECTING}
+        states = {each.collection.state for each in self.runs.listed.values()}
+        return 0.0 if states & unfinished else None
+
+    def hold(self, claim: Claim) -> Account:
+        """Return the account as it is now, while the claim is ours."""
+        if self.runs.listed[claim.collection_id].token != claim.token:
+            raise ClaimLost(f"Another process has taken {claim.account} over.")
+        return self.accounts.rows[claim.account.id]
+
+    def save_collected(
+        self,
+        claim: Claim,
+        fetched: FetchedCosts,
+        change: StoredChange,
+        *,
+        started_at: datetime,
+        now: datetime,
+    ) -> None:
+        """Record that the account was collected."""
+        self._finish(
+            claim,
+            CollectionState.COLLECTED,
+            fetched.api_requests,
+            window=fetched.window,
+            rows_fetched=len(fetched.rows),
+            change=change,
+            failure=None,
+        )
+
+    def save_failed(
+        self,
+        claim: Claim,
+        failure: Failure,
+        *,
+        api_requests: int,
+        retry_after: timedelta | None,
+        now: datetime,
+    ) -> None:
+        """Record a failed attempt."""
+        state = CollectionState.FAILED if retry_after is None else CollectionState.PENDING
+        self._finish(claim, state, api_requests, failure=failure)
+        self._put(replace(self.runs.listed[claim.collection_id], retry_after=retry_after))
+
+    def save_skipped(self, claim: Claim, reason: SkipReason, *, api_requests: int, now: datetime) -> None:
+        """Record that the account was left out."""
+        self._finish(claim, CollectionState.SKIPPED, api_requests, skip_reason=reason)
+
+    def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
+        """Record that every account not begun is left out."""
+        pending = [
+            each for each in self.runs.listed.values() if each.collection.state is CollectionState.PENDING
+        ]
+        for each in pending:
+            skipped = replace(each.collection, state=CollectionState.SKIPPED, skip_reason=reason)
+            self._put(replace(each, collection=skipped))
+        return len(pending)
+
+    def _put(self, listed: Listed) -> None:
+        self.runs.listed[listed.account_id] = listed
+
+    def _release(self, is_meant: Callable[[Listed], bool]) -> int:
+        held = [each for each in self.runs.listed.values() if each.token is not None and is_meant(each)]
+        for each in held:
+            pending = replace(each.collection, state=CollectionState.PENDING)
+            self._put(replace(each, collection=pending, worker=None, token=None))
+        return len(held)
+
+    def _finish(self, claim: Claim, state: CollectionState, api_requests: int, **values: object) -> None:
+        listed = self.runs.listed[claim.collection_id]
+        collection = replace(
+            listed.collection,
+            state=state,
+            attempts=listed.collection.attempts + 1,
+            api_requests=listed.collection.api_requests + api_requests,
+            **values,  # type: ignore[arg-type]
+        )
+        self._put(replace(listed, collection=collection, worker=None, token=None))
+
+
+# Extended leases by account row, over all transactions; a test that looks at it empties it first.
+LEASES: list[int] = []
+
+
+@dataclass
+class FakeSource:
+    """Answers each account with the next of its answers, the last one again and again; each is one request.
+
+    ``gate`` closed: every fetch waits, as in a request that hangs.
+    """
+
+    answers: Mapping[int, Sequence[Exception | None]] = field(default_factory=dict)
+    gate: Signal = field(default_factory=Signal)
+    fetched: list[tuple[int, DateRange]] = field(default_factory=list)
+    on_fetch: Callable[[], None] = lambda: None
+    _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+        """Pay for one request and answer with an empty window, or raise what is next."""
+        spend()
+        with self._lock:
+            answers = self.answers.get(access.account.id, [None])
+            turn = sum(account == access.account.id for account, _ in self.fetched)
+            self.fetched.append((access.account.id, window))
+        self.on_fetch()
+        self.gate.wait(10)
+        error = answers[min(turn, len(answers) - 1)]
+        if error is not None:
+            raise error
+        return FetchedCosts(window=window, rows=(), api_requests=1)
+
+
+@dataclass
+class FakeProgress:
+    """Notes what a person would have seen."""
+
+    total: int | None = None
+    outcomes: list[tuple[str, int]] = field(default_factory=list)
+    ended: int = 0
+
+    def begin(self, total: int) -> None:
+        """Note how many there are to do."""
+        self.total = total
+
+    def advance(self, outcome: str, account: Account) -> None:
+        """Note one account's outcome."""
+        self.outcomes.append((outcome, account.id))
+
+    def end(self) -> None:
+        """Note that the display is gone."""
+        self.ended += 1

@@ -1,0 +1,264 @@
+"""The house keeps its shape: imports point one way, and each thing has one place."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "costbatch"
+MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 300, 35
+
+# What each part may import of costbatch besides itself. Nobody imports the command line or the demo.
+ALLOWED = {
+    "errors": (),
+    "domain": ("errors",),
+    "logs": ("domain.credentials",),  # it masks secrets by type
+    "config": ("domain", "errors"),
+    "application": ("domain", "errors", "logs"),
+    "adapters": ("domain", "errors", "logs"),
+    "simulator": (),
+    "wiring": ("adapters", "application", "config", "domain", "errors", "logs", "__init__"),
+    # What commands hand to the stories and get back; the stories themselves come from wiring.
+    "cli": ("wiring", "config", "domain", "errors", "logs", "__init__"),
+    "demo": ("wiring", "config", "application.accounts", "domain", "errors", "simulator"),
+    "__main__": ("cli",),
+    "__init__": (),
+}
+# Single files that need one thing more than their part, and why.
+EXCEPTIONS = {
+    ("cli/demo.py", "demo.stage"): "the command that runs the demo",
+    ("cli/accounts/add.py", "application.accounts"): "Registration, the type of what a command hands over",
+    ("cli/doctor.py", "application.doctor"): "PaidRequest, the type of what a command hands over",
+    ("demo/register.py", "cli.exit_status"): "a program of its own that ends as the commands do",
+    ("cli/accounts/show.py", "application.accounts"): "AccountDetails, the type of what it prints",
+}
+# Which files look at the environment, and which make floats outside the simulator, and why.
+READS_ENVIRONMENT = {
+    "cli/context.py": "hands the environment to Settings.from_environment; a test hands over another",
+    "demo/register.py": "a program of its own, as cli/context.py",
+    "demo/stage.py": "what the demo's own processes inherit",
+}
+MAKES_FLOATS = {
+    "adapters/pushgateway.py": "Prometheus knows nothing but floats",
+    "adapters/db/claims.py": "seconds",
+}
+LONG_FILES = {
+    "application/ports.py": "every port on one page: signatures and docstrings, no logic",
+}
+LONG_FUNCTIONS: dict[tuple[str, str], str] = {}
+
+
+@cache
+def sources() -> dict[str, ast.Module]:
+    """Return every module of costbatch, parsed, by its path inside the package."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    return {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in files}
+
+
+def part_of(name: str) -> str:
+    """Return the part of the house that a path or a module inside it belongs to."""
+    return name.removesuffix(".py").replace("/", ".").split(".")[0]
+
+
+def imports_of(tree: ast.Module) -> Iterator[str]:
+    """Return the full names that a module imports, with what it takes out of them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def house_imports(tree: ast.Module) -> Iterator[str]:
+    """Return what a module imports of costbatch, without the name in front."""
+    for name in imports_of(tree):
+        if name.split(".")[0] == "costbatch":
+            inside = name.removeprefix("costbatch.")
+            yield "__init__" if inside == "__version__" else inside
+
+
+def is_within(name: str, parts: Iterable[str]) -> bool:
+    """Whether a name is one of the parts or inside one."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def files_of(*parts: str) -> dict[str, ast.Module]:
+    """Return the modules of some parts of the house."""
+    return {path: tree for path, tree in sources().items() if part_of(path) in parts}
+
+
+def used_names(tree: ast.Module) -> Iterator[str]:
+    """Return every dotted name that a module uses."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield ast.unparse(node)
+
+
+def test_every_part_of_the_house_has_a_rule() -> None:
+    """A new part begins with a decision about what it may import."""
+    assert {part_of(path) for path in sources()} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("path", sorted(sources()))
+def test_imports_point_one_way(path: str) -> None:
+    """From the command line through wiring to the stories and the domain; from adapters to the domain."""
+    allowed = [part_of(path), *ALLOWED[part_of(path)]]
+    allowed += [name for file, name in EXCEPTIONS if file == path]
+    assert [name for name in house_imports(sources()[path]) if not is_within(name, allowed)] == []
+
+
+def test_each_exception_is_needed() -> None:
+    """An exception that nobody uses any more is struck off."""
+    for path, name in EXCEPTIONS:
+        assert any(is_within(found, [name]) for found in house_imports(sources()[path])), (path, name)
+
+
+def test_the_command_line_takes_only_types_from_the_stories() -> None:
+    """What a command needs of the application are names of records, never a function or a story."""
+    taken = {
+        name
+        for tree in files_of("cli").values()
+        for name in house_imports(tree)
+        if part_of(name) == "application"
+    }
+    assert taken == {
+        "application.accounts.AccountDetails",
+        "application.accounts.Registration",
+        "application.doctor.PaidRequest",
+    }
+
+
+def test_only_wiring_knows_the_adapters() -> None:
+    """Who stands behind a port is decided in one file."""
+    users = {
+        path
+        for path, tree in sources().items()
+        for name in house_imports(tree)
+        if part_of(name) == "adapters" and part_of(path) != "adapters"
+    }
+    assert users == {"wiring.py"}
+
+
+def test_adapters_of_one_kind_do_not_know_those_of_another() -> None:
+    """AWS, the database, sinks, vault and gateway could each be replaced alone."""
+    for path, tree in files_of("adapters").items():
+        kind = ".".join(path.removesuffix(".py").split("/")[:2])
+        foreign = [
+            name
+            for name in house_imports(tree)
+            if part_of(name) == "adapters" and not is_within(name, [kind])
+        ]
+        assert foreign == [], path
+
+
+def test_only_the_demo_knows_the_simulator() -> None:
+    """A production image runs without it: tests and benchmarks lie outside the package."""
+    users = {
+        part_of(path)
+        for path, tree in sources().items()
+        for name in house_imports(tree)
+        if part_of(name) == "simulator"
+    }
+    assert users == {"demo", "simulator"}
+
+
+def test_migrations_know_the_tables_and_the_settings_only() -> None:
+    """Alembic's entry is a program of its own and wires itself; revisions know nothing of the house."""
+    env = set(house_imports(ast.parse((ROOT / "alembic/env.py").read_text())))
+    assert {part_of(name) for name in env} <= {"adapters", "config"}
+    assert all(is_within(name, ["adapters.db", "config"]) for name in env)
+    for revision in (ROOT / "alembic/versions").glob("*.py"):
+        assert list(house_imports(ast.parse(revision.read_text()))) == [], revision.name
+
+
+@pytest.mark.parametrize("path", sorted(files_of("domain", "errors")))
+def test_the_domain_needs_the_standard_library_only(path: str) -> None:
+    """Nothing to install, nothing to open: no file, no socket, no clock, no environment."""
+    roots = {name.split(".")[0] for name in imports_of(sources()[path])}
+    assert roots - {"costbatch"} <= set(sys.stdlib_module_names)
+    assert not roots & {
+        "io",
+        "logging",
+        "os",
+        "pathlib",
+        "random",
+        "socket",
+        "subprocess",
+        "threading",
+        "time",
+    }
+
+
+def test_the_stories_need_the_standard_library_only() -> None:
+    """Frameworks stay at the edges."""
+    for path, tree in files_of("application").items():
+        roots = {name.split(".")[0] for name in imports_of(tree)}
+        assert roots - {"costbatch"} <= set(sys.stdlib_module_names), path
+        assert not roots & {"os", "pathlib", "socket", "subprocess"}, path
+
+
+def test_only_these_files_read_the_environment() -> None:
+    """Settings are read in one place; what is left hands the environment over."""
+    readers = {
+        path
+        for path, tree in sources().items()
+        if any(name in {"os.environ", "os.getenv", "os.environb"} for name in used_names(tree))
+        or any(name in {"os.environ", "os.getenv"} for name in imports_of(tree))
+    }
+    assert readers == set(READS_ENVIRONMENT)
+
+
+def test_now_and_today_are_parameters() -> None:
+    """The domain and the stories never look at a clock; waiting goes by the monotonic one."""
+    clocks = (
+        "datetime.now",
+        "datetime.utcnow",
+        "datetime.today",
+        "date.today",
+        "time.time",
+        "time.localtime",
+    )
+    for path, tree in files_of("domain", "application").items():
+        assert [name for name in used_names(tree) if name.endswith(clocks)] == [], path
+        from_time = {name for name in imports_of(tree) if name.split(".")[0] == "time"}
+        assert from_time <= ({"time.monotonic", "time.sleep"} if path.startswith("application") else set()), (
+            path
+        )
+
+
+def test_money_never_becomes_a_float() -> None:
+    """``float(`` stands where a receiver knows nothing else, or where no money is."""
+    makers = {
+        path
+        for path, tree in files_of("domain", "application", "adapters").items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float"
+    }
+    assert makers == set(MAKES_FLOATS)
+
+
+def lengths_of_functions() -> dict[tuple[str, str], int]:
+    """Return how many lines each function has, decorators aside."""
+    return {
+        (path, node.name): (node.end_lineno or 0) - node.lineno + 1
+        for path, tree in sources().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def test_files_have_one_purpose() -> None:
+    """None is longer than 300 lines, but for those with a reason."""
+    lines = {path: len((PACKAGE / path).read_text().splitlines()) for path in sources()}
+    assert {path for path, count in lines.items() if count > MOST_LINES_OF_A_FILE} == set(LONG_FILES)
+
+
+def test_functions_fit_on_a_screen() -> None:
+    """None is longer than 35 lines, but for those with a reason."""
+    long = {name for name, count in lengths_of_functions().items() if count > MOST_LINES_OF_A_FUNCTION}
+    assert long == set(LONG_FUNCTIONS)

@@ -1,0 +1,173 @@
+"""The day's story: only the collection can fail it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from io import StringIO
+
+import pytest
+
+from costbatch import logs
+from costbatch.application.daily_run import DailyRun, preflight
+from costbatch.application.deliver import Deliverer
+from costbatch.domain.credentials import StoredSecrets
+from costbatch.domain.outcomes import RunRequest, RunStatus
+from costbatch.domain.reports import RunReport
+from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind, StorageError
+from tests.factories import NOW, make_account
+from tests.fakes import FakeVault
+from tests.house import House
+
+
+@dataclass
+class FakeMetrics:
+    """Notes what was pushed; refuses where a test says so."""
+
+    refuses: bool = False
+    pushed: list[tuple[RunReport | None, bool]] = field(default_factory=list)
+
+    def push(self, report: RunReport | None, *, succeeded: bool, now: datetime) -> None:
+        """Note one push."""
+        self.pushed.append((report, succeeded))
+        if self.refuses:
+            raise DeliveryError("The gateway is away.")
+
+
+@dataclass
+class FakeSink:
+    """Takes every event, or breaks as the database would."""
+
+    name: str = "log"
+    error: Exception | None = None
+    taken: list[object] = field(default_factory=list)
+
+    def deliver(self, cloudevent: Mapping[str, object]) -> None:
+        """Take one event."""
+        if self.error:
+            raise self.error
+        self.taken.append(cloudevent["type"])
+
+
+@dataclass
+class Day:
+    """A day with everything around it."""
+
+    house: House = field(default_factory=House)
+    metrics: FakeMetrics | None = field(default_factory=FakeMetrics)
+    sink: FakeSink = field(default_factory=FakeSink)
+
+    def run(self) -> RunReport:
+        """Do the day's work."""
+        house = self.house
+        day = DailyRun(
+            collector=house.collector(),
+            deliverer=Deliverer(database=house.store, sinks=[self.sink], clock=lambda: NOW),
+            vault=FakeVault(),
+            metrics=self.metrics,
+            clock=lambda: NOW,
+            is_success=lambda status: status is RunStatus.COMPLETED,
+        )
+        return day.run("job", RunRequest())
+
+    @property
+    def pushed(self) -> list[tuple[bool, bool]]:
+        """Whether each push had a report, and whether it counted as a success."""
+        assert self.metrics
+        return [(report is not None, succeeded) for report, succeeded in self.metrics.pushed]
+
+
+@pytest.fixture
+def day() -> Day:
+    """Return a day with two accounts."""
+    logs.configure(stream=StringIO())
+    day = Day()
+    day.house.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2)}
+    return day
+
+
+def test_a_day_collects_delivers_reports_and_pushes(day: Day) -> None:
+    """In this order: the report knows what was delivered, the metrics are the report's."""
+    report = day.run()
+    assert report.headline["accounts"]["collected"] == 2
+    assert report.run.status is RunStatus.COMPLETED
+    assert day.sink.taken == ["run.completed"]
+    assert report.events_pending == 0
+    assert day.metrics
+    assert day.metrics.pushed == [(report, True)]
+
+
+def test_the_last_success_is_what_the_settings_call_one(day: Day) -> None:
+    """A partial failure is pushed, and here does not count."""
+    day.house.source.answers = {1: [AccountError(ErrorKind.ACCESS_DENIED, "")]}
+    assert day.run().run.status is RunStatus.PARTIAL
+    assert day.pushed == [(True, False)]
+
+
+def test_events_that_no_sink_takes_do_not_fail_the_day(day: Day) -> None:
+    """They wait in the outbox, and the report counts them."""
+    day.sink.error = DeliveryError("Away.")
+    report = day.run()
+    assert (report.run.status, report.events_pending) == (RunStatus.COMPLETED, 1)
+    assert day.pushed == [(True, True)]
+
+
+def test_a_database_lost_during_delivery_does_not_fail_the_day(day: Day) -> None:
+    """Every account is done; the events are delivered by the next run."""
+    day.sink.error = StorageError("Gone.")
+    assert day.run().run.status is RunStatus.COMPLETED
+
+
+def test_metrics_that_are_not_taken_do_not_fail_the_day(day: Day) -> None:
+    """A gateway that is away is a line in the log."""
+    day.metrics = FakeMetrics(refuses=True)
+    assert day.run().run.status is RunStatus.COMPLETED
+    assert day.pushed == [(True, True)]
+
+
+def test_without_a_gateway_nothing_is_pushed(day: Day) -> None:
+    """Nobody asked for metrics."""
+    day.metrics = None
+    assert day.run().run.status is RunStatus.COMPLETED
+
+
+def test_a_lost_database_is_pushed_without_a_report(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alert needs the failure most of all; the error itself is not swallowed."""
+    monkeypatch.setattr("costbatch.application.patience.PATIENCE_SECONDS", 0)
+    day.house.store.faults = [StorageError("Gone.")] * 50
+    with pytest.raises(StorageError, match="Gone"):
+        day.run()
+    assert day.pushed == [(False, False)]
+
+
+def test_a_schema_that_does_not_fit_stops_the_day_before_it_begins(day: Day) -> None:
+    """Nothing is fetched, and the gateway keeps what the last run told it."""
+    day.house.store.schema_problem = "The database is not migrated."
+    with pytest.raises(ConfigError, match="not migrated"):
+        day.run()
+    assert (day.house.source.fetched, day.pushed) == ([], [])
+
+
+@pytest.mark.parametrize("others", [(), ("99998888",)])
+def test_a_key_that_opens_some_credentials_is_good_enough(day: Day, others: tuple[str, ...]) -> None:
+    """In the middle of a rotation the accounts of the other key fail alone."""
+    store = day.house.store
+    for row, key_id in enumerate((FakeVault().key_id, *others), 1):
+        store.tables.accounts.sealed[row] = FakeVault(key_id).seal(f"{row:012}", StoredSecrets())
+    preflight(store, FakeVault())
+
+
+def test_a_key_that_opens_nothing_is_refused(day: Day) -> None:
+    """One sentence with both key ids and the number of credentials, and what to do."""
+    store = day.house.store
+    for row in (1, 2):
+        store.tables.accounts.sealed[row] = FakeVault("99998888").seal(f"{row:012}", StoredSecrets())
+    sentence = (
+        r"\(key id 11112222\) opens none of the 2 stored credentials: they were sealed with key id 99998888"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        preflight(store, FakeVault())
+
+
+def test_accounts_without_credentials_need_no_key(day: Day) -> None:
+    """The pod's own identity has nothing sealed."""
+    preflight(day.house.store, FakeVault())

@@ -1,0 +1,162 @@
+"""Replays: however the days came in, what is known in the end follows from what they cost in the end.
+
+The invariant: after any sequence of mornings, each of which re-reads every day that AWS has changed since
+the last one, the anomalies that are neither restated nor merged are those that judging the whole history
+once would find, with the same days, state and amounts to the cent. Ids, revisions and what was told
+on the way depend on the way; a dismissal holds for the whole anomaly, whatever becomes of its days.
+"""
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.detection import Rule
+from costbatch.domain.events import Event, cents
+from costbatch.domain.periods import WindowPolicy
+from tests.factories import day
+from tests.mornings import Mornings, spans, told
+
+FIRST, LAST = 15, 75
+SEEDS = range(25)
+
+
+def amount_of_a_day(random: Random) -> str:
+    """Return an ordinary amount, now and then none, half, double or a credit's."""
+    factor = random.choices(["1", "0", "0.3", "2.4", "-0.5"], weights=[70, 4, 10, 14, 2])[0]
+    return f"{float(factor) * random.uniform(80, 120):.4f}"
+
+
+def restate(life: Mornings, random: Random, today: int) -> None:
+    """Let AWS change some days of the trailing window, to anything."""
+    for _ in range(random.choice([0, 0, 1, 3])):
+        n = random.randrange(max(0, today - life.policy.trailing_days), today)
+        if random.random() < 0.15:
+            life.bill.pop((day(n), "Amazon EC2"), None)
+        else:
+            life.costs({n: amount_of_a_day(random)})
+
+
+def replay(seed: int, *, dismissing: bool = False) -> tuple[Mornings, list[Event]]:
+    """Live through sixty mornings with restatements and outages; return the end and all that was told."""
+    random, life, events = Random(seed), Mornings(), []
+    life.costs({n: amount_of_a_day(random) for n in range(FIRST)})
+    for today in range(FIRST, LAST + 1):
+        level = 3 if 40 < today < 60 and seed % 3 == 0 else 1
+        life.costs({today - 1: str(level * float(amount_of_a_day(random)))})
+        restate(life, random, today)
+        is_out = random.random() < 0.2 and today < LAST
+        if not is_out:
+            events += life.run(today)
+        if dismissing and random.random() < 0.1:
+            life.dismiss()
+    return life, events
+
+
+def judged_at_once(life: Mornings) -> Mornings:
+    """Return what a first collection on the last day finds in the same bill."""
+    fresh = Mornings(rule=life.rule, bill=life.bill, policy=WindowPolicy(history_months=13))
+    fresh.run(LAST)
+    return fresh
+
+
+def facts(anomalies: list[Anomaly]) -> list[tuple[object, ...]]:
+    """Return what anomalies say, without what depends on the way there."""
+    amounts = [(cents(each.expected), cents(each.actual), each.severity) for each in anomalies]
+    return sorted((*span, *amount) for span, amount in zip(spans(anomalies), amounts, strict=True))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mornings_end_where_judging_everything_at_once_ends(seed: int) -> None:
+    """Restatements, late days and outages leave no trace in what is known in the end."""
+    life, _ = replay(seed)
+    assert facts(life.real) == facts(judged_at_once(life).real)
+    assert life.real
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_told_adds_up_to_what_is_stored(seed: int) -> None:
+    """Revisions count the changes, each is told once, and the last event says how the anomaly stands.
+
+    Only what the first morning found long over is never announced.
+    """
+    life, events = replay(seed)
+    assert len({event.id for event in events}) == len(events)
+    found_by = life.store.tables.anomalies.found_by
+    history = {each for each, run in found_by.items() if run == min(found_by.values())}
+    for anomaly in life.anomalies:
+        about = [event for event in events if event.data["anomaly"]["id"] == str(anomaly.id)]
+        revisions = [event.data["anomaly"]["revision"] for event in about]
+        assert revisions == list(range(anomaly.revision - len(about) + 1, anomaly.revision + 1))
+        assert len(about) == anomaly.revision or anomaly.id in history
+        if len(about) == anomaly.revision:
+            assert [kind == "anomaly.detected" for kind in told(about)] == [True, *[False] * (len(about) - 1)]
+            assert about[-1].data["anomaly"]["state"] == anomaly.state.value
+
+
+def live_days(life: Mornings) -> Counter[tuple[str, int]]:
+    """Return how many real anomalies that nobody dismissed cover each day, by direction."""
+    live = [each for each in life.real if not each.is_dismissed]
+    return Counter((way, n) for way, first, last, _ in spans(live) for n in range(first, last + 1))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_day_has_two_anomalies_of_one_direction(seed: int) -> None:
+    """Merged, restated and dismissed ones aside, a day belongs to one spike and one drop at most."""
+    life, _ = replay(seed, dismissing=True)
+    assert set(live_days(life).values()) <= {1}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_person_dismissed_stays_dismissed_and_silent(seed: int) -> None:
+    """No event after the dismissal, no other state, whatever AWS restates."""
+    random, life = Random(seed), Mornings()
+    dismissed: set[str] = set()
+    life.costs({n: amount_of_a_day(random) for n in range(FIRST)})
+    for today in range(FIRST, LAST + 1):
+        life.costs({today - 1: amount_of_a_day(random)})
+        restate(life, random, today)
+        events = life.run(today)
+        assert not dismissed & {event.data["anomaly"]["id"] for event in events}
+        if random.random() < 0.2:
+            dismissed |= {str(each.id) for each in life.open}
+            life.dismiss()
+    states = {each.state for each in life.anomalies if str(each.id) in dismissed}
+    assert states <= {AnomalyState.DISMISSED}
+    assert dismissed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_morning_repeated_changes_nothing_and_tells_nothing(seed: int) -> None:
+    """A retry of the last morning finds everything as it left it."""
+    life, _ = replay(seed)
+    before = dict(life.store.tables.anomalies.rows)
+    assert life.run(LAST) == []
+    assert life.store.tables.anomalies.rows == before
+
+
+@pytest.mark.parametrize("seed", SEEDS[:10])
+def test_a_backfill_of_unchanged_days_changes_nothing(seed: int) -> None:
+    """Wherever it begins and ends, also in the middle of an anomaly."""
+    life, _ = replay(seed)
+    before = dict(life.store.tables.anomalies.rows)
+    for start in range(0, LAST - 10, 7):
+        assert life.backfill(start, start + 9, today=LAST) == []
+    assert life.store.tables.anomalies.rows == before
+
+
+@pytest.mark.parametrize("seed", SEEDS[:15])
+def test_a_backfill_of_restated_days_ends_where_judging_at_once_ends(seed: int) -> None:
+    """Days that have a restated one in their mean are judged again too, although they were not read."""
+    life, _ = replay(seed)
+    random = Random(seed)
+    start = random.randrange(LAST - 20)
+    life.costs({n: amount_of_a_day(random) for n in range(start, start + 6)})
+    life.backfill(start, start + 6, today=LAST)
+    assert facts(life.real) == facts(judged_at_once(life).real)
+
+
+def test_the_rule_of_the_replays_is_the_default_one() -> None:
+    """The replays show what an installation without settings does."""
+    assert Mornings().rule == Rule()

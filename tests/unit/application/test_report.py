@@ -1,0 +1,129 @@
+"""What a run did, gathered from the database."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import cast
+from uuid import UUID
+
+import pytest
+
+from costbatch.application.ports import Transaction
+from costbatch.application.report import brief_report, full_report
+from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.costs import CostRow
+from costbatch.domain.detection import Rule
+from costbatch.domain.events import EventType, run_ended
+from costbatch.domain.outcomes import RunRequest
+from costbatch.domain.periods import DateRange
+from costbatch.domain.reports import RunReport
+from tests.factories import NOW, TODAY, make_account, make_anomaly, make_row, make_run
+from tests.fake_store import FakeTables
+
+YESTERDAY = TODAY - timedelta(days=1)
+
+
+@pytest.fixture
+def tables() -> FakeTables:
+    """Return an account with forty days of two services, and a run that found one anomaly of yesterday."""
+    tables, run = FakeTables(), make_run()
+    tables.accounts.rows = {1: make_account()}
+    tables.runs.rows = {run.key: run}
+    window = DateRange(TODAY - timedelta(days=40), TODAY)
+    rows: list[CostRow] = []
+    for usage_date in window:
+        rows.append(make_row(usage_date, "10"))
+        rows.append(make_row(usage_date, "5", service="Amazon EC2"))
+        rows.append(make_row(usage_date, "-4", record_type="Credit"))
+    tables.costs.replace_window(make_account(), window, rows)
+    tables.anomalies.save(make_anomaly(start_date=YESTERDAY, last_date=YESTERDAY), run_id=run.id, now=NOW)
+    return tables
+
+
+def report_of(tables: FakeTables) -> RunReport:
+    """Return everything about the run."""
+    return full_report(cast("Transaction", tables), tables.runs.rows["job-7"], rule=Rule(), now=NOW)
+
+
+def test_a_brief_report_counts(tables: FakeTables) -> None:
+    """Events of this run, anomalies of all, and no reading of costs."""
+    tables.outbox.append(
+        [
+            run_ended({"status": status}, run_id=UUID(int=n), run_key="", failed=False, now=NOW)
+            for n, status in ((7, "a"), (7, "b"), (8, "c"))
+        ],
+        ["log"],
+        account_id=None,
+        run_id=make_run().id,
+    )
+    report = brief_report(cast("Transaction", tables), make_run(), now=NOW)
+    assert report.event_counts == {EventType.RUN_COMPLETED: 3}
+    assert report.anomaly_counts == {("open", "medium"): 1}
+    assert (report.open_anomalies, report.costs) == ((), ())
+
+
+def test_an_open_anomaly_comes_with_its_account_and_thirty_days(tables: FakeTables) -> None:
+    """The trend is of the comparable cost, up to the newest day."""
+    (view,) = report_of(tables).open_anomalies
+    assert (view.aws_account_id, view.account_name, view.is_new) == ("000000000001", "account-1", True)
+    assert [total.usage_date for total in view.trend] == list(DateRange(TODAY - timedelta(days=30), TODAY))
+    assert {total.amount for total in view.trend} == {Decimal(15)}
+
+
+def test_a_trend_reaches_to_the_last_day_of_its_anomaly(tables: FakeTables) -> None:
+    """Also in the report of a backfill, whose newest day lies long before."""
+    before = DateRange(TODAY - timedelta(days=90), TODAY - timedelta(days=80))
+    tables.runs.rows["job-7"] = make_run(request=RunRequest(days=before))
+    (view,) = report_of(tables).open_anomalies
+    assert view.trend[-1].usage_date == YESTERDAY
+
+
+def test_the_trend_of_a_service_is_its_own(tables: FakeTables) -> None:
+    """Days without cost are zeros."""
+    anomaly = make_anomaly(service="Amazon EC2", start_date=YESTERDAY, last_date=YESTERDAY)
+    tables.anomalies.save(anomaly, run_id=UUID(int=9), now=NOW)
+    for key in [key for key in tables.costs.rows if key[1] == YESTERDAY]:
+        del tables.costs.rows[key]
+    (view,) = report_of(tables).open_anomalies
+    assert [total.amount for total in view.trend] == [*[Decimal(5)] * 29, Decimal(0)]
+
+
+def test_days_in_another_currency_are_zeros_in_a_trend(tables: FakeTables) -> None:
+    """Yen have no place in a row of dollars."""
+    tables.anomalies.rows = {
+        each.id: replace(each, currency="JPY") for each in tables.anomalies.rows.values()
+    }
+    (view,) = report_of(tables).open_anomalies
+    assert {(total.currency, total.amount) for total in view.trend} == {("JPY", Decimal(0))}
+
+
+def test_an_anomaly_that_an_earlier_run_found_is_not_new(tables: FakeTables) -> None:
+    """It is open and shown, without the mark."""
+    tables.anomalies.found_by = dict.fromkeys(tables.anomalies.found_by, UUID(int=99))
+    assert [view.is_new for view in report_of(tables).open_anomalies] == [False]
+
+
+def test_only_open_anomalies_are_shown_the_largest_first(tables: FakeTables) -> None:
+    """Fifty at most: a person reads the largest, a program reads the table."""
+    for n in range(60):
+        anomaly = make_anomaly(id=UUID(int=n), actual=Decimal(100 + 10 * n))
+        tables.anomalies.save(anomaly, run_id=UUID(int=9), now=NOW)
+    gone = make_anomaly(id=UUID(int=70), actual=Decimal(10**6), state=AnomalyState.DISMISSED)
+    tables.anomalies.save(gone, run_id=UUID(int=9), now=NOW)
+    shown = [view.anomaly.impact for view in report_of(tables).open_anomalies]
+    assert shown == [Decimal(10 * n) for n in range(59, 9, -1)]
+
+
+def test_the_cost_of_the_newest_day_is_comparable_cost(tables: FakeTables) -> None:
+    """By account and currency, without credits; of a backfill, of its last day."""
+    assert report_of(tables).costs == (("000000000001", "USD", Decimal(15)),)
+    before = DateRange(TODAY - timedelta(days=90), TODAY - timedelta(days=80))
+    tables.runs.rows["job-7"] = make_run(request=RunRequest(days=before))
+    assert report_of(tables).costs == ()
+
+
+def test_what_waits_for_delivery_is_counted(tables: FakeTables) -> None:
+    """Every sink's way counts."""
+    event = run_ended({"status": "completed"}, run_id=make_run().id, run_key="", failed=False, now=NOW)
+    tables.outbox.append([event], ["log", "chat"], account_id=None, run_id=make_run().id)
+    assert report_of(tables).events_pending == 2

@@ -1,0 +1,181 @@
+"""The life of an anomaly in its single steps: what belongs together, what is over, what is gone."""
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from costbatch.domain.anomalies import (
+    AnomalyState,
+    ChangeKind,
+    Judgement,
+    Resolution,
+    Scope,
+    announced_since,
+    has_ended,
+    judge_series,
+    judged_from,
+    reconcile,
+)
+from costbatch.domain.detection import Departure, Direction, Episode, Rule, Severity
+from tests.factories import day, days, make_anomaly
+
+RULE = Rule()
+JUDGEMENT = Judgement(
+    scope=Scope(account_id=1, aws_account_id="000000000001"),
+    currency="USD",
+    start=day(30),
+    days=days(30, 60),
+    today=day(60),
+    rule=RULE,
+)
+OVER = make_anomaly(
+    start_date=day(40), last_date=day(42), state=AnomalyState.RESOLVED, resolution=Resolution.ENDED
+)
+
+
+def episode(first: int, last: int, expected: int = 100, actual: int = 300) -> Episode:
+    """Return an episode whose first and last day depart."""
+    return Episode(
+        tuple(Departure(day(n), Decimal(expected), Decimal(actual)) for n in sorted({first, last}))
+    )
+
+
+def changes(*known_days: tuple[int, int], found: Episode | None = None) -> list[tuple[ChangeKind, int, int]]:
+    """Hold open anomalies of these days against what was found; return each change with its days."""
+    known = [
+        make_anomaly(id=UUID(int=n), start_date=day(first), last_date=day(last))
+        for n, (first, last) in enumerate(known_days, 1)
+    ]
+    return [
+        (each.kind, (each.anomaly.start_date - day(0)).days, (each.anomaly.last_date - day(0)).days)
+        for each in reconcile(known, [found] if found else [], judgement=JUDGEMENT)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "is_new"),
+    [(45, 55, False), (46, 58, True), (36, 41, False), (37, 38, False), (36, 37, True)],
+)
+def test_an_episode_within_reach_is_the_known_anomaly(first: int, last: int, *, is_new: bool) -> None:
+    """Two ordinary days between are bridged on either side, three are not."""
+    kinds = [each[0] for each in changes((41, 42), found=episode(first, last))]
+    assert (kinds[0] is ChangeKind.DETECTED) is is_new
+
+
+def test_an_anomaly_is_over_with_the_third_settled_ordinary_day() -> None:
+    """Day 40 departs, 41 to 43 do not, and 43 has settled on the morning of day 46."""
+    assert [has_ended(day(40), today=day(n), rule=RULE) for n in (45, 46)] == [False, True]
+
+
+def test_what_is_not_over_is_announced() -> None:
+    """The earliest last day of an open anomaly is the first one whose history is told."""
+    since = announced_since(day(46), RULE)
+    assert since == day(41)
+    assert not has_ended(since, today=day(46), rule=RULE)
+
+
+def test_a_drop_has_the_severity_of_its_difference() -> None:
+    """Six hundred saved are medium, whatever the sum of both sides."""
+    (change,) = reconcile([], [episode(58, 58, 900, 300)], judgement=JUDGEMENT)
+    assert change.anomaly.severity is Severity.MEDIUM
+
+
+def from_day(*known: tuple[int, int, AnomalyState], start: int = 50) -> date:
+    """Return where judging begins, given these anomalies."""
+    anomalies = [
+        make_anomaly(id=UUID(int=n), start_date=day(first), last_date=day(last), state=state)
+        for n, (first, last, state) in enumerate(known)
+    ]
+    return judged_from(anomalies, day(start), RULE)
+
+
+def test_what_may_reach_into_the_changed_days_is_judged_from_its_beginning() -> None:
+    """Whatever is open, what lies within reach, and what lies within reach of that."""
+    over, opened = AnomalyState.RESOLVED, AnomalyState.OPEN
+    assert from_day() == day(50)
+    assert from_day((40, 46, over)) == day(50)
+    assert from_day((40, 47, over)) == day(40)
+    assert from_day((20, 25, opened)) == day(20)
+    assert from_day((30, 37, over), (40, 47, over)) == day(30)
+    assert from_day((30, 36, over), (40, 47, over)) == day(40)
+    assert from_day((60, 70, over)) == day(50)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "resolution"),
+    [
+        (30, 30, Resolution.RESTATED),
+        (59, 59, Resolution.RESTATED),
+        (29, 31, Resolution.RESTATED),
+        (29, 29, Resolution.ENDED),
+        (60, 60, None),
+    ],
+)
+def test_why_an_anomaly_without_an_episode_is_gone(
+    first: int, last: int, resolution: Resolution | None
+) -> None:
+    """In the judged days: AWS took it back; before them: over in time; after them: nobody knows."""
+    known = make_anomaly(start_date=day(first), last_date=day(last))
+    found = [each.anomaly.resolution for each in reconcile([known], [], judgement=JUDGEMENT)]
+    assert found == ([resolution] if resolution else [])
+
+
+def test_an_open_anomaly_before_the_judged_days_stays_open_until_it_is_over() -> None:
+    """Days that nobody knows do not end it early."""
+    known = make_anomaly(start_date=day(29), last_date=day(29))
+    assert reconcile([known], [], judgement=replace(JUDGEMENT, today=day(34))) == []
+
+
+def test_two_anomalies_that_one_episode_joins_become_the_earlier_one() -> None:
+    """It takes over all the days, here to their end; the later one is closed as merged."""
+    assert changes((40, 41), (46, 47), found=episode(40, 47)) == [
+        (ChangeKind.RESOLVED, 40, 47),
+        (ChangeKind.RESOLVED, 46, 47),
+    ]
+
+
+def test_days_go_to_the_living_before_the_gone() -> None:
+    """An anomaly that was restated or merged does not take the days of one that stands."""
+    gone = make_anomaly(
+        id=UUID(int=1),
+        start_date=day(38),
+        last_date=day(39),
+        state=AnomalyState.RESOLVED,
+        resolution=Resolution.RESTATED,
+    )
+    standing = make_anomaly(id=UUID(int=2), start_date=day(41), last_date=day(42))
+    found = reconcile([gone, standing], [episode(41, 43)], judgement=JUDGEMENT)
+    assert [(each.kind, each.anomaly.id.int) for each in found] == [(ChangeKind.RESOLVED, 2)]
+    assert found[0].anomaly.resolution is Resolution.ENDED
+
+
+def test_an_anomaly_that_is_over_changes_only_by_turning_out_to_be_none() -> None:
+    """Taken back, it is updated once; what is gone or dismissed never changes for want of an episode."""
+    (change,) = reconcile([OVER], [], judgement=JUDGEMENT)
+    assert (change.kind, change.anomaly.resolution) == (ChangeKind.UPDATED, Resolution.RESTATED)
+    assert change.anomaly.revision == OVER.revision + 1
+    dismissed = replace(OVER, state=AnomalyState.DISMISSED)
+    long_ago = replace(OVER, start_date=day(10), last_date=day(12))
+    for known in (change.anomaly, dismissed, long_ago):
+        assert reconcile([known], [], judgement=JUDGEMENT) == []
+
+
+def test_what_is_judged_no_longer_is_closed() -> None:
+    """Without a series every open anomaly of the scope ends, of either direction."""
+    known = [
+        make_anomaly(id=UUID(int=1)),
+        make_anomaly(id=UUID(int=2), direction=Direction.DROP),
+        replace(OVER, id=UUID(int=3), start_date=day(10), last_date=day(12)),
+    ]
+    found = judge_series(None, known, JUDGEMENT)
+    assert sorted(each.anomaly.id.int for each in found) == [1, 2]
+    assert {each.kind for each in found} == {ChangeKind.RESOLVED}
+
+
+def test_the_deviation_is_a_ratio_and_nothing_where_nothing_was_expected() -> None:
+    """A person is told a percentage only where there is one."""
+    assert make_anomaly(expected=Decimal(-100), actual=Decimal(-150)).deviation_ratio == Decimal("-0.5")
+    assert make_anomaly(expected=Decimal(0)).deviation_ratio is None
