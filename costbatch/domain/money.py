@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 CENT = Decimal("0.01")
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_AMOUNT = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?")
 # Far beyond any bill or any rounding unit: an exponent outside is a broken answer, not money.
 _LARGEST_EXPONENT = 18
 _SMALLEST_EXPONENT = -40
@@ -16,18 +17,16 @@ def parse_amount(text: object) -> Decimal:
     """Return the exact value of an amount as AWS prints it ("12.3400", "-9.0E-10").
 
     Raises:
-        ValueError: not a string, not a number, not finite, or of an absurd size.
+        ValueError: not a string, not a finite number, or of an absurd size.
 
     """
     if not isinstance(text, str):
         raise ValueError(f"an amount must be a string of digits, not {type(text).__name__}")
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise ValueError("an amount is not a decimal number") from None
-    exponent = amount.as_tuple().exponent
-    if not isinstance(exponent, int):
-        raise ValueError("an amount is not a finite number")
+    # Decimal alone would also read blanks, underscores and the digits of other scripts.
+    if not _AMOUNT.fullmatch(text):
+        raise ValueError("an amount is not a decimal number")
+    amount = Decimal(text)
+    exponent = int(amount.as_tuple().exponent)
     if exponent < _SMALLEST_EXPONENT or amount.adjusted() > _LARGEST_EXPONENT:
         raise ValueError("an amount has an impossible size")
     return amount
