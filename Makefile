@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo demo-clean test check lint types format parts chart chart-update helm-test bench lock clean
+.PHONY: help demo demo-clean test check lint types format parts chart chart-update helm-test bench bench-storage lock clean
 
 help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,10 @@ helm-test: $(READY) parts ## Test the Helm chart alone.
 parts: ## Install the system parts that some tests use: npm for Helm, a Pushgateway, Prometheus and promtool.
 	@.ci/parts
 
-bench: $(READY) ## Measure the storage layouts against each other (about 9 minutes at 20 million rows).
+bench: $(READY) ## Measure the whole program against a plain way, each target of its own (about half an hour).
+	@$(BIN)/python -m benchmarks.collect --output benchmarks/results/collect.json
+
+bench-storage: $(READY) ## Measure the storage layouts against each other (about 9 minutes at 20 million rows).
 	@$(BIN)/python -m benchmarks.storage_layout --output benchmarks/results/storage_layout.json
 
 lock: $(READY) ## Resolve the dependencies anew and pin them by hash.

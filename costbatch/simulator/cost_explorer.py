@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from costbatch.simulator.answers import Answer
 from costbatch.simulator.arrival import is_estimated
-from costbatch.simulator.cost_filter import DIMENSIONS
+from costbatch.simulator.cost_filter import DIMENSIONS, Expression
 from costbatch.simulator.cost_query import MONTHLY, CostQuery, CostRequest, next_month, parse_request
 from costbatch.simulator.costs import rows_of_day
 from costbatch.simulator.errors import AwsError
@@ -46,12 +47,13 @@ class CostExplorer:
     def answer(self, account: Account, body: bytes, today: date, *, ignores_token: bool = False) -> Answer:
         """Answer GetCostAndUsage with one page; the first when the token is to be ignored."""
         request = parse_request(body, today)
-        question = _question_digest(request.query)
+        query = _without_own_filter(request.query, account)
+        question = _question_digest(query)
         owner = account.costs_like or account.account_id
         number = 0 if ignores_token else _page_number(request, question=question, owner=owner)
-        key = (self._digest(account), _named_account(account, request.query), question, today)
+        key = (self._digest(account), _named_account(account, query), question, today)
         pages = self._cache.get(
-            key, lambda: self._render(account, request.query, today, question=question, owner=owner)
+            key, lambda: self._render(account, query, today, question=question, owner=owner)
         )
         if number >= len(pages):
             raise AwsError("InvalidNextTokenException", "The pagination token is past the last page.")
@@ -92,6 +94,15 @@ class CostExplorer:
         digest = _hash(json.dumps([identity, settings], sort_keys=True))
         self._digests[account.account_id] = (account, digest)
         return digest
+
+
+def _without_own_filter(query: CostQuery, account: Account) -> CostQuery:
+    """Return the question without a filter on the asking account: it is all that an account has.
+
+    So accounts with the same costs share their rendered pages.
+    """
+    own = Expression("Dimensions", LINKED_ACCOUNT, frozenset({account.account_id}))
+    return replace(query, filter=None) if query.filter == own else query
 
 
 def _page_number(request: CostRequest, *, question: str, owner: str) -> int:

@@ -1,0 +1,110 @@
+"""What every measurement is given: sizes, the stage (set when first needed), and what several share."""
+
+import contextlib
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from benchmarks.collect.processes import clients_on_their_core
+from benchmarks.collect.sizes import Sizes
+from benchmarks.collect.stage import Database, Reading, Stage, open_stage
+
+_STEADY, _WAITING = "steady", "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Marginal:
+    """What one more account costs, in CPU seconds of the client, of the server and in wall seconds."""
+
+    client_seconds: float
+    server_seconds: float
+    wall_seconds: float
+
+
+@dataclass(eq=False)
+class Bench:
+    """One run of the benchmark.
+
+    dlt_python: None: an environment with dlt is made. is_smoke: nothing is installed or kept to a core.
+    """
+
+    sizes: Sizes
+    concurrency: int | None = None
+    dlt_python: Path | None = None
+    is_smoke: bool = False
+    _exits: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _server_core: int | None = None
+
+    def __enter__(self) -> Self:
+        if not self.is_smoke:
+            self._server_core = self._exits.enter_context(clients_on_their_core())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    @cached_property
+    def stage(self) -> Stage:
+        """The stage."""
+        return self._exits.enter_context(open_stage(self._server_core))
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether any measurement needed the stage."""
+        return "stage" in vars(self)
+
+    def steady(self) -> Database:
+        """Return the database of the ordinary night: every account is loaded already."""
+        return self.stage.database(_STEADY, self.sizes.large)
+
+    def waiting(self) -> Database:
+        """Return the same for the runs that wait for AWS."""
+        return self.stage.database(_WAITING, max(self.sizes.waiting, self.sizes.sharing))
+
+    def collect(self, database: Database, accounts: int) -> Reading:
+        """Run the program as it is set up by default, or with the concurrency that was asked for."""
+        return self.stage.collect(database.url, accounts=accounts, concurrency=self.concurrency)
+
+    @cached_property
+    def marginals(self) -> list[Marginal]:
+        """What one more account costs when nothing has changed, by round."""
+        small, large = self.sizes.small, self.sizes.large
+        database = self.steady()
+        return [
+            _marginal(self.collect(database, small), self.collect(database, large), large - small)
+            for _ in range(self.sizes.rounds)
+        ]
+
+    @property
+    def client_seconds(self) -> float:
+        """The client's CPU seconds for one more account."""
+        return self._median(lambda each: each.client_seconds)
+
+    @property
+    def server_seconds(self) -> float:
+        """The server's CPU seconds for one more account."""
+        return self._median(lambda each: each.server_seconds)
+
+    @property
+    def wall_seconds(self) -> float:
+        """The wall seconds for one more account, without latency."""
+        return self._median(lambda each: each.wall_seconds)
+
+    def _median(self, part: Callable[[Marginal], float]) -> float:
+        return median(map(part, self.marginals))
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median."""
+    return statistics.median(values)
+
+
+def _marginal(small: Reading, large: Reading, accounts: int) -> Marginal:
+    return Marginal(
+        client_seconds=(large.client_seconds - small.client_seconds) / accounts,
+        server_seconds=(large.server_seconds - small.server_seconds) / accounts,
+        wall_seconds=(large.wall_seconds - small.wall_seconds) / accounts,
+    )

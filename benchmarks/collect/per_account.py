@@ -1,0 +1,133 @@
+"""What an account costs, against parsing its body, the plain way, and a plain upsert."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from timeit import Timer
+from typing import Any
+from unittest import mock
+
+import psycopg2
+import sqlalchemy as sa
+from psycopg2.extras import execute_values
+
+from benchmarks import plain_way
+from benchmarks.collect import program
+from benchmarks.collect.bench import Bench, median
+from benchmarks.collect.processes import run
+from benchmarks.collect.server import execute
+from benchmarks.collect.stage import DAYS, ROWS_PER_ACCOUNT
+from benchmarks.collect.targets import Result
+from costbatch.simulator.demo_world import load_world
+
+_PARSES = 100
+_COLUMNS = ["account_id", *plain_way.KEY[1:], "currency", *plain_way.AMOUNTS, "estimated"]
+_UPSERT = (
+    f"INSERT INTO plain_costs ({', '.join(_COLUMNS)}) VALUES %s "
+    f"ON CONFLICT ({', '.join(plain_way.KEY)}) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in plain_way.KEY)
+)
+
+
+def against_json(bench: Bench) -> list[Result]:
+    """Measure the client's CPU against ``json.loads`` of the same body."""
+    client = bench.client_seconds
+    body = body_of(bench, 0)
+    timer = Timer(lambda: json.loads(body), timer=time.process_time)
+    loads = median(timer.repeat(max(3, bench.sizes.rounds), _PARSES)) / _PARSES
+    parts = {"client_ms": client * 1000, "json_loads_ms": loads * 1000, "body_bytes": float(len(body))}
+    return [Result("json", client / loads, parts)]
+
+
+def against_plain_way(bench: Bench) -> list[Result]:
+    """Measure the client's CPU against the plain way's, which has one thread and nothing to wait for."""
+    client, sizes = bench.client_seconds, bench.sizes
+    url = bench.stage.server.create_database("plain")
+    _plain_run(bench, url, sizes.plain_large)
+    rounds = [
+        _plain_run(bench, url, sizes.plain_large) - _plain_run(bench, url, sizes.plain_small)
+        for _ in range(sizes.rounds)
+    ]
+    plain = median(rounds) / (sizes.plain_large - sizes.plain_small)
+    return [Result("plain", client / plain, {"client_ms": client * 1000, "plain_way_ms": plain * 1000})]
+
+
+def _plain_run(bench: Bench, url: str, accounts: int) -> float:
+    path = bench.stage.folder / "plain-way.json"
+    plan = {
+        "accounts": [_keys(number) for number in range(accounts)],
+        "start": str(program.TODAY - timedelta(days=DAYS)),
+        "end_exclusive": str(program.TODAY),
+    }
+    path.write_text(json.dumps(plan))
+    bench.stage.open_world(accounts)
+    # The upserts leave dead rows behind, which autovacuum would have removed.
+    execute(url, "VACUUM")
+    command = [sys.executable, "-m", "benchmarks.plain_way", url, str(path)]
+    environ = bench.stage.environment(url)
+    return run(command, environ=environ, folder=bench.stage.folder).cpu_seconds
+
+
+def against_execute_values(bench: Bench) -> list[Result]:
+    """Measure the server's CPU against ``execute_values`` of the same unchanged rows, one page an account."""
+    server, sizes = bench.server_seconds, bench.sizes
+    url = bench.stage.server.create_database("upserts")
+    answer = json.loads(body_of(bench, 0))
+    rows = [[row[name] for name in _COLUMNS] for row in plain_way.rows_of("", answer)]
+    _create_table(url)
+    work = partial(_upsert_all, url, rows, sizes.upserts)
+    work()
+    rounds = [_measured(bench, url, work) for _ in range(sizes.rounds)]
+    upsert = median(rounds) / sizes.upserts
+    parts = {"server_ms": server * 1000, "execute_values_ms": upsert * 1000, "rows": float(len(rows))}
+    return [Result("execute_values", server / upsert, parts)]
+
+
+def _create_table(url: str) -> None:
+    engine = sa.create_engine(url)
+    plain_way.costs.metadata.create_all(engine)
+    engine.dispose()
+
+
+def _measured(bench: Bench, url: str, work: Callable[[], None]) -> float:
+    execute(url, "VACUUM plain_costs")
+    before = bench.stage.server.cpu_seconds()
+    work()
+    return bench.stage.server.cpu_seconds() - before
+
+
+def _upsert_all(url: str, rows: list[list[Any]], accounts: int) -> None:
+    connection = psycopg2.connect(url)
+    try:
+        for number in range(accounts):
+            with connection, connection.cursor() as cursor:
+                owned = [(str(number), *row[1:]) for row in rows]
+                execute_values(cursor, _UPSERT, owned, page_size=ROWS_PER_ACCOUNT)
+    finally:
+        connection.close()
+
+
+def body_of(bench: Bench, number: int) -> bytes:
+    """Return the body of an account's answer, as the stand-in sends it."""
+    bench.stage.open_world(number + 1)
+    keys = _keys(number)
+    start, end_exclusive = program.TODAY - timedelta(days=DAYS), program.TODAY
+    with mock.patch.dict("os.environ", bench.stage.environment(""), clear=True):
+        client = plain_way.client_of(keys)
+        bodies: list[bytes] = []
+        client.meta.events.register(
+            "before-parse.cost-explorer.GetCostAndUsage",
+            lambda response_dict, **_: bodies.append(response_dict["body"]),
+        )
+        request = plain_way.request_of(keys["account_id"], str(start), str(end_exclusive))
+        client.get_cost_and_usage(**request)
+    return bodies[0]
+
+
+def _keys(number: int) -> dict[str, str]:
+    account = load_world(number + 1, today=program.TODAY).accounts[number]
+    names = ("account_id", "access_key_id", "secret_access_key")
+    return {name: getattr(account, name) for name in names}

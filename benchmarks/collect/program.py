@@ -1,0 +1,45 @@
+"""The measured process: the real command line, with the benchmark's day, that reports its memory at the end.
+
+Run by the benchmark only: `python -m benchmarks.collect.program collect`.
+"""
+
+import os
+from contextlib import nullcontext
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from time import monotonic
+
+from costbatch.cli import cli
+from costbatch.cli.context import Context
+
+# On the last day of March a first load of no whole month before it reads the 30 days that every run reads.
+TODAY = date(2025, 3, 31)
+CLOCK = "BENCHMARK_CLOCK"
+MEMORY = "BENCHMARK_MEMORY"
+PROFILE = "BENCHMARK_PROFILE"
+
+
+def main() -> None:
+    """Run the command line."""
+    # The machine's monotonic clock at the start of the benchmark: all its processes tell the same time.
+    began, morning = float(os.environ[CLOCK]), datetime.combine(TODAY, time(6, 30), tzinfo=UTC)
+    context = Context(now=lambda: morning + timedelta(seconds=monotonic() - began))
+    folder = os.environ.get(PROFILE)
+    if folder:
+        from benchmarks.collect.profiling import profiled  # noqa: PLC0415 - what is measured must not load it
+    try:
+        with profiled(Path(folder)) if folder else nullcontext():
+            cli(prog_name="costbatch", obj=context)
+    finally:
+        Path(os.environ[MEMORY]).write_text(str(peak_memory()))
+
+
+def peak_memory() -> int:
+    """Return the bytes that this process held at most; what its parent held before is not counted."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()

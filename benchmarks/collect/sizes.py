@@ -1,0 +1,71 @@
+"""How large each measurement is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Numbers of accounts, unless said otherwise.
+
+    rounds: repetitions, whose median counts. starts: of the programs that end at once.
+    small, large: between them the marginal CPU is taken. plain_small, plain_large: the plain way's.
+    upserts: accounts that execute_values stores. waiting, latency_ms: for the wall time.
+    sharing: for two processes. few, some, many: for memory and for the CPU of many accounts.
+    history_rows: rows of older days. written: for the WAL. dlt: accounts whose rows dlt merges.
+    """
+
+    rounds: int = 3
+    starts: int = 15
+    small: int = 100
+    large: int = 400
+    plain_small: int = 10
+    plain_large: int = 40
+    upserts: int = 50
+    waiting: int = 1000
+    latency_ms: int = 300
+    sharing: int = 1000
+    few: int = 200
+    some: int = 1000
+    many: int = 10_000
+    history_rows: int = 20_000_000
+    written: int = 400
+    dlt: int = 100
+
+    def with_changes(self, changes: Sequence[str]) -> "Sizes":
+        """Return the sizes with each NAME=NUMBER applied.
+
+        Raises:
+            ValueError: no such name, or no number above zero.
+
+        """
+        known = [field.name for field in fields(self)]
+        numbers: dict[str, int] = {}
+        for change in changes:
+            name, _, number = change.partition("=")
+            if name not in known or not number.isdecimal() or int(number) < 1:
+                raise ValueError(f"{change!r} is not NAME=NUMBER with one of: {', '.join(known)}.")
+            numbers[name] = int(number)
+        return replace(self, **numbers)
+
+
+FULL = Sizes()
+# Everything once, in seconds: whether it still runs, not how fast.
+SMOKE = Sizes(
+    rounds=1,
+    starts=1,
+    small=2,
+    large=6,
+    plain_small=1,
+    plain_large=2,
+    upserts=2,
+    waiting=12,
+    latency_ms=20,
+    sharing=12,
+    few=2,
+    some=3,
+    many=6,
+    history_rows=20_000,
+    written=3,
+    dlt=2,
+)

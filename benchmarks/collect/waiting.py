@@ -1,0 +1,64 @@
+"""How close the wall time comes to what latency and concurrency allow, and what a second process adds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+
+from benchmarks.collect.bench import Bench, median
+from benchmarks.collect.targets import Result
+
+_CONCURRENCY = (8, 32, 64)
+_SHARED_CONCURRENCY = 32
+
+
+def at_latency(bench: Bench) -> list[Result]:
+    """Measure the wall time of a whole run, its start-up included, against ⌈N/c⌉ times the latency."""
+    accounts, latency = bench.sizes.waiting, bench.sizes.latency_ms / 1000
+    database = bench.waiting()
+    results = []
+    with _latency(bench, latency, accounts):
+        for concurrency in _CONCURRENCY:
+            bench.stage.aws.reset_requests()
+            walls = [
+                bench.stage.collect(database.url, accounts=accounts, concurrency=concurrency).wall_seconds
+                for _ in range(bench.sizes.rounds)
+            ]
+            asked = bench.stage.aws.requests()["total"]["requests"]
+            wall, bound = median(walls), ceil(accounts / concurrency) * latency
+            parts = {
+                "wall_seconds": wall,
+                "bound_seconds": bound,
+                "requests_per_account": asked / accounts / bench.sizes.rounds,
+            }
+            results.append(Result(f"latency_{concurrency}", wall / bound, parts))
+    return results
+
+
+def two_processes(bench: Bench) -> list[Result]:
+    """Measure how much sooner two processes end that share one run."""
+    accounts = bench.sizes.sharing
+    database = bench.waiting()
+    with _latency(bench, bench.sizes.latency_ms / 1000, accounts):
+        walls = {
+            processes: median(
+                bench.stage.collect(
+                    database.url, accounts=accounts, concurrency=_SHARED_CONCURRENCY, processes=processes
+                ).wall_seconds
+                for _ in range(bench.sizes.rounds)
+            )
+            for processes in (1, 2)
+        }
+    parts = {"one_seconds": walls[1], "two_seconds": walls[2]}
+    return [Result("sharing", walls[1] / walls[2], parts)]
+
+
+@contextmanager
+def _latency(bench: Bench, seconds: float, accounts: int) -> Iterator[None]:
+    """Let every answer take its time, once the stand-in has rendered the answers of the accounts."""
+    bench.stage.open_world(accounts)
+    bench.stage.warm_up(bench.waiting(), accounts)
+    bench.stage.aws.set_latency(seconds)
+    try:
+        yield
+    finally:
+        bench.stage.aws.set_latency(0)
