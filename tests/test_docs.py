@@ -146,7 +146,7 @@ def test_the_error_kinds_are_those_of_the_program_with_their_advice() -> None:
 
 def test_the_targets_are_those_of_the_makefile() -> None:
     """The door to the project has no hidden and no dead handle."""
-    targets = re.findall(r"^([a-z-]+):.*## (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z0-9-]+):.*## (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     documented = [tuple(map(bare, row)) for row in rows("Development", "target")]
     assert documented == [(f"make {name}", bare(about)) for name, about in targets]
 
@@ -155,7 +155,7 @@ def test_every_make_target_that_a_document_names_is_there() -> None:
     """Not only the table: prose and blocks of code name targets too."""
     targets = {name.removeprefix("make ") for name in column("Development", "target")}
     for name, text in TEXTS.items():
-        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+        named = set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", text, re.MULTILINE))
         assert named <= targets, name
 
 

@@ -1,0 +1,85 @@
+"""A PostgreSQL, a local AWS that lives today, and the image; `.ci/e2e-image` names image and engine."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from costbatch.simulator.world import Account
+from tests.image.containers import Box, Engine, engine_from
+from tests.stage import Stage, aws, make_account
+
+__all__ = ["aws"]
+
+# What needs a built image is collected by `make e2e-image` only, which names one.
+collect_ignore = (
+    [] if "IMAGE_ENGINE" in os.environ else ["test_contents.py", "test_hardened_run.py", "test_stopping.py"]
+)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """Return the container engine."""
+    return engine_from(os.environ)
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine) -> str:
+    """Return the image."""
+    return os.environ["IMAGE_UNDER_TEST"]
+
+
+@pytest.fixture(scope="session")
+def demo_image(engine: Engine) -> str:
+    """Return the image of the trial."""
+    return os.environ["DEMO_IMAGE_UNDER_TEST"]
+
+
+@pytest.fixture(scope="session")
+def files(engine: Engine, image: str) -> Iterator[Path]:
+    """Return the folder that shows the image's files."""
+    with engine.unpacked(image) as folder:
+        yield folder
+
+
+@pytest.fixture
+def empty_box(engine: Engine, image: str, stage: Stage, empty_database_url: str) -> Box:
+    """Return the image with a database that was never migrated."""
+    return _box(engine, image, stage, empty_database_url)
+
+
+@pytest.fixture
+def box(engine: Engine, image: str, stage: Stage) -> Box:
+    """Return the image with a migrated database."""
+    return _box(engine, image, stage, stage.database_url)
+
+
+@pytest.fixture
+def stage(engine: Engine, aws: object, database_url: str, request: pytest.FixtureRequest) -> Stage:
+    """Return a stage whose clock is the real one, as a container's is."""
+    stage = Stage(request.getfixturevalue("aws"), database_url)
+    stage.wake_at(datetime.now(tz=UTC))
+    return stage
+
+
+def account(number: int, **changes: object) -> Account:
+    """Return a healthy account that began two months ago."""
+    start = datetime.now(tz=UTC).date() - timedelta(days=60)
+    return replace(make_account(number), **{"start": start, **changes})  # type: ignore[arg-type] # fields by name
+
+
+def _box(engine: Engine, image: str, stage: Stage, database_url: str) -> Box:
+    socket_folder = Path(parse_qs(urlsplit(database_url).query)["host"][0])
+    # The server's folder is another user's; the container's may look for the socket in it.
+    socket_folder.chmod(0o755)
+    variables = {
+        **stage.environ,
+        "DATABASE_URL": database_url,
+        "COSTBATCH_LOG_FORMAT": "json",
+        "COSTBATCH_GRACE_SECONDS": "10",
+    }
+    return Box(engine, image, variables, socket_folder)
