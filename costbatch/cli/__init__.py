@@ -5,6 +5,7 @@ import click
 from costbatch import __version__
 from costbatch.cli.context import Context
 from costbatch.cli.exit_status import errors_to_exit_statuses
+from costbatch.cli.first_process import end_on_sigterm
 from costbatch.cli.lazy import LazyCommand, LazyGroup, example
 from costbatch.cli.streams import prepare_streams
 
@@ -46,5 +47,6 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line: the entry point."""
+    end_on_sigterm()
     prepare_streams()
     cli(prog_name="costbatch")
