@@ -77,10 +77,14 @@ def tell(sentence: str, document: object, output: str) -> None:
         click.echo(sentence)
 
 
-def _cell(value: object) -> str:
-    """Return a value as a cell's text; what could steer a terminal is replaced."""
-    text = "-" if value is None else str(_plain(value) if isinstance(value, datetime) else value)
+def printable(text: str) -> str:
+    """Return a text with whatever could steer a terminal replaced."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _cell(value: object) -> str:
+    """Return a value as a cell's text."""
+    return printable("-" if value is None else str(_plain(value) if isinstance(value, datetime) else value))
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - json.dumps asks for it

@@ -8,6 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from costbatch.cli.output import printable
+
 # Longer lines are hard to read, on however wide a screen.
 TEXT_WIDTH = 100
 _NAME_WIDTH = range(8, 48)
@@ -34,9 +36,8 @@ class Page:
 
     def text(self, value: str, style: str = "") -> Text:
         """Return the value as it may be shown."""
-        shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value)
         encoding = self.console.encoding
-        return Text(shown.encode(encoding, "replace").decode(encoding), style)
+        return Text(printable(value).encode(encoding, "replace").decode(encoding), style)
 
     def line(self, value: str, style: str = "", *, indent: int = 0) -> None:
         """Print a paragraph; what is too long for a line folds, and nothing is cut."""
