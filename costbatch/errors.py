@@ -4,7 +4,6 @@
     ├── ConfigError        wrong usage or configuration; a retry cannot help (exit status 2)
     ├── StorageError       the database cannot be reached or was lost; a retry may help (exit status 1)
     │   └── StatementRefused   the database is there but does not take this: one account's trouble
-    ├── ClaimLost          another process took this account over; its work counts, ours is dropped
     ├── BudgetSpent        the run's cap on API cost is reached; the account is skipped, not failed
     ├── AccountError       one account fails with an ErrorKind; the run goes on
     └── DeliveryError      a sink or the Pushgateway did not take it; it is tried again later
@@ -104,10 +103,6 @@ class StorageError(CostbatchError):
 
 class StatementRefused(StorageError):  # noqa: N818 - named for what happened, like its neighbours
     """The database is there, but refuses a statement: bad data, a missing privilege, a constraint."""
-
-
-class ClaimLost(CostbatchError):  # noqa: N818 - an expected turn of events, not a fault
-    """Another process holds this account's claim now; what we fetched must not be stored."""
 
 
 class BudgetSpent(CostbatchError):  # noqa: N818 - a limit that the user asked for, not a fault

@@ -12,10 +12,11 @@ from costbatch.adapters.sinks import make_sinks
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.workers import is_gone, this_worker
 from costbatch.application.accounts import Accounts
-from costbatch.application.collect import Collector, CollectPolicy
+from costbatch.application.collect import Collector
 from costbatch.application.daily_run import DailyRun, preflight
 from costbatch.application.deliver import Deliverer
 from costbatch.application.plan import check_days, plan_run
+from costbatch.application.policy import CollectPolicy
 from costbatch.application.ports import CostSource, Metrics, Progress, Vault
 from costbatch.config import FailOn, Settings
 from costbatch.domain.costs import REQUEST_PRICE_USD

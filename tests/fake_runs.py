@@ -8,20 +8,20 @@ from threading import Lock
 from uuid import UUID, uuid4
 
 from costbatch.domain.accounts import Account, AccountStatus
-from costbatch.domain.costs import FetchedCosts, StoredChange
+from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.outcomes import (
     Claim,
     Collection,
     CollectionState,
-    Failure,
+    Ending,
     Run,
     RunRequest,
     RunStatus,
     SkipReason,
+    StopReason,
 )
 from costbatch.domain.periods import DateRange, utc_day
-from costbatch.errors import ClaimLost
 from tests.fakes import FakeAccounts
 
 
@@ -84,10 +84,13 @@ class FakeRuns:
         """Return (paid requests, days) of each account's newest collection."""
         return self.last
 
-    def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
+    def close(
+        self, run: Run, status: RunStatus, *, now: datetime, stopped_by: StopReason | None = None
+    ) -> bool:
         """Set the status; return whether this call changed it."""
         changed = self.rows[run.key].status is not status
-        self.rows[run.key] = replace(self.rows[run.key], status=status, finished_at=now)
+        ended = replace(self.rows[run.key], status=status, finished_at=now, stopped_by=stopped_by)
+        self.rows[run.key] = ended
         return changed
 
     def load(self, run: Run) -> Run:
@@ -105,15 +108,16 @@ class FakeClaims:
 
     runs: FakeRuns = field(default_factory=FakeRuns)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    gives_ahead: bool = False
 
-    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta) -> list[Claim]:
+    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[Claim]:
         """Take up to so many accounts that nobody is working on, first attempts first."""
         free = [
             each for each in self.runs.listed.values() if each.collection.state is CollectionState.PENDING
         ]
         free.sort(key=lambda each: each.collection.attempts)
         claims = []
-        for each in free[:most]:
+        for each in free[: most + (ahead if self.gives_ahead else 0)]:
             token = uuid4()
             state = replace(each.collection, state=CollectionState.COLLECTING)
             self._put(replace(each, collection=state, worker=worker, token=token))
@@ -146,49 +150,31 @@ class FakeClaims:
         states = {each.collection.state for each in self.runs.listed.values()}
         return 0.0 if states & unfinished else None
 
-    def hold(self, claim: Claim) -> Account:
-        """Return the account as it is now, while the claim is ours."""
-        if self.runs.listed[claim.collection_id].token != claim.token:
-            raise ClaimLost(f"Another process has taken {claim.account} over.")
-        return self.accounts.rows[claim.account.id]
+    def hold(self, claims: Sequence[Claim]) -> dict[int, Account]:
+        """Return each account as it is now, by collection, while the claim is ours."""
+        return {
+            claim.collection_id: self.accounts.rows[claim.account.id]
+            for claim in claims
+            if self.runs.listed[claim.collection_id].token == claim.token
+        }
 
-    def save_collected(
-        self,
-        claim: Claim,
-        fetched: FetchedCosts,
-        change: StoredChange,
-        *,
-        started_at: datetime,
-        now: datetime,
-    ) -> None:
-        """Record that the account was collected."""
-        self._finish(
-            claim,
-            CollectionState.COLLECTED,
-            fetched.api_requests,
-            window=fetched.window,
-            rows_fetched=len(fetched.rows),
-            change=change,
-            failure=None,
-        )
-
-    def save_failed(
-        self,
-        claim: Claim,
-        failure: Failure,
-        *,
-        api_requests: int,
-        retry_after: timedelta | None,
-        now: datetime,
-    ) -> None:
-        """Record a failed attempt."""
-        state = CollectionState.FAILED if retry_after is None else CollectionState.PENDING
-        self._finish(claim, state, api_requests, failure=failure)
-        self._put(replace(self.runs.listed[claim.collection_id], retry_after=retry_after))
-
-    def save_skipped(self, claim: Claim, reason: SkipReason, *, api_requests: int, now: datetime) -> None:
-        """Record that the account was left out."""
-        self._finish(claim, CollectionState.SKIPPED, api_requests, skip_reason=reason)
+    def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
+        """Record how attempts ended."""
+        for ending in endings:
+            listed = self.runs.listed[ending.claim.collection_id]
+            known = listed.collection
+            collection = replace(
+                known,
+                state=ending.state,
+                attempts=known.attempts + 1,
+                api_requests=known.api_requests + ending.api_requests,
+                window=ending.window or known.window,
+                rows_fetched=known.rows_fetched if ending.rows_fetched is None else ending.rows_fetched,
+                change=ending.change or known.change,
+                failure=known.failure if ending.state is CollectionState.SKIPPED else ending.failure,
+                skip_reason=ending.skip_reason or known.skip_reason,
+            )
+            self._put(Listed(listed.account_id, collection, retry_after=ending.retry_after))
 
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
         """Record that every account not begun is left out."""
@@ -209,17 +195,6 @@ class FakeClaims:
             pending = replace(each.collection, state=CollectionState.PENDING)
             self._put(replace(each, collection=pending, worker=None, token=None))
         return len(held)
-
-    def _finish(self, claim: Claim, state: CollectionState, api_requests: int, **values: object) -> None:
-        listed = self.runs.listed[claim.collection_id]
-        collection = replace(
-            listed.collection,
-            state=state,
-            attempts=listed.collection.attempts + 1,
-            api_requests=listed.collection.api_requests + api_requests,
-            **values,  # type: ignore[arg-type]
-        )
-        self._put(replace(listed, collection=collection, worker=None, token=None))
 
 
 # Extended leases by account row, over all transactions; a test that looks at it empties it first.

@@ -1,7 +1,7 @@
 """A database in memory with all that a run writes: a transaction that ends in an error changes nothing."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -12,7 +12,7 @@ from uuid import UUID
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostRow, DayTotal, StoredChange
+from costbatch.domain.costs import CostRow, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -41,8 +41,11 @@ class FakeCosts:
         """Note the days that room was made for."""
         self.prepared.append(days)
 
-    def replace_window(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
-        """Make the stored days equal to the rows."""
+    def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
+        """Make the stored days of each account equal to what was fetched."""
+        return [self._replace(account, costs.window, costs.rows) for account, costs in fetched]
+
+    def _replace(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
         if account.id in self.refuses:
             raise self.refuses[account.id]
         new = {(account.id, row.usage_date, row.service, row.record_type): row for row in rows}
@@ -57,18 +60,19 @@ class FakeCosts:
             inserted=len(inserted), updated=len(updated), deleted=len(deleted), changed_dates=changed
         )
 
-    def first_day(self, account: Account) -> date | None:
-        """Return the first day with cost."""
-        return min((key[1] for key in self.rows if key[0] == account.id), default=None)
+    def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
+        """Return the first day with cost of each account that has any."""
+        days_of = {row: [key[1] for key in self.rows if key[0] == row] for row in account_ids}
+        return {row: min(days) for row, days in days_of.items() if days}
 
-    def day_totals(self, account: Account, days: DateRange, rule: Rule) -> list[DayTotal]:
-        """Return the comparable cost of each day with cost."""
-        return self._totals(account, days, rule, lambda _: True)
+    def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
+        """Return, by account row, the comparable cost of each day with cost."""
+        return {row: self._totals(row, days, rule, lambda _: True) for row, days in days_of.items()}
 
     def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
         """Return the comparable cost of each day, by service."""
         services = {key[2] for key in self.rows if key[0] == account.id}
-        totals = {name: self._totals(account, days, rule, name.__eq__) for name in sorted(services)}
+        totals = {name: self._totals(account.id, days, rule, name.__eq__) for name in sorted(services)}
         return {name: found for name, found in totals.items() if found}
 
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
@@ -78,15 +82,15 @@ class FakeCosts:
         return [
             (account.aws_account_id, total.currency, total.amount)
             for account in accounts.values()
-            for total in self.day_totals(account, window, rule)
+            for total in self._totals(account.id, window, rule, lambda _: True)
         ]
 
     def _totals(
-        self, account: Account, days: DateRange, rule: Rule, is_wanted: Callable[[str], bool]
+        self, row_id: int, days: DateRange, rule: Rule, is_wanted: Callable[[str], bool]
     ) -> list[DayTotal]:
         sums: dict[tuple[date, str], Decimal] = {}
         for key, row in self.rows.items():
-            if key[0] != account.id or key[1] not in days or not is_wanted(key[2]):
+            if key[0] != row_id or key[1] not in days or not is_wanted(key[2]):
                 continue
             if row.record_type not in rule.excluded_record_types:
                 total = (row.usage_date, row.currency)
@@ -105,11 +109,14 @@ class FakeAnomalies:
         """Return what a transaction works on."""
         return FakeAnomalies(dict(self.rows), dict(self.found_by))
 
-    def load_near(self, account: Account, start: date) -> list[Anomaly]:
-        """Return the account's anomalies that are open or end on or after a day."""
-        mine = [row for row in self.rows.values() if row.account_id == account.id]
-        near = [row for row in mine if row.state is AnomalyState.OPEN or row.last_date >= start]
-        return sorted(near, key=lambda row: (row.start_date, row.id))
+    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
+        """Return, by account row, the anomalies that are open or end on or after the account's start."""
+        near: dict[int, list[Anomaly]] = {}
+        for row in sorted(self.rows.values(), key=lambda row: (row.start_date, row.id)):
+            start = starts.get(row.account_id)
+            if start is not None and (row.state is AnomalyState.OPEN or row.last_date >= start):
+                near.setdefault(row.account_id, []).append(row)
+        return near
 
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
         """Insert or update by id."""
@@ -216,7 +223,7 @@ class FakeTables:
 
     def copy(self) -> "FakeTables":
         """Return what a transaction works on."""
-        accounts = FakeAccounts(dict(self.accounts.rows), dict(self.accounts.sealed))
+        accounts = self.accounts.copy()
         runs = self.runs.copy(accounts)
         return FakeTables(
             accounts,

@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import cast
 
 from costbatch.application.ports import Transaction
-from costbatch.domain.accounts import Account, AccountStatus, Failing, NewAccount
+from costbatch.domain.accounts import Account, AccountStatus, NewAccount
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
-from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ConfigError, ErrorKind
 
 
@@ -40,6 +39,11 @@ class FakeAccounts:
 
     rows: dict[int, Account] = field(default_factory=dict)
     sealed: dict[int, SealedCredentials] = field(default_factory=dict)
+    proven: set[int] = field(default_factory=set)
+
+    def copy(self) -> "FakeAccounts":
+        """Return what a transaction works on."""
+        return FakeAccounts(dict(self.rows), dict(self.sealed), set(self.proven))
 
     def find(self, aws_account_id: str) -> Account | None:
         """Return the account, removed ones too."""
@@ -70,11 +74,17 @@ class FakeAccounts:
     def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
         """Store sealed credentials in place of what was there."""
         self.sealed[account.id] = sealed
+        self.proven.discard(account.id)
 
     def load_access(self, account: Account) -> Access:
         """Return how to reach the account."""
         base = self.load_access(self.rows[account.base_account_id]) if account.base_account_id else None
-        return Access(account=account, sealed=self.sealed.get(account.id), base=base)
+        sealed = self.sealed.get(account.id)
+        return Access(account=account, sealed=sealed, base=base, is_proven=account.id in self.proven)
+
+    def load_accesses(self, accounts: Sequence[Account]) -> dict[int, Access]:
+        """Return how to reach each account, by its row."""
+        return {account.id: self.load_access(account) for account in accounts}
 
     def dependents(self, account: Account) -> list[Account]:
         """Return the accounts, not removed, whose roles this account's credentials assume."""
@@ -84,13 +94,15 @@ class FakeAccounts:
         """Return how many credentials each key id has sealed."""
         return dict(Counter(sealed.key_id for sealed in self.sealed.values()))
 
-    def save_collected(self, account: Account, collected: DateRange | None) -> None:
-        """Remember which days are stored without a gap."""
-        self.rows[account.id] = replace(self.rows[account.id], collected=collected)
+    def save_progress(self, accounts: Sequence[Account]) -> None:
+        """Remember which days are stored without a gap, and since when and why an account fails."""
+        for account in accounts:
+            known = self.rows[account.id]
+            self.rows[account.id] = replace(known, collected=account.collected, failing=account.failing)
 
-    def save_failing(self, account: Account, failing: Failing | None) -> None:
-        """Remember since when and why the account fails."""
-        self.rows[account.id] = replace(self.rows[account.id], failing=failing)
+    def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
+        """Remember that AWS has said whose credentials these are."""
+        self.proven |= {access.account.id for access in accesses if access.sealed is not None}
 
 
 _KEPT = (AccountStatus.ACTIVE, AccountStatus.PAUSED)
@@ -123,6 +135,6 @@ class FakeDatabase:
     @contextmanager
     def _transaction(self) -> Iterator[Transaction]:
         self.transactions += 1
-        working = FakeAccounts(dict(self.accounts.rows), dict(self.accounts.sealed))
+        working = self.accounts.copy()
         yield cast("Transaction", FakeTransaction(working))
         self.accounts = working

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from io import StringIO
 from threading import Event as Signal
 
-from costbatch.application.collect import Collector, CollectPolicy
+from costbatch.application.collect import Collector
+from costbatch.application.policy import CollectPolicy
 from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import (
     Collection,

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from costbatch.application.judge import Judge
+from costbatch.application.judge import Judge, Replaced
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
-from costbatch.domain.costs import CostRow
+from costbatch.domain.costs import CostRow, FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
@@ -72,7 +72,8 @@ class Mornings:
 
     def _collect(self, window: DateRange, today: int, *, is_backfill: bool) -> list[Event]:
         with self.store.transaction() as tx:
-            change = tx.costs.replace_window(self.account, window, self._rows(window))
+            fetched = FetchedCosts(window=window, rows=tuple(self._rows(window)), api_requests=1)
+            (change,) = tx.costs.replace_windows([(self.account, fetched)])
             judge = Judge(
                 rule=self.rule,
                 today=day(today),
@@ -80,7 +81,7 @@ class Mornings:
                 now=datetime(2025, 1, 1, 6, tzinfo=UTC) + timedelta(days=today),
                 is_backfill=is_backfill,
             )
-            events = judge.judge(tx, self.account, window, change)
+            (events,) = judge.judge(tx, [Replaced(account=self.account, fetched=fetched, change=change)])
         collected = extend_collected(self.account.collected, window, is_ordinary=not is_backfill)
         self.account = replace(self.account, collected=collected)
         return events

@@ -112,9 +112,19 @@ def upgrade() -> None:
         sa.Column("version", sa.Text(), nullable=False, comment="Version of costbatch that started it"),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "stopped_by",
+            sa.Text(collation="C"),
+            nullable=True,
+            comment="What interrupted it, while it is stopped",
+        ),
         sa.CheckConstraint(
             "status IN ('running', 'stopped', 'completed', 'partial', 'failed')",
             name=op.f("ck_runs_status_known"),
+        ),
+        sa.CheckConstraint("stopped_by IN ('signal', 'deadline')", name=op.f("ck_runs_stopped_by_known")),
+        sa.CheckConstraint(
+            "stopped_by IS NULL OR status = 'stopped'", name=op.f("ck_runs_stopped_by_only_stopped")
         ),
         sa.CheckConstraint(
             "(days_start IS NULL) = (days_end_exclusive IS NULL)", name=op.f("ck_runs_days_both_or_none")
@@ -136,6 +146,12 @@ def upgrade() -> None:
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("key_id", sa.Text(collation="C"), nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
         sa.Column("sealed", sa.LargeBinary(), nullable=False, comment="AES-256-GCM, bound to the account"),
+        sa.Column(
+            "proven_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When AWS said that they are the account's; null: not yet",
+        ),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"],

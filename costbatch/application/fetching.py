@@ -1,6 +1,7 @@
 """Fetches accounts in threads: network only, one result for each account, and nothing ever raised."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from queue import Empty, SimpleQueue
@@ -41,13 +42,16 @@ class Landing:
 
 
 class FetchPool:
-    """A fixed number of threads that fetch; as many accounts are in flight at most.
+    """A fixed number of threads that fetch, and the accounts that wait for one.
 
+    An account is in flight until it has landed and its costs are stored, and no more are in flight than there
+    are threads: a process that dies has paid for no more than that in vain.
     Daemon threads: after the grace period of a shutdown nobody waits for an answer that does not come.
     """
 
     def __init__(self, source: CostSource, budget: ApiBudget, *, threads: int, clock: Clock) -> None:
         self._source, self._budget, self._clock = source, budget, clock
+        self._waiting: deque[Flight] = deque()
         self._departures: SimpleQueue[Flight | None] = SimpleQueue()
         self._landings: SimpleQueue[Landing] = SimpleQueue()
         self._threads = [Thread(target=self._work, name=f"fetch-{n}", daemon=True) for n in range(threads)]
@@ -57,40 +61,60 @@ class FetchPool:
 
     @property
     def in_flight(self) -> int:
-        """How many accounts are being fetched."""
+        """How many accounts are being fetched, or have landed and are not stored yet."""
         return len(self._flying)
+
+    @property
+    def waiting(self) -> int:
+        """How many accounts wait for a free thread."""
+        return len(self._waiting)
 
     @property
     def free(self) -> int:
         """How many more accounts can be fetched right away."""
-        return len(self._threads) - self.in_flight
+        return len(self._threads) - self.in_flight - self.waiting
 
     @property
     def claims(self) -> list[Claim]:
-        """The claims of the accounts that are being fetched."""
-        return list(self._flying.values())
+        """The claims of the accounts that are in flight or wait."""
+        return [*self._flying.values(), *(flight.claim for flight in self._waiting)]
 
-    def start(self, flight: Flight) -> None:
-        """Send an account off."""
-        self._flying[flight.claim.collection_id] = flight.claim
-        self._departures.put(flight)
+    def start(self, flights: Iterable[Flight]) -> None:
+        """Send accounts off, as soon as there is room."""
+        self._waiting += flights
+        self._depart()
 
-    def landed(self, *, timeout_seconds: float) -> list[Landing]:
-        """Return the accounts that came back, waiting for the first one."""
+    def landed(self, *, timeout_seconds: float, most: int) -> list[Landing]:
+        """Return up to ``most`` accounts that came back, waiting for the first one."""
         landings: list[Landing] = []
         try:
             landings.append(self._landings.get(timeout=timeout_seconds))
-            while True:
+            while len(landings) < most:
                 landings.append(self._landings.get_nowait())
         except Empty:
-            for landing in landings:
-                del self._flying[landing.flight.claim.collection_id]
-            return landings
+            pass
+        return landings
+
+    def settled(self, landings: Iterable[Landing]) -> None:
+        """Note that nothing is left to be done for these; others take their places."""
+        for landing in landings:
+            del self._flying[landing.flight.claim.collection_id]
+        self._depart()
+
+    def drop_waiting(self) -> None:
+        """Forget the accounts that nobody has begun to fetch."""
+        self._waiting.clear()
 
     def close(self) -> None:
         """Let the idle threads end; those in flight end with their answer."""
         for _ in self._threads:
             self._departures.put(None)
+
+    def _depart(self) -> None:
+        while self._waiting and self.in_flight < len(self._threads):
+            flight = self._waiting.popleft()
+            self._flying[flight.claim.collection_id] = flight.claim
+            self._departures.put(flight)
 
     def _work(self) -> None:
         while (flight := self._departures.get()) is not None:

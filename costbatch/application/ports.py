@@ -1,19 +1,20 @@
 """What the stories need from outside: costs, a database, sinks, metrics, a screen. Adapters fit by shape."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
-from costbatch.domain.accounts import Account, AccountStatus, Failing, NewAccount
+from costbatch.domain.accounts import Account, AccountStatus, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostRow, DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
-from costbatch.domain.outcomes import Claim, Collection, Failure, Run, RunRequest, RunStatus, SkipReason
+from costbatch.domain.outcomes import Claim, Ending, Run, RunRequest, RunStatus, SkipReason, StopReason
+from costbatch.domain.outcomes import Collection as AccountCollection
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
 
@@ -75,17 +76,20 @@ class AccountStore(Protocol):
     def load_access(self, account: Account) -> Access:
         """Return how to reach the account."""
 
+    def load_accesses(self, accounts: Sequence[Account]) -> dict[int, Access]:
+        """Return how to reach each account, by its row."""
+
     def dependents(self, account: Account) -> list[Account]:
         """Return the accounts, not removed, whose roles this account's credentials assume."""
 
     def credential_key_ids(self) -> dict[str, int]:
         """Return how many credentials each key id has sealed."""
 
-    def save_collected(self, account: Account, collected: DateRange | None) -> None:
-        """Remember which days are stored without a gap."""
+    def save_progress(self, accounts: Sequence[Account]) -> None:
+        """Remember which days are stored without a gap, and since when and why an account fails."""
 
-    def save_failing(self, account: Account, failing: Failing | None) -> None:
-        """Remember since when and why the account fails, or that it no longer does."""
+    def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
+        """Remember that AWS has said whose credentials these are, unless others have taken their place."""
 
 
 class CostStore(Protocol):
@@ -94,14 +98,14 @@ class CostStore(Protocol):
     def prepare_months(self, days: DateRange) -> None:
         """Make room for the days, in a transaction of its own."""
 
-    def replace_window(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
-        """Make the stored days equal to ``rows``: write what differs, delete what vanished."""
+    def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
+        """Make the stored days of each account equal to what was fetched: write only what differs."""
 
-    def first_day(self, account: Account) -> date | None:
-        """Return the first day with cost."""
+    def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
+        """Return the first day with cost of each account that has any."""
 
-    def day_totals(self, account: Account, days: DateRange, rule: Rule) -> list[DayTotal]:
-        """Return the comparable cost of each day with cost."""
+    def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
+        """Return, by account row, the comparable cost of each day with cost."""
 
     def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
         """Return the comparable cost of each day, by service."""
@@ -130,21 +134,27 @@ class RunStore(Protocol):
     def last_requests(self) -> dict[int, tuple[int, int]]:
         """Return, by account row, (paid requests, days) of the newest collection."""
 
-    def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
+    def close(
+        self, run: Run, status: RunStatus, *, now: datetime, stopped_by: StopReason | None = None
+    ) -> bool:
         """Set the run's status; return whether this call changed it."""
 
     def load(self, run: Run) -> Run:
         """Return the run as it is now."""
 
-    def collections(self, run: Run) -> list[Collection]:
+    def collections(self, run: Run) -> list[AccountCollection]:
         """Return every account of the run with its outcome, by 12-digit id."""
 
 
 class ClaimStore(Protocol):
     """Which process may collect which account of a run, and how each account ended."""
 
-    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta) -> list[Claim]:
-        """Take up to ``most`` accounts that nobody is working on, first attempts first."""
+    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[Claim]:
+        """Take up to ``most`` accounts that nobody is working on, first attempts first.
+
+        While plenty are left, ``ahead`` more; towards the end each process takes only what it can begin at
+        once, so that a quick one does what a slow one would not get to.
+        """
 
     def extend_leases(self, claims: Sequence[Claim], lease: timedelta) -> None:
         """Keep claims alive."""
@@ -158,38 +168,14 @@ class ClaimStore(Protocol):
     def seconds_until_work(self, run: Run) -> float | None:
         """Return how long until an account may be claimed (0: now); None when every one has its outcome."""
 
-    def hold(self, claim: Claim) -> Account:
-        """Lock the claimed account for this transaction and return it as it is now.
+    def hold(self, claims: Sequence[Claim]) -> dict[int, Account]:
+        """Lock what was claimed for this transaction; return each account as it is now, by collection.
 
-        Raises:
-            ClaimLost: the claim is no longer ours.
-
+        One that is missing is ours no longer.
         """
 
-    def save_collected(
-        self,
-        claim: Claim,
-        fetched: FetchedCosts,
-        change: StoredChange,
-        *,
-        started_at: datetime,
-        now: datetime,
-    ) -> None:
-        """Record that the account was collected."""
-
-    def save_failed(
-        self,
-        claim: Claim,
-        failure: Failure,
-        *,
-        api_requests: int,
-        retry_after: timedelta | None,
-        now: datetime,
-    ) -> None:
-        """Record a failed attempt; with ``retry_after`` the account waits for another one."""
-
-    def save_skipped(self, claim: Claim, reason: SkipReason, *, api_requests: int, now: datetime) -> None:
-        """Record that the account was left out."""
+    def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
+        """Record how attempts ended."""
 
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
         """Record that every account not begun is left out; return how many."""
@@ -198,8 +184,8 @@ class ClaimStore(Protocol):
 class AnomalyStore(Protocol):
     """The anomalies."""
 
-    def load_near(self, account: Account, start: date) -> list[Anomaly]:
-        """Return the account's anomalies that are open or end on or after ``start``."""
+    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
+        """Return, by account row, the anomalies that are open or end on or after the account's start."""
 
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
         """Insert or update by id."""

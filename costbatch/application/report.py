@@ -60,7 +60,7 @@ def _trend(
     end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)
     days = DateRange(end_exclusive - timedelta(days=_TREND_DAYS), end_exclusive)
     if anomaly.service is None:
-        totals = tx.costs.day_totals(account, days, rule)
+        totals = tx.costs.day_totals({account.id: days}, rule)[account.id]
     else:
         totals = tx.costs.service_totals(account, days, rule).get(anomaly.service, [])
     amounts = {total.usage_date: total.amount for total in totals if total.currency == anomaly.currency}

@@ -1,17 +1,37 @@
-"""Settles one account within a run: costs, judgement, events and outcome, in one transaction."""
+"""Settles accounts within a run: costs, judgement, events and outcome of each, several in one transaction."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from costbatch.application.fetching import Landing
-from costbatch.application.judge import Judge
+from costbatch.application.judge import Judge, Replaced
 from costbatch.application.ports import Transaction
-from costbatch.domain.accounts import Account, AccountStatus, Failing
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Failing
 from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event, account_failed, account_recovered
-from costbatch.domain.outcomes import MAX_ATTEMPTS, Claim, CollectionState, Failure, Run, SkipReason
+from costbatch.domain.outcomes import (
+    MAX_ATTEMPTS,
+    Claim,
+    CollectionState,
+    Ending,
+    Failure,
+    Run,
+    SkipReason,
+)
 from costbatch.domain.periods import extend_collected
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What a transaction is to write at its end, for all its accounts together."""
+
+    endings: list[Ending] = field(default_factory=list)
+    progress: list[Account] = field(default_factory=list)
+    proven: list[Access] = field(default_factory=list)
+    events: list[tuple[Account, list[Event]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,69 +47,130 @@ class Settlement:
     retry_pause: timedelta
     sinks: tuple[str, ...]
 
-    def settle(self, tx: Transaction, landing: Landing, *, now: datetime) -> CollectionState:
-        """Write everything that a landing means; return where the account stands.
+    def settle(
+        self, tx: Transaction, landings: Sequence[Landing], *, now: datetime
+    ) -> dict[int, CollectionState]:
+        """Write everything that the landings mean; return where each account stands, by collection.
 
-        Raises:
-            ClaimLost: another process has the account now; nothing is written.
-
+        An account that is missing has been taken over by another process: nothing is written of it.
         """
-        claim, outcome = landing.flight.claim, landing.outcome
-        account = tx.claims.hold(claim)
-        if account.status is not AccountStatus.ACTIVE:
-            return self._skip(tx, landing, SkipReason.NOT_ACTIVE, now)
-        match outcome:
-            case FetchedCosts():
-                return self._keep(tx, account, landing, outcome, now)
-            case Failure():
-                return self._fail(tx, account, landing, outcome, now)
-            case None:
-                return self._skip(tx, landing, SkipReason.API_COST_CAP, now)
+        held = tx.claims.hold([landing.flight.claim for landing in landings])
+        ledger = _Ledger()
+        collected: list[tuple[Landing, Account, FetchedCosts]] = []
+        for landing in landings:
+            account = held.get(landing.flight.claim.collection_id)
+            match landing.outcome:
+                case _ if account is None:
+                    continue
+                case _ if account.status is not AccountStatus.ACTIVE:
+                    ledger.endings.append(_skipped(landing, SkipReason.NOT_ACTIVE))
+                case FetchedCosts() as fetched:
+                    collected.append((landing, account, fetched))
+                case Failure() as failure:
+                    self._fail(ledger, landing, account, failure, now)
+                case None:
+                    ledger.endings.append(_skipped(landing, SkipReason.API_COST_CAP))
+        if collected:
+            self._keep(tx, ledger, collected, now)
+        self._write(tx, ledger, now)
+        return {ending.claim.collection_id: ending.state for ending in ledger.endings}
 
     def _keep(
-        self, tx: Transaction, account: Account, landing: Landing, fetched: FetchedCosts, now: datetime
-    ) -> CollectionState:
-        claim, is_backfill = landing.flight.claim, self.run.request.days is not None
-        change = tx.costs.replace_window(account, fetched.window, fetched.rows)
+        self,
+        tx: Transaction,
+        ledger: _Ledger,
+        collected: Sequence[tuple[Landing, Account, FetchedCosts]],
+        now: datetime,
+    ) -> None:
+        changes = tx.costs.replace_windows([(account, fetched) for _, account, fetched in collected])
+        replaced = [
+            Replaced(account=account, fetched=fetched, change=change)
+            for (_, account, fetched), change in zip(collected, changes, strict=True)
+        ]
         judge = Judge(
-            rule=self.rule, today=self.run.today, run_id=self.run.id, now=now, is_backfill=is_backfill
+            rule=self.rule, today=self.run.today, run_id=self.run.id, now=now, is_backfill=self._is_backfill
         )
-        events = judge.judge(tx, account, fetched.window, change)
-        collected = extend_collected(account.collected, fetched.window, is_ordinary=not is_backfill)
-        if collected != account.collected:
-            tx.accounts.save_collected(account, collected)
-        if account.failing is not None:
-            events.append(account_recovered(account, run_id=self.run.id, now=now))
-            tx.accounts.save_failing(account, None)
-        tx.claims.save_collected(claim, fetched, change, started_at=landing.started_at, now=now)
-        self._tell(tx, account, events)
-        return CollectionState.COLLECTED
+        told = judge.judge(tx, replaced)
+        for (landing, account, fetched), each, events in zip(collected, replaced, told, strict=True):
+            ledger.endings.append(_collected(landing, each))
+            if account.failing is not None:
+                events.append(account_recovered(account, run_id=self.run.id, now=now))
+            reached = extend_collected(account.collected, fetched.window, is_ordinary=not self._is_backfill)
+            _note(ledger, account, replace(account, collected=reached, failing=None), events)
+            if account.access is AccessMethod.ACCESS_KEYS and not landing.flight.access.is_proven:
+                ledger.proven.append(landing.flight.access)
 
     def _fail(
-        self, tx: Transaction, account: Account, landing: Landing, failure: Failure, now: datetime
-    ) -> CollectionState:
-        claim = landing.flight.claim
-        pause = self._pause_before_retry(claim, failure)
-        tx.claims.save_failed(claim, failure, api_requests=landing.api_requests, retry_after=pause, now=now)
-        if pause is not None:
-            return CollectionState.PENDING
-        if account.failing is None or account.failing.kind != failure.kind:
-            event = account_failed(account, failure.kind, failure.message, run_id=self.run.id, now=now)
-            self._tell(tx, account, [event])
-            failing = Failing(since=now, kind=failure.kind)
-            if account.failing is not None:
-                failing = replace(failing, since=account.failing.since)
-            tx.accounts.save_failing(account, failing)
-        return CollectionState.FAILED
-
-    def _skip(self, tx: Transaction, landing: Landing, reason: SkipReason, now: datetime) -> CollectionState:
-        tx.claims.save_skipped(landing.flight.claim, reason, api_requests=landing.api_requests, now=now)
-        return CollectionState.SKIPPED
+        self, ledger: _Ledger, landing: Landing, account: Account, failure: Failure, now: datetime
+    ) -> None:
+        pause = self._pause_before_retry(landing.flight.claim, failure)
+        ended = CollectionState.FAILED if pause is None else CollectionState.PENDING
+        ledger.endings.append(_ending(landing, ended, failure=failure, retry_after=pause))
+        if pause is not None or (account.failing is not None and account.failing.kind == failure.kind):
+            return
+        event = account_failed(account, failure.kind, failure.message, run_id=self.run.id, now=now)
+        since = account.failing.since if account.failing else now
+        _note(ledger, account, replace(account, failing=Failing(since=since, kind=failure.kind)), [event])
 
     def _pause_before_retry(self, claim: Claim, failure: Failure) -> timedelta | None:
         if not failure.kind.is_passing or claim.attempt >= MAX_ATTEMPTS:
             return None
         return self.retry_pause * (1 << (claim.attempt - 1))
 
-    def _tell(self, tx: Transaction, account: Account, events: list[Event]) -> None:
-        tx.outbox.append(events, self.sinks, account_id=account.id, run_id=self.run.id)
+    def _write(self, tx: Transaction, ledger: _Ledger, now: datetime) -> None:
+        _if_any(ledger.endings, lambda: tx.claims.finish(ledger.endings, now=now))
+        _if_any(ledger.progress, lambda: tx.accounts.save_progress(ledger.progress))
+        _if_any(ledger.proven, lambda: tx.accounts.save_proven(ledger.proven, now=now))
+        for account, events in ledger.events:
+            tx.outbox.append(events, self.sinks, account_id=account.id, run_id=self.run.id)
+
+    @property
+    def _is_backfill(self) -> bool:
+        return self.run.request.days is not None
+
+
+def _note(ledger: _Ledger, before: Account, after: Account, events: list[Event]) -> None:
+    if after != before:
+        ledger.progress.append(after)
+    if events:
+        ledger.events.append((after, events))
+
+
+def _if_any(items: Sequence[object], write: Callable[[], None]) -> None:
+    if items:
+        write()
+
+
+def _skipped(landing: Landing, reason: SkipReason) -> Ending:
+    return _ending(landing, CollectionState.SKIPPED, skip_reason=reason)
+
+
+def _collected(landing: Landing, replaced: Replaced) -> Ending:
+    fetched = replaced.fetched
+    return Ending(
+        claim=landing.flight.claim,
+        state=CollectionState.COLLECTED,
+        api_requests=fetched.api_requests,
+        window=fetched.window,
+        rows_fetched=len(fetched.rows),
+        change=replaced.change,
+        started_at=landing.started_at,
+    )
+
+
+def _ending(
+    landing: Landing,
+    state: CollectionState,
+    *,
+    failure: Failure | None = None,
+    retry_after: timedelta | None = None,
+    skip_reason: SkipReason | None = None,
+) -> Ending:
+    return Ending(
+        claim=landing.flight.claim,
+        state=state,
+        api_requests=landing.api_requests,
+        failure=failure,
+        retry_after=retry_after,
+        skip_reason=skip_reason,
+    )

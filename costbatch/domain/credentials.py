@@ -101,8 +101,12 @@ class StoredSecrets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How to reach an account: its sealed secrets, and the account whose credentials assume its role."""
+    """How to reach an account: its sealed secrets, and the account whose credentials assume its role.
+
+    ``is_proven``: AWS has said before that these very credentials are the account's. A key never moves.
+    """
 
     account: Account
     sealed: SealedCredentials | None = None
     base: "Access | None" = None
+    is_proven: bool = False

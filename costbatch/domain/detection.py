@@ -3,14 +3,15 @@
 A better detector replaces ``find_departures``: daily totals in, departures out, no state.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from itertools import groupby
+from operator import attrgetter
 
-from costbatch.domain.costs import CostBasis, DayTotal
+from costbatch.domain.costs import CostBasis, CostRow, DayTotal
 from costbatch.domain.periods import ONE_DAY, DateRange
 
 ZERO = Decimal(0)
@@ -19,6 +20,8 @@ ZERO = Decimal(0)
 _MEAN_PRECISION = Decimal("1E-10")
 # Room for the largest amount at that precision; Python's default of 28 digits would raise.
 _MEAN_CONTEXT = Context(prec=50)
+# Room for every digit of a sum: 20 before the point and 40 after it, times the services of a day.
+_SUM_CONTEXT = Context(prec=80)
 
 
 class Direction(StrEnum):
@@ -158,6 +161,41 @@ class Contribution:
     def impact(self) -> Decimal:
         """How much the service moved."""
         return self.actual - self.expected
+
+
+def comparable_totals(rows: Iterable[CostRow], days: DateRange, rule: Rule) -> list[DayTotal]:
+    """Return the comparable cost of each day with cost, as the database sums what is stored."""
+    sums: dict[tuple[date, str], Decimal] = {}
+    with localcontext(_SUM_CONTEXT):
+        for row, amount in _compared(rows, days, rule):
+            key = row.usage_date, row.currency
+            known = sums.get(key)
+            sums[key] = amount if known is None else known + amount
+    return [DayTotal(day, currency, amount) for (day, currency), amount in sums.items()]
+
+
+def comparable_service_totals(
+    rows: Iterable[CostRow], days: DateRange, rule: Rule
+) -> dict[str, list[DayTotal]]:
+    """Return the comparable cost of each day, by service."""
+    by_service: dict[str, list[CostRow]] = {}
+    for row, _ in _compared(rows, days, rule):
+        by_service.setdefault(row.service, []).append(row)
+    return {service: comparable_totals(mine, days, rule) for service, mine in by_service.items()}
+
+
+def _compared(rows: Iterable[CostRow], days: DateRange, rule: Rule) -> Iterator[tuple[CostRow, Decimal]]:
+    """Yield the rows that count with their amounts by the rule's basis.
+
+    AWS leaves the net amounts out where there is no discount; what is billed before it counts then.
+    """
+    excluded, start, end_exclusive = rule.excluded_record_types, days.start, days.end_exclusive
+    amount_of = attrgetter(rule.cost_basis.value)
+    billed_of = attrgetter(rule.cost_basis.value.removeprefix("net_"))
+    for row in rows:
+        if start <= row.usage_date < end_exclusive and row.record_type not in excluded:
+            amount = amount_of(row)
+            yield row, billed_of(row) if amount is None else amount
 
 
 def comparable_series(totals: Sequence[DayTotal], first_day: date) -> Series | None:

@@ -1,7 +1,7 @@
 """How accounts and runs end, and the one status that tells it."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -30,6 +30,13 @@ class SkipReason(StrEnum):
 
     API_COST_CAP = "api_cost_cap"
     NOT_ACTIVE = "not_active"
+
+
+class StopReason(StrEnum):
+    """Why a run was interrupted; what it left is for a process with the same run key."""
+
+    SIGNAL = "signal"
+    DEADLINE = "deadline"
 
 
 class RunStatus(StrEnum):
@@ -68,6 +75,7 @@ class Run:
     today: date
     started_at: datetime
     finished_at: datetime | None = None
+    stopped_by: StopReason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +95,26 @@ class Failure:
 
     kind: ErrorKind
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How one attempt at an account ended, as the run's list is to record it.
+
+    ``retry_after`` with the state pending: how long the account waits for its next attempt.
+    ``api_requests`` are paid ones of this attempt. ``window`` and what follows: of one that was collected.
+    """
+
+    claim: Claim
+    state: CollectionState
+    api_requests: int
+    failure: Failure | None = None
+    retry_after: timedelta | None = None
+    skip_reason: SkipReason | None = None
+    window: DateRange | None = None
+    rows_fetched: int | None = None
+    change: StoredChange | None = None
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

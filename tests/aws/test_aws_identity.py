@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -224,6 +225,48 @@ def test_a_session_token_signs_too(simulator: SimulatorProcess, aws: Harness, wi
     assert len(source.fetch(access, window, lambda: None).rows) == 8
     simulator.expire_sessions()
     assert failure(aws, access, window).kind is ErrorKind.CREDENTIALS_REJECTED
+
+
+def test_keys_that_are_proven_are_not_asked_about_again(
+    simulator: SimulatorProcess, aws: Harness, window: DateRange
+) -> None:
+    """A broken STS does not keep an account from its costs, once it has said whose they are."""
+    simulator.add_fault(ONE, "http_500", operation="GetCallerIdentity")
+    assert failure(aws, aws.simulated_keys(1), window).kind is ErrorKind.TIMEOUT
+    assert whose(aws, replace(aws.simulated_keys(1), is_proven=True), window) == {1}
+
+
+def test_the_pods_identity_is_asked_about_each_time(
+    simulator: SimulatorProcess, aws: Harness, window: DateRange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod may be given another identity from one night to the next."""
+    act_as_pod(monkeypatch, 2)
+    access = Access(account=aws.account(THREE, AccessMethod.POD_IDENTITY), is_proven=True)
+    assert failure(aws, access, window).kind is ErrorKind.WRONG_ACCOUNT
+
+
+_SESSION = (
+    "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA</AccessKeyId>"
+    "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken></Credentials>"
+    "<AssumedRoleUser><Arn>{}</Arn></AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
+)
+
+
+@pytest.mark.parametrize(
+    ("arn", "kind"),
+    [
+        (f"arn:aws:sts::{TWO}:assumed-role/costs/session", ErrorKind.WRONG_ACCOUNT),
+        ("arn:aws:sts::none:assumed-role/costs/session", ErrorKind.MALFORMED_RESPONSE),
+        ("costs", ErrorKind.MALFORMED_RESPONSE),
+        ("", ErrorKind.MALFORMED_RESPONSE),
+    ],
+)
+def test_a_role_of_another_account_is_refused(
+    simulator: SimulatorProcess, aws: Harness, window: DateRange, arn: str, kind: ErrorKind
+) -> None:
+    """What STS says about the session is believed, not what was asked for."""
+    simulator.add_fault(THREE, "body", operation="AssumeRole", body=_SESSION.format(arn))
+    assert failure(aws, aws.role(THREE, base=aws.simulated_keys(1)), window).kind is kind
 
 
 ANSWERS = [

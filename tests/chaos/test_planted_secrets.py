@@ -8,7 +8,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from costbatch.adapters.aws.identity import Identities
+from costbatch.adapters.aws import identity
 from costbatch.simulator.world import Account, Fault, Role
 from tests.chaos import planted
 from tests.chaos.planted import ECHO, SECRETS, dump, forms, leaks
@@ -22,6 +22,7 @@ _XML = """
 <AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
 <Credentials><AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>
 <SessionToken>{}</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>
+<AssumedRoleUser><Arn>arn:aws:sts::100000000010:assumed-role/Planted/costbatch</Arn></AssumedRoleUser>
 </AssumeRoleResult></AssumeRoleResponse>
 """
 _SESSION = _XML.format(planted.SESSION_KEY_ID, planted.SESSION_SECRET, planted.SESSION_TOKEN)
@@ -149,7 +150,7 @@ def test_a_crash_shows_no_secret(secretive: Stage, monkeypatch: pytest.MonkeyPat
     def crash(*_: object) -> None:
         raise RuntimeError(f"it broke over {ECHO!r}") from KeyError(ECHO)
 
-    monkeypatch.setattr(Identities, "_check_owner", crash)
+    monkeypatch.setattr(identity, "_check_owner", crash)
     secretive.environ["PUSHGATEWAY_URL"] = f"http://somebody:{planted.PUSH_PASSWORD}@127.0.0.1:9"
     by_session = ("collect", "--account", secretive.ids[9])
     runs = [secretive.run(*by_session, COSTBATCH_LOG_FORMAT=name) for name in ("json", "console")]

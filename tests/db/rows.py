@@ -1,17 +1,20 @@
 """Rows for the tests of the stores: valid as they come, with what a test is about given by name."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.db.engine import PostgresTransaction
 from costbatch.domain.accounts import AccessMethod, Account, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.costs import CostBasis, CostRow, FetchedCosts, StoredChange
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.events import Event, EventType
-from costbatch.domain.outcomes import Claim, Failure, Run, RunRequest
+from costbatch.domain.outcomes import Claim, CollectionState, Ending, Failure, Run, RunRequest
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ErrorKind
 
@@ -81,7 +84,16 @@ def store(
 ) -> StoredChange:
     """Replace an account's window in a transaction of its own."""
     with database.transaction() as tx:
-        return tx.costs.replace_window(account, window, rows)
+        return replace_window(tx, account, rows, window)
+
+
+def replace_window(
+    tx: PostgresTransaction, account: Account, rows: Sequence[CostRow], window: DateRange = WINDOW
+) -> StoredChange:
+    """Replace an account's window."""
+    fetched = FetchedCosts(window=window, rows=tuple(rows), api_requests=1)
+    (change,) = tx.costs.replace_windows([(account, fetched)])
+    return change
 
 
 def open_run(database: PostgresDatabase, key: str = "nightly", **request: Any) -> Run:
@@ -110,19 +122,39 @@ def failure(kind: ErrorKind = ErrorKind.THROTTLED) -> Failure:
     return Failure(kind=kind, message=kind.advice)
 
 
-def collect(database: PostgresDatabase, one: Claim, *, now: datetime = NOW, api_requests: int = 2) -> None:
-    """Record that a claimed account was collected."""
+def collected(one: Claim, **fields: Any) -> Ending:
+    """Return that a claimed account was collected."""
+    ending = Ending(
+        claim=one,
+        state=CollectionState.COLLECTED,
+        api_requests=2,
+        window=WINDOW,
+        rows_fetched=0,
+        change=StoredChange(),
+        started_at=NOW,
+    )
+    return replace(ending, **fields)
+
+
+def collect(database: PostgresDatabase, one: Claim, *, now: datetime = NOW, api_requests: int = 2) -> bool:
+    """Record that a claimed account was collected, if it is still ours; return whether it is."""
     with database.transaction() as tx:
-        tx.claims.hold(one)
-        costs = fetched(api_requests=api_requests)
-        tx.claims.save_collected(one, costs, StoredChange(), started_at=now, now=now)
+        held = tx.claims.hold([one])
+        if held:
+            tx.claims.finish([collected(one, api_requests=api_requests, started_at=now)], now=now)
+    return bool(held)
+
+
+def failed(one: Claim, *, retry_after: timedelta | None = None) -> Ending:
+    """Return that a claimed account failed."""
+    state = CollectionState.FAILED if retry_after is None else CollectionState.PENDING
+    return Ending(claim=one, state=state, api_requests=1, failure=failure(), retry_after=retry_after)
 
 
 def fail(database: PostgresDatabase, one: Claim, *, retry_after: timedelta | None = None) -> None:
     """Record that a claimed account failed."""
     with database.transaction() as tx:
-        tx.claims.hold(one)
-        tx.claims.save_failed(one, failure(), api_requests=1, retry_after=retry_after, now=NOW)
+        tx.claims.finish([failed(one, retry_after=retry_after)], now=NOW)
 
 
 def anomaly(account: Account, **fields: Any) -> Anomaly:

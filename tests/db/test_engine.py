@@ -16,7 +16,7 @@ from costbatch.demo.postgres import embedded_postgres
 from costbatch.domain.credentials import Secret
 from costbatch.errors import ConfigError, StatementRefused, StorageError
 from tests.db.conftest import Query
-from tests.db.rows import NOW, WINDOW, add_account, cost_row, new_account, prepare_months
+from tests.db.rows import NOW, add_account, cost_row, new_account, prepare_months, replace_window
 
 PASSWORD = "s3cr3t-p4ssw0rd"
 
@@ -101,7 +101,7 @@ def test_a_connection_lost_between_transactions_is_replaced(
 
 LAST_STEPS: dict[str, Callable[[PostgresTransaction], object]] = {
     "statement": lambda tx: tx.accounts.list_all(),
-    "copy": lambda tx: tx.costs._copy([cost_row()]),
+    "copy": lambda tx: tx.costs._copy({1: [cost_row()]}),
     "savepoint": lambda tx: tx.connection.begin_nested(),
     "commit": lambda tx: None,
 }
@@ -121,7 +121,7 @@ def test_a_connection_lost_in_the_middle_writes_nothing(
     def lose_the_connection() -> None:
         with database.transaction() as tx:
             tx.accounts.add(new_account(2), now=NOW)
-            tx.costs.replace_window(account, WINDOW, [cost_row()])
+            replace_window(tx, account, [cost_row()])
             terminate(other)
             last_step(tx)
 

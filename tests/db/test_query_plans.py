@@ -17,7 +17,15 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import Run
 from costbatch.domain.periods import DateRange
-from tests.db.rows import LEASE, MONTHS, WINDOW, account_id, cost_row, open_run, prepare_months
+from tests.db.rows import (
+    LEASE,
+    MONTHS,
+    account_id,
+    cost_row,
+    open_run,
+    prepare_months,
+    replace_window,
+)
 
 ACCOUNTS = 10_000
 RULE = Rule()
@@ -148,11 +156,11 @@ ACTIONS: dict[str, Action] = {
     "requests": lambda tx, run, _: tx.runs.api_requests(run),
     "last requests": lambda tx, *_: tx.runs.last_requests(),
     "outcomes": lambda tx, run, _: tx.runs.collections(run),
-    "first day": lambda tx, _, account: tx.costs.first_day(account),
-    "day totals": lambda tx, _, account: tx.costs.day_totals(account, DAYS, RULE),
+    "first day": lambda tx, _, account: tx.costs.first_days([account.id]),
+    "day totals": lambda tx, _, account: tx.costs.day_totals({account.id: DAYS}, RULE),
     "service totals": lambda tx, _, account: tx.costs.service_totals(account, DAYS, RULE),
-    "replace": lambda tx, _, account: tx.costs.replace_window(
-        account, WINDOW, [cost_row(day, service=f"{n}") for day in range(1, 10) for n in range(50)]
+    "replace": lambda tx, _, account: replace_window(
+        tx, account, [cost_row(day, service=f"{n}") for day in range(1, 10) for n in range(50)]
     ),
 }
 

@@ -94,12 +94,12 @@ def test_a_removed_account_comes_back_with_its_history(database: PostgresDatabas
     store(database, account, [cost_row()])
     days = DateRange(date(2026, 1, 1), date(2026, 3, 10))
     with database.transaction() as tx:
-        tx.accounts.save_collected(account, days)
-        tx.accounts.save_failing(account, Failing(since=NOW, kind="throttled"))
+        failing = Failing(since=NOW, kind="throttled")
+        tx.accounts.save_progress([replace(account, collected=days, failing=failing)])
         tx.accounts.set_status(account, AccountStatus.REMOVED, now=NOW)
         later = NOW + timedelta(days=1)
         back = tx.accounts.add(replace(assumed_role(1), name="reborn"), now=later)
-        assert tx.costs.first_day(back) == date(2026, 3, 9)
+        assert tx.costs.first_days([back.id]) == {back.id: date(2026, 3, 9)}
     assert (back.id, back.created_at, back.collected) == (account.id, NOW, days)
     assert (back.name, back.status, back.access) == (
         "reborn",
@@ -199,16 +199,34 @@ def test_credentials_are_counted_by_key(database: PostgresDatabase) -> None:
         assert tx.accounts.credential_key_ids() == {"old": 1, "new": 2}
 
 
-def test_what_is_collected_and_what_fails_is_remembered_and_forgotten(database: PostgresDatabase) -> None:
-    """Both can be set and taken back, each without touching the other."""
-    account, failing = add_account(database), Failing(since=NOW, kind="throttled")
+def test_proof_is_of_the_very_credentials_that_were_tried(database: PostgresDatabase) -> None:
+    """New credentials are not proven, not even when the proof of the old ones comes late."""
+    account, newer = add_account(database), replace(SEALED, sealed=b"newer")
     with database.transaction() as tx:
-        tx.accounts.save_collected(account, DateRange(date(2026, 1, 1), date(2026, 2, 1)))
-        tx.accounts.save_failing(account, failing)
-        found = tx.accounts.find(account.aws_account_id)
-        assert found == replace(
-            account, collected=DateRange(date(2026, 1, 1), date(2026, 2, 1)), failing=failing
-        )
-        tx.accounts.save_collected(account, None)
-        tx.accounts.save_failing(account, None)
-        assert tx.accounts.find(account.aws_account_id) == account
+        tx.accounts.save_credentials(account, SEALED, now=NOW)
+        tried = tx.accounts.load_access(account)
+        assert not tried.is_proven
+        tx.accounts.save_proven([tried], now=NOW)
+        assert tx.accounts.load_access(account).is_proven
+        tx.accounts.save_credentials(account, newer, now=NOW)
+        assert not tx.accounts.load_access(account).is_proven
+        tx.accounts.save_proven([tried], now=NOW)
+        assert not tx.accounts.load_access(account).is_proven
+
+
+def test_what_is_collected_and_what_fails_is_remembered_and_forgotten(database: PostgresDatabase) -> None:
+    """Both can be set and taken back, of several accounts together, each with its own."""
+    account, other, failing = (
+        add_account(database),
+        add_account(database, 2),
+        Failing(since=NOW, kind="throttled"),
+    )
+    changed = [
+        replace(account, collected=DateRange(date(2026, 1, 1), date(2026, 2, 1)), failing=failing),
+        replace(other, collected=DateRange(date(2025, 1, 1), date(2026, 2, 1))),
+    ]
+    with database.transaction() as tx:
+        tx.accounts.save_progress(changed)
+        assert tx.accounts.list_all() == changed
+        tx.accounts.save_progress([account])
+        assert tx.accounts.list_all() == [account, changed[1]]

@@ -40,7 +40,7 @@ def save(database: PostgresDatabase, run: Run, *anomalies: Anomaly) -> None:
 def near(database: PostgresDatabase, account: Account, start: date) -> list[UUID]:
     """Return the ids of the anomalies near a day."""
     with database.transaction() as tx:
-        return [each.id for each in tx.anomalies.load_near(account, start)]
+        return [each.id for each in tx.anomalies.load_near({account.id: start}).get(account.id, [])]
 
 
 def test_an_anomaly_reads_back_exactly(database: PostgresDatabase, run: Run, account: Account) -> None:

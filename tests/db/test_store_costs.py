@@ -1,6 +1,5 @@
 """Replacing an account's window: exactly what differs is written, nothing else is touched."""
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -10,11 +9,11 @@ import sqlalchemy as sa
 
 from costbatch.adapters.db import PostgresDatabase
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import CostRow, StoredChange
+from costbatch.domain.costs import CostRow, FetchedCosts, StoredChange
 from costbatch.domain.periods import DateRange
 from costbatch.errors import StatementRefused
 from tests.db.conftest import Query
-from tests.db.rows import WINDOW, add_account, cost_row, prepare_months, store
+from tests.db.rows import WINDOW, add_account, cost_row, prepare_months, replace_window, store
 
 UNCHANGED = StoredChange()
 
@@ -124,7 +123,7 @@ def test_an_unchanged_re_read_writes_nothing(
     versions = query("SELECT DISTINCT xmin::text FROM daily_costs")
     with database.transaction() as tx:
         start = tx.connection.scalar(sa.text("SELECT pg_current_wal_insert_lsn()"))
-        change = tx.costs.replace_window(account, WINDOW, rows)
+        change = replace_window(tx, account, rows)
         written = tx.connection.scalar(
             sa.text("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), :start)"), {"start": start}
         )
@@ -146,11 +145,36 @@ def test_the_window_of_a_second_account_in_one_transaction_is_its_own(
     """What was staged for the first account does not reach the second."""
     neighbour = add_account(database, 2)
     with database.transaction() as tx:
-        first = tx.costs.replace_window(account, WINDOW, [cost_row(3)])
-        second = tx.costs.replace_window(neighbour, WINDOW, [cost_row(4), cost_row(5)])
+        first = replace_window(tx, account, [cost_row(3)])
+        second = replace_window(tx, neighbour, [cost_row(4), cost_row(5)])
     assert (first.inserted, second.inserted) == (1, 2)
     assert stored(database, account) == [cost_row(3)]
     assert stored(database, neighbour) == [cost_row(4), cost_row(5)]
+
+
+def test_several_accounts_are_replaced_together_each_with_its_own_window(
+    database: PostgresDatabase, account: Account
+) -> None:
+    """One call, two windows: what differs is written for each, and each is told its own change."""
+    neighbour, third = add_account(database, 2), add_account(database, 3)
+    store(database, neighbour, [cost_row(3), cost_row(4)])
+    store(database, third, [cost_row(5)])
+    early = DateRange(date(2026, 2, 1), date(2026, 3, 1))
+    fetched = [
+        (account, FetchedCosts(window=early, rows=(cost_row(date(2026, 2, 7)),), api_requests=1)),
+        (neighbour, FetchedCosts(window=WINDOW, rows=(cost_row(3, "9"),), api_requests=1)),
+        (third, FetchedCosts(window=WINDOW, rows=(cost_row(5),), api_requests=1)),
+    ]
+    with database.transaction() as tx:
+        changes = tx.costs.replace_windows(fetched)
+    assert changes == [
+        StoredChange(inserted=1, changed_dates=frozenset({date(2026, 2, 7)})),
+        StoredChange(updated=1, deleted=1, changed_dates=frozenset({date(2026, 3, 3), date(2026, 3, 4)})),
+        UNCHANGED,
+    ]
+    assert stored(database, account) == [cost_row(date(2026, 2, 7))]
+    assert stored(database, neighbour) == [cost_row(3, "9")]
+    assert stored(database, third) == [cost_row(5)]
 
 
 def test_an_undone_transaction_leaves_the_window_as_it_was(
@@ -161,7 +185,7 @@ def test_an_undone_transaction_leaves_the_window_as_it_was(
 
     def fail_half_way() -> None:
         with database.transaction() as tx:
-            tx.costs.replace_window(account, WINDOW, [cost_row(4)])
+            replace_window(tx, account, [cost_row(4)])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -174,13 +198,15 @@ def test_the_first_day_is_that_of_the_account(database: PostgresDatabase, accoun
     neighbour = add_account(database, 2)
     store(database, neighbour, [cost_row(2)])
     with database.transaction() as tx:
-        assert tx.costs.first_day(account) is None
+        assert tx.costs.first_days([account.id]) == {}
     store(database, account, [cost_row(3), cost_row(9)])
     early = DateRange(date(2026, 1, 1), date(2026, 2, 1))
     store(database, account, [cost_row(date(2026, 1, 31))], early)
     with database.transaction() as tx:
-        assert tx.costs.first_day(account) == date(2026, 1, 31)
-        assert tx.costs.first_day(replace(account, id=account.id + 100)) is None
+        assert tx.costs.first_days([account.id, neighbour.id, neighbour.id + 100]) == {
+            account.id: date(2026, 1, 31),
+            neighbour.id: date(2026, 3, 2),
+        }
 
 
 def test_a_row_given_twice_is_refused(database: PostgresDatabase, account: Account) -> None:

@@ -1,5 +1,6 @@
 """Sums for judging and reporting: which rows count, in which basis, currencies apart."""
 
+import random
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 
 from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.db.engine import PostgresTransaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import CostBasis, DayTotal
-from costbatch.domain.detection import Rule
+from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
+from costbatch.domain.periods import DateRange
 from tests.db.rows import WINDOW, add_account, cost_row, prepare_months, store
 
 RULE = Rule()
@@ -23,15 +26,20 @@ def account(database: PostgresDatabase) -> Account:
     return add_account(database)
 
 
+def day_totals(tx: PostgresTransaction, account: Account, days: DateRange, rule: Rule) -> list[DayTotal]:
+    """Return the daily totals of one account."""
+    return tx.costs.day_totals({account.id: days}, rule)[account.id]
+
+
 def test_a_day_is_the_exact_sum_of_its_services(database: PostgresDatabase, account: Account) -> None:
     """Days without cost are absent, days outside the range are not asked for."""
     other = add_account(database, 2)
     store(database, account, [cost_row(3, "0.1", service="a"), cost_row(3, "0.2", service="b")])
     store(database, other, [cost_row(3, "100")])
     with database.transaction() as tx:
-        assert tx.costs.day_totals(account, WINDOW, RULE) == [DayTotal(DAY, "USD", Decimal("0.3"))]
+        assert day_totals(tx, account, WINDOW, RULE) == [DayTotal(DAY, "USD", Decimal("0.3"))]
         later = type(WINDOW)(date(2026, 3, 4), date(2026, 3, 9))
-        assert tx.costs.day_totals(account, later, RULE) == []
+        assert day_totals(tx, account, later, RULE) == []
 
 
 def test_excluded_record_types_do_not_count(database: PostgresDatabase, account: Account) -> None:
@@ -41,8 +49,8 @@ def test_excluded_record_types_do_not_count(database: PostgresDatabase, account:
     store(database, account, rows)
     everything = Rule(excluded_record_types=frozenset())
     with database.transaction() as tx:
-        assert tx.costs.day_totals(account, WINDOW, RULE) == [DayTotal(DAY, "USD", Decimal(15))]
-        assert tx.costs.day_totals(account, WINDOW, everything) == [DayTotal(DAY, "USD", Decimal(12))]
+        assert day_totals(tx, account, WINDOW, RULE) == [DayTotal(DAY, "USD", Decimal(15))]
+        assert day_totals(tx, account, WINDOW, everything) == [DayTotal(DAY, "USD", Decimal(12))]
 
 
 @pytest.mark.parametrize(
@@ -70,17 +78,45 @@ def test_each_basis_is_its_own_column_and_net_falls_back(
     rule = Rule(cost_basis=basis)
     with database.transaction() as tx:
         totals = tx.costs.service_totals(account, WINDOW, rule)
-        (total,) = tx.costs.day_totals(account, WINDOW, rule)
+        (total,) = day_totals(tx, account, WINDOW, rule)
     assert totals["a"] == [DayTotal(DAY, "USD", Decimal(with_net))]
     assert totals["b"] == [DayTotal(DAY, "USD", Decimal(without_net))]
     assert total.amount == Decimal(with_net) + Decimal(without_net)
+
+
+@pytest.mark.parametrize("basis", CostBasis)
+def test_the_database_sums_as_memory_does(
+    database: PostgresDatabase, account: Account, basis: CostBasis
+) -> None:
+    """An account is judged by either, as its window happens to reach: both must say the same."""
+    dice = random.Random(11)
+    texts = ["0.1", "-7E-10", "123456789.0123456789", "999999999999999999.5", "0"]
+    rows = []
+    for day in range(1, 10):
+        for service in "abc":
+            for kind in ("Usage", "Fee", "Credit"):
+                amounts = [Decimal(dice.choice(texts)) for _ in range(4)]
+                net = amounts[2:] if dice.random() < 0.5 else [None, None]
+                currency = dice.choice(["USD", "EUR"])
+                row = cost_row(day, service=service, record_type=kind, currency=currency)
+                rows.append(row._replace(unblended=amounts[0], amortized=amounts[1]))
+                rows[-1] = rows[-1]._replace(net_unblended=net[0], net_amortized=net[1])
+    store(database, account, rows)
+    rule = Rule(cost_basis=basis)
+    with database.transaction() as tx:
+        assert sorted(day_totals(tx, account, WINDOW, rule)) == sorted(comparable_totals(rows, WINDOW, rule))
+        stored = tx.costs.service_totals(account, WINDOW, rule)
+    in_memory = comparable_service_totals(rows, WINDOW, rule)
+    assert {name: sorted(totals) for name, totals in stored.items()} == {
+        name: sorted(totals) for name, totals in in_memory.items()
+    }
 
 
 def test_currencies_are_never_added(database: PostgresDatabase, account: Account) -> None:
     """A day in two currencies is two totals."""
     store(database, account, [cost_row(3, "1", service="a"), cost_row(3, "2", service="b", currency="EUR")])
     with database.transaction() as tx:
-        totals = tx.costs.day_totals(account, WINDOW, RULE)
+        totals = day_totals(tx, account, WINDOW, RULE)
         by_service = tx.costs.service_totals(account, WINDOW, RULE)
         of_day = tx.costs.cost_of_day(DAY, RULE)
     assert set(totals) == {DayTotal(DAY, "USD", Decimal(1)), DayTotal(DAY, "EUR", Decimal(2))}

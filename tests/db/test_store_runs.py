@@ -22,10 +22,9 @@ from tests.db.rows import (
     add_account,
     claim,
     collect,
-    cost_row,
+    collected,
     fail,
     failure,
-    fetched,
     open_run,
 )
 
@@ -238,17 +237,15 @@ def test_a_collection_tells_everything_about_its_account(database: PostgresDatab
     days = frozenset({date(2026, 3, 3)})
     change = StoredChange(inserted=3, updated=2, deleted=1, changed_dates=days)
     with database.transaction() as tx:
-        tx.claims.save_collected(
-            first, fetched(cost_row()), change, started_at=NOW, now=NOW + timedelta(seconds=2.5)
-        )
+        tx.claims.finish([collected(first, rows_fetched=1, change=change)], now=NOW + timedelta(seconds=2.5))
     fail(database, second)
     with database.transaction() as tx:
-        collected, failed = tx.runs.collections(run)
-    assert (collected.name, collected.attempts, collected.window) == ("account-1", 1, WINDOW)
-    assert (collected.rows_fetched, collected.api_requests) == (1, 2)
-    assert collected.change == StoredChange(inserted=3, updated=2, deleted=1)
-    assert (collected.duration_seconds, collected.failure) == (2.5, None)
-    assert (failed.state, failed.failure, failed.window) == (CollectionState.FAILED, failure(), None)
+        good, bad = tx.runs.collections(run)
+    assert (good.name, good.attempts, good.window) == ("account-1", 1, WINDOW)
+    assert (good.rows_fetched, good.api_requests) == (1, 2)
+    assert good.change == StoredChange(inserted=3, updated=2, deleted=1)
+    assert (good.duration_seconds, good.failure) == (2.5, None)
+    assert (bad.state, bad.failure, bad.window) == (CollectionState.FAILED, failure(), None)
 
 
 def test_a_run_over_days_keeps_its_range(database: PostgresDatabase) -> None:

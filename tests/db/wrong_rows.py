@@ -117,6 +117,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("runs", {"status": "done", "finished_at": NOW}, "ck_runs_status_known"),
     ("runs", {"status": "completed"}, "ck_runs_finished_iff_not_running"),
     ("runs", {"finished_at": NOW}, "ck_runs_finished_iff_not_running"),
+    ("runs", {"stopped_by": "nobody", "status": "stopped", "finished_at": NOW}, "ck_runs_stopped_by_known"),
+    ("runs", {"stopped_by": "signal"}, "ck_runs_stopped_by_only_stopped"),
     ("runs", {"days_start": FAR}, "ck_runs_days_both_or_none"),
     ("runs", {"days_start": FAR, "days_end_exclusive": FAR}, "ck_runs_days_not_empty"),
     ("runs", {"days_start": FAR, "days_end_exclusive": EARLY}, "ck_runs_days_not_empty"),

@@ -1,10 +1,12 @@
 """Account kinds: access keys, assumed roles from the pod and from another account, the pod's own identity."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from costbatch.domain.periods import ONE_DAY
 from costbatch.simulator.world import Fault, Role
 from tests.stage import TODAY, Stage, make_account
 
@@ -29,17 +31,31 @@ def test_access_keys_ask_who_they_are_before_they_pay(stage: Stage) -> None:
     assert operations(stage, HUB.account_id) == {"GetCallerIdentity": 1, "GetCostAndUsage": 1}
 
 
+def test_keys_are_asked_about_once_and_again_when_they_are_replaced(stage: Stage) -> None:
+    """Whose a key is never changes, so that a night costs one request; new keys are strangers again."""
+    stage.open(HUB, MEMBER)
+    stage.collect()
+    stage.sleep_until(TODAY + ONE_DAY)
+    stage.collect()
+    assert operations(stage, HUB.account_id) == {"GetCallerIdentity": 1, "GetCostAndUsage": 2}
+    keys = {"access_key_id": MEMBER.access_key_id, "secret_access_key": MEMBER.secret_access_key}
+    replaced = stage.run(
+        "accounts", "set-credentials", HUB.account_id, "--secrets-file", "-", stdin=json.dumps(keys)
+    )
+    assert replaced.status == 0
+    run = stage.collect()
+    assert run.outcomes == {HUB.account_id: "wrong_account", MEMBER.account_id: "collected"}
+    assert operations(stage, HUB.account_id)["GetCostAndUsage"] == 2
+
+
 def test_a_role_is_assumed_with_the_keys_of_another_account(stage: Stage) -> None:
     """The base account's keys assume the role with its external id; the costs are the role's account's."""
     stage.open(HUB)
     stage.aws.replace_world(replace(stage.aws.current_world(), accounts=(HUB, BY_ROLE)))
     stage.register(BY_ROLE, base=HUB.account_id)
     assert stage.collect().outcomes == {HUB.account_id: "collected", MEMBER.account_id: "collected"}
-    assert operations(stage, MEMBER.account_id) == {
-        "AssumeRole": 1,
-        "GetCallerIdentity": 1,
-        "GetCostAndUsage": 1,
-    }
+    # The answer to AssumeRole says already whose credentials it gives.
+    assert operations(stage, MEMBER.account_id) == {"AssumeRole": 1, "GetCostAndUsage": 1}
     assert stage.value("SELECT count(DISTINCT account_id) FROM daily_costs") == 2
 
 

@@ -33,13 +33,18 @@ class Identities:
     def resolve(self, access: Access) -> AccessKeys:
         """Return credentials of the account, after STS has said that they are the account's.
 
+        Stored keys are asked about once, before the first paid request that they sign: a key never moves
+        to another account. A role is assumed anew each time, and the answer says whose it is.
+
         Raises:
             AccountError: there are none, AWS refuses them, or they are another account's (wrong_account).
 
         """
         _check_chain(access)
         keys = self._keys(access)
-        self._check_owner(access.account, keys)
+        if _is_to_be_asked(access):
+            owner = _owner(self._call("GetCallerIdentity", access.account, keys, {}))
+            _check_owner(access.account, owner)
         return keys
 
     def _keys(self, access: Access) -> AccessKeys:
@@ -77,15 +82,10 @@ class Identities:
         if external_id:
             request["ExternalId"] = external_id.reveal()
         base = self._keys(access.base) if access.base else self._pod.access_keys()
-        return _assumed_keys(self._call("AssumeRole", account, base, request))
-
-    def _check_owner(self, account: Account, keys: AccessKeys) -> None:
-        owner = _owner(self._call("GetCallerIdentity", account, keys, {}))
-        if owner != account.aws_account_id:
-            raise AccountError(
-                ErrorKind.WRONG_ACCOUNT,
-                f"The credentials stored for account {account.aws_account_id} are those of account {owner}.",
-            )
+        answer = self._call("AssumeRole", account, base, request)
+        keys = _assumed_keys(answer)
+        _check_owner(account, _owner_of_role(answer))
+        return keys
 
     def _call(
         self, operation: str, account: Account, keys: AccessKeys, request: dict[str, str]
@@ -153,6 +153,31 @@ def _owner(answer: dict[str, Any]) -> str:
     except ValueError:
         problem = "The answer to GetCallerIdentity names no account."
     raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem)
+
+
+def _is_to_be_asked(access: Access) -> bool:
+    """Whether nobody has said yet whose the credentials are; a pod may be given others any day."""
+    if access.account.access is AccessMethod.ACCESS_KEYS:
+        return not access.is_proven
+    return access.account.access is AccessMethod.POD_IDENTITY
+
+
+def _owner_of_role(answer: dict[str, Any]) -> str:
+    """Return whose the assumed role is; its ARN is arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION."""
+    arn = str((answer.get("AssumedRoleUser") or {}).get("Arn"))
+    try:
+        return parse_account_id(arn.split(":")[4])
+    except (IndexError, ValueError):
+        problem = "The answer to AssumeRole names no account."
+    raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem)
+
+
+def _check_owner(account: Account, owner: str) -> None:
+    if owner != account.aws_account_id:
+        raise AccountError(
+            ErrorKind.WRONG_ACCOUNT,
+            f"The credentials stored for account {account.aws_account_id} are those of account {owner}.",
+        )
 
 
 def _unreadable(account: Account, problem: str) -> AccountError:

@@ -1,4 +1,4 @@
-"""Says where an answer of Cost Explorer is not as documented; parse.py decides whether it is.
+"""Says where an answer of Cost Explorer is not as documented, once parse.py has refused it.
 
 Shows at most a few printable characters of what stands there.
 """
@@ -6,10 +6,13 @@ Shows at most a few printable characters of what stands there.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from costbatch.domain.money import parse_currency
+from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import redact
 
@@ -50,62 +53,102 @@ def shown(value: object) -> str:
     return json.dumps(short, ensure_ascii=False) if isinstance(value, str) else short
 
 
-def as_object(value: object, place: str) -> dict[str, Any]:
+def _as_object(value: object, place: str) -> dict[str, Any]:
     """Return a JSON object, or refuse."""
     if not isinstance(value, dict):
         raise MalformedError(place, f"is {shown(value)}, not an object")
     return value
 
 
-def as_list(value: object, place: str) -> list[Any]:
+def _as_list(value: object, place: str) -> list[Any]:
     """Return a JSON list, or refuse."""
     if not isinstance(value, list):
         raise MalformedError(place, f"is {shown(value)}, not a list")
     return value
 
 
-def as_bool(value: object, place: str) -> bool:
+def _as_bool(value: object, place: str) -> bool:
     """Return true or false, or refuse."""
     if not isinstance(value, bool):
         raise MalformedError(place, f"is {shown(value)}, not true or false")
     return value
 
 
-def explain_group(group: object, *, check_name: Check, check_amount: Check) -> MalformedError:
-    """Return what is wrong with a group that could not be read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Walks through a refused page until it finds why: slowly, which no good answer pays for.
+
+    metrics: the names of the amounts. days: those asked for, by the texts of their start and end.
+    The checks raise ValueError with the reason.
+    """
+
+    metrics: tuple[str, ...]
+    window: DateRange
+    days: Mapping[tuple[str, str], date]
+    check_name: Check
+    check_amount: Check
+
+    def of_page(self, body: bytes) -> MalformedError:
+        """Return what is wrong with a page that could not be read."""
+        try:
+            page = _as_object(_json(body), "the body")
+            for index, result in enumerate(_as_list(page.get("ResultsByTime"), "ResultsByTime")):
+                _below(f"ResultsByTime[{index}]", self._check_result, result)
+            _check_token(page.get("NextPageToken"))
+        except MalformedError as error:
+            return error
+        return MalformedError("the body", "is not as documented")
+
+    def _check_result(self, result: object) -> None:
+        members = _as_object(result, "")
+        self._check_day(_as_object(members.get("TimePeriod"), "TimePeriod"))
+        _as_bool(members.get("Estimated"), "Estimated")
+        for index, group in enumerate(_as_list(members.get("Groups"), "Groups")):
+            _below(f"Groups[{index}]", self._check_group, group)
+
+    def _check_day(self, period: dict[str, Any]) -> None:
+        start, end = period.get("Start"), period.get("End")
+        ends = [known_end for known_start, known_end in self.days if known_start == start]
+        if not ends:
+            expected = f"a day from {self.window.start} to {self.window.last}"
+            raise MalformedError("TimePeriod.Start", f"is {shown(start)}, not {expected}")
+        if end not in ends:
+            raise MalformedError("TimePeriod.End", f"is {shown(end)}, not the day after the start")
+
+    def _check_group(self, group: object) -> None:
+        members = _as_object(group, "")
+        keys = _as_list(members.get("Keys"), "Keys")
+        if len(keys) != 2:  # noqa: PLR2004 - we group by two dimensions
+            raise MalformedError("Keys", "is not a service and a record type")
+        for index, name in enumerate(keys):
+            _check(name, f"Keys[{index}]", self.check_name)
+        self._check_metrics(_as_object(members.get("Metrics"), "Metrics"))
+
+    def _check_metrics(self, metrics: dict[str, Any]) -> None:
+        for name in self.metrics:
+            if metrics.get(name) is None and name.startswith(("Net", "Usage")):
+                continue
+            metric = _as_object(metrics.get(name), f"Metrics.{name}")
+            if name != "UsageQuantity":
+                _check_unit(metric.get("Unit"), metrics["UnblendedCost"].get("Unit"), f"Metrics.{name}.Unit")
+            _check(metric.get("Amount"), f"Metrics.{name}.Amount", self.check_amount)
+
+
+def _below(place: str, check: Callable[[object], None], value: object) -> None:
+    """Check a value, and let what is wrong with it be seen from further up."""
     try:
-        members = as_object(group, "")
-        _explain_keys(members.get("Keys"), check_name)
-        _explain_metrics(as_object(members.get("Metrics"), "Metrics"), check_amount)
+        check(value)
     except MalformedError as error:
-        return error
-    return MalformedError("", "is not as documented")
+        raise error.below(place) from None
 
 
-def _explain_keys(keys: object, check_name: Check) -> None:
-    if len(as_list(keys, "Keys")) != 2:  # noqa: PLR2004 - we group by two dimensions
-        raise MalformedError("Keys", "is not a service and a record type")
-    for index, name in enumerate(as_list(keys, "Keys")):
-        _explain(name, f"Keys[{index}]", check_name)
-
-
-def _explain_metrics(metrics: dict[str, Any], check_amount: Check) -> None:
-    for name in ("UnblendedCost", "AmortizedCost", "NetUnblendedCost", "NetAmortizedCost", "UsageQuantity"):
-        if metrics.get(name) is None and name.startswith(("Net", "Usage")):
-            continue
-        metric = as_object(metrics.get(name), f"Metrics.{name}")
-        if name != "UsageQuantity":
-            _explain_unit(metric.get("Unit"), metrics["UnblendedCost"].get("Unit"), f"Metrics.{name}.Unit")
-        _explain(metric.get("Amount"), f"Metrics.{name}.Amount", check_amount)
-
-
-def _explain_unit(unit: object, expected: object, place: str) -> None:
-    _explain(unit, place, parse_currency)
+def _check_unit(unit: object, expected: object, place: str) -> None:
+    _check(unit, place, parse_currency)
     if unit != expected:
         raise MalformedError(place, f"is {shown(unit)}, although UnblendedCost is in {expected}")
 
 
-def _explain(value: object, place: str, check: Check) -> None:
+def _check(value: object, place: str, check: Check) -> None:
     if not isinstance(value, str):
         raise MalformedError(place, f"is {shown(value)}, not a text")
     try:
@@ -115,3 +158,16 @@ def _explain(value: object, place: str, check: Check) -> None:
     else:
         return
     raise MalformedError(place, problem)
+
+
+def _check_token(value: object) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise MalformedError("NextPageToken", f"is {shown(value)}, not a token")
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        problem = f"is not JSON ({len(body)} bytes)"
+    raise MalformedError("the body", problem)

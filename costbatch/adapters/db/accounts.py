@@ -1,8 +1,9 @@
 """Account rows and their sealed credentials."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from json import dumps
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,25 @@ from costbatch.domain.accounts import (
 from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
+
+_SAVE_PROGRESS = sa.text("""
+UPDATE accounts SET
+    collected_start = changed.collected_start, collected_end_exclusive = changed.collected_end_exclusive,
+    failing_since = changed.failing_since, failing_kind = changed.failing_kind
+FROM json_to_recordset(:changed) AS changed (
+    id bigint, collected_start date, collected_end_exclusive date,
+    failing_since timestamptz, failing_kind text)
+WHERE accounts.id = changed.id
+""")
+
+_SAVE_PROVEN = sa.text("""
+UPDATE account_credentials SET proven_at = :now
+FROM json_to_recordset(:proven) AS proven (id bigint, sealed text)
+WHERE account_id = proven.id AND account_credentials.sealed = decode(proven.sealed, 'hex')
+""")
+
+# Sealed credentials, and whether AWS has said that they are the account's.
+_Stored = tuple[SealedCredentials, bool]
 
 
 def account_from_row(row: Row[Any]) -> Account:
@@ -100,22 +120,22 @@ class PostgresAccounts:
 
     def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
         """Store sealed credentials in place of what was there."""
-        values = {"key_id": sealed.key_id, "sealed": sealed.sealed, "updated_at": now}
+        # Whose the new ones are, AWS has not said yet.
+        values = {"key_id": sealed.key_id, "sealed": sealed.sealed, "proven_at": None, "updated_at": now}
         statement = insert(account_credentials).values(account_id=account.id, **values)
         self.connection.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=values))
 
     def load_access(self, account: Account) -> Access:
         """Return how to reach the account, with the chain of accounts whose credentials assume its role."""
-        seen = [account]
-        while seen[-1].base_account_id is not None:
-            (base,) = self._select(accounts.c.id == seen[-1].base_account_id)
-            if base in seen:  # the program refuses circles; one made by hand must not hang it
-                break
-            seen.append(base)
-        access = None
-        for link in reversed(seen):
-            access = Access(account=link, sealed=self._load_sealed(link), base=access)
-        return access or Access(account=account)
+        return self.load_accesses([account])[account.id]
+
+    def load_accesses(self, wanted: Sequence[Account]) -> dict[int, Access]:
+        """Return how to reach each account, by its row."""
+        known = {account.id: account for account in wanted}
+        while missing := {account.base_account_id for account in known.values()} - known.keys() - {None}:
+            known |= {account.id: account for account in self._select(accounts.c.id.in_(missing))}
+        sealed = self._load_sealed(known)
+        return {account.id: _access(account, known, sealed) for account in wanted}
 
     def dependents(self, account: Account) -> list[Account]:
         """Return the accounts, not removed, whose roles this account's credentials assume."""
@@ -129,21 +149,19 @@ class PostgresAccounts:
         rows = self.connection.execute(sa.select(column, sa.func.count()).group_by(column))
         return {key_id: count for key_id, count in rows}  # noqa: C416 - dict(rows) hides what the pairs are
 
-    def save_collected(self, account: Account, collected: DateRange | None) -> None:
-        """Remember which days are stored without a gap."""
-        self._update(
-            account,
-            collected_start=collected.start if collected else None,
-            collected_end_exclusive=collected.end_exclusive if collected else None,
-        )
+    def save_progress(self, changed: Sequence[Account]) -> None:
+        """Remember which days are stored without a gap, and since when and why an account fails."""
+        data = [_progress_data(account.id, account.collected, account.failing) for account in changed]
+        self.connection.execute(_SAVE_PROGRESS, {"changed": dumps(data)})
 
-    def save_failing(self, account: Account, failing: Failing | None) -> None:
-        """Remember since when and why the account fails, or that it no longer does."""
-        self._update(
-            account,
-            failing_since=failing.since if failing else None,
-            failing_kind=failing.kind if failing else None,
-        )
+    def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
+        """Remember that AWS has said whose credentials these are, unless others have taken their place."""
+        data = [
+            {"id": access.account.id, "sealed": access.sealed.sealed.hex()}
+            for access in accesses
+            if access.sealed is not None
+        ]
+        self.connection.execute(_SAVE_PROVEN, {"proven": dumps(data), "now": now})
 
     def _select(self, *conditions: sa.ColumnElement[bool]) -> list[Account]:
         statement = sa.select(accounts).where(*conditions).order_by(accounts.c.aws_account_id)
@@ -152,10 +170,38 @@ class PostgresAccounts:
     def _update(self, account: Account, **values: object) -> None:
         self.connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(**values))
 
-    def _load_sealed(self, account: Account) -> SealedCredentials | None:
+    def _load_sealed(self, account_ids: Collection[int]) -> dict[int, _Stored]:
         credentials = account_credentials.c
-        statement = sa.select(credentials.key_id, credentials.sealed).where(
-            credentials.account_id == account.id
-        )
-        row = self.connection.execute(statement).one_or_none()
-        return SealedCredentials(row.key_id, bytes(row.sealed)) if row else None
+        statement = sa.select(
+            credentials.account_id, credentials.key_id, credentials.sealed, credentials.proven_at
+        ).where(credentials.account_id.in_(account_ids))
+        return {
+            row.account_id: (SealedCredentials(row.key_id, bytes(row.sealed)), row.proven_at is not None)
+            for row in self.connection.execute(statement)
+        }
+
+
+def _progress_data(row: int, collected: DateRange | None, failing: Failing | None) -> dict[str, object]:
+    """Return an account's progress as _SAVE_PROGRESS reads it."""
+    return {
+        "id": row,
+        "collected_start": str(collected.start) if collected else None,
+        "collected_end_exclusive": str(collected.end_exclusive) if collected else None,
+        "failing_since": failing.since.isoformat() if failing else None,
+        "failing_kind": failing.kind if failing else None,
+    }
+
+
+def _access(account: Account, known: Mapping[int, Account], sealed: Mapping[int, _Stored]) -> Access:
+    """Return the chain that begins with the first account whose credentials are used."""
+    chain: list[Account] = []
+    link: Account | None = account
+    # The program refuses circles; one made by hand must not hang it.
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = known.get(link.base_account_id) if link.base_account_id is not None else None
+    access = None
+    for link in reversed(chain):
+        credentials, is_proven = sealed.get(link.id, (None, False))
+        access = Access(account=link, sealed=credentials, base=access, is_proven=is_proven)
+    return access or Access(account=account)

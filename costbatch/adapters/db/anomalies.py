@@ -1,5 +1,6 @@
 """Anomaly rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +12,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
 from costbatch.adapters.db.tables import anomalies
-from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
@@ -23,12 +23,17 @@ class PostgresAnomalies:
 
     connection: Connection
 
-    def load_near(self, account: Account, start: date) -> list[Anomaly]:
-        """Return the account's anomalies that are open or end on or after ``start``."""
-        near = sa.or_(anomalies.c.state == AnomalyState.OPEN.value, anomalies.c.last_date >= start)
-        statement = sa.select(anomalies).where(anomalies.c.account_id == account.id, near)
-        rows = self.connection.execute(statement.order_by(anomalies.c.start_date, anomalies.c.id))
-        return [_from_row(row) for row in rows]
+    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
+        """Return, by account row, the anomalies that are open or end on or after the account's start."""
+        near: dict[int, list[Anomaly]] = {}
+        for start in dict.fromkeys(starts.values()):
+            rows = [row for row, each in starts.items() if each == start]
+            is_near = sa.or_(anomalies.c.state == AnomalyState.OPEN.value, anomalies.c.last_date >= start)
+            statement = sa.select(anomalies).where(anomalies.c.account_id.in_(rows), is_near)
+            found = self.connection.execute(statement.order_by(anomalies.c.start_date, anomalies.c.id))
+            for anomaly in map(_from_row, found):
+                near.setdefault(anomaly.account_id, []).append(anomaly)
+        return near
 
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
         """Insert or update by id."""

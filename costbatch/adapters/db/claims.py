@@ -6,6 +6,7 @@ Leases and pauses are counted by the database's clock, the one clock that all po
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from json import dumps
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,13 +15,39 @@ from sqlalchemy.exc import IntegrityError
 from costbatch.adapters.db.accounts import account_from_row
 from costbatch.adapters.db.tables import accounts, collections
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import FetchedCosts, StoredChange
-from costbatch.domain.outcomes import Claim, CollectionState, Failure, Run, SkipReason
-from costbatch.errors import ClaimLost
+from costbatch.domain.outcomes import Claim, CollectionState, Ending, Run, SkipReason
 
 _PENDING = collections.c.state == CollectionState.PENDING.value
 _COLLECTING = collections.c.state == CollectionState.COLLECTING.value
+# Accounts are claimed ahead while there are so many times more of them.
+_PLENTY = 8
 _UNCLAIMED = {"claimed_by": None, "claim_token": None, "lease_expires_at": None}
+
+# One statement for any number of accounts. What an ending does not say stays as an earlier attempt left it.
+_FINISH = sa.text("""
+UPDATE collections SET
+    state = ending.state, claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
+    attempts = collections.attempts + 1, api_requests = collections.api_requests + ending.api_requests,
+    available_at = coalesce(now() + ending.retry_seconds * interval '1 second', collections.available_at),
+    finished_at = CASE ending.state WHEN 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
+    error_kind = CASE ending.state WHEN 'skipped' THEN collections.error_kind ELSE ending.error_kind END,
+    error_message =
+        CASE ending.state WHEN 'skipped' THEN collections.error_message ELSE ending.error_message END,
+    skip_reason = coalesce(ending.skip_reason, collections.skip_reason),
+    window_start = coalesce(ending.window_start, collections.window_start),
+    window_end_exclusive = coalesce(ending.window_end_exclusive, collections.window_end_exclusive),
+    rows_fetched = coalesce(ending.rows_fetched, collections.rows_fetched),
+    rows_inserted = coalesce(ending.rows_inserted, collections.rows_inserted),
+    rows_updated = coalesce(ending.rows_updated, collections.rows_updated),
+    rows_deleted = coalesce(ending.rows_deleted, collections.rows_deleted),
+    started_at = coalesce(ending.started_at, collections.started_at)
+FROM json_to_recordset(:endings) AS ending (
+    id bigint, state text, api_requests integer, error_kind text, error_message text,
+    retry_seconds double precision, skip_reason text, window_start date, window_end_exclusive date,
+    rows_fetched integer, rows_inserted integer, rows_updated integer, rows_deleted integer,
+    started_at timestamptz)
+WHERE collections.id = ending.id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +56,16 @@ class PostgresClaims:
 
     connection: Connection
 
-    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta) -> list[Claim]:
-        """Take up to ``most`` accounts that nobody is working on, first attempts first."""
+    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[Claim]:
+        """Take up to ``most`` accounts that nobody is working on, first attempts first.
+
+        While plenty are left, ``ahead`` more; towards the end each process takes only what it can begin at
+        once, so that a quick one does what a slow one would not get to.
+        """
         try:
             with self.connection.begin_nested():
-                claimed = self.connection.execute(_claim(run, worker, most, lease)).all()
+                statement = _claim(run, worker, lease, _share(run, most, ahead))
+                claimed = self.connection.execute(statement).all()
         except IntegrityError:
             # Another run took one of these accounts in the same instant; the next call sees its claim.
             return []
@@ -79,69 +111,28 @@ class PostgresClaims:
             return None
         return max(float(seconds or 0), 0.0)
 
-    def hold(self, claim: Claim) -> Account:
-        """Lock the claimed account for this transaction and return it as it is now.
+    def hold(self, claims: Sequence[Claim]) -> dict[int, Account]:
+        """Lock what was claimed for this transaction; return each account as it is now, by collection.
 
-        Raises:
-            ClaimLost: the claim is no longer ours.
-
+        One that is missing is ours no longer.
         """
-        mine = (collections.c.id == claim.collection_id) & (collections.c.claim_token == claim.token)
-        statement = sa.select(collections.c.id).where(mine).with_for_update()
-        if self.connection.execute(statement).first() is None:
-            raise ClaimLost(f"Another process has taken {claim.account} over.")
-        account = sa.select(accounts).where(accounts.c.id == claim.account.id)
-        row = self.connection.execute(account.with_for_update(key_share=True)).one()
-        return account_from_row(row)
-
-    def save_collected(
-        self,
-        claim: Claim,
-        fetched: FetchedCosts,
-        change: StoredChange,
-        *,
-        started_at: datetime,
-        now: datetime,
-    ) -> None:
-        """Record that the account was collected."""
-        self._finish(
-            claim,
-            CollectionState.COLLECTED,
-            fetched.api_requests,
-            now,
-            window_start=fetched.window.start,
-            window_end_exclusive=fetched.window.end_exclusive,
-            rows_fetched=len(fetched.rows),
-            rows_inserted=change.inserted,
-            rows_updated=change.updated,
-            rows_deleted=change.deleted,
-            started_at=started_at,
-            error_kind=None,
-            error_message=None,
-        )
-
-    def save_failed(
-        self,
-        claim: Claim,
-        failure: Failure,
-        *,
-        api_requests: int,
-        retry_after: timedelta | None,
-        now: datetime,
-    ) -> None:
-        """Record a failed attempt; with ``retry_after`` the account waits for another one."""
-        reason = {"error_kind": failure.kind.value, "error_message": failure.message}
-        if retry_after is None:
-            self._finish(claim, CollectionState.FAILED, api_requests, now, **reason)
-        else:
-            available_at = sa.func.now() + retry_after
-            self._finish(
-                claim, CollectionState.PENDING, api_requests, None, available_at=available_at, **reason
+        tokens = {claim.token for claim in claims}
+        held = (
+            sa.select(collections.c.id.label("collection_id"), accounts)
+            .join_from(collections, accounts, collections.c.account_id == accounts.c.id)
+            .where(
+                collections.c.id.in_([claim.collection_id for claim in claims]),
+                collections.c.claim_token.in_(tokens),
             )
+            # In one order, so that two processes cannot wait for each other.
+            .order_by(collections.c.id)
+            .with_for_update(key_share=True)
+        )
+        return {row.collection_id: account_from_row(row) for row in self.connection.execute(held)}
 
-    def save_skipped(self, claim: Claim, reason: SkipReason, *, api_requests: int, now: datetime) -> None:
-        """Record that the account was left out."""
-        self._finish(claim, CollectionState.SKIPPED, api_requests, now, skip_reason=reason.value)
+    def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
+        """Record how attempts ended; they count only now, so that kills do not use attempts up."""
+        self.connection.execute(_FINISH, {"endings": dumps(list(map(_ending_data, endings))), "now": now})
 
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
         """Record that every account not begun is left out; return how many."""
@@ -154,24 +145,39 @@ class PostgresClaims:
         pending = CollectionState.PENDING.value
         return self.connection.execute(released.values(**_UNCLAIMED, state=pending)).rowcount
 
-    def _finish(
-        self, claim: Claim, state: CollectionState, api_requests: int, now: datetime | None, **values: object
-    ) -> None:
-        """Record how an attempt ended; it counts only now, so that kills do not use attempts up."""
-        statement = sa.update(collections).where(collections.c.id == claim.collection_id)
-        self.connection.execute(
-            statement.values(
-                **_UNCLAIMED,
-                state=state.value,
-                attempts=collections.c.attempts + 1,
-                api_requests=collections.c.api_requests + api_requests,
-                finished_at=now,
-                **values,
-            )
-        )
+
+def _ending_data(ending: Ending) -> dict[str, object]:
+    """Return an ending as _FINISH reads it."""
+    failure, window, change = ending.failure, ending.window, ending.change
+    return {
+        "id": ending.claim.collection_id,
+        "state": ending.state.value,
+        "api_requests": ending.api_requests,
+        "error_kind": failure.kind.value if failure else None,
+        "error_message": failure.message if failure else None,
+        "retry_seconds": ending.retry_after.total_seconds() if ending.retry_after is not None else None,
+        "skip_reason": ending.skip_reason.value if ending.skip_reason else None,
+        "window_start": str(window.start) if window else None,
+        "window_end_exclusive": str(window.end_exclusive) if window else None,
+        "rows_fetched": ending.rows_fetched,
+        "rows_inserted": change.inserted if change else None,
+        "rows_updated": change.updated if change else None,
+        "rows_deleted": change.deleted if change else None,
+        "started_at": ending.started_at.isoformat() if ending.started_at else None,
+    }
 
 
-def _claim(run: Run, worker: str, most: int, lease: timedelta) -> sa.Update:
+def _share(run: Run, most: int, ahead: int) -> sa.ColumnElement[int]:
+    """Return how many accounts to take: some ahead only while there are plenty for everybody."""
+    plenty = _PLENTY * (most + ahead)
+    left = (
+        sa.select(collections.c.id).where(collections.c.run_id == run.id, _PENDING).limit(plenty).subquery()
+    )
+    count = sa.select(sa.func.count()).select_from(left).scalar_subquery()
+    return sa.case((count >= plenty, most + ahead), else_=most)
+
+
+def _claim(run: Run, worker: str, lease: timedelta, most: sa.ColumnElement[int]) -> sa.Update:
     """Return the statement that takes accounts of the run, leaving those that anybody works on."""
     other = collections.alias("other")
     taken = sa.exists().where(

@@ -1,28 +1,29 @@
 """Daily costs: replacing a window by COPY so that only what differs is written, and sums for judging."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from io import StringIO
-from typing import Any
+from itertools import chain
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from costbatch.adapters.db.tables import accounts, daily_costs
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import CostRow, DayTotal, StoredChange
+from costbatch.domain.costs import CostRow, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange, month_start
 
 # A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
 # hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
-# DELETE is for a second account in one transaction.
+# DELETE is for a second use in one transaction.
 _CREATE_STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS costs_staging (
-    usage_date date NOT NULL, service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
+    account_id bigint NOT NULL, usage_date date NOT NULL,
+    service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
     currency text COLLATE "C" NOT NULL, unblended numeric NOT NULL, amortized numeric NOT NULL,
     net_unblended numeric, net_amortized numeric, usage_quantity numeric, estimated boolean NOT NULL
 ) ON COMMIT DELETE ROWS;
@@ -30,22 +31,23 @@ DELETE FROM costs_staging
 """
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
-# benchmarks/storage_layout.md. The last SELECT sees the table as it was before the INSERT.
+# benchmarks/storage_layout.md. The last SELECT sees the table as it was before the INSERT; its LIMIT keeps
+# the planner from reading whole months where it has no statistics.
 _WRITE_DIFFERENCES = sa.text("""
 WITH differing AS MATERIALIZED (
-    SELECT usage_date, service, record_type, currency,
+    SELECT account_id, usage_date, service, record_type, currency,
         unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
     FROM costs_staging
     EXCEPT ALL
-    SELECT usage_date, service, record_type, currency,
+    SELECT account_id, usage_date, service, record_type, currency,
         unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
     FROM daily_costs
-    WHERE account_id = :account_id AND usage_date >= :start AND usage_date < :end_exclusive
+    WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
 ), written AS (
     INSERT INTO daily_costs (
         account_id, usage_date, service, record_type, currency,
         unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)
-    SELECT :account_id, usage_date, service, record_type, currency,
+    SELECT account_id, usage_date, service, record_type, currency,
         unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
     FROM differing
     ON CONFLICT (account_id, usage_date, service, record_type) DO UPDATE SET
@@ -53,16 +55,33 @@ WITH differing AS MATERIALIZED (
         net_unblended = excluded.net_unblended, net_amortized = excluded.net_amortized,
         usage_quantity = excluded.usage_quantity, estimated = excluded.estimated
 ), compared AS (
-    SELECT n.usage_date, EXISTS (
-        SELECT FROM daily_costs d
-        WHERE d.account_id = :account_id AND d.usage_date = n.usage_date
+    SELECT n.account_id, n.usage_date, d.was_stored IS NOT NULL AS was_stored
+    FROM differing n LEFT JOIN LATERAL (
+        SELECT true AS was_stored FROM daily_costs d
+        WHERE d.account_id = n.account_id AND d.usage_date = n.usage_date
           AND d.service = n.service AND d.record_type = n.record_type
-          AND d.usage_date >= :start AND d.usage_date < :end_exclusive) AS was_stored
-    FROM differing n
+          AND d.usage_date >= :start AND d.usage_date < :end_exclusive
+        LIMIT 1) d ON true
 )
-SELECT usage_date,
+SELECT account_id, usage_date,
     count(*) FILTER (WHERE NOT was_stored) AS inserted, count(*) FILTER (WHERE was_stored) AS updated
-FROM compared GROUP BY usage_date
+FROM compared GROUP BY account_id, usage_date
+""")
+
+_COUNT_STORED = sa.text("""
+SELECT account_id, count(*) FROM daily_costs
+WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
+GROUP BY account_id
+""")
+
+_DELETE_VANISHED = sa.text("""
+DELETE FROM daily_costs d
+WHERE d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_date < :end_exclusive
+  AND NOT EXISTS (
+    SELECT FROM costs_staging s
+    WHERE s.account_id = d.account_id AND s.usage_date = d.usage_date
+      AND s.service = d.service AND s.record_type = d.record_type)
+RETURNING d.account_id, d.usage_date
 """)
 
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
@@ -70,20 +89,6 @@ _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily
 _PARTITIONS = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = 'daily_costs'::regclass
-""")
-
-_COUNT_STORED = sa.text("""
-SELECT count(*) FROM daily_costs
-WHERE account_id = :account_id AND usage_date >= :start AND usage_date < :end_exclusive
-""")
-
-_DELETE_VANISHED = sa.text("""
-DELETE FROM daily_costs d
-WHERE d.account_id = :account_id AND d.usage_date >= :start AND d.usage_date < :end_exclusive
-  AND NOT EXISTS (
-    SELECT FROM costs_staging s
-    WHERE s.usage_date = d.usage_date AND s.service = d.service AND s.record_type = d.record_type)
-RETURNING d.usage_date
 """)
 
 
@@ -116,37 +121,59 @@ class PostgresCosts:
         months = sorted({month_start(day) for day in days})
         return [month for month in months if _partition_name(month) not in present]
 
-    def replace_window(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
-        """Make the stored days equal to ``rows``: write what differs, delete what vanished."""
-        bounds = _bounds(account, window)
+    def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
+        """Make the stored days of each account equal to what was fetched: write only what differs."""
+        changes: dict[int, StoredChange] = {}
+        # Nearly all accounts of a run have one window; constant bounds let the server skip other months.
+        for window in dict.fromkeys(costs.window for _, costs in fetched):
+            rows_of = {account.id: costs.rows for account, costs in fetched if costs.window == window}
+            changes |= self._replace_window(window, rows_of)
+        return [changes[account.id] for account, _ in fetched]
+
+    def _replace_window(
+        self, window: DateRange, rows_of: Mapping[int, Sequence[CostRow]]
+    ) -> dict[int, StoredChange]:
+        bounds = {"start": window.start, "end_exclusive": window.end_exclusive}
         self.connection.exec_driver_sql(_CREATE_STAGING)
-        self._copy(rows)
-        written = self.connection.execute(_WRITE_DIFFERENCES, bounds).all()
+        self._copy(rows_of)
+        written = self.connection.execute(_WRITE_DIFFERENCES, {**bounds, "account_ids": list(rows_of)}).all()
+        stored = dict(
+            self.connection.execute(_COUNT_STORED, {**bounds, "account_ids": list(rows_of)}).tuples().all()
+        )
         # Every staged key is stored now, so a larger count means keys that AWS reports no more.
-        vanished: Sequence[date] = ()
-        if self.connection.scalar(_COUNT_STORED, bounds) != len(rows):
-            vanished = self.connection.scalars(_DELETE_VANISHED, bounds).all()
-        return StoredChange(
-            inserted=sum(day.inserted for day in written),
-            updated=sum(day.updated for day in written),
-            deleted=len(vanished),
-            changed_dates=frozenset(day.usage_date for day in written) | frozenset(vanished),
-        )
+        shrunk = [row for row, rows in rows_of.items() if stored.get(row, 0) != len(rows)]
+        vanished: Sequence[sa.Row[tuple[int, date]]] = ()
+        if shrunk:
+            vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
+        return {row: _change_of(row, written, vanished) for row in rows_of}
 
-    def first_day(self, account: Account) -> date | None:
-        """Return the first day with cost."""
-        statement = sa.select(sa.func.min(daily_costs.c.usage_date))
-        of_account = statement.where(daily_costs.c.account_id == account.id)
-        first: date | None = self.connection.execute(of_account).scalar_one()
-        return first
-
-    def day_totals(self, account: Account, days: DateRange, rule: Rule) -> list[DayTotal]:
-        """Return the comparable cost of each day with cost."""
-        columns = [daily_costs.c.usage_date, daily_costs.c.currency]
-        statement = sa.select(*columns, _comparable_sum(rule)).where(
-            daily_costs.c.account_id == account.id, *_in(days), _is_compared(rule)
+    def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
+        """Return the first day with cost of each account that has any."""
+        # One look into the index for each account; a GROUP BY would read all that is stored of them.
+        first = (
+            sa.select(sa.func.min(daily_costs.c.usage_date).label("day"))
+            .where(daily_costs.c.account_id == accounts.c.id)
+            .lateral()
         )
-        return [DayTotal(*row) for row in self.connection.execute(statement.group_by(*columns))]
+        statement = (
+            sa.select(accounts.c.id, first.c.day)
+            .join_from(accounts, first, sa.true())
+            .where(accounts.c.id.in_(account_ids), first.c.day.is_not(None))
+        )
+        return {row: day for row, day in self.connection.execute(statement)}  # noqa: C416 - dict(rows) hides what the pairs are
+
+    def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
+        """Return, by account row, the comparable cost of each day with cost."""
+        totals: dict[int, list[DayTotal]] = {row: [] for row in days_of}
+        for days in dict.fromkeys(days_of.values()):
+            rows = [row for row, each in days_of.items() if each == days]
+            columns = [daily_costs.c.account_id, daily_costs.c.usage_date, daily_costs.c.currency]
+            statement = sa.select(*columns, _comparable_sum(rule)).where(
+                daily_costs.c.account_id.in_(rows), *_in(days), _is_compared(rule)
+            )
+            for row, *total in self.connection.execute(statement.group_by(*columns)):
+                totals[row].append(DayTotal(*total))
+        return totals
 
     def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
         """Return the comparable cost of each day, by service."""
@@ -171,28 +198,63 @@ class PostgresCosts:
         )
         return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
 
-    def _copy(self, rows: Sequence[CostRow]) -> None:
-        buffer = StringIO("".join(map(_copy_line, rows)))
+    def _copy(self, rows_of: Mapping[int, Sequence[CostRow]]) -> None:
+        lines = chain.from_iterable(_copy_lines(account_id, rows) for account_id, rows in rows_of.items())
         with closing(self.connection.connection.cursor()) as cursor:
-            cursor.copy_expert("COPY costs_staging FROM STDIN", buffer)
+            cursor.copy_expert("COPY costs_staging FROM STDIN", StringIO("".join(lines)))
 
 
 def _partition_name(month: date) -> str:
     return f"daily_costs_{month:%Y_%m}"
 
 
-def _bounds(account: Account, window: DateRange) -> dict[str, Any]:
-    return {"account_id": account.id, "start": window.start, "end_exclusive": window.end_exclusive}
+def _copy_lines(account_id: int, rows: Sequence[CostRow]) -> list[str]:
+    """Return rows in COPY's text format: the hot path, where a call for each amount would cost most."""
+    text, null = _CopyTexts(), "\\N"
+    return [
+        f"{account_id}\t{text[day]}\t{text[service]}\t{text[record_type]}\t{currency}\t{unblended!s}"
+        f"\t{amortized!s}\t{null if net_unblended is None else net_unblended!s}"
+        f"\t{null if net_amortized is None else net_amortized!s}"
+        f"\t{null if quantity is None else quantity!s}\t{estimated}\n"
+        for (
+            day,
+            service,
+            record_type,
+            currency,
+            unblended,
+            amortized,
+            net_unblended,
+            net_amortized,
+            quantity,
+            estimated,
+        ) in rows
+    ]
 
 
-def _copy_line(row: CostRow) -> str:
-    """Return a row in COPY's text format; only names can hold characters that it would misread."""
-    service, record_type = (
-        name.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-        for name in (row.service, row.record_type)
+class _CopyTexts(dict[date | str, str]):
+    """Days and names as COPY reads them, each made once; only names can hold what it would misread."""
+
+    def __missing__(self, value: date | str) -> str:
+        escaped = str(value).replace("\\", "\\\\")
+        for letter, code in (("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+            escaped = escaped.replace(letter, code)
+        self[value] = escaped
+        return escaped
+
+
+def _change_of(
+    row: int,
+    written: Sequence[sa.Row[tuple[int, date, int, int]]],
+    vanished: Sequence[sa.Row[tuple[int, date]]],
+) -> StoredChange:
+    mine = [day for day in written if day.account_id == row]
+    gone = [day.usage_date for day in vanished if day.account_id == row]
+    return StoredChange(
+        inserted=sum(day.inserted for day in mine),
+        updated=sum(day.updated for day in mine),
+        deleted=len(gone),
+        changed_dates=frozenset(day.usage_date for day in mine) | frozenset(gone),
     )
-    amounts = "\t".join("\\N" if amount is None else str(amount) for amount in row[4:9])
-    return f"{row.usage_date}\t{service}\t{record_type}\t{row.currency}\t{amounts}\t{row.estimated}\n"
 
 
 def _in(days: DateRange) -> tuple[sa.ColumnElement[bool], ...]:

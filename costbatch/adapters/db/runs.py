@@ -20,6 +20,7 @@ from costbatch.domain.outcomes import (
     RunRequest,
     RunStatus,
     SkipReason,
+    StopReason,
 )
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.errors import ConfigError, ErrorKind
@@ -99,10 +100,13 @@ class PostgresRuns:
         statement = sa.select(accounts.c.id, newest).join_from(accounts, newest, sa.true())
         return {row[0]: (row[1], row[2]) for row in self.connection.execute(statement)}
 
-    def close(self, run: Run, status: RunStatus, *, now: datetime) -> bool:
+    def close(
+        self, run: Run, status: RunStatus, *, now: datetime, stopped_by: StopReason | None = None
+    ) -> bool:
         """Set the run's status; return whether this call changed it."""
         changed = sa.update(runs).where(runs.c.id == run.id, runs.c.status != status.value)
-        return self.connection.execute(changed.values(status=status.value, finished_at=now)).rowcount > 0
+        values = {"status": status.value, "finished_at": now, "stopped_by": stopped_by}
+        return self.connection.execute(changed.values(**values)).rowcount > 0
 
     def load(self, run: Run) -> Run:
         """Return the run as it is now."""
@@ -140,7 +144,7 @@ class PostgresRuns:
         running = RunStatus.RUNNING.value
         to_do = sa.exists().where(collections.c.run_id == run.id, _PENDING | _COLLECTING)
         ended = sa.update(runs).where(runs.c.id == run.id, runs.c.status != running, to_do)
-        self.connection.execute(ended.values(status=running, finished_at=None))
+        self.connection.execute(ended.values(status=running, finished_at=None, stopped_by=None))
 
 
 def _range(start: Any, end_exclusive: Any) -> DateRange | None:  # noqa: ANN401 - nullable columns
@@ -158,6 +162,7 @@ def _run_from_row(row: Row[Any]) -> Run:
         today=row.today,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        stopped_by=StopReason(row.stopped_by) if row.stopped_by else None,
     )
 
 

@@ -1,14 +1,11 @@
 """The tables as SQLAlchemy declares them; the migrations in ``alembic/`` build the same."""
 
-from enum import StrEnum
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
@@ -24,12 +21,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from costbatch.adapters.db.columns import CODE, INSTANT, finite, not_negative, one_of
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.events import EventType
-from costbatch.domain.outcomes import CollectionState, RunStatus, SkipReason
+from costbatch.domain.outcomes import CollectionState, RunStatus, SkipReason, StopReason
 from costbatch.errors import ErrorKind
 
 metadata = MetaData(
@@ -42,37 +40,15 @@ metadata = MetaData(
     }
 )
 
-# Names that are compared byte by byte: quicker than a locale's order, and the same everywhere.
-_Code = Text(collation="C")
-_Instant = DateTime(timezone=True)
-
-
-def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    """Return the constraint that a text column holds one of a closed list."""
-    quoted = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({quoted})", name=f"{column}_known")
-
-
-def _finite(*columns: str) -> CheckConstraint:
-    """Return the constraint that amounts are numbers; NaN is larger than any other to PostgreSQL."""
-    return CheckConstraint(
-        " AND ".join(f"abs({column}) < 'Infinity'" for column in columns), name="amounts_are_numbers"
-    )
-
-
-def _not_negative(*columns: str) -> CheckConstraint:
-    return CheckConstraint(" AND ".join(f"{column} >= 0" for column in columns), name="counts_not_negative")
-
-
 accounts = Table(
     "accounts",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="The row"),
-    Column("aws_account_id", _Code, nullable=False, unique=True, comment="The 12 digits, zeros kept"),
+    Column("aws_account_id", CODE, nullable=False, unique=True, comment="The 12 digits, zeros kept"),
     Column("name", Text, nullable=False, comment="What people call it"),
-    Column("status", _Code, nullable=False, comment="Only active accounts are collected"),
-    Column("access", _Code, nullable=False, comment="How its costs are reached"),
-    Column("partition", _Code, nullable=False, comment="AWS's cloud that it lies in"),
+    Column("status", CODE, nullable=False, comment="Only active accounts are collected"),
+    Column("access", CODE, nullable=False, comment="How its costs are reached"),
+    Column("partition", CODE, nullable=False, comment="AWS's cloud that it lies in"),
     Column("role_arn", Text, comment="The role to assume, for assumed_role"),
     Column(
         "base_account_id",
@@ -82,15 +58,15 @@ accounts = Table(
     ),
     Column("collected_start", Date, comment="First day that is stored without a gap"),
     Column("collected_end_exclusive", Date, comment="Day after the last one stored without a gap"),
-    Column("failing_since", _Instant, comment="When it failed first, while it fails"),
-    Column("failing_kind", _Code, comment="Why it fails"),
-    Column("created_at", _Instant, nullable=False),
-    Column("updated_at", _Instant, nullable=False),
+    Column("failing_since", INSTANT, comment="When it failed first, while it fails"),
+    Column("failing_kind", CODE, comment="Why it fails"),
+    Column("created_at", INSTANT, nullable=False),
+    Column("updated_at", INSTANT, nullable=False),
     CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name="aws_account_id_digits"),
     CheckConstraint("name <> ''", name="name_given"),
-    _one_of("status", AccountStatus),
-    _one_of("access", AccessMethod),
-    _one_of("partition", Partition),
+    one_of("status", AccountStatus),
+    one_of("access", AccessMethod),
+    one_of("partition", Partition),
     CheckConstraint("(access = 'assumed_role') = (role_arn IS NOT NULL)", name="role_iff_assumed"),
     CheckConstraint("base_account_id IS NULL OR access = 'assumed_role'", name="base_only_assumed"),
     CheckConstraint("base_account_id <> id", name="base_is_another"),
@@ -112,9 +88,10 @@ account_credentials = Table(
         primary_key=True,
         autoincrement=False,
     ),
-    Column("key_id", _Code, nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
+    Column("key_id", CODE, nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
     Column("sealed", LargeBinary, nullable=False, comment="AES-256-GCM, bound to the account"),
-    Column("updated_at", _Instant, nullable=False),
+    Column("proven_at", INSTANT, comment="When AWS said that they are the account's; null: not yet"),
+    Column("updated_at", INSTANT, nullable=False),
     CheckConstraint("key_id <> '' AND sealed <> ''", name="given"),
     comment="Sealed credentials, apart, so that a reader can be granted every other table",
 )
@@ -124,15 +101,18 @@ runs = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("run_key", Text, nullable=False, unique=True, comment="In Kubernetes the Job's uid"),
-    Column("status", _Code, nullable=False),
+    Column("status", CODE, nullable=False),
     Column("today", Date, nullable=False, comment="UTC day of the start, for every process of the run"),
     Column("days_start", Date, comment="First day of a backfill; null: each account's window"),
     Column("days_end_exclusive", Date, comment="Day after the last of a backfill"),
     Column("aws_account_ids", JSONB, nullable=False, comment="Accounts asked for; []: every active one"),
     Column("version", Text, nullable=False, comment="Version of costbatch that started it"),
-    Column("started_at", _Instant, nullable=False),
-    Column("finished_at", _Instant),
-    _one_of("status", RunStatus),
+    Column("started_at", INSTANT, nullable=False),
+    Column("finished_at", INSTANT),
+    Column("stopped_by", CODE, comment="What interrupted it, while it is stopped"),
+    one_of("status", RunStatus),
+    one_of("stopped_by", StopReason),
+    CheckConstraint("stopped_by IS NULL OR status = 'stopped'", name="stopped_by_only_stopped"),
     CheckConstraint("(days_start IS NULL) = (days_end_exclusive IS NULL)", name="days_both_or_none"),
     CheckConstraint("days_start < days_end_exclusive", name="days_not_empty"),
     CheckConstraint("run_key <> ''", name="run_key_given"),
@@ -147,12 +127,12 @@ collections = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
-    Column("state", _Code, nullable=False),
+    Column("state", CODE, nullable=False),
     Column("attempts", SmallInteger, nullable=False, server_default="0", comment="Recorded attempts"),
-    Column("available_at", _Instant, nullable=False, comment="Not to be claimed before"),
+    Column("available_at", INSTANT, nullable=False, comment="Not to be claimed before"),
     Column("claimed_by", Text, comment="Host, process namespace and process of the worker"),
     Column("claim_token", Uuid, comment="Proof of the claim; a lost one cannot write"),
-    Column("lease_expires_at", _Instant, comment="When the claim dies with its worker"),
+    Column("lease_expires_at", INSTANT, comment="When the claim dies with its worker"),
     Column("window_start", Date),
     Column("window_end_exclusive", Date),
     Column("rows_fetched", Integer, nullable=False, server_default="0"),
@@ -160,12 +140,12 @@ collections = Table(
     Column("rows_updated", Integer, nullable=False, server_default="0"),
     Column("rows_deleted", Integer, nullable=False, server_default="0"),
     Column("api_requests", Integer, nullable=False, server_default="0", comment="Paid, $0.01 each"),
-    Column("error_kind", _Code),
+    Column("error_kind", CODE),
     Column("error_message", Text),
-    Column("skip_reason", _Code),
-    Column("started_at", _Instant),
-    Column("finished_at", _Instant),
-    _one_of("state", CollectionState),
+    Column("skip_reason", CODE),
+    Column("started_at", INSTANT),
+    Column("finished_at", INSTANT),
+    one_of("state", CollectionState),
     CheckConstraint(
         "(state = 'collecting') = (claim_token IS NOT NULL) AND (claim_token IS NULL) = (claimed_by IS NULL)"
         " AND (claim_token IS NULL) = (lease_expires_at IS NULL)",
@@ -177,11 +157,9 @@ collections = Table(
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skipped_has_reason"),
     CheckConstraint("(error_kind IS NULL) = (error_message IS NULL)", name="error_both_or_none"),
     CheckConstraint("state IN ('pending', 'collecting') OR finished_at IS NOT NULL", name="ended_has_finish"),
-    _one_of("skip_reason", SkipReason),
-    _one_of("error_kind", ErrorKind),
-    _not_negative(
-        "attempts", "rows_fetched", "rows_inserted", "rows_updated", "rows_deleted", "api_requests"
-    ),
+    one_of("skip_reason", SkipReason),
+    one_of("error_kind", ErrorKind),
+    not_negative("attempts", "rows_fetched", "rows_inserted", "rows_updated", "rows_deleted", "api_requests"),
     CheckConstraint("state <> 'collected' OR window_start IS NOT NULL", name="collected_has_window"),
     Index("uq_collections_run_id_account_id", "run_id", "account_id", unique=True),
     # Two runs never collect one account at the same time.
@@ -198,9 +176,9 @@ daily_costs = Table(
     metadata,
     Column("account_id", BigInteger, ForeignKey("accounts.id"), primary_key=True, autoincrement=False),
     Column("usage_date", Date, primary_key=True, comment="The UTC day that AWS bills"),
-    Column("service", _Code, primary_key=True, comment="As Cost Explorer names it"),
-    Column("record_type", _Code, primary_key=True, comment="Usage, Tax, Credit, Refund, …: an open list"),
-    Column("currency", _Code, nullable=False, comment="ISO code"),
+    Column("service", CODE, primary_key=True, comment="As Cost Explorer names it"),
+    Column("record_type", CODE, primary_key=True, comment="Usage, Tax, Credit, Refund, …: an open list"),
+    Column("currency", CODE, nullable=False, comment="ISO code"),
     Column("unblended", Numeric, nullable=False, comment="Exact, as AWS printed it"),
     Column("amortized", Numeric, nullable=False),
     Column("net_unblended", Numeric, comment="After discounts; null where AWS gives none"),
@@ -210,7 +188,7 @@ daily_costs = Table(
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
     CheckConstraint("service <> ''", name="service_given"),
     CheckConstraint("record_type <> ''", name="record_type_given"),
-    _finite("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity"),
+    finite("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity"),
     comment="Daily cost of each account by service and record type; partitioned by month",
     postgresql_partition_by="RANGE (usage_date)",
 )
@@ -220,27 +198,27 @@ anomalies = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
-    Column("service", _Code, comment="Null: the account's total"),
-    Column("direction", _Code, nullable=False),
-    Column("state", _Code, nullable=False),
-    Column("severity", _Code, nullable=False),
-    Column("resolution", _Code, comment="Why it is no longer open"),
+    Column("service", CODE, comment="Null: the account's total"),
+    Column("direction", CODE, nullable=False),
+    Column("state", CODE, nullable=False),
+    Column("severity", CODE, nullable=False),
+    Column("resolution", CODE, comment="Why it is no longer open"),
     Column("start_date", Date, nullable=False, comment="First departing day"),
     Column("last_date", Date, nullable=False, comment="Last departing day so far"),
-    Column("currency", _Code, nullable=False),
-    Column("cost_basis", _Code, nullable=False),
+    Column("currency", CODE, nullable=False),
+    Column("cost_basis", CODE, nullable=False),
     Column("expected", Numeric, nullable=False, comment="Sum of the baselines of the departing days"),
     Column("actual", Numeric, nullable=False, comment="Sum of the cost of the departing days"),
     Column("explanation", JSONB, nullable=False, comment="The services that moved, largest first"),
     Column("revision", Integer, nullable=False, comment="Counts the changes that were told"),
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
-    Column("detected_at", _Instant, nullable=False),
-    Column("updated_at", _Instant, nullable=False),
-    _one_of("direction", Direction),
-    _one_of("state", AnomalyState),
-    _one_of("severity", Severity),
-    _one_of("resolution", Resolution),
-    _one_of("cost_basis", CostBasis),
+    Column("detected_at", INSTANT, nullable=False),
+    Column("updated_at", INSTANT, nullable=False),
+    one_of("direction", Direction),
+    one_of("state", AnomalyState),
+    one_of("severity", Severity),
+    one_of("resolution", Resolution),
+    one_of("cost_basis", CostBasis),
     CheckConstraint("start_date <= last_date", name="dates_ordered"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
     CheckConstraint("(state = 'resolved') = (resolution IS NOT NULL)", name="resolved_has_reason"),
@@ -248,7 +226,7 @@ anomalies = Table(
     CheckConstraint("revision >= 1", name="revision_counts"),
     CheckConstraint("service <> ''", name="service_given"),
     CheckConstraint("jsonb_typeof(explanation) = 'array'", name="explanation_is_list"),
-    _finite("expected", "actual"),
+    finite("expected", "actual"),
     # One live anomaly for a series, a direction and a start: never two for the same days.
     Index(
         "uq_anomalies_live",
@@ -270,12 +248,12 @@ events = Table(
     metadata,
     Column("id", Uuid, primary_key=True, comment="Derived from what it tells: the same event, the same id"),
     Column("sequence", BigInteger, Identity(always=True), nullable=False, unique=True),
-    Column("type", _Code, nullable=False),
+    Column("type", CODE, nullable=False),
     Column("account_id", BigInteger, ForeignKey("accounts.id")),
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL")),
     Column("cloudevent", JSONB, nullable=False, comment="CloudEvents 1.0 JSON"),
-    Column("occurred_at", _Instant, nullable=False),
-    _one_of("type", EventType),
+    Column("occurred_at", INSTANT, nullable=False),
+    one_of("type", EventType),
     CheckConstraint("cloudevent ->> 'id' = id::text", name="cloudevent_has_id"),
     Index("ix_events_run_id", "run_id"),
     comment="The outbox: written in the transaction of what it tells",
@@ -285,14 +263,14 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("event_id", Uuid, ForeignKey("events.id", ondelete="CASCADE"), primary_key=True),
-    Column("sink", _Code, primary_key=True),
+    Column("sink", CODE, primary_key=True),
     Column("sequence", BigInteger, Identity(always=True), nullable=False, comment="The order of delivery"),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("retry_at", _Instant, nullable=False, comment="Not to be tried before"),
-    Column("delivered_at", _Instant, comment="Null: still to be delivered"),
+    Column("retry_at", INSTANT, nullable=False, comment="Not to be tried before"),
+    Column("delivered_at", INSTANT, comment="Null: still to be delivered"),
     Column("last_error", Text),
     CheckConstraint("sink <> ''", name="sink_given"),
-    _not_negative("attempts"),
+    not_negative("attempts"),
     Index("ix_deliveries_pending", "sink", "sequence", postgresql_where=text("delivered_at IS NULL")),
     comment="Each event's way to each sink",
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from costbatch.adapters.aws.malformed import explain_group
+from costbatch.adapters.aws.malformed import Explanation
 from costbatch.adapters.aws.parse import METRICS, CostAnswer, _Amounts, parse_costs
 from costbatch.domain.costs import CostRow
 from costbatch.domain.money import parse_amount
@@ -264,7 +264,9 @@ def test_a_member_that_is_missing_is_absent() -> None:
         assert f"Metrics.{name} is absent, not an object." in problem(page)
 
 
-def test_a_refused_group_without_a_visible_fault_is_still_refused() -> None:
-    """Explaining is not deciding: when it finds nothing, the group stays refused."""
-    found = explain_group(group(), check_name=str, check_amount=str).below("Groups[0]")
-    assert found.to_account_error().detail == "GetCostAndUsage: Groups[0] is not as documented."
+def test_a_refused_page_without_a_visible_fault_is_still_refused() -> None:
+    """Explaining is not deciding: when it finds nothing, the page stays refused."""
+    days = {(day.isoformat(), (day + ONE_DAY).isoformat()): day for day in WINDOW}
+    search = Explanation(metrics=METRICS, window=WINDOW, days=days, check_name=str, check_amount=str)
+    found = search.of_page(json.dumps(answer(result(WINDOW.start, group()))).encode())
+    assert found.to_account_error().detail == "GetCostAndUsage: the body is not as documented."

@@ -9,10 +9,11 @@ from threading import enumerate as enumerate_threads
 import pytest
 
 from costbatch import logs
-from costbatch.application import collect
+from costbatch.application import shift
 from costbatch.domain.outcomes import (
     CollectionState,
     RunStatus,
+    StopReason,
 )
 from costbatch.errors import ErrorKind, StatementRefused, StorageError
 from tests.factories import make_account
@@ -42,12 +43,36 @@ def test_a_stop_signal_lets_those_in_flight_finish(house: House) -> None:
 
 def test_those_in_flight_are_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the grace period an answer that comes late is still stored."""
-    monkeypatch.setattr(collect, "_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(shift, "_BEAT_SECONDS", 0.02)
     house.source.gate.clear()
     house.source.on_fetch = house.stop.set
     Timer(0.2, house.source.gate.set).start()
     assert house.collect().status is RunStatus.STOPPED
     assert house.states.count("collected") == len(house.source.fetched) >= 1
+
+
+def test_a_deadline_ends_the_work_and_is_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in flight is finished; the rest is left to a retry of the run, which takes it up."""
+    monkeypatch.setattr(shift, "_BEAT_SECONDS", 0.02)
+    house.policy = replace(POLICY, concurrency=1, deadline=timedelta(seconds=0.2))
+    house.source.gate.clear()
+    Timer(0.4, house.source.gate.set).start()
+    run = house.collect()
+    assert (run.status, run.stopped_by) == (RunStatus.STOPPED, StopReason.DEADLINE)
+    assert sorted(house.states) == ["collected", "pending", "pending", "pending"]
+    assert len(house.logged("deadline_reached")) == 1
+    assert "run.completed" not in house.told
+    house.policy = POLICY
+    again = house.collect()
+    assert (again.status, again.stopped_by) == (RunStatus.COMPLETED, None)
+    assert len(house.source.fetched) == 4
+
+
+def test_a_run_that_is_done_in_time_knows_no_deadline(house: House) -> None:
+    """It completes as any other."""
+    house.policy = replace(POLICY, deadline=timedelta(hours=1))
+    run = house.collect()
+    assert (run.status, run.stopped_by) == (RunStatus.COMPLETED, None)
 
 
 def test_a_run_leaves_no_thread_behind(house: House) -> None:
@@ -91,7 +116,7 @@ def test_a_stopped_run_is_taken_up_again(house: House) -> None:
 
 def test_when_the_grace_is_over_claims_are_given_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that hangs does not keep the process: another one may take the account at once."""
-    monkeypatch.setattr(collect, "_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(shift, "_BEAT_SECONDS", 0.02)
     house.policy = replace(POLICY, grace=timedelta(seconds=0.05))
     house.source.gate.clear()
     house.source.on_fetch = house.stop.set

@@ -40,8 +40,9 @@ def land(pool: FetchPool, flights: int = 1) -> list[Landing]:
     """Wait until so many accounts have come back."""
     landings: list[Landing] = []
     while len(landings) < flights:
-        came = pool.landed(timeout_seconds=10)
+        came = pool.landed(timeout_seconds=10, most=100)
         assert came, "an account did not come back"
+        pool.settled(came)
         landings += came
     return sorted(landings, key=lambda landing: landing.flight.claim.account.id)
 
@@ -49,7 +50,7 @@ def land(pool: FetchPool, flights: int = 1) -> list[Landing]:
 def outcome_of(error: Exception, budget: ApiBudget | None = None) -> Landing:
     """Return how a flight ends whose source raises this."""
     with pool_of(FakeSource({1: [error]}), budget=budget) as pool:
-        pool.start(flight())
+        pool.start([flight()])
         return land(pool)[0]
 
 
@@ -57,7 +58,7 @@ def test_what_was_fetched_comes_back_with_its_account() -> None:
     """Costs, requests and the time of departure."""
     with pool_of(FakeSource()) as pool:
         sent = flight()
-        pool.start(sent)
+        pool.start([sent])
         (landing,) = land(pool)
     assert landing == Landing(
         flight=sent,
@@ -117,7 +118,7 @@ def test_one_account_that_fails_leaves_the_others_alone() -> None:
     """Each comes back with its own result, also through a single thread."""
     with pool_of(FakeSource({2: [RuntimeError("two")], 3: [AccountError(ErrorKind.TIMEOUT, "")]}), 1) as pool:
         for row in range(1, 5):
-            pool.start(flight(row))
+            pool.start([flight(row)])
         outcomes = [landing.outcome for landing in land(pool, 4)]
     kinds = [outcome.kind if isinstance(outcome, Failure) else None for outcome in outcomes]
     assert kinds == [None, ErrorKind.INTERNAL, ErrorKind.TIMEOUT, None]
@@ -129,8 +130,7 @@ def test_the_pool_knows_who_is_in_flight() -> None:
     source.gate.clear()
     with pool_of(source, threads=3) as pool:
         assert (pool.in_flight, pool.free, pool.claims) == (0, 3, [])
-        pool.start(flight(1))
-        pool.start(flight(2))
+        pool.start([flight(1), flight(2)])
         assert (pool.in_flight, pool.free) == (2, 1)
         assert {claim.account.id for claim in pool.claims} == {1, 2}
         source.gate.set()
@@ -138,10 +138,29 @@ def test_the_pool_knows_who_is_in_flight() -> None:
         assert (pool.in_flight, pool.free, pool.claims) == (0, 3, [])
 
 
+def test_what_has_landed_keeps_its_place_until_it_is_stored() -> None:
+    """A process that dies has paid for no more accounts in vain than it has threads."""
+    source = FakeSource()
+    with pool_of(source, threads=2) as pool:
+        pool.start([flight(row) for row in range(1, 6)])
+        came: list[Landing] = []
+        while len(came) < 2:
+            came += pool.landed(timeout_seconds=10, most=1)
+        assert pool.landed(timeout_seconds=0.05, most=9) == []
+        assert len(source.fetched) == 2
+        assert (pool.in_flight, pool.waiting, pool.free) == (2, 3, -3)
+        assert {claim.account.id for claim in pool.claims} == {1, 2, 3, 4, 5}
+        pool.settled(came)
+        assert (pool.in_flight, pool.waiting) == (2, 1)
+        pool.drop_waiting()
+        land(pool, 2)
+        assert (pool.in_flight, pool.waiting, pool.free) == (0, 0, 2)
+
+
 def test_waiting_ends_when_nobody_comes() -> None:
     """The loop looks after its leases meanwhile."""
     with pool_of(FakeSource()) as pool:
-        assert pool.landed(timeout_seconds=0.01) == []
+        assert pool.landed(timeout_seconds=0.01, most=1) == []
 
 
 def test_a_closed_pool_lets_its_threads_end() -> None:
@@ -149,7 +168,7 @@ def test_a_closed_pool_lets_its_threads_end() -> None:
     source = FakeSource()
     source.gate.clear()
     with pool_of(source, threads=4) as pool:
-        pool.start(flight())
+        pool.start([flight()])
         pool.close()
         source.gate.set()
         land(pool)

@@ -7,7 +7,7 @@ import pytest
 from costbatch.application import patience
 from costbatch.application.patience import PATIENCE_SECONDS, in_transaction
 from costbatch.application.ports import Transaction
-from costbatch.errors import ClaimLost, StatementRefused, StorageError
+from costbatch.errors import ConfigError, StatementRefused, StorageError
 from tests.factories import days
 from tests.fake_store import FakeStore
 
@@ -71,7 +71,7 @@ def test_a_connection_lost_within_the_action_begins_it_anew(clock: Clock) -> Non
     assert store.tables.costs.prepared == [days(0, 1)]
 
 
-@pytest.mark.parametrize("error", [StatementRefused("Bad row."), ClaimLost("Taken."), ValueError("Ours.")])
+@pytest.mark.parametrize("error", [StatementRefused("Bad row."), ConfigError("Taken."), ValueError("Ours.")])
 def test_whatever_waiting_does_not_help_is_raised_at_once(clock: Clock, error: Exception) -> None:
     """The database is there and refuses, or the fault is ours."""
 

@@ -11,7 +11,7 @@ import pytest
 from costbatch.application.ports import Transaction
 from costbatch.application.report import brief_report, full_report
 from costbatch.domain.anomalies import AnomalyState
-from costbatch.domain.costs import CostRow
+from costbatch.domain.costs import CostRow, FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended
 from costbatch.domain.outcomes import RunRequest
@@ -35,7 +35,8 @@ def tables() -> FakeTables:
         rows.append(make_row(usage_date, "10"))
         rows.append(make_row(usage_date, "5", service="Amazon EC2"))
         rows.append(make_row(usage_date, "-4", record_type="Credit"))
-    tables.costs.replace_window(make_account(), window, rows)
+    fetched = FetchedCosts(window=window, rows=tuple(rows), api_requests=1)
+    tables.costs.replace_windows([(make_account(), fetched)])
     tables.anomalies.save(make_anomaly(start_date=YESTERDAY, last_date=YESTERDAY), run_id=run.id, now=NOW)
     return tables
 

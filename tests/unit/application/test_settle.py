@@ -13,7 +13,7 @@ from costbatch.domain.costs import CostRow, FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import Claim, Collection, CollectionState, Failure, RunRequest, SkipReason
 from costbatch.domain.periods import DateRange
-from costbatch.errors import ClaimLost, ErrorKind
+from costbatch.errors import ErrorKind
 from tests.factories import NOW, TODAY, day, make_access, make_account, make_claim, make_row, make_run
 from tests.fake_runs import Listed
 from tests.fake_store import FakeStore
@@ -55,15 +55,15 @@ class Desk:
         self.store.tables.runs.listed[1] = Listed(1, collection, "worker", claim.token)
         return claim
 
-    def settle(self, claim: Claim, outcome: FetchedCosts | Failure | None) -> CollectionState:
-        """Settle the account."""
+    def settle(self, claim: Claim, outcome: FetchedCosts | Failure | None) -> CollectionState | None:
+        """Settle the account; return where it stands, None where the claim was lost."""
         flight = Flight(claim=claim, access=make_access(claim.account), window=WINDOW)
         landing = Landing(flight=flight, outcome=outcome, api_requests=2, started_at=NOW)
         settlement = Settlement(
             run=make_run(request=self.request), rule=Rule(), retry_pause=RETRY_PAUSE, sinks=("log",)
         )
         with self.store.transaction() as tx:
-            return settlement.settle(tx, landing, now=NOW)
+            return settlement.settle(tx, [landing], now=NOW).get(claim.collection_id)
 
 
 @pytest.fixture
@@ -107,10 +107,11 @@ def test_nothing_is_written_for_a_claim_that_was_lost(
 ) -> None:
     """Another process has the account; its work counts."""
     desk.put(make_account())
-    before = desk.store.tables
-    with pytest.raises(ClaimLost):
-        desk.settle(make_claim(make_account(), token=make_claim(make_account(2)).token), outcome)
-    assert desk.store.tables is before
+    listed = dict(desk.store.tables.runs.listed)
+    lost = make_claim(make_account(), token=make_claim(make_account(2)).token)
+    assert desk.settle(lost, outcome) is None
+    assert desk.store.tables.runs.listed == listed
+    assert (desk.store.tables.costs.rows, desk.told) == ({}, [])
 
 
 @pytest.mark.parametrize("status", [AccountStatus.PAUSED, AccountStatus.REMOVED])

@@ -1,6 +1,7 @@
 """``costbatch accounts …`` as a person or a script uses it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ DOCUMENT = json.dumps({"access_key_id": KEY_ID, "secret_access_key": SECRET})
 PROFILE = f"# a comment\naws_access_key_id = {KEY_ID}\naws_secret_access_key={SECRET}\nregion = eu-west-1\n"
 ROLE = f"arn:aws:iam::{ID}:role/costbatch"
 ADD = ("accounts", "add", ID, "--name", "production")
+
+
+COLLECTED = DateRange(date(2024, 2, 1), date(2025, 3, 10))
 
 
 def stored(shell: Any, row: int = 1) -> StoredSecrets:
@@ -188,8 +192,8 @@ def test_the_list_is_a_table_for_people(shell: Any) -> None:
     shell.run("accounts", "add", ID, "--name", "n" * 150, "--pod-identity")
     store = shell.database.accounts
     account = store.rows[1]
-    store.save_collected(account, DateRange(date(2024, 2, 1), date(2025, 3, 10)))
-    store.save_failing(account, Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="throttled"))
+    failing = Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="throttled")
+    store.save_progress([replace(account, collected=COLLECTED, failing=failing)])
     header, _, row = shell.run("accounts", "list").stdout.splitlines()
     assert header.split()[:2] == ["account", "name"]
     assert row.split() == [
@@ -207,7 +211,7 @@ def test_the_list_is_json_for_programs(shell: Any) -> None:
     """Days and instants are ISO 8601; the document ends with a newline."""
     shell.run(*ADD, "--pod-identity")
     store = shell.database.accounts
-    store.save_collected(store.rows[1], DateRange(date(2024, 2, 1), date(2025, 3, 10)))
+    store.save_progress([replace(store.rows[1], collected=COLLECTED)])
     result = shell.run("accounts", "list", "--output", "json")
     assert result.stdout.endswith("]\n")
     (account,) = json.loads(result.stdout)
@@ -228,7 +232,8 @@ def test_show_tells_everything_but_the_secrets(shell: Any) -> None:
     """Why it fails, with what to do, and whether its credentials open."""
     shell.run(*ADD, "--secrets-file", "-", stdin=DOCUMENT)
     failing = Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="access_denied")
-    shell.database.accounts.save_failing(shell.database.accounts.rows[1], failing)
+    store = shell.database.accounts
+    store.save_progress([replace(store.rows[1], failing=failing)])
     result = shell.run("accounts", "show", ID)
     for words in (
         ID,
@@ -246,8 +251,9 @@ def test_show_tells_everything_but_the_secrets(shell: Any) -> None:
 def test_show_says_when_credentials_do_not_open_or_are_not_there(shell: Any) -> None:
     """Another key sealed them, or nothing is stored."""
     shell.run(*ADD, "--pod-identity")
-    account = shell.database.accounts.rows[1]
-    shell.database.accounts.save_failing(account, Failing(since=account.created_at, kind="of the future"))
+    store = shell.database.accounts
+    failing = Failing(since=store.rows[1].created_at, kind="of the future")
+    store.save_progress([replace(store.rows[1], failing=failing)])
     assert "none stored" in shell.run("accounts", "show", ID).stdout
     shell.database.accounts.sealed[1] = FakeVault("99998888").seal(ID, KEYS)
     assert "do not open with ENCRYPTION_KEY" in shell.run("accounts", "show", ID).stdout

@@ -1,0 +1,95 @@
+"""What accounts are judged by: daily totals of the days that count, from memory or from the database."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import Account
+from costbatch.domain.costs import DayTotal, FetchedCosts
+from costbatch.domain.detection import (
+    Rule,
+    Series,
+    comparable_series,
+    comparable_service_totals,
+    comparable_totals,
+)
+from costbatch.domain.periods import DateRange
+
+# An account, what was fetched of it, and the days whose cost counts: those judged and their baselines.
+Asked = tuple[Account, FetchedCosts, DateRange]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The daily cost of one account. ``total`` None: nothing comparable is stored of the days.
+
+    Services are summed when first asked for: most accounts never need them.
+    """
+
+    total: Series | None
+    _tx: Transaction
+    _asked: Asked
+    _rule: Rule
+
+    @cached_property
+    def services(self) -> dict[str, Series]:
+        """The series of each service, in the currency and with the history of the total."""
+        if self.total is None:
+            return {}
+        account, fetched, days = self._asked
+        if _holds(fetched, days):
+            totals_of = comparable_service_totals(fetched.rows, days, self._rule)
+        else:
+            totals_of = self._tx.costs.service_totals(account, days, self._rule)
+        return {service: _like(self.total, totals) for service, totals in totals_of.items()}
+
+
+def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list[Evidence]:
+    """Return what each account is judged by.
+
+    An ordinary window holds every day that counts, so that the database need not sum them.
+    """
+    elsewhere = {account.id: days for account, fetched, days in asked if not _holds(fetched, days)}
+    stored = tx.costs.day_totals(elsewhere, rule) if elsewhere else {}
+    totals = {
+        account.id: stored.get(account.id, [])
+        if account.id in elsewhere
+        else comparable_totals(fetched.rows, days, rule)
+        for account, fetched, days in asked
+    }
+    begins = _first_days(tx, asked, totals)
+    return [
+        Evidence(
+            comparable_series(totals[account.id], max(begins[account.id], days.start)),
+            tx,
+            (account, fetched, days),
+            rule,
+        )
+        for account, fetched, days in asked
+    ]
+
+
+def _first_days(
+    tx: Transaction, asked: Sequence[Asked], totals: Mapping[int, Sequence[DayTotal]]
+) -> dict[int, date]:
+    """Return the day with which each account's history begins, as far as the days that count go back."""
+    begins = {account.id: days.start for account, _, days in asked}
+    # With cost on the first day it goes back at least as far; otherwise the account may be younger.
+    unsure = [row for row, start in begins.items() if all(total.usage_date != start for total in totals[row])]
+    return begins | (tx.costs.first_days(unsure) if unsure else {})
+
+
+def _holds(fetched: FetchedCosts, days: DateRange) -> bool:
+    window = fetched.window
+    return window.start <= days.start and days.end_exclusive <= window.end_exclusive
+
+
+def _like(total: Series, totals: Sequence[DayTotal]) -> Series:
+    amounts = {
+        each.usage_date: each.amount
+        for each in totals
+        if each.currency == total.currency and each.usage_date >= total.first_day
+    }
+    return Series(total.currency, total.first_day, amounts)

@@ -1,0 +1,183 @@
+"""One process's work on a run: claims accounts, has them fetched in threads, and writes what came back.
+
+Threads do the network, this one does the database; what one account suffers, no other one sees.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event as Signal
+from time import monotonic
+
+from costbatch.application.budget import ApiBudget
+from costbatch.application.fetching import FetchPool, Flight
+from costbatch.application.patience import in_transaction
+from costbatch.application.plan import window_of
+from costbatch.application.policy import CollectPolicy
+from costbatch.application.ports import Clock, CostSource, Database, Progress, Transaction
+from costbatch.application.settle import Settlement
+from costbatch.application.writer import Writer
+from costbatch.domain.accounts import Account
+from costbatch.domain.outcomes import Run, SkipReason, StopReason
+from costbatch.domain.periods import DateRange, earliest_available, utc_day
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
+
+# How long the loop sleeps at most before it looks after its leases and at the stop signal again.
+_BEAT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """What one process needs to work on a run. ``stop`` is set when it is asked to end."""
+
+    run: Run
+    database: Database
+    source: CostSource
+    clock: Clock
+    policy: CollectPolicy
+    progress: Progress
+    worker: str
+    is_gone: Callable[[str], bool]
+    stop: Signal
+
+    def work(self) -> StopReason | None:
+        """Claim, fetch and write until every account has its outcome; return why it ended before that."""
+        spent = in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run))
+        budget = ApiBudget(self.policy.most_requests, spent=spent)
+        pool = FetchPool(self.source, budget, threads=self.policy.concurrency, clock=self.clock)
+        writer, watch = self._writer(), _Watch(self, pool)
+        try:
+            while (self._fill(pool, budget, watch) or pool.in_flight) and not watch.grace_is_over():
+                landings = pool.landed(timeout_seconds=watch.beat_seconds, most=writer.most)
+                writer.write(landings)
+                pool.settled(landings)
+                watch.keep_leases()
+        finally:
+            pool.close()
+        released = in_transaction(self.database, lambda tx: tx.claims.release_claims(self.worker))
+        if released:
+            log.warning("accounts_given_back", accounts=released)
+        return watch.stopped_by()
+
+    def _writer(self) -> Writer:
+        settlement = Settlement(
+            run=self.run,
+            rule=self.policy.rule,
+            retry_pause=self.policy.retry_pause,
+            sinks=self.policy.sinks,
+        )
+        return Writer(database=self.database, settlement=settlement, clock=self.clock, progress=self.progress)
+
+    def _fill(self, pool: FetchPool, budget: ApiBudget, watch: "_Watch") -> bool:
+        """Send accounts off while there is room; return whether there is anything to wait for."""
+        if watch.stopped_by() is not None:
+            pool.drop_waiting()
+            return False
+        if not watch.may_claim():
+            return True
+        if budget.is_spent:
+            self._skip_rest()
+        flights = in_transaction(self.database, lambda tx: self._claim(tx, pool))
+        pool.start(flights)
+        watch.claimed(len(flights))
+        return bool(pool.in_flight) or self._wait_for_others()
+
+    def _claim(self, tx: Transaction, pool: FetchPool) -> list[Flight]:
+        """Claim an account for each free thread, and as many ahead, so that no thread waits for a claim."""
+        claims = tx.claims.claim(
+            self.run,
+            worker=self.worker,
+            most=max(pool.free, 0),
+            ahead=self.policy.concurrency - pool.waiting,
+            lease=self.policy.lease,
+        )
+        accesses = tx.accounts.load_accesses([claim.account for claim in claims]) if claims else {}
+        return [
+            Flight(claim=claim, access=accesses[claim.account.id], window=self._window(claim.account))
+            for claim in claims
+        ]
+
+    def _window(self, account: Account) -> DateRange:
+        window = window_of(account, self.run.request, today=self.run.today, policy=self.policy.windows)
+        # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
+        start = max(window.start, earliest_available(utc_day(self.clock())))
+        return DateRange(min(start, window.last), window.end_exclusive)
+
+    def _wait_for_others(self) -> bool:
+        """Wait for a retry's pause or for another process; return whether there is anything to wait for."""
+
+        def look(tx: Transaction) -> float | None:
+            # Nothing of ours is in flight: a claim in our name is one whose commit we never heard of.
+            tx.claims.release_claims(self.worker)
+            tx.claims.release_dead_claims(self.is_gone)
+            return tx.claims.seconds_until_work(self.run)
+
+        seconds = in_transaction(self.database, look)
+        if seconds is None:
+            return False
+        # Also where work is due now: another run may hold the account, and asking at once would spin.
+        self.stop.wait(min(max(seconds, 0.1), _BEAT_SECONDS))
+        return True
+
+    def _skip_rest(self) -> None:
+        reason, now = SkipReason.API_COST_CAP, self.clock()
+        skipped = in_transaction(self.database, lambda tx: tx.claims.skip_pending(self.run, reason, now=now))
+        if skipped:
+            log.warning("api_cost_cap_reached", accounts_skipped=skipped)
+
+
+class _Watch:
+    """Looks at the clock: keeps claims alive, spaces out vain claims, and tells when it is time to end."""
+
+    def __init__(self, shift: Shift, pool: FetchPool) -> None:
+        self._shift, self._pool = shift, pool
+        self._began = self._extended = monotonic()
+        self._came_back_empty: float | None = None
+        self._stopped: tuple[StopReason, float] | None = None
+
+    @property
+    def beat_seconds(self) -> float:
+        """How long the loop may sleep: no lease may lapse meanwhile."""
+        return min(_BEAT_SECONDS, self._shift.policy.lease.total_seconds() / 4)
+
+    def keep_leases(self) -> None:
+        """Extend the leases when a third of one has passed."""
+        lease, now = self._shift.policy.lease, monotonic()
+        if now - self._extended > lease.total_seconds() / 3:
+            claims = self._pool.claims
+            in_transaction(self._shift.database, lambda tx: tx.claims.extend_leases(claims, lease))
+            self._extended = now
+
+    def may_claim(self) -> bool:
+        """Whether to ask for accounts: some are missing, and it was not said just now that there are none."""
+        if self._pool.waiting > self._shift.policy.concurrency // 2:
+            return False
+        if not self._pool.in_flight or self._came_back_empty is None:
+            return True
+        return self._pool.free > 0 and monotonic() - self._came_back_empty > self.beat_seconds
+
+    def claimed(self, accounts: int) -> None:
+        """Note how many accounts the last claim brought."""
+        self._came_back_empty = None if accounts else monotonic()
+
+    def stopped_by(self) -> StopReason | None:
+        """Return why no more accounts are taken, once that is so."""
+        if self._stopped is None and (reason := self._reason()):
+            self._stopped = reason, monotonic()
+        return self._stopped[0] if self._stopped else None
+
+    def grace_is_over(self) -> bool:
+        """Whether the end was called for so long ago that the accounts in flight are given up."""
+        if self.stopped_by() is None or self._stopped is None:
+            return False
+        return monotonic() - self._stopped[1] > self._shift.policy.grace.total_seconds()
+
+    def _reason(self) -> StopReason | None:
+        if self._shift.stop.is_set():
+            return StopReason.SIGNAL
+        deadline = self._shift.policy.deadline
+        if deadline is None or monotonic() - self._began < deadline.total_seconds():
+            return None
+        log.warning("deadline_reached", seconds=deadline.total_seconds())
+        return StopReason.DEADLINE

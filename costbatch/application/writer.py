@@ -1,0 +1,116 @@
+"""The one writer: settles accounts that came back, several in one transaction, each as if it were alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from costbatch.application.fetching import Landing
+from costbatch.application.patience import in_transaction
+from costbatch.application.ports import Clock, Database, Progress
+from costbatch.application.settle import Settlement
+from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.outcomes import CollectionState, Failure
+from costbatch.errors import CostbatchError, ErrorKind, StatementRefused, StorageError
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
+
+# A transaction of so many accounts costs the server little more than half of what each costs alone; more
+# gain nothing. A first collection can have a hundred times the rows of an ordinary one: those go apart.
+_MOST_TOGETHER = 20
+_MOST_ROWS_TOGETHER = 30_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Writes what came back, tells the log and the screen."""
+
+    database: Database
+    settlement: Settlement
+    clock: Clock
+    progress: Progress
+
+    @property
+    def most(self) -> int:
+        """How many accounts to write together."""
+        return _MOST_TOGETHER
+
+    def write(self, landings: Sequence[Landing]) -> None:
+        """Settle every account that came back.
+
+        Raises:
+            StorageError: the database is lost.
+
+        """
+        for together in _parts(landings):
+            try:
+                states = self._settle(together)
+            except Exception as error:
+                if _is_lost(error):
+                    raise
+                # One of them makes trouble: apart, the others do not notice.
+                states = {row: state for landing in together for row, state in self._alone(landing).items()}
+            for landing in together:
+                self._tell(landing, states.get(landing.flight.claim.collection_id))
+
+    def _settle(self, landings: Sequence[Landing]) -> dict[int, CollectionState]:
+        return in_transaction(
+            self.database, lambda tx: self.settlement.settle(tx, landings, now=self.clock())
+        )
+
+    def _alone(self, landing: Landing) -> dict[int, CollectionState]:
+        """Settle one account; where that fails while the database is there, the account has failed."""
+        try:
+            return self._settle([landing])
+        except Exception as error:
+            if _is_lost(error):
+                raise
+            log.exception("account_not_stored", aws_account_id=landing.flight.claim.account.aws_account_id)
+            return self._settle([replace(landing, outcome=_not_stored(error))])
+
+    def _tell(self, landing: Landing, state: CollectionState | None) -> None:
+        account = landing.flight.claim.account
+        if state is None:
+            log.warning("claim_lost", aws_account_id=account.aws_account_id)
+            return
+        _log_outcome(landing, state)
+        if state is not CollectionState.PENDING:
+            self.progress.advance(state.value, account)
+
+
+def _parts(landings: Sequence[Landing]) -> list[list[Landing]]:
+    """Return the landings in parts that are not too large for one transaction."""
+    parts: list[list[Landing]] = []
+    room = 0
+    for landing in landings:
+        rows = len(landing.outcome.rows) if isinstance(landing.outcome, FetchedCosts) else 0
+        if not parts or rows > room:
+            parts.append([])
+            room = _MOST_ROWS_TOGETHER
+        parts[-1].append(landing)
+        room -= rows
+    return parts
+
+
+def _is_lost(error: Exception) -> bool:
+    return isinstance(error, StorageError) and not isinstance(error, StatementRefused)
+
+
+def _not_stored(error: Exception) -> Failure:
+    """Return why an account's costs could not be settled; a stranger's error may hold anything."""
+    kind = ErrorKind.INTERNAL
+    is_ours = isinstance(error, CostbatchError)
+    return Failure(kind=kind, message=f"{error} {kind.advice}" if is_ours else kind.advice)
+
+
+def _log_outcome(landing: Landing, state: CollectionState) -> None:
+    claim, outcome = landing.flight.claim, landing.outcome
+    about = {
+        "aws_account_id": claim.account.aws_account_id,
+        "state": state.value,
+        "attempt": claim.attempt,
+        "api_requests": landing.api_requests,
+    }
+    if isinstance(outcome, Failure):
+        log.warning("account_failed", **about, kind=outcome.kind.value, reason=outcome.message)
+    else:
+        log.info("account_done", **about)
