@@ -15,9 +15,10 @@ from costbatch.application.accounts import Accounts
 from costbatch.application.collect import Collector
 from costbatch.application.daily_run import DailyRun, preflight
 from costbatch.application.deliver import Deliverer
-from costbatch.application.plan import check_days, plan_run
+from costbatch.application.plan import check_days, check_kept, plan_run
 from costbatch.application.policy import CollectPolicy
 from costbatch.application.ports import CostSource, Metrics, Progress, Vault
+from costbatch.application.retention import Retention
 from costbatch.config import FailOn, Settings
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.outcomes import RunRequest, RunStatus
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from costbatch.adapters.db import PostgresDatabase
     from costbatch.adapters.db.health import PostgresHealth
     from costbatch.adapters.db.migrations import Schema
+    from costbatch.adapters.db.sizes import PostgresSizes
     from costbatch.adapters.network import GatewayProbe
     from costbatch.application.doctor import Doctor, PaidRequest
 
@@ -55,6 +57,16 @@ class Wiring:
 
         return Schema(self.database().connection)
 
+    def sizes(self) -> "PostgresSizes":
+        """Return what measures the database."""
+        from costbatch.adapters.db.sizes import PostgresSizes  # noqa: PLC0415 - as above
+
+        return PostgresSizes(self.database().connection)
+
+    def retention(self, keep_months: int) -> Retention:
+        """Return what takes old costs away."""
+        return _retention_of(self.database(), keep_months)
+
     def vault(self) -> Vault:
         """Return the vault; raise ConfigError where its key is not set."""
         return AesGcmVault(self.settings.key_bytes())
@@ -69,6 +81,7 @@ class Wiring:
         today, database = utc_day(self.now()), self.database()
         if request.days is not None:
             check_days(request.days, today=today)
+            check_kept(request.days, today=today, policy=self.settings.window_policy)
         preflight(database, self.vault())
         with database.transaction() as tx:
             return plan_run(tx, request, today=today, policy=self.settings.window_policy)
@@ -86,7 +99,7 @@ class Wiring:
             is_gone=is_gone,
             stop=stop,
         )
-        sinks = make_sinks(self.settings.sinks)
+        sinks, keep_months = make_sinks(self.settings.sinks), self.settings.keep_months
         fails = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.RUNNING}
         if self.settings.fail_on is FailOn.PARTIAL:
             fails.add(RunStatus.PARTIAL)
@@ -97,6 +110,7 @@ class Wiring:
             metrics=self._metrics(),
             clock=self.now,
             is_success=lambda status: status not in fails,
+            retention=_retention_of(database, keep_months, stop) if keep_months else None,
         )
 
     def doctor(
@@ -206,6 +220,15 @@ def _health_of(database: "PostgresDatabase") -> "PostgresHealth":
     from costbatch.adapters.db.health import PostgresHealth  # noqa: PLC0415 - SQLAlchemy is slow to load
 
     return PostgresHealth(database.connection)
+
+
+def _retention_of(database: "PostgresDatabase", keep_months: int, stop: Event | None = None) -> Retention:
+    from costbatch.adapters.db.retention import PostgresRetention  # noqa: PLC0415 - SQLAlchemy is slow to load
+
+    records = PostgresRetention(database.connection)
+    return Retention(
+        records=records, keep_months=keep_months, check_schema=database.check_schema, stop=stop or Event()
+    )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from costbatch.application.report import brief_report
 from costbatch.application.shift import Shift
 from costbatch.domain.events import run_ended
 from costbatch.domain.outcomes import Run, RunRequest, RunStatus, StopReason, status_of
-from costbatch.domain.periods import DateRange, earliest_available, month_start, utc_day
+from costbatch.domain.periods import DateRange, month_start, utc_day
 from costbatch.logs import bind_run, get_logger
 
 log = get_logger(__name__)
@@ -57,7 +57,7 @@ class Collector:
 
     def _open(self, key: str, request: RunRequest) -> tuple[Run, int]:
         now, today = self.clock(), utc_day(self.clock())
-        months = DateRange(earliest_available(today), month_start(today, months_back=-1))
+        months = DateRange(self.policy.windows.earliest_day_on(today), month_start(today, months_back=-1))
 
         def enter(tx: Transaction) -> tuple[Run, int]:
             tx.claims.release_dead_claims(self.is_gone)

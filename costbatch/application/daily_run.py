@@ -1,4 +1,4 @@
-"""The day's story: collect, deliver what happened, push the metrics; only the first can fail it."""
+"""The day's story: collect, deliver what happened, push the metrics, prune; only the first can fail it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from costbatch.application.collect import Collector
 from costbatch.application.deliver import Deliverer
 from costbatch.application.patience import in_transaction
+from costbatch.application.plan import check_kept
 from costbatch.application.ports import Clock, Database, Metrics, Vault
 from costbatch.application.report import full_report
+from costbatch.application.retention import Retention
 from costbatch.domain.outcomes import Run, RunRequest, RunStatus
+from costbatch.domain.periods import utc_day
 from costbatch.domain.reports import RunReport
-from costbatch.errors import ConfigError, DeliveryError, StorageError
+from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
@@ -18,7 +21,10 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyRun:
-    """The whole run. ``metrics`` None: nobody asked for them. ``is_success`` decides what counts as one."""
+    """The whole run. ``is_success`` decides what counts as one.
+
+    metrics: None: nobody asked for them. retention: None: everything is kept.
+    """
 
     collector: Collector
     deliverer: Deliverer
@@ -26,6 +32,7 @@ class DailyRun:
     metrics: Metrics | None
     clock: Clock
     is_success: Callable[[RunStatus], bool]
+    retention: Retention | None = None
 
     def run(self, key: str, request: RunRequest) -> RunReport:
         """Do the day's work and return what it did.
@@ -43,9 +50,13 @@ class DailyRun:
                 self._push(None)
             raise
         self._push(report)
+        # Last: nobody need wait for it to hear how the run went.
+        self._prune(report.run)
         return report
 
     def _work(self, key: str, request: RunRequest) -> RunReport:
+        if request.days is not None:
+            check_kept(request.days, today=utc_day(self.clock()), policy=self.collector.policy.windows)
         preflight(self.collector.database, self.vault)
         run = self.collector.collect(key, request)
         self._deliver()
@@ -74,6 +85,21 @@ class DailyRun:
             self.metrics.push(report, succeeded=succeeded, now=self.clock())
         except DeliveryError as error:
             log.warning("metrics_not_pushed", reason=str(error))
+
+    def _prune(self, run: Run) -> None:
+        if self.retention is None or self.collector.stop.is_set():
+            return
+        try:
+            # Seen from the run's own day, so that it drops nothing that it may have read.
+            pruning = self.retention.prune(run.today)
+        except CostbatchError as error:
+            log.warning("not_pruned", reason=str(error))
+            return
+        if pruning.held_up:
+            log.warning("months_not_dropped", months=[f"{each.month:%Y-%m}" for each in pruning.held_up])
+        if not pruning.is_empty:
+            months = [f"{each.month:%Y-%m}" for each in pruning.months]
+            log.info("pruned", months=months, accounts=pruning.accounts, rows=dict(pruning.rows))
 
 
 def preflight(database: Database, vault: Vault) -> None:

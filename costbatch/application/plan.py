@@ -7,7 +7,13 @@ from math import ceil
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.outcomes import RunRequest
-from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, earliest_available
+from costbatch.domain.periods import (
+    DateRange,
+    WindowPolicy,
+    collection_window,
+    earliest_available,
+    month_start,
+)
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
 from costbatch.errors import ConfigError
 
@@ -26,6 +32,23 @@ def check_days(days: DateRange, *, today: date) -> None:
     earliest = earliest_available(today)
     if days.start < earliest:
         raise ConfigError(f"AWS no longer gives the cost of {days.start}; ask for {earliest} or later.")
+
+
+def check_kept(days: DateRange, *, today: date, policy: WindowPolicy) -> None:
+    """Refuse days that would be read, paid for, and dropped again at the end of the run.
+
+    Raises:
+        ConfigError: with the first day that is kept.
+
+    """
+    if policy.keep_months is None:
+        return
+    first_kept = month_start(today, months_back=policy.keep_months)
+    if days.start < first_kept:
+        raise ConfigError(
+            f"The cost of {days.start} is not kept, because COSTBATCH_KEEP_MONTHS is {policy.keep_months}; "
+            f"ask for {first_kept} or later."
+        )
 
 
 def select_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Account]:

@@ -18,7 +18,7 @@ from costbatch.application.settle import Settlement
 from costbatch.application.writer import Writer
 from costbatch.domain.accounts import Account
 from costbatch.domain.outcomes import Run, SkipReason, StopReason
-from costbatch.domain.periods import DateRange, earliest_available, utc_day
+from costbatch.domain.periods import DateRange, utc_day
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
@@ -101,7 +101,7 @@ class Shift:
     def _window(self, account: Account) -> DateRange:
         window = window_of(account, self.run.request, today=self.run.today, policy=self.policy.windows)
         # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
-        start = max(window.start, earliest_available(utc_day(self.clock())))
+        start = max(window.start, self.policy.windows.earliest_day_on(utc_day(self.clock())))
         return DateRange(min(start, window.last), window.end_exclusive)
 
     def _wait_for_others(self) -> bool:

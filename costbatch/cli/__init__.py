@@ -13,7 +13,7 @@ COMMANDS = {
     "accounts": LazyCommand("costbatch.cli.accounts:accounts", "Register AWS accounts and manage them."),
     "collect": LazyCommand("costbatch.cli.collect:collect", "Collect the cost of every active account."),
     "config": LazyCommand("costbatch.cli.config:config", "Show the effective settings, and check them."),
-    "db": LazyCommand("costbatch.cli.db:db", "Create and upgrade the database schema."),
+    "db": LazyCommand("costbatch.cli.db:db", "Make, prune and measure the database."),
     "demo": LazyCommand("costbatch.cli.demo:demo", "Show it all at work, on a local AWS and PostgreSQL."),
     "doctor": LazyCommand("costbatch.cli.doctor:doctor", "Examine the installation that it runs in."),
     "keys": LazyCommand("costbatch.cli.keys:keys", "Make the key that seals stored credentials."),

@@ -5,6 +5,7 @@ from decimal import Decimal, InvalidOperation
 import click
 
 from costbatch.config import values
+from costbatch.domain.retention import parse_keep
 
 _CENT = Decimal("0.01")
 
@@ -36,3 +37,16 @@ class RunKey(click.ParamType[str]):
             return values.run_key(value)
         except ValueError as error:
             self.fail(f"A run key {error}", param, ctx)
+
+
+class Months(click.ParamType[int]):
+    """A time to keep things for, in months."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the months; fail with a sentence where it is no such time."""
+        try:
+            return parse_keep(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)

@@ -1,186 +1,25 @@
-"""Settings: the only reader of the environment. Each variable is declared once, with its default and meaning.
+"""Settings: the only reader of the environment, and what follows from the variables in `declared`."""
 
-A field's variable is COSTBATCH_ and the field's name, unless another is given.
-"""
-
-# The defaults that `_variable` returns are fields whose values never change.
-# ruff: noqa: RUF009
-
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from decimal import Decimal
-from typing import TypeVar, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from costbatch.config import environment, values
+from costbatch.config.declared import VARIABLES, Declared
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.values import MAKE_A_KEY, SINKS, FailOn
-from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
+from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError
 
 __all__ = ["KEY_BYTES", "PREFIX", "SINKS", "VARIABLES", "FailOn", "Settings", "Variable"]
 
-T = TypeVar("T")
-
-
-def _variable(
-    parse: Callable[[str], T], default: str | None, description: str, *, name: str = "", secret: bool = False
-) -> T:
-    metadata = {"name": name, "parse": parse, "default": default, "about": description, "secret": secret}
-    # What the caller assigns to is a field, yet its declared type must be the parser's.
-    return cast("T", field(default=None if default is None else parse(default), metadata=metadata))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything that can be configured. Without arguments: the defaults."""
+class Settings(Declared):
+    """The value of every variable. Without arguments: the defaults."""
 
-    database_url: Secret | None = _variable(
-        values.database_url,
-        None,
-        "The PostgreSQL database, as postgresql://USER:PASSWORD@HOST:5432/DATABASE.",
-        name="DATABASE_URL",
-        secret=True,
-    )
-    encryption_key: Secret | None = _variable(
-        values.encryption_key,
-        None,
-        "The key that seals stored AWS credentials: 32 bytes as 64 hex digits, as base64 "
-        "or as 32 characters.",
-        name="ENCRYPTION_KEY",
-        secret=True,
-    )
-    pushgateway_url: Secret | None = _variable(
-        values.web_url,
-        None,
-        "The Prometheus Pushgateway that takes a run's metrics; without it none are pushed.",
-        name="PUSHGATEWAY_URL",
-        secret=True,
-    )
-    push_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "10", "How long the Pushgateway may take to answer."
-    )
-    concurrency: int = _variable(
-        values.integer(1, 256), "8", "How many accounts are fetched at the same time."
-    )
-    window_days: int = _variable(
-        values.integer(1, 1000), "35", "How many days up to yesterday every run reads again."
-    )
-    history_months: int = _variable(
-        values.integer(0, 13),
-        "13",
-        "How many whole months before the current one an account's first collection reads.",
-    )
-    month_close_day: int = _variable(
-        values.integer(0, 28),
-        "10",
-        "Until this day of the month the whole last month is read again; 0 never does.",
-    )
-    fail_on: FailOn = _variable(
-        values.member(FailOn),
-        "total",
-        "When a run exits with a failure: total, when no account was collected (1); "
-        "partial, when any account failed (3).",
-    )
-    max_api_cost_usd: Decimal | None = _variable(
-        values.decimal("0.01"),
-        None,
-        "The most that one run may spend on Cost Explorer requests, in US dollars; "
-        "accounts beyond it are skipped.",
-    )
-    run_key: str | None = _variable(
-        values.run_key,
-        None,
-        "Processes with the same key share one run; in Kubernetes, set it to the Job's uid.",
-    )
-    retry_pause_seconds: float = _variable(
-        values.seconds("0"),
-        "30",
-        "How long an account that failed for a passing reason waits for its second attempt.",
-    )
-    lease_seconds: float = _variable(
-        values.seconds("1"),
-        "45",
-        "How long the accounts of a process that died stay reserved before another takes them.",
-    )
-    grace_seconds: float = _variable(
-        values.seconds("0"), "25", "How long accounts in flight may take to finish after SIGTERM."
-    )
-    aws_connect_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "10", "How long a connection to AWS may take to open."
-    )
-    aws_read_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "60", "How long AWS may take to answer one request."
-    )
-    aws_max_attempts: int = _variable(
-        values.integer(1, 20),
-        "5",
-        "How often one request is sent before the account fails as throttled or timed out.",
-    )
-    page_limit: int = _variable(
-        values.integer(1, 10000), "200", "The most pages of one answer; each is a paid request."
-    )
-    anomaly_threshold: Decimal = _variable(
-        values.ratio,
-        "0.5",
-        "A day departs when it differs from its baseline by more than this part of it; "
-        "0.5 and 50% mean the same.",
-    )
-    anomaly_baseline_days: int = _variable(
-        values.integer(1, 400), "30", "The baseline is the mean of this many days before the day."
-    )
-    anomaly_minimum_history_days: int = _variable(
-        values.integer(1, 400), "7", "Accounts with fewer days of history than this are not judged."
-    )
-    anomaly_floor: Decimal = _variable(
-        values.decimal("0"), "1", "The smallest difference that counts, in the billing currency."
-    )
-    anomaly_settle_days: int = _variable(
-        values.integer(0, 30),
-        "2",
-        "How many days after its end a day's cost is complete; drops wait for that.",
-    )
-    anomaly_cost_basis: CostBasis = _variable(
-        values.member(CostBasis),
-        "unblended",
-        "Which amount is compared: unblended, amortized, net_unblended or net_amortized.",
-    )
-    anomaly_excluded_record_types: frozenset[str] = _variable(
-        values.names,
-        "Credit,Refund,Tax",
-        "The record types left out of the comparison, as a comma list; none excludes nothing.",
-    )
-    anomaly_per_service: bool = _variable(
-        values.boolean, "false", "Whether each service is judged too, besides the account's total."
-    )
-    anomaly_medium_impact: Decimal = _variable(
-        values.decimal("0"),
-        "100",
-        "From this difference on an anomaly is of medium severity, in the billing currency.",
-    )
-    anomaly_high_impact: Decimal = _variable(
-        values.decimal("0"),
-        "1000",
-        "From this difference on an anomaly is of high severity, in the billing currency.",
-    )
-    sinks: tuple[str, ...] = _variable(
-        values.sinks, "log", "Where events are delivered, as a comma list; so far there is only log."
-    )
-    account_metrics: bool = _variable(
-        values.boolean, "true", "Whether the metrics hold the cost of each account, one series per account."
-    )
-    log_level: str = _variable(
-        values.choice("debug", "info", "warning", "error"),
-        "info",
-        "The least severe log lines that are written.",
-    )
-    log_format: str = _variable(
-        values.choice("auto", "json", "console"),
-        "auto",
-        "How log lines look; auto is console on a terminal and json elsewhere.",
-    )
     # By variable: "environment", or the file that its value was read from. Absent: the default.
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -233,6 +72,7 @@ class Settings:
             trailing_days=self.window_days,
             month_close_day=self.month_close_day,
             history_months=self.history_months,
+            keep_months=self.keep_months,
         )
 
     @property
@@ -252,20 +92,6 @@ class Settings:
         )
 
 
-VARIABLES: tuple[Variable, ...] = tuple(
-    Variable(
-        name=one.metadata["name"] or PREFIX + one.name.upper(),
-        field=one.name,
-        parse=one.metadata["parse"],
-        default=one.metadata["default"],
-        description=one.metadata["about"],
-        is_secret=one.metadata["secret"],
-    )
-    for one in fields(Settings)
-    if one.metadata
-)
-
-
 def _require(secret: Secret | None, name: str, advice: str) -> Secret:
     if secret is None:
         raise ConfigError(
@@ -280,6 +106,14 @@ _ORDERED = (
     ("anomaly_medium_impact", "anomaly_high_impact", 0),
     ("anomaly_settle_days", "window_days", 1),  # or no day is read again once it is complete
 )
+# What says how far back a run reads and compares.
+_OF_KEEPING = {
+    "keep_months",
+    "window_days",
+    "month_close_day",
+    "anomaly_baseline_days",
+    "anomaly_settle_days",
+}
 
 
 def _contradictions(settings: Settings, unread: set[str]) -> Iterable[str]:
@@ -289,3 +123,7 @@ def _contradictions(settings: Settings, unread: set[str]) -> Iterable[str]:
             order = "less than" if gap else "at most"
             names = f"{PREFIX}{low.upper()} must be {order} {PREFIX}{high.upper()}"
             yield f"{names}; they are {found}."
+    if settings.keep_months is not None and not unread & _OF_KEEPING:
+        name, policy, rule = f"{PREFIX}KEEP_MONTHS", settings.window_policy, settings.rule
+        if problem := keep_problem(name, settings.keep_months, policy=policy, rule=rule):
+            yield problem

@@ -3,7 +3,8 @@
 A better detector replaces ``find_departures``: daily totals in, departures out, no state.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Context, Decimal, localcontext
@@ -165,37 +166,31 @@ class Contribution:
 
 def comparable_totals(rows: Iterable[CostRow], days: DateRange, rule: Rule) -> list[DayTotal]:
     """Return the comparable cost of each day with cost, as the database sums what is stored."""
-    sums: dict[tuple[date, str], Decimal] = {}
+    amounts: defaultdict[tuple[date, str], list[Decimal]] = defaultdict(list)
+    excluded, amount_of = rule.excluded_record_types, attrgetter(rule.cost_basis.value)
+    # AWS leaves the net amounts out where there is no discount; what is billed before it counts then.
+    billed_of = attrgetter(rule.cost_basis.value.removeprefix("net_"))
+    for row in rows:
+        if row.record_type not in excluded:
+            amount = amount_of(row)
+            amounts[row.usage_date, row.currency].append(billed_of(row) if amount is None else amount)
     with localcontext(_SUM_CONTEXT):
-        for row, amount in _compared(rows, days, rule):
-            key = row.usage_date, row.currency
-            known = sums.get(key)
-            sums[key] = amount if known is None else known + amount
-    return [DayTotal(day, currency, amount) for (day, currency), amount in sums.items()]
+        return [
+            DayTotal(day, currency, sum(parts, ZERO))
+            for (day, currency), parts in amounts.items()
+            if day in days
+        ]
 
 
 def comparable_service_totals(
     rows: Iterable[CostRow], days: DateRange, rule: Rule
 ) -> dict[str, list[DayTotal]]:
     """Return the comparable cost of each day, by service."""
-    by_service: dict[str, list[CostRow]] = {}
-    for row, _ in _compared(rows, days, rule):
-        by_service.setdefault(row.service, []).append(row)
-    return {service: comparable_totals(mine, days, rule) for service, mine in by_service.items()}
-
-
-def _compared(rows: Iterable[CostRow], days: DateRange, rule: Rule) -> Iterator[tuple[CostRow, Decimal]]:
-    """Yield the rows that count with their amounts by the rule's basis.
-
-    AWS leaves the net amounts out where there is no discount; what is billed before it counts then.
-    """
-    excluded, start, end_exclusive = rule.excluded_record_types, days.start, days.end_exclusive
-    amount_of = attrgetter(rule.cost_basis.value)
-    billed_of = attrgetter(rule.cost_basis.value.removeprefix("net_"))
+    by_service: defaultdict[str, list[CostRow]] = defaultdict(list)
     for row in rows:
-        if start <= row.usage_date < end_exclusive and row.record_type not in excluded:
-            amount = amount_of(row)
-            yield row, billed_of(row) if amount is None else amount
+        by_service[row.service].append(row)
+    totals = {service: comparable_totals(mine, days, rule) for service, mine in by_service.items()}
+    return {service: found for service, found in totals.items() if found}
 
 
 def comparable_series(totals: Sequence[DayTotal], first_day: date) -> Series | None:

@@ -98,11 +98,13 @@ class Examination:
 class Server:
     """A database server that answered. ``version_number`` is 160004 for 16.4, ``version`` its text.
 
+    encoding: the database's, by PostgreSQL's name for it.
     is_pooled: a connection pooler stands between.
     """
 
     version_number: int
     version: str
+    encoding: str
     is_pooled: bool
     connect_seconds: float
 

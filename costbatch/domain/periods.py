@@ -77,11 +77,19 @@ class WindowPolicy:
     trailing_days: days re-read by every run, yesterday included.
     month_close_day: until this day of the month, last month can still change and is re-read whole.
     history_months: whole months before the current one that an account's first collection reads.
+    keep_months: whole months before the current one that stay stored; None: all. Older days are not read.
     """
 
     trailing_days: int = 35
     month_close_day: int = 10
     history_months: int = HISTORY_MONTHS
+    keep_months: int | None = None
+
+    def earliest_day_on(self, today: date) -> date:
+        """Return the first day that a run on ``today`` may read: AWS still has it, and it is kept."""
+        if self.keep_months is None:
+            return earliest_available(today)
+        return max(earliest_available(today), month_start(today, months_back=self.keep_months))
 
     def first_day_read_on(self, today: date) -> date:
         """Return how far back a run on ``today`` reads, where none was missed."""
@@ -101,7 +109,7 @@ def collection_window(today: date, *, collected: DateRange | None, policy: Windo
     else:
         first_missed = min(collected.end_exclusive + ONE_DAY, today)
         start = min(map(policy.first_day_read_on, DateRange(first_missed, today + ONE_DAY)))
-    start = max(start, earliest_available(today))
+    start = max(start, policy.earliest_day_on(today))
     return DateRange(min(start, today - ONE_DAY), today)
 
 

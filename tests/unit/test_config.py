@@ -61,11 +61,13 @@ GIVEN = [
     ("COSTBATCH_WINDOW_DAYS", "40", "window_days", 40),
     ("COSTBATCH_HISTORY_MONTHS", "0", "history_months", 0),
     ("COSTBATCH_MONTH_CLOSE_DAY", "0", "month_close_day", 0),
+    ("COSTBATCH_KEEP_MONTHS", "37", "keep_months", 37),
     ("COSTBATCH_FAIL_ON", "Partial", "fail_on", FailOn.PARTIAL),
     ("COSTBATCH_MAX_API_COST_USD", "1.50", "max_api_cost_usd", Decimal("1.50")),
     ("COSTBATCH_RUN_KEY", "8d0c-41", "run_key", "8d0c-41"),
     ("COSTBATCH_RETRY_PAUSE_SECONDS", "0", "retry_pause_seconds", 0.0),
     ("COSTBATCH_LEASE_SECONDS", "60", "lease_seconds", 60.0),
+    ("COSTBATCH_DEADLINE_SECONDS", "14400", "deadline_seconds", 14400.0),
     ("COSTBATCH_GRACE_SECONDS", "5", "grace_seconds", 5.0),
     ("COSTBATCH_AWS_CONNECT_TIMEOUT_SECONDS", "3", "aws_connect_timeout_seconds", 3.0),
     ("COSTBATCH_AWS_READ_TIMEOUT_SECONDS", "30", "aws_read_timeout_seconds", 30.0),
@@ -151,6 +153,24 @@ SENTENCES = [
         "COSTBATCH_ANOMALY_FLOOR",
         "NaN",
         "COSTBATCH_ANOMALY_FLOOR must be a number from 0 to 1000000000, not 'NaN'.",
+    ),
+    (
+        "COSTBATCH_DEADLINE_SECONDS",
+        "0",
+        "COSTBATCH_DEADLINE_SECONDS must be a number from 0.1 to 604800, not '0'.",
+    ),
+    (
+        "COSTBATCH_KEEP_MONTHS",
+        "3 years",
+        "COSTBATCH_KEEP_MONTHS must be a whole number from 1 to 1200, not '3 years'.",
+    ),
+    (
+        "COSTBATCH_KEEP_MONTHS",
+        "2",
+        (
+            "COSTBATCH_KEEP_MONTHS must be at least 3 months, because that is how far back a run reads again "
+            "and compares; it is 2."
+        ),
     ),
     ("COSTBATCH_GRACE_SECONDS", "-1", "COSTBATCH_GRACE_SECONDS must be a number from 0 to 3600, not '-1'."),
     (
@@ -335,6 +355,15 @@ def test_a_value_that_cannot_be_read_contradicts_nothing() -> None:
     """The default that stands in for it is not held against the other."""
     environ = {"COSTBATCH_ANOMALY_BASELINE_DAYS": "x", "COSTBATCH_ANOMALY_MINIMUM_HISTORY_DAYS": "50"}
     assert len(problems(environ)) == 1
+
+
+def test_what_is_kept_must_hold_what_is_read_and_compared() -> None:
+    """A longer window needs more months; a window that cannot be read says nothing about them."""
+    environ = {"COSTBATCH_KEEP_MONTHS": "4", "COSTBATCH_WINDOW_DAYS": "90"}
+    (sentence,) = problems(environ)
+    assert sentence.startswith("COSTBATCH_KEEP_MONTHS must be at least 5 months")
+    assert len(problems({**environ, "COSTBATCH_WINDOW_DAYS": "many"})) == 1
+    assert read(COSTBATCH_KEEP_MONTHS="4").window_policy == WindowPolicy(keep_months=4)
 
 
 def test_the_secrets_to_mask_are_the_key_and_the_passwords() -> None:

@@ -4,9 +4,10 @@ Whatever is not as documented is refused with the place where it stands; nothing
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import repeat
 
 import msgspec
 
@@ -18,9 +19,9 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 _LONGEST_NAME = 1000
 # PostgreSQL stores neither NUL nor half a surrogate pair; other control characters have no place in a name.
 _UNFIT_FOR_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# The usual form of an amount. Its size is within what parse_amount allows, so Decimal alone reads it the
-# same, at half the cost; a test holds the two against each other.
-_is_plain_amount = re.compile(r"-?+[0-9]{1,18}+(?:\.[0-9]{1,40}+)?+").fullmatch
+# The usual form of amounts, several of them, one to a line. Their size is within what parse_amount allows, so
+# Decimal alone reads them the same at a quarter of the cost; a test holds the two against each other.
+_are_plain = re.compile(r"(?:-?+[0-9]{1,18}+(?:\.[0-9]{1,20}+)?+(?:[eE]-1?[0-9])?+\n)*+").fullmatch
 
 _Keys = tuple[str, str]
 
@@ -70,7 +71,7 @@ class _Page(msgspec.Struct, gc=False):
 _read = msgspec.json.Decoder(_Page).decode
 
 
-# Names, currencies and amounts repeat within an answer: each is checked once, and a dictionary that fills
+# Names and currencies repeat within an answer: each is checked once, and a dictionary that fills
 # itself costs no Python call for what it knows.
 class _Names(dict[str, str]):
     def __missing__(self, text: str) -> str:
@@ -88,10 +89,24 @@ class _Currencies(dict[str, str]):
         return currency
 
 
-class _Amounts(dict[str, Decimal]):
-    def __missing__(self, text: str) -> Decimal:
-        amount = self[text] = Decimal(text) if _is_plain_amount(text) else parse_amount(text)
-        return amount
+class _Amounts(dict[str, list[Decimal]]):
+    """Exact amounts by their texts, one to a line; ValueError where one of them is no amount."""
+
+    def of(self, costs: Sequence[_Cost | _Quantity | None]) -> Sequence[Decimal | None]:
+        """Return the amounts of a column, None where there is none."""
+        given = [cost.Amount for cost in costs if cost is not None]
+        amounts = self["\n".join([*given, ""])]
+        if len(amounts) != len(given):
+            raise ValueError("an amount holds a line break")
+        if len(amounts) == len(costs):
+            return amounts
+        rest = iter(amounts)
+        return [None if cost is None else next(rest) for cost in costs]
+
+    def __missing__(self, lines: str) -> list[Decimal]:
+        read = Decimal if _are_plain(lines) else parse_amount
+        amounts = self[lines] = list(map(read, lines.split("\n")[:-1]))
+        return amounts
 
 
 class CostAnswer:
@@ -104,7 +119,6 @@ class CostAnswer:
         self._rows: dict[date, dict[_Keys, CostRow]] = {}
         self._names = _Names()
         self._currencies = _Currencies()
-        self._amounts = _Amounts()
 
     def add_page(self, body: bytes) -> str | None:
         """Take the body of a page; return the token of the next one, None after the last.
@@ -146,38 +160,36 @@ class CostAnswer:
         # A day may be split between two pages.
         rows = self._rows.setdefault(day, {})
         known = len(rows)
-        self._add_groups(result.Groups, rows, day, estimated=result.Estimated)
+        rows.update(self._rows_of(result, day))
         if len(rows) != known + len(result.Groups):
             raise _repeated(result.Groups, day).below(f"ResultsByTime[{index}]")
 
-    def _add_groups(
-        self, groups: Sequence[_Group], rows: dict[_Keys, CostRow], day: date, *, estimated: bool
-    ) -> None:
-        names, currencies, amounts = self._names, self._currencies, self._amounts
-        for group in groups:
-            service, record_type = group.Keys
-            metrics = group.Metrics
-            unblended, amortized = metrics.UnblendedCost, metrics.AmortizedCost
-            net_unblended, net_amortized = metrics.NetUnblendedCost, metrics.NetAmortizedCost
-            quantity, unit = metrics.UsageQuantity, unblended.Unit
-            if (
-                unit != amortized.Unit
-                or (net_unblended is not None and unit != net_unblended.Unit)
-                or (net_amortized is not None and unit != net_amortized.Unit)
-            ):
-                raise ValueError("one group has amounts in two currencies")
-            rows[group.Keys] = CostRow(
-                day,
-                names[service],
-                names[record_type],
-                currencies[unit],
-                amounts[unblended.Amount],
-                amounts[amortized.Amount],
-                None if net_unblended is None else amounts[net_unblended.Amount],
-                None if net_amortized is None else amounts[net_amortized.Amount],
-                None if quantity is None else amounts[quantity.Amount],
-                estimated,
-            )
+    def _rows_of(self, result: _Result, day: date) -> Iterator[tuple[_Keys, CostRow]]:
+        """Return the rows of a day by their keys: column by column, because a row at a time costs twice."""
+        keys = [group.Keys for group in result.Groups]
+        metrics = [group.Metrics for group in result.Groups]
+        unblended = [each.UnblendedCost for each in metrics]
+        amortized = [each.AmortizedCost for each in metrics]
+        net_unblended = [each.NetUnblendedCost for each in metrics]
+        net_amortized = [each.NetAmortizedCost for each in metrics]
+        currencies = [cost.Unit for cost in unblended]
+        for costs in (amortized, net_unblended, net_amortized):
+            _check_units(costs, currencies)
+        # Where an account has neither discounts nor commitments, its columns are all alike.
+        amounts = _Amounts()
+        columns = (
+            repeat(day),
+            map(self._names.__getitem__, [service for service, _ in keys]),
+            map(self._names.__getitem__, [record_type for _, record_type in keys]),
+            map(self._currencies.__getitem__, currencies),
+            amounts.of(unblended),
+            amounts.of(amortized),
+            amounts.of(net_unblended),
+            amounts.of(net_amortized),
+            amounts.of([each.UsageQuantity for each in metrics]),
+            repeat(result.Estimated),
+        )
+        return zip(keys, map(CostRow._make, zip(*columns, strict=False)), strict=True)
 
     def _explain(self, body: bytes) -> MalformedError:
         return Explanation(
@@ -185,8 +197,15 @@ class CostAnswer:
             window=self._window,
             days=self._days,
             check_name=self._names.__getitem__,
-            check_amount=self._amounts.__getitem__,
+            check_amount=parse_amount,
         ).of_page(body)
+
+
+def _check_units(costs: Sequence[_Cost | None], currencies: Sequence[str]) -> None:
+    if None in costs:
+        currencies = [unit for cost, unit in zip(costs, currencies, strict=True) if cost is not None]
+    if [cost.Unit for cost in costs if cost is not None] != currencies:
+        raise ValueError("one group has amounts in two currencies")
 
 
 def _repeated(groups: Sequence[_Group], day: date) -> MalformedError:

@@ -34,7 +34,7 @@ _PATIENCE = sa.text(
 
 _SERVER = sa.text("""
 SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version,
-    pg_backend_pid() AS pid
+    current_setting('server_encoding') AS encoding, pg_backend_pid() AS pid
 """)
 
 _MISSING_ON_TABLES = sa.text("""
@@ -73,6 +73,7 @@ class PostgresHealth:
         return Server(
             version_number=row.number,
             version=row.version,
+            encoding=row.encoding,
             is_pooled=row.pid != raw.info.backend_pid,
             connect_seconds=seconds,
         )

@@ -74,6 +74,24 @@ def require_current_schema(connection: Connection) -> None:
             return
 
 
+def require_every_name(connection: Connection) -> None:
+    """Refuse a database whose encoding would change or refuse the names of services and accounts.
+
+    Raises:
+        ConfigError: any encoding but UTF8.
+
+    """
+    name, encoding = connection.execute(
+        sa.text("SELECT current_database(), current_setting('server_encoding')")
+    ).one()
+    if encoding != "UTF8":
+        raise ConfigError(
+            f"The database {name} has the encoding {encoding}, in which not every name of a service or an "
+            "account can be stored exactly. Create a database with ENCODING 'UTF8' TEMPLATE template0, and "
+            "let DATABASE_URL name that one."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """The schema of one database. ``connect`` opens a transaction."""
@@ -96,12 +114,13 @@ class Schema:
         Return the revisions before and after.
 
         Raises:
-            ConfigError: the database was migrated by a newer program.
+            ConfigError: the database was migrated by a newer program, or its encoding is not UTF8.
 
         """
         from alembic import command  # noqa: PLC0415 - the daily run must not pay for loading Alembic
 
         with self.connect() as connection:
+            require_every_name(connection)
             before = current_revision(connection)
             if schema_state(before) is SchemaState.NEWER:
                 require_current_schema(connection)

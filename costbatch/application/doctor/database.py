@@ -19,6 +19,13 @@ def check_server(health: DatabaseHealth) -> Finding:
     found = f"PostgreSQL {server.version} took the connection in {server.connect_seconds * 1000:,.0f} ms{by}."
     if server.version_number // 10_000 < _OLDEST_MAJOR:
         return failure(found, f"Upgrade the server: costbatch needs PostgreSQL {_OLDEST_MAJOR} or newer.")
+    if server.encoding != "UTF8":
+        return failure(
+            f"{found}\nThe database's encoding is {server.encoding}, in which not every name of a service "
+            "or an account can be stored exactly.",
+            "Create a database with ENCODING 'UTF8' TEMPLATE template0, and let DATABASE_URL name that one.",
+            is_configuration=True,
+        )
     return ok(found)
 
 

@@ -29,7 +29,9 @@ NOW = datetime(2025, 3, 12, 6, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TODAY = NOW.date()
 POD_ACCOUNT = "9" * 12
-SERVER = Server(version_number=160_004, version="16.4", is_pooled=False, connect_seconds=0.0123)
+SERVER = Server(
+    version_number=160_004, version="16.4", encoding="UTF8", is_pooled=False, connect_seconds=0.0123
+)
 SCHEMA = SchemaVersion(current="r2", needed="r2", is_known=True)
 RIGHTS = Rights(role="costbatch", missing=())
 

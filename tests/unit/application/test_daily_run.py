@@ -1,20 +1,22 @@
 """The day's story: only the collection can fail it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from io import StringIO
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 
 import pytest
 
 from costbatch import logs
 from costbatch.application.daily_run import DailyRun, preflight
 from costbatch.application.deliver import Deliverer
+from costbatch.application.retention import Retention
 from costbatch.domain.credentials import StoredSecrets
 from costbatch.domain.outcomes import RunRequest, RunStatus
+from costbatch.domain.periods import DateRange, WindowPolicy
 from costbatch.domain.reports import RunReport
 from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind, StorageError
 from tests.factories import NOW, make_account
+from tests.fake_records import JANUARY, FakeRecords
 from tests.fakes import FakeVault
 from tests.house import House
 
@@ -55,8 +57,9 @@ class Day:
     house: House = field(default_factory=House)
     metrics: FakeMetrics | None = field(default_factory=FakeMetrics)
     sink: FakeSink = field(default_factory=FakeSink)
+    records: FakeRecords | None = None
 
-    def run(self) -> RunReport:
+    def run(self, request: RunRequest = RunRequest()) -> RunReport:  # noqa: B008 - frozen
         """Do the day's work."""
         house = self.house
         day = DailyRun(
@@ -66,8 +69,14 @@ class Day:
             metrics=self.metrics,
             clock=lambda: NOW,
             is_success=lambda status: status is RunStatus.COMPLETED,
+            retention=self._retention(),
         )
-        return day.run("job", RunRequest())
+        return day.run("job", request)
+
+    def _retention(self) -> Retention | None:
+        if self.records is None:
+            return None
+        return Retention(records=self.records, keep_months=3, check_schema=lambda: None, stop=self.house.stop)
 
     @property
     def pushed(self) -> list[tuple[bool, bool]]:
@@ -79,8 +88,8 @@ class Day:
 @pytest.fixture
 def day() -> Day:
     """Return a day with two accounts."""
-    logs.configure(stream=StringIO())
     day = Day()
+    logs.configure(log_format="json", stream=day.house.log)
     day.house.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2)}
     return day
 
@@ -171,3 +180,60 @@ def test_a_key_that_opens_nothing_is_refused(day: Day) -> None:
 def test_accounts_without_credentials_need_no_key(day: Day) -> None:
     """The pod's own identity has nothing sealed."""
     preflight(day.house.store, FakeVault())
+
+
+def test_a_day_ends_with_the_pruning(day: Day) -> None:
+    """After everything was told: seen from the run's day, and the report is not part of it."""
+    day.records = FakeRecords(accounts=1)
+    day.records.after_each = lambda: pushed_before.append(len(day.pushed))
+    pushed_before: list[int] = []
+    assert day.run().run.status is RunStatus.COMPLETED
+    assert set(pushed_before) == {1}
+    (line,) = day.house.logged("pruned")
+    assert (line["months"], line["accounts"]) == (["2025-01", "2025-02"], 1)
+
+
+def test_a_pruning_without_anything_to_do_says_nothing(day: Day) -> None:
+    """On most nights there is none."""
+    day.records = FakeRecords(months=[])
+    day.run()
+    assert day.house.logged("pruned") == []
+
+
+@pytest.mark.parametrize("error", [StorageError("Gone."), ConfigError("It lacks ownership.")])
+def test_a_pruning_that_fails_does_not_fail_the_day(day: Day, error: Exception) -> None:
+    """A line in the log says why; the run is what it was, and was pushed as such."""
+    day.records = FakeRecords()
+
+    def fail() -> None:
+        raise error
+
+    day.records.after_each = fail
+    assert day.run().run.status is RunStatus.COMPLETED
+    assert day.pushed == [(True, True)]
+    assert [line["reason"] for line in day.house.logged("not_pruned")] == [str(error)]
+
+
+def test_months_that_are_held_up_are_a_warning(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next night drops them."""
+    monkeypatch.setattr("costbatch.application.retention._PAUSE_SECONDS", 0)
+    day.records = FakeRecords(months=[JANUARY], held={"drop": 1000})
+    day.run()
+    (line,) = day.house.logged("months_not_dropped")
+    assert (line["level"], line["months"]) == ("warning", ["2025-01"])
+
+
+def test_a_process_that_was_told_to_end_does_not_prune(day: Day) -> None:
+    """Its time is for the accounts in flight."""
+    day.records = FakeRecords()
+    day.house.stop.set()
+    day.run()
+    assert day.records.steps == []
+
+
+def test_a_backfill_of_what_is_not_kept_is_refused_before_anything(day: Day) -> None:
+    """It would be paid for and dropped in the same night."""
+    day.house.policy = replace(day.house.policy, windows=WindowPolicy(keep_months=3))
+    with pytest.raises(ConfigError, match="ask for 2025-03-01 or later"):
+        day.run(RunRequest(days=DateRange(date(2025, 2, 28), date(2025, 4, 1))))
+    assert (day.house.source.fetched, day.pushed) == ([], [])

@@ -1,0 +1,27 @@
+"""``costbatch db check``."""
+
+import click
+
+from costbatch.cli.context import Context, pass_context
+from costbatch.cli.lazy import example
+from costbatch.cli.output import output_option, tell
+from costbatch.errors import ConfigError
+
+
+@click.command(epilog=example("costbatch db check"))
+@output_option
+@pass_context
+def check(context: Context, output: str) -> None:
+    """Check that the schema is what this version needs, to the last column and comment.
+
+    Exits with 2 where it is not.
+    """
+    schema = context.wiring().schema()
+    differences = schema.differences()
+    if differences:
+        raise ConfigError(
+            "The schema differs from what this version declares: somebody changed it by hand, "
+            "or `costbatch db upgrade` is due.",
+            *differences,
+        )
+    tell(f"The schema is at {schema.needed} and as declared.", {"differences": []}, output)

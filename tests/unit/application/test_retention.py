@@ -1,0 +1,122 @@
+"""The story of a pruning: its order, its patience, and what it leaves for the next one."""
+
+from datetime import date
+from threading import Event
+from typing import Any
+
+import pytest
+
+from costbatch.application import retention
+from costbatch.application.retention import Retention
+from costbatch.domain.retention import OldRows
+from costbatch.errors import ConfigError
+from tests.fake_records import FEBRUARY, JANUARY, FakeRecords
+
+TODAY, FIRST_KEPT = date(2025, 6, 20), date(2025, 3, 1)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_PAUSE_SECONDS", 0)
+
+
+def story(records: FakeRecords, **fields: Any) -> Retention:
+    """Return the story that keeps three months."""
+    return Retention(records=records, keep_months=3, check_schema=lambda: None, **fields)
+
+
+def test_the_stored_days_move_before_and_after_the_months_go() -> None:
+    """What is called stored is stored at every moment; whoever was being stored is moved afterwards."""
+    records = FakeRecords(accounts=3)
+    pruning = story(records).prune(TODAY)
+    assert records.steps[:4] == ["move 3", "drop January", "drop February", "move 0"]
+    assert (pruning.first_kept, pruning.months, pruning.accounts) == (FIRST_KEPT, (JANUARY, FEBRUARY), 3)
+    assert (pruning.held_up, records.months) == ((), [])
+
+
+def test_rows_go_in_bounded_batches_until_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is one short transaction; runs count with their collections."""
+    monkeypatch.setattr(retention, "_BATCH", 10)
+    monkeypatch.setattr(retention, "_ACCOUNTS_BATCH", 2)
+    records = FakeRecords(months=[], accounts=5, old={OldRows.RUNS: 25, OldRows.EVENTS: 1})
+    pruning = story(records).prune(TODAY)
+    assert records.steps[:3] == ["move 2", "move 2", "move 1"]
+    assert [step for step in records.steps if "runs" in step] == [
+        f"delete {number} runs" for number in (10, 10, 5, 0)
+    ]
+    assert pruning.rows == {
+        OldRows.COLLECTIONS: 50,
+        OldRows.RUNS: 25,
+        OldRows.EVENTS: 1,
+        OldRows.ANOMALIES: 0,
+    }
+
+
+def test_somebody_in_the_way_is_waited_for() -> None:
+    """A few attempts later the lock is there."""
+    records = FakeRecords(accounts=1, held={"drop": 5, "move": 5})
+    assert story(records).prune(TODAY).months == (JANUARY, FEBRUARY)
+
+
+def test_a_month_that_is_never_free_stays_and_the_later_ones_with_it() -> None:
+    """No gap is torn into what is stored; everything else goes on, and the next pruning drops them."""
+    records = FakeRecords(held={"drop": 10_000}, old={OldRows.EVENTS: 4})
+    pruning = story(records).prune(TODAY)
+    assert (pruning.months, pruning.held_up) == ((), (JANUARY, FEBRUARY))
+    assert pruning.rows[OldRows.EVENTS] == 4
+    records.held = {}
+    assert story(records).prune(TODAY).months == (JANUARY, FEBRUARY)
+
+
+def test_no_month_goes_while_an_account_counts_on_it() -> None:
+    """An account whose row is locked all the time keeps its days."""
+    records = FakeRecords(accounts=1, held={"move": 10_000})
+    pruning = story(records).prune(TODAY)
+    assert (pruning.months, pruning.held_up, pruning.accounts) == ((), (JANUARY, FEBRUARY), 0)
+
+
+def test_a_role_without_the_rights_does_nothing_at_all() -> None:
+    """One sentence names everything that it lacks."""
+    records = FakeRecords(missing=("DELETE on runs", "ownership of daily_costs_2025_01"))
+    with pytest.raises(ConfigError) as refused:
+        story(records).prune(TODAY)
+    assert str(refused.value) == (
+        "The role reader may not prune, because it lacks DELETE on runs, ownership of daily_costs_2025_01; "
+        "let DATABASE_URL name the role that owns the tables."
+    )
+    assert records.steps == []
+
+
+def test_a_schema_that_does_not_fit_is_left_alone() -> None:
+    """Neither looked at nor touched."""
+
+    def refuse() -> None:
+        raise ConfigError("A newer schema.")
+
+    records = FakeRecords()
+    strict = Retention(records=records, keep_months=3, check_schema=refuse)
+    for action in (strict.look, strict.prune):
+        with pytest.raises(ConfigError, match="A newer schema"):
+            action(TODAY)
+    assert records.steps == []
+
+
+def test_a_look_changes_nothing() -> None:
+    """It tells what a pruning would take."""
+    records = FakeRecords(accounts=2, old={OldRows.ANOMALIES: 7})
+    found = story(records).look(TODAY)
+    assert (found.first_kept, found.months, found.accounts) == (FIRST_KEPT, (JANUARY, FEBRUARY), 2)
+    assert found.rows[OldRows.ANOMALIES] == 7
+    assert records.steps == []
+
+
+def test_a_process_that_is_to_end_stops_between_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is for the next pruning."""
+    monkeypatch.setattr(retention, "_BATCH", 10)
+    stop = Event()
+    records = FakeRecords(old={OldRows.RUNS: 25})
+    records.after_each = lambda: stop.set() if "drop January" in records.steps else None
+    pruning = story(records, stop=stop).prune(TODAY)
+    assert (pruning.months, pruning.held_up) == ((JANUARY,), (FEBRUARY,))
+    assert records.steps[-1] == "drop January"
+    assert records.old[OldRows.RUNS] == 25
