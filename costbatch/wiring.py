@@ -170,12 +170,13 @@ class Wiring:
 
     def _policy(self) -> CollectPolicy:
         settings = self.settings
-        cap = settings.max_api_cost_usd
+        cap, deadline = settings.max_api_cost_usd, settings.deadline_seconds
         return CollectPolicy(
             concurrency=settings.concurrency,
             lease=timedelta(seconds=settings.lease_seconds),
             retry_pause=timedelta(seconds=settings.retry_pause_seconds),
             grace=timedelta(seconds=settings.grace_seconds),
+            deadline=None if deadline is None else timedelta(seconds=deadline),
             windows=settings.window_policy,
             rule=settings.rule,
             sinks=settings.sinks,

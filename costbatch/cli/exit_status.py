@@ -24,7 +24,7 @@ class ExitStatus(IntEnum):
     PARTIAL_FAILURE = 3, "Some accounts failed, and --fail-on partial asks to treat that as a failure."
     INTERRUPTED = 130, "Stopped from the keyboard."
     OUTPUT_CLOSED = 141, "The reader of the output went away, as `head` does."
-    TERMINATED = 143, "Stopped by SIGTERM after finishing what was in flight."
+    TERMINATED = 143, "Stopped by SIGTERM or its deadline after finishing what was in flight."
 
     def __new__(cls, value: int, sentence: str) -> Self:
         """Make a member that is its number and knows its sentence."""

@@ -110,7 +110,7 @@ class Declared:
     deadline_seconds: float | None = _variable(
         values.seconds("0.1", "604800"),
         None,
-        "A run leaves what it cannot finish this many seconds after its start to the next one.",
+        "After so many seconds a process begins no more accounts: the run is stopped, and a retry goes on.",
     )
     grace_seconds: float = _variable(
         values.seconds("0"), "25", "How long accounts in flight may take to finish after SIGTERM."

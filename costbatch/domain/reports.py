@@ -85,6 +85,7 @@ class RunReport:
             "id": str(run.id),
             "key": run.key,
             "status": run.status.value,
+            "stopped_by": run.stopped_by.value if run.stopped_by else None,
             "cost_date": self.cost_date.isoformat(),
             "started_at": instant(run.started_at),
             "finished_at": instant(run.finished_at) if run.finished_at else None,

@@ -193,3 +193,24 @@ def test_the_window_is_a_setting(stage: Stage) -> None:
     stage.sleep_until(TODAY + ONE_DAY)
     run = stage.collect(COSTBATCH_WINDOW_DAYS="7")
     assert run.account(IDS[0])["window"]["start"] == (stage.today - timedelta(days=7)).isoformat()
+
+
+def test_a_deadline_leaves_the_rest_to_a_retry(stage: Stage) -> None:
+    """What was begun is stored, the run says why it stopped, and nothing is paid twice."""
+    stage.open(*(make_account(number, faults=(Fault("latency", seconds=0.4),)) for number in range(1, 7)))
+    stopped = stage.collect("--run-key", "night", "--concurrency", "1", "--deadline", "0.6")
+    assert stopped.status == 143
+    assert (stopped.summary["run"]["status"], stopped.summary["run"]["stopped_by"]) == ("stopped", "deadline")
+    done = stopped.summary["run"]["accounts"]["collected"]
+    assert 1 <= done < 6
+    assert "STOPPED at its deadline" in stopped.stderr
+    retry = stage.collect("--run-key", "night")
+    assert retry.summary["run"]["accounts"] == {
+        "total": 6,
+        "collected": 6,
+        "failed": 0,
+        "skipped": 0,
+        "unfinished": 0,
+    }
+    assert retry.summary["run"]["stopped_by"] is None
+    assert stage.aws.paid() == 6

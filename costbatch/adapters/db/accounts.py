@@ -23,6 +23,11 @@ from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
 
+_LOAD_SEALED = sa.text(
+    "SELECT account_id, key_id, sealed, proven_at FROM account_credentials"
+    " WHERE account_id = ANY(:account_ids)"
+)
+
 _SAVE_PROGRESS = sa.text("""
 UPDATE accounts SET
     collected_start = changed.collected_start, collected_end_exclusive = changed.collected_end_exclusive,
@@ -171,13 +176,10 @@ class PostgresAccounts:
         self.connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(**values))
 
     def _load_sealed(self, account_ids: Collection[int]) -> dict[int, _Stored]:
-        credentials = account_credentials.c
-        statement = sa.select(
-            credentials.account_id, credentials.key_id, credentials.sealed, credentials.proven_at
-        ).where(credentials.account_id.in_(account_ids))
+        found = self.connection.execute(_LOAD_SEALED, {"account_ids": list(account_ids)})
         return {
             row.account_id: (SealedCredentials(row.key_id, bytes(row.sealed)), row.proven_at is not None)
-            for row in self.connection.execute(statement)
+            for row in found
         }
 
 

@@ -16,6 +16,12 @@ from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
 
+_LOAD_NEAR = sa.text("""
+SELECT * FROM anomalies
+WHERE account_id = ANY(:account_ids) AND (state = 'open' OR last_date >= :start)
+ORDER BY start_date, id
+""").columns(*(sa.column(column.name, column.type) for column in anomalies.c))
+
 
 @dataclass(frozen=True, slots=True)
 class PostgresAnomalies:
@@ -28,9 +34,7 @@ class PostgresAnomalies:
         near: dict[int, list[Anomaly]] = {}
         for start in dict.fromkeys(starts.values()):
             rows = [row for row, each in starts.items() if each == start]
-            is_near = sa.or_(anomalies.c.state == AnomalyState.OPEN.value, anomalies.c.last_date >= start)
-            statement = sa.select(anomalies).where(anomalies.c.account_id.in_(rows), is_near)
-            found = self.connection.execute(statement.order_by(anomalies.c.start_date, anomalies.c.id))
+            found = self.connection.execute(_LOAD_NEAR, {"account_ids": rows, "start": start})
             for anomaly in map(_from_row, found):
                 near.setdefault(anomaly.account_id, []).append(anomaly)
         return near

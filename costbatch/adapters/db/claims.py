@@ -23,6 +23,47 @@ _COLLECTING = collections.c.state == CollectionState.COLLECTING.value
 _PLENTY = 8
 _UNCLAIMED = {"claimed_by": None, "claim_token": None, "lease_expires_at": None}
 
+# Texts, not expressions: to build an expression anew for each claim costs more than the statement.
+_CLAIM = sa.text("""
+WITH chosen AS (
+    SELECT collections.id AS collection_id, accounts.*
+    FROM collections JOIN accounts ON accounts.id = collections.account_id
+    WHERE collections.run_id = :run_id AND collections.state = 'pending'
+      AND collections.available_at <= now()
+      AND NOT EXISTS (
+        SELECT FROM collections other
+        WHERE other.account_id = collections.account_id AND other.state = 'collecting')
+    ORDER BY collections.attempts, collections.id
+    LIMIT :most + CASE WHEN (
+        SELECT count(*) FROM (
+            SELECT FROM collections WHERE run_id = :run_id AND state = 'pending' LIMIT :plenty) AS left_over
+        ) >= :plenty THEN :ahead ELSE 0 END
+    FOR UPDATE OF collections, accounts SKIP LOCKED
+)
+UPDATE collections SET
+    state = 'collecting', claimed_by = :worker, claim_token = gen_random_uuid(),
+    lease_expires_at = now() + :lease
+FROM chosen WHERE collections.id = chosen.collection_id
+RETURNING collections.attempts, collections.claim_token, chosen.*
+""").columns(
+    sa.column("attempts", sa.SmallInteger),
+    sa.column("claim_token", sa.Uuid),
+    sa.column("collection_id", sa.BigInteger),
+    *(sa.column(column.name, column.type) for column in accounts.c),
+)
+
+_HOLD = sa.text("""
+SELECT collections.id AS collection_id, accounts.*
+FROM collections JOIN accounts ON accounts.id = collections.account_id
+WHERE collections.id = ANY(:collection_ids) AND collections.claim_token = ANY(CAST(:tokens AS uuid[]))
+-- In one order, so that two processes cannot wait for each other.
+ORDER BY collections.id
+FOR NO KEY UPDATE
+""").columns(
+    sa.column("collection_id", sa.BigInteger),
+    *(sa.column(column.name, column.type) for column in accounts.c),
+)
+
 # One statement for any number of accounts. What an ending does not say stays as an earlier attempt left it.
 _FINISH = sa.text("""
 UPDATE collections SET
@@ -62,24 +103,29 @@ class PostgresClaims:
         While plenty are left, ``ahead`` more; towards the end each process takes only what it can begin at
         once, so that a quick one does what a slow one would not get to.
         """
+        parameters = {
+            "run_id": run.id,
+            "worker": worker,
+            "lease": lease,
+            "most": most,
+            "ahead": ahead,
+            "plenty": _PLENTY * (most + ahead),
+        }
         try:
             with self.connection.begin_nested():
-                statement = _claim(run, worker, lease, _share(run, most, ahead))
-                claimed = self.connection.execute(statement).all()
+                claimed = self.connection.execute(_CLAIM, parameters).all()
         except IntegrityError:
             # Another run took one of these accounts in the same instant; the next call sees its claim.
             return []
-        by_row = {row.account_id: row for row in claimed}
-        found = self.connection.execute(sa.select(accounts).where(accounts.c.id.in_(by_row)))
         claims = [
             Claim(
-                collection_id=by_row[account.id].id,
+                collection_id=row.collection_id,
                 run_id=run.id,
-                account=account,
-                attempt=by_row[account.id].attempts + 1,
-                token=by_row[account.id].claim_token,
+                account=account_from_row(row),
+                attempt=row.attempts + 1,
+                token=row.claim_token,
             )
-            for account in map(account_from_row, found)
+            for row in claimed
         ]
         return sorted(claims, key=lambda claim: (claim.attempt, claim.collection_id))
 
@@ -116,19 +162,12 @@ class PostgresClaims:
 
         One that is missing is ours no longer.
         """
-        tokens = {claim.token for claim in claims}
-        held = (
-            sa.select(collections.c.id.label("collection_id"), accounts)
-            .join_from(collections, accounts, collections.c.account_id == accounts.c.id)
-            .where(
-                collections.c.id.in_([claim.collection_id for claim in claims]),
-                collections.c.claim_token.in_(tokens),
-            )
-            # In one order, so that two processes cannot wait for each other.
-            .order_by(collections.c.id)
-            .with_for_update(key_share=True)
-        )
-        return {row.collection_id: account_from_row(row) for row in self.connection.execute(held)}
+        ours = {
+            "collection_ids": [claim.collection_id for claim in claims],
+            "tokens": [str(claim.token) for claim in claims],
+        }
+        held = self.connection.execute(_HOLD, ours)
+        return {row.collection_id: account_from_row(row) for row in held}
 
     def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
         """Record how attempts ended; they count only now, so that kills do not use attempts up."""
@@ -165,43 +204,3 @@ def _ending_data(ending: Ending) -> dict[str, object]:
         "rows_deleted": change.deleted if change else None,
         "started_at": ending.started_at.isoformat() if ending.started_at else None,
     }
-
-
-def _share(run: Run, most: int, ahead: int) -> sa.ColumnElement[int]:
-    """Return how many accounts to take: some ahead only while there are plenty for everybody."""
-    plenty = _PLENTY * (most + ahead)
-    left = (
-        sa.select(collections.c.id).where(collections.c.run_id == run.id, _PENDING).limit(plenty).subquery()
-    )
-    count = sa.select(sa.func.count()).select_from(left).scalar_subquery()
-    return sa.case((count >= plenty, most + ahead), else_=most)
-
-
-def _claim(run: Run, worker: str, lease: timedelta, most: sa.ColumnElement[int]) -> sa.Update:
-    """Return the statement that takes accounts of the run, leaving those that anybody works on."""
-    other = collections.alias("other")
-    taken = sa.exists().where(
-        other.c.account_id == collections.c.account_id, other.c.state == CollectionState.COLLECTING.value
-    )
-    chosen = (
-        sa.select(collections.c.id)
-        .join_from(collections, accounts, collections.c.account_id == accounts.c.id)
-        .where(collections.c.run_id == run.id, _PENDING, collections.c.available_at <= sa.func.now(), ~taken)
-        .order_by(collections.c.attempts, collections.c.id)
-        .limit(most)
-        .with_for_update(of=(collections, accounts), skip_locked=True)
-        .cte("chosen")
-    )
-    return (
-        sa.update(collections)
-        .where(collections.c.id == chosen.c.id)
-        .values(
-            state=CollectionState.COLLECTING.value,
-            claimed_by=worker,
-            claim_token=sa.func.gen_random_uuid(),
-            lease_expires_at=sa.func.now() + lease,
-        )
-        .returning(
-            collections.c.id, collections.c.account_id, collections.c.attempts, collections.c.claim_token
-        )
-    )
