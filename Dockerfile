@@ -44,6 +44,7 @@ RUN --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
 COPY pyproject.toml README.md LICENSE ./
 COPY alembic alembic
 COPY costbatch costbatch
+COPY helm/costbatch/Chart.yaml helm/costbatch/
 RUN /opt/build/bin/python -m hatchling build --target wheel --directory /wheel
 
 

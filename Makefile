@@ -39,7 +39,7 @@ lint: $(READY) ## Lint.
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/shellcheck --external-sources .ci/* docker/postgres/entrypoint
-	@$(BIN)/hadolint Dockerfile docker/postgres/Dockerfile
+	@$(BIN)/hadolint Dockerfile docker/*/Dockerfile
 
 types: $(READY) ## Check the types.
 	@$(BIN)/mypy

@@ -184,6 +184,10 @@ class Stage:
 
     def start(self, *args: str, **environ: str) -> subprocess.Popen[str]:
         """Start a command in a process of its own; it sees the stage's time."""
+        return self.start_with(subprocess.PIPE, *args, **environ)
+
+    def start_with(self, stderr: int, /, *args: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a command whose standard error goes where subprocess is told here."""
         own = {
             name: value
             for name, value in os.environ.items()
@@ -198,7 +202,7 @@ class Stage:
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 

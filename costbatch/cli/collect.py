@@ -12,11 +12,12 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
-from costbatch.cli.output import JSON, output_option, print_json
+from costbatch.cli.output import JSON, output_option, print_json, say_last
 from costbatch.cli.parameters import Dollars, RunKey
 from costbatch.cli.progress import make_progress
 from costbatch.cli.stop_signals import StopSignals
 from costbatch.cli.terminal import standard_error, standard_output
+from costbatch.cli.verdict import closing_sentence
 from costbatch.config import FailOn, Settings
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.outcomes import RunRequest, RunStatus
@@ -40,6 +41,7 @@ class _Options:
     run_key: str | None
     fail_on: str | None
     max_api_cost: Decimal | None
+    deadline: float | None
     dry_run: bool
     output: str
 
@@ -78,6 +80,7 @@ class _Options:
             run_key=self.run_key or settings.run_key,
             fail_on=FailOn(self.fail_on) if self.fail_on else settings.fail_on,
             max_api_cost_usd=self.max_api_cost or settings.max_api_cost_usd,
+            deadline_seconds=self.deadline or settings.deadline_seconds,
         )
 
 
@@ -102,6 +105,12 @@ class _Options:
     "--fail-on", type=click.Choice([each.value for each in FailOn]), help="What exits with a failure."
 )
 @click.option("--max-api-cost", type=Dollars(), help="Stop paying for requests at this amount.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Begin no account after so many seconds; the run is stopped, and its key goes on.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be read and what it would cost; pay nothing.")
 @output_option
 @pass_context
@@ -114,7 +123,7 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
 
     Exits with 0 when any account was collected or there was none to collect, 1 when none was collected or the
     database was lost, 2 on wrong usage, 3 when some accounts failed and --fail-on is partial, and 143 when it
-    was stopped by SIGTERM.
+    was stopped by SIGTERM or its deadline.
     """
     asked = _Options(**options)  # type: ignore[arg-type] # click has converted each by its declaration
     settings = asked.override(context.settings())
@@ -127,8 +136,9 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     with StopSignals() as signals:
         daily_run = wiring.daily_run(stop=signals.stop, progress=make_progress(standard_error()))
         report = daily_run.run(settings.run_key or str(uuid4()), request)
-    _show_run(report, asked.output)
-    ctx.exit(_exit_status(report.run.status, settings.fail_on, signals.received))
+    status = _exit_status(report.run.status, settings.fail_on, signals.received)
+    _show_run(report, asked.output, status)
+    ctx.exit(status)
 
 
 def _calm_garbage_collector() -> None:
@@ -149,9 +159,12 @@ def _show_plan(plan: CollectionPlan, output: str) -> None:
     render_plan(plan, standard_output())
 
 
-def _show_run(report: RunReport, output: str) -> None:
+def _show_run(report: RunReport, output: str, status: int) -> None:
     if output == JSON:
         print_json(report.to_document())
+        if status:
+            # `kubectl describe` shows the end of a failed pod's log, and a closing brace says nothing.
+            say_last(closing_sentence(report))
         return
     from costbatch.cli.run_view import render_run  # noqa: PLC0415 - programs do not pay for tables
 

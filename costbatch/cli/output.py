@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -34,6 +35,14 @@ def output_option(command: F) -> F:
 def print_json(document: object) -> None:
     """Print a document as JSON, with a newline at its end."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+
+
+def say_last(sentence: str) -> None:
+    """Print a sentence on standard error, as the last line of a log that holds both streams."""
+    sys.stdout.flush()
+    # A log that nobody reads must not change how the command ends.
+    with suppress(OSError):
+        click.echo(sentence, err=True)
 
 
 def print_table(
@@ -75,6 +84,11 @@ def tell(sentence: str, document: object, output: str) -> None:
         print_json(document)
     else:
         click.echo(sentence)
+
+
+def many(number: int, noun: str) -> str:
+    """Return "1 account" or "1,234 accounts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def printable(text: str) -> str:

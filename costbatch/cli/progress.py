@@ -2,13 +2,15 @@
 
 import logging
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.file_proxy import FileProxy
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from costbatch.domain.accounts import Account
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class QuietProgress:
@@ -35,17 +37,7 @@ class TerminalProgress:
         self._console = console
         self._counts: Counter[str] = Counter()
         self._diverted: list[logging.StreamHandler[Any]] = []
-        self._progress = Progress(
-            TextColumn("Collecting"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[outcomes]}", markup=False),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            # Standard output may be a pipe: what is printed there must not land on this terminal.
-            redirect_stdout=False,
-        )
+        self._progress = _bar(console)
 
     def begin(self, total: int) -> None:
         """Show an empty bar."""
@@ -74,6 +66,29 @@ class TerminalProgress:
     def _restore_logs(self) -> None:
         while self._diverted:
             self._diverted.pop().setStream(self._console.file)
+
+
+def _bar(console: Console) -> "Progress":
+    # Imported here: where nobody looks, nobody pays for it.
+    from rich.progress import (  # noqa: PLC0415 - see above
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    return Progress(
+        TextColumn("Collecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[outcomes]}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        # Standard output may be a pipe: what is printed there must not land on this terminal.
+        redirect_stdout=False,
+    )
 
 
 def make_progress(console: Console) -> TerminalProgress | QuietProgress:

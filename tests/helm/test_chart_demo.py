@@ -3,17 +3,15 @@
 import os
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 
 from costbatch.simulator.__main__ import main as simulator
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.demo_world import demo_world
-from tests.helm.chart import CHART, Rendered, render_file
+from tests.helm.chart import Rendered, render_file
 from tests.helm.pods import environment
-
-SCRIPT = CHART / "files" / "register_accounts.py"
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +73,9 @@ def test_the_containers_of_the_run_do_their_work_one_after_the_other(
                 **os.environ,
                 **{name: places.get(name) or each["value"] for name, each in environment(container).items()},
             }
-            command = ["-m", "costbatch", *container["args"]] if "args" in container else [str(SCRIPT)]
+            command = container["command"][1:] if "command" in container else ["-m", "costbatch"]
             done = subprocess.run(
-                [sys.executable, *command],
+                [sys.executable, *command, *container.get("args", ())],
                 env=environ,
                 capture_output=True,
                 text=True,
@@ -86,19 +84,3 @@ def test_the_containers_of_the_run_do_their_work_one_after_the_other(
             )
             assert done.returncode == 0, (container["name"], done.stderr)
     assert [each["args"][0] for each in containers if "args" in each] == ["db", "collect", "doctor"]
-
-
-def test_the_accounts_are_registered_once(database_url: str) -> None:
-    """The second time there is nothing left to do; every account of the stand-in is there."""
-    environ = {**os.environ, "DATABASE_URL": database_url, "ENCRYPTION_KEY": "0" * 64}
-    done = [
-        subprocess.run(
-            [sys.executable, SCRIPT], env=environ, capture_output=True, text=True, timeout=100, check=True
-        ).stdout
-        for _ in range(2)
-    ]
-    number = len(demo_world(date(2025, 1, 15)).accounts)
-    assert done == [
-        f"Registered {number} accounts; 0 were there already.\n",
-        f"Registered 0 accounts; {number} were there already.\n",
-    ]

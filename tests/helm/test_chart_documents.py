@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from costbatch import __version__
 from costbatch.cli import COMMANDS
 from tests.helm import generate
 from tests.helm.chart import CHART, VALUE_FILES, render
@@ -36,13 +35,6 @@ def test_the_readmes_table_is_generated() -> None:
 def test_every_value_is_documented() -> None:
     """No value without a comment of its own, or of the object that it is in."""
     assert [*generate.undocumented_values(yaml.safe_load((CHART / "values.yaml").read_text()))] == []
-
-
-def test_the_chart_runs_the_version_that_it_is_released_with() -> None:
-    """The chart's appVersion is the tag of the image."""
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert chart["appVersion"] == __version__
-    assert chart["version"] == __version__
 
 
 def test_there_are_value_files_for_every_way_to_install() -> None:

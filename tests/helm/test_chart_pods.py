@@ -103,6 +103,26 @@ def test_the_run_key_is_the_jobs_uid() -> None:
         assert "COSTBATCH_RUN_KEY" not in environment(container)
 
 
+@pytest.mark.parametrize(
+    ("values", "deadline"),
+    [
+        ({}, "14310"),
+        ({"activeDeadlineSeconds": 600, "terminationGracePeriodSeconds": 70}, "500"),
+        ({"activeDeadlineSeconds": 90}, None),
+        ({"activeDeadlineSeconds": None}, None),
+        ({"settings": {"COSTBATCH_DEADLINE_SECONDS": 77}}, "77"),
+    ],
+)
+def test_a_run_ends_in_order_before_kubernetes_ends_its_job(values: Manifest, deadline: str | None) -> None:
+    """It begins no account a grace period and the pod's start before the Job's time is over."""
+    rendered = render({**SECRET, **values})
+    variables = environment(rendered.pod("collect").container("costbatch"))
+    found = variables.get("COSTBATCH_DEADLINE_SECONDS")
+    assert (found and found["value"]) == deadline
+    (container,) = rendered.pod("test").containers
+    assert ("COSTBATCH_DEADLINE_SECONDS" in environment(container)) == ("settings" in values)
+
+
 def test_parallel_pods_are_an_indexed_job_with_retries_of_their_own() -> None:
     """When the database is away all pods fail together, which must not use up one common limit."""
     job = job_of(render_file("indexed"))

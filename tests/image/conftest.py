@@ -16,9 +16,8 @@ from tests.stage import Stage, aws, make_account
 __all__ = ["aws"]
 
 # What needs a built image is collected by `make e2e-image` only, which names one.
-collect_ignore = (
-    [] if "IMAGE_ENGINE" in os.environ else ["test_contents.py", "test_hardened_run.py", "test_stopping.py"]
-)
+_BUILT = ("test_contents", "test_hardened_run", "test_image_version", "test_stopping", "test_trial")
+collect_ignore = [] if "IMAGE_ENGINE" in os.environ else [f"{name}.py" for name in _BUILT]
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +36,12 @@ def image(engine: Engine) -> str:
 def demo_image(engine: Engine) -> str:
     """Return the image of the trial."""
     return os.environ["DEMO_IMAGE_UNDER_TEST"]
+
+
+@pytest.fixture(scope="session")
+def postgres_image(engine: Engine) -> str:
+    """Return the image of PostgreSQL that stands for the official one."""
+    return os.environ["POSTGRES_IMAGE_UNDER_TEST"]
 
 
 @pytest.fixture(scope="session")

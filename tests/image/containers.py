@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -64,13 +64,16 @@ class Engine:
 
     def start(self, image: str, *arguments: str, options: Sequence[str] = ()) -> "Running":
         """Start a hardened container."""
+        return self.launch(image, *arguments, options=[*HARDENED, *options])
+
+    def launch(self, image: str, *arguments: str, options: Sequence[str] = ()) -> "Running":
+        """Start a container with these options and no others."""
         name = f"costbatch-test-{os.getpid()}-{next(_numbers)}"
         command = [
             *self._command,
             "run",
             "--interactive",
             f"--name={name}",
-            *HARDENED,
             *options,
             image,
             *arguments,
@@ -107,23 +110,35 @@ class Running:
         """Ask it to end, as Kubernetes does."""
         self.engine.call("kill", "--signal=TERM", self.name)
 
+    def kill(self) -> None:
+        """End it at once, if it has not ended by itself, and remove it."""
+        with suppress(subprocess.CalledProcessError):
+            self.engine.call("kill", "--signal=KILL", self.name)
+        with self.process:
+            self.process.communicate()
+        self.remove()
+
     def remove(self) -> None:
         """Remove it, running or not."""
         self.engine.call("rm", "--force", self.name)
+
+    def log(self) -> str:
+        """Return what `kubectl logs` would show: both streams, in their order."""
+        return subprocess.run(
+            [*self.engine._command, "logs", self.name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+            env=_plain(),
+        ).stdout
 
     def wait(self, stdin: str = "", *, timeout_seconds: float = 90) -> Ended:
         """Wait for its end and remove it."""
         try:
             with self.process:
                 stdout, stderr = self.process.communicate(stdin, timeout=timeout_seconds)
-            log = subprocess.run(
-                [*self.engine._command, "logs", self.name],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=True,
-                env=_plain(),
-            ).stdout
+            log = self.log()
         finally:
             self.remove()
         return Ended(status=self.process.returncode, stdout=stdout, stderr=stderr, log=log)

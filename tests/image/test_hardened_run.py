@@ -35,11 +35,28 @@ def test_an_empty_database_becomes_one_with_cost_by_the_image_alone(empty_box: B
     ("faults", "options", "status", "last_line"),
     [
         (((), ()), [], 0, ""),
-        (((), REVOKED), [], 0, "PARTIAL: 1 of 2 accounts NOT COLLECTED"),
-        (((), REVOKED), ["--fail-on", "partial"], 3, "PARTIAL: 1 of 2 accounts NOT COLLECTED"),
-        ((REVOKED, REVOKED), [], 1, "FAILED: NONE of 2 accounts was collected"),
+        (((), REVOKED), [], 0, "PARTIAL: 1 of 2 accounts NOT COLLECTED (1 credentials_rejected)"),
+        (
+            ((), REVOKED),
+            ["--fail-on", "partial"],
+            3,
+            "PARTIAL: 1 of 2 accounts NOT COLLECTED (1 credentials_rejected)",
+        ),
+        (
+            ((), REVOKED),
+            ["--fail-on", "partial", "--output", "json"],
+            3,
+            "PARTIAL: 1 of 2 accounts NOT COLLECTED (1 credentials_rejected)",
+        ),
+        ((REVOKED, REVOKED), [], 1, "FAILED: NONE of 2 accounts was collected (2 credentials_rejected)"),
     ],
-    ids=["all-collected", "some-collected", "some-collected-is-a-failure", "none-collected"],
+    ids=[
+        "all-collected",
+        "some-collected",
+        "some-collected-is-a-failure",
+        "some-collected-as-json",
+        "none-collected",
+    ],
 )
 def test_the_accounts_decide_the_exit_status_and_the_last_line_says_why(
     box: Box,

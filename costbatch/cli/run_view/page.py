@@ -76,11 +76,6 @@ class Page:
         self.console.print(table, crop=False)
 
 
-def many(number: int, noun: str) -> str:
-    """Return "1 account" or "1,234 accounts"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:
     """Return an amount as its currency is written, to the cent where it has cents: "1,234.50"."""
     digits = "0" if currency in _NO_MINOR_UNIT else "2"

@@ -2,7 +2,8 @@
 
 from rich.console import Console
 
-from costbatch.cli.run_view.page import Page, many, money
+from costbatch.cli.output import many
+from costbatch.cli.run_view.page import Page, money
 from costbatch.domain.plans import CollectionPlan
 
 

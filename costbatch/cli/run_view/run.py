@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from costbatch.cli.output import many
 from costbatch.cli.run_view.anomalies import render_anomalies
-from costbatch.cli.run_view.page import TEXT_WIDTH, Page, amount, duration, many, money
+from costbatch.cli.run_view.page import TEXT_WIDTH, Page, amount, duration, money
+from costbatch.cli.verdict import closing_sentence, verdict
 from costbatch.domain.outcomes import Collection, CollectionState, RunStatus, SkipReason
 from costbatch.domain.reports import RunReport
 
@@ -38,7 +40,7 @@ _SKIP_SENTENCES = {
 def render_run(report: RunReport, console: Console) -> None:
     """Print what a run did."""
     page = Page(console)
-    _verdict(report, page)
+    _say(verdict(report), report, page)
     took = duration(report.duration_seconds)
     page.line(f"Cost of {report.cost_date}, run {report.run.key}, took {took}", "dim")
     _accounts(report.collections, page)
@@ -48,22 +50,11 @@ def render_run(report: RunReport, console: Console) -> None:
     if report.run.status is not RunStatus.COMPLETED:
         # Where the eye rests when all is printed, what is wrong stands once more.
         page.blank()
-        _verdict(report, page)
+        _say(closing_sentence(report), report, page)
 
 
-def _verdict(report: RunReport, page: Page) -> None:
-    accounts = many(len(report.collections), "account")
-    unfinished = report.count(CollectionState.PENDING, CollectionState.COLLECTING)
-    missing = len(report.collections) - report.count(CollectionState.COLLECTED)
-    collected = f"COLLECTED {accounts}" if report.collections else "NOTHING TO DO: no account to collect"
-    sentences = {
-        RunStatus.COMPLETED: collected,
-        RunStatus.PARTIAL: f"PARTIAL: {missing:,} of {accounts} NOT COLLECTED",
-        RunStatus.FAILED: f"FAILED: NONE of {accounts} was collected",
-        RunStatus.STOPPED: f"STOPPED: {unfinished:,} of {accounts} unfinished; the same run key goes on",
-        RunStatus.RUNNING: f"STILL RUNNING elsewhere: {unfinished:,} of {accounts} unfinished",
-    }
-    page.line(f" {sentences[report.run.status]} ", _VERDICT_STYLES[report.run.status])
+def _say(sentence: str, report: RunReport, page: Page) -> None:
+    page.line(f" {sentence} ", _VERDICT_STYLES[report.run.status])
 
 
 def _accounts(collections: Sequence[Collection], page: Page) -> None:

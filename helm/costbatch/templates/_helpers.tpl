@@ -68,6 +68,15 @@ to store what came in and to close the run. 25 and 10 are the defaults of the tw
 {{- end }}
 {{- end }}
 
+{{/* When a run begins no more accounts: early enough to end in order before Kubernetes ends the Job. Half a minute is
+for the pod's start. Nothing where the settings say it themselves, or where the Job has no such time. */}}
+{{- define "costbatch.deadline" -}}
+{{- if and (not (hasKey .Values.settings "COSTBATCH_DEADLINE_SECONDS")) (not (kindIs "invalid" .Values.activeDeadlineSeconds)) }}
+{{- $deadline := sub (sub (int .Values.activeDeadlineSeconds) 30) (include "costbatch.gracePeriod" . | int) }}
+{{- if gt $deadline 0 }}{{ $deadline }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* What no schema can say, because it is about several values at once. */}}
 {{- define "costbatch.validate" -}}
 {{- $secrets := .Values.secrets }}

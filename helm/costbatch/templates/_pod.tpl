@@ -74,6 +74,10 @@ hostAliases:
   valueFrom:
     fieldRef:
       fieldPath: metadata.labels['batch.kubernetes.io/controller-uid']
+{{- with include "costbatch.deadline" .root }}
+- name: COSTBATCH_DEADLINE_SECONDS
+  value: {{ . | quote }}
+{{- end }}
 {{- end }}
 {{- include "costbatch.secretEnv" .secrets }}
 {{- range $name, $value := .root.Values.settings }}
@@ -113,11 +117,6 @@ hostAliases:
 {{- include "costbatch.secretVolumes" (include "costbatch.runSecrets" . | fromYaml) }}
 {{- if eq (include "costbatch.migrationMode" .) "initContainer" }}
 {{ include "costbatch.secretVolumes" (include "costbatch.migrationSecrets" . | fromYaml) }}
-{{- end }}
-{{- if .Values.demo.enabled }}
-- name: demo
-  configMap:
-    name: {{ include "costbatch.fullname" . }}-demo
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

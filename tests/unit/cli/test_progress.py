@@ -1,6 +1,8 @@
 """The progress display: a bar for a person, nothing for a program, and whole log lines above the bar."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from io import StringIO
 
@@ -98,3 +100,18 @@ def test_logs_that_go_elsewhere_are_left_alone(log_stream: StringIO) -> None:
     logging.getLogger().warning("elsewhere")
     assert log_stream.getvalue() == "elsewhere\n"
     progress.end()
+
+
+def test_what_draws_the_bar_is_loaded_for_a_terminal_only() -> None:
+    """A program that reads the log does not pay for a display that it never sees."""
+    program = (
+        "import sys, costbatch.cli.collect\n"
+        "from costbatch.cli.progress import make_progress\n"
+        "from costbatch.cli.terminal import standard_error\n"
+        "make_progress(standard_error())\n"
+        "print('rich.progress' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False\n"

@@ -8,8 +8,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from costbatch.cli.output import many
 from costbatch.cli.run_view import render_plan
-from costbatch.cli.run_view.page import duration, many, money
+from costbatch.cli.run_view.page import duration, money
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.outcomes import (
     Collection,
@@ -59,6 +60,21 @@ def test_the_headline_says_how_the_run_ended(
     assert printed.splitlines()[0].strip() == words
     assert printed.count(words) == (1 if status is RunStatus.COMPLETED else 2)
     assert "Cost of 2025-01-14, run nightly-42, took 1 min 35 s" in printed
+
+
+def test_the_last_line_counts_the_reasons() -> None:
+    """The most frequent first: of many accounts the log may keep no more than this line."""
+    skipped = Collection(
+        aws_account_id=account_id(4),
+        name="four",
+        state=CollectionState.SKIPPED,
+        skip_reason=SkipReason.API_COST_CAP,
+    )
+    failures = [failed(1, ErrorKind.ACCESS_DENIED), failed(2), failed(3)]
+    printed = printed_run(make_report([collected(5), *failures, skipped], RunStatus.PARTIAL))
+    assert printed.splitlines()[-1].strip() == (
+        "PARTIAL: 4 of 5 accounts NOT COLLECTED (2 throttled, 1 access_denied, 1 api_cost_cap)"
+    )
 
 
 def test_a_collected_account_is_one_row() -> None:
