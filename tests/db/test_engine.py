@@ -80,6 +80,19 @@ def test_a_dead_peer_is_noticed(database: PostgresDatabase) -> None:
     assert settings["application_name"] == "costbatch"
 
 
+def test_names_are_utf8_whatever_the_environment_says(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod's PGCLIENTENCODING would otherwise make letters unreadable, or refuse them."""
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    database = PostgresDatabase(Secret(database_url))
+    with database.transaction() as tx:
+        added = tx.accounts.add(new_account(1, name="東京 “1”"), now=NOW)
+        assert tx.accounts.find(added.aws_account_id) == added
+    assert added.name == "東京 “1”"
+    database.close()
+
+
 def terminate(other: PostgresDatabase) -> None:
     """End every other connection to the database, as a restart or an administrator does."""
     with other.connection() as connection:

@@ -134,6 +134,8 @@ def make_engine(url: Secret) -> Engine:
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "application_name": "costbatch",
+            # Whatever PGCLIENTENCODING or the role says: names are stored as AWS writes them.
+            "client_encoding": "utf8",
             **_KEEPALIVE,
         },
     )
