@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from costbatch import __version__
@@ -20,9 +20,10 @@ from costbatch.application.policy import CollectPolicy
 from costbatch.application.ports import CostSource, Metrics, Progress, Vault
 from costbatch.application.retention import Retention
 from costbatch.config import FailOn, Settings
-from costbatch.domain.costs import REQUEST_PRICE_USD
+from costbatch.domain.costs import REQUEST_PRICE_USD, FetchedCosts
+from costbatch.domain.credentials import Access
 from costbatch.domain.outcomes import RunRequest, RunStatus
-from costbatch.domain.periods import utc_day
+from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
 from costbatch.errors import ConfigError
 
@@ -91,7 +92,7 @@ class Wiring:
         database, vault = self.database(), self.vault()
         collector = Collector(
             database=database,
-            source=self._cost_source(vault),
+            source=_WhenNeeded(lambda: self._cost_source(vault)),
             clock=self.now,
             policy=self._policy(),
             progress=progress,
@@ -215,6 +216,20 @@ class Wiring:
             account_metrics=self.settings.account_metrics,
             version=__version__,
         )
+
+
+class _WhenNeeded:
+    """A cost source that is made when the first account is fetched: botocore is slow to load."""
+
+    def __init__(self, make: Callable[[], CostSource]) -> None:
+        self._make, self._lock = make, Lock()
+        self._source: CostSource | None = None
+
+    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+        """Return everything reported of the account in the window."""
+        with self._lock:
+            source = self._source = self._source or self._make()
+        return source.fetch(access, window, spend)
 
 
 def _health_of(database: "PostgresDatabase") -> "PostgresHealth":

@@ -8,7 +8,7 @@ import pytest
 from costbatch.domain.periods import DateRange
 from costbatch.simulator.world import Fault
 from tests.bills import billed, stored
-from tests.stage import ONE_DAY, TODAY, Stage, make_account
+from tests.stage import ONE_DAY, TODAY, Stage, make_account, wait_for
 
 IDS = [f"10000000000{n}" for n in range(1, 7)]
 YESTERDAY = TODAY - ONE_DAY
@@ -214,3 +214,12 @@ def test_a_deadline_leaves_the_rest_to_a_retry(stage: Stage) -> None:
     }
     assert retry.summary["run"]["stopped_by"] is None
     assert stage.aws.paid() == 6
+
+
+def test_a_run_with_nothing_to_do_does_not_wait_for_what_it_does_not_need(stage: Stage) -> None:
+    """The library that speaks to AWS takes a quarter of a start; it is loaded when the first account is fetched."""
+    for accounts, is_loaded in (((), False), ((make_account(1),), True)):
+        stage.open(*accounts)
+        run = wait_for(stage.start("collect", PYTHONPROFILEIMPORTTIME="1"))
+        assert run.status == 0
+        assert ("| botocore" in run.stderr.replace("  ", "")) == is_loaded
