@@ -67,6 +67,24 @@ def test_no_more_are_claimed_than_asked_for_and_none_twice(database: PostgresDat
     assert claim(database, run, most=3) == []
 
 
+def test_accounts_are_claimed_ahead_only_while_there_are_plenty(database: PostgresDatabase) -> None:
+    """Towards the end nobody hoards what another process could begin at once."""
+    for number in range(1, 13):
+        add_account(database, number)
+    run = open_run(database)
+
+    def take(most: int, ahead: int) -> int:
+        with database.transaction() as tx:
+            return len(tx.claims.claim(run, worker="w", most=most, lease=LEASE, ahead=ahead))
+
+    assert take(2, 4) == 6
+    # Six are left, which is not twice as many as six.
+    assert take(2, 4) == 2
+    assert take(1, 1) == 2
+    assert [take(1, 1), take(1, 1)] == [1, 1]
+    assert take(1, 1) == 0
+
+
 def test_first_attempts_come_before_second_ones(database: PostgresDatabase, run: Run) -> None:
     """An account that failed waits until every other one had its turn."""
     fail(database, claim(database, run, most=1)[0], retry_after=timedelta(0))

@@ -217,7 +217,7 @@ def test_a_deadline_leaves_the_rest_to_a_retry(stage: Stage) -> None:
 
 
 def test_a_run_with_nothing_to_do_does_not_wait_for_what_it_does_not_need(stage: Stage) -> None:
-    """The library that speaks to AWS takes a quarter of a start; it is loaded when the first account is fetched."""
+    """What speaks to AWS takes a quarter of a start; it is loaded when the first account is fetched."""
     for accounts, is_loaded in (((), False), ((make_account(1),), True)):
         stage.open(*accounts)
         run = wait_for(stage.start("collect", PYTHONPROFILEIMPORTTIME="1"))

@@ -20,7 +20,7 @@ from costbatch.domain.outcomes import Claim, CollectionState, Ending, Run, SkipR
 _PENDING = collections.c.state == CollectionState.PENDING.value
 _COLLECTING = collections.c.state == CollectionState.COLLECTING.value
 # Accounts are claimed ahead while there are so many times more of them.
-_PLENTY = 8
+_PLENTY = 2
 _UNCLAIMED = {"claimed_by": None, "claim_token": None, "lease_expires_at": None}
 
 # Texts, not expressions: to build an expression anew for each claim costs more than the statement.
