@@ -107,6 +107,13 @@ class SimulatorClient:
         """Delay every answer."""
         self._call("PUT", "latency", {"seconds": seconds})
 
+    def set_rate_limit(self, requests_per_second: float | None) -> None:
+        """Throttle the cost requests of all accounts beyond this rate; null takes any number.
+
+        The limit of one account is its own: `update_account(account_id, requests_per_second=…)`.
+        """
+        self._call("PUT", "rate-limit", {"requests_per_second": requests_per_second})
+
     def truth(self) -> list[dict[str, Any]]:
         """List the planted anomalies."""
         return list(self._call("GET", "truth")["anomalies"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from costbatch.simulator.world import World, WorldError, to_plain
+from costbatch.simulator.world import World, WorldError, rate_from_plain, to_plain
 
 if TYPE_CHECKING:
     from costbatch.simulator.simulation import Simulation
@@ -162,6 +162,11 @@ def _set_latency(command: Command) -> object:
     return {"seconds": command.simulation.latency_seconds}
 
 
+def _set_rate_limit(command: Command) -> object:
+    command.simulation.requests_per_second = rate_from_plain(command.required("requests_per_second"))
+    return {"requests_per_second": command.simulation.requests_per_second}
+
+
 def _truth(command: Command) -> object:
     return {"anomalies": command.simulation.truth()}
 
@@ -186,6 +191,7 @@ _COMMANDS: dict[tuple[str, str], Callable[[Command], object]] = {
     ("DELETE", "faults"): _clear_all_faults,
     ("POST", "outage"): _set_outage,
     ("PUT", "latency"): _set_latency,
+    ("PUT", "rate-limit"): _set_rate_limit,
     ("GET", "truth"): _truth,
     ("POST", "sessions/expire"): _expire_sessions,
 }

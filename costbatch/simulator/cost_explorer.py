@@ -30,7 +30,16 @@ DIGEST_BYTES = 16
 LINKED_ACCOUNT = "LINKED_ACCOUNT"
 # What a cost answer does not depend on. Accounts that differ in nothing else share their rendered pages.
 _NOT_COST = frozenset(
-    {"account_id", "name", "access_key_id", "secret_access_key", "roles", "faults", "status"}
+    {
+        "account_id",
+        "name",
+        "access_key_id",
+        "secret_access_key",
+        "roles",
+        "faults",
+        "status",
+        "requests_per_second",
+    }
 )
 
 

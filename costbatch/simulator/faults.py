@@ -1,4 +1,7 @@
-"""Scripted faults: which one is next for an account's operation, and what each kind does to the answer."""
+"""Scripted faults: which one is next for an account's operation, and what each kind does to the answer.
+
+What is refused because it comes too fast is limits.py's.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from costbatch.simulator import organizations, sts
 from costbatch.simulator.answers import Answer
 from costbatch.simulator.errors import STS, AuthProblem, AwsError, error_answer
-from costbatch.simulator.faults import NO_EFFECT, Call, Effect, Ending, effect_of
+from costbatch.simulator.faults import GET_COST, NO_EFFECT, Call, Effect, Ending, effect_of
 from costbatch.simulator.signatures import SignatureError, parse_authorization
+from costbatch.simulator.world import Fault
 
 if TYPE_CHECKING:
     from costbatch.simulator.identities import Principal
@@ -92,10 +93,18 @@ def _subject(simulation: Simulation, principal: Principal, operation: _Operation
 
 
 def _effect(simulation: Simulation, principal: Principal, operation: _Operation, subject: str) -> Effect:
-    fault = simulation.scripts[subject].take(operation.name)
+    fault = _refusal(simulation, operation, subject) or simulation.scripts[subject].take(operation.name)
     if fault is None:
         return NO_EFFECT
     return effect_of(fault, Call(operation.service, operation.name, subject, principal.arn))
+
+
+def _refusal(simulation: Simulation, operation: _Operation, subject: str) -> Fault | None:
+    if operation.name != GET_COST:
+        return None
+    account = simulation.accounts[subject]
+    is_taken = simulation.limits.admit(account, simulation.requests_per_second)
+    return None if is_taken else Fault("limit_exceeded")
 
 
 def _perform(

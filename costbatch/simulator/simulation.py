@@ -10,6 +10,7 @@ from costbatch.simulator.cost_explorer import CostExplorer
 from costbatch.simulator.faults import FaultScript
 from costbatch.simulator.identities import Identities
 from costbatch.simulator.ledger import Ledger
+from costbatch.simulator.limits import RateLimits
 from costbatch.simulator.world import Account, Fault, World, WorldError, rows_from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Simulation:
         )
         self.fixed_today = world.today
         self.latency_seconds = world.latency_seconds
+        self.requests_per_second = world.requests_per_second
+        self.limits = RateLimits(clock=self._clock)
         self.outage = False
         self.ledger.reset()
 
@@ -101,6 +104,7 @@ class Simulation:
             page_size=world.page_size,
             latency_seconds=self.latency_seconds,
             management_account_id=world.management_account_id,
+            requests_per_second=self.requests_per_second,
         )
 
     def truth(self) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
+from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from costbatch.simulator.profiles import PROFILES
@@ -133,7 +134,8 @@ class Account:
     """One AWS account: who it is, how its cost is made and what is wrong with it.
 
     `daily_cost` is the typical cost of a day. `rows` replaces the generated cost. Accounts with the same
-    `costs_like` and the same settings have the same cost.
+    `costs_like` and the same settings have the same cost. `requests_per_second` is the most that AWS takes
+    of its cost requests; null means any number.
     """
 
     account_id: str
@@ -152,6 +154,7 @@ class Account:
     faults: tuple[Fault, ...] = ()
     costs_like: str | None = None
     status: str = "ACTIVE"
+    requests_per_second: float | None = None
 
     def currency_on(self, day: date) -> str:
         """Name the currency that a usage date is billed in."""
@@ -175,13 +178,18 @@ class Account:
             "roles": tuple(Role.from_plain(item) for item in data.get("roles", ())),
             "rows": None if rows is None else rows_from_plain(rows),
             "faults": tuple(Fault.from_plain(item) for item in data.get("faults", ())),
+            "requests_per_second": rate_from_plain(data.get("requests_per_second")),
         }
         return _build(cls, {**data, **nested})
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything that a simulator starts with. `today` null means the real UTC day."""
+    """Everything that a simulator starts with. `today` null means the real UTC day.
+
+    `requests_per_second` is the most that AWS takes of the cost requests of all accounts together; null means
+    any number.
+    """
 
     accounts: tuple[Account, ...]
     seed: int = 1
@@ -189,18 +197,32 @@ class World:
     page_size: int = DEFAULT_PAGE_SIZE
     latency_seconds: float = 0.0
     management_account_id: str | None = None
+    requests_per_second: float | None = None
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Self:
         """Read a world from JSON data."""
-        accounts = tuple(Account.from_plain(item) for item in data.get("accounts", ()))
         today = data.get("today")
-        return _build(cls, {**data, "accounts": accounts, "today": None if today is None else _date(today)})
+        nested = {
+            "accounts": tuple(Account.from_plain(item) for item in data.get("accounts", ())),
+            "today": None if today is None else _date(today),
+            "requests_per_second": rate_from_plain(data.get("requests_per_second")),
+        }
+        return _build(cls, {**data, **nested})
 
 
 def rows_from_plain(rows: Iterable[Mapping[str, Any]]) -> tuple[CostRow, ...]:
     """Read explicit cost rows from JSON data."""
     return tuple(CostRow.from_plain(row) for row in rows)
+
+
+def rate_from_plain(value: object) -> float | None:
+    """Read a number of requests per second from JSON data; null means any number."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < inf:
+        raise WorldError(f"Requests per second are a number above 0 or null, not {value!r}.")
+    return float(value)
 
 
 def to_plain(value: World | Account | CostRow | Fault | Anomaly) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import pytest
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.cost_explorer import CostExplorerSource
 from costbatch.adapters.aws.identity import Identities
+from costbatch.adapters.aws.limiter import Limiter
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.credentials import Access, AccessKeys, Secret, StoredSecrets
@@ -144,8 +145,9 @@ def _clean_environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let botocore's retries follow each other at once; how long it waits is not ours to test."""
+    """Let attempts follow each other at once; how long they wait is the business of a few tests only."""
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))
+    monkeypatch.setattr(Limiter, "seconds_left", lambda _self, _turn: 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from costbatch.adapters.aws import clients as shared_clients
-from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, AwsSettings
+from costbatch.adapters.aws import attempts
+from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, AwsSettings, signing_as
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.domain.periods import DateRange
@@ -244,6 +244,6 @@ def test_each_partition_has_its_own_endpoint(service: str, partition: Partition,
 def test_credentials_are_bound_only_inside(simulator: SimulatorProcess) -> None:
     """What one account binds is gone afterwards, also after an error."""
     keys = AccessKeys(access_key_id=Secret("a"), secret_access_key=Secret("b"))
-    with pytest.raises(KeyError), shared_clients.signing_as(keys):
+    with pytest.raises(KeyError), signing_as(keys):
         raise KeyError
-    assert shared_clients._bound.get() is None
+    assert attempts._bound.get() is None

@@ -4,39 +4,33 @@ Creating a client costs more than ten requests, so there is one per service and 
 credentials of its own: it signs with what ``signing_as`` binds for the thread, or not at all.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from botocore.awsrequest import AWSRequest
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.credentials import CredentialResolver, Credentials
+from botocore.credentials import CredentialResolver
 from botocore.retries import standard
 from botocore.session import Session, get_session
 
+from costbatch.adapters.aws.attempts import Attempts, Caller, calling_as
 from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.lean import CostQuestions
+from costbatch.adapters.aws.limiter import Limiter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
-from costbatch.errors import AccountError, ErrorKind
 
 COST_EXPLORER = "ce"
 STS = "sts"
 
-# The member of a Cost Explorer answer that holds its body as it came.
-RAW_BODY = "RawBody"
-
-_OK = 200
 _SERVER_ERROR = 500
 _REGIONS = {
     Partition.AWS: "us-east-1",
     Partition.CHINA: "cn-northwest-1",
     Partition.GOVCLOUD: "us-gov-west-1",
 }
-_bound: ContextVar[AccessKeys | None] = ContextVar("credentials that sign", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +49,9 @@ class AwsSettings:
     page_limit: int = 200
 
 
-@contextmanager
-def signing_as(keys: AccessKeys) -> Iterator[None]:
+def signing_as(keys: AccessKeys) -> AbstractContextManager[None]:
     """Sign every request that this thread makes inside with these credentials."""
-    token = _bound.set(keys)
-    try:
-        yield
-    finally:
-        _bound.reset(token)
+    return calling_as(Caller(keys))
 
 
 class AwsClients:
@@ -70,7 +59,8 @@ class AwsClients:
 
     def __init__(self, settings: AwsSettings) -> None:
         self.settings = settings
-        self._clients: dict[tuple[str, Partition], BaseClient] = {}
+        self._made: dict[tuple[str, Partition], tuple[BaseClient, Limiter]] = {}
+        self._costs: dict[Partition, CostQuestions] = {}
         self._lock = Lock()
         self._session: Session | None = None
 
@@ -81,26 +71,40 @@ class AwsClients:
             AccountError: botocore's own configuration (a profile, an endpoint) makes no sense.
 
         """
-        with self._lock:
-            client = self._clients.get((service, partition))
-            if client is None:
-                client = answer_of(
-                    f"Creating the client of {service}", lambda: self._make(service, partition)
-                )
-                self._clients[service, partition] = client
-            return client
+        return self._get(service, partition)[0]
 
-    def _make(self, service: str, partition: Partition) -> BaseClient:
+    def limiter(self, service: str, partition: Partition) -> Limiter:
+        """Return what was learnt about the limits of a service in a partition; raises as ``get``."""
+        return self._get(service, partition)[1]
+
+    def costs(self, partition: Partition) -> CostQuestions:
+        """Return the lean way to ask for costs in a partition; raises as ``get``."""
+        self._get(COST_EXPLORER, partition)
+        return self._costs[partition]
+
+    def _get(self, service: str, partition: Partition) -> tuple[BaseClient, Limiter]:
+        with self._lock:
+            made = self._made.get((service, partition))
+            if made is None:
+                made = answer_of(f"Creating the client of {service}", lambda: self._make(service, partition))
+                self._made[service, partition] = made
+            return made
+
+    def _make(self, service: str, partition: Partition) -> tuple[BaseClient, Limiter]:
         if self._session is None:
             self._session = _session_without_credentials()
+        settings = self.settings
         client = self._session.create_client(
-            service, region_name=_REGIONS[partition], config=_config(self.settings)
+            service, region_name=_REGIONS[partition], config=_config(settings)
         )
-        client.meta.events.register("before-sign", _sign_as_bound)
-        client.meta.events.register("before-parse.cost-explorer.GetCostAndUsage", _keep_raw_body)
+        # Who waits for its turn is as patient as who waits for an answer.
+        limiter = Limiter(service, partition, patience_seconds=settings.read_timeout_seconds)
+        Attempts(limiter, settings.max_attempts).watch(client)
         client.meta.events.register("before-parse.sts", _drop_foreign_error)
-        _lift_shared_retry_quota(client, self.settings.max_attempts)
-        return client
+        _lift_shared_retry_quota(client, settings.max_attempts)
+        if service == COST_EXPLORER:
+            self._costs[partition] = CostQuestions(client, limiter, settings.max_attempts)
+        return client, limiter
 
 
 def _session_without_credentials() -> Session:
@@ -117,28 +121,10 @@ def _config(settings: AwsSettings) -> Config:
         read_timeout=settings.read_timeout_seconds,
         max_pool_connections=settings.concurrency,
         # Not adaptive: its rate limiter belongs to the client, so one throttled account would slow all.
+        # limiter.py tells them apart.
         retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
         user_agent_extra=f"costbatch/{settings.version}",
     )
-
-
-def _sign_as_bound(request: AWSRequest, **_: object) -> None:
-    keys = _bound.get()
-    if keys is None:
-        raise AccountError(ErrorKind.INTERNAL, "A request to AWS was about to be made without an account.")
-    token = keys.session_token
-    request.context.setdefault("signing", {})["request_credentials"] = Credentials(
-        keys.access_key_id.reveal(), keys.secret_access_key.reveal(), token.reveal() if token else None
-    )
-
-
-def _keep_raw_body(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
-) -> None:
-    """Take a good answer before botocore's parser walks it, which costs three times as much as ours."""
-    if response_dict["status_code"] == _OK:
-        customized_response_dict[RAW_BODY] = response_dict["body"]
-        response_dict["body"] = b"{}"
 
 
 def _drop_foreign_error(response_dict: dict[str, Any], **_: object) -> None:

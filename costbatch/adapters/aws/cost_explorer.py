@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from costbatch.adapters.aws.clients import COST_EXPLORER, RAW_BODY, AwsClients, signing_as
+from costbatch.adapters.aws.clients import AwsClients
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.identity import Identities
 from costbatch.adapters.aws.parse import METRICS, CostAnswer
@@ -37,31 +37,31 @@ class CostExplorerSource:
 
         """
         keys = self._identities.resolve(access)
-        client = self._clients.get(COST_EXPLORER, access.account.partition)
-        with signing_as(keys):
-            return self._read_pages(client, _request(access.account, window), window, spend)
+        costs = self._clients.costs(access.account.partition)
+        question = _question(access.account, window)
+        return self._read_pages(lambda: costs.ask(keys, question), question, window, spend)
 
     def _read_pages(
         self,
-        client: Any,  # noqa: ANN401 - botocore makes the methods at run time
-        request: dict[str, Any],
+        ask: Callable[[], bytes | None],
+        question: dict[str, Any],
         window: DateRange,
         spend: Callable[[], None],
     ) -> FetchedCosts:
         answer, seen = CostAnswer(window), set[str]()
         for page in range(1, self._clients.settings.page_limit + 1):
             spend()
-            token = answer.add_page(_body(client, request))
+            token = answer.add_page(_body(ask))
             if token is None:
                 return FetchedCosts(window=window, rows=answer.rows(), api_requests=page)
             if token in seen:
                 raise _malformed(f"page {page} of the answer repeats an earlier page token")
             seen.add(token)
-            request["NextPageToken"] = token
+            question["NextPageToken"] = token
         raise _malformed(f"the answer has more than {self._clients.settings.page_limit} pages")
 
 
-def _request(account: Account, window: DateRange) -> dict[str, Any]:
+def _question(account: Account, window: DateRange) -> dict[str, Any]:
     return {
         # The payer of an organization is shown everybody's cost; each account's own is what it is billed.
         "Filter": {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": [account.aws_account_id]}},
@@ -72,10 +72,9 @@ def _request(account: Account, window: DateRange) -> dict[str, Any]:
     }
 
 
-def _body(client: Any, request: dict[str, Any]) -> bytes:  # noqa: ANN401 - botocore makes the methods at run time
-    answer: dict[str, Any] = answer_of(OPERATION, lambda: client.get_cost_and_usage(**request))
-    body = answer.get(RAW_BODY)
-    if not isinstance(body, bytes):
+def _body(ask: Callable[[], bytes | None]) -> bytes:
+    body = answer_of(OPERATION, ask)
+    if body is None:
         raise _malformed("the answer is neither an error nor HTTP status 200")
     return body
 
