@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo demo-clean test check lint types format parts chart chart-update helm-test image run-local run-local-clean \
-	e2e-image e2e-compose reproduce sbom audit bench bench-storage lock clean
+	e2e-image e2e-arm64 e2e-compose reproduce sbom audit bench bench-compare bench-pages bench-storage lock clean
 
 help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ run-local-clean: ## Remove everything that run-local keeps.
 e2e-image: $(READY) ## Build the image without a Docker engine and run it hardened, through every exit status.
 	@.ci/e2e-image
 
+e2e-arm64: $(READY) ## Build the image for arm64 and run it hardened, on an emulated processor where need be.
+	@.ci/e2e-arm64
+
 e2e-compose: ## Run docker-compose.yml on a Docker engine of its own.
 	@.ci/e2e-compose
 
@@ -87,8 +90,14 @@ audit: ## Look the locked packages up among known vulnerabilities.
 parts: ## Install the system parts that some tests use: npm for Helm, a Pushgateway, Prometheus and promtool.
 	@.ci/parts
 
-bench: $(READY) ## Measure the whole program against a plain way, each target of its own (about half an hour).
-	@$(BIN)/python -m benchmarks.collect --output benchmarks/results/collect.json
+bench: $(READY) ## Measure the whole program, each target of its own, and compare with the committed figures (about 25 minutes).
+	@$(BIN)/python -m benchmarks.collect --output .cache/bench/collect.json
+
+bench-compare: $(READY) ## Measure whole nights of costbatch, of a plain script and of dlt (about 8 minutes).
+	@$(BIN)/python -m benchmarks.collect comparison --output .cache/bench/comparison.json
+
+bench-pages: $(READY) ## Write benchmarks/comparison.md and benchmarks/growth.md anew from the committed figures.
+	@$(BIN)/python -m benchmarks.pages
 
 bench-storage: $(READY) ## Measure the storage layouts against each other (about 9 minutes at 20 million rows).
 	@$(BIN)/python -m benchmarks.storage_layout --output benchmarks/results/storage_layout.json

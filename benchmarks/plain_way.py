@@ -1,6 +1,7 @@
 """The plain way that costbatch is compared with: one boto3 client per account, one upsert per account.
 
 `python -m benchmarks.plain_way DATABASE_URL ACCOUNTS.json`; the file lists account ids with their keys.
+With `-` for the database it only fetches, which programs leave out that only store.
 Written as one would write it first: nothing shared, judged or recorded, one account after the other.
 """
 
@@ -18,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 METRICS = ["UnblendedCost", "AmortizedCost", "NetUnblendedCost", "NetAmortizedCost", "UsageQuantity"]
 KEY = ["account_id", "usage_date", "service", "record_type"]
 AMOUNTS = ["unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity"]
+NO_DATABASE = "-"
 
 costs = sa.Table(
     "plain_costs",
@@ -77,23 +79,30 @@ def rows_of(account_id: str, answer: dict[str, Any]) -> Iterator[dict[str, Any]]
             }
 
 
+def fetch(account: dict[str, str], start: str, end_exclusive: str) -> list[dict[str, Any]]:
+    """Return the rows of one account, page after page."""
+    client = client_of(account)
+    request = request_of(account["account_id"], start, end_exclusive)
+    rows: list[dict[str, Any]] = []
+    while True:
+        answer = client.get_cost_and_usage(**request)
+        rows.extend(rows_of(account["account_id"], answer))
+        if "NextPageToken" not in answer:
+            return rows
+        request["NextPageToken"] = answer["NextPageToken"]
+
+
 def main(url: str, path: Path) -> None:
     """Collect every account."""
     plan = json.loads(path.read_text())
-    engine = sa.create_engine(url)
-    costs.metadata.create_all(engine)
+    engine = None if url == NO_DATABASE else sa.create_engine(url)
+    if engine is not None:
+        costs.metadata.create_all(engine)
     for account in plan["accounts"]:
-        client = client_of(account)
-        request = request_of(account["account_id"], plan["start"], plan["end_exclusive"])
-        rows: list[dict[str, Any]] = []
-        while True:
-            answer = client.get_cost_and_usage(**request)
-            rows.extend(rows_of(account["account_id"], answer))
-            if "NextPageToken" not in answer:
-                break
-            request["NextPageToken"] = answer["NextPageToken"]
-        with engine.begin() as connection:
-            connection.execute(upsert(), rows)
+        rows = fetch(account, plan["start"], plan["end_exclusive"])
+        if engine is not None:
+            with engine.begin() as connection:
+                connection.execute(upsert(), rows)
 
 
 if __name__ == "__main__":

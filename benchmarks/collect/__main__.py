@@ -7,13 +7,23 @@ Trust the ratios, not the milliseconds: both sides of each are measured side by 
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.collect import dlt_rows, growing, per_account, profiling, program, starting, waiting, writing
+from benchmarks.collect import (
+    comparison,
+    dlt_rows,
+    growing,
+    history,
+    per_account,
+    profiling,
+    program,
+    starting,
+    waiting,
+    writing,
+)
 from benchmarks.collect.bench import Bench
 from benchmarks.collect.report import COMMITTED, load_ratios, print_table, to_document
 from benchmarks.collect.sizes import FULL, SMOKE
@@ -26,7 +36,7 @@ MEASURES: dict[str, Callable[[Bench], list[Result]]] = {
     "latency": waiting.at_latency,
     "memory": growing.memory,
     "wal": writing.wal,
-    "history": growing.history,
+    "history": history.history,
     "growth": growing.growth,
     "help": starting.help_text,
     "set_up": starting.set_up,
@@ -34,13 +44,12 @@ MEASURES: dict[str, Callable[[Bench], list[Result]]] = {
     "dlt": dlt_rows.against_dlt,
 }
 
+_TARGETS, _COMPARISON = "targets", "comparison"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what was asked for, print it, and write it down where that was asked for."""
-    options = _parser().parse_args(arguments)
-    load_average = os.getloadavg()[0]
-    if load_average > 1:
-        print(f"The load average is {load_average:.1f}: wall times will be too long.", file=sys.stderr)
+    options = _parse(arguments)
     try:
         sizes = (SMOKE if options.small else FULL).with_changes(options.size)
     except ValueError as error:
@@ -49,15 +58,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench = Bench(
         sizes, concurrency=options.concurrency, dlt_python=options.dlt_python, is_smoke=options.small
     )
+    if bench.load_average > 1:
+        print(f"The load average is {bench.load_average:.1f}: wall times will be too long.", file=sys.stderr)
     with bench:
         if options.profile:
             _profile(bench, options.profile)
             return
-        results = _measure(bench, options.only or list(MEASURES))
-        document = to_document(bench, results, load_average)
-    print_table(results, before)
+        if options.what == _COMPARISON:
+            document = comparison.compare(bench)
+            comparison.print_nights(document)
+        else:
+            results = _measure(bench, options.only or list(MEASURES))
+            document = to_document(bench, results)
+            print_table(results, before)
     if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        print(f"The figures are in {options.output}.", file=sys.stderr)
 
 
 def _measure(bench: Bench, names: Sequence[str]) -> list[Result]:
@@ -78,11 +95,26 @@ def _profile(bench: Bench, folder: Path) -> None:
     profiling.show(folder, accounts)
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.what == _COMPARISON and (options.only or options.profile or options.concurrency):
+        parser.error("The comparison is measured as a whole, with defaults: it takes sizes and files only.")
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.collect",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=(_TARGETS, _COMPARISON),
+        default=_TARGETS,
+        help="the ratios that are promised (default), or whole nights beside a plain script and dlt",
     )
     parser.add_argument("--only", nargs="+", choices=MEASURES, metavar="NAME", help=", ".join(MEASURES))
     parser.add_argument("--small", action="store_true", help="sizes for a smoke test of seconds")

@@ -1,6 +1,7 @@
 """What every measurement is given: sizes, the stage (set when first needed), and what several share."""
 
 import contextlib
+import os
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -29,12 +30,14 @@ class Bench:
     """One run of the benchmark.
 
     dlt_python: None: an environment with dlt is made. is_smoke: nothing is installed or kept to a core.
+    load_average: of the machine, before.
     """
 
     sizes: Sizes
     concurrency: int | None = None
     dlt_python: Path | None = None
     is_smoke: bool = False
+    load_average: float = field(default_factory=lambda: os.getloadavg()[0])
     _exits: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _server_core: int | None = None
 

@@ -1,7 +1,6 @@
 """What an account costs, against parsing its body, the plain way, and a plain upsert."""
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,11 +16,10 @@ from psycopg2.extras import execute_values
 from benchmarks import plain_way
 from benchmarks.collect import program
 from benchmarks.collect.bench import Bench, median
-from benchmarks.collect.processes import run
+from benchmarks.collect.scripts import keys_of, run_plain_way
 from benchmarks.collect.server import execute
 from benchmarks.collect.stage import DAYS, ROWS_PER_ACCOUNT
 from benchmarks.collect.targets import Result
-from costbatch.simulator.demo_world import load_world
 
 _PARSES = 100
 _COLUMNS = ["account_id", *plain_way.KEY[1:], "currency", *plain_way.AMOUNTS, "estimated"]
@@ -56,19 +54,9 @@ def against_plain_way(bench: Bench) -> list[Result]:
 
 
 def _plain_run(bench: Bench, url: str, accounts: int) -> float:
-    path = bench.stage.folder / "plain-way.json"
-    plan = {
-        "accounts": [_keys(number) for number in range(accounts)],
-        "start": str(program.TODAY - timedelta(days=DAYS)),
-        "end_exclusive": str(program.TODAY),
-    }
-    path.write_text(json.dumps(plan))
-    bench.stage.open_world(accounts)
     # The upserts leave dead rows behind, which autovacuum would have removed.
     execute(url, "VACUUM")
-    command = [sys.executable, "-m", "benchmarks.plain_way", url, str(path)]
-    environ = bench.stage.environment(url)
-    return run(command, environ=environ, folder=bench.stage.folder).cpu_seconds
+    return run_plain_way(bench.stage, url, accounts).client_seconds
 
 
 def against_execute_values(bench: Bench) -> list[Result]:
@@ -113,7 +101,7 @@ def _upsert_all(url: str, rows: list[list[Any]], accounts: int) -> None:
 def body_of(bench: Bench, number: int) -> bytes:
     """Return the body of an account's answer, as the stand-in sends it."""
     bench.stage.open_world(number + 1)
-    keys = _keys(number)
+    keys = keys_of(number + 1)[number]
     start, end_exclusive = program.TODAY - timedelta(days=DAYS), program.TODAY
     with mock.patch.dict("os.environ", bench.stage.environment(""), clear=True):
         client = plain_way.client_of(keys)
@@ -125,9 +113,3 @@ def body_of(bench: Bench, number: int) -> bytes:
         request = plain_way.request_of(keys["account_id"], str(start), str(end_exclusive))
         client.get_cost_and_usage(**request)
     return bodies[0]
-
-
-def _keys(number: int) -> dict[str, str]:
-    account = load_world(number + 1, today=program.TODAY).accounts[number]
-    names = ("account_id", "access_key_id", "secret_access_key")
-    return {name: getattr(account, name) for name in names}

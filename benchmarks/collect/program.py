@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from time import monotonic
 
+from benchmarks.collect.metered import peak_memory
 from costbatch.cli import cli
 from costbatch.cli.context import Context
 
@@ -32,13 +33,6 @@ def main() -> None:
             cli(prog_name="costbatch", obj=context)
     finally:
         Path(os.environ[MEMORY]).write_text(str(peak_memory()))
-
-
-def peak_memory() -> int:
-    """Return the bytes that this process held at most; what its parent held before is not counted."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

@@ -14,19 +14,21 @@ from benchmarks.collect.targets import TARGETS, Result
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "collect.json"
 
 
-def to_document(bench: Bench, results: Sequence[Result], load_average: float) -> dict[str, Any]:
-    """Return everything that was measured, as JSON data."""
+def made(bench: Bench) -> dict[str, Any]:
+    """Return what was measured with, and how busy the machine was."""
     return {
-        "made": {
-            "python": platform.python_version(),
-            "postgres": bench.stage.server.version if bench.is_staged else None,
-            "cores": os.cpu_count(),
-            "load_average_before": round(load_average, 2),
-            "concurrency": bench.concurrency,
-            "sizes": asdict(bench.sizes),
-        },
-        "results": {result.name: _to_plain(result) for result in results},
+        "python": platform.python_version(),
+        "postgres": bench.stage.server.version if bench.is_staged else None,
+        "cores": os.cpu_count(),
+        "load_average_before": rounded(bench.load_average),
+        "concurrency": bench.concurrency,
+        "sizes": asdict(bench.sizes),
     }
+
+
+def to_document(bench: Bench, results: Sequence[Result]) -> dict[str, Any]:
+    """Return everything that was measured, as JSON data."""
+    return {"made": made(bench), "results": {result.name: _to_plain(result) for result in results}}
 
 
 def _to_plain(result: Result) -> dict[str, Any]:
@@ -35,14 +37,15 @@ def _to_plain(result: Result) -> dict[str, Any]:
         "what": target.what,
         "limit": target.limit,
         "stretch": target.stretch,
-        "ratio": _rounded(result.ratio),
-        "parts": {name: _rounded(value) for name, value in result.parts.items()},
+        "ratio": None if result.ratio is None else rounded(result.ratio),
+        "parts": {name: rounded(value) for name, value in result.parts.items()},
         "skipped": result.skipped,
     }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+def rounded(value: float) -> float:
+    """Return a figure with the four digits that it can claim."""
+    return float(f"{value:.4g}")
 
 
 def load_ratios(path: Path) -> dict[str, float]:

@@ -16,6 +16,7 @@ from benchmarks.collect.processes import move_to_core
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _QUIET_SECONDS = 10.0
+_TRAFFIC = "SELECT xact_commit + xact_rollback, sessions FROM pg_stat_database WHERE datname = %s"
 
 
 @contextlib.contextmanager
@@ -70,6 +71,14 @@ class Server:
     def wal_bytes(self) -> float:
         """Return how much WAL was written since the server was made."""
         return float(str(self.value("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')")))
+
+    def traffic(self, url: str) -> tuple[int, int]:
+        """Return how many transactions ended in a database, and how many connections were opened to it."""
+        self._wait_until_quiet()
+        with self._connection.cursor() as cursor:
+            cursor.execute(_TRAFFIC, [urlsplit(url).path.removeprefix("/")])
+            transactions, sessions = cursor.fetchone()
+            return int(transactions), int(sessions)
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of all processes of the server, ended ones too."""

@@ -13,6 +13,8 @@ class Sizes:
     upserts: accounts that execute_values stores. waiting, latency_ms: for the wall time.
     sharing: for two processes. few, some, many: for memory and for the CPU of many accounts.
     history_rows: rows of older days. written: for the WAL. dlt: accounts whose rows dlt merges.
+    compared: for the comparison of whole nights. serial: how many of them the plain way collects, one after
+    the other. fetched: for what fetching alone costs it.
     """
 
     rounds: int = 3
@@ -31,6 +33,9 @@ class Sizes:
     history_rows: int = 20_000_000
     written: int = 400
     dlt: int = 100
+    compared: int = 1000
+    serial: int = 400
+    fetched: int = 50
 
     def with_changes(self, changes: Sequence[str]) -> "Sizes":
         """Return the sizes with each NAME=NUMBER applied.
@@ -68,4 +73,7 @@ SMOKE = Sizes(
     history_rows=20_000,
     written=3,
     dlt=2,
+    compared=3,
+    serial=2,
+    fetched=2,
 )

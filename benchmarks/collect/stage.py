@@ -50,8 +50,8 @@ class Database:
 class Stage:
     """One server and one stand-in; the databases are made when first asked for."""
 
-    def __init__(self, server: Server, aws: SimulatorProcess, folder: Path) -> None:
-        self.server, self.aws, self.folder = server, aws, folder
+    def __init__(self, server: Server, folder: Path, *, core: int | None) -> None:
+        self.server, self.folder, self._core = server, folder, core
         self._clock = str(time.monotonic())
         self._world = (0, 1.0)
         self._databases: dict[str, Database] = {}
@@ -59,13 +59,27 @@ class Stage:
         database = PostgresDatabase(Secret(server.create_database(_TEMPLATE)))
         Schema(database.connection).upgrade()
         database.close()
+        self._aws_exits = contextlib.ExitStack()
+        self.aws = self._start_aws()
+
+    def close(self) -> None:
+        """End the stand-in."""
+        self._aws_exits.close()
 
     def open_world(self, accounts: int, *, factor: float = 1.0) -> None:
         """Have at least so many accounts, whose last two days cost ``factor`` of the usual."""
         if accounts > self._world[0] or factor != self._world[1]:
             self._world = (max(accounts, self._world[0]), factor)
-            self.aws.replace_world(_world(*self._world))
             self._rendered.clear()
+            self._aws_exits.close()
+            self.aws = self._start_aws()
+
+    def _start_aws(self) -> SimulatorProcess:
+        # Started anew for each world: one of thousands of accounts is too large for a request.
+        aws = self._aws_exits.enter_context(SimulatorProcess(_world(*self._world)))
+        if self._core is not None:
+            move_to_core(self._core, [aws.pid])
+        return aws
 
     def database(self, name: str, accounts: int) -> Database:
         """Return the database of this name, made with so many accounts and loaded with their 30 days."""
@@ -152,11 +166,9 @@ def open_stage(server_core: int | None) -> Iterator[Stage]:
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
         open_server(server_core) as server,
-        SimulatorProcess(_world(0)) as aws,
+        contextlib.closing(Stage(server, Path(folder), core=server_core)) as stage,
     ):
-        if server_core is not None:
-            move_to_core(server_core, [aws.pid])
-        yield Stage(server, aws, Path(folder))
+        yield stage
 
 
 _ACTIVATE = """

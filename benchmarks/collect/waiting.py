@@ -14,24 +14,30 @@ _SHARED_CONCURRENCY = 32
 def at_latency(bench: Bench) -> list[Result]:
     """Measure the wall time of a whole run, its start-up included, against ⌈N/c⌉ times the latency."""
     accounts, latency = bench.sizes.waiting, bench.sizes.latency_ms / 1000
-    database = bench.waiting()
-    results = []
     with _latency(bench, latency, accounts):
-        for concurrency in _CONCURRENCY:
-            bench.stage.aws.reset_requests()
-            walls = [
-                bench.stage.collect(database.url, accounts=accounts, concurrency=concurrency).wall_seconds
-                for _ in range(bench.sizes.rounds)
-            ]
-            asked = bench.stage.aws.requests()["total"]["requests"]
-            wall, bound = median(walls), ceil(accounts / concurrency) * latency
-            parts = {
-                "wall_seconds": wall,
-                "bound_seconds": bound,
-                "requests_per_account": asked / accounts / bench.sizes.rounds,
-            }
-            results.append(Result(f"latency_{concurrency}", wall / bound, parts))
-    return results
+        return [_waited(bench, concurrency, accounts, latency) for concurrency in _CONCURRENCY]
+
+
+def _waited(bench: Bench, concurrency: int, accounts: int, latency: float) -> Result:
+    stage, database, rounds = bench.stage, bench.waiting(), bench.sizes.rounds
+    stage.aws.reset_requests()
+    transactions, connections = stage.server.traffic(database.url)
+    walls = [
+        stage.collect(database.url, accounts=accounts, concurrency=concurrency).wall_seconds
+        for _ in range(rounds)
+    ]
+    transactions_after, connections_after = stage.server.traffic(database.url)
+    asked = stage.aws.requests()["total"]["requests"]
+    wall, bound = median(walls), ceil(accounts / concurrency) * latency
+    parts = {
+        "wall_seconds": wall,
+        "bound_seconds": bound,
+        "requests_per_account": asked / accounts / rounds,
+        "transactions_per_account": (transactions_after - transactions) / accounts / rounds,
+        # Without the one by which the benchmark chose the accounts of the run.
+        "connections": (connections_after - connections) / rounds - 1,
+    }
+    return Result(f"latency_{concurrency}", wall / bound, parts)
 
 
 def two_processes(bench: Bench) -> list[Result]:

@@ -4,32 +4,57 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.collect.__main__ import main
 from benchmarks.collect.report import COMMITTED, load_ratios
 from benchmarks.collect.sizes import FULL
 from benchmarks.collect.targets import TARGETS, Target
+from benchmarks.pages import comparison, growth
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Thirty runs of the whole program: half a minute on an idle machine, three times that beside other tests.
+# Forty runs of the whole program: half a minute on an idle machine, three times that beside other tests.
 pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """Run everything once; return what was printed and the document."""
-    path = tmp_path_factory.mktemp("benchmarks") / "collect.json"
-    command = [sys.executable, "-m", "benchmarks.collect", "--small", "--output", str(path)]
+def benchmark(folder: Path, *options: str) -> tuple[str, dict[str, Any]]:
+    """Run the benchmark on a few accounts; return what was printed and the document."""
+    path = folder / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.collect", *options, "--small", "--output", str(path)]
     done = subprocess.run(
         command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Future[tuple[str, dict[str, Any]]]]]:
+    """Measure the targets and the comparison side by side: how long anything takes does not matter here."""
+    with ThreadPoolExecutor() as pool:
+        yield [
+            pool.submit(benchmark, tmp_path_factory.mktemp("benchmarks"), what)
+            for what in ("targets", "comparison")
+        ]
+
+
+@pytest.fixture(scope="module")
+def small(runs: list[Future[tuple[str, dict[str, Any]]]]) -> tuple[str, dict[str, Any]]:
+    """Return what measuring every target once printed, and its document."""
+    return runs[0].result()
+
+
+@pytest.fixture(scope="module")
+def compared(runs: list[Future[tuple[str, dict[str, Any]]]]) -> tuple[str, dict[str, Any]]:
+    """Return what comparing the ways once printed, and its document."""
+    return runs[1].result()
 
 
 def test_every_target_is_measured_or_says_why_not(small: tuple[str, dict[str, Any]]) -> None:
@@ -52,6 +77,59 @@ def test_the_table_has_a_line_for_each_target(small: tuple[str, dict[str, Any]])
     """The table says of each target what was measured and how that stands."""
     lines = small[0].splitlines()
     assert all(any(line.startswith(target.what) for line in lines) for target in TARGETS.values())
+
+
+def test_an_ordinary_account_costs_one_request(small: tuple[str, dict[str, Any]]) -> None:
+    """Stored keys are proven in the first load, so a later night asks Cost Explorer and nobody else."""
+    parts = [result["parts"] for name, result in small[1]["results"].items() if name.startswith("latency")]
+    assert [each["requests_per_account"] for each in parts] == [1, 1, 1]
+
+
+def test_a_process_needs_few_connections_whatever_its_concurrency(small: tuple[str, dict[str, Any]]) -> None:
+    """The pool holds two; the transactions of an account are counted too."""
+    parts = [result["parts"] for name, result in small[1]["results"].items() if name.startswith("latency")]
+    assert all(1 <= each["connections"] <= 2 and each["transactions_per_account"] > 0 for each in parts)
+
+
+def test_the_page_of_growth_can_be_written_from_what_was_measured(
+    small: tuple[str, dict[str, Any]],
+) -> None:
+    """Every figure that it needs is there, in each of its three columns."""
+    page = growth.to_page(small[1])
+    assert "| Cost Explorer a month, each by its own request | $300 | $3,000 | $30,000 |" in page
+
+
+def test_every_way_stores_the_same_rows_for_the_same_requests(
+    compared: tuple[str, dict[str, Any]],
+) -> None:
+    """Three accounts, and two of them: exact to the last digit, with one paid request each."""
+    ways = compared[1]["ways"]
+    assert [(name, way["accounts"]) for name, way in ways.items()] == [("costbatch", 3), ("plain", 2)]
+    assert len({way["shared_total"] for way in ways.values()}) == 1
+    for name, way in ways.items():
+        assert way["rows"] == way["accounts"] * 30 * 25
+        for night in ("first", "unchanged"):
+            assert way[night]["requests"] == way["accounts"]
+            assert way[night]["dollars"] == f"0.0{way['accounts']}"
+            assert f"{name}, {night}" in compared[0]
+
+
+def test_the_page_of_the_comparison_can_be_written_from_what_was_measured(
+    compared: tuple[str, dict[str, Any]],
+) -> None:
+    """A comparison without dlt says why there is none."""
+    page = comparison.to_page(compared[1])
+    assert "Every way stored every row" in page
+    assert "dlt was left out: dlt is not installed for a smoke test; --dlt-python names one." in page
+
+
+@pytest.mark.parametrize("option", [["--only", "json"], ["--concurrency", "4"], ["--profile", "nowhere"]])
+def test_the_comparison_is_measured_as_a_whole(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Options that make no sense for it are refused before anything starts."""
+    with pytest.raises(SystemExit) as ended:
+        main(["comparison", *option])
+    assert ended.value.code == 2
+    assert "The comparison is measured as a whole" in capsys.readouterr().err
 
 
 def test_the_verdict_follows_the_direction_of_the_target() -> None:

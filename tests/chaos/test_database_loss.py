@@ -1,24 +1,18 @@
 """PostgreSQL goes away in the middle of a run: for a moment, for good, or one connection after the other."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
 from itertools import count as numbers
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from time import monotonic
 
 import pytest
 
-from costbatch.adapters.db import PostgresDatabase
-from costbatch.adapters.db.migrations import Schema
 from costbatch.application import patience
-from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
-from costbatch.domain.credentials import Secret
 from costbatch.simulator.client import SimulatorProcess
 from tests.chaos.scenes import RUN_KEY
+from tests.chaos.servers import Server, serve_postgres
 from tests.chaos.waiting import MOST_SECONDS, count, until
 from tests.stage import Stage, make_account, wait_for
 
@@ -27,42 +21,17 @@ _LATENCY_SECONDS = 0.15
 _databases = numbers(1)
 
 
-class Server:
-    """A PostgreSQL of these tests' own, so that stopping it disturbs nobody."""
-
-    def __init__(self, postgres: EmbeddedPostgres) -> None:
-        self.postgres = postgres
-
-    def new_database(self) -> str:
-        """Return the URL of a migrated database."""
-        url = self.postgres.create_database(f"loss_{next(_databases)}")
-        database = PostgresDatabase(Secret(url))
-        Schema(database.connection).upgrade()
-        database.close()
-        return url
-
-    def stop(self, number: signal.Signals) -> None:
-        """Stop the server as a signal to its first process does, and wait until it has ended."""
-        process = self.postgres._server.get_postmaster_info().process
-        os.kill(process.pid, number)
-        until(lambda: not process.is_running())
-
-    def start(self) -> None:
-        """Start the server again on the same data and the same socket."""
-        self.postgres._server.start()
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """Run a server that the tests may stop."""
-    with TemporaryDirectory(prefix="costbatch-loss-") as folder, embedded_postgres(Path(folder)) as postgres:
-        yield Server(postgres)
+    with serve_postgres() as server:
+        yield server
 
 
 @pytest.fixture
 def stage_of_server(server: Server, aws: SimulatorProcess) -> Stage:
     """Open some accounts whose answers take a moment, so that a run takes a second or two."""
-    stage = Stage(aws, server.new_database())
+    stage = Stage(aws, server.new_database(f"loss_{next(_databases)}"))
     stage.environ["COSTBATCH_CONCURRENCY"] = "2"
     stage.open(*map(make_account, range(1, _ACCOUNTS + 1)), latency_seconds=_LATENCY_SECONDS)
     return stage

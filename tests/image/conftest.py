@@ -16,7 +16,14 @@ from tests.stage import Stage, aws, make_account
 __all__ = ["aws"]
 
 # What needs a built image is collected by `make e2e-image` only, which names one.
-_BUILT = ("test_contents", "test_hardened_run", "test_image_version", "test_stopping", "test_trial")
+_BUILT = (
+    "test_contents",
+    "test_hardened_run",
+    "test_image_version",
+    "test_native_code",
+    "test_stopping",
+    "test_trial",
+)
 collect_ignore = [] if "IMAGE_ENGINE" in os.environ else [f"{name}.py" for name in _BUILT]
 
 
