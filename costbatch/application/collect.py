@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event as Signal
 
 from costbatch.application.patience import in_transaction
@@ -50,10 +51,9 @@ class Collector:
             log.warning("run_finished_before", status=run.status.value, today=str(run.today))
         self.progress.begin(to_do)
         try:
-            stopped_by = self._work(run)
+            return self._work_until_closed(run)
         finally:
             self.progress.end()
-        return in_transaction(self.database, lambda tx: self._close(tx, run, stopped_by))
 
     def _open(self, key: str, request: RunRequest) -> tuple[Run, int]:
         now, today = self.clock(), utc_day(self.clock())
@@ -67,6 +67,14 @@ class Collector:
         in_transaction(self.database, lambda tx: select_accounts(tx, request.aws_account_ids))
         in_transaction(self.database, lambda tx: tx.costs.prepare_months(months))
         return in_transaction(self.database, enter)
+
+    def _work_until_closed(self, run: Run) -> Run:
+        """Work until the run is closed; it is not while a retry has put failed accounts back on the list."""
+        closed = None
+        while closed is None:
+            close = partial(self._close, run=run, stopped_by=self._work(run))
+            closed = in_transaction(self.database, close)
+        return closed
 
     def _work(self, run: Run) -> StopReason | None:
         shift = Shift(
@@ -82,11 +90,16 @@ class Collector:
         )
         return shift.work()
 
-    def _close(self, tx: Transaction, run: Run, stopped_by: StopReason | None) -> Run:
-        """Record how the run ended; whichever process is last writes the run's event."""
+    def _close(self, tx: Transaction, *, run: Run, stopped_by: StopReason | None) -> Run | None:
+        """Record how the run ended; whichever process is last writes the run's event.
+
+        None: there is work again, and nobody stopped this process.
+        """
         now = self.clock()
         status = status_of(tx.runs.collections(run))
         if status is RunStatus.RUNNING:
+            if stopped_by is None:
+                return None
             status = RunStatus.STOPPED
         else:
             stopped_by = None

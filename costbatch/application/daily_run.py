@@ -1,7 +1,7 @@
 """The day's story: collect, deliver what happened, push the metrics, prune; only the first can fail it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from costbatch.application.collect import Collector
 from costbatch.application.deliver import Deliverer
@@ -74,6 +74,8 @@ class DailyRun:
     def _report(self, run: Run) -> RunReport:
         rule, now = self.collector.policy.rule, self.clock()
         report = in_transaction(self.collector.database, lambda tx: full_report(tx, run, rule=rule, now=now))
+        # As this process closed it: one that joined meanwhile may have set it running again.
+        report = replace(report, run=run)
         log.info("run_ended", **report.headline["accounts"], status=report.run.status.value)
         return report
 
