@@ -1,14 +1,17 @@
 """Values with everything filled in, so that a test names only what it is about."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostBasis, CostRow
+from costbatch.domain.costs import CostBasis, CostRow, DayCosts, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.outcomes import Claim, Run, RunRequest, RunStatus
@@ -71,6 +74,33 @@ def make_row(usage_date: date, amount: str = "10", **fields: Any) -> CostRow:
     exact = Decimal(amount)
     row = CostRow(usage_date, "Amazon S3", "Usage", "USD", exact, exact, exact, exact, Decimal(1), False)
     return row._replace(**fields)
+
+
+def by_column(rows: Iterable[CostRow]) -> tuple[DayCosts, ...]:
+    """Return rows as an answer holds them: by day, those of a day together, each in the order given."""
+    parts = groupby(sorted(rows, key=itemgetter(0, 9)), key=itemgetter(0, 9))
+    return tuple(_day_costs(list(part)) for _, part in parts)
+
+
+def _day_costs(rows: list[CostRow]) -> DayCosts:
+    columns = dict(zip(CostRow._fields, zip(*rows, strict=True), strict=True))
+    return DayCosts(
+        usage_date=rows[0].usage_date,
+        keys=list(zip(columns["service"], columns["record_type"], strict=True)),
+        currencies=columns["currency"],
+        estimated=rows[0].estimated,
+        **{name: columns[name] for name in CostRow._fields[4:9]},
+    )
+
+
+def make_fetched(window: DateRange, *rows: CostRow, api_requests: int = 1) -> FetchedCosts:
+    """Return an answer that holds these rows."""
+    return FetchedCosts(window=window, days=by_column(rows), api_requests=api_requests)
+
+
+def rows_of(fetched: FetchedCosts) -> list[CostRow]:
+    """Return the rows of an answer."""
+    return [row for day_costs in fetched.days for row in day_costs.rows()]
 
 
 def make_anomaly(**fields: Any) -> Anomaly:

@@ -229,7 +229,7 @@ class FakeSource:
         error = answers[min(turn, len(answers) - 1)]
         if error is not None:
             raise error
-        return FetchedCosts(window=window, rows=(), api_requests=1)
+        return FetchedCosts(window=window, days=(), api_requests=1)
 
 
 @dataclass

@@ -9,11 +9,11 @@ from uuid import UUID
 from costbatch.application.judge import Judge, Replaced
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
-from costbatch.domain.costs import CostRow, FetchedCosts
+from costbatch.domain.costs import CostRow
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
-from tests.factories import day, make_account, make_row
+from tests.factories import day, make_account, make_fetched, make_row
 from tests.fake_store import FakeStore
 
 
@@ -72,7 +72,7 @@ class Mornings:
 
     def _collect(self, window: DateRange, today: int, *, is_backfill: bool) -> list[Event]:
         with self.store.transaction() as tx:
-            fetched = FetchedCosts(window=window, rows=tuple(self._rows(window)), api_requests=1)
+            fetched = make_fetched(window, *self._rows(window))
             (change,) = tx.costs.replace_windows([(self.account, fetched)])
             judge = Judge(
                 rule=self.rule,

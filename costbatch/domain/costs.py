@@ -1,5 +1,6 @@
 """Daily cost as AWS bills it: one row per service and record type of a day."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,6 +11,9 @@ from costbatch.domain.periods import DateRange
 
 # The price of one Cost Explorer request; every page is one.
 REQUEST_PRICE_USD = Decimal("0.01")
+
+# A service and a record type: what tells the rows of a day apart.
+CostKey = tuple[str, str]
 
 
 class CostBasis(StrEnum):
@@ -24,7 +28,7 @@ class CostBasis(StrEnum):
 class CostRow(NamedTuple):
     """One service and record type of one account on one UTC day; amounts are exact and may be negative.
 
-    A tuple, because an answer holds thousands. The net amounts are None where AWS gives none.
+    The net amounts and the quantity are None where AWS gives none.
     """
 
     usage_date: date
@@ -40,12 +44,64 @@ class CostRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DayCosts:
+    """The cost rows of one UTC day, or of a part of it, by column: the n-th of each belong together.
+
+    An answer holds thousands of rows, and columns cost a third of what as many objects would.
+    Columns that are alike may be one and the same.
+    """
+
+    usage_date: date
+    keys: Sequence[CostKey]
+    currencies: Sequence[str]
+    unblended: Sequence[Decimal]
+    amortized: Sequence[Decimal]
+    net_unblended: Sequence[Decimal | None]
+    net_amortized: Sequence[Decimal | None]
+    usage_quantity: Sequence[Decimal | None]
+    estimated: bool
+
+    def amounts(self, basis: CostBasis) -> Sequence[Decimal]:
+        """Return a column of amounts; without discounts AWS gives no net amounts, and the others count."""
+        match basis:
+            case CostBasis.UNBLENDED:
+                return self.unblended
+            case CostBasis.AMORTIZED:
+                return self.amortized
+            case CostBasis.NET_UNBLENDED:
+                return _first_given(self.net_unblended, self.unblended)
+            case CostBasis.NET_AMORTIZED:
+                return _first_given(self.net_amortized, self.amortized)
+
+    def rows(self) -> Iterator[CostRow]:
+        """Return the rows one by one."""
+        columns = (
+            self.currencies,
+            self.unblended,
+            self.amortized,
+            self.net_unblended,
+            self.net_amortized,
+            self.usage_quantity,
+        )
+        for (service, record_type), *values in zip(self.keys, *columns, strict=True):
+            yield CostRow._make((self.usage_date, service, record_type, *values, self.estimated))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedCosts:
-    """Everything that Cost Explorer reports of one account for a window: complete, or it is not made."""
+    """Everything that Cost Explorer reports of one account for a window: complete, or it is not made.
+
+    days: in the order of the window; a day may come in parts.
+    """
 
     window: DateRange
-    rows: tuple[CostRow, ...]
+    days: tuple[DayCosts, ...]
     api_requests: int
+
+    @property
+    def row_count(self) -> int:
+        """How many cost rows there are."""
+        return sum(len(day.keys) for day in self.days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,3 +120,7 @@ class DayTotal(NamedTuple):
     usage_date: date
     currency: str
     amount: Decimal
+
+
+def _first_given(amounts: Sequence[Decimal | None], others: Sequence[Decimal]) -> list[Decimal]:
+    return [other if amount is None else amount for amount, other in zip(amounts, others, strict=True)]

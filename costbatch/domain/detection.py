@@ -10,9 +10,8 @@ from datetime import date, timedelta
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from itertools import groupby
-from operator import attrgetter
 
-from costbatch.domain.costs import CostBasis, CostRow, DayTotal
+from costbatch.domain.costs import CostBasis, DayCosts, DayTotal
 from costbatch.domain.periods import ONE_DAY, DateRange
 
 ZERO = Decimal(0)
@@ -164,33 +163,44 @@ class Contribution:
         return self.actual - self.expected
 
 
-def comparable_totals(rows: Iterable[CostRow], days: DateRange, rule: Rule) -> list[DayTotal]:
+def comparable_totals(costs: Iterable[DayCosts], days: DateRange, rule: Rule) -> list[DayTotal]:
     """Return the comparable cost of each day with cost, as the database sums what is stored."""
     amounts: defaultdict[tuple[date, str], list[Decimal]] = defaultdict(list)
-    excluded, amount_of = rule.excluded_record_types, attrgetter(rule.cost_basis.value)
-    # AWS leaves the net amounts out where there is no discount; what is billed before it counts then.
-    billed_of = attrgetter(rule.cost_basis.value.removeprefix("net_"))
-    for row in rows:
-        if row.record_type not in excluded:
-            amount = amount_of(row)
-            amounts[row.usage_date, row.currency].append(billed_of(row) if amount is None else amount)
-    with localcontext(_SUM_CONTEXT):
-        return [
-            DayTotal(day, currency, sum(parts, ZERO))
-            for (day, currency), parts in amounts.items()
-            if day in days
-        ]
+    for part in costs:
+        if part.usage_date in days:
+            for _, currency, amount in _comparable(part, rule):
+                amounts[part.usage_date, currency].append(amount)
+    return [DayTotal(day, currency, _total(parts)) for (day, currency), parts in amounts.items()]
 
 
 def comparable_service_totals(
-    rows: Iterable[CostRow], days: DateRange, rule: Rule
+    costs: Iterable[DayCosts], days: DateRange, rule: Rule
 ) -> dict[str, list[DayTotal]]:
     """Return the comparable cost of each day, by service."""
-    by_service: defaultdict[str, list[CostRow]] = defaultdict(list)
-    for row in rows:
-        by_service[row.service].append(row)
-    totals = {service: comparable_totals(mine, days, rule) for service, mine in by_service.items()}
-    return {service: found for service, found in totals.items() if found}
+    amounts: defaultdict[tuple[str, date, str], list[Decimal]] = defaultdict(list)
+    for part in costs:
+        if part.usage_date in days:
+            for service, currency, amount in _comparable(part, rule):
+                amounts[service, part.usage_date, currency].append(amount)
+    totals: defaultdict[str, list[DayTotal]] = defaultdict(list)
+    for (service, day, currency), parts in amounts.items():
+        totals[service].append(DayTotal(day, currency, _total(parts)))
+    return dict(totals)
+
+
+def _comparable(costs: DayCosts, rule: Rule) -> list[tuple[str, str, Decimal]]:
+    """Return service, currency and amount of each row that counts."""
+    columns = costs.keys, costs.currencies, costs.amounts(rule.cost_basis)
+    return [
+        (service, currency, amount)
+        for (service, record_type), currency, amount in zip(*columns, strict=True)
+        if record_type not in rule.excluded_record_types
+    ]
+
+
+def _total(amounts: Iterable[Decimal]) -> Decimal:
+    with localcontext(_SUM_CONTEXT):
+        return sum(amounts, ZERO)
 
 
 def comparable_series(totals: Sequence[DayTotal], first_day: date) -> Series | None:

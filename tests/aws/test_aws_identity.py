@@ -12,6 +12,7 @@ from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import Access, AccessKeys, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
+from tests.factories import rows_of
 
 if TYPE_CHECKING:
     from costbatch.simulator.client import SimulatorProcess
@@ -28,7 +29,7 @@ def window() -> DateRange:
 
 def whose(aws: Harness, access: Access, window: DateRange) -> set[int]:
     """Return the numbers of the accounts whose cost comes back."""
-    return {int(row.unblended) for row in aws.source().fetch(access, window, aws.spend).rows}
+    return {int(row.unblended) for row in rows_of(aws.source().fetch(access, window, aws.spend))}
 
 
 def failure(aws: Harness, access: Access, window: DateRange) -> AccountError:
@@ -222,7 +223,7 @@ def test_a_session_token_signs_too(simulator: SimulatorProcess, aws: Harness, wi
     keys: AccessKeys = source._identities.resolve(role)
     account = aws.account(THREE, AccessMethod.ACCESS_KEYS)
     access = Access(account=account, sealed=aws.vault.seal(THREE, StoredSecrets(access_keys=keys)))
-    assert len(source.fetch(access, window, lambda: None).rows) == 8
+    assert source.fetch(access, window, lambda: None).row_count == 8
     simulator.expire_sessions()
     assert failure(aws, access, window).kind is ErrorKind.CREDENTIALS_REJECTED
 

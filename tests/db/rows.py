@@ -17,6 +17,7 @@ from costbatch.domain.events import Event, EventType
 from costbatch.domain.outcomes import Claim, CollectionState, Ending, Failure, Run, RunRequest
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ErrorKind
+from tests.factories import make_fetched
 
 NOW = datetime(2026, 3, 10, 7, tzinfo=UTC)
 TODAY = date(2026, 3, 10)
@@ -91,7 +92,7 @@ def replace_window(
     tx: PostgresTransaction, account: Account, rows: Sequence[CostRow], window: DateRange = WINDOW
 ) -> StoredChange:
     """Replace an account's window."""
-    fetched = FetchedCosts(window=window, rows=tuple(rows), api_requests=1)
+    fetched = make_fetched(window, *rows)
     (change,) = tx.costs.replace_windows([(account, fetched)])
     return change
 
@@ -114,7 +115,7 @@ def claim(
 
 def fetched(*rows: CostRow, api_requests: int = 2) -> FetchedCosts:
     """Return what Cost Explorer reported."""
-    return FetchedCosts(window=WINDOW, rows=rows, api_requests=api_requests)
+    return make_fetched(WINDOW, *rows, api_requests=api_requests)
 
 
 def failure(kind: ErrorKind = ErrorKind.THROTTLED) -> Failure:

@@ -16,7 +16,7 @@ from costbatch.demo.postgres import embedded_postgres
 from costbatch.domain.credentials import Secret
 from costbatch.errors import ConfigError, StatementRefused, StorageError
 from tests.db.conftest import Query
-from tests.db.rows import NOW, add_account, cost_row, new_account, prepare_months, replace_window
+from tests.db.rows import NOW, add_account, cost_row, fetched, new_account, prepare_months, replace_window
 
 PASSWORD = "s3cr3t-p4ssw0rd"
 
@@ -114,7 +114,7 @@ def test_a_connection_lost_between_transactions_is_replaced(
 
 LAST_STEPS: dict[str, Callable[[PostgresTransaction], object]] = {
     "statement": lambda tx: tx.accounts.list_all(),
-    "copy": lambda tx: tx.costs._copy({1: [cost_row()]}),
+    "copy": lambda tx: tx.costs._copy({1: fetched(cost_row())}),
     "savepoint": lambda tx: tx.connection.begin_nested(),
     "commit": lambda tx: None,
 }

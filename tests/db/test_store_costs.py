@@ -9,11 +9,12 @@ import sqlalchemy as sa
 
 from costbatch.adapters.db import PostgresDatabase
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import CostRow, FetchedCosts, StoredChange
+from costbatch.domain.costs import CostRow, StoredChange
 from costbatch.domain.periods import DateRange
 from costbatch.errors import StatementRefused
 from tests.db.conftest import Query
 from tests.db.rows import WINDOW, add_account, cost_row, prepare_months, replace_window, store
+from tests.factories import make_fetched
 
 UNCHANGED = StoredChange()
 
@@ -161,9 +162,9 @@ def test_several_accounts_are_replaced_together_each_with_its_own_window(
     store(database, third, [cost_row(5)])
     early = DateRange(date(2026, 2, 1), date(2026, 3, 1))
     fetched = [
-        (account, FetchedCosts(window=early, rows=(cost_row(date(2026, 2, 7)),), api_requests=1)),
-        (neighbour, FetchedCosts(window=WINDOW, rows=(cost_row(3, "9"),), api_requests=1)),
-        (third, FetchedCosts(window=WINDOW, rows=(cost_row(5),), api_requests=1)),
+        (account, make_fetched(early, cost_row(date(2026, 2, 7)))),
+        (neighbour, make_fetched(WINDOW, cost_row(3, "9"))),
+        (third, make_fetched(WINDOW, cost_row(5))),
     ]
     with database.transaction() as tx:
         changes = tx.costs.replace_windows(fetched)

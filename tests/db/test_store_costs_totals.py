@@ -14,6 +14,7 @@ from costbatch.domain.costs import CostBasis, DayTotal
 from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
 from costbatch.domain.periods import DateRange
 from tests.db.rows import WINDOW, add_account, cost_row, prepare_months, store
+from tests.factories import by_column
 
 RULE = Rule()
 DAY = date(2026, 3, 3)
@@ -104,9 +105,10 @@ def test_the_database_sums_as_memory_does(
     store(database, account, rows)
     rule = Rule(cost_basis=basis)
     with database.transaction() as tx:
-        assert sorted(day_totals(tx, account, WINDOW, rule)) == sorted(comparable_totals(rows, WINDOW, rule))
+        totals = day_totals(tx, account, WINDOW, rule)
         stored = tx.costs.service_totals(account, WINDOW, rule)
-    in_memory = comparable_service_totals(rows, WINDOW, rule)
+    assert sorted(totals) == sorted(comparable_totals(by_column(rows), WINDOW, rule))
+    in_memory = comparable_service_totals(by_column(rows), WINDOW, rule)
     assert {name: sorted(totals) for name, totals in stored.items()} == {
         name: sorted(totals) for name, totals in in_memory.items()
     }

@@ -1,18 +1,17 @@
-"""The body of a Cost Explorer answer to cost rows: pure, strict, and fast because an answer holds thousands.
+"""The body of a Cost Explorer answer to costs: pure, strict, and fast, for it holds thousands of rows.
 
 Whatever is not as documented is refused with the place where it stands; nothing is guessed or filled in.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from itertools import repeat
 
 import msgspec
 
 from costbatch.adapters.aws.malformed import Explanation, MalformedError, shown
-from costbatch.domain.costs import CostRow
+from costbatch.domain.costs import CostKey, DayCosts
 from costbatch.domain.money import parse_amount, parse_currency
 from costbatch.domain.periods import ONE_DAY, DateRange
 
@@ -22,8 +21,6 @@ _UNFIT_FOR_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # The usual form of amounts, several of them, one to a line. Their size is within what parse_amount allows, so
 # Decimal alone reads them the same at a quarter of the cost; a test holds the two against each other.
 _are_plain = re.compile(r"(?:-?+[0-9]{1,18}+(?:\.[0-9]{1,20}+)?+(?:[eE]-1?[0-9])?+\n)*+").fullmatch
-
-_Keys = tuple[str, str]
 
 
 class _Quantity(msgspec.Struct, gc=False):
@@ -48,7 +45,7 @@ METRICS = _Metrics.__struct_fields__
 
 
 class _Group(msgspec.Struct, gc=False):
-    Keys: _Keys
+    Keys: CostKey
     Metrics: _Metrics
 
 
@@ -71,16 +68,21 @@ class _Page(msgspec.Struct, gc=False):
 _read = msgspec.json.Decoder(_Page).decode
 
 
-# Names and currencies repeat within an answer: each is checked once, and a dictionary that fills
-# itself costs no Python call for what it knows.
-class _Names(dict[str, str]):
-    def __missing__(self, text: str) -> str:
-        if not 0 < len(text) <= _LONGEST_NAME:
-            raise ValueError(f"a name must have 1 to {_LONGEST_NAME:,} characters")
-        if _UNFIT_FOR_NAME.search(text):
-            raise ValueError("a name must not hold control characters")
-        self[text] = text
-        return text
+def _check_name(text: str) -> None:
+    if not 0 < len(text) <= _LONGEST_NAME:
+        raise ValueError(f"a name must have 1 to {_LONGEST_NAME:,} characters")
+    if _UNFIT_FOR_NAME.search(text):
+        raise ValueError("a name must not hold control characters")
+
+
+# Keys and currencies repeat within an answer: each is checked once, and a dictionary that fills itself
+# costs no Python call for what it knows. What it returns is one object for all days.
+class _Keys(dict[CostKey, CostKey]):
+    def __missing__(self, keys: CostKey) -> CostKey:
+        for name in keys:
+            _check_name(name)
+        self[keys] = keys
+        return keys
 
 
 class _Currencies(dict[str, str]):
@@ -92,16 +94,24 @@ class _Currencies(dict[str, str]):
 class _Amounts(dict[str, list[Decimal]]):
     """Exact amounts by their texts, one to a line; ValueError where one of them is no amount."""
 
-    def of(self, costs: Sequence[_Cost | _Quantity | None]) -> Sequence[Decimal | None]:
+    def of(self, costs: Sequence[_Cost]) -> list[Decimal]:
+        """Return the amounts of a column."""
+        return self._read([cost.Amount for cost in costs])
+
+    def of_given(self, costs: Sequence[_Cost | _Quantity | None]) -> Sequence[Decimal | None]:
         """Return the amounts of a column, None where there is none."""
-        given = [cost.Amount for cost in costs if cost is not None]
-        amounts = self["\n".join([*given, ""])]
-        if len(amounts) != len(given):
-            raise ValueError("an amount holds a line break")
-        if len(amounts) == len(costs):
+        texts = [cost.Amount for cost in costs if cost is not None]
+        amounts = self._read(texts)
+        if len(texts) == len(costs):
             return amounts
         rest = iter(amounts)
         return [None if cost is None else next(rest) for cost in costs]
+
+    def _read(self, texts: Sequence[str]) -> list[Decimal]:
+        amounts = self["\n".join([*texts, ""])]
+        if len(amounts) != len(texts):
+            raise ValueError("an amount holds a line break")
+        return amounts
 
     def __missing__(self, lines: str) -> list[Decimal]:
         read = Decimal if _are_plain(lines) else parse_amount
@@ -116,8 +126,9 @@ class CostAnswer:
         self._window = window
         # Looking the texts up is faster than parsing dates, and stricter: there is one spelling of each day.
         self._days = {(day.isoformat(), (day + ONE_DAY).isoformat()): day for day in window}
-        self._rows: dict[date, dict[_Keys, CostRow]] = {}
-        self._names = _Names()
+        self._parts: dict[date, list[DayCosts]] = {}
+        self._known: dict[date, set[CostKey]] = {}
+        self._keys = _Keys()
         self._currencies = _Currencies()
 
     def add_page(self, body: bytes) -> str | None:
@@ -142,31 +153,31 @@ class CostAnswer:
         # Outside of the handler, so that what AWS sent is not even the context.
         raise problem.to_account_error()
 
-    def rows(self) -> tuple[CostRow, ...]:
-        """Return the rows by day, service and record type.
+    def days(self) -> tuple[DayCosts, ...]:
+        """Return the costs of every day, in the order of the window.
 
         Raises:
             AccountError: malformed_response: a day of the window is missing, which is not a zero.
 
         """
         for day in self._window:
-            if day not in self._rows:
+            if day not in self._parts:
                 raise MalformedError("ResultsByTime", f"does not hold the day {day}").to_account_error()
-        by_day = (self._rows[day] for day in self._window)
-        return tuple([groups[keys] for groups in by_day for keys in sorted(groups)])
+        return tuple([part for day in self._window for part in self._parts[day]])
 
     def _add_result(self, result: _Result, index: int) -> None:
         day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
+        part = self._costs_of(result, day)
         # A day may be split between two pages.
-        rows = self._rows.setdefault(day, {})
-        known = len(rows)
-        rows.update(self._rows_of(result, day))
-        if len(rows) != known + len(result.Groups):
+        known = self._known.setdefault(day, set())
+        before = len(known)
+        known.update(part.keys)
+        if len(known) != before + len(part.keys):
             raise _repeated(result.Groups, day).below(f"ResultsByTime[{index}]")
+        self._parts.setdefault(day, []).append(part)
 
-    def _rows_of(self, result: _Result, day: date) -> Iterator[tuple[_Keys, CostRow]]:
-        """Return the rows of a day by their keys: column by column, because a row at a time costs twice."""
-        keys = [group.Keys for group in result.Groups]
+    def _costs_of(self, result: _Result, day: date) -> DayCosts:
+        """Return what a result holds, column by column, because a row at a time costs twice."""
         metrics = [group.Metrics for group in result.Groups]
         unblended = [each.UnblendedCost for each in metrics]
         amortized = [each.AmortizedCost for each in metrics]
@@ -177,26 +188,24 @@ class CostAnswer:
             _check_units(costs, currencies)
         # Where an account has neither discounts nor commitments, its columns are all alike.
         amounts = _Amounts()
-        columns = (
-            repeat(day),
-            map(self._names.__getitem__, [service for service, _ in keys]),
-            map(self._names.__getitem__, [record_type for _, record_type in keys]),
-            map(self._currencies.__getitem__, currencies),
-            amounts.of(unblended),
-            amounts.of(amortized),
-            amounts.of(net_unblended),
-            amounts.of(net_amortized),
-            amounts.of([each.UsageQuantity for each in metrics]),
-            repeat(result.Estimated),
+        return DayCosts(
+            usage_date=day,
+            keys=[self._keys[group.Keys] for group in result.Groups],
+            currencies=[self._currencies[currency] for currency in currencies],
+            unblended=amounts.of(unblended),
+            amortized=amounts.of(amortized),
+            net_unblended=amounts.of_given(net_unblended),
+            net_amortized=amounts.of_given(net_amortized),
+            usage_quantity=amounts.of_given([each.UsageQuantity for each in metrics]),
+            estimated=result.Estimated,
         )
-        return zip(keys, map(CostRow._make, zip(*columns, strict=False)), strict=True)
 
     def _explain(self, body: bytes) -> MalformedError:
         return Explanation(
             metrics=METRICS,
             window=self._window,
             days=self._days,
-            check_name=self._names.__getitem__,
+            check_name=_check_name,
             check_amount=parse_amount,
         ).of_page(body)
 
@@ -213,16 +222,3 @@ def _repeated(groups: Sequence[_Group], day: date) -> MalformedError:
     keys = [group.Keys for group in groups]
     index = next((index for index, each in enumerate(keys) if each in keys[:index]), 0)
     return MalformedError(f"Groups[{index}].Keys", f"repeats {shown(keys[index][0])} on {day}")
-
-
-def parse_costs(pages: Sequence[bytes], window: DateRange) -> tuple[CostRow, ...]:
-    """Return the rows of a whole answer.
-
-    Raises:
-        AccountError: malformed_response, naming the place.
-
-    """
-    answer = CostAnswer(window)
-    for body in pages:
-        answer.add_page(body)
-    return answer.rows()

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from io import StringIO
-from itertools import chain
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from costbatch.adapters.db.tables import accounts, daily_costs
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import CostRow, DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import CostKey, DayCosts, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange, month_start
 
@@ -86,6 +85,11 @@ RETURNING d.account_id, d.usage_date
 
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
+_NULL = "\\N"
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+# What psycopg2 takes at once: its own 8 kB would be thousands of calls for a batch.
+_COPY_CHARACTERS = 1 << 18
+
 _PARTITIONS = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = 'daily_costs'::regclass
@@ -126,26 +130,25 @@ class PostgresCosts:
         changes: dict[int, StoredChange] = {}
         # Nearly all accounts of a run have one window; constant bounds let the server skip other months.
         for window in dict.fromkeys(costs.window for _, costs in fetched):
-            rows_of = {account.id: costs.rows for account, costs in fetched if costs.window == window}
-            changes |= self._replace_window(window, rows_of)
+            of_window = {account.id: costs for account, costs in fetched if costs.window == window}
+            changes |= self._replace_window(window, of_window)
         return [changes[account.id] for account, _ in fetched]
 
     def _replace_window(
-        self, window: DateRange, rows_of: Mapping[int, Sequence[CostRow]]
+        self, window: DateRange, of_window: Mapping[int, FetchedCosts]
     ) -> dict[int, StoredChange]:
         bounds = {"start": window.start, "end_exclusive": window.end_exclusive}
+        everybody = {**bounds, "account_ids": list(of_window)}
         self.connection.exec_driver_sql(_CREATE_STAGING)
-        self._copy(rows_of)
-        written = self.connection.execute(_WRITE_DIFFERENCES, {**bounds, "account_ids": list(rows_of)}).all()
-        stored = dict(
-            self.connection.execute(_COUNT_STORED, {**bounds, "account_ids": list(rows_of)}).tuples().all()
-        )
+        self._copy(of_window)
+        written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
+        stored = dict(self.connection.execute(_COUNT_STORED, everybody).tuples().all())
         # Every staged key is stored now, so a larger count means keys that AWS reports no more.
-        shrunk = [row for row, rows in rows_of.items() if stored.get(row, 0) != len(rows)]
+        shrunk = [row for row, costs in of_window.items() if stored.get(row, 0) != costs.row_count]
         vanished: Sequence[sa.Row[tuple[int, date]]] = ()
         if shrunk:
             vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
-        return {row: _change_of(row, written, vanished) for row in rows_of}
+        return {row: _change_of(row, written, vanished) for row in of_window}
 
     def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
         """Return the first day with cost of each account that has any."""
@@ -198,47 +201,47 @@ class PostgresCosts:
         )
         return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
 
-    def _copy(self, rows_of: Mapping[int, Sequence[CostRow]]) -> None:
-        lines = chain.from_iterable(_copy_lines(account_id, rows) for account_id, rows in rows_of.items())
+    def _copy(self, of_window: Mapping[int, FetchedCosts]) -> None:
+        lines = [line for row, costs in of_window.items() for line in _copy_lines(row, costs.days)]
         with closing(self.connection.connection.cursor()) as cursor:
-            cursor.copy_expert("COPY costs_staging FROM STDIN", StringIO("".join(lines)))
+            cursor.copy_expert("COPY costs_staging FROM STDIN", StringIO("".join(lines)), _COPY_CHARACTERS)
 
 
 def _partition_name(month: date) -> str:
     return f"daily_costs_{month:%Y_%m}"
 
 
-def _copy_lines(account_id: int, rows: Sequence[CostRow]) -> list[str]:
+def _copy_lines(account_id: int, days: Sequence[DayCosts]) -> list[str]:
     """Return rows in COPY's text format: the hot path, where a call for each amount would cost most."""
-    text, null = _CopyTexts(), "\\N"
-    return [
-        f"{account_id}\t{text[day]}\t{text[service]}\t{text[record_type]}\t{currency}\t{unblended!s}"
-        f"\t{amortized!s}\t{null if net_unblended is None else net_unblended!s}"
-        f"\t{null if net_amortized is None else net_amortized!s}"
-        f"\t{null if quantity is None else quantity!s}\t{estimated}\n"
-        for (
-            day,
-            service,
-            record_type,
-            currency,
-            unblended,
-            amortized,
-            net_unblended,
-            net_amortized,
-            quantity,
-            estimated,
-        ) in rows
-    ]
+    names, lines = _CopyNames(), list[str]()
+    for day in days:
+        start, end = f"{account_id}\t{day.usage_date}\t", f"\t{day.estimated}\n"
+        lines += [
+            f"{start}{names[key]}\t{currency}\t{unblended}\t{amortized}\t{net_unblended}\t{net_amortized}"
+            f"\t{quantity}{end}"
+            for key, currency, unblended, amortized, net_unblended, net_amortized, quantity in zip(
+                day.keys, day.currencies, *_copy_amounts(day), strict=True
+            )
+        ]
+    return lines
 
 
-class _CopyTexts(dict[date | str, str]):
-    """Days and names as COPY reads them, each made once; only names can hold what it would misread."""
+def _copy_amounts(day: DayCosts) -> list[list[str]]:
+    """Return the columns of amounts as COPY reads them; one that stands for several is made once."""
+    columns = day.unblended, day.amortized, day.net_unblended, day.net_amortized, day.usage_quantity
+    made: dict[int, list[str]] = {}
+    for column in columns:
+        if id(column) not in made:
+            made[id(column)] = [_NULL if amount is None else str(amount) for amount in column]
+    return [made[id(column)] for column in columns]
 
-    def __missing__(self, value: date | str) -> str:
-        escaped = str(value).replace("\\", "\\\\")
-        for letter, code in (("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
-            escaped = escaped.replace(letter, code)
-        self[value] = escaped
+
+class _CopyNames(dict[CostKey, str]):
+    """Services and record types as COPY reads them, each made once; only names hold what it could misread."""
+
+    def __missing__(self, key: CostKey) -> str:
+        escaped = "\t".join(name.translate(_ESCAPES) for name in key)
+        self[key] = escaped
         return escaped
 
 

@@ -151,7 +151,7 @@ class FakeSource:
             spend()
         if self.error:
             raise self.error
-        return FetchedCosts(window=window, rows=(), api_requests=self.pages)
+        return FetchedCosts(window=window, days=(), api_requests=self.pages)
 
 
 @dataclass

@@ -9,11 +9,10 @@ import pytest
 from costbatch import logs
 from costbatch.application.budget import ApiBudget
 from costbatch.application.fetching import FetchPool, Flight, Landing
-from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.credentials import Secret
 from costbatch.domain.outcomes import Failure
 from costbatch.errors import AccountError, ErrorKind
-from tests.factories import NOW, days, make_access, make_account, make_claim
+from tests.factories import NOW, days, make_access, make_account, make_claim, make_fetched
 from tests.fake_runs import FakeSource
 
 WINDOW = days(0, 35)
@@ -62,7 +61,7 @@ def test_what_was_fetched_comes_back_with_its_account() -> None:
         (landing,) = land(pool)
     assert landing == Landing(
         flight=sent,
-        outcome=FetchedCosts(window=WINDOW, rows=(), api_requests=1),
+        outcome=make_fetched(WINDOW),
         api_requests=1,
         started_at=NOW,
     )

@@ -11,13 +11,13 @@ import pytest
 from costbatch.application.ports import Transaction
 from costbatch.application.report import brief_report, full_report
 from costbatch.domain.anomalies import AnomalyState
-from costbatch.domain.costs import CostRow, FetchedCosts
+from costbatch.domain.costs import CostRow
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended
 from costbatch.domain.outcomes import RunRequest
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
-from tests.factories import NOW, TODAY, make_account, make_anomaly, make_row, make_run
+from tests.factories import NOW, TODAY, make_account, make_anomaly, make_fetched, make_row, make_run
 from tests.fake_store import FakeTables
 
 YESTERDAY = TODAY - timedelta(days=1)
@@ -35,7 +35,7 @@ def tables() -> FakeTables:
         rows.append(make_row(usage_date, "10"))
         rows.append(make_row(usage_date, "5", service="Amazon EC2"))
         rows.append(make_row(usage_date, "-4", record_type="Credit"))
-    fetched = FetchedCosts(window=window, rows=tuple(rows), api_requests=1)
+    fetched = make_fetched(window, *rows)
     tables.costs.replace_windows([(make_account(), fetched)])
     tables.anomalies.save(make_anomaly(start_date=YESTERDAY, last_date=YESTERDAY), run_id=run.id, now=NOW)
     return tables

@@ -14,7 +14,17 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import Claim, Collection, CollectionState, Failure, RunRequest, SkipReason
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ErrorKind
-from tests.factories import NOW, TODAY, day, make_access, make_account, make_claim, make_row, make_run
+from tests.factories import (
+    NOW,
+    TODAY,
+    day,
+    make_access,
+    make_account,
+    make_claim,
+    make_fetched,
+    make_row,
+    make_run,
+)
 from tests.fake_runs import Listed
 from tests.fake_store import FakeStore
 
@@ -74,7 +84,7 @@ def desk() -> Desk:
 
 def fetched(*rows: CostRow) -> FetchedCosts:
     """Return an answer for the whole window."""
-    return FetchedCosts(window=WINDOW, rows=rows, api_requests=2)
+    return make_fetched(WINDOW, *rows, api_requests=2)
 
 
 def failure(kind: ErrorKind = ErrorKind.ACCESS_DENIED) -> Failure:

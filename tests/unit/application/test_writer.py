@@ -10,11 +10,19 @@ from costbatch.application.fetching import Flight, Landing
 from costbatch.application.ports import Transaction
 from costbatch.application.settle import Settlement
 from costbatch.application.writer import Writer
-from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import Collection, CollectionState
 from costbatch.errors import StatementRefused
-from tests.factories import NOW, days, make_access, make_account, make_claim, make_row, make_run
+from tests.factories import (
+    NOW,
+    days,
+    make_access,
+    make_account,
+    make_claim,
+    make_fetched,
+    make_row,
+    make_run,
+)
 from tests.fake_runs import FakeProgress, Listed
 from tests.fake_store import FakeStore
 
@@ -49,7 +57,7 @@ class Office:
         self.store.tables.accounts.rows[row] = account
         self.store.tables.runs.listed[row] = Listed(row, collection, "worker", claim.token)
         costs = tuple(make_row(WINDOW.last, service=f"service {n}") for n in range(rows))
-        fetched = FetchedCosts(window=WINDOW, rows=costs, api_requests=1)
+        fetched = make_fetched(WINDOW, *costs)
         flight = Flight(claim=claim, access=make_access(account), window=WINDOW)
         return Landing(flight=flight, outcome=fetched, api_requests=1, started_at=NOW)
 
