@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from benchmarks.collect.processes import clients_on_their_core
 from benchmarks.collect.sizes import Sizes
 from benchmarks.collect.stage import Database, Reading, Stage, open_stage
+
+T = TypeVar("T")
 
 _STEADY, _WAITING = "steady", "waiting"
 
@@ -71,43 +73,22 @@ class Bench:
         """Run the program as it is set up by default, or with the concurrency that was asked for."""
         return self.stage.collect(database.url, accounts=accounts, concurrency=self.concurrency)
 
-    @cached_property
-    def marginals(self) -> list[Marginal]:
-        """What one more account costs when nothing has changed, by round."""
-        small, large = self.sizes.small, self.sizes.large
-        database = self.steady()
-        return [
-            _marginal(self.collect(database, small), self.collect(database, large), large - small)
-            for _ in range(self.sizes.rounds)
-        ]
+    def beside(self, other: Callable[[], T]) -> list[tuple[Marginal, T]]:
+        """Measure what one more account costs and something else in turns, so that neighbours slow both."""
+        return [(self._marginal(), other()) for _ in range(self.sizes.turns)]
 
-    @property
-    def client_seconds(self) -> float:
-        """The client's CPU seconds for one more account."""
-        return self._median(lambda each: each.client_seconds)
-
-    @property
-    def server_seconds(self) -> float:
-        """The server's CPU seconds for one more account."""
-        return self._median(lambda each: each.server_seconds)
-
-    @property
-    def wall_seconds(self) -> float:
-        """The wall seconds for one more account, without latency."""
-        return self._median(lambda each: each.wall_seconds)
-
-    def _median(self, part: Callable[[Marginal], float]) -> float:
-        return median(map(part, self.marginals))
+    def _marginal(self) -> Marginal:
+        """Measure what one more account costs when nothing has changed."""
+        accounts, database = self.sizes.large - self.sizes.small, self.steady()
+        small = self.collect(database, self.sizes.small)
+        large = self.collect(database, self.sizes.large)
+        return Marginal(
+            client_seconds=(large.client_seconds - small.client_seconds) / accounts,
+            server_seconds=(large.server_seconds - small.server_seconds) / accounts,
+            wall_seconds=(large.wall_seconds - small.wall_seconds) / accounts,
+        )
 
 
 def median(values: Iterable[float]) -> float:
     """Return the median."""
     return statistics.median(values)
-
-
-def _marginal(small: Reading, large: Reading, accounts: int) -> Marginal:
-    return Marginal(
-        client_seconds=(large.client_seconds - small.client_seconds) / accounts,
-        server_seconds=(large.server_seconds - small.server_seconds) / accounts,
-        wall_seconds=(large.wall_seconds - small.wall_seconds) / accounts,
-    )

@@ -1,10 +1,12 @@
 """The rows that a second of CPU collects and stores, against a `dlt` merge of the same rows."""
 
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks import plain_way
-from benchmarks.collect.bench import Bench, median
+from benchmarks.collect.bench import Bench, Marginal, median
 from benchmarks.collect.dlt_runs import DltMissing, Merge, dlt_python, merge
 from benchmarks.collect.per_account import body_of
 from benchmarks.collect.stage import ROWS_PER_ACCOUNT
@@ -23,27 +25,37 @@ def against_dlt(bench: Bench) -> list[Result]:
         return [Result("dlt", None, skipped=str(missing))]
     path = bench.stage.folder / "rows.jsonl"
     _write_rows(bench, path)
-    ours = ROWS_PER_ACCOUNT / (bench.client_seconds + bench.server_seconds)
     rows = bench.sizes.dlt * ROWS_PER_ACCOUNT
-    default, arrow = (_merges(bench, python, way, path) for way in ("rows", "arrow"))
-    theirs, fast = (rows / median(map(_cpu, merges)) for merges in (default, arrow))
+    rounds = bench.beside(_merging(bench, python, "rows", path))
+    arrows = bench.beside(_merging(bench, python, "arrow", path))
     parts = {
-        "rows_per_cpu_second": ours,
-        "dlt_rows_per_cpu_second": theirs,
-        "rows_per_second": ROWS_PER_ACCOUNT / bench.wall_seconds,
-        "dlt_rows_per_second": rows / median(each.wall_seconds for each in default),
-        "dlt_arrow_rows_per_cpu_second": fast,
-        "dlt_arrow_rows_per_second": rows / median(each.wall_seconds for each in arrow),
-        "ratio_to_dlt_arrow": ours / fast,
+        "rows_per_cpu_second": median(map(_ours, rounds)),
+        "dlt_rows_per_cpu_second": median(rows / _cpu(merged) for _, merged in rounds),
+        "rows_per_second": median(ROWS_PER_ACCOUNT / marginal.wall_seconds for marginal, _ in rounds),
+        "dlt_rows_per_second": median(rows / merged.wall_seconds for _, merged in rounds),
+        "dlt_arrow_rows_per_cpu_second": median(rows / _cpu(merged) for _, merged in arrows),
+        "dlt_arrow_rows_per_second": median(rows / merged.wall_seconds for _, merged in arrows),
+        "ratio_to_dlt_arrow": _ratio(arrows, rows),
     }
-    return [Result("dlt", ours / theirs, parts)]
+    return [Result("dlt", _ratio(rounds, rows), parts)]
 
 
-def _merges(bench: Bench, python: Path, way: str, path: Path) -> list[Merge]:
-    """Let dlt load the rows once and merge them again each round; return the merges."""
+def _merging(bench: Bench, python: Path, way: str, path: Path) -> Callable[[], Merge]:
+    """Let dlt load the rows once; return what merges them again."""
     url = bench.stage.server.create_database(f"dlt-{way}")
-    merges = [merge(bench.stage, python, way, url=url, rows_path=path) for _ in range(bench.sizes.rounds + 1)]
-    return merges[1:]
+    work = partial(merge, bench.stage, python, way, url=url, rows_path=path)
+    work()
+    return work
+
+
+def _ratio(rounds: Sequence[tuple[Marginal, Merge]], rows: int) -> float:
+    return median(_ours(each) * _cpu(each[1]) / rows for each in rounds)
+
+
+def _ours(measured: tuple[Marginal, Merge]) -> float:
+    """Return the rows that costbatch collects and stores in a second of CPU."""
+    marginal, _ = measured
+    return ROWS_PER_ACCOUNT / (marginal.client_seconds + marginal.server_seconds)
 
 
 def _cpu(merged: Merge) -> float:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from timeit import Timer
@@ -21,6 +21,9 @@ from benchmarks.collect.server import execute
 from benchmarks.collect.stage import DAYS, ROWS_PER_ACCOUNT
 from benchmarks.collect.targets import Result
 
+# What was measured of costbatch and of the other way, by round.
+Rounds = Sequence[tuple[float, float]]
+
 _PARSES = 100
 _COLUMNS = ["account_id", *plain_way.KEY[1:], "currency", *plain_way.AMOUNTS, "estimated"]
 _UPSERT = (
@@ -32,25 +35,29 @@ _UPSERT = (
 
 def against_json(bench: Bench) -> list[Result]:
     """Measure the client's CPU against ``json.loads`` of the same body."""
-    client = bench.client_seconds
     body = body_of(bench, 0)
     timer = Timer(lambda: json.loads(body), timer=time.process_time)
-    loads = median(timer.repeat(max(3, bench.sizes.rounds), _PARSES)) / _PARSES
-    parts = {"client_ms": client * 1000, "json_loads_ms": loads * 1000, "body_bytes": float(len(body))}
-    return [Result("json", client / loads, parts)]
+    rounds = [
+        (marginal.client_seconds, loads)
+        for marginal, loads in bench.beside(lambda: median(timer.repeat(3, _PARSES)) / _PARSES)
+    ]
+    parts = {**_milliseconds("client", "json_loads", rounds), "body_bytes": float(len(body))}
+    return [Result("json", _ratio(rounds), parts)]
 
 
 def against_plain_way(bench: Bench) -> list[Result]:
     """Measure the client's CPU against the plain way's, which has one thread and nothing to wait for."""
-    client, sizes = bench.client_seconds, bench.sizes
+    sizes = bench.sizes
     url = bench.stage.server.create_database("plain")
     _plain_run(bench, url, sizes.plain_large)
-    rounds = [
-        _plain_run(bench, url, sizes.plain_large) - _plain_run(bench, url, sizes.plain_small)
-        for _ in range(sizes.rounds)
-    ]
-    plain = median(rounds) / (sizes.plain_large - sizes.plain_small)
-    return [Result("plain", client / plain, {"client_ms": client * 1000, "plain_way_ms": plain * 1000})]
+    accounts = sizes.plain_large - sizes.plain_small
+
+    def plain() -> float:
+        large = _plain_run(bench, url, sizes.plain_large)
+        return (large - _plain_run(bench, url, sizes.plain_small)) / accounts
+
+    rounds = [(marginal.client_seconds, seconds) for marginal, seconds in bench.beside(plain)]
+    return [Result("plain", _ratio(rounds), _milliseconds("client", "plain_way", rounds))]
 
 
 def _plain_run(bench: Bench, url: str, accounts: int) -> float:
@@ -61,17 +68,28 @@ def _plain_run(bench: Bench, url: str, accounts: int) -> float:
 
 def against_execute_values(bench: Bench) -> list[Result]:
     """Measure the server's CPU against ``execute_values`` of the same unchanged rows, one page an account."""
-    server, sizes = bench.server_seconds, bench.sizes
+    sizes = bench.sizes
     url = bench.stage.server.create_database("upserts")
     answer = json.loads(body_of(bench, 0))
     rows = [[row[name] for name in _COLUMNS] for row in plain_way.rows_of("", answer)]
     _create_table(url)
     work = partial(_upsert_all, url, rows, sizes.upserts)
     work()
-    rounds = [_measured(bench, url, work) for _ in range(sizes.rounds)]
-    upsert = median(rounds) / sizes.upserts
-    parts = {"server_ms": server * 1000, "execute_values_ms": upsert * 1000, "rows": float(len(rows))}
-    return [Result("execute_values", server / upsert, parts)]
+    rounds = [
+        (marginal.server_seconds, upserts / sizes.upserts)
+        for marginal, upserts in bench.beside(lambda: _measured(bench, url, work))
+    ]
+    parts = {**_milliseconds("server", "execute_values", rounds), "rows": float(len(rows))}
+    return [Result("execute_values", _ratio(rounds), parts)]
+
+
+def _ratio(rounds: Rounds) -> float:
+    return median(ours / other for ours, other in rounds)
+
+
+def _milliseconds(ours: str, other: str, rounds: Rounds) -> dict[str, float]:
+    seconds = {ours: median(each for each, _ in rounds), other: median(each for _, each in rounds)}
+    return {f"{name}_ms": value * 1000 for name, value in seconds.items()}
 
 
 def _create_table(url: str) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields, replace
 class Sizes:
     """Numbers of accounts, unless said otherwise.
 
-    rounds: repetitions, whose median counts. starts: of the programs that end at once.
+    rounds: repetitions, whose median counts. turns: of what takes turns with something else. starts: of the
+    programs that end at once.
     small, large: between them the marginal CPU is taken. plain_small, plain_large: the plain way's.
     upserts: accounts that execute_values stores. waiting, latency_ms: for the wall time.
     sharing: for two processes. few, some, many: for memory and for the CPU of many accounts.
@@ -18,6 +19,7 @@ class Sizes:
     """
 
     rounds: int = 3
+    turns: int = 5
     starts: int = 15
     small: int = 100
     large: int = 400
@@ -58,6 +60,7 @@ FULL = Sizes()
 # Everything once, in seconds: whether it still runs, not how fast.
 SMOKE = Sizes(
     rounds=1,
+    turns=1,
     starts=1,
     small=2,
     large=6,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from costbatch.domain.periods import DateRange
@@ -87,7 +88,7 @@ class DayCosts:
             yield CostRow._make((self.usage_date, service, record_type, *values, self.estimated))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FetchedCosts:
     """Everything that Cost Explorer reports of one account for a window: complete, or it is not made.
 
@@ -98,7 +99,7 @@ class FetchedCosts:
     days: tuple[DayCosts, ...]
     api_requests: int
 
-    @property
+    @cached_property
     def row_count(self) -> int:
         """How many cost rows there are."""
         return sum(len(day.keys) for day in self.days)

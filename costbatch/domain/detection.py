@@ -168,9 +168,12 @@ def comparable_totals(costs: Iterable[DayCosts], days: DateRange, rule: Rule) ->
     amounts: defaultdict[tuple[date, str], list[Decimal]] = defaultdict(list)
     for part in costs:
         if part.usage_date in days:
-            for _, currency, amount in _comparable(part, rule):
-                amounts[part.usage_date, currency].append(amount)
-    return [DayTotal(day, currency, _total(parts)) for (day, currency), parts in amounts.items()]
+            columns = part.keys, part.currencies, part.amounts(rule.cost_basis)
+            for (_, record_type), currency, amount in zip(*columns, strict=True):
+                if record_type not in rule.excluded_record_types:
+                    amounts[part.usage_date, currency].append(amount)
+    with localcontext(_SUM_CONTEXT):
+        return [DayTotal(day, currency, sum(parts, ZERO)) for (day, currency), parts in amounts.items()]
 
 
 def comparable_service_totals(
@@ -180,27 +183,15 @@ def comparable_service_totals(
     amounts: defaultdict[tuple[str, date, str], list[Decimal]] = defaultdict(list)
     for part in costs:
         if part.usage_date in days:
-            for service, currency, amount in _comparable(part, rule):
-                amounts[service, part.usage_date, currency].append(amount)
+            columns = part.keys, part.currencies, part.amounts(rule.cost_basis)
+            for (service, record_type), currency, amount in zip(*columns, strict=True):
+                if record_type not in rule.excluded_record_types:
+                    amounts[service, part.usage_date, currency].append(amount)
     totals: defaultdict[str, list[DayTotal]] = defaultdict(list)
-    for (service, day, currency), parts in amounts.items():
-        totals[service].append(DayTotal(day, currency, _total(parts)))
-    return dict(totals)
-
-
-def _comparable(costs: DayCosts, rule: Rule) -> list[tuple[str, str, Decimal]]:
-    """Return service, currency and amount of each row that counts."""
-    columns = costs.keys, costs.currencies, costs.amounts(rule.cost_basis)
-    return [
-        (service, currency, amount)
-        for (service, record_type), currency, amount in zip(*columns, strict=True)
-        if record_type not in rule.excluded_record_types
-    ]
-
-
-def _total(amounts: Iterable[Decimal]) -> Decimal:
     with localcontext(_SUM_CONTEXT):
-        return sum(amounts, ZERO)
+        for (service, day, currency), parts in amounts.items():
+            totals[service].append(DayTotal(day, currency, sum(parts, ZERO)))
+    return dict(totals)
 
 
 def comparable_series(totals: Sequence[DayTotal], first_day: date) -> Series | None:

@@ -202,7 +202,8 @@ class PostgresCosts:
         return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
 
     def _copy(self, of_window: Mapping[int, FetchedCosts]) -> None:
-        lines = [line for row, costs in of_window.items() for line in _copy_lines(row, costs.days)]
+        names = _CopyNames()
+        lines = [line for row, costs in of_window.items() for line in _copy_lines(row, costs.days, names)]
         with closing(self.connection.connection.cursor()) as cursor:
             cursor.copy_expert("COPY costs_staging FROM STDIN", StringIO("".join(lines)), _COPY_CHARACTERS)
 
@@ -211,9 +212,9 @@ def _partition_name(month: date) -> str:
     return f"daily_costs_{month:%Y_%m}"
 
 
-def _copy_lines(account_id: int, days: Sequence[DayCosts]) -> list[str]:
+def _copy_lines(account_id: int, days: Sequence[DayCosts], names: Mapping[CostKey, str]) -> list[str]:
     """Return rows in COPY's text format: the hot path, where a call for each amount would cost most."""
-    names, lines = _CopyNames(), list[str]()
+    lines: list[str] = []
     for day in days:
         start, end = f"{account_id}\t{day.usage_date}\t", f"\t{day.estimated}\n"
         lines += [
