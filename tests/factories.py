@@ -4,14 +4,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import groupby
-from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostBasis, CostRow, DayCosts, FetchedCosts
+from costbatch.domain.costs import CostBasis, CostColumns, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.outcomes import Claim, Run, RunRequest, RunStatus
@@ -69,6 +67,21 @@ def make_access(account: Account) -> Access:
     return Access(account=account)
 
 
+class CostRow(NamedTuple):
+    """One service and record type of one account on one UTC day, as the database stores it."""
+
+    usage_date: date
+    service: str
+    record_type: str
+    currency: str
+    unblended: Decimal
+    amortized: Decimal
+    net_unblended: Decimal | None
+    net_amortized: Decimal | None
+    usage_quantity: Decimal | None
+    estimated: bool
+
+
 def make_row(usage_date: date, amount: str = "10", **fields: Any) -> CostRow:
     """Return a cost row of usage, all bases alike."""
     exact = Decimal(amount)
@@ -76,31 +89,33 @@ def make_row(usage_date: date, amount: str = "10", **fields: Any) -> CostRow:
     return row._replace(**fields)
 
 
-def by_column(rows: Iterable[CostRow]) -> tuple[DayCosts, ...]:
-    """Return rows as an answer holds them: by day, those of a day together, each in the order given."""
-    parts = groupby(sorted(rows, key=itemgetter(0, 9)), key=itemgetter(0, 9))
-    return tuple(_day_costs(list(part)) for _, part in parts)
-
-
-def _day_costs(rows: list[CostRow]) -> DayCosts:
-    columns = dict(zip(CostRow._fields, zip(*rows, strict=True), strict=True))
-    return DayCosts(
-        usage_date=rows[0].usage_date,
-        keys=list(zip(columns["service"], columns["record_type"], strict=True)),
-        currencies=columns["currency"],
-        estimated=rows[0].estimated,
-        **{name: columns[name] for name in CostRow._fields[4:9]},
+def by_column(rows: Iterable[CostRow]) -> CostColumns:
+    """Return rows as an answer holds them."""
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in CostRow._fields]
+    usage_dates, services, record_types, currencies, *amounts, estimated = columns
+    names = ("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantities")
+    return CostColumns(
+        usage_dates=usage_dates,
+        keys=list(zip(services, record_types, strict=True)),
+        currencies=currencies,
+        estimated=estimated,
+        **dict(zip(names, amounts, strict=True)),
     )
+
+
+def rows_of(costs: CostColumns) -> list[CostRow]:
+    """Return columns as rows."""
+    amounts = costs.unblended, costs.amortized, costs.net_unblended, costs.net_amortized
+    columns = costs.usage_dates, costs.keys, costs.currencies, *amounts, costs.usage_quantities
+    return [
+        CostRow._make((day, *key, *values, estimated))
+        for day, key, *values, estimated in zip(*columns, costs.estimated, strict=True)
+    ]
 
 
 def make_fetched(window: DateRange, *rows: CostRow, api_requests: int = 1) -> FetchedCosts:
     """Return an answer that holds these rows."""
-    return FetchedCosts(window=window, days=by_column(rows), api_requests=api_requests)
-
-
-def rows_of(fetched: FetchedCosts) -> list[CostRow]:
-    """Return the rows of an answer."""
-    return [row for day_costs in fetched.days for row in day_costs.rows()]
+    return FetchedCosts(window=window, costs=by_column(rows), api_requests=api_requests)
 
 
 def make_anomaly(**fields: Any) -> Anomaly:

@@ -22,6 +22,7 @@ from costbatch.domain.outcomes import (
     StopReason,
 )
 from costbatch.domain.periods import DateRange, utc_day
+from tests.factories import by_column
 from tests.fakes import FakeAccounts
 
 
@@ -229,7 +230,7 @@ class FakeSource:
         error = answers[min(turn, len(answers) - 1)]
         if error is not None:
             raise error
-        return FetchedCosts(window=window, days=(), api_requests=1)
+        return FetchedCosts(window=window, costs=by_column(()), api_requests=1)
 
 
 @dataclass

@@ -12,12 +12,12 @@ from uuid import UUID
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostRow, DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ConfigError
-from tests.factories import make_account, rows_of
+from tests.factories import CostRow, make_account, rows_of
 from tests.fake_runs import FakeClaims, FakeRuns
 from tests.fakes import FakeAccounts
 
@@ -43,7 +43,7 @@ class FakeCosts:
 
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
         """Make the stored days of each account equal to what was fetched."""
-        return [self._replace(account, costs.window, rows_of(costs)) for account, costs in fetched]
+        return [self._replace(account, costs.window, rows_of(costs.costs)) for account, costs in fetched]
 
     def _replace(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
         if account.id in self.refuses:

@@ -9,11 +9,10 @@ from uuid import UUID
 from costbatch.application.judge import Judge, Replaced
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
-from costbatch.domain.costs import CostRow
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
-from tests.factories import day, make_account, make_fetched, make_row
+from tests.factories import CostRow, day, make_account, make_fetched, make_row
 from tests.fake_store import FakeStore
 
 

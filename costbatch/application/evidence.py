@@ -40,7 +40,7 @@ class Evidence:
             return {}
         account, fetched, days = self._asked
         if _holds(fetched, days):
-            totals_of = comparable_service_totals(fetched.days, days, self._rule)
+            totals_of = comparable_service_totals(fetched.costs, days, self._rule)
         else:
             totals_of = self._tx.costs.service_totals(account, days, self._rule)
         return {service: _like(self.total, totals) for service, totals in totals_of.items()}
@@ -56,7 +56,7 @@ def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list
     totals = {
         account.id: stored.get(account.id, [])
         if account.id in elsewhere
-        else comparable_totals(fetched.days, days, rule)
+        else comparable_totals(fetched.costs, days, rule)
         for account, fetched, days in asked
     }
     begins = _first_days(tx, asked, totals)

@@ -152,7 +152,7 @@ def _collected(landing: Landing, replaced: Replaced) -> Ending:
         state=CollectionState.COLLECTED,
         api_requests=fetched.api_requests,
         window=fetched.window,
-        rows_fetched=fetched.row_count,
+        rows_fetched=len(fetched.costs),
         change=replaced.change,
         started_at=landing.started_at,
     )

@@ -82,7 +82,7 @@ def _parts(landings: Sequence[Landing]) -> list[list[Landing]]:
     parts: list[list[Landing]] = []
     room = 0
     for landing in landings:
-        rows = landing.outcome.row_count if isinstance(landing.outcome, FetchedCosts) else 0
+        rows = len(landing.outcome.costs) if isinstance(landing.outcome, FetchedCosts) else 0
         if not parts or rows > room:
             parts.append([])
             room = _MOST_ROWS_TOGETHER

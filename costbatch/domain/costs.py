@@ -1,11 +1,10 @@
 """Daily cost as AWS bills it: one row per service and record type of a day."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
 from typing import NamedTuple
 
 from costbatch.domain.periods import DateRange
@@ -26,41 +25,27 @@ class CostBasis(StrEnum):
     NET_AMORTIZED = "net_amortized"
 
 
-class CostRow(NamedTuple):
-    """One service and record type of one account on one UTC day; amounts are exact and may be negative.
-
-    The net amounts and the quantity are None where AWS gives none.
-    """
-
-    usage_date: date
-    service: str
-    record_type: str
-    currency: str
-    unblended: Decimal
-    amortized: Decimal
-    net_unblended: Decimal | None
-    net_amortized: Decimal | None
-    usage_quantity: Decimal | None
-    estimated: bool
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DayCosts:
-    """The cost rows of one UTC day, or of a part of it, by column: the n-th of each belong together.
+class CostColumns:
+    """Cost rows by column: the n-th of each belong together.
 
     An answer holds thousands of rows, and columns cost a third of what as many objects would.
     Columns that are alike may be one and the same.
     """
 
-    usage_date: date
+    usage_dates: Sequence[date]
     keys: Sequence[CostKey]
     currencies: Sequence[str]
     unblended: Sequence[Decimal]
     amortized: Sequence[Decimal]
     net_unblended: Sequence[Decimal | None]
     net_amortized: Sequence[Decimal | None]
-    usage_quantity: Sequence[Decimal | None]
-    estimated: bool
+    usage_quantities: Sequence[Decimal | None]
+    estimated: Sequence[bool]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.keys)
 
     def amounts(self, basis: CostBasis) -> Sequence[Decimal]:
         """Return a column of amounts; without discounts AWS gives no net amounts, and the others count."""
@@ -74,35 +59,18 @@ class DayCosts:
             case CostBasis.NET_AMORTIZED:
                 return _first_given(self.net_amortized, self.amortized)
 
-    def rows(self) -> Iterator[CostRow]:
-        """Return the rows one by one."""
-        columns = (
-            self.currencies,
-            self.unblended,
-            self.amortized,
-            self.net_unblended,
-            self.net_amortized,
-            self.usage_quantity,
-        )
-        for (service, record_type), *values in zip(self.keys, *columns, strict=True):
-            yield CostRow._make((self.usage_date, service, record_type, *values, self.estimated))
+
+def _first_given(amounts: Sequence[Decimal | None], others: Sequence[Decimal]) -> list[Decimal]:
+    return [other if amount is None else amount for amount, other in zip(amounts, others, strict=True)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedCosts:
-    """Everything that Cost Explorer reports of one account for a window: complete, or it is not made.
-
-    days: in the order of the window; a day may come in parts.
-    """
+    """Everything that Cost Explorer reports of one account for a window: complete, or it is not made."""
 
     window: DateRange
-    days: tuple[DayCosts, ...]
+    costs: CostColumns
     api_requests: int
-
-    @cached_property
-    def row_count(self) -> int:
-        """How many cost rows there are."""
-        return sum(len(day.keys) for day in self.days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +89,3 @@ class DayTotal(NamedTuple):
     usage_date: date
     currency: str
     amount: Decimal
-
-
-def _first_given(amounts: Sequence[Decimal | None], others: Sequence[Decimal]) -> list[Decimal]:
-    return [other if amount is None else amount for amount, other in zip(amounts, others, strict=True)]

@@ -11,7 +11,7 @@ from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from itertools import groupby
 
-from costbatch.domain.costs import CostBasis, DayCosts, DayTotal
+from costbatch.domain.costs import CostBasis, CostColumns, DayTotal
 from costbatch.domain.periods import ONE_DAY, DateRange
 
 ZERO = Decimal(0)
@@ -163,35 +163,35 @@ class Contribution:
         return self.actual - self.expected
 
 
-def comparable_totals(costs: Iterable[DayCosts], days: DateRange, rule: Rule) -> list[DayTotal]:
+def comparable_totals(costs: CostColumns, days: DateRange, rule: Rule) -> list[DayTotal]:
     """Return the comparable cost of each day with cost, as the database sums what is stored."""
     amounts: defaultdict[tuple[date, str], list[Decimal]] = defaultdict(list)
-    for part in costs:
-        if part.usage_date in days:
-            columns = part.keys, part.currencies, part.amounts(rule.cost_basis)
-            for (_, record_type), currency, amount in zip(*columns, strict=True):
-                if record_type not in rule.excluded_record_types:
-                    amounts[part.usage_date, currency].append(amount)
-    with localcontext(_SUM_CONTEXT):
-        return [DayTotal(day, currency, sum(parts, ZERO)) for (day, currency), parts in amounts.items()]
+    columns = costs.usage_dates, costs.currencies, costs.keys, costs.amounts(rule.cost_basis)
+    for day, currency, (_, record_type), amount in zip(*columns, strict=True):
+        if record_type not in rule.excluded_record_types:
+            amounts[day, currency].append(amount)
+    return _sums(amounts, days)
 
 
-def comparable_service_totals(
-    costs: Iterable[DayCosts], days: DateRange, rule: Rule
-) -> dict[str, list[DayTotal]]:
+def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
     """Return the comparable cost of each day, by service."""
-    amounts: defaultdict[tuple[str, date, str], list[Decimal]] = defaultdict(list)
-    for part in costs:
-        if part.usage_date in days:
-            columns = part.keys, part.currencies, part.amounts(rule.cost_basis)
-            for (service, record_type), currency, amount in zip(*columns, strict=True):
-                if record_type not in rule.excluded_record_types:
-                    amounts[service, part.usage_date, currency].append(amount)
-    totals: defaultdict[str, list[DayTotal]] = defaultdict(list)
+    amounts: defaultdict[str, defaultdict[tuple[date, str], list[Decimal]]]
+    amounts = defaultdict(lambda: defaultdict(list))
+    columns = costs.usage_dates, costs.currencies, costs.keys, costs.amounts(rule.cost_basis)
+    for day, currency, (service, record_type), amount in zip(*columns, strict=True):
+        if record_type not in rule.excluded_record_types:
+            amounts[service][day, currency].append(amount)
+    totals = {service: _sums(mine, days) for service, mine in amounts.items()}
+    return {service: found for service, found in totals.items() if found}
+
+
+def _sums(amounts: Mapping[tuple[date, str], list[Decimal]], days: DateRange) -> list[DayTotal]:
     with localcontext(_SUM_CONTEXT):
-        for (service, day, currency), parts in amounts.items():
-            totals[service].append(DayTotal(day, currency, sum(parts, ZERO)))
-    return dict(totals)
+        return [
+            DayTotal(day, currency, sum(parts, ZERO))
+            for (day, currency), parts in amounts.items()
+            if day in days
+        ]
 
 
 def comparable_series(totals: Sequence[DayTotal], first_day: date) -> Series | None:

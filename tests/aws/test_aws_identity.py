@@ -29,7 +29,7 @@ def window() -> DateRange:
 
 def whose(aws: Harness, access: Access, window: DateRange) -> set[int]:
     """Return the numbers of the accounts whose cost comes back."""
-    return {int(row.unblended) for row in rows_of(aws.source().fetch(access, window, aws.spend))}
+    return {int(row.unblended) for row in rows_of(aws.source().fetch(access, window, aws.spend).costs)}
 
 
 def failure(aws: Harness, access: Access, window: DateRange) -> AccountError:
@@ -223,7 +223,7 @@ def test_a_session_token_signs_too(simulator: SimulatorProcess, aws: Harness, wi
     keys: AccessKeys = source._identities.resolve(role)
     account = aws.account(THREE, AccessMethod.ACCESS_KEYS)
     access = Access(account=account, sealed=aws.vault.seal(THREE, StoredSecrets(access_keys=keys)))
-    assert source.fetch(access, window, lambda: None).row_count == 8
+    assert len(source.fetch(access, window, lambda: None).costs) == 8
     simulator.expire_sessions()
     assert failure(aws, access, window).kind is ErrorKind.CREDENTIALS_REJECTED
 

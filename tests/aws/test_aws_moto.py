@@ -55,8 +55,12 @@ def test_static_keys_collect_two_pages_from_moto(moto: str, aws: Harness, window
 
     fetched = aws.source().fetch(aws.keys(MOTO_ACCOUNT, "AKIAMOTO", "secret"), window, aws.spend)
 
-    assert [row.unblended for row in rows_of(fetched)] == [Decimal("1.10"), Decimal("-9.0E-10"), Decimal(3)]
-    assert rows_of(fetched)[0].usage_quantity is None
+    assert [row.unblended for row in rows_of(fetched.costs)] == [
+        Decimal("1.10"),
+        Decimal("-9.0E-10"),
+        Decimal(3),
+    ]
+    assert rows_of(fetched.costs)[0].usage_quantity is None
     assert fetched.api_requests == aws.requests == 2
 
 
@@ -68,7 +72,7 @@ def test_an_assumed_role_collects_from_moto(moto: str, aws: Harness, window: Dat
 
     fetched = aws.source().fetch(role, window, aws.spend)
 
-    assert [row.unblended for row in rows_of(fetched)] == [Decimal(7)]
+    assert [row.unblended for row in rows_of(fetched.costs)] == [Decimal(7)]
 
 
 def test_keys_of_another_account_are_refused_by_moto(moto: str, aws: Harness, window: DateRange) -> None:

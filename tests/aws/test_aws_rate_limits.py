@@ -59,7 +59,7 @@ def fetch(aws: Harness, source: CostExplorerSource, account: Account) -> ErrorKi
     current_thread().name = account.account_id
     access = aws.keys(account.account_id, account.access_key_id, account.secret_access_key)
     try:
-        assert source.fetch(access, WINDOW, lambda: None).row_count == 6
+        assert len(source.fetch(access, WINDOW, lambda: None).costs) == 6
     except AccountError as error:
         return error.kind
     return None

@@ -11,13 +11,13 @@ from costbatch.adapters.db import PostgresDatabase
 from costbatch.adapters.db.engine import PostgresTransaction
 from costbatch.domain.accounts import AccessMethod, Account, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostBasis, CostRow, FetchedCosts, StoredChange
+from costbatch.domain.costs import CostBasis, FetchedCosts, StoredChange
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.events import Event, EventType
 from costbatch.domain.outcomes import Claim, CollectionState, Ending, Failure, Run, RunRequest
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ErrorKind
-from tests.factories import make_fetched
+from tests.factories import CostRow, make_fetched
 
 NOW = datetime(2026, 3, 10, 7, tzinfo=UTC)
 TODAY = date(2026, 3, 10)

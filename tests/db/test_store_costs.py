@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from costbatch.adapters.db import PostgresDatabase
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import CostRow, StoredChange
+from costbatch.domain.costs import StoredChange
 from costbatch.domain.periods import DateRange
 from costbatch.errors import StatementRefused
 from tests.db.conftest import Query
 from tests.db.rows import WINDOW, add_account, cost_row, prepare_months, replace_window, store
-from tests.factories import make_fetched
+from tests.factories import CostRow, make_fetched
 
 UNCHANGED = StoredChange()
 

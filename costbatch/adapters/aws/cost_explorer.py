@@ -53,7 +53,7 @@ class CostExplorerSource:
             spend()
             token = answer.add_page(_body(ask))
             if token is None:
-                return FetchedCosts(window=window, days=answer.days(), api_requests=page)
+                return FetchedCosts(window=window, costs=answer.costs(), api_requests=page)
             if token in seen:
                 raise _malformed(f"page {page} of the answer repeats an earlier page token")
             seen.add(token)

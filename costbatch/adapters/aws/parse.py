@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 
 import msgspec
 
 from costbatch.adapters.aws.malformed import Explanation, MalformedError, shown
-from costbatch.domain.costs import CostKey, DayCosts
+from costbatch.domain.costs import CostColumns, CostKey
 from costbatch.domain.money import parse_amount, parse_currency
 from costbatch.domain.periods import ONE_DAY, DateRange
 
@@ -91,31 +92,36 @@ class _Currencies(dict[str, str]):
         return currency
 
 
-class _Amounts(dict[str, list[Decimal]]):
-    """Exact amounts by their texts, one to a line; ValueError where one of them is no amount."""
+class _Amounts:
+    """Exact amounts by column; ValueError where one of them is no amount."""
+
+    def __init__(self) -> None:
+        self._read: list[tuple[list[str], list[Decimal]]] = []
 
     def of(self, costs: Sequence[_Cost]) -> list[Decimal]:
         """Return the amounts of a column."""
-        return self._read([cost.Amount for cost in costs])
+        return self._of([cost.Amount for cost in costs])
 
     def of_given(self, costs: Sequence[_Cost | _Quantity | None]) -> Sequence[Decimal | None]:
         """Return the amounts of a column, None where there is none."""
         texts = [cost.Amount for cost in costs if cost is not None]
-        amounts = self._read(texts)
+        amounts = self._of(texts)
         if len(texts) == len(costs):
             return amounts
         rest = iter(amounts)
         return [None if cost is None else next(rest) for cost in costs]
 
-    def _read(self, texts: Sequence[str]) -> list[Decimal]:
-        amounts = self["\n".join([*texts, ""])]
-        if len(amounts) != len(texts):
+    def _of(self, texts: list[str]) -> list[Decimal]:
+        # Where an account has neither discounts nor commitments, its columns are all alike.
+        for known, amounts in self._read:
+            if known == texts:
+                return amounts
+        lines = "\n".join([*texts, ""])
+        if lines.count("\n") != len(texts):
             raise ValueError("an amount holds a line break")
-        return amounts
-
-    def __missing__(self, lines: str) -> list[Decimal]:
         read = Decimal if _are_plain(lines) else parse_amount
-        amounts = self[lines] = list(map(read, lines.split("\n")[:-1]))
+        amounts = list(map(read, texts))
+        self._read.append((texts, amounts))
         return amounts
 
 
@@ -126,10 +132,10 @@ class CostAnswer:
         self._window = window
         # Looking the texts up is faster than parsing dates, and stricter: there is one spelling of each day.
         self._days = {(day.isoformat(), (day + ONE_DAY).isoformat()): day for day in window}
-        self._parts: dict[date, list[DayCosts]] = {}
         self._known: dict[date, set[CostKey]] = {}
         self._keys = _Keys()
         self._currencies = _Currencies()
+        self._pages: list[CostColumns] = []
 
     def add_page(self, body: bytes) -> str | None:
         """Take the body of a page; return the token of the next one, None after the last.
@@ -140,8 +146,7 @@ class CostAnswer:
         """
         try:
             page = _read(body)
-            for index, result in enumerate(page.ResultsByTime):
-                self._add_result(result, index)
+            self._pages.append(self._columns_of(page.ResultsByTime))
             if page.NextPageToken != "":
                 return page.NextPageToken
             problem = self._explain(body)
@@ -153,32 +158,29 @@ class CostAnswer:
         # Outside of the handler, so that what AWS sent is not even the context.
         raise problem.to_account_error()
 
-    def days(self) -> tuple[DayCosts, ...]:
-        """Return the costs of every day, in the order of the window.
+    def costs(self) -> CostColumns:
+        """Return the costs of all pages.
 
         Raises:
             AccountError: malformed_response: a day of the window is missing, which is not a zero.
 
         """
         for day in self._window:
-            if day not in self._parts:
+            if day not in self._known:
                 raise MalformedError("ResultsByTime", f"does not hold the day {day}").to_account_error()
-        return tuple([part for day in self._window for part in self._parts[day]])
+        return self._pages[0] if len(self._pages) == 1 else _joined(self._pages)
 
-    def _add_result(self, result: _Result, index: int) -> None:
-        day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
-        part = self._costs_of(result, day)
-        # A day may be split between two pages.
-        known = self._known.setdefault(day, set())
-        before = len(known)
-        known.update(part.keys)
-        if len(known) != before + len(part.keys):
-            raise _repeated(result.Groups, day).below(f"ResultsByTime[{index}]")
-        self._parts.setdefault(day, []).append(part)
-
-    def _costs_of(self, result: _Result, day: date) -> DayCosts:
-        """Return what a result holds, column by column, because a row at a time costs twice."""
-        metrics = [group.Metrics for group in result.Groups]
+    def _columns_of(self, results: Sequence[_Result]) -> CostColumns:
+        """Return what a page holds, column by column, because a row at a time costs twice."""
+        usage_dates: list[date] = []
+        estimated: list[bool] = []
+        keys: list[CostKey] = []
+        metrics: list[_Metrics] = []
+        for index, result in enumerate(results):
+            usage_dates += [self._days[result.TimePeriod.Start, result.TimePeriod.End]] * len(result.Groups)
+            estimated += [result.Estimated] * len(result.Groups)
+            keys += self._keys_of(result, index)
+            metrics += [group.Metrics for group in result.Groups]
         unblended = [each.UnblendedCost for each in metrics]
         amortized = [each.AmortizedCost for each in metrics]
         net_unblended = [each.NetUnblendedCost for each in metrics]
@@ -186,19 +188,29 @@ class CostAnswer:
         currencies = [cost.Unit for cost in unblended]
         for costs in (amortized, net_unblended, net_amortized):
             _check_units(costs, currencies)
-        # Where an account has neither discounts nor commitments, its columns are all alike.
         amounts = _Amounts()
-        return DayCosts(
-            usage_date=day,
-            keys=[self._keys[group.Keys] for group in result.Groups],
+        return CostColumns(
+            usage_dates=usage_dates,
+            keys=keys,
             currencies=[self._currencies[currency] for currency in currencies],
             unblended=amounts.of(unblended),
             amortized=amounts.of(amortized),
             net_unblended=amounts.of_given(net_unblended),
             net_amortized=amounts.of_given(net_amortized),
-            usage_quantity=amounts.of_given([each.UsageQuantity for each in metrics]),
-            estimated=result.Estimated,
+            usage_quantities=amounts.of_given([each.UsageQuantity for each in metrics]),
+            estimated=estimated,
         )
+
+    def _keys_of(self, result: _Result, index: int) -> list[CostKey]:
+        day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
+        keys = [self._keys[group.Keys] for group in result.Groups]
+        # A day may be split between two pages.
+        known = self._known.setdefault(day, set())
+        before = len(known)
+        known.update(keys)
+        if len(known) != before + len(keys):
+            raise _repeated(keys, day).below(f"ResultsByTime[{index}]")
+        return keys
 
     def _explain(self, body: bytes) -> MalformedError:
         return Explanation(
@@ -217,8 +229,14 @@ def _check_units(costs: Sequence[_Cost | None], currencies: Sequence[str]) -> No
         raise ValueError("one group has amounts in two currencies")
 
 
-def _repeated(groups: Sequence[_Group], day: date) -> MalformedError:
+def _repeated(keys: Sequence[CostKey], day: date) -> MalformedError:
     """Return where a group stands that an earlier one, here or on a page before, has the keys of."""
-    keys = [group.Keys for group in groups]
     index = next((index for index, each in enumerate(keys) if each in keys[:index]), 0)
     return MalformedError(f"Groups[{index}].Keys", f"repeats {shown(keys[index][0])} on {day}")
+
+
+def _joined(pages: Sequence[CostColumns]) -> CostColumns:
+    """Return several pages as one."""
+    names = CostColumns.__dataclass_fields__
+    columns = {name: [*chain.from_iterable(getattr(page, name) for page in pages)] for name in names}
+    return CostColumns(**columns)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from costbatch.adapters.db.tables import accounts, daily_costs
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import CostKey, DayCosts, DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import CostColumns, CostKey, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange, month_start
 
@@ -85,7 +85,7 @@ RETURNING d.account_id, d.usage_date
 
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
-_NULL = "\\N"
+_NULL, _FLAGS = "\\N", {False: "f", True: "t"}
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 # What psycopg2 takes at once: its own 8 kB would be thousands of calls for a batch.
 _COPY_CHARACTERS = 1 << 18
@@ -144,7 +144,7 @@ class PostgresCosts:
         written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
         stored = dict(self.connection.execute(_COUNT_STORED, everybody).tuples().all())
         # Every staged key is stored now, so a larger count means keys that AWS reports no more.
-        shrunk = [row for row, costs in of_window.items() if stored.get(row, 0) != costs.row_count]
+        shrunk = [row for row, each in of_window.items() if stored.get(row, 0) != len(each.costs)]
         vanished: Sequence[sa.Row[tuple[int, date]]] = ()
         if shrunk:
             vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
@@ -203,7 +203,7 @@ class PostgresCosts:
 
     def _copy(self, of_window: Mapping[int, FetchedCosts]) -> None:
         names = _CopyNames()
-        lines = [line for row, costs in of_window.items() for line in _copy_lines(row, costs.days, names)]
+        lines = [line for row, each in of_window.items() for line in _copy_lines(row, each.costs, names)]
         with closing(self.connection.connection.cursor()) as cursor:
             cursor.copy_expert("COPY costs_staging FROM STDIN", StringIO("".join(lines)), _COPY_CHARACTERS)
 
@@ -212,24 +212,36 @@ def _partition_name(month: date) -> str:
     return f"daily_costs_{month:%Y_%m}"
 
 
-def _copy_lines(account_id: int, days: Sequence[DayCosts], names: Mapping[CostKey, str]) -> list[str]:
+def _copy_lines(account_id: int, costs: CostColumns, names: Mapping[CostKey, str]) -> list[str]:
     """Return rows in COPY's text format: the hot path, where a call for each amount would cost most."""
-    lines: list[str] = []
-    for day in days:
-        start, end = f"{account_id}\t{day.usage_date}\t", f"\t{day.estimated}\n"
-        lines += [
-            f"{start}{names[key]}\t{currency}\t{unblended}\t{amortized}\t{net_unblended}\t{net_amortized}"
-            f"\t{quantity}{end}"
-            for key, currency, unblended, amortized, net_unblended, net_amortized, quantity in zip(
-                day.keys, day.currencies, *_copy_amounts(day), strict=True
-            )
-        ]
-    return lines
+    starts = {day: f"{account_id}\t{day}" for day in set(costs.usage_dates)}
+    columns = costs.usage_dates, costs.keys, costs.currencies, *_copy_amounts(costs), costs.estimated
+    return [
+        f"{starts[day]}\t{names[key]}\t{currency}\t{unblended}\t{amortized}"
+        f"\t{net_unblended}\t{net_amortized}\t{quantity}\t{_FLAGS[estimated]}\n"
+        for (
+            day,
+            key,
+            currency,
+            unblended,
+            amortized,
+            net_unblended,
+            net_amortized,
+            quantity,
+            estimated,
+        ) in zip(*columns, strict=True)
+    ]
 
 
-def _copy_amounts(day: DayCosts) -> list[list[str]]:
+def _copy_amounts(costs: CostColumns) -> list[list[str]]:
     """Return the columns of amounts as COPY reads them; one that stands for several is made once."""
-    columns = day.unblended, day.amortized, day.net_unblended, day.net_amortized, day.usage_quantity
+    columns = (
+        costs.unblended,
+        costs.amortized,
+        costs.net_unblended,
+        costs.net_amortized,
+        costs.usage_quantities,
+    )
     made: dict[int, list[str]] = {}
     for column in columns:
         if id(column) not in made:

@@ -120,7 +120,7 @@ def check_cost_explorer(
     purse = _Purse()
     account, price = accounts[0], f"${REQUEST_PRICE_USD}"
     try:
-        rows = f"{source.fetch(access, day, purse.spend).row_count:,} cost rows"
+        rows = f"{len(source.fetch(access, day, purse.spend).costs):,} cost rows"
     except BudgetSpent:
         rows = "the first page of its cost"
     except AccountError as error:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from costbatch.adapters.aws.parse import CostAnswer
-from costbatch.domain.costs import CostRow
 from costbatch.domain.periods import DateRange
+from tests.factories import CostRow, rows_of
 
 
 def parse_costs(pages: Sequence[bytes], window: DateRange) -> tuple[CostRow, ...]:
@@ -12,4 +12,4 @@ def parse_costs(pages: Sequence[bytes], window: DateRange) -> tuple[CostRow, ...
     answer = CostAnswer(window)
     for body in pages:
         answer.add_page(body)
-    return tuple(row for day in answer.days() for row in day.rows())
+    return tuple(rows_of(answer.costs()))

@@ -23,6 +23,7 @@ from costbatch.domain.health import (
 from costbatch.domain.outcomes import RunStatus
 from costbatch.domain.periods import DateRange
 from costbatch.errors import CostbatchError, DeliveryError
+from tests.factories import by_column
 from tests.fakes import FakeAccounts, FakeDatabase, FakeVault
 
 NOW = datetime(2025, 3, 12, 6, 30, tzinfo=UTC)
@@ -151,7 +152,7 @@ class FakeSource:
             spend()
         if self.error:
             raise self.error
-        return FetchedCosts(window=window, days=(), api_requests=self.pages)
+        return FetchedCosts(window=window, costs=by_column(()), api_requests=self.pages)
 
 
 @dataclass

@@ -11,13 +11,12 @@ import pytest
 from costbatch.application.ports import Transaction
 from costbatch.application.report import brief_report, full_report
 from costbatch.domain.anomalies import AnomalyState
-from costbatch.domain.costs import CostRow
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended
 from costbatch.domain.outcomes import RunRequest
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
-from tests.factories import NOW, TODAY, make_account, make_anomaly, make_fetched, make_row, make_run
+from tests.factories import NOW, TODAY, CostRow, make_account, make_anomaly, make_fetched, make_row, make_run
 from tests.fake_store import FakeTables
 
 YESTERDAY = TODAY - timedelta(days=1)

@@ -9,7 +9,7 @@ import pytest
 from costbatch.application.fetching import Flight, Landing
 from costbatch.application.settle import Settlement
 from costbatch.domain.accounts import Account, AccountStatus, Failing
-from costbatch.domain.costs import CostRow, FetchedCosts
+from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import Claim, Collection, CollectionState, Failure, RunRequest, SkipReason
 from costbatch.domain.periods import DateRange
@@ -17,6 +17,7 @@ from costbatch.errors import ErrorKind
 from tests.factories import (
     NOW,
     TODAY,
+    CostRow,
     day,
     make_access,
     make_account,
