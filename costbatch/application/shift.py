@@ -49,14 +49,14 @@ class Shift:
 
     def work(self) -> StopReason | None:
         """Claim, fetch and write until every account has its outcome; return why it ended before that."""
-        spent = in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run))
-        budget = ApiBudget(self.policy.most_requests, spent=spent)
+        budget = ApiBudget(self.policy.most_requests)
         pool = FetchPool(self.source, budget, threads=self.policy.concurrency, clock=self.clock)
         writer, watch = self._writer(), _Watch(self, pool)
         try:
             while (self._fill(pool, budget, watch) or pool.in_flight) and not watch.grace_is_over():
                 landings = pool.landed(timeout_seconds=watch.beat_seconds, most=writer.most)
                 writer.write(landings)
+                budget.record(sum(landing.api_requests for landing in landings))
                 pool.settled(landings)
                 watch.look_around()
         finally:
@@ -82,21 +82,22 @@ class Shift:
             return False
         if not watch.may_claim():
             return True
+        if budget.is_capped:
+            budget.learn(in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run)))
         if budget.is_spent:
             self._skip_rest()
-        flights = in_transaction(self.database, lambda tx: self._claim(tx, pool))
+        flights = in_transaction(self.database, lambda tx: self._claim(tx, pool, budget))
         pool.start(flights)
         watch.claimed(len(flights))
         return bool(pool.in_flight) or self._wait_for_others(watch)
 
-    def _claim(self, tx: Transaction, pool: FetchPool) -> list[Flight]:
+    def _claim(self, tx: Transaction, pool: FetchPool, budget: ApiBudget) -> list[Flight]:
         """Claim an account for each free thread, and as many ahead, so that no thread waits for a claim."""
+        room = max(pool.free, 0)
+        most = budget.affordable(room)
+        ahead = budget.affordable(room + self.policy.concurrency - pool.waiting) - most
         claims = tx.claims.claim(
-            self.run,
-            worker=self.worker,
-            most=max(pool.free, 0),
-            ahead=self.policy.concurrency - pool.waiting,
-            lease=self.policy.lease,
+            self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
         )
         accesses = tx.accounts.load_accesses([claim.account for claim in claims]) if claims else {}
         return [

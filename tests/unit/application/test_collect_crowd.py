@@ -1,4 +1,4 @@
-"""Several processes with one run key, against fakes: heirs, and who joins while the run is closed."""
+"""Several processes with one run key, against fakes: heirs, who joins at the end, and the cap of all."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +12,11 @@ import pytest
 from costbatch import logs
 from costbatch.application import shift
 from costbatch.application.shift import Shift
+from costbatch.domain.accounts import Account
 from costbatch.domain.outcomes import CollectionState, RunStatus, StopReason
 from costbatch.errors import AccountError, ErrorKind
 from tests.factories import make_account
+from tests.fake_runs import FakeProgress, FakeRuns
 from tests.house import POLICY, House
 
 DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
@@ -193,3 +195,28 @@ def test_the_deadline_counts_from_the_start_also_where_a_process_goes_on(
     run = house.collect()
     assert (run.status, run.stopped_by) == (RunStatus.STOPPED, StopReason.DEADLINE)
     assert [row for row, _ in house.source.fetched].count(2) == 1
+
+
+def test_the_cap_is_of_all_processes_of_the_run(house: House) -> None:
+    """What another one has spent while this one was at work is not there any more."""
+
+    class Joined(FakeProgress):
+        """The screen; when it shows the first account another process joins, which does one and ends."""
+
+        def advance(self, outcome: str, account: Account) -> None:
+            super().advance(outcome, account)
+            if len(self.outcomes) == 1:
+                other.collect()
+
+    house.policy, house.progress = replace(POLICY, concurrency=1, most_requests=2), Joined()
+    other = House(store=house.store, policy=house.policy)
+    other.source.on_fetch = other.stop.set
+    assert house.collect().status is RunStatus.PARTIAL
+    assert (len(house.source.fetched), len(other.source.fetched)) == (1, 1)
+    assert sorted(house.states) == ["collected", "collected", "skipped", "skipped"]
+
+
+def test_without_a_cap_the_record_is_not_asked(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordinary run pays for no statement that it has no use for."""
+    monkeypatch.delattr(FakeRuns, "api_requests")
+    assert house.collect().status is RunStatus.COMPLETED
