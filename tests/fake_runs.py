@@ -77,6 +77,15 @@ class FakeRuns:
                 self.listed.setdefault(account.id, Listed(account.id, collection))
         return sum(each.collection.state is CollectionState.PENDING for each in self.listed.values())
 
+    def put_back(self, run: Run) -> int:
+        """Put what failed or was left out back on the list."""
+        undone = {CollectionState.FAILED, CollectionState.SKIPPED}
+        rows = [row for row, each in self.listed.items() if each.collection.state in undone]
+        for row in rows:
+            known, pending = self.listed[row].collection, CollectionState.PENDING
+            self.listed[row] = Listed(row, replace(known, state=pending, attempts=0, skip_reason=None))
+        return len(rows)
+
     def api_requests(self, run: Run) -> int:
         """Return the paid requests recorded so far."""
         return sum(each.collection.api_requests for each in self.listed.values())
@@ -141,9 +150,10 @@ class FakeClaims:
         """Give this worker's unfinished accounts back."""
         return self._release(lambda each: each.worker == worker)
 
-    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> int:
-        """Give back what workers known to be gone held."""
-        return self._release(lambda each: each.worker is not None and is_gone(each.worker))
+    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[UUID]:
+        """Give back what workers known to be gone held, as of the one run that there is."""
+        released = self._release(lambda each: each.worker is not None and is_gone(each.worker))
+        return [run.id for run in self.runs.rows.values()] * released
 
     def seconds_until_work(self, run: Run) -> float | None:
         """Return 0 while any account has no outcome yet."""

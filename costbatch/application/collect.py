@@ -70,14 +70,14 @@ class Collector:
 
     def _work_until_closed(self, run: Run) -> Run:
         """Work until the run is closed; it is not while a retry has put failed accounts back on the list."""
-        closed = None
+        shift, closed = self._shift(run), None
         while closed is None:
-            close = partial(self._close, run=run, stopped_by=self._work(run))
+            close = partial(self._close, run=run, stopped_by=shift.work())
             closed = in_transaction(self.database, close)
         return closed
 
-    def _work(self, run: Run) -> StopReason | None:
-        shift = Shift(
+    def _shift(self, run: Run) -> Shift:
+        return Shift(
             run=run,
             database=self.database,
             source=self.source,
@@ -88,7 +88,6 @@ class Collector:
             is_gone=self.is_gone,
             stop=self.stop,
         )
-        return shift.work()
 
     def _close(self, tx: Transaction, *, run: Run, stopped_by: StopReason | None) -> Run | None:
         """Record how the run ended; whichever process is last writes the run's event.

@@ -128,6 +128,9 @@ class RunStore(Protocol):
     def enlist(self, run: Run) -> int:
         """Put every account of the request on the run's list; return how many are still to be done."""
 
+    def put_back(self, run: Run) -> int:
+        """Put the accounts that were not collected back on the list; return how many."""
+
     def api_requests(self, run: Run) -> int:
         """Return the paid requests that the run has recorded so far."""
 
@@ -162,8 +165,8 @@ class ClaimStore(Protocol):
     def release_claims(self, worker: str) -> int:
         """Give this worker's unfinished accounts back; return how many."""
 
-    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> int:
-        """Give back what dead workers held, by lapsed lease or known to be gone; return how many."""
+    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[UUID]:
+        """Give back what dead workers held, by lapsed lease or known to be gone; return the run of each."""
 
     def seconds_until_work(self, run: Run) -> float | None:
         """Return how long until an account may be claimed (0: now); None when every one has its outcome."""

@@ -4,7 +4,7 @@ Threads do the network, this one does the database; what one account suffers, no
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event as Signal
 from time import monotonic
 
@@ -25,11 +25,16 @@ log = get_logger(__name__)
 
 # How long the loop sleeps at most before it looks after its leases and at the stop signal again.
 _BEAT_SECONDS = 1.0
+# How often within a lease the own claims are extended and those of the dead are looked for.
+_LOOKS_PER_LEASE = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """What one process needs to work on a run. ``stop`` is set when it is asked to end."""
+    """What one process needs to work on a run. ``stop`` is set when it is asked to end.
+
+    began: since when its deadline counts, by the monotonic clock.
+    """
 
     run: Run
     database: Database
@@ -40,19 +45,20 @@ class Shift:
     worker: str
     is_gone: Callable[[str], bool]
     stop: Signal
+    began: float = field(default_factory=monotonic)
 
     def work(self) -> StopReason | None:
         """Claim, fetch and write until every account has its outcome; return why it ended before that."""
-        spent = in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run))
-        budget = ApiBudget(self.policy.most_requests, spent=spent)
+        budget = ApiBudget(self.policy.most_requests)
         pool = FetchPool(self.source, budget, threads=self.policy.concurrency, clock=self.clock)
         writer, watch = self._writer(), _Watch(self, pool)
         try:
             while (self._fill(pool, budget, watch) or pool.in_flight) and not watch.grace_is_over():
                 landings = pool.landed(timeout_seconds=watch.beat_seconds, most=writer.most)
                 writer.write(landings)
+                budget.record(sum(landing.api_requests for landing in landings))
                 pool.settled(landings)
-                watch.keep_leases()
+                watch.look_around()
         finally:
             pool.close()
         released = in_transaction(self.database, lambda tx: tx.claims.release_claims(self.worker))
@@ -76,21 +82,22 @@ class Shift:
             return False
         if not watch.may_claim():
             return True
+        if budget.is_capped:
+            budget.learn(in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run)))
         if budget.is_spent:
             self._skip_rest()
-        flights = in_transaction(self.database, lambda tx: self._claim(tx, pool))
+        flights = in_transaction(self.database, lambda tx: self._claim(tx, pool, budget))
         pool.start(flights)
         watch.claimed(len(flights))
-        return bool(pool.in_flight) or self._wait_for_others()
+        return bool(pool.in_flight) or self._wait_for_others(watch)
 
-    def _claim(self, tx: Transaction, pool: FetchPool) -> list[Flight]:
+    def _claim(self, tx: Transaction, pool: FetchPool, budget: ApiBudget) -> list[Flight]:
         """Claim an account for each free thread, and as many ahead, so that no thread waits for a claim."""
+        room = max(pool.free, 0)
+        most = budget.affordable(room)
+        ahead = budget.affordable(room + self.policy.concurrency - pool.waiting) - most
         claims = tx.claims.claim(
-            self.run,
-            worker=self.worker,
-            most=max(pool.free, 0),
-            ahead=self.policy.concurrency - pool.waiting,
-            lease=self.policy.lease,
+            self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
         )
         accesses = tx.accounts.load_accesses([claim.account for claim in claims]) if claims else {}
         return [
@@ -104,21 +111,28 @@ class Shift:
         start = max(window.start, self.policy.windows.earliest_day_on(utc_day(self.clock())))
         return DateRange(min(start, window.last), window.end_exclusive)
 
-    def _wait_for_others(self) -> bool:
+    def _wait_for_others(self, watch: "_Watch") -> bool:
         """Wait for a retry's pause or for another process; return whether there is anything to wait for."""
 
         def look(tx: Transaction) -> float | None:
             # Nothing of ours is in flight: a claim in our name is one whose commit we never heard of.
             tx.claims.release_claims(self.worker)
-            tx.claims.release_dead_claims(self.is_gone)
+            watch.take_over(tx)
             return tx.claims.seconds_until_work(self.run)
 
         seconds = in_transaction(self.database, look)
         if seconds is None:
-            return False
+            return watch.may_put_back() and self._put_back()
         # Also where work is due now: another run may hold the account, and asking at once would spin.
         self.stop.wait(min(max(seconds, 0.1), _BEAT_SECONDS))
         return True
+
+    def _put_back(self) -> bool:
+        """Have every account tried again that was not collected; return whether there is any."""
+        accounts = in_transaction(self.database, lambda tx: tx.runs.put_back(self.run))
+        if accounts:
+            log.info("accounts_put_back", accounts=accounts)
+        return accounts > 0
 
     def _skip_rest(self) -> None:
         reason, now = SkipReason.API_COST_CAP, self.clock()
@@ -128,11 +142,12 @@ class Shift:
 
 
 class _Watch:
-    """Looks at the clock: keeps claims alive, spaces out vain claims, and tells when it is time to end."""
+    """Looks at the clock: keeps claims alive, finds dead ones, spaces out vain ones, tells when to end."""
 
     def __init__(self, shift: Shift, pool: FetchPool) -> None:
         self._shift, self._pool = shift, pool
-        self._began = self._extended = monotonic()
+        self._looked = monotonic()
+        self._inherits = False
         self._came_back_empty: float | None = None
         self._stopped: tuple[StopReason, float] | None = None
 
@@ -141,13 +156,27 @@ class _Watch:
         """How long the loop may sleep: no lease may lapse meanwhile."""
         return min(_BEAT_SECONDS, self._shift.policy.lease.total_seconds() / 4)
 
-    def keep_leases(self) -> None:
-        """Extend the leases when a third of one has passed."""
+    def look_around(self) -> None:
+        """Several times within a lease: extend the own ones, and take over what dead workers hold."""
         lease, now = self._shift.policy.lease, monotonic()
-        if now - self._extended > lease.total_seconds() / 3:
+        if now - self._looked > lease.total_seconds() / _LOOKS_PER_LEASE:
             claims = self._pool.claims
             in_transaction(self._shift.database, lambda tx: tx.claims.extend_leases(claims, lease))
-            self._extended = now
+            in_transaction(self._shift.database, self.take_over)
+            self._looked = now
+
+    def take_over(self, tx: Transaction) -> None:
+        """Give back what dead workers hold, of other runs too."""
+        if self._shift.run.id in tx.claims.release_dead_claims(self._shift.is_gone):
+            self._inherits = True
+
+    def may_put_back(self) -> bool:
+        """Whether this process took over from a dead one of the run, and so is its retry; true once.
+
+        At its start it could not know: the dead one's claims looked alive.
+        """
+        inherits, self._inherits = self._inherits, False
+        return inherits
 
     def may_claim(self) -> bool:
         """Whether to ask for accounts: some are missing, and it was not said just now that there are none."""
@@ -177,7 +206,7 @@ class _Watch:
         if self._shift.stop.is_set():
             return StopReason.SIGNAL
         deadline = self._shift.policy.deadline
-        if deadline is None or monotonic() - self._began < deadline.total_seconds():
+        if deadline is None or monotonic() - self._shift.began < deadline.total_seconds():
             return None
         log.warning("deadline_reached", seconds=deadline.total_seconds())
         return StopReason.DEADLINE

@@ -104,7 +104,12 @@ class _Options:
 @click.option(
     "--fail-on", type=click.Choice([each.value for each in FailOn]), help="What exits with a failure."
 )
-@click.option("--max-api-cost", type=Dollars(), help="Stop paying for requests at this amount.")
+@click.option(
+    "--max-api-cost",
+    type=Dollars(),
+    help="Stop paying for requests at this amount; several processes of one run pass it by what they have "
+    "in hand.",
+)
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),

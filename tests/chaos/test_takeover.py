@@ -7,10 +7,11 @@ from time import monotonic
 import pytest
 
 from costbatch.adapters.workers import this_worker
+from costbatch.simulator.world import Fault
 from tests.chaos.conftest import CopyScene
 from tests.chaos.contents import contents
 from tests.chaos.scenes import ENVIRON, RUN_KEY, Scene
-from tests.chaos.waiting import MOST_SECONDS, blocked, locked, until
+from tests.chaos.waiting import MOST_SECONDS, blocked, count, locked, until
 from tests.stage import Finished, Stage, make_account, wait_for
 
 # The first test of a process prepares the scenes, which takes a while on a busy machine.
@@ -42,13 +43,21 @@ def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
     assert contents(stage, RUN_KEY) == scene.expected
 
 
-def _forge_claim(stage: Stage, worker: str, *, lease_seconds: float) -> None:
-    """Make the one account of the run look as if a worker was on it."""
+_ELSEWHERE = "elsewhere/boot/pid:[1]/77/123"
+_STATE_OF = (
+    "SELECT state FROM collections JOIN accounts ON accounts.id = account_id WHERE aws_account_id = %s"
+)
+
+
+def _forge_claim(stage: Stage, worker: str, *, lease_seconds: float, of: str | None = None) -> None:
+    """Make an account of the run, the only one if none is named, look as if a worker was on it."""
     stage.rows(
         "UPDATE collections SET state = 'collecting', claimed_by = %s, claim_token = gen_random_uuid(),"
-        " lease_expires_at = now() + make_interval(secs => %s)",
+        " lease_expires_at = now() + make_interval(secs => %s)"
+        " FROM accounts WHERE accounts.id = account_id AND aws_account_id = %s",
         worker,
         lease_seconds,
+        of or stage.ids[0],
     )
 
 
@@ -64,7 +73,7 @@ def begun(stage: Stage) -> Stage:
 
 def test_the_account_of_a_worker_on_another_host_waits_for_its_lease(begun: Stage) -> None:
     """Nobody here can know whether a worker elsewhere lives; its lease says until when it may."""
-    _forge_claim(begun, "elsewhere/boot/pid:[1]/77/123", lease_seconds=3)
+    _forge_claim(begun, _ELSEWHERE, lease_seconds=3)
     began = monotonic()
     finished = wait_for(_start(begun), timeout_seconds=MOST_SECONDS)
     assert finished.status == 0
@@ -75,7 +84,7 @@ def test_the_account_of_a_worker_on_another_host_waits_for_its_lease(begun: Stag
 
 def test_a_lease_that_is_kept_alive_is_waited_for(begun: Stage) -> None:
     """A claim is not taken from a worker that lives, however long it works."""
-    _forge_claim(begun, "elsewhere/boot/pid:[1]/77/123", lease_seconds=2)
+    _forge_claim(begun, _ELSEWHERE, lease_seconds=2)
     process = _start(begun)
     for _ in range(4):
         time.sleep(1)
@@ -91,6 +100,38 @@ def test_the_account_of_a_dead_worker_on_this_host_does_not_wait(begun: Stage) -
     _forge_claim(begun, f"{place}/{2**22 + 1}/123", lease_seconds=600)
     finished = wait_for(_start(begun), timeout_seconds=MOST_SECONDS)
     assert finished.outcomes == {begun.ids[0]: "collected"}
+
+
+def test_a_retry_that_comes_before_the_lease_has_lapsed_tries_what_failed_too(stage: Stage) -> None:
+    """Whose retry it is it learns only later; an account that has recovered meanwhile is collected."""
+    stage.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
+    stage.collect("--run-key", RUN_KEY)
+    _forge_claim(stage, _ELSEWHERE, lease_seconds=3, of=stage.ids[0])
+    stage.aws.clear_faults(stage.ids[1])
+    finished = wait_for(_start(stage), timeout_seconds=MOST_SECONDS)
+    assert finished.status == 0
+    assert finished.outcomes == dict.fromkeys(stage.ids, "collected")
+
+
+def test_who_takes_over_from_another_run_is_no_retry_of_its_own(stage: Stage) -> None:
+    """The other run's worker has died, not this one's: what failed here has had its chance."""
+    stage.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
+    stage.collect("--run-key", "other", "--account", stage.ids[0])
+    _forge_claim(stage, _ELSEWHERE, lease_seconds=3)
+    finished = wait_for(_start(stage), timeout_seconds=MOST_SECONDS)
+    assert finished.outcomes == {stage.ids[0]: "collected", stage.ids[1]: "access_denied"}
+    assert stage.aws.requests()["accounts"][stage.ids[1]]["requests"]["GetCostAndUsage"] == 1
+
+
+def test_the_account_of_a_dead_worker_elsewhere_does_not_wait_for_the_end_of_the_run(stage: Stage) -> None:
+    """Within a lease and a little the others have taken it over, however much else they have to do."""
+    stage.open(*map(make_account, range(1, 21)), latency_seconds=0.2)
+    process = _start(stage, COSTBATCH_CONCURRENCY="1", COSTBATCH_LEASE_SECONDS="2")
+    until(lambda: count(stage, "collected") > 0)
+    _forge_claim(stage, _ELSEWHERE, lease_seconds=1, of=stage.ids[10])
+    until(lambda: stage.value(_STATE_OF, stage.ids[10]) == "collected")
+    assert count(stage, "pending") > 0
+    assert wait_for(process, timeout_seconds=MOST_SECONDS).status == 0
 
 
 def test_a_process_that_is_alive_keeps_its_account_beyond_one_lease(stage: Stage) -> None:

@@ -42,7 +42,7 @@ def release_dead(
 ) -> int:
     """Give back what dead workers held."""
     with database.transaction() as tx:
-        return tx.claims.release_dead_claims(is_gone)
+        return len(tx.claims.release_dead_claims(is_gone))
 
 
 def wait_seconds(database: PostgresDatabase, run: Run) -> float | None:
@@ -176,6 +176,17 @@ def test_the_dead_lose_their_claims_at_once(database: PostgresDatabase, run: Run
     assert release_dead(database, is_gone) == 2
     assert sorted(asked) == ["alive", "dead"]
     assert release_dead(database) == 0
+
+
+def test_of_what_the_dead_held_each_run_is_named(database: PostgresDatabase, run: Run) -> None:
+    """Once for each account, so that a process knows whether it inherits; the living are not among them."""
+    manual = open_run(database, "manual")
+    claim(database, run, "dead", most=2)
+    claim(database, manual, "dead", most=1)
+    claim(database, open_run(database, "other"), "alive", most=1)
+    with database.transaction() as tx:
+        released = tx.claims.release_dead_claims("dead".__eq__)
+    assert sorted(released) == sorted([run.id, run.id, manual.id])
 
 
 def test_an_extended_lease_lives_on(database: PostgresDatabase, run: Run) -> None:

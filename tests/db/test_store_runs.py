@@ -173,6 +173,25 @@ def test_joining_while_somebody_works_puts_nothing_back(database: PostgresDataba
     assert states(database, run) == [CollectionState.FAILED, CollectionState.COLLECTING]
 
 
+def test_an_heir_puts_back_what_was_not_collected(database: PostgresDatabase) -> None:
+    """A run that others have closed meanwhile runs again; accounts in work and other runs stay put."""
+    for number in (1, 2, 3):
+        add_account(database, number)
+    run, elsewhere = open_run(database), open_run(database, "other")
+    first, second, _ = claim(database, run)
+    collect(database, first)
+    fail(database, second)
+    with database.transaction() as tx:
+        tx.claims.skip_pending(elsewhere, SkipReason.API_COST_CAP, now=NOW)
+    close(database, run, RunStatus.PARTIAL)
+    with database.transaction() as tx:
+        assert (tx.runs.put_back(run), tx.runs.put_back(run)) == (1, 0)
+        assert tx.runs.load(run).status is RunStatus.RUNNING
+    pending, collecting = CollectionState.PENDING, CollectionState.COLLECTING
+    assert states(database, run) == [CollectionState.COLLECTED, pending, collecting]
+    assert states(database, elsewhere) == [CollectionState.SKIPPED] * 3
+
+
 def test_a_run_is_closed_once(database: PostgresDatabase) -> None:
     """Only the call that changes the status may tell of it."""
     run = open_run(database)

@@ -164,6 +164,20 @@ def test_the_cap_is_of_the_run_and_not_of_the_process(stage: Stage) -> None:
     assert list(run.outcomes.values()).count("skipped") == 2
 
 
+def test_processes_that_share_a_run_share_its_cap(stage: Stage) -> None:
+    """They pass it by what the others have in hand when they claim, and not by a cap for each."""
+    stage.open(*(make_account(n) for n in range(1, 61)), latency_seconds=0.1)
+    args = ("--run-key", "job", "--max-api-cost", "0.20", "--concurrency", "2")
+    processes = [stage.start("collect", "--output", "json", *args) for _ in range(3)]
+    runs = [wait_for(process) for process in processes]
+    assert [run.status for run in runs] == [0, 0, 0]
+    # Of each of the two others: two accounts in flight, and as many that it has claimed ahead.
+    assert 20 <= stage.aws.paid() <= 20 + 2 * 4
+    outcomes = list(runs[-1].outcomes.values())
+    assert outcomes.count("collected") == stage.aws.paid()
+    assert outcomes.count("collected") + outcomes.count("skipped") == 60
+
+
 @pytest.mark.parametrize("args", [[], ["--dry-run"]])
 def test_json_is_one_document_on_standard_output(stage: Stage, args: list[str]) -> None:
     """Programs read stdout as one document; every line on stderr is a log line in JSON."""

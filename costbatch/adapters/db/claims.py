@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from json import dumps
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -137,10 +138,10 @@ class PostgresClaims:
 
     def release_claims(self, worker: str) -> int:
         """Give this worker's unfinished accounts back; return how many."""
-        return self._release(collections.c.claimed_by == worker)
+        return len(self._release(collections.c.claimed_by == worker))
 
-    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> int:
-        """Give back what dead workers held, by lapsed lease or known to be gone; return how many."""
+    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[UUID]:
+        """Give back what dead workers held, by lapsed lease or known to be gone; return the run of each."""
         holders = self.connection.scalars(sa.select(collections.c.claimed_by).where(_COLLECTING).distinct())
         gone = [worker for worker in holders if is_gone(worker)]
         lapsed = collections.c.lease_expires_at < sa.func.now()
@@ -179,10 +180,10 @@ class PostgresClaims:
         skipped = {"state": CollectionState.SKIPPED.value, "skip_reason": reason.value, "finished_at": now}
         return self.connection.execute(pending.values(**skipped)).rowcount
 
-    def _release(self, condition: sa.ColumnElement[bool]) -> int:
-        released = sa.update(collections).where(_COLLECTING, condition)
+    def _release(self, condition: sa.ColumnElement[bool]) -> list[UUID]:
+        released = sa.update(collections).where(_COLLECTING, condition).returning(collections.c.run_id)
         pending = CollectionState.PENDING.value
-        return self.connection.execute(released.values(**_UNCLAIMED, state=pending)).rowcount
+        return list(self.connection.scalars(released.values(**_UNCLAIMED, state=pending)))
 
 
 def _ending_data(ending: Ending) -> dict[str, object]:

@@ -78,6 +78,15 @@ class PostgresRuns:
         to_do = sa.select(sa.func.count()).where(collections.c.run_id == run.id, _PENDING | _COLLECTING)
         return self.connection.scalars(to_do).one()
 
+    def put_back(self, run: Run) -> int:
+        """Put the accounts that were not collected back on the list; return how many."""
+        undone = collections.c.state.in_([CollectionState.FAILED.value, CollectionState.SKIPPED.value])
+        again = {"state": CollectionState.PENDING.value, "attempts": 0, "skip_reason": None}
+        put_back = sa.update(collections).where(collections.c.run_id == run.id, undone)
+        accounts = self.connection.execute(put_back.values(**again, available_at=sa.func.now())).rowcount
+        self._resume(run)
+        return accounts
+
     def api_requests(self, run: Run) -> int:
         """Return the paid requests that the run has recorded so far."""
         total = sa.func.coalesce(sa.func.sum(collections.c.api_requests), 0)
@@ -129,14 +138,10 @@ class PostgresRuns:
 
     def _reopen(self, run: Run) -> Run:
         """Put the accounts that were not collected back on the list, unless somebody works on it now."""
-        of_run = collections.c.run_id == run.id
-        if self.connection.scalars(sa.select(sa.func.count()).where(of_run, _COLLECTING)).one():
+        held = sa.select(sa.func.count()).where(collections.c.run_id == run.id, _COLLECTING)
+        if self.connection.scalars(held).one():
             return run
-        undone = collections.c.state.in_([CollectionState.FAILED.value, CollectionState.SKIPPED.value])
-        again = {"state": CollectionState.PENDING.value, "attempts": 0, "skip_reason": None}
-        put_back = sa.update(collections).where(of_run, undone)
-        self.connection.execute(put_back.values(**again, available_at=sa.func.now()))
-        self._resume(run)
+        self.put_back(run)
         return self.load(run)
 
     def _resume(self, run: Run) -> None:

@@ -38,6 +38,15 @@ def test_the_last_cent_may_be_spent_and_no_more() -> None:
         budget.spend()
 
 
+def test_no_more_accounts_are_affordable_than_requests_are_left() -> None:
+    """An account takes one at least; without a cap nothing is too much."""
+    budget = ApiBudget(3)
+    assert [budget.affordable(accounts) for accounts in (0, 2, 5)] == [0, 2, 3]
+    budget.learn(4)
+    assert budget.affordable(5) == 0
+    assert ApiBudget().affordable(5) == 5
+
+
 def test_a_cap_of_nothing_allows_nothing() -> None:
     """Zero is a cap, not the absence of one."""
     assert ApiBudget(0).is_spent
@@ -45,11 +54,46 @@ def test_a_cap_of_nothing_allows_nothing() -> None:
 
 def test_what_the_run_has_spent_before_counts() -> None:
     """A retry of the same run goes on with the same cap."""
-    budget = ApiBudget(3, spent=2)
+    budget = ApiBudget(3)
+    budget.learn(2)
     budget.spend()
     with pytest.raises(BudgetSpent):
         budget.spend()
-    assert ApiBudget(3, spent=5).is_spent
+    budget = ApiBudget(3)
+    budget.learn(5)
+    assert budget.is_spent
+
+
+def left(budget: ApiBudget) -> int:
+    """Spend what is left; return how much it was."""
+    meter = Meter(budget)
+    assert spend_all(meter)
+    return meter.requests
+
+
+def test_what_others_spend_meanwhile_counts_and_what_is_ours_counts_once() -> None:
+    """What the run's record does not hold yet of ours comes on top of it."""
+    budget = ApiBudget(10)
+    for _ in range(4):
+        budget.spend()
+    budget.record(1)
+    # Three of ours are still on their way; of the record one is ours.
+    budget.learn(5)
+    assert left(budget) == 2
+
+
+def test_what_is_known_to_be_spent_is_not_forgotten() -> None:
+    """An account that was taken over from us is in nobody's record, and paid for."""
+    budget = ApiBudget(3)
+    budget.spend()
+    budget.record(1)
+    budget.learn(0)
+    assert left(budget) == 2
+
+
+def test_without_a_cap_nothing_need_be_learnt() -> None:
+    """Zero is a cap here too."""
+    assert [ApiBudget(most).is_capped for most in (None, 0, 1)] == [False, True, True]
 
 
 def test_a_meter_counts_what_it_was_allowed() -> None:

@@ -1,6 +1,6 @@
 """The day's story: only the collection can fail it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -42,12 +42,14 @@ class FakeSink:
     name: str = "log"
     error: Exception | None = None
     taken: list[object] = field(default_factory=list)
+    on_delivery: Callable[[Mapping[str, object]], None] = lambda _: None
 
     def deliver(self, cloudevent: Mapping[str, object]) -> None:
         """Take one event."""
         if self.error:
             raise self.error
         self.taken.append(cloudevent["type"])
+        self.on_delivery(cloudevent)
 
 
 @dataclass
@@ -103,6 +105,21 @@ def test_a_day_collects_delivers_reports_and_pushes(day: Day) -> None:
     assert report.events_pending == 0
     assert day.metrics
     assert day.metrics.pushed == [(report, True)]
+
+
+def test_a_process_that_joins_meanwhile_changes_nothing_about_how_the_day_ended(day: Day) -> None:
+    """It may set the run running again; a process that closed it would else end as if it were stopped."""
+    house = day.house
+
+    def join(delivered: Mapping[str, object]) -> None:
+        assert delivered["type"] == "run.completed"
+        run = house.store.tables.runs.rows["job"]
+        house.store.tables.runs.rows["job"] = replace(run, status=RunStatus.RUNNING, finished_at=None)
+
+    day.sink.on_delivery = join
+    report = day.run()
+    assert report.run.status is RunStatus.COMPLETED
+    assert day.pushed == [(True, True)]
 
 
 def test_the_last_success_is_what_the_settings_call_one(day: Day) -> None:
