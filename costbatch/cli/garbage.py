@@ -11,5 +11,6 @@ def calm_garbage_collector() -> None:
     With Python's own threshold a third of a fetch's time goes into looking for them, and a tenth of a run
     that has nothing to do.
     """
-    gc.set_threshold(50_000, 50, 50)
+    # More than a start and the first client make: each look at so many objects takes 10 to 20 ms.
+    gc.set_threshold(200_000, 50, 50)
     atexit.register(gc.freeze)

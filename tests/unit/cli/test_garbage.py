@@ -7,7 +7,7 @@ _ENDING = """
 import atexit, gc, sys
 
 def tell():
-    print(gc.get_threshold()[0] > 10_000, gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 10_000)
+    print(gc.get_threshold()[0] > 150_000, gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 10_000)
 
 atexit.register(tell)  # the first to be registered is the last to be called
 from costbatch.cli import main
