@@ -11,14 +11,12 @@ from costbatch import __version__
 from costbatch.adapters.sinks import make_sinks
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.workers import is_gone, this_worker
-from costbatch.application.accounts import Accounts
 from costbatch.application.collect import Collector
 from costbatch.application.daily_run import DailyRun, preflight
 from costbatch.application.deliver import Deliverer
 from costbatch.application.plan import check_days, check_kept, plan_run
 from costbatch.application.policy import CollectPolicy
 from costbatch.application.ports import CostSource, Metrics, Progress, Vault
-from costbatch.application.retention import Retention
 from costbatch.config import FailOn, Settings
 from costbatch.domain.costs import REQUEST_PRICE_USD, FetchedCosts
 from costbatch.domain.credentials import Access
@@ -34,7 +32,9 @@ if TYPE_CHECKING:
     from costbatch.adapters.db.migrations import Schema
     from costbatch.adapters.db.sizes import PostgresSizes
     from costbatch.adapters.network import GatewayProbe
+    from costbatch.application.accounts import Accounts
     from costbatch.application.doctor import Doctor, PaidRequest
+    from costbatch.application.retention import Retention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Wiring:
 
         return PostgresSizes(self.database().connection)
 
-    def retention(self, keep_months: int) -> Retention:
+    def retention(self, keep_months: int) -> "Retention":
         """Return what takes old costs away."""
         return _retention_of(self.database(), keep_months)
 
@@ -72,8 +72,10 @@ class Wiring:
         """Return the vault; raise ConfigError where its key is not set."""
         return AesGcmVault(self.settings.key_bytes())
 
-    def accounts(self) -> Accounts:
+    def accounts(self) -> "Accounts":
         """Return the stories of the accounts; those without secrets work without the key."""
+        from costbatch.application.accounts import Accounts  # noqa: PLC0415 - a run tells none of them
+
         vault = self.vault() if self.settings.encryption_key else None
         return Accounts(database=self.database(), vault=vault, now=self.now)
 
@@ -238,8 +240,9 @@ def _health_of(database: "PostgresDatabase") -> "PostgresHealth":
     return PostgresHealth(database.connection)
 
 
-def _retention_of(database: "PostgresDatabase", keep_months: int, stop: Event | None = None) -> Retention:
+def _retention_of(database: "PostgresDatabase", keep_months: int, stop: Event | None = None) -> "Retention":
     from costbatch.adapters.db.retention import PostgresRetention  # noqa: PLC0415 - SQLAlchemy is slow to load
+    from costbatch.application.retention import Retention  # noqa: PLC0415 - most runs keep everything
 
     records = PostgresRetention(database.connection)
     return Retention(

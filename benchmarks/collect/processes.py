@@ -69,8 +69,16 @@ def run(command: Sequence[str], *, environ: Mapping[str, str], folder: Path) -> 
 
 def clean_environment(**more: str) -> dict[str, str]:
     """Return this process's environment without settings of AWS and costbatch, and with ``more``."""
-    ours = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    # Without the last one a start would compile all of costbatch anew; the image holds bytecode.
+    left_out = (
+        "AWS_",
+        "COSTBATCH_",
+        "DATABASE_URL",
+        "ENCRYPTION_KEY",
+        "PUSHGATEWAY_URL",
+        "PYTHONDONTWRITEBYTECODE",
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return inherited | {"NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT)} | more
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 from benchmarks.collect.metered import peak_memory
-from costbatch.cli import cli
+from costbatch import cli
 from costbatch.cli.context import Context
 
 # On the last day of March a first load of no whole month before it reads the 30 days that every run reads.
@@ -30,7 +30,7 @@ def main() -> None:
         from benchmarks.collect.profiling import profiled  # noqa: PLC0415 - what is measured must not load it
     try:
         with profiled(Path(folder)) if folder else nullcontext():
-            cli(prog_name="costbatch", obj=context)
+            cli.main(context)
     finally:
         Path(os.environ[MEMORY]).write_text(str(peak_memory()))
 

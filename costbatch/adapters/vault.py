@@ -6,12 +6,13 @@ Owns the form of the sealed bytes; must never let a secret into a message, a ``r
 import json
 import os
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from costbatch.domain.credentials import SealedCredentials, StoredSecrets
+from costbatch.domain.credentials import SealedCredentials, Secret, StoredSecrets
 from costbatch.errors import AccountError, ConfigError, ErrorKind
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
 
@@ -27,12 +28,12 @@ _KEY_ID_DOMAIN = b"costbatch/vault/key-id/v1\x00"
 class AesGcmVault:
     """Seals and opens with one key of 32 bytes; what is sealed for one account opens for no other."""
 
-    __slots__ = ("_cipher", "_key_id")
+    __slots__ = ("_key", "_key_id")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ConfigError(f"The encryption key must have {KEY_BYTES} bytes, not {len(key)}.")
-        self._cipher = AESGCM(key)
+        self._key = Secret(key.hex())
         self._key_id = sha256(_KEY_ID_DOMAIN + key).hexdigest()[:_KEY_ID_DIGITS]
 
     def __repr__(self) -> str:
@@ -47,7 +48,7 @@ class AesGcmVault:
         """Return the secrets sealed for one account: version byte, nonce, ciphertext with its tag."""
         document = json.dumps(secrets.to_document(), separators=(",", ":")).encode()
         nonce = os.urandom(_NONCE_BYTES)
-        ciphertext = self._cipher.encrypt(nonce, document, self._bound_to(aws_account_id))
+        ciphertext = self._cipher().encrypt(nonce, document, self._bound_to(aws_account_id))
         return SealedCredentials(self._key_id, bytes([_FORMAT_VERSION]) + nonce + ciphertext)
 
     def open(self, aws_account_id: str, sealed: SealedCredentials) -> StoredSecrets:
@@ -77,11 +78,18 @@ class AesGcmVault:
             raise _unreadable(aws_account_id, f"have the unknown format version {sealed.sealed[0]}")
 
     def _decrypt(self, aws_account_id: str, blob: bytes) -> bytes | None:
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as in _cipher
+
         nonce, ciphertext = blob[1 : 1 + _NONCE_BYTES], blob[1 + _NONCE_BYTES :]
         try:
-            return self._cipher.decrypt(nonce, ciphertext, self._bound_to(aws_account_id))
+            return self._cipher().decrypt(nonce, ciphertext, self._bound_to(aws_account_id))
         except InvalidTag:
             return None
+
+    def _cipher(self) -> "AESGCM":
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - a key's id needs none of it
+
+        return AESGCM(bytes.fromhex(self._key.reveal()))
 
     def _bound_to(self, aws_account_id: str) -> bytes:
         """Return what is authenticated but not stored: a blob in another account's row does not open."""

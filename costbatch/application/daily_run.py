@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from costbatch.application.collect import Collector
 from costbatch.application.deliver import Deliverer
@@ -9,12 +10,15 @@ from costbatch.application.patience import in_transaction
 from costbatch.application.plan import check_kept
 from costbatch.application.ports import Clock, Database, Metrics, Vault
 from costbatch.application.report import full_report
-from costbatch.application.retention import Retention
 from costbatch.domain.outcomes import Run, RunRequest, RunStatus
 from costbatch.domain.periods import utc_day
 from costbatch.domain.reports import RunReport
 from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
 from costbatch.logs import get_logger
+
+if TYPE_CHECKING:
+    # At run time whoever wants a retention imports it: most runs keep everything.
+    from costbatch.application.retention import Retention
 
 log = get_logger(__name__)
 
@@ -32,7 +36,7 @@ class DailyRun:
     metrics: Metrics | None
     clock: Clock
     is_success: Callable[[RunStatus], bool]
-    retention: Retention | None = None
+    retention: "Retention | None" = None
 
     def run(self, key: str, request: RunRequest) -> RunReport:
         """Do the day's work and return what it did.

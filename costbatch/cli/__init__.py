@@ -6,6 +6,7 @@ from costbatch import __version__
 from costbatch.cli.context import Context
 from costbatch.cli.exit_status import errors_to_exit_statuses
 from costbatch.cli.first_process import end_on_sigterm
+from costbatch.cli.garbage import calm_garbage_collector
 from costbatch.cli.lazy import LazyCommand, LazyGroup, example
 from costbatch.cli.streams import prepare_streams
 
@@ -45,8 +46,9 @@ def cli(ctx: click.Context) -> None:
     ctx.ensure_object(Context)
 
 
-def main() -> None:
-    """Run the command line: the entry point."""
+def main(context: Context | None = None) -> None:
+    """Run the command line: the entry point. A benchmark has a context with a clock of its own."""
     end_on_sigterm()
+    calm_garbage_collector()
     prepare_streams()
-    cli(prog_name="costbatch")
+    cli(prog_name="costbatch", obj=context)

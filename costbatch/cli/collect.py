@@ -1,6 +1,5 @@
 """The command that does the day's work: collect, store, judge, tell."""
 
-import gc
 import signal
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -137,22 +136,12 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     if asked.dry_run:
         _show_plan(wiring.plan(request), asked.output)
         return
-    _calm_garbage_collector()
     with StopSignals() as signals:
         daily_run = wiring.daily_run(stop=signals.stop, progress=make_progress(standard_error()))
         report = daily_run.run(settings.run_key or str(uuid4()), request)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)
     _show_run(report, asked.output, status)
     ctx.exit(status)
-
-
-def _calm_garbage_collector() -> None:
-    """Collect garbage rarely: an answer is thousands of objects that die together and hold no circles.
-
-    With Python's own threshold a third of a fetch's time goes into looking for circles.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
 
 
 def _show_plan(plan: CollectionPlan, output: str) -> None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import HISTORY_MONTHS, WindowPolicy
-from costbatch.domain.sizes import MonthSize
+
+if TYPE_CHECKING:
+    # The settings are read by every command, and hardly one measures months.
+    from costbatch.domain.sizes import MonthSize
 
 # However little a run reads: less would leave a person no month to hold the last one against.
 LEAST_KEPT_MONTHS = 3
@@ -81,8 +84,8 @@ class Pruning:
     """
 
     first_kept: date
-    months: tuple[MonthSize, ...] = ()
-    held_up: tuple[MonthSize, ...] = ()
+    months: tuple["MonthSize", ...] = ()
+    held_up: tuple["MonthSize", ...] = ()
     accounts: int = 0
     rows: Mapping[OldRows, int] = field(default_factory=dict)
 

@@ -1,10 +1,12 @@
 """The connection: what the database does wrong becomes a sentence, without a secret and without a loss."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 import sqlalchemy as sa
@@ -221,3 +223,38 @@ def test_our_own_errors_pass_and_undo_the_transaction(database: PostgresDatabase
         refuse()
     with database.transaction() as tx:
         assert tx.accounts.list_all() == []
+
+
+_ENDING = """
+import atexit, sys
+from costbatch.adapters.db import PostgresDatabase
+from costbatch.domain.credentials import Secret
+
+def wait():
+    print("ending", flush=True)
+    sys.stdin.read()
+
+atexit.register(wait)  # the first to be registered is the last to be called
+database = PostgresDatabase(Secret(sys.argv[1]))
+database.check_schema()
+"""
+
+
+def test_a_process_that_ends_takes_leave_of_the_server(database_url: str, query: Query) -> None:
+    """Nobody closes the database of a command, and a pooler complains of clients that just go away."""
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", _ENDING, database_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ending\n"
+        deadline = monotonic() + 10
+        while (left := query(others)) != [(0,)] and monotonic() < deadline:
+            sleep(0.05)
+        child.communicate(timeout=60)
+    assert left == [(0,)]

@@ -231,9 +231,10 @@ def test_a_deadline_leaves_the_rest_to_a_retry(stage: Stage) -> None:
 
 
 def test_a_run_with_nothing_to_do_does_not_wait_for_what_it_does_not_need(stage: Stage) -> None:
-    """What speaks to AWS takes a quarter of a start; it is loaded when the first account is fetched."""
+    """What speaks to AWS and what opens credentials take long to load; both wait for the first account."""
     for accounts, is_loaded in (((), False), ((make_account(1),), True)):
         stage.open(*accounts)
         run = wait_for(stage.start("collect", PYTHONPROFILEIMPORTTIME="1"))
         assert run.status == 0
-        assert ("| botocore" in run.stderr.replace("  ", "")) == is_loaded
+        loaded = run.stderr.replace("  ", "")
+        assert [f"| {library}" in loaded for library in ("botocore", "cryptography")] == [is_loaded] * 2

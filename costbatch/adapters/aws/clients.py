@@ -12,6 +12,7 @@ from typing import Any
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.credentials import CredentialResolver
+from botocore.loaders import Loader
 from botocore.retries import standard
 from botocore.session import Session, get_session
 
@@ -111,8 +112,22 @@ def _session_without_credentials() -> Session:
     """Return a session that finds no credentials: should a request ever be signed unbound, it must fail."""
     session = get_session()
     session.register_component("credential_provider", CredentialResolver(providers=[]))
+    session.register_component("data_loader", _OurServices(session.get_component("data_loader").search_paths))
     session.set_config_variable("sts_regional_endpoints", "regional")
     return session
+
+
+class _OurServices(Loader):
+    """Finds the descriptions of the services that are called here.
+
+    botocore looks through the folders of some 400 others before it loads one, and again for its endpoints.
+    """
+
+    def __init__(self, search_paths: list[str]) -> None:
+        super().__init__(extra_search_paths=search_paths, include_default_search_paths=False)
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature
+        return [COST_EXPLORER, STS]
 
 
 def _config(settings: AwsSettings) -> Config:

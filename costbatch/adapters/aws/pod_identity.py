@@ -5,7 +5,6 @@ Must never be used unless an account asks for it.
 
 from threading import Lock
 
-import boto3
 from botocore.credentials import Credentials
 
 from costbatch.adapters.aws.errors import answer_of
@@ -51,6 +50,13 @@ class PodIdentity:
         """Look once: that there are none takes seconds to find out, and every account would wait for it."""
         with self._lock:
             if not self._looked:
-                self._credentials = answer_of(_OPERATION, lambda: boto3.Session().get_credentials())
+                self._credentials = answer_of(_OPERATION, _look)
                 self._looked = True
             return self._credentials
+
+
+def _look() -> Credentials | None:
+    import boto3  # noqa: PLC0415 - most accounts have keys or roles, and botocore alone is there much sooner
+
+    credentials: Credentials | None = boto3.Session().get_credentials()
+    return credentials

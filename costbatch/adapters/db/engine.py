@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from weakref import finalize
 
 import psycopg2
 import sqlalchemy as sa
@@ -76,6 +77,8 @@ class PostgresDatabase:
 
     def __init__(self, url: Secret) -> None:
         self._engine = make_engine(url)
+        # Also where nobody calls close(): the server and a pooler note a client that leaves without a word.
+        finalize(self, self._engine.dispose)
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresTransaction]:

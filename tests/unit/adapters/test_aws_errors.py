@@ -153,7 +153,7 @@ def test_the_pods_identity_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -
         def get_credentials(self) -> None:
             looked.append(1)
 
-    monkeypatch.setattr("costbatch.adapters.aws.pod_identity.boto3.Session", NoSession)
+    monkeypatch.setattr("boto3.Session", NoSession)
     pod = PodIdentity()
     for _ in range(3):
         with pytest.raises(AccountError, match="no AWS identity"):

@@ -44,7 +44,7 @@ def refusal(vault: AesGcmVault, sealed: SealedCredentials, aws_account_id: str =
 def seal_text(vault: AesGcmVault, text: bytes) -> SealedCredentials:
     """Seal what is not a document of ours, with the right key and account."""
     nonce = bytes(12)
-    ciphertext = vault._cipher.encrypt(nonce, text, vault._bound_to(ACCOUNT))
+    ciphertext = vault._cipher().encrypt(nonce, text, vault._bound_to(ACCOUNT))
     return SealedCredentials(vault.key_id, b"\x01" + nonce + ciphertext)
 
 

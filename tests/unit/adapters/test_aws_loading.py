@@ -1,0 +1,32 @@
+"""What is loaded for the first account: every other one waits for it."""
+
+import subprocess
+import sys
+
+_FIRST_ACCOUNT = """
+import sys
+from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, AwsSettings
+from costbatch.adapters.aws.cost_explorer import CostExplorerSource
+from costbatch.adapters.aws.identity import Identities
+from costbatch.domain.accounts import Partition
+
+def note(event, arguments):
+    if event == "os.listdir" and "/botocore/data/" in str(arguments[0]):
+        looked_at.add(str(arguments[0]).split("/botocore/data/")[1])
+
+looked_at = set()
+sys.addaudithook(note)
+clients = AwsClients(AwsSettings(version="1"))
+CostExplorerSource(clients=clients, identities=Identities(clients=clients, open_sealed=None))
+for service in (COST_EXPLORER, STS):
+    clients.get(service, Partition.AWS)
+print("boto3" in sys.modules, *sorted(looked_at))
+"""
+
+
+def test_the_first_account_waits_for_nothing_that_it_does_not_need() -> None:
+    """Only a pod's identity needs boto3, and nobody the descriptions of AWS's other services."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST_ACCOUNT], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False ce sts\n"

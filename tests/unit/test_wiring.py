@@ -1,0 +1,37 @@
+"""What stands behind a run, and what is loaded for it."""
+
+import subprocess
+import sys
+
+_WIRED = """
+import sys
+from threading import Event
+import costbatch.cli.collect
+from costbatch.cli.context import Context
+
+context = Context(environ={"DATABASE_URL": "postgresql://nobody@localhost/none", "ENCRYPTION_KEY": "5b" * 32})
+context.wiring().daily_run(stop=Event(), progress=None)
+print(sorted(set(sys.argv[1:]) & set(sys.modules)))
+"""
+
+_NOT_NEEDED = (
+    "alembic",
+    "boto3",
+    "botocore",
+    "cryptography",
+    "prometheus_client",
+    "costbatch.adapters.db.retention",
+    "costbatch.application.accounts",
+    "costbatch.application.doctor",
+    "costbatch.application.retention",
+    "costbatch.domain.health",
+    "costbatch.domain.sizes",
+)
+
+
+def test_a_run_waits_for_nothing_that_it_does_not_need() -> None:
+    """What keys, accounts, metrics and pruning need is loaded where there are some."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WIRED, *_NOT_NEEDED], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
