@@ -29,7 +29,14 @@ from costbatch.errors import ErrorKind
 
 ROOT = Path(__file__).resolve().parents[1]
 README, CONTRIBUTING, CHANGELOG = "README.md", "CONTRIBUTING.md", "CHANGELOG.md"
-OURS = (README, CONTRIBUTING, CHANGELOG, "benchmarks/README.md")
+OURS = (
+    README,
+    CONTRIBUTING,
+    CHANGELOG,
+    "benchmarks/README.md",
+    "benchmarks/comparison.md",
+    "benchmarks/growth.md",
+)
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in OURS}
 
 # Everything that a document links to outside of this repository.

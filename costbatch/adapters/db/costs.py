@@ -1,5 +1,6 @@
 """Daily costs: replacing a window by COPY so that only what differs is written, and sums for judging."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,8 +31,9 @@ DELETE FROM costs_staging
 """
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
-# benchmarks/storage_layout.md. The last SELECT sees the table as it was before the INSERT; its LIMIT keeps
-# the planner from reading whole months where it has no statistics.
+# benchmarks/storage_layout.md. What comes after the INSERT still sees the table as it was before; the LIMIT
+# keeps the planner from reading whole months where it has no statistics. Lines without a day tell how many
+# rows each account had.
 _WRITE_DIFFERENCES = sa.text("""
 WITH differing AS MATERIALIZED (
     SELECT account_id, usage_date, service, record_type, currency,
@@ -62,13 +64,11 @@ WITH differing AS MATERIALIZED (
           AND d.usage_date >= :start AND d.usage_date < :end_exclusive
         LIMIT 1) d ON true
 )
-SELECT account_id, usage_date,
+SELECT account_id, usage_date, 0 AS stored_before,
     count(*) FILTER (WHERE NOT was_stored) AS inserted, count(*) FILTER (WHERE was_stored) AS updated
 FROM compared GROUP BY account_id, usage_date
-""")
-
-_COUNT_STORED = sa.text("""
-SELECT account_id, count(*) FROM daily_costs
+UNION ALL
+SELECT account_id, NULL, count(*), 0, 0 FROM daily_costs
 WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
 GROUP BY account_id
 """)
@@ -87,8 +87,9 @@ _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily
 
 _NULL, _FLAGS = "\\N", {False: "f", True: "t"}
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-# What psycopg2 takes at once: its own 8 kB would be thousands of calls for a batch.
-_COPY_CHARACTERS = 1 << 18
+# More than any batch, so that it is sent at once: after each piece, psycopg2's own have 8 kB, the writer
+# would have to wait again for the interpreter that the fetching threads share with it.
+_COPY_CHARACTERS = 1 << 24
 
 _PARTITIONS = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
@@ -142,9 +143,11 @@ class PostgresCosts:
         self.connection.exec_driver_sql(_CREATE_STAGING)
         self._copy(of_window)
         written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
-        stored = dict(self.connection.execute(_COUNT_STORED, everybody).tuples().all())
+        stored: Counter[int] = Counter()
+        for row in written:
+            stored[row.account_id] += row.stored_before + row.inserted
         # Every staged key is stored now, so a larger count means keys that AWS reports no more.
-        shrunk = [row for row, each in of_window.items() if stored.get(row, 0) != len(each.costs)]
+        shrunk = [row for row, each in of_window.items() if stored[row] != len(each.costs)]
         vanished: Sequence[sa.Row[tuple[int, date]]] = ()
         if shrunk:
             vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
@@ -260,10 +263,10 @@ class _CopyNames(dict[CostKey, str]):
 
 def _change_of(
     row: int,
-    written: Sequence[sa.Row[tuple[int, date, int, int]]],
+    written: Sequence[sa.Row[tuple[int, date | None, int, int, int]]],
     vanished: Sequence[sa.Row[tuple[int, date]]],
 ) -> StoredChange:
-    mine = [day for day in written if day.account_id == row]
+    mine = [day for day in written if day.account_id == row and day.usage_date is not None]
     gone = [day.usage_date for day in vanished if day.account_id == row]
     return StoredChange(
         inserted=sum(day.inserted for day in mine),
