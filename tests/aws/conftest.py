@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from costbatch.domain.periods import DateRange
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account as SimulatedAccount
 from costbatch.simulator.world import CostRow, Role, World
+from tests.machine import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,9 +182,7 @@ def aws() -> Harness:
 @pytest.fixture(scope="session")
 def moto_url(_clean_environment: None) -> Iterator[str]:
     """Start moto's server, an AWS stand-in that is not of our making."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],

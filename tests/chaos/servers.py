@@ -1,9 +1,7 @@
 """A PostgreSQL of a test's own, which it may stop, and a PgBouncer in front of one."""
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,13 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg2
-import pytest
 
 from costbatch.adapters.db import PostgresDatabase
 from costbatch.adapters.db.migrations import Schema
 from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
 from costbatch.domain.credentials import Secret
 from tests.chaos.waiting import until
+from tests.machine import free_port, program
 
 # Debian puts it where only root's PATH leads.
 _PLACES = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
@@ -81,23 +79,16 @@ def serve_postgres() -> Iterator[Server]:
 @contextmanager
 def serve_pgbouncer(server: Server, *, server_connections: int) -> Iterator[str]:
     """Run PgBouncer in transaction mode before a server; yield its URL without a database's name."""
-    program = shutil.which("pgbouncer", path=_PLACES)
-    if program is None:
-        sentence = "pgbouncer is not installed on this machine."
-        if os.environ.get("CI") == "true":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    pgbouncer, port = program("pgbouncer", path=_PLACES), free_port()
     with TemporaryDirectory(prefix="costbatch-pgbouncer-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         settings = folder / "pgbouncer.ini"
-        settings.write_text(_settings(program, server, port, server_connections))
+        settings.write_text(_settings(pgbouncer, server, port, server_connections))
         # It refuses to run as root.
         user = ["-u", server.system_user] if os.geteuid() == 0 else []
         with (folder / "log").open("w") as log:
-            process = subprocess.Popen([program, *user, str(settings)], stdout=log, stderr=log)
+            process = subprocess.Popen([pgbouncer, *user, str(settings)], stdout=log, stderr=log)
         url = f"postgresql://postgres@127.0.0.1:{port}"
         try:
             until(lambda: process.poll() is not None or _answers(f"{url}/postgres"))
@@ -108,7 +99,7 @@ def serve_pgbouncer(server: Server, *, server_connections: int) -> Iterator[str]
             process.wait(10)
 
 
-def _settings(program: str, server: Server, port: int, server_connections: int) -> str:
+def _settings(pgbouncer: str, server: Server, port: int, server_connections: int) -> str:
     settings = {
         "listen_addr": "127.0.0.1",
         "listen_port": port,
@@ -119,7 +110,7 @@ def _settings(program: str, server: Server, port: int, server_connections: int) 
         # After 15 seconds without its server, as by default, a test has had enough.
         "server_login_retry": 1,
     }
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    version = subprocess.run([pgbouncer, "--version"], capture_output=True, text=True, check=True).stdout
     if tuple(map(int, version.split()[1].split(".")[:2])) >= (1, 21):
         # Before, it knew nothing of prepared statements.
         settings["max_prepared_statements"] = 0

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.metrics.conftest import binary, gateway_url
+from tests.machine import free_port, program
+from tests.metrics.conftest import gateway_url
 from tests.stage import Finished, Stage, aws, stage
 
 __all__ = ["aws", "gateway_url", "stage"]
@@ -162,19 +163,17 @@ def silent_port() -> Iterator[int]:
 @pytest.fixture
 def closed_port() -> int:
     """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
+    return free_port()
 
 
 @pytest.fixture
 def guarded_gateway(tmp_path: Path, closed_port: int) -> Iterator[str]:
     """Run a real Pushgateway that wants a user and a password; return its host and port."""
-    program = binary("prometheus-pushgateway", "pushgateway")
+    gateway = program("prometheus-pushgateway", "pushgateway")
     users = tmp_path / "web.yml"
     users.write_text(_GATEWAY_USERS)
     place = f"127.0.0.1:{closed_port}"
-    command = [program, f"--web.listen-address={place}", f"--web.config.file={users}", "--persistence.file="]
+    command = [gateway, f"--web.listen-address={place}", f"--web.config.file={users}", "--persistence.file="]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_until(lambda: socket.create_connection(("127.0.0.1", closed_port), 1).close())

@@ -1,16 +1,15 @@
 """The programs that the chart's tests need, and what happens where one of them is missing."""
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from tests.helm.chart import HELM, ROOT
+from tests.machine import program, unavailable
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,18 +41,3 @@ def kubernetes_validate() -> Path:
 def promtool() -> str:
     """Return the path of promtool."""
     return program("promtool")
-
-
-def program(*names: str) -> str:
-    """Return the path of the first of these programs that there is."""
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    if path is None:
-        unavailable(f"{names[0]} is not installed on this machine.")
-    return path
-
-
-def unavailable(sentence: str) -> NoReturn:
-    """Skip; where CI promises that everything is there, fail."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(sentence)
-    pytest.skip(sentence)

@@ -18,8 +18,8 @@ from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run,
 from costbatch.domain.reports import RunReport
 from costbatch.errors import ErrorKind
 from tests.helm.chart import CHART, render_file
-from tests.helm.conftest import program
 from tests.helm.servers import Prometheus, prometheus, pushgateway, wait_for
+from tests.machine import program
 
 NOW = datetime.now(tz=UTC)
 RUN = Run(

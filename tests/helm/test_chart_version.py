@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from tests.helm.chart import CHART, ROOT, render, run_helm
-from tests.helm.conftest import unavailable
 from tests.helm.test_chart_pods import SECRET
+from tests.machine import unavailable
 from tests.sources import OTHER_VERSION, copy_sources, set_version
 
 DEMO = {"demo": {"enabled": True}}

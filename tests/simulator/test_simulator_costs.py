@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -15,6 +13,7 @@ from costbatch.simulator.arrival import is_estimated, month_closed_on
 from costbatch.simulator.costs import anomaly_factor, rows_of_day
 from costbatch.simulator.services import services_of
 from costbatch.simulator.world import Account, Anomaly, CostRow
+from tests.machine import run_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,10 +58,7 @@ def test_cost_is_a_pure_function() -> None:
         "start=date(2024, 1, 1));"
         "print(sum(r.unblended for r in rows_of_day(a, date(2026, 3, 11), seed=1, read_on=date(2026, 6, 1))))"
     )
-    printed = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    ).stdout
-    assert Decimal(printed.strip()) == total(rows)
+    assert Decimal(run_python(program).strip()) == total(rows)
 
 
 def test_another_seed_or_account_costs_otherwise() -> None:

@@ -1,7 +1,6 @@
 """What stands behind a run, and what is loaded for it."""
 
-import subprocess
-import sys
+from tests.machine import run_python
 
 _WIRED = """
 import sys
@@ -31,7 +30,4 @@ _NOT_NEEDED = (
 
 def test_a_run_waits_for_nothing_that_it_does_not_need() -> None:
     """What keys, accounts, metrics and pruning need is loaded where there are some."""
-    done = subprocess.run(
-        [sys.executable, "-c", _WIRED, *_NOT_NEEDED], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == "[]\n"
+    assert run_python(_WIRED, *_NOT_NEEDED) == "[]\n"

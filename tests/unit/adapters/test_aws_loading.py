@@ -1,7 +1,6 @@
 """What is loaded for the first account: every other one waits for it."""
 
-import subprocess
-import sys
+from tests.machine import run_python
 
 _FIRST_ACCOUNT = """
 import sys
@@ -26,7 +25,4 @@ print("boto3" in sys.modules, *sorted(looked_at))
 
 def test_the_first_account_waits_for_nothing_that_it_does_not_need() -> None:
     """Only a pod's identity needs boto3, and nobody the descriptions of AWS's other services."""
-    done = subprocess.run(
-        [sys.executable, "-c", _FIRST_ACCOUNT], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == "False ce sts\n"
+    assert run_python(_FIRST_ACCOUNT) == "False ce sts\n"

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from costbatch.adapters import workers
 from costbatch.adapters.workers import is_gone, this_worker
+from tests.machine import run_python
 
 
 def name_of(pid: int, started: str) -> str:
@@ -20,8 +20,7 @@ def name_of(pid: int, started: str) -> str:
 def child_name() -> str:
     """Return the name that a child process has, now that it has ended."""
     code = "from costbatch.adapters.workers import this_worker; print(this_worker())"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return ended.stdout.strip()
+    return run_python(code).strip()
 
 
 def test_a_name_says_host_process_and_start() -> None:

@@ -1,7 +1,6 @@
 """Garbage collection: it must not cost a start or an end what it cannot bring in."""
 
-import subprocess
-import sys
+from tests.machine import run_python
 
 _ENDING = """
 import atexit, gc, sys
@@ -18,7 +17,4 @@ main()
 
 def test_nothing_is_looked_through_for_garbage_when_the_program_ends() -> None:
     """Python would walk three times through all that was imported, only to throw it away afterwards."""
-    done = subprocess.run(
-        [sys.executable, "-c", _ENDING], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.splitlines()[1:] == ["True True True"]
+    assert run_python(_ENDING).splitlines()[1:] == ["True True True"]

@@ -1,8 +1,6 @@
 """The progress display: a bar for a person, nothing for a program, and whole log lines above the bar."""
 
 import logging
-import subprocess
-import sys
 from collections.abc import Iterator
 from io import StringIO
 
@@ -11,6 +9,7 @@ from rich.console import Console
 
 from costbatch.cli.progress import QuietProgress, TerminalProgress, make_progress
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
+from tests.machine import run_python
 
 ACCOUNT = Account(
     id=1,
@@ -111,7 +110,4 @@ def test_what_draws_the_bar_is_loaded_for_a_terminal_only() -> None:
         "make_progress(standard_error())\n"
         "print('rich.progress' in sys.modules)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == "False\n"
+    assert run_python(program) == "False\n"

@@ -1,0 +1,38 @@
+"""What tests take of the machine: its programs, a port, and another Python."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from typing import NoReturn
+
+import pytest
+
+
+def program(*names: str, path: str | None = None) -> str:
+    """Return where the first of these programs is, by PATH or another one; see ``unavailable``."""
+    place = next((found for name in names if (found := shutil.which(name, path=path))), None)
+    if place is None:
+        unavailable(f"{names[0]} is not installed on this machine.")
+    return place
+
+
+def unavailable(sentence: str) -> NoReturn:
+    """Skip; where CI promises that everything is there, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+def free_port() -> int:
+    """Return a loopback port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def run_python(code: str, *arguments: str) -> str:
+    """Return what code prints in a process of its own, which must end well."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
