@@ -86,6 +86,10 @@ class FakeRuns:
             self.listed[row] = Listed(row, replace(known, state=pending, attempts=0, skip_reason=None))
         return len(rows)
 
+    def hold(self, run: Run) -> set[CollectionState]:
+        """Return the states that the accounts are in."""
+        return {each.collection.state for each in self.listed.values()}
+
     def api_requests(self, run: Run) -> int:
         """Return the paid requests recorded so far."""
         return sum(each.collection.api_requests for each in self.listed.values())

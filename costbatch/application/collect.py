@@ -95,7 +95,7 @@ class Collector:
         None: there is work again, and nobody stopped this process.
         """
         now = self.clock()
-        status = status_of(tx.runs.collections(run))
+        status = status_of(tx.runs.hold(run))
         if status is RunStatus.RUNNING:
             if stopped_by is None:
                 return None
@@ -103,9 +103,8 @@ class Collector:
         else:
             stopped_by = None
         changed = tx.runs.close(run, status, now=now, stopped_by=stopped_by)
-        report = brief_report(tx, run, now=now)
         if changed and status is not RunStatus.STOPPED:
-            failed = status is RunStatus.FAILED
-            event = run_ended(report.headline, run_id=run.id, run_key=run.key, failed=failed, now=now)
+            failed, summary = status is RunStatus.FAILED, brief_report(tx, run, now=now).headline
+            event = run_ended(summary, run_id=run.id, run_key=run.key, failed=failed, now=now)
             tx.outbox.append([event], self.policy.sinks, account_id=None, run_id=run.id)
-        return report.run
+        return tx.runs.load(run)

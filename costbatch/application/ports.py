@@ -13,7 +13,16 @@ from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
-from costbatch.domain.outcomes import Claim, Ending, Run, RunRequest, RunStatus, SkipReason, StopReason
+from costbatch.domain.outcomes import (
+    Claim,
+    CollectionState,
+    Ending,
+    Run,
+    RunRequest,
+    RunStatus,
+    SkipReason,
+    StopReason,
+)
 from costbatch.domain.outcomes import Collection as AccountCollection
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
@@ -130,6 +139,12 @@ class RunStore(Protocol):
 
     def put_back(self, run: Run) -> int:
         """Put the accounts that were not collected back on the list; return how many."""
+
+    def hold(self, run: Run) -> set[CollectionState]:
+        """Lock the run for this transaction; return the states that its accounts are in.
+
+        Until it ends nobody else opens the run, closes it or puts accounts back.
+        """
 
     def api_requests(self, run: Run) -> int:
         """Return the paid requests that the run has recorded so far."""

@@ -139,12 +139,11 @@ class Collection:
         return self.api_requests * REQUEST_PRICE_USD
 
 
-def status_of(collections: list[Collection]) -> RunStatus:
-    """Return how a run with these collections stands.
+def status_of(states: set[CollectionState]) -> RunStatus:
+    """Return how a run stands whose accounts are in these states.
 
     Total failure is: there were accounts, and none was collected.
     """
-    states = {collection.state for collection in collections}
     if states & {CollectionState.PENDING, CollectionState.COLLECTING}:
         return RunStatus.RUNNING
     if not states or states == {CollectionState.COLLECTED}:

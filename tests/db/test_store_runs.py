@@ -192,6 +192,31 @@ def test_an_heir_puts_back_what_was_not_collected(database: PostgresDatabase) ->
     assert states(database, elsewhere) == [CollectionState.SKIPPED] * 3
 
 
+def test_nobody_puts_back_while_the_run_is_being_closed(database: PostgresDatabase) -> None:
+    """What the closing process tells of the run is what it found; an heir comes before it or after it."""
+    add_account(database)
+    run = open_run(database)
+    fail(database, *claim(database, run))
+    put_back: list[int] = []
+
+    def inherit() -> None:
+        with database.transaction() as tx:
+            put_back.append(tx.runs.put_back(run))
+
+    heir = Thread(target=inherit)
+    with database.transaction() as tx:
+        assert tx.runs.hold(run) == {CollectionState.FAILED}
+        heir.start()
+        sleep(0.3)
+        assert not put_back
+        assert [each.state for each in tx.runs.collections(run)] == [CollectionState.FAILED]
+        assert tx.runs.close(run, RunStatus.FAILED, now=NOW)
+    heir.join()
+    with database.transaction() as tx:
+        assert (put_back, tx.runs.hold(run)) == ([1], {CollectionState.PENDING})
+        assert tx.runs.load(run).status is RunStatus.RUNNING
+
+
 def test_a_run_is_closed_once(database: PostgresDatabase) -> None:
     """Only the call that changes the status may tell of it."""
     run = open_run(database)

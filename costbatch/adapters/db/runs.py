@@ -80,12 +80,22 @@ class PostgresRuns:
 
     def put_back(self, run: Run) -> int:
         """Put the accounts that were not collected back on the list; return how many."""
+        self._lock(runs.c.id == run.id)
         undone = collections.c.state.in_([CollectionState.FAILED.value, CollectionState.SKIPPED.value])
         again = {"state": CollectionState.PENDING.value, "attempts": 0, "skip_reason": None}
         put_back = sa.update(collections).where(collections.c.run_id == run.id, undone)
         accounts = self.connection.execute(put_back.values(**again, available_at=sa.func.now())).rowcount
         self._resume(run)
         return accounts
+
+    def hold(self, run: Run) -> set[CollectionState]:
+        """Lock the run for this transaction; return the states that its accounts are in.
+
+        Until it ends nobody else opens the run, closes it or puts accounts back.
+        """
+        self._lock(runs.c.id == run.id)
+        states = sa.select(collections.c.state).where(collections.c.run_id == run.id).distinct()
+        return set(map(CollectionState, self.connection.scalars(states)))
 
     def api_requests(self, run: Run) -> int:
         """Return the paid requests that the run has recorded so far."""
@@ -132,9 +142,9 @@ class PostgresRuns:
         return [_collection_from_row(row) for row in self.connection.execute(statement)]
 
     def _lock(self, condition: sa.ColumnElement[bool]) -> Run:
-        return _run_from_row(
-            self.connection.execute(sa.select(runs).where(condition).with_for_update()).one()
-        )
+        # Not its key: events that other processes write meanwhile refer to it.
+        found = sa.select(runs).where(condition).with_for_update(key_share=True)
+        return _run_from_row(self.connection.execute(found).one())
 
     def _reopen(self, run: Run) -> Run:
         """Put the accounts that were not collected back on the list, unless somebody works on it now."""
