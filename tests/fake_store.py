@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import cast
 from uuid import UUID
 
-from costbatch.application.ports import Transaction
+from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange

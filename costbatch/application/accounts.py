@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from costbatch.application.ports import Database, Transaction, Vault
+from costbatch.application.ports import Vault
+from costbatch.application.stores import Database, Transaction
 from costbatch.domain.accounts import (
     AccessMethod,
     Account,

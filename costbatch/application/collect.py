@@ -8,9 +8,10 @@ from threading import Event as Signal
 from costbatch.application.patience import in_transaction
 from costbatch.application.plan import check_days, select_accounts
 from costbatch.application.policy import CollectPolicy
-from costbatch.application.ports import Clock, CostSource, Database, Progress, Transaction
+from costbatch.application.ports import Clock, CostSource, Progress
 from costbatch.application.report import brief_report
 from costbatch.application.shift import Shift
+from costbatch.application.stores import Database, Transaction
 from costbatch.domain.events import run_ended
 from costbatch.domain.outcomes import Run, RunRequest, RunStatus, StopReason, status_of
 from costbatch.domain.periods import DateRange, month_start, utc_day

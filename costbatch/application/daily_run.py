@@ -8,8 +8,9 @@ from costbatch.application.collect import Collector
 from costbatch.application.deliver import Deliverer
 from costbatch.application.patience import in_transaction
 from costbatch.application.plan import check_kept
-from costbatch.application.ports import Clock, Database, Metrics, Vault
+from costbatch.application.ports import Clock, Metrics, Vault
 from costbatch.application.report import full_report
+from costbatch.application.stores import Database
 from costbatch.domain.outcomes import Run, RunRequest, RunStatus
 from costbatch.domain.periods import utc_day
 from costbatch.domain.reports import RunReport

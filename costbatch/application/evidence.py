@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from costbatch.application.ports import Transaction
+from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import DayTotal, FetchedCosts
 from costbatch.domain.detection import (

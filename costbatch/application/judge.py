@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from costbatch.application.evidence import Evidence, gather_evidence
-from costbatch.application.ports import Transaction
+from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import (
     Anomaly,

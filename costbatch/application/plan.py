@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from math import ceil
 
-from costbatch.application.ports import Transaction
+from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.outcomes import RunRequest
 from costbatch.domain.periods import (

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from costbatch.application.fetching import Landing
 from costbatch.application.judge import Judge, Replaced
-from costbatch.application.ports import Transaction
+from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Failing
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.credentials import Access

@@ -13,8 +13,9 @@ from costbatch.application.fetching import FetchPool, Flight
 from costbatch.application.patience import in_transaction
 from costbatch.application.plan import window_of
 from costbatch.application.policy import CollectPolicy
-from costbatch.application.ports import Clock, CostSource, Database, Progress, Transaction
+from costbatch.application.ports import Clock, CostSource, Progress
 from costbatch.application.settle import Settlement
+from costbatch.application.stores import Database, Transaction
 from costbatch.application.writer import Writer
 from costbatch.domain.accounts import Account
 from costbatch.domain.outcomes import Run, SkipReason, StopReason

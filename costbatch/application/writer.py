@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from costbatch.application.fetching import Landing
 from costbatch.application.patience import in_transaction
-from costbatch.application.ports import Clock, Database, Progress
+from costbatch.application.ports import Clock, Progress
 from costbatch.application.settle import Settlement
+from costbatch.application.stores import Database
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.outcomes import CollectionState, Failure
 from costbatch.errors import CostbatchError, ErrorKind, StatementRefused, StorageError

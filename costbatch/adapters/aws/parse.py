@@ -177,9 +177,10 @@ class CostAnswer:
         keys: list[CostKey] = []
         metrics: list[_Metrics] = []
         for index, result in enumerate(results):
-            usage_dates += [self._days[result.TimePeriod.Start, result.TimePeriod.End]] * len(result.Groups)
+            day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
+            usage_dates += [day] * len(result.Groups)
             estimated += [result.Estimated] * len(result.Groups)
-            keys += self._keys_of(result, index)
+            keys += self._keys_of(result.Groups, day, index)
             metrics += [group.Metrics for group in result.Groups]
         unblended = [each.UnblendedCost for each in metrics]
         amortized = [each.AmortizedCost for each in metrics]
@@ -201,9 +202,8 @@ class CostAnswer:
             estimated=estimated,
         )
 
-    def _keys_of(self, result: _Result, index: int) -> list[CostKey]:
-        day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
-        keys = [self._keys[group.Keys] for group in result.Groups]
+    def _keys_of(self, groups: Sequence[_Group], day: date, index: int) -> list[CostKey]:
+        keys = [self._keys[group.Keys] for group in groups]
         # A day may be split between two pages.
         known = self._known.setdefault(day, set())
         before = len(known)

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from costbatch.application.doctor.ports import AwsProbe, Gateway
 from costbatch.application.plan import select_accounts
-from costbatch.application.ports import CostSource, Database
+from costbatch.application.ports import CostSource
+from costbatch.application.stores import Database
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.health import Endpoint, Finding, Mark, failure, ok, warning

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from costbatch.application.doctor.ports import DatabaseHealth
-from costbatch.application.ports import Database
+from costbatch.application.stores import Database
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.health import Finding, NewestRun, WaitingEvents, ok, warning
 from costbatch.domain.outcomes import RunStatus

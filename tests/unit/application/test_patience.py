@@ -6,7 +6,7 @@ import pytest
 
 from costbatch.application import patience
 from costbatch.application.patience import PATIENCE_SECONDS, in_transaction
-from costbatch.application.ports import Transaction
+from costbatch.application.stores import Transaction
 from costbatch.errors import ConfigError, StatementRefused, StorageError
 from tests.factories import days
 from tests.fake_store import FakeStore

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from costbatch.application.fetching import Flight, Landing
-from costbatch.application.ports import Transaction
 from costbatch.application.settle import Settlement
+from costbatch.application.stores import Transaction
 from costbatch.application.writer import Writer
 from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import Collection, CollectionState
