@@ -56,9 +56,11 @@ class Shift:
         try:
             while (self._fill(pool, budget, watch) or pool.in_flight) and not watch.grace_is_over():
                 landings = pool.landed(timeout_seconds=watch.beat_seconds, most=writer.most)
-                writer.write(landings)
-                budget.record(sum(landing.api_requests for landing in landings))
-                pool.settled(landings)
+                for written in writer.write(landings):
+                    # First of all: others take their places, and nobody waits for the log.
+                    pool.settled(written.landings)
+                    budget.record(written.api_requests)
+                    writer.tell(written)
                 watch.look_around()
         finally:
             pool.close()

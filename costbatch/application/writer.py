@@ -1,6 +1,6 @@
 """The one writer: settles accounts that came back, several in one transaction, each as if it were alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from costbatch.application.fetching import Landing
@@ -21,6 +21,19 @@ _MOST_TOGETHER = 20
 _MOST_ROWS_TOGETHER = 30_000
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Accounts that were settled together, and where each stands, by collection."""
+
+    landings: Sequence[Landing]
+    states: Mapping[int, CollectionState]
+
+    @property
+    def api_requests(self) -> int:
+        """The paid requests that are in the run's record now."""
+        return sum(landing.api_requests for landing in self.landings)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
     """Writes what came back, tells the log and the screen."""
@@ -35,23 +48,29 @@ class Writer:
         """How many accounts to write together."""
         return _MOST_TOGETHER
 
-    def write(self, landings: Sequence[Landing]) -> None:
-        """Settle every account that came back.
+    def write(self, landings: Sequence[Landing]) -> Iterator[Written]:
+        """Settle every account that came back, in parts; nothing is told of them yet.
 
         Raises:
             StorageError: the database is lost.
 
         """
         for together in _parts(landings):
-            try:
-                states = self._settle(together)
-            except Exception as error:
-                if _is_lost(error):
-                    raise
-                # One of them makes trouble: apart, the others do not notice.
-                states = {row: state for landing in together for row, state in self._alone(landing).items()}
-            for landing in together:
-                self._tell(landing, states.get(landing.flight.claim.collection_id))
+            yield Written(together, self._settle_or_part(together))
+
+    def tell(self, written: Written) -> None:
+        """Tell the log and the screen how each account stands."""
+        for landing in written.landings:
+            self._tell(landing, written.states.get(landing.flight.claim.collection_id))
+
+    def _settle_or_part(self, landings: Sequence[Landing]) -> dict[int, CollectionState]:
+        try:
+            return self._settle(landings)
+        except Exception as error:
+            if _is_lost(error):
+                raise
+            # One of them makes trouble: apart, the others do not notice.
+            return {row: state for landing in landings for row, state in self._alone(landing).items()}
 
     def _settle(self, landings: Sequence[Landing]) -> dict[int, CollectionState]:
         return in_transaction(

@@ -105,11 +105,25 @@ def terminate(other: PostgresDatabase) -> None:
 
 
 def test_a_connection_lost_between_transactions_is_replaced(
-    database: PostgresDatabase, other: PostgresDatabase
+    database: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next transaction does not even notice."""
+    monkeypatch.setattr(engine, "_REST_SECONDS", 0)
     account = add_account(database)
     terminate(other)
+    with database.transaction() as tx:
+        assert tx.accounts.find(account.aws_account_id) == account
+
+
+def test_a_connection_that_is_in_use_all_the_time_is_not_asked(
+    database: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is lost all the same, one transaction fails, and the next one is served."""
+    monkeypatch.setattr(engine, "_REST_SECONDS", 60)
+    account = add_account(database)
+    terminate(other)
+    with pytest.raises(StorageError, match="was lost"), database.transaction() as tx:
+        tx.accounts.find(account.aws_account_id)
     with database.transaction() as tx:
         assert tx.accounts.find(account.aws_account_id) == account
 
@@ -227,7 +241,7 @@ def test_our_own_errors_pass_and_undo_the_transaction(database: PostgresDatabase
 
 _ENDING = """
 import atexit, sys
-from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.db import PostgresDatabase, engine
 from costbatch.domain.credentials import Secret
 
 def wait():

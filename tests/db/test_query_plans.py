@@ -95,8 +95,10 @@ def plan_of(large: PostgresDatabase) -> Plan:
         statements: list[tuple[str, Any]] = []
 
         def remember(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
-            if re.match(r"\s*(SELECT|WITH|UPDATE|DELETE)", statement):
-                statements.append((statement, parameters))
+            if found := re.fullmatch(
+                r"(?s)(?:\s*SAVEPOINT \w+;)?\s*((?:SELECT|WITH|UPDATE|DELETE).*)", statement
+            ):
+                statements.append((found[1], parameters))
 
         event.listen(large._engine, "before_cursor_execute", remember)
         try:

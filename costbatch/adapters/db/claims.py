@@ -24,8 +24,10 @@ _COLLECTING = collections.c.state == CollectionState.COLLECTING.value
 _PLENTY = 2
 _UNCLAIMED = {"claimed_by": None, "claim_token": None, "lease_expires_at": None}
 
-# Texts, not expressions: to build an expression anew for each claim costs more than the statement.
+# Texts, not expressions: to build an expression anew for each claim costs more than the statement. The
+# savepoint goes with it, and nobody needs to be told of its release.
 _CLAIM = sa.text("""
+SAVEPOINT claim;
 WITH chosen AS (
     SELECT collections.id AS collection_id, accounts.*
     FROM collections JOIN accounts ON accounts.id = collections.account_id
@@ -113,10 +115,10 @@ class PostgresClaims:
             "plenty": _PLENTY * (most + ahead),
         }
         try:
-            with self.connection.begin_nested():
-                claimed = self.connection.execute(_CLAIM, parameters).all()
+            claimed = self.connection.execute(_CLAIM, parameters).all()
         except IntegrityError:
             # Another run took one of these accounts in the same instant; the next call sees its claim.
+            self.connection.exec_driver_sql("ROLLBACK TO SAVEPOINT claim")
             return []
         claims = [
             Claim(

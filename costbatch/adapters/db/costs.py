@@ -20,14 +20,15 @@ from costbatch.domain.periods import DateRange, month_start
 # A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
 # hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
 # DELETE is for a second use in one transaction.
-_CREATE_STAGING = """
+_COPY = """
 CREATE TEMP TABLE IF NOT EXISTS costs_staging (
     account_id bigint NOT NULL, usage_date date NOT NULL,
     service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
     currency text COLLATE "C" NOT NULL, unblended numeric NOT NULL, amortized numeric NOT NULL,
     net_unblended numeric, net_amortized numeric, usage_quantity numeric, estimated boolean NOT NULL
 ) ON COMMIT DELETE ROWS;
-DELETE FROM costs_staging
+DELETE FROM costs_staging;
+COPY costs_staging FROM STDIN
 """
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
@@ -140,12 +141,11 @@ class PostgresCosts:
     ) -> dict[int, StoredChange]:
         bounds = {"start": window.start, "end_exclusive": window.end_exclusive}
         everybody = {**bounds, "account_ids": list(of_window)}
-        self.connection.exec_driver_sql(_CREATE_STAGING)
         self._copy(of_window)
         written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
         stored: Counter[int] = Counter()
-        for row in written:
-            stored[row.account_id] += row.stored_before + row.inserted
+        for line in written:
+            stored[line.account_id] += line.stored_before + line.inserted
         # Every staged key is stored now, so a larger count means keys that AWS reports no more.
         shrunk = [row for row, each in of_window.items() if stored[row] != len(each.costs)]
         vanished: Sequence[sa.Row[tuple[int, date]]] = ()
@@ -208,7 +208,7 @@ class PostgresCosts:
         names = _CopyNames()
         lines = [line for row, each in of_window.items() for line in _copy_lines(row, each.costs, names)]
         with closing(self.connection.connection.cursor()) as cursor:
-            cursor.copy_expert("COPY costs_staging FROM STDIN", StringIO("".join(lines)), _COPY_CHARACTERS)
+            cursor.copy_expert(_COPY, StringIO("".join(lines)), _COPY_CHARACTERS)
 
 
 def _partition_name(month: date) -> str:

@@ -67,7 +67,8 @@ class Office:
             run=make_run(), rule=Rule(), retry_pause=timedelta(seconds=30), sinks=("log",)
         )
         writer = Writer(database=self.store, settlement=settlement, clock=lambda: NOW, progress=self.progress)
-        writer.write(landings)
+        for written in writer.write(landings):
+            writer.tell(written)
         return [each.collection.state.value for each in self.store.tables.runs.listed.values()]
 
 
