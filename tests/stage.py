@@ -28,7 +28,7 @@ import pytest
 from click.testing import CliRunner
 from psycopg2.extras import RealDictCursor
 
-from costbatch.application.accounts import Registration
+from costbatch.application.registration import Registration
 from costbatch.cli import cli
 from costbatch.cli.context import Context
 from costbatch.config import Settings

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from costbatch.application.accounts import Registration
+from costbatch.application.registration import Registration
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.config import Settings
 from costbatch.domain.accounts import AccessMethod

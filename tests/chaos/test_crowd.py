@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from costbatch.application.accounts import Registration
+from costbatch.application.registration import Registration
 from costbatch.config import Settings
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import click
 
-from costbatch.application.accounts import Registration
+from costbatch.application.registration import Registration
 from costbatch.cli.accounts.secrets import (
     ask_for_secrets,
     read_external_id,

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from costbatch.application.accounts import Accounts, Registration
+from costbatch.application.accounts import Accounts
+from costbatch.application.registration import Registration
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.errors import ConfigError
