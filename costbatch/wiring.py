@@ -18,7 +18,7 @@ from costbatch.application.plan import check_days, check_kept, plan_run
 from costbatch.application.policy import CollectPolicy
 from costbatch.application.ports import CostSource, Metrics, Progress, Vault
 from costbatch.config import FailOn, Settings
-from costbatch.domain.costs import REQUEST_PRICE_USD, FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, REQUEST_PRICE_USD, DayAnswers, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.outcomes import RunRequest, RunStatus
 from costbatch.domain.periods import DateRange, utc_day
@@ -227,11 +227,17 @@ class _WhenNeeded:
         self._make, self._lock = make, Lock()
         self._source: CostSource | None = None
 
-    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+    def fetch(
+        self,
+        access: Access,
+        window: DateRange,
+        spend: Callable[[], None],
+        known: DayAnswers = NOTHING_KNOWN,
+    ) -> FetchedCosts:
         """Return everything reported of the account in the window."""
         with self._lock:
             source = self._source = self._source or self._make()
-        return source.fetch(access, window, spend)
+        return source.fetch(access, window, spend, known)
 
 
 def _health_of(database: "PostgresDatabase") -> "PostgresHealth":

@@ -1,5 +1,6 @@
 """Values with everything filled in, so that a test names only what it is about."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostBasis, CostColumns, FetchedCosts
+from costbatch.domain.costs import CostBasis, CostColumns, DayAnswer, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.outcomes import Claim, Run, RunRequest, RunStatus
@@ -114,8 +115,12 @@ def rows_of(costs: CostColumns) -> list[CostRow]:
 
 
 def make_fetched(window: DateRange, *rows: CostRow, api_requests: int = 1) -> FetchedCosts:
-    """Return an answer that holds these rows."""
-    return FetchedCosts(window=window, costs=by_column(rows), api_requests=api_requests)
+    """Return an answer that holds these rows, none of them known."""
+    counts = Counter(row.usage_date for row in rows)
+    answers = {day: DayAnswer(b"%16d" % counts[day], counts[day]) for day in window}
+    return FetchedCosts(
+        window=window, answers=answers, fresh=window, costs=by_column(rows), api_requests=api_requests
+    )
 
 
 def make_anomaly(**fields: Any) -> Anomaly:

@@ -8,7 +8,7 @@ from threading import Lock
 from uuid import UUID, uuid4
 
 from costbatch.domain.accounts import Account, AccountStatus
-from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.outcomes import (
     Claim,
@@ -22,7 +22,7 @@ from costbatch.domain.outcomes import (
     StopReason,
 )
 from costbatch.domain.periods import DateRange, utc_day
-from tests.factories import by_column
+from tests.factories import make_fetched
 from tests.fakes import FakeAccounts
 
 
@@ -220,31 +220,39 @@ LEASES: list[int] = []
 class FakeSource:
     """Answers each account with the next of its answers, the last one again and again; each is one request.
 
-    ``gate`` closed: every fetch waits, as in a request that hangs.
+    ``gate`` closed: every fetch waits, as in a request that hangs. ``known``: what it was given, by account.
     """
 
     answers: Mapping[int, Sequence[Exception | None]] = field(default_factory=dict)
     gate: Signal = field(default_factory=Signal)
     fetched: list[tuple[int, DateRange]] = field(default_factory=list)
+    known: dict[int, list[DayAnswers]] = field(default_factory=dict)
     on_fetch: Callable[[], None] = lambda: None
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+    def fetch(
+        self,
+        access: Access,
+        window: DateRange,
+        spend: Callable[[], None],
+        known: DayAnswers = NOTHING_KNOWN,
+    ) -> FetchedCosts:
         """Pay for one request and answer with an empty window, or raise what is next."""
         spend()
         with self._lock:
             answers = self.answers.get(access.account.id, [None])
             turn = sum(account == access.account.id for account, _ in self.fetched)
             self.fetched.append((access.account.id, window))
+            self.known.setdefault(access.account.id, []).append(known)
         self.on_fetch()
         self.gate.wait(10)
         error = answers[min(turn, len(answers) - 1)]
         if error is not None:
             raise error
-        return FetchedCosts(window=window, costs=by_column(()), api_requests=1)
+        return make_fetched(window)
 
 
 @dataclass

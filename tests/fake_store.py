@@ -12,9 +12,10 @@ from uuid import UUID
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
+from costbatch.domain.outcomes import Claim
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ConfigError
 from tests.factories import CostRow, make_account, rows_of
@@ -42,14 +43,16 @@ class FakeCosts:
         self.prepared.append(days)
 
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
-        """Make the stored days of each account equal to what was fetched."""
-        return [self._replace(account, costs.window, rows_of(costs.costs)) for account, costs in fetched]
+        """Make the fresh days of each account equal to what was fetched."""
+        return [self._replace(account, costs.fresh, rows_of(costs.costs)) for account, costs in fetched]
 
-    def _replace(self, account: Account, window: DateRange, rows: Sequence[CostRow]) -> StoredChange:
+    def _replace(self, account: Account, days: DateRange | None, rows: Sequence[CostRow]) -> StoredChange:
+        if days is None:
+            return StoredChange()
         if account.id in self.refuses:
             raise self.refuses[account.id]
         new = {(account.id, row.usage_date, row.service, row.record_type): row for row in rows}
-        old = {key: row for key, row in self.rows.items() if key[0] == account.id and key[1] in window}
+        old = {key: row for key, row in self.rows.items() if key[0] == account.id and key[1] in days}
         inserted, deleted = new.keys() - old.keys(), old.keys() - new.keys()
         updated = {key for key in new.keys() & old.keys() if new[key] != old[key]}
         for key in deleted:
@@ -96,6 +99,25 @@ class FakeCosts:
                 total = (row.usage_date, row.currency)
                 sums[total] = sums.get(total, Decimal(0)) + row.unblended
         return [DayTotal(day, currency, amount) for (day, currency), amount in sums.items()]
+
+
+@dataclass
+class FakeAnswers:
+    """What was answered last, by account row."""
+
+    rows: dict[int, DayAnswers] = field(default_factory=dict)
+
+    def copy(self) -> "FakeAnswers":
+        """Return what a transaction works on."""
+        return FakeAnswers(dict(self.rows))
+
+    def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayAnswers]:
+        """Return what is known of each account."""
+        return {row: known for row, known in self.rows.items() if row in windows}
+
+    def save(self, answers: Sequence[tuple[Claim, DayAnswers]]) -> None:
+        """Remember each answer."""
+        self.rows |= {claim.account.id: answer for claim, answer in answers}
 
 
 @dataclass
@@ -220,6 +242,7 @@ class FakeTables:
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     runs: FakeRuns = field(default_factory=FakeRuns)
     claims: FakeClaims = field(default_factory=FakeClaims)
+    answers: FakeAnswers = field(default_factory=FakeAnswers)
 
     def copy(self) -> "FakeTables":
         """Return what a transaction works on."""
@@ -232,6 +255,7 @@ class FakeTables:
             self.outbox.copy(),
             runs,
             FakeClaims(runs, accounts),
+            self.answers.copy(),
         )
 
 

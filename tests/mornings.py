@@ -80,7 +80,9 @@ class Mornings:
                 now=datetime(2025, 1, 1, 6, tzinfo=UTC) + timedelta(days=today),
                 is_backfill=is_backfill,
             )
-            (events,) = judge.judge(tx, [Replaced(account=self.account, fetched=fetched, change=change)])
+            (events,) = judge.judge(
+                tx, [Replaced(account=self.account, fetched=fetched, change=change, totals=())]
+            )
         collected = extend_collected(self.account.collected, window, is_ordinary=not is_backfill)
         self.account = replace(self.account, collected=collected)
         return events

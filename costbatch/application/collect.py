@@ -65,7 +65,8 @@ class Collector:
             run = tx.runs.open(key, request, now=now, version=self.policy.version)
             return run, tx.runs.enlist(run)
 
-        in_transaction(self.database, lambda tx: select_accounts(tx, request.aws_account_ids))
+        if request.aws_account_ids:
+            in_transaction(self.database, lambda tx: select_accounts(tx, request.aws_account_ids))
         in_transaction(self.database, lambda tx: tx.costs.prepare_months(months))
         return in_transaction(self.database, enter)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import NamedTuple
 
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
@@ -17,8 +18,18 @@ from costbatch.domain.detection import (
 )
 from costbatch.domain.periods import DateRange
 
-# An account, what was fetched of it, and the days whose cost counts: those judged and their baselines.
-Asked = tuple[Account, FetchedCosts, DateRange]
+
+class Asked(NamedTuple):
+    """An account before the judge.
+
+    totals: what the days of the window cost before, where they are not fresh.
+    days: those whose cost counts: the judged ones and their baselines.
+    """
+
+    account: Account
+    fetched: FetchedCosts
+    totals: Sequence[DayTotal]
+    days: DateRange
 
 
 @dataclass(frozen=True)
@@ -38,8 +49,8 @@ class Evidence:
         """The series of each service, in the currency and with the history of the total."""
         if self.total is None:
             return {}
-        account, fetched, days = self._asked
-        if _holds(fetched, days):
+        account, fetched, _, days = self._asked
+        if _holds(fetched.fresh, days):
             totals_of = comparable_service_totals(fetched.costs, days, self._rule)
         else:
             totals_of = self._tx.costs.service_totals(account, days, self._rule)
@@ -49,41 +60,52 @@ class Evidence:
 def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list[Evidence]:
     """Return what each account is judged by.
 
-    An ordinary window holds every day that counts, so that the database need not sum them.
+    An ordinary window holds every day that counts, so that the database need not sum them again.
     """
-    elsewhere = {account.id: days for account, fetched, days in asked if not _holds(fetched, days)}
+    elsewhere = {each.account.id: each.days for each in asked if not _holds(each.fetched.window, each.days)}
     stored = tx.costs.day_totals(elsewhere, rule) if elsewhere else {}
     totals = {
-        account.id: stored.get(account.id, [])
-        if account.id in elsewhere
-        else comparable_totals(fetched.costs, days, rule)
-        for account, fetched, days in asked
+        each.account.id: stored.get(each.account.id, [])
+        if each.account.id in elsewhere
+        else _totals_in_memory(each, rule)
+        for each in asked
     }
     begins = _first_days(tx, asked, totals)
     return [
         Evidence(
-            comparable_series(totals[account.id], max(begins[account.id], days.start)),
+            comparable_series(totals[each.account.id], max(begins[each.account.id], each.days.start)),
             tx,
-            (account, fetched, days),
+            each,
             rule,
         )
-        for account, fetched, days in asked
+        for each in asked
     ]
+
+
+def _totals_in_memory(asked: Asked, rule: Rule) -> list[DayTotal]:
+    """Return the comparable cost of each day with cost: fresh days as they were read, others as before."""
+    _, fetched, before, days = asked
+    fresh = fetched.fresh
+    others = [
+        total
+        for total in before
+        if total.usage_date in days and (fresh is None or total.usage_date not in fresh)
+    ]
+    return others + comparable_totals(fetched.costs, days, rule)
 
 
 def _first_days(
     tx: Transaction, asked: Sequence[Asked], totals: Mapping[int, Sequence[DayTotal]]
 ) -> dict[int, date]:
     """Return the day with which each account's history begins, as far as the days that count go back."""
-    begins = {account.id: days.start for account, _, days in asked}
+    begins = {each.account.id: each.days.start for each in asked}
     # With cost on the first day it goes back at least as far; otherwise the account may be younger.
     unsure = [row for row, start in begins.items() if all(total.usage_date != start for total in totals[row])]
     return begins | (tx.costs.first_days(unsure) if unsure else {})
 
 
-def _holds(fetched: FetchedCosts, days: DateRange) -> bool:
-    window = fetched.window
-    return window.start <= days.start and days.end_exclusive <= window.end_exclusive
+def _holds(held: DateRange | None, days: DateRange) -> bool:
+    return held is not None and held.start <= days.start and days.end_exclusive <= held.end_exclusive
 
 
 def _like(total: Series, totals: Sequence[DayTotal]) -> Series:

@@ -1,7 +1,7 @@
 """Fetches accounts in threads: network only, one result for each account, and nothing ever raised."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from queue import Empty, SimpleQueue
@@ -9,7 +9,7 @@ from threading import Thread
 
 from costbatch.application.budget import ApiBudget, Meter
 from costbatch.application.ports import Clock, CostSource
-from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.outcomes import Claim, Failure
 from costbatch.domain.periods import DateRange
@@ -21,11 +21,16 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flight:
-    """One account on its way: the claim, how to reach it, and the days to read."""
+    """One account on its way: the claim, how to reach it, the days to read, and what is known of them.
+
+    known: what was answered of them the last time. totals: what they cost then, as it is stored.
+    """
 
     claim: Claim
     access: Access
     window: DateRange
+    known: DayAnswers
+    totals: Sequence[DayTotal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +127,9 @@ class FetchPool:
 
     def _fly(self, flight: Flight) -> Landing:
         meter, started_at = Meter(self._budget), self._clock()
-        outcome = _outcome_of(lambda: self._source.fetch(flight.access, flight.window, meter), flight)
+        outcome = _outcome_of(
+            lambda: self._source.fetch(flight.access, flight.window, meter, flight.known), flight
+        )
         return Landing(flight=flight, outcome=outcome, api_requests=meter.requests, started_at=started_at)
 
 

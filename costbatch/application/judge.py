@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from costbatch.application.evidence import Evidence, gather_evidence
+from costbatch.application.evidence import Asked, Evidence, gather_evidence
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import (
@@ -21,7 +21,7 @@ from costbatch.domain.anomalies import (
     judge_series,
     judged_from,
 )
-from costbatch.domain.costs import FetchedCosts, StoredChange
+from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Direction, Rule, Series, explain
 from costbatch.domain.events import Event, anomaly_event
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -29,11 +29,15 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replaced:
-    """An account whose window was just replaced; ``account.collected`` is still what was stored before."""
+    """An account whose window was just replaced; ``account.collected`` is still what was stored before.
+
+    totals: what the days of the window cost before, where they are not fresh.
+    """
 
     account: Account
     fetched: FetchedCosts
     change: StoredChange
+    totals: Sequence[DayTotal]
 
     @property
     def continues(self) -> bool:
@@ -82,7 +86,8 @@ class Judge:
             for case, judged in zip(cases, days, strict=True)
         ]
         asked = [
-            (each.account, each.fetched, history) for each, history in zip(replaced, histories, strict=True)
+            Asked(each.account, each.fetched, each.totals, history)
+            for each, history in zip(replaced, histories, strict=True)
         ]
         evidence = gather_evidence(tx, asked, self.rule)
         return [self._judge(tx, *each) for each in zip(cases, days, evidence, strict=True)]

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
@@ -16,10 +16,17 @@ Clock = Callable[[], datetime]
 class CostSource(Protocol):
     """Where costs come from. Called from many threads; never touches the database."""
 
-    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+    def fetch(
+        self,
+        access: Access,
+        window: DateRange,
+        spend: Callable[[], None],
+        known: DayAnswers = NOTHING_KNOWN,
+    ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 
-        ``spend`` is called before each paid request.
+        ``known`` is what was answered the last time, as it is stored. ``spend`` is called before each paid
+        request.
 
         Raises:
             AccountError: with the kind of failure.

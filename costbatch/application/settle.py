@@ -8,7 +8,7 @@ from costbatch.application.fetching import Landing
 from costbatch.application.judge import Judge, Replaced
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Failing
-from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.costs import DayAnswers, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event, account_failed, account_recovered
@@ -31,6 +31,7 @@ class _Ledger:
     endings: list[Ending] = field(default_factory=list)
     progress: list[Account] = field(default_factory=list)
     proven: list[Access] = field(default_factory=list)
+    answers: list[tuple[Claim, DayAnswers]] = field(default_factory=list)
     events: list[tuple[Account, list[Event]]] = field(default_factory=list)
 
 
@@ -84,8 +85,8 @@ class Settlement:
     ) -> None:
         changes = tx.costs.replace_windows([(account, fetched) for _, account, fetched in collected])
         replaced = [
-            Replaced(account=account, fetched=fetched, change=change)
-            for (_, account, fetched), change in zip(collected, changes, strict=True)
+            Replaced(account=account, fetched=fetched, change=change, totals=landing.flight.totals)
+            for (landing, account, fetched), change in zip(collected, changes, strict=True)
         ]
         judge = Judge(
             rule=self.rule, today=self.run.today, run_id=self.run.id, now=now, is_backfill=self._is_backfill
@@ -99,6 +100,8 @@ class Settlement:
             _note(ledger, account, replace(account, collected=reached, failing=None), events)
             if account.access is AccessMethod.ACCESS_KEYS and not landing.flight.access.is_proven:
                 ledger.proven.append(landing.flight.access)
+            if not self._is_backfill:
+                ledger.answers.append((landing.flight.claim, fetched.answers))
 
     def _fail(
         self, ledger: _Ledger, landing: Landing, account: Account, failure: Failure, now: datetime
@@ -120,6 +123,7 @@ class Settlement:
     def _write(self, tx: Transaction, ledger: _Ledger, now: datetime) -> None:
         _if_any(ledger.endings, lambda: tx.claims.finish(ledger.endings, now=now))
         _if_any(ledger.progress, lambda: tx.accounts.save_progress(ledger.progress))
+        _if_any(ledger.answers, lambda: tx.answers.save(ledger.answers))
         _if_any(ledger.proven, lambda: tx.accounts.save_proven(ledger.proven, now=now))
         for account, events in ledger.events:
             tx.outbox.append(events, self.sinks, account_id=account.id, run_id=self.run.id)
@@ -152,7 +156,7 @@ def _collected(landing: Landing, replaced: Replaced) -> Ending:
         state=CollectionState.COLLECTED,
         api_requests=fetched.api_requests,
         window=fetched.window,
-        rows_fetched=len(fetched.costs),
+        rows_fetched=fetched.rows,
         change=replaced.change,
         started_at=landing.started_at,
     )

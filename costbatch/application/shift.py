@@ -18,6 +18,7 @@ from costbatch.application.settle import Settlement
 from costbatch.application.stores import Database, Transaction
 from costbatch.application.writer import Writer
 from costbatch.domain.accounts import Account
+from costbatch.domain.costs import NOTHING_KNOWN
 from costbatch.domain.outcomes import Run, SkipReason, StopReason
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.logs import get_logger
@@ -28,6 +29,9 @@ log = get_logger(__name__)
 _BEAT_SECONDS = 1.0
 # How often within a lease the own claims are extended and those of the dead are looked for.
 _LOOKS_PER_LEASE = 5
+# How many accounts are claimed at once: fewer cost more each, and with more the first of them wait, and
+# whoever lands meanwhile. When no more wait for a thread than this, it is time to claim again.
+_CLAIMED_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ class Shift:
         writer, watch = self._writer(), _Watch(self, pool)
         try:
             while (self._fill(pool, budget, watch) or pool.in_flight) and not watch.grace_is_over():
-                landings = pool.landed(timeout_seconds=watch.beat_seconds, most=writer.most)
+                landings = pool.landed(timeout_seconds=watch.patience_seconds, most=writer.most)
                 for written in writer.write(landings):
                     # First of all: others take their places, and nobody waits for the log.
                     pool.settled(written.landings)
@@ -83,10 +87,11 @@ class Shift:
         if watch.stopped_by() is not None:
             pool.drop_waiting()
             return False
+        if budget.is_capped:
+            # Also for the accounts that wait already: what the others spend meanwhile may be all there was.
+            budget.learn(in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run)))
         if not watch.may_claim():
             return True
-        if budget.is_capped:
-            budget.learn(in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run)))
         if budget.is_spent:
             self._skip_rest()
         flights = in_transaction(self.database, lambda tx: self._claim(tx, pool, budget))
@@ -95,16 +100,27 @@ class Shift:
         return bool(pool.in_flight) or self._wait_for_others(watch)
 
     def _claim(self, tx: Transaction, pool: FetchPool, budget: ApiBudget) -> list[Flight]:
-        """Claim an account for each free thread, and as many ahead, so that no thread waits for a claim."""
-        room = max(pool.free, 0)
-        most = budget.affordable(room)
-        ahead = budget.affordable(room + self.policy.concurrency - pool.waiting) - most
+        """Claim accounts for free threads, and then some ahead, so that no thread waits for a claim."""
+        most = budget.affordable(min(max(pool.free, 0), _CLAIMED_AT_ONCE))
+        ahead = budget.affordable(_CLAIMED_AT_ONCE) - most
         claims = tx.claims.claim(
             self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
         )
-        accesses = tx.accounts.load_accesses([claim.account for claim in claims]) if claims else {}
+        if not claims:
+            return []
+        accesses = tx.accounts.load_accesses([claim.account for claim in claims])
+        windows = {claim.account.id: self._window(claim.account) for claim in claims}
+        # A backfill compares every day with what is stored: it is how a person has that done.
+        known = {} if self.run.request.days else tx.answers.load(windows)
+        totals = tx.costs.day_totals({row: windows[row] for row in known}, self.policy.rule)
         return [
-            Flight(claim=claim, access=accesses[claim.account.id], window=self._window(claim.account))
+            Flight(
+                claim=claim,
+                access=accesses[claim.account.id],
+                window=windows[claim.account.id],
+                known=known.get(claim.account.id, NOTHING_KNOWN),
+                totals=totals.get(claim.account.id, ()),
+            )
             for claim in claims
         ]
 
@@ -159,6 +175,11 @@ class _Watch:
         """How long the loop may sleep: no lease may lapse meanwhile."""
         return min(_BEAT_SECONDS, self._shift.policy.lease.total_seconds() / 4)
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long to wait for an account to land: not at all while there is room for others."""
+        return 0 if self.stopped_by() is None and self.may_claim() else self.beat_seconds
+
     def look_around(self) -> None:
         """Several times within a lease: extend the own ones, and take over what dead workers hold."""
         lease, now = self._shift.policy.lease, monotonic()
@@ -183,7 +204,7 @@ class _Watch:
 
     def may_claim(self) -> bool:
         """Whether to ask for accounts: some are missing, and it was not said just now that there are none."""
-        if self._pool.waiting > self._shift.policy.concurrency // 2:
+        if self._pool.waiting >= _CLAIMED_AT_ONCE:
             return False
         if not self._pool.in_flight or self._came_back_empty is None:
             return True

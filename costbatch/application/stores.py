@@ -9,7 +9,7 @@ from uuid import UUID
 
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
@@ -71,7 +71,7 @@ class CostStore(Protocol):
         """Make room for the days, in a transaction of its own."""
 
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
-        """Make the stored days of each account equal to what was fetched: write only what differs."""
+        """Make the fresh days of each account equal to what was fetched: write only what differs."""
 
     def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
         """Return the first day with cost of each account that has any."""
@@ -84,6 +84,19 @@ class CostStore(Protocol):
 
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
+
+
+class AnswerStore(Protocol):
+    """What AWS answered last of each account, day by day and in short."""
+
+    def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayAnswers]:
+        """Return what is known of each window, by account row; nothing where it is not what is stored.
+
+        That is so when a collection without a record of its answer came later, or rows are missing.
+        """
+
+    def save(self, answers: Sequence[tuple[Claim, DayAnswers]]) -> None:
+        """Remember each answer, in the transaction that stores its costs."""
 
 
 class RunStore(Protocol):
@@ -215,6 +228,10 @@ class Transaction(Protocol):
     @property
     def costs(self) -> CostStore:
         """The daily costs."""
+
+    @property
+    def answers(self) -> AnswerStore:
+        """What AWS answered last."""
 
     @property
     def runs(self) -> RunStore:

@@ -1,10 +1,11 @@
 """Daily cost as AWS bills it: one row per service and record type of a day."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from costbatch.domain.periods import DateRange
@@ -64,13 +65,37 @@ def _first_given(amounts: Sequence[Decimal | None], others: Sequence[Decimal]) -
     return [other if amount is None else amount for amount, other in zip(amounts, others, strict=True)]
 
 
+class DayAnswer(NamedTuple):
+    """What AWS said of a day, in short: a digest of the text, and how many rows it holds."""
+
+    digest: bytes
+    rows: int
+
+
+# What AWS said of the days of one account; a day that is absent was not asked for.
+DayAnswers = Mapping[date, DayAnswer]
+NOTHING_KNOWN: DayAnswers = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedCosts:
-    """Everything that Cost Explorer reports of one account for a window: complete, or it is not made."""
+    """Everything that Cost Explorer reports of one account for a window: complete, or it is not made.
+
+    answers: every day of the window, in short.
+    fresh: the days that may differ from what is stored; None: each reads to the letter as it did before.
+    costs: the rows of the fresh days.
+    """
 
     window: DateRange
+    answers: DayAnswers
+    fresh: DateRange | None
     costs: CostColumns
     api_requests: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows the answer holds."""
+        return sum(answer.rows for answer in self.answers.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,8 @@ INSERT INTO collections (
     run_id, account_id, state, available_at, window_start, window_end_exclusive, finished_at)
 SELECT runs.id, accounts.id, 'collected', now(), '2026-01-01', '2026-02-01', now()
 FROM runs JOIN accounts ON mod(accounts.id, 2) = 0;
+INSERT INTO answers
+SELECT account_id, max(id), '2026-01-01', decode(repeat('00', 20 * 68), 'hex') FROM collections GROUP BY 1;
 INSERT INTO daily_costs
 SELECT account, day, service, 'Usage', 'USD', 1, 1, null, null, null, false
 FROM generate_series(1, 100) account, generate_series('2026-01-01'::date, '2026-03-09', '1 day') day,
@@ -158,6 +160,7 @@ ACTIONS: dict[str, Action] = {
     "requests": lambda tx, run, _: tx.runs.api_requests(run),
     "last requests": lambda tx, *_: tx.runs.last_requests(),
     "outcomes": lambda tx, run, _: tx.runs.collections(run),
+    "what is known": lambda tx, *_: tx.answers.load(dict.fromkeys(range(70, 86), DAYS)),
     "first day": lambda tx, _, account: tx.costs.first_days([account.id]),
     "day totals": lambda tx, _, account: tx.costs.day_totals({account.id: DAYS}, RULE),
     "service totals": lambda tx, _, account: tx.costs.service_totals(account, DAYS, RULE),

@@ -49,6 +49,12 @@ GOOD: dict[str, dict[str, Any]] = {
         "amortized": Decimal(1),
         "estimated": False,
     },
+    "answers": {
+        "account_id": "{account}",
+        "collection_id": 1,
+        "start_date": FAR,
+        "days": bytes(40),
+    },
     "anomalies": {
         "id": OTHER,
         "account_id": "{account}",
@@ -112,6 +118,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("account_credentials", {"account_id": 999}, "fk_account_credentials_account_id"),
     ("account_credentials", {"key_id": ""}, "ck_account_credentials_given"),
     ("account_credentials", {"sealed": b""}, "ck_account_credentials_given"),
+    ("answers", {"account_id": 999}, "fk_answers_account_id"),
+    ("answers", {"days": b""}, "ck_answers_days_whole"),
+    ("answers", {"days": bytes(39)}, "ck_answers_days_whole"),
     ("runs", {"run_key": "nightly"}, "uq_runs_run_key"),
     ("runs", {"run_key": ""}, "ck_runs_run_key_given"),
     ("runs", {"status": "done", "finished_at": NOW}, "ck_runs_status_known"),

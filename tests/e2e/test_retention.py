@@ -199,7 +199,7 @@ def clerk_url(grown: Stage) -> Iterator[str]:
     """Return the URL of a role that may read everything and write nothing."""
     grown.rows("DROP ROLE IF EXISTS e2e_clerk")
     grown.rows("CREATE ROLE e2e_clerk LOGIN")
-    tables = "accounts, runs, collections, daily_costs, anomalies, events, deliveries"
+    tables = "accounts, runs, collections, daily_costs, answers, anomalies, events, deliveries"
     grown.rows(f"GRANT SELECT ON {tables} TO e2e_clerk")
     yield grown.database_url.replace("//postgres:@", "//e2e_clerk@")
     grown.rows("DROP OWNED BY e2e_clerk")
@@ -221,7 +221,7 @@ def test_a_reader_may_not_prune_and_is_told_what_it_lacks(grown: Stage, clerk_ur
 def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Stage, clerk_url: str) -> None:
     """Months that another role made cannot be dropped by the batch; that is a warning and no more."""
     tables = ("accounts", "account_credentials", "runs", "collections", "anomalies", "events", "deliveries")
-    for table in (*tables, "daily_costs", "alembic_version"):
+    for table in (*tables, "daily_costs", "answers", "alembic_version"):
         grown.rows(f"ALTER TABLE {table} OWNER TO e2e_clerk")
     grown.rows("GRANT CREATE ON SCHEMA public TO e2e_clerk")
     night = grown.collect(COSTBATCH_KEEP_MONTHS="6", DATABASE_URL=clerk_url)

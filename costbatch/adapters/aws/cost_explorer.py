@@ -6,9 +6,10 @@ from typing import Any
 from costbatch.adapters.aws.clients import AwsClients
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.identity import Identities
-from costbatch.adapters.aws.parse import METRICS, CostAnswer
+from costbatch.adapters.aws.parse import CostAnswer
+from costbatch.adapters.aws.wire import METRICS
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
@@ -25,11 +26,17 @@ class CostExplorerSource:
         self._clients = clients
         self._identities = identities
 
-    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+    def fetch(
+        self,
+        access: Access,
+        window: DateRange,
+        spend: Callable[[], None],
+        known: DayAnswers = NOTHING_KNOWN,
+    ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 
-        ``spend`` is called before each paid request. Attempts that botocore repeats are one request: AWS
-        does not charge those that fail.
+        ``known`` is what was answered the last time, as it is stored. ``spend`` is called before each paid
+        request. Attempts that botocore repeats are one request: AWS does not charge those that fail.
 
         Raises:
             AccountError: with the kind of failure.
@@ -39,21 +46,22 @@ class CostExplorerSource:
         keys = self._identities.resolve(access)
         costs = self._clients.costs(access.account.partition)
         question = _question(access.account, window)
-        return self._read_pages(lambda: costs.ask(keys, question), question, window, spend)
+        answer = CostAnswer(window, known)
+        return self._read_pages(lambda: costs.ask(keys, question), question, answer, spend)
 
     def _read_pages(
         self,
         ask: Callable[[], bytes | None],
         question: dict[str, Any],
-        window: DateRange,
+        answer: CostAnswer,
         spend: Callable[[], None],
     ) -> FetchedCosts:
-        answer, seen = CostAnswer(window), set[str]()
+        seen = set[str]()
         for page in range(1, self._clients.settings.page_limit + 1):
             spend()
             token = answer.add_page(_body(ask))
             if token is None:
-                return FetchedCosts(window=window, costs=answer.costs(), api_requests=page)
+                return answer.fetched(page)
             if token in seen:
                 raise _malformed(f"page {page} of the answer repeats an earlier page token")
             seen.add(token)

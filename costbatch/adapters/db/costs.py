@@ -6,14 +6,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from io import StringIO
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
+from costbatch.adapters.db.copy_text import CopyNames, copy_lines
 from costbatch.adapters.db.tables import accounts, daily_costs
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import CostColumns, CostKey, DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange, month_start
 
@@ -86,8 +89,6 @@ RETURNING d.account_id, d.usage_date
 
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
-_NULL, _FLAGS = "\\N", {False: "f", True: "t"}
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 # More than any batch, so that it is sent at once: after each piece, psycopg2's own have 8 kB, the writer
 # would have to wait again for the interpreter that the fetching threads share with it.
 _COPY_CHARACTERS = 1 << 24
@@ -128,30 +129,29 @@ class PostgresCosts:
         return [month for month in months if _partition_name(month) not in present]
 
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
-        """Make the stored days of each account equal to what was fetched: write only what differs."""
-        changes: dict[int, StoredChange] = {}
-        # Nearly all accounts of a run have one window; constant bounds let the server skip other months.
-        for window in dict.fromkeys(costs.window for _, costs in fetched):
-            of_window = {account.id: costs for account, costs in fetched if costs.window == window}
-            changes |= self._replace_window(window, of_window)
+        """Make the fresh days of each account equal to what was fetched: write only what differs."""
+        changes = {account.id: StoredChange() for account, _ in fetched}
+        # Most accounts of a run have the same fresh days; constant bounds let the server skip other months.
+        for days in dict.fromkeys(costs.fresh for _, costs in fetched):
+            if days is not None:
+                alike = {account.id: costs for account, costs in fetched if costs.fresh == days}
+                changes |= self._replace_days(days, alike)
         return [changes[account.id] for account, _ in fetched]
 
-    def _replace_window(
-        self, window: DateRange, of_window: Mapping[int, FetchedCosts]
-    ) -> dict[int, StoredChange]:
-        bounds = {"start": window.start, "end_exclusive": window.end_exclusive}
-        everybody = {**bounds, "account_ids": list(of_window)}
-        self._copy(of_window)
+    def _replace_days(self, days: DateRange, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
+        bounds = {"start": days.start, "end_exclusive": days.end_exclusive}
+        everybody = {**bounds, "account_ids": list(fetched)}
+        self._copy(fetched)
         written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
         stored: Counter[int] = Counter()
         for line in written:
             stored[line.account_id] += line.stored_before + line.inserted
         # Every staged key is stored now, so a larger count means keys that AWS reports no more.
-        shrunk = [row for row, each in of_window.items() if stored[row] != len(each.costs)]
+        shrunk = [row for row, each in fetched.items() if stored[row] != len(each.costs)]
         vanished: Sequence[sa.Row[tuple[int, date]]] = ()
         if shrunk:
             vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
-        return {row: _change_of(row, written, vanished) for row in of_window}
+        return {row: _change_of(row, written, vanished) for row in fetched}
 
     def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
         """Return the first day with cost of each account that has any."""
@@ -171,14 +171,15 @@ class PostgresCosts:
     def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
         """Return, by account row, the comparable cost of each day with cost."""
         totals: dict[int, list[DayTotal]] = {row: [] for row in days_of}
+        statement = _day_totals(rule)
         for days in dict.fromkeys(days_of.values()):
-            rows = [row for row, each in days_of.items() if each == days]
-            columns = [daily_costs.c.account_id, daily_costs.c.usage_date, daily_costs.c.currency]
-            statement = sa.select(*columns, _comparable_sum(rule)).where(
-                daily_costs.c.account_id.in_(rows), *_in(days), _is_compared(rule)
-            )
-            for row, *total in self.connection.execute(statement.group_by(*columns)):
-                totals[row].append(DayTotal(*total))
+            asked = {
+                "account_ids": [row for row, each in days_of.items() if each == days],
+                "start": days.start,
+                "end_exclusive": days.end_exclusive,
+            }
+            for row, *total in self.connection.execute(statement, asked):
+                totals[row].append(DayTotal._make(total))
         return totals
 
     def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
@@ -204,61 +205,15 @@ class PostgresCosts:
         )
         return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
 
-    def _copy(self, of_window: Mapping[int, FetchedCosts]) -> None:
-        names = _CopyNames()
-        lines = [line for row, each in of_window.items() for line in _copy_lines(row, each.costs, names)]
+    def _copy(self, fetched: Mapping[int, FetchedCosts]) -> None:
+        names = CopyNames()
+        lines = [line for row, each in fetched.items() for line in copy_lines(row, each.costs, names)]
         with closing(self.connection.connection.cursor()) as cursor:
             cursor.copy_expert(_COPY, StringIO("".join(lines)), _COPY_CHARACTERS)
 
 
 def _partition_name(month: date) -> str:
     return f"daily_costs_{month:%Y_%m}"
-
-
-def _copy_lines(account_id: int, costs: CostColumns, names: Mapping[CostKey, str]) -> list[str]:
-    """Return rows in COPY's text format: the hot path, where a call for each amount would cost most."""
-    starts = {day: f"{account_id}\t{day}" for day in set(costs.usage_dates)}
-    columns = costs.usage_dates, costs.keys, costs.currencies, *_copy_amounts(costs), costs.estimated
-    return [
-        f"{starts[day]}\t{names[key]}\t{currency}\t{unblended}\t{amortized}"
-        f"\t{net_unblended}\t{net_amortized}\t{quantity}\t{_FLAGS[estimated]}\n"
-        for (
-            day,
-            key,
-            currency,
-            unblended,
-            amortized,
-            net_unblended,
-            net_amortized,
-            quantity,
-            estimated,
-        ) in zip(*columns, strict=True)
-    ]
-
-
-def _copy_amounts(costs: CostColumns) -> list[list[str]]:
-    """Return the columns of amounts as COPY reads them; one that stands for several is made once."""
-    columns = (
-        costs.unblended,
-        costs.amortized,
-        costs.net_unblended,
-        costs.net_amortized,
-        costs.usage_quantities,
-    )
-    made: dict[int, list[str]] = {}
-    for column in columns:
-        if id(column) not in made:
-            made[id(column)] = [_NULL if amount is None else str(amount) for amount in column]
-    return [made[id(column)] for column in columns]
-
-
-class _CopyNames(dict[CostKey, str]):
-    """Services and record types as COPY reads them, each made once; only names hold what it could misread."""
-
-    def __missing__(self, key: CostKey) -> str:
-        escaped = "\t".join(name.translate(_ESCAPES) for name in key)
-        self[key] = escaped
-        return escaped
 
 
 def _change_of(
@@ -274,6 +229,18 @@ def _change_of(
         deleted=len(gone),
         changed_dates=frozenset(day.usage_date for day in mine) | frozenset(gone),
     )
+
+
+@cache
+def _day_totals(rule: Rule) -> sa.Select[tuple[int, date, str, Decimal]]:
+    """Return the statement for the accounts and days that its parameters name: made once, as it is dear."""
+    costs = daily_costs.c
+    columns = costs.account_id, costs.usage_date, costs.currency
+    account_ids = sa.bindparam("account_ids", type_=ARRAY(sa.BigInteger))
+    days = costs.usage_date >= sa.bindparam("start"), costs.usage_date < sa.bindparam("end_exclusive")
+    of_accounts = costs.account_id == sa.any_(account_ids)
+    statement = sa.select(*columns, _comparable_sum(rule)).where(of_accounts, *days, _is_compared(rule))
+    return statement.group_by(*columns)
 
 
 def _in(days: DateRange) -> tuple[sa.ColumnElement[bool], ...]:

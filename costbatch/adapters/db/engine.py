@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from costbatch.adapters.db.accounts import PostgresAccounts
 from costbatch.adapters.db.anomalies import PostgresAnomalies
+from costbatch.adapters.db.answers import PostgresAnswers
 from costbatch.adapters.db.claims import PostgresClaims
 from costbatch.adapters.db.costs import PostgresCosts
 from costbatch.adapters.db.migrations import require_current_schema
@@ -59,6 +60,11 @@ class PostgresTransaction:
     def costs(self) -> PostgresCosts:
         """The daily costs."""
         return PostgresCosts(self.connection)
+
+    @property
+    def answers(self) -> PostgresAnswers:
+        """What AWS answered last."""
+        return PostgresAnswers(self.connection)
 
     @property
     def runs(self) -> PostgresRuns:

@@ -27,6 +27,26 @@ from costbatch.errors import ConfigError, ErrorKind
 
 _PENDING = collections.c.state == CollectionState.PENDING.value
 _COLLECTING = collections.c.state == CollectionState.COLLECTING.value
+# What a report tells of an account, and no more: a run may have very many.
+_OUTCOME = [
+    collections.c[name]
+    for name in (
+        "state",
+        "attempts",
+        "window_start",
+        "window_end_exclusive",
+        "rows_fetched",
+        "rows_inserted",
+        "rows_updated",
+        "rows_deleted",
+        "api_requests",
+        "error_kind",
+        "error_message",
+        "skip_reason",
+        "started_at",
+        "finished_at",
+    )
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +154,7 @@ class PostgresRuns:
     def collections(self, run: Run) -> list[Collection]:
         """Return every account of the run with its outcome, by 12-digit id."""
         statement = (
-            sa.select(collections, accounts.c.aws_account_id, accounts.c.name)
+            sa.select(*_OUTCOME, accounts.c.aws_account_id, accounts.c.name)
             .join_from(collections, accounts)
             .where(collections.c.run_id == run.id)
             .order_by(accounts.c.aws_account_id)

@@ -193,6 +193,24 @@ daily_costs = Table(
     postgresql_partition_by="RANGE (usage_date)",
 )
 
+answers = Table(
+    "answers",
+    metadata,
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    # No foreign key: it need not be there any more, and then the answer is not believed.
+    Column("collection_id", BigInteger, nullable=False, comment="Not believed once another one came later"),
+    Column("start_date", Date, nullable=False, comment="The first day"),
+    Column("days", LargeBinary, nullable=False, comment="Of each day 16 bytes of digest, 4 of row count"),
+    CheckConstraint("days <> '' AND octet_length(days) % 20 = 0", name="days_whole"),
+    comment="What AWS answered last of each account, in short: a day that reads the same is not read again",
+)
+
 anomalies = Table(
     "anomalies",
     metadata,

@@ -12,4 +12,4 @@ def parse_costs(pages: Sequence[bytes], window: DateRange) -> tuple[CostRow, ...
     answer = CostAnswer(window)
     for body in pages:
         answer.add_page(body)
-    return tuple(rows_of(answer.costs()))
+    return tuple(rows_of(answer.fetched(len(pages)).costs))

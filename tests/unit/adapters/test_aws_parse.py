@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from costbatch.adapters.aws.malformed import Explanation
-from costbatch.adapters.aws.parse import METRICS, CostAnswer, _Amounts, _Quantity
+from costbatch.adapters.aws.parse import CostAnswer
+from costbatch.adapters.aws.wire import METRICS, Amounts, Quantity
 from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
@@ -102,9 +103,9 @@ def test_the_fast_path_reads_amounts_as_the_domain_does() -> None:
 
 
 def _outcome(texts: list[str]) -> list[str] | str:
-    quantities = [_Quantity(Amount=text) for text in texts]
+    quantities = [Quantity(Amount=text) for text in texts]
     try:
-        return [str(amount) for amount in _Amounts().of_given(quantities)]
+        return [str(amount) for amount in Amounts().of_given(quantities)]
     except ValueError:
         return "refused"
 
@@ -147,7 +148,7 @@ def test_the_token_of_the_next_page_is_given() -> None:
     gathered = CostAnswer(WINDOW)
     assert gathered.add_page(json.dumps(answer(NextPageToken="abc")).encode()) == "abc"
     assert gathered.add_page(b'{"ResultsByTime": []}') is None
-    assert len(gathered.costs()) == 0
+    assert len(gathered.fetched(2).costs) == 0
 
 
 @pytest.mark.parametrize("name", ["x" * 1000, "Amazon 東京 “quoted”\u00a0", " ", "NoRecordType"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from costbatch.adapters.aws.parse import METRICS
+from costbatch.adapters.aws.wire import METRICS
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
 from tests.factories import CostRow

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from costbatch.application.doctor import Doctor, PaidRequest, Store
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition
-from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.health import (
     Caller,
@@ -23,7 +23,7 @@ from costbatch.domain.health import (
 from costbatch.domain.outcomes import RunStatus
 from costbatch.domain.periods import DateRange
 from costbatch.errors import CostbatchError, DeliveryError
-from tests.factories import by_column
+from tests.factories import make_fetched
 from tests.fakes import FakeAccounts, FakeDatabase, FakeVault
 
 NOW = datetime(2025, 3, 12, 6, 30, tzinfo=UTC)
@@ -145,14 +145,20 @@ class FakeSource:
     error: CostbatchError | None = None
     fetched: list[tuple[str, DateRange]] = field(default_factory=list)
 
-    def fetch(self, access: Access, window: DateRange, spend: Callable[[], None]) -> FetchedCosts:
+    def fetch(
+        self,
+        access: Access,
+        window: DateRange,
+        spend: Callable[[], None],
+        known: DayAnswers = NOTHING_KNOWN,
+    ) -> FetchedCosts:
         """Return no rows, for money."""
         self.fetched.append((access.account.aws_account_id, window))
         for _ in range(self.pages):
             spend()
         if self.error:
             raise self.error
-        return FetchedCosts(window=window, costs=by_column(()), api_requests=self.pages)
+        return make_fetched(window, api_requests=self.pages)
 
 
 @dataclass

@@ -21,7 +21,7 @@ WINDOW = days(0, 35)
 def flight(row: int = 1) -> Flight:
     """Return an account on its way."""
     account = make_account(row)
-    return Flight(claim=make_claim(account), access=make_access(account), window=WINDOW)
+    return Flight(claim=make_claim(account), access=make_access(account), window=WINDOW, known={}, totals=())
 
 
 @contextmanager

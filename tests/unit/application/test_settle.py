@@ -1,6 +1,6 @@
 """One account's end within a run: what is written, what is told, who tries again."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import cast
 
@@ -9,7 +9,7 @@ import pytest
 from costbatch.application.fetching import Flight, Landing
 from costbatch.application.settle import Settlement
 from costbatch.domain.accounts import Account, AccountStatus, Failing
-from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.costs import FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import Claim, Collection, CollectionState, Failure, RunRequest, SkipReason
 from costbatch.domain.periods import DateRange
@@ -18,6 +18,7 @@ from tests.factories import (
     NOW,
     TODAY,
     CostRow,
+    by_column,
     day,
     make_access,
     make_account,
@@ -68,7 +69,7 @@ class Desk:
 
     def settle(self, claim: Claim, outcome: FetchedCosts | Failure | None) -> CollectionState | None:
         """Settle the account; return where it stands, None where the claim was lost."""
-        flight = Flight(claim=claim, access=make_access(claim.account), window=WINDOW)
+        flight = Flight(claim=claim, access=make_access(claim.account), window=WINDOW, known={}, totals=())
         landing = Landing(flight=flight, outcome=outcome, api_requests=2, started_at=NOW)
         settlement = Settlement(
             run=make_run(request=self.request), rule=Rule(), retry_pause=RETRY_PAUSE, sinks=("log",)
@@ -100,10 +101,11 @@ def bill() -> FetchedCosts:
 
 
 def test_everything_of_an_account_is_written_together(desk: Desk) -> None:
-    """Costs, what is known without a gap, the anomaly, its event, and the outcome."""
+    """Costs, what was answered, what is known without a gap, the anomaly, its event, and the outcome."""
     claim = desk.put(make_account())
     assert desk.settle(claim, bill()) is CollectionState.COLLECTED
     assert len(desk.store.tables.costs.rows) == len(WINDOW)
+    assert desk.store.tables.answers.rows == {1: bill().answers}
     assert desk.account.collected == WINDOW
     assert [each.start_date for each in desk.store.tables.anomalies.rows.values()] == [WINDOW.last]
     assert desk.told == ["anomaly.detected"]
@@ -122,7 +124,7 @@ def test_nothing_is_written_for_a_claim_that_was_lost(
     lost = make_claim(make_account(), token=make_claim(make_account(2)).token)
     assert desk.settle(lost, outcome) is None
     assert desk.store.tables.runs.listed == listed
-    assert (desk.store.tables.costs.rows, desk.told) == ({}, [])
+    assert (desk.store.tables.costs.rows, desk.store.tables.answers.rows, desk.told) == ({}, {}, [])
 
 
 @pytest.mark.parametrize("status", [AccountStatus.PAUSED, AccountStatus.REMOVED])
@@ -135,7 +137,7 @@ def test_an_account_paused_meanwhile_is_left_out(
     assert desk.settle(claim, outcome) is CollectionState.SKIPPED
     assert desk.collection.skip_reason is SkipReason.NOT_ACTIVE
     assert desk.collection.api_requests == 2
-    assert (desk.store.tables.costs.rows, desk.told) == ({}, [])
+    assert (desk.store.tables.costs.rows, desk.store.tables.answers.rows, desk.told) == ({}, {}, [])
 
 
 def test_an_account_that_the_cap_stopped_is_left_out(desk: Desk) -> None:
@@ -209,6 +211,17 @@ def test_a_failure_leaves_what_is_stored_alone(desk: Desk) -> None:
     desk.settle(desk.put(desk.account), failure())
     assert desk.store.tables.costs.rows == rows
     assert desk.account.collected == WINDOW
+
+
+def test_an_answer_that_reads_as_the_last_one_is_recorded_with_all_its_rows(desk: Desk) -> None:
+    """None of them is written, and the record says how many AWS had."""
+    flat = fetched(*(make_row(each) for each in WINDOW))
+    desk.settle(desk.put(make_account()), flat)
+    rows = dict(desk.store.tables.costs.rows)
+    desk.settle(desk.put(desk.account), replace(flat, fresh=None, costs=by_column(())))
+    assert desk.store.tables.costs.rows == rows
+    assert desk.store.tables.answers.rows == {1: flat.answers}
+    assert (desk.collection.rows_fetched, desk.collection.change) == (len(WINDOW), StoredChange())
 
 
 def test_a_backfill_beyond_a_gap_does_not_count_as_collected(desk: Desk) -> None:

@@ -58,7 +58,7 @@ class Office:
         self.store.tables.runs.listed[row] = Listed(row, collection, "worker", claim.token)
         costs = tuple(make_row(WINDOW.last, service=f"service {n}") for n in range(rows))
         fetched = make_fetched(WINDOW, *costs)
-        flight = Flight(claim=claim, access=make_access(account), window=WINDOW)
+        flight = Flight(claim=claim, access=make_access(account), window=WINDOW, known={}, totals=())
         return Landing(flight=flight, outcome=fetched, api_requests=1, started_at=NOW)
 
     def write(self, *landings: Landing) -> list[str]:

@@ -1,0 +1,288 @@
+"""Answers of which a part is known from the last time: a day is left unread only where it reads as it did."""
+
+from __future__ import annotations
+
+import json
+import random
+from itertools import compress, product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from costbatch.adapters.aws.parse import CostAnswer
+from costbatch.adapters.aws.wire import METRICS
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswer
+from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.errors import AccountError, ErrorKind
+from tests.factories import CostRow, days, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from costbatch.domain.costs import DayAnswers, FetchedCosts
+
+WINDOW = days(57, 62)
+FIRST, SECOND, THIRD, FOURTH, FIFTH = WINDOW
+
+Groups = dict[str, str]
+Result = dict[str, Any]
+
+
+def result(day: date, groups: Groups, *, estimated: bool = False) -> Result:
+    """Return the result of a day whose services cost so much."""
+    period = {"Start": day.isoformat(), "End": (day + ONE_DAY).isoformat()}
+    listed = [
+        {"Keys": [name, "Usage"], "Metrics": {each: {"Amount": amount, "Unit": "USD"} for each in METRICS}}
+        for name, amount in groups.items()
+    ]
+    return {"TimePeriod": period, "Total": {}, "Groups": listed, "Estimated": estimated}
+
+
+def results(**other: Any) -> list[Result]:
+    """Return two services on each day, with other groups or another flag on the second day."""
+    plain = {day: result(day, {"A": "1.5", "B": "2"}) for day in WINDOW}
+    return [*(plain | {SECOND: plain[SECOND] | other}).values()]
+
+
+def read(*pages: list[Result], known: DayAnswers = NOTHING_KNOWN) -> FetchedCosts:
+    """Read an answer of these pages."""
+    answer = CostAnswer(WINDOW, known)
+    for number, page in enumerate(pages, 1):
+        token = {} if number == len(pages) else {"NextPageToken": str(number)}
+        answer.add_page(json.dumps({"ResultsByTime": page, **token}).encode())
+    return answer.fetched(len(pages))
+
+
+def problem(*pages: list[Result], known: DayAnswers) -> str:
+    """Return the detail with which an answer is refused; nothing is chained to it."""
+    with pytest.raises(AccountError) as caught:
+        read(*pages, known=known)
+    assert caught.value.kind is ErrorKind.MALFORMED_RESPONSE
+    assert caught.value.__context__ is None
+    return caught.value.detail
+
+
+def rows_on(fetched: FetchedCosts, days: DateRange | None) -> set[CostRow]:
+    """Return what was read of some days, each row once."""
+    rows = [row for row in rows_of(fetched.costs) if days and row.usage_date in days]
+    assert len(rows) == len(set(rows))
+    return set(rows)
+
+
+LAST_TIME = read(results())
+MORE = result(SECOND, {"A": "1.5", "B": "2", "C": "0"})["Groups"]
+DEARER = result(SECOND, {"A": "1.5", "B": "2.01"})["Groups"]
+FEWER = result(SECOND, {"A": "1.5"})["Groups"]
+OTHER_ORDER = result(SECOND, {"B": "2", "A": "1.5"})["Groups"]
+OTHER_SPELLING = result(SECOND, {"A": "1.50", "B": "2"})["Groups"]
+
+
+def test_without_anything_known_every_day_is_fresh() -> None:
+    """A first answer is read whole; each day has its digest and its number of rows."""
+    assert LAST_TIME.fresh == WINDOW
+    assert len(rows_on(LAST_TIME, WINDOW)) == LAST_TIME.rows == 10
+    assert {(len(each.digest), each.rows) for each in LAST_TIME.answers.values()} == {(16, 2)}
+    assert list(LAST_TIME.answers) == list(WINDOW)
+
+
+def test_an_answer_that_reads_as_the_last_one_has_nothing_fresh() -> None:
+    """No day and no row; how many rows it holds is known all the same."""
+    again = read(results(), known=LAST_TIME.answers)
+    assert (again.fresh, len(again.costs), again.rows) == (None, 0, 10)
+    assert again.answers == LAST_TIME.answers
+
+
+def test_a_known_day_is_not_read() -> None:
+    """The rows are those of the one day that reads differently."""
+    again = read(results(Groups=DEARER), known=LAST_TIME.answers)
+    assert again.fresh == DateRange(SECOND, THIRD)
+    assert [(row.usage_date, row.service, str(row.unblended)) for row in rows_of(again.costs)] == [
+        (SECOND, "A", "1.5"),
+        (SECOND, "B", "2.01"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"Estimated": True},
+        {"Groups": DEARER},
+        {"Groups": MORE},
+        {"Groups": FEWER},
+        {"Groups": []},
+        {"Groups": OTHER_ORDER},
+        {"Groups": OTHER_SPELLING},
+    ],
+    ids=["estimated", "dearer", "more", "fewer", "none", "another order", "another spelling"],
+)
+def test_a_day_whose_text_differs_in_anything_is_read(other: dict[str, Any]) -> None:
+    """Whether the flag, an amount, a group, their order or a zero at the end: the digest is another one."""
+    again = read(results(**other), known=LAST_TIME.answers)
+    assert again.fresh == DateRange(SECOND, THIRD)
+    assert again.answers[SECOND].digest != LAST_TIME.answers[SECOND].digest
+    assert again.answers[SECOND].rows == len(again.costs)
+    assert {day for day in WINDOW if again.answers[day] != LAST_TIME.answers[day]} == {SECOND}
+
+
+def test_a_day_that_is_not_known_is_read() -> None:
+    """Yesterday was not asked for the day before; days that are known and not asked for do not matter."""
+    known = {day: each for day, each in LAST_TIME.answers.items() if day != FIFTH}
+    known[FIRST - ONE_DAY] = known[FIRST]
+    again = read(results(), known=known)
+    assert again.fresh == DateRange(FIFTH, WINDOW.end_exclusive)
+    assert again.answers == LAST_TIME.answers
+
+
+def test_a_day_that_has_become_empty_is_fresh() -> None:
+    """It has no rows to show for it, and those that are stored must go."""
+    again = read(results(Groups=[]), known=LAST_TIME.answers)
+    assert (again.fresh, len(again.costs), again.rows) == (DateRange(SECOND, THIRD), 0, 8)
+
+
+def test_an_empty_day_that_is_known_is_left_alone() -> None:
+    """No groups are a text like any other."""
+    known = read(results(Groups=[])).answers
+    assert known[SECOND].rows == 0
+    assert read(results(Groups=[]), known=known).fresh is None
+
+
+def test_the_fresh_days_reach_from_the_first_to_the_last_and_are_all_read() -> None:
+    """Known days between two fresh ones are read too; whatever is known, the answer in short is the same."""
+    for chosen in product([False, True], repeat=len(WINDOW)):
+        known = {day: LAST_TIME.answers[day] for day in compress(WINDOW, chosen)}
+        unknown = [day for day in WINDOW if day not in known]
+        again = read(results(), known=known)
+        assert again.fresh == (DateRange(unknown[0], unknown[-1] + ONE_DAY) if unknown else None)
+        assert rows_on(again, again.fresh) == rows_on(LAST_TIME, again.fresh)
+        assert len(again.costs) == 2 * len(again.fresh or ())
+        assert again.answers == LAST_TIME.answers
+
+
+def test_a_day_split_over_two_pages_is_read_though_its_first_piece_is_known() -> None:
+    """What the first page holds of it is the whole day of the last time, and still not all of it."""
+    one, *others = results()
+    again = read([one], [result(FIRST, {"C": "3"}), *others], known=LAST_TIME.answers)
+    assert again.fresh == DateRange(FIRST, SECOND)
+    assert [row.service for row in rows_of(again.costs)] == ["C", "A", "B"]
+    assert again.answers[FIRST].rows == 3
+    assert again.answers[FIRST].digest != LAST_TIME.answers[FIRST].digest
+
+
+def test_a_piece_without_groups_makes_a_day_split_too() -> None:
+    """There is nothing in it, but the text is not that of the last time."""
+    one, *others = results()
+    again = read([one], [result(FIRST, {}), *others], known=LAST_TIME.answers)
+    assert (again.fresh, len(again.costs)) == (DateRange(FIRST, SECOND), 2)
+
+
+def test_a_split_day_is_read_every_time() -> None:
+    """Its digest is that of all its pieces; the days that are not split are left unread."""
+    one, *others = results()
+    pages = [one], [result(FIRST, {"C": "3"}), *others]
+    known = read(*pages).answers
+    again = read(*pages, known=known)
+    assert (again.fresh, len(again.costs)) == (DateRange(FIRST, SECOND), 3)
+    assert again.answers == known
+
+
+def test_a_day_cut_elsewhere_has_another_digest() -> None:
+    """The pieces are part of it, so that no cut is taken for another one."""
+    others = results()[1:]
+    cuts = (["A"], ["B", "C"]), (["A", "B"], ["C"])
+    digests = set()
+    for one, two in cuts:
+        first, second = (dict.fromkeys(names, "1") for names in (one, two))
+        digests.add(read([result(FIRST, first)], [result(FIRST, second), *others]).answers[FIRST].digest)
+    assert len(digests) == 2
+
+
+def test_a_group_that_comes_twice_is_refused_though_its_first_piece_is_known() -> None:
+    """Adding or overwriting would both be a guess; that the first piece was left unread is no excuse."""
+    one, *others = results()
+    repeated = result(FIRST, {"C": "3", "B": "2"})
+    assert "repeats" in problem([one], [repeated, *others], known=LAST_TIME.answers)
+    assert "repeats" in problem([one, one, *others], known=LAST_TIME.answers)
+    assert "repeats" in problem(results(), results(), known=LAST_TIME.answers)
+
+
+def test_a_missing_day_is_refused_though_it_is_known() -> None:
+    """What was said last time is not said now."""
+    without = [each for each in results() if each["TimePeriod"]["Start"] != SECOND.isoformat()]
+    assert f"does not hold the day {SECOND}" in problem(without, known=LAST_TIME.answers)
+
+
+DAMAGE = [
+    ({"Groups": None}, "ResultsByTime[1].Groups"),
+    ({"Groups": {}}, "ResultsByTime[1].Groups"),
+    ({"Groups": "[]"}, "ResultsByTime[1].Groups"),
+    ({"Groups": [DEARER[0], {**DEARER[1], "Keys": ["B"]}]}, "ResultsByTime[1].Groups[1].Keys"),
+    ({"Groups": [DEARER[0], {**DEARER[1], "Metrics": {}}]}, "ResultsByTime[1].Groups[1].Metrics"),
+    ({"Groups": result(SECOND, {"A": "1,5"})["Groups"]}, "Groups[0].Metrics.UnblendedCost.Amount"),
+    ({"Groups": [*DEARER, DEARER[0]]}, "Groups[2].Keys repeats"),
+    ({"Estimated": "false"}, "ResultsByTime[1].Estimated"),
+]
+
+
+@pytest.mark.parametrize(("damage", "place"), DAMAGE, ids=range(len(DAMAGE)))
+def test_a_damaged_day_is_refused_though_the_others_are_known(damage: dict[str, Any], place: str) -> None:
+    """It is read, because its text is another one, and refused with its place."""
+    assert place in problem(results(**damage), known=LAST_TIME.answers)
+
+
+def test_whatever_is_known_and_however_pages_are_cut_the_costs_are_the_same() -> None:
+    """What is stored of the days left alone, and what is read of the others, are the whole answer."""
+    dice = random.Random(44)
+    for _ in range(300):
+        bill = {day: {f"{n}": f"{dice.randrange(3)}" for n in range(dice.randrange(4))} for day in WINDOW}
+        before = read(_whole(bill))
+        for day in dice.sample([*WINDOW], dice.randrange(4)):
+            bill[day][f"{dice.randrange(4)}"] = "9"
+        known = {day: each for day, each in before.answers.items() if dice.random() < 0.8}
+        pages = _cut(bill, dice)
+        plain, again = read(*pages), read(*pages, known=known)
+        assert again.answers == plain.answers
+        stored = {
+            row for row in rows_of(before.costs) if not again.fresh or row.usage_date not in again.fresh
+        }
+        assert stored | rows_on(again, again.fresh) == rows_on(plain, WINDOW)
+        assert len(stored) + len(again.costs) == len(plain.costs) == plain.rows == again.rows
+
+
+def _whole(bill: dict[date, Groups]) -> list[Result]:
+    return [result(day, groups) for day, groups in bill.items()]
+
+
+def _cut(bill: dict[date, Groups], dice: random.Random) -> Sequence[list[Result]]:
+    """Return a bill on one page or more, with days that lie on two or three of them."""
+    pages: list[list[Result]] = [[]]
+    for day, groups in bill.items():
+        piece: Groups = {}
+        for name, amount in groups.items():
+            piece[name] = amount
+            if dice.random() < 0.1:
+                pages[-1].append(result(day, piece))
+                pages.append([])
+                piece = {}
+        pages[-1].append(result(day, piece))
+    return pages
+
+
+def test_damage_is_never_hidden_by_what_is_known() -> None:
+    """A byte that is another one is refused with what is known exactly where it is refused without."""
+    dice = random.Random(45)
+    body = json.dumps({"ResultsByTime": results()}).encode()
+    for _ in range(1000):
+        damaged = bytearray(body)
+        damaged[dice.randrange(len(body))] = dice.randrange(256)
+        plain, again = (_outcome(bytes(damaged), known) for known in (NOTHING_KNOWN, LAST_TIME.answers))
+        assert plain == again, damaged
+
+
+def _outcome(body: bytes, known: DayAnswers) -> dict[date, DayAnswer] | str:
+    answer = CostAnswer(WINDOW, known)
+    try:
+        answer.add_page(body)
+        return dict(answer.fetched(1).answers)
+    except AccountError as error:
+        return error.kind.value
