@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from threading import Lock
 from typing import cast
 from uuid import UUID
 
@@ -118,6 +119,11 @@ class FakeAnswers:
     def save(self, answers: Sequence[tuple[Claim, DayAnswers]]) -> None:
         """Remember each answer."""
         self.rows |= {claim.account.id: answer for claim, answer in answers}
+
+    def forget(self, accounts: Sequence[Account]) -> None:
+        """Let nothing be known of the accounts."""
+        for account in accounts:
+            self.rows.pop(account.id, None)
 
 
 @dataclass
@@ -266,6 +272,7 @@ class FakeStore:
     tables: FakeTables = field(default_factory=FakeTables)
     faults: list[Exception | None] = field(default_factory=list)
     schema_problem: str | None = None
+    _lock: Lock = field(default_factory=Lock)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Return a transaction."""
@@ -278,9 +285,11 @@ class FakeStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[Transaction]:
-        fault = self.faults.pop(0) if self.faults else None
-        if fault:
-            raise fault
-        working = self.tables.copy()
-        yield cast("Transaction", working)
-        self.tables = working
+        # One after the other: a run claims in a thread of its own.
+        with self._lock:
+            fault = self.faults.pop(0) if self.faults else None
+            if fault:
+                raise fault
+            working = self.tables.copy()
+            yield cast("Transaction", working)
+            self.tables = working

@@ -58,7 +58,7 @@ class FetchPool:
         self._source, self._budget, self._clock = source, budget, clock
         self._waiting: deque[Flight] = deque()
         self._departures: SimpleQueue[Flight | None] = SimpleQueue()
-        self._landings: SimpleQueue[Landing] = SimpleQueue()
+        self._landings: SimpleQueue[Landing | None] = SimpleQueue()
         self._threads = [Thread(target=self._work, name=f"fetch-{n}", daemon=True) for n in range(threads)]
         self._flying: dict[int, Claim] = {}
         for thread in self._threads:
@@ -90,15 +90,19 @@ class FetchPool:
         self._depart()
 
     def landed(self, *, timeout_seconds: float, most: int) -> list[Landing]:
-        """Return up to ``most`` accounts that came back, waiting for the first one."""
-        landings: list[Landing] = []
+        """Return up to ``most`` accounts that came back, waiting for the first one, or for ``wake``."""
+        landings: list[Landing | None] = []
         try:
             landings.append(self._landings.get(timeout=timeout_seconds))
             while len(landings) < most:
                 landings.append(self._landings.get_nowait())
         except Empty:
             pass
-        return landings
+        return [landing for landing in landings if landing is not None]
+
+    def wake(self) -> None:
+        """Let ``landed`` wait no longer; safe to call from any thread."""
+        self._landings.put(None)
 
     def settled(self, landings: Iterable[Landing]) -> None:
         """Note that nothing is left to be done for these; others take their places."""

@@ -100,8 +100,7 @@ class Settlement:
             _note(ledger, account, replace(account, collected=reached, failing=None), events)
             if account.access is AccessMethod.ACCESS_KEYS and not landing.flight.access.is_proven:
                 ledger.proven.append(landing.flight.access)
-            if not self._is_backfill:
-                ledger.answers.append((landing.flight.claim, fetched.answers))
+            ledger.answers.append((landing.flight.claim, fetched.answers))
 
     def _fail(
         self, ledger: _Ledger, landing: Landing, account: Account, failure: Failure, now: datetime
@@ -123,7 +122,10 @@ class Settlement:
     def _write(self, tx: Transaction, ledger: _Ledger, now: datetime) -> None:
         _if_any(ledger.endings, lambda: tx.claims.finish(ledger.endings, now=now))
         _if_any(ledger.progress, lambda: tx.accounts.save_progress(ledger.progress))
-        _if_any(ledger.answers, lambda: tx.answers.save(ledger.answers))
+        if self._is_backfill:
+            _if_any(ledger.answers, lambda: tx.answers.forget([claim.account for claim, _ in ledger.answers]))
+        else:
+            _if_any(ledger.answers, lambda: tx.answers.save(ledger.answers))
         _if_any(ledger.proven, lambda: tx.accounts.save_proven(ledger.proven, now=now))
         for account, events in ledger.events:
             tx.outbox.append(events, self.sinks, account_id=account.id, run_id=self.run.id)

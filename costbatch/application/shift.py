@@ -1,6 +1,6 @@
 """One process's work on a run: claims accounts, has them fetched in threads, and writes what came back.
 
-Threads do the network, this one does the database; what one account suffers, no other one sees.
+Threads do the network, this one writes to the database; what one account suffers, no other one sees.
 """
 
 from collections.abc import Callable
@@ -9,18 +9,15 @@ from threading import Event as Signal
 from time import monotonic
 
 from costbatch.application.budget import ApiBudget
-from costbatch.application.fetching import FetchPool, Flight
+from costbatch.application.claiming import Claimer
+from costbatch.application.fetching import FetchPool
 from costbatch.application.patience import in_transaction
-from costbatch.application.plan import window_of
 from costbatch.application.policy import CollectPolicy
 from costbatch.application.ports import Clock, CostSource, Progress
 from costbatch.application.settle import Settlement
 from costbatch.application.stores import Database, Transaction
 from costbatch.application.writer import Writer
-from costbatch.domain.accounts import Account
-from costbatch.domain.costs import NOTHING_KNOWN
 from costbatch.domain.outcomes import Run, SkipReason, StopReason
-from costbatch.domain.periods import DateRange, utc_day
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
@@ -56,9 +53,10 @@ class Shift:
         """Claim, fetch and write until every account has its outcome; return why it ended before that."""
         budget = ApiBudget(self.policy.most_requests)
         pool = FetchPool(self.source, budget, threads=self.policy.concurrency, clock=self.clock)
-        writer, watch = self._writer(), _Watch(self, pool)
+        claimer = self._claimer(pool)
+        writer, watch = self._writer(), _Watch(self, pool, claimer)
         try:
-            while (self._fill(pool, budget, watch) or pool.in_flight) and not watch.grace_is_over():
+            while (self._fill(pool, claimer, budget, watch) or pool.in_flight) and not watch.grace_is_over():
                 landings = pool.landed(timeout_seconds=watch.patience_seconds, most=writer.most)
                 for written in writer.write(landings):
                     # First of all: others take their places, and nobody waits for the log.
@@ -68,10 +66,21 @@ class Shift:
                 watch.look_around()
         finally:
             pool.close()
+            claimer.close()
         released = in_transaction(self.database, lambda tx: tx.claims.release_claims(self.worker))
         if released:
             log.warning("accounts_given_back", accounts=released)
         return watch.stopped_by()
+
+    def _claimer(self, pool: FetchPool) -> Claimer:
+        return Claimer(
+            run=self.run,
+            database=self.database,
+            clock=self.clock,
+            policy=self.policy,
+            worker=self.worker,
+            wake=pool.wake,
+        )
 
     def _writer(self) -> Writer:
         settlement = Settlement(
@@ -82,7 +91,7 @@ class Shift:
         )
         return Writer(database=self.database, settlement=settlement, clock=self.clock, progress=self.progress)
 
-    def _fill(self, pool: FetchPool, budget: ApiBudget, watch: "_Watch") -> bool:
+    def _fill(self, pool: FetchPool, claimer: Claimer, budget: ApiBudget, watch: "_Watch") -> bool:
         """Send accounts off while there is room; return whether there is anything to wait for."""
         if watch.stopped_by() is not None:
             pool.drop_waiting()
@@ -90,45 +99,21 @@ class Shift:
         if budget.is_capped:
             # Also for the accounts that wait already: what the others spend meanwhile may be all there was.
             budget.learn(in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run)))
-        if not watch.may_claim():
-            return True
-        if budget.is_spent:
-            self._skip_rest()
-        flights = in_transaction(self.database, lambda tx: self._claim(tx, pool, budget))
-        pool.start(flights)
-        watch.claimed(len(flights))
-        return bool(pool.in_flight) or self._wait_for_others(watch)
-
-    def _claim(self, tx: Transaction, pool: FetchPool, budget: ApiBudget) -> list[Flight]:
-        """Claim accounts for free threads, and then some ahead, so that no thread waits for a claim."""
-        most = budget.affordable(min(max(pool.free, 0), _CLAIMED_AT_ONCE))
-        ahead = budget.affordable(_CLAIMED_AT_ONCE) - most
-        claims = tx.claims.claim(
-            self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
-        )
-        if not claims:
-            return []
-        accesses = tx.accounts.load_accesses([claim.account for claim in claims])
-        windows = {claim.account.id: self._window(claim.account) for claim in claims}
-        # A backfill compares every day with what is stored: it is how a person has that done.
-        known = {} if self.run.request.days else tx.answers.load(windows)
-        totals = tx.costs.day_totals({row: windows[row] for row in known}, self.policy.rule)
-        return [
-            Flight(
-                claim=claim,
-                access=accesses[claim.account.id],
-                window=windows[claim.account.id],
-                known=known.get(claim.account.id, NOTHING_KNOWN),
-                totals=totals.get(claim.account.id, ()),
-            )
-            for claim in claims
-        ]
-
-    def _window(self, account: Account) -> DateRange:
-        window = window_of(account, self.run.request, today=self.run.today, policy=self.policy.windows)
-        # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
-        start = max(window.start, self.policy.windows.earliest_day_on(utc_day(self.clock())))
-        return DateRange(min(start, window.last), window.end_exclusive)
+        flights = claimer.take()
+        if flights is None and watch.may_claim():
+            if budget.is_spent:
+                self._skip_rest()
+            # For free threads, and then some ahead, so that no thread waits for a claim.
+            most = budget.affordable(min(max(pool.free, 0), _CLAIMED_AT_ONCE))
+            ahead = budget.affordable(_CLAIMED_AT_ONCE) - most
+            if pool.in_flight:
+                claimer.ask(most, ahead)
+            else:
+                flights = claimer.claim(most, ahead)
+        if flights is not None:
+            pool.start(flights)
+            watch.claimed(len(flights))
+        return bool(pool.in_flight) or claimer.is_asking or self._wait_for_others(watch)
 
     def _wait_for_others(self, watch: "_Watch") -> bool:
         """Wait for a retry's pause or for another process; return whether there is anything to wait for."""
@@ -163,8 +148,8 @@ class Shift:
 class _Watch:
     """Looks at the clock: keeps claims alive, finds dead ones, spaces out vain ones, tells when to end."""
 
-    def __init__(self, shift: Shift, pool: FetchPool) -> None:
-        self._shift, self._pool = shift, pool
+    def __init__(self, shift: Shift, pool: FetchPool, claimer: Claimer) -> None:
+        self._shift, self._pool, self._claimer = shift, pool, claimer
         self._looked = monotonic()
         self._inherits = False
         self._came_back_empty: float | None = None
@@ -204,7 +189,7 @@ class _Watch:
 
     def may_claim(self) -> bool:
         """Whether to ask for accounts: some are missing, and it was not said just now that there are none."""
-        if self._pool.waiting >= _CLAIMED_AT_ONCE:
+        if self._claimer.is_asking or self._pool.waiting >= _CLAIMED_AT_ONCE:
             return False
         if not self._pool.in_flight or self._came_back_empty is None:
             return True

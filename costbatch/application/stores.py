@@ -98,6 +98,9 @@ class AnswerStore(Protocol):
     def save(self, answers: Sequence[tuple[Claim, DayAnswers]]) -> None:
         """Remember each answer, in the transaction that stores its costs."""
 
+    def forget(self, accounts: Sequence[Account]) -> None:
+        """Let nothing be known of the accounts: something else was stored than what was answered last."""
+
 
 class RunStore(Protocol):
     """The runs and their lists of accounts."""

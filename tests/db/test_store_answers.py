@@ -90,6 +90,14 @@ def test_what_was_answered_is_known(database: PostgresDatabase, account: Account
     assert known(database, account) == answers
 
 
+def test_what_is_forgotten_is_known_no_more(database: PostgresDatabase, account: Account) -> None:
+    """Whatever the clock of the process says that stored something else."""
+    answered(database, account, ROWS)
+    with database.transaction() as tx:
+        tx.answers.forget([account])
+    assert known(database, account) is None
+
+
 def test_nothing_is_known_of_an_account_that_was_never_saved(
     database: PostgresDatabase, account: Account
 ) -> None:

@@ -171,7 +171,7 @@ def test_processes_that_share_a_run_share_its_cap(stage: Stage) -> None:
     processes = [stage.start("collect", "--output", "json", *args) for _ in range(3)]
     runs = [wait_for(process) for process in processes]
     assert [run.status for run in runs] == [0, 0, 0]
-    # Of each of the two others: two accounts in flight, and as many that it has claimed ahead.
+    # Of each of the two others: two accounts in flight, and as many that set off before it looked again.
     assert 20 <= stage.aws.paid() <= 20 + 2 * 4
     outcomes = list(runs[-1].outcomes.values())
     assert outcomes.count("collected") == stage.aws.paid()

@@ -43,6 +43,9 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 _FORM = b"1"
 _DIGEST_BYTES = 16
 
+# A hostile body may be nested deeper than any stack.
+_UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, RecursionError)
+
 
 @dataclass(slots=True)
 class _Piece:
@@ -85,8 +88,7 @@ class CostAnswer:
             problem = self._explain(body)
         except MalformedError as error:
             problem = error
-        # A hostile body may be nested deeper than any stack.
-        except (msgspec.MsgspecError, KeyError, ValueError, RecursionError):
+        except _UNREADABLE:
             problem = self._explain(body)
         # Outside of the handler, so that what AWS sent is not even the context.
         raise problem.to_account_error()
@@ -102,6 +104,8 @@ class CostAnswer:
             fresh = self._read_between()
         except MalformedError as error:
             problem = error
+        except _UNREADABLE:
+            problem = MalformedError("the body", "is not as documented")
         else:
             return FetchedCosts(
                 window=self._window,

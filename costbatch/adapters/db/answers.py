@@ -8,6 +8,8 @@ from datetime import date, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from costbatch.adapters.db.tables import answers as answers_table
+from costbatch.domain.accounts import Account
 from costbatch.domain.costs import DayAnswer, DayAnswers
 from costbatch.domain.outcomes import Claim
 from costbatch.domain.periods import DateRange
@@ -75,6 +77,11 @@ class PostgresAnswers:
             "days": [_pack(days) for _, days in answers],
         }
         self.connection.execute(_SAVE, remembered)
+
+    def forget(self, accounts: Sequence[Account]) -> None:
+        """Let nothing be known of the accounts."""
+        rows = [account.id for account in accounts]
+        self.connection.execute(sa.delete(answers_table).where(answers_table.c.account_id.in_(rows)))
 
 
 def _pack(answers: DayAnswers) -> bytes:

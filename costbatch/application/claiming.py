@@ -1,0 +1,92 @@
+"""Claims accounts of a run and readies them for their flight; in a thread of its own while others fly.
+
+A claim waits for the database only, and so would the accounts that land meanwhile if their writer made it.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from costbatch.application.fetching import Flight
+from costbatch.application.patience import in_transaction
+from costbatch.application.plan import window_of
+from costbatch.application.policy import CollectPolicy
+from costbatch.application.ports import Clock
+from costbatch.application.stores import Database, Transaction
+from costbatch.domain.accounts import Account
+from costbatch.domain.costs import NOTHING_KNOWN
+from costbatch.domain.outcomes import Run
+from costbatch.domain.periods import DateRange, utc_day
+
+
+@dataclass(kw_only=True)
+class Claimer:
+    """Claims for one process. ``wake`` is called, from the other thread, when a claim has come back."""
+
+    run: Run
+    database: Database
+    clock: Clock
+    policy: CollectPolicy
+    worker: str
+    wake: Callable[[], None]
+    _thread: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "claim"))
+    _asked: Future[list[Flight]] | None = None
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a claim is under way, or has come back and nobody has taken it."""
+        return self._asked is not None
+
+    def ask(self, most: int, ahead: int) -> None:
+        """Begin to claim up to ``most`` accounts, and while plenty are left ``ahead`` more."""
+        self._asked = self._thread.submit(self.claim, most, ahead)
+        self._asked.add_done_callback(lambda _: self.wake())
+
+    def take(self) -> list[Flight] | None:
+        """Return what the claim under way has brought, once it is back.
+
+        Raises:
+            StorageError: the database is lost.
+
+        """
+        if self._asked is None or not self._asked.done():
+            return None
+        flights, self._asked = self._asked.result(), None
+        return flights
+
+    def claim(self, most: int, ahead: int) -> list[Flight]:
+        """Claim accounts now; as ``ask``, and raises as ``take``."""
+        return in_transaction(self.database, lambda tx: self._claim(tx, most, ahead))
+
+    def close(self) -> None:
+        """Wait for the claim that is under way: whatever it brings is to be given back."""
+        self._thread.shutdown()
+
+    def _claim(self, tx: Transaction, most: int, ahead: int) -> list[Flight]:
+        claims = tx.claims.claim(
+            self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
+        )
+        if not claims:
+            return []
+        accesses = tx.accounts.load_accesses([claim.account for claim in claims])
+        windows = {claim.account.id: self._window(claim.account) for claim in claims}
+        # A backfill compares every day with what is stored: it is how a person has that done.
+        known = {} if self.run.request.days else tx.answers.load(windows)
+        totals = tx.costs.day_totals({row: windows[row] for row in known}, self.policy.rule)
+        return [
+            Flight(
+                claim=claim,
+                access=accesses[claim.account.id],
+                window=windows[claim.account.id],
+                known=known.get(claim.account.id, NOTHING_KNOWN),
+                totals=totals.get(claim.account.id, ()),
+            )
+            for claim in claims
+        ]
+
+    def _window(self, account: Account) -> DateRange:
+        window = window_of(account, self.run.request, today=self.run.today, policy=self.policy.windows)
+        # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
+        start = max(window.start, self.policy.windows.earliest_day_on(utc_day(self.clock())))
+        return DateRange(min(start, window.last), window.end_exclusive)
