@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -15,7 +16,7 @@ from benchmarks.collect.stage import Database, Reading, Stage, open_stage
 
 T = TypeVar("T")
 
-_STEADY, _WAITING = "steady", "waiting"
+_STEADY, _MANY = "steady", "many"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,9 @@ class Bench:
         """Return the database of the ordinary night: every account is loaded already."""
         return self.stage.database(_STEADY, self.sizes.large)
 
-    def waiting(self) -> Database:
-        """Return the same for the runs that wait for AWS."""
-        return self.stage.database(_WAITING, max(self.sizes.waiting, self.sizes.sharing))
+    def many(self, accounts: int = 0) -> Database:
+        """Return the same with very many accounts, at least so many."""
+        return self.stage.database(_MANY, max(self.sizes.many, accounts))
 
     def collect(self, database: Database, accounts: int) -> Reading:
         """Run the program as it is set up by default, or with the concurrency that was asked for."""
@@ -77,11 +78,28 @@ class Bench:
         """Measure what one more account costs and something else in turns, so that neighbours slow both."""
         return [(self._marginal(), other()) for _ in range(self.sizes.turns)]
 
+    def changed_marginals(self) -> list[Marginal]:
+        """Measure what one more account costs when the last two days have changed."""
+        database, sizes = self.steady(), self.sizes
+        factors = (1 + n / 100 for n in count(1))
+
+        def collect(accounts: int) -> Reading:
+            self.stage.open_world(sizes.large, factor=next(factors))
+            return self.collect(database, accounts)
+
+        found = [self._between(collect(sizes.small), collect(sizes.large)) for _ in range(sizes.rounds)]
+        self.stage.open_world(sizes.large)
+        self.collect(database, sizes.large)
+        return found
+
     def _marginal(self) -> Marginal:
         """Measure what one more account costs when nothing has changed."""
-        accounts, database = self.sizes.large - self.sizes.small, self.steady()
+        database = self.steady()
         small = self.collect(database, self.sizes.small)
-        large = self.collect(database, self.sizes.large)
+        return self._between(small, self.collect(database, self.sizes.large))
+
+    def _between(self, small: Reading, large: Reading) -> Marginal:
+        accounts = self.sizes.large - self.sizes.small
         return Marginal(
             client_seconds=(large.client_seconds - small.client_seconds) / accounts,
             server_seconds=(large.server_seconds - small.server_seconds) / accounts,

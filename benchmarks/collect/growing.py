@@ -6,8 +6,6 @@ from benchmarks.collect.bench import Bench, median
 from benchmarks.collect.stage import Reading
 from benchmarks.collect.targets import Result
 
-_MANY = "many"
-
 
 def memory(bench: Bench) -> list[Result]:
     """Measure the peak memory of the client."""
@@ -34,7 +32,7 @@ def growth(bench: Bench) -> list[Result]:
 def _rounds(bench: Bench) -> list[dict[int, Reading]]:
     """Run on different numbers of accounts of one database; return what each run cost, by round."""
     sizes = bench.sizes
-    database = bench.stage.database(_MANY, sizes.many)
+    database = bench.many()
     return [
         {accounts: bench.collect(database, accounts) for accounts in (0, sizes.few, sizes.some, sizes.many)}
         for _ in range(sizes.rounds)

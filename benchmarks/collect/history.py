@@ -22,6 +22,8 @@ SELECT sum(pg_table_size(relid)) / (SELECT count(*) FROM daily_costs),
 FROM pg_partition_tree('daily_costs') WHERE isleaf
 """
 _FORGET_NEWEST_DAY = f"""
+UPDATE answers SET days = substr(days, 1, octet_length(days) - 20)
+WHERE account_id IN (SELECT id FROM accounts WHERE status = 'active');
 DELETE FROM daily_costs WHERE usage_date = '{program.TODAY - timedelta(days=1)}'
 AND account_id IN (SELECT id FROM accounts WHERE status = 'active')
 """

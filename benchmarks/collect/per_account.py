@@ -41,7 +41,12 @@ def against_json(bench: Bench) -> list[Result]:
         (marginal.client_seconds, loads)
         for marginal, loads in bench.beside(lambda: median(timer.repeat(3, _PARSES)) / _PARSES)
     ]
-    parts = {**_milliseconds("client", "json_loads", rounds), "body_bytes": float(len(body))}
+    changed = median(each.client_seconds for each in bench.changed_marginals())
+    parts = {
+        **_milliseconds("client", "json_loads", rounds),
+        "client_changed_ms": changed * 1000,
+        "body_bytes": float(len(body)),
+    }
     return [Result("json", _ratio(rounds), parts)]
 
 

@@ -11,8 +11,9 @@ class Sizes:
     rounds: repetitions, whose median counts. turns: of what takes turns with something else. starts: of the
     programs that end at once.
     small, large: between them the marginal CPU is taken. plain_small, plain_large: the plain way's.
-    upserts: accounts that execute_values stores. waiting, latency_ms: for the wall time.
-    sharing: for two processes. few, some, many: for memory and for the CPU of many accounts.
+    upserts: accounts that execute_values stores. latency_ms: for the wall time. waits: how often each place
+    of a run waits for an answer, so that every concurrency has the same bound. few, some, many: for memory
+    and for the CPU of many accounts.
     history_rows: rows of older days. written: for the WAL. dlt: accounts whose rows dlt merges.
     compared: for the comparison of whole nights. serial: how many of them the plain way collects, one after
     the other. fetched: for what fetching alone costs it.
@@ -26,9 +27,8 @@ class Sizes:
     plain_small: int = 10
     plain_large: int = 40
     upserts: int = 50
-    waiting: int = 1000
     latency_ms: int = 300
-    sharing: int = 1000
+    waits: int = 125
     few: int = 200
     some: int = 1000
     many: int = 10_000
@@ -67,9 +67,8 @@ SMOKE = Sizes(
     plain_small=1,
     plain_large=2,
     upserts=2,
-    waiting=12,
     latency_ms=20,
-    sharing=12,
+    waits=1,
     few=2,
     some=3,
     many=6,

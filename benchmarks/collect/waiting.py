@@ -12,14 +12,23 @@ _SHARED_CONCURRENCY = 32
 
 
 def at_latency(bench: Bench) -> list[Result]:
-    """Measure the wall time of a whole run, its start-up included, against ⌈N/c⌉ times the latency."""
-    accounts, latency = bench.sizes.waiting, bench.sizes.latency_ms / 1000
-    with _latency(bench, latency, accounts):
-        return [_waited(bench, concurrency, accounts, latency) for concurrency in _CONCURRENCY]
+    """Measure the wall time of a whole run, its start-up included, against ⌈N/c⌉ times the latency.
+
+    Each run has as many accounts as make its bound the same; the parts also say what it is with as many
+    as the least concurrency has.
+    """
+    fewest = _accounts(bench, _CONCURRENCY[0])
+    with _latency(bench, _accounts(bench, _CONCURRENCY[-1])):
+        return [_waited(bench, concurrency, fewest) for concurrency in _CONCURRENCY]
 
 
-def _waited(bench: Bench, concurrency: int, accounts: int, latency: float) -> Result:
-    stage, database, rounds = bench.stage, bench.waiting(), bench.sizes.rounds
+def _accounts(bench: Bench, concurrency: int) -> int:
+    return bench.sizes.waits * concurrency
+
+
+def _waited(bench: Bench, concurrency: int, fewest: int) -> Result:
+    accounts, latency = _accounts(bench, concurrency), bench.sizes.latency_ms / 1000
+    stage, database, rounds = bench.stage, bench.many(accounts), bench.sizes.rounds
     stage.aws.reset_requests()
     transactions, connections = stage.server.traffic(database.url)
     walls = [
@@ -30,6 +39,7 @@ def _waited(bench: Bench, concurrency: int, accounts: int, latency: float) -> Re
     asked = stage.aws.requests()["total"]["requests"]
     wall, bound = median(walls), ceil(accounts / concurrency) * latency
     parts = {
+        "accounts": float(accounts),
         "wall_seconds": wall,
         "bound_seconds": bound,
         "requests_per_account": asked / accounts / rounds,
@@ -37,33 +47,42 @@ def _waited(bench: Bench, concurrency: int, accounts: int, latency: float) -> Re
         # Without the one by which the benchmark chose the accounts of the run.
         "connections": (connections_after - connections) / rounds - 1,
     }
+    if accounts != fewest:
+        alone = median(
+            stage.collect(database.url, accounts=fewest, concurrency=concurrency).wall_seconds
+            for _ in range(rounds)
+        )
+        parts[f"ratio_of_{fewest}_accounts"] = alone / (ceil(fewest / concurrency) * latency)
     return Result(f"latency_{concurrency}", wall / bound, parts)
 
 
 def two_processes(bench: Bench) -> list[Result]:
     """Measure how much sooner two processes end that share one run."""
-    accounts = bench.sizes.sharing
-    database = bench.waiting()
-    with _latency(bench, bench.sizes.latency_ms / 1000, accounts):
+    accounts = _accounts(bench, _SHARED_CONCURRENCY)
+    with _latency(bench, accounts):
         walls = {
             processes: median(
                 bench.stage.collect(
-                    database.url, accounts=accounts, concurrency=_SHARED_CONCURRENCY, processes=processes
+                    bench.many(accounts).url,
+                    accounts=accounts,
+                    concurrency=_SHARED_CONCURRENCY,
+                    processes=processes,
                 ).wall_seconds
                 for _ in range(bench.sizes.rounds)
             )
             for processes in (1, 2)
         }
-    parts = {"one_seconds": walls[1], "two_seconds": walls[2]}
+    parts = {"accounts": float(accounts), "one_seconds": walls[1], "two_seconds": walls[2]}
     return [Result("sharing", walls[1] / walls[2], parts)]
 
 
 @contextmanager
-def _latency(bench: Bench, seconds: float, accounts: int) -> Iterator[None]:
+def _latency(bench: Bench, accounts: int) -> Iterator[None]:
     """Let every answer take its time, once the stand-in has rendered the answers of the accounts."""
+    database = bench.many(accounts)
     bench.stage.open_world(accounts)
-    bench.stage.warm_up(bench.waiting(), accounts)
-    bench.stage.aws.set_latency(seconds)
+    bench.stage.warm_up(database, accounts)
+    bench.stage.aws.set_latency(bench.sizes.latency_ms / 1000)
     try:
         yield
     finally:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from costbatch.adapters.aws.parse import CostAnswer
-from costbatch.adapters.aws.wire import METRICS
+from costbatch.adapters.aws.parse import CostAnswer, _digest
+from costbatch.adapters.aws.wire import METRICS, read_page
 from costbatch.domain.costs import NOTHING_KNOWN, DayAnswer
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
@@ -286,3 +286,11 @@ def _outcome(body: bytes, known: DayAnswers) -> dict[date, DayAnswer] | str:
         return dict(answer.fetched(1).answers)
     except AccountError as error:
         return error.kind.value
+
+
+def test_a_known_day_that_cannot_be_read_any_more_is_refused() -> None:
+    """Between two fresh days it is read: a stricter parser refuses it as it does any other text."""
+    damaged = results(Groups=[{"Keys": ["A"]}])
+    page = read_page(json.dumps({"ResultsByTime": damaged}).encode())
+    known = {SECOND: DayAnswer(_digest(page.ResultsByTime[1]), 1)}
+    assert "is not as documented" in problem(damaged, known=known)
