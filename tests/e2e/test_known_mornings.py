@@ -85,12 +85,14 @@ def test_mornings_of_any_kind_end_the_same_whatever_is_known(stage: Stage, twin:
     amounts: Bill = {}
     first = TODAY - 50 * ONE_DAY
     today = TODAY
+    known: set[object] = set()
     for _ in range(8):
         _change(amounts, first, today, dice)
         first = today
         stage.aws.set_rows(stage.ids[0], rows_of(amounts))
         sleep_until(today, stage, twin)
         twin.rows("TRUNCATE answers")
+        known.update(each["account_id"] for each in stage.rows("SELECT account_id FROM answers"))
         if dice.random() < 0.2:
             # Once for each of the two.
             stage.aws.add_fault(dice.choice(stage.ids), "access_denied", times=2)
@@ -100,7 +102,8 @@ def test_mornings_of_any_kind_end_the_same_whatever_is_known(stage: Stage, twin:
         assert summed_up(stage) == summed_up(twin)
         assert judged(stage) == judged(twin)
         today += dice.choice([0, 1, 1, 1, 2, 5]) * ONE_DAY
-    assert {each["account_id"] for each in stage.rows("SELECT account_id FROM answers")} == {1, 2, 3}
+    # A backfill takes them away, and the last morning may be one.
+    assert known == {1, 2, 3}
 
 
 def _change(amounts: Bill, first: date, today: date, dice: random.Random) -> None:
