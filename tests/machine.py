@@ -5,6 +5,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import pytest
@@ -36,3 +38,18 @@ def run_python(code: str, *arguments: str) -> str:
     """Return what code prints in a process of its own, which must end well."""
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@contextmanager
+def unmeasured_children() -> Iterator[None]:
+    """Have coverage leave the processes alone that are started meanwhile: it slows them down by half.
+
+    For suites that run the whole program again and again, whose lines the others measure.
+    """
+    # By this coverage finds its configuration in a child.
+    measuring = os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    try:
+        yield
+    finally:
+        if measuring is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = measuring

@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -39,6 +40,7 @@ from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account, CostRow, Role, World
 from costbatch.wiring import Wiring
 from tests.in_process import closed_databases, restored_logs
+from tests.machine import unmeasured_children
 
 # A Wednesday in a month that is closed: the window is the plain 35 days.
 TODAY = date(2025, 3, 12)
@@ -254,7 +256,9 @@ def _clock_from(start: datetime, began: float) -> Callable[[], datetime]:
 @pytest.fixture(scope="session")
 def aws() -> Iterator[SimulatorProcess]:
     """Run one local AWS for all tests of this process; each test gives it a world of its own."""
-    with SimulatorProcess(World(accounts=())) as simulator:
+    with ExitStack() as exits:
+        with unmeasured_children():
+            simulator = exits.enter_context(SimulatorProcess(World(accounts=())))
         yield simulator
 
 

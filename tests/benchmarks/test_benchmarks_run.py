@@ -17,6 +17,7 @@ from benchmarks.collect.report import COMMITTED, load_ratios
 from benchmarks.collect.sizes import FULL
 from benchmarks.collect.targets import TARGETS, Target
 from benchmarks.pages import comparison, growth
+from tests.machine import unmeasured_children
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +39,7 @@ def benchmark(folder: Path, *options: str) -> tuple[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Future[tuple[str, dict[str, Any]]]]]:
     """Measure the targets and the comparison side by side: how long anything takes does not matter here."""
-    with ThreadPoolExecutor() as pool:
+    with unmeasured_children(), ThreadPoolExecutor() as pool:
         yield [
             pool.submit(benchmark, tmp_path_factory.mktemp("benchmarks"), what)
             for what in ("targets", "comparison")

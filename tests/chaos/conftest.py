@@ -1,6 +1,6 @@
 """The stage of the chaos tests, and databases that are copied for each trial."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from tests.chaos.scenes import Scene, make_scene
+from tests.machine import unmeasured_children
 from tests.stage import Stage, aws, stage
 
 __all__ = ["aws", "stage"]
@@ -15,6 +16,12 @@ __all__ = ["aws", "stage"]
 _numbers = count(1)
 
 CopyScene = Callable[[Scene], Stage]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _unmeasured() -> Iterator[None]:
+    with unmeasured_children():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,28 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
 
 from costbatch.adapters.db import PostgresDatabase
-from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.domain.credentials import Secret
 
 Query = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-def database_url(postgres: EmbeddedPostgres, database_url: str) -> Iterator[str]:
-    """Drop the test's database in the end: removing hundreds at once takes longer than the tests."""
-    yield database_url
-    connection = psycopg2.connect(postgres.url())
-    connection.autocommit = True
-    name = make_url(database_url).database
-    with connection.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    connection.close()
 
 
 @pytest.fixture
