@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
-from itertools import groupby
+from itertools import groupby, repeat
 
 from costbatch.domain.costs import CostBasis, CostColumns, DayTotal
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -99,8 +99,9 @@ class Series:
         days = min(rule.baseline_days, (day - self.first_day).days)
         if days < max(rule.minimum_history_days, 1):
             return None
-        earlier = (self.amounts.get(day - timedelta(days=n), ZERO) for n in range(1, days + 1))
-        return (sum(earlier, ZERO) / days).quantize(_MEAN_PRECISION, context=_MEAN_CONTEXT)
+        earlier = DateRange(day - timedelta(days=days), day)
+        amounts = map(self.amounts.get, earlier, repeat(ZERO))
+        return (sum(amounts, ZERO) / days).quantize(_MEAN_PRECISION, context=_MEAN_CONTEXT)
 
 
 @dataclass(frozen=True, slots=True)
