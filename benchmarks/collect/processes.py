@@ -105,6 +105,21 @@ def clients_on_their_core() -> Iterator[int | None]:
         os.sched_setaffinity(0, before)
 
 
+@contextlib.contextmanager
+def clients_on_every_core(pids: Sequence[int]) -> Iterator[None]:
+    """Let this process, and so its clients, run where these processes run too, until the end."""
+    if not hasattr(os, "sched_getaffinity"):
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    others = [os.sched_getaffinity(pid) for pid in pids]
+    os.sched_setaffinity(0, own.union(*others))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
 def move_to_core(core: int, pids: Sequence[int]) -> None:
     """Move processes with all their threads; what they start from then on follows."""
     for pid in pids:

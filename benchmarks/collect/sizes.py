@@ -12,7 +12,8 @@ class Sizes:
     programs that end at once.
     small, large: between them the marginal CPU is taken. plain_small, plain_large: the plain way's.
     upserts: accounts that execute_values stores. latency_ms: for the wall time. waits: how often each place
-    of a run waits for an answer, so that every concurrency has the same bound. few, some, many: for memory
+    of a run waits for an answer, so that every concurrency has the same bound, as far as ``many`` accounts
+    go. few, some, many: for memory
     and for the CPU of many accounts.
     history_rows: rows of older days. written: for the WAL. dlt: accounts whose rows dlt merges.
     compared: for the comparison of whole nights. serial: how many of them the plain way collects, one after
@@ -28,7 +29,7 @@ class Sizes:
     plain_large: int = 40
     upserts: int = 50
     latency_ms: int = 300
-    waits: int = 125
+    waits: int = 250
     few: int = 200
     some: int = 1000
     many: int = 10_000

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from math import ceil
 
 from benchmarks.collect.bench import Bench, median
+from benchmarks.collect.processes import clients_on_every_core
 from benchmarks.collect.targets import Result
 
 _CONCURRENCY = (8, 32, 64)
@@ -14,8 +15,8 @@ _SHARED_CONCURRENCY = 32
 def at_latency(bench: Bench) -> list[Result]:
     """Measure the wall time of a whole run, its start-up included, against ⌈N/c⌉ times the latency.
 
-    Each run has as many accounts as make its bound the same; the parts also say what it is with as many
-    as the least concurrency has.
+    Each run has as many accounts as make its bound the same, and no more than there are; the parts also
+    say what it is with as many as the least concurrency has.
     """
     fewest = _accounts(bench, _CONCURRENCY[0])
     with _latency(bench, _accounts(bench, _CONCURRENCY[-1])):
@@ -23,7 +24,7 @@ def at_latency(bench: Bench) -> list[Result]:
 
 
 def _accounts(bench: Bench, concurrency: int) -> int:
-    return bench.sizes.waits * concurrency
+    return min(bench.sizes.waits * concurrency, bench.sizes.many)
 
 
 def _waited(bench: Bench, concurrency: int, fewest: int) -> Result:
@@ -57,9 +58,12 @@ def _waited(bench: Bench, concurrency: int, fewest: int) -> Result:
 
 
 def two_processes(bench: Bench) -> list[Result]:
-    """Measure how much sooner two processes end that share one run."""
+    """Measure how much sooner two processes end that share one run.
+
+    On every core, because each pod has one of its own.
+    """
     accounts = _accounts(bench, _SHARED_CONCURRENCY)
-    with _latency(bench, accounts):
+    with _latency(bench, accounts), clients_on_every_core([bench.stage.aws.pid]):
         walls = {
             processes: median(
                 bench.stage.collect(
