@@ -17,6 +17,7 @@ from costbatch.application.deliver import Deliverer
 from costbatch.application.plan import check_days, check_kept, plan_run
 from costbatch.application.policy import CollectPolicy
 from costbatch.application.ports import CostSource, Metrics, Progress, Vault
+from costbatch.application.report import Detail
 from costbatch.config import FailOn, Settings
 from costbatch.domain.costs import NOTHING_KNOWN, REQUEST_PRICE_USD, DayAnswers, FetchedCosts
 from costbatch.domain.credentials import Access
@@ -89,8 +90,11 @@ class Wiring:
         with database.transaction() as tx:
             return plan_run(tx, request, today=today, policy=self.settings.window_policy)
 
-    def daily_run(self, *, stop: Event, progress: Progress) -> DailyRun:
-        """Return the day's work. ``stop`` is set when the process is asked to end."""
+    def daily_run(self, *, stop: Event, progress: Progress, every_account: bool = False) -> DailyRun:
+        """Return the day's work. ``stop`` is set when the process is asked to end.
+
+        every_account: its report tells of each, however many they are.
+        """
         database, vault = self.database(), self.vault()
         collector = Collector(
             database=database,
@@ -113,6 +117,7 @@ class Wiring:
             metrics=self._metrics(),
             clock=self.now,
             is_success=lambda status: status not in fails,
+            detail=Detail(every_account=every_account, costs=self._pushes_account_costs),
             retention=_retention_of(database, keep_months, stop) if keep_months else None,
         )
 
@@ -206,6 +211,10 @@ class Wiring:
         return CostExplorerSource(
             clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
         )
+
+    @property
+    def _pushes_account_costs(self) -> bool:
+        return self.settings.pushgateway_url is not None and self.settings.account_metrics
 
     def _metrics(self) -> Metrics | None:
         if self.settings.pushgateway_url is None:

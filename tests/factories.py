@@ -10,10 +10,18 @@ from uuid import UUID
 
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostBasis, CostColumns, DayAnswer, FetchedCosts
+from costbatch.domain.costs import CostBasis, CostColumns, DayAnswer, FetchedCosts, StoredChange
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Direction, Severity
-from costbatch.domain.outcomes import Claim, Run, RunRequest, RunStatus
+from costbatch.domain.outcomes import (
+    Claim,
+    Collection,
+    CollectionState,
+    Run,
+    RunRequest,
+    RunStatus,
+    Tally,
+)
 from costbatch.domain.periods import DateRange
 
 TODAY = date(2025, 6, 20)
@@ -53,6 +61,24 @@ def make_run(**fields: Any) -> Run:
         started_at=NOW,
     )
     return replace(run, **fields)
+
+
+def tally_of(collections: Iterable[Collection]) -> Tally:
+    """Count accounts one by one."""
+    listed = list(collections)
+    failures = [each.failure for each in listed if each.state is CollectionState.FAILED]
+    return Tally(
+        accounts=Counter(each.state for each in listed),
+        failures=Counter(failure.kind for failure in failures if failure),
+        skips=Counter(each.skip_reason for each in listed if each.skip_reason),
+        rows_fetched=sum(each.rows_fetched for each in listed),
+        change=StoredChange(
+            inserted=sum(each.change.inserted for each in listed),
+            updated=sum(each.change.updated for each in listed),
+            deleted=sum(each.change.deleted for each in listed),
+        ),
+        api_requests=sum(each.api_requests for each in listed),
+    )
 
 
 def make_claim(account: Account, **fields: Any) -> Claim:

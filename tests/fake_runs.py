@@ -20,9 +20,10 @@ from costbatch.domain.outcomes import (
     RunStatus,
     SkipReason,
     StopReason,
+    Tally,
 )
 from costbatch.domain.periods import DateRange, utc_day
-from tests.factories import make_fetched
+from tests.factories import make_fetched, tally_of
 from tests.fakes import FakeAccounts
 
 
@@ -111,9 +112,14 @@ class FakeRuns:
         """Return the run as it is now."""
         return self.rows[run.key]
 
-    def collections(self, run: Run) -> list[Collection]:
-        """Return every account of the run with its outcome."""
-        return [each.collection for each in self.listed.values()]
+    def tally(self, run: Run) -> Tally:
+        """Return the accounts of the run in numbers."""
+        return tally_of(self.collections(run))
+
+    def collections(self, run: Run, *, collected_too: bool = True) -> list[Collection]:
+        """Return every account of the run with its outcome, or those not collected."""
+        listed = [each.collection for each in self.listed.values()]
+        return [each for each in listed if collected_too or each.state is not CollectionState.COLLECTED]
 
 
 @dataclass
@@ -122,6 +128,7 @@ class FakeClaims:
 
     runs: FakeRuns = field(default_factory=FakeRuns)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    answers: dict[int, DayAnswers] = field(default_factory=dict)
     gives_ahead: bool = False
 
     def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[Claim]:
@@ -174,8 +181,12 @@ class FakeClaims:
         }
 
     def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
-        """Record how attempts ended."""
+        """Record how attempts ended, and what AWS answered."""
         for ending in endings:
+            if ending.answers is not None:
+                self.answers[ending.claim.account.id] = ending.answers
+            elif ending.state is CollectionState.COLLECTED:
+                self.answers.pop(ending.claim.account.id, None)
             listed = self.runs.listed[ending.claim.collection_id]
             known = listed.collection
             collection = replace(

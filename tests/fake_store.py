@@ -16,7 +16,6 @@ from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
-from costbatch.domain.outcomes import Claim
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ConfigError
 from tests.factories import CostRow, make_account, rows_of
@@ -115,15 +114,6 @@ class FakeAnswers:
     def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayAnswers]:
         """Return what is known of each account."""
         return {row: known for row, known in self.rows.items() if row in windows}
-
-    def save(self, answers: Sequence[tuple[Claim, DayAnswers]]) -> None:
-        """Remember each answer."""
-        self.rows |= {claim.account.id: answer for claim, answer in answers}
-
-    def forget(self, accounts: Sequence[Account]) -> None:
-        """Let nothing be known of the accounts."""
-        for account in accounts:
-            self.rows.pop(account.id, None)
 
 
 @dataclass
@@ -253,15 +243,15 @@ class FakeTables:
     def copy(self) -> "FakeTables":
         """Return what a transaction works on."""
         accounts = self.accounts.copy()
-        runs = self.runs.copy(accounts)
+        runs, answers = self.runs.copy(accounts), self.answers.copy()
         return FakeTables(
             accounts,
             self.costs.copy(),
             self.anomalies.copy(),
             self.outbox.copy(),
             runs,
-            FakeClaims(runs, accounts),
-            self.answers.copy(),
+            FakeClaims(runs, accounts, answers.rows),
+            answers,
         )
 
 

@@ -196,8 +196,8 @@ def _report_samples(report: RunReport) -> Iterable[Sample]:
         yield Sample("costbatch_accounts", headline["accounts"][outcome], (outcome,))
     for kind in ErrorKind:
         yield Sample("costbatch_account_failures", headline["failures"].get(kind.value, 0), (kind.value,))
-    yield Sample("costbatch_api_requests", report.api_requests)
-    yield Sample("costbatch_api_cost_usd", float(report.api_cost_usd))
+    yield Sample("costbatch_api_requests", report.tally.api_requests)
+    yield Sample("costbatch_api_cost_usd", float(report.tally.api_cost_usd))
     yield Sample("costbatch_rows_fetched", headline["rows"]["fetched"])
     for change in ("inserted", "updated", "deleted"):
         yield Sample("costbatch_rows_written", headline["rows"][change], (change,))

@@ -1,7 +1,7 @@
 """The day's story: collect, deliver what happened, push the metrics, prune; only the first can fail it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from costbatch.application.collect import Collector
@@ -9,7 +9,7 @@ from costbatch.application.deliver import Deliverer
 from costbatch.application.patience import in_transaction
 from costbatch.application.plan import check_kept
 from costbatch.application.ports import Clock, Metrics, Vault
-from costbatch.application.report import full_report
+from costbatch.application.report import Detail, full_report
 from costbatch.application.stores import Database
 from costbatch.domain.outcomes import Run, RunRequest, RunStatus
 from costbatch.domain.periods import utc_day
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 class DailyRun:
     """The whole run. ``is_success`` decides what counts as one.
 
-    metrics: None: nobody asked for them. retention: None: everything is kept.
+    metrics: None: nobody asked for them. detail: of its report. retention: None: everything is kept.
     """
 
     collector: Collector
@@ -37,6 +37,7 @@ class DailyRun:
     metrics: Metrics | None
     clock: Clock
     is_success: Callable[[RunStatus], bool]
+    detail: Detail = field(default_factory=Detail)
     retention: "Retention | None" = None
 
     def run(self, key: str, request: RunRequest) -> RunReport:
@@ -78,7 +79,9 @@ class DailyRun:
 
     def _report(self, run: Run) -> RunReport:
         rule, now = self.collector.policy.rule, self.clock()
-        report = in_transaction(self.collector.database, lambda tx: full_report(tx, run, rule=rule, now=now))
+        report = in_transaction(
+            self.collector.database, lambda tx: full_report(tx, run, self.detail, rule=rule, now=now)
+        )
         # As this process closed it: one that joined meanwhile may have set it running again.
         report = replace(report, run=run)
         log.info("run_ended", **report.headline["accounts"], status=report.run.status.value)

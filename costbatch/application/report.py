@@ -1,6 +1,6 @@
 """Gathers what a run did from the database, so that every process of the run tells the same."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from costbatch.application.stores import Transaction
@@ -16,21 +16,31 @@ from costbatch.domain.reports import AnomalyView, RunReport
 _TREND_DAYS = 30
 # A person reads the largest; a program reads the table.
 _MOST_ANOMALIES = 50
+# More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
+_MOST_ACCOUNTS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What is told of single accounts. ``every_account``: of each, however many; ``costs``: their cost."""
+
+    every_account: bool = False
+    costs: bool = False
 
 
 def brief_report(tx: Transaction, run: Run, *, now: datetime) -> RunReport:
     """Return the counts of a run: enough for its event."""
     return RunReport(
         run=tx.runs.load(run),
-        collections=tuple(tx.runs.collections(run)),
+        tally=tx.runs.tally(run),
         reported_at=now,
         event_counts=tx.outbox.counts_of_run(run.id),
         anomaly_counts=tx.anomalies.counts(),
     )
 
 
-def full_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> RunReport:
-    """Return everything about a run, with the open anomalies and the cost of its newest day."""
+def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: datetime) -> RunReport:
+    """Return everything about a run, with the open anomalies and what is asked for of single accounts."""
     report = brief_report(tx, run, now=now)
     anomalies = tx.anomalies.list_in_state(AnomalyState.OPEN)[:_MOST_ANOMALIES]
     accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
@@ -45,10 +55,12 @@ def full_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> RunR
         )
         for anomaly in anomalies
     ]
+    collected_too = detail.every_account or report.tally.count() <= _MOST_ACCOUNTS
     return replace(
         report,
+        collections=tuple(tx.runs.collections(run, collected_too=collected_too)),
         open_anomalies=tuple(views),
-        costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)),
+        costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         events_pending=tx.outbox.count_pending(),
     )
 

@@ -8,7 +8,7 @@ from costbatch.application.fetching import Landing
 from costbatch.application.judge import Judge, Replaced
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Failing
-from costbatch.domain.costs import DayAnswers, FetchedCosts
+from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event, account_failed, account_recovered
@@ -31,7 +31,6 @@ class _Ledger:
     endings: list[Ending] = field(default_factory=list)
     progress: list[Account] = field(default_factory=list)
     proven: list[Access] = field(default_factory=list)
-    answers: list[tuple[Claim, DayAnswers]] = field(default_factory=list)
     events: list[tuple[Account, list[Event]]] = field(default_factory=list)
 
 
@@ -93,14 +92,13 @@ class Settlement:
         )
         told = judge.judge(tx, replaced)
         for (landing, account, fetched), each, events in zip(collected, replaced, told, strict=True):
-            ledger.endings.append(_collected(landing, each))
+            ledger.endings.append(self._collected(landing, each))
             if account.failing is not None:
                 events.append(account_recovered(account, run_id=self.run.id, now=now))
             reached = extend_collected(account.collected, fetched.window, is_ordinary=not self._is_backfill)
             _note(ledger, account, replace(account, collected=reached, failing=None), events)
             if account.access is AccessMethod.ACCESS_KEYS and not landing.flight.access.is_proven:
                 ledger.proven.append(landing.flight.access)
-            ledger.answers.append((landing.flight.claim, fetched.answers))
 
     def _fail(
         self, ledger: _Ledger, landing: Landing, account: Account, failure: Failure, now: datetime
@@ -114,6 +112,20 @@ class Settlement:
         since = account.failing.since if account.failing else now
         _note(ledger, account, replace(account, failing=Failing(since=since, kind=failure.kind)), [event])
 
+    def _collected(self, landing: Landing, replaced: Replaced) -> Ending:
+        fetched = replaced.fetched
+        return Ending(
+            claim=landing.flight.claim,
+            state=CollectionState.COLLECTED,
+            api_requests=fetched.api_requests,
+            window=fetched.window,
+            rows_fetched=fetched.rows,
+            change=replaced.change,
+            started_at=landing.started_at,
+            # Of a backfill's days something else may be stored than what was answered last of others.
+            answers=None if self._is_backfill else fetched.answers,
+        )
+
     def _pause_before_retry(self, claim: Claim, failure: Failure) -> timedelta | None:
         if not failure.kind.is_passing or claim.attempt >= MAX_ATTEMPTS:
             return None
@@ -122,10 +134,6 @@ class Settlement:
     def _write(self, tx: Transaction, ledger: _Ledger, now: datetime) -> None:
         _if_any(ledger.endings, lambda: tx.claims.finish(ledger.endings, now=now))
         _if_any(ledger.progress, lambda: tx.accounts.save_progress(ledger.progress))
-        if self._is_backfill:
-            _if_any(ledger.answers, lambda: tx.answers.forget([claim.account for claim, _ in ledger.answers]))
-        else:
-            _if_any(ledger.answers, lambda: tx.answers.save(ledger.answers))
         _if_any(ledger.proven, lambda: tx.accounts.save_proven(ledger.proven, now=now))
         for account, events in ledger.events:
             tx.outbox.append(events, self.sinks, account_id=account.id, run_id=self.run.id)
@@ -149,19 +157,6 @@ def _if_any(items: Sequence[object], write: Callable[[], None]) -> None:
 
 def _skipped(landing: Landing, reason: SkipReason) -> Ending:
     return _ending(landing, CollectionState.SKIPPED, skip_reason=reason)
-
-
-def _collected(landing: Landing, replaced: Replaced) -> Ending:
-    fetched = replaced.fetched
-    return Ending(
-        claim=landing.flight.claim,
-        state=CollectionState.COLLECTED,
-        api_requests=fetched.api_requests,
-        window=fetched.window,
-        rows_fetched=fetched.rows,
-        change=replaced.change,
-        started_at=landing.started_at,
-    )
 
 
 def _ending(

@@ -22,6 +22,7 @@ from costbatch.domain.outcomes import (
     RunStatus,
     SkipReason,
     StopReason,
+    Tally,
 )
 from costbatch.domain.outcomes import Collection as AccountCollection
 from costbatch.domain.periods import DateRange
@@ -87,19 +88,13 @@ class CostStore(Protocol):
 
 
 class AnswerStore(Protocol):
-    """What AWS answered last of each account, day by day and in short."""
+    """What AWS answered last of each account, day by day and in short; an ending brings it."""
 
     def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayAnswers]:
         """Return what is known of each window, by account row; nothing where it is not what is stored.
 
         That is so when a collection without a record of its answer came later, or rows are missing.
         """
-
-    def save(self, answers: Sequence[tuple[Claim, DayAnswers]]) -> None:
-        """Remember each answer, in the transaction that stores its costs."""
-
-    def forget(self, accounts: Sequence[Account]) -> None:
-        """Let nothing be known of the accounts: something else was stored than what was answered last."""
 
 
 class RunStore(Protocol):
@@ -139,8 +134,11 @@ class RunStore(Protocol):
     def load(self, run: Run) -> Run:
         """Return the run as it is now."""
 
-    def collections(self, run: Run) -> list[AccountCollection]:
-        """Return every account of the run with its outcome, by 12-digit id."""
+    def tally(self, run: Run) -> Tally:
+        """Return the accounts of the run in numbers."""
+
+    def collections(self, run: Run, *, collected_too: bool = True) -> list[AccountCollection]:
+        """Return every account of the run with its outcome, by 12-digit id, or those not collected."""
 
 
 class ClaimStore(Protocol):
@@ -172,7 +170,10 @@ class ClaimStore(Protocol):
         """
 
     def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
-        """Record how attempts ended."""
+        """Record how attempts ended, and what AWS answered.
+
+        Without an answer nothing is known any more of what was collected.
+        """
 
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
         """Record that every account not begun is left out; return how many."""

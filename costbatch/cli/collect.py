@@ -137,7 +137,8 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
         _show_plan(wiring.plan(request), asked.output)
         return
     with StopSignals() as signals:
-        daily_run = wiring.daily_run(stop=signals.stop, progress=make_progress(standard_error()))
+        progress, every_account = make_progress(standard_error()), asked.output == JSON
+        daily_run = wiring.daily_run(stop=signals.stop, progress=progress, every_account=every_account)
         report = daily_run.run(settings.run_key or str(uuid4()), request)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)
     _show_run(report, asked.output, status)

@@ -9,10 +9,11 @@ from costbatch.domain.reports import RunReport
 
 def verdict(report: RunReport) -> str:
     """Return how the run ended."""
-    accounts = many(len(report.collections), "account")
-    unfinished = report.count(CollectionState.PENDING, CollectionState.COLLECTING)
-    missing = len(report.collections) - report.count(CollectionState.COLLECTED)
-    collected = f"COLLECTED {accounts}" if report.collections else "NOTHING TO DO: no account to collect"
+    tally = report.tally
+    accounts = many(tally.count(), "account")
+    unfinished = tally.count(CollectionState.PENDING, CollectionState.COLLECTING)
+    missing = tally.count() - tally.count(CollectionState.COLLECTED)
+    collected = f"COLLECTED {accounts}" if tally.count() else "NOTHING TO DO: no account to collect"
     at = " at its deadline" if report.run.stopped_by is StopReason.DEADLINE else ""
     sentences = {
         RunStatus.COMPLETED: collected,
@@ -26,11 +27,7 @@ def verdict(report: RunReport) -> str:
 
 def closing_sentence(report: RunReport) -> str:
     """Return how the run ended and why accounts were not collected, the most frequent reason first."""
-    reasons = Counter(report.failures_by_kind)
-    reasons.update(
-        collection.skip_reason.value
-        for collection in report.collections
-        if collection.skip_reason and collection.state is CollectionState.SKIPPED
-    )
+    reasons: Counter[str] = Counter(report.headline["failures"])
+    reasons.update({reason.value: number for reason, number in report.tally.skips.items()})
     why = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
     return verdict(report) + (f" ({why})" if why else "")

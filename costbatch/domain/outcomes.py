@@ -1,5 +1,6 @@
 """How accounts and runs end, and the one status that tells it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -7,7 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import REQUEST_PRICE_USD, StoredChange
+from costbatch.domain.costs import REQUEST_PRICE_USD, DayAnswers, StoredChange
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ErrorKind
 
@@ -103,6 +104,7 @@ class Ending:
 
     ``retry_after`` with the state pending: how long the account waits for its next attempt.
     ``api_requests`` are paid ones of this attempt. ``window`` and what follows: of one that was collected.
+    ``answers``: what AWS said of each day, to be known the next time; None: it is not what is stored.
     """
 
     claim: Claim
@@ -115,6 +117,7 @@ class Ending:
     rows_fetched: int | None = None
     change: StoredChange | None = None
     started_at: datetime | None = None
+    answers: DayAnswers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +135,30 @@ class Collection:
     failure: Failure | None = None
     skip_reason: SkipReason | None = None
     duration_seconds: float | None = None
+
+    @property
+    def api_cost_usd(self) -> Decimal:
+        """What AWS charges for the requests."""
+        return self.api_requests * REQUEST_PRICE_USD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """The accounts of a run in numbers, however many there are.
+
+    accounts: by state. failures: the failed ones by error kind. skips: the skipped ones by reason.
+    """
+
+    accounts: Mapping[CollectionState, int] = field(default_factory=dict)
+    failures: Mapping[ErrorKind, int] = field(default_factory=dict)
+    skips: Mapping[SkipReason, int] = field(default_factory=dict)
+    rows_fetched: int = 0
+    change: StoredChange = field(default_factory=StoredChange)
+    api_requests: int = 0
+
+    def count(self, *states: CollectionState) -> int:
+        """Return how many accounts are in one of the states; without any, how many there are."""
+        return sum(number for state, number in self.accounts.items() if not states or state in states)
 
     @property
     def api_cost_usd(self) -> Decimal:

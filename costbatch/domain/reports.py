@@ -1,6 +1,5 @@
 """What a run did, as one value: the summary, the metrics and the run's event are all read off it."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -8,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from costbatch.domain.anomalies import Anomaly
-from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal
+from costbatch.domain.costs import DayTotal
 from costbatch.domain.events import EventType, anomaly_data, instant
-from costbatch.domain.outcomes import Collection, CollectionState, Run, RunStatus
+from costbatch.domain.outcomes import Collection, CollectionState, Run, RunStatus, Tally
 from costbatch.domain.periods import ONE_DAY
 
 
@@ -29,16 +28,18 @@ class AnomalyView:
 class RunReport:
     """Everything that a run did, all its processes together.
 
-    event_counts: events that the run wrote, by type.
+    tally: all its accounts. event_counts: events that the run wrote, by type.
     anomaly_counts: anomalies in the database, by (state, severity).
-    costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount).
+    collections: the accounts to be told of one by one; where they are very many, those that need a look.
+    costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount), where asked for.
     """
 
     run: Run
-    collections: tuple[Collection, ...]
+    tally: Tally
     reported_at: datetime
     event_counts: Mapping[str, int] = field(default_factory=dict)
     anomaly_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    collections: tuple[Collection, ...] = ()
     open_anomalies: tuple[AnomalyView, ...] = ()
     costs: tuple[tuple[str, str, Decimal], ...] = ()
     events_pending: int = 0
@@ -54,33 +55,9 @@ class RunReport:
         return ((self.run.finished_at or self.reported_at) - self.run.started_at).total_seconds()
 
     @property
-    def api_requests(self) -> int:
-        """Paid requests, those of failed attempts too."""
-        return sum(collection.api_requests for collection in self.collections)
-
-    @property
-    def api_cost_usd(self) -> Decimal:
-        """What AWS charges for them."""
-        return self.api_requests * REQUEST_PRICE_USD
-
-    def count(self, *states: CollectionState) -> int:
-        """Return how many accounts are in one of the states."""
-        return sum(collection.state in states for collection in self.collections)
-
-    @property
-    def failures_by_kind(self) -> dict[str, int]:
-        """How many accounts failed, by error kind."""
-        kinds = Counter(
-            collection.failure.kind.value
-            for collection in self.collections
-            if collection.failure and collection.state is CollectionState.FAILED
-        )
-        return dict(sorted(kinds.items()))
-
-    @property
     def headline(self) -> dict[str, Any]:
         """The run in a few numbers, JSON-ready: what its event carries."""
-        run, changes = self.run, [collection.change for collection in self.collections]
+        run, tally = self.run, self.tally
         return {
             "id": str(run.id),
             "key": run.key,
@@ -91,20 +68,20 @@ class RunReport:
             "finished_at": instant(run.finished_at) if run.finished_at else None,
             "duration_seconds": round(self.duration_seconds, 3),
             "accounts": {
-                "total": len(self.collections),
-                "collected": self.count(CollectionState.COLLECTED),
-                "failed": self.count(CollectionState.FAILED),
-                "skipped": self.count(CollectionState.SKIPPED),
-                "unfinished": self.count(CollectionState.PENDING, CollectionState.COLLECTING),
+                "total": tally.count(),
+                "collected": tally.count(CollectionState.COLLECTED),
+                "failed": tally.count(CollectionState.FAILED),
+                "skipped": tally.count(CollectionState.SKIPPED),
+                "unfinished": tally.count(CollectionState.PENDING, CollectionState.COLLECTING),
             },
-            "failures": self.failures_by_kind,
+            "failures": {kind.value: tally.failures[kind] for kind in sorted(tally.failures)},
             "rows": {
-                "fetched": sum(collection.rows_fetched for collection in self.collections),
-                "inserted": sum(change.inserted for change in changes),
-                "updated": sum(change.updated for change in changes),
-                "deleted": sum(change.deleted for change in changes),
+                "fetched": tally.rows_fetched,
+                "inserted": tally.change.inserted,
+                "updated": tally.change.updated,
+                "deleted": tally.change.deleted,
             },
-            "api": {"requests": self.api_requests, "cost_usd": str(self.api_cost_usd)},
+            "api": {"requests": tally.api_requests, "cost_usd": str(tally.api_cost_usd)},
             "anomalies": {
                 "detected": self.event_counts.get(EventType.ANOMALY_DETECTED, 0),
                 "updated": self.event_counts.get(EventType.ANOMALY_UPDATED, 0),

@@ -20,7 +20,9 @@ from costbatch.domain.periods import DateRange
 from tests.db.rows import (
     LEASE,
     MONTHS,
+    NOW,
     account_id,
+    collected,
     cost_row,
     open_run,
     prepare_months,
@@ -35,6 +37,8 @@ FILL = f"""
 INSERT INTO accounts (aws_account_id, name, status, access, partition, created_at, updated_at)
 SELECT lpad(n::text, 12, '0'), 'n', 'active', 'pod_identity', 'aws', now(), now()
 FROM generate_series(1, {ACCOUNTS}) n;
+INSERT INTO account_credentials (account_id, key_id, sealed, updated_at)
+SELECT id, '5b5b5b5b', decode(repeat('00', 200), 'hex'), now() FROM accounts;
 INSERT INTO runs (id, run_key, status, today, aws_account_ids, version, started_at, finished_at)
 SELECT gen_random_uuid(), 'old ' || n, 'completed', '2026-01-01', '[]', '1', now(), now()
 FROM generate_series(1, 30) n;
@@ -122,9 +126,9 @@ def plan_of(large: PostgresDatabase) -> Plan:
     return explain
 
 
-def scans_whole(plan: str) -> list[str]:
+def scans_whole(plan: str, tables: str = "collections|daily_costs") -> list[str]:
     """Return the large tables that a plan reads from end to end."""
-    return re.findall(r"Seq Scan on (collections\w*|daily_costs\w*)", plan)
+    return re.findall(rf"Seq Scan on ((?:{tables})\w*)", plan)
 
 
 def test_a_claim_reads_the_head_of_the_list(plan_of: Plan, run: Run) -> None:
@@ -159,6 +163,7 @@ ACTIONS: dict[str, Action] = {
     "wait": lambda tx, run, _: tx.claims.seconds_until_work(run),
     "requests": lambda tx, run, _: tx.runs.api_requests(run),
     "last requests": lambda tx, *_: tx.runs.last_requests(),
+    "tally": lambda tx, run, _: tx.runs.tally(run),
     "outcomes": lambda tx, run, _: tx.runs.collections(run),
     "what is known": lambda tx, *_: tx.answers.load(dict.fromkeys(range(70, 86), DAYS)),
     "first day": lambda tx, _, account: tx.costs.first_days([account.id]),
@@ -180,6 +185,21 @@ def test_no_nightly_statement_reads_a_large_table_from_end_to_end(
 
     scanned = {name: scans_of(action) for name, action in ACTIONS.items()}
     assert {name: found for name, found in scanned.items() if found} == {}
+
+
+def test_a_few_accounts_are_settled_without_looking_at_the_others(plan_of: Plan, run: Run) -> None:
+    """What is written at once for several accounts finds each of them by its id, with few rows too."""
+
+    def settle(tx: PostgresTransaction) -> None:
+        claims = tx.claims.claim(run, worker="w", most=2, lease=LEASE)
+        accesses = tx.accounts.load_accesses([claim.account for claim in claims])
+        tx.claims.hold(claims)
+        tx.anomalies.load_near({claim.account.id: DAYS.start for claim in claims})
+        tx.claims.finish([collected(claim) for claim in claims], now=NOW)
+        tx.accounts.save_progress([claim.account for claim in claims])
+        tx.accounts.save_proven([*accesses.values()], now=NOW)
+
+    assert scans_whole(plan_of(settle), "collections|account|answers") == []
 
 
 def test_the_cost_of_a_day_reads_its_month_only(plan_of: Plan) -> None:

@@ -1,8 +1,9 @@
 """What AWS answered last: kept day by day, and believed only as long as it is what is stored."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from costbatch.adapters.db import PostgresDatabase
 from costbatch.domain.accounts import Account
@@ -28,6 +29,13 @@ from tests.factories import CostRow, make_fetched
 
 LATER = NOW + timedelta(days=1)
 ROWS = [cost_row(3), cost_row(3, record_type="Tax"), cost_row(5), cost_row(9)]
+
+EARLIER_RELEASE = sa.text("""
+UPDATE collections SET
+    state = 'collected', claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL, finished_at = :now,
+    window_start = '2026-03-01', window_end_exclusive = '2026-03-10'
+WHERE id = :id
+""")
 
 
 @pytest.fixture
@@ -58,9 +66,14 @@ def answered(
     with database.transaction() as tx:
         tx.claims.hold([one])
         replace_window(tx, account, rows, window)
-        tx.claims.finish([collected(one)], now=NOW)
-        tx.answers.save([(one, answers)])
+        tx.claims.finish([collected(one, answers=answers)], now=NOW)
     return answers
+
+
+def collect_as_before(database: PostgresDatabase, one: Claim, now: datetime) -> None:
+    """Record that an account was collected, as a release did that knew nothing of answers."""
+    with database.connection() as connection:
+        connection.execute(EARLIER_RELEASE, {"id": one.collection_id, "now": now})
 
 
 def known(database: PostgresDatabase, account: Account, window: DateRange = WINDOW) -> DayAnswers | None:
@@ -74,8 +87,7 @@ def test_an_answer_is_remembered_to_the_byte(database: PostgresDatabase, account
     one = claimed(database, account)
     answers = {WINDOW.start: DayAnswer(bytes(16), 0), WINDOW.start + ONE_DAY: DayAnswer(b"\xff" * 16, 2**31)}
     with database.transaction() as tx:
-        tx.claims.finish([collected(one)], now=NOW)
-        tx.answers.save([(one, dict(reversed(answers.items())))])
+        tx.claims.finish([collected(one, answers=dict(reversed(answers.items())))], now=NOW)
     with database.connection() as connection:
         saved = connection.exec_driver_sql("SELECT start_date, days FROM answers").one()
     assert saved.start_date == WINDOW.start
@@ -90,12 +102,16 @@ def test_what_was_answered_is_known(database: PostgresDatabase, account: Account
     assert known(database, account) == answers
 
 
-def test_what_is_forgotten_is_known_no_more(database: PostgresDatabase, account: Account) -> None:
-    """Whatever the clock of the process says that stored something else."""
+def test_a_collection_without_an_answer_lets_nothing_be_known(
+    database: PostgresDatabase, account: Account
+) -> None:
+    """A backfill has stored something else, whatever the clock of its process says; of others it has not."""
+    neighbour = add_account(database, 2)
     answered(database, account, ROWS)
-    with database.transaction() as tx:
-        tx.answers.forget([account])
+    of_neighbour = answered(database, neighbour, [], key="neighbour")
+    collect(database, claimed(database, account, "backfill"), now=NOW - timedelta(days=1))
     assert known(database, account) is None
+    assert known(database, neighbour) == of_neighbour
 
 
 def test_nothing_is_known_of_an_account_that_was_never_saved(
@@ -117,21 +133,20 @@ def test_an_answer_of_no_rows_at_all_is_known(database: PostgresDatabase, accoun
 def test_an_answer_is_not_believed_once_another_collection_came_later(
     database: PostgresDatabase, account: Account
 ) -> None:
-    """A backfill or an earlier release may have stored something else, and has left no answer."""
+    """An earlier release may have stored something else, and knows nothing of answers."""
     answered(database, account, ROWS)
-    collect(database, claimed(database, account, "later"), now=LATER)
+    collect_as_before(database, claimed(database, account, "later"), LATER)
     assert known(database, account) is None
 
 
 def test_what_is_answered_after_that_is_believed(database: PostgresDatabase, account: Account) -> None:
     """The next ordinary run compares everything, and its own answer counts from then on."""
     answered(database, account, ROWS)
-    collect(database, claimed(database, account, "later"), now=NOW + timedelta(minutes=1))
+    collect_as_before(database, claimed(database, account, "later"), NOW + timedelta(minutes=1))
     one = claimed(database, account, "last")
     answers = make_fetched(WINDOW, *ROWS).answers
     with database.transaction() as tx:
-        tx.claims.finish([collected(one)], now=LATER)
-        tx.answers.save([(one, answers)])
+        tx.claims.finish([collected(one, answers=answers)], now=LATER)
     assert known(database, account) == answers
 
 
@@ -257,8 +272,8 @@ def test_saving_again_replaces_what_was_known(database: PostgresDatabase, accoun
     later = DateRange(date(2026, 3, 4), TODAY)
     answers = [make_fetched(later, *ROWS[2:]).answers, make_fetched(WINDOW).answers]
     with database.transaction() as tx:
-        tx.claims.finish([collected(one) for one in claims], now=LATER)
-        tx.answers.save([*zip(claims, answers, strict=True)])
+        endings = [collected(one, answers=each) for one, each in zip(claims, answers, strict=True)]
+        tx.claims.finish(endings, now=LATER)
     assert known(database, account, later) == answers[0]
     assert known(database, neighbour) == answers[1]
     with database.connection() as connection:
@@ -281,8 +296,7 @@ def test_an_answer_that_is_undone_was_never_there(database: PostgresDatabase, ac
 
     def fail_half_way() -> None:
         with database.transaction() as tx:
-            tx.claims.finish([collected(one)], now=LATER)
-            tx.answers.save([(one, make_fetched(WINDOW).answers)])
+            tx.claims.finish([collected(one, answers=make_fetched(WINDOW).answers)], now=LATER)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -9,7 +9,6 @@ import pytest
 
 from costbatch.adapters.db import PostgresDatabase
 from costbatch.domain.accounts import AccountStatus
-from costbatch.domain.costs import StoredChange
 from costbatch.domain.outcomes import CollectionState, Run, RunRequest, RunStatus, SkipReason
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
@@ -22,9 +21,7 @@ from tests.db.rows import (
     add_account,
     claim,
     collect,
-    collected,
     fail,
-    failure,
     open_run,
 )
 
@@ -270,26 +267,6 @@ def test_the_last_requests_are_those_of_the_newest_collection(database: Postgres
     fail(database, claim(database, open_run(database, "c", aws_account_ids=only))[0])
     with database.transaction() as tx:
         assert tx.runs.last_requests() == {account.id: (5, len(WINDOW))}
-
-
-def test_a_collection_tells_everything_about_its_account(database: PostgresDatabase) -> None:
-    """Window, rows, change, requests, attempts and seconds of the collected; the reason of the failed."""
-    for number in (1, 2):
-        add_account(database, number)
-    run = open_run(database)
-    first, second = claim(database, run)
-    days = frozenset({date(2026, 3, 3)})
-    change = StoredChange(inserted=3, updated=2, deleted=1, changed_dates=days)
-    with database.transaction() as tx:
-        tx.claims.finish([collected(first, rows_fetched=1, change=change)], now=NOW + timedelta(seconds=2.5))
-    fail(database, second)
-    with database.transaction() as tx:
-        good, bad = tx.runs.collections(run)
-    assert (good.name, good.attempts, good.window) == ("account-1", 1, WINDOW)
-    assert (good.rows_fetched, good.api_requests) == (1, 2)
-    assert good.change == StoredChange(inserted=3, updated=2, deleted=1)
-    assert (good.duration_seconds, good.failure) == (2.5, None)
-    assert (bad.state, bad.failure, bad.window) == (CollectionState.FAILED, failure(), None)
 
 
 def test_a_run_over_days_keeps_its_range(database: PostgresDatabase) -> None:

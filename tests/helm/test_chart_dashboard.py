@@ -17,6 +17,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run, RunRequest, RunStatus
 from costbatch.domain.reports import RunReport
 from costbatch.errors import ErrorKind
+from tests.factories import tally_of
 from tests.helm.chart import CHART, render_file
 from tests.helm.servers import Prometheus, prometheus, pushgateway, wait_for
 from tests.machine import program
@@ -31,25 +32,26 @@ RUN = Run(
     started_at=NOW - timedelta(seconds=90),
     finished_at=NOW,
 )
+COLLECTIONS = (
+    Collection(
+        aws_account_id="1" * 12,
+        name="one",
+        state=CollectionState.COLLECTED,
+        rows_fetched=70,
+        change=StoredChange(inserted=5, updated=4, deleted=3),
+        api_requests=2,
+    ),
+    Collection(
+        aws_account_id="2" * 12,
+        name="two",
+        state=CollectionState.FAILED,
+        api_requests=1,
+        failure=Failure(kind=ErrorKind.ACCESS_DENIED, message="No."),
+    ),
+)
 REPORT = RunReport(
     run=RUN,
-    collections=(
-        Collection(
-            aws_account_id="1" * 12,
-            name="one",
-            state=CollectionState.COLLECTED,
-            rows_fetched=70,
-            change=StoredChange(inserted=5, updated=4, deleted=3),
-            api_requests=2,
-        ),
-        Collection(
-            aws_account_id="2" * 12,
-            name="two",
-            state=CollectionState.FAILED,
-            api_requests=1,
-            failure=Failure(kind=ErrorKind.ACCESS_DENIED, message="No."),
-        ),
-    ),
+    tally=tally_of(COLLECTIONS),
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
     costs=(("1" * 12, "USD", Decimal("12.34")), ("2" * 12, "JPY", Decimal(700))),

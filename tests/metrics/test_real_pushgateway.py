@@ -17,6 +17,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run, RunRequest, RunStatus
 from costbatch.domain.reports import RunReport
 from costbatch.errors import DeliveryError, ErrorKind
+from tests.factories import tally_of
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -30,27 +31,28 @@ RUN = Run(
     started_at=NOW - timedelta(seconds=90),
     finished_at=NOW,
 )
+COLLECTIONS = (
+    Collection(
+        aws_account_id=ONE,
+        name="one",
+        state=CollectionState.COLLECTED,
+        rows_fetched=70,
+        change=StoredChange(inserted=5, updated=4, deleted=3),
+        api_requests=2,
+    ),
+    Collection(
+        aws_account_id=TWO,
+        name="two",
+        state=CollectionState.FAILED,
+        api_requests=1,
+        failure=Failure(kind=ErrorKind.ACCESS_DENIED, message="No."),
+    ),
+    Collection(aws_account_id="3" * 12, name="three", state=CollectionState.SKIPPED),
+    Collection(aws_account_id="4" * 12, name="four", state=CollectionState.PENDING),
+)
 REPORT = RunReport(
     run=RUN,
-    collections=(
-        Collection(
-            aws_account_id=ONE,
-            name="one",
-            state=CollectionState.COLLECTED,
-            rows_fetched=70,
-            change=StoredChange(inserted=5, updated=4, deleted=3),
-            api_requests=2,
-        ),
-        Collection(
-            aws_account_id=TWO,
-            name="two",
-            state=CollectionState.FAILED,
-            api_requests=1,
-            failure=Failure(kind=ErrorKind.ACCESS_DENIED, message="No."),
-        ),
-        Collection(aws_account_id="3" * 12, name="three", state=CollectionState.SKIPPED),
-        Collection(aws_account_id="4" * 12, name="four", state=CollectionState.PENDING),
-    ),
+    tally=tally_of(COLLECTIONS),
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
     costs=((ONE, "USD", Decimal("12.345678")), (TWO, "JPY", Decimal(-7))),

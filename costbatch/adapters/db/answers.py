@@ -1,17 +1,14 @@
 """What AWS answered last of each account, day by day and in short, as long as it is what is stored."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from costbatch.adapters.db.tables import answers as answers_table
-from costbatch.domain.accounts import Account
 from costbatch.domain.costs import DayAnswer, DayAnswers
-from costbatch.domain.outcomes import Claim
 from costbatch.domain.periods import DateRange
 
 # A day in the column ``days``: its digest, and how many rows it holds.
@@ -34,15 +31,6 @@ WHERE answers.account_id = ANY(:account_ids)
     ORDER BY finished_at DESC LIMIT 1)
 """)
 
-_SAVE = sa.text("""
-INSERT INTO answers (account_id, collection_id, start_date, days)
-SELECT * FROM unnest(
-    CAST(:account_ids AS bigint[]), CAST(:collection_ids AS bigint[]), CAST(:starts AS date[]),
-    CAST(:days AS bytea[]))
-ON CONFLICT (account_id) DO UPDATE SET
-    collection_id = excluded.collection_id, start_date = excluded.start_date, days = excluded.days
-""")
-
 
 @dataclass(frozen=True, slots=True)
 class PostgresAnswers:
@@ -60,32 +48,17 @@ class PostgresAnswers:
             "end_exclusive": end_exclusive,
             "day_bytes": _DAY.size,
         }
-        known: dict[int, DayAnswers] = {}
+        counted, known = DateRange(start, end_exclusive), dict[int, DayAnswers]()
         for row in self.connection.execute(_LOAD, asked):
             answers = _unpack(row.start_date, row.days)
-            counted = DateRange(start, end_exclusive)
             if row.stored == sum(answer.rows for day, answer in answers.items() if day in counted):
                 known[row.account_id] = answers
         return known
 
-    def save(self, answers: Sequence[tuple[Claim, DayAnswers]]) -> None:
-        """Remember each answer, in the transaction that stores its costs."""
-        remembered = {
-            "account_ids": [claim.account.id for claim, _ in answers],
-            "collection_ids": [claim.collection_id for claim, _ in answers],
-            "starts": [min(days) for _, days in answers],
-            "days": [_pack(days) for _, days in answers],
-        }
-        self.connection.execute(_SAVE, remembered)
 
-    def forget(self, accounts: Sequence[Account]) -> None:
-        """Let nothing be known of the accounts."""
-        rows = [account.id for account in accounts]
-        self.connection.execute(sa.delete(answers_table).where(answers_table.c.account_id.in_(rows)))
-
-
-def _pack(answers: DayAnswers) -> bytes:
-    return b"".join(_DAY.pack(*answers[day]) for day in sorted(answers))
+def pack(answers: DayAnswers) -> bytes:
+    """Return the answers, which are of days without a gap, as the column ``days`` holds them."""
+    return b"".join([_DAY.pack(*answers[day]) for day in sorted(answers)])
 
 
 def _unpack(start: date, days: bytes) -> dict[date, DayAnswer]:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from costbatch.adapters.db.accounts import account_from_row
+from costbatch.adapters.db.answers import pack
 from costbatch.adapters.db.tables import accounts, collections
 from costbatch.domain.accounts import Account
 from costbatch.domain.outcomes import Claim, CollectionState, Ending, Run, SkipReason
@@ -67,30 +68,42 @@ FOR NO KEY UPDATE
     *(sa.column(column.name, column.type) for column in accounts.c),
 )
 
-# One statement for any number of accounts. What an ending does not say stays as an earlier attempt left it.
+# One statement for any number of accounts: each costs a round trip in which the accounts wait that land.
+# What an ending does not say stays as an earlier attempt left it. The ids stand apart, because the planner
+# takes a record set for a hundred rows and reads the table for them.
 _FINISH = sa.text("""
-UPDATE collections SET
-    state = ending.state, claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
-    attempts = collections.attempts + 1, api_requests = collections.api_requests + ending.api_requests,
-    available_at = coalesce(now() + ending.retry_seconds * interval '1 second', collections.available_at),
-    finished_at = CASE ending.state WHEN 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
-    error_kind = CASE ending.state WHEN 'skipped' THEN collections.error_kind ELSE ending.error_kind END,
-    error_message =
-        CASE ending.state WHEN 'skipped' THEN collections.error_message ELSE ending.error_message END,
-    skip_reason = coalesce(ending.skip_reason, collections.skip_reason),
-    window_start = coalesce(ending.window_start, collections.window_start),
-    window_end_exclusive = coalesce(ending.window_end_exclusive, collections.window_end_exclusive),
-    rows_fetched = coalesce(ending.rows_fetched, collections.rows_fetched),
-    rows_inserted = coalesce(ending.rows_inserted, collections.rows_inserted),
-    rows_updated = coalesce(ending.rows_updated, collections.rows_updated),
-    rows_deleted = coalesce(ending.rows_deleted, collections.rows_deleted),
-    started_at = coalesce(ending.started_at, collections.started_at)
-FROM json_to_recordset(:endings) AS ending (
-    id bigint, state text, api_requests integer, error_kind text, error_message text,
-    retry_seconds double precision, skip_reason text, window_start date, window_end_exclusive date,
-    rows_fetched integer, rows_inserted integer, rows_updated integer, rows_deleted integer,
-    started_at timestamptz)
-WHERE collections.id = ending.id
+WITH ending AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(:endings) AS ending (
+        id bigint, account_id bigint, state text, api_requests integer, error_kind text, error_message text,
+        retry_seconds double precision, skip_reason text, window_start date, window_end_exclusive date,
+        rows_fetched integer, rows_inserted integer, rows_updated integer, rows_deleted integer,
+        started_at timestamptz, answered_from date, answers text)
+), finished AS (
+    UPDATE collections SET
+        state = ending.state, claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
+        attempts = collections.attempts + 1, api_requests = collections.api_requests + ending.api_requests,
+        available_at =
+            coalesce(now() + ending.retry_seconds * interval '1 second', collections.available_at),
+        finished_at = CASE ending.state WHEN 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
+        error_kind = CASE ending.state WHEN 'skipped' THEN collections.error_kind ELSE ending.error_kind END,
+        error_message =
+            CASE ending.state WHEN 'skipped' THEN collections.error_message ELSE ending.error_message END,
+        skip_reason = coalesce(ending.skip_reason, collections.skip_reason),
+        window_start = coalesce(ending.window_start, collections.window_start),
+        window_end_exclusive = coalesce(ending.window_end_exclusive, collections.window_end_exclusive),
+        rows_fetched = coalesce(ending.rows_fetched, collections.rows_fetched),
+        rows_inserted = coalesce(ending.rows_inserted, collections.rows_inserted),
+        rows_updated = coalesce(ending.rows_updated, collections.rows_updated),
+        rows_deleted = coalesce(ending.rows_deleted, collections.rows_deleted),
+        started_at = coalesce(ending.started_at, collections.started_at)
+    FROM ending WHERE collections.id = ending.id AND collections.id = ANY(:collection_ids)
+), forgotten AS (
+    DELETE FROM answers WHERE account_id = ANY(CAST(:forgotten AS bigint[]))
+)
+INSERT INTO answers (account_id, collection_id, start_date, days)
+SELECT account_id, id, answered_from, decode(answers, 'hex') FROM ending WHERE answers IS NOT NULL
+ON CONFLICT (account_id) DO UPDATE SET
+    collection_id = excluded.collection_id, start_date = excluded.start_date, days = excluded.days
 """)
 
 
@@ -173,8 +186,17 @@ class PostgresClaims:
         return {row.collection_id: account_from_row(row) for row in held}
 
     def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
-        """Record how attempts ended; they count only now, so that kills do not use attempts up."""
-        self.connection.execute(_FINISH, {"endings": dumps(list(map(_ending_data, endings))), "now": now})
+        """Record how attempts ended; they count only now, so that kills do not use attempts up.
+
+        What AWS answered goes with it; without an answer nothing is known any more of what was collected.
+        """
+        ended = {
+            "collection_ids": [ending.claim.collection_id for ending in endings],
+            "forgotten": [ending.claim.account.id for ending in endings if _brought_no_answer(ending)],
+            "endings": dumps([_ending_data(ending) for ending in endings]),
+            "now": now,
+        }
+        self.connection.execute(_FINISH, ended)
 
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
         """Record that every account not begun is left out; return how many."""
@@ -188,11 +210,16 @@ class PostgresClaims:
         return list(self.connection.scalars(released.values(**_UNCLAIMED, state=pending)))
 
 
+def _brought_no_answer(ending: Ending) -> bool:
+    return ending.state is CollectionState.COLLECTED and ending.answers is None
+
+
 def _ending_data(ending: Ending) -> dict[str, object]:
     """Return an ending as _FINISH reads it."""
-    failure, window, change = ending.failure, ending.window, ending.change
+    failure, window, change, answers = ending.failure, ending.window, ending.change, ending.answers
     return {
         "id": ending.claim.collection_id,
+        "account_id": ending.claim.account.id,
         "state": ending.state.value,
         "api_requests": ending.api_requests,
         "error_kind": failure.kind.value if failure else None,
@@ -206,4 +233,6 @@ def _ending_data(ending: Ending) -> dict[str, object]:
         "rows_updated": change.updated if change else None,
         "rows_deleted": change.deleted if change else None,
         "started_at": ending.started_at.isoformat() if ending.started_at else None,
+        "answered_from": str(min(answers)) if answers else None,
+        "answers": pack(answers).hex() if answers else None,
     }

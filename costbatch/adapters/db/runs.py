@@ -1,5 +1,7 @@
 """Runs: opening or joining one, its list of accounts, and how it ended."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +23,7 @@ from costbatch.domain.outcomes import (
     RunStatus,
     SkipReason,
     StopReason,
+    Tally,
 )
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.errors import ConfigError, ErrorKind
@@ -47,6 +50,14 @@ _OUTCOME = [
         "finished_at",
     )
 ]
+
+# The error of an earlier attempt stays on an account that ended otherwise.
+_TALLY = sa.text("""
+SELECT state, CASE state WHEN 'failed' THEN error_kind END AS error_kind, skip_reason, count(*) AS accounts,
+    sum(rows_fetched) AS rows_fetched, sum(rows_inserted) AS rows_inserted,
+    sum(rows_updated) AS rows_updated, sum(rows_deleted) AS rows_deleted, sum(api_requests) AS api_requests
+FROM collections WHERE run_id = :run_id GROUP BY 1, 2, 3
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +162,20 @@ class PostgresRuns:
         """Return the run as it is now."""
         return _run_from_row(self.connection.execute(sa.select(runs).where(runs.c.id == run.id)).one())
 
-    def collections(self, run: Run) -> list[Collection]:
-        """Return every account of the run with its outcome, by 12-digit id."""
+    def tally(self, run: Run) -> Tally:
+        """Return the accounts of the run in numbers."""
+        return _tally_of(self.connection.execute(_TALLY, {"run_id": run.id}).all())
+
+    def collections(self, run: Run, *, collected_too: bool = True) -> list[Collection]:
+        """Return every account of the run with its outcome, by 12-digit id, or those not collected."""
         statement = (
             sa.select(*_OUTCOME, accounts.c.aws_account_id, accounts.c.name)
             .join_from(collections, accounts)
             .where(collections.c.run_id == run.id)
             .order_by(accounts.c.aws_account_id)
         )
+        if not collected_too:
+            statement = statement.where(collections.c.state != CollectionState.COLLECTED.value)
         return [_collection_from_row(row) for row in self.connection.execute(statement)]
 
     def _lock(self, condition: sa.ColumnElement[bool]) -> Run:
@@ -198,6 +215,30 @@ def _run_from_row(row: Row[Any]) -> Run:
         started_at=row.started_at,
         finished_at=row.finished_at,
         stopped_by=StopReason(row.stopped_by) if row.stopped_by else None,
+    )
+
+
+def _tally_of(groups: Sequence[Row[Any]]) -> Tally:
+    accounts: Counter[CollectionState] = Counter()
+    failures: Counter[ErrorKind] = Counter()
+    skips: Counter[SkipReason] = Counter()
+    for group in groups:
+        accounts[CollectionState(group.state)] += group.accounts
+        if group.error_kind:
+            failures[ErrorKind(group.error_kind)] += group.accounts
+        if group.skip_reason:
+            skips[SkipReason(group.skip_reason)] += group.accounts
+    return Tally(
+        accounts=accounts,
+        failures=failures,
+        skips=skips,
+        rows_fetched=sum(group.rows_fetched for group in groups),
+        change=StoredChange(
+            inserted=sum(group.rows_inserted for group in groups),
+            updated=sum(group.rows_updated for group in groups),
+            deleted=sum(group.rows_deleted for group in groups),
+        ),
+        api_requests=sum(group.api_requests for group in groups),
     )
 
 

@@ -14,9 +14,6 @@ from costbatch.cli.verdict import closing_sentence, verdict
 from costbatch.domain.outcomes import Collection, CollectionState, RunStatus, SkipReason
 from costbatch.domain.reports import RunReport
 
-# More accounts than this are a wall of numbers: then only those that need a look are listed.
-_MOST_ACCOUNTS = 40
-
 _STATE_STYLES = {
     CollectionState.COLLECTED: "green",
     CollectionState.FAILED: "bold red",
@@ -43,7 +40,7 @@ def render_run(report: RunReport, console: Console) -> None:
     _say(verdict(report), report, page)
     took = duration(report.duration_seconds)
     page.line(f"Cost of {report.cost_date}, run {report.run.key}, took {took}", "dim")
-    _accounts(report.collections, page)
+    _accounts(report, page)
     _problems(report.collections, page)
     _totals(report, page)
     render_anomalies(report, page)
@@ -57,19 +54,16 @@ def _say(sentence: str, report: RunReport, page: Page) -> None:
     page.line(f" {sentence} ", _VERDICT_STYLES[report.run.status])
 
 
-def _accounts(collections: Sequence[Collection], page: Page) -> None:
-    shown = collections
-    if len(collections) > _MOST_ACCOUNTS:
-        shown = [one for one in collections if one.state is not CollectionState.COLLECTED]
-    if shown:
+def _accounts(report: RunReport, page: Page) -> None:
+    if report.collections:
         table = page.account_table()
         table.add_column("Outcome", no_wrap=True)
         for name in ("Days", "Rows\nfetched", "Rows\nwritten", "API\ncalls", "API\nUSD", "Time\n(s)"):
             table.add_column(name, justify="right", no_wrap=True)
-        for collection in shown:
+        for collection in report.collections:
             table.add_row(*_account_row(collection, page))
         page.show(table)
-    if hidden := len(collections) - len(shown):
+    if hidden := report.tally.count() - len(report.collections):
         page.blank()
         page.line(f"{many(hidden, 'account')} collected and not listed.", "green")
 
@@ -128,7 +122,7 @@ def _total_lines(report: RunReport) -> Iterable[tuple[str, str]]:
     written = rows["inserted"] + rows["updated"] + rows["deleted"]
     yield "Accounts", ", ".join(outcomes) or "none"
     yield "Rows", f"{rows['fetched']:,} fetched, {written:,} written ({changes})"
-    yield "API", f"{many(report.api_requests, 'request')}, {money(report.api_cost_usd, 'USD')}"
+    yield "API", f"{many(report.tally.api_requests, 'request')}, {money(report.tally.api_cost_usd, 'USD')}"
     yield "Time", duration(report.duration_seconds)
     changes = f"{found['detected']:,} detected, {found['updated']:,} updated, {found['resolved']:,} resolved"
     yield "Anomalies", f"{found['open']:,} open ({changes})"

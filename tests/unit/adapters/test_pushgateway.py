@@ -17,9 +17,10 @@ from costbatch.adapters.pushgateway import METRICS, Pushgateway
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
-from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run, RunRequest, RunStatus
+from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run, RunRequest, RunStatus, Tally
 from costbatch.domain.reports import RunReport
 from costbatch.errors import DeliveryError, ErrorKind
+from tests.factories import tally_of
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 RUN = Run(
@@ -31,17 +32,18 @@ RUN = Run(
     started_at=NOW - timedelta(seconds=90),
     finished_at=NOW,
 )
+COLLECTIONS = (
+    Collection(aws_account_id="1" * 12, name="one", state=CollectionState.COLLECTED, api_requests=2),
+    Collection(
+        aws_account_id="2" * 12,
+        name="two",
+        state=CollectionState.FAILED,
+        failure=Failure(kind=ErrorKind.THROTTLED, message="arn:aws:iam::222222222222:user/x"),
+    ),
+)
 REPORT = RunReport(
     run=RUN,
-    collections=(
-        Collection(aws_account_id="1" * 12, name="one", state=CollectionState.COLLECTED, api_requests=2),
-        Collection(
-            aws_account_id="2" * 12,
-            name="two",
-            state=CollectionState.FAILED,
-            failure=Failure(kind=ErrorKind.THROTTLED, message="arn:aws:iam::222222222222:user/x"),
-        ),
-    ),
+    tally=tally_of(COLLECTIONS),
     reported_at=NOW,
     costs=(("1" * 12, "USD", Decimal("12.34")),),
 )
@@ -148,7 +150,7 @@ def test_without_a_report_only_what_is_known_is_sent(receiver: Receiver) -> None
 
 def test_closed_lists_are_sent_whole(receiver: Receiver) -> None:
     """Alerts need the zero before the first one, so every value of a closed list is there."""
-    _gateway(receiver.url).push(replace(REPORT, collections=()), succeeded=True, now=NOW)
+    _gateway(receiver.url).push(replace(REPORT, tally=Tally()), succeeded=True, now=NOW)
     assert receiver.labels("costbatch_account_failures") == {(kind.value,) for kind in ErrorKind}
     assert receiver.labels("costbatch_accounts") == {
         (outcome,) for outcome in ("collected", "failed", "skipped", "unfinished")

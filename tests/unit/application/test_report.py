@@ -8,18 +8,21 @@ from uuid import UUID
 
 import pytest
 
-from costbatch.application.report import brief_report, full_report
+from costbatch.application.report import Detail, brief_report, full_report
 from costbatch.application.stores import Transaction
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended
-from costbatch.domain.outcomes import RunRequest
+from costbatch.domain.outcomes import Collection, CollectionState, Failure, RunRequest
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
+from costbatch.errors import ErrorKind
 from tests.factories import NOW, TODAY, CostRow, make_account, make_anomaly, make_fetched, make_row, make_run
+from tests.fake_runs import Listed
 from tests.fake_store import FakeTables
 
 YESTERDAY = TODAY - timedelta(days=1)
+FAILURE = Failure(kind=ErrorKind.THROTTLED, message="Too many.")
 
 
 @pytest.fixture
@@ -40,9 +43,18 @@ def tables() -> FakeTables:
     return tables
 
 
-def report_of(tables: FakeTables) -> RunReport:
+def report_of(tables: FakeTables, detail: Detail = Detail(costs=True)) -> RunReport:  # noqa: B008 - frozen
     """Return everything about the run."""
-    return full_report(cast("Transaction", tables), tables.runs.rows["job-7"], rule=Rule(), now=NOW)
+    return full_report(cast("Transaction", tables), tables.runs.rows["job-7"], detail, rule=Rule(), now=NOW)
+
+
+def list_accounts(tables: FakeTables, collected: int) -> None:
+    """Let the run have so many accounts that were collected, and one that failed."""
+    states = [CollectionState.COLLECTED] * collected + [CollectionState.FAILED]
+    tables.runs.listed = {
+        row: Listed(row, Collection(aws_account_id=f"{row:012}", name="", state=state, failure=FAILURE))
+        for row, state in enumerate(states, 1)
+    }
 
 
 def test_a_brief_report_counts(tables: FakeTables) -> None:
@@ -120,6 +132,30 @@ def test_the_cost_of_the_newest_day_is_comparable_cost(tables: FakeTables) -> No
     before = DateRange(TODAY - timedelta(days=90), TODAY - timedelta(days=80))
     tables.runs.rows["job-7"] = make_run(request=RunRequest(days=before))
     assert report_of(tables).costs == ()
+
+
+def test_the_cost_of_single_accounts_is_summed_only_where_it_is_asked_for(tables: FakeTables) -> None:
+    """Only the metrics tell it."""
+    assert report_of(tables, Detail()).costs == ()
+
+
+@pytest.mark.parametrize(("collected", "listed"), [(39, 40), (40, 1)])
+def test_of_very_many_accounts_only_those_that_need_a_look_are_listed(
+    tables: FakeTables, collected: int, listed: int
+) -> None:
+    """Forty fit a screen; the numbers are of all of them."""
+    list_accounts(tables, collected)
+    report = report_of(tables)
+    assert len(report.collections) == listed
+    assert report.collections[-1].state is CollectionState.FAILED
+    assert report.headline["accounts"]["total"] == collected + 1
+    assert report.headline["failures"] == {"throttled": 1}
+
+
+def test_a_program_is_told_of_every_account(tables: FakeTables) -> None:
+    """However many there are."""
+    list_accounts(tables, 60)
+    assert len(report_of(tables, Detail(every_account=True)).collections) == 61
 
 
 def test_what_waits_for_delivery_is_counted(tables: FakeTables) -> None:

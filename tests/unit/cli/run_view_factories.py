@@ -24,6 +24,7 @@ from costbatch.domain.outcomes import (
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import AnomalyView, RunReport
 from costbatch.errors import ErrorKind
+from tests.factories import tally_of
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 TODAY = date(2025, 1, 15)
@@ -104,10 +105,20 @@ def make_view(**fields: Any) -> AnomalyView:
 
 
 def make_report(
-    collections: Sequence[Collection], status: RunStatus = RunStatus.COMPLETED, **fields: Any
+    accounts: Sequence[Collection],
+    status: RunStatus = RunStatus.COMPLETED,
+    *,
+    listed: Sequence[Collection] | None = None,
+    **fields: Any,
 ) -> RunReport:
-    """Return the report of a run."""
-    return RunReport(run=make_run(status), collections=tuple(collections), reported_at=NOW, **fields)
+    """Return the report of a run; it lists every account where a test does not say which."""
+    return RunReport(
+        run=make_run(status),
+        tally=tally_of(accounts),
+        collections=tuple(accounts if listed is None else listed),
+        reported_at=NOW,
+        **fields,
+    )
 
 
 def printed_run(report: RunReport, width: int = 120) -> str:

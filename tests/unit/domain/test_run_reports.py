@@ -17,7 +17,7 @@ from costbatch.domain.outcomes import (
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
 from costbatch.domain.reports import AnomalyView, RunReport, is_failed
 from costbatch.errors import ErrorKind
-from tests.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run
+from tests.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run, tally_of
 
 GOOD = Collection(
     aws_account_id="000000000001",
@@ -52,9 +52,11 @@ PENDING = Collection(
     api_requests=1,
     failure=Failure(kind=ErrorKind.TIMEOUT, message="Once."),
 )
+COLLECTIONS = (GOOD, replace(GOOD, aws_account_id="000000000005"), THROTTLED, SKIPPED, PENDING)
 REPORT = RunReport(
     run=make_run(status=RunStatus.PARTIAL, finished_at=NOW + timedelta(seconds=90.12345)),
-    collections=(GOOD, replace(GOOD, aws_account_id="000000000005"), THROTTLED, SKIPPED, PENDING),
+    tally=tally_of(COLLECTIONS),
+    collections=COLLECTIONS,
     reported_at=NOW + timedelta(hours=1),
     event_counts={"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},
     anomaly_counts={
