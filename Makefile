@@ -90,10 +90,10 @@ audit: ## Look the locked packages up among known vulnerabilities.
 parts: ## Install the system parts that some tests use: npm for Helm, a Pushgateway, Prometheus and promtool.
 	@.ci/parts
 
-bench: $(READY) ## Measure the whole program, each target of its own, and compare with the committed figures (about 25 minutes).
+bench: $(READY) ## Measure the whole program, each target of its own, and compare with the committed figures (about 45 minutes).
 	@$(BIN)/python -m benchmarks.collect --output .cache/bench/collect.json
 
-bench-compare: $(READY) ## Measure whole nights of costbatch, of a plain script and of dlt (about 8 minutes).
+bench-compare: $(READY) ## Measure whole nights of costbatch, of a plain script and of dlt (about 13 minutes).
 	@$(BIN)/python -m benchmarks.collect comparison --output .cache/bench/comparison.json
 
 bench-pages: $(READY) ## Write benchmarks/comparison.md and benchmarks/growth.md anew from the committed figures.
