@@ -31,7 +31,7 @@ demo-clean: ## Remove everything that the demo keeps.
 
 test: $(READY) parts ## Run every test, with lint, types and coverage.
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	@$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term
 
 check: lint types ## Lint and type-check, Python and shell and Dockerfile.
 
