@@ -97,12 +97,8 @@ def clients_on_their_core() -> Iterator[int | None]:
     if pair is None:
         yield None
         return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {pair[0]})
-    try:
+    with _on_cores({pair[0]}):
         yield pair[1]
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager
@@ -111,13 +107,18 @@ def clients_on_every_core(pids: Sequence[int]) -> Iterator[None]:
     if not hasattr(os, "sched_getaffinity"):
         yield
         return
-    own = os.sched_getaffinity(0)
-    others = [os.sched_getaffinity(pid) for pid in pids]
-    os.sched_setaffinity(0, own.union(*others))
+    with _on_cores(set().union(*(os.sched_getaffinity(pid) for pid in (0, *pids)))):
+        yield
+
+
+@contextlib.contextmanager
+def _on_cores(chosen: set[int]) -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, chosen)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, own)
+        os.sched_setaffinity(0, before)
 
 
 def move_to_core(core: int, pids: Sequence[int]) -> None:

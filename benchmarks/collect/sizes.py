@@ -13,8 +13,7 @@ class Sizes:
     small, large: between them the marginal CPU is taken. plain_small, plain_large: the plain way's.
     upserts: accounts that execute_values stores. latency_ms: for the wall time. waits: how often each place
     of a run waits for an answer, so that every concurrency has the same bound, as far as ``many`` accounts
-    go. few, some, many: for memory
-    and for the CPU of many accounts.
+    go. few, some, many: for memory and for the CPU of many accounts.
     history_rows: rows of older days. written: for the WAL. dlt: accounts whose rows dlt merges.
     compared: for the comparison of whole nights. serial: how many of them the plain way collects, one after
     the other. fetched: for what fetching alone costs it.

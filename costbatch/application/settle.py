@@ -122,7 +122,7 @@ class Settlement:
             rows_fetched=fetched.rows,
             change=replaced.change,
             started_at=landing.started_at,
-            # Of a backfill's days something else may be stored than what was answered last of others.
+            # A backfill's days are not a night's, and what was answered last is no longer what is stored.
             answers=None if self._is_backfill else fetched.answers,
         )
 

@@ -3,58 +3,30 @@
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import combinations
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from costbatch.adapters.pushgateway import METRICS, Pushgateway
-from costbatch.domain.costs import StoredChange
 from costbatch.domain.credentials import Secret
-from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run, RunRequest, RunStatus
 from costbatch.domain.reports import RunReport
-from costbatch.errors import ErrorKind
 from tests.factories import tally_of
 from tests.helm.chart import CHART, render_file
 from tests.helm.servers import Prometheus, prometheus, pushgateway, wait_for
 from tests.machine import program
+from tests.pushed_run import COLLECTED, DENIED, ONE, TWO, partial_run
 
 NOW = datetime.now(tz=UTC)
-RUN = Run(
-    id=UUID(int=1),
-    key="nightly",
-    request=RunRequest(),
-    status=RunStatus.PARTIAL,
-    today=date(2025, 1, 15),
-    started_at=NOW - timedelta(seconds=90),
-    finished_at=NOW,
-)
-COLLECTIONS = (
-    Collection(
-        aws_account_id="1" * 12,
-        name="one",
-        state=CollectionState.COLLECTED,
-        rows_fetched=70,
-        change=StoredChange(inserted=5, updated=4, deleted=3),
-        api_requests=2,
-    ),
-    Collection(
-        aws_account_id="2" * 12,
-        name="two",
-        state=CollectionState.FAILED,
-        api_requests=1,
-        failure=Failure(kind=ErrorKind.ACCESS_DENIED, message="No."),
-    ),
-)
+RUN = partial_run(NOW)
 REPORT = RunReport(
     run=RUN,
-    tally=tally_of(COLLECTIONS),
+    tally=tally_of([COLLECTED, DENIED]),
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
-    costs=(("1" * 12, "USD", Decimal("12.34")), ("2" * 12, "JPY", Decimal(700))),
+    costs=((ONE, "USD", Decimal("12.34")), (TWO, "JPY", Decimal(700))),
     events_pending=6,
 )
 

@@ -3,50 +3,27 @@
 import platform
 import subprocess
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from costbatch.adapters.pushgateway import METRICS, Pushgateway
-from costbatch.domain.costs import StoredChange
 from costbatch.domain.credentials import Secret
-from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run, RunRequest, RunStatus
+from costbatch.domain.outcomes import Collection, CollectionState
 from costbatch.domain.reports import RunReport
-from costbatch.errors import DeliveryError, ErrorKind
+from costbatch.errors import DeliveryError
 from tests.factories import tally_of
+from tests.pushed_run import COLLECTED, DENIED, ONE, TWO, partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
-ONE, TWO = "1" * 12, "2" * 12
-RUN = Run(
-    id=UUID(int=1),
-    key="nightly",
-    request=RunRequest(),
-    status=RunStatus.PARTIAL,
-    today=date(2025, 1, 15),
-    started_at=NOW - timedelta(seconds=90),
-    finished_at=NOW,
-)
+RUN = partial_run(NOW)
 COLLECTIONS = (
-    Collection(
-        aws_account_id=ONE,
-        name="one",
-        state=CollectionState.COLLECTED,
-        rows_fetched=70,
-        change=StoredChange(inserted=5, updated=4, deleted=3),
-        api_requests=2,
-    ),
-    Collection(
-        aws_account_id=TWO,
-        name="two",
-        state=CollectionState.FAILED,
-        api_requests=1,
-        failure=Failure(kind=ErrorKind.ACCESS_DENIED, message="No."),
-    ),
+    COLLECTED,
+    DENIED,
     Collection(aws_account_id="3" * 12, name="three", state=CollectionState.SKIPPED),
     Collection(aws_account_id="4" * 12, name="four", state=CollectionState.PENDING),
 )

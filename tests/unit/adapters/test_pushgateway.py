@@ -4,11 +4,10 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from uuid import UUID
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,21 +16,14 @@ from costbatch.adapters.pushgateway import METRICS, Pushgateway
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
-from costbatch.domain.outcomes import Collection, CollectionState, Failure, Run, RunRequest, RunStatus, Tally
+from costbatch.domain.outcomes import Collection, CollectionState, Failure, Tally
 from costbatch.domain.reports import RunReport
 from costbatch.errors import DeliveryError, ErrorKind
 from tests.factories import tally_of
+from tests.pushed_run import partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
-RUN = Run(
-    id=UUID(int=1),
-    key="nightly",
-    request=RunRequest(),
-    status=RunStatus.PARTIAL,
-    today=date(2025, 1, 15),
-    started_at=NOW - timedelta(seconds=90),
-    finished_at=NOW,
-)
+RUN = partial_run(NOW)
 COLLECTIONS = (
     Collection(aws_account_id="1" * 12, name="one", state=CollectionState.COLLECTED, api_requests=2),
     Collection(
