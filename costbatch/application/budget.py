@@ -14,6 +14,8 @@ class ApiBudget:
     def __init__(self, most_requests: int | None = None) -> None:
         self._most = most_requests
         self._recorded = self._unrecorded = 0
+        # Accounts that this process left out because of the cap, also those that it had claimed already.
+        self.left_out = 0
         self._lock = Lock()
 
     @property

@@ -62,6 +62,7 @@ class Shift:
                     # First of all: others take their places, and nobody waits for the log.
                     pool.settled(written.landings)
                     budget.record(written.api_requests)
+                    budget.left_out += written.left_out
                     writer.tell(written)
                 watch.look_around()
         finally:
@@ -70,6 +71,8 @@ class Shift:
         released = in_transaction(self.database, lambda tx: tx.claims.release_claims(self.worker))
         if released:
             log.warning("accounts_given_back", accounts=released)
+        if budget.left_out:
+            log.warning("api_cost_cap_reached", accounts_skipped=budget.left_out)
         return watch.stopped_by()
 
     def _claimer(self, pool: FetchPool) -> Claimer:
@@ -102,7 +105,7 @@ class Shift:
         flights = claimer.take()
         if flights is None and watch.may_claim():
             if budget.is_spent:
-                self._skip_rest()
+                budget.left_out += self._skip_rest()
             # For free threads, and then some ahead, so that no thread waits for a claim.
             most = budget.affordable(min(max(pool.free, 0), _CLAIMED_AT_ONCE))
             ahead = budget.affordable(_CLAIMED_AT_ONCE) - most
@@ -138,11 +141,9 @@ class Shift:
             log.info("accounts_put_back", accounts=accounts)
         return accounts > 0
 
-    def _skip_rest(self) -> None:
+    def _skip_rest(self) -> int:
         reason, now = SkipReason.API_COST_CAP, self.clock()
-        skipped = in_transaction(self.database, lambda tx: tx.claims.skip_pending(self.run, reason, now=now))
-        if skipped:
-            log.warning("api_cost_cap_reached", accounts_skipped=skipped)
+        return in_transaction(self.database, lambda tx: tx.claims.skip_pending(self.run, reason, now=now))
 
 
 class _Watch:

@@ -33,6 +33,11 @@ class Written:
         """The paid requests that are in the run's record now."""
         return sum(landing.api_requests for landing in self.landings)
 
+    @property
+    def left_out(self) -> int:
+        """The accounts that the cap on API cost stopped."""
+        return sum(landing.outcome is None for landing in self.landings)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:

@@ -151,6 +151,7 @@ def test_the_cap_holds_within_the_pages_of_one_account(stage: Stage) -> None:
     assert run.outcomes == {IDS[0]: "skipped"}
     assert (stage.aws.paid(), run.account(IDS[0])["api"]["requests"]) == (3, 3)
     assert stored(stage, IDS[0]) == {}
+    assert [line["accounts_skipped"] for line in run.logs("api_cost_cap_reached")] == [1]
 
 
 def test_the_cap_is_of_the_run_and_not_of_the_process(stage: Stage) -> None:
