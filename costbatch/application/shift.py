@@ -109,6 +109,7 @@ class Shift:
             # For free threads, and then some ahead, so that no thread waits for a claim.
             most = budget.affordable(min(max(pool.free, 0), _CLAIMED_AT_ONCE))
             ahead = budget.affordable(_CLAIMED_AT_ONCE) - most
+            watch.asks(most, ahead)
             if pool.in_flight:
                 claimer.ask(most, ahead)
             else:
@@ -153,6 +154,8 @@ class _Watch:
         self._shift, self._pool, self._claimer = shift, pool, claimer
         self._looked = monotonic()
         self._inherits = False
+        self._asked = (0, 0)
+        self._is_near_end = False
         self._came_back_empty: float | None = None
         self._stopped: tuple[StopReason, float] | None = None
 
@@ -190,15 +193,27 @@ class _Watch:
 
     def may_claim(self) -> bool:
         """Whether to ask for accounts: some are missing, and it was not said just now that there are none."""
-        if self._claimer.is_asking or self._pool.waiting >= _CLAIMED_AT_ONCE:
+        if self._claimer.is_asking:
             return False
-        if not self._pool.in_flight or self._came_back_empty is None:
+        if not self._pool.in_flight:
             return True
-        return self._pool.free > 0 and monotonic() - self._came_back_empty > self.beat_seconds
+        if self._came_back_empty is not None:
+            return self._pool.free > 0 and monotonic() - self._came_back_empty > self.beat_seconds
+        return self._pool.free > 0 if self._is_near_end else self._pool.waiting < _CLAIMED_AT_ONCE
+
+    def asks(self, most: int, ahead: int) -> None:
+        """Note what a claim is to bring."""
+        self._asked = most, ahead
 
     def claimed(self, accounts: int) -> None:
-        """Note how many accounts the last claim brought."""
-        self._came_back_empty = None if accounts else monotonic()
+        """Note how many accounts the last claim brought.
+
+        Fewer than asked: what is left is for whoever can begin it at once. None, and not only because there
+        was no room for any: nothing is left for now.
+        """
+        most, ahead = self._asked
+        self._is_near_end = accounts < most + ahead
+        self._came_back_empty = None if accounts or (ahead and not most) else monotonic()
 
     def stopped_by(self) -> StopReason | None:
         """Return why no more accounts are taken, once that is so."""

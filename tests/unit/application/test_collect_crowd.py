@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from threading import Event as Signal
+from threading import Lock
 from time import monotonic
 from uuid import uuid4
 
@@ -220,3 +221,22 @@ def test_without_a_cap_the_record_is_not_asked(house: House, monkeypatch: pytest
     """An ordinary run pays for no statement that it has no use for."""
     monkeypatch.delattr(FakeRuns, "api_requests")
     assert house.collect().status is RunStatus.COMPLETED
+
+
+def test_towards_the_end_a_free_thread_takes_what_is_left(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that found no room is no reason to leave accounts lying until all others have landed."""
+    monkeypatch.setattr(shift, "_BEAT_SECONDS", 30)
+    all_begun, waits = Signal(), Lock()
+    seen = list[bool]()
+
+    def hang() -> None:
+        if len(house.source.fetched) == len(house.store.tables.accounts.rows):
+            all_begun.set()
+        if waits.acquire(blocking=False):
+            seen.append(all_begun.wait(10))
+
+    house.source.on_fetch = hang
+    house.collect()
+    assert seen == [True]
