@@ -10,20 +10,24 @@ from uuid import uuid4
 from aiohttp import web
 
 from costbatch.simulator import control
-from costbatch.simulator.answers import Answer
 from costbatch.simulator.errors import AwsError, error_answer
 from costbatch.simulator.faults import Ending
-from costbatch.simulator.gateway import Outcome, respond
+from costbatch.simulator.gateway import UNKNOWN_ACCOUNT, Outcome, respond
 from costbatch.simulator.signatures import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from costbatch.simulator.answers import Answer
     from costbatch.simulator.simulation import Simulation
 
 LOOPBACK = "127.0.0.1"
 SHUTDOWN_SECONDS = 0.2
-OUTAGE = AwsError("ServiceUnavailable", "The service is unavailable.", status=503)
+OUTAGE = Outcome(
+    error_answer("", AwsError("ServiceUnavailable", "The service is unavailable.", status=503)),
+    UNKNOWN_ACCOUNT,
+    operation="",
+)
 
 
 class Server:
@@ -38,24 +42,21 @@ class Server:
         if request.path.startswith(control.PREFIX):
             return await control.handle(self._simulation, request)
         signed = await _signed_request(request)
-        simulation = self._simulation
-        if simulation.latency_seconds:
-            await asyncio.sleep(simulation.latency_seconds)
-        if simulation.outage:
-            return _response(error_answer("", OUTAGE))
-        outcome = respond(simulation, signed)
-        if outcome.wait_seconds:
-            await asyncio.sleep(outcome.wait_seconds)
-        return await self._finish(request, outcome)
+        simulation, now = self._simulation, asyncio.get_running_loop().time
+        # From the request on: what it takes to make an answer is part of its latency.
+        due = now() + simulation.latency_seconds
+        outcome = OUTAGE if simulation.outage else self._respond(signed)
+        wait_seconds = due - now() + outcome.wait_seconds
+        if wait_seconds > 0:
+            await asyncio.sleep(wait_seconds)
+        return await _finish(request, outcome)
 
-    async def _finish(self, request: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
-        if outcome.ending is Ending.RESET:
-            _close(request)
-            return web.Response()
-        self._simulation.ledger.answered(outcome.account_id, outcome.operation, outcome.answer.status)
-        if outcome.ending is Ending.TRUNCATED:
-            return await _truncated(request, outcome.answer)
-        return _response(outcome.answer)
+    def _respond(self, request: HttpRequest) -> Outcome:
+        outcome = respond(self._simulation, request)
+        if outcome.ending is not Ending.RESET:
+            # Now: AWS charges for what it was asked, also where the client is gone before the answer comes.
+            self._simulation.ledger.answered(outcome.account_id, outcome.operation, outcome.answer.status)
+        return outcome
 
 
 @asynccontextmanager
@@ -71,6 +72,15 @@ async def serving(simulation: Simulation, *, host: str = LOOPBACK, port: int = 0
         yield f"http://{bound_host}:{bound_port}"
     finally:
         await runner.cleanup()
+
+
+async def _finish(request: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
+    if outcome.ending is Ending.RESET:
+        _close(request)
+        return web.Response()
+    if outcome.ending is Ending.TRUNCATED:
+        return await _truncated(request, outcome.answer)
+    return _response(outcome.answer)
 
 
 async def _signed_request(request: web.BaseRequest) -> HttpRequest:

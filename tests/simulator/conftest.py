@@ -111,13 +111,13 @@ class Lab:
         SigV4Auth(credentials, service, "us-east-1").add_auth(request)
         return request
 
-    def send(self, request: AWSRequest) -> Raw:
+    def send(self, request: AWSRequest, *, timeout_seconds: float = 5) -> Raw:
         """Send a request as it is."""
         prepared = request.prepare()
         body: Any = prepared.body
         raw = Request(prepared.url, data=body, headers=dict(request.headers.items()), method="POST")
         try:
-            with OPENER.open(raw, timeout=5) as response:
+            with OPENER.open(raw, timeout=timeout_seconds) as response:
                 return Raw(response.status, response.read())
         except HTTPError as error:
             with error:

@@ -150,11 +150,19 @@ def test_an_outage_answers_503_until_it_ends(lab: Lab, account: Account) -> None
 
 
 def test_latency_delays_every_answer(lab: Lab, account: Account) -> None:
-    """Latency is added before each answer."""
+    """Every answer takes so long."""
     lab.control.set_latency(0.2)
     began = time.monotonic()
     lab.ask(account)
     assert time.monotonic() - began >= 0.2
+
+
+def test_a_request_is_paid_when_it_comes(lab: Lab, account: Account, ask_for: Any) -> None:
+    """AWS charges for it also where nobody waits for the answer any more."""
+    lab.control.set_latency(60)
+    with pytest.raises(TimeoutError):
+        lab.send(lab.sign(account, ask_for()), timeout_seconds=0.3)
+    assert lab.control.paid(account.account_id) == 1
 
 
 def test_the_truth_lists_the_planted_anomalies(lab: Lab, account: Account) -> None:
