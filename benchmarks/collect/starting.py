@@ -22,8 +22,7 @@ def help_text(bench: Bench) -> list[Result]:
     """Measure ``costbatch --help`` against an interpreter that does nothing."""
     script = Path(sys.executable).parent / "costbatch"
     command = [str(script)] if script.exists() else [sys.executable, "-m", "costbatch"]
-    shown = _median_cpu(bench, [*command, "--help"])
-    bare = _median_cpu(bench, [sys.executable, "-c", "pass"])
+    shown, bare = _median_cpu(bench, [*command, "--help"], [sys.executable, "-c", "pass"])
     return [Result("help", shown / bare, {"help_ms": shown * 1000, "bare_ms": bare * 1000})]
 
 
@@ -32,13 +31,18 @@ def set_up(bench: Bench) -> list[Result]:
     database = bench.stage.database("no-accounts", 0)
     rounds = max(bench.sizes.rounds, bench.sizes.starts // 2)
     run_seconds = median(bench.collect(database, 0).client_seconds for _ in range(rounds))
-    eager = _median_cpu(bench, [sys.executable, "-c", _EAGER])
+    (eager,) = _median_cpu(bench, [sys.executable, "-c", _EAGER])
     return [Result("set_up", run_seconds / eager, {"run_ms": run_seconds * 1000, "eager_ms": eager * 1000})]
 
 
-def _median_cpu(bench: Bench, command: Sequence[str]) -> float:
+def _median_cpu(bench: Bench, *commands: Sequence[str]) -> list[float]:
+    """Run the commands in turns, so that neighbours slow all of them; return the CPU seconds of each."""
     with TemporaryDirectory(prefix="benchmark-") as folder:
-        runs = [
-            run(command, environ=clean_environment(), folder=Path(folder)) for _ in range(bench.sizes.starts)
+        rounds = [
+            [
+                run(command, environ=clean_environment(), folder=Path(folder)).cpu_seconds
+                for command in commands
+            ]
+            for _ in range(bench.sizes.starts)
         ]
-    return median(each.cpu_seconds for each in runs)
+    return [median(each) for each in zip(*rounds, strict=True)]

@@ -3,9 +3,8 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -27,15 +26,16 @@ def _wire(settings: "Settings", now: Callable[[], datetime]) -> "Wiring":
     return Wiring(settings=settings, now=now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(NamedTuple):
     """click's ``ctx.obj``; a test makes its own, with a fixed clock and a given environment.
+
+    No dataclass: `--help` needs none, and would wait for the module.
 
     wire: builds the adapters and use cases.
     is_interactive: whether a person can be asked; None finds out from standard input.
     """
 
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = os.environ
     now: Callable[[], datetime] = _utc_now
     wire: Callable[["Settings", Callable[[], datetime]], "Wiring"] = _wire
     is_interactive: bool | None = None
