@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "costbatch"
-MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 300, 35
+MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 500, 60
 
 # What each part may import of costbatch besides itself. Nobody imports the command line or the demo.
 ALLOWED = {
@@ -251,12 +251,12 @@ def lengths_of_functions() -> dict[tuple[str, str], int]:
 
 
 def test_files_have_one_purpose() -> None:
-    """None is longer than 300 lines, but for those with a reason."""
+    """None is longer than 500 lines, but for those with a reason."""
     lines = {path: len((PACKAGE / path).read_text().splitlines()) for path in sources()}
     assert {path for path, count in lines.items() if count > MOST_LINES_OF_A_FILE} == set(LONG_FILES)
 
 
 def test_functions_fit_on_a_screen() -> None:
-    """None is longer than 35 lines, but for those with a reason."""
+    """None is longer than 60 lines, but for those with a reason."""
     long = {name for name, count in lengths_of_functions().items() if count > MOST_LINES_OF_A_FUNCTION}
     assert long == set(LONG_FUNCTIONS)
