@@ -22,8 +22,8 @@ from tests.factories import CostRow, make_account, rows_of
 from tests.fake_runs import FakeClaims, FakeRuns
 from tests.fakes import FakeAccounts
 
-# Account row, day, service, record type.
-RowKey = tuple[int, date, str, str]
+# Account row, day, service, record type, currency.
+RowKey = tuple[int, date, str, str, str]
 
 
 @dataclass
@@ -51,7 +51,7 @@ class FakeCosts:
             return StoredChange()
         if account.id in self.refuses:
             raise self.refuses[account.id]
-        new = {(account.id, row.usage_date, row.service, row.record_type): row for row in rows}
+        new = {(account.id, row.usage_date, row.service, row.record_type, row.currency): row for row in rows}
         old = {key: row for key, row in self.rows.items() if key[0] == account.id and key[1] in days}
         inserted, deleted = new.keys() - old.keys(), old.keys() - new.keys()
         updated = {key for key in new.keys() & old.keys() if new[key] != old[key]}
@@ -63,10 +63,14 @@ class FakeCosts:
             inserted=len(inserted), updated=len(updated), deleted=len(deleted), changed_dates=changed
         )
 
-    def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
-        """Return the first day with cost of each account that has any."""
-        days_of = {row: [key[1] for key in self.rows if key[0] == row] for row in account_ids}
-        return {row: min(days) for row, days in days_of.items() if days}
+    def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
+        """Return, by account row and currency, the first day with cost."""
+        first: dict[tuple[int, str], date] = {}
+        for (row_id, usage_date, *_), row in self.rows.items():
+            if row.currency in currencies_of.get(row_id, ()):
+                series = (row_id, row.currency)
+                first[series] = min(usage_date, first.get(series, usage_date))
+        return first
 
     def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
         """Return, by account row, the comparable cost of each day with cost."""

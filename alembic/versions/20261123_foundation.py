@@ -81,6 +81,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "collected_start < collected_end_exclusive", name=op.f("ck_accounts_collected_not_empty")
         ),
+        sa.CheckConstraint(
+            "collected_start BETWEEN '2000-01-01' AND '2999-12-31' AND collected_end_exclusive BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_accounts_days_plausible"),
+        ),
         sa.ForeignKeyConstraint(
             ["base_account_id"], ["accounts.id"], name=op.f("fk_accounts_base_account_id")
         ),
@@ -215,10 +219,23 @@ def upgrade() -> None:
             "jsonb_typeof(explanation) = 'array'", name=op.f("ck_anomalies_explanation_is_list")
         ),
         sa.CheckConstraint(
-            "abs(expected) < 'Infinity' AND abs(actual) < 'Infinity'",
+            "abs(expected) < 1e30 AND abs(actual) < 1e30",
             name=op.f("ck_anomalies_amounts_are_numbers"),
         ),
+        sa.CheckConstraint(
+            "CASE jsonb_typeof(explanation) WHEN 'array' THEN jsonb_array_length(explanation) ="
+            " jsonb_array_length(jsonb_path_query_array(explanation,"
+            ' \'strict $[*] ? (@.type() == "object" && @.service.type() == "string" && @.service != ""'
+            ' && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$"'
+            ' && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")\''
+            ")) ELSE true END",
+            name=op.f("ck_anomalies_explanation_names_services"),
+        ),
         sa.CheckConstraint("start_date <= last_date", name=op.f("ck_anomalies_dates_ordered")),
+        sa.CheckConstraint(
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND last_date BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_anomalies_days_plausible"),
+        ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_anomalies_account_id")),
         sa.ForeignKeyConstraint(
             ["run_id"], ["runs.id"], name=op.f("fk_anomalies_run_id"), ondelete="SET NULL"
@@ -234,7 +251,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_anomalies_live",
         "anomalies",
-        ["account_id", sa.literal_column("coalesce(service, '')"), "direction", "start_date"],
+        ["account_id", sa.literal_column("coalesce(service, '')"), "currency", "direction", "start_date"],
         unique=True,
         postgresql_where=sa.text("state <> 'resolved'"),
     )
@@ -358,7 +375,12 @@ def upgrade() -> None:
             nullable=False,
             comment="Usage, Tax, Credit, Refund, …: an open list",
         ),
-        sa.Column("currency", sa.Text(collation="C"), nullable=False, comment="ISO code"),
+        sa.Column(
+            "currency",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="ISO code; an account can have several",
+        ),
         sa.Column("unblended", sa.Numeric(), nullable=False, comment="Exact, as AWS printed it"),
         sa.Column("amortized", sa.Numeric(), nullable=False),
         sa.Column(
@@ -378,14 +400,19 @@ def upgrade() -> None:
         sa.CheckConstraint("record_type <> ''", name=op.f("ck_daily_costs_record_type_given")),
         sa.CheckConstraint("service <> ''", name=op.f("ck_daily_costs_service_given")),
         sa.CheckConstraint(
-            "abs(unblended) < 'Infinity' AND abs(amortized) < 'Infinity' AND abs(net_unblended) < 'Infinity' AND abs(net_amortized) < 'Infinity' AND abs(usage_quantity) < 'Infinity'",
+            "abs(unblended) < 1e30 AND abs(amortized) < 1e30 AND abs(net_unblended) < 1e30 AND abs(net_amortized) < 1e30 AND abs(usage_quantity) < 1e30",
             name=op.f("ck_daily_costs_amounts_are_numbers"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_daily_costs_account_id")),
         sa.PrimaryKeyConstraint(
-            "account_id", "usage_date", "service", "record_type", name=op.f("pk_daily_costs")
+            "account_id",
+            "usage_date",
+            "service",
+            "record_type",
+            "currency",
+            name=op.f("pk_daily_costs"),
         ),
-        comment="Daily cost of each account by service and record type; partitioned by month",
+        comment="Daily cost of each account by service, record type and currency; partitioned by month",
         postgresql_partition_by="RANGE (usage_date)",
     )
     op.create_table(

@@ -32,6 +32,9 @@ def upgrade() -> None:
             comment="Of each day 16 bytes of digest, 4 of row count",
         ),
         sa.CheckConstraint("days <> '' AND octet_length(days) % 20 = 0", name=op.f("ck_answers_days_whole")),
+        sa.CheckConstraint(
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31'", name=op.f("ck_answers_days_plausible")
+        ),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_answers_account_id"), ondelete="CASCADE"
         ),

@@ -1,7 +1,7 @@
 """What accounts are judged by: daily totals of the days that count, from memory or from the database."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import NamedTuple
@@ -34,27 +34,34 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """The daily cost of one account. ``total`` None: nothing comparable is stored of the days.
+    """The daily cost of one account. ``totals``: by currency; a currency without cost in the days is missing.
 
     Services are summed when first asked for: most accounts never need them.
     """
 
-    total: Series | None
+    totals: Mapping[str, Series]
     _tx: Transaction
     _asked: Asked
     _rule: Rule
 
-    @cached_property
-    def services(self) -> dict[str, Series]:
-        """The series of each service, in the currency and with the history of the total."""
-        if self.total is None:
+    def services(self, currency: str) -> dict[str, Series]:
+        """Return the series of each service in a currency, with the history of the currency's total."""
+        total = self.totals.get(currency)
+        if total is None:
             return {}
+        found = {}
+        for service, totals in self._service_totals.items():
+            amounts = {each.usage_date: each.amount for each in totals if each.currency == currency}
+            if amounts:
+                found[service] = replace(total, amounts=amounts)
+        return found
+
+    @cached_property
+    def _service_totals(self) -> Mapping[str, Sequence[DayTotal]]:
         account, fetched, _, days = self._asked
         if _holds(fetched.fresh, days):
-            totals_of = comparable_service_totals(fetched.costs, days, self._rule)
-        else:
-            totals_of = self._tx.costs.service_totals(account, days, self._rule)
-        return {service: _like(self.total, totals) for service, totals in totals_of.items()}
+            return comparable_service_totals(fetched.costs, days, self._rule)
+        return self._tx.costs.service_totals(account, days, self._rule)
 
 
 def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list[Evidence]:
@@ -70,15 +77,10 @@ def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list
         else _totals_in_memory(each, rule)
         for each in asked
     }
-    begins = _first_days(tx, asked, totals)
+    first_days = _first_days(tx, asked, totals)
     return [
-        Evidence(
-            comparable_series(totals[each.account.id], max(begins[each.account.id], each.days.start)),
-            tx,
-            each,
-            rule,
-        )
-        for each in asked
+        Evidence(comparable_series(totals[row], first_days[row], each.days.start, rule), tx, each, rule)
+        for row, each in ((each.account.id, each) for each in asked)
     ]
 
 
@@ -96,22 +98,23 @@ def _totals_in_memory(asked: Asked, rule: Rule) -> list[DayTotal]:
 
 def _first_days(
     tx: Transaction, asked: Sequence[Asked], totals: Mapping[int, Sequence[DayTotal]]
-) -> dict[int, date]:
-    """Return the day with which each account's history begins, as far as the days that count go back."""
-    begins = {each.account.id: each.days.start for each in asked}
-    # With cost on the first day it goes back at least as far; otherwise the account may be younger.
-    unsure = [row for row, start in begins.items() if all(total.usage_date != start for total in totals[row])]
-    return begins | (tx.costs.first_days(unsure) if unsure else {})
+) -> dict[int, dict[str, date]]:
+    """Return, by account row and currency, when its history begins, or the first day that counts."""
+    starts = {each.account.id: each.days.start for each in asked}
+    currencies = {row: {total.currency for total in totals[row]} for row in starts}
+    # With cost on the first day it goes back at least as far; otherwise it may be younger. Of several
+    # currencies it is also to be known which one came after which.
+    unsure = {
+        row: found
+        for row, found in currencies.items()
+        if len(found) > 1 or all(total.usage_date != starts[row] for total in totals[row])
+    }
+    known = tx.costs.first_days(unsure) if any(unsure.values()) else {}
+    return {
+        row: {currency: known.get((row, currency), starts[row]) for currency in found}
+        for row, found in currencies.items()
+    }
 
 
 def _holds(held: DateRange | None, days: DateRange) -> bool:
     return held is not None and held.start <= days.start and days.end_exclusive <= held.end_exclusive
-
-
-def _like(total: Series, totals: Sequence[DayTotal]) -> Series:
-    amounts = {
-        each.usage_date: each.amount
-        for each in totals
-        if each.currency == total.currency and each.usage_date >= total.first_day
-    }
-    return Series(total.currency, total.first_day, amounts)

@@ -25,6 +25,9 @@ from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Direction, Rule, Series, explain
 from costbatch.domain.events import Event, anomaly_event
 from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,39 +82,60 @@ class Judge:
         """Judge the days that each collection touched, save what changed, and return the events to tell."""
         cases = [_Case(each, self._touched_days(each)) for each in replaced]
         self._load_known(tx, cases)
-        days = [self._days_to_judge(case) for case in cases]
         reach_back = timedelta(days=self.rule.baseline_days)
-        histories = [
-            DateRange(max(judged.start - reach_back, case.replaced.stored.start), judged.end_exclusive)
-            for case, judged in zip(cases, days, strict=True)
-        ]
-        asked = [
-            Asked(each.account, each.fetched, each.totals, history)
-            for each, history in zip(replaced, histories, strict=True)
-        ]
+        asked = []
+        for case in cases:
+            days = self._days_to_judge(case.touched, case.known)
+            start = max(days.start - reach_back, case.replaced.stored.start)
+            history = DateRange(start, days.end_exclusive)
+            asked.append(Asked(case.account, case.replaced.fetched, case.replaced.totals, history))
         evidence = gather_evidence(tx, asked, self.rule)
-        return [self._judge(tx, *each) for each in zip(cases, days, evidence, strict=True)]
+        return [self._judge(tx, case, each) for case, each in zip(cases, evidence, strict=True)]
 
-    def _judge(self, tx: Transaction, case: _Case, days: DateRange, evidence: Evidence) -> list[Event]:
-        total = evidence.total
-        if total is None:
-            if not case.known:
-                return []
-            total = Series(case.known[0].currency, case.replaced.stored.start, {})
-        judgement = Judgement(
-            scope=Scope(account_id=case.account.id, aws_account_id=case.account.aws_account_id),
-            currency=total.currency,
-            start=case.touched.start,
-            days=days,
-            today=self.today,
-            rule=self.rule,
-        )
+    def _judge(self, tx: Transaction, case: _Case, evidence: Evidence) -> list[Event]:
+        """Judge each currency by itself, as if the account had no other one."""
+        currencies = {*evidence.totals, *(anomaly.currency for anomaly in case.known)}
         changes = [
-            self._explained(each, evidence) for each in self._judged(total, evidence, case.known, judgement)
+            self._explained(change, evidence)
+            for currency in sorted(currencies)
+            for change in self._judged(case, evidence, currency)
         ]
         for each in changes:
             tx.anomalies.save(each.anomaly, run_id=self.run_id, now=self.now)
+        if len(evidence.totals) > 1:
+            self._log_unjudged(case, evidence)
         return self._announce(changes, case)
+
+    def _judged(self, case: _Case, evidence: Evidence, currency: str) -> Iterator[AnomalyChange]:
+        """Judge the total, each service by the rule, and close what is known of what is no longer judged."""
+        known = [anomaly for anomaly in case.known if anomaly.currency == currency]
+        judgement = Judgement(
+            scope=Scope(account_id=case.account.id, aws_account_id=case.account.aws_account_id),
+            currency=currency,
+            start=case.touched.start,
+            days=self._days_to_judge(case.touched, known),
+            today=self.today,
+            rule=self.rule,
+        )
+        judged: dict[str | None, Series | None] = {anomaly.service: None for anomaly in known}
+        judged[None] = evidence.totals.get(currency) or Series(currency, case.replaced.stored.start, {})
+        if self.rule.per_service:
+            judged.update(evidence.services(currency))
+        for service, series in judged.items():
+            of_scope = [anomaly for anomaly in known if anomaly.service == service]
+            scope = replace(judgement.scope, service=service)
+            yield from judge_series(series, of_scope, replace(judgement, scope=scope))
+
+    def _log_unjudged(self, case: _Case, evidence: Evidence) -> None:
+        """Say which currencies of an account are not judged, although the account is."""
+        last = case.replaced.fetched.window.last
+        for series in evidence.totals.values():
+            about = {"aws_account_id": case.account.aws_account_id, "currency": series.currency}
+            if series.last_day is not None and series.last_day in case.touched:
+                log.warning("currency_replaced", **about, last_day=str(series.last_day))
+            elif series.baseline(last, self.rule) is None and any(series.amounts.values()):
+                judged_from = series.first_day + timedelta(days=max(self.rule.minimum_history_days, 1))
+                log.warning("currency_not_judged_yet", **about, judged_from=str(judged_from))
 
     def _touched_days(self, replaced: Replaced) -> DateRange:
         """Return the days whose judgement may differ from the last one's.
@@ -144,44 +168,27 @@ class Judge:
             earliest = further
 
     def _first_judged(self, case: _Case) -> date:
-        groups: dict[tuple[str | None, Direction], list[Anomaly]] = {}
+        groups: dict[tuple[str, str | None, Direction], list[Anomaly]] = {}
         for anomaly in case.known:
-            groups.setdefault((anomaly.service, anomaly.direction), []).append(anomaly)
+            series = (anomaly.currency, anomaly.service, anomaly.direction)
+            groups.setdefault(series, []).append(anomaly)
         start = case.touched.start
         return min((judged_from(group, start, self.rule) for group in groups.values()), default=start)
 
-    def _days_to_judge(self, case: _Case) -> DateRange:
+    def _days_to_judge(self, touched: DateRange, known: Sequence[Anomaly]) -> DateRange:
         """Return the touched days, and those of every known anomaly that goes on into or out of them."""
-        start = min([case.touched.start, *(anomaly.start_date for anomaly in case.known)])
-        end_exclusive = case.touched.end_exclusive
-        for anomaly in sorted(case.known, key=lambda anomaly: anomaly.start_date):
+        start = min([touched.start, *(anomaly.start_date for anomaly in known)])
+        end_exclusive = touched.end_exclusive
+        for anomaly in sorted(known, key=lambda anomaly: anomaly.start_date):
             if anomaly.start_date < end_exclusive + self.rule.reach:
                 end_exclusive = max(end_exclusive, anomaly.last_date + ONE_DAY)
         return DateRange(start, end_exclusive)
-
-    def _judged(
-        self, total: Series, evidence: Evidence, known: Sequence[Anomaly], judgement: Judgement
-    ) -> Iterator[AnomalyChange]:
-        for service, series in self._judged_series(total, evidence, known).items():
-            of_scope = [anomaly for anomaly in known if anomaly.service == service]
-            scope = replace(judgement.scope, service=service)
-            yield from judge_series(series, of_scope, replace(judgement, scope=scope))
-
-    def _judged_series(
-        self, total: Series, evidence: Evidence, known: Sequence[Anomaly]
-    ) -> dict[str | None, Series | None]:
-        """Return what is judged: the total, each service by the rule, and None for what no longer is."""
-        judged: dict[str | None, Series | None] = {anomaly.service: None for anomaly in known}
-        judged[None] = total
-        if self.rule.per_service:
-            judged.update(evidence.services)
-        return judged
 
     def _explained(self, change: AnomalyChange, evidence: Evidence) -> AnomalyChange:
         """Name the services behind a change of the account's total."""
         if change.episode is None or change.anomaly.service is not None:
             return change
-        explanation = explain(change.episode, evidence.services, rule=self.rule)
+        explanation = explain(change.episode, evidence.services(change.anomaly.currency), rule=self.rule)
         return replace(change, anomaly=replace(change.anomaly, explanation=explanation))
 
     def _announce(self, changes: Sequence[AnomalyChange], case: _Case) -> list[Event]:

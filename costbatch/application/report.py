@@ -7,7 +7,7 @@ from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.costs import DayTotal
-from costbatch.domain.detection import Rule
+from costbatch.domain.detection import ZERO, Rule
 from costbatch.domain.outcomes import Run
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import AnomalyView, RunReport
@@ -76,4 +76,4 @@ def _trend(
     else:
         totals = tx.costs.service_totals(account, days, rule).get(anomaly.service, [])
     amounts = {total.usage_date: total.amount for total in totals if total.currency == anomaly.currency}
-    return tuple(DayTotal(day, anomaly.currency, amounts.get(day, rule.floor * 0)) for day in days)
+    return tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days)

@@ -74,8 +74,8 @@ class CostStore(Protocol):
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
         """Make the fresh days of each account equal to what was fetched: write only what differs."""
 
-    def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
-        """Return the first day with cost of each account that has any."""
+    def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
+        """Return, by account row and currency, the first day with cost."""
 
     def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
         """Return, by account row, the comparable cost of each day with cost."""
@@ -189,7 +189,7 @@ class AnomalyStore(Protocol):
         """Insert or update by id."""
 
     def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
-        """Return the anomalies in a state, the largest impact first."""
+        """Return the anomalies in a state: the severest first, within a currency the largest impact."""
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""

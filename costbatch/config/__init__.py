@@ -9,6 +9,7 @@ from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.values import MAKE_A_KEY, SINKS, FailOn
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
+from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError
@@ -103,7 +104,6 @@ def _require(secret: Secret | None, name: str, advice: str) -> Secret:
 # Pairs of fields: the first must stay below the second by at least this much.
 _ORDERED = (
     ("anomaly_minimum_history_days", "anomaly_baseline_days", 0),
-    ("anomaly_medium_impact", "anomaly_high_impact", 0),
     ("anomaly_settle_days", "window_days", 1),  # or no day is read again once it is complete
 )
 # What says how far back a run reads and compares.
@@ -123,7 +123,18 @@ def _contradictions(settings: Settings, unread: set[str]) -> Iterable[str]:
             order = "less than" if gap else "at most"
             names = f"{PREFIX}{low.upper()} must be {order} {PREFIX}{high.upper()}"
             yield f"{names}; they are {found}."
+    if not unread & {"anomaly_medium_impact", "anomaly_high_impact"}:
+        yield from _crossed_limits(settings.anomaly_medium_impact, settings.anomaly_high_impact)
     if settings.keep_months is not None and not unread & _OF_KEEPING:
         name, policy, rule = f"{PREFIX}KEEP_MONTHS", settings.window_policy, settings.rule
         if problem := keep_problem(name, settings.keep_months, policy=policy, rule=rule):
             yield problem
+
+
+def _crossed_limits(medium: Limit, high: Limit) -> Iterable[str]:
+    names = f"{PREFIX}ANOMALY_MEDIUM_IMPACT must be at most {PREFIX}ANOMALY_HIGH_IMPACT"
+    if medium.otherwise > high.otherwise:
+        yield f"{names}; they are {medium.otherwise} and {high.otherwise}."
+    for currency in sorted({name for name, _ in (*medium.named, *high.named)}):
+        if medium.of(currency) > high.of(currency):
+            yield f"{names}; for {currency} they are {medium.of(currency)} and {high.of(currency)}."

@@ -13,6 +13,7 @@ from costbatch.config.environment import PREFIX, Variable
 from costbatch.config.values import FailOn
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
+from costbatch.domain.money import Limit
 from costbatch.domain.retention import MOST_KEPT_MONTHS
 
 T = TypeVar("T")
@@ -141,8 +142,10 @@ class Declared:
     anomaly_minimum_history_days: int = _variable(
         values.integer(1, 400), "7", "Accounts with fewer days of history than this are not judged."
     )
-    anomaly_floor: Decimal = _variable(
-        values.decimal("0"), "1", "The smallest difference that counts, in the billing currency."
+    anomaly_floor: Limit = _variable(
+        values.limit("1"),
+        "1",
+        "The smallest difference that counts: one number for every currency, or by currency (EUR=1,JPY=150).",
     )
     anomaly_settle_days: int = _variable(
         values.integer(0, 30),
@@ -162,15 +165,15 @@ class Declared:
     anomaly_per_service: bool = _variable(
         values.boolean, "false", "Whether each service is judged too, besides the account's total."
     )
-    anomaly_medium_impact: Decimal = _variable(
-        values.decimal("0"),
+    anomaly_medium_impact: Limit = _variable(
+        values.limit("100"),
         "100",
-        "From this difference on an anomaly is of medium severity, in the billing currency.",
+        "From this difference on an anomaly is of medium severity; by currency as the floor.",
     )
-    anomaly_high_impact: Decimal = _variable(
-        values.decimal("0"),
+    anomaly_high_impact: Limit = _variable(
+        values.limit("1000"),
         "1000",
-        "From this difference on an anomaly is of high severity, in the billing currency.",
+        "From this difference on an anomaly is of high severity; by currency as the floor.",
     )
     sinks: tuple[str, ...] = _variable(
         values.sinks, "log", "Where events are delivered, as a comma list; so far there is only log."

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from costbatch.config.environment import KEY_BYTES
 from costbatch.domain.credentials import Secret
+from costbatch.domain.money import Limit, is_currency
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -38,6 +39,32 @@ def decimal(least: str, most: str = "1000000000") -> Callable[[str], Decimal]:
         if number is None or not Decimal(least) <= number <= Decimal(most):
             raise ValueError(f"must be a number from {least} to {most}, not {text!r}.")
         return number
+
+    return parse
+
+
+def limit(otherwise: str) -> Callable[[str], Limit]:
+    """Return a parser of a limit by currency: "1", "EUR=1,JPY=150" or "1,JPY=150".
+
+    otherwise: the limit of the currencies that are not named, if the text gives none.
+    """
+    amount = decimal("0")
+
+    def parse(text: str) -> Limit:
+        if not re.search("[=,]", text):
+            return Limit(amount(text))
+        found: dict[str, Decimal] = {}
+        for part in text.split(","):
+            currency, is_named, number = part.strip().rpartition("=")
+            currency, number = currency.strip(), number.strip()
+            if (is_named and not is_currency(currency)) or not _NUMBER.fullmatch(number):
+                raise ValueError(
+                    f"must be a number, or numbers by currency such as EUR=1,JPY=150, not {text!r}."
+                )
+            if currency in found:
+                raise ValueError(f"has two numbers for {currency or 'the currencies that it does not name'}.")
+            found[currency] = amount(number)
+        return Limit(found.pop("", Decimal(otherwise)), tuple(sorted(found.items())))
 
     return parse
 

@@ -140,11 +140,11 @@ def judge_series(
 ) -> list[AnomalyChange]:
     """Judge a series' days anew and return what changed; without a series, what is known is closed.
 
-    ``known`` are the scope's anomalies in, next to, or reaching into the days.
+    ``known`` are the scope's anomalies in the currency, in, next to, or reaching into the days.
     """
     departures, start = [], judgement.days.start
     if series is not None:
-        # Before its first day, as before a change of currency, nothing can be said.
+        # Before its first day nothing can be said.
         start = max(start, min(series.first_day, judgement.days.last))
         departures = find_departures(series, judgement.days, today=judgement.today, rule=judgement.rule)
     changes: list[AnomalyChange] = []
@@ -212,6 +212,7 @@ def _first_seen(episode: Episode, judgement: Judgement) -> Anomaly:
         [
             scope.aws_account_id,
             scope.service or "",
+            judgement.currency,
             episode.direction,
             f"{episode.start}",
             f"{judgement.today}",
@@ -244,7 +245,7 @@ def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly
         known,
         state=state,
         resolution=resolution,
-        severity=judgement.rule.severity(episode.actual - episode.expected),
+        severity=judgement.rule.severity(episode.actual - episode.expected, judgement.currency),
         start_date=episode.start,
         last_date=episode.last,
         currency=judgement.currency,

@@ -4,14 +4,15 @@ A better detector replaces ``find_departures``: daily totals in, departures out,
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from itertools import groupby, repeat
 
 from costbatch.domain.costs import CostBasis, CostColumns, DayTotal
+from costbatch.domain.money import Limit
 from costbatch.domain.periods import ONE_DAY, DateRange
 
 ZERO = Decimal(0)
@@ -46,9 +47,9 @@ class Rule:
     threshold_ratio: departs when further from the mean than this part of it (0.5 is 50 %).
     baseline_days: the mean is over this many days before the day; days without cost count as 0.
     minimum_history_days: younger accounts are not judged.
-    floor: smallest difference that matters, in the billing currency's units.
+    floor: smallest difference that matters, by currency.
     settle_days: a day is complete this many days after it ended; drops wait for that.
-    medium_impact, high_impact: the severities' lower limits, in the billing currency's units.
+    medium_impact, high_impact: the severities' lower limits, by currency.
     merge_gap_days: an anomaly goes on over this many ordinary days (a weekend).
     per_service: whether each service is judged too, besides the account's total.
     """
@@ -56,13 +57,13 @@ class Rule:
     threshold_ratio: Decimal = Decimal("0.5")
     baseline_days: int = 30
     minimum_history_days: int = 7
-    floor: Decimal = Decimal(1)
+    floor: Limit = field(default=Limit(Decimal(1)))
     settle_days: int = 2
     cost_basis: CostBasis = CostBasis.UNBLENDED
     excluded_record_types: frozenset[str] = frozenset({"Credit", "Refund", "Tax"})
     per_service: bool = False
-    medium_impact: Decimal = Decimal(100)
-    high_impact: Decimal = Decimal(1000)
+    medium_impact: Limit = field(default=Limit(Decimal(100)))
+    high_impact: Limit = field(default=Limit(Decimal(1000)))
     merge_gap_days: int = 2
 
     @property
@@ -74,25 +75,29 @@ class Rule:
         """Return the newest day whose cost is complete."""
         return today - ONE_DAY - timedelta(days=self.settle_days)
 
-    def departs(self, expected: Decimal, actual: Decimal) -> bool:
+    def departs(self, expected: Decimal, actual: Decimal, currency: str) -> bool:
         """Whether the difference is both large in proportion and worth the floor."""
         difference = abs(actual - expected)
-        return difference >= self.floor and difference > self.threshold_ratio * abs(expected)
+        return difference >= self.floor.of(currency) and difference > self.threshold_ratio * abs(expected)
 
-    def severity(self, impact: Decimal) -> Severity:
+    def severity(self, impact: Decimal, currency: str) -> Severity:
         """Return the severity of a money difference."""
-        if abs(impact) >= self.high_impact:
+        if abs(impact) >= self.high_impact.of(currency):
             return Severity.HIGH
-        return Severity.MEDIUM if abs(impact) >= self.medium_impact else Severity.LOW
+        return Severity.MEDIUM if abs(impact) >= self.medium_impact.of(currency) else Severity.LOW
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Comparable daily cost in one currency from ``first_day`` on; a day that is absent cost nothing."""
+    """Comparable daily cost in one currency from ``first_day`` on; a day that is absent cost nothing.
+
+    last_day: the last one, if another currency took the place of this one after it.
+    """
 
     currency: str
     first_day: date
     amounts: Mapping[date, Decimal]
+    last_day: date | None = None
 
     def baseline(self, day: date, rule: Rule) -> Decimal | None:
         """Return the mean of the days before ``day``; None where there is too little history."""
@@ -195,18 +200,33 @@ def _sums(amounts: Mapping[tuple[date, str], list[Decimal]], days: DateRange) ->
         ]
 
 
-def comparable_series(totals: Sequence[DayTotal], first_day: date) -> Series | None:
-    """Return the totals of the currency billed now; None where there is no cost at all.
+def comparable_series(
+    totals: Iterable[DayTotal], first_days: Mapping[str, date], start: date, rule: Rule
+) -> dict[str, Series]:
+    """Return a series for each currency, with a history of its own: yen and dollars have no mean.
 
-    Where the currency changed, history begins anew: yen and dollars have no mean.
+    first_days: when each currency was first billed. start: before it nothing is known. A currency that ends
+    as another one begins was replaced by it: the days after its end are neither zeros nor a drop.
     """
-    if not totals:
-        return None
-    currency = max(totals).currency
-    others = [total.usage_date for total in totals if total.currency != currency]
-    start = max(others) + ONE_DAY if others else first_day
-    amounts = {t.usage_date: t.amount for t in totals if t.currency == currency and t.usage_date >= start}
-    return Series(currency, max(start, first_day), amounts)
+    amounts: defaultdict[str, dict[date, Decimal]] = defaultdict(dict)
+    for total in totals:
+        amounts[total.currency][total.usage_date] = total.amount
+    last_days = {
+        currency: max((day for day, amount in mine.items() if amount), default=date.min)
+        for currency, mine in amounts.items()
+    }
+    found = {}
+    for currency, mine in amounts.items():
+        last = last_days[currency]
+        is_replaced = any(
+            last < last_days[other]
+            and first_days[currency] < first_days[other]
+            and abs(first_days[other] - last) <= rule.reach
+            for other in amounts
+        )
+        first = max(first_days[currency], start)
+        found[currency] = Series(currency, first, mine, last if is_replaced else None)
+    return found
 
 
 def find_departures(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[Departure]:
@@ -216,9 +236,11 @@ def find_departures(series: Series, days: DateRange, *, today: date, rule: Rule)
     """
     found = []
     for day in days:
+        if series.last_day is not None and day > series.last_day:
+            break
         expected = series.baseline(day, rule)
         actual = series.amounts.get(day, ZERO)
-        if expected is None or not rule.departs(expected, actual):
+        if expected is None or not rule.departs(expected, actual, series.currency):
             continue
         if actual > expected or day <= rule.last_settled_day(today):
             found.append(Departure(day, expected, actual))
@@ -251,7 +273,7 @@ def explain(
         for departure in episode.departures:
             expected += series.baseline(departure.usage_date, rule) or ZERO
             actual += series.amounts.get(departure.usage_date, ZERO)
-        if sign * (actual - expected) >= rule.floor:
+        if sign * (actual - expected) >= rule.floor.of(series.currency):
             contributions.append(Contribution(service, expected, actual))
     contributions.sort(key=lambda contribution: (-abs(contribution.impact), contribution.service))
     return tuple(contributions[:most])

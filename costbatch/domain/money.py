@@ -32,6 +32,11 @@ def parse_amount(text: object) -> Decimal:
     return amount
 
 
+def is_currency(text: str) -> bool:
+    """Whether a text is the ISO code of a currency."""
+    return _CURRENCY.fullmatch(text) is not None
+
+
 def parse_currency(text: object) -> str:
     """Return the ISO code of a currency.
 
@@ -39,7 +44,7 @@ def parse_currency(text: object) -> str:
         ValueError: not three capital letters.
 
     """
-    if not isinstance(text, str) or not _CURRENCY.fullmatch(text):
+    if not isinstance(text, str) or not is_currency(text):
         raise ValueError("a currency is not a code of three capital letters")
     return text
 
@@ -64,3 +69,19 @@ class Money:
     def __str__(self) -> str:
         """Return the amount to the cent with its currency, for people only: "1,234.50 USD"."""
         return f"{self.amount:,.2f} {self.currency}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit for amounts of money: by currency, and one for the currencies that are not named."""
+
+    otherwise: Decimal
+    named: tuple[tuple[str, Decimal], ...] = ()
+
+    def of(self, currency: str) -> Decimal:
+        """Return the limit in the units of a currency."""
+        return next((amount for name, amount in self.named if name == currency), self.otherwise)
+
+    def __str__(self) -> str:
+        """Return the limit as the settings write it: "1,EUR=1,JPY=150"."""
+        return ",".join([f"{self.otherwise}", *(f"{name}={amount}" for name, amount in self.named)])

@@ -109,12 +109,13 @@ def _result(period: Period, *, total: str, groups: Sequence[str]) -> str:
 
 def _groups(rows: Iterable[CostRow], layout: Layout) -> list[str]:
     assert layout.group_of is not None  # noqa: S101 - the caller asks only for grouped answers
-    grouped: dict[Keys, list[CostRow]] = {}
+    grouped: dict[tuple[Keys, str], list[CostRow]] = {}
     for row in rows:
-        grouped.setdefault(layout.group_of(row), []).append(row)
+        # Several currencies of one group are several groups.
+        grouped.setdefault((layout.group_of(row), layout.currency_of(row)), []).append(row)
     return [
         f'{{"Keys":[{_keys_text(keys)}],"Metrics":{_metrics(members, layout)}}}'
-        for keys, members in grouped.items()
+        for (keys, _), members in grouped.items()
     ]
 
 

@@ -166,7 +166,7 @@ ACTIONS: dict[str, Action] = {
     "tally": lambda tx, run, _: tx.runs.tally(run),
     "outcomes": lambda tx, run, _: tx.runs.collections(run),
     "what is known": lambda tx, *_: tx.answers.load(dict.fromkeys(range(70, 86), DAYS)),
-    "first day": lambda tx, _, account: tx.costs.first_days([account.id]),
+    "first day": lambda tx, _, account: tx.costs.first_days({account.id: ["USD", "EUR"]}),
     "day totals": lambda tx, _, account: tx.costs.day_totals({account.id: DAYS}, RULE),
     "service totals": lambda tx, _, account: tx.costs.service_totals(account, DAYS, RULE),
     "replace": lambda tx, _, account: replace_window(

@@ -99,7 +99,7 @@ def test_a_removed_account_comes_back_with_its_history(database: PostgresDatabas
         tx.accounts.set_status(account, AccountStatus.REMOVED, now=NOW)
         later = NOW + timedelta(days=1)
         back = tx.accounts.add(replace(assumed_role(1), name="reborn"), now=later)
-        assert tx.costs.first_days([back.id]) == {back.id: date(2026, 3, 9)}
+        assert tx.costs.first_days({back.id: ["USD"]}) == {(back.id, "USD"): date(2026, 3, 9)}
     assert (back.id, back.created_at, back.collected) == (account.id, NOW, days)
     assert (back.name, back.status, back.access) == (
         "reborn",

@@ -47,7 +47,6 @@ def test_new_rows_are_inserted_and_counted_by_day(database: PostgresDatabase, ac
 @pytest.mark.parametrize(
     "changed",
     [
-        {"currency": "EUR"},
         {"unblended": Decimal("1.51")},
         {"amortized": Decimal("1.51")},
         {"net_unblended": Decimal("1.50")},
@@ -67,6 +66,17 @@ def test_a_row_that_differs_in_any_column_is_updated(
     change = store(database, account, [after, beside])
     assert change == StoredChange(updated=1, changed_dates=frozenset({date(2026, 3, 3)}))
     assert stored(database, account) == [after, beside]
+
+
+def test_a_row_in_another_currency_is_another_row(database: PostgresDatabase, account: Account) -> None:
+    """Two currencies of one service and record type lie side by side; one that changes is replaced."""
+    dollars, euros = cost_row(3, "1"), cost_row(3, "2", currency="EUR")
+    days = frozenset({date(2026, 3, 3)})
+    assert store(database, account, [dollars, euros]) == StoredChange(inserted=2, changed_dates=days)
+    assert sorted(stored(database, account)) == sorted([dollars, euros])
+    yen = cost_row(3, "3", currency="JPY")
+    assert store(database, account, [dollars, yen]) == StoredChange(inserted=1, deleted=1, changed_dates=days)
+    assert sorted(stored(database, account)) == sorted([dollars, yen])
 
 
 def test_rows_that_aws_reports_no_more_are_deleted(database: PostgresDatabase, account: Account) -> None:
@@ -194,19 +204,23 @@ def test_an_undone_transaction_leaves_the_window_as_it_was(
     assert stored(database, account) == [cost_row(3)]
 
 
-def test_the_first_day_is_that_of_the_account(database: PostgresDatabase, account: Account) -> None:
-    """Months before it are looked through, other accounts' are not."""
+def test_the_first_day_is_that_of_the_account_and_currency(
+    database: PostgresDatabase, account: Account
+) -> None:
+    """Months before it are looked through, other accounts' and other currencies' days are not."""
     neighbour = add_account(database, 2)
     store(database, neighbour, [cost_row(2)])
     with database.transaction() as tx:
-        assert tx.costs.first_days([account.id]) == {}
-    store(database, account, [cost_row(3), cost_row(9)])
+        assert tx.costs.first_days({account.id: ["USD"]}) == {}
+    store(database, account, [cost_row(3), cost_row(9), cost_row(9, currency="EUR")])
     early = DateRange(date(2026, 1, 1), date(2026, 2, 1))
     store(database, account, [cost_row(date(2026, 1, 31))], early)
     with database.transaction() as tx:
-        assert tx.costs.first_days([account.id, neighbour.id, neighbour.id + 100]) == {
-            account.id: date(2026, 1, 31),
-            neighbour.id: date(2026, 3, 2),
+        asked = {account.id: ["USD", "EUR", "JPY"], neighbour.id: ["USD"], neighbour.id + 100: ["USD"]}
+        assert tx.costs.first_days(asked) == {
+            (account.id, "USD"): date(2026, 1, 31),
+            (account.id, "EUR"): date(2026, 3, 9),
+            (neighbour.id, "USD"): date(2026, 3, 2),
         }
 
 

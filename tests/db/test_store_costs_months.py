@@ -101,7 +101,7 @@ def test_a_missing_month_is_refused_by_name(database: PostgresDatabase) -> None:
     with pytest.raises(StatementRefused, match='no partition of relation "daily_costs" found for row'):
         store(database, account, rows, window)
     with database.transaction() as tx:
-        assert tx.costs.first_days([account.id]) == {}
+        assert tx.costs.first_days({account.id: ["USD"]}) == {}
 
 
 def run_all(actions: list[Callable[[], None]]) -> None:

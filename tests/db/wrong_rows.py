@@ -81,6 +81,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "deliveries": {"event_id": "{event}", "sink": "log", "retry_at": NOW},
 }
 
+# What an explanation holds of a service.
+CONTRIBUTION = {"service": "S3", "expected": "1E-10", "actual": "-0.5"}
+
 # Table, what is wrong in the good row, and the constraint that says so.
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("accounts", {"aws_account_id": "12345678901"}, "ck_accounts_aws_account_id_digits"),
@@ -113,6 +116,16 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {"collected_start": FAR, "collected_end_exclusive": EARLY},
         "ck_accounts_collected_not_empty",
     ),
+    (
+        "accounts",
+        {"collected_start": date(1, 1, 1), "collected_end_exclusive": FAR},
+        "ck_accounts_days_plausible",
+    ),
+    (
+        "accounts",
+        {"collected_start": EARLY, "collected_end_exclusive": date.max},
+        "ck_accounts_days_plausible",
+    ),
     ("accounts", {"failing_since": NOW}, "ck_accounts_failing_both_or_none"),
     ("accounts", {"failing_kind": "timeout"}, "ck_accounts_failing_both_or_none"),
     ("account_credentials", {"account_id": 999}, "fk_account_credentials_account_id"),
@@ -121,6 +134,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("answers", {"account_id": 999}, "fk_answers_account_id"),
     ("answers", {"days": b""}, "ck_answers_days_whole"),
     ("answers", {"days": bytes(39)}, "ck_answers_days_whole"),
+    ("answers", {"start_date": date.max}, "ck_answers_days_plausible"),
     ("runs", {"run_key": "nightly"}, "uq_runs_run_key"),
     ("runs", {"run_key": ""}, "ck_runs_run_key_given"),
     ("runs", {"status": "done", "finished_at": NOW}, "ck_runs_status_known"),
@@ -202,6 +216,31 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("anomalies", {"last_date": date(2026, 3, 8)}, "ck_anomalies_dates_ordered"),
     ("anomalies", {"revision": 0}, "ck_anomalies_revision_counts"),
     ("anomalies", {"explanation": {}}, "ck_anomalies_explanation_is_list"),
+    ("anomalies", {"explanation": "S3"}, "ck_anomalies_explanation_is_list"),
+    *(
+        ("anomalies", {"explanation": wrong}, "ck_anomalies_explanation_names_services")
+        for wrong in (
+            [1, 2],
+            [{}],
+            [[]],
+            [None],
+            ["S3"],
+            [[CONTRIBUTION]],
+            [CONTRIBUTION, {}],
+            [{**CONTRIBUTION, "service": 1}],
+            [{**CONTRIBUTION, "service": None}],
+            [{**CONTRIBUTION, "expected": 1}],
+            [{**CONTRIBUTION, "expected": "NaN"}],
+            [{**CONTRIBUTION, "expected": "1E+999999"}],
+            [{**CONTRIBUTION, "actual": ""}],
+            [{**CONTRIBUTION, "actual": "1\n"}],
+            [{**CONTRIBUTION, "actual": ["1"]}],
+            [{name: CONTRIBUTION[name] for name in ("service", "expected")}],
+        )
+    ),
+    ("anomalies", {"start_date": date(1999, 12, 31)}, "ck_anomalies_days_plausible"),
+    ("anomalies", {"last_date": date(3000, 1, 1)}, "ck_anomalies_days_plausible"),
+    ("anomalies", {"actual": Decimal("1E30")}, "ck_anomalies_amounts_are_numbers"),
     ("events", {"id": WRONG}, "ck_events_cloudevent_has_id"),
     ("events", {"type": "run.exploded"}, "ck_events_type_known"),
     ("events", {"account_id": 999}, "fk_events_account_id"),

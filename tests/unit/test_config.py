@@ -11,6 +11,7 @@ from costbatch.config import VARIABLES, FailOn, Settings
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
+from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
 from costbatch.errors import ConfigError
 
@@ -78,7 +79,7 @@ GIVEN = [
     ("COSTBATCH_ANOMALY_THRESHOLD", " 25 % ", "anomaly_threshold", Decimal("0.25")),
     ("COSTBATCH_ANOMALY_BASELINE_DAYS", "14", "anomaly_baseline_days", 14),
     ("COSTBATCH_ANOMALY_MINIMUM_HISTORY_DAYS", "3", "anomaly_minimum_history_days", 3),
-    ("COSTBATCH_ANOMALY_FLOOR", "0.01", "anomaly_floor", Decimal("0.01")),
+    ("COSTBATCH_ANOMALY_FLOOR", "0.01", "anomaly_floor", Limit(Decimal("0.01"))),
     ("COSTBATCH_ANOMALY_SETTLE_DAYS", "0", "anomaly_settle_days", 0),
     ("COSTBATCH_ANOMALY_COST_BASIS", "amortized", "anomaly_cost_basis", CostBasis.AMORTIZED),
     (
@@ -89,8 +90,8 @@ GIVEN = [
     ),
     ("COSTBATCH_ANOMALY_EXCLUDED_RECORD_TYPES", "none", "anomaly_excluded_record_types", frozenset()),
     ("COSTBATCH_ANOMALY_PER_SERVICE", "true", "anomaly_per_service", True),
-    ("COSTBATCH_ANOMALY_MEDIUM_IMPACT", "50", "anomaly_medium_impact", Decimal(50)),
-    ("COSTBATCH_ANOMALY_HIGH_IMPACT", "500", "anomaly_high_impact", Decimal(500)),
+    ("COSTBATCH_ANOMALY_MEDIUM_IMPACT", "50", "anomaly_medium_impact", Limit(Decimal(50))),
+    ("COSTBATCH_ANOMALY_HIGH_IMPACT", "500", "anomaly_high_impact", Limit(Decimal(500))),
     ("COSTBATCH_SINKS", "log", "sinks", ("log",)),
     ("COSTBATCH_ACCOUNT_METRICS", "off", "account_metrics", False),
     ("COSTBATCH_LOG_LEVEL", "DEBUG", "log_level", "debug"),

@@ -125,13 +125,23 @@ class Explanation:
         self._check_metrics(_as_object(members.get("Metrics"), "Metrics"))
 
     def _check_metrics(self, metrics: dict[str, Any]) -> None:
+        # Of the first amount that is not zero: a zero needs no currency, whatever its unit says.
+        owed: dict[str, str] = {}
         for name in self.metrics:
             if metrics.get(name) is None and name.startswith(("Net", "Usage")):
                 continue
-            metric = _as_object(metrics.get(name), f"Metrics.{name}")
-            if name != "UsageQuantity":
-                _check_unit(metric.get("Unit"), metrics["UnblendedCost"].get("Unit"), f"Metrics.{name}.Unit")
-            _check(metric.get("Amount"), f"Metrics.{name}.Amount", self.check_amount)
+            metric, place = _as_object(metrics.get(name), f"Metrics.{name}"), f"Metrics.{name}.Unit"
+            amount, unit = metric.get("Amount"), metric.get("Unit")
+            _check(amount, f"Metrics.{name}.Amount", self.check_amount)
+            if name == "UsageQuantity":
+                continue
+            if self.check_amount(amount):
+                _check(unit, place, parse_currency)
+                if unit not in (owed := owed or {unit: name}):
+                    ((currency, first),) = owed.items()
+                    raise MalformedError(place, f"is {shown(unit)}, although {first} is in {currency}")
+            elif unit is not None:
+                _check(unit, place, str)
 
 
 def _below(place: str, check: Callable[[object], None], value: object) -> None:
@@ -140,12 +150,6 @@ def _below(place: str, check: Callable[[object], None], value: object) -> None:
         check(value)
     except MalformedError as error:
         raise error.below(place) from None
-
-
-def _check_unit(unit: object, expected: object, place: str) -> None:
-    _check(unit, place, parse_currency)
-    if unit != expected:
-        raise MalformedError(place, f"is {shown(unit)}, although UnblendedCost is in {expected}")
 
 
 def _check(value: object, place: str, check: Check) -> None:

@@ -4,26 +4,26 @@ Whatever is not as documented is refused with the place where it stands; nothing
 A day whose text is known from the last time is not read again: most days of a night's answer are.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, compress
 
 import msgspec
 
 from costbatch.adapters.aws.malformed import Explanation, MalformedError, shown
 from costbatch.adapters.aws.wire import (
     METRICS,
+    NO_CURRENCY,
     Amounts,
     Currencies,
-    Group,
     Keys,
     Metrics,
     Result,
     check_name,
-    check_units,
     read_groups,
     read_page,
 )
@@ -68,10 +68,13 @@ class CostAnswer:
         self._days = _spelt_days(window)
         # A day may be split between two pages.
         self._pieces: dict[date, list[_Piece]] = {}
-        self._keys_of_day: dict[date, set[CostKey]] = {}
+        # By day and currency: a row's currency belongs to what tells it from the others.
+        self._keys_of_day: dict[date, dict[str, set[CostKey]]] = {}
         self._keys = Keys()
         self._currencies = Currencies()
         self._columns: list[CostColumns] = []
+        # Rows that are zero and name no currency: they take that of the rows around them, once all are read.
+        self._zeros: list[CostColumns] = []
 
     def add_page(self, body: bytes) -> str | None:
         """Take the body of a page; return the token of the next one, None after the last.
@@ -102,6 +105,7 @@ class CostAnswer:
         """
         try:
             fresh = self._read_between()
+            self._place_zeros()
         except MalformedError as error:
             problem = error
         except _UNREADABLE:
@@ -148,7 +152,7 @@ class CostAnswer:
             return self._known[day]
         digests = [piece.digest for piece in self._pieces[day]]
         whole = digests[0] if len(digests) == 1 else sha256(b"".join(digests)).digest()[:_DIGEST_BYTES]
-        return DayAnswer(whole, len(self._keys_of_day[day]))
+        return DayAnswer(whole, sum(map(len, self._keys_of_day[day].values())))
 
     def _read(self, pieces: Sequence[_Piece]) -> None:
         """Take in what the pieces hold, column by column, because a row at a time costs twice."""
@@ -158,14 +162,25 @@ class CostAnswer:
         estimated: list[bool] = []
         keys: list[CostKey] = []
         metrics: list[Metrics] = []
+        sizes: list[int] = []
         for piece in pieces:
             groups = read_groups(piece.groups)
+            sizes.append(len(groups))
             usage_dates += [piece.day] * len(groups)
             estimated += [piece.estimated] * len(groups)
-            keys += self._keys_in(groups, piece)
+            keys += [self._keys[group.Keys] for group in groups]
             metrics += [group.Metrics for group in groups]
             piece.is_read = True
-        self._columns.append(self._as_columns(usage_dates, estimated, keys, metrics))
+        columns = self._as_columns(usage_dates, estimated, keys, metrics)
+        present, start = set(columns.currencies), 0
+        for piece, size in zip(pieces, sizes, strict=True):
+            rows = slice(start, start := start + size)
+            self._note_keys(piece, keys[rows], columns.currencies[rows], present)
+        if NO_CURRENCY in present:
+            has_currency = [currency != NO_CURRENCY for currency in columns.currencies]
+            self._zeros.append(_selected(columns, [not each for each in has_currency]))
+            columns = _selected(columns, has_currency)
+        self._columns.append(columns)
 
     def _as_columns(
         self, usage_dates: list[date], estimated: list[bool], keys: list[CostKey], metrics: Sequence[Metrics]
@@ -174,14 +189,11 @@ class CostAnswer:
         amortized = [each.AmortizedCost for each in metrics]
         net_unblended = [each.NetUnblendedCost for each in metrics]
         net_amortized = [each.NetAmortizedCost for each in metrics]
-        currencies = [cost.Unit for cost in unblended]
-        for costs in (amortized, net_unblended, net_amortized):
-            check_units(costs, currencies)
         amounts = Amounts()
         return CostColumns(
             usage_dates=usage_dates,
             keys=keys,
-            currencies=[self._currencies[currency] for currency in currencies],
+            currencies=self._currencies.of(unblended, amortized, net_unblended, net_amortized),
             unblended=amounts.of(unblended),
             amortized=amounts.of(amortized),
             net_unblended=amounts.of_given(net_unblended),
@@ -190,14 +202,46 @@ class CostAnswer:
             estimated=estimated,
         )
 
-    def _keys_in(self, groups: Sequence[Group], piece: _Piece) -> list[CostKey]:
-        keys = [self._keys[group.Keys] for group in groups]
-        known = self._keys_of_day.setdefault(piece.day, set())
-        before = len(known)
-        known.update(keys)
-        if len(known) != before + len(keys):
-            raise _repeated(keys, piece.day).below(piece.place)
-        return keys
+    def _note_keys(
+        self, piece: _Piece, keys: Sequence[CostKey], currencies: Sequence[str], present: Collection[str]
+    ) -> None:
+        """Refuse a row whose service, record type and currency an earlier one of the day has.
+
+        present: the currencies of all that is read now, nearly always a single one.
+        """
+        keys_of = self._keys_of_day.setdefault(piece.day, {})
+        for currency in present:
+            mine = keys
+            if len(present) > 1:
+                mine = [key for key, each in zip(keys, currencies, strict=True) if each == currency]
+            if not mine or currency == NO_CURRENCY:
+                continue
+            known = keys_of.setdefault(currency, set())
+            before = len(known)
+            known.update(mine)
+            if len(known) != before + len(mine):
+                raise _repeated([*zip(keys, currencies, strict=True)], currency, piece.day).below(piece.place)
+
+    def _place_zeros(self) -> None:
+        """Give each zero without a currency the commonest of its day's rows, or else of the answer's.
+
+        It is left out if there is none, or if its service and record type have a row of that day already.
+        """
+        everywhere: Counter[str] = Counter()
+        for keys_of in self._keys_of_day.values():
+            everywhere.update({currency: len(keys) for currency, keys in keys_of.items()})
+        for zeros in self._zeros:
+            currencies = []
+            for day, key in zip(zeros.usage_dates, zeros.keys, strict=True):
+                of_day = self._keys_of_day[day]
+                sizes = {currency: len(keys) for currency, keys in of_day.items()} or everywhere
+                is_needed = sizes and not any(key in keys for keys in of_day.values())
+                currency = max(sizes, key=lambda each: (sizes[each], each)) if is_needed else NO_CURRENCY
+                if is_needed:
+                    of_day.setdefault(currency, set()).add(key)
+                currencies.append(currency)
+            placed = replace(zeros, currencies=currencies)
+            self._columns.append(_selected(placed, [currency != NO_CURRENCY for currency in currencies]))
 
     def _explain(self, body: bytes) -> MalformedError:
         return Explanation(
@@ -225,10 +269,19 @@ def _digest(result: Result) -> bytes:
     return digest.digest()[:_DIGEST_BYTES]
 
 
-def _repeated(keys: Sequence[CostKey], day: date) -> MalformedError:
+def _repeated(rows: Sequence[tuple[CostKey, str]], currency: str, day: date) -> MalformedError:
     """Return where a group stands that an earlier one, here or on a page before, has the keys of."""
-    index = next((index for index, each in enumerate(keys) if each in keys[:index]), 0)
-    return MalformedError(f"Groups[{index}].Keys", f"repeats {shown(keys[index][0])} on {day}")
+    index = next(
+        (index for index, each in enumerate(rows) if each[1] == currency and each in rows[:index]), 0
+    )
+    (service, _), _ = rows[index]
+    return MalformedError(f"Groups[{index}].Keys", f"repeats {shown(service)} on {day}")
+
+
+def _selected(columns: CostColumns, is_wanted: Sequence[bool]) -> CostColumns:
+    """Return the rows that are wanted."""
+    names = CostColumns.__dataclass_fields__
+    return CostColumns(**{name: [*compress(getattr(columns, name), is_wanted)] for name in names})
 
 
 def _joined(parts: Sequence[CostColumns]) -> CostColumns:

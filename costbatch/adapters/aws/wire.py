@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from costbatch.domain.costs import CostKey
-from costbatch.domain.money import parse_amount, parse_currency
+from costbatch.domain.money import is_currency, parse_amount, parse_currency
 
 _LONGEST_NAME = 1000
 # PostgreSQL stores neither NUL nor half a surrogate pair; other control characters have no place in a name.
@@ -24,10 +24,10 @@ class Quantity(msgspec.Struct, gc=False):
 
 
 class Cost(msgspec.Struct, gc=False):
-    """An amount of money."""
+    """An amount of money. The unit of a zero can be "N/A", empty or absent."""
 
     Amount: str
-    Unit: str
+    Unit: str | None = None
 
 
 class Metrics(msgspec.Struct, gc=False):
@@ -42,6 +42,8 @@ class Metrics(msgspec.Struct, gc=False):
 
 
 METRICS = Metrics.__struct_fields__
+# Of a group whose costs are all zero: a zero needs none.
+NO_CURRENCY = ""
 
 
 class Group(msgspec.Struct, gc=False):
@@ -97,12 +99,38 @@ class Keys(dict[CostKey, CostKey]):
         return keys
 
 
-class Currencies(dict[str, str]):
-    """Currencies by themselves; ValueError where one is none."""
+class Currencies(dict[str | None, str]):
+    """Currencies by themselves; ValueError if one is none."""
 
-    def __missing__(self, text: str) -> str:
+    def __missing__(self, text: str | None) -> str:
         currency = self[text] = parse_currency(text)
         return currency
+
+    def of(self, unblended: Sequence[Cost], *others: Sequence[Cost | None]) -> list[str]:
+        """Return the currency of each group, NO_CURRENCY if its costs are all zero and none names one."""
+        units = [cost.Unit for cost in unblended]
+        try:
+            if all(_are_in(units, costs) for costs in others):
+                return [self[unit] for unit in units]
+        except ValueError:
+            # A unit is no currency; that is right if its amount is zero.
+            pass
+        return [self._of_group(costs) for costs in zip(unblended, *others, strict=True)]
+
+    def _of_group(self, costs: Sequence[Cost | None]) -> str:
+        """Return the one currency of the costs that are not zero, or else one that a zero names."""
+        given = [cost for cost in costs if cost is not None]
+        currencies = {self[cost.Unit] for cost in given if parse_amount(cost.Amount)}
+        if len(currencies) > 1:
+            raise ValueError("one group has amounts in two currencies")
+        named = (cost.Unit for cost in given if cost.Unit is not None and is_currency(cost.Unit))
+        return currencies.pop() if currencies else next(named, NO_CURRENCY)
+
+
+def _are_in(units: Sequence[str | None], costs: Sequence[Cost | None]) -> bool:
+    if None in costs:
+        units = [unit for cost, unit in zip(costs, units, strict=True) if cost is not None]
+    return [cost.Unit for cost in costs if cost is not None] == units
 
 
 class Amounts:
@@ -136,11 +164,3 @@ class Amounts:
         amounts = list(map(read, texts))
         self._read.append((texts, amounts))
         return amounts
-
-
-def check_units(costs: Sequence[Cost | None], currencies: Sequence[str]) -> None:
-    """Raise ValueError where a column of amounts is not in the currencies of its groups."""
-    if None in costs:
-        currencies = [unit for cost, unit in zip(costs, currencies, strict=True) if cost is not None]
-    if [cost.Unit for cost in costs if cost is not None] != currencies:
-        raise ValueError("one group has amounts in two currencies")

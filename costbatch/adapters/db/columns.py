@@ -16,9 +16,17 @@ def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
 
 
 def finite(*columns: str) -> CheckConstraint:
-    """Return the constraint that amounts are numbers; NaN is larger than any other to PostgreSQL."""
+    """Return the constraint that amounts are numbers, and no larger than any bill; NaN is to PostgreSQL."""
     return CheckConstraint(
-        " AND ".join(f"abs({column}) < 'Infinity'" for column in columns), name="amounts_are_numbers"
+        " AND ".join(f"abs({column}) < 1e30" for column in columns), name="amounts_are_numbers"
+    )
+
+
+def plausible_days(*columns: str) -> CheckConstraint:
+    """Return the constraint that days are such as a bill can have, and the program can count from."""
+    return CheckConstraint(
+        " AND ".join(f"{column} BETWEEN '2000-01-01' AND '2999-12-31'" for column in columns),
+        name="days_plausible",
     )
 
 

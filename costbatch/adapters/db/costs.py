@@ -55,9 +55,9 @@ WITH differing AS MATERIALIZED (
     SELECT account_id, usage_date, service, record_type, currency,
         unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
     FROM differing
-    ORDER BY account_id, usage_date, service, record_type
-    ON CONFLICT (account_id, usage_date, service, record_type) DO UPDATE SET
-        currency = excluded.currency, unblended = excluded.unblended, amortized = excluded.amortized,
+    ORDER BY account_id, usage_date, service, record_type, currency
+    ON CONFLICT (account_id, usage_date, service, record_type, currency) DO UPDATE SET
+        unblended = excluded.unblended, amortized = excluded.amortized,
         net_unblended = excluded.net_unblended, net_amortized = excluded.net_amortized,
         usage_quantity = excluded.usage_quantity, estimated = excluded.estimated
 ), compared AS (
@@ -65,7 +65,7 @@ WITH differing AS MATERIALIZED (
     FROM differing n LEFT JOIN LATERAL (
         SELECT true AS was_stored FROM daily_costs d
         WHERE d.account_id = n.account_id AND d.usage_date = n.usage_date
-          AND d.service = n.service AND d.record_type = n.record_type
+          AND d.service = n.service AND d.record_type = n.record_type AND d.currency = n.currency
           AND d.usage_date >= :start AND d.usage_date < :end_exclusive
         LIMIT 1) d ON true
 )
@@ -84,8 +84,18 @@ WHERE d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_da
   AND NOT EXISTS (
     SELECT FROM costs_staging s
     WHERE s.account_id = d.account_id AND s.usage_date = d.usage_date
-      AND s.service = d.service AND s.record_type = d.record_type)
+      AND s.service = d.service AND s.record_type = d.record_type AND s.currency = d.currency)
 RETURNING d.account_id, d.usage_date
+""")
+
+# One look into the index for each; a GROUP BY would read all that is stored of the accounts.
+_FIRST_DAYS = sa.text("""
+SELECT asked.account_id, asked.currency, first.day
+FROM unnest(CAST(:account_ids AS bigint[]), CAST(:currencies AS text[])) AS asked(account_id, currency)
+CROSS JOIN LATERAL (
+    SELECT min(d.usage_date) AS day FROM daily_costs d
+    WHERE d.account_id = asked.account_id AND d.currency = asked.currency) AS first
+WHERE first.day IS NOT NULL
 """)
 
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
@@ -154,20 +164,14 @@ class PostgresCosts:
             vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
         return {row: _change_of(row, written, vanished) for row in fetched}
 
-    def first_days(self, account_ids: Collection[int]) -> dict[int, date]:
-        """Return the first day with cost of each account that has any."""
-        # One look into the index for each account; a GROUP BY would read all that is stored of them.
-        first = (
-            sa.select(sa.func.min(daily_costs.c.usage_date).label("day"))
-            .where(daily_costs.c.account_id == accounts.c.id)
-            .lateral()
-        )
-        statement = (
-            sa.select(accounts.c.id, first.c.day)
-            .join_from(accounts, first, sa.true())
-            .where(accounts.c.id.in_(account_ids), first.c.day.is_not(None))
-        )
-        return {row: day for row, day in self.connection.execute(statement)}  # noqa: C416 - dict(rows) hides what the pairs are
+    def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
+        """Return, by account row and currency, the first day with cost."""
+        pairs = [(row, currency) for row, currencies in currencies_of.items() for currency in currencies]
+        asked = {
+            "account_ids": [row for row, _ in pairs],
+            "currencies": [currency for _, currency in pairs],
+        }
+        return {(row, currency): day for row, currency, day in self.connection.execute(_FIRST_DAYS, asked)}
 
     def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
         """Return, by account row, the comparable cost of each day with cost."""

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from costbatch.adapters.db.columns import CODE, INSTANT, finite, not_negative, one_of
+from costbatch.adapters.db.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_days
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
@@ -29,6 +29,13 @@ from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.events import EventType
 from costbatch.domain.outcomes import CollectionState, RunStatus, SkipReason, StopReason
 from costbatch.errors import ErrorKind
+
+# The parts of an explanation that are a service with its two amounts.
+_CONTRIBUTIONS = (
+    'strict $[*] ? (@.type() == "object" && @.service.type() == "string"'
+    ' && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$"'
+    ' && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")'
+)
 
 metadata = MetaData(
     naming_convention={
@@ -74,6 +81,7 @@ accounts = Table(
         "(collected_start IS NULL) = (collected_end_exclusive IS NULL)", name="collected_both_or_none"
     ),
     CheckConstraint("collected_start < collected_end_exclusive", name="collected_not_empty"),
+    plausible_days("collected_start", "collected_end_exclusive"),
     CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
     comment="AWS accounts whose costs are collected",
 )
@@ -178,7 +186,7 @@ daily_costs = Table(
     Column("usage_date", Date, primary_key=True, comment="The UTC day that AWS bills"),
     Column("service", CODE, primary_key=True, comment="As Cost Explorer names it"),
     Column("record_type", CODE, primary_key=True, comment="Usage, Tax, Credit, Refund, …: an open list"),
-    Column("currency", CODE, nullable=False, comment="ISO code"),
+    Column("currency", CODE, primary_key=True, comment="ISO code; an account can have several"),
     Column("unblended", Numeric, nullable=False, comment="Exact, as AWS printed it"),
     Column("amortized", Numeric, nullable=False),
     Column("net_unblended", Numeric, comment="After discounts; null where AWS gives none"),
@@ -189,7 +197,7 @@ daily_costs = Table(
     CheckConstraint("service <> ''", name="service_given"),
     CheckConstraint("record_type <> ''", name="record_type_given"),
     finite("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity"),
-    comment="Daily cost of each account by service and record type; partitioned by month",
+    comment="Daily cost of each account by service, record type and currency; partitioned by month",
     postgresql_partition_by="RANGE (usage_date)",
 )
 
@@ -208,6 +216,7 @@ answers = Table(
     Column("start_date", Date, nullable=False, comment="The first day"),
     Column("days", LargeBinary, nullable=False, comment="Of each day 16 bytes of digest, 4 of row count"),
     CheckConstraint("days <> '' AND octet_length(days) % 20 = 0", name="days_whole"),
+    plausible_days("start_date"),
     comment="What AWS answered last of each account, in short: a day that reads the same is not read again",
 )
 
@@ -244,12 +253,19 @@ anomalies = Table(
     CheckConstraint("revision >= 1", name="revision_counts"),
     CheckConstraint("service <> ''", name="service_given"),
     CheckConstraint("jsonb_typeof(explanation) = 'array'", name="explanation_is_list"),
+    CheckConstraint(
+        "CASE jsonb_typeof(explanation) WHEN 'array' THEN jsonb_array_length(explanation) ="
+        f" jsonb_array_length(jsonb_path_query_array(explanation, '{_CONTRIBUTIONS}')) ELSE true END",
+        name="explanation_names_services",
+    ),
+    plausible_days("start_date", "last_date"),
     finite("expected", "actual"),
     # One live anomaly for a series, a direction and a start: never two for the same days.
     Index(
         "uq_anomalies_live",
         "account_id",
         text("coalesce(service, '')"),
+        "currency",
         "direction",
         "start_date",
         unique=True,

@@ -1,7 +1,6 @@
 """The rule: which days depart from the mean of the days before them."""
 
 from dataclasses import replace
-from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -16,6 +15,7 @@ from costbatch.domain.detection import (
     comparable_series,
     find_departures,
 )
+from costbatch.domain.money import Limit
 from tests.factories import day, days
 
 RULE = Rule()
@@ -107,7 +107,7 @@ def test_cost_out_of_nothing_departs() -> None:
 
 def test_nothing_out_of_nothing_does_not_depart() -> None:
     """Zero is no departure from zero, even without a floor."""
-    assert departures([""] * 40, rule=replace(RULE, floor=Decimal(0))) == []
+    assert departures([""] * 40, rule=replace(RULE, floor=Limit(Decimal(0)))) == []
 
 
 @pytest.mark.parametrize(("today", "told"), [(31, False), (32, False), (33, True)])
@@ -131,7 +131,7 @@ def test_a_negative_total_departs_like_any_other() -> None:
 
 def test_the_mean_of_a_day_is_the_same_wherever_judging_begins() -> None:
     """A mean of thirds is rounded once, the same way for every window."""
-    rule = replace(RULE, floor=Decimal(0), threshold_ratio=Decimal("0.01"))
+    rule = replace(RULE, floor=Limit(Decimal(0)), threshold_ratio=Decimal("0.01"))
     amounts = [f"{n % 7}.{n:03}" for n in range(60)]
     whole = departures(amounts, rule=rule)
     for since in (8, 31, 45, 59):
@@ -154,58 +154,98 @@ def test_the_largest_amounts_that_are_accepted_can_be_judged(size: str) -> None:
 )
 def test_the_severity_is_by_the_money_moved(impact: str, severity: Severity) -> None:
     """The limits belong to the higher severity, for savings as for costs."""
-    assert RULE.severity(Decimal(impact)) is severity
-    assert RULE.severity(-Decimal(impact)) is severity
+    assert RULE.severity(Decimal(impact), "USD") is severity
+    assert RULE.severity(-Decimal(impact), "USD") is severity
 
 
-def totals(currencies: str) -> list[DayTotal]:
-    """Return one total of 100 for each letter: U for dollars, E for euros, B for both, blank for none."""
-    codes = {"U": ["USD"], "E": ["EUR"], "B": ["EUR", "USD"], " ": []}
-    return [DayTotal(day(n), code, Decimal(100)) for n, one in enumerate(currencies) for code in codes[one]]
+def series_of(currencies: str, *, start: int = 0) -> dict[str, Series]:
+    """Return the series of a hundred a day in each currency.
+
+    One letter for each day: U for dollars, E for euros, B for both, Z for dollars and zero euros, blank for
+    none.
+    """
+    hundred, zero = Decimal(100), Decimal(0)
+    costs = {
+        "U": {"USD": hundred},
+        "E": {"EUR": hundred},
+        "B": {"EUR": hundred, "USD": hundred},
+        "Z": {"EUR": zero, "USD": hundred},
+        " ": {},
+    }
+    totals = [
+        DayTotal(day(n), currency, amount)
+        for n, letter in enumerate(currencies)
+        for currency, amount in costs[letter].items()
+    ]
+    first_days = {total.currency: total.usage_date for total in reversed(totals)}
+    return comparable_series(totals, first_days, day(start), RULE)
 
 
 def test_no_cost_at_all_is_no_series() -> None:
     """There is nothing to judge."""
-    assert comparable_series([], day(0)) is None
+    assert series_of("   ") == {}
+
+
+def test_each_currency_is_a_series_with_its_own_history() -> None:
+    """Euros and dollars have no mean; each begins with its own first day."""
+    found = series_of("UUBUBB")
+    assert {each.currency: (each.first_day, each.last_day) for each in found.values()} == {
+        "USD": (day(0), None),
+        "EUR": (day(2), None),
+    }
+    assert sorted(found["EUR"].amounts) == [day(2), day(4), day(5)]
+    assert sorted(found["USD"].amounts) == [day(n) for n in range(6)]
 
 
 @pytest.mark.parametrize(
-    ("currencies", "currency", "first"),
+    ("currencies", "ended"),
     [
-        ("UUU", "USD", 0),
-        ("UUEE", "EUR", 2),
-        ("UBEE", "EUR", 2),
-        ("EEU U", "USD", 2),
-        ("UEUE", "EUR", 3),
+        ("UUUEEE", {"USD": 2}),
+        ("UUBEEE", {"USD": 2}),
+        ("UBBEEE", {"USD": 2}),
+        ("UUU  EE", {"USD": 2}),
+        ("EEEUUU", {"EUR": 2}),
+        # Both were billed for long: one that ends dropped to nothing.
+        ("BBBBBBBEEE", {}),
+        # Nothing came in its place, or only zeros did.
+        ("UUU   ", {}),
+        ("EEEZZZ", {"EUR": 2}),
+        ("UUUZZ   ", {}),
+        # What came later has nothing to do with it.
+        ("UUU      EEE", {}),
     ],
 )
-def test_a_change_of_currency_begins_history_anew(currencies: str, currency: str, first: int) -> None:
-    """Euros and dollars have no mean: only what is billed now is compared, from the change on."""
-    found = comparable_series(totals(currencies), day(0))
-    assert found is not None
-    assert (found.currency, found.first_day) == (currency, day(first))
-    assert min(found.amounts) == day(first)
-    assert sorted(found.amounts) == [
-        total.usage_date
-        for total in totals(currencies)
-        if total.currency == currency and total.usage_date >= day(first)
-    ]
+def test_a_currency_that_another_one_replaces_ends(currencies: str, ended: dict[str, int]) -> None:
+    """The days after a change of currency are not zeros, and so no drop."""
+    found = series_of(currencies)
+    assert {each.currency: each.last_day for each in found.values() if each.last_day} == {
+        currency: day(n) for currency, n in ended.items()
+    }
 
 
-def test_the_first_week_after_a_change_of_currency_is_not_judged() -> None:
-    """A hundred dollars and then fifteen thousand yen are no anomaly."""
-    dollars = [DayTotal(day(n), "USD", Decimal(100)) for n in range(30)]
-    yen = [DayTotal(day(n), "JPY", Decimal(15000)) for n in range(30, 45)]
-    found = comparable_series([*dollars, *yen], day(0))
-    assert found is not None
-    assert find_departures(found, days(0, 45), today=day(60), rule=RULE) == []
-    assert found.baseline(day(36), RULE) is None
-    assert found.baseline(day(37), RULE) == Decimal(15000)
+def test_the_days_after_a_change_of_currency_are_no_drop_and_the_first_week_no_spike() -> None:
+    """A hundred dollars and then a hundred euros are no anomaly."""
+    found = series_of("U" * 30 + "E" * 15)
+    for each in found.values():
+        assert find_departures(each, days(0, 45), today=day(60), rule=RULE) == []
+    assert found["EUR"].baseline(day(36), RULE) is None
+    assert found["EUR"].baseline(day(37), RULE) == Decimal(100)
 
 
 def test_history_begins_where_the_account_does() -> None:
     """Days before the first known one are not zeros."""
-    found = comparable_series(totals("   UUU"), date(2025, 1, 4))
-    assert found is not None
+    found = series_of("   UUU")["USD"]
     assert found.baseline(day(9), RULE) is None
     assert found.baseline(day(10), RULE) == Decimal("42.8571428571")
+    later = series_of("UUUUUU", start=4)["USD"]
+    assert (later.first_day, later.baseline(day(10), RULE)) == (day(4), None)
+
+
+def test_floor_and_severity_are_by_currency() -> None:
+    """A yen is not a dollar."""
+    rule = replace(RULE, floor=Limit(Decimal(1), (("JPY", Decimal(150)),)))
+    assert rule.departs(Decimal(100), Decimal(200), "USD")
+    assert not rule.departs(Decimal(100), Decimal(200), "JPY")
+    rule = replace(RULE, high_impact=Limit(Decimal(1000), (("JPY", Decimal(150_000)),)))
+    assert rule.severity(Decimal(1000), "USD") is Severity.HIGH
+    assert rule.severity(Decimal(149_999), "JPY") is Severity.MEDIUM
