@@ -14,7 +14,7 @@ from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
-from costbatch.domain.detection import Rule
+from costbatch.domain.detection import Rule, Severity
 from costbatch.domain.events import Delivery, Event
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ConfigError
@@ -146,9 +146,12 @@ class FakeAnomalies:
         self.found_by.setdefault(anomaly.id, run_id)
 
     def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
-        """Return the anomalies in a state, the largest impact first."""
+        """Return the anomalies in a state: the severest first, within a currency the largest impact."""
         found = [row for row in self.rows.values() if row.state is state]
-        return sorted(found, key=lambda row: -abs(row.impact))
+        severities = list(Severity)
+        return sorted(
+            found, key=lambda row: (-severities.index(row.severity), row.currency, -abs(row.impact))
+        )
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""

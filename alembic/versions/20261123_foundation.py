@@ -82,8 +82,8 @@ def upgrade() -> None:
             "collected_start < collected_end_exclusive", name=op.f("ck_accounts_collected_not_empty")
         ),
         sa.CheckConstraint(
-            "collected_start BETWEEN '2000-01-01' AND '2999-12-31' AND collected_end_exclusive BETWEEN '2000-01-01' AND '2999-12-31'",
-            name=op.f("ck_accounts_days_plausible"),
+            "collected_start BETWEEN '2000-01-01' AND '2999-12-31' AND collected_end_exclusive BETWEEN '2000-01-01' AND '2999-12-31' AND failing_since BETWEEN '2000-01-01' AND '2999-12-31' AND created_at BETWEEN '2000-01-01' AND '2999-12-31' AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_accounts_times_plausible"),
         ),
         sa.ForeignKeyConstraint(
             ["base_account_id"], ["accounts.id"], name=op.f("fk_accounts_base_account_id")
@@ -225,7 +225,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "CASE jsonb_typeof(explanation) WHEN 'array' THEN jsonb_array_length(explanation) ="
             " jsonb_array_length(jsonb_path_query_array(explanation,"
-            ' \'strict $[*] ? (@.type() == "object" && @.service.type() == "string" && @.service != ""'
+            ' \'strict $[*] ? (@.type() == "object" && @.service.type() == "string"'
             ' && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$"'
             ' && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")\''
             ")) ELSE true END",
@@ -233,8 +233,8 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("start_date <= last_date", name=op.f("ck_anomalies_dates_ordered")),
         sa.CheckConstraint(
-            "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND last_date BETWEEN '2000-01-01' AND '2999-12-31'",
-            name=op.f("ck_anomalies_days_plausible"),
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND last_date BETWEEN '2000-01-01' AND '2999-12-31' AND detected_at BETWEEN '2000-01-01' AND '2999-12-31' AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_anomalies_times_plausible"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_anomalies_account_id")),
         sa.ForeignKeyConstraint(

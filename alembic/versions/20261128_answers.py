@@ -33,7 +33,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("days <> '' AND octet_length(days) % 20 = 0", name=op.f("ck_answers_days_whole")),
         sa.CheckConstraint(
-            "start_date BETWEEN '2000-01-01' AND '2999-12-31'", name=op.f("ck_answers_days_plausible")
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31'", name=op.f("ck_answers_times_plausible")
         ),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_answers_account_id"), ondelete="CASCADE"

@@ -18,7 +18,7 @@ from costbatch.domain.detection import (
     find_departures,
     group_episodes,
 )
-from costbatch.domain.money import CENT
+from costbatch.domain.money import to_cents
 from costbatch.domain.periods import DateRange
 
 # Ids are derived, not drawn: the same anomaly has the same id however often a run is repeated.
@@ -103,7 +103,7 @@ class Anomaly:
 
     def told(self) -> tuple[object, ...]:
         """Return what a reader sees; a change below a cent is none."""
-        amounts = (self.expected.quantize(CENT), self.actual.quantize(CENT))
+        amounts = (to_cents(self.expected), to_cents(self.actual))
         return (self.start_date, self.last_date, self.state, self.severity, self.resolution, *amounts)
 
     def reads_as(self, other: "Anomaly") -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind
-from costbatch.domain.money import CENT
+from costbatch.domain.money import to_cents
 from costbatch.errors import ErrorKind
 
 # An event's id is derived from what it tells, so that a receiver can drop a repeat.
@@ -149,7 +149,7 @@ def instant(moment: datetime) -> str:
 
 def cents(amount: Decimal) -> str:
     """Return an amount to the cent, for people and for events; the database keeps every digit."""
-    return str(amount.quantize(CENT) + 0)  # + 0 takes the sign off "-0.00"
+    return format(to_cents(amount), "zf")  # z takes the sign off "-0.00"
 
 
 def _account_data(account: Account) -> dict[str, str]:

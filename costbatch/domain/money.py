@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 
 CENT = Decimal("0.01")
+# Room for any amount that the database takes; Python's default of 28 digits would raise.
+_ROOMY = Context(prec=100)
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _AMOUNT = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?")
@@ -30,6 +32,11 @@ def parse_amount(text: object) -> Decimal:
     if exponent < _SMALLEST_EXPONENT or amount.adjusted() > _LARGEST_EXPONENT:
         raise ValueError("an amount has an impossible size")
     return amount
+
+
+def to_cents(amount: Decimal) -> Decimal:
+    """Return an amount rounded to the cent."""
+    return amount.quantize(CENT, context=_ROOMY)
 
 
 def is_currency(text: str) -> bool:

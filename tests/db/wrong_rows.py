@@ -1,6 +1,6 @@
 """Rows that must be impossible: for each table a good row, and what is wrong in each bad one."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -83,6 +83,24 @@ GOOD: dict[str, dict[str, Any]] = {
 
 # What an explanation holds of a service.
 CONTRIBUTION = {"service": "S3", "expected": "1E-10", "actual": "-0.5"}
+WRONG_EXPLANATIONS: tuple[Any, ...] = (
+    [1, 2],
+    [{}],
+    [[]],
+    [None],
+    ["S3"],
+    [[CONTRIBUTION]],
+    [CONTRIBUTION, {}],
+    [{**CONTRIBUTION, "service": 1}],
+    [{**CONTRIBUTION, "service": None}],
+    [{**CONTRIBUTION, "expected": 1}],
+    [{**CONTRIBUTION, "expected": "NaN"}],
+    [{**CONTRIBUTION, "expected": "1E+999999"}],
+    [{**CONTRIBUTION, "actual": ""}],
+    [{**CONTRIBUTION, "actual": "1\n"}],
+    [{**CONTRIBUTION, "actual": ["1"]}],
+    [{name: CONTRIBUTION[name] for name in ("service", "expected")}],
+)
 
 # Table, what is wrong in the good row, and the constraint that says so.
 BAD: list[tuple[str, dict[str, Any], str]] = [
@@ -119,12 +137,12 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         "accounts",
         {"collected_start": date(1, 1, 1), "collected_end_exclusive": FAR},
-        "ck_accounts_days_plausible",
+        "ck_accounts_times_plausible",
     ),
     (
         "accounts",
         {"collected_start": EARLY, "collected_end_exclusive": date.max},
-        "ck_accounts_days_plausible",
+        "ck_accounts_times_plausible",
     ),
     ("accounts", {"failing_since": NOW}, "ck_accounts_failing_both_or_none"),
     ("accounts", {"failing_kind": "timeout"}, "ck_accounts_failing_both_or_none"),
@@ -134,7 +152,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("answers", {"account_id": 999}, "fk_answers_account_id"),
     ("answers", {"days": b""}, "ck_answers_days_whole"),
     ("answers", {"days": bytes(39)}, "ck_answers_days_whole"),
-    ("answers", {"start_date": date.max}, "ck_answers_days_plausible"),
+    ("answers", {"start_date": date.max}, "ck_answers_times_plausible"),
     ("runs", {"run_key": "nightly"}, "uq_runs_run_key"),
     ("runs", {"run_key": ""}, "ck_runs_run_key_given"),
     ("runs", {"status": "done", "finished_at": NOW}, "ck_runs_status_known"),
@@ -219,27 +237,12 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("anomalies", {"explanation": "S3"}, "ck_anomalies_explanation_is_list"),
     *(
         ("anomalies", {"explanation": wrong}, "ck_anomalies_explanation_names_services")
-        for wrong in (
-            [1, 2],
-            [{}],
-            [[]],
-            [None],
-            ["S3"],
-            [[CONTRIBUTION]],
-            [CONTRIBUTION, {}],
-            [{**CONTRIBUTION, "service": 1}],
-            [{**CONTRIBUTION, "service": None}],
-            [{**CONTRIBUTION, "expected": 1}],
-            [{**CONTRIBUTION, "expected": "NaN"}],
-            [{**CONTRIBUTION, "expected": "1E+999999"}],
-            [{**CONTRIBUTION, "actual": ""}],
-            [{**CONTRIBUTION, "actual": "1\n"}],
-            [{**CONTRIBUTION, "actual": ["1"]}],
-            [{name: CONTRIBUTION[name] for name in ("service", "expected")}],
-        )
+        for wrong in WRONG_EXPLANATIONS
     ),
-    ("anomalies", {"start_date": date(1999, 12, 31)}, "ck_anomalies_days_plausible"),
-    ("anomalies", {"last_date": date(3000, 1, 1)}, "ck_anomalies_days_plausible"),
+    ("anomalies", {"updated_at": datetime.max.replace(tzinfo=UTC)}, "ck_anomalies_times_plausible"),
+    ("accounts", {"created_at": datetime(1, 1, 1, tzinfo=UTC)}, "ck_accounts_times_plausible"),
+    ("anomalies", {"start_date": date(1999, 12, 31)}, "ck_anomalies_times_plausible"),
+    ("anomalies", {"last_date": date(3000, 1, 1)}, "ck_anomalies_times_plausible"),
     ("anomalies", {"actual": Decimal("1E30")}, "ck_anomalies_amounts_are_numbers"),
     ("events", {"id": WRONG}, "ck_events_cloudevent_has_id"),
     ("events", {"type": "run.exploded"}, "ck_events_type_known"),

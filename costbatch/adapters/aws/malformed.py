@@ -137,7 +137,7 @@ class Explanation:
                 continue
             if self.check_amount(amount):
                 _check(unit, place, parse_currency)
-                if unit not in (owed := owed or {unit: name}):
+                if unit not in (owed := owed or {str(unit): name}):
                     ((currency, first),) = owed.items()
                     raise MalformedError(place, f"is {shown(unit)}, although {first} is in {currency}")
             elif unit is not None:

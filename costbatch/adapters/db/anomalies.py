@@ -15,6 +15,9 @@ from costbatch.adapters.db.tables import anomalies
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
 
 _LOAD_NEAR = sa.text("""
 SELECT * FROM anomalies
@@ -46,11 +49,29 @@ class PostgresAnomalies:
         self.connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
     def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
-        """Return the anomalies in a state, the largest impact first."""
-        impact = sa.func.abs(anomalies.c.actual - anomalies.c.expected)
-        statement = sa.select(anomalies).where(anomalies.c.state == state.value)
-        rows = self.connection.execute(statement.order_by(impact.desc(), anomalies.c.id))
-        return [_from_row(row) for row in rows]
+        """Return the anomalies in a state: the severest first, within a currency the largest impact.
+
+        A row that was made unreadable by hand is left out: it must not hide the others.
+        """
+        statement = (
+            sa.select(anomalies)
+            .where(anomalies.c.state == state.value)
+            .order_by(
+                sa.case(
+                    {severity.value: n for n, severity in enumerate(Severity)}, value=anomalies.c.severity
+                ).desc(),
+                anomalies.c.currency,
+                sa.func.abs(anomalies.c.actual - anomalies.c.expected).desc(),
+                anomalies.c.id,
+            )
+        )
+        found = []
+        for row in self.connection.execute(statement):
+            try:
+                found.append(_from_row(row))
+            except (ArithmeticError, LookupError, TypeError, ValueError):
+                log.exception("anomaly_unreadable", id=str(row.id))
+        return found
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""

@@ -22,12 +22,10 @@ def finite(*columns: str) -> CheckConstraint:
     )
 
 
-def plausible_days(*columns: str) -> CheckConstraint:
-    """Return the constraint that days are such as a bill can have, and the program can count from."""
-    return CheckConstraint(
-        " AND ".join(f"{column} BETWEEN '2000-01-01' AND '2999-12-31'" for column in columns),
-        name="days_plausible",
-    )
+def plausible_times(*columns: str) -> CheckConstraint:
+    """Return the constraint that days and instants are such as a bill can have; others break Python's."""
+    bounds = "BETWEEN '2000-01-01' AND '2999-12-31'"
+    return CheckConstraint(" AND ".join(f"{column} {bounds}" for column in columns), name="times_plausible")
 
 
 def not_negative(*columns: str) -> CheckConstraint:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from costbatch.adapters.db.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_days
+from costbatch.adapters.db.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_times
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
@@ -81,7 +81,9 @@ accounts = Table(
         "(collected_start IS NULL) = (collected_end_exclusive IS NULL)", name="collected_both_or_none"
     ),
     CheckConstraint("collected_start < collected_end_exclusive", name="collected_not_empty"),
-    plausible_days("collected_start", "collected_end_exclusive"),
+    plausible_times(
+        "collected_start", "collected_end_exclusive", "failing_since", "created_at", "updated_at"
+    ),
     CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
     comment="AWS accounts whose costs are collected",
 )
@@ -216,7 +218,7 @@ answers = Table(
     Column("start_date", Date, nullable=False, comment="The first day"),
     Column("days", LargeBinary, nullable=False, comment="Of each day 16 bytes of digest, 4 of row count"),
     CheckConstraint("days <> '' AND octet_length(days) % 20 = 0", name="days_whole"),
-    plausible_days("start_date"),
+    plausible_times("start_date"),
     comment="What AWS answered last of each account, in short: a day that reads the same is not read again",
 )
 
@@ -258,7 +260,7 @@ anomalies = Table(
         f" jsonb_array_length(jsonb_path_query_array(explanation, '{_CONTRIBUTIONS}')) ELSE true END",
         name="explanation_names_services",
     ),
-    plausible_days("start_date", "last_date"),
+    plausible_times("start_date", "last_date", "detected_at", "updated_at"),
     finite("expected", "actual"),
     # One live anomaly for a series, a direction and a start: never two for the same days.
     Index(

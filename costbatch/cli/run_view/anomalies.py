@@ -33,7 +33,7 @@ def sparkline(values: Sequence[Decimal | None], *, levels: str = BLOCKS) -> str:
 
 
 def render_anomalies(report: RunReport, page: Page) -> None:
-    """Print the open anomalies, in the report's order: the largest impact first."""
+    """Print the open anomalies, in the report's order: the severest first."""
     views = report.open_anomalies
     if not views:
         return
@@ -51,7 +51,7 @@ def render_anomalies(report: RunReport, page: Page) -> None:
     page.show(table)
     if (total := report.headline["anomalies"]["open"]) > len(views):
         page.blank()
-        page.line(f"{total - len(views):,} more are open, with a smaller impact.", "dim")
+        page.line(f"{total - len(views):,} more are open, less severe or with a smaller impact.", "dim")
 
 
 def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:

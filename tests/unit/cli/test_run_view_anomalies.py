@@ -92,7 +92,7 @@ def test_anomalies_that_the_report_leaves_out_are_counted() -> None:
     report = make_report(
         [collected()], open_anomalies=(make_view(), make_view()), anomaly_counts={("open", "low"): 1_002}
     )
-    assert "1,000 more are open, with a smaller impact." in printed_run(report)
+    assert "1,000 more are open, less severe or with a smaller impact." in printed_run(report)
 
 
 def test_an_output_without_unicode_gets_plain_characters() -> None:
