@@ -3,7 +3,7 @@
 A claim waits for the database only, and so would the accounts that land meanwhile if their writer made it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,8 +16,13 @@ from costbatch.application.ports import Clock
 from costbatch.application.stores import Database, Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import NOTHING_KNOWN
-from costbatch.domain.outcomes import Run
-from costbatch.domain.periods import DateRange, utc_day
+from costbatch.domain.credentials import Access
+from costbatch.domain.outcomes import Claim, Failure, Run
+from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.errors import ErrorKind, StorageError
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -69,6 +74,15 @@ class Claimer:
         )
         if not claims:
             return []
+        try:
+            return self._ready(tx, claims)
+        except Exception as error:
+            if isinstance(error, StorageError):
+                raise
+            # What is stored of one of them cannot be read: apart, the others do not notice.
+            return [self._ready_alone(tx, claim) for claim in claims]
+
+    def _ready(self, tx: Transaction, claims: Sequence[Claim]) -> list[Flight]:
         accesses = tx.accounts.load_accesses([claim.account for claim in claims])
         windows = {claim.account.id: self._window(claim.account) for claim in claims}
         # A backfill compares every day with what is stored: it is how a person has that done.
@@ -84,6 +98,23 @@ class Claimer:
             )
             for claim in claims
         ]
+
+    def _ready_alone(self, tx: Transaction, claim: Claim) -> Flight:
+        """Ready one account; if that cannot be done, it is to land at once, as failed."""
+        try:
+            return self._ready(tx, [claim])[0]
+        except Exception as error:
+            if isinstance(error, StorageError):
+                raise
+            log.exception("account_not_readable", aws_account_id=claim.account.aws_account_id)
+            return Flight(
+                claim=claim,
+                access=Access(account=claim.account),
+                window=DateRange(self.run.today - ONE_DAY, self.run.today),
+                known=NOTHING_KNOWN,
+                totals=(),
+                problem=Failure(kind=ErrorKind.INTERNAL, message=ErrorKind.INTERNAL.advice),
+            )
 
     def _window(self, account: Account) -> DateRange:
         window = window_of(account, self.run.request, today=self.run.today, policy=self.policy.windows)

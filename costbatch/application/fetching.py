@@ -24,6 +24,7 @@ class Flight:
     """One account on its way: the claim, how to reach it, the days to read, and what is known of them.
 
     known: what was answered of them the last time. totals: what they cost then, as it is stored.
+    problem: why it cannot be fetched at all.
     """
 
     claim: Claim
@@ -31,6 +32,7 @@ class Flight:
     window: DateRange
     known: DayAnswers
     totals: Sequence[DayTotal]
+    problem: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,7 @@ class FetchPool:
 
     def _fly(self, flight: Flight) -> Landing:
         meter, started_at = Meter(self._budget), self._clock()
-        outcome = _outcome_of(
+        outcome = flight.problem or _outcome_of(
             lambda: self._source.fetch(flight.access, flight.window, meter, flight.known), flight
         )
         return Landing(flight=flight, outcome=outcome, api_requests=meter.requests, started_at=started_at)

@@ -6,7 +6,7 @@ from decimal import Context, Decimal
 
 CENT = Decimal("0.01")
 # Room for any amount that the database takes; Python's default of 28 digits would raise.
-_ROOMY = Context(prec=100)
+_ROOMY = Context(prec=200)
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _AMOUNT = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?")

@@ -16,7 +16,7 @@ from costbatch.simulator.world import CostRow
 from tests.factories import CostRow as StoredRow
 from tests.factories import day, make_row
 from tests.mornings import Mornings
-from tests.stage import EC2, ONE_DAY, TODAY, Row, Stage, bill, make_account
+from tests.stage import ONE_DAY, TODAY, Row, Stage, bill, make_account
 
 YESTERDAY = TODAY - ONE_DAY
 MARKETPLACE = "AWS Marketplace"
@@ -63,10 +63,10 @@ def test_a_row_in_another_currency_hides_no_spike(stage: Stage, other: CostRow) 
 
 def test_each_currency_of_an_account_is_judged_with_its_own_history(stage: Stage) -> None:
     """Rupees and dollars every day: the same service departs in both, each is told with its own amounts."""
-    before = {"last": YESTERDAY - ONE_DAY, "service": EC2}
+    before = YESTERDAY - ONE_DAY
     rows = (
-        *daily("8000", unit="INR", **before),
-        *daily("100", unit="USD", **before),
+        *daily("8000", last=before, unit="INR"),
+        *daily("100", last=before, unit="USD"),
         bill(YESTERDAY, "90000", unit="INR"),
         bill(YESTERDAY, "400", unit="USD"),
     )

@@ -112,9 +112,9 @@ def test_zeros_of_a_group_take_the_currency_of_its_other_amounts() -> None:
     for unit in ("N/A", "", None, ABSENT, "USD"):
         net = dict.fromkeys(("NetUnblendedCost", "NetAmortizedCost"), ("0", unit))
         (row,) = parse(group("A", "3", "EUR", **net))
-        assert (row.currency, row.unblended, row.net_unblended) == ("EUR", 3, 0)
+        assert (row.currency, row.unblended, row.net_unblended) == ("EUR", Decimal(3), Decimal(0))
     (row,) = parse(group("A", "0", "N/A", AmortizedCost=("4", "EUR")))
-    assert (row.currency, row.unblended, row.amortized) == ("EUR", 0, 4)
+    assert (row.currency, row.unblended, row.amortized) == ("EUR", Decimal(0), Decimal(4))
 
 
 def test_a_zero_that_names_a_currency_keeps_it() -> None:

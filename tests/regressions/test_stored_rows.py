@@ -1,0 +1,149 @@
+"""Rows that were edited by hand: refused if the program cannot read them, and never the end of a run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+import pytest
+
+from tests.stage import ONE_DAY, TODAY, Stage, bill, make_account, steady
+
+YESTERDAY = TODAY - ONE_DAY
+GOOD = '{"service": "S3", "expected": "1", "actual": "2"}'
+CONSTRAINTS = (
+    "anomalies DROP CONSTRAINT ck_anomalies_explanation_names_services",
+    "anomalies DROP CONSTRAINT ck_anomalies_explanation_is_list",
+    "anomalies DROP CONSTRAINT ck_anomalies_times_plausible",
+    "anomalies DROP CONSTRAINT ck_anomalies_dates_ordered",
+    "anomalies DROP CONSTRAINT ck_anomalies_severity_known",
+    "anomalies DROP CONSTRAINT ck_anomalies_amounts_are_numbers",
+    "answers DROP CONSTRAINT ck_answers_times_plausible",
+    "accounts DROP CONSTRAINT ck_accounts_times_plausible",
+    "daily_costs DROP CONSTRAINT ck_daily_costs_amounts_are_numbers",
+)
+
+
+@pytest.fixture
+def two(stage: Stage) -> Stage:
+    """Return a stage with two accounts, each with an open anomaly."""
+    rows = (*steady("10.00", until=YESTERDAY), bill(YESTERDAY, "90.00"))
+    stage.open(make_account(1, rows=rows), make_account(2, rows=rows))
+    assert stage.collect().summary["run"]["anomalies"]["open"] == 2
+    return stage
+
+
+@contextmanager
+def without_constraints(stage: Stage) -> Iterator[None]:
+    """Let rows be written that no constraint would let pass."""
+    for constraint in CONSTRAINTS:
+        stage.rows(f"ALTER TABLE {constraint}")
+    yield
+
+
+def edit(stage: Stage, table: str, assignment: str) -> None:
+    """Edit the rows of the first account by hand."""
+    account = "id" if table == "accounts" else "account_id"
+    stage.rows(
+        f"UPDATE {table} SET {assignment} WHERE {account} = "
+        "(SELECT id FROM accounts WHERE aws_account_id = %s)",
+        stage.ids[0],
+    )
+
+
+@pytest.mark.parametrize(
+    "explanation",
+    [
+        "[1,2]",
+        "[{}]",
+        "[[]]",
+        f"[{GOOD}, null]",
+        f"[[{GOOD}]]",
+        '["S3"]',
+        GOOD,
+        "null",
+        '[{"service": "S3"}]',
+    ],
+)
+def test_an_explanation_that_cannot_be_read_is_refused(two: Stage, explanation: str) -> None:
+    """The constraint knows its form, to the parts."""
+    with pytest.raises(psycopg2.errors.CheckViolation, match="ck_anomalies_explanation"):
+        edit(two, "anomalies", f"explanation = '{explanation}'")
+    edit(two, "anomalies", f"explanation = '[{GOOD}]'")
+    assert two.collect().status == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "assignment", "constraint"),
+    [
+        ("anomalies", "last_date = 'infinity'", "ck_anomalies_times_plausible"),
+        ("anomalies", "updated_at = '20000-01-01'", "ck_anomalies_times_plausible"),
+        ("anomalies", "actual = 1e30", "ck_anomalies_amounts_are_numbers"),
+        ("accounts", "created_at = '-infinity'", "ck_accounts_times_plausible"),
+        ("accounts", "collected_end_exclusive = '9999-12-31'", "ck_accounts_times_plausible"),
+        ("answers", "start_date = '0044-03-15 BC'", "ck_answers_times_plausible"),
+        ("daily_costs", "unblended = 1e30", "ck_daily_costs_amounts_are_numbers"),
+    ],
+)
+def test_days_and_amounts_that_break_python_are_refused(
+    two: Stage, table: str, assignment: str, constraint: str
+) -> None:
+    """PostgreSQL's largest are beyond what Python holds."""
+    with pytest.raises(psycopg2.errors.CheckViolation, match=constraint):
+        edit(two, table, assignment)
+
+
+@pytest.mark.parametrize(
+    ("table", "assignment"),
+    [
+        ("anomalies", "actual = 9e29"),
+        ("anomalies", "revision = 2147483647"),
+        ("anomalies", "start_date = '2000-01-01'"),
+        ("anomalies", "last_date = '2999-12-31'"),
+        ("anomalies", "service = 'Nothing of ours'"),
+        ("anomalies", "currency = 'XXX'"),
+        ("anomalies", 'explanation = \'[{"service": "", "expected": "0E-60", "actual": "9E+99"}]\''),
+        ("accounts", "collected_start = '2000-01-01', collected_end_exclusive = '2999-12-31'"),
+        ("accounts", "failing_since = '2999-12-31', failing_kind = 'nothing of ours'"),
+        ("answers", "start_date = '2999-12-31'"),
+        ("answers", "days = decode(repeat('ff', 400), 'hex')"),
+        ("daily_costs", "unblended = 9e29"),
+        ("daily_costs", "service = 'Nothing of ours' || service"),
+        ("daily_costs", "currency = 'XXX'"),
+    ],
+)
+def test_what_the_constraints_let_pass_does_no_harm(two: Stage, table: str, assignment: str) -> None:
+    """The run ends with a report of both accounts, and the other one is collected."""
+    edit(two, table, assignment)
+    run = two.collect()
+    assert run.outcomes[two.ids[1]] == "collected"
+    assert run.outcomes[two.ids[0]] in {"collected", "internal"}
+    assert two.run("collect").status == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "assignment"),
+    [
+        ("anomalies", "explanation = '[1,2]'"),
+        ("anomalies", "explanation = '[{}]'"),
+        ("anomalies", "explanation = '[[]]'"),
+        ("anomalies", "explanation = '7'"),
+        ("anomalies", 'explanation = \'[{"service": 1, "expected": "x", "actual": "y"}]\''),
+        ("anomalies", "severity = 'apocalyptic'"),
+        ("anomalies", "actual = 'NaN'"),
+        ("answers", "start_date = '9999-12-31'"),
+        ("answers", "start_date = '20000-01-01'"),
+        ("accounts", "collected_end_exclusive = '9999-12-31'"),
+        ("accounts", "collected_start = '0001-01-01'"),
+        ("daily_costs", "unblended = 'NaN'"),
+    ],
+)
+def test_without_the_constraints_only_the_account_of_the_row_fails(
+    two: Stage, table: str, assignment: str
+) -> None:
+    """Nothing that is stored of one account ends the run or hides what is told of the others."""
+    with without_constraints(two):
+        edit(two, table, assignment)
+        run = two.collect()
+    assert run.outcomes[two.ids[1]] == "collected"
+    assert run.outcomes[two.ids[0]] in {"collected", "internal"}
+    assert two.ids[1] in {each["aws_account_id"] for each in run.summary["open_anomalies"]}
