@@ -127,13 +127,14 @@ class Judge:
             yield from judge_series(series, of_scope, replace(judgement, scope=scope))
 
     def _log_unjudged(self, case: _Case, evidence: Evidence) -> None:
-        """Say which currencies of an account are not judged, although the account is."""
+        """Log which currencies of an account are not judged, if it has others that are."""
         last = case.replaced.fetched.window.last
-        for series in evidence.totals.values():
+        young = [each for each in evidence.totals.values() if each.baseline(last, self.rule) is None]
+        for series in evidence.totals.values() if len(young) < len(evidence.totals) else ():
             about = {"aws_account_id": case.account.aws_account_id, "currency": series.currency}
             if series.last_day is not None and series.last_day in case.touched:
                 log.warning("currency_replaced", **about, last_day=str(series.last_day))
-            elif series.baseline(last, self.rule) is None and any(series.amounts.values()):
+            elif series in young and any(series.amounts.values()):
                 judged_from = series.first_day + timedelta(days=max(self.rule.minimum_history_days, 1))
                 log.warning("currency_not_judged_yet", **about, judged_from=str(judged_from))
 
