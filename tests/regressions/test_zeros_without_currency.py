@@ -16,7 +16,7 @@ from tests.unit.adapters.cost_answers import parse_costs
 WINDOW = DateRange(date(2024, 2, 28), date(2024, 3, 2))
 FIRST, SECOND, THIRD = WINDOW
 COSTS = ("UnblendedCost", "AmortizedCost", "NetUnblendedCost", "NetAmortizedCost")
-ABSENT = object()
+ABSENT = ("no unit",)
 
 Group = dict[str, Any]
 
