@@ -88,6 +88,10 @@ hostAliases:
 - name: PUSHGATEWAY_URL
   value: {{ . | quote }}
 {{- end }}
+{{- with include "costbatch.pushLabels" .root }}
+- name: COSTBATCH_PUSH_LABELS
+  value: {{ . | quote }}
+{{- end }}
 {{- if .root.Values.demo.enabled }}
 - name: AWS_ENDPOINT_URL
   value: http://{{ include "costbatch.fullname" .root }}-demo-aws:8080
