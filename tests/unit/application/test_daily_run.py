@@ -163,7 +163,7 @@ def test_metrics_that_are_not_taken_do_not_fail_the_day(day: Day) -> None:
     ],
 )
 def test_metrics_are_told_whether_the_run_was_over_everything(
-    day: Day, request_: RunRequest, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+    day: Day, request_: RunRequest, *, is_whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the database is lost before there is a report."""
     monkeypatch.setattr("costbatch.application.patience.PATIENCE_SECONDS", 0)
