@@ -115,14 +115,16 @@ class Pushgateway:
             DeliveryError: the Pushgateway did not take it.
 
         """
-        samples = [*_run_samples(succeeded=succeeded, now=now, version=self._version)]
+        # A process that joins a run which is over does nothing, so that it must not look like a new success.
+        ended_at = (report.run.finished_at if report else None) or now
+        samples = [*_run_samples(succeeded=succeeded, ended_at=ended_at, version=self._version)]
         if report is not None:
             samples += _report_samples(report)
         if not is_whole:
             self._replace_group(samples, MANUAL_GROUP)
             return
         if succeeded:
-            success = Sample("costbatch_last_success_timestamp_seconds", now.timestamp())
+            success = Sample("costbatch_last_success_timestamp_seconds", ended_at.timestamp())
             self._replace_group([success], SUCCESS_GROUP)
         if report is not None:
             samples += _database_samples(report)
@@ -203,9 +205,9 @@ def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
     return registry
 
 
-def _run_samples(*, succeeded: bool, now: datetime, version: str) -> Iterable[Sample]:
+def _run_samples(*, succeeded: bool, ended_at: datetime, version: str) -> Iterable[Sample]:
     """Return what is known however the run ended."""
-    yield Sample("costbatch_last_run_timestamp_seconds", now.timestamp())
+    yield Sample("costbatch_last_run_timestamp_seconds", ended_at.timestamp())
     yield Sample("costbatch_last_run_succeeded", succeeded)
     yield Sample("costbatch_build_info", 1, (version, platform.python_version()))
 

@@ -171,6 +171,21 @@ def test_a_run_over_everything_is_a_night(stage: Stage, gateway_url: str, args: 
     assert pushed(gateway_url, run="manual") == {}
 
 
+def test_a_run_key_that_never_changes_is_no_success_of_each_night(stage: Stage, gateway_url: str) -> None:
+    """Later nights join the first run, which is over, and read nothing: the last success stays the first."""
+    stage.open(make_account(1))
+    assert collect(stage, gateway_url, "--run-key", "always").status == 0
+    first = value(pushed(gateway_url, **NIGHT), "last_success_timestamp_seconds")
+    stage.sleep_until(TODAY + timedelta(days=2))
+    assert collect(stage, gateway_url, "--run-key", "always").status == 0
+    night = pushed(gateway_url, **NIGHT)
+    assert value(night, "last_success_timestamp_seconds") == first
+    assert value(night, "last_run_timestamp_seconds") == first
+    assert collect(stage, gateway_url, "--run-key", "another").status == 0
+    night = pushed(gateway_url, **NIGHT)
+    assert value(night, "last_success_timestamp_seconds") > first + 86_400
+
+
 def test_an_installation_without_accounts_has_its_nights(stage: Stage, gateway_url: str) -> None:
     """There was nothing to do, which is a success; one account that is not registered is wrong usage."""
     assert collect(stage, gateway_url).status == 0

@@ -4,6 +4,9 @@ import pytest
 
 from costbatch.adapters.pushgateway import MANUAL_GROUP, METRICS, SUCCESS_GROUP
 from costbatch.config.values import TAKEN_LABELS
+from tests.helm.chart import render
+from tests.helm.pods import environment
+from tests.helm.test_chart_pods import SECRET
 from tests.regressions.test_metrics_of_restricted_runs import collect, pushed, value
 from tests.stage import Stage, make_account
 
@@ -72,3 +75,27 @@ def test_the_labels_that_are_taken_are_those_of_the_metrics_and_their_groups() -
     """A label that is added to a metric is refused from then on."""
     own = {label for metric in METRICS for label in metric.labels}
     assert {"job", *SUCCESS_GROUP, *MANUAL_GROUP, *own} == TAKEN_LABELS
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "selector"),
+    [
+        ({}, "namespace=finops,release=costbatch", 'namespace="finops",release="costbatch",run=""'),
+        ({"COSTBATCH_PUSH_LABELS": "a = b,c=d/e"}, "a = b,c=d/e", 'a="b",c="d/e",run=""'),
+        ({"COSTBATCH_PUSH_LABELS": "none"}, "none", 'run=""'),
+        ({"COSTBATCH_PUSH_LABELS_FILE": "/labels"}, None, 'job="costbatch",run=""'),
+    ],
+    ids=["by default", "others", "none", "from a file"],
+)
+def test_the_chart_sets_the_labels_and_its_alerts_look_for_them(
+    settings: dict[str, object], label: str | None, selector: str
+) -> None:
+    """Each release has its own by default; what the settings say instead is what the rules select by."""
+    rule = {"prometheusRule": {"enabled": True}}
+    rendered = render({**SECRET, "settings": settings, "monitoring": rule})
+    variables = environment(rendered.pod("collect").container("costbatch"))
+    assert variables.get("COSTBATCH_PUSH_LABELS", {}).get("value") == label
+    (group,) = rendered.one("PrometheusRule")["spec"]["groups"]
+    for alert in group["rules"]:
+        assert selector in alert["expr"], alert["alert"]
+        assert alert["expr"].count("costbatch_") == alert["expr"].count('run=""'), alert["alert"]
