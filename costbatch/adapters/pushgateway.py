@@ -55,7 +55,8 @@ METRICS = (
     Metric(
         "costbatch_cost_date_timestamp_seconds",
         (),
-        "The newest usage date that the last run read, as seconds since 1970 at its start in UTC.",
+        "The newest usage date that the last run read, as seconds since 1970 at its start in UTC; "
+        "absent if it read none.",
     ),
     Metric("costbatch_accounts", ("outcome",), "Accounts of the last run, by how each ended."),
     Metric("costbatch_account_failures", ("kind",), "Accounts that failed in the last run, by reason."),
@@ -216,7 +217,9 @@ def _report_samples(report: RunReport) -> Iterable[Sample]:
     """Return the report's numbers; every value of a closed list is there, so that alerts see zeros."""
     headline = report.headline
     yield Sample("costbatch_run_duration_seconds", report.duration_seconds)
-    yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
+    if headline["accounts"]["collected"]:
+        # A run that collected nothing has read no day.
+        yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
     for outcome in ("collected", "failed", "skipped", "unfinished"):
         yield Sample("costbatch_accounts", headline["accounts"][outcome], (outcome,))
     for kind in ErrorKind:

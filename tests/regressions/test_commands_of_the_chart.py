@@ -129,6 +129,23 @@ def test_a_job_that_cannot_start_is_not_waited_for_in_silence_or_for_ever(tmp_pa
     assert int(re.findall(r"seq (\d+)\); .* sleep 2;", run)[0]) * 2 == 180
 
 
+def test_the_script_for_kind_runs_the_commands_of_the_notes(tmp_path: Path) -> None:
+    """In this order, on a cluster of its own that it deletes again; the programs are stand-ins here."""
+    cluster = Cluster(tmp_path, DEMO)
+    (cluster.folder / "notes").write_text("NOTES:\n" + notes(DEMO, tmp_path / "notes"))
+    kubectl = f"exec {sys.executable} -m tests.helm.fake_kubectl kubectl"
+    cluster.script("docker", "echo 28.2.2")
+    cluster.script("kind", 'echo "kind $1 $2" >&2')
+    cluster.script("helm", f'echo "helm $1" >&2; [ "$1" != get ] || cat {cluster.folder / "notes"}')
+    cluster.script("kubectl", f'case "$*" in *--all|get*) ;; *) {kubectl} "$@" ;; esac')
+    done = cluster.run(f"{ROOT / '.ci' / 'e2e-kind'}")
+    assert done.returncode == 0, done.stderr
+    steps = [line for line in done.stderr.splitlines() if line.startswith("helm ")]
+    assert steps == ["helm upgrade", "helm get", "helm test"]
+    assert "log of collect" in done.stdout
+    assert len(cluster.jobs) == 1
+
+
 @pytest.mark.parametrize("name", ["costbatch", "n" * 49])
 def test_the_names_of_jobs_by_hand_fit_every_release(name: str, tmp_path: Path) -> None:
     """Kubernetes allows a Job 63 characters, and the time needs ten of them."""

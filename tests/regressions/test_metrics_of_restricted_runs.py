@@ -171,6 +171,17 @@ def test_a_run_over_everything_is_a_night(stage: Stage, gateway_url: str, args: 
     assert pushed(gateway_url, run="manual") == {}
 
 
+def test_a_night_that_read_nothing_names_no_newest_day(stage: Stage, gateway_url: str) -> None:
+    """The dashboard would else show yesterday as read after a night in which every account failed."""
+    name = ("__name__", "costbatch_cost_date_timestamp_seconds")
+    stage.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
+    assert collect(stage, gateway_url).status == 0
+    assert any(name in one for one in pushed(gateway_url, **NIGHT))
+    stage.aws.add_fault(ONE, "data_unavailable")
+    assert collect(stage, gateway_url).status == 1
+    assert not any(name in one for one in pushed(gateway_url, **NIGHT))
+
+
 def test_a_run_key_that_never_changes_is_no_success_of_each_night(stage: Stage, gateway_url: str) -> None:
     """Later nights join the first run, which is over, and read nothing: the last success stays the first."""
     stage.open(make_account(1))
