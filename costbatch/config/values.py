@@ -120,11 +120,11 @@ def push_labels(text: str) -> tuple[str, ...]:
         name, separator, value = (part.strip() for part in pair.partition("="))
         if not separator:
             raise ValueError(
-                f"must be pairs such as namespace=finops,release=costbatch; {pair!r} has no '='."
+                f"must be pairs such as namespace=finops,release=costbatch; {pair[:20]!r} has no '='."
             )
         if not re.fullmatch(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError(
-                f"has {name!r}, which is no label's name: letters, digits and _, not beginning with __."
+                f"has {name[:20]!r}, which is no label's name: letters, digits and _, not beginning with __."
             )
         if name in TAKEN_LABELS:
             raise ValueError(f"has {name!r}, which costbatch sets itself; choose another name.")
@@ -133,8 +133,8 @@ def push_labels(text: str) -> tuple[str, ...]:
         # The value is part of a web address, in which "." and ".." would mean something else.
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}", value):
             raise ValueError(
-                f"gives {name!r} the value {value!r}; a value is 1 to 200 letters, digits and . _ : / @ -, "
-                "beginning with a letter or digit."
+                f"gives {name[:20]!r} the value {value[:20]!r}; a value is 1 to 200 letters, digits and "
+                ". _ : / @ -, beginning with a letter or digit."
             )
         labels[name] = value
     return tuple(f"{name}={labels[name]}" for name in sorted(labels))
