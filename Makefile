@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo demo-clean test check lint types format parts chart chart-update helm-test image run-local run-local-clean \
-	e2e-image e2e-arm64 e2e-compose reproduce sbom audit bench bench-compare bench-pages bench-storage lock clean
+	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-compare bench-pages bench-storage lock clean
 
 help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ e2e-image: $(READY) ## Build the image without a Docker engine and run it harden
 
 e2e-arm64: $(READY) ## Build the image for arm64 and run it hardened, on an emulated processor where need be.
 	@.ci/e2e-arm64
+
+e2e-kind: ## Install the chart on a kind cluster of its own: trial mode, a Job by hand, helm test.
+	@.ci/e2e-kind
 
 e2e-compose: ## Run docker-compose.yml on a Docker engine of its own.
 	@.ci/e2e-compose

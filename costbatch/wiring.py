@@ -226,6 +226,10 @@ class Wiring:
             timeout_seconds=self.settings.push_timeout_seconds,
             account_metrics=self.settings.account_metrics,
             version=__version__,
+            labels={
+                name: value
+                for name, _, value in (label.partition("=") for label in self.settings.push_labels)
+            },
         )
 
 

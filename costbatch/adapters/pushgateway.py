@@ -2,12 +2,13 @@
 
 import base64
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from http import HTTPStatus
 from http.client import HTTPException
 from itertools import product
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -26,6 +27,9 @@ JOB = "costbatch"
 # The last success lives in a group of its own, because the PUT that lets accounts vanish from a run's
 # group would take it away with every failing run. The job is the same, so `{job="costbatch"}` finds all.
 SUCCESS_GROUP = {"group": "last_success"}
+# A run that was restricted to some accounts or days says nothing about the others, so it replaces nothing of
+# the runs over everything: `run=""` in a selector leaves it out.
+MANUAL_GROUP = {"run": "manual"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ METRICS = (
     Metric(
         "costbatch_last_success_timestamp_seconds",
         (),
-        "When a run last succeeded, as seconds since 1970; a failing run leaves it as it is.",
+        "When a run over all accounts last succeeded, as seconds since 1970; other runs leave it as it is.",
     ),
     Metric("costbatch_last_run_timestamp_seconds", (), "When a run last ended, as seconds since 1970."),
     Metric("costbatch_last_run_succeeded", (), "Whether the last run succeeded: 1 yes, 0 no."),
@@ -51,7 +55,8 @@ METRICS = (
     Metric(
         "costbatch_cost_date_timestamp_seconds",
         (),
-        "The newest usage date that the last run read, as seconds since 1970 at its start in UTC.",
+        "The newest usage date that the last run read, as seconds since 1970 at its start in UTC; "
+        "absent if it read none.",
     ),
     Metric("costbatch_accounts", ("outcome",), "Accounts of the last run, by how each ended."),
     Metric("costbatch_account_failures", ("kind",), "Accounts that failed in the last run, by reason."),
@@ -78,9 +83,20 @@ class Sample(NamedTuple):
 
 
 class Pushgateway:
-    """Pushes runs to one Pushgateway; ``url`` may hold a user and a password."""
+    """Pushes runs to one Pushgateway; ``url`` may hold a user and a password.
 
-    def __init__(self, url: Secret, *, timeout_seconds: float, account_metrics: bool, version: str) -> None:
+    labels: what tells this installation's groups from those of others on the same Pushgateway.
+    """
+
+    def __init__(
+        self,
+        url: Secret,
+        *,
+        timeout_seconds: float,
+        account_metrics: bool,
+        version: str,
+        labels: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         parts = urlsplit(url.reveal())
         host = parts.netloc.rpartition("@")[2]
         self._address = f"{parts.scheme}://{host}"
@@ -89,29 +105,39 @@ class Pushgateway:
         self._timeout_seconds = timeout_seconds
         self._account_metrics = account_metrics
         self._version = version
+        self._labels = labels
 
-    def push(self, report: RunReport | None, *, succeeded: bool, now: datetime) -> None:
-        """Push what a run did; without a report, that it did not come to one.
+    def push(
+        self, report: RunReport | None, *, succeeded: bool, now: datetime, is_whole: bool = True
+    ) -> None:
+        """Push what a run did; without a report, that it failed before there was one.
 
         Raises:
             DeliveryError: the Pushgateway did not take it.
 
         """
-        if succeeded:
-            success = Sample("costbatch_last_success_timestamp_seconds", now.timestamp())
-            self._replace_group([success], SUCCESS_GROUP)
-        samples = [*_run_samples(succeeded=succeeded, now=now, version=self._version)]
+        # A process that joins a run which is over does nothing, so that it must not look like a new success.
+        ended_at = (report.run.finished_at if report else None) or now
+        samples = [*_run_samples(succeeded=succeeded, ended_at=ended_at, version=self._version)]
         if report is not None:
             samples += _report_samples(report)
-        if report is not None and self._account_metrics:
-            samples += _account_samples(report)
+        if not is_whole:
+            self._replace_group(samples, MANUAL_GROUP)
+            return
+        if succeeded:
+            success = Sample("costbatch_last_success_timestamp_seconds", ended_at.timestamp())
+            self._replace_group([success], SUCCESS_GROUP)
+        if report is not None:
+            samples += _database_samples(report)
+            if self._account_metrics:
+                samples += _account_samples(report)
         self._replace_group(samples, {})
 
     def _replace_group(self, samples: Iterable[Sample], group: dict[str, str]) -> None:
         push_to_gateway(
             self._address + self._path,
             job=JOB,
-            grouping_key=group,
+            grouping_key={**self._labels, **group},
             registry=_registry(samples),
             timeout=self._timeout_seconds,
             handler=self._handler,
@@ -180,9 +206,9 @@ def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
     return registry
 
 
-def _run_samples(*, succeeded: bool, now: datetime, version: str) -> Iterable[Sample]:
+def _run_samples(*, succeeded: bool, ended_at: datetime, version: str) -> Iterable[Sample]:
     """Return what is known however the run ended."""
-    yield Sample("costbatch_last_run_timestamp_seconds", now.timestamp())
+    yield Sample("costbatch_last_run_timestamp_seconds", ended_at.timestamp())
     yield Sample("costbatch_last_run_succeeded", succeeded)
     yield Sample("costbatch_build_info", 1, (version, platform.python_version()))
 
@@ -191,7 +217,9 @@ def _report_samples(report: RunReport) -> Iterable[Sample]:
     """Return the report's numbers; every value of a closed list is there, so that alerts see zeros."""
     headline = report.headline
     yield Sample("costbatch_run_duration_seconds", report.duration_seconds)
-    yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
+    if headline["accounts"]["collected"]:
+        # A run that collected nothing has read no day.
+        yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
     for outcome in ("collected", "failed", "skipped", "unfinished"):
         yield Sample("costbatch_accounts", headline["accounts"][outcome], (outcome,))
     for kind in ErrorKind:
@@ -201,6 +229,10 @@ def _report_samples(report: RunReport) -> Iterable[Sample]:
     yield Sample("costbatch_rows_fetched", headline["rows"]["fetched"])
     for change in ("inserted", "updated", "deleted"):
         yield Sample("costbatch_rows_written", headline["rows"][change], (change,))
+
+
+def _database_samples(report: RunReport) -> Iterable[Sample]:
+    """Return what is true of the whole database: in one group only, so that no sum counts it twice."""
     for state, severity in product(AnomalyState, Severity):
         pair = (state.value, severity.value)
         yield Sample("costbatch_anomalies", report.anomaly_counts.get(pair, 0), pair)

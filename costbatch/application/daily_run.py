@@ -53,9 +53,9 @@ class DailyRun:
         except BaseException as error:
             # Wrong usage did nothing: the gateway keeps what the last run told it.
             if not isinstance(error, ConfigError):
-                self._push(None)
+                self._push(None, request)
             raise
-        self._push(report)
+        self._push(report, request)
         # Last: nobody need wait for it to hear how the run went.
         self._prune(report.run)
         return report
@@ -87,12 +87,12 @@ class DailyRun:
         log.info("run_ended", **report.headline["accounts"], status=report.run.status.value)
         return report
 
-    def _push(self, report: RunReport | None) -> None:
+    def _push(self, report: RunReport | None, request: RunRequest) -> None:
         if self.metrics is None:
             return
         succeeded = report is not None and self.is_success(report.run.status)
         try:
-            self.metrics.push(report, succeeded=succeeded, now=self.clock())
+            self.metrics.push(report, succeeded=succeeded, now=self.clock(), is_whole=request.is_whole)
         except DeliveryError as error:
             log.warning("metrics_not_pushed", reason=str(error))
 

@@ -73,8 +73,12 @@ class Sink(Protocol):
 class Metrics(Protocol):
     """Where metrics are pushed."""
 
-    def push(self, report: RunReport | None, *, succeeded: bool, now: datetime) -> None:
-        """Push what a run did; without a report, that it did not come to one.
+    def push(
+        self, report: RunReport | None, *, succeeded: bool, now: datetime, is_whole: bool = True
+    ) -> None:
+        """Push what a run did; without a report, that it failed before there was one.
+
+        Only a whole run, one over every account and its ordinary days, may replace the night's metrics.
 
         Raises:
             DeliveryError: the receiver did not take it.

@@ -59,6 +59,12 @@ class Declared:
     push_timeout_seconds: float = _variable(
         values.seconds("0.1"), "10", "How long the Pushgateway may take to answer."
     )
+    push_labels: tuple[str, ...] = _variable(
+        values.push_labels,
+        "none",
+        "Labels that tell this installation's metrics from those of others on the same Pushgateway, "
+        "as in namespace=finops,release=costbatch.",
+    )
     concurrency: int = _variable(
         values.integer(1, 256), "8", "How many accounts are fetched at the same time."
     )

@@ -20,6 +20,13 @@ from costbatch.domain.money import Limit, is_currency
 E = TypeVar("E", bound=StrEnum)
 
 SINKS = ("log",)
+# The labels of the groups and of the metrics themselves: adapters/pushgateway.py.
+TAKEN_LABELS = frozenset(
+    {
+        *("job", "group", "run", "version", "python", "outcome", "kind", "change", "state", "severity"),
+        *("aws_account_id", "currency"),
+    }
+)
 MAKE_A_KEY = "Make one with `costbatch keys generate`."
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
@@ -131,6 +138,33 @@ def names(text: str) -> frozenset[str]:
 def sinks(text: str) -> tuple[str, ...]:
     """Return the sinks of a comma list."""
     return tuple(sorted(choice(*SINKS)(name) for name in names(text)))
+
+
+def push_labels(text: str) -> tuple[str, ...]:
+    """Return the labels of a comma list such as namespace=finops,release=costbatch, by name."""
+    labels: dict[str, str] = {}
+    for pair in sorted(names(text)):
+        name, separator, value = (part.strip() for part in pair.partition("="))
+        if not separator:
+            raise ValueError(
+                f"must be pairs such as namespace=finops,release=costbatch; {pair[:20]!r} has no '='."
+            )
+        if not re.fullmatch(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(
+                f"has {name[:20]!r}, which is no label's name: letters, digits and _, not beginning with __."
+            )
+        if name in TAKEN_LABELS:
+            raise ValueError(f"has {name!r}, which costbatch sets itself; choose another name.")
+        if name in labels:
+            raise ValueError(f"gives {name!r} twice; give it one value.")
+        # The value is part of a web address, in which "." and ".." would mean something else.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}", value):
+            raise ValueError(
+                f"gives {name[:20]!r} the value {value[:20]!r}; a value is 1 to 200 letters, digits and "
+                ". _ : / @ -, beginning with a letter or digit."
+            )
+        labels[name] = value
+    return tuple(f"{name}={labels[name]}" for name in sorted(labels))
 
 
 def run_key(text: str) -> str:

@@ -141,7 +141,7 @@ class SealedSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewestRun:
-    """The newest run in a few numbers; ``accounts`` counts its accounts by state."""
+    """The newest run over everything in a few numbers; ``accounts`` counts its accounts by state."""
 
     key: str
     status: RunStatus

@@ -61,6 +61,11 @@ class RunRequest:
     days: DateRange | None = None
     aws_account_ids: tuple[str, ...] = ()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it asks for every active account and its ordinary days, as each night does."""
+        return self.days is None and not self.aws_account_ids
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

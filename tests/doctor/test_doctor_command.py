@@ -51,7 +51,10 @@ def test_the_table_is_readable_without_colours(stage: Stage, now: datetime) -> N
     finished = stage.run("doctor")
     lines = finished.stdout.splitlines()
     assert lines[0] == "ok       configuration   Every setting can be read, and none is missing."
-    assert any(line.startswith("warning  last run        No run has been made yet.") for line in lines)
+    assert any(
+        line.startswith("warning  last run        No run over all accounts has been made yet.")
+        for line in lines
+    )
     assert any(line.strip().startswith("→ Wait for the first night") for line in lines)
     assert lines[-1] == "Works, with warnings: 12 checks: 0 failures, 2 warnings."
     assert "\x1b" not in finished.stdout

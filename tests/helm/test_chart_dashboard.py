@@ -39,9 +39,17 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         pushgateway(program("prometheus-pushgateway", "pushgateway")) as gateway_url,
         prometheus(program("prometheus"), gateway_url, folder) as server,
     ):
-        adapter = Pushgateway(Secret(gateway_url), timeout_seconds=5, account_metrics=True, version="1.2.3")
-        adapter.push(REPORT, succeeded=True, now=NOW)
-        wait_for(lambda: server.query("costbatch_account_cost"), "Prometheus has scraped the run")
+        for release in ("costbatch", "other"):
+            adapter = Pushgateway(
+                Secret(gateway_url),
+                timeout_seconds=5,
+                account_metrics=True,
+                version="1.2.3",
+                labels={"namespace": "finops", "release": release},
+            )
+            adapter.push(REPORT, succeeded=True, now=NOW)
+            adapter.push(REPORT, succeeded=True, now=NOW, is_whole=False)
+        wait_for(lambda: len(server.query("costbatch_rows_fetched")) == 4, "Prometheus has scraped the runs")
         yield server
 
 
@@ -61,19 +69,42 @@ def expressions(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
     return of_panels + [(each["name"], each["expr"]) for each in dashboard["annotations"]["list"]]
 
 
+def chosen(expression: str) -> str:
+    """Return an expression as Grafana asks it, once an installation is chosen."""
+    for name, value in (("job", "costbatch"), ("namespace", "finops"), ("release", "costbatch")):
+        expression = expression.replace(f"${name}", value)
+    return expression
+
+
 def test_every_query_finds_something(fed: Prometheus, dashboard: dict[str, Any]) -> None:
     """After one run no panel is empty; only the annotation of failed runs is, as this one succeeded."""
     for title, expression in expressions(dashboard):
-        found = fed.query(expression.replace("$job", "costbatch"))
+        found = fed.query(chosen(expression))
         assert bool(found) is (title != "Runs that failed"), title
 
 
-def test_the_jobs_to_choose_from_are_there(fed: Prometheus, dashboard: dict[str, Any]) -> None:
-    """The variable's query finds the job that the run pushed as, and it is the one that is chosen."""
-    _, job = dashboard["templating"]["list"]
-    match = re.fullmatch(r"label_values\((\w+), (\w+)\)", job["query"]["query"])
-    assert match is not None
-    assert fed.label_values(match[1], match[2]) == ["costbatch"] == [job["current"]["value"]]
+def test_every_query_is_about_one_installation_and_its_nights(
+    fed: Prometheus, dashboard: dict[str, Any]
+) -> None:
+    """Another installation on the same gateway, and runs over some accounts or days, are not mixed in."""
+    for title, expression in expressions(dashboard):
+        for selector in re.findall(r"costbatch_\w+(?:{(.*?)})?", chosen(expression)):
+            for series in fed.query(f"{{{selector}}}"):
+                labels = series["metric"]
+                assert (labels["namespace"], labels["release"]) == ("finops", "costbatch"), title
+                assert "run" not in labels, title
+
+
+def test_what_there_is_to_choose_from_is_there(fed: Prometheus, dashboard: dict[str, Any]) -> None:
+    """Each variable's query finds what was pushed: the job, the namespaces and the releases."""
+    _, *variables = dashboard["templating"]["list"]
+    found = {}
+    for variable in variables:
+        match = re.fullmatch(r"label_values\((\w+(?:{.*})?), (\w+)\)", chosen(variable["query"]["query"]))
+        assert match is not None
+        found[variable["name"]] = fed.label_values(match[1], match[2])
+    assert found == {"job": ["costbatch"], "namespace": ["finops"], "release": ["costbatch", "other"]}
+    assert variables[0]["current"]["value"] == "costbatch"
 
 
 def test_the_legends_name_labels_that_there_are(fed: Prometheus, dashboard: dict[str, Any]) -> None:
@@ -81,7 +112,7 @@ def test_the_legends_name_labels_that_there_are(fed: Prometheus, dashboard: dict
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
             labels = re.findall(r"{{(\w+)}}", target["legendFormat"])
-            for series in fed.query(target["expr"].replace("$job", "costbatch")):
+            for series in fed.query(chosen(target["expr"])):
                 assert set(labels) <= series["metric"].keys(), panel["title"]
 
 

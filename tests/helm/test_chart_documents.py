@@ -55,7 +55,8 @@ def test_the_notes_say_the_next_three_commands(tmp_path: Path) -> None:
     text = notes(SECRET, tmp_path)
     assert re.findall(r"^([0-9])\. ", text, re.MULTILINE) == ["1", "2", "3"]
     assert "helm test costbatch --namespace finops" in text
-    assert "kubectl --namespace finops create job --from=cronjob/costbatch costbatch-manual" in text
+    assert "job=costbatch-manual-$(date +%s)\n" in text
+    assert "kubectl --namespace finops create job --from=cronjob/costbatch $job\n" in text
     assert "NOT FOR PRODUCTION" not in text
 
 

@@ -58,6 +58,13 @@ GIVEN = [
     ("ENCRYPTION_KEY", KEY.hex(), "encryption_key", Secret(KEY.hex())),
     ("PUSHGATEWAY_URL", "http://push:9091/", "pushgateway_url", Secret("http://push:9091")),
     ("COSTBATCH_PUSH_TIMEOUT_SECONDS", "0.5", "push_timeout_seconds", 0.5),
+    (
+        "COSTBATCH_PUSH_LABELS",
+        "release=costs, namespace = finops,",
+        "push_labels",
+        ("namespace=finops", "release=costs"),
+    ),
+    ("COSTBATCH_PUSH_LABELS", "none", "push_labels", ()),
     ("COSTBATCH_CONCURRENCY", "256", "concurrency", 256),
     ("COSTBATCH_WINDOW_DAYS", "40", "window_days", 40),
     ("COSTBATCH_HISTORY_MONTHS", "0", "history_months", 0),
@@ -191,6 +198,14 @@ SENTENCES = [
     ),
     ("COSTBATCH_FAIL_ON", "never", "COSTBATCH_FAIL_ON must be one of total, partial; it is 'never'."),
     ("COSTBATCH_SINKS", "log,pager", "COSTBATCH_SINKS must be one of log; it is 'pager'."),
+    (
+        "COSTBATCH_PUSH_LABELS",
+        "finops",
+        (
+            "COSTBATCH_PUSH_LABELS must be pairs such as namespace=finops,release=costbatch; "
+            "'finops' has no '='."
+        ),
+    ),
     (
         "COSTBATCH_RUN_KEY",
         "two words",

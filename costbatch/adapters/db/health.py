@@ -124,8 +124,9 @@ class PostgresHealth:
             ]
 
     def newest_run(self) -> NewestRun | None:
-        """Return the run that started last."""
-        newest = sa.select(runs).order_by(runs.c.started_at.desc()).limit(1)
+        """Return the newest run over all accounts and their ordinary days."""
+        is_whole = runs.c.days_start.is_(None) & (sa.func.jsonb_array_length(runs.c.aws_account_ids) == 0)
+        newest = sa.select(runs).where(is_whole).order_by(runs.c.started_at.desc()).limit(1)
         counts = sa.select(collections.c.state, sa.func.count()).group_by(collections.c.state)
         with self._look() as connection:
             row = connection.execute(newest).first()

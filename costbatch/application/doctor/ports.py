@@ -36,7 +36,7 @@ class DatabaseHealth(Protocol):
         """Return one credential of each key that has sealed any."""
 
     def newest_run(self) -> NewestRun | None:
-        """Return the run that started last."""
+        """Return the newest run over all accounts and their ordinary days."""
 
     def events_before(self, instant: datetime) -> Sequence[WaitingEvents]:
         """Return, by sink, the events from before an instant that it has not taken."""

@@ -18,13 +18,13 @@ _STATES = ("collected", "failed", "skipped", "pending", "collecting")
 
 
 def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
-    """Look at how the newest run ended."""
+    """Look at how the newest run over all accounts ended."""
     run = health.newest_run()
     if run is None:
         return warning(
-            "No run has been made yet.",
+            "No run over all accounts has been made yet.",
             "Wait for the first night, or start one: "
-            "`kubectl create job --from=cronjob/costbatch costbatch-manual`.",
+            "`kubectl create job --from=cronjob/costbatch costbatch-manual-$(date +%s)`.",
         )
     found = _describe(run)
     if run.status is RunStatus.RUNNING and now - run.started_at > _ONE_DAY:
@@ -47,7 +47,7 @@ def _describe(run: NewestRun) -> str:
     counts = ", ".join(f"{run.accounts[state]:,} {state}" for state in _STATES if run.accounts.get(state))
     ended = f" and ended {_instant(run.finished_at)}" if run.finished_at else ""
     return (
-        f"The newest run started {_instant(run.started_at)}{ended}; "
+        f"The newest run over all accounts started {_instant(run.started_at)}{ended}; "
         f"it is {run.status} ({counts or 'no accounts'})."
     )
 

@@ -77,6 +77,26 @@ for the pod's start. Nothing where the settings say it themselves, or where the 
 {{- end }}
 {{- end }}
 
+{{/* By what this release's metrics are told from those of others on the same Pushgateway: name=value, a comma between.
+Nothing if the settings say it themselves. */}}
+{{- define "costbatch.pushLabels" -}}
+{{- if not (or (hasKey .Values.settings "COSTBATCH_PUSH_LABELS") (hasKey .Values.settings "COSTBATCH_PUSH_LABELS_FILE")) -}}
+namespace={{ .Release.Namespace }},release={{ .Release.Name }}
+{{- end }}
+{{- end }}
+
+{{/* What finds the metrics of this release's nights. Runs over some accounts or days have a group of their own. */}}
+{{- define "costbatch.metrics" -}}
+{{- $selector := list "job=\"costbatch\"" }}
+{{- range splitList "," (include "costbatch.pushLabels" . | default (get .Values.settings "COSTBATCH_PUSH_LABELS")) }}
+{{- $pair := regexSplit "=" . 2 }}
+{{- if eq (len $pair) 2 }}
+{{- $selector = append $selector (printf "%s=%s" (first $pair | trim) (last $pair | trim | quote)) }}
+{{- end }}
+{{- end }}
+{{- .Values.monitoring.prometheusRule.selector | default (join "," $selector) }},run=""
+{{- end }}
+
 {{/* What no schema can say, because it is about several values at once. */}}
 {{- define "costbatch.validate" -}}
 {{- $secrets := .Values.secrets }}

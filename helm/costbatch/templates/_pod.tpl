@@ -88,6 +88,10 @@ hostAliases:
 - name: PUSHGATEWAY_URL
   value: {{ . | quote }}
 {{- end }}
+{{- with include "costbatch.pushLabels" .root }}
+- name: COSTBATCH_PUSH_LABELS
+  value: {{ . | quote }}
+{{- end }}
 {{- if .root.Values.demo.enabled }}
 - name: AWS_ENDPOINT_URL
   value: http://{{ include "costbatch.fullname" .root }}-demo-aws:8080
@@ -99,26 +103,26 @@ hostAliases:
 {{- end }}
 {{- end }}
 
-{{/* What runs before costbatch, in the pods of runs and of the test. */}}
+{{/* What runs before costbatch, in the pods of runs and of the test. Call with root and optional. */}}
 {{- define "costbatch.initContainers" -}}
-{{- with .Values.extraInitContainers }}
+{{- with .root.Values.extraInitContainers }}
 {{ toYaml . }}
 {{- end }}
-{{- if eq (include "costbatch.migrationMode" .) "initContainer" }}
-{{ include "costbatch.container" (dict "root" . "name" "migrate" "args" (list "db" "upgrade") "secrets" (include "costbatch.migrationSecrets" . | fromYaml)) }}
+{{- if eq (include "costbatch.migrationMode" .root) "initContainer" }}
+{{ include "costbatch.container" (dict "root" .root "name" "migrate" "args" (list "db" "upgrade") "secrets" (set (include "costbatch.migrationSecrets" .root | fromYaml) "optional" .optional)) }}
 {{- end }}
-{{- if .Values.demo.enabled }}
-{{ include "costbatch.demoAccountsContainer" . }}
+{{- if .root.Values.demo.enabled }}
+{{ include "costbatch.demoAccountsContainer" .root }}
 {{- end }}
 {{- end }}
 
-{{/* The volumes of the pods of runs and of the test. */}}
+{{/* The volumes of the pods of runs and of the test. Call with root and optional. */}}
 {{- define "costbatch.volumes" -}}
-{{- include "costbatch.secretVolumes" (include "costbatch.runSecrets" . | fromYaml) }}
-{{- if eq (include "costbatch.migrationMode" .) "initContainer" }}
-{{ include "costbatch.secretVolumes" (include "costbatch.migrationSecrets" . | fromYaml) }}
+{{- include "costbatch.secretVolumes" (set (include "costbatch.runSecrets" .root | fromYaml) "optional" .optional) }}
+{{- if eq (include "costbatch.migrationMode" .root) "initContainer" }}
+{{ include "costbatch.secretVolumes" (set (include "costbatch.migrationSecrets" .root | fromYaml) "optional" .optional) }}
 {{- end }}
-{{- with .Values.extraVolumes }}
+{{- with .root.Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

@@ -3,7 +3,10 @@
   keys:    by variable, the Secret's key that holds it
   files:   by variable, the file that holds it, made by something else
   mount:   the path under which the Secret is mounted; empty: its values are variables
-  volume:  the name of the volume */}}
+  volume:  the name of the volume
+  optional: start without the Secret or a key of it. Kubernetes would wait for them without a word; the program says
+           in a second that the variable is not set, and its status 2 ends the Job. Only in hooks: a night must not
+           run without a key that was mistyped, such as PUSHGATEWAY_URL's */}}
 
 {{- define "costbatch.runSecrets" -}}
 {{- $keys := dict }}
@@ -48,6 +51,9 @@ volume: secrets
     secretKeyRef:
       name: {{ $.secret }}
       key: {{ $key }}
+      {{- if $.optional }}
+      optional: true
+      {{- end }}
   {{- end }}
 {{- end }}
 {{- range $variable, $path := .files }}
@@ -70,6 +76,9 @@ volume: secrets
 - name: {{ .volume }}
   secret:
     secretName: {{ .secret }}
+    {{- if .optional }}
+    optional: true
+    {{- end }}
     defaultMode: 0440
     items:
       {{- range $variable, $key := .keys }}

@@ -27,9 +27,13 @@ class FakeMetrics:
 
     refuses: bool = False
     pushed: list[tuple[RunReport | None, bool]] = field(default_factory=list)
+    whole: list[bool] = field(default_factory=list)
 
-    def push(self, report: RunReport | None, *, succeeded: bool, now: datetime) -> None:
+    def push(
+        self, report: RunReport | None, *, succeeded: bool, now: datetime, is_whole: bool = True
+    ) -> None:
         """Note one push."""
+        self.whole.append(is_whole)
         self.pushed.append((report, succeeded))
         if self.refuses:
             raise DeliveryError("The gateway is away.")
@@ -148,6 +152,27 @@ def test_metrics_that_are_not_taken_do_not_fail_the_day(day: Day) -> None:
     day.metrics = FakeMetrics(refuses=True)
     assert day.run().run.status is RunStatus.COMPLETED
     assert day.pushed == [(True, True)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_whole"),
+    [
+        (RunRequest(), True),
+        (RunRequest(aws_account_ids=("000000000001",)), False),
+        (RunRequest(days=DateRange(date(2025, 3, 1), date(2025, 3, 2))), False),
+    ],
+)
+def test_metrics_are_told_whether_the_run_was_over_everything(
+    day: Day, request_: RunRequest, *, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the database is lost before there is a report."""
+    monkeypatch.setattr("costbatch.application.patience.PATIENCE_SECONDS", 0)
+    day.run(request_)
+    day.house.store.faults = [StorageError("Gone.")] * 50
+    with pytest.raises(StorageError):
+        day.run(request_)
+    assert day.metrics
+    assert day.metrics.whole == [is_whole, is_whole]
 
 
 def test_without_a_gateway_nothing_is_pushed(day: Day) -> None:

@@ -168,7 +168,7 @@ def test_clocks_may_differ_by_a_few_seconds(seconds: int, mark: Mark, found: str
 @pytest.mark.parametrize(
     ("run", "mark", "words"),
     [
-        (None, Mark.WARNING, "No run has been made yet."),
+        (None, Mark.WARNING, "No run over all accounts has been made yet."),
         (make_run(RunStatus.COMPLETED, collected=1200), Mark.OK, "it is completed (1,200 collected)."),
         (make_run(RunStatus.COMPLETED), Mark.OK, "it is completed (no accounts)."),
         (make_run(RunStatus.RUNNING, collected=1, pending=2), Mark.OK, "running (1 collected, 2 pending)"),
