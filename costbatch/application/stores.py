@@ -9,6 +9,7 @@ from uuid import UUID
 
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.compared_costs import ComparedCost
 from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.domain.detection import Rule
@@ -85,6 +86,14 @@ class CostStore(Protocol):
 
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
+
+    def compared_costs(
+        self, run: Run, days: DateRange, rule: Rule, *, most: int | None
+    ) -> list[ComparedCost]:
+        """Return what the collected accounts cost: the ``most`` largest, and the others together.
+
+        By currency. A single day is compared with the day before and the same weekday a week before.
+        """
 
 
 class AnswerStore(Protocol):
@@ -188,14 +197,16 @@ class AnomalyStore(Protocol):
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
         """Insert or update by id."""
 
-    def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
-        """Return the anomalies in a state, the largest impact first."""
+    def list_in_state(
+        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
+    ) -> list[Anomaly]:
+        """Return the anomalies in a state, the largest impact first: ``most`` of them, of these accounts."""
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity)."""
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
 
 
 class Outbox(Protocol):
