@@ -117,6 +117,9 @@ class RunStore(Protocol):
 
         """
 
+    def find(self, key: str) -> Run | None:
+        """Return the run with this key."""
+
     def enlist(self, run: Run) -> int:
         """Put every account of the request on the run's list; return how many are still to be done."""
 

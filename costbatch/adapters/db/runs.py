@@ -96,6 +96,11 @@ class PostgresRuns:
             )
         return self._reopen(run)
 
+    def find(self, key: str) -> Run | None:
+        """Return the run with this key."""
+        row = self.connection.execute(sa.select(runs).where(runs.c.run_key == key)).first()
+        return None if row is None else _run_from_row(row)
+
     def enlist(self, run: Run) -> int:
         """Put every account of the request on the run's list; return how many are still to be done."""
         wanted = [accounts.c.status == AccountStatus.ACTIVE.value]

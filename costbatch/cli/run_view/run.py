@@ -35,8 +35,8 @@ _SKIP_SENTENCES = {
 }
 
 
-def render_run(report: RunReport, console: Console) -> None:
-    """Print what a run did."""
+def render_run(report: RunReport, console: Console, *, is_last: bool = True) -> None:
+    """Print what a run did. is_last: whether nothing follows that says how it ended."""
     page = Page(console)
     _say(verdict(report), report, page)
     took = duration(report.duration_seconds)
@@ -48,7 +48,7 @@ def render_run(report: RunReport, console: Console) -> None:
     render_costs(report.cost_summary, page)
     _totals(report, page)
     render_anomalies(report, page)
-    if report.run.status is not RunStatus.COMPLETED:
+    if is_last and report.run.status is not RunStatus.COMPLETED:
         # Where the eye rests when all is printed, what is wrong stands once more.
         page.blank()
         _say(closing_sentence(report), report, page)

@@ -43,7 +43,7 @@ from tests.unit.cli.run_view_factories import (
         (
             RunStatus.STOPPED,
             [collected(), collected(2, state=CollectionState.PENDING)],
-            "STOPPED: 1 of 2 accounts unfinished; the same run key goes on",
+            "STOPPED: 1 of 2 accounts not finished",
         ),
         (
             RunStatus.RUNNING,
