@@ -56,6 +56,9 @@ class AccountStore(Protocol):
     def dependents(self, account: Account) -> list[Account]:
         """Return the accounts, not removed, whose roles this account's credentials assume."""
 
+    def may_read_credentials(self) -> bool:
+        """Whether the database lets this role read the sealed credentials, which a reader need not."""
+
     def credential_key_ids(self) -> dict[str, int]:
         """Return how many credentials each key id has sealed."""
 

@@ -1,10 +1,11 @@
 """The command that does the day's work: collect, store, judge, tell."""
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from functools import partial
 from uuid import uuid4
 
 import click
@@ -26,9 +27,6 @@ from costbatch.domain.plans import CollectionPlan
 from costbatch.domain.reports import RunReport
 from costbatch.errors import ConfigError, CostbatchError
 from costbatch.logs import withheld_warnings
-
-if TYPE_CHECKING:
-    from costbatch.application.collect import Collector
 
 _TOLD_BY_SUMMARY = frozenset(
     {
@@ -165,7 +163,7 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     )
     with StopSignals(acknowledge=lambda: progress.say(acknowledged)) as signals:
         daily_run = wiring.daily_run(stop=signals.stop, progress=progress, every_account=asked.output == JSON)
-        signals.give_up = lambda: _give_up(daily_run.collector, key, again)
+        signals.give_up = lambda: _leave_at_once(progress, partial(daily_run.give_up, key), again)
         report = daily_run.run(key, request)
     _tell_withheld_warnings(progress)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)
@@ -202,11 +200,13 @@ def _tell_withheld_warnings(progress: TerminalProgress | QuietProgress) -> None:
         progress.say(f"Warnings that are not shown: {counts}. Run with -v to see the log.")
 
 
-def _give_up(collector: "Collector", key: str, again: str) -> None:
-    """Record that the run is stopped, and say so: what a process does that is asked twice to end."""
-    collector.progress.end()
+def _leave_at_once(
+    progress: TerminalProgress | QuietProgress, give_up: Callable[[], None], again: str
+) -> None:
+    """Leave the terminal as it was and the run's record true: the process was asked twice to end."""
+    progress.end()
     try:
-        collector.give_up(key)
+        give_up()
     except CostbatchError:
         left = "the database did not take note, so that its accounts stay reserved until their lease lapses"
     else:

@@ -52,7 +52,7 @@ def _change(change: Change | None, currency: str) -> str:
     """Return "+12.30 (+4 %)"; a dash if the earlier day is not stored."""
     if change is None:
         return "-"
-    difference = amount(change.difference, currency, sign=True)
+    difference = amount(change.difference, currency, sign=bool(change.difference))
     if change.ratio is None:
         return f"{difference} (new)" if change.difference else difference
     return f"{difference} ({change.ratio * 100:+z,.0f} %)"
