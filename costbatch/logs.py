@@ -5,7 +5,9 @@ import logging
 import re
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TextIO, cast
 from urllib.parse import quote
 
@@ -92,24 +94,58 @@ def mask_patterns(text: str) -> str:
     return text
 
 
+class _Withheld(logging.Handler):
+    """Counts the warnings that are not shown, by event."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.events: Counter[str] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count one warning; an error is shown."""
+        if record.levelno < logging.ERROR:
+            is_ours = isinstance(record.msg, dict)
+            self.events[str(record.msg["event"]) if is_ours else record.name] += 1  # type: ignore[index]
+
+
+_withheld = _Withheld()
+
+
+def withheld_warnings() -> Counter[str]:
+    """Return how many warnings were not shown, by event; of other libraries by logger."""
+    return _withheld.events
+
+
 def configure(
-    level: str = "info", log_format: str = "auto", stream: TextIO | None = None, *, no_color: bool = False
+    level: str = "info",
+    log_format: str = "auto",
+    stream: TextIO | None = None,
+    *,
+    no_color: bool = False,
+    errors_only: bool = False,
 ) -> None:
     """Send every log line to ``stream`` (standard error), ours from ``level`` on, others' from warning on.
 
     ``log_format`` is json, console, or auto: console on a terminal. Colours appear on a terminal only.
+    ``errors_only``: warnings are counted and not shown, and what is less is left out.
     """
     stream = stream or sys.stderr
     is_terminal = stream.isatty()
     is_console = log_format == "console" or (log_format == "auto" and is_terminal)
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_formatter(_console(colors=is_terminal and not no_color) if is_console else _JSON))
-    severity = logging.getLevelNamesMapping()[level.upper()]
+    for_people = _structures_as_json, _console(colors=is_terminal and not no_color)
+    handler.setFormatter(_formatter(*(for_people if is_console else [_JSON])))
+    severity = logging.WARNING if errors_only else logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     for old in [
         old for old in root.handlers if isinstance(old.formatter, structlog.stdlib.ProcessorFormatter)
     ]:
         root.removeHandler(old)
+    root.removeHandler(_withheld)
+    _withheld.events.clear()
+    if errors_only:
+        handler.setLevel(logging.ERROR)
+        root.addHandler(_withheld)
     root.addHandler(handler)
     root.setLevel(max(severity, logging.WARNING))
     logging.getLogger("costbatch").setLevel(severity)
@@ -165,12 +201,28 @@ _ENRICH: list[Processor] = [
 _JSON = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _AsJson:
+    """What is inside a field, which the renderer for people would otherwise show as Python."""
+
+    value: object
+
+    def __repr__(self) -> str:
+        return json.dumps(self.value, ensure_ascii=False)
+
+
+def _structures_as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {
+        name: _AsJson(value) if isinstance(value, dict | list) else value for name, value in event.items()
+    }
+
+
 def _console(*, colors: bool) -> Processor:
     # Plain tracebacks: the pretty ones print local variables.
     return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
 
-def _formatter(renderer: Processor) -> logging.Formatter:
+def _formatter(*renderers: Processor) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_ENRICH,
         processors=[
@@ -180,6 +232,6 @@ def _formatter(renderer: Processor) -> logging.Formatter:
             structlog.processors.StackInfoRenderer(),
             _redact_event,
             _arrange,
-            renderer,
+            *renderers,
         ],
     )

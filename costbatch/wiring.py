@@ -86,7 +86,12 @@ class Wiring:
         if request.days is not None:
             check_days(request.days, today=today)
             check_kept(request.days, today=today, policy=self.settings.window_policy)
-        preflight(database, self.vault())
+        database.check_schema()
+        with database.transaction() as tx:
+            checks_key = tx.accounts.may_read_credentials()
+        # A reader's role has neither the credentials nor the key, and the plan needs none.
+        if checks_key:
+            preflight(database, self.vault())
         with database.transaction() as tx:
             return plan_run(tx, request, today=today, policy=self.settings.window_policy)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -66,11 +67,13 @@ def make_run(**fields: Any) -> Run:
 def tally_of(collections: Iterable[Collection]) -> Tally:
     """Count accounts one by one."""
     listed = list(collections)
+    windows = [each.window for each in listed if each.window]
     failures = [each.failure for each in listed if each.state is CollectionState.FAILED]
     return Tally(
         accounts=Counter(each.state for each in listed),
         failures=Counter(failure.kind for failure in failures if failure),
         skips=Counter(each.skip_reason for each in listed if each.skip_reason),
+        days_read=reduce(DateRange.join, windows) if windows else None,
         rows_fetched=sum(each.rows_fetched for each in listed),
         change=StoredChange(
             inserted=sum(each.change.inserted for each in listed),

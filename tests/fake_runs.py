@@ -67,6 +67,10 @@ class FakeRuns:
             self.rows[key] = replace(self.rows[key], status=RunStatus.RUNNING)
         return self.rows[key]
 
+    def find(self, key: str) -> Run | None:
+        """Return the run with this key."""
+        return self.rows.get(key)
+
     def enlist(self, run: Run) -> int:
         """Put every active account of the request on the list; return how many are to be done."""
         wanted = run.request.aws_account_ids

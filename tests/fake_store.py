@@ -13,9 +13,11 @@ from uuid import UUID
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule, Severity
 from costbatch.domain.events import Delivery, Event
+from costbatch.domain.outcomes import Run
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ConfigError
 from tests.factories import CostRow, make_account, rows_of
@@ -92,6 +94,32 @@ class FakeCosts:
             for total in self._totals(account.id, window, rule, lambda _: True)
         ]
 
+    def compared_costs(
+        self, run: Run, days: DateRange, rule: Rule, *, most: int | None
+    ) -> list[ComparedCost]:
+        """Return what each account with rows cost on one day, the largest first; the others are left out."""
+        amounts = [
+            {(row, currency): amount for row, currency, amount in self.cost_of_day(day, rule)}
+            for day in (days.last, days.last - ONE_DAY, days.last - ONE_WEEK)
+        ]
+        costs = [
+            ComparedCost(
+                currency=currency,
+                accounts=1,
+                amount=amount,
+                estimated=False,
+                aws_account_id=aws_account_id,
+                name=make_account(int(aws_account_id)).name,
+                from_day_before=self._change(amount, amounts[1].get((aws_account_id, currency))),
+                from_week_before=self._change(amount, amounts[2].get((aws_account_id, currency))),
+            )
+            for (aws_account_id, currency), amount in amounts[0].items()
+        ]
+        return sorted(costs, key=lambda cost: (cost.currency, -cost.amount))[:most]
+
+    def _change(self, amount: Decimal, before: Decimal | None) -> Change | None:
+        return None if before is None else Change(before, amount - before)
+
     def _totals(
         self, row_id: int, days: DateRange, rule: Rule, is_wanted: Callable[[str], bool]
     ) -> list[DayTotal]:
@@ -145,21 +173,27 @@ class FakeAnomalies:
         self.rows[anomaly.id] = anomaly
         self.found_by.setdefault(anomaly.id, run_id)
 
-    def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
+    def list_in_state(
+        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
+    ) -> list[Anomaly]:
         """Return the anomalies in a state: the severest first, within a currency the largest impact."""
-        found = [row for row in self.rows.values() if row.state is state]
+        found = [row for row in self._of(aws_account_ids) if row.state is state]
         severities = list(Severity)
-        return sorted(
-            found, key=lambda row: (-severities.index(row.severity), row.currency, -abs(row.impact))
-        )
+        found.sort(key=lambda row: (-severities.index(row.severity), row.currency, -abs(row.impact)))
+        return found[:most]
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
         return {anomaly for anomaly, run in self.found_by.items() if run == run_id}
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity)."""
-        return dict(Counter((row.state.value, row.severity.value) for row in self.rows.values()))
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
+        return dict(Counter((row.state.value, row.severity.value) for row in self._of(aws_account_ids)))
+
+    def _of(self, aws_account_ids: Collection[str]) -> list[Anomaly]:
+        rows = {make_account(row.account_id).aws_account_id: row.account_id for row in self.rows.values()}
+        wanted = {rows.get(aws_account_id) for aws_account_id in aws_account_ids or rows}
+        return [row for row in self.rows.values() if row.account_id in wanted]
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,10 @@ class FakeAccounts:
         """Return the accounts, not removed, whose roles this account's credentials assume."""
         return [row for row in self.list_all(_KEPT) if row.base_account_id == account.id]
 
+    def may_read_credentials(self) -> bool:
+        """Return that nothing is withheld."""
+        return True
+
     def credential_key_ids(self) -> dict[str, int]:
         """Return how many credentials each key id has sealed."""
         return dict(Counter(sealed.key_id for sealed in self.sealed.values()))

@@ -190,6 +190,28 @@ class Stage:
 
     def start_with(self, stderr: int, /, *args: str, **environ: str) -> subprocess.Popen[str]:
         """Start a command whose standard error goes where subprocess is told here."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.stage", *args],
+            env=self.process_environ(**environ),
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+    def start_on(self, terminal: int, /, *args: str, **environ: str) -> subprocess.Popen[bytes]:
+        """Start a command whose three streams are a terminal that is its own, as a shell does."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.stage", *args],
+            env=self.process_environ(**environ),
+            cwd=_ROOT,
+            preexec_fn=lambda: os.login_tty(terminal),  # noqa: PLW1509 - nothing else makes Ctrl-C a signal
+            pass_fds=[terminal],
+        )
+
+    def process_environ(self, **environ: str) -> dict[str, str]:
+        """Return the variables of a process of its own, this configuration and the stage's time in them."""
         own = {
             name: value
             for name, value in os.environ.items()
@@ -198,15 +220,7 @@ class Stage:
             )
         }
         clock = {_NOW: f"{self.now().isoformat()} {monotonic()}", "PYTHONPATH": str(_ROOT)}
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.stage", *args],
-            env={**own, **self.environ, **environ, **clock},
-            cwd=_ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
+        return {**own, **self.environ, **environ, **clock}
 
     def rows(self, query: str, *parameters: object) -> list[Row]:
         """Return what a query finds, or [] for a statement that finds nothing; it is committed."""

@@ -33,12 +33,14 @@ class AccountDetails:
 
     base: the account whose credentials assume its role.
     opens: whether the current key opens the credentials; None where there are none, or no key.
+    is_withheld: whether the database does not let this role read the credentials.
     """
 
     account: Account
     base: Account | None = None
     key_id: str | None = None
     opens: bool | None = None
+    is_withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,10 @@ class Accounts:
         """Return an account and what is known of its credentials."""
         with self._transaction() as tx:
             account = _find(tx, aws_account_id)
+            if not tx.accounts.may_read_credentials():
+                known = {each.id: each for each in tx.accounts.list_all()}
+                base = known[account.base_account_id] if account.base_account_id else None
+                return AccountDetails(account=account, base=base, is_withheld=True)
             access = tx.accounts.load_access(account)
         return AccountDetails(
             account=account,

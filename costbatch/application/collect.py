@@ -56,6 +56,20 @@ class Collector:
         finally:
             self.progress.end()
 
+    def give_up(self, key: str) -> None:
+        """Record that the run is stopped and release what this process holds: it is about to end at once.
+
+        Raises:
+            StorageError: the database does not take it; nothing is tried again.
+
+        """
+        with self.database.transaction() as tx:
+            if (run := tx.runs.find(key)) is not None and run.status is RunStatus.RUNNING:
+                self._close(tx, run=run, stopped_by=StopReason.SIGNAL)
+        # Apart, because what is being written just now is locked until it is there.
+        with self.database.transaction() as tx:
+            tx.claims.release_claims(self.worker)
+
     def _open(self, key: str, request: RunRequest) -> tuple[Run, int]:
         now, today = self.clock(), utc_day(self.clock())
         months = DateRange(self.policy.windows.earliest_day_on(today), month_start(today, months_back=-1))

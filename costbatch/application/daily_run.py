@@ -60,6 +60,15 @@ class DailyRun:
         self._prune(report.run)
         return report
 
+    def give_up(self, key: str) -> None:
+        """Record that the run is stopped and release its accounts: the process is about to end at once.
+
+        Raises:
+            StorageError: the database does not take it.
+
+        """
+        self.collector.give_up(key)
+
     def _work(self, key: str, request: RunRequest) -> RunReport:
         if request.days is not None:
             check_kept(request.days, today=utc_day(self.clock()), policy=self.collector.policy.windows)

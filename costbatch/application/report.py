@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import ZERO, Rule
 from costbatch.domain.outcomes import Run
@@ -35,14 +36,16 @@ def brief_report(tx: Transaction, run: Run, *, now: datetime) -> RunReport:
         tally=tx.runs.tally(run),
         reported_at=now,
         event_counts=tx.outbox.counts_of_run(run.id),
-        anomaly_counts=tx.anomalies.counts(),
+        anomaly_counts=tx.anomalies.counts(run.request.aws_account_ids),
     )
 
 
 def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: datetime) -> RunReport:
     """Return everything about a run, with the open anomalies and what is asked for of single accounts."""
     report = brief_report(tx, run, now=now)
-    anomalies = tx.anomalies.list_in_state(AnomalyState.OPEN)[:_MOST_ANOMALIES]
+    anomalies = tx.anomalies.list_in_state(
+        AnomalyState.OPEN, aws_account_ids=run.request.aws_account_ids, most=_MOST_ANOMALIES
+    )
     accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
     detected = tx.anomalies.detected_by(run.id)
     views = [
@@ -55,11 +58,19 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
         )
         for anomaly in anomalies
     ]
+    days = run.request.days or DateRange(report.cost_date, run.today)
+    most = None if detail.every_account else _MOST_ACCOUNTS
     collected_too = detail.every_account or report.tally.count() <= _MOST_ACCOUNTS
     return replace(
         report,
         collections=tuple(tx.runs.collections(run, collected_too=collected_too)),
         open_anomalies=tuple(views),
+        cost_summary=CostSummary(
+            days=days,
+            rule=rule,
+            costs=tuple(tx.costs.compared_costs(run, days, rule, most=most)),
+            is_settled=days.last <= rule.last_settled_day(run.today),
+        ),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         events_pending=tx.outbox.count_pending(),
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.compared_costs import ComparedCost
 from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.domain.detection import Rule
@@ -55,6 +56,9 @@ class AccountStore(Protocol):
     def dependents(self, account: Account) -> list[Account]:
         """Return the accounts, not removed, whose roles this account's credentials assume."""
 
+    def may_read_credentials(self) -> bool:
+        """Whether the database lets this role read the sealed credentials, which a reader need not."""
+
     def credential_key_ids(self) -> dict[str, int]:
         """Return how many credentials each key id has sealed."""
 
@@ -86,6 +90,14 @@ class CostStore(Protocol):
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
 
+    def compared_costs(
+        self, run: Run, days: DateRange, rule: Rule, *, most: int | None
+    ) -> list[ComparedCost]:
+        """Return what the collected accounts cost: the ``most`` largest, and the others together.
+
+        By currency. A single day is compared with the day before and the same weekday a week before.
+        """
+
 
 class AnswerStore(Protocol):
     """What AWS answered last of each account, day by day and in short; an ending brings it."""
@@ -107,6 +119,9 @@ class RunStore(Protocol):
             ConfigError: the key belongs to a run that was asked for something else.
 
         """
+
+    def find(self, key: str) -> Run | None:
+        """Return the run with this key."""
 
     def enlist(self, run: Run) -> int:
         """Put every account of the request on the run's list; return how many are still to be done."""
@@ -188,14 +203,19 @@ class AnomalyStore(Protocol):
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
         """Insert or update by id."""
 
-    def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
-        """Return the anomalies in a state: the severest first, within a currency the largest impact."""
+    def list_in_state(
+        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
+    ) -> list[Anomaly]:
+        """Return the anomalies in a state: the severest first, within a currency the largest impact.
+
+        most: how many. aws_account_ids: only those of these accounts.
+        """
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity)."""
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
 
 
 class Outbox(Protocol):

@@ -1,9 +1,11 @@
 """The command that does the day's work: collect, store, judge, tell."""
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from uuid import uuid4
 
 import click
@@ -13,18 +15,30 @@ from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
 from costbatch.cli.output import JSON, output_option, print_json, say_last
 from costbatch.cli.parameters import Dollars, RunKey
-from costbatch.cli.progress import make_progress
+from costbatch.cli.progress import QuietProgress, TerminalProgress, make_progress
 from costbatch.cli.stop_signals import StopSignals
 from costbatch.cli.terminal import standard_error, standard_output
-from costbatch.cli.verdict import closing_sentence
+from costbatch.cli.verdict import closing_sentence, resume_command
 from costbatch.config import FailOn, Settings
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.outcomes import RunRequest, RunStatus
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
 from costbatch.domain.reports import RunReport
-from costbatch.errors import ConfigError
+from costbatch.errors import ConfigError, CostbatchError
+from costbatch.logs import withheld_warnings
 
+_TOLD_BY_SUMMARY = frozenset(
+    {
+        "account_failed",
+        "accounts_given_back",
+        "api_cost_cap_reached",
+        "deadline_reached",
+        "event",
+        "events_not_delivered",
+        "stopping",
+    }
+)
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
@@ -41,6 +55,7 @@ class _Options:
     fail_on: str | None
     max_api_cost: Decimal | None
     deadline: float | None
+    verbose: bool
     dry_run: bool
     output: str
 
@@ -115,6 +130,7 @@ class _Options:
     metavar="SECONDS",
     help="Begin no account after so many seconds; the run is stopped, and its key goes on.",
 )
+@click.option("--verbose", "-v", is_flag=True, help="Also show the log on a terminal.")
 @click.option("--dry-run", is_flag=True, help="Say what would be read and what it would cost; pay nothing.")
 @output_option
 @pass_context
@@ -125,21 +141,31 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     Each account's days that may still change are read again: the last 35 by default, all of last month while
     it is open, and every day that was missed. A new account's history is read whole.
 
+    Ctrl-C lets the accounts in flight finish and says how to continue; a second one stops at once.
+
     Exits with 0 when any account was collected or there was none to collect, 1 when none was collected or the
-    database was lost, 2 on wrong usage, 3 when some accounts failed and --fail-on is partial, and 143 when it
-    was stopped by SIGTERM or its deadline.
+    database was lost, 2 on wrong usage, 3 when some accounts failed and --fail-on is partial, 130 when it was
+    stopped by Ctrl-C, and 143 when it was stopped by SIGTERM or its deadline.
     """
     asked = _Options(**options)  # type: ignore[arg-type] # click has converted each by its declaration
-    settings = asked.override(context.settings())
+    settings = asked.override(context.settings(verbose=asked.verbose))
     request = asked.request(context.now())
     wiring = context.wire(settings, context.now)
     if asked.dry_run:
         _show_plan(wiring.plan(request), asked.output)
         return
-    with StopSignals() as signals:
-        progress, every_account = make_progress(standard_error()), asked.output == JSON
-        daily_run = wiring.daily_run(stop=signals.stop, progress=progress, every_account=every_account)
-        report = daily_run.run(settings.run_key or str(uuid4()), request)
+    key = settings.run_key or str(uuid4())
+    progress, again = make_progress(standard_error()), resume_command(key, request)
+    acknowledged = (
+        f"Stopping: accounts in flight have {settings.grace_seconds:g} s to finish. "
+        "Press Ctrl-C again to stop at once.\n"
+        f"To continue: {again}"
+    )
+    with StopSignals(acknowledge=lambda: progress.say(acknowledged)) as signals:
+        daily_run = wiring.daily_run(stop=signals.stop, progress=progress, every_account=asked.output == JSON)
+        signals.give_up = lambda: _leave_at_once(progress, partial(daily_run.give_up, key), again)
+        report = daily_run.run(key, request)
+    _tell_withheld_warnings(progress)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)
     _show_run(report, asked.output, status)
     ctx.exit(status)
@@ -157,13 +183,35 @@ def _show_plan(plan: CollectionPlan, output: str) -> None:
 def _show_run(report: RunReport, output: str, status: int) -> None:
     if output == JSON:
         print_json(report.to_document())
-        if status:
-            # `kubectl describe` shows the end of a failed pod's log, and a closing brace says nothing.
-            say_last(closing_sentence(report))
-        return
-    from costbatch.cli.run_view import render_run  # noqa: PLC0415 - programs do not pay for tables
+    else:
+        from costbatch.cli.run_view import render_run  # noqa: PLC0415 - programs do not pay for tables
 
-    render_run(report, standard_output())
+        render_run(report, standard_output(), is_last=not status)
+    if status:
+        # `kubectl describe` shows the end of a failed pod's log, and a closing brace says nothing.
+        say_last(closing_sentence(report))
+
+
+def _tell_withheld_warnings(progress: TerminalProgress | QuietProgress) -> None:
+    """Name the warnings that a terminal did not show and the summary does not tell."""
+    events = {event: n for event, n in sorted(withheld_warnings().items()) if event not in _TOLD_BY_SUMMARY}
+    if events:
+        counts = ", ".join(f"{number:,} {event}" for event, number in events.items())
+        progress.say(f"Warnings that are not shown: {counts}. Run with -v to see the log.")
+
+
+def _leave_at_once(
+    progress: TerminalProgress | QuietProgress, give_up: Callable[[], None], again: str
+) -> None:
+    """Leave the terminal as it was and the run's record true: the process was asked twice to end."""
+    progress.end()
+    try:
+        give_up()
+    except CostbatchError:
+        left = "the database did not take note, so that its accounts stay reserved until their lease lapses"
+    else:
+        left = "what was in flight is lost"
+    say_last(f"STOPPED at once: {left}. To continue: {again}")
 
 
 def _exit_status(status: RunStatus, fail_on: FailOn, stopped_by: int | None) -> int:

@@ -40,8 +40,10 @@ class Context(NamedTuple):
     wire: Callable[["Settings", Callable[[], datetime]], "Wiring"] = _wire
     is_interactive: bool | None = None
 
-    def settings(self) -> "Settings":
+    def settings(self, *, verbose: bool = False) -> "Settings":
         """Return the settings, with logging set up by them and their secrets masked in it.
+
+        On a terminal the log holds errors only, unless it was asked for: verbose, or by a setting of its own.
 
         Raises:
             ConfigError: with every problem of the configuration.
@@ -53,7 +55,9 @@ class Context(NamedTuple):
         for secret in settings.secrets:
             logs.register_secret(secret)
         no_color = bool(self.environ.get("NO_COLOR"))
-        logs.configure(settings.log_level, settings.log_format, no_color=no_color)
+        is_asked = verbose or {"COSTBATCH_LOG_LEVEL", "COSTBATCH_LOG_FORMAT"} & settings.sources.keys()
+        errors_only = not is_asked and sys.stderr.isatty()
+        logs.configure(settings.log_level, settings.log_format, no_color=no_color, errors_only=errors_only)
         return settings
 
     def configure_logs(self) -> None:

@@ -8,7 +8,7 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
-from costbatch.cli.output import JSON, output_option, print_json
+from costbatch.cli.output import JSON, output_option, print_json, say_last
 from costbatch.config import Settings
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.health import CheckResult, Examination, Mark
@@ -64,7 +64,11 @@ def doctor(
         print_json(whole.to_document())
     else:
         whole = _show([check.name for check in examination.checks()], examination.examine())
-    ctx.exit(_exit_status(whole))
+    status = _exit_status(whole)
+    if status:
+        failed = [result.name for result in whole.results if result.finding.mark is Mark.FAILURE]
+        say_last(f"FAILED: {', '.join(failed)}; what to do stands beside each check.")
+    ctx.exit(status)
 
 
 def _paid_request(*, paid: bool, account: str | None) -> "PaidRequest | None":

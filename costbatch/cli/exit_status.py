@@ -22,9 +22,12 @@ class ExitStatus(IntEnum):
     TOTAL_FAILURE = 1, "No account was collected, the database was lost, or an unexpected error stopped it."
     USAGE = 2, "The command line or the configuration is wrong; trying again cannot help."
     PARTIAL_FAILURE = 3, "Some accounts failed, and --fail-on partial asks to treat that as a failure."
-    INTERRUPTED = 130, "Stopped from the keyboard."
+    INTERRUPTED = 130, "Stopped from the keyboard: by one Ctrl-C in order, by a second one at once."
     OUTPUT_CLOSED = 141, "The reader of the output went away, as `head` does."
-    TERMINATED = 143, "Stopped by SIGTERM or its deadline after finishing what was in flight."
+    TERMINATED = (
+        143,
+        "Stopped by SIGTERM or its deadline after finishing what was in flight; by a second SIGTERM at once.",
+    )
 
     def __new__(cls, value: int, sentence: str) -> Self:
         """Make a member that is its number and knows its sentence."""
@@ -50,6 +53,8 @@ def errors_to_exit_statuses(ctx: click.Context) -> Iterator[None]:
         _complain(str(error))
         ctx.exit(ExitStatus.TOTAL_FAILURE)
     except (KeyboardInterrupt, click.Abort):
+        # On a line of its own: a question may be waiting for its answer.
+        click.echo("\nInterrupted.", err=True)
         ctx.exit(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
         _discard_output()

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.exceptions import NoSuchCommand
 
 
 def example(*lines: str) -> str:
@@ -41,6 +42,21 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         """Import and return a command."""
         return self.lazy[cmd_name].load() if cmd_name in self.lazy else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; of a misspelt one say which it may be.
+
+        Raises:
+            NoSuchCommand: with the names that are close to it.
+
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            name, message = error.command_name.lower(), error.message
+            raise NoSuchCommand(name, message, possibilities=self.lazy, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table."""

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class QuietProgress:
-    """Shows nothing: nobody looks."""
+    """Shows no bar: there is no terminal, or a dumb one."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
     def begin(self, total: int) -> None:
         """Do nothing."""
@@ -24,6 +27,11 @@ class QuietProgress:
 
     def end(self) -> None:
         """Do nothing."""
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence on a terminal only."""
+        if self._console.is_terminal:
+            _print(self._console, sentence)
 
 
 class TerminalProgress:
@@ -56,6 +64,10 @@ class TerminalProgress:
         self._restore_logs()
         self._progress.stop()
 
+    def say(self, sentence: str) -> None:
+        """Print a sentence, above the bar while it is there."""
+        _print(self._console, sentence)
+
     def _divert_logs(self) -> None:
         stream = self._console.file
         for handler in logging.getLogger().handlers:
@@ -68,8 +80,13 @@ class TerminalProgress:
             self._diverted.pop().setStream(self._console.file)
 
 
+def _print(console: Console, sentence: str) -> None:
+    # Not folded: what is to be copied must be one line.
+    console.print(sentence, markup=False, emoji=False, soft_wrap=True)
+
+
 def _bar(console: Console) -> "Progress":
-    # Imported here: where nobody looks, nobody pays for it.
+    # Imported here: without a terminal there is no need for it.
     from rich.progress import (  # noqa: PLC0415 - see above
         BarColumn,
         MofNCompleteColumn,
@@ -94,4 +111,4 @@ def _bar(console: Console) -> "Progress":
 def make_progress(console: Console) -> TerminalProgress | QuietProgress:
     """Return a display for a console on standard error: a bar where it can be drawn, else nothing."""
     # is_interactive: a terminal, and not a dumb one that would print every step of the bar below the last.
-    return TerminalProgress(console) if console.is_interactive else QuietProgress()
+    return TerminalProgress(console) if console.is_interactive else QuietProgress(console)

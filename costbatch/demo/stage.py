@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -69,8 +70,13 @@ class Demo:
     def _run(self, environ: Mapping[str, str], *arguments: str) -> int:
         self._say(f"$ costbatch {' '.join(arguments)}")
         command = [sys.executable, "-m", "costbatch", *arguments]
-        # Nothing here comes from outside: the interpreter, this package and two fixed commands.
-        return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603
+        # Ctrl-C is for the command, which ends in order; subprocess would kill it a moment later.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            # Nothing here comes from outside: the interpreter, this package and two fixed commands.
+            return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def _say(self, sentence: str) -> None:
         self._console.print(sentence, style="bold", markup=False)

@@ -152,11 +152,13 @@ class Tally:
     """The accounts of a run in numbers, however many there are.
 
     accounts: by state. failures: the failed ones by error kind. skips: the skipped ones by reason.
+    days_read: from the first to the last day that was read of any account that was collected.
     """
 
     accounts: Mapping[CollectionState, int] = field(default_factory=dict)
     failures: Mapping[ErrorKind, int] = field(default_factory=dict)
     skips: Mapping[SkipReason, int] = field(default_factory=dict)
+    days_read: DateRange | None = None
     rows_fetched: int = 0
     change: StoredChange = field(default_factory=StoredChange)
     api_requests: int = 0

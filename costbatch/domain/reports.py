@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.events import EventType, anomaly_data, instant
 from costbatch.domain.outcomes import Collection, CollectionState, Run, RunStatus, Tally
-from costbatch.domain.periods import ONE_DAY
+from costbatch.domain.periods import ONE_DAY, DateRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,9 @@ class RunReport:
     """Everything that a run did, all its processes together.
 
     tally: all its accounts. event_counts: events that the run wrote, by type.
-    anomaly_counts: anomalies in the database, by (state, severity).
+    anomaly_counts: anomalies in the database, or of the accounts asked for, by (state, severity).
     collections: the accounts to be told of one by one; where they are very many, those that need a look.
+    cost_summary: what the days that were read cost; None in a brief report.
     costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount), where asked for.
     """
 
@@ -41,6 +43,7 @@ class RunReport:
     anomaly_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     collections: tuple[Collection, ...] = ()
     open_anomalies: tuple[AnomalyView, ...] = ()
+    cost_summary: CostSummary | None = None
     costs: tuple[tuple[str, str, Decimal], ...] = ()
     events_pending: int = 0
 
@@ -64,6 +67,7 @@ class RunReport:
             "status": run.status.value,
             "stopped_by": run.stopped_by.value if run.stopped_by else None,
             "cost_date": self.cost_date.isoformat(),
+            "days_read": _range_data(tally.days_read),
             "started_at": instant(run.started_at),
             "finished_at": instant(run.finished_at) if run.finished_at else None,
             "duration_seconds": round(self.duration_seconds, 3),
@@ -95,6 +99,7 @@ class RunReport:
         return {
             "run": self.headline,
             "accounts": [_collection_data(collection) for collection in self.collections],
+            "costs": self.cost_summary.to_document() if self.cost_summary else None,
             "open_anomalies": [_view_data(view) for view in self.open_anomalies],
             "events": {"written": dict(self.event_counts), "pending": self.events_pending},
         }
@@ -112,9 +117,7 @@ def _collection_data(collection: Collection) -> dict[str, Any]:
         "name": collection.name,
         "state": collection.state.value,
         "attempts": collection.attempts,
-        "window": {"start": window.start.isoformat(), "end_exclusive": window.end_exclusive.isoformat()}
-        if window
-        else None,
+        "window": _range_data(window),
         "days": len(window) if window else 0,
         "rows": {
             "fetched": collection.rows_fetched,
@@ -127,6 +130,12 @@ def _collection_data(collection: Collection) -> dict[str, Any]:
         "skip_reason": collection.skip_reason.value if collection.skip_reason else None,
         "duration_seconds": collection.duration_seconds,
     }
+
+
+def _range_data(days: DateRange | None) -> dict[str, str] | None:
+    if days is None:
+        return None
+    return {"start": days.start.isoformat(), "end_exclusive": days.end_exclusive.isoformat()}
 
 
 def _view_data(view: AnomalyView) -> dict[str, Any]:

@@ -165,6 +165,8 @@ class SimulatorProcess(SimulatorClient):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # Ctrl-C on a terminal is for those who ask: it must still answer them while they end in order.
+            start_new_session=True,
         )
         self._process = process
         world = "" if self._world is None else json.dumps(to_plain(self._world))

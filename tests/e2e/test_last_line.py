@@ -61,7 +61,10 @@ def test_a_stopped_run_says_so_in_its_last_line(stage: Stage, output: str) -> No
     last = _log_of(process)[-1]
 
     left = stage.value("SELECT count(*) FROM collections WHERE state = 'pending'")
-    assert last == f"STOPPED: {left} of 6 accounts unfinished; the same run key goes on"
+    key = stage.value("SELECT run_key FROM runs")
+    assert last == (
+        f"STOPPED: {left} of 6 accounts not finished. To continue: costbatch collect --run-key {key}"
+    )
     assert process.returncode == 143
 
 

@@ -28,6 +28,11 @@ _LOAD_SEALED = sa.text(
     " WHERE account_id = ANY(:account_ids)"
 )
 
+# Without the table there is nothing that is withheld.
+MAY_READ_CREDENTIALS = sa.text(
+    "SELECT coalesce(has_table_privilege(to_regclass('account_credentials')::oid, 'SELECT'), true)"
+)
+
 # In both the ids stand apart, because the planner takes a record set for a hundred rows and reads the table.
 _SAVE_PROGRESS = sa.text("""
 UPDATE accounts SET
@@ -149,6 +154,10 @@ class PostgresAccounts:
         return self._select(
             accounts.c.base_account_id == account.id, accounts.c.status != AccountStatus.REMOVED.value
         )
+
+    def may_read_credentials(self) -> bool:
+        """Whether the database lets this role read the sealed credentials."""
+        return bool(self.connection.scalar(MAY_READ_CREDENTIALS))
 
     def credential_key_ids(self) -> dict[str, int]:
         """Return how many credentials each key id has sealed."""

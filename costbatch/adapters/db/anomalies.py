@@ -1,6 +1,6 @@
 """Anomaly rows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
-from costbatch.adapters.db.tables import anomalies
+from costbatch.adapters.db.tables import accounts, anomalies
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
@@ -48,22 +48,24 @@ class PostgresAnomalies:
         statement = insert(anomalies).values(id=anomaly.id, run_id=run_id, detected_at=now, **values)
         self.connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
-    def list_in_state(self, state: AnomalyState) -> list[Anomaly]:
+    def list_in_state(
+        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
+    ) -> list[Anomaly]:
         """Return the anomalies in a state: the severest first, within a currency the largest impact.
 
         A row that was made unreadable by hand is left out: it must not hide the others.
         """
+        severities = {severity.value: n for n, severity in enumerate(Severity)}
         statement = (
             sa.select(anomalies)
-            .where(anomalies.c.state == state.value)
+            .where(anomalies.c.state == state.value, *_of(aws_account_ids))
             .order_by(
-                sa.case(
-                    {severity.value: n for n, severity in enumerate(Severity)}, value=anomalies.c.severity
-                ).desc(),
+                sa.case(severities, value=anomalies.c.severity).desc(),
                 anomalies.c.currency,
                 sa.func.abs(anomalies.c.actual - anomalies.c.expected).desc(),
                 anomalies.c.id,
             )
+            .limit(most)
         )
         found = []
         for row in self.connection.execute(statement):
@@ -77,11 +79,20 @@ class PostgresAnomalies:
         """Return the ids of the anomalies that a run was the first to find."""
         return set(self.connection.scalars(sa.select(anomalies.c.id).where(anomalies.c.run_id == run_id)))
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity)."""
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
         columns = [anomalies.c.state, anomalies.c.severity]
-        rows = self.connection.execute(sa.select(*columns, sa.func.count()).group_by(*columns))
+        statement = sa.select(*columns, sa.func.count()).where(*_of(aws_account_ids))
+        rows = self.connection.execute(statement.group_by(*columns))
         return {(state, severity): count for state, severity, count in rows}
+
+
+def _of(aws_account_ids: Collection[str]) -> list[sa.ColumnElement[bool]]:
+    """Return the condition that an anomaly is of one of these accounts; without any, of whichever."""
+    if not aws_account_ids:
+        return []
+    wanted = sa.select(accounts.c.id).where(accounts.c.aws_account_id.in_(aws_account_ids))
+    return [anomalies.c.account_id.in_(wanted)]
 
 
 def _to_values(anomaly: Anomaly) -> dict[str, Any]:

@@ -8,17 +8,20 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from io import StringIO
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from costbatch.adapters.db.copy_text import CopyNames, copy_lines
-from costbatch.adapters.db.tables import accounts, daily_costs
+from costbatch.adapters.db.tables import accounts, collections, daily_costs
 from costbatch.domain.accounts import Account
+from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
-from costbatch.domain.periods import DateRange, month_start
+from costbatch.domain.outcomes import CollectionState, Run
+from costbatch.domain.periods import ONE_DAY, DateRange, month_start
 
 # A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
 # hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
@@ -211,6 +214,46 @@ class PostgresCosts:
         )
         return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
 
+    def compared_costs(
+        self, run: Run, days: DateRange, rule: Rule, *, most: int | None
+    ) -> list[ComparedCost]:
+        """Return what the collected accounts cost: the ``most`` largest, and the others together.
+
+        By currency. A single day is compared with the day before and the same weekday a week before.
+        """
+        account = _compared_costs_by_account(run, days, rule).subquery()
+        is_listed = account.c.place <= most if most is not None else sa.true()
+        listed = [
+            sa.case((is_listed, account.c[name]), else_="").label(f"listed_{name}")
+            for name in ("aws_account_id", "name")
+        ]
+        statement = sa.select(
+            account.c.currency,
+            *listed,
+            sa.func.count().label("accounts"),
+            sa.func.sum(account.c.amount).label("amount"),
+            sa.func.bool_or(account.c.estimated).label("estimated"),
+            sa.func.sum(account.c.day_before).label("day_before"),
+            sa.func.sum(account.c.amount - account.c.day_before).label("from_day_before"),
+            sa.func.sum(account.c.week_before).label("week_before"),
+            sa.func.sum(account.c.amount - account.c.week_before).label("from_week_before"),
+        ).group_by(account.c.currency, *(column.name for column in listed))
+        costs = [
+            ComparedCost(
+                currency=row.currency,
+                accounts=row.accounts,
+                amount=row.amount,
+                estimated=row.estimated,
+                aws_account_id=row.listed_aws_account_id,
+                name=row.listed_name,
+                from_day_before=_change(row.day_before, row.from_day_before),
+                from_week_before=_change(row.week_before, row.from_week_before),
+            )
+            for row in self.connection.execute(statement)
+        ]
+        costs.sort(key=lambda cost: (cost.currency, not cost.name, -cost.amount, cost.aws_account_id))
+        return costs
+
     def _copy(self, fetched: Mapping[int, FetchedCosts]) -> None:
         names = CopyNames()
         lines = [line for row, each in fetched.items() for line in copy_lines(row, each.costs, names)]
@@ -249,6 +292,67 @@ def _day_totals(rule: Rule) -> sa.Select[tuple[int, date, str, Decimal]]:
     return statement.group_by(*columns)
 
 
+def _change(before: Decimal | None, difference: Decimal) -> Change | None:
+    return None if before is None else Change(before, difference)
+
+
+def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Select[Any]:
+    """Return the statement for the cost of each account that the run collected, by currency.
+
+    An earlier day counts as zero only if it is stored: else it is unknown.
+    """
+    costs, listed = daily_costs.c, collections.c
+    is_asked = sa.and_(*_in(days))
+    earlier: dict[str, date] = {}
+    if len(days) == 1:
+        earlier = {"day_before": days.start - ONE_DAY, "week_before": days.start - ONE_WEEK}
+    # One look into the index for each account: whole months of all accounts would take seconds.
+    sums = (
+        sa.select(
+            costs.currency,
+            sa.func.coalesce(_comparable_sum(rule).filter(is_asked), 0).label("amount"),
+            sa.func.coalesce(sa.func.bool_or(costs.estimated).filter(is_asked), sa.false()).label(
+                "estimated"
+            ),
+            *(
+                _comparable_sum(rule).filter(costs.usage_date == day).label(name)
+                for name, day in earlier.items()
+            ),
+        )
+        .where(
+            costs.account_id == accounts.c.id,
+            sa.or_(is_asked, costs.usage_date.in_(list(earlier.values()))),
+            _is_compared(rule),
+        )
+        .group_by(costs.currency)
+        .lateral()
+    )
+    before = [
+        sa.case(
+            (sums.c[name].is_not(None), sums.c[name]),
+            (sa.and_(accounts.c.collected_start <= day, day < accounts.c.collected_end_exclusive), 0),
+            (sa.and_(listed.window_start <= day, day < listed.window_end_exclusive), 0),
+        ).label(name)
+        for name, day in earlier.items()
+    ] or [sa.cast(None, sa.Numeric).label(name) for name in ("day_before", "week_before")]
+    order = sums.c.amount.desc(), accounts.c.aws_account_id
+    place = sa.func.row_number().over(partition_by=sums.c.currency, order_by=order).label("place")
+    return (
+        sa.select(
+            accounts.c.aws_account_id,
+            accounts.c.name,
+            sums.c.currency,
+            sums.c.amount,
+            sums.c.estimated,
+            *before,
+            place,
+        )
+        .join_from(collections, accounts)
+        .join(sums, sa.true())
+        .where(listed.run_id == run.id, listed.state == CollectionState.COLLECTED.value)
+    )
+
+
 def _in(days: DateRange) -> tuple[sa.ColumnElement[bool], ...]:
     day = daily_costs.c.usage_date
     return day >= days.start, day < days.end_exclusive
@@ -258,7 +362,7 @@ def _is_compared(rule: Rule) -> sa.ColumnElement[bool]:
     return daily_costs.c.record_type.not_in(sorted(rule.excluded_record_types))
 
 
-def _comparable_sum(rule: Rule) -> sa.ColumnElement[Decimal]:
+def _comparable_sum(rule: Rule) -> sa.Function[Decimal]:
     """Return the sum of the rule's cost basis; AWS leaves the net amounts out where there is no discount."""
     amount: sa.ColumnElement[Decimal] = daily_costs.c[rule.cost_basis.value]
     if rule.cost_basis.value.startswith("net_"):

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from costbatch.adapters.db.accounts import MAY_READ_CREDENTIALS
 from costbatch.adapters.db.migrations import REVISIONS, current_revision
 from costbatch.adapters.db.tables import (
     account_credentials,
@@ -103,8 +104,8 @@ class PostgresHealth:
             missing.append("ownership of daily_costs")
         return Rights(role=row.role, missing=tuple(missing), is_read_only=row.is_read_only)
 
-    def sealed_samples(self) -> list[SealedSample]:
-        """Return one credential of each key that has sealed any."""
+    def sealed_samples(self) -> list[SealedSample] | None:
+        """Return one credential of each key that has sealed any; None if our role may not read them."""
         sealed = account_credentials.c
         number = sa.func.count().over(partition_by=sealed.key_id).label("number")
         statement = (
@@ -114,6 +115,8 @@ class PostgresHealth:
             .order_by(sealed.key_id, accounts.c.aws_account_id)
         )
         with self._look() as connection:
+            if not connection.scalar(MAY_READ_CREDENTIALS):
+                return None
             return [
                 SealedSample(
                     aws_account_id=row.aws_account_id,

@@ -55,7 +55,8 @@ _OUTCOME = [
 _TALLY = sa.text("""
 SELECT state, CASE state WHEN 'failed' THEN error_kind END AS error_kind, skip_reason, count(*) AS accounts,
     sum(rows_fetched) AS rows_fetched, sum(rows_inserted) AS rows_inserted,
-    sum(rows_updated) AS rows_updated, sum(rows_deleted) AS rows_deleted, sum(api_requests) AS api_requests
+    sum(rows_updated) AS rows_updated, sum(rows_deleted) AS rows_deleted, sum(api_requests) AS api_requests,
+    min(window_start) AS window_start, max(window_end_exclusive) AS window_end_exclusive
 FROM collections WHERE run_id = :run_id GROUP BY 1, 2, 3
 """)
 
@@ -94,6 +95,11 @@ class PostgresRuns:
                 "repeat its options or choose another --run-key."
             )
         return self._reopen(run)
+
+    def find(self, key: str) -> Run | None:
+        """Return the run with this key."""
+        row = self.connection.execute(sa.select(runs).where(runs.c.run_key == key)).first()
+        return None if row is None else _run_from_row(row)
 
     def enlist(self, run: Run) -> int:
         """Put every account of the request on the run's list; return how many are still to be done."""
@@ -228,10 +234,16 @@ def _tally_of(groups: Sequence[Row[Any]]) -> Tally:
             failures[ErrorKind(group.error_kind)] += group.accounts
         if group.skip_reason:
             skips[SkipReason(group.skip_reason)] += group.accounts
+    read = [group for group in groups if group.state == CollectionState.COLLECTED]
     return Tally(
         accounts=accounts,
         failures=failures,
         skips=skips,
+        days_read=DateRange(
+            min(group.window_start for group in read), max(group.window_end_exclusive for group in read)
+        )
+        if read
+        else None,
         rows_fetched=sum(group.rows_fetched for group in groups),
         change=StoredChange(
             inserted=sum(group.rows_inserted for group in groups),

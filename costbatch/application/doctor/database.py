@@ -57,7 +57,8 @@ def check_rights(health: DatabaseHealth) -> Finding:
         return failure(
             f"The role {rights.role} lacks:\n" + "\n".join(rights.missing),
             "Let one role run the migrations and the batch, so that it owns the tables; or grant what is "
-            "missing. Monthly partitions can be made by the owner of daily_costs only.",
+            "missing. Monthly partitions can be made by the owner of daily_costs only. "
+            "If this role is meant to read only, examine the batch with the DATABASE_URL of its own role.",
         )
     return ok(f"The role {rights.role} may write every table, use temporary tables and add partitions.")
 

@@ -32,8 +32,8 @@ class DatabaseHealth(Protocol):
     def rights(self) -> Rights:
         """Return what a run may not do that it must."""
 
-    def sealed_samples(self) -> Sequence[SealedSample]:
-        """Return one credential of each key that has sealed any."""
+    def sealed_samples(self) -> Sequence[SealedSample] | None:
+        """Return one credential of each key that has sealed any; None if our role may not read them."""
 
     def newest_run(self) -> NewestRun | None:
         """Return the newest run over all accounts and their ordinary days."""

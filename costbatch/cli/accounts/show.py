@@ -36,6 +36,8 @@ def _document(details: AccountDetails) -> dict[str, object]:
 
 
 def _tell_credentials(details: AccountDetails) -> str:
+    if details.is_withheld:
+        return "not visible to this database role"
     if details.key_id is None:
         return "none stored"
     if details.opens is None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from costbatch.cli.output import printable
+from costbatch.domain.periods import DateRange
 
 # Longer lines are hard to read, on however wide a screen.
 TEXT_WIDTH = 100
@@ -86,6 +87,11 @@ def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:
 def money(value: Decimal, currency: str, *, sign: bool = False) -> str:
     """Return an amount with its currency: "1,234.50 USD"."""
     return f"{amount(value, currency, sign=sign)} {currency}"
+
+
+def days_text(days: DateRange) -> str:
+    """Return "2026-01-31" or "2026-01-01 to 2026-01-31"."""
+    return str(days.start) if len(days) == 1 else f"{days.start} to {days.last}"
 
 
 def duration(seconds: float) -> str:

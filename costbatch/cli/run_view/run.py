@@ -9,7 +9,8 @@ from rich.text import Text
 
 from costbatch.cli.output import many
 from costbatch.cli.run_view.anomalies import render_anomalies
-from costbatch.cli.run_view.page import TEXT_WIDTH, Page, amount, duration, money
+from costbatch.cli.run_view.costs import render_costs
+from costbatch.cli.run_view.page import TEXT_WIDTH, Page, amount, days_text, duration, money
 from costbatch.cli.verdict import closing_sentence, verdict
 from costbatch.domain.outcomes import Collection, CollectionState, RunStatus, SkipReason
 from costbatch.domain.reports import RunReport
@@ -34,17 +35,20 @@ _SKIP_SENTENCES = {
 }
 
 
-def render_run(report: RunReport, console: Console) -> None:
-    """Print what a run did."""
+def render_run(report: RunReport, console: Console, *, is_last: bool = True) -> None:
+    """Print what a run did. is_last: whether nothing follows that says how it ended."""
     page = Page(console)
     _say(verdict(report), report, page)
     took = duration(report.duration_seconds)
-    page.line(f"Cost of {report.cost_date}, run {report.run.key}, took {took}", "dim")
+    read = report.tally.days_read
+    days = f"Read {days_text(read)}" if read else "No days were read"
+    page.line(f"{days}, run {report.run.key}, took {took}", "dim")
     _accounts(report, page)
     _problems(report.collections, page)
+    render_costs(report.cost_summary, page)
     _totals(report, page)
     render_anomalies(report, page)
-    if report.run.status is not RunStatus.COMPLETED:
+    if is_last and report.run.status is not RunStatus.COMPLETED:
         # Where the eye rests when all is printed, what is wrong stands once more.
         page.blank()
         _say(closing_sentence(report), report, page)

@@ -112,7 +112,7 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     """Exit status 2 comes with a sentence."""
     result = CliRunner().invoke(cli, ["colect"])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "No such command 'colect'" in result.stderr
+    assert "No such command 'colect'. Did you mean 'collect'?" in result.stderr
 
 
 def test_exit_statuses_are_what_the_documentation_says() -> None:
@@ -140,8 +140,8 @@ def test_exit_statuses_are_what_the_documentation_says() -> None:
             f"Error: It failed. {ErrorKind.THROTTLED.advice}\n",
         ),
         (StorageError("No postgresql://u:hunter2@db/x."), 1, "Error: No postgresql://u:***@db/x.\n"),
-        (KeyboardInterrupt(), 130, ""),
-        (click.Abort(), 130, ""),
+        (KeyboardInterrupt(), 130, "\nInterrupted.\n"),
+        (click.Abort(), 130, "\nInterrupted.\n"),
         (BrokenPipeError(), 141, ""),
         (click.UsageError("Wrong."), 2, None),
     ],

@@ -50,10 +50,11 @@ def test_a_dumb_terminal_gets_nothing() -> None:
 
 def test_the_quiet_one_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """It fits the port and leaves both streams alone."""
-    progress = QuietProgress()
+    progress = QuietProgress(Console())
     progress.begin(3)
     progress.advance("collected", ACCOUNT)
     progress.end()
+    progress.say("Stopping.")
     assert capsys.readouterr() == ("", "")
 
 
