@@ -24,6 +24,7 @@ from tests.db.rows import (
     open_run,
     prepare_months,
     replace_window,
+    store,
 )
 from tests.factories import CostRow, make_fetched
 
@@ -315,3 +316,13 @@ def test_an_account_that_is_erased_takes_its_answer_along(
     query("DELETE FROM runs")
     query("DELETE FROM accounts")
     assert query("SELECT count(*) FROM answers") == [(0,)]
+
+
+def test_a_kept_day_is_remembered_as_such(database: PostgresDatabase, account: Account) -> None:
+    """AWS said nothing of it, and its rows are there."""
+    one = claimed(database, account)
+    store(database, account, [cost_row(WINDOW.start, "1")])
+    answers = {WINDOW.start: DayAnswer(bytes(16), 1, is_kept=True)}
+    with database.transaction() as tx:
+        tx.claims.finish([collected(one, answers=answers)], now=NOW)
+    assert known(database, account) == answers

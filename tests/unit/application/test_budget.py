@@ -1,7 +1,7 @@
 """The cap on API cost."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
@@ -124,3 +124,50 @@ def test_the_cap_is_exact_under_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, meters))
     assert sum(meter.requests for meter in meters) == 5_000
+
+
+def test_what_is_not_charged_is_given_back() -> None:
+    """A refused request leaves the cap as it was; one without an answer counts, and is told apart."""
+    budget = ApiBudget(2)
+    meter = Meter(budget)
+    meter()
+    meter.not_charged()
+    meter()
+    meter()
+    meter.charged()
+    meter.close()
+    assert (meter.requests, meter.unanswered) == (2, 1)
+    assert budget.is_spent
+
+
+def test_the_last_request_waits_for_what_may_be_given_back() -> None:
+    """An account is not left out for a request in the air that AWS then refuses."""
+    budget = ApiBudget(1)
+    first, second, started = Meter(budget), Meter(budget), Event()
+    first()
+
+    def work() -> int:
+        started.set()
+        second()
+        second.charged()
+        return second.requests
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(work)
+        started.wait(10)
+        assert not waiting.done()
+        first.not_charged()
+        assert waiting.result(10) == 1
+    assert (first.requests, budget.is_spent) == (0, True)
+
+
+def test_the_last_request_is_refused_once_the_one_in_the_air_is_charged() -> None:
+    """Whoever waits for it learns that nothing is left."""
+    budget = ApiBudget(1)
+    first, second = Meter(budget), Meter(budget)
+    first()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(second)
+        first.charged()
+        with pytest.raises(BudgetSpent):
+            waiting.result(10)
