@@ -94,8 +94,8 @@ class PostgresRuns:
         run = self._lock(runs.c.run_key == key)
         if run.request != request:
             raise ConfigError(
-                f"The run key {key!r} belongs to a run that was asked for other days, accounts or options; "
-                "repeat its options or choose another --run-key."
+                f"The run key {key!r} belongs to a run that was asked for other days or accounts, or with "
+                "other options; repeat its options or choose another --run-key."
             )
         return self._reopen(run)
 
