@@ -36,7 +36,7 @@ class ApiBudget:
         return max(min(accounts, self._most - self._recorded - self._unrecorded - self._reserved), 0)
 
     def reserve(self) -> None:
-        """Take one request; if the last ones are in the air, wait for those that are given back.
+        """Take one request; if the last ones are in flight, wait for those that are given back.
 
         Raises:
             BudgetSpent: none is left.

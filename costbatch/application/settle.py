@@ -95,12 +95,10 @@ class Settlement:
         stored = tx.costs.stored_days(suspects) if suspects else {}
         plausible: list[_Collected] = []
         for landing, account, fetched in collected:
-            weighed = weigh_absence(
-                fetched,
-                stored.get(account.id, ()),
-                known=landing.flight.known,
-                ratio=self.vanished_ratio,
-            )
+            weighed: FetchedCosts | Vanished = fetched
+            if account.id in suspects:
+                known = landing.flight.known
+                weighed = weigh_absence(fetched, stored[account.id], known=known, ratio=self.vanished_ratio)
             if isinstance(weighed, Vanished):
                 kind = ErrorKind.IMPLAUSIBLE_ANSWER
                 failure = Failure(kind=kind, message=f"{weighed} {kind.advice}")

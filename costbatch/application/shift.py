@@ -105,7 +105,7 @@ class Shift:
             budget.learn(in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run)))
         flights = claimer.take()
         if flights is None and watch.may_claim():
-            # While requests are in the air, some of their cost may be given back.
+            # While requests are in flight, some of their cost may be given back.
             if budget.is_spent and not pool.in_flight:
                 budget.left_out += self._skip_rest()
             # For free threads, and then some ahead, so that no thread waits for a claim.

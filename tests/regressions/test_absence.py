@@ -97,7 +97,7 @@ def test_an_operator_accepts_it(collected: Stage) -> None:
 
 
 def test_accepting_needs_the_account(collected: Stage) -> None:
-    """Nobody accepts for every account at once."""
+    """The option is never for every account at once."""
     run = collected.run("collect", "--accept-vanished")
     assert run.status == 2
     assert run.sentences == [
@@ -232,7 +232,7 @@ def test_what_comes_back_is_taken_again(collected: Stage) -> None:
 
 
 def test_what_is_left_of_the_account_is_weighed_by_itself(collected: Stage) -> None:
-    """The kept days are no witnesses: if the days after them vanish as well, that is implausible."""
+    """Kept days do not count: if the days after them vanish as well, that is implausible."""
     night(collected, TOMORROW, joined(TOMORROW))
     before = stored(collected, ONE)
     run = night(collected, TOMORROW + ONE_DAY, ())
@@ -298,11 +298,27 @@ def test_a_total_without_groups_is_malformed(stage: Stage, total: dict[str, Any]
     "total", [{}, usd("0"), usd("0.0000000000", unit="N/A"), usd("7", "UsageQuantity", "N/A")], ids=str
 )
 def test_a_total_of_nothing_is_a_day_without_cost(stage: Stage, total: dict[str, Any]) -> None:
-    """So AWS describes one; a usage that costs nothing is none either."""
+    """AWS describes one like this; usage without cost is not cost."""
     day = TODAY - ONE_DAY
     stage.open(make_account(1, rows=()))
     stage.aws.add_fault(ONE, **_body(answer_of(day, total)))
     assert stage.collect("--date", str(day)).outcomes == {ONE: "collected"}
+
+
+def test_a_day_that_was_known_to_be_empty_is_looked_at_again(stage: Stage) -> None:
+    """Its groups read as they did the night before, and its total does not."""
+    stage.open(make_account(1, rows=()))
+    stage.collect()
+    days = [TODAY - timedelta(days=n) for n in range(35, 0, -1)]
+    results = [json.loads(answer_of(day, usd("0")))["ResultsByTime"][0] for day in days]
+    results[20]["Total"] = usd("150")
+    stage.aws.add_fault(ONE, **_body(json.dumps({"ResultsByTime": results})))
+    run = stage.collect()
+    assert run.outcomes == {ONE: "malformed_response"}
+    assert (
+        f'ResultsByTime[20].Total.UnblendedCost is "150", but {days[20]} has no groups'
+        in (run.account(ONE)["error"]["message"])
+    )
 
 
 def _body(text: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def test_a_request_that_is_answered_in_the_end_is_one(stage: Stage, kind: str, t
 
 @pytest.mark.parametrize("fault", [Fault("body", status=404, body="<html>"), Fault("body", status=502)])
 def test_a_status_that_is_not_200_costs_nothing(stage: Stage, fault: Fault) -> None:
-    """Whoever gave it, and whatever it says."""
+    """A proxy may have given it, and any text may follow."""
     stage.open(make_account(1, faults=(fault,)))
     assert (counted(stage.collect()), stage.aws.paid()) == ((0, 0), 0)
 

@@ -141,7 +141,7 @@ def test_what_is_not_charged_is_given_back() -> None:
 
 
 def test_the_last_request_waits_for_what_may_be_given_back() -> None:
-    """An account is not left out for a request in the air that AWS then refuses."""
+    """An account is not left out for a request in flight that AWS then refuses."""
     budget = ApiBudget(1)
     first, second, started = Meter(budget), Meter(budget), Event()
     first()
@@ -161,8 +161,8 @@ def test_the_last_request_waits_for_what_may_be_given_back() -> None:
     assert (first.requests, budget.is_spent) == (0, True)
 
 
-def test_the_last_request_is_refused_once_the_one_in_the_air_is_charged() -> None:
-    """Whoever waits for it learns that nothing is left."""
+def test_the_last_request_is_refused_once_the_one_in_flight_is_charged() -> None:
+    """The thread that waited learns that nothing is left."""
     budget = ApiBudget(1)
     first, second = Meter(budget), Meter(budget)
     first()

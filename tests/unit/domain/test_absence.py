@@ -104,7 +104,7 @@ def test_one_day_at_the_beginning_is_kept_if_others_were(was_kept: bool, days_ke
     assert weighed.days_kept == days_kept
 
 
-def test_kept_days_are_no_witnesses_for_those_after_them() -> None:
+def test_kept_days_do_not_count_when_those_after_them_vanish() -> None:
     """They neither count as stored days nor as days with cost."""
     fetched = answer(fresh=DateRange(day(5), day(10)))
     kept = {day(n): DayAnswer(bytes(16), 2, is_kept=True) for n in range(5)}
