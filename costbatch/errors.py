@@ -26,6 +26,7 @@ class ErrorKind(StrEnum):
     THROTTLED = "throttled"
     TIMEOUT = "timeout"
     MALFORMED_RESPONSE = "malformed_response"
+    IMPLAUSIBLE_ANSWER = "implausible_answer"
     WRONG_ACCOUNT = "wrong_account"
     INTERNAL = "internal"
 
@@ -74,6 +75,10 @@ _ADVICE = {
     ErrorKind.MALFORMED_RESPONSE: (
         "The answer of AWS was not what its documentation promises, so nothing was stored; "
         "if it happens twice, please report it with the log line of this account."
+    ),
+    ErrorKind.IMPLAUSIBLE_ANSWER: (
+        "Check the cost of these days in the AWS console; if it is really gone, accept the answer with "
+        "`costbatch collect --account ID --accept-vanished`, otherwise the next run asks again."
     ),
     ErrorKind.WRONG_ACCOUNT: (
         "The credentials belong to another AWS account, so nothing was collected; "

@@ -19,7 +19,7 @@ from costbatch.application.policy import CollectPolicy
 from costbatch.application.ports import CostSource, Metrics, Progress, Vault
 from costbatch.application.report import Detail
 from costbatch.config import FailOn, Settings
-from costbatch.domain.costs import NOTHING_KNOWN, REQUEST_PRICE_USD, DayAnswers, FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, REQUEST_PRICE_USD, DayAnswers, FetchedCosts, Spend
 from costbatch.domain.credentials import Access
 from costbatch.domain.outcomes import RunRequest, RunStatus
 from costbatch.domain.periods import DateRange, utc_day
@@ -194,6 +194,7 @@ class Wiring:
             rule=settings.rule,
             sinks=settings.sinks,
             version=__version__,
+            vanished_ratio=settings.vanished_ratio,
             most_requests=None if cap is None else int(cap / REQUEST_PRICE_USD),
         )
 
@@ -249,7 +250,7 @@ class _WhenNeeded:
         self,
         access: Access,
         window: DateRange,
-        spend: Callable[[], None],
+        spend: Spend,
         known: DayAnswers = NOTHING_KNOWN,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window."""

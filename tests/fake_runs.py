@@ -8,7 +8,7 @@ from threading import Lock
 from uuid import UUID, uuid4
 
 from costbatch.domain.accounts import Account, AccountStatus
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, Spend
 from costbatch.domain.credentials import Access
 from costbatch.domain.outcomes import (
     Claim,
@@ -198,6 +198,8 @@ class FakeClaims:
                 state=ending.state,
                 attempts=known.attempts + 1,
                 api_requests=known.api_requests + ending.api_requests,
+                unanswered=known.unanswered + ending.unanswered,
+                days_kept=ending.days_kept,
                 window=ending.window or known.window,
                 rows_fetched=known.rows_fetched if ending.rows_fetched is None else ending.rows_fetched,
                 change=ending.change or known.change,
@@ -252,11 +254,12 @@ class FakeSource:
         self,
         access: Access,
         window: DateRange,
-        spend: Callable[[], None],
+        spend: Spend,
         known: DayAnswers = NOTHING_KNOWN,
     ) -> FetchedCosts:
         """Pay for one request and answer with an empty window, or raise what is next."""
         spend()
+        spend.charged()
         with self._lock:
             answers = self.answers.get(access.account.id, [None])
             turn = sum(account == access.account.id for account, _ in self.fetched)

@@ -14,7 +14,7 @@ from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
-from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.detection import Rule, Severity
 from costbatch.domain.events import Delivery, Event
 from costbatch.domain.outcomes import Run
@@ -64,6 +64,26 @@ class FakeCosts:
         return StoredChange(
             inserted=len(inserted), updated=len(updated), deleted=len(deleted), changed_dates=changed
         )
+
+    def stored_days(self, days_of: Mapping[int, DateRange]) -> dict[int, list[StoredDay]]:
+        """Return, by account row, what is stored of each day in each currency."""
+        stored: dict[int, list[StoredDay]] = {}
+        for row_id, days in days_of.items():
+            of_day: dict[tuple[date, str], list[CostRow]] = {}
+            for key, row in self.rows.items():
+                if key[0] == row_id and key[1] in days:
+                    of_day.setdefault((row.usage_date, row.currency), []).append(row)
+            stored[row_id] = [
+                StoredDay(
+                    day,
+                    currency,
+                    len(rows),
+                    sum((row.unblended for row in rows), Decimal(0)),
+                    any(row.unblended or row.amortized for row in rows),
+                )
+                for (day, currency), rows in of_day.items()
+            ]
+        return stored
 
     def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
         """Return, by account row and currency, the first day with cost."""

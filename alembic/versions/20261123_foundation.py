@@ -113,6 +113,13 @@ def upgrade() -> None:
             nullable=False,
             comment="Accounts asked for; []: every active one",
         ),
+        sa.Column(
+            "accept_vanished",
+            sa.Boolean(),
+            server_default="false",
+            nullable=False,
+            comment="Whether most stored days may vanish",
+        ),
         sa.Column("version", sa.Text(), nullable=False, comment="Version of costbatch that started it"),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
@@ -291,6 +298,20 @@ def upgrade() -> None:
         sa.Column(
             "api_requests", sa.Integer(), server_default="0", nullable=False, comment="Paid, $0.01 each"
         ),
+        sa.Column(
+            "api_requests_unanswered",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="Of these, without an answer: AWS may not have charged them",
+        ),
+        sa.Column(
+            "days_kept",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="Stored days of the window that AWS no longer reports, kept",
+        ),
         sa.Column("error_kind", sa.Text(collation="C"), nullable=True),
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("skip_reason", sa.Text(collation="C"), nullable=True),
@@ -302,6 +323,9 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "(state = 'skipped') = (skip_reason IS NOT NULL)", name=op.f("ck_collections_skipped_has_reason")
+        ),
+        sa.CheckConstraint(
+            "api_requests_unanswered <= api_requests", name=op.f("ck_collections_unanswered_are_paid")
         ),
         sa.CheckConstraint(
             "state <> 'collected' OR window_start IS NOT NULL",
@@ -321,11 +345,11 @@ def upgrade() -> None:
             "skip_reason IN ('api_cost_cap', 'not_active')", name=op.f("ck_collections_skip_reason_known")
         ),
         sa.CheckConstraint(
-            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'access_denied', 'cost_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'wrong_account', 'internal')",
+            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'access_denied', 'cost_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'implausible_answer', 'wrong_account', 'internal')",
             name=op.f("ck_collections_error_kind_known"),
         ),
         sa.CheckConstraint(
-            "attempts >= 0 AND rows_fetched >= 0 AND rows_inserted >= 0 AND rows_updated >= 0 AND rows_deleted >= 0 AND api_requests >= 0",
+            "attempts >= 0 AND rows_fetched >= 0 AND rows_inserted >= 0 AND rows_updated >= 0 AND rows_deleted >= 0 AND api_requests >= 0 AND api_requests_unanswered >= 0 AND days_kept >= 0",
             name=op.f("ck_collections_counts_not_negative"),
         ),
         sa.CheckConstraint(

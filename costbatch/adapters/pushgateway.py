@@ -60,7 +60,11 @@ METRICS = (
     ),
     Metric("costbatch_accounts", ("outcome",), "Accounts of the last run, by how each ended."),
     Metric("costbatch_account_failures", ("kind",), "Accounts that failed in the last run, by reason."),
-    Metric("costbatch_api_requests", (), "Paid Cost Explorer requests of the last run."),
+    Metric(
+        "costbatch_api_requests",
+        (),
+        "Paid Cost Explorer requests of the last run, and those without an answer.",
+    ),
     Metric("costbatch_api_cost_usd", (), "What AWS charges for these requests, in US dollars."),
     Metric("costbatch_rows_fetched", (), "Cost rows that the last run read from AWS."),
     Metric("costbatch_rows_written", ("change",), "Cost rows that the last run changed in the database."),

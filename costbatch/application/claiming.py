@@ -85,8 +85,10 @@ class Claimer:
     def _ready(self, tx: Transaction, claims: Sequence[Claim]) -> list[Flight]:
         accesses = tx.accounts.load_accesses([claim.account for claim in claims])
         windows = {claim.account.id: self._window(claim.account) for claim in claims}
-        # A backfill compares every day with what is stored: it is how a person has that done.
-        known = {} if self.run.request.days else tx.answers.load(windows)
+        request = self.run.request
+        # A backfill compares every day with what is stored: it is how a person has that done. So does a run
+        # that accepts what vanishes, or it would leave alone the days that were kept.
+        known = {} if request.days or request.accept_vanished else tx.answers.load(windows)
         totals = tx.costs.day_totals({row: windows[row] for row in known}, self.policy.rule)
         return [
             Flight(

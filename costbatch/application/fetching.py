@@ -39,13 +39,15 @@ class Flight:
 class Landing:
     """How a flight ended; ``outcome`` None: the cap on API cost stopped it.
 
-    api_requests: paid requests of this attempt, also of one that failed.
+    api_requests: paid requests of this attempt, also of one that failed. unanswered: how many of them had no
+    answer, so that AWS may not have charged them.
     """
 
     flight: Flight
     outcome: FetchedCosts | Failure | None
     api_requests: int
     started_at: datetime
+    unanswered: int = 0
 
 
 class FetchPool:
@@ -136,7 +138,14 @@ class FetchPool:
         outcome = flight.problem or _outcome_of(
             lambda: self._source.fetch(flight.access, flight.window, meter, flight.known), flight
         )
-        return Landing(flight=flight, outcome=outcome, api_requests=meter.requests, started_at=started_at)
+        meter.close()
+        return Landing(
+            flight=flight,
+            outcome=outcome,
+            api_requests=meter.requests,
+            unanswered=meter.unanswered,
+            started_at=started_at,
+        )
 
 
 def _outcome_of(fetch: Callable[[], FetchedCosts], flight: Flight) -> FetchedCosts | Failure | None:

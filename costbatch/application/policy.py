@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
@@ -16,6 +17,7 @@ class CollectPolicy:
     grace: time for the accounts in flight once the run is asked to stop.
     deadline: from then on the process takes no more accounts; None: it works until every one is done.
     most_requests: the cap on API cost in paid requests; None: no cap.
+    vanished_ratio: the share of an account's stored days with cost that an answer may remove.
     """
 
     concurrency: int
@@ -26,5 +28,6 @@ class CollectPolicy:
     rule: Rule
     sinks: tuple[str, ...]
     version: str
+    vanished_ratio: Decimal = Decimal("0.5")
     deadline: timedelta | None = None
     most_requests: int | None = None

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, Spend
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
@@ -20,17 +20,16 @@ class CostSource(Protocol):
         self,
         access: Access,
         window: DateRange,
-        spend: Callable[[], None],
+        spend: Spend,
         known: DayAnswers = NOTHING_KNOWN,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 
-        ``known`` is what was answered the last time, as it is stored. ``spend`` is called before each paid
-        request.
+        ``known`` is what was answered the last time, as it is stored. ``spend`` hears of each paid request.
 
         Raises:
             AccountError: with the kind of failure.
-            BudgetSpent: raised by ``spend``: the request would cost more than the run's cap.
+            BudgetSpent: raised by ``spend``.
 
         """
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from costbatch.application.fetching import Landing
 from costbatch.application.judge import Judge, Replaced
 from costbatch.application.stores import Transaction
+from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Failing
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.credentials import Access
@@ -22,6 +24,9 @@ from costbatch.domain.outcomes import (
     SkipReason,
 )
 from costbatch.domain.periods import extend_collected
+from costbatch.errors import ErrorKind
+
+_Collected = tuple[Landing, Account, FetchedCosts]
 
 
 @dataclass(slots=True)
@@ -40,23 +45,23 @@ class Settlement:
 
     retry_pause: before an account's second attempt; it doubles for the next.
     sinks: where the events go.
+    vanished_ratio: the share of an account's stored days that an answer may remove.
     """
 
     run: Run
     rule: Rule
     retry_pause: timedelta
     sinks: tuple[str, ...]
+    vanished_ratio: Decimal
 
-    def settle(
-        self, tx: Transaction, landings: Sequence[Landing], *, now: datetime
-    ) -> dict[int, CollectionState]:
-        """Write everything that the landings mean; return where each account stands, by collection.
+    def settle(self, tx: Transaction, landings: Sequence[Landing], *, now: datetime) -> dict[int, Ending]:
+        """Write everything that the landings mean; return how each account ended, by collection.
 
         An account that is missing has been taken over by another process: nothing is written of it.
         """
         held = tx.claims.hold([landing.flight.claim for landing in landings])
         ledger = _Ledger()
-        collected: list[tuple[Landing, Account, FetchedCosts]] = []
+        collected: list[_Collected] = []
         for landing in landings:
             account = held.get(landing.flight.claim.collection_id)
             match landing.outcome:
@@ -70,21 +75,56 @@ class Settlement:
                     self._fail(ledger, landing, account, failure, now)
                 case None:
                     ledger.endings.append(_skipped(landing, SkipReason.API_COST_CAP))
-        if collected:
-            self._keep(tx, ledger, collected, now)
+        plausible = self._weigh(tx, ledger, collected, now)
+        if plausible:
+            self._keep(tx, ledger, plausible, now)
         self._write(tx, ledger, now)
-        return {ending.claim.collection_id: ending.state for ending in ledger.endings}
+        return {ending.claim.collection_id: ending for ending in ledger.endings}
+
+    def _weigh(
+        self, tx: Transaction, ledger: _Ledger, collected: Sequence[_Collected], now: datetime
+    ) -> list[_Collected]:
+        """Return the answers that may be stored; the others fail, because most stored days would vanish."""
+        if self.run.request.accept_vanished:
+            return [*collected]
+        suspects = {
+            account.id: fetched.window
+            for landing, account, fetched in collected
+            if may_vanish(fetched, landing.flight.known)
+        }
+        stored = tx.costs.stored_days(suspects) if suspects else {}
+        plausible: list[_Collected] = []
+        for landing, account, fetched in collected:
+            weighed: FetchedCosts | Vanished = fetched
+            if account.id in suspects:
+                known = landing.flight.known
+                weighed = weigh_absence(fetched, stored[account.id], known=known, ratio=self.vanished_ratio)
+            if isinstance(weighed, Vanished):
+                kind = ErrorKind.IMPLAUSIBLE_ANSWER
+                failure = Failure(kind=kind, message=f"{weighed} {kind.advice}")
+                self._fail(ledger, landing, account, failure, now)
+            else:
+                plausible.append((landing, account, weighed))
+        return plausible
 
     def _keep(
         self,
         tx: Transaction,
         ledger: _Ledger,
-        collected: Sequence[tuple[Landing, Account, FetchedCosts]],
+        collected: Sequence[_Collected],
         now: datetime,
     ) -> None:
+        # What is kept is not in the answer, and counts when the days after it are judged.
+        keeping = {account.id: fetched.window for _, account, fetched in collected if fetched.days_kept}
+        kept_totals = tx.costs.day_totals(keeping, self.rule) if keeping else {}
         changes = tx.costs.replace_windows([(account, fetched) for _, account, fetched in collected])
         replaced = [
-            Replaced(account=account, fetched=fetched, change=change, totals=landing.flight.totals)
+            Replaced(
+                account=account,
+                fetched=fetched,
+                change=change,
+                totals=kept_totals.get(account.id, landing.flight.totals),
+            )
             for (landing, account, fetched), change in zip(collected, changes, strict=True)
         ]
         judge = Judge(
@@ -117,7 +157,9 @@ class Settlement:
         return Ending(
             claim=landing.flight.claim,
             state=CollectionState.COLLECTED,
-            api_requests=fetched.api_requests,
+            api_requests=landing.api_requests,
+            unanswered=landing.unanswered,
+            days_kept=fetched.days_kept,
             window=fetched.window,
             rows_fetched=fetched.rows,
             change=replaced.change,
@@ -171,6 +213,7 @@ def _ending(
         claim=landing.flight.claim,
         state=state,
         api_requests=landing.api_requests,
+        unanswered=landing.unanswered,
         failure=failure,
         retry_after=retry_after,
         skip_reason=skip_reason,

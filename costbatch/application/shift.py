@@ -91,6 +91,7 @@ class Shift:
             rule=self.policy.rule,
             retry_pause=self.policy.retry_pause,
             sinks=self.policy.sinks,
+            vanished_ratio=self.policy.vanished_ratio,
         )
         return Writer(database=self.database, settlement=settlement, clock=self.clock, progress=self.progress)
 
@@ -104,7 +105,8 @@ class Shift:
             budget.learn(in_transaction(self.database, lambda tx: tx.runs.api_requests(self.run)))
         flights = claimer.take()
         if flights is None and watch.may_claim():
-            if budget.is_spent:
+            # While requests are in flight, some of their cost may be given back.
+            if budget.is_spent and not pool.in_flight:
                 budget.left_out += self._skip_rest()
             # For free threads, and then some ahead, so that no thread waits for a claim.
             most = budget.affordable(min(max(pool.free, 0), _CLAIMED_AT_ONCE))

@@ -10,7 +10,7 @@ from uuid import UUID
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.compared_costs import ComparedCost
-from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
@@ -77,6 +77,9 @@ class CostStore(Protocol):
 
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
         """Make the fresh days of each account equal to what was fetched: write only what differs."""
+
+    def stored_days(self, days_of: Mapping[int, DateRange]) -> dict[int, list[StoredDay]]:
+        """Return, by account row, what is stored of each day in each currency."""
 
     def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
         """Return, by account row and currency, the first day with cost."""
@@ -153,7 +156,10 @@ class RunStore(Protocol):
         """Return the accounts of the run in numbers."""
 
     def collections(self, run: Run, *, collected_too: bool = True) -> list[AccountCollection]:
-        """Return every account of the run with its outcome, by 12-digit id, or those not collected."""
+        """Return every account of the run with its outcome, by 12-digit id.
+
+        Without the collected ones: those that need a look, also collected ones with days that were kept.
+        """
 
 
 class ClaimStore(Protocol):

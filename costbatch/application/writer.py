@@ -9,7 +9,7 @@ from costbatch.application.ports import Clock, Progress
 from costbatch.application.settle import Settlement
 from costbatch.application.stores import Database
 from costbatch.domain.costs import FetchedCosts
-from costbatch.domain.outcomes import CollectionState, Failure
+from costbatch.domain.outcomes import CollectionState, Ending, Failure
 from costbatch.errors import CostbatchError, ErrorKind, StatementRefused, StorageError
 from costbatch.logs import get_logger
 
@@ -23,10 +23,10 @@ _MOST_ROWS_TOGETHER = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Accounts that were settled together, and where each stands, by collection."""
+    """Accounts that were settled together, and how each ended, by collection."""
 
     landings: Sequence[Landing]
-    states: Mapping[int, CollectionState]
+    endings: Mapping[int, Ending]
 
     @property
     def api_requests(self) -> int:
@@ -66,23 +66,23 @@ class Writer:
     def tell(self, written: Written) -> None:
         """Tell the log and the screen how each account stands."""
         for landing in written.landings:
-            self._tell(landing, written.states.get(landing.flight.claim.collection_id))
+            self._tell(landing, written.endings.get(landing.flight.claim.collection_id))
 
-    def _settle_or_part(self, landings: Sequence[Landing]) -> dict[int, CollectionState]:
+    def _settle_or_part(self, landings: Sequence[Landing]) -> dict[int, Ending]:
         try:
             return self._settle(landings)
         except Exception as error:
             if _is_lost(error):
                 raise
             # One of them makes trouble: apart, the others do not notice.
-            return {row: state for landing in landings for row, state in self._alone(landing).items()}
+            return {row: ending for landing in landings for row, ending in self._alone(landing).items()}
 
-    def _settle(self, landings: Sequence[Landing]) -> dict[int, CollectionState]:
+    def _settle(self, landings: Sequence[Landing]) -> dict[int, Ending]:
         return in_transaction(
             self.database, lambda tx: self.settlement.settle(tx, landings, now=self.clock())
         )
 
-    def _alone(self, landing: Landing) -> dict[int, CollectionState]:
+    def _alone(self, landing: Landing) -> dict[int, Ending]:
         """Settle one account; where that fails while the database is there, the account has failed."""
         try:
             return self._settle([landing])
@@ -92,14 +92,14 @@ class Writer:
             log.exception("account_not_stored", aws_account_id=landing.flight.claim.account.aws_account_id)
             return self._settle([replace(landing, outcome=_not_stored(error))])
 
-    def _tell(self, landing: Landing, state: CollectionState | None) -> None:
+    def _tell(self, landing: Landing, ending: Ending | None) -> None:
         account = landing.flight.claim.account
-        if state is None:
+        if ending is None:
             log.warning("claim_lost", aws_account_id=account.aws_account_id)
             return
-        _log_outcome(landing, state)
-        if state is not CollectionState.PENDING:
-            self.progress.advance(state.value, account)
+        _log_outcome(ending)
+        if ending.state is not CollectionState.PENDING:
+            self.progress.advance(ending.state.value, account)
 
 
 def _parts(landings: Sequence[Landing]) -> list[list[Landing]]:
@@ -127,15 +127,18 @@ def _not_stored(error: Exception) -> Failure:
     return Failure(kind=kind, message=f"{error} {kind.advice}" if is_ours else kind.advice)
 
 
-def _log_outcome(landing: Landing, state: CollectionState) -> None:
-    claim, outcome = landing.flight.claim, landing.outcome
+def _log_outcome(ending: Ending) -> None:
+    claim, failure = ending.claim, ending.failure
     about = {
         "aws_account_id": claim.account.aws_account_id,
-        "state": state.value,
+        "state": ending.state.value,
         "attempt": claim.attempt,
-        "api_requests": landing.api_requests,
+        "api_requests": ending.api_requests,
     }
-    if isinstance(outcome, Failure):
-        log.warning("account_failed", **about, kind=outcome.kind.value, reason=outcome.message)
-    else:
-        log.info("account_done", **about)
+    if failure is not None:
+        log.warning("account_failed", **about, kind=failure.kind.value, reason=failure.message)
+        return
+    log.info("account_done", **about)
+    if ending.days_kept:
+        account = claim.account.aws_account_id
+        log.warning("stored_days_kept", aws_account_id=account, days=ending.days_kept)

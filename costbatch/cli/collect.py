@@ -53,6 +53,7 @@ class _Options:
     concurrency: int | None
     run_key: str | None
     fail_on: str | None
+    accept_vanished: bool
     max_api_cost: Decimal | None
     deadline: float | None
     verbose: bool
@@ -70,7 +71,11 @@ class _Options:
             ids = tuple(sorted({parse_account_id(account) for account in self.accounts}))
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        return RunRequest(days=self._days(now), aws_account_ids=ids)
+        if self.accept_vanished and not ids:
+            raise ConfigError(
+                "--accept-vanished needs --account: name the account whose stored days may vanish."
+            )
+        return RunRequest(days=self._days(now), aws_account_ids=ids, accept_vanished=self.accept_vanished)
 
     def _days(self, now: datetime) -> DateRange | None:
         if self.day and (self.first or self.last):
@@ -110,6 +115,11 @@ class _Options:
 @click.option("--to", "last", type=_DAY, metavar="DAY", help="The backfill's last day.  [default: yesterday]")
 @click.option(
     "--account", "accounts", multiple=True, metavar="ID", help="Only this account; may be repeated."
+)
+@click.option(
+    "--accept-vanished",
+    is_flag=True,
+    help="Accept an answer that removes most stored days of the account; needs --account.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 256), help="Accounts fetched at the same time.")
 @click.option(

@@ -87,6 +87,12 @@ class Declared:
         "How many whole months before the current one are kept: each run drops what is older; "
         "without it everything is kept.",
     )
+    vanished_ratio: Decimal = _variable(
+        values.share,
+        "0.5",
+        "Which share of an account's stored days with cost an answer may remove before it is refused as "
+        "implausible; 1 accepts every answer.",
+    )
     fail_on: FailOn = _variable(
         values.member(FailOn),
         "total",

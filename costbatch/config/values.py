@@ -106,6 +106,14 @@ def ratio(text: str) -> Decimal:
     return part
 
 
+def share(text: str) -> Decimal:
+    """Return a part of one that is not larger than the whole, given as 0.5 or as 50%."""
+    part = ratio(text)
+    if part > 1:
+        raise ValueError(f"must be at most 1 or 100%, not {text!r}.")
+    return part
+
+
 def boolean(text: str) -> bool:
     """Return what true or false means."""
     if text.lower() not in {"true", "yes", "on", "1", "false", "no", "off", "0"}:

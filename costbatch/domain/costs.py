@@ -1,12 +1,13 @@
 """Daily cost as AWS bills it: one row per service and record type of a day."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from itertools import compress
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from costbatch.domain.periods import DateRange
 
@@ -48,6 +49,24 @@ class CostColumns:
         """Return the number of rows."""
         return len(self.keys)
 
+    def days_with_cost(self) -> set[date]:
+        """Return the days on which any amount is not zero."""
+        columns = (self.unblended, self.amortized, self.net_unblended, self.net_amortized)
+        # Columns are often one and the same: each is read once.
+        return {
+            day
+            for column in {id(column): column for column in columns}.values()
+            for day, amount in zip(self.usage_dates, column, strict=True)
+            if amount
+        }
+
+    def since(self, day: date) -> "CostColumns":
+        """Return the rows of this day and later ones."""
+        wanted = [usage_date >= day for usage_date in self.usage_dates]
+        return CostColumns(
+            **{column.name: [*compress(getattr(self, column.name), wanted)] for column in fields(self)}
+        )
+
     def amounts(self, basis: CostBasis) -> Sequence[Decimal]:
         """Return a column of amounts; without discounts AWS gives no net amounts, and the others count."""
         match basis:
@@ -66,10 +85,19 @@ def _first_given(amounts: Sequence[Decimal | None], others: Sequence[Decimal]) -
 
 
 class DayAnswer(NamedTuple):
-    """What AWS said of a day, in short: a digest of the text, and how many rows it holds."""
+    """What AWS said of a day, in short: a digest of the text, and how many rows are stored of it.
+
+    is_kept: AWS showed no cost, and the rows that were stored before were kept.
+    """
 
     digest: bytes
     rows: int
+    is_kept: bool = False
+
+    @property
+    def fetched_rows(self) -> int:
+        """How many rows the answer holds."""
+        return 0 if self.is_kept else self.rows
 
 
 # What AWS said of the days of one account; a day that is absent was not asked for.
@@ -95,7 +123,33 @@ class FetchedCosts:
     @property
     def rows(self) -> int:
         """How many rows the answer holds."""
-        return sum(answer.rows for answer in self.answers.values())
+        return sum(answer.fetched_rows for answer in self.answers.values())
+
+    @property
+    def days_kept(self) -> int:
+        """How many days show no cost any more, and are stored as they were."""
+        return sum(answer.is_kept for answer in self.answers.values())
+
+
+class Spend(Protocol):
+    """Counts what one attempt at an account spends: called before each request that AWS may charge.
+
+    A request that is followed by neither word has had no answer; it may have been charged.
+    """
+
+    def __call__(self) -> None:
+        """Count a request before it is sent.
+
+        Raises:
+            BudgetSpent: the request would cost more than the run's cap.
+
+        """
+
+    def charged(self) -> None:
+        """Note that AWS answered the last request well."""
+
+    def not_charged(self) -> None:
+        """Note that AWS refused the last request, or that it never left this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +160,19 @@ class StoredChange:
     updated: int = 0
     deleted: int = 0
     changed_dates: frozenset[date] = frozenset()
+
+
+class StoredDay(NamedTuple):
+    """What is stored of an account for one day in one currency.
+
+    has_cost: any amount is not zero. amount: the unblended cost, every record type together.
+    """
+
+    usage_date: date
+    currency: str
+    rows: int
+    amount: Decimal
+    has_cost: bool
 
 
 class DayTotal(NamedTuple):

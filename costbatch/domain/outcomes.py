@@ -56,10 +56,12 @@ class RunRequest:
 
     days: None for the ordinary window of each account.
     aws_account_ids: empty for every active account.
+    accept_vanished: whether stored days may go, however many of them AWS shows no cost of any more.
     """
 
     days: DateRange | None = None
     aws_account_ids: tuple[str, ...] = ()
+    accept_vanished: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -108,7 +110,9 @@ class Ending:
     """How one attempt at an account ended, as the run's list is to record it.
 
     ``retry_after`` with the state pending: how long the account waits for its next attempt.
-    ``api_requests`` are paid ones of this attempt. ``window`` and what follows: of one that was collected.
+    ``api_requests`` are paid ones of this attempt; ``unanswered`` of them had no answer, and may be free.
+    ``days_kept`` are stored as they were, although AWS shows no cost of them.
+    ``window`` and what follows: of one that was collected.
     ``answers``: what AWS said of each day, to be known the next time; None: it is not what is stored.
     """
 
@@ -123,6 +127,8 @@ class Ending:
     change: StoredChange | None = None
     started_at: datetime | None = None
     answers: DayAnswers | None = None
+    unanswered: int = 0
+    days_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +146,8 @@ class Collection:
     failure: Failure | None = None
     skip_reason: SkipReason | None = None
     duration_seconds: float | None = None
+    unanswered: int = 0
+    days_kept: int = 0
 
     @property
     def api_cost_usd(self) -> Decimal:
@@ -153,6 +161,7 @@ class Tally:
 
     accounts: by state. failures: the failed ones by error kind. skips: the skipped ones by reason.
     days_read: from the first to the last day that was read of any account that was collected.
+    unanswered: paid requests without an answer. days_kept: stored days that AWS no longer reports.
     """
 
     accounts: Mapping[CollectionState, int] = field(default_factory=dict)
@@ -162,6 +171,8 @@ class Tally:
     rows_fetched: int = 0
     change: StoredChange = field(default_factory=StoredChange)
     api_requests: int = 0
+    unanswered: int = 0
+    days_kept: int = 0
 
     def count(self, *states: CollectionState) -> int:
         """Return how many accounts are in one of the states; without any, how many there are."""

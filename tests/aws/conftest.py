@@ -22,6 +22,7 @@ from costbatch.adapters.aws.cost_explorer import CostExplorerSource
 from costbatch.adapters.aws.identity import Identities
 from costbatch.adapters.aws.limiter import Limiter
 from costbatch.adapters.vault import AesGcmVault
+from costbatch.application.budget import ApiBudget, Meter
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.credentials import Access, AccessKeys, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
@@ -72,11 +73,13 @@ class Harness:
     """Our client in front of one server, with a vault and a count of what was spent."""
 
     vault: AesGcmVault = field(default_factory=lambda: AesGcmVault(bytes(range(32))))
-    requests: int = 0
+    spend: Meter = field(default_factory=lambda: Meter(ApiBudget()))
 
-    def spend(self) -> None:
-        """Count a paid request."""
-        self.requests += 1
+    @property
+    def requests(self) -> int:
+        """How many requests AWS charges, or may have charged."""
+        self.spend.close()
+        return self.spend.requests
 
     def source(self, **settings: Any) -> CostExplorerSource:
         """Return a source with short timeouts."""

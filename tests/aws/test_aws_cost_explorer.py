@@ -10,6 +10,7 @@ import pytest
 
 from costbatch.adapters.aws import attempts
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, AwsSettings, signing_as
+from costbatch.application.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.domain.periods import DateRange
@@ -152,14 +153,8 @@ def test_endless_pages_end_at_the_limit(simulator: SimulatorProcess, aws: Harnes
 
 def test_a_spent_budget_passes_through(simulator: SimulatorProcess, aws: Harness) -> None:
     """The cap stops before the request that would exceed it."""
-    left = iter([True, False])
-
-    def spend() -> None:
-        if not next(left):
-            raise BudgetSpent
-
     with pytest.raises(BudgetSpent):
-        aws.source().fetch(aws.simulated_keys(1), WINDOW, spend)
+        aws.source().fetch(aws.simulated_keys(1), WINDOW, Meter(ApiBudget(1)))
     assert simulator.paid(ONE) == 1
 
 
@@ -200,7 +195,7 @@ def test_many_threads_never_mix_accounts(simulator: SimulatorProcess, aws: Harne
         access = aws.simulated_keys(number)
         if number % 5 == 0:
             access = aws.role(access.account.aws_account_id, base=aws.simulated_keys(number - 1))
-        return {int(row.unblended) for row in rows_of(source.fetch(access, WINDOW, lambda: None).costs)}
+        return {int(row.unblended) for row in rows_of(source.fetch(access, WINDOW, Meter(ApiBudget())).costs)}
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(read, range(1, ACCOUNTS + 1)))

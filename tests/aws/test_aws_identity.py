@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from costbatch.application.budget import ApiBudget, Meter
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import Access, AccessKeys, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
@@ -91,7 +92,7 @@ def test_an_unknown_profile_is_a_failure_of_credentials(
 ) -> None:
     """A misconfigured pod fails as such, by the name of botocore's error."""
     source = aws.source()
-    source.fetch(aws.simulated_keys(1), window, lambda: None)
+    source.fetch(aws.simulated_keys(1), window, Meter(ApiBudget()))
     monkeypatch.setenv("AWS_PROFILE", "there-is-none")
     with pytest.raises(AccountError, match="ProfileNotFound") as caught:
         source.fetch(Access(account=aws.account(TWO, AccessMethod.POD_IDENTITY)), window, aws.spend)
@@ -223,7 +224,7 @@ def test_a_session_token_signs_too(simulator: SimulatorProcess, aws: Harness, wi
     keys: AccessKeys = source._identities.resolve(role)
     account = aws.account(THREE, AccessMethod.ACCESS_KEYS)
     access = Access(account=account, sealed=aws.vault.seal(THREE, StoredSecrets(access_keys=keys)))
-    assert len(source.fetch(access, window, lambda: None).costs) == 8
+    assert len(source.fetch(access, window, Meter(ApiBudget())).costs) == 8
     simulator.expire_sessions()
     assert failure(aws, access, window).kind is ErrorKind.CREDENTIALS_REJECTED
 

@@ -11,6 +11,7 @@ import pytest
 
 from costbatch.adapters.aws.clients import COST_EXPLORER, AwsClients, AwsSettings, signing_as
 from costbatch.adapters.aws.errors import answer_of
+from costbatch.application.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
@@ -48,7 +49,9 @@ def make_clients(**settings: Any) -> AwsClients:
 
 def ask(clients: AwsClients, keys: AccessKeys = KEYS) -> bytes | None:
     """Ask the lean way; raise what a fetch would."""
-    return answer_of("GetCostAndUsage", lambda: clients.costs(Partition.AWS).ask(keys, QUESTION))
+    return answer_of(
+        "GetCostAndUsage", lambda: clients.costs(Partition.AWS).ask(keys, QUESTION, Meter(ApiBudget()))
+    )
 
 
 def ask_botocore(clients: AwsClients, keys: AccessKeys) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS
 from costbatch.adapters.aws.limiter import Limiter
+from costbatch.application.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
@@ -59,7 +60,7 @@ def fetch(aws: Harness, source: CostExplorerSource, account: Account) -> ErrorKi
     current_thread().name = account.account_id
     access = aws.keys(account.account_id, account.access_key_id, account.secret_access_key)
     try:
-        assert len(source.fetch(access, WINDOW, lambda: None).costs) == 6
+        assert len(source.fetch(access, WINDOW, Meter(ApiBudget())).costs) == 6
     except AccountError as error:
         return error.kind
     return None

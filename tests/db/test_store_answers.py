@@ -24,6 +24,7 @@ from tests.db.rows import (
     open_run,
     prepare_months,
     replace_window,
+    store,
 )
 from tests.factories import CostRow, make_fetched
 
@@ -85,13 +86,16 @@ def known(database: PostgresDatabase, account: Account, window: DateRange = WIND
 def test_an_answer_is_remembered_to_the_byte(database: PostgresDatabase, account: Account) -> None:
     """Every day of the window with its digest, zero bytes and all, and its number of rows."""
     one = claimed(database, account)
-    answers = {WINDOW.start: DayAnswer(bytes(16), 0), WINDOW.start + ONE_DAY: DayAnswer(b"\xff" * 16, 2**31)}
+    answers = {
+        WINDOW.start: DayAnswer(bytes(16), 0),
+        WINDOW.start + ONE_DAY: DayAnswer(b"\xff" * 16, 2**31 - 1),
+    }
     with database.transaction() as tx:
         tx.claims.finish([collected(one, answers=dict(reversed(answers.items())))], now=NOW)
     with database.connection() as connection:
         saved = connection.exec_driver_sql("SELECT start_date, days FROM answers").one()
     assert saved.start_date == WINDOW.start
-    assert bytes(saved.days) == bytes(20) + b"\xff" * 16 + b"\x80\x00\x00\x00"
+    assert bytes(saved.days) == bytes(20) + b"\xff" * 16 + b"\x7f\xff\xff\xff"
     assert known(database, account, DateRange(WINDOW.start, WINDOW.start + ONE_DAY)) == answers
 
 
@@ -312,3 +316,13 @@ def test_an_account_that_is_erased_takes_its_answer_along(
     query("DELETE FROM runs")
     query("DELETE FROM accounts")
     assert query("SELECT count(*) FROM answers") == [(0,)]
+
+
+def test_a_kept_day_is_remembered_as_such(database: PostgresDatabase, account: Account) -> None:
+    """AWS said nothing of it, and its rows are there."""
+    one = claimed(database, account)
+    store(database, account, [cost_row(WINDOW.start, "1")])
+    answers = {WINDOW.start: DayAnswer(bytes(16), 1, is_kept=True)}
+    with database.transaction() as tx:
+        tx.claims.finish([collected(one, answers=answers)], now=NOW)
+    assert known(database, account) == answers

@@ -10,7 +10,7 @@ import pytest
 from costbatch.adapters.db import PostgresDatabase
 from costbatch.adapters.db.engine import PostgresTransaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import CostBasis, DayTotal
+from costbatch.domain.costs import CostBasis, DayTotal, StoredDay
 from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
 from costbatch.domain.periods import DateRange
 from tests.db.rows import WINDOW, add_account, cost_row, prepare_months, store
@@ -157,3 +157,27 @@ def test_the_cost_of_a_day_is_that_of_every_account(database: PostgresDatabase, 
             ("000000000001", "USD", Decimal(5)),
             ("000000000003", "USD", Decimal(7)),
         ]
+
+
+def test_what_is_stored_of_a_day_counts_every_row_in_its_currency(
+    database: PostgresDatabase, account: Account
+) -> None:
+    """Whatever its record type; a day whose credit balances its usage has cost, one of zeros has none."""
+    store(
+        database,
+        account,
+        [
+            cost_row(3, "10"),
+            cost_row(3, "-10", record_type="Credit"),
+            cost_row(3, "2", service="abroad", currency="EUR"),
+            cost_row(5, "0"),
+        ],
+    )
+    with database.transaction() as tx:
+        stored = tx.costs.stored_days({account.id: WINDOW, 404: WINDOW})
+    assert sorted(stored[account.id]) == [
+        StoredDay(DAY, "EUR", 1, Decimal(2), has_cost=True),
+        StoredDay(DAY, "USD", 2, Decimal(0), has_cost=True),
+        StoredDay(date(2026, 3, 5), "USD", 1, Decimal(0), has_cost=False),
+    ]
+    assert stored[404] == []

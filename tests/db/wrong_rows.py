@@ -187,6 +187,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("collections", {**FAILED, "error_kind": "bad luck"}, "ck_collections_error_kind_known"),
     ("collections", {"state": "skipped", "finished_at": NOW}, "ck_collections_skipped_has_reason"),
     ("collections", {"skip_reason": "not_active"}, "ck_collections_skipped_has_reason"),
+    ("collections", {"api_requests_unanswered": 1}, "ck_collections_unanswered_are_paid"),
     (
         "collections",
         {"state": "skipped", "finished_at": NOW, "skip_reason": "mood"},
@@ -201,6 +202,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
             "rows_updated",
             "rows_deleted",
             "api_requests",
+            "days_kept",
         )
     ),
     ("daily_costs", {"account_id": 999}, "fk_daily_costs_account_id"),

@@ -70,6 +70,7 @@ GIVEN = [
     ("COSTBATCH_HISTORY_MONTHS", "0", "history_months", 0),
     ("COSTBATCH_MONTH_CLOSE_DAY", "0", "month_close_day", 0),
     ("COSTBATCH_KEEP_MONTHS", "37", "keep_months", 37),
+    ("COSTBATCH_VANISHED_RATIO", "100%", "vanished_ratio", Decimal(1)),
     ("COSTBATCH_FAIL_ON", "Partial", "fail_on", FailOn.PARTIAL),
     ("COSTBATCH_MAX_API_COST_USD", "1.50", "max_api_cost_usd", Decimal("1.50")),
     ("COSTBATCH_RUN_KEY", "8d0c-41", "run_key", "8d0c-41"),
@@ -190,6 +191,11 @@ SENTENCES = [
         "COSTBATCH_ANOMALY_THRESHOLD",
         "50",
         "COSTBATCH_ANOMALY_THRESHOLD is 50, which means 5000 %; write 50% for 50 percent.",
+    ),
+    (
+        "COSTBATCH_VANISHED_RATIO",
+        "101%",
+        "COSTBATCH_VANISHED_RATIO must be at most 1 or 100%, not '101%'.",
     ),
     (
         "COSTBATCH_ANOMALY_PER_SERVICE",

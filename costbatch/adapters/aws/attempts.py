@@ -14,7 +14,9 @@ from botocore.client import BaseClient
 from botocore.credentials import Credentials
 from botocore.retries.standard import RetryEventAdapter, ThrottlingErrorDetector
 
+from costbatch.adapters.aws.errors import is_unsent
 from costbatch.adapters.aws.limiter import Limiter, Turn
+from costbatch.domain.costs import Spend
 from costbatch.domain.credentials import AccessKeys
 from costbatch.errors import AccountError, ErrorKind
 
@@ -26,7 +28,7 @@ _TURN = "costbatch-turn"
 
 @dataclass(slots=True)
 class Caller:
-    """On whose behalf a thread calls.
+    """On whose behalf a thread calls. ``spend``: what counts the attempts, if AWS charges for them.
 
     ``outcome`` is how the first attempt ended where somebody else made it already, in its ``turn``: botocore
     goes on from there.
@@ -34,6 +36,7 @@ class Caller:
 
     keys: AccessKeys
     turn: Turn | None = None
+    spend: Spend | None = None
     outcome: AWSResponse | Exception | None = None
 
 
@@ -85,6 +88,9 @@ class Attempts:
 
     def _learn(self, **event: Any) -> None:  # noqa: ANN401 - as botocore's events are
         turn, response = event["request_dict"]["context"].get(_TURN), event["response"]
+        caller = _bound.get()
+        if caller is not None and caller.spend is not None:
+            _settle(caller.spend, response[0].status_code if response else event["caught_exception"])
         if turn is None or response is None:
             return
         if response[0].status_code == OK:
@@ -99,6 +105,16 @@ def _send(**_: object) -> AWSResponse | None:
     if caller is None:
         return None
     outcome, caller.outcome = caller.outcome, None
+    if outcome is None and caller.spend is not None:
+        caller.spend()
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+def _settle(spend: Spend, ended: int | Exception) -> None:
+    """Say whether AWS charges for an attempt, which ended with a status or an exception."""
+    if ended == OK:
+        spend.charged()
+    elif not isinstance(ended, Exception) or is_unsent(ended):
+        spend.not_charged()

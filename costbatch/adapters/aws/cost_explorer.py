@@ -9,7 +9,7 @@ from costbatch.adapters.aws.identity import Identities
 from costbatch.adapters.aws.parse import CostAnswer
 from costbatch.adapters.aws.wire import METRICS
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, Spend
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
@@ -30,13 +30,13 @@ class CostExplorerSource:
         self,
         access: Access,
         window: DateRange,
-        spend: Callable[[], None],
+        spend: Spend,
         known: DayAnswers = NOTHING_KNOWN,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 
-        ``known`` is what was answered the last time, as it is stored. ``spend`` is called before each paid
-        request. Attempts that botocore repeats are one request: AWS does not charge those that fail.
+        ``known`` is what was answered the last time, as it is stored. ``spend`` hears of each attempt at a
+        page, also of those that botocore repeats.
 
         Raises:
             AccountError: with the kind of failure.
@@ -47,18 +47,13 @@ class CostExplorerSource:
         costs = self._clients.costs(access.account.partition)
         question = _question(access.account, window)
         answer = CostAnswer(window, known)
-        return self._read_pages(lambda: costs.ask(keys, question), question, answer, spend)
+        return self._read_pages(lambda: costs.ask(keys, question, spend), question, answer)
 
     def _read_pages(
-        self,
-        ask: Callable[[], bytes | None],
-        question: dict[str, Any],
-        answer: CostAnswer,
-        spend: Callable[[], None],
+        self, ask: Callable[[], bytes | None], question: dict[str, Any], answer: CostAnswer
     ) -> FetchedCosts:
         seen = set[str]()
         for page in range(1, self._clients.settings.page_limit + 1):
-            spend()
             token = answer.add_page(_body(ask))
             if token is None:
                 return answer.fetched(page)

@@ -5,6 +5,7 @@ They can hold ARNs and keys, so a detail names the operation and AWS's error cod
 
 import re
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import Final, TypeVar
 
 from botocore import exceptions as aws
@@ -104,6 +105,18 @@ def answer_of(operation: str, call: Callable[[], T]) -> T:
         failure = translate(error, operation)
     # Outside of the handler, so that the original is not even its context.
     raise failure
+
+
+def is_unsent(error: BaseException | None) -> bool:
+    """Whether a call failed while urllib3 was connecting, so that no request has left this machine.
+
+    No exception says it: a reset is the same in the middle of a TLS handshake and in the middle of an answer.
+    """
+    while error is not None:
+        if any(frame.f_code.co_name == "connect" for frame, _ in walk_tb(error.__traceback__)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def translate(error: Exception, operation: str) -> AccountError:

@@ -20,6 +20,7 @@ from botocore.response import StreamingBody
 
 from costbatch.adapters.aws.attempts import OK, Caller, calling_as, credentials_of
 from costbatch.adapters.aws.limiter import Limiter, Turn
+from costbatch.domain.costs import Spend
 from costbatch.domain.credentials import AccessKeys
 
 # The member of an answer of botocore that holds its body as it came.
@@ -46,24 +47,31 @@ class CostQuestions:
         self._http = client._endpoint.http_session  # noqa: SLF001 - see above
         client.meta.events.register(f"before-parse.{_EVENT}", _keep_raw_body)
 
-    def ask(self, keys: AccessKeys, question: dict[str, Any]) -> bytes | None:
+    def ask(self, keys: AccessKeys, question: dict[str, Any], spend: Spend) -> bytes | None:
         """Return the body of the answer; None where it was neither an error nor HTTP status 200.
 
         Raises:
             BotoCoreError: and whatever else botocore's client raises.
+            BudgetSpent: raised by ``spend``, which hears of every attempt.
 
         """
         turn = Turn(keys)
         self._limiter.wait(turn)
+        request = self._template.signed(keys, json.dumps(question).encode())
+        spend()
+        outcome: AWSResponse | Exception
         try:
-            response, body = self._send(self._template.signed(keys, json.dumps(question).encode()))
+            response, body = self._send(request)
         except (AwsConnectionError, HTTPClientError) as error:
-            return self._go_on(Caller(keys, turn, error), question)
-        if response.status_code != OK:
-            answer = _answer(response.url, response.status_code, response.headers, body)
-            return self._go_on(Caller(keys, turn, answer), question)
-        self._limiter.served(turn)
-        return body
+            outcome = error
+        else:
+            if response.status_code == OK:
+                spend.charged()
+                self._limiter.served(turn)
+                return body
+            outcome = _answer(response.url, response.status_code, response.headers, body)
+        # Outside of the handler: what fails later must not have this failure for its context.
+        return self._go_on(Caller(keys, turn, spend, outcome), question)
 
     def _send(self, request: AWSPreparedRequest) -> tuple[AWSResponse, bytes]:
         response = self._http.send(request)

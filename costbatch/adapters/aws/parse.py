@@ -16,6 +16,7 @@ import msgspec
 
 from costbatch.adapters.aws.malformed import Explanation, MalformedError, shown
 from costbatch.adapters.aws.wire import (
+    COST_METRICS,
     METRICS,
     NO_CURRENCY,
     Amounts,
@@ -26,6 +27,7 @@ from costbatch.adapters.aws.wire import (
     check_name,
     read_groups,
     read_page,
+    read_total,
 )
 from costbatch.domain.costs import (
     NOTHING_KNOWN,
@@ -55,6 +57,7 @@ class _Piece:
     place: str
     estimated: bool
     groups: msgspec.Raw
+    total: msgspec.Raw
     digest: bytes
     is_read: bool = False
 
@@ -106,6 +109,7 @@ class CostAnswer:
         try:
             fresh = self._read_between()
             self._place_zeros()
+            self._check_days_without_groups()
         except MalformedError as error:
             problem = error
         except _UNREADABLE:
@@ -128,7 +132,7 @@ class CostAnswer:
     def _piece_of(self, result: Result, index: int) -> _Piece:
         day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
         digest = _digest(result)
-        piece = _Piece(day, f"ResultsByTime[{index}]", result.Estimated, result.Groups, digest)
+        piece = _Piece(day, f"ResultsByTime[{index}]", result.Estimated, result.Groups, result.Total, digest)
         self._pieces.setdefault(day, []).append(piece)
         return piece
 
@@ -146,6 +150,26 @@ class CostAnswer:
         fresh = DateRange(min(self._keys_of_day), max(self._keys_of_day) + ONE_DAY)
         self._read([piece for day in fresh for piece in self._pieces[day] if not piece.is_read])
         return fresh
+
+    def _check_days_without_groups(self) -> None:
+        """Refuse a day whose total says that there was cost, while its groups say nothing of it."""
+        for day, pieces in self._pieces.items():
+            if self._in_short(day).fetched_rows:
+                continue
+            for piece in pieces:
+                try:
+                    totals = read_total(piece.total) or {}
+                    costs = [
+                        name for name in COST_METRICS & totals.keys() if parse_amount(totals[name].Amount)
+                    ]
+                except _UNREADABLE:
+                    raise MalformedError(f"{piece.place}.Total", "is not as documented") from None
+                if costs:
+                    name = min(costs)
+                    amount = shown(totals[name].Amount)
+                    raise MalformedError(
+                        f"{piece.place}.Total.{name}", f"is {amount}, but {day} has no groups"
+                    )
 
     def _in_short(self, day: date) -> DayAnswer:
         if day not in self._keys_of_day:

@@ -42,6 +42,7 @@ class Metrics(msgspec.Struct, gc=False):
 
 
 METRICS = Metrics.__struct_fields__
+COST_METRICS = frozenset(METRICS) - {"UsageQuantity"}
 # Of a group whose costs are all zero: a zero needs none.
 NO_CURRENCY = ""
 
@@ -61,11 +62,13 @@ class Period(msgspec.Struct, gc=False):
 
 
 class Result(msgspec.Struct, gc=False):
-    """What a page says of a day; the groups are a text until somebody reads them."""
+    """What a page says of a day; the groups and the total are texts until they are read."""
 
     TimePeriod: Period
     Groups: msgspec.Raw
     Estimated: bool
+    # AWS leaves it empty when it gives groups, and gives zeros for a day without cost.
+    Total: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Page(msgspec.Struct, gc=False):
@@ -77,6 +80,7 @@ class Page(msgspec.Struct, gc=False):
 
 read_page = msgspec.json.Decoder(Page).decode
 read_groups = msgspec.json.Decoder(list[Group]).decode
+read_total = msgspec.json.Decoder(dict[str, Quantity] | None).decode
 
 
 def check_name(text: str) -> None:

@@ -11,8 +11,10 @@ from sqlalchemy.engine import Connection
 from costbatch.domain.costs import DayAnswer, DayAnswers
 from costbatch.domain.periods import DateRange
 
-# A day in the column ``days``: its digest, and how many rows it holds.
+# A day in the column ``days``: its digest, and how many rows are stored. The highest bit says that AWS showed
+# no cost, and that the rows were kept.
 _DAY = struct.Struct(">16sI")
+_IS_KEPT = 1 << 31
 
 # The count tells where rows were removed by hand; constant bounds let the server skip other months. An
 # earlier release, which knows nothing of this table, leaves a newer collection behind.
@@ -58,11 +60,16 @@ class PostgresAnswers:
 
 def pack(answers: DayAnswers) -> bytes:
     """Return the answers, which are of days without a gap, as the column ``days`` holds them."""
-    return b"".join([_DAY.pack(*answers[day]) for day in sorted(answers)])
+    return b"".join(
+        [
+            _DAY.pack(answer.digest, answer.rows | _IS_KEPT if answer.is_kept else answer.rows)
+            for _, answer in sorted(answers.items())
+        ]
+    )
 
 
 def _unpack(start: date, days: bytes) -> dict[date, DayAnswer]:
     return {
-        start + timedelta(days=n): DayAnswer(digest, rows)
+        start + timedelta(days=n): DayAnswer(digest, rows & ~_IS_KEPT, bool(rows & _IS_KEPT))
         for n, (digest, rows) in enumerate(_DAY.iter_unpack(days))
     }

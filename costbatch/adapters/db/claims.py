@@ -77,7 +77,7 @@ WITH ending AS MATERIALIZED (
         id bigint, account_id bigint, state text, api_requests integer, error_kind text, error_message text,
         retry_seconds double precision, skip_reason text, window_start date, window_end_exclusive date,
         rows_fetched integer, rows_inserted integer, rows_updated integer, rows_deleted integer,
-        started_at timestamptz, answered_from date, answers text)
+        started_at timestamptz, answered_from date, answers text, unanswered integer, days_kept integer)
 ), finished AS (
     UPDATE collections SET
         state = ending.state, claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
@@ -95,7 +95,9 @@ WITH ending AS MATERIALIZED (
         rows_inserted = coalesce(ending.rows_inserted, collections.rows_inserted),
         rows_updated = coalesce(ending.rows_updated, collections.rows_updated),
         rows_deleted = coalesce(ending.rows_deleted, collections.rows_deleted),
-        started_at = coalesce(ending.started_at, collections.started_at)
+        started_at = coalesce(ending.started_at, collections.started_at),
+        api_requests_unanswered = collections.api_requests_unanswered + ending.unanswered,
+        days_kept = ending.days_kept
     FROM ending WHERE collections.id = ending.id AND collections.id = ANY(:collection_ids)
 ), forgotten AS (
     DELETE FROM answers WHERE account_id = ANY(CAST(:forgotten AS bigint[]))
@@ -235,4 +237,6 @@ def _ending_data(ending: Ending) -> dict[str, object]:
         "started_at": ending.started_at.isoformat() if ending.started_at else None,
         "answered_from": str(min(answers)) if answers else None,
         "answers": pack(answers).hex() if answers else None,
+        "unanswered": ending.unanswered,
+        "days_kept": ending.days_kept,
     }

@@ -18,7 +18,7 @@ from costbatch.adapters.db.copy_text import CopyNames, copy_lines
 from costbatch.adapters.db.tables import accounts, collections, daily_costs
 from costbatch.domain.accounts import Account
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
-from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
+from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import CollectionState, Run
 from costbatch.domain.periods import ONE_DAY, DateRange, month_start
@@ -101,6 +101,15 @@ CROSS JOIN LATERAL (
 WHERE first.day IS NOT NULL
 """)
 
+_STORED_DAYS = sa.text("""
+SELECT account_id, usage_date, currency, count(*), sum(unblended),
+    bool_or(unblended <> 0 OR amortized <> 0
+        OR coalesce(net_unblended, 0) <> 0 OR coalesce(net_amortized, 0) <> 0)
+FROM daily_costs
+WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
+GROUP BY account_id, usage_date, currency
+""")
+
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
 # More than any batch, so that it is sent at once: after each piece, psycopg2's own have 8 kB, the writer
@@ -166,6 +175,19 @@ class PostgresCosts:
         if shrunk:
             vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
         return {row: _change_of(row, written, vanished) for row in fetched}
+
+    def stored_days(self, days_of: Mapping[int, DateRange]) -> dict[int, list[StoredDay]]:
+        """Return, by account row, what is stored of each day in each currency."""
+        stored: dict[int, list[StoredDay]] = {row: [] for row in days_of}
+        for days in dict.fromkeys(days_of.values()):
+            asked = {
+                "account_ids": [row for row, each in days_of.items() if each == days],
+                "start": days.start,
+                "end_exclusive": days.end_exclusive,
+            }
+            for row, *day in self.connection.execute(_STORED_DAYS, asked):
+                stored[row].append(StoredDay._make(day))
+        return stored
 
     def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
         """Return, by account row and currency, the first day with cost."""

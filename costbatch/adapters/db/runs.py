@@ -43,6 +43,8 @@ _OUTCOME = [
         "rows_updated",
         "rows_deleted",
         "api_requests",
+        "api_requests_unanswered",
+        "days_kept",
         "error_kind",
         "error_message",
         "skip_reason",
@@ -56,6 +58,7 @@ _TALLY = sa.text("""
 SELECT state, CASE state WHEN 'failed' THEN error_kind END AS error_kind, skip_reason, count(*) AS accounts,
     sum(rows_fetched) AS rows_fetched, sum(rows_inserted) AS rows_inserted,
     sum(rows_updated) AS rows_updated, sum(rows_deleted) AS rows_deleted, sum(api_requests) AS api_requests,
+    sum(api_requests_unanswered) AS unanswered, sum(days_kept) AS days_kept,
     min(window_start) AS window_start, max(window_end_exclusive) AS window_end_exclusive
 FROM collections WHERE run_id = :run_id GROUP BY 1, 2, 3
 """)
@@ -82,6 +85,7 @@ class PostgresRuns:
             days_start=request.days.start if request.days else None,
             days_end_exclusive=request.days.end_exclusive if request.days else None,
             aws_account_ids=list(request.aws_account_ids),
+            accept_vanished=request.accept_vanished,
             version=version,
             started_at=now,
         )
@@ -91,8 +95,8 @@ class PostgresRuns:
         run = self._lock(runs.c.run_key == key)
         if run.request != request:
             raise ConfigError(
-                f"The run key {key!r} belongs to a run that was asked for other days or accounts; "
-                "repeat its options or choose another --run-key."
+                f"The run key {key!r} belongs to a run that was asked for other days or accounts, or with "
+                "other options; repeat its options or choose another --run-key."
             )
         return self._reopen(run)
 
@@ -173,7 +177,7 @@ class PostgresRuns:
         return _tally_of(self.connection.execute(_TALLY, {"run_id": run.id}).all())
 
     def collections(self, run: Run, *, collected_too: bool = True) -> list[Collection]:
-        """Return every account of the run with its outcome, by 12-digit id, or those not collected."""
+        """Return every account of the run with its outcome, by 12-digit id, or those that need a look."""
         statement = (
             sa.select(*_OUTCOME, accounts.c.aws_account_id, accounts.c.name)
             .join_from(collections, accounts)
@@ -181,7 +185,8 @@ class PostgresRuns:
             .order_by(accounts.c.aws_account_id)
         )
         if not collected_too:
-            statement = statement.where(collections.c.state != CollectionState.COLLECTED.value)
+            is_collected = collections.c.state == CollectionState.COLLECTED.value
+            statement = statement.where(~is_collected | (collections.c.days_kept > 0))
         return [_collection_from_row(row) for row in self.connection.execute(statement)]
 
     def _lock(self, condition: sa.ColumnElement[bool]) -> Run:
@@ -214,7 +219,9 @@ def _run_from_row(row: Row[Any]) -> Run:
         id=row.id,
         key=row.run_key,
         request=RunRequest(
-            days=_range(row.days_start, row.days_end_exclusive), aws_account_ids=tuple(row.aws_account_ids)
+            days=_range(row.days_start, row.days_end_exclusive),
+            aws_account_ids=tuple(row.aws_account_ids),
+            accept_vanished=row.accept_vanished,
         ),
         status=RunStatus(row.status),
         today=row.today,
@@ -251,6 +258,8 @@ def _tally_of(groups: Sequence[Row[Any]]) -> Tally:
             deleted=sum(group.rows_deleted for group in groups),
         ),
         api_requests=sum(group.api_requests for group in groups),
+        unanswered=sum(group.unanswered for group in groups),
+        days_kept=sum(group.days_kept for group in groups),
     )
 
 
@@ -270,6 +279,8 @@ def _collection_from_row(row: Row[Any]) -> Collection:
         rows_fetched=row.rows_fetched,
         change=StoredChange(inserted=row.rows_inserted, updated=row.rows_updated, deleted=row.rows_deleted),
         api_requests=row.api_requests,
+        unanswered=row.api_requests_unanswered,
+        days_kept=row.days_kept,
         failure=failure,
         skip_reason=SkipReason(row.skip_reason) if row.skip_reason else None,
         duration_seconds=seconds,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from costbatch.application.budget import ApiBudget, Meter
 from costbatch.application.doctor.ports import AwsProbe, Gateway
 from costbatch.application.plan import select_accounts
 from costbatch.application.ports import CostSource
@@ -118,25 +119,16 @@ def check_cost_explorer(
         if not accounts:
             return Finding(Mark.SKIPPED, "No account is active, so nobody was asked and nothing was paid.")
         access = tx.accounts.load_access(accounts[0])
-    purse = _Purse()
+    purse = Meter(ApiBudget(1))
     account, price = accounts[0], f"${REQUEST_PRICE_USD}"
     try:
-        rows = f"{len(source.fetch(access, day, purse.spend).costs):,} cost rows"
+        rows = f"{len(source.fetch(access, day, purse).costs):,} cost rows"
     except BudgetSpent:
         rows = "the first page of its cost"
     except AccountError as error:
-        paid = f"The request was made; AWS charges {price} unless it failed." if purse.is_spent else ""
-        return failure(f"{account}: {error.detail} {paid or 'Nothing was paid.'}", f"{error.kind.advice}")
+        purse.close()
+        paid = f"The request cost {price}." if purse.requests else "Nothing was paid."
+        if purse.unanswered:
+            paid = f"The request cost at most {price}."
+        return failure(f"{account}: {error.detail} {paid}", f"{error.kind.advice}")
     return ok(f"{account}: Cost Explorer gave {rows} of {day.start}. This request cost {price}.")
-
-
-class _Purse:
-    """Money for one request."""
-
-    def __init__(self) -> None:
-        self.is_spent = False
-
-    def spend(self) -> None:
-        if self.is_spent:
-            raise BudgetSpent("An examination makes one paid request.")
-        self.is_spent = True

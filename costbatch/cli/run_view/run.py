@@ -33,6 +33,11 @@ _SKIP_SENTENCES = {
     SkipReason.API_COST_CAP: "The run's cap on API cost was reached; the next run collects them.",
     SkipReason.NOT_ACTIVE: "Paused or removed since the run began.",
 }
+_KEPT_SENTENCE = (
+    "AWS no longer reports the first days of the window, as for an account that joined an organization; "
+    "what is stored of them was kept. If their cost is really gone, remove it with "
+    "`costbatch collect --account ID --accept-vanished`."
+)
 
 
 def render_run(report: RunReport, console: Console, *, is_last: bool = True) -> None:
@@ -87,7 +92,7 @@ def _account_row(collection: Collection, page: Page) -> Iterator[str | Text]:
 
 
 def _problems(collections: Sequence[Collection], page: Page) -> None:
-    """Print why accounts were not collected: each reason once, with its accounts."""
+    """Print why accounts were not collected, or not whole: each reason once, with its accounts."""
     unsorted = ((*_reason(one), one.aws_account_id, one.name) for one in collections)
     explained = sorted(reason for reason in unsorted if reason[0])
     for (label, sentence), group in groupby(explained, key=lambda reason: reason[:2]):
@@ -103,6 +108,8 @@ def _reason(collection: Collection) -> tuple[str, str]:
     """Return a label and a sentence, or two empty texts where there is nothing to explain."""
     if collection.failure and collection.state is CollectionState.FAILED:
         return f"failed: {collection.failure.kind.value}", collection.failure.message
+    if collection.days_kept:
+        return "warning: stored days kept", _KEPT_SENTENCE
     if collection.skip_reason and collection.state is CollectionState.SKIPPED:
         return f"skipped: {collection.skip_reason.value}", _SKIP_SENTENCES[collection.skip_reason]
     return "", ""
@@ -126,7 +133,10 @@ def _total_lines(report: RunReport) -> Iterable[tuple[str, str]]:
     written = rows["inserted"] + rows["updated"] + rows["deleted"]
     yield "Accounts", ", ".join(outcomes) or "none"
     yield "Rows", f"{rows['fetched']:,} fetched, {written:,} written ({changes})"
-    yield "API", f"{many(report.tally.api_requests, 'request')}, {money(report.tally.api_cost_usd, 'USD')}"
+    # Without an answer it cannot be known whether AWS charges.
+    most = "at most " if report.tally.unanswered else ""
+    requests = many(report.tally.api_requests, "request")
+    yield "API", f"{most}{requests}, {money(report.tally.api_cost_usd, 'USD')}"
     yield "Time", duration(report.duration_seconds)
     changes = f"{found['detected']:,} detected, {found['updated']:,} updated, {found['resolved']:,} resolved"
     yield "Anomalies", f"{found['open']:,} open ({changes})"

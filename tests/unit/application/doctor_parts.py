@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from costbatch.application.doctor import Doctor, PaidRequest, Store
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
+from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, Spend
 from costbatch.domain.credentials import Access
 from costbatch.domain.health import (
     Caller,
@@ -139,9 +139,13 @@ class FakeAws:
 
 @dataclass
 class FakeSource:
-    """Cost Explorer; ``pages`` is how many requests a fetch makes, ``error`` is raised after the first."""
+    """Cost Explorer; ``pages`` is how many requests a fetch makes, ``error`` is raised after the first.
+
+    is_refused: AWS charges none of them; None: there is no answer.
+    """
 
     pages: int = 1
+    is_refused: bool | None = False
     error: CostbatchError | None = None
     fetched: list[tuple[str, DateRange]] = field(default_factory=list)
 
@@ -149,13 +153,15 @@ class FakeSource:
         self,
         access: Access,
         window: DateRange,
-        spend: Callable[[], None],
+        spend: Spend,
         known: DayAnswers = NOTHING_KNOWN,
     ) -> FetchedCosts:
         """Return no rows, for money."""
         self.fetched.append((access.account.aws_account_id, window))
         for _ in range(self.pages):
             spend()
+            if self.is_refused is not None:
+                (spend.not_charged if self.is_refused else spend.charged)()
         if self.error:
             raise self.error
         return make_fetched(window, api_requests=self.pages)

@@ -1,7 +1,7 @@
 """The cap on API cost."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
@@ -19,6 +19,12 @@ def spend_all(meter: Meter) -> bool:
     return False
 
 
+def spend(budget: ApiBudget) -> None:
+    """Spend one request that AWS charges."""
+    budget.reserve()
+    budget.settle(is_charged=True)
+
+
 def test_without_a_cap_every_request_is_allowed() -> None:
     """The budget only counts."""
     budget = ApiBudget()
@@ -32,10 +38,10 @@ def test_the_last_cent_may_be_spent_and_no_more() -> None:
     spent = []
     for _ in range(2):
         spent.append(budget.is_spent)
-        budget.spend()
+        spend(budget)
     assert [*spent, budget.is_spent] == [False, False, True]
     with pytest.raises(BudgetSpent, match="cap on API cost is reached"):
-        budget.spend()
+        spend(budget)
 
 
 def test_no_more_accounts_are_affordable_than_requests_are_left() -> None:
@@ -56,9 +62,9 @@ def test_what_the_run_has_spent_before_counts() -> None:
     """A retry of the same run goes on with the same cap."""
     budget = ApiBudget(3)
     budget.learn(2)
-    budget.spend()
+    spend(budget)
     with pytest.raises(BudgetSpent):
-        budget.spend()
+        spend(budget)
     budget = ApiBudget(3)
     budget.learn(5)
     assert budget.is_spent
@@ -75,7 +81,7 @@ def test_what_others_spend_meanwhile_counts_and_what_is_ours_counts_once() -> No
     """What the run's record does not hold yet of ours comes on top of it."""
     budget = ApiBudget(10)
     for _ in range(4):
-        budget.spend()
+        spend(budget)
     budget.record(1)
     # Three of ours are still on their way; of the record one is ours.
     budget.learn(5)
@@ -85,7 +91,7 @@ def test_what_others_spend_meanwhile_counts_and_what_is_ours_counts_once() -> No
 def test_what_is_known_to_be_spent_is_not_forgotten() -> None:
     """An account that was taken over from us is in nobody's record, and paid for."""
     budget = ApiBudget(3)
-    budget.spend()
+    spend(budget)
     budget.record(1)
     budget.learn(0)
     assert left(budget) == 2
@@ -101,6 +107,7 @@ def test_a_meter_counts_what_it_was_allowed() -> None:
     budget = ApiBudget(3)
     first, second = Meter(budget), Meter(budget)
     first()
+    first.charged()
     assert spend_all(second)
     assert (first.requests, second.requests) == (1, 2)
 
@@ -117,3 +124,50 @@ def test_the_cap_is_exact_under_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, meters))
     assert sum(meter.requests for meter in meters) == 5_000
+
+
+def test_what_is_not_charged_is_given_back() -> None:
+    """A refused request leaves the cap as it was; one without an answer counts, and is told apart."""
+    budget = ApiBudget(2)
+    meter = Meter(budget)
+    meter()
+    meter.not_charged()
+    meter()
+    meter()
+    meter.charged()
+    meter.close()
+    assert (meter.requests, meter.unanswered) == (2, 1)
+    assert budget.is_spent
+
+
+def test_the_last_request_waits_for_what_may_be_given_back() -> None:
+    """An account is not left out for a request in flight that AWS then refuses."""
+    budget = ApiBudget(1)
+    first, second, started = Meter(budget), Meter(budget), Event()
+    first()
+
+    def work() -> int:
+        started.set()
+        second()
+        second.charged()
+        return second.requests
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(work)
+        started.wait(10)
+        assert not waiting.done()
+        first.not_charged()
+        assert waiting.result(10) == 1
+    assert (first.requests, budget.is_spent) == (0, True)
+
+
+def test_the_last_request_is_refused_once_the_one_in_flight_is_charged() -> None:
+    """The thread that waited learns that nothing is left."""
+    budget = ApiBudget(1)
+    first, second = Meter(budget), Meter(budget)
+    first()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(second)
+        first.charged()
+        with pytest.raises(BudgetSpent):
+            waiting.result(10)

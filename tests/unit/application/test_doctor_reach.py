@@ -141,11 +141,23 @@ def test_the_paid_request_is_one_even_where_the_answer_has_more_pages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pages", "words"), [(0, "Nothing was paid."), (1, "AWS charges $0.01 unless it failed.")]
+    ("pages", "is_refused", "words"),
+    [
+        (0, None, "Nothing was paid."),
+        (1, True, "Nothing was paid."),
+        (1, None, "The request cost at most $0.01."),
+        (1, False, "The request cost $0.01."),
+    ],
 )
-def test_a_paid_request_that_fails_says_why_and_what_it_cost(pages: int, words: str) -> None:
+def test_a_paid_request_that_fails_says_why_and_what_it_cost(
+    pages: int,
+    is_refused: bool | None,  # noqa: FBT001 - a parameter of the test
+    words: str,
+) -> None:
     """With the advice of the kind of failure."""
-    source = FakeSource(pages=pages, error=AccountError(ErrorKind.ACCESS_DENIED, "AWS refused."))
+    source = FakeSource(
+        pages=pages, is_refused=is_refused, error=AccountError(ErrorKind.ACCESS_DENIED, "AWS refused.")
+    )
     finding = Ward(paid=PaidRequest(), source=source).find("Cost Explorer")
     assert (finding.mark, finding.advice) == (Mark.FAILURE, ErrorKind.ACCESS_DENIED.advice)
     assert finding.found.startswith("000000000001 (account-1): AWS refused. ")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import cast
 
 import pytest
@@ -72,10 +73,15 @@ class Desk:
         flight = Flight(claim=claim, access=make_access(claim.account), window=WINDOW, known={}, totals=())
         landing = Landing(flight=flight, outcome=outcome, api_requests=2, started_at=NOW)
         settlement = Settlement(
-            run=make_run(request=self.request), rule=Rule(), retry_pause=RETRY_PAUSE, sinks=("log",)
+            run=make_run(request=self.request),
+            rule=Rule(),
+            retry_pause=RETRY_PAUSE,
+            sinks=("log",),
+            vanished_ratio=Decimal("0.5"),
         )
         with self.store.transaction() as tx:
-            return settlement.settle(tx, [landing], now=NOW).get(claim.collection_id)
+            ending = settlement.settle(tx, [landing], now=NOW).get(claim.collection_id)
+        return ending.state if ending else None
 
 
 @pytest.fixture

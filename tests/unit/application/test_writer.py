@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -64,7 +65,11 @@ class Office:
     def write(self, *landings: Landing) -> list[str]:
         """Write the landings and return how their accounts stand."""
         settlement = Settlement(
-            run=make_run(), rule=Rule(), retry_pause=timedelta(seconds=30), sinks=("log",)
+            run=make_run(),
+            rule=Rule(),
+            retry_pause=timedelta(seconds=30),
+            sinks=("log",),
+            vanished_ratio=Decimal("0.5"),
         )
         writer = Writer(database=self.store, settlement=settlement, clock=lambda: NOW, progress=self.progress)
         for written in writer.write(landings):

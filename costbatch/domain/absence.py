@@ -1,0 +1,99 @@
+"""Absence is not zero: what becomes of stored days for which an answer shows no cost any more.
+
+An account that joined an organization shows nothing before its first day there, and a fault of AWS can
+empty a whole answer. Neither means that the account cost nothing.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from costbatch.domain.costs import DayAnswer, DayAnswers, FetchedCosts, StoredDay
+from costbatch.domain.money import Money
+from costbatch.domain.periods import DateRange
+
+# A single day may always vanish: AWS does restate one to nothing.
+_FEWEST_DAYS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """Days with stored cost that an answer would remove, out of how many, and their cost by currency."""
+
+    days: Sequence[date]
+    stored_days: int
+    costs: Sequence[Money]
+
+    def __str__(self) -> str:
+        """Return the sentence for people."""
+        return (
+            f"AWS shows no cost for {len(self.days):,} of {self.stored_days:,} days with stored cost "
+            f"since {self.days[0]} (the last is {self.days[-1]}): {' and '.join(map(str, self.costs))} "
+            "would vanish, so nothing was changed."
+        )
+
+
+def may_vanish(fetched: FetchedCosts, known: DayAnswers) -> bool:
+    """Whether so many days show no cost that what is stored of them has to be looked at."""
+    if fetched.fresh is None:
+        return False
+    empty_days = len(fetched.fresh) - len(fetched.costs.days_with_cost())
+    return empty_days >= _FEWEST_DAYS or (empty_days > 0 and _holds_kept_days(known))
+
+
+def weigh_absence(
+    fetched: FetchedCosts, stored: Sequence[StoredDay], *, known: DayAnswers, ratio: Decimal
+) -> FetchedCosts | Vanished:
+    """Return the answer, or what would vanish if it is not plausible.
+
+    stored: the days of the window. known: the last answer. ratio: at most this share of the days may vanish.
+    Days that vanish before the first day with cost are kept: the answer then says so, and leaves them alone.
+    """
+    fresh, shown = fetched.fresh, fetched.costs.days_with_cost()
+    if fresh is None:
+        return fetched
+    unchanged = {day for day, answer in fetched.answers.items() if day not in fresh and answer.is_kept}
+    with_cost = {each.usage_date for each in stored if each.has_cost} - unchanged
+    gone = {day for day in with_cost if day in fresh} - shown
+    first = min(shown | (with_cost - gone), default=None)
+    leading = {day for day in gone if first is not None and day < first}
+    if len(leading) < _FEWEST_DAYS and not _holds_kept_days(known):
+        leading = set()
+    others, weighed = gone - leading, with_cost - leading
+    if len(others) >= _FEWEST_DAYS and len(others) > ratio * len(weighed):
+        return Vanished(sorted(others), len(weighed), _costs_of(others, stored))
+    return _keeping(fetched, fresh, first, stored) if first and leading else fetched
+
+
+def _holds_kept_days(known: DayAnswers) -> bool:
+    return any(answer.is_kept for answer in known.values())
+
+
+def _costs_of(days: set[date], stored: Sequence[StoredDay]) -> list[Money]:
+    costs: dict[str, Decimal] = {}
+    for each in stored:
+        if each.usage_date in days and each.has_cost:
+            costs[each.currency] = costs.get(each.currency, Decimal(0)) + each.amount
+    return [Money(amount, currency) for currency, amount in sorted(costs.items())]
+
+
+def _keeping(
+    fetched: FetchedCosts, fresh: DateRange, first: date, stored: Sequence[StoredDay]
+) -> FetchedCosts:
+    """Return the answer from its first day with cost on; what is stored before stays as it is."""
+    rows: Counter[date] = Counter()
+    for each in stored:
+        rows[each.usage_date] += each.rows
+    kept = {
+        day: DayAnswer(fetched.answers[day].digest, rows[day], is_kept=rows[day] > 0)
+        for day in fresh
+        if day < first
+    }
+    return replace(
+        fetched,
+        answers={**fetched.answers, **kept},
+        fresh=DateRange(first, fresh.end_exclusive) if first < fresh.end_exclusive else None,
+        costs=fetched.costs.since(first),
+    )
