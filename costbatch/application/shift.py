@@ -57,8 +57,9 @@ class Shift:
         writer, watch = self._writer(), _Watch(self, pool, claimer)
         try:
             while (self._fill(pool, claimer, budget, watch) or pool.in_flight) and not watch.grace_is_over():
-                landings = pool.landed(timeout_seconds=watch.patience_seconds, most=writer.most)
-                for written in writer.write(landings):
+                for written in writer.write(
+                    pool.landed(timeout_seconds=watch.patience_seconds, most=writer.most)
+                ):
                     # First of all: others take their places, and nobody waits for the log.
                     pool.settled(written.landings)
                     budget.record(written.api_requests)

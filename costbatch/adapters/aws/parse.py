@@ -10,9 +10,11 @@ from datetime import date
 from functools import lru_cache
 from hashlib import sha256
 from itertools import chain
+from zlib import compress, decompress
 
 import msgspec
 
+from costbatch.adapters.aws.in_flight import Share
 from costbatch.adapters.aws.malformed import Explanation, MalformedError, shown
 from costbatch.adapters.aws.wire import (
     METRICS,
@@ -34,6 +36,8 @@ from costbatch.domain.costs import (
     DayAnswer,
     DayAnswers,
     FetchedCosts,
+    PackedCosts,
+    pack,
 )
 from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -43,28 +47,61 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 _FORM = b"1"
 _DIGEST_BYTES = 16
 
+# What is read at once, so that the objects of a text are few beside the text of a large page.
+_READ_BYTES = 512 * 1024
+# What a row holds, by estimate: its amounts and its places in the columns; its place among the day's keys.
+_ROW_BYTES, _KEY_BYTES = 600, 50
+
 # A hostile body may be nested deeper than any stack.
 _UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, RecursionError)
 
 
 @dataclass(slots=True)
 class _Piece:
-    """What a page holds of a day; ``place`` is where."""
+    """What a page holds of a day; ``place`` is where.
+
+    groups: None once they are read. packed: the same while memory is tight.
+    """
 
     day: date
     place: str
     estimated: bool
-    groups: msgspec.Raw
+    groups: msgspec.Raw | None
     digest: bytes
-    is_read: bool = False
+    packed: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.packed if self.groups is None else self.groups)
+
+    @property
+    def is_read(self) -> bool:
+        return self.groups is None and not self.packed
+
+    def take_groups(self) -> bytes | msgspec.Raw:
+        """Return the text of the groups, and hold it no longer: it keeps the whole page in memory."""
+        groups = decompress(self.packed) if self.groups is None else self.groups
+        self.groups, self.packed = None, b""
+        return groups
+
+    def pack(self) -> None:
+        """Hold the text in less memory."""
+        if self.groups is not None:
+            self.packed, self.groups = compress(self.groups, level=1), None
 
 
 class CostAnswer:
-    """Gathers the pages of one answer; ``known`` is the last one. Not for several threads."""
+    """Gathers the pages of one answer; ``known`` is the last one. Not for several threads.
 
-    def __init__(self, window: DateRange, known: DayAnswers = NOTHING_KNOWN) -> None:
+    share: its part of the memory. What was read of a page is not held any longer.
+    """
+
+    def __init__(
+        self, window: DateRange, known: DayAnswers = NOTHING_KNOWN, share: Share | None = None
+    ) -> None:
         self._window = window
         self._known = known
+        self._share = share or Share()
         self._days = _spelt_days(window)
         # A day may be split between two pages.
         self._pieces: dict[date, list[_Piece]] = {}
@@ -72,6 +109,8 @@ class CostAnswer:
         self._keys = Keys()
         self._currencies = Currencies()
         self._columns: list[CostColumns] = []
+        self._packed: list[bytes] = []
+        self._unread_bytes = self._rows = 0
 
     def add_page(self, body: bytes) -> str | None:
         """Take the body of a page; return the token of the next one, None after the last.
@@ -83,6 +122,7 @@ class CostAnswer:
         try:
             page = read_page(body)
             self._take(page.ResultsByTime)
+            self._make_room()
             if page.NextPageToken != "":
                 return page.NextPageToken
             problem = self._explain(body)
@@ -107,11 +147,13 @@ class CostAnswer:
         except _UNREADABLE:
             problem = MalformedError("the body", "is not as documented")
         else:
+            costs = self._costs()
+            self._share.hand_over(costs, self._costs_bytes())
             return FetchedCosts(
                 window=self._window,
                 answers={day: self._in_short(day) for day in self._window},
                 fresh=fresh,
-                costs=self._columns[0] if len(self._columns) == 1 else _joined(self._columns),
+                costs=costs,
                 api_requests=api_requests,
             )
         raise problem.to_account_error()
@@ -120,6 +162,9 @@ class CostAnswer:
         """Read what a page holds, but for the days that are known to the letter."""
         pieces = [self._piece_of(result, index) for index, result in enumerate(results)]
         self._read([piece for piece in pieces if not self._is_known(piece)])
+        # One day that is not read holds the text of the whole page.
+        if not all(piece.is_read for piece in pieces):
+            self._unread_bytes += sum(len(result.Groups) for result in results)
 
     def _piece_of(self, result: Result, index: int) -> _Piece:
         day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
@@ -151,21 +196,57 @@ class CostAnswer:
         return DayAnswer(whole, len(self._keys_of_day[day]))
 
     def _read(self, pieces: Sequence[_Piece]) -> None:
-        """Take in what the pieces hold, column by column, because a row at a time costs twice."""
-        if not pieces:
-            return
+        """Take in what the pieces hold, some at a time, so that a large page needs little memory too."""
+        some: list[_Piece] = []
+        size = 0
+        for piece in pieces:
+            some.append(piece)
+            size += piece.size
+            if size > _READ_BYTES or piece is pieces[-1]:
+                with self._share.reading(size):
+                    self._columns.append(self._columns_of(some))
+                    self._make_room()
+                some, size = [], 0
+
+    def _columns_of(self, pieces: Sequence[_Piece]) -> CostColumns:
+        """Return what the pieces hold, column by column, because a row at a time costs twice."""
         usage_dates: list[date] = []
         estimated: list[bool] = []
         keys: list[CostKey] = []
         metrics: list[Metrics] = []
         for piece in pieces:
-            groups = read_groups(piece.groups)
+            groups = read_groups(piece.take_groups())
             usage_dates += [piece.day] * len(groups)
             estimated += [piece.estimated] * len(groups)
             keys += self._keys_in(groups, piece)
             metrics += [group.Metrics for group in groups]
-            piece.is_read = True
-        self._columns.append(self._as_columns(usage_dates, estimated, keys, metrics))
+        return self._as_columns(usage_dates, estimated, keys, metrics)
+
+    def _make_room(self) -> None:
+        """Tell what is held by now, and hold it in less memory where that is tight."""
+        self._weigh()
+        if not self._share.is_tight:
+            return
+        self._packed += [pack(columns) for columns in self._columns if len(columns)]
+        self._columns.clear()
+        for piece in chain.from_iterable(self._pieces.values()):
+            piece.pack()
+        self._unread_bytes = 0
+        self._weigh()
+
+    def _weigh(self) -> None:
+        texts = sum(len(piece.packed) for pieces in self._pieces.values() for piece in pieces)
+        self._share.resize(self._unread_bytes + texts + self._costs_bytes() + self._rows * _KEY_BYTES)
+
+    def _costs_bytes(self) -> int:
+        return sum(map(len, self._packed)) + sum(map(len, self._columns)) * _ROW_BYTES
+
+    def _costs(self) -> CostColumns | PackedCosts:
+        """Return all rows: packed as soon as some are."""
+        if not self._packed:
+            return self._columns[0] if len(self._columns) == 1 else _joined(self._columns)
+        parts = [*self._packed, *(pack(columns) for columns in self._columns if len(columns))]
+        return PackedCosts(parts, self._rows)
 
     def _as_columns(
         self, usage_dates: list[date], estimated: list[bool], keys: list[CostKey], metrics: Sequence[Metrics]
@@ -197,6 +278,7 @@ class CostAnswer:
         known.update(keys)
         if len(known) != before + len(keys):
             raise _repeated(keys, piece.day).below(piece.place)
+        self._rows += len(keys)
         return keys
 
     def _explain(self, body: bytes) -> MalformedError:

@@ -1,13 +1,12 @@
 """Daily costs: replacing a window by COPY so that only what differs is written, and sums for judging."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from io import StringIO
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -20,10 +19,13 @@ from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange, month_start
 
+_COLUMNS = """(account_id, usage_date, service, record_type, currency,
+    unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)"""
+
 # A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
 # hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
 # DELETE is for a second use in one transaction.
-_COPY = """
+_COPY_TO_STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS costs_staging (
     account_id bigint NOT NULL, usage_date date NOT NULL,
     service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
@@ -33,6 +35,7 @@ CREATE TEMP TABLE IF NOT EXISTS costs_staging (
 DELETE FROM costs_staging;
 COPY costs_staging FROM STDIN
 """
+_COPY_TO_COSTS = f"COPY daily_costs {_COLUMNS} FROM STDIN"
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
 # benchmarks/storage_layout.md. What comes after the INSERT still sees the table as it was before; the LIMIT
@@ -90,6 +93,12 @@ RETURNING d.account_id, d.usage_date
 
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
+# An ordinary batch is sent at once: after each piece, psycopg2's own have 8 kB, the writer would have to wait
+# again for the interpreter that the fetching threads share with it.
+_MOST_LINES_AT_ONCE = 20_000
+
+_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
+
 # More than any batch, so that it is sent at once: after each piece, psycopg2's own have 8 kB, the writer
 # would have to wait again for the interpreter that the fetching threads share with it.
 _COPY_CHARACTERS = 1 << 24
@@ -132,17 +141,36 @@ class PostgresCosts:
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
         """Make the fresh days of each account equal to what was fetched: write only what differs."""
         changes = {account.id: StoredChange() for account, _ in fetched}
+        new = self._without_costs([account.id for account, _ in fetched if account.collected is None])
+        if new:
+            changes |= self._add_first({account.id: costs for account, costs in fetched if account.id in new})
+        others = [(account.id, costs) for account, costs in fetched if account.id not in new]
         # Most accounts of a run have the same fresh days; constant bounds let the server skip other months.
-        for days in dict.fromkeys(costs.fresh for _, costs in fetched):
+        for days in dict.fromkeys(costs.fresh for _, costs in others):
             if days is not None:
-                alike = {account.id: costs for account, costs in fetched if costs.fresh == days}
+                alike = {row: costs for row, costs in others if costs.fresh == days}
                 changes |= self._replace_days(days, alike)
         return [changes[account.id] for account, _ in fetched]
+
+    def _without_costs(self, account_ids: Sequence[int]) -> set[int]:
+        """Return the accounts of which nothing at all is stored."""
+        return set(account_ids).difference(self.first_days(account_ids)) if account_ids else set()
+
+    def _add_first(self, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
+        """Store first collections: with nothing to compare, they need no staging."""
+        self._copy(_COPY_TO_COSTS, fetched)
+        return {
+            row: StoredChange(
+                inserted=len(each.costs),
+                changed_dates=frozenset(day for day, answer in each.answers.items() if answer.rows),
+            )
+            for row, each in fetched.items()
+        }
 
     def _replace_days(self, days: DateRange, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
         bounds = {"start": days.start, "end_exclusive": days.end_exclusive}
         everybody = {**bounds, "account_ids": list(fetched)}
-        self._copy(fetched)
+        self._copy(_COPY_TO_STAGING, fetched)
         written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
         stored: Counter[int] = Counter()
         for line in written:
@@ -207,11 +235,33 @@ class PostgresCosts:
         )
         return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
 
-    def _copy(self, fetched: Mapping[int, FetchedCosts]) -> None:
-        names = CopyNames()
-        lines = [line for row, each in fetched.items() for line in copy_lines(row, each.costs, names)]
+    def _copy(self, statement: str, fetched: Mapping[int, FetchedCosts]) -> None:
         with closing(self.connection.connection.cursor()) as cursor:
-            cursor.copy_expert(_COPY, StringIO("".join(lines)), _COPY_CHARACTERS)
+            cursor.copy_expert(statement, _Pieces(_copy_texts(fetched)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Texts as COPY reads a file: each is sent whole, however few characters are asked for."""
+
+    texts: Iterator[str]
+
+    def read(self, _: int = -1) -> str:
+        return next(self.texts, "")
+
+
+def _copy_texts(fetched: Mapping[int, FetchedCosts]) -> Iterator[str]:
+    """Yield all rows in COPY's text format, so many at a time that they take little memory."""
+    names = CopyNames()
+    lines: list[str] = []
+    for row, each in fetched.items():
+        for part in each.costs.parts:
+            lines += copy_lines(row, part, names)
+            if len(lines) > _MOST_LINES_AT_ONCE:
+                yield "".join(lines)
+                lines.clear()
+    if lines:
+        yield "".join(lines)
 
 
 def _partition_name(month: date) -> str:
