@@ -161,7 +161,7 @@ class ClaimStore(Protocol):
         """Give this worker's unfinished accounts back; return how many."""
 
     def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
-        """Give back what workers with a lapsed lease, or known to be gone, held; return (run, worker) of each."""
+        """Give back what dead workers held, by lease or known to be gone; return (run, worker) of each."""
 
     def seconds_until_work(self, run: Run) -> float | None:
         """Return how long until an account may be claimed (0: now); None when every one has its outcome."""

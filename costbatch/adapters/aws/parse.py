@@ -50,7 +50,7 @@ _DIGEST_BYTES = 16
 # What is read at once, so that the objects of a text are few beside the text of a large page.
 _READ_BYTES = 512 * 1024
 # What a row holds, by estimate: its amounts and its places in the columns; its place among the day's keys.
-_ROW_BYTES, _KEY_BYTES = 600, 50
+_ROW_BYTES, _KEY_BYTES = 600, 100
 
 # A hostile body may be nested deeper than any stack.
 _UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, RecursionError)
@@ -105,12 +105,16 @@ class CostAnswer:
         self._days = _spelt_days(window)
         # A day may be split between two pages.
         self._pieces: dict[date, list[_Piece]] = {}
+        self._rows_of_day: dict[date, int] = {}
         self._keys_of_day: dict[date, set[CostKey]] = {}
+        # The same while memory is tight, each key a bit: a set takes a hundred times as much.
+        self._bits_of_day: dict[date, int] = {}
+        self._bit_of_key: dict[CostKey, int] = {}
         self._keys = Keys()
         self._currencies = Currencies()
         self._columns: list[CostColumns] = []
         self._packed: list[bytes] = []
-        self._unread_bytes = self._rows = 0
+        self._unread_bytes = 0
 
     def add_page(self, body: bytes) -> str | None:
         """Take the body of a page; return the token of the next one, None after the last.
@@ -182,18 +186,18 @@ class CostAnswer:
         for day in self._window:
             if day not in self._pieces:
                 raise MalformedError("ResultsByTime", f"does not hold the day {day}")
-        if not self._keys_of_day:
+        if not self._rows_of_day:
             return None
-        fresh = DateRange(min(self._keys_of_day), max(self._keys_of_day) + ONE_DAY)
+        fresh = DateRange(min(self._rows_of_day), max(self._rows_of_day) + ONE_DAY)
         self._read([piece for day in fresh for piece in self._pieces[day] if not piece.is_read])
         return fresh
 
     def _in_short(self, day: date) -> DayAnswer:
-        if day not in self._keys_of_day:
+        if day not in self._rows_of_day:
             return self._known[day]
         digests = [piece.digest for piece in self._pieces[day]]
         whole = digests[0] if len(digests) == 1 else sha256(b"".join(digests)).digest()[:_DIGEST_BYTES]
-        return DayAnswer(whole, len(self._keys_of_day[day]))
+        return DayAnswer(whole, self._rows_of_day[day])
 
     def _read(self, pieces: Sequence[_Piece]) -> None:
         """Take in what the pieces hold, some at a time, so that a large page needs little memory too."""
@@ -231,12 +235,17 @@ class CostAnswer:
         self._columns.clear()
         for piece in chain.from_iterable(self._pieces.values()):
             piece.pack()
+        for day, keys in self._keys_of_day.items():
+            bits = (self._bit_of_key.setdefault(key, 1 << len(self._bit_of_key)) for key in keys)
+            self._bits_of_day[day] = sum(bits)
+        self._keys_of_day.clear()
         self._unread_bytes = 0
         self._weigh()
 
     def _weigh(self) -> None:
         texts = sum(len(piece.packed) for pieces in self._pieces.values() for piece in pieces)
-        self._share.resize(self._unread_bytes + texts + self._costs_bytes() + self._rows * _KEY_BYTES)
+        keys = sum(map(len, self._keys_of_day.values())) * _KEY_BYTES
+        self._share.resize(self._unread_bytes + texts + self._costs_bytes() + keys)
 
     def _costs_bytes(self) -> int:
         return sum(map(len, self._packed)) + sum(map(len, self._columns)) * _ROW_BYTES
@@ -246,7 +255,7 @@ class CostAnswer:
         if not self._packed:
             return self._columns[0] if len(self._columns) == 1 else _joined(self._columns)
         parts = [*self._packed, *(pack(columns) for columns in self._columns if len(columns))]
-        return PackedCosts(parts, self._rows)
+        return PackedCosts(parts, sum(self._rows_of_day.values()))
 
     def _as_columns(
         self, usage_dates: list[date], estimated: list[bool], keys: list[CostKey], metrics: Sequence[Metrics]
@@ -274,11 +283,13 @@ class CostAnswer:
     def _keys_in(self, groups: Sequence[Group], piece: _Piece) -> list[CostKey]:
         keys = [self._keys[group.Keys] for group in groups]
         known = self._keys_of_day.setdefault(piece.day, set())
+        if bits := self._bits_of_day.pop(piece.day, 0):
+            known.update(key for key, bit in self._bit_of_key.items() if bits & bit)
         before = len(known)
         known.update(keys)
         if len(known) != before + len(keys):
             raise _repeated(keys, piece.day).below(piece.place)
-        self._rows += len(keys)
+        self._rows_of_day[piece.day] = len(known)
         return keys
 
     def _explain(self, body: bytes) -> MalformedError:

@@ -157,7 +157,7 @@ class PostgresClaims:
         return len(self._release(collections.c.claimed_by == worker))
 
     def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
-        """Give back what workers with a lapsed lease, or known to be gone, held; return (run, worker) of each."""
+        """Give back what dead workers held, by lease or known to be gone; return (run, worker) of each."""
         holders = self.connection.scalars(sa.select(collections.c.claimed_by).where(_COLLECTING).distinct())
         gone = [worker for worker in holders if is_gone(worker)]
         lapsed = collections.c.lease_expires_at < sa.func.now()
