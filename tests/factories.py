@@ -11,7 +11,7 @@ from uuid import UUID
 
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostBasis, CostColumns, DayAnswer, FetchedCosts, StoredChange
+from costbatch.domain.costs import CostBasis, CostColumns, DayAnswer, FetchedCosts, PackedCosts, StoredChange
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.outcomes import (
@@ -133,8 +133,12 @@ def by_column(rows: Iterable[CostRow]) -> CostColumns:
     )
 
 
-def rows_of(costs: CostColumns) -> list[CostRow]:
-    """Return columns as rows."""
+def rows_of(costs: CostColumns | PackedCosts) -> list[CostRow]:
+    """Return columns as rows, whether they are packed or not."""
+    return [row for part in costs.parts for row in _rows_of(part)]
+
+
+def _rows_of(costs: CostColumns) -> list[CostRow]:
     amounts = costs.unblended, costs.amortized, costs.net_unblended, costs.net_amortized
     columns = costs.usage_dates, costs.keys, costs.currencies, *amounts, costs.usage_quantities
     return [

@@ -36,6 +36,7 @@ class Listed:
     worker: str | None = None
     token: UUID | None = None
     retry_after: timedelta | None = None
+    recorded_by: str | None = None
 
 
 @dataclass
@@ -82,10 +83,15 @@ class FakeRuns:
                 self.listed.setdefault(account.id, Listed(account.id, collection))
         return sum(each.collection.state is CollectionState.PENDING for each in self.listed.values())
 
-    def put_back(self, run: Run) -> int:
-        """Put what failed or was left out back on the list."""
+    def put_back(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
+        """Put what failed or was left out, by a dead worker if that matters, back on the list."""
         undone = {CollectionState.FAILED, CollectionState.SKIPPED}
-        rows = [row for row, each in self.listed.items() if each.collection.state in undone]
+        rows = [
+            row
+            for row, each in self.listed.items()
+            if each.collection.state in undone
+            and (is_dead is None or (each.recorded_by is not None and is_dead(each.recorded_by)))
+        ]
         for row in rows:
             known, pending = self.listed[row].collection, CollectionState.PENDING
             self.listed[row] = Listed(row, replace(known, state=pending, attempts=0, skip_reason=None))
@@ -165,10 +171,12 @@ class FakeClaims:
         """Give this worker's unfinished accounts back."""
         return self._release(lambda each: each.worker == worker)
 
-    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[UUID]:
+    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
         """Give back what workers known to be gone held, as of the one run that there is."""
-        released = self._release(lambda each: each.worker is not None and is_gone(each.worker))
-        return [run.id for run in self.runs.rows.values()] * released
+        held = {each.worker for each in self.runs.listed.values() if each.worker is not None}
+        gone = {worker for worker in held if is_gone(worker)}
+        self._release(lambda each: each.worker in gone)
+        return [(run.id, worker) for run in self.runs.rows.values() for worker in gone]
 
     def seconds_until_work(self, run: Run) -> float | None:
         """Return 0 while any account has no outcome yet."""
@@ -206,7 +214,14 @@ class FakeClaims:
                 failure=known.failure if ending.state is CollectionState.SKIPPED else ending.failure,
                 skip_reason=ending.skip_reason or known.skip_reason,
             )
-            self._put(Listed(listed.account_id, collection, retry_after=ending.retry_after))
+            self._put(
+                Listed(
+                    listed.account_id,
+                    collection,
+                    retry_after=ending.retry_after,
+                    recorded_by=listed.worker,
+                )
+            )
 
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
         """Record that every account not begun is left out."""

@@ -42,6 +42,7 @@ class House:
     stop: Signal = field(default_factory=Signal)
     policy: CollectPolicy = POLICY
     is_gone: Callable[[str], bool] = lambda _: False
+    worker: str = "this"
     now: datetime = NOW
     log: StringIO = field(default_factory=StringIO)
 
@@ -57,7 +58,7 @@ class House:
             clock=lambda: self.now,
             policy=self.policy,
             progress=self.progress,
-            worker="this",
+            worker=self.worker,
             is_gone=self.is_gone,
             stop=self.stop,
         )

@@ -280,6 +280,7 @@ def upgrade() -> None:
             nullable=True,
             comment="Host, process namespace and process of the worker",
         ),
+        sa.Column("recorded_by", sa.Text(), nullable=True, comment="Worker that recorded the last attempt"),
         sa.Column(
             "claim_token", sa.Uuid(), nullable=True, comment="Proof of the claim; a lost one cannot write"
         ),

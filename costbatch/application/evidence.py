@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import DayTotal, FetchedCosts
+from costbatch.domain.costs import CostColumns, DayTotal, FetchedCosts
 from costbatch.domain.detection import (
     Rule,
     Series,
@@ -59,8 +59,9 @@ class Evidence:
     @cached_property
     def _service_totals(self) -> Mapping[str, Sequence[DayTotal]]:
         account, fetched, _, days = self._asked
-        if _holds(fetched.fresh, days):
-            return comparable_service_totals(fetched.costs, days, self._rule)
+        costs = fetched.costs
+        if isinstance(costs, CostColumns) and _holds(fetched.fresh, days):
+            return comparable_service_totals(costs, days, self._rule)
         return self._tx.costs.service_totals(account, days, self._rule)
 
 
@@ -69,14 +70,17 @@ def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list
 
     An ordinary window holds every day that counts, so that the database need not sum them again.
     """
-    elsewhere = {each.account.id: each.days for each in asked if not _holds(each.fetched.window, each.days)}
-    stored = tx.costs.day_totals(elsewhere, rule) if elsewhere else {}
-    totals = {
-        each.account.id: stored.get(each.account.id, [])
-        if each.account.id in elsewhere
-        else _totals_in_memory(each, rule)
-        for each in asked
-    }
+    totals: dict[int, list[DayTotal]] = {}
+    elsewhere: dict[int, DateRange] = {}
+    for each in asked:
+        costs = each.fetched.costs
+        if isinstance(costs, CostColumns) and _holds(each.fetched.window, each.days):
+            totals[each.account.id] = _totals_in_memory(each, costs, rule)
+        else:
+            # The database has also unpacked what is packed.
+            elsewhere[each.account.id] = each.days
+    if elsewhere:
+        totals |= tx.costs.day_totals(elsewhere, rule)
     first_days = _first_days(tx, asked, totals)
     return [
         Evidence(comparable_series(totals[row], first_days[row], each.days.start, rule), tx, each, rule)
@@ -84,7 +88,7 @@ def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list
     ]
 
 
-def _totals_in_memory(asked: Asked, rule: Rule) -> list[DayTotal]:
+def _totals_in_memory(asked: Asked, costs: CostColumns, rule: Rule) -> list[DayTotal]:
     """Return the comparable cost of each day with cost: fresh days as they were read, others as before."""
     _, fetched, before, days = asked
     fresh = fetched.fresh
@@ -93,7 +97,7 @@ def _totals_in_memory(asked: Asked, rule: Rule) -> list[DayTotal]:
         for total in before
         if total.usage_date in days and (fresh is None or total.usage_date not in fresh)
     ]
-    return others + comparable_totals(fetched.costs, days, rule)
+    return others + comparable_totals(costs, days, rule)
 
 
 def _first_days(

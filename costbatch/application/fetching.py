@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import monotonic
 
 from costbatch.application.budget import ApiBudget, Meter
 from costbatch.application.ports import Clock, CostSource
@@ -17,6 +18,11 @@ from costbatch.errors import AccountError, BudgetSpent, ErrorKind
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
+
+# How far ahead is "soon": several times what a claim takes, and nothing that another process would notice.
+_SOON_SECONDS = 0.2
+# The part of a new duration in the mean.
+_WEIGHT_OF_NEW = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,8 @@ class FetchPool:
         self._departures: SimpleQueue[Flight | None] = SimpleQueue()
         self._landings: SimpleQueue[Landing | None] = SimpleQueue()
         self._threads = [Thread(target=self._work, name=f"fetch-{n}", daemon=True) for n in range(threads)]
-        self._flying: dict[int, Claim] = {}
+        self._flying: dict[int, tuple[Claim, float]] = {}
+        self._mean_seconds: float | None = None
         for thread in self._threads:
             thread.start()
 
@@ -84,9 +91,16 @@ class FetchPool:
         return len(self._threads) - self.in_flight - self.waiting
 
     @property
+    def begun_soon(self) -> int:
+        """How many accounts can probably be begun soon; 0 before the first one has landed."""
+        if self._mean_seconds is None:
+            return 0
+        return int(self.in_flight * _SOON_SECONDS / max(self._mean_seconds, 0.001))
+
+    @property
     def claims(self) -> list[Claim]:
         """The claims of the accounts that are in flight or wait."""
-        return [*self._flying.values(), *(flight.claim for flight in self._waiting)]
+        return [*(claim for claim, _ in self._flying.values()), *(flight.claim for flight in self._waiting)]
 
     def start(self, flights: Iterable[Flight]) -> None:
         """Send accounts off, as soon as there is room."""
@@ -111,7 +125,10 @@ class FetchPool:
     def settled(self, landings: Iterable[Landing]) -> None:
         """Note that nothing is left to be done for these; others take their places."""
         for landing in landings:
-            del self._flying[landing.flight.claim.collection_id]
+            _, departed = self._flying.pop(landing.flight.claim.collection_id)
+            seconds = monotonic() - departed
+            mean = seconds if self._mean_seconds is None else self._mean_seconds
+            self._mean_seconds = mean + _WEIGHT_OF_NEW * (seconds - mean)
         self._depart()
 
     def drop_waiting(self) -> None:
@@ -126,7 +143,7 @@ class FetchPool:
     def _depart(self) -> None:
         while self._waiting and self.in_flight < len(self._threads):
             flight = self._waiting.popleft()
-            self._flying[flight.claim.collection_id] = flight.claim
+            self._flying[flight.claim.collection_id] = flight.claim, monotonic()
             self._departures.put(flight)
 
     def _work(self) -> None:

@@ -27,7 +27,7 @@ _BEAT_SECONDS = 1.0
 # How often within a lease the own claims are extended and those of the dead are looked for.
 _LOOKS_PER_LEASE = 5
 # How many accounts are claimed at once: fewer cost more each, and with more the first of them wait, and
-# whoever lands meanwhile. When no more wait for a thread than this, it is time to claim again.
+# the accounts that land meanwhile. When no more wait for a thread than this, it is time to claim again.
 _CLAIMED_AT_ONCE = 16
 
 
@@ -57,8 +57,9 @@ class Shift:
         writer, watch = self._writer(), _Watch(self, pool, claimer)
         try:
             while (self._fill(pool, claimer, budget, watch) or pool.in_flight) and not watch.grace_is_over():
-                landings = pool.landed(timeout_seconds=watch.patience_seconds, most=writer.most)
-                for written in writer.write(landings):
+                for written in writer.write(
+                    pool.landed(timeout_seconds=watch.patience_seconds, most=writer.most)
+                ):
                     # First of all: others take their places, and nobody waits for the log.
                     pool.settled(written.landings)
                     budget.record(written.api_requests)
@@ -108,8 +109,9 @@ class Shift:
             # While requests are in flight, some of their cost may be given back.
             if budget.is_spent and not pool.in_flight:
                 budget.left_out += self._skip_rest()
-            # For free threads, and then some ahead, so that no thread waits for a claim.
-            most = budget.affordable(min(max(pool.free, 0), _CLAIMED_AT_ONCE))
+            # For threads that are free or will be soon, so that none waits for a claim; and more if plenty
+            # are left. What another process could begin now is not claimed ahead.
+            most = budget.affordable(min(watch.room, _CLAIMED_AT_ONCE))
             ahead = budget.affordable(_CLAIMED_AT_ONCE) - most
             watch.asks(most, ahead)
             if pool.in_flight:
@@ -132,14 +134,15 @@ class Shift:
 
         seconds = in_transaction(self.database, look)
         if seconds is None:
-            return watch.may_put_back() and self._put_back()
+            dead = watch.newly_dead()
+            return bool(dead) and self._put_back(lambda worker: worker in dead or self.is_gone(worker))
         # Also where work is due now: another run may hold the account, and asking at once would spin.
         self.stop.wait(min(max(seconds, 0.1), _BEAT_SECONDS))
         return True
 
-    def _put_back(self) -> bool:
-        """Have every account tried again that was not collected; return whether there is any."""
-        accounts = in_transaction(self.database, lambda tx: tx.runs.put_back(self.run))
+    def _put_back(self, is_dead: Callable[[str], bool]) -> bool:
+        """Have the accounts tried again at which dead processes failed; return whether there are any."""
+        accounts = in_transaction(self.database, lambda tx: tx.runs.put_back(self.run, is_dead))
         if accounts:
             log.info("accounts_put_back", accounts=accounts)
         return accounts > 0
@@ -155,7 +158,7 @@ class _Watch:
     def __init__(self, shift: Shift, pool: FetchPool, claimer: Claimer) -> None:
         self._shift, self._pool, self._claimer = shift, pool, claimer
         self._looked = monotonic()
-        self._inherits = False
+        self._dead: set[str] = set()
         self._asked = (0, 0)
         self._is_near_end = False
         self._came_back_empty: float | None = None
@@ -182,16 +185,21 @@ class _Watch:
 
     def take_over(self, tx: Transaction) -> None:
         """Give back what dead workers hold, of other runs too."""
-        if self._shift.run.id in tx.claims.release_dead_claims(self._shift.is_gone):
-            self._inherits = True
+        released = tx.claims.release_dead_claims(self._shift.is_gone)
+        self._dead |= {worker for run_id, worker in released if run_id == self._shift.run.id}
 
-    def may_put_back(self) -> bool:
-        """Whether this process took over from a dead one of the run, and so is its retry; true once.
+    def newly_dead(self) -> set[str]:
+        """Return the workers of the run from which this process took over, and so is their retry; each once.
 
-        At its start it could not know: the dead one's claims looked alive.
+        At its start it could not know: their claims looked alive.
         """
-        inherits, self._inherits = self._inherits, False
-        return inherits
+        dead, self._dead = self._dead, set()
+        return dead
+
+    @property
+    def room(self) -> int:
+        """How many more accounts can be begun now or soon."""
+        return max(self._pool.free + self._soon, 0)
 
     def may_claim(self) -> bool:
         """Whether to ask for accounts: some are missing, and it was not said just now that there are none."""
@@ -201,7 +209,14 @@ class _Watch:
             return True
         if self._came_back_empty is not None:
             return self._pool.free > 0 and monotonic() - self._came_back_empty > self.beat_seconds
-        return self._pool.free > 0 if self._is_near_end else self._pool.waiting < _CLAIMED_AT_ONCE
+        if not self._is_near_end:
+            return self._pool.waiting < _CLAIMED_AT_ONCE
+        # Not for each account that makes room: a claim of several costs little more than of one.
+        return self.room > 0 and self._pool.waiting <= self._soon // 2
+
+    @property
+    def _soon(self) -> int:
+        return min(self._pool.begun_soon, 2 * _CLAIMED_AT_ONCE)
 
     def asks(self, most: int, ahead: int) -> None:
         """Note what a claim is to bring."""
@@ -210,8 +225,8 @@ class _Watch:
     def claimed(self, accounts: int) -> None:
         """Note how many accounts the last claim brought.
 
-        Fewer than asked: what is left is for whoever can begin it at once. None, and not only because there
-        was no room for any: nothing is left for now.
+        Fewer than asked: what is left is for the process that can begin it first. None, and not only because
+        there was no room for any: nothing is left for now.
         """
         most, ahead = self._asked
         self._is_near_end = accounts < most + ahead

@@ -129,8 +129,11 @@ class RunStore(Protocol):
     def enlist(self, run: Run) -> int:
         """Put every account of the request on the run's list; return how many are still to be done."""
 
-    def put_back(self, run: Run) -> int:
-        """Put the accounts that were not collected back on the list; return how many."""
+    def put_back(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
+        """Put the accounts that were not collected back on the list; return how many.
+
+        is_dead: only those whose last attempt was a dead worker's; None: all.
+        """
 
     def hold(self, run: Run) -> set[CollectionState]:
         """Lock the run for this transaction; return the states that its accounts are in.
@@ -168,8 +171,8 @@ class ClaimStore(Protocol):
     def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[Claim]:
         """Take up to ``most`` accounts that nobody is working on, first attempts first.
 
-        While plenty are left, ``ahead`` more; towards the end each process takes only what it can begin at
-        once, so that a quick one does what a slow one would not get to.
+        While plenty are left, ``ahead`` more; with few left each process takes only what it begins now, so
+        that another one can begin the rest.
         """
 
     def extend_leases(self, claims: Sequence[Claim], lease: timedelta) -> None:
@@ -178,8 +181,8 @@ class ClaimStore(Protocol):
     def release_claims(self, worker: str) -> int:
         """Give this worker's unfinished accounts back; return how many."""
 
-    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[UUID]:
-        """Give back what dead workers held, by lapsed lease or known to be gone; return the run of each."""
+    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
+        """Give back what dead workers held, by lease or known to be gone; return (run, worker) of each."""
 
     def seconds_until_work(self, run: Run) -> float | None:
         """Return how long until an account may be claimed (0: now); None when every one has its outcome."""

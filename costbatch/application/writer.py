@@ -60,7 +60,11 @@ class Writer:
             StorageError: the database is lost.
 
         """
-        for together in _parts(landings):
+        parts = _parts(landings)
+        # Their costs take memory that others wait for, so that nothing here keeps them once they are stored.
+        del landings
+        while parts:
+            together = parts.pop(0)
             yield Written(together, self._settle_or_part(together))
 
     def tell(self, written: Written) -> None:

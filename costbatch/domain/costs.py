@@ -1,6 +1,8 @@
 """Daily cost as AWS bills it: one row per service and record type of a day."""
 
-from collections.abc import Mapping, Sequence
+import pickle
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
@@ -17,6 +19,10 @@ REQUEST_PRICE_USD = Decimal("0.01")
 # A service and a record type: what tells the rows of a day apart.
 CostKey = tuple[str, str]
 
+# The columns of amounts, and how an amount that AWS leaves out reads as text.
+_AMOUNTS = ("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantities")
+_NO_AMOUNT = str(None)
+
 
 class CostBasis(StrEnum):
     """Which of AWS's four amounts is meant; the value is the column that holds it."""
@@ -27,7 +33,7 @@ class CostBasis(StrEnum):
     NET_AMORTIZED = "net_amortized"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class CostColumns:
     """Cost rows by column: the n-th of each belong together.
 
@@ -48,6 +54,11 @@ class CostColumns:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.keys)
+
+    @property
+    def parts(self) -> Iterator["CostColumns"]:
+        """The rows as ``PackedCosts`` gives them: here they are one part."""
+        yield self
 
     def days_with_cost(self) -> set[date]:
         """Return the days on which any amount is not zero."""
@@ -84,6 +95,54 @@ def _first_given(amounts: Sequence[Decimal | None], others: Sequence[Decimal]) -
     return [other if amount is None else amount for amount, other in zip(amounts, others, strict=True)]
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class PackedCosts:
+    """Cost rows of a large answer: compressed to a tenth, in parts that are small when unpacked.
+
+    Each part can be unpacked again and again, as when a transaction has to be repeated.
+    """
+
+    packed: Sequence[bytes]
+    rows: int
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.rows
+
+    @property
+    def parts(self) -> Iterator[CostColumns]:
+        """The rows, unpacked one part at a time."""
+        return map(_unpack, self.packed)
+
+    def days_with_cost(self) -> set[date]:
+        """Return the days on which any amount is not zero."""
+        return set().union(*(part.days_with_cost() for part in self.parts))
+
+    def since(self, day: date) -> "PackedCosts":
+        """Return the rows of this day and later ones."""
+        later = [part for part in (part.since(day) for part in self.parts) if len(part)]
+        return PackedCosts([*map(pack, later)], sum(map(len, later)))
+
+
+def pack(costs: CostColumns) -> bytes:
+    """Return rows as a part of ``PackedCosts``; amounts as text, because Decimals are slow to pickle."""
+    columns = {name: getattr(costs, name) for name in CostColumns.__dataclass_fields__}
+    texts = {id(columns[name]): "\n".join(map(str, columns[name])) for name in _AMOUNTS}
+    columns |= {name: texts[id(columns[name])] for name in _AMOUNTS}
+    return zlib.compress(pickle.dumps(columns, pickle.HIGHEST_PROTOCOL), level=1)
+
+
+def _unpack(part: bytes) -> CostColumns:
+    columns = pickle.loads(zlib.decompress(part))  # noqa: S301 - made by pack, in this process
+    # Pickle keeps columns that are alike one and the same.
+    texts = {id(columns[name]): columns[name] for name in _AMOUNTS}
+    amounts = {
+        key: [None if amount == _NO_AMOUNT else Decimal(amount) for amount in text.splitlines()]
+        for key, text in texts.items()
+    }
+    return CostColumns(**columns | {name: amounts[id(columns[name])] for name in _AMOUNTS})
+
+
 class DayAnswer(NamedTuple):
     """What AWS said of a day, in short: a digest of the text, and how many rows are stored of it.
 
@@ -111,13 +170,13 @@ class FetchedCosts:
 
     answers: every day of the window, in short.
     fresh: the days that may differ from what is stored; None: each reads to the letter as it did before.
-    costs: the rows of the fresh days.
+    costs: the rows of the fresh days; packed if they are very many.
     """
 
     window: DateRange
     answers: DayAnswers
     fresh: DateRange | None
-    costs: CostColumns
+    costs: CostColumns | PackedCosts
     api_requests: int
 
     @property

@@ -167,4 +167,4 @@ def test_the_count_of_a_day_is_that_of_its_rows() -> None:
     fetched = answer.fetched(1)
     assert [fetched.answers[day].rows for day in WINDOW] == [2, 1, 0]
     assert fetched.rows == len(fetched.costs)
-    assert sum(fetched.costs.unblended) == Decimal("1.5")
+    assert sum(amount for part in fetched.costs.parts for amount in part.unblended) == Decimal("1.5")

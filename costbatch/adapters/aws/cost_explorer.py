@@ -6,6 +6,7 @@ from typing import Any
 from costbatch.adapters.aws.clients import AwsClients
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.identity import Identities
+from costbatch.adapters.aws.in_flight import AnswersInFlight, Share
 from costbatch.adapters.aws.parse import CostAnswer
 from costbatch.adapters.aws.wire import METRICS
 from costbatch.domain.accounts import Account
@@ -25,6 +26,7 @@ class CostExplorerSource:
     def __init__(self, *, clients: AwsClients, identities: Identities) -> None:
         self._clients = clients
         self._identities = identities
+        self._in_flight = AnswersInFlight()
 
     def fetch(
         self,
@@ -46,11 +48,12 @@ class CostExplorerSource:
         keys = self._identities.resolve(access)
         costs = self._clients.costs(access.account.partition)
         question = _question(access.account, window)
-        answer = CostAnswer(window, known)
-        return self._read_pages(lambda: costs.ask(keys, question, spend), question, answer)
+        with self._in_flight.answer() as share:
+            answer = CostAnswer(window, known, share)
+            return self._read_pages(lambda: costs.ask(keys, question, spend), question, answer, share)
 
     def _read_pages(
-        self, ask: Callable[[], bytes | None], question: dict[str, Any], answer: CostAnswer
+        self, ask: Callable[[], bytes | None], question: dict[str, Any], answer: CostAnswer, share: Share
     ) -> FetchedCosts:
         seen = set[str]()
         for page in range(1, self._clients.settings.page_limit + 1):
@@ -61,6 +64,7 @@ class CostExplorerSource:
                 raise _malformed(f"page {page} of the answer repeats an earlier page token")
             seen.add(token)
             question["NextPageToken"] = token
+            share.go_on()
         raise _malformed(f"the answer has more than {self._clients.settings.page_limit} pages")
 
 

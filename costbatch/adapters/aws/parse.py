@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from hashlib import sha256
-from itertools import chain, compress
+from itertools import chain
+from itertools import compress as select
+from zlib import compress, decompress
 
 import msgspec
 
+from costbatch.adapters.aws.in_flight import Share
 from costbatch.adapters.aws.malformed import Explanation, MalformedError, shown
 from costbatch.adapters.aws.wire import (
     COST_METRICS,
@@ -36,6 +39,8 @@ from costbatch.domain.costs import (
     DayAnswer,
     DayAnswers,
     FetchedCosts,
+    PackedCosts,
+    pack,
 )
 from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -45,39 +50,78 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 _FORM = b"1"
 _DIGEST_BYTES = 16
 
+# What is read at once, so that the objects of a text are few beside the text of a large page.
+_READ_BYTES = 512 * 1024
+# What a row holds, by estimate: its amounts and its places in the columns; its place among the day's keys.
+_ROW_BYTES, _KEY_BYTES = 600, 100
+
 # A hostile body may be nested deeper than any stack.
 _UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, RecursionError)
 
 
 @dataclass(slots=True)
 class _Piece:
-    """What a page holds of a day; ``place`` is where."""
+    """What a page holds of a day; ``place`` is where.
+
+    groups: None once they are read. packed: the same while memory is tight.
+    """
 
     day: date
     place: str
     estimated: bool
-    groups: msgspec.Raw
+    groups: msgspec.Raw | None
     total: msgspec.Raw
     digest: bytes
-    is_read: bool = False
+    packed: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.packed if self.groups is None else self.groups)
+
+    @property
+    def is_read(self) -> bool:
+        return self.groups is None and not self.packed
+
+    def take_groups(self) -> bytes | msgspec.Raw:
+        """Return the text of the groups, and hold it no longer: it keeps the whole page in memory."""
+        groups = decompress(self.packed) if self.groups is None else self.groups
+        self.groups, self.packed = None, b""
+        return groups
+
+    def pack(self) -> None:
+        """Hold the text in less memory."""
+        if self.groups is not None:
+            self.packed, self.groups = compress(self.groups, level=1), None
 
 
 class CostAnswer:
-    """Gathers the pages of one answer; ``known`` is the last one. Not for several threads."""
+    """Gathers the pages of one answer; ``known`` is the last one. Not for several threads.
 
-    def __init__(self, window: DateRange, known: DayAnswers = NOTHING_KNOWN) -> None:
+    share: its part of the memory. What was read of a page is not held any longer.
+    """
+
+    def __init__(
+        self, window: DateRange, known: DayAnswers = NOTHING_KNOWN, share: Share | None = None
+    ) -> None:
         self._window = window
         self._known = known
+        self._share = share or Share()
         self._days = _spelt_days(window)
         # A day may be split between two pages.
         self._pieces: dict[date, list[_Piece]] = {}
+        self._rows_of_day: dict[date, int] = {}
         # By day and currency: a row's currency belongs to what tells it from the others.
-        self._keys_of_day: dict[date, dict[str, set[CostKey]]] = {}
+        self._keys_of: dict[tuple[date, str], set[CostKey]] = {}
+        # The same while memory is tight, each key a bit: a set takes a hundred times as much.
+        self._bits_of: dict[tuple[date, str], int] = {}
+        self._bit_of_key: dict[CostKey, int] = {}
         self._keys = Keys()
         self._currencies = Currencies()
         self._columns: list[CostColumns] = []
         # Rows that are zero and name no currency: they take that of the rows around them, once all are read.
         self._zeros: list[CostColumns] = []
+        self._packed: list[bytes] = []
+        self._unread_bytes = 0
 
     def add_page(self, body: bytes) -> str | None:
         """Take the body of a page; return the token of the next one, None after the last.
@@ -89,6 +133,7 @@ class CostAnswer:
         try:
             page = read_page(body)
             self._take(page.ResultsByTime)
+            self._make_room()
             if page.NextPageToken != "":
                 return page.NextPageToken
             problem = self._explain(body)
@@ -115,11 +160,13 @@ class CostAnswer:
         except _UNREADABLE:
             problem = MalformedError("the body", "is not as documented")
         else:
+            costs = self._costs()
+            self._share.hand_over(costs, self._costs_bytes())
             return FetchedCosts(
                 window=self._window,
                 answers={day: self._in_short(day) for day in self._window},
                 fresh=fresh,
-                costs=self._columns[0] if len(self._columns) == 1 else _joined(self._columns),
+                costs=costs,
                 api_requests=api_requests,
             )
         raise problem.to_account_error()
@@ -128,6 +175,9 @@ class CostAnswer:
         """Read what a page holds, but for the days that are known to the letter."""
         pieces = [self._piece_of(result, index) for index, result in enumerate(results)]
         self._read([piece for piece in pieces if not self._is_known(piece)])
+        # One day that is not read holds the text of the whole page.
+        if not all(piece.is_read for piece in pieces):
+            self._unread_bytes += sum(len(result.Groups) for result in results)
 
     def _piece_of(self, result: Result, index: int) -> _Piece:
         day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
@@ -145,9 +195,9 @@ class CostAnswer:
         for day in self._window:
             if day not in self._pieces:
                 raise MalformedError("ResultsByTime", f"does not hold the day {day}")
-        if not self._keys_of_day:
+        if not self._rows_of_day:
             return None
-        fresh = DateRange(min(self._keys_of_day), max(self._keys_of_day) + ONE_DAY)
+        fresh = DateRange(min(self._rows_of_day), max(self._rows_of_day) + ONE_DAY)
         self._read([piece for day in fresh for piece in self._pieces[day] if not piece.is_read])
         return fresh
 
@@ -172,29 +222,39 @@ class CostAnswer:
                     )
 
     def _in_short(self, day: date) -> DayAnswer:
-        if day not in self._keys_of_day:
+        if day not in self._rows_of_day:
             return self._known[day]
         digests = [piece.digest for piece in self._pieces[day]]
         whole = digests[0] if len(digests) == 1 else sha256(b"".join(digests)).digest()[:_DIGEST_BYTES]
-        return DayAnswer(whole, sum(map(len, self._keys_of_day[day].values())))
+        return DayAnswer(whole, self._rows_of_day[day])
 
     def _read(self, pieces: Sequence[_Piece]) -> None:
-        """Take in what the pieces hold, column by column, because a row at a time costs twice."""
-        if not pieces:
-            return
+        """Take in what the pieces hold, some at a time, so that a large page needs little memory too."""
+        some: list[_Piece] = []
+        size = 0
+        for piece in pieces:
+            some.append(piece)
+            size += piece.size
+            if size > _READ_BYTES or piece is pieces[-1]:
+                with self._share.reading(size):
+                    self._columns.append(self._columns_of(some))
+                    self._make_room()
+                some, size = [], 0
+
+    def _columns_of(self, pieces: Sequence[_Piece]) -> CostColumns:
+        """Return what the pieces hold, column by column, because a row at a time costs twice."""
         usage_dates: list[date] = []
         estimated: list[bool] = []
         keys: list[CostKey] = []
         metrics: list[Metrics] = []
         sizes: list[int] = []
         for piece in pieces:
-            groups = read_groups(piece.groups)
+            groups = read_groups(piece.take_groups())
             sizes.append(len(groups))
             usage_dates += [piece.day] * len(groups)
             estimated += [piece.estimated] * len(groups)
             keys += [self._keys[group.Keys] for group in groups]
             metrics += [group.Metrics for group in groups]
-            piece.is_read = True
         columns = self._as_columns(usage_dates, estimated, keys, metrics)
         present, start = set(columns.currencies), 0
         for piece, size in zip(pieces, sizes, strict=True):
@@ -204,7 +264,38 @@ class CostAnswer:
             has_currency = [currency != NO_CURRENCY for currency in columns.currencies]
             self._zeros.append(_selected(columns, [not each for each in has_currency]))
             columns = _selected(columns, has_currency)
-        self._columns.append(columns)
+        return columns
+
+    def _make_room(self) -> None:
+        """Tell what is held by now, and hold it in less memory where that is tight."""
+        self._weigh()
+        if not self._share.is_tight:
+            return
+        self._packed += [pack(columns) for columns in self._columns if len(columns)]
+        self._columns.clear()
+        for piece in chain.from_iterable(self._pieces.values()):
+            piece.pack()
+        for place, keys in self._keys_of.items():
+            bits = (self._bit_of_key.setdefault(key, 1 << len(self._bit_of_key)) for key in keys)
+            self._bits_of[place] = sum(bits)
+        self._keys_of.clear()
+        self._unread_bytes = 0
+        self._weigh()
+
+    def _weigh(self) -> None:
+        texts = sum(len(piece.packed) for pieces in self._pieces.values() for piece in pieces)
+        keys = sum(map(len, self._keys_of.values())) * _KEY_BYTES
+        self._share.resize(self._unread_bytes + texts + self._costs_bytes() + keys)
+
+    def _costs_bytes(self) -> int:
+        return sum(map(len, self._packed)) + sum(map(len, [*self._columns, *self._zeros])) * _ROW_BYTES
+
+    def _costs(self) -> CostColumns | PackedCosts:
+        """Return all rows: packed as soon as some are."""
+        if not self._packed:
+            return self._columns[0] if len(self._columns) == 1 else _joined(self._columns)
+        parts = [*self._packed, *(pack(columns) for columns in self._columns if len(columns))]
+        return PackedCosts(parts, sum(self._rows_of_day.values()))
 
     def _as_columns(
         self, usage_dates: list[date], estimated: list[bool], keys: list[CostKey], metrics: Sequence[Metrics]
@@ -233,39 +324,57 @@ class CostAnswer:
 
         present: the currencies of all that is read now, nearly always a single one.
         """
-        keys_of = self._keys_of_day.setdefault(piece.day, {})
+        rows = self._rows_of_day.setdefault(piece.day, 0)
         for currency in present:
             mine = keys
             if len(present) > 1:
                 mine = [key for key, each in zip(keys, currencies, strict=True) if each == currency]
             if not mine or currency == NO_CURRENCY:
                 continue
-            known = keys_of.setdefault(currency, set())
+            known = self._known_keys(piece.day, currency)
             before = len(known)
             known.update(mine)
             if len(known) != before + len(mine):
                 raise _repeated([*zip(keys, currencies, strict=True)], currency, piece.day).below(piece.place)
+            rows += len(mine)
+        self._rows_of_day[piece.day] = rows
+
+    def _known_keys(self, day: date, currency: str) -> set[CostKey]:
+        """Return the services and record types that rows of the day have in the currency."""
+        known = self._keys_of.setdefault((day, currency), set())
+        if bits := self._bits_of.pop((day, currency), 0):
+            known.update(key for key, bit in self._bit_of_key.items() if bits & bit)
+        return known
 
     def _place_zeros(self) -> None:
         """Give each zero without a currency the commonest of its day's rows, or else of the answer's.
 
         It is left out if there is none, or if its service and record type have a row of that day already.
         """
+        if not self._zeros:
+            return
         everywhere: Counter[str] = Counter()
-        for keys_of in self._keys_of_day.values():
-            everywhere.update({currency: len(keys) for currency, keys in keys_of.items()})
+        currencies_of: dict[date, list[str]] = {}
+        for day, currency in [*self._keys_of, *self._bits_of]:
+            currencies_of.setdefault(day, []).append(currency)
+            everywhere[currency] += len(self._known_keys(day, currency))
         for zeros in self._zeros:
             currencies = []
             for day, key in zip(zeros.usage_dates, zeros.keys, strict=True):
-                of_day = self._keys_of_day[day]
+                of_day = {each: self._known_keys(day, each) for each in currencies_of.get(day, ())}
                 sizes = {currency: len(keys) for currency, keys in of_day.items()} or everywhere
                 is_needed = sizes and not any(key in keys for keys in of_day.values())
                 currency = max(sizes, key=lambda each: (sizes[each], each)) if is_needed else NO_CURRENCY
                 if is_needed:
-                    of_day.setdefault(currency, set()).add(key)
+                    self._known_keys(day, currency).add(key)
+                    currencies_of.setdefault(day, [])
+                    if currency not in currencies_of[day]:
+                        currencies_of[day].append(currency)
+                    self._rows_of_day[day] += 1
                 currencies.append(currency)
             placed = replace(zeros, currencies=currencies)
             self._columns.append(_selected(placed, [currency != NO_CURRENCY for currency in currencies]))
+        self._zeros.clear()
 
     def _explain(self, body: bytes) -> MalformedError:
         return Explanation(
@@ -305,7 +414,7 @@ def _repeated(rows: Sequence[tuple[CostKey, str]], currency: str, day: date) -> 
 def _selected(columns: CostColumns, is_wanted: Sequence[bool]) -> CostColumns:
     """Return the rows that are wanted."""
     names = CostColumns.__dataclass_fields__
-    return CostColumns(**{name: [*compress(getattr(columns, name), is_wanted)] for name in names})
+    return CostColumns(**{name: [*select(getattr(columns, name), is_wanted)] for name in names})
 
 
 def _joined(parts: Sequence[CostColumns]) -> CostColumns:

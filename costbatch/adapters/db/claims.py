@@ -21,8 +21,8 @@ from costbatch.domain.outcomes import Claim, CollectionState, Ending, Run, SkipR
 
 _PENDING = collections.c.state == CollectionState.PENDING.value
 _COLLECTING = collections.c.state == CollectionState.COLLECTING.value
-# Accounts are claimed ahead while there are so many times more of them.
-_PLENTY = 2
+# Accounts are claimed ahead while so many are left: then the run's other processes have enough to begin now.
+_PLENTY = 1000
 _UNCLAIMED = {"claimed_by": None, "claim_token": None, "lease_expires_at": None}
 
 # Texts, not expressions: to build an expression anew for each claim costs more than the statement. The
@@ -80,7 +80,8 @@ WITH ending AS MATERIALIZED (
         started_at timestamptz, answered_from date, answers text, unanswered integer, days_kept integer)
 ), finished AS (
     UPDATE collections SET
-        state = ending.state, claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
+        state = ending.state, recorded_by = collections.claimed_by,
+        claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
         attempts = collections.attempts + 1, api_requests = collections.api_requests + ending.api_requests,
         available_at =
             coalesce(now() + ending.retry_seconds * interval '1 second', collections.available_at),
@@ -118,8 +119,8 @@ class PostgresClaims:
     def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[Claim]:
         """Take up to ``most`` accounts that nobody is working on, first attempts first.
 
-        While plenty are left, ``ahead`` more; towards the end each process takes only what it can begin at
-        once, so that a quick one does what a slow one would not get to.
+        While plenty are left, ``ahead`` more; with few left each process takes only what it begins now, so
+        that another one can begin the rest.
         """
         parameters = {
             "run_id": run.id,
@@ -127,7 +128,7 @@ class PostgresClaims:
             "lease": lease,
             "most": most,
             "ahead": ahead,
-            "plenty": _PLENTY * (most + ahead),
+            "plenty": _PLENTY,
         }
         try:
             claimed = self.connection.execute(_CLAIM, parameters).all()
@@ -157,8 +158,8 @@ class PostgresClaims:
         """Give this worker's unfinished accounts back; return how many."""
         return len(self._release(collections.c.claimed_by == worker))
 
-    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[UUID]:
-        """Give back what dead workers held, by lapsed lease or known to be gone; return the run of each."""
+    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
+        """Give back what dead workers held, by lease or known to be gone; return (run, worker) of each."""
         holders = self.connection.scalars(sa.select(collections.c.claimed_by).where(_COLLECTING).distinct())
         gone = [worker for worker in holders if is_gone(worker)]
         lapsed = collections.c.lease_expires_at < sa.func.now()
@@ -206,10 +207,15 @@ class PostgresClaims:
         skipped = {"state": CollectionState.SKIPPED.value, "skip_reason": reason.value, "finished_at": now}
         return self.connection.execute(pending.values(**skipped)).rowcount
 
-    def _release(self, condition: sa.ColumnElement[bool]) -> list[UUID]:
-        released = sa.update(collections).where(_COLLECTING, condition).returning(collections.c.run_id)
-        pending = CollectionState.PENDING.value
-        return list(self.connection.scalars(released.values(**_UNCLAIMED, state=pending)))
+    def _release(self, condition: sa.ColumnElement[bool]) -> list[tuple[UUID, str]]:
+        # The update itself returns only what a row is afterwards.
+        columns = [collections.c.id, collections.c.run_id, collections.c.claimed_by]
+        found = sa.select(*columns).where(_COLLECTING, condition).order_by(collections.c.id)
+        held = found.with_for_update().cte("held")
+        pending = {**_UNCLAIMED, "state": CollectionState.PENDING.value}
+        released = sa.update(collections).where(collections.c.id == held.c.id).values(**pending)
+        rows = self.connection.execute(released.returning(held.c.run_id, held.c.claimed_by))
+        return [(row.run_id, row.claimed_by) for row in rows]
 
 
 def _brought_no_answer(ending: Ending) -> bool:

@@ -1,13 +1,12 @@
 """Daily costs: replacing a window by COPY so that only what differs is written, and sums for judging."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from io import StringIO
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,10 +22,13 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.outcomes import CollectionState, Run
 from costbatch.domain.periods import ONE_DAY, DateRange, month_start
 
+_COLUMNS = """(account_id, usage_date, service, record_type, currency,
+    unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)"""
+
 # A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
 # hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
 # DELETE is for a second use in one transaction.
-_COPY = """
+_COPY_TO_STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS costs_staging (
     account_id bigint NOT NULL, usage_date date NOT NULL,
     service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
@@ -36,6 +38,7 @@ CREATE TEMP TABLE IF NOT EXISTS costs_staging (
 DELETE FROM costs_staging;
 COPY costs_staging FROM STDIN
 """
+_COPY_TO_COSTS = f"COPY daily_costs {_COLUMNS} FROM STDIN"
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
 # benchmarks/storage_layout.md. What comes after the INSERT still sees the table as it was before; the LIMIT
@@ -101,6 +104,11 @@ CROSS JOIN LATERAL (
 WHERE first.day IS NOT NULL
 """)
 
+_WITHOUT_COSTS = sa.text("""
+SELECT asked.account_id FROM unnest(CAST(:account_ids AS bigint[])) AS asked(account_id)
+WHERE NOT EXISTS (SELECT FROM daily_costs WHERE daily_costs.account_id = asked.account_id)
+""")
+
 _STORED_DAYS = sa.text("""
 SELECT account_id, usage_date, currency, count(*), sum(unblended),
     bool_or(unblended <> 0 OR amortized <> 0
@@ -112,9 +120,9 @@ GROUP BY account_id, usage_date, currency
 
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
-# More than any batch, so that it is sent at once: after each piece, psycopg2's own have 8 kB, the writer
-# would have to wait again for the interpreter that the fetching threads share with it.
-_COPY_CHARACTERS = 1 << 24
+# An ordinary batch is sent at once: after each piece, psycopg2's own have 8 kB, the writer would have to wait
+# again for the interpreter that the fetching threads share with it.
+_MOST_LINES_AT_ONCE = 20_000
 
 _PARTITIONS = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
@@ -154,17 +162,36 @@ class PostgresCosts:
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
         """Make the fresh days of each account equal to what was fetched: write only what differs."""
         changes = {account.id: StoredChange() for account, _ in fetched}
+        new = self._without_costs([account.id for account, _ in fetched if account.collected is None])
+        if new:
+            changes |= self._add_first({account.id: costs for account, costs in fetched if account.id in new})
+        others = [(account.id, costs) for account, costs in fetched if account.id not in new]
         # Most accounts of a run have the same fresh days; constant bounds let the server skip other months.
-        for days in dict.fromkeys(costs.fresh for _, costs in fetched):
+        for days in dict.fromkeys(costs.fresh for _, costs in others):
             if days is not None:
-                alike = {account.id: costs for account, costs in fetched if costs.fresh == days}
+                alike = {row: costs for row, costs in others if costs.fresh == days}
                 changes |= self._replace_days(days, alike)
         return [changes[account.id] for account, _ in fetched]
+
+    def _without_costs(self, account_ids: Sequence[int]) -> set[int]:
+        """Return the accounts of which nothing at all is stored."""
+        return set(self.connection.scalars(_WITHOUT_COSTS, {"account_ids": list(account_ids)}))
+
+    def _add_first(self, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
+        """Store first collections: with nothing to compare, they need no staging."""
+        self._copy(_COPY_TO_COSTS, fetched)
+        return {
+            row: StoredChange(
+                inserted=len(each.costs),
+                changed_dates=frozenset(day for day, answer in each.answers.items() if answer.rows),
+            )
+            for row, each in fetched.items()
+        }
 
     def _replace_days(self, days: DateRange, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
         bounds = {"start": days.start, "end_exclusive": days.end_exclusive}
         everybody = {**bounds, "account_ids": list(fetched)}
-        self._copy(fetched)
+        self._copy(_COPY_TO_STAGING, fetched)
         written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
         stored: Counter[int] = Counter()
         for line in written:
@@ -276,11 +303,33 @@ class PostgresCosts:
         costs.sort(key=lambda cost: (cost.currency, not cost.name, -cost.amount, cost.aws_account_id))
         return costs
 
-    def _copy(self, fetched: Mapping[int, FetchedCosts]) -> None:
-        names = CopyNames()
-        lines = [line for row, each in fetched.items() for line in copy_lines(row, each.costs, names)]
+    def _copy(self, statement: str, fetched: Mapping[int, FetchedCosts]) -> None:
         with closing(self.connection.connection.cursor()) as cursor:
-            cursor.copy_expert(_COPY, StringIO("".join(lines)), _COPY_CHARACTERS)
+            cursor.copy_expert(statement, _Pieces(_copy_texts(fetched)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Texts as COPY reads a file: each is sent whole, however few characters are asked for."""
+
+    texts: Iterator[str]
+
+    def read(self, _: int = -1) -> str:
+        return next(self.texts, "")
+
+
+def _copy_texts(fetched: Mapping[int, FetchedCosts]) -> Iterator[str]:
+    """Yield all rows in COPY's text format, so many at a time that they take little memory."""
+    names = CopyNames()
+    lines: list[str] = []
+    for row, each in fetched.items():
+        for part in each.costs.parts:
+            lines += copy_lines(row, part, names)
+            if len(lines) > _MOST_LINES_AT_ONCE:
+                yield "".join(lines)
+                lines.clear()
+    if lines:
+        yield "".join(lines)
 
 
 def _partition_name(month: date) -> str:

@@ -1,7 +1,7 @@
 """Runs: opening or joining one, its list of accounts, and how it ended."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ from costbatch.errors import ConfigError, ErrorKind
 
 _PENDING = collections.c.state == CollectionState.PENDING.value
 _COLLECTING = collections.c.state == CollectionState.COLLECTING.value
+_UNDONE = (CollectionState.FAILED.value, CollectionState.SKIPPED.value)
 # What a report tells of an account, and no more: a run may have very many.
 _OUTCOME = [
     collections.c[name]
@@ -119,12 +120,19 @@ class PostgresRuns:
         to_do = sa.select(sa.func.count()).where(collections.c.run_id == run.id, _PENDING | _COLLECTING)
         return self.connection.scalars(to_do).one()
 
-    def put_back(self, run: Run) -> int:
-        """Put the accounts that were not collected back on the list; return how many."""
+    def put_back(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
+        """Put the accounts that were not collected back on the list; return how many.
+
+        is_dead: only those whose last attempt was a dead worker's; None: all.
+        """
         self._lock(runs.c.id == run.id)
-        undone = collections.c.state.in_([CollectionState.FAILED.value, CollectionState.SKIPPED.value])
+        undone = [collections.c.run_id == run.id, collections.c.state.in_(_UNDONE)]
+        if is_dead is not None:
+            workers = self.connection.scalars(sa.select(collections.c.recorded_by).where(*undone).distinct())
+            dead = [worker for worker in workers if worker is not None and is_dead(worker)]
+            undone.append(collections.c.recorded_by.in_(dead))
         again = {"state": CollectionState.PENDING.value, "attempts": 0, "skip_reason": None}
-        put_back = sa.update(collections).where(collections.c.run_id == run.id, undone)
+        put_back = sa.update(collections).where(*undone)
         accounts = self.connection.execute(put_back.values(**again, available_at=sa.func.now())).rowcount
         self._resume(run)
         return accounts

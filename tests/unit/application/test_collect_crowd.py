@@ -67,9 +67,10 @@ def give_claim(house: House, row: int, worker: str) -> None:
 
 
 def begin(house: House, worker: str) -> None:
-    """Leave a run with one account that was collected, one that has failed, and two in a worker's hands."""
-    house.source.answers = {2: [DENIED]}
+    """Leave a worker's run: one account was collected, one has failed, the worker claims the other two."""
+    house.source.answers, house.worker = {2: [DENIED]}, worker
     house.collect()
+    house.worker = "this"
     house.source.answers = {}
     house.source.fetched.clear()
     for row in (3, 4):

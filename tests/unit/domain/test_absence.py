@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
-from costbatch.domain.costs import DayAnswer, FetchedCosts, StoredDay
+from costbatch.domain.costs import CostColumns, DayAnswer, FetchedCosts, StoredDay
 from costbatch.domain.periods import DateRange
 from tests.factories import day, make_fetched, make_row
 
@@ -85,6 +85,7 @@ def test_rows_of_zeros_at_the_beginning_are_left_out() -> None:
     fetched = make_fetched(WINDOW, *zeros, *(make_row(day(n)) for n in range(6, 10)))
     kept = weigh(fetched, stored(*range(10)))
     assert isinstance(kept, FetchedCosts)
+    assert isinstance(kept.costs, CostColumns)
     assert set(kept.costs.usage_dates) == {day(n) for n in range(6, 10)}
 
 
