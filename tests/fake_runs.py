@@ -36,7 +36,7 @@ class Listed:
     worker: str | None = None
     token: UUID | None = None
     retry_after: timedelta | None = None
-    recorded_by: str | None = None
+    failed_by: str | None = None
 
 
 @dataclass
@@ -90,7 +90,7 @@ class FakeRuns:
             row
             for row, each in self.listed.items()
             if each.collection.state in undone
-            and (is_dead is None or (each.recorded_by is not None and is_dead(each.recorded_by)))
+            and (is_dead is None or (each.failed_by is not None and is_dead(each.failed_by)))
         ]
         for row in rows:
             known, pending = self.listed[row].collection, CollectionState.PENDING
@@ -219,7 +219,7 @@ class FakeClaims:
                     listed.account_id,
                     collection,
                     retry_after=ending.retry_after,
-                    recorded_by=listed.worker,
+                    failed_by=listed.worker,
                 )
             )
 

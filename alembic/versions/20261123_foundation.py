@@ -280,7 +280,9 @@ def upgrade() -> None:
             nullable=True,
             comment="Host, process namespace and process of the worker",
         ),
-        sa.Column("recorded_by", sa.Text(), nullable=True, comment="Worker that recorded the last attempt"),
+        sa.Column(
+            "failed_by", sa.Text(), nullable=True, comment="Worker whose last attempt did not collect it"
+        ),
         sa.Column(
             "claim_token", sa.Uuid(), nullable=True, comment="Proof of the claim; a lost one cannot write"
         ),

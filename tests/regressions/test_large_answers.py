@@ -16,7 +16,7 @@ import pytest
 from costbatch.adapters.aws import in_flight
 from costbatch.adapters.aws.in_flight import AnswersInFlight, Share
 from costbatch.adapters.aws.parse import CostAnswer
-from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.db import PostgresDatabase, costs
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, PackedCosts, StoredChange, pack
 from costbatch.domain.periods import ONE_DAY
@@ -143,8 +143,7 @@ def test_packed_rows_take_a_tenth_of_the_memory() -> None:
     rows = [
         cost_row(STORED_WINDOW.start, f"{n}.0123456789", service=f"Service {n % 250}") for n in range(2000)
     ]
-    costs = make_fetched(STORED_WINDOW, *rows).costs
-    (part,) = costs.parts
+    (part,) = make_fetched(STORED_WINDOW, *rows).costs.parts
     assert len(pack(part)) < 50 * len(rows)
 
 
@@ -207,8 +206,9 @@ def test_one_answer_at_a_time_goes_on_if_memory_is_scarce(scarce: None, all_answ
 
 
 @pytest.fixture
-def account(database: PostgresDatabase) -> Account:
-    """Register an account, with room for its costs."""
+def account(database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """Register an account, with room for its costs, of which any number counts as many."""
+    monkeypatch.setattr(costs, "_MANY_ROWS", 1)
     prepare_months(database)
     return add_account(database)
 
@@ -260,7 +260,7 @@ def test_a_first_collection_meets_rows_that_are_there(
 def test_a_first_collection_writes_nothing_to_a_table_of_its_session(
     database: PostgresDatabase, account: Account, query: Query
 ) -> None:
-    """There is nothing to compare it with."""
+    """It has many rows, and there is nothing to compare them with."""
     with database.transaction() as tx:
         tx.costs.replace_windows([(account, make_fetched(STORED_WINDOW, cost_row(3)))])
         staged = tx.connection.exec_driver_sql("SELECT to_regclass('pg_temp.costs_staging')").scalar()
@@ -300,6 +300,7 @@ def test_a_run_that_packs_everything_judges_the_same(
         twin.open(*world, page_size=7)
         assert stage.collect(**variables).status == 0
         with monkeypatch.context() as patched:
+            patched.setattr(costs, "_MANY_ROWS", 1)
             patched.setattr(in_flight, "_TIGHT_BYTES", 0)
             assert twin.collect(**variables).status == 0
         assert twins.costs(twin) == twins.costs(stage)

@@ -76,9 +76,7 @@ def test_only_what_is_begun_within_an_instant_is_claimed_ahead(
 
 def _leave_to_dead_pod(stage: Stage, number: int) -> None:
     """Make an account of the run look as if a pod had died with it; every other one is to be done."""
-    stage.rows(
-        "UPDATE collections SET state = 'pending', attempts = 0, finished_at = NULL, recorded_by = NULL"
-    )
+    stage.rows("UPDATE collections SET state = 'pending', attempts = 0, finished_at = NULL, failed_by = NULL")
     stage.rows(
         "UPDATE collections SET state = 'collecting', claimed_by = %s, claim_token = gen_random_uuid(),"
         " lease_expires_at = now() + interval '4 seconds'"

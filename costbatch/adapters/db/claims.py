@@ -80,7 +80,8 @@ WITH ending AS MATERIALIZED (
         started_at timestamptz, answered_from date, answers text, unanswered integer, days_kept integer)
 ), finished AS (
     UPDATE collections SET
-        state = ending.state, recorded_by = collections.claimed_by,
+        state = ending.state,
+        failed_by = CASE ending.state WHEN 'collected' THEN NULL ELSE collections.claimed_by END,
         claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
         attempts = collections.attempts + 1, api_requests = collections.api_requests + ending.api_requests,
         available_at =

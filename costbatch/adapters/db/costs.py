@@ -123,6 +123,8 @@ _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily
 # An ordinary batch is sent at once: after each piece, psycopg2's own have 8 kB, the writer would have to wait
 # again for the interpreter that the fetching threads share with it.
 _MOST_LINES_AT_ONCE = 20_000
+# Fewer rows are compared in one statement with those of other accounts, even if nothing is stored of theirs.
+_MANY_ROWS = 2_000
 
 _PARTITIONS = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
@@ -162,7 +164,13 @@ class PostgresCosts:
     def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
         """Make the fresh days of each account equal to what was fetched: write only what differs."""
         changes = {account.id: StoredChange() for account, _ in fetched}
-        new = self._without_costs([account.id for account, _ in fetched if account.collected is None])
+        new = self._without_costs(
+            [
+                account.id
+                for account, costs in fetched
+                if account.collected is None and len(costs.costs) >= _MANY_ROWS
+            ]
+        )
         if new:
             changes |= self._add_first({account.id: costs for account, costs in fetched if account.id in new})
         others = [(account.id, costs) for account, costs in fetched if account.id not in new]

@@ -128,9 +128,9 @@ class PostgresRuns:
         self._lock(runs.c.id == run.id)
         undone = [collections.c.run_id == run.id, collections.c.state.in_(_UNDONE)]
         if is_dead is not None:
-            workers = self.connection.scalars(sa.select(collections.c.recorded_by).where(*undone).distinct())
+            workers = self.connection.scalars(sa.select(collections.c.failed_by).where(*undone).distinct())
             dead = [worker for worker in workers if worker is not None and is_dead(worker)]
-            undone.append(collections.c.recorded_by.in_(dead))
+            undone.append(collections.c.failed_by.in_(dead))
         again = {"state": CollectionState.PENDING.value, "attempts": 0, "skip_reason": None}
         put_back = sa.update(collections).where(*undone)
         accounts = self.connection.execute(put_back.values(**again, available_at=sa.func.now())).rowcount

@@ -148,7 +148,7 @@ collections = Table(
     Column("attempts", SmallInteger, nullable=False, server_default="0", comment="Recorded attempts"),
     Column("available_at", INSTANT, nullable=False, comment="Not to be claimed before"),
     Column("claimed_by", Text, comment="Host, process namespace and process of the worker"),
-    Column("recorded_by", Text, comment="Worker that recorded the last attempt"),
+    Column("failed_by", Text, comment="Worker whose last attempt did not collect it"),
     Column("claim_token", Uuid, comment="Proof of the claim; a lost one cannot write"),
     Column("lease_expires_at", INSTANT, comment="When the claim dies with its worker"),
     Column("window_start", Date),
