@@ -175,9 +175,12 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
         daily_run = wiring.daily_run(stop=signals.stop, progress=progress, every_account=asked.output == JSON)
         signals.give_up = lambda: _leave_at_once(progress, partial(daily_run.give_up, key), again)
         report = daily_run.run(key, request)
-    _tell_withheld_warnings(progress)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)
-    _show_run(report, asked.output, status)
+    _show_run(report, asked.output, is_last=not status)
+    _tell_withheld_warnings(progress)
+    if status:
+        # `kubectl describe` shows the end of a failed pod's log, and a closing brace says nothing.
+        say_last(closing_sentence(report))
     ctx.exit(status)
 
 
@@ -190,16 +193,13 @@ def _show_plan(plan: CollectionPlan, output: str) -> None:
     render_plan(plan, standard_output())
 
 
-def _show_run(report: RunReport, output: str, status: int) -> None:
+def _show_run(report: RunReport, output: str, *, is_last: bool) -> None:
     if output == JSON:
         print_json(report.to_document())
-    else:
-        from costbatch.cli.run_view import render_run  # noqa: PLC0415 - programs do not pay for tables
+        return
+    from costbatch.cli.run_view import render_run  # noqa: PLC0415 - programs do not pay for tables
 
-        render_run(report, standard_output(), is_last=not status)
-    if status:
-        # `kubectl describe` shows the end of a failed pod's log, and a closing brace says nothing.
-        say_last(closing_sentence(report))
+    render_run(report, standard_output(), is_last=is_last)
 
 
 def _tell_withheld_warnings(progress: TerminalProgress | QuietProgress) -> None:
@@ -218,9 +218,9 @@ def _leave_at_once(
     try:
         give_up()
     except CostbatchError:
-        left = "the database did not take note, so that its accounts stay reserved until their lease lapses"
+        left = "the database did not respond; its accounts stay claimed until their lease expires"
     else:
-        left = "what was in flight is lost"
+        left = "requests in flight were abandoned"
     say_last(f"STOPPED at once: {left}. To continue: {again}")
 
 

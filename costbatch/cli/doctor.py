@@ -67,7 +67,7 @@ def doctor(
     status = _exit_status(whole)
     if status:
         failed = [result.name for result in whole.results if result.finding.mark is Mark.FAILURE]
-        say_last(f"FAILED: {', '.join(failed)}; what to do stands beside each check.")
+        say_last(f"FAILED: {', '.join(failed)}; see the advice beside each check.")
     ctx.exit(status)
 
 

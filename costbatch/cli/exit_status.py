@@ -54,7 +54,8 @@ def errors_to_exit_statuses(ctx: click.Context) -> Iterator[None]:
         ctx.exit(ExitStatus.TOTAL_FAILURE)
     except (KeyboardInterrupt, click.Abort):
         # On a line of its own: a question may be waiting for its answer.
-        click.echo("\nInterrupted.", err=True)
+        with suppress(OSError):
+            click.echo("\nInterrupted.", err=True)
         ctx.exit(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
         _discard_output()

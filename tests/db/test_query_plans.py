@@ -169,6 +169,9 @@ ACTIONS: dict[str, Action] = {
     "first day": lambda tx, _, account: tx.costs.first_days({account.id: ["USD", "EUR"]}),
     "day totals": lambda tx, _, account: tx.costs.day_totals({account.id: DAYS}, RULE),
     "service totals": lambda tx, _, account: tx.costs.service_totals(account, DAYS, RULE),
+    "compared costs": lambda tx, run, _: tx.costs.compared_costs(
+        run, DateRange(DAYS.last, DAYS.end_exclusive), RULE, most=40
+    ),
     "replace": lambda tx, _, account: replace_window(
         tx, account, [cost_row(day, service=f"{n}") for day in range(1, 10) for n in range(50)]
     ),

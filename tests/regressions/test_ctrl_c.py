@@ -74,8 +74,8 @@ def test_a_second_one_ends_at_once_and_leaves_everything_true(stage: Stage, opti
         assert monotonic() - began < 5
         assert shown.screen.rfind(SHOW_CURSOR) > shown.screen.rfind(HIDE_CURSOR) >= 0
         last = shown.lines[-1]
-        assert last.startswith("STOPPED at once: what was in flight is lost. To continue: ")
-        again = _resume(shown, "is lost. To continue: ")
+        assert last.startswith("STOPPED at once: requests in flight were abandoned. To continue: ")
+        again = _resume(shown, "were abandoned. To continue: ")
     assert stage.rows(_RUN) == [{"status": "stopped", "stopped_by": "signal", "is_finished": True}]
     assert (count(stage, "collecting"), count(stage, "pending")) == (0, 1)
     assert wait_for(stage.start(*again)).status == 0
