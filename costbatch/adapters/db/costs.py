@@ -183,6 +183,8 @@ class PostgresCosts:
 
     def _without_costs(self, account_ids: Sequence[int]) -> set[int]:
         """Return the accounts of which nothing at all is stored."""
+        if not account_ids:
+            return set()
         return set(self.connection.scalars(_WITHOUT_COSTS, {"account_ids": list(account_ids)}))
 
     def _add_first(self, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
