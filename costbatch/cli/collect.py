@@ -2,7 +2,7 @@
 
 import signal
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
 from costbatch.cli.output import JSON, output_option, print_json, say_last
-from costbatch.cli.parameters import Dollars, RunKey
+from costbatch.cli.parameters import Dollars, RunKey, Seconds
 from costbatch.cli.progress import make_progress
 from costbatch.cli.stop_signals import StopSignals
 from costbatch.cli.terminal import standard_error, standard_output
@@ -69,6 +69,8 @@ class _Options:
         last = given.date() if given else utc_day(now) - ONE_DAY
         if last < first.date():
             raise ConfigError(f"--to {last} lies before --from {first.date()}.")
+        if last == date.max:
+            raise ConfigError(f"{last} is not over yet; ask for days before {utc_day(now)} (today, UTC).")
         return DateRange(first.date(), last + ONE_DAY)
 
     def override(self, settings: Settings) -> Settings:
@@ -111,7 +113,7 @@ class _Options:
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds("0", "604800", above=True),
     metavar="SECONDS",
     help="Begin no account after so many seconds; the run is stopped, and its key goes on.",
 )

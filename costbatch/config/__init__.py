@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from costbatch.config import environment, values
+from costbatch.config.database_url import database_passwords
 from costbatch.config.declared import VARIABLES, Declared
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.values import MAKE_A_KEY, SINKS, FailOn
@@ -62,7 +63,7 @@ class Settings(Declared):
     def secrets(self) -> list[Secret]:
         """Every text that must never be printed: the key, however it is spelt, and the passwords in URLs."""
         key = values.key_spellings(self.encryption_key.reveal()) if self.encryption_key else ()
-        texts = {*key, *values.url_passwords(self.database_url), *values.url_passwords(self.pushgateway_url)}
+        texts = {*key, *database_passwords(self.database_url), *values.url_passwords(self.pushgateway_url)}
         return [Secret(text) for text in texts if text]
 
     @property

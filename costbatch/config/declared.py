@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TypeVar, cast
 
 from costbatch.config import values
+from costbatch.config.database_url import database_url as read_database_url
 from costbatch.config.environment import PREFIX, Variable
 from costbatch.config.values import FailOn
 from costbatch.domain.costs import CostBasis
@@ -34,7 +35,7 @@ class Declared:
     """
 
     database_url: Secret | None = _variable(
-        values.database_url,
+        read_database_url,
         None,
         "The PostgreSQL database, as postgresql://USER:PASSWORD@HOST:5432/DATABASE.",
         name="DATABASE_URL",
