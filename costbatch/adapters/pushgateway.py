@@ -21,6 +21,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
 from costbatch.domain.reports import RunReport
 from costbatch.errors import DeliveryError, ErrorKind
+from costbatch.timeout import within
 
 JOB = "costbatch"
 # The last success lives in a group of its own, because the PUT that lets accounts vanish from a run's
@@ -97,6 +98,13 @@ class Pushgateway:
             DeliveryError: the Pushgateway did not take it.
 
         """
+        try:
+            # Both groups within the one limit, however slowly a server takes or answers.
+            within(self._timeout_seconds, lambda: self._push(report, succeeded=succeeded, now=now))
+        except TimeoutError as error:
+            raise self._unreachable(error) from error
+
+    def _push(self, report: RunReport | None, *, succeeded: bool, now: datetime) -> None:
         if succeeded:
             success = Sample("costbatch_last_success_timestamp_seconds", now.timestamp())
             self._replace_group([success], SUCCESS_GROUP)

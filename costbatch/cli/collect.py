@@ -24,6 +24,7 @@ from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
 from costbatch.domain.reports import RunReport
 from costbatch.errors import ConfigError
+from costbatch.logs import get_logger
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -134,6 +135,8 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     asked = _Options(**options)  # type: ignore[arg-type] # click has converted each by its declaration
     settings = asked.override(context.settings())
     request = asked.request(context.now())
+    if settings.key_weakness:
+        get_logger(__name__).warning("encryption_key_is_weak", reason=settings.key_weakness)
     wiring = context.wire(settings, context.now)
     if asked.dry_run:
         _show_plan(wiring.plan(request), asked.output)

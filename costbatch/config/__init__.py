@@ -10,6 +10,7 @@ from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.values import MAKE_A_KEY, SINKS, FailOn
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
+from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError
@@ -58,6 +59,12 @@ class Settings(Declared):
     def key_bytes(self) -> bytes:
         """Return the encryption key's 32 bytes; raise ConfigError where it is not set."""
         return values.decode_key(_require(self.encryption_key, "ENCRYPTION_KEY", MAKE_A_KEY).reveal())
+
+    @property
+    def key_weakness(self) -> str:
+        """One sentence on why the encryption key is easy to guess; empty if it is not, or not set."""
+        weakness = key_weakness(self.key_bytes()) if self.encryption_key else ""
+        return f"ENCRYPTION_KEY {weakness}, so it can be guessed. {MAKE_A_KEY}" if weakness else ""
 
     @property
     def secrets(self) -> list[Secret]:

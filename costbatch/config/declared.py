@@ -57,7 +57,7 @@ class Declared:
         secret=True,
     )
     push_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "10", "How long the Pushgateway may take to answer."
+        values.seconds("0.1"), "10", "How long a push to the Pushgateway may take as a whole."
     )
     concurrency: int = _variable(
         values.integer(1, 256), "8", "How many accounts are fetched at the same time."
@@ -117,10 +117,14 @@ class Declared:
         values.seconds("0"), "25", "How long accounts in flight may take to finish after SIGTERM."
     )
     aws_connect_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "10", "How long a connection to AWS may take to open."
+        values.seconds("0.1"),
+        "10",
+        "How long opening a connection to AWS may take as a whole.",
     )
     aws_read_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "60", "How long AWS may take to answer one request."
+        values.seconds("0.1"),
+        "60",
+        "How long one request to AWS may take, to the last byte of its answer.",
     )
     aws_max_attempts: int = _variable(
         values.integer(1, 20),

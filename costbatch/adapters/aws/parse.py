@@ -14,6 +14,7 @@ from itertools import chain
 import msgspec
 
 from costbatch.adapters.aws.malformed import Explanation, MalformedError, shown
+from costbatch.adapters.aws.repeated import check_groups, check_page
 from costbatch.adapters.aws.wire import (
     METRICS,
     Amounts,
@@ -37,6 +38,7 @@ from costbatch.domain.costs import (
 )
 from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.strict_json import RepeatedMemberError
 
 # Part of every digest: another number here, and every day is read and compared once more. For a change of
 # what is stored of a text.
@@ -82,6 +84,7 @@ class CostAnswer:
         """
         try:
             page = read_page(body)
+            check_page(body, page.ResultsByTime)
             self._take(page.ResultsByTime)
             if page.NextPageToken != "":
                 return page.NextPageToken
@@ -160,6 +163,10 @@ class CostAnswer:
         metrics: list[Metrics] = []
         for piece in pieces:
             groups = read_groups(piece.groups)
+            try:
+                check_groups(bytes(piece.groups), groups)
+            except RepeatedMemberError as error:
+                raise MalformedError(f"{piece.place}.Groups", f"holds {error}") from None
             usage_dates += [piece.day] * len(groups)
             estimated += [piece.estimated] * len(groups)
             keys += self._keys_in(groups, piece)

@@ -83,7 +83,7 @@ def _parse_document(text: str, where: str) -> Mapping[str, str]:
     try:
         document = strict_json.loads(text)
     except strict_json.RepeatedMemberError as error:
-        raise ConfigError(f"{where} cannot be used: {error}; keep one of them.") from None
+        raise ConfigError(f"{where} holds {error}; keep one of them.") from None
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not all(isinstance(one, str) for one in document.values()):
