@@ -15,6 +15,9 @@ from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError
 
+# A shorter one would mask parts of any sentence.
+_SHORTEST_MASKED = 6
+
 __all__ = ["KEY_BYTES", "PREFIX", "SINKS", "VARIABLES", "FailOn", "Settings", "Variable"]
 
 
@@ -49,7 +52,8 @@ class Settings(Declared):
         settings = cls(**parsed, sources=sources)  # type: ignore[arg-type] # each parser returns its field's type
         problems += _contradictions(settings, unread)
         if problems:
-            raise ConfigError(*problems)
+            # Before anything is printed: the value of one variable may have been given to another as well.
+            raise ConfigError(*(_masked(problem, settings.secrets) for problem in problems))
         return settings
 
     def require_database_url(self) -> Secret:
@@ -98,6 +102,13 @@ class Settings(Declared):
             medium_impact=self.anomaly_medium_impact,
             high_impact=self.anomaly_high_impact,
         )
+
+
+def _masked(problem: str, secrets: Iterable[Secret]) -> str:
+    for text in (secret.reveal() for secret in secrets):
+        if len(text) >= _SHORTEST_MASKED:
+            problem = problem.replace(text, "***")
+    return problem
 
 
 def _require(secret: Secret | None, name: str, advice: str) -> Secret:

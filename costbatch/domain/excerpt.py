@@ -11,12 +11,16 @@ _KINDS = (re.compile("[0-9]"), re.compile("[a-z]"), re.compile("[A-Z]"))
 # An absolute path looks like base64, but a key does not end in its form.
 _KEY = re.compile(r"[0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?")
 _LONGEST_PATH = 200
+_BETWEEN_WORDS = re.compile(r"([\s()'\",;]+)")
+_LONGEST_WORD = 60
 
 
 def may_be_secret(text: str) -> bool:
     """Whether a text looks like a key, a token or a URL with a password."""
-    if _NAMED_SECRET.search(text):
-        return True
+    return bool(_NAMED_SECRET.search(text)) or _looks_random(text)
+
+
+def _looks_random(text: str) -> bool:
     return any(
         len(run) >= _CERTAINLY_A_KEY or sum(bool(kind.search(run)) for kind in _KINDS) > 1
         for run in _RUN.findall(text)
@@ -28,6 +32,15 @@ def excerpt(text: str) -> str:
     if may_be_secret(text):
         return hidden(text)
     return repr(text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…")
+
+
+def excerpt_words(sentence: str) -> str:
+    """Return a sentence of click about a value, without words that may be a secret or are too long."""
+    words = _BETWEEN_WORDS.split(sentence)
+    return "".join(
+        hidden(word) if len(word) > _LONGEST_WORD or (_looks_random(word) and word[0] != "-") else word
+        for word in words
+    )
 
 
 def hidden(text: str) -> str:

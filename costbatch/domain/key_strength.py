@@ -6,7 +6,8 @@ from itertools import pairwise
 # 32 random bytes have 30 different ones on average, and 22 at least in all of a billion keys.
 _FEWEST_DIFFERENT = 16
 _LONGEST_STEP = 5
-_WORD = re.compile(r"[a-z]{7,}")
+_WORD = re.compile(r"[A-Za-z][a-z]{4,}")
+_LONG_WORD = 8
 _FEWEST_VOWELS = 2
 
 
@@ -36,4 +37,9 @@ def _steps(key: bytes) -> int:
 def _reads_as_words(text: str) -> bool:
     if " " in text or not re.search("[0-9]", text) or not re.search("[A-Z]", text):
         return True
-    return any(sum(letter in "aeiou" for letter in word) >= _FEWEST_VOWELS for word in _WORD.findall(text))
+    words = [
+        word
+        for word in _WORD.findall(text)
+        if sum(letter in "aeiou" for letter in word.lower()) >= _FEWEST_VOWELS
+    ]
+    return len(words) > 1 or any(len(word) >= _LONG_WORD for word in words)
