@@ -46,7 +46,7 @@ def errors_to_exit_statuses(ctx: click.Context) -> Iterator[None]:
         from costbatch.logs import redact  # noqa: PLC0415 - as in _complain
 
         # click quotes what was typed, which may be a secret in the wrong place.
-        error.message = redact(excerpt_words(error.message))
+        error.message = redact(excerpt_words(error.message))  # type: ignore[misc] # final only by its hint
         raise
     except click.exceptions.Exit:
         raise

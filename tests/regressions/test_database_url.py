@@ -5,8 +5,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from subprocess import run
-from threading import Thread
-from time import monotonic, sleep
+from threading import Timer
+from time import monotonic
 from urllib.parse import quote
 
 import psycopg2
@@ -232,7 +232,7 @@ def test_a_run_waits_for_a_database_that_refuses_until_it_is_awake(stage: Stage,
     folder = parse_dsn(stage.database_url)["host"]
     name = parse_dsn(stage.database_url)["dbname"]
     waking = tmp_path / ".s.PGSQL.5432"
-    Thread(target=lambda: (sleep(3), waking.symlink_to(f"{folder}/.s.PGSQL.5432")), daemon=True).start()
+    Timer(3, waking.symlink_to, [f"{folder}/.s.PGSQL.5432"]).start()
     finished = stage.collect(DATABASE_URL=f"postgresql://postgres@/{name}?host={tmp_path}")
     assert finished.status == 0
     assert finished.logs("database_away")

@@ -126,12 +126,7 @@ def test_the_error_of_aws_that_names_two_codes_is_no_code(
         "Metrics": ["UnblendedCost"],
     }
     with signing_as(keys), pytest.raises(AccountError, match="no error code") as caught:
-        answer_of(
-            "X",
-            lambda: client.get_cost_and_usage(
-                TimePeriod=period, Granularity="DAILY", Metrics=["UnblendedCost"]
-            ),
-        )
+        answer_of("X", lambda: client.get_cost_and_usage(**question))
     assert caught.value.kind is ErrorKind.MALFORMED_RESPONSE
 
 
