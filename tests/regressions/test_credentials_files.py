@@ -57,7 +57,7 @@ ID_LINE, SECRET_LINE = PAIR.splitlines(keepends=True)
 REFUSED = {
     "no secret key": (
         f"[default]\n{ID_LINE}region = x\n",
-        "the profile 'default' (line 1) has aws_access_key_id (line 2) and no aws_secret_access_key; an access",
+        "(line 1) has aws_access_key_id (line 2) and no aws_secret_access_key; an access key",
     ),
     "no id": (
         f"\n\n[prod]\n{SECRET_LINE}",
