@@ -69,7 +69,12 @@ def register_secret(secret: Secret) -> None:
     if len(text) < _SHORTEST_SECRET:
         return
     # Errors often quote a text as Python, JSON or a URL would write it.
-    for form in {text, repr(text)[1:-1], json.dumps(text)[1:-1], quote(text, safe="")}:
+    for form in {
+        text,
+        repr(text)[1:-1],
+        json.dumps(text)[1:-1],
+        quote(text, safe="", errors="surrogatepass"),
+    }:
         start = form[:_SHORTEST_SECRET]
         with _lock:
             _secrets.setdefault(start, {})[form] = None

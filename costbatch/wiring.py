@@ -147,6 +147,7 @@ class Wiring:
             is_readable=not problems,
             store=store,
             vault=vault,
+            key_weakness=self.settings.key_weakness,
             gateway=gateway,
             aws=self._aws_probe(limit_seconds),
             source=source,

@@ -45,7 +45,7 @@ from tests.machine import unmeasured_children
 # A Wednesday in a month that is closed: the window is the plain 35 days.
 TODAY = date(2025, 3, 12)
 ONE_DAY = timedelta(days=1)
-KEY = "5b" * 32
+KEY = "7d1f0c52a9e84b36c3d5f7e1b2a80946e5c1d7f38a2b4096cfd31e7a58b04c92"
 EC2 = "Amazon Elastic Compute Cloud - Compute"
 _MORNING = time(6, 30, tzinfo=UTC)
 _ROOT = Path(__file__).resolve().parents[1]

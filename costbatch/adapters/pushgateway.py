@@ -22,6 +22,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
 from costbatch.domain.reports import RunReport
 from costbatch.errors import DeliveryError, ErrorKind
+from costbatch.timeout import within
 
 JOB = "costbatch"
 # The last success lives in a group of its own, because the PUT that lets accounts vanish from a run's
@@ -120,6 +121,16 @@ class Pushgateway:
             DeliveryError: the Pushgateway did not take it.
 
         """
+        try:
+            # All groups within the one limit, however slowly a server takes or answers.
+            within(
+                self._timeout_seconds,
+                lambda: self._push(report, succeeded=succeeded, is_whole=is_whole, now=now),
+            )
+        except TimeoutError as error:
+            raise self._unreachable(error) from error
+
+    def _push(self, report: RunReport | None, *, succeeded: bool, is_whole: bool, now: datetime) -> None:
         # A process that joins a run which is over does nothing, so that it must not look like a new success.
         ended_at = (report.run.finished_at if report else None) or now
         samples = [*_run_samples(succeeded=succeeded, ended_at=ended_at, version=self._version)]

@@ -8,6 +8,7 @@ import os
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from costbatch.domain import strict_json
 from costbatch.domain.credentials import SealedCredentials, Secret, StoredSecrets
 from costbatch.errors import AccountError, ConfigError, ErrorKind
 
@@ -99,7 +100,7 @@ class AesGcmVault:
 # Problems become None, not exceptions: a chained JSONDecodeError would carry the whole plain document.
 def _read_document(document: bytes) -> StoredSecrets | None:
     try:
-        members = json.loads(document)
+        members = strict_json.loads(document)
         if not isinstance(members, dict) or not all(isinstance(text, str) for text in members.values()):
             return None
         return StoredSecrets.from_document(members)

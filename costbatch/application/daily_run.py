@@ -72,6 +72,8 @@ class DailyRun:
     def _work(self, key: str, request: RunRequest) -> RunReport:
         if request.days is not None:
             check_kept(request.days, today=utc_day(self.clock()), policy=self.collector.policy.windows)
+        # First of all a transaction that has patience: a serverless database may refuse until it is awake.
+        in_transaction(self.collector.database, lambda _: None)
         preflight(self.collector.database, self.vault)
         run = self.collector.collect(key, request)
         self._deliver()

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from uuid import uuid4
@@ -14,7 +14,7 @@ from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
 from costbatch.cli.output import JSON, output_option, print_json, say_last
-from costbatch.cli.parameters import Dollars, RunKey
+from costbatch.cli.parameters import Dollars, RunKey, Seconds
 from costbatch.cli.progress import QuietProgress, TerminalProgress, make_progress
 from costbatch.cli.stop_signals import StopSignals
 from costbatch.cli.terminal import standard_error, standard_output
@@ -26,7 +26,7 @@ from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
 from costbatch.domain.reports import RunReport
 from costbatch.errors import ConfigError, CostbatchError
-from costbatch.logs import withheld_warnings
+from costbatch.logs import get_logger, withheld_warnings
 
 _TOLD_BY_SUMMARY = frozenset(
     {
@@ -89,6 +89,8 @@ class _Options:
         last = given.date() if given else utc_day(now) - ONE_DAY
         if last < first.date():
             raise ConfigError(f"--to {last} lies before --from {first.date()}.")
+        if last == date.max:
+            raise ConfigError(f"{last} is not over yet; ask for days before {utc_day(now)} (today, UTC).")
         return DateRange(first.date(), last + ONE_DAY)
 
     def override(self, settings: Settings) -> Settings:
@@ -136,7 +138,7 @@ class _Options:
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds("0", "604800", above=True),
     metavar="SECONDS",
     help="Begin no account after so many seconds; the run is stopped, and its key goes on.",
 )
@@ -160,6 +162,8 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     asked = _Options(**options)  # type: ignore[arg-type] # click has converted each by its declaration
     settings = asked.override(context.settings(verbose=asked.verbose))
     request = asked.request(context.now())
+    if settings.key_weakness:
+        get_logger(__name__).warning("encryption_key_is_weak", reason=settings.key_weakness)
     wiring = context.wire(settings, context.now)
     if asked.dry_run:
         _show_plan(wiring.plan(request), asked.output)

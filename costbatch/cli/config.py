@@ -21,6 +21,8 @@ def config(context: Context, output: str) -> None:
     """
     settings = context.settings()
     shown = {one.name: _show(getattr(settings, one.field)) for one in VARIABLES}
+    if settings.key_weakness:
+        click.echo(f"Warning: {settings.key_weakness}", err=True)
     if settings.encryption_key:
         shown["ENCRYPTION_KEY"] = f"key id {context.wiring().vault().key_id}"
     if output == JSON:

@@ -9,6 +9,7 @@ from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
 from costbatch.cli.output import JSON, output_option, print_json, say_last
+from costbatch.cli.parameters import Seconds
 from costbatch.config import Settings
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.health import CheckResult, Examination, Mark
@@ -28,7 +29,7 @@ _LIMIT_SECONDS = 15.0
 @click.option(
     "--timeout",
     "limit_seconds",
-    type=click.FloatRange(0.1, 600),
+    type=Seconds("0.1", "600"),
     default=_LIMIT_SECONDS,
     show_default=True,
     metavar="SECONDS",

@@ -10,6 +10,7 @@ from typing import Self
 import click
 
 from costbatch.cli.context import Context
+from costbatch.domain.excerpt import excerpt_words
 from costbatch.errors import ConfigError, CostbatchError
 
 
@@ -44,7 +45,13 @@ def errors_to_exit_statuses(ctx: click.Context) -> Iterator[None]:
         yield
         if sys.stdout:
             sys.stdout.flush()  # here, where a reader that went away can still be noticed
-    except (click.ClickException, click.exceptions.Exit):
+    except click.ClickException as error:
+        from costbatch.logs import redact  # noqa: PLC0415 - as in _complain
+
+        # click quotes what was typed, which may be a secret in the wrong place.
+        error.message = redact(excerpt_words(error.message))  # type: ignore[misc] # final only by its hint
+        raise
+    except click.exceptions.Exit:
         raise
     except ConfigError as error:
         _complain(*error.problems)

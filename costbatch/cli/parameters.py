@@ -5,9 +5,11 @@ from decimal import Decimal, InvalidOperation
 import click
 
 from costbatch.config import values
+from costbatch.domain.excerpt import excerpt
 from costbatch.domain.retention import parse_keep
 
 _CENT = Decimal("0.01")
+_MOST = 1_000_000_000
 
 
 class Dollars(click.ParamType[Decimal]):
@@ -20,10 +22,37 @@ class Dollars(click.ParamType[Decimal]):
         try:
             amount = Decimal(str(value).removeprefix("$"))
         except InvalidOperation:
-            self.fail(f"{value!r} is not an amount of US dollars, as in 2.50.", param, ctx)
+            self.fail(f"{excerpt(str(value))} is not an amount of US dollars, as in 2.50.", param, ctx)
+        if amount.is_finite() and amount > _MOST:
+            self.fail(f"The cap must be at most {_MOST:,} US dollars.", param, ctx)
         if not amount.is_finite() or amount < _CENT:
             self.fail("One request costs $0.01: the cap must be at least that.", param, ctx)
         return amount
+
+
+class Seconds(click.ParamType[float]):
+    """A finite time in seconds, above ``least`` or equal to it, and up to ``most``."""
+
+    name = "SECONDS"
+
+    def __init__(self, least: str, most: str, *, above: bool = False) -> None:
+        self.least, self.most, self.above = least, most, above
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds; fail with a sentence if it is no such time."""
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            number = Decimal("nan")
+        low = Decimal(self.least)
+        if (
+            not number.is_finite()
+            or not low <= number <= Decimal(self.most)
+            or (self.above and number == low)
+        ):
+            least = f"above {self.least} and up" if self.above else f"from {self.least}"
+            self.fail(f"{excerpt(str(value))} is not a number of seconds {least} to {self.most}.", param, ctx)
+        return float(number)
 
 
 class RunKey(click.ParamType[str]):

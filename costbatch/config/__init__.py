@@ -4,15 +4,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from costbatch.config import environment, values
+from costbatch.config.database_url import database_passwords
 from costbatch.config.declared import VARIABLES, Declared
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.values import MAKE_A_KEY, SINKS, FailOn
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
+from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError
+
+# A shorter one would mask parts of any sentence.
+_SHORTEST_MASKED = 6
 
 __all__ = ["KEY_BYTES", "PREFIX", "SINKS", "VARIABLES", "FailOn", "Settings", "Variable"]
 
@@ -48,7 +53,8 @@ class Settings(Declared):
         settings = cls(**parsed, sources=sources)  # type: ignore[arg-type] # each parser returns its field's type
         problems += _contradictions(settings, unread)
         if problems:
-            raise ConfigError(*problems)
+            # Before anything is printed: the value of one variable may have been given to another as well.
+            raise ConfigError(*(_masked(problem, settings.secrets) for problem in problems))
         return settings
 
     def require_database_url(self) -> Secret:
@@ -60,10 +66,16 @@ class Settings(Declared):
         return values.decode_key(_require(self.encryption_key, "ENCRYPTION_KEY", MAKE_A_KEY).reveal())
 
     @property
+    def key_weakness(self) -> str:
+        """One sentence on why the encryption key is easy to guess; empty if it is not, or not set."""
+        weakness = key_weakness(self.key_bytes()) if self.encryption_key else ""
+        return f"ENCRYPTION_KEY {weakness}, so it can be guessed. {MAKE_A_KEY}" if weakness else ""
+
+    @property
     def secrets(self) -> list[Secret]:
         """Every text that must never be printed: the key, however it is spelt, and the passwords in URLs."""
         key = values.key_spellings(self.encryption_key.reveal()) if self.encryption_key else ()
-        texts = {*key, *values.url_passwords(self.database_url), *values.url_passwords(self.pushgateway_url)}
+        texts = {*key, *database_passwords(self.database_url), *values.url_passwords(self.pushgateway_url)}
         return [Secret(text) for text in texts if text]
 
     @property
@@ -91,6 +103,13 @@ class Settings(Declared):
             medium_impact=self.anomaly_medium_impact,
             high_impact=self.anomaly_high_impact,
         )
+
+
+def _masked(problem: str, secrets: Iterable[Secret]) -> str:
+    for text in (secret.reveal() for secret in secrets):
+        if len(text) >= _SHORTEST_MASKED:
+            problem = problem.replace(text, "***")
+    return problem
 
 
 def _require(secret: Secret | None, name: str, advice: str) -> Secret:

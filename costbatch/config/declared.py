@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TypeVar, cast
 
 from costbatch.config import values
+from costbatch.config.database_url import database_url as read_database_url
 from costbatch.config.environment import PREFIX, Variable
 from costbatch.config.values import FailOn
 from costbatch.domain.costs import CostBasis
@@ -35,7 +36,7 @@ class Declared:
     """
 
     database_url: Secret | None = _variable(
-        values.database_url,
+        read_database_url,
         None,
         "The PostgreSQL database, as postgresql://USER:PASSWORD@HOST:5432/DATABASE.",
         name="DATABASE_URL",
@@ -57,7 +58,7 @@ class Declared:
         secret=True,
     )
     push_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "10", "How long the Pushgateway may take to answer."
+        values.seconds("0.1"), "10", "How long a push to the Pushgateway may take as a whole."
     )
     push_labels: tuple[str, ...] = _variable(
         values.push_labels,
@@ -129,10 +130,14 @@ class Declared:
         values.seconds("0"), "25", "How long accounts in flight may take to finish after SIGTERM."
     )
     aws_connect_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "10", "How long a connection to AWS may take to open."
+        values.seconds("0.1"),
+        "10",
+        "How long opening a connection to AWS may take as a whole.",
     )
     aws_read_timeout_seconds: float = _variable(
-        values.seconds("0.1"), "60", "How long AWS may take to answer one request."
+        values.seconds("0.1"),
+        "60",
+        "How long one request to AWS may take, to the last byte of its answer.",
     )
     aws_max_attempts: int = _variable(
         values.integer(1, 20),

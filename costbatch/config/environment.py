@@ -4,10 +4,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
+
+from costbatch.config.files import decode_text, read_small_file
+from costbatch.domain.excerpt import excerpt, hidden, path_excerpt
 
 PREFIX = "COSTBATCH_"
 KEY_BYTES = 32
+_LONGEST_NAME = 60
 
 # What Kubernetes adds to a pod's environment for every Service whose name begins with "costbatch".
 _SERVICE_LINK = re.compile(
@@ -35,24 +38,36 @@ def read(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return a variable's text, empty where it is not set, and where it is from."""
     text, path = environ.get(name, "").strip("\r\n"), environ.get(f"{name}_FILE", "")
     if not path:
+        if not text.isascii() and any(map(_is_half, text)):
+            raise ValueError(f"{name} is not text in UTF-8.")
         return text, "environment"
     if text:
         raise ValueError(f"Both {name} and {name}_FILE are set; remove one of them.")
+    shown = path_excerpt(path)
     try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise ValueError(f"{name}_FILE names {path}, which cannot be read: {reason}.") from None
-    try:
-        text = content.decode().strip("\r\n")
-    except UnicodeDecodeError:
-        if len(content) != KEY_BYTES:
-            raise ValueError(f"{name}_FILE names {path}, which is not a text file in UTF-8.") from None
+        content = read_small_file(path)
         # The one value that need not be text: a key as raw bytes.
-        text = content.hex()
+        text = content.hex() if _is_raw_key(content) else decode_text(content).strip("\r\n")
+    except ValueError as error:
+        raise ValueError(f"{name}_FILE names {shown}, which {error}") from None
     if not text:
-        raise ValueError(f"{name}_FILE names {path}, which is empty; write the value into it.")
+        raise ValueError(f"{name}_FILE names {shown}, which is empty; write the value into it.")
     return text, f"file {path}"
+
+
+def _is_half(letter: str) -> bool:
+    """Whether a letter is half a surrogate pair, as Python reads a byte that is not UTF-8."""
+    return "\ud800" <= letter <= "\udfff"
+
+
+def _is_raw_key(content: bytes) -> bool:
+    if len(content) != KEY_BYTES:
+        return False
+    try:
+        decode_text(content)
+    except ValueError:
+        return True
+    return False
 
 
 def parse(variable: Variable, text: str, source: str) -> object:
@@ -65,8 +80,11 @@ def parse(variable: Variable, text: str, source: str) -> object:
     try:
         return variable.parse(text if variable.is_secret else text.strip())
     except ValueError as error:
-        where = "" if source == "environment" else f" (from the {source})"
-        raise ValueError(f"{variable.name}{where} {error}") from None
+        if source == "environment":
+            raise ValueError(f"{variable.name} {error}") from None
+        # A file may hold a secret that was meant for another variable.
+        problem = str(error).replace(excerpt(text.strip()), hidden(text))
+        raise ValueError(f"{variable.name} (from the {source}) {problem}") from None
 
 
 def unknown_names(variables: Sequence[Variable], environ: Mapping[str, str]) -> Iterable[str]:
@@ -77,4 +95,4 @@ def unknown_names(variables: Sequence[Variable], environ: Mapping[str, str]) -> 
             continue
         close = get_close_matches(name, known, n=1)
         advice = f"did you mean {close[0]}?" if close else "`costbatch config` lists those there are."
-        yield f"{name} is not a variable of costbatch; {advice}"
+        yield f"{name[:_LONGEST_NAME]} is not a variable of costbatch; {advice}"

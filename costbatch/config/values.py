@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from costbatch.config.environment import KEY_BYTES
 from costbatch.domain.credentials import Secret
+from costbatch.domain.excerpt import excerpt
 from costbatch.domain.money import Limit, is_currency
 
 E = TypeVar("E", bound=StrEnum)
@@ -29,6 +30,8 @@ TAKEN_LABELS = frozenset(
 )
 MAKE_A_KEY = "Make one with `costbatch keys generate`."
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+# Longer than any number that a setting takes.
+_LONGEST_NUMBER = 40
 
 
 class FailOn(StrEnum):
@@ -42,9 +45,9 @@ def decimal(least: str, most: str = "1000000000") -> Callable[[str], Decimal]:
     """Return a parser of exact numbers in a range."""
 
     def parse(text: str) -> Decimal:
-        number = Decimal(text) if _NUMBER.fullmatch(text) else None
+        number = Decimal(text) if len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text) else None
         if number is None or not Decimal(least) <= number <= Decimal(most):
-            raise ValueError(f"must be a number from {least} to {most}, not {text!r}.")
+            raise ValueError(f"must be a number from {least} to {most}, not {excerpt(text)}.")
         return number
 
     return parse
@@ -87,7 +90,7 @@ def integer(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         # The length check keeps int() from a text that is megabytes of digits.
         if not (text.isascii() and text.isdecimal() and len(text) < len("1000000000")):
-            raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}.")
+            raise ValueError(f"must be a whole number from {least} to {most}, not {excerpt(text)}.")
         if not least <= int(text) <= most:
             raise ValueError(f"must be a whole number from {least} to {most}, not {text}.")
         return int(text)
@@ -98,8 +101,8 @@ def integer(least: int, most: int) -> Callable[[str], int]:
 def ratio(text: str) -> Decimal:
     """Return a part of one, given as 0.5 or as 50%."""
     number, is_percentage = text.removesuffix("%").rstrip(), text.endswith("%")
-    if not _NUMBER.fullmatch(number):
-        raise ValueError(f"must be a ratio such as 0.5 or a percentage such as 50%, not {text!r}.")
+    if len(number) > _LONGEST_NUMBER or not _NUMBER.fullmatch(number):
+        raise ValueError(f"must be a ratio such as 0.5 or a percentage such as 50%, not {excerpt(text)}.")
     part = Decimal(number) / (100 if is_percentage else 1)
     if part > 10:  # noqa: PLR2004 - 50 was meant as 50 %, not as 5000 %
         raise ValueError(f"is {part:f}, which means {part * 100:f} %; write {number}% for {number} percent.")
@@ -117,7 +120,7 @@ def share(text: str) -> Decimal:
 def boolean(text: str) -> bool:
     """Return what true or false means."""
     if text.lower() not in {"true", "yes", "on", "1", "false", "no", "off", "0"}:
-        raise ValueError(f"must be true or false, not {text!r}.")
+        raise ValueError(f"must be true or false, not {excerpt(text)}.")
     return text.lower() in {"true", "yes", "on", "1"}
 
 
@@ -126,7 +129,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text.lower() not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}; it is {text!r}.")
+            raise ValueError(f"must be one of {', '.join(allowed)}; it is {excerpt(text)}.")
         return text.lower()
 
     return parse
@@ -220,27 +223,6 @@ def _decode_base64(text: str) -> bytes | None:
         return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError):
         return None
-
-
-def database_url(text: str) -> Secret:
-    """Return a PostgreSQL URL."""
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme not in {"postgresql", "postgres"}:
-        raise ValueError("must begin with postgresql://; costbatch stores costs in PostgreSQL only.")
-    advice = (
-        "write it as postgresql://USER:PASSWORD@HOST:5432/DATABASE, "
-        "with %40 for @, %2F for /, %23 for # and %3F for ? in the password."
-    )
-    try:
-        parts = urlsplit(f"postgresql://{rest}")
-        port_is_wrong = parts.port == 0
-    except ValueError:
-        raise ValueError(f"is not a URL; {advice}") from None
-    if port_is_wrong or parts.netloc.count("@") > 1 or parts.fragment or re.search(r"\s", text):
-        raise ValueError(f"is not a URL; {advice}")
-    if not parts.path.strip("/"):
-        raise ValueError(f"names no database; {advice}")
-    return Secret(f"postgresql://{rest}")
 
 
 def web_url(text: str) -> Secret:

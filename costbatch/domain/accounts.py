@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from costbatch.domain.excerpt import excerpt
 from costbatch.domain.periods import DateRange
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
-_ROLE_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/[\w+=,.@/-]{1,512}")
+# As IAM documents them: a path of printable ASCII, of up to 512 characters with both its slashes, and a name.
+_ROLE_ARN = re.compile(
+    r"arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/([\x21-\x7e]{1,510}/)?[\w+=,.@-]{1,64}", re.ASCII
+)
 
 
 class AccountStatus(StrEnum):
@@ -44,7 +48,7 @@ def parse_account_id(text: str) -> str:
     """
     digits = text.strip().replace("-", "")
     if not _ACCOUNT_ID.fullmatch(digits):
-        raise ValueError(f"{text!r} is not an AWS account id: it must have 12 digits.")
+        raise ValueError(f"{excerpt(text)} is not an AWS account id: it must have 12 digits.")
     return digits
 
 
@@ -67,8 +71,9 @@ class RoleArn:
         match = _ROLE_ARN.fullmatch(text.strip())
         if match is None:
             raise ValueError(
-                f"{text!r} is not the ARN of an IAM role: "
-                "it must look like arn:aws:iam::123456789012:role/NAME."
+                f"{excerpt(text)} is not the ARN of an IAM role: it must look like "
+                "arn:aws:iam::123456789012:role/NAME, with a name of 1 to 64 letters, digits or any of "
+                "+ = , . @ _ - and before it at most a path such as /team/."
             )
         return cls(arn=match.group(0), aws_account_id=match.group(2), partition=Partition(match.group(1)))
 

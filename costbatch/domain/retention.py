@@ -9,6 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from costbatch.domain.detection import Rule
+from costbatch.domain.excerpt import excerpt
 from costbatch.domain.periods import HISTORY_MONTHS, WindowPolicy
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def parse_keep(text: str) -> int:
     if not 1 <= months <= MOST_KEPT_MONTHS:
         raise ValueError(
             'What is kept is a number of months or years, as in "37 months" or "3 years", '
-            f"up to {MOST_KEPT_MONTHS // 12} years; it is {text!r}."
+            f"up to {MOST_KEPT_MONTHS // 12} years; it is {excerpt(text)}."
         )
     return months
 

@@ -145,7 +145,7 @@ def _head(account: Account, query: CostQuery) -> str:
     head: dict[str, object] = {"DimensionValueAttributes": attributes}
     if query.group_by:
         head["GroupDefinitions"] = [{"Type": "DIMENSION", "Key": key} for key in query.group_by]
-    return json.dumps(head)[1:-1] + ","
+    return json.dumps(head, separators=(",", ":"))[1:-1] + ","
 
 
 def _named_account(account: Account, query: CostQuery) -> tuple[str, str] | None:

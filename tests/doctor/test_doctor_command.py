@@ -8,9 +8,9 @@ import pytest
 from costbatch.application import doctor
 from costbatch.simulator.world import Fault
 from tests.doctor.conftest import examine
-from tests.stage import Stage, make_account, wait_for
+from tests.stage import KEY, Stage, make_account, wait_for
 
-PLANTED = ("planted-db-password", "planted-gateway-password", "5b" * 32)
+PLANTED = ("planted-db-password", "planted-gateway-password", KEY)
 
 
 def test_a_healthy_installation_is_0_and_every_check_ok(

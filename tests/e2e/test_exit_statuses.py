@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from costbatch.application import patience
 from costbatch.simulator.world import Fault
 from tests.stage import Stage, make_account, wait_for
 
@@ -79,8 +80,9 @@ def test_only_paused_accounts_is_0(stage: Stage) -> None:
     assert stage.aws.paid() == 0
 
 
-def test_an_unreachable_database_is_1(stage: Stage) -> None:
+def test_an_unreachable_database_is_1(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A retry may help, so it is 1: one sentence, without the password, and nothing is paid."""
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 1.0)
     stage.open(make_account(1))
     run = stage.collect(DATABASE_URL=unreachable_url())
     assert (run.status, run.stdout) == (1, "")

@@ -9,6 +9,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from costbatch.application import patience
 from costbatch.errors import ErrorKind
 from costbatch.simulator.world import Fault
 from tests.stage import Finished, Stage, make_account
@@ -175,8 +176,11 @@ def test_a_gateway_that_refuses_never_changes_the_exit_status(stage: Stage, gate
     assert (run.status, "404" in run.logs("metrics_not_pushed")[0]["reason"]) == (0, True)
 
 
-def test_a_lost_database_and_a_lost_gateway_are_one_sentence_and_one_warning(stage: Stage) -> None:
+def test_a_lost_database_and_a_lost_gateway_are_one_sentence_and_one_warning(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The reason for the exit status is not hidden by the second trouble."""
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 1.0)
     url = closed_url()
     database = url.replace("http://", "postgresql://costbatch@") + "/costs"
     run = stage.collect(PUSHGATEWAY_URL=url, DATABASE_URL=database)

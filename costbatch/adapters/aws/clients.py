@@ -16,10 +16,12 @@ from botocore.loaders import Loader
 from botocore.retries import standard
 from botocore.session import Session, get_session
 
-from costbatch.adapters.aws.attempts import Attempts, Caller, calling_as
+from costbatch.adapters.aws.attempts import OK, Attempts, Caller, calling_as
+from costbatch.adapters.aws.bounded import bound_client
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.lean import CostQuestions
 from costbatch.adapters.aws.limiter import Limiter
+from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
 
@@ -38,8 +40,9 @@ _REGIONS = {
 class AwsSettings:
     """How AWS is called.
 
-    Timeouts are of one attempt. ``max_attempts`` includes the first one. ``concurrency`` is how many threads
-    call at once. ``page_limit`` is the most pages that one fetch reads. ``version`` is costbatch's own.
+    Timeouts are of one attempt, and of the whole of it: its connection, and its answer to the last byte.
+    ``max_attempts`` includes the first one. ``concurrency`` is how many threads call at once. ``page_limit``
+    is the most pages that one fetch reads. ``version`` is costbatch's own.
     """
 
     version: str
@@ -98,10 +101,12 @@ class AwsClients:
         client = self._session.create_client(
             service, region_name=_REGIONS[partition], config=_config(settings)
         )
+        bound_client(client)
         # Who waits for its turn is as patient as who waits for an answer.
         limiter = Limiter(service, partition, patience_seconds=settings.read_timeout_seconds)
         Attempts(limiter, settings.max_attempts).watch(client)
         client.meta.events.register("before-parse.sts", _drop_foreign_error)
+        client.meta.events.register("before-parse.cost-explorer", _drop_doubtful_error)
         _lift_shared_retry_quota(client, settings.max_attempts)
         if service == COST_EXPLORER:
             self._costs[partition] = CostQuestions(client, limiter, settings.max_attempts)
@@ -149,6 +154,18 @@ def _drop_foreign_error(response_dict: dict[str, Any], **_: object) -> None:
     """
     if response_dict["status_code"] >= _SERVER_ERROR and b"<ErrorResponse" not in response_dict["body"]:
         response_dict["body"] = b""
+
+
+def _drop_doubtful_error(response_dict: dict[str, Any], **_: object) -> None:
+    """Leave the status alone of an error that says something twice: botocore's parser would take the last."""
+    if response_dict["status_code"] == OK:
+        return
+    try:
+        strict_json.loads(response_dict["body"])
+    except strict_json.RepeatedMemberError:
+        response_dict["body"] = b"{}"
+    except (ValueError, RecursionError):
+        return  # what is no JSON at all botocore tells itself
 
 
 class _NoQuota:

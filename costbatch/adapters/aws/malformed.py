@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from costbatch.domain import strict_json
 from costbatch.domain.money import parse_currency
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
@@ -171,7 +172,9 @@ def _check_token(value: object) -> None:
 
 def _json(body: bytes) -> object:
     try:
-        return json.loads(body)
+        return strict_json.loads(body)
+    except strict_json.RepeatedMemberError as error:
+        problem = f"holds {error}"
     except (ValueError, RecursionError):
         problem = f"is not JSON ({len(body)} bytes)"
     raise MalformedError("the body", problem)

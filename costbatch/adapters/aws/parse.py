@@ -18,6 +18,7 @@ import msgspec
 
 from costbatch.adapters.aws.in_flight import Share
 from costbatch.adapters.aws.malformed import Explanation, MalformedError, shown
+from costbatch.adapters.aws.repeated import check_groups, check_page
 from costbatch.adapters.aws.wire import (
     COST_METRICS,
     METRICS,
@@ -44,6 +45,7 @@ from costbatch.domain.costs import (
 )
 from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.strict_json import RepeatedMemberError
 
 # Part of every digest: another number here, and every day is read and compared once more. For a change of
 # what is stored of a text.
@@ -132,6 +134,7 @@ class CostAnswer:
         """
         try:
             page = read_page(body)
+            check_page(body, page.ResultsByTime)
             self._take(page.ResultsByTime)
             self._make_room()
             if page.NextPageToken != "":
@@ -249,7 +252,12 @@ class CostAnswer:
         metrics: list[Metrics] = []
         sizes: list[int] = []
         for piece in pieces:
-            groups = read_groups(piece.take_groups())
+            text = piece.take_groups()
+            groups = read_groups(text)
+            try:
+                check_groups(bytes(text), groups)
+            except RepeatedMemberError as error:
+                raise MalformedError(f"{piece.place}.Groups", f"holds {error}") from None
             sizes.append(len(groups))
             usage_dates += [piece.day] * len(groups)
             estimated += [piece.estimated] * len(groups)

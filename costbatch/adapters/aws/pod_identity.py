@@ -3,7 +3,9 @@
 Must never be used unless an account asks for it.
 """
 
+from collections.abc import Callable
 from threading import Lock
+from typing import TypeVar
 
 from botocore.credentials import Credentials
 
@@ -11,8 +13,12 @@ from costbatch.adapters.aws.errors import answer_of
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import register_secret
+from costbatch.timeout import within
+
+T = TypeVar("T")
 
 _OPERATION = "Reading the pod's AWS identity"
+_LIMIT_SECONDS = 60.0
 
 
 class PodIdentity:
@@ -32,7 +38,7 @@ class PodIdentity:
         """
         credentials = self._find()
         # Renews what is about to expire, one thread at a time.
-        frozen = credentials and answer_of(_OPERATION, credentials.get_frozen_credentials)
+        frozen = credentials and _in_time(credentials.get_frozen_credentials)
         if frozen is None or not frozen.access_key or not frozen.secret_key:
             raise AccountError(
                 ErrorKind.CREDENTIALS_REJECTED,
@@ -50,9 +56,18 @@ class PodIdentity:
         """Look once: that there are none takes seconds to find out, and every account would wait for it."""
         with self._lock:
             if not self._looked:
-                self._credentials = answer_of(_OPERATION, _look)
+                self._credentials = _in_time(_look)
                 self._looked = True
             return self._credentials
+
+
+def _in_time(call: Callable[[], T]) -> T:
+    """Return what a call returns; the pod's metadata, its agent and STS count their time-outs per read."""
+    try:
+        return within(_LIMIT_SECONDS, lambda: answer_of(_OPERATION, call))
+    except TimeoutError:
+        problem = f"{_OPERATION} did not end within {_LIMIT_SECONDS:g} seconds."
+    raise AccountError(ErrorKind.TIMEOUT, problem)
 
 
 def _look() -> Credentials | None:

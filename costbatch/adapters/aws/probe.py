@@ -14,6 +14,7 @@ from botocore.endpoint import EndpointCreator
 from botocore.session import get_session
 from botocore.utils import get_environ_proxies
 
+from costbatch.adapters.aws.bounded import bound_session
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, signing_as
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.pod_identity import PodIdentity
@@ -97,6 +98,7 @@ class BotocoreProbe:
             verify=verify,
             timeout=timeout,
         )
+        bound_session(endpoint.http_session)
         request = AWSRequest(method="GET", url=f"{meta.endpoint_url.rstrip('/')}/").prepare()
         try:
             status: int = endpoint.http_session.send(request).status_code

@@ -21,6 +21,7 @@ class Quantity(msgspec.Struct, gc=False):
     """A sum over mixed units, as Cost Explorer gives it."""
 
     Amount: str
+    Unit: str | None = None
 
 
 class Cost(msgspec.Struct, gc=False):

@@ -1,5 +1,6 @@
 """The connection to PostgreSQL and its transactions; every driver error becomes a StorageError here."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from weakref import finalize
 
 import psycopg2
 import sqlalchemy as sa
+from psycopg2.extensions import make_dsn, parse_dsn
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from costbatch.adapters.db.accounts import PostgresAccounts
@@ -24,9 +26,13 @@ from costbatch.adapters.db.migrations import require_current_schema
 from costbatch.adapters.db.outbox import PostgresOutbox
 from costbatch.adapters.db.runs import PostgresRuns
 from costbatch.domain.credentials import Secret
-from costbatch.errors import ConfigError, StatementRefused, StorageError
+from costbatch.errors import ConfigError, CostbatchError, StatementRefused, StorageError
 
-_CONNECT_TIMEOUT_SECONDS = 10
+# Of each host. A serverless database takes a connection at once and answers when it is awake.
+_CONNECT_TIMEOUT_SECONDS = 30
+# How libpq begins what it says of each host that it tried, and of settings that it refuses at once.
+_OF_A_HOST = "connection to server "
+_MISCONFIGURED = ("invalid ", "could not match ", "definition of service ", "service file ", "weak sslmode ")
 # A connection that rested so long is asked first whether it is still there. No server restarts within it, and
 # a busy writer is spared a statement for each transaction.
 _REST_SECONDS = 0.1
@@ -136,24 +142,28 @@ def make_engine(url: Secret) -> Engine:
 
     """
     try:
-        parsed = make_url(url.reveal()).set(drivername="postgresql+psycopg2")
-    except (ArgumentError, ValueError):
+        given = parse_dsn(url.reveal())
+        for port in filter(None, given.get("port", "").split(",")):
+            int(port)
+    except (psycopg2.ProgrammingError, ValueError):
         # The cause would show the password.
         raise ConfigError(
             "DATABASE_URL is not a database URL; it must look like postgresql://USER:PASSWORD@HOST:5432/NAME."
         ) from None
+    ours = {
+        "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+        "application_name": "costbatch",
+        **_KEEPALIVE,
+    }
+    # Whatever the URL, PGCLIENTENCODING or the role says: names are stored as AWS writes them.
+    dsn = Secret(make_dsn(**{**ours, **given, "client_encoding": "utf8"}))
     engine = sa.create_engine(
-        parsed,
+        "postgresql+psycopg2://",
+        # libpq's own string: SQLAlchemy's URLs know neither several hosts with ports nor escaped sockets.
+        creator=lambda: psycopg2.connect(dsn.reveal()),
         pool_size=2,
         # Parameters may be secrets; a statement error must not carry them into a log.
         hide_parameters=True,
-        connect_args={
-            "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
-            "application_name": "costbatch",
-            # Whatever PGCLIENTENCODING or the role says: names are stored as AWS writes them.
-            "client_encoding": "utf8",
-            **_KEEPALIVE,
-        },
     )
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", partial(_ask, engine.dialect))
@@ -188,16 +198,30 @@ def translated_errors() -> Iterator[None]:
         raise StorageError(f"The database layer failed ({type(error).__name__}).") from error
 
 
-def _translate(error: BaseException | None, *, is_lost: bool = False) -> StorageError:
-    reason = str(error).strip() or "no reason given"
-    # Only the first line: the next ones quote the row or the statement.
-    reason = reason.splitlines()[0].rstrip(".")
+def _translate(error: BaseException | None, *, is_lost: bool = False) -> CostbatchError:
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    # Only the first line, because the next ones quote the row or the statement; of a connection that failed,
+    # one line for each host.
+    hosts = [line.strip() for line in lines if line.startswith(_OF_A_HOST)]
+    reason = "; ".join(line.rstrip(".") for line in hosts or lines[:1])
+    if reason.startswith(_MISCONFIGURED) and _is_of_the_client(error):
+        # Without the values that it quotes: a mistyped URL may have the password anywhere.
+        what = re.sub(r'"[^"]*"', '"…"', reason)
+        return ConfigError(
+            f"PostgreSQL's client does not take the connection's settings: {what}. "
+            "Correct DATABASE_URL, or the PG… variable or service file that says so."
+        )
     if is_lost or _may_pass(error):
         return StorageError(
             f"The database cannot be reached or was lost: {reason}. "
             "Check DATABASE_URL, the network policy and that PostgreSQL is up; what was committed is safe."
         )
     return StatementRefused(f"The database refused a statement: {reason}.")
+
+
+def _is_of_the_client(error: BaseException | None) -> bool:
+    """Whether the client refused something before it reached a server."""
+    return isinstance(error, psycopg2.OperationalError) and error.pgcode is None
 
 
 def _may_pass(error: BaseException | None) -> bool:

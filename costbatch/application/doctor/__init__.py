@@ -60,7 +60,7 @@ class Doctor:
 
     problems: what is wrong with the configuration. is_readable: whether there are settings at all.
     gateway: None also where there shall be none. paid: None where nothing may be paid.
-    limit_seconds: how long one check may take.
+    key_weakness: why the key is easy to guess, or empty. limit_seconds: how long one check may take.
     """
 
     problems: Sequence[str]
@@ -73,6 +73,7 @@ class Doctor:
     sinks: Sequence[str]
     clock: Clock
     paid: PaidRequest | None = None
+    key_weakness: str = ""
     limit_seconds: float = 15.0
 
     def examine(self) -> Iterator[CheckResult]:
@@ -106,7 +107,7 @@ class Doctor:
     def _of_key(self, health: DatabaseHealth) -> Check:
         if self.vault is None:
             return _blocked_by_configuration(KEY)
-        return Check(KEY, partial(check_key, health, self.vault), [SCHEMA])
+        return Check(KEY, partial(check_key, health, self.vault, self.key_weakness), [SCHEMA])
 
     def _of_gateway(self) -> list[Check]:
         if not self.is_readable:

@@ -8,6 +8,11 @@ from costbatch.application.ports import Vault
 from costbatch.domain.health import Finding, Mark, SealedSample, failure, ok, warning
 from costbatch.errors import AccountError
 
+_REPLACE_KEY = (
+    "Make a random one with `costbatch keys generate`, and store the credentials again with "
+    "`costbatch accounts set-credentials`."
+)
+
 
 def check_configuration(problems: Sequence[str]) -> Finding:
     """Tell every problem of the configuration."""
@@ -16,7 +21,7 @@ def check_configuration(problems: Sequence[str]) -> Finding:
     return ok("Every setting can be read, and none is missing.")
 
 
-def check_key(health: DatabaseHealth, vault: Vault) -> Finding:
+def check_key(health: DatabaseHealth, vault: Vault, weakness: str = "") -> Finding:
     """Open one credential of each key that has sealed any; what it holds is dropped at once."""
     samples = health.sealed_samples()
     if samples is None:
@@ -28,10 +33,11 @@ def check_key(health: DatabaseHealth, vault: Vault) -> Finding:
     closed = [sample for sample in samples if reasons[sample.sealed.key_id]]
     opened = total - sum(sample.number for sample in closed)
     key = f"ENCRYPTION_KEY (key id {vault.key_id})"
-    if not samples:
-        return ok(f"{key} is well formed; no credentials are stored yet.")
     if not closed:
-        return ok(f"{key} opens all {total:,} stored credentials.")
+        found = f"{key} opens all {total:,} stored credentials."
+        if not samples:
+            found = f"{key} is well formed; no credentials are stored yet."
+        return warning(f"{found} {weakness}", _REPLACE_KEY) if weakness else ok(found)
     groups = "\n".join(_group(sample, reasons[sample.sealed.key_id]) for sample in closed)
     if not opened:
         return failure(

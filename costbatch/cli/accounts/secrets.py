@@ -1,22 +1,20 @@
 """How secrets come in: from a hidden prompt or a file, never from the command line."""
 
-import configparser
-import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
+from costbatch.cli.aws_profiles import read_profile
 from costbatch.cli.context import Context
+from costbatch.config.files import LARGEST_BYTES, check_size, decode_text, read_small_file
+from costbatch.domain import strict_json
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
+from costbatch.domain.excerpt import path_excerpt
 from costbatch.errors import ConfigError
 from costbatch.logs import register_secret
 
-# The largest session tokens have some thousand characters.
-_LARGEST_DOCUMENT = 65_536
-_AWS_PREFIX = "aws_"
 _MEMBERS = ("access_key_id", "secret_access_key", "session_token", "external_id")
 _EXPECTED = (
     'It must hold JSON such as {"access_key_id": "…", "secret_access_key": "…"} or {"external_id": "…"}, '
@@ -33,7 +31,7 @@ secrets_file_option = click.option(
 
 def read_secrets(path: str) -> StoredSecrets:
     """Return the secrets that a file holds; "-" is standard input."""
-    where = "Standard input" if path == "-" else f"The file {path}"
+    where = "Standard input" if path == "-" else f"The file {path_excerpt(path)}"
     members = _parse_document(read_text(path), where)
     if not members or not set(members) <= set(_MEMBERS):
         raise ConfigError(f"{where} has none or too many of {', '.join(_MEMBERS)}. {_EXPECTED}")
@@ -43,22 +41,20 @@ def read_secrets(path: str) -> StoredSecrets:
 
 
 def read_text(path: str) -> str:
-    """Return the text of a file, or of standard input, without the space around it."""
+    """Return the text of a file, or of standard input."""
     try:
-        if path == "-":
-            return sys.stdin.read(_LARGEST_DOCUMENT).strip()
-        with Path(path).open(encoding="utf-8") as file:
-            return file.read(_LARGEST_DOCUMENT).strip()
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not a text file in UTF-8.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise ConfigError(f"{path} cannot be read: {reason}.") from None
+        if path != "-":
+            return decode_text(read_small_file(path))
+        content = sys.stdin.buffer.read(LARGEST_BYTES + 1)
+        check_size(content)
+        return decode_text(content)
+    except ValueError as error:
+        raise ConfigError(f"{'Standard input' if path == '-' else path_excerpt(path)} {error}") from None
 
 
 def read_external_id(path: str) -> StoredSecrets:
     """Return the external id that a file, or standard input, holds as plain text."""
-    return _registered(StoredSecrets(external_id=Secret(read_text(path))))
+    return _registered(StoredSecrets(external_id=Secret(read_text(path).strip())))
 
 
 def ask_for_secrets(context: Context, access: AccessMethod) -> StoredSecrets:
@@ -80,33 +76,24 @@ def _ask(what: str) -> Secret:
 
 def _parse_document(text: str, where: str) -> Mapping[str, str]:
     """Return the members of a JSON object, or the lines of a profile by the same names."""
-    if not text:
+    if not text.strip():
         raise ConfigError(f"{where} is empty. {_EXPECTED}")
-    if text.startswith("{"):
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict) or not all(isinstance(one, str) for one in document.values()):
-            raise ConfigError(f"{where} is not a JSON object of texts. {_EXPECTED}")
-        return document
-    return _parse_profile(text, where)
-
-
-def _parse_profile(text: str, where: str) -> Mapping[str, str]:
-    parser = configparser.RawConfigParser(delimiters=("=",), default_section="")
+    if not text.lstrip().startswith("{"):
+        return read_profile(text, where)
     try:
-        parser.read_string(text if text.startswith("[") else f"[default]\n{text}")
-    except configparser.Error:
-        # Its own message quotes the line, which may be the secret.
-        raise ConfigError(f"{where} cannot be understood. {_EXPECTED}") from None
-    if len(parser.sections()) != 1:
-        raise ConfigError(f"{where} holds {len(parser.sections())} profiles; keep one. {_EXPECTED}")
-    profile = parser[parser.sections()[0]]
-    return {name.removeprefix(_AWS_PREFIX): value for name, value in profile.items() if name != "region"}
+        document = strict_json.loads(text)
+    except strict_json.RepeatedMemberError as error:
+        raise ConfigError(f"{where} holds {error}; keep one of them.") from None
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or not all(isinstance(one, str) for one in document.values()):
+        raise ConfigError(f"{where} is not a JSON object of texts. {_EXPECTED}")
+    return document
 
 
 def _registered(secrets: StoredSecrets) -> StoredSecrets:
-    for text in secrets.to_document().values():
+    for name, text in secrets.to_document().items():
         register_secret(Secret(text))
+        if not (text.isascii() and text.isprintable()):
+            raise ConfigError(f"The {name} holds characters that AWS never uses in one; copy it again.")
     return secrets

@@ -34,7 +34,8 @@ def test_anything_else_is_no_account_id(text: str) -> None:
         (Partition.AWS, "costbatch"),
         (Partition.CHINA, "path/to/reader"),
         (Partition.GOVCLOUD, "a+b=c,d.e@f-g_h"),
-        (Partition.AWS, "n" * 512),
+        (Partition.AWS, "p" * 510 + "/" + "n" * 64),
+        (Partition.AWS, "any/of!#$%(these)/n"),
     ],
 )
 def test_a_role_arn_tells_its_partition_and_account(partition: Partition, name: str) -> None:
@@ -56,7 +57,11 @@ def test_a_role_arn_tells_its_partition_and_account(partition: Partition, name: 
         "arn:aws:iam::012345678901:role/",
         "arn:aws:iam::012345678901:role/two words",
         "arn:aws:iam::012345678901:role/costbatch\nx",
-        "arn:aws:iam::012345678901:role/" + "n" * 513,
+        "arn:aws:iam::012345678901:role/" + "n" * 65,
+        "arn:aws:iam::012345678901:role/" + "p" * 511 + "/n",
+        "arn:aws:iam::012345678901:role/größe",
+        "arn:aws:iam::012345678901:role/two words/n",
+        "arn:aws:iam::012345678901:role//",
     ],
 )
 def test_anything_else_is_no_role_arn(text: str) -> None:

@@ -1,0 +1,56 @@
+"""What a message may show of a value that it refuses: a few characters, and nothing of a secret."""
+
+import re
+
+_MOST_SHOWN = 40
+# Keys, tokens and their encodings are long runs of these.
+_RUN = re.compile(r"[A-Za-z0-9+/=_-]{16,}")
+_CERTAINLY_A_KEY = 32
+_NAMED_SECRET = re.compile(r"://[^/]*@|password|secret|token", re.IGNORECASE)
+_KINDS = (re.compile("[0-9]"), re.compile("[a-z]"), re.compile("[A-Z]"))
+# An absolute path looks like base64, but a key does not end in its form.
+_KEY = re.compile(r"[0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?")
+_LONGEST_PATH = 200
+_BETWEEN_WORDS = re.compile(r"([\s()'\",;]+)")
+_LONGEST_WORD = 60
+
+
+def may_be_secret(text: str) -> bool:
+    """Whether a text looks like a key, a token or a URL with a password."""
+    return bool(_NAMED_SECRET.search(text)) or _looks_random(text)
+
+
+def _looks_random(text: str) -> bool:
+    return any(
+        len(run) >= _CERTAINLY_A_KEY or sum(bool(kind.search(run)) for kind in _KINDS) > 1
+        for run in _RUN.findall(text)
+    )
+
+
+def excerpt(text: str) -> str:
+    """Return a value as a message shows it: quoted and short, or only its length if it may be a secret."""
+    if may_be_secret(text):
+        return hidden(text)
+    return repr(text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…")
+
+
+def excerpt_words(sentence: str) -> str:
+    """Return a sentence of click about a value, without words that may be a secret or are too long."""
+    words = _BETWEEN_WORDS.split(sentence)
+    return "".join(
+        hidden(word) if len(word) > _LONGEST_WORD or (_looks_random(word) and word[0] != "-") else word
+        for word in words
+    )
+
+
+def hidden(text: str) -> str:
+    """Return what can be said of a value that is not shown."""
+    return f"a value of {len(text):,} characters"
+
+
+def path_excerpt(path: str) -> str:
+    """Return a path as a message shows it; the value itself may have been given in its place."""
+    is_path = path.startswith(("/", ".")) and not _KEY.fullmatch(path)
+    if len(path) > _LONGEST_PATH or "\n" in path or not (is_path or not may_be_secret(path)):
+        return hidden(path)
+    return path
