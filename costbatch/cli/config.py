@@ -27,7 +27,7 @@ def config(context: Context, output: str) -> None:
         print_json([_document(name, value, settings) for name, value in shown.items()])
         return
     rows = [(name, value, settings.sources.get(name, "default")) for name, value in shown.items()]
-    print_table(("variable", "value", "from"), rows)
+    print_table(("variable", "value", "from"), rows, texts=("value", "from"))
 
 
 def _document(name: str, value: str | None, settings: Settings) -> dict[str, str | None]:

@@ -1,9 +1,11 @@
 """A console that is safe to print names on, and how numbers, money and times read there."""
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+import click
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -33,11 +35,19 @@ class Page:
         self.is_ascii = console.options.ascii_only
         self.has_colors = console.color_system is not None and not console.no_color
         self.is_wide = console.width >= _WIDE
+        # Programs read lines, people read tables.
+        self.is_piped = not console.is_terminal
 
     def text(self, value: str, style: str = "") -> Text:
         """Return the value as it may be shown."""
         encoding = self.console.encoding
         return Text(printable(value).encode(encoding, "replace").decode(encoding), style)
+
+    def name(self, value: str, style: str = "") -> Text:
+        """Return a name as it may be shown: on one line, with an ellipsis if there is no room for it."""
+        text = self.text(value, style)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
     def line(self, value: str, style: str = "", *, indent: int = 0) -> None:
         """Print a paragraph; what is too long for a line folds, and nothing is cut."""
@@ -57,15 +67,19 @@ class Page:
         """Return a table whose first two columns say which account a row is about."""
         table = self.table()
         table.add_column("Account", no_wrap=True, min_width=_ACCOUNT_ID_WIDTH)
-        table.add_column("Name", overflow="fold", min_width=_NAME_WIDTH.start, max_width=_NAME_WIDTH.stop)
+        table.add_column("Name", min_width=_NAME_WIDTH.start, max_width=_NAME_WIDTH.stop)
         return table
 
     def show(self, table: Table) -> None:
-        """Print a table, with an empty line before it.
+        """Print a table, with an empty line before it; to a pipe, tabs between the values of a row.
 
-        Names fold; ids and numbers do not, even if the lines become longer than a narrow screen:
+        Names are shortened; ids and numbers are not, even if the lines become longer than a narrow screen:
         a number that is cut is another number.
         """
+        if self.is_piped:
+            titles = [_plain(column.header) for column in table.columns]
+            self.records(titles, zip(*(map(_plain, column.cells) for column in table.columns), strict=True))
+            return
         for column in table.columns:
             if column.no_wrap:
                 cells = (column.header, *column.cells)
@@ -74,6 +88,18 @@ class Page:
             table.width = _NARROWEST
         self.blank()
         self.console.print(table, crop=False)
+
+    def records(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print one record a line, with an empty line before them and tabs between their values."""
+        self.blank()
+        for record in (titles, *rows):
+            click.echo("\t".join(record), file=self.console.file)
+
+
+def _plain(cell: RenderableType) -> str:
+    """Return a cell's text on one line."""
+    parts = map(_plain, cell.renderables) if isinstance(cell, Group) else str(cell).split("\n")
+    return " ".join(part for part in parts if part)
 
 
 def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:

@@ -95,7 +95,7 @@ def test_json_keeps_amounts_exact(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_table_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Names come from people: neither escape sequences nor markup have an effect."""
-    output.print_table(("name", "cost"), [("\x1b[31m[red]x", Decimal("1.50"))], right=("cost",))
+    output.print_table(("name", "cost"), [("\x1b[31m[red]x", Decimal("1.50"))], numbers=("cost",))
     printed = capsys.readouterr().out
     assert "\ufffd[31m[red]x" in printed
     assert "\x1b" not in printed
