@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from costbatch.cli.accounts.formats import from_aws_json, from_aws_text
 from costbatch.cli.context import Context
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
@@ -20,14 +21,19 @@ _AWS_PREFIX = "aws_"
 _MEMBERS = ("access_key_id", "secret_access_key", "session_token", "external_id")
 _EXPECTED = (
     'It must hold JSON such as {"access_key_id": "…", "secret_access_key": "…"} or {"external_id": "…"}, '
-    "or the lines of one profile of an AWS credentials file."
+    "or the lines of one profile of an AWS credentials file, or a key as AWS hands it out: the JSON of "
+    "`aws iam create-access-key`, the console's CSV, or `aws configure export-credentials`."
 )
 
 secrets_file_option = click.option(
     "--secrets-file",
     metavar="FILE",
-    help="Read the secrets from this file, or from standard input (-): JSON, or the lines of an AWS "
-    "credentials file.",
+    help="Read the secrets from this file, or from standard input (-): JSON, the lines of an AWS "
+    "credentials file, or an access key as AWS's console and command line hand it out.",
+)
+
+no_verify_option = click.option(
+    "--no-verify", is_flag=True, help="Do not ask AWS whose the credentials are before they are stored."
 )
 
 
@@ -80,6 +86,8 @@ def _ask(what: str) -> Secret:
 
 def _parse_document(text: str, where: str) -> Mapping[str, str]:
     """Return the members of a JSON object, or the lines of a profile by the same names."""
+    # The console's CSV begins with a byte order mark.
+    text = text.removeprefix("\ufeff").strip()
     if not text:
         raise ConfigError(f"{where} is empty. {_EXPECTED}")
     if text.startswith("{"):
@@ -87,10 +95,12 @@ def _parse_document(text: str, where: str) -> Mapping[str, str]:
             document = json.loads(text)
         except (ValueError, RecursionError):
             document = None
+        document = from_aws_json(document, where)
         if not isinstance(document, dict) or not all(isinstance(one, str) for one in document.values()):
             raise ConfigError(f"{where} is not a JSON object of texts. {_EXPECTED}")
         return document
-    return _parse_profile(text, where)
+    members = from_aws_text(text, where)
+    return _parse_profile(text, where) if members is None else members
 
 
 def _parse_profile(text: str, where: str) -> Mapping[str, str]:

@@ -152,7 +152,7 @@ def test_options_that_do_not_fit_are_refused(shell: Any, options: tuple[str, ...
         ("{", "is not a JSON object of texts"),
         ('{"access_key_id": 1}', "is not a JSON object of texts"),
         ("{}", "has none or too many of access_key_id"),
-        (json.dumps({"AccessKeyId": KEY_ID}), "has none or too many of access_key_id"),
+        (json.dumps({"AccessKeyId": KEY_ID}), "without the other"),
         (json.dumps({"access_key_id": KEY_ID}), "without the other"),
         (json.dumps({"secret_access_key": SECRET}), "without the other"),
         (f"{KEY_ID}\n{SECRET}\n", "cannot be understood"),
