@@ -72,11 +72,11 @@ def test_config_masks_passwords_and_shows_the_keys_id(shell: Any) -> None:
 
 
 def test_config_lists_everything_that_is_wrong(shell: Any) -> None:
-    """One line for each problem, exit status 2, nothing on standard output."""
+    """One line for each problem, what is missing too; exit status 2, nothing on standard output."""
     shell.environ = {"COSTBATCH_SINKS": "x", "DATABASE_URL": "x"}
     result = shell.run("config")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 2
+    assert len(result.stderr.splitlines()) == 3
     assert all(line.startswith("Error: ") for line in result.stderr.splitlines())
 
 
