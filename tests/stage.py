@@ -12,13 +12,10 @@ A conftest that wants the fixtures imports them: ``from tests.stage import aws, 
 
 import json
 import os
-import pty
-import re
 import subprocess
 import sys
-import termios
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -193,11 +190,6 @@ class Stage:
 
     def start_with(self, stderr: int, /, *args: str, **environ: str) -> subprocess.Popen[str]:
         """Start a command whose standard error goes where subprocess is told here."""
-        return self._start(args, environ, stdout=subprocess.PIPE, stderr=stderr)
-
-    def _start(
-        self, args: Sequence[str], environ: Mapping[str, str], *, stdout: int, stderr: int
-    ) -> subprocess.Popen[str]:
         own = {
             name: value
             for name, value in os.environ.items()
@@ -211,25 +203,10 @@ class Stage:
             env={**own, **self.environ, **environ, **clock},
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
+            stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
         )
-
-    def look(self, *args: str, columns: int = 80, **environ: str) -> str:
-        """Return what a command shows on a terminal without colours and so many columns wide."""
-        ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (50, columns))
-        # Without COLUMNS it is the terminal that says how wide it is.
-        screen = {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "", "LINES": ""}
-        process = self._start(args, screen | environ, stdout=theirs, stderr=subprocess.DEVNULL)
-        os.close(theirs)
-        shown = b""
-        with process, suppress(OSError):  # a terminal whose other end is closed is an input/output error
-            while part := os.read(ours, 65_536):
-                shown += part
-        os.close(ours)
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n")
 
     def rows(self, query: str, *parameters: object) -> list[Row]:
         """Return what a query finds, or [] for a statement that finds nothing; it is committed."""

@@ -4,6 +4,7 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -117,9 +118,14 @@ def _is_foreign(name: str) -> bool:
 
 
 def _call(environ: Mapping[str, str], arguments: Sequence[str]) -> int:
-    # The interpreter and this package; the arguments are the user's own.
     command = [sys.executable, "-m", "costbatch", *arguments]
-    return subprocess.run(command, env=dict(environ), check=False).returncode  # noqa: S603 - see above
+    # Ctrl-C is for the command, which ends in order; subprocess would kill it a moment later.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        # The interpreter and this package; the arguments are the user's own.
+        return subprocess.run(command, env=dict(environ), check=False).returncode  # noqa: S603 - see above
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _program() -> list[str]:

@@ -13,6 +13,9 @@ import pytest
 from tests.machine import free_port, unmeasured_children
 from tests.stage import KEY
 
+# Several whole demonstrations, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(400)
+
 ROOT = Path(__file__).resolve().parents[2]
 # What the shell of someone who also runs the real thing may hold, and what would each end the demo.
 HOSTILE = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from costbatch.simulator.demo_world import demo_world
+from tests.regressions.screen import look
 from tests.stage import Stage
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -32,7 +33,7 @@ def samples(stage: Stage) -> dict[str, str]:
     return {
         name: "".join(f"{line.rstrip()}\n" for line in [f"$ costbatch {name}", *shown.splitlines()])
         for name, command in SAMPLES.items()
-        for shown in [stage.look(*command)]
+        for shown in [look(stage, *command)]
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from costbatch.simulator.world import Account, Fault
+from tests.regressions.screen import look
 from tests.stage import TODAY, Stage, bill, make_account, steady
 
 LONG = "n" * 190 + " the end"
@@ -53,7 +54,7 @@ COMMANDS = [
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_table_fits_a_terminal_of_80_columns(crowded: Stage, command: tuple[str, ...]) -> None:
     """No line is longer than the screen, and no id, variable, date or number of a table is cut."""
-    shown = crowded.look(*command)
+    shown = look(crowded, *command)
     assert shown.strip()
     assert max(map(cell_len, shown.splitlines())) <= 80
     whole = crowded.run(*command).stdout
@@ -64,7 +65,7 @@ def test_a_table_fits_a_terminal_of_80_columns(crowded: Stage, command: tuple[st
 @pytest.mark.parametrize("columns", [40, 80, 300])
 def test_the_accounts_are_readable_at_every_width(crowded: Stage, columns: int) -> None:
     """A name is shortened with an ellipsis; what has no room beside its row stands below it, whole."""
-    shown = crowded.look("accounts", "list", columns=columns)
+    shown = look(crowded, "accounts", "list", columns=columns)
     assert max(map(cell_len, shown.splitlines())) <= columns
     rows = [line for line in shown.splitlines() if line.startswith("1000")]
     assert [line.split()[0] for line in rows] == crowded.ids
@@ -78,7 +79,7 @@ def test_the_accounts_are_readable_at_every_width(crowded: Stage, columns: int) 
 def test_a_name_is_on_one_line_of_a_collections_table(crowded: Stage) -> None:
     """Ten lines of one name would hide the accounts; the row of an account is one line."""
     for command in (("collect", "--dry-run"), ("collect",)):
-        shown = crowded.look(*command)
+        shown = look(crowded, *command)
         assert sum("nnnn" in line for line in shown.splitlines()) <= 3
         (row,) = [line for line in shown.splitlines() if line.startswith(f"{crowded.ids[0]} nnnn")][:1]
         assert "…" in row
@@ -86,7 +87,7 @@ def test_a_name_is_on_one_line_of_a_collections_table(crowded: Stage) -> None:
 
 def test_large_amounts_stay_whole(crowded: Stage) -> None:
     """A number that is cut is another number."""
-    shown = crowded.look("collect")
+    shown = look(crowded, "collect")
     assert "+97,765,432,109.87 USD" in shown
     assert "98,765,432,109.87" in shown
 
@@ -119,9 +120,9 @@ def test_the_piped_records_are_whole(crowded: Stage) -> None:
 
 def test_the_sizes_of_large_tables_fit(stage: Stage) -> None:
     """Every column that `db stats` has room for is beside the table's name; the others follow below it."""
-    shown = stage.look("db", "stats")
+    shown = look(stage, "db", "stats")
     (head,) = [line for line in shown.splitlines() if line.startswith("table")]
     assert head.split()[-1] == "vacuumed"
-    narrow = stage.look("db", "stats", columns=40)
+    narrow = look(stage, "db", "stats", columns=40)
     assert max(map(cell_len, narrow.splitlines()[:20])) <= 40
     assert "  total: " in narrow or "indexes: " in narrow

@@ -92,7 +92,8 @@ class Page:
     def records(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print one record a line, with an empty line before them and tabs between their values."""
         self.blank()
-        for record in (titles, *rows):
+        # An empty row is there for the eye.
+        for record in filter(any, (titles, *rows)):
             click.echo("\t".join(record), file=self.console.file)
 
 
