@@ -56,7 +56,9 @@ def show_table(columns: Sequence[Column], console: Console) -> None:
     _print(Text(rule), console)
     for place in range(len(columns[0].cells)):
         _print_row([column.cells[place] for column in beside], beside, widths, gap, console)
-        known = [f"{each.title}: {each.cells[place]}" for each in below if each.cells[place] != NOTHING]
+        known = [
+            f"{each.title}: {each.cells[place]}" for each in below if each.cells[place] not in {"", NOTHING}
+        ]
         for line in _packed(known, console.width - len(_INDENT)):
             for part in _folded(line, console.width - len(_INDENT), console):
                 _print(Text(_INDENT + part, "dim"), console)

@@ -7,13 +7,16 @@ import click
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
+from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
 from costbatch.cli.output import printable
+from costbatch.cli.table import Column, show_table
 
 # Longer lines are hard to read, on however wide a screen.
 TEXT_WIDTH = 100
+_NAME = "Name"
 _NAME_WIDTH = range(8, 48)
 _ACCOUNT_ID_WIDTH = 12
 # Below this a table's columns would vanish; then its lines are longer than the screen.
@@ -67,14 +70,14 @@ class Page:
         """Return a table whose first two columns say which account a row is about."""
         table = self.table()
         table.add_column("Account", no_wrap=True, min_width=_ACCOUNT_ID_WIDTH)
-        table.add_column("Name", min_width=_NAME_WIDTH.start, max_width=_NAME_WIDTH.stop)
+        table.add_column(_NAME, min_width=_NAME_WIDTH.start, max_width=_NAME_WIDTH.stop)
         return table
 
     def show(self, table: Table) -> None:
         """Print a table, with an empty line before it; to a pipe, tabs between the values of a row.
 
-        Names are shortened; ids and numbers are not, even if the lines become longer than a narrow screen:
-        a number that is cut is another number.
+        Names are shortened; ids and numbers are not, because a number that is cut is another number: a column
+        without room stands below its row.
         """
         if self.is_piped:
             titles = [_plain(column.header) for column in table.columns]
@@ -84,9 +87,14 @@ class Page:
             if column.no_wrap:
                 cells = (column.header, *column.cells)
                 column.min_width = max(self.console.measure(cell).maximum for cell in cells)
+        self.blank()
+        gap = 2 if self.console.width >= _ROOMY else 1
+        needed = sum((column.min_width or 1) + gap for column in table.columns) - gap
+        if needed > max(self.console.width, _NARROWEST):
+            show_table([_column(column) for column in table.columns], self.console)
+            return
         if self.console.width < _NARROWEST:
             table.width = _NARROWEST
-        self.blank()
         self.console.print(table, crop=False)
 
     def records(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -95,6 +103,18 @@ class Page:
         # An empty row is there for the eye.
         for record in filter(any, (titles, *rows)):
             click.echo("\t".join(record), file=self.console.file)
+
+
+def _column(column: RichColumn) -> Column:
+    """Return the plain column of a table whose columns must be able to stand below each other."""
+    title = _plain(column.header)
+    return Column(
+        title=title,
+        cells=[_plain(cell) for cell in column.cells],
+        is_number=column.justify == "right",
+        is_name=title == _NAME,
+        is_text=title != _NAME and not column.no_wrap,
+    )
 
 
 def _plain(cell: RenderableType) -> str:

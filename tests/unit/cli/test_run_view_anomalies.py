@@ -141,7 +141,7 @@ def test_long_names_are_shortened_and_services_fold(width: int) -> None:
 
 @pytest.mark.parametrize("width", [1, 20, 40, 80, 120])
 def test_ids_and_numbers_are_whole_on_any_screen(width: int) -> None:
-    """A number that is cut is another number, so lines rather become longer than the screen."""
+    """A number that is cut is another number, so what has no room beside its row stands below it."""
     huge = collected(
         rows_fetched=123_456_789,
         change=StoredChange(inserted=23_456_789),
@@ -150,11 +150,10 @@ def test_ids_and_numbers_are_whole_on_any_screen(width: int) -> None:
     )
     view = make_view(expected=Decimal("123456789012.34"), actual=Decimal("987654321098.76"))
     printed = printed_run(make_report([huge], open_anomalies=(view,)), width)
-    row = line_with("123,456,789 ", printed)
     for whole in (account_id(1), "23,456,789", "34,567", "345.67", "45,678.9"):
-        assert whole in row
+        assert whole in printed
     assert "123,456,789,012.34" in printed
-    assert "+864,197,532,086.42 USD" in printed
+    assert "+864,197,532,086.42 USD" in " ".join(printed.split())
     assert "987,654,321,098.76" in printed
 
 

@@ -71,3 +71,24 @@ def test_an_empty_row_of_a_table_is_not_a_record() -> None:
     table.add_row("100000000002", "second")
     page.show(table)
     assert stream.getvalue() == "\nAccount\tName\n100000000001\tfirst\n100000000002\tsecond\n"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_amounts_without_room_stand_below_their_row(width: int) -> None:
+    """A summary's table keeps to the screen however large the amounts are, and shows each of them whole."""
+    stream = StringIO()
+    page = Page(Console(file=stream, width=width, force_terminal=True, color_system=None, _environ={}))
+    table = page.account_table()
+    amounts = [f"{place}98,765,432,109,876,543.21 USD" for place in range(4)]
+    for title in ("Cost", "Day before", "Week before", "Month before"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_row("100000000001", page.name("n" * 100), *amounts)
+    table.add_row()
+    table.add_row("100000000002", page.name("second"), "1.00 USD", "-", "-", "-")
+    page.show(table)
+    printed = stream.getvalue()
+    assert max(map(cell_len, printed.splitlines())) <= width
+    assert all(amount in printed for amount in amounts)
+    assert "Week before: 2" in printed
+    assert "Week before: -" not in printed
+    assert "Week before: \n" not in printed
