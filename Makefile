@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo demo-clean test check lint types format parts chart chart-update helm-test image run-local run-local-clean \
+.PHONY: help demo demo-clean test check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
 	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-compare bench-pages bench-storage lock clean
 
 help: ## List the targets.
@@ -47,6 +47,9 @@ types: $(READY) ## Check the types.
 format: $(READY) ## Format the code and sort the imports.
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
+
+docs: $(READY) ## Write the outputs that README.md shows anew, from a run.
+	@UPDATE_SAMPLES=1 $(BIN)/pytest --quiet tests/regressions/test_samples.py
 
 chart: $(READY) ## Lint the Helm chart and package it into dist/.
 	@npm ci --silent

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from costbatch.application.doctor import Doctor, PaidRequest
     from costbatch.application.retention import Retention
 
+# How long a person waits for STS to say whose credentials are.
+_ANSWER_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
@@ -73,12 +76,36 @@ class Wiring:
         """Return the vault; raise ConfigError where its key is not set."""
         return AesGcmVault(self.settings.key_bytes())
 
-    def accounts(self) -> "Accounts":
-        """Return the stories of the accounts; those without secrets work without the key."""
+    def accounts(self, *, verify: bool = False) -> "Accounts":
+        """Return the stories of the accounts; those without secrets work without the key.
+
+        verify: ask AWS whose credentials are before they are stored.
+        """
         from costbatch.application.accounts import Accounts  # noqa: PLC0415 - a run tells none of them
 
         vault = self.vault() if self.settings.encryption_key else None
-        return Accounts(database=self.database(), vault=vault, now=self.now)
+        return Accounts(
+            database=self.database(),
+            vault=vault,
+            now=self.now,
+            owner_of=self._owner_of if verify and vault else None,
+        )
+
+    def _owner_of(self, access: Access) -> str:
+        """Return whose an account's credentials are; a person waits for the answer."""
+        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.identity import Identities  # noqa: PLC0415 - as above
+
+        settings = self.settings
+        clients = AwsClients(
+            AwsSettings(
+                version=__version__,
+                connect_timeout_seconds=min(settings.aws_connect_timeout_seconds, _ANSWER_SECONDS),
+                read_timeout_seconds=min(settings.aws_read_timeout_seconds, _ANSWER_SECONDS),
+                max_attempts=min(settings.aws_max_attempts, 2),
+            )
+        )
+        return Identities(clients=clients, open_sealed=self.vault().open).owner(access)
 
     def plan(self, request: RunRequest) -> CollectionPlan:
         """Return what a run would read and cost; nothing is paid or written."""

@@ -39,8 +39,8 @@ OURS = (
 )
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in OURS}
 
-# Everything that a document links to outside of this repository.
-HOSTS = {"keepachangelog.com", "semver.org"}
+# Everything that a document links to outside of this repository, and this machine itself.
+HOSTS = {"keepachangelog.com", "semver.org", "127.0.0.1"}
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from costbatch.application.ownership import OwnerOf, check_owner
 from costbatch.application.ports import Vault
 from costbatch.application.registration import (
     NO_SECRETS,
@@ -25,6 +26,9 @@ from costbatch.domain.accounts import (
 )
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.errors import AccountError, ConfigError
+
+# The id of an account that is not stored yet.
+_NO_ROW = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +49,22 @@ class AccountDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """The stories; ``vault`` is None where no encryption key is configured."""
+    """The stories; ``vault`` is None where no encryption key is configured.
+
+    owner_of: asks AWS whose credentials are; None asks nothing.
+    """
 
     database: Database
     vault: Vault | None
     now: Callable[[], datetime]
+    owner_of: OwnerOf | None = None
 
     def add(self, registration: Registration, secrets: StoredSecrets = NO_SECRETS) -> Account:
         """Register an account with its credentials; a removed one comes back with its history."""
         new = check_registration(registration)
         check_secrets(new.access, secrets, is_new=True)
+        if self.owner_of:
+            check_owner(self._access_of(new, registration.base, secrets), self.owner_of)
         with self._transaction() as tx:
             account = tx.accounts.add(_fit_in(tx, new, registration.base), now=self.now())
             if secrets != NO_SECRETS:
@@ -117,8 +127,33 @@ class Accounts:
         with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)
             check_secrets(account.access, secrets, is_new=False)
+            access = replace(
+                tx.accounts.load_access(account), sealed=self._seal(account, secrets), is_proven=False
+            )
+        # Between two transactions: AWS may take long to answer.
+        if self.owner_of:
+            check_owner(access, self.owner_of)
+        with self._transaction() as tx:
+            account = _find_registered(tx, aws_account_id)
             tx.accounts.save_credentials(account, self._seal(account, secrets), now=self.now())
             return account
+
+    def _access_of(self, new: NewAccount, base: str | None, secrets: StoredSecrets) -> Access:
+        """Return how a new account would be reached."""
+        account = Account(
+            id=_NO_ROW,
+            aws_account_id=new.aws_account_id,
+            name=new.name,
+            status=AccountStatus.ACTIVE,
+            access=new.access,
+            partition=new.partition,
+            role_arn=new.role_arn,
+        )
+        with self._transaction() as tx:
+            _fit_in(tx, new, base)
+            below = tx.accounts.load_access(_find_registered(tx, base)) if base else None
+        sealed = None if secrets == NO_SECRETS else self._seal(account, secrets)
+        return Access(account=account, sealed=sealed, base=below)
 
     def _set_status(self, aws_account_id: str, status: AccountStatus) -> Account:
         with self._transaction() as tx:

@@ -5,8 +5,9 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.lazy import example
 from costbatch.cli.output import JSON, output_option, print_json, print_table
-from costbatch.config import VARIABLES, Settings
+from costbatch.config import VARIABLES, Settings, missing_variables
 from costbatch.domain.credentials import Secret
+from costbatch.errors import ConfigError
 from costbatch.logs import mask_patterns
 
 
@@ -17,9 +18,13 @@ def config(context: Context, output: str) -> None:
     """Show every setting with its value and where it comes from, and check them all.
 
     Secrets are masked; of the encryption key only its id is shown. The exit status is 2 when
-    something is wrong, with one sentence for each problem.
+    something is wrong or a required variable is missing, with one sentence for each problem.
     """
-    settings = context.settings()
+    missing = missing_variables(context.environ)
+    try:
+        settings = context.settings()
+    except ConfigError as error:
+        raise ConfigError(*error.problems, *missing) from None
     shown = {one.name: _show(getattr(settings, one.field)) for one in VARIABLES}
     if settings.key_weakness:
         click.echo(f"Warning: {settings.key_weakness}", err=True)
@@ -27,9 +32,11 @@ def config(context: Context, output: str) -> None:
         shown["ENCRYPTION_KEY"] = f"key id {context.wiring().vault().key_id}"
     if output == JSON:
         print_json([_document(name, value, settings) for name, value in shown.items()])
-        return
-    rows = [(name, value, settings.sources.get(name, "default")) for name, value in shown.items()]
-    print_table(("variable", "value", "from"), rows)
+    else:
+        rows = [(name, value, settings.sources.get(name, "default")) for name, value in shown.items()]
+        print_table(("variable", "value", "from"), rows, texts=("value", "from"))
+    if missing:
+        raise ConfigError(*missing)
 
 
 def _document(name: str, value: str | None, settings: Settings) -> dict[str, str | None]:

@@ -1,35 +1,88 @@
 """``costbatch keys``: make the key that seals stored credentials."""
 
+import os
 import secrets
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import click
 
 from costbatch.cli.lazy import example
-from costbatch.cli.output import is_terminal, output_option, tell
+from costbatch.cli.output import JSON, TABLE, is_terminal, print_json
+from costbatch.errors import ConfigError
 
 _KEY_BYTES = 32
+_OWNER_ONLY = 0o600
 
 
-@click.group(epilog=example("costbatch keys generate"))
+@click.group(epilog=example("costbatch keys generate --output encryption-key"))
 def keys() -> None:
     """Make the key that seals stored credentials."""
 
 
 @keys.command(
     epilog=example(
-        "costbatch keys generate > encryption-key", "ENCRYPTION_KEY_FILE=encryption-key costbatch config"
+        "costbatch keys generate --output encryption-key",
+        "ENCRYPTION_KEY_FILE=encryption-key costbatch config",
     )
 )
-@output_option
+@click.option(
+    "--output",
+    metavar="[table|json|FILE]",
+    default=TABLE,
+    show_default=True,
+    help="Print for people (table) or for programs (json), or write a new file that only its owner may read.",
+)
 def generate(output: str) -> None:
-    """Print a new key for ENCRYPTION_KEY: 32 random bytes as 64 hex digits, and nothing else.
+    """Make a new key for ENCRYPTION_KEY: 32 random bytes as 64 hex digits, and nothing else.
 
     Keep it where the database's backups are not: both together open the credentials, and
-    without the key nobody can.
+    without the key nobody can. A file that exists is never overwritten.
     """
     key = secrets.token_hex(_KEY_BYTES)
-    tell(key, {"key": key}, output)
+    if output not in {TABLE, JSON}:
+        _write_new(Path(output), key)
+        click.echo(f"The new key is in {output}, which only its owner may read; keep a copy.", err=True)
+        return
+    if output == JSON:
+        print_json({"key": key})
+    else:
+        click.echo(key)
     if is_terminal():
         click.echo(
             "Set it as ENCRYPTION_KEY, and keep a copy: without it stored credentials are lost.", err=True
         )
+    elif mode := _open_mode():
+        click.echo(
+            f"Warning: others may read the file that now holds the key (its mode is {mode:o}). "
+            "Run `chmod 600` on it, or use `costbatch keys generate --output FILE`.",
+            err=True,
+        )
+
+
+def _write_new(path: Path, key: str) -> None:
+    try:
+        # O_EXCL: the key in a file that exists may be the only one that opens the stored credentials.
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already and is not overwritten; choose another file.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the path is not valid"
+        raise ConfigError(f"{path} cannot be written: {reason}.") from None
+    try:
+        with os.fdopen(file, "w", encoding="ascii") as written:
+            written.write(f"{key}\n")
+    except OSError as error:
+        path.unlink()
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _open_mode() -> int:
+    """Return the mode of the file that standard output is, if others than its owner may read it; else 0."""
+    with suppress(OSError, ValueError):
+        found = os.fstat(sys.stdout.fileno()).st_mode
+        if stat.S_ISREG(found) and found & (stat.S_IRGRP | stat.S_IROTH):
+            return stat.S_IMODE(found)
+    return 0

@@ -17,9 +17,6 @@ F = TypeVar("F", bound=Callable[..., object])
 
 TABLE, JSON = "table", "json"
 
-# Wide enough for any row: what is piped must not be folded to some terminal's width.
-_PIPED_WIDTH = 10_000
-
 
 def output_option(command: F) -> F:
     """Add ``--output table|json`` to a command, as its argument ``output``."""
@@ -46,31 +43,39 @@ def say_last(sentence: str) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
+    titles: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Sequence[str] = (),
+    names: Sequence[str] = (),
+    texts: Sequence[str] = (),
 ) -> None:
-    """Print a table; the columns in ``right`` hold numbers and are aligned to the right."""
-    # Imported here: JSON, which programs read, does not need it.
-    from rich import box  # noqa: PLC0415 - see above
-    from rich.console import Console  # noqa: PLC0415 - see above
-    from rich.table import Table  # noqa: PLC0415 - see above
-    from rich.text import Text  # noqa: PLC0415 - see above
+    """Print a table on a terminal; elsewhere print one record a line, with tabs between the values.
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
-    on_terminal = is_terminal()
-    console = Console(
-        file=sys.stdout,
-        force_terminal=on_terminal,
-        color_system="auto" if on_terminal else None,
-        width=None if on_terminal else _PIPED_WIDTH,
-        highlight=False,
-    )
-    with console.capture() as printed:
-        console.print(table)
-    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+    numbers: the columns to align to the right.
+    names: the columns that a terminal may show shortened, with an ellipsis.
+    texts: the columns that may take several lines of a terminal.
+    """
+    records = [[_cell(value) for value in row] for row in rows]
+    if not is_terminal():
+        for record in (titles, *records):
+            click.echo("\t".join(record))
+        return
+    # Imported here: programs, which read JSON or tabs, do not need it.
+    from costbatch.cli.table import Column, show_table  # noqa: PLC0415 - see above
+    from costbatch.cli.terminal import standard_output  # noqa: PLC0415 - see above
+
+    columns = [
+        Column(
+            title=title,
+            cells=[record[place] for record in records],
+            is_number=title in numbers,
+            is_name=title in names,
+            is_text=title in texts,
+        )
+        for place, title in enumerate(titles)
+    ]
+    show_table(columns, standard_output())
 
 
 def is_terminal() -> bool:

@@ -19,7 +19,7 @@ from costbatch.errors import ConfigError
 # A shorter one would mask parts of any sentence.
 _SHORTEST_MASKED = 6
 
-__all__ = ["KEY_BYTES", "PREFIX", "SINKS", "VARIABLES", "FailOn", "Settings", "Variable"]
+__all__ = ["KEY_BYTES", "PREFIX", "SINKS", "VARIABLES", "FailOn", "Settings", "Variable", "missing_variables"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +59,11 @@ class Settings(Declared):
 
     def require_database_url(self) -> Secret:
         """Return the database's URL; raise ConfigError where it is not set."""
-        return _require(self.database_url, "DATABASE_URL", "It is the PostgreSQL database to work with.")
+        return _require(self.database_url, "DATABASE_URL")
 
     def key_bytes(self) -> bytes:
         """Return the encryption key's 32 bytes; raise ConfigError where it is not set."""
-        return values.decode_key(_require(self.encryption_key, "ENCRYPTION_KEY", MAKE_A_KEY).reveal())
+        return values.decode_key(_require(self.encryption_key, "ENCRYPTION_KEY").reveal())
 
     @property
     def key_weakness(self) -> str:
@@ -112,12 +112,30 @@ def _masked(problem: str, secrets: Iterable[Secret]) -> str:
     return problem
 
 
-def _require(secret: Secret | None, name: str, advice: str) -> Secret:
+# What a run cannot do without, and what to do about it.
+_REQUIRED = {
+    "DATABASE_URL": "It is the PostgreSQL database to work with.",
+    "ENCRYPTION_KEY": MAKE_A_KEY,
+}
+
+
+def missing_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for every required variable that is not set."""
+    return [
+        _not_set(name)
+        for name in _REQUIRED
+        if not environ.get(name, "").strip("\r\n") and not environ.get(f"{name}_FILE")
+    ]
+
+
+def _require(secret: Secret | None, name: str) -> Secret:
     if secret is None:
-        raise ConfigError(
-            f"{name} is not set; set it, or {name}_FILE to the path of a file that holds it. {advice}"
-        )
+        raise ConfigError(_not_set(name))
     return secret
+
+
+def _not_set(name: str) -> str:
+    return f"{name} is not set; set it, or {name}_FILE to the path of a file that holds it. {_REQUIRED[name]}"
 
 
 # Pairs of fields: the first must stay below the second by at least this much.

@@ -2,11 +2,14 @@
 
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -16,9 +19,13 @@ from costbatch.demo.postgres import embedded_postgres
 from costbatch.demo.register import register_accounts
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.demo_world import demo_world
+from costbatch.simulator.world import World
+from costbatch.wiring import Wiring
 
 # Long enough to see the accounts come in.
 _LATENCY_SECONDS = 0.25
+# What a shell may have set for the real installation: libpq's variables too, and proxies in either case.
+_FOREIGN = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL", "PG", "BOTO")
 
 
 class Demo:
@@ -29,32 +36,48 @@ class Demo:
         self._console = console
 
     def play(self, today: date) -> int:
-        """Start the stage, do the day's work on it, and end it; return the exit status of ``collect``."""
-        world = demo_world(today)
+        """Do the day's work on the stage; return the exit status of ``collect``."""
         self._say("Starting PostgreSQL (embedded) and AWS (a local stand-in) …")
+        with self._stage(today) as (world, environ):
+            self._run(environ, "db", "upgrade")
+            self._say(register_accounts(world.accounts, Settings.from_environment(environ)))
+            status = self._run(environ, "collect")
+        self._say("Next, try:")
+        for command in self._next_commands(world, today):
+            self._console.print(f"  {command}", markup=False, soft_wrap=True)
+        return status
+
+    def run(self, today: date, arguments: Sequence[str]) -> int:
+        """Run one command on the stage, with nothing else on its output; return its exit status."""
+        with self._stage(today) as (world, environ):
+            settings = Settings.from_environment(environ)
+            Wiring(settings=settings, now=lambda: datetime.now(tz=UTC)).schema().upgrade()
+            register_accounts(world.accounts, settings)
+            return _call(environ, arguments)
+
+    @contextmanager
+    def _stage(self, today: date) -> Iterator[tuple[World, dict[str, str]]]:
+        """Start PostgreSQL and AWS; give the world and the environment of the commands."""
+        for name in [name for name in os.environ if _is_foreign(name)]:
+            # Here and not only for the commands: the server and the driver read the environment, too.
+            del os.environ[name]
+        world = demo_world(today)
         with (
             embedded_postgres(self._folder / "postgres") as postgres,
             SimulatorProcess(world, arguments=["--latency", str(_LATENCY_SECONDS)]) as aws,
         ):
-            environ = self._environment(postgres.create_database("costbatch"), aws.url)
-            self._run(environ, "db", "upgrade")
-            self._say(register_accounts(world.accounts, Settings.from_environment(environ)))
-            return self._run(environ, "collect")
+            yield world, self._environment(postgres.create_database("costbatch"), aws.url)
 
     def _environment(self, database_url: str, aws_url: str) -> dict[str, str]:
         """Return the configuration: what a Kubernetes Secret and ConfigMap would hold."""
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("AWS_", "COSTBATCH_", "PUSHGATEWAY_"))
-        }
-        return inherited | {
+        return os.environ | {
             "DATABASE_URL": database_url,
             "ENCRYPTION_KEY": self._key(),
             "AWS_ENDPOINT_URL": aws_url,
             "AWS_EC2_METADATA_DISABLED": "true",
-            # The stand-in is on this machine, whatever proxy leads out of it.
-            "NO_PROXY": "127.0.0.1",
+            # A broken file of the user's must not end the demonstration.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "COSTBATCH_RETRY_PAUSE_SECONDS": "1",
             "COSTBATCH_LOG_LEVEL": "error",
         }
@@ -69,14 +92,53 @@ class Demo:
 
     def _run(self, environ: Mapping[str, str], *arguments: str) -> int:
         self._say(f"$ costbatch {' '.join(arguments)}")
-        command = [sys.executable, "-m", "costbatch", *arguments]
         # Ctrl-C is for the command, which ends in order; subprocess would kill it a moment later.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
-            # Nothing here comes from outside: the interpreter, this package and two fixed commands.
-            return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603
+            return _call(environ, arguments)
         finally:
             signal.signal(signal.SIGINT, before)
 
+    def _next_commands(self, world: World, today: date) -> Iterator[str]:
+        """Return commands that show more of the same data: an account, its past again, and the database."""
+        failing = next(account for account in world.accounts if account.faults and not account.roles)
+        anomalous = next(account for account in world.accounts if account.anomalies)
+        first, last = today - timedelta(days=7), today - timedelta(days=1)
+        program = [*_program(), "demo"]
+        if self._folder != Path(".demo").resolve():
+            program += ["--folder", str(self._folder)]
+        for arguments in (
+            ["accounts", "show", failing.account_id],
+            ["collect", "--account", anomalous.account_id, "--from", str(first), "--to", str(last)],
+            ["db", "stats"],
+        ):
+            yield shlex.join([*program, *arguments])
+
     def _say(self, sentence: str) -> None:
         self._console.print(sentence, style="bold", markup=False)
+
+
+def _is_foreign(name: str) -> bool:
+    return name.upper().startswith(_FOREIGN) or name.upper().endswith("_PROXY")
+
+
+def _call(environ: Mapping[str, str], arguments: Sequence[str]) -> int:
+    command = [sys.executable, "-m", "costbatch", *arguments]
+    # Ctrl-C is for the command, which ends in order; subprocess would kill it a moment later.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        # The interpreter and this package; the arguments are the user's own.
+        return subprocess.run(command, env=dict(environ), check=False).returncode  # noqa: S603 - see above
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _program() -> list[str]:
+    """Return how a person starts costbatch from where the demonstration was started."""
+    script = Path(sys.executable).parent / "costbatch"
+    if shutil.which("costbatch") == str(script):
+        return ["costbatch"]
+    if script.exists():
+        here = Path.cwd()
+        return [str(script.relative_to(here) if script.is_relative_to(here) else script)]
+    return [sys.executable, "-m", "costbatch"]

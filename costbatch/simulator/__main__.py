@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"The world cannot be used: {error}\n")
         return USAGE_ERROR
+    if options.keys is not None:
+        return _print_keys(world, options.keys)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(simulation, host=options.host, port=options.port))
     return 0
@@ -52,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--world", metavar="FILE", help="world to load, as JSON; - reads standard input")
     source.add_argument("--demo", action="store_true", help="the demonstration's accounts (the default)")
     source.add_argument("--load", type=int, metavar="N", help="N uniform accounts for load")
+    parser.add_argument(
+        "--keys",
+        metavar="ACCOUNT_ID",
+        help="print this account's access key as `aws iam create-access-key` does, and exit",
+    )
     parser.add_argument("--seed", type=int, help="seed of the generated cost and keys")
     parser.add_argument("--today", type=date.fromisoformat, help="UTC day of the world, YYYY-MM-DD")
     parser.add_argument("--latency", type=float, help="seconds that every answer takes")
@@ -82,6 +89,23 @@ def _source(options: argparse.Namespace) -> World:
     # The anomalies are planted relative to the day of the start; the world's clock then runs on.
     world = demo_world(options.today or datetime.now(UTC).date(), seed)
     return replace(world, today=options.today)
+
+
+def _print_keys(world: World, account_id: str) -> int:
+    """Print an account's access key as AWS hands it out; give the exit status."""
+    account = next((account for account in world.accounts if account.account_id == account_id), None)
+    if account is None:
+        known = ", ".join(f"{account.account_id} ({account.name})" for account in world.accounts)
+        sys.stderr.write(f"There is no account {account_id} in this world; there are {known}.\n")
+        return USAGE_ERROR
+    key = {
+        "UserName": "costbatch",
+        "AccessKeyId": account.access_key_id,
+        "Status": "Active",
+        "SecretAccessKey": account.secret_access_key,
+    }
+    sys.stdout.write(json.dumps({"AccessKey": key}, indent=4) + "\n")
+    return 0
 
 
 async def _serve(simulation: Simulation, *, host: str, port: int) -> None:

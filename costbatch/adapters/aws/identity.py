@@ -47,6 +47,16 @@ class Identities:
             _check_owner(access.account, owner)
         return keys
 
+    def owner(self, access: Access) -> str:
+        """Return the 12-digit id of the account that the credentials belong to.
+
+        Raises:
+            AccountError: there are none, or AWS refuses them.
+
+        """
+        _check_chain(access)
+        return _owner(self._call("GetCallerIdentity", access.account, self._keys(access), {}))
+
     def _keys(self, access: Access) -> AccessKeys:
         match access.account.access:
             case AccessMethod.ACCESS_KEYS:

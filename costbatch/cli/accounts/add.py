@@ -7,6 +7,7 @@ import click
 from costbatch.application.registration import Registration
 from costbatch.cli.accounts.secrets import (
     ask_for_secrets,
+    no_verify_option,
     read_external_id,
     read_secrets,
     secrets_file_option,
@@ -94,16 +95,28 @@ class Ways:
     type=click.Choice([partition.value for partition in Partition]),
     help="AWS's cloud in which the account lies. By default the role's, or aws.",
 )
+@no_verify_option
 @output_option
 @pass_context
 def add(
-    context: Context, /, aws_account_id: str, name: str, partition: str | None, output: str, **options: object
+    context: Context,
+    /,
+    aws_account_id: str,
+    name: str,
+    partition: str | None,
+    output: str,
+    *,
+    no_verify: bool,
+    **options: object,
 ) -> None:
     """Register an account, so that the next run collects it.
 
     An access key is asked for and not shown, or read with --secrets-file; secrets are never
     taken from the command line, where other users of the machine could see them. An account
     that was removed comes back with its history.
+
+    Before a stored key or a role of a registered account is accepted, AWS says whose it is, which
+    costs nothing. If AWS cannot be asked, nothing is registered; --no-verify skips this.
     """
     ways = Ways(**options)  # type: ignore[arg-type] # click gives every option by its name
     method = ways.access()
@@ -115,7 +128,7 @@ def add(
         role_arn=ways.role_arn,
         base=ways.base_account,
     )
-    accounts = context.wiring().accounts()
+    accounts = context.wiring().accounts(verify=not no_verify)
     accounts.check_new(registration)
     account = accounts.add(registration, ways.secrets(context, method))
     tell(f"Account {account} is registered; the next run collects it.", account_document(account), output)

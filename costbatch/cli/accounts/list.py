@@ -28,7 +28,7 @@ def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> N
     if output == JSON:
         print_json([account_document(account) for account in found])
     elif found:
-        print_table(_COLUMNS, [_row(account) for account in found])
+        print_table(_COLUMNS, [_row(account) for account in found], names=("name",))
     else:
         click.echo("There are no such accounts; `costbatch accounts add` registers one.")
 

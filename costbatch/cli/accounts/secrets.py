@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import click
 
+from costbatch.cli.accounts.formats import from_aws_json, from_aws_text
 from costbatch.cli.aws_profiles import read_profile
 from costbatch.cli.context import Context
 from costbatch.config.files import LARGEST_BYTES, check_size, decode_text, read_small_file
@@ -18,14 +19,19 @@ from costbatch.logs import register_secret
 _MEMBERS = ("access_key_id", "secret_access_key", "session_token", "external_id")
 _EXPECTED = (
     'It must hold JSON such as {"access_key_id": "…", "secret_access_key": "…"} or {"external_id": "…"}, '
-    "or the lines of one profile of an AWS credentials file."
+    "or the lines of one profile of an AWS credentials file, or a key as AWS hands it out: the JSON of "
+    "`aws iam create-access-key`, the console's CSV, or `aws configure export-credentials`."
 )
 
 secrets_file_option = click.option(
     "--secrets-file",
     metavar="FILE",
-    help="Read the secrets from this file, or from standard input (-): JSON, or the lines of an AWS "
-    "credentials file.",
+    help="Read the secrets from this file, or from standard input (-): JSON, the lines of an AWS "
+    "credentials file, or an access key as AWS's console and command line hand it out.",
+)
+
+no_verify_option = click.option(
+    "--no-verify", is_flag=True, help="Do not ask AWS whose the credentials are before they are stored."
 )
 
 
@@ -76,16 +82,20 @@ def _ask(what: str) -> Secret:
 
 def _parse_document(text: str, where: str) -> Mapping[str, str]:
     """Return the members of a JSON object, or the lines of a profile by the same names."""
-    if not text.strip():
+    # The console's CSV begins with a byte order mark.
+    text = text.removeprefix("\ufeff").strip()
+    if not text:
         raise ConfigError(f"{where} is empty. {_EXPECTED}")
-    if not text.lstrip().startswith("{"):
-        return read_profile(text, where)
+    if not text.startswith("{"):
+        members = from_aws_text(text, where)
+        return read_profile(text, where) if members is None else members
     try:
         document = strict_json.loads(text)
     except strict_json.RepeatedMemberError as error:
         raise ConfigError(f"{where} holds {error}; keep one of them.") from None
     except (ValueError, RecursionError):
         document = None
+    document = from_aws_json(document, where)
     if not isinstance(document, dict) or not all(isinstance(one, str) for one in document.values()):
         raise ConfigError(f"{where} is not a JSON object of texts. {_EXPECTED}")
     return document

@@ -21,7 +21,8 @@ def show(context: Context, aws_account_id: str, output: str) -> None:
         print_json(document)
         return
     rows = [(name.replace("_", " "), value) for name, value in document.items()]
-    print_table(("account", details.account.aws_account_id), rows[1:])
+    aws_account_id = details.account.aws_account_id
+    print_table(("account", aws_account_id), rows[1:], texts=(aws_account_id,))
 
 
 def _document(details: AccountDetails) -> dict[str, object]:

@@ -14,14 +14,13 @@ from costbatch.errors import ConfigError
 def check(context: Context, output: str) -> None:
     """Check that the schema is what this version needs, to the last column and comment.
 
-    Exits with 2 where it is not.
+    Exits with 2 if it is not, also if there are no tables yet or `costbatch db upgrade` is due.
     """
     schema = context.wiring().schema()
     differences = schema.differences()
     if differences:
         raise ConfigError(
-            "The schema differs from what this version declares: somebody changed it by hand, "
-            "or `costbatch db upgrade` is due.",
+            "The schema differs from what this version declares: it was changed by hand.",
             *differences,
         )
     tell(f"The schema is at {schema.needed} and as declared.", {"differences": []}, output)

@@ -72,7 +72,7 @@ def _show(pruning: Pruning, *, dry_run: bool) -> None:
         return
     if pruning.months:
         rows = [(f"{each.month:%Y-%m}", f"{each.rows:,}", size(each.bytes)) for each in pruning.months]
-        print_table(("month", "rows, about", "size"), rows, right=("rows, about", "size"))
+        print_table(("month", "rows, about", "size"), rows, numbers=("rows, about", "size"))
         click.echo()
     taken = size(sum(month.bytes for month in pruning.months))
     verb = "Would drop" if dry_run else "Dropped"

@@ -9,7 +9,7 @@ from costbatch.cli.output import JSON, output_option, print_json, print_table
 from costbatch.domain.periods import utc_day
 from costbatch.domain.sizes import DatabaseSizes, MonthSize, TableSize
 
-_TABLE_COLUMNS = ("table", "rows, about", "dead", "data", "indexes", "toast", "total", "vacuumed")
+_TABLE_COLUMNS = ("table", "rows, about", "dead", "data", "indexes", "total", "vacuumed")
 _MONTH_COLUMNS = ("month", "rows, about", "size", "bytes per row")
 
 
@@ -26,18 +26,20 @@ def stats(context: Context, output: str) -> None:
     if output == JSON:
         print_json(sizes.to_document(keep_months=settings.keep_months))
         return
-    print_table(_TABLE_COLUMNS, map(_table_row, sizes.tables), right=_TABLE_COLUMNS[1:7])
+    print_table(_TABLE_COLUMNS, map(_table_row, sizes.tables), numbers=_TABLE_COLUMNS[1:6])
     click.echo()
     if sizes.months:
-        print_table(_MONTH_COLUMNS, map(_month_row, sizes.months), right=_MONTH_COLUMNS[1:])
+        print_table(_MONTH_COLUMNS, map(_month_row, sizes.months), numbers=_MONTH_COLUMNS[1:])
         click.echo()
     for sentence in _sentences(sizes, settings.keep_months):
         click.echo(sentence)
 
 
 def _table_row(table: TableSize) -> tuple[object, ...]:
-    parts = (table.table_bytes, table.index_bytes, table.toast_bytes, table.total_bytes)
-    return (table.name, f"{table.rows:,}", f"{table.dead_rows:,}", *map(size, parts), table.vacuumed_at)
+    # As psql's \dt+ has it: what TOAST keeps of long values belongs to a table's data.
+    parts = (table.table_bytes + table.toast_bytes, table.index_bytes, table.total_bytes)
+    vacuumed_on = utc_day(table.vacuumed_at) if table.vacuumed_at else None
+    return (table.name, f"{table.rows:,}", f"{table.dead_rows:,}", *map(size, parts), vacuumed_on)
 
 
 def _month_row(month: MonthSize) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
 """Open anomalies with the cost that leads up to them, drawn as a line of blocks."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 from rich.console import Group, RenderableType
@@ -18,6 +18,21 @@ ASCII_LEVELS = "_.:-=+*#"
 _TREND_DAYS = 30
 _NAME_WIDTH = 60
 _MOST_SERVICES = 2
+_TITLES = (
+    "Severity",
+    "State",
+    "Account",
+    "Name",
+    "Service",
+    "First day",
+    "Last day",
+    "Expected",
+    "Actual",
+    "Impact",
+    "Deviation",
+    "Services",
+    "Trend",
+)
 _STYLES = {Severity.HIGH: "bold red", Severity.MEDIUM: "bold yellow", Severity.LOW: "bold cyan"}
 
 
@@ -37,6 +52,37 @@ def render_anomalies(report: RunReport, page: Page) -> None:
     views = report.open_anomalies
     if not views:
         return
+    if page.is_piped:
+        page.records(_TITLES, [_record(view, page) for view in views])
+    else:
+        _show(views, page)
+    if (total := report.headline["anomalies"]["open"]) > len(views):
+        page.blank()
+        page.line(f"{total - len(views):,} more are open, less severe or with a smaller impact.", "dim")
+
+
+def _record(view: AnomalyView, page: Page) -> Sequence[str]:
+    """Return an anomaly as the values of one line, for programs."""
+    anomaly = view.anomaly
+    values = (
+        anomaly.severity.value,
+        "new" if view.is_new else "open",
+        view.aws_account_id,
+        view.account_name,
+        anomaly.service or "total",
+        str(anomaly.start_date),
+        str(anomaly.last_date),
+        amount(anomaly.expected, anomaly.currency),
+        amount(anomaly.actual, anomaly.currency),
+        money(anomaly.impact, anomaly.currency, sign=True),
+        _deviation(anomaly),
+        ", ".join(_contributions(anomaly)),
+        _drawn(view, page),
+    )
+    return [page.text(value).plain for value in values]
+
+
+def _show(views: Sequence[AnomalyView], page: Page) -> None:
     table = page.table()
     table.add_column("Severity", no_wrap=True)
     table.add_column("Open anomalies", overflow="fold", min_width=_TREND_DAYS, max_width=_NAME_WIDTH)
@@ -49,9 +95,6 @@ def render_anomalies(report: RunReport, page: Page) -> None:
             table.add_row()
         table.add_row(*_row(view, page))
     page.show(table)
-    if (total := report.headline["anomalies"]["open"]) > len(views):
-        page.blank()
-        page.line(f"{total - len(views):,} more are open, less severe or with a smaller impact.", "dim")
 
 
 def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:
@@ -69,10 +112,17 @@ def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:
 
 def _description(view: AnomalyView, page: Page) -> Iterable[Text]:
     anomaly = view.anomaly
-    yield page.text(f"{view.aws_account_id} {view.account_name}", "bold")
+    yield page.name(f"{view.aws_account_id} {view.account_name}", "bold")
     yield page.text(anomaly.service or "total")
-    for moved in anomaly.explanation[:_MOST_SERVICES]:
-        yield page.text(f"{amount(moved.impact, anomaly.currency, sign=True)} {moved.service}", "dim")
+    for moved in _contributions(anomaly):
+        yield page.text(moved, "dim")
+
+
+def _contributions(anomaly: Anomaly) -> list[str]:
+    return [
+        f"{amount(moved.impact, anomaly.currency, sign=True)} {moved.service}"
+        for moved in anomaly.explanation[:_MOST_SERVICES]
+    ]
 
 
 def _deviation(anomaly: Anomaly) -> str:
@@ -88,15 +138,23 @@ def _dates(anomaly: Anomaly) -> str:
 
 def _trend(view: AnomalyView, page: Page) -> RenderableType:
     """Return the last days as blocks, the anomaly's coloured, or marked in a line below."""
-    if not view.trend:
-        return Text()
-    anomaly, last = view.anomaly, view.trend[-1].usage_date
-    amounts = {total.usage_date: total.amount for total in view.trend}
-    days = [last - timedelta(days=n) for n in reversed(range(_TREND_DAYS))]
-    departs = [anomaly.start_date <= day <= anomaly.last_date for day in days]
-    levels = ASCII_LEVELS if page.is_ascii else BLOCKS
-    drawn = sparkline([amounts.get(day) for day in days], levels=levels)
+    anomaly, drawn = view.anomaly, _drawn(view, page)
+    departs = [anomaly.start_date <= day <= anomaly.last_date for day in _trend_days(view)]
     if not page.has_colors:
         return Text(f"{drawn}\n{''.join('^' if is_odd else ' ' for is_odd in departs)}")
     styles = (_STYLES[anomaly.severity] if is_odd else "dim" for is_odd in departs)
     return Text.assemble(*zip(drawn, styles, strict=True))
+
+
+def _drawn(view: AnomalyView, page: Page) -> str:
+    amounts = {total.usage_date: total.amount for total in view.trend}
+    levels = ASCII_LEVELS if page.is_ascii else BLOCKS
+    return sparkline([amounts.get(day) for day in _trend_days(view)], levels=levels)
+
+
+def _trend_days(view: AnomalyView) -> list[date]:
+    """Return the days of the trend; none if there is no trend."""
+    if not view.trend:
+        return []
+    last = view.trend[-1].usage_date
+    return [last - timedelta(days=n) for n in reversed(range(_TREND_DAYS))]

@@ -1,18 +1,23 @@
 """A console that is safe to print names on, and how numbers, money and times read there."""
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+import click
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
+from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
 from costbatch.cli.output import printable
+from costbatch.cli.table import Column, show_table
 from costbatch.domain.periods import DateRange
 
 # Longer lines are hard to read, on however wide a screen.
 TEXT_WIDTH = 100
+_NAME = "Name"
 _NAME_WIDTH = range(8, 48)
 _ACCOUNT_ID_WIDTH = 12
 # Below this a table's columns would vanish; then its lines are longer than the screen.
@@ -34,11 +39,19 @@ class Page:
         self.is_ascii = console.options.ascii_only
         self.has_colors = console.color_system is not None and not console.no_color
         self.is_wide = console.width >= _WIDE
+        # Programs read lines, people read tables.
+        self.is_piped = not console.is_terminal
 
     def text(self, value: str, style: str = "") -> Text:
         """Return the value as it may be shown."""
         encoding = self.console.encoding
         return Text(printable(value).encode(encoding, "replace").decode(encoding), style)
+
+    def name(self, value: str, style: str = "") -> Text:
+        """Return a name as it may be shown: on one line, with an ellipsis if there is no room for it."""
+        text = self.text(value, style)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
     def line(self, value: str, style: str = "", *, indent: int = 0) -> None:
         """Print a paragraph; what is too long for a line folds, and nothing is cut."""
@@ -58,23 +71,57 @@ class Page:
         """Return a table whose first two columns say which account a row is about."""
         table = self.table()
         table.add_column("Account", no_wrap=True, min_width=_ACCOUNT_ID_WIDTH)
-        table.add_column("Name", overflow="fold", min_width=_NAME_WIDTH.start, max_width=_NAME_WIDTH.stop)
+        table.add_column(_NAME, min_width=_NAME_WIDTH.start, max_width=_NAME_WIDTH.stop)
         return table
 
     def show(self, table: Table) -> None:
-        """Print a table, with an empty line before it.
+        """Print a table, with an empty line before it; to a pipe, tabs between the values of a row.
 
-        Names fold; ids and numbers do not, even if the lines become longer than a narrow screen:
-        a number that is cut is another number.
+        Names are shortened; ids and numbers are not, because a number that is cut is another number: a column
+        without room stands below its row.
         """
+        if self.is_piped:
+            titles = [_plain(column.header) for column in table.columns]
+            self.records(titles, zip(*(map(_plain, column.cells) for column in table.columns), strict=True))
+            return
         for column in table.columns:
             if column.no_wrap:
                 cells = (column.header, *column.cells)
                 column.min_width = max(self.console.measure(cell).maximum for cell in cells)
+        self.blank()
+        gap = 2 if self.console.width >= _ROOMY else 1
+        needed = sum((column.min_width or 1) + gap for column in table.columns) - gap
+        if needed > max(self.console.width, _NARROWEST):
+            show_table([_column(column) for column in table.columns], self.console)
+            return
         if self.console.width < _NARROWEST:
             table.width = _NARROWEST
-        self.blank()
         self.console.print(table, crop=False)
+
+    def records(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print one record a line, with an empty line before them and tabs between their values."""
+        self.blank()
+        # An empty row is there for the eye.
+        for record in filter(any, (titles, *rows)):
+            click.echo("\t".join(record), file=self.console.file)
+
+
+def _column(column: RichColumn) -> Column:
+    """Return the plain column of a table whose columns must be able to stand below each other."""
+    title = _plain(column.header)
+    return Column(
+        title=title,
+        cells=[_plain(cell) for cell in column.cells],
+        is_number=column.justify == "right",
+        is_name=title == _NAME,
+        is_text=title != _NAME and not column.no_wrap,
+    )
+
+
+def _plain(cell: RenderableType) -> str:
+    """Return a cell's text on one line."""
+    parts = map(_plain, cell.renderables) if isinstance(cell, Group) else str(cell).split("\n")
+    return " ".join(part for part in parts if part)
 
 
 def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:

@@ -28,7 +28,7 @@ def _accounts(plan: CollectionPlan, page: Page) -> None:
     for planned in plan.collections:
         table.add_row(
             planned.account.aws_account_id,
-            page.text(planned.account.name),
+            page.name(planned.account.name),
             str(planned.window.start),
             str(planned.window.last),
             f"{len(planned.window):,}",

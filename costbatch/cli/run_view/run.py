@@ -81,7 +81,7 @@ def _account_row(collection: Collection, page: Page) -> Iterator[str | Text]:
     is_collected, window = collection.state is CollectionState.COLLECTED, collection.window
     took, change = collection.duration_seconds, collection.change
     yield collection.aws_account_id
-    yield page.text(collection.name)
+    yield page.name(collection.name)
     yield Text(collection.state.value, _STATE_STYLES[collection.state])
     yield f"{len(window):,}" if window else "-"
     yield f"{collection.rows_fetched:,}" if is_collected else "-"

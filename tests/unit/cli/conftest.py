@@ -40,7 +40,7 @@ class FakeWiring:
     now: Callable[[], datetime]
     sealing: FakeVault | None
 
-    def accounts(self) -> Accounts:
+    def accounts(self, *, verify: bool = False) -> Accounts:
         """Return the stories of the accounts."""
         return Accounts(database=self.database, vault=self.sealing, now=self.now)
 

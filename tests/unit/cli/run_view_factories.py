@@ -124,7 +124,7 @@ def make_report(
 def printed_run(report: RunReport, width: int = 120) -> str:
     """Return what a person without colours sees."""
     stream = StringIO()
-    render_run(report, Console(file=stream, width=width, _environ={}))
+    render_run(report, Console(file=stream, width=width, force_terminal=True, color_system=None, _environ={}))
     return stream.getvalue()
 
 

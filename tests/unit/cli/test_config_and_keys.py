@@ -72,11 +72,11 @@ def test_config_masks_passwords_and_shows_the_keys_id(shell: Any) -> None:
 
 
 def test_config_lists_everything_that_is_wrong(shell: Any) -> None:
-    """One line for each problem, exit status 2, nothing on standard output."""
+    """One line for each problem, what is missing too; exit status 2, nothing on standard output."""
     shell.environ = {"COSTBATCH_SINKS": "x", "DATABASE_URL": "x"}
     result = shell.run("config")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 2
+    assert len(result.stderr.splitlines()) == 3
     assert all(line.startswith("Error: ") for line in result.stderr.splitlines())
 
 
@@ -95,7 +95,7 @@ def test_json_keeps_amounts_exact(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_table_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Names come from people: neither escape sequences nor markup have an effect."""
-    output.print_table(("name", "cost"), [("\x1b[31m[red]x", Decimal("1.50"))], right=("cost",))
+    output.print_table(("name", "cost"), [("\x1b[31m[red]x", Decimal("1.50"))], numbers=("cost",))
     printed = capsys.readouterr().out
     assert "\ufffd[31m[red]x" in printed
     assert "\x1b" not in printed

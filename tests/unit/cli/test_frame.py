@@ -104,7 +104,7 @@ def test_every_account_command_is_in_the_groups_help() -> None:
     """No command is hidden."""
     shown = CliRunner().invoke(cli, ["accounts", "--help"]).stdout
     files = {path.stem.replace("_", "-") for path in Path(str(accounts_package.__path__[0])).glob("*.py")}
-    assert files - {"--init--", "shared", "secrets"} == set(ACCOUNT_COMMANDS)
+    assert files - {"--init--", "formats", "shared", "secrets"} == set(ACCOUNT_COMMANDS)
     assert all(f"  {name} " in shown for name in ACCOUNT_COMMANDS)
 
 

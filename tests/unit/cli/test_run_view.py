@@ -161,7 +161,8 @@ def test_a_plan_says_what_a_run_would_read_and_cost() -> None:
     window = DateRange(date(2024, 12, 1), TODAY)
     planned = (PlannedCollection(account=account, window=window, api_requests=3) for account in accounts)
     render_plan(
-        CollectionPlan(today=TODAY, collections=tuple(planned)), Console(file=stream, width=80, _environ={})
+        CollectionPlan(today=TODAY, collections=tuple(planned)),
+        Console(file=stream, width=80, force_terminal=True, color_system=None, _environ={}),
     )
     printed = stream.getvalue()
     assert printed.startswith("A run would read 2 accounts: 6 requests, 0.06 USD.\nNothing was fetched")
