@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from costbatch.adapters.aws.clients import AwsClients
+from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.identity import Identities
 from costbatch.adapters.aws.parse import CostAnswer
 from costbatch.adapters.aws.wire import METRICS
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
@@ -25,6 +26,10 @@ class CostExplorerSource:
     def __init__(self, *, clients: AwsClients, identities: Identities) -> None:
         self._clients = clients
         self._identities = identities
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with; raises ConfigError."""
+        check_environment(self._clients, needs)
 
     def fetch(
         self,

@@ -3,16 +3,32 @@
 Must never be used unless an account asks for it.
 """
 
+from collections.abc import Callable
 from threading import Lock
+from typing import TypeVar
 
 from botocore.credentials import Credentials
 
 from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.sessions import forget_empty_variables
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import register_secret
 
+T = TypeVar("T")
+
 _OPERATION = "Reading the pod's AWS identity"
+_REFUSED = (
+    "AWS does not let the pod have its role: check that the role in AWS_ROLE_ARN or in the profile exists, "
+    "and that its trust policy names the cluster's OIDC provider and the pod's service account."
+)
+_UNUSABLE = "Check the AWS_… variables of the pod and the profile that they name."
+_ADVICE = {
+    ErrorKind.ACCESS_DENIED: _REFUSED,
+    ErrorKind.CREDENTIALS_REJECTED: _REFUSED,
+    ErrorKind.INTERNAL: _UNUSABLE,
+    ErrorKind.MALFORMED_RESPONSE: _UNUSABLE,
+}
 
 
 class PodIdentity:
@@ -32,10 +48,10 @@ class PodIdentity:
         """
         credentials = self._find()
         # Renews what is about to expire, one thread at a time.
-        frozen = credentials and answer_of(_OPERATION, credentials.get_frozen_credentials)
+        frozen = credentials and _read(credentials.get_frozen_credentials)
         if frozen is None or not frozen.access_key or not frozen.secret_key:
             raise AccountError(
-                ErrorKind.CREDENTIALS_REJECTED,
+                ErrorKind.POD_IDENTITY_MISSING,
                 "The pod has no AWS identity: boto3 finds no credentials in its environment.",
             )
         for text in filter(None, (frozen.access_key, frozen.secret_key, frozen.token)):
@@ -50,13 +66,26 @@ class PodIdentity:
         """Look once: that there are none takes seconds to find out, and every account would wait for it."""
         with self._lock:
             if not self._looked:
-                self._credentials = answer_of(_OPERATION, _look)
+                self._credentials = _read(_look)
                 self._looked = True
             return self._credentials
+
+
+def _read(call: Callable[[], T]) -> T:
+    """Return what boto3 says of the pod's identity; what AWS refuses here are no stored credentials."""
+    try:
+        return answer_of(_OPERATION, call)
+    except AccountError as error:
+        advice = _ADVICE.get(error.kind)
+        if advice is None:
+            raise
+        detail = error.detail
+    raise AccountError(ErrorKind.POD_IDENTITY_MISSING, detail, advice)
 
 
 def _look() -> Credentials | None:
     import boto3  # noqa: PLC0415 - most accounts have keys or roles, and botocore alone is there much sooner
 
+    forget_empty_variables()
     credentials: Credentials | None = boto3.Session().get_credentials()
     return credentials

@@ -15,9 +15,10 @@ from botocore.session import get_session
 from botocore.utils import get_environ_proxies
 
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, signing_as
+from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.pod_identity import PodIdentity
-from costbatch.domain.accounts import Partition, parse_account_id
+from costbatch.domain.accounts import AwsNeeds, Partition, parse_account_id
 from costbatch.domain.health import Caller, Endpoint
 from costbatch.errors import AccountError, ErrorKind
 
@@ -45,6 +46,10 @@ class BotocoreProbe:
     def __init__(self, clients: AwsClients) -> None:
         self._clients = clients
         self._pod = PodIdentity()
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with; raises ConfigError."""
+        check_environment(self._clients, needs)
 
     def endpoints(self, partition: Partition) -> list[Endpoint]:
         """Return how each address that a collection in the partition needs answers."""
