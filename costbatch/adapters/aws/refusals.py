@@ -44,7 +44,7 @@ _is_before_history = re.compile(
 
 # AWS says it with both times: "Signature expired: OURS is now earlier than … (THEIRS - 5 min.)".
 _is_about_time = re.compile(r"signature expired|not yet current|request has expired|too skewed").search
-_instants_in = re.compile(r"\d{8}t\d{6}z").findall
+_instants_in = re.compile(r"\d{8}T\d{6}Z").findall
 # AWS accepts 5 minutes; what an answer takes to come is not a wrong clock.
 _CLOCK_TOLERANCE_SECONDS = 240.0
 _TWO_MINUTES = 120
@@ -78,10 +78,9 @@ def clock_problem(text: str, date: str) -> str | None:
 
     ``date`` is the header of the answer.
     """
-    text = text.lower()
     seconds = seconds_ahead(date, datetime.now(tz=UTC))
     if seconds is None or abs(seconds) < _CLOCK_TOLERANCE_SECONDS:
-        if not _is_about_time(text):
+        if not _is_about_time(text.lower()):
             return None
         seconds = _seconds_ahead_by(text)
     if not seconds:
@@ -101,7 +100,7 @@ def seconds_ahead(date: str, now: datetime) -> float | None:
 
 def _seconds_ahead_by(text: str) -> float | None:
     try:
-        instants = [datetime.strptime(each, "%Y%m%dt%H%M%S%z") for each in _instants_in(text)]
+        instants = [datetime.strptime(each, "%Y%m%dT%H%M%S%z") for each in _instants_in(text)]
     except ValueError:
         return None
     return (instants[0] - instants[-1]).total_seconds() if instants else None
@@ -111,4 +110,4 @@ def _span(seconds: float) -> str:
     if seconds < _TWO_MINUTES:
         return f"{seconds:.0f} seconds"
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} hours and {minutes} minutes" if hours else f"{minutes} minutes"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} minutes"

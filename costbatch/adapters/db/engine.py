@@ -1,5 +1,6 @@
 """The connection to PostgreSQL and its transactions; every driver error becomes a StorageError here."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from costbatch.adapters.db.migrations import require_current_schema
 from costbatch.adapters.db.outbox import PostgresOutbox
 from costbatch.adapters.db.runs import PostgresRuns
 from costbatch.domain.credentials import Secret
-from costbatch.errors import ConfigError, StatementRefused, StorageError
+from costbatch.errors import ConfigError, CostbatchError, StatementRefused, StorageError
 
 _CONNECT_TIMEOUT_SECONDS = 10
 # A connection that rested so long is asked first whether it is still there. No server restarts within it, and
@@ -33,6 +34,8 @@ _REST_SECONDS = 0.1
 _LAST_USED = "last_used"
 # SQLSTATE class of what is too large for PostgreSQL, such as an index row: to the driver it is operational.
 _LIMIT_EXCEEDED = "54"
+# The driver gives no SQLSTATE for what is refused before there is a connection.
+_MAY_NOT_CONNECT = re.compile(r'permission denied for database ("[^"]+")')
 # SQLSTATE of a write to a standby: during a failover the old primary may still answer.
 _READ_ONLY = "25006"
 # A dead peer is noticed in about 20 seconds instead of the kernel's two hours. The last one, in milliseconds,
@@ -188,10 +191,15 @@ def translated_errors() -> Iterator[None]:
         raise StorageError(f"The database layer failed ({type(error).__name__}).") from error
 
 
-def _translate(error: BaseException | None, *, is_lost: bool = False) -> StorageError:
+def _translate(error: BaseException | None, *, is_lost: bool = False) -> CostbatchError:
     reason = str(error).strip() or "no reason given"
     # Only the first line: the next ones quote the row or the statement.
     reason = reason.splitlines()[0].rstrip(".")
+    if barred := _MAY_NOT_CONNECT.search(reason):
+        return ConfigError(
+            f"The role of DATABASE_URL may not connect to the database {barred[1]}. "
+            f"Run as its owner: GRANT CONNECT ON DATABASE {barred[1]} TO the role;"
+        )
     if is_lost or _may_pass(error):
         return StorageError(
             f"The database cannot be reached or was lost: {reason}. "

@@ -1,7 +1,7 @@
 """Whether metrics and AWS can be reached, as whom, and, where it is asked for, one paid request."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from costbatch.application.doctor.ports import AwsProbe, Gateway
 from costbatch.application.plan import select_accounts
@@ -21,6 +21,8 @@ from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.errors import AccountError, BudgetSpent
 
 _SERVER_ERROR = 500
+# AWS accepts 5 minutes; what drifts goes on drifting.
+_CLOCK_TOLERANCE_SECONDS = 120.0
 
 
 def check_gateway(gateway: Gateway | None) -> Finding:
@@ -58,6 +60,13 @@ def check_endpoints(database: Database, aws: AwsProbe) -> Finding:
     broken = [endpoint for endpoint in endpoints if endpoint.problem]
     if broken:
         return failure(found, " ".join(dict.fromkeys(endpoint.advice for endpoint in broken)))
+    ahead = max((endpoint.seconds_ahead or 0.0 for endpoint in endpoints), key=abs)
+    if abs(ahead) > _CLOCK_TOLERANCE_SECONDS:
+        order = "ahead of" if ahead > 0 else "behind"
+        return failure(
+            f"{found}\nThis machine's clock is {timedelta(seconds=round(abs(ahead)))} {order} AWS's.",
+            "Synchronize this machine's clock (NTP): AWS refuses requests that are 5 minutes off.",
+        )
     if any(endpoint.http_status >= _SERVER_ERROR for endpoint in endpoints):
         return warning(found, "Try again later: AWS, or a proxy in between, has a problem of its own.")
     return ok(found)
