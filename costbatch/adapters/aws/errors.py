@@ -1,7 +1,7 @@
 """Turns every failure of an AWS call into an AccountError; AWS's own words never leave this file.
 
 They can hold ARNs and keys, so a detail names the operation and AWS's error code and nothing else. They are
-logged at debug, where the log masks secrets.
+logged at debug, but for what may be an ARN, a key or a token.
 """
 
 import re
@@ -11,7 +11,13 @@ from typing import Final, TypeVar
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from costbatch.adapters.aws.refusals import HISTORY, advice_of_denial, clock_problem, is_before_history
+from costbatch.adapters.aws.refusals import (
+    HISTORY,
+    advice_of_denial,
+    clock_problem,
+    is_before_history,
+    plain_words,
+)
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import get_logger, redact
 
@@ -122,7 +128,9 @@ def answer_of(operation: str, call: Callable[[], T]) -> T:
 
 def translate(error: Exception, operation: str) -> AccountError:
     """Return the AccountError that a failed AWS call means."""
-    log.debug("aws_call_failed", operation=operation, error=type(error).__name__, text=str(error))
+    log.debug(
+        "aws_call_failed", operation=operation, error=type(error).__name__, text=plain_words(str(error))
+    )
     if isinstance(error, aws.ClientError):
         # boto3 makes requests of its own to find the pod's identity.
         return _of_answer(error, error.operation_name or operation)

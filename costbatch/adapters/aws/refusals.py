@@ -1,12 +1,14 @@
 """What AWS's own sentence adds to its error code: which policy denies, whose clock is wrong.
 
-Reads AWS's text and returns sentences of our own; nothing of the text is passed on.
+Reads AWS's text and returns sentences of our own; only plain words of the text are passed on, to the log.
 """
 
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
+
+from costbatch.logs import MASK
 
 _PAYER = (
     "The management (payer) account does not let its member accounts use Cost Explorer: in that account's "
@@ -48,6 +50,18 @@ _instants_in = re.compile(r"\d{8}T\d{6}Z").findall
 # AWS accepts 5 minutes; what an answer takes to come is not a wrong clock.
 _CLOCK_TOLERANCE_SECONDS = 240.0
 _TWO_MINUTES = 120
+
+
+# Words, actions such as ce:GetCostAndUsage, numbers and times; whatever else may be an ARN, a key or a token.
+_is_plain_word = re.compile(
+    r"[(\[\"']*([A-Za-z][A-Za-z'-]{0,29}|[a-z-]{2,20}:[A-Za-z]{2,40}|[0-9][0-9.,:-]{0,19}|[0-9]{8}T[0-9]{6}Z)"
+    r"[)\].,:;!?\"']*"
+).fullmatch
+
+
+def plain_words(text: str) -> str:
+    """Return AWS's text for the log, with everything masked but plain words and numbers."""
+    return " ".join(word if _is_plain_word(word) else MASK for word in text.split())
 
 
 def advice_of_denial(operation: str, text: str) -> str:
