@@ -12,9 +12,13 @@ import pytest
 from botocore import exceptions as botocore_errors
 
 from costbatch import logs
+from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.errors import BeforeHistoryError, answer_of, translate
+from costbatch.domain.accounts import Partition
+from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.simulator.world import Fault
+from tests.aws.recorder import recording
 from tests.bills import stored
 from tests.doctor.conftest import Answering, answering
 from tests.stage import Finished, Stage, make_account, steady
@@ -23,6 +27,11 @@ __all__ = ["answering"]
 
 PACKAGE = Path(logs.__file__).parent
 BROKEN = "100000000001"
+QUESTION: dict[str, Any] = {
+    "TimePeriod": {"Start": "2024-03-01", "End": "2024-03-04"},
+    "Granularity": "DAILY",
+    "Metrics": ("UnblendedCost",),
+}
 PLANTED = "arn:aws:iam::123456789012:user/planted"
 
 
@@ -143,6 +152,20 @@ def test_a_date_minutes_away_speaks_of_the_clock(code: str, minutes: int, words:
     )
     assert error.kind is ErrorKind.WRONG_CLOCK
     assert words in error.detail
+
+
+def test_the_date_header_of_a_real_answer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over HTTP, by the quick way in which costs are asked for."""
+    theirs = format_datetime(now() + timedelta(minutes=30), usegmt=True)
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda _: theirs)
+    keys = AccessKeys(access_key_id=Secret("AKIAPLANTED"), secret_access_key=Secret("a-secret"))
+    with recording() as recorder:
+        recorder.answers.append((400, {"__type": "InvalidSignatureException", "Message": "does not match"}))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", recorder.url)
+        costs = AwsClients(AwsSettings(version="0", max_attempts=1)).costs(Partition.AWS)
+        with pytest.raises(AccountError, match="30 minutes behind AWS's") as caught:
+            answer_of("GetCostAndUsage", lambda: costs.ask(keys, QUESTION))
+    assert caught.value.kind is ErrorKind.WRONG_CLOCK
 
 
 def test_a_refusal_at_the_right_time_is_about_the_credentials() -> None:

@@ -77,7 +77,7 @@ def check_environment(clients: AwsClients, needs: AwsNeeds) -> None:
 
 def _file_problems(needs: AwsNeeds) -> Iterator[str]:
     """Tell what is wrong with the config and the credentials file; the latter counts for an identity only."""
-    session = get_session()
+    session = _bare_session()
     for variable, logical in ((_CONFIG, "config_file"), (_CREDENTIALS, "credentials_file")):
         # pathlib raises an error where a user without a home has none.
         path = Path(os.path.expanduser(os.path.expandvars(str(session.get_config_variable(logical)))))  # noqa: PTH111 - see above
@@ -126,6 +126,11 @@ def _file_problem(path: Path) -> str:
     return ""
 
 
+def _bare_session() -> Session:
+    """Return a session to read settings with: without its event handlers it is made ten times as fast."""
+    return Session(include_builtin_handlers=False)
+
+
 def _shown(path: object) -> str:
     """Return a path as a sentence may hold it: what is no path may be a secret in the wrong variable."""
     text = str(path)
@@ -147,7 +152,7 @@ def _network_problems() -> Iterator[str]:
 
 def _bundle_problems() -> Iterator[str]:
     """Tell what is wrong with the trusted certificates, wherever botocore takes them from."""
-    session = get_session()
+    session = _bare_session()
     try:
         do_without_identity(session)
         path = session.get_config_variable("ca_bundle")
@@ -202,7 +207,7 @@ def _identity_problems() -> Iterator[str]:
 
 
 def _profiles() -> dict[str, object]:
-    session = get_session()
+    session = _bare_session()
     use_no_profile(session)
     try:
         profiles: dict[str, object] = session.full_config["profiles"]
