@@ -118,7 +118,7 @@ class DailyRun:
 
 
 def _needs(database: Database, request: RunRequest) -> AwsNeeds | None:
-    """Return what a run needs of the process; None if it has no accounts, and so calls nobody."""
+    """Return what a run needs of the process; None if it has no accounts to call AWS for."""
     with database.transaction() as tx:
         accounts = select_accounts(tx, request.aws_account_ids)
         registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])

@@ -217,7 +217,7 @@ def test_doctor_compares_the_clock_with_awss(
 
 
 def test_a_pod_without_identity_is_told_how_to_get_one(stage: Stage) -> None:
-    """Nobody was asked, so nothing was refused."""
+    """AWS was not asked, so it refused nothing."""
     stage.register(make_account(1), pod=True)
     run = stage.collect(HOME="/nonexistent")
     assert run.outcomes == {BROKEN: "pod_identity_missing"}
@@ -355,7 +355,7 @@ def test_awss_text_is_logged_at_debug_only_and_without_secrets(stage: Stage) -> 
     ],
 )
 def test_an_example_in_our_advice_is_not_masked(text: str) -> None:
-    """It holds no secret, and without it the advice is none."""
+    """It holds no secret, and the advice needs it."""
     assert logs.redact(text) == text
 
 

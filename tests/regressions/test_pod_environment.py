@@ -74,7 +74,7 @@ FOR_EVERYONE = [
         "AWS_REQUEST_CHECKSUM_CALCULATION",
     ),
     (
-        "FIPS where there is none",
+        "FIPS without an endpoint",
         {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_ENDPOINT_URL": ""},
         "AWS_USE_FIPS_ENDPOINT",
     ),
@@ -128,7 +128,7 @@ FOR_THE_POD = [
     ("a token without a role", {"AWS_WEB_IDENTITY_TOKEN_FILE": "{folder}/token"}, "AWS_ROLE_ARN is not"),
     ("a role without a token", {"AWS_ROLE_ARN": IRSA_ROLE}, "AWS_WEB_IDENTITY_TOKEN_FILE is not"),
     (
-        "a role that is none",
+        "an ARN of a user",
         {"AWS_WEB_IDENTITY_TOKEN_FILE": "{folder}/token", "AWS_ROLE_ARN": "arn:aws:iam::1:user/planted"},
         "AWS_ROLE_ARN is not the ARN of an IAM role",
     ),
@@ -158,7 +158,7 @@ FOR_THE_POD = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with broken files, and a token that is none to AWS but could be one."""
+    """Return a folder with broken files, and a token that looks like one."""
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "token").write_text("header.claims.signature")
     (tmp_path / "broken.ini").write_text("[default]\nregion = us-east-1\n[planted\n")
@@ -272,6 +272,17 @@ def test_several_problems_are_told_at_once(given: Callable[[dict[str, str]], Non
     ]
 
 
+def test_several_settings_that_the_library_refuses_are_told_at_once(
+    given: Callable[[dict[str, str]], None],
+) -> None:
+    """None of them alone makes the difference; what is in order is not named."""
+    given({"AWS_DEFAULTS_MODE": "turbo", "AWS_REQUEST_CHECKSUM_CALCULATION": "x", "AWS_REGION": "eu-west-1"})
+    assert [problem.split()[0] for problem in problems(pod=False)] == [
+        "AWS_DEFAULTS_MODE",
+        "AWS_REQUEST_CHECKSUM_CALCULATION",
+    ]
+
+
 def refused(stage: Stage, run: Finished) -> str:
     """Return the one sentence of a run that did nothing."""
     assert run.status == 2
@@ -327,7 +338,7 @@ def test_a_profile_that_is_not_there_matters_to_the_pods_accounts_only(stage: St
 def test_a_run_takes_an_empty_variable_for_none(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A chart's `value: ""` is what one gets from a value that nobody has set."""
+    """A chart's `value: ""` is what a value that is not set becomes."""
     stage.open(HUB)
     monkeypatch.setenv(name, "")
     assert stage.collect(**({name: ""} if name.startswith("AWS_") else {})).outcomes == {
@@ -344,5 +355,5 @@ def test_commands_that_need_no_aws_do_not_look_at_it(stage: Stage) -> None:
 
 
 def test_a_run_without_accounts_is_0_in_a_broken_pod(stage: Stage) -> None:
-    """It calls nobody."""
+    """It makes no call."""
     assert stage.collect(AWS_CA_BUNDLE="/nonexistent.pem").status == 0

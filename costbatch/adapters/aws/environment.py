@@ -45,7 +45,7 @@ _is_session_name = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII).fullmatch
 # The only places that botocore asks over plain HTTP, besides loopback addresses.
 _CONTAINER_HOSTS: Sequence[str] = ContainerMetadataFetcher._ALLOWED_HOSTS  # type: ignore[attr-defined] # noqa: SLF001 - botocore has no other name for them
 _LONGEST_TOKEN, _LONGEST_PATH = 20_000, 200
-# Where credentials are asked for over the network: that is for later, and its failures may pass.
+# These ask for credentials over the network: that is for later, and its failures may be transient.
 _REMOTE = ("container-role", "iam-role", "custom-process")
 # What botocore raises over a setting; other errors are not about settings.
 _REFUSALS = (aws.BotoCoreError, ValueError, TypeError, OSError, AccountError)
@@ -79,7 +79,7 @@ def _file_problems(needs: AwsNeeds) -> Iterator[str]:
     """Tell what is wrong with the config and the credentials file; the latter counts for an identity only."""
     session = _bare_session()
     for variable, logical in ((_CONFIG, "config_file"), (_CREDENTIALS, "credentials_file")):
-        # pathlib raises an error where a user without a home has none.
+        # pathlib raises an error if the user has no home.
         path = Path(os.path.expanduser(os.path.expandvars(str(session.get_config_variable(logical)))))  # noqa: PTH111 - see above
         is_named = variable in os.environ and str(path) != os.devnull
         if problem := _file_problem(path):
@@ -310,23 +310,28 @@ def _find_identity(_: AwsClients) -> Any:  # noqa: ANN401 - as above
 
 
 def _refused(make: Callable[[AwsClients], Any], clients: AwsClients) -> Iterator[str]:
-    """Tell by elimination which variable keeps botocore from making a client."""
+    """Tell by elimination which variables keep botocore from making a client."""
     problem = _problem_of(make, clients)
     if not problem:
         return
-    for name in sorted(os.environ):
-        if name.startswith("AWS_"):
-            with _without(name):
-                is_culprit = not _problem_of(make, AwsClients(clients.settings))
-            if is_culprit:
-                what = "names a file with a setting" if name in {_CONFIG, _CREDENTIALS} else "has a value"
-                what = "names a profile with a setting" if name in _PROFILES else what
-                yield f"{name} {what} that AWS's library refuses ({problem}); correct it or remove it."
-                return
-    yield (
-        f"AWS's library refuses a setting ({problem}) of the profile that it uses in {_file_of(_CONFIG)} or "
-        f"{_file_of(_CREDENTIALS)}; correct it."
-    )
+    names = {name for name in os.environ if name.startswith("AWS_")}
+
+    def problem_without(absent: set[str]) -> str:
+        with _without(absent):
+            return _problem_of(make, AwsClients(clients.settings))
+
+    # One that is enough to leave out; or else each that is enough to leave in.
+    found = {name: problem for name in sorted(names) if not problem_without({name})}
+    found = found or {name: why for name in sorted(names) if (why := problem_without(names - {name}))}
+    for name, why in found.items():
+        what = "names a file with a setting" if name in {_CONFIG, _CREDENTIALS} else "has a value"
+        what = "names a profile with a setting" if name in _PROFILES else what
+        yield f"{name} {what} that AWS's library refuses ({why}); correct it or remove it."
+    if not found:
+        yield (
+            f"AWS's library refuses a setting ({problem}) of the profile in use, in {_file_of(_CONFIG)} or "
+            f"{_file_of(_CREDENTIALS)}; correct it."
+        )
 
 
 def _problem_of(make: Callable[[AwsClients], Any], clients: AwsClients) -> str:
@@ -344,10 +349,10 @@ def _problem_of(make: Callable[[AwsClients], Any], clients: AwsClients) -> str:
 
 
 @contextmanager
-def _without(name: str) -> Iterator[None]:
-    """Take a variable away for a moment: this is before any thread calls AWS."""
-    value = os.environ.pop(name)
+def _without(names: set[str]) -> Iterator[None]:
+    """Take variables away for a moment: this is before any thread calls AWS."""
+    values = {name: os.environ.pop(name) for name in names}
     try:
         yield
     finally:
-        os.environ[name] = value
+        os.environ.update(values)

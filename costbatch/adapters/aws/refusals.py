@@ -21,12 +21,12 @@ _ROLE = (
     "The role cannot be assumed: check that it exists, that its trust policy names the identity that assumes "
     "it and the same external id, and that this identity is granted sts:AssumeRole on the role."
 )
-# By AWS's name of a policy that denies: where it is, and who can change it.
+# By AWS's name of a policy that denies: what it belongs to, and who can change it.
 _POLICIES: Final = {
     "service control policy": "of the organization; ask its administrator",
     "resource control policy": "of the organization; ask its administrator",
     "permissions boundary": "of the identity; ask the account's administrator",
-    "session policy": "of the session; change it where the session is made,",
+    "session policy": "of the session; ask the administrator who passes it",
     "vpc endpoint policy": "of the VPC endpoint that AWS is called through; ask its owner",
     "resource-based policy": "of the resource (of a role: its trust policy); ask the account's administrator",
     "role trust policy": "of the role; ask the account's administrator",

@@ -21,7 +21,7 @@ from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.errors import AccountError, BudgetSpent
 
 _SERVER_ERROR = 500
-# AWS accepts 5 minutes; what drifts goes on drifting.
+# AWS accepts 5 minutes, and a clock that drifts gets there.
 _CLOCK_TOLERANCE_SECONDS = 120.0
 
 
@@ -42,7 +42,7 @@ def check_aws_environment(database: Database, aws: AwsProbe) -> Finding:
         registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
     active = [account for account in registered if account.status is AccountStatus.ACTIVE]
     needs = needs_of(active, registered)
-    # A run without accounts calls nobody; the first account is most likely to be in the ordinary partition.
+    # Before the first account there is one, it is most likely to be in the ordinary partition.
     aws.check_environment(replace(needs, partitions=needs.partitions or frozenset({Partition.AWS})))
     return ok("The variables and files that AWS is called with can be used.")
 
