@@ -8,9 +8,12 @@ import pytest
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.environment import check_environment
-from costbatch.domain.accounts import AwsNeeds, Partition
+from costbatch.domain.accounts import AccessMethod, AccountStatus, AwsNeeds, Partition
+from costbatch.domain.health import Mark
 from costbatch.errors import ConfigError
 from tests.stage import Finished, Stage, make_account
+from tests.unit.application.doctor_parts import Ward
+from tests.unit.application.doctor_parts import make_account as make_row
 
 HUB, OTHER = make_account(1), make_account(2)
 KEYS = {"AWS_ACCESS_KEY_ID": HUB.access_key_id, "AWS_SECRET_ACCESS_KEY": HUB.secret_access_key}
@@ -310,7 +313,7 @@ def test_a_run_in_a_broken_pod_is_2_and_claims_nothing(
     doctor = stage.run("doctor", "--output", "json", **variables)
     found = {check["name"]: check for check in doctor.summary["checks"]}
     assert doctor.status == 2
-    assert found["AWS environment"]["found"] == sentence
+    assert found["AWS settings"]["found"] == sentence
     assert found["AWS endpoints"]["status"] == "skipped"
 
 
@@ -357,3 +360,18 @@ def test_commands_that_need_no_aws_do_not_look_at_it(stage: Stage) -> None:
 def test_a_run_without_accounts_is_0_in_a_broken_pod(stage: Stage) -> None:
     """It makes no call."""
     assert stage.collect(AWS_CA_BUNDLE="/nonexistent.pem").status == 0
+
+
+@pytest.mark.parametrize("access", [AccessMethod.ACCESS_KEYS, AccessMethod.POD_IDENTITY])
+def test_doctor_asks_for_what_the_active_accounts_need(access: AccessMethod) -> None:
+    """An account that is paused needs nothing; what is found is the configuration's fault."""
+    paused = make_row(2, access=AccessMethod.POD_IDENTITY, status=AccountStatus.PAUSED)
+    china = Partition.CHINA
+    ward = Ward(accounts=(make_row(1, access=access, partition=china), paused))
+    assert ward.find("AWS settings").mark is Mark.OK
+    is_pod = access is AccessMethod.POD_IDENTITY
+    assert ward.aws.needs == [AwsNeeds(partitions=frozenset({china}), pod_identity=is_pod)]
+    ward.aws.environment_error = ConfigError("AWS_CA_BUNDLE is broken.")
+    finding = ward.find("AWS settings")
+    assert (finding.mark, finding.is_configuration) == (Mark.FAILURE, True)
+    assert finding.found == "AWS_CA_BUNDLE is broken."
