@@ -20,6 +20,8 @@ class ErrorKind(StrEnum):
 
     CREDENTIALS_UNREADABLE = "credentials_unreadable"
     CREDENTIALS_REJECTED = "credentials_rejected"
+    POD_IDENTITY_MISSING = "pod_identity_missing"
+    WRONG_CLOCK = "wrong_clock"
     ACCESS_DENIED = "access_denied"
     COST_EXPLORER_NOT_ENABLED = "cost_explorer_not_enabled"
     DATA_UNAVAILABLE = "data_unavailable"
@@ -51,6 +53,16 @@ _ADVICE = {
     ErrorKind.CREDENTIALS_REJECTED: (
         "AWS does not accept the credentials; they are revoked, expired or mistyped. "
         "Store new ones with `costbatch accounts set-credentials`, or repair the pod's identity or the role."
+    ),
+    ErrorKind.POD_IDENTITY_MISSING: (
+        "The account is reached with the pod's own AWS identity, and the pod has none that can be used. "
+        "Annotate its service account with eks.amazonaws.com/role-arn (the chart's "
+        "serviceAccount.annotations) or associate a role with it in EKS Pod Identity; "
+        "outside of Kubernetes set AWS_PROFILE or an access key."
+    ),
+    ErrorKind.WRONG_CLOCK: (
+        "AWS refuses requests that are signed more than 5 minutes away from its own time; "
+        "synchronize this machine's clock (NTP). The credentials need no change."
     ),
     ErrorKind.ACCESS_DENIED: (
         "The credentials are valid but not allowed to do this; grant the identity ce:GetCostAndUsage "
@@ -122,9 +134,11 @@ class AccountError(CostbatchError):
     """One account cannot be collected.
 
     ``detail`` is ours, never AWS's raw text: that may hold ARNs and keys.
+    ``advice`` replaces that of the kind if more is known.
     """
 
-    def __init__(self, kind: ErrorKind, detail: str) -> None:
-        super().__init__(f"{detail} {kind.advice}")
+    def __init__(self, kind: ErrorKind, detail: str, advice: str = "") -> None:
         self.kind = kind
         self.detail = detail
+        self.advice = advice or kind.advice
+        super().__init__(f"{detail} {self.advice}")

@@ -21,11 +21,12 @@ MASK = "***"
 # A shorter secret would turn every log into asterisks; the patterns below still catch it in a URL.
 _SHORTEST_SECRET = 6
 _PATTERNS = (
-    (re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b"), MASK),
-    (re.compile(r"(://[^\s/:@]*:)[^\s/]+@"), rf"\1{MASK}@"),
+    # Not the examples: AWS's own in its documentation, and the form of a URL in our advice.
+    (re.compile(r"\b(AKIA|ASIA)(?!IOSFODNN7EXAMPLE)[A-Z0-9]{16}\b"), MASK),
+    (re.compile(r"(://(?!USER:PASSWORD@HOST\b)[^\s/:@]*:)[^\s/]+@"), rf"\1{MASK}@"),
     (
         re.compile(
-            r"((?:secret_?access_?key|session_?token|external_?id|password)[\"']?\s*[=:]\s*)"
+            r"((?:secret_?access_?key|session_?token|security[_-]token|external_?id|password)[\"']?\s*[=:]\s*)"
             r"(?!\"?…)"  # the place of a secret, in our own advice
             r"(\"[^\"]*\"|'[^']*'|[^\s\"',;&)}]+)",
             re.IGNORECASE,

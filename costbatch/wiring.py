@@ -16,9 +16,10 @@ from costbatch.application.daily_run import DailyRun, preflight
 from costbatch.application.deliver import Deliverer
 from costbatch.application.plan import check_days, check_kept, plan_run
 from costbatch.application.policy import CollectPolicy
-from costbatch.application.ports import CostSource, Metrics, Progress, Vault
+from costbatch.application.ports import Metrics, Progress, Vault
 from costbatch.application.report import Detail
 from costbatch.config import FailOn, Settings
+from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.costs import NOTHING_KNOWN, REQUEST_PRICE_USD, DayAnswers, FetchedCosts, Spend
 from costbatch.domain.credentials import Access
 from costbatch.domain.outcomes import RunRequest, RunStatus
@@ -27,6 +28,7 @@ from costbatch.domain.plans import CollectionPlan
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
+    from costbatch.adapters.aws.cost_explorer import CostExplorerSource
     from costbatch.adapters.aws.probe import BotocoreProbe
     from costbatch.adapters.db import PostgresDatabase
     from costbatch.adapters.db.health import PostgresHealth
@@ -128,9 +130,10 @@ class Wiring:
         every_account: its report tells of each, however many they are.
         """
         database, vault = self.database(), self.vault()
+        source = _WhenNeeded(lambda: self._cost_source(vault))
         collector = Collector(
             database=database,
-            source=_WhenNeeded(lambda: self._cost_source(vault)),
+            source=source,
             clock=self.now,
             policy=self._policy(),
             progress=progress,
@@ -149,6 +152,7 @@ class Wiring:
             metrics=self._metrics(),
             clock=self.now,
             is_success=lambda status: status not in fails,
+            check_environment=source.check_environment,
             detail=Detail(every_account=every_account, costs=self._pushes_account_costs),
             retention=_retention_of(database, keep_months, stop) if keep_months else None,
         )
@@ -226,7 +230,7 @@ class Wiring:
             most_requests=None if cap is None else int(cap / REQUEST_PRICE_USD),
         )
 
-    def _cost_source(self, vault: Vault) -> CostSource:
+    def _cost_source(self, vault: Vault) -> "CostExplorerSource":
         from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
         from costbatch.adapters.aws.cost_explorer import CostExplorerSource  # noqa: PLC0415 - as above
         from costbatch.adapters.aws.identity import Identities  # noqa: PLC0415 - as above
@@ -268,11 +272,15 @@ class Wiring:
 
 
 class _WhenNeeded:
-    """A cost source that is made when the first account is fetched: botocore is slow to load."""
+    """A cost source that is made when there is an account to collect: botocore is slow to load."""
 
-    def __init__(self, make: Callable[[], CostSource]) -> None:
+    def __init__(self, make: Callable[[], "CostExplorerSource"]) -> None:
         self._make, self._lock = make, Lock()
-        self._source: CostSource | None = None
+        self._source: CostExplorerSource | None = None
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with; raises ConfigError."""
+        self._made().check_environment(needs)
 
     def fetch(
         self,
@@ -282,9 +290,12 @@ class _WhenNeeded:
         known: DayAnswers = NOTHING_KNOWN,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window."""
+        return self._made().fetch(access, window, spend, known)
+
+    def _made(self) -> "CostExplorerSource":
         with self._lock:
-            source = self._source = self._source or self._make()
-        return source.fetch(access, window, spend, known)
+            self._source = self._source or self._make()
+            return self._source
 
 
 def _health_of(database: "PostgresDatabase") -> "PostgresHealth":

@@ -39,6 +39,8 @@ EXCEPTIONS = {
 }
 # Which files look at the environment, and which make floats outside the simulator, and why.
 READS_ENVIRONMENT = {
+    "adapters/aws/environment.py": "what botocore takes from it by itself, before a run relies on it",
+    "adapters/aws/sessions.py": "botocore takes an empty variable for a value",
     "cli/context.py": "hands the environment to Settings.from_environment; a test hands over another",
     "demo/register.py": "a program of its own, as cli/context.py",
     "demo/stage.py": "what the demo's own processes inherit",

@@ -348,7 +348,7 @@ def upgrade() -> None:
             "skip_reason IN ('api_cost_cap', 'not_active')", name=op.f("ck_collections_skip_reason_known")
         ),
         sa.CheckConstraint(
-            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'access_denied', 'cost_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'implausible_answer', 'wrong_account', 'internal')",
+            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'pod_identity_missing', 'wrong_clock', 'access_denied', 'cost_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'implausible_answer', 'wrong_account', 'internal')",
             name=op.f("ck_collections_error_kind_known"),
         ),
         sa.CheckConstraint(

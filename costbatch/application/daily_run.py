@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from costbatch.application.collect import Collector
 from costbatch.application.deliver import Deliverer
 from costbatch.application.patience import in_transaction
-from costbatch.application.plan import check_kept
+from costbatch.application.plan import check_kept, select_accounts
 from costbatch.application.ports import Clock, Metrics, Vault
 from costbatch.application.report import Detail, full_report
 from costbatch.application.stores import Database
+from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
 from costbatch.domain.outcomes import Run, RunRequest, RunStatus
 from costbatch.domain.periods import utc_day
 from costbatch.domain.reports import RunReport
@@ -28,6 +29,7 @@ log = get_logger(__name__)
 class DailyRun:
     """The whole run. ``is_success`` decides what counts as one.
 
+    check_environment: raises ConfigError if AWS cannot be called from here at all.
     metrics: None: nobody asked for them. detail: of its report. retention: None: everything is kept.
     """
 
@@ -37,6 +39,7 @@ class DailyRun:
     metrics: Metrics | None
     clock: Clock
     is_success: Callable[[RunStatus], bool]
+    check_environment: Callable[[AwsNeeds], None] = lambda _: None
     detail: Detail = field(default_factory=Detail)
     retention: "Retention | None" = None
 
@@ -75,6 +78,8 @@ class DailyRun:
         # First of all a transaction that has patience: a serverless database may refuse until it is awake.
         in_transaction(self.collector.database, lambda _: None)
         preflight(self.collector.database, self.vault)
+        if needs := _needs(self.collector.database, request):
+            self.check_environment(needs)
         run = self.collector.collect(key, request)
         self._deliver()
         return self._report(run)
@@ -121,6 +126,14 @@ class DailyRun:
         if not pruning.is_empty:
             months = [f"{each.month:%Y-%m}" for each in pruning.months]
             log.info("pruned", months=months, accounts=pruning.accounts, rows=dict(pruning.rows))
+
+
+def _needs(database: Database, request: RunRequest) -> AwsNeeds | None:
+    """Return what a run needs of the process; None if it has no accounts to call AWS for."""
+    with database.transaction() as tx:
+        accounts = select_accounts(tx, request.aws_account_ids)
+        registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
+    return needs_of(accounts, registered) if accounts else None
 
 
 def preflight(database: Database, vault: Vault) -> None:

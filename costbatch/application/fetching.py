@@ -172,6 +172,8 @@ def _outcome_of(fetch: Callable[[], FetchedCosts], flight: Flight) -> FetchedCos
     except BudgetSpent:
         return None
     except AccountError as error:
+        if error.kind is ErrorKind.INTERNAL:
+            log.exception("account_crashed", aws_account_id=flight.claim.account.aws_account_id)
         return Failure(kind=error.kind, message=str(error))
     except Exception:
         log.exception("account_crashed", aws_account_id=flight.claim.account.aws_account_id)

@@ -1,6 +1,7 @@
 """AWS accounts: who they are, how they are reached, and which of them a run collects."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -108,6 +109,38 @@ class Account:
 
     def __str__(self) -> str:
         return f"{self.aws_account_id} ({self.name})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsNeeds:
+    """What the collection of some accounts needs of the process: a way to AWS, and perhaps an identity."""
+
+    partitions: frozenset[Partition]
+    pod_identity: bool
+
+
+def needs_of(accounts: Sequence[Account], registered: Sequence[Account]) -> AwsNeeds:
+    """Return what the collection of the accounts needs; their roles may be assumed by any registered one."""
+    return AwsNeeds(
+        partitions=frozenset(account.partition for account in accounts),
+        pod_identity=bool(users_of_pod(accounts, registered)),
+    )
+
+
+def users_of_pod(accounts: Sequence[Account], registered: Sequence[Account]) -> list[Account]:
+    """Return the accounts whose chain of credentials begins with the pod's own."""
+    by_row = {account.id: account for account in registered}
+    return [account for account in accounts if _begins_with_pod(account, by_row)]
+
+
+def _begins_with_pod(account: Account, by_row: Mapping[int, Account]) -> bool:
+    seen: set[int] = set()
+    step: Account | None = account
+    while step is not None and step.id not in seen:
+        seen.add(step.id)
+        account = step
+        step = by_row.get(step.base_account_id) if step.base_account_id is not None else None
+    return account.access is not AccessMethod.ACCESS_KEYS and account.base_account_id is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,12 +166,14 @@ class Endpoint:
 
     proxy: the proxy in between, without its credentials; empty where there is none.
     http_status: any answer counts, because the request is not signed and AWS refuses it.
+    seconds_ahead: of this machine's clock, compared with the answer's Date; None if it has none.
     """
 
     address: str
     is_encrypted: bool
     proxy: str = ""
     http_status: int = 0
+    seconds_ahead: float | None = None
     problem: str = ""
     advice: str = ""
 

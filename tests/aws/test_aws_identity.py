@@ -81,13 +81,13 @@ def test_the_pods_identity_of_another_account_is_refused(
 
 
 def test_a_pod_without_identity_says_so(simulator: SimulatorProcess, aws: Harness, window: DateRange) -> None:
-    """No credentials in the pod's environment are refused credentials, in our own words."""
+    """No credentials in the pod's environment are not refused credentials: nobody was asked."""
     error = failure(aws, Access(account=aws.account(TWO, AccessMethod.POD_IDENTITY)), window)
-    assert error.kind is ErrorKind.CREDENTIALS_REJECTED
+    assert error.kind is ErrorKind.POD_IDENTITY_MISSING
     assert "no AWS identity" in error.detail
 
 
-def test_an_unknown_profile_is_a_failure_of_credentials(
+def test_an_unknown_profile_is_no_identity(
     simulator: SimulatorProcess, aws: Harness, window: DateRange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A misconfigured pod fails as such, by the name of botocore's error."""
@@ -96,7 +96,7 @@ def test_an_unknown_profile_is_a_failure_of_credentials(
     monkeypatch.setenv("AWS_PROFILE", "there-is-none")
     with pytest.raises(AccountError, match="ProfileNotFound") as caught:
         source.fetch(Access(account=aws.account(TWO, AccessMethod.POD_IDENTITY)), window, aws.spend)
-    assert caught.value.kind is ErrorKind.CREDENTIALS_REJECTED
+    assert caught.value.kind is ErrorKind.POD_IDENTITY_MISSING
 
 
 def test_a_role_with_the_right_external_id_is_assumed(

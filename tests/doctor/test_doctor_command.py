@@ -21,7 +21,7 @@ def test_a_healthy_installation_is_0_and_every_check_ok(
     stage.collect()
     before, paid = stage.contents(), stage.aws.paid()
     found = examine(stage, PUSHGATEWAY_URL=gateway_url)
-    assert (found.finished.status, found.status, len(found.names("ok"))) == (0, "ok", 12)
+    assert (found.finished.status, found.status, len(found.names("ok"))) == (0, "ok", 13)
     assert "opens all 2 stored credentials" in found["encryption key"]["found"]
     assert stage.contents() == before
     assert stage.aws.paid() == paid
@@ -56,7 +56,7 @@ def test_the_table_is_readable_without_colours(stage: Stage, now: datetime) -> N
         for line in lines
     )
     assert any(line.strip().startswith("→ Wait for the first night") for line in lines)
-    assert lines[-1] == "Works, with warnings: 12 checks: 0 failures, 2 warnings."
+    assert lines[-1] == "Works, with warnings: 13 checks: 0 failures, 2 warnings."
     assert "\x1b" not in finished.stdout
     assert all(line == line.rstrip() for line in lines)
 

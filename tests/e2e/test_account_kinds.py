@@ -74,15 +74,19 @@ def test_the_pods_own_identity_collects_its_account(stage: Stage) -> None:
     assert stage.value("SELECT count(*) FROM account_credentials") == 0
 
 
-@pytest.mark.parametrize("secret", ["", "wrong"])
-def test_a_pod_without_valid_credentials_fails_its_accounts_only(stage: Stage, secret: str) -> None:
-    """An account by pod identity is rejected where there is none; the others are collected."""
+@pytest.mark.parametrize(
+    ("secret", "kind"), [("", "pod_identity_missing"), ("wrong", "credentials_rejected")]
+)
+def test_a_pod_without_valid_credentials_fails_its_accounts_only(
+    stage: Stage, secret: str, kind: str
+) -> None:
+    """An account by pod identity fails if there is none, or if AWS refuses it; the others are collected."""
     stage.open(MEMBER)
     stage.aws.replace_world(replace(stage.aws.current_world(), accounts=(HUB, MEMBER)))
     stage.register(HUB, pod=True)
     pod = {**POD, "AWS_SECRET_ACCESS_KEY": secret} if secret else {}
     run = stage.collect(**pod)
-    assert run.outcomes == {HUB.account_id: "credentials_rejected", MEMBER.account_id: "collected"}
+    assert run.outcomes == {HUB.account_id: kind, MEMBER.account_id: "collected"}
 
 
 def test_the_pods_identity_of_another_account_is_refused(stage: Stage) -> None:

@@ -21,6 +21,7 @@ from costbatch.adapters.aws.bounded import bound_client
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.lean import CostQuestions
 from costbatch.adapters.aws.limiter import Limiter
+from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables
 from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
@@ -115,7 +116,9 @@ class AwsClients:
 
 def _session_without_credentials() -> Session:
     """Return a session that finds no credentials: should a request ever be signed unbound, it must fail."""
+    forget_empty_variables()
     session = get_session()
+    do_without_identity(session)
     session.register_component("credential_provider", CredentialResolver(providers=[]))
     session.register_component("data_loader", _OurServices(session.get_component("data_loader").search_paths))
     session.set_config_variable("sts_regional_endpoints", "regional")

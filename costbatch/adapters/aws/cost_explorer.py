@@ -1,22 +1,29 @@
 """Reads an account's daily cost from Cost Explorer, page by page. What the pages hold is parse.py's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from costbatch.adapters.aws.clients import AwsClients
-from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.environment import check_environment
+from costbatch.adapters.aws.errors import BeforeHistoryError, answer_of
 from costbatch.adapters.aws.identity import Identities
 from costbatch.adapters.aws.in_flight import AnswersInFlight, Share
 from costbatch.adapters.aws.parse import CostAnswer
 from costbatch.adapters.aws.wire import METRICS
-from costbatch.domain.accounts import Account
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, Spend
+from costbatch.domain.accounts import Account, AwsNeeds
+from costbatch.domain.costs import NOTHING_KNOWN, REQUEST_PRICE_USD, DayAnswers, FetchedCosts, Spend
 from costbatch.domain.credentials import Access
-from costbatch.domain.periods import DateRange
+from costbatch.domain.periods import DateRange, month_start
 from costbatch.errors import AccountError, ErrorKind
+from costbatch.logs import get_logger
 
 OPERATION = "GetCostAndUsage"
 
+log = get_logger(__name__)
+
+# How many months before the current one a first collection reads if AWS refuses more: a request for each.
+_FALLBACK_MONTHS = (12, 6, 3, 1)
 _GROUP_BY = [{"Type": "DIMENSION", "Key": "SERVICE"}, {"Type": "DIMENSION", "Key": "RECORD_TYPE"}]
 
 
@@ -27,6 +34,10 @@ class CostExplorerSource:
         self._clients = clients
         self._identities = identities
         self._in_flight = AnswersInFlight()
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with; raises ConfigError."""
+        check_environment(self._clients, needs)
 
     def fetch(
         self,
@@ -40,6 +51,8 @@ class CostExplorerSource:
         ``known`` is what was answered the last time, as it is stored. ``spend`` hears of each attempt at a
         page, also of those that botocore repeats.
 
+        An account that was never collected may get fewer days than the window has: those that AWS gives.
+
         Raises:
             AccountError: with the kind of failure.
             BudgetSpent: raised by ``spend``.
@@ -47,10 +60,22 @@ class CostExplorerSource:
         """
         keys = self._identities.resolve(access)
         costs = self._clients.costs(access.account.partition)
-        question = _question(access.account, window)
-        with self._in_flight.answer() as share:
-            answer = CostAnswer(window, known, share)
-            return self._read_pages(lambda: costs.ask(keys, question, spend), question, answer, share)
+        refused: BeforeHistoryError | None = None
+        for asked in _windows(access.account, window):
+            question = _question(access.account, asked)
+            try:
+                with self._in_flight.answer() as share:
+                    answer = CostAnswer(asked, known, share)
+                    fetched = self._read_pages(
+                        partial(costs.ask, keys, question, spend), question, answer, share
+                    )
+            except BeforeHistoryError as error:
+                refused = error
+                continue
+            if refused is not None:
+                log.warning("history_shortened", **_shortening(access.account, window, asked))
+            return fetched
+        raise refused or _malformed("there is no day to ask for")
 
     def _read_pages(
         self, ask: Callable[[], bytes | None], question: dict[str, Any], answer: CostAnswer, share: Share
@@ -65,7 +90,27 @@ class CostExplorerSource:
             seen.add(token)
             question["NextPageToken"] = token
             share.go_on()
-        raise _malformed(f"the answer has more than {self._clients.settings.page_limit} pages")
+        raise _too_long(self._clients.settings.page_limit)
+
+
+def _windows(account: Account, window: DateRange) -> Iterator[DateRange]:
+    """Return the window and, for an account that was never collected, shorter ones to fall back on."""
+    yield window
+    if account.collected is None:
+        starts = (month_start(window.last, months_back=months) for months in _FALLBACK_MONTHS)
+        yield from (DateRange(start, window.end_exclusive) for start in starts if start > window.start)
+
+
+def _shortening(account: Account, window: DateRange, given: DateRange) -> dict[str, str]:
+    return {
+        "aws_account_id": account.aws_account_id,
+        "first_day": f"{given.start}",
+        "reason": (
+            f"AWS does not give the cost of {window.start}: it keeps about 13 months, of some accounts less. "
+            f"This first collection begins with {given.start}; lower COSTBATCH_HISTORY_MONTHS to ask for no "
+            "more than that at once."
+        ),
+    }
 
 
 def _question(account: Account, window: DateRange) -> dict[str, Any]:
@@ -88,3 +133,13 @@ def _body(ask: Callable[[], bytes | None]) -> bytes:
 
 def _malformed(problem: str) -> AccountError:
     return AccountError(ErrorKind.MALFORMED_RESPONSE, f"{OPERATION}: {problem}.")
+
+
+def _too_long(pages: int) -> AccountError:
+    twice, price = pages * 2, REQUEST_PRICE_USD
+    return AccountError(
+        ErrorKind.MALFORMED_RESPONSE,
+        f"{OPERATION}: the answer has more than {pages} pages.",
+        "Nothing was stored. If the account is that large, raise COSTBATCH_PAGE_LIMIT: each page is a "
+        f"request of ${price}, so {twice} pages cost up to ${twice * price} in each run.",
+    )

@@ -1,6 +1,7 @@
 """Turns every failure of an AWS call into an AccountError; AWS's own words never leave this file.
 
-They can hold ARNs and keys, so a detail names the operation and AWS's error code and nothing else.
+They can hold ARNs and keys, so a detail names the operation and AWS's error code and nothing else. They are
+logged at debug, but for what may be an ARN, a key or a token.
 """
 
 import re
@@ -11,10 +12,18 @@ from typing import Final, TypeVar
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
+from costbatch.adapters.aws.refusals import (
+    HISTORY,
+    advice_of_denial,
+    clock_problem,
+    is_before_history,
+    plain_words,
+)
 from costbatch.errors import AccountError, ErrorKind
-from costbatch.logs import redact
+from costbatch.logs import get_logger, redact
 
 T = TypeVar("T")
+log = get_logger(__name__)
 
 _BY_KIND: Final = {
     ErrorKind.THROTTLED: """
@@ -25,9 +34,12 @@ _BY_KIND: Final = {
     ErrorKind.CREDENTIALS_REJECTED: """
         InvalidClientTokenId UnrecognizedClient UnrecognizedClientException SignatureDoesNotMatch
         InvalidSignatureException IncompleteSignature IncompleteSignatureException AuthFailure
-        ExpiredToken ExpiredTokenException ExpiredTradeInTokenException RequestExpired RequestTimeTooSkewed
+        ExpiredToken ExpiredTokenException ExpiredTradeInTokenException
         InvalidAccessKeyId InvalidToken InvalidIdentityToken IDPRejectedClaim
         MissingAuthenticationToken MissingAuthenticationTokenException NotAuthorized
+    """,
+    ErrorKind.WRONG_CLOCK: """
+        RequestExpired RequestTimeTooSkewed RequestInTheFuture
     """,
     ErrorKind.ACCESS_DENIED: """
         AccessDenied AccessDeniedException UnauthorizedOperation UnauthorizedAccess OptInRequired
@@ -70,7 +82,7 @@ _KIND_OF_EXCEPTION: Final = (
             aws.SSOError,
             aws.LoginError,
         ),
-        ErrorKind.CREDENTIALS_REJECTED,
+        ErrorKind.POD_IDENTITY_MISSING,
     ),
     ((aws.IncompleteReadError, aws.ChecksumError, aws.FlexibleChecksumError), ErrorKind.MALFORMED_RESPONSE),
     # OSError: a token file or a CA bundle that botocore cannot read.
@@ -92,6 +104,10 @@ _STATUS_CODE = re.compile(r"[1-5][0-9]{2}")
 _REQUEST_TIMEOUT, _PROXY_LOGIN, _TOO_MANY_REQUESTS, _SERVER_ERROR = 408, 407, 429, 500
 
 
+class BeforeHistoryError(AccountError):
+    """The first of the days that were asked for lies before what AWS keeps."""
+
+
 def answer_of(operation: str, call: Callable[[], T]) -> T:
     """Return what an AWS call returns.
 
@@ -99,12 +115,16 @@ def answer_of(operation: str, call: Callable[[], T]) -> T:
         AccountError: whatever went wrong, with nothing of AWS's text in it or in its chain.
 
     """
+    frames = None
     try:
         return call()
     except (aws.BotoCoreError, aws.ClientError, OSError, *_PARSER_STUMBLES) as error:
         failure = translate(error, operation)
+        if failure.kind is ErrorKind.INTERNAL:
+            # Where it happened is what a report needs; a traceback of frames holds none of AWS's words.
+            frames = error.__traceback__
     # Outside of the handler, so that the original is not even its context.
-    raise failure
+    raise failure.with_traceback(frames)
 
 
 def is_unsent(error: BaseException | None) -> bool:
@@ -121,8 +141,12 @@ def is_unsent(error: BaseException | None) -> bool:
 
 def translate(error: Exception, operation: str) -> AccountError:
     """Return the AccountError that a failed AWS call means."""
+    log.debug(
+        "aws_call_failed", operation=operation, error=type(error).__name__, text=plain_words(str(error))
+    )
     if isinstance(error, aws.ClientError):
-        return _of_answer(error, operation)
+        # boto3 makes requests of its own to find the pod's identity.
+        return _of_answer(error, error.operation_name or operation)
     kind = next(
         (kind for types, kind in _KIND_OF_EXCEPTION if isinstance(error, types)), ErrorKind.MALFORMED_RESPONSE
     )
@@ -131,17 +155,28 @@ def translate(error: Exception, operation: str) -> AccountError:
 
 def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
     problem = error.response.get("Error", {})
-    code = str(problem.get("Code", ""))
+    code, text = str(problem.get("Code", "")), str(problem.get("Message", ""))
     status = _status_of(error, code)
     if not _CODE.fullmatch(code):
         return AccountError(
             _kind_of_status(status), f"AWS answered {operation} with HTTP status {status} and no error code."
         )
-    kind = KIND_OF_CODE.get(code) or _kind_of_unknown(status)
-    if kind is ErrorKind.ACCESS_DENIED and _NOT_ENABLED in str(problem.get("Message", "")).lower():
-        kind = ErrorKind.COST_EXPLORER_NOT_ENABLED
+    kind, advice = KIND_OF_CODE.get(code) or _kind_of_unknown(status), ""
     # A code that is not in the list may be anything that fits in one.
-    return AccountError(kind, f"AWS answered {operation} with {redact(code)}.")
+    detail = f"AWS answered {operation} with {redact(code)}."
+    match kind:
+        case ErrorKind.CREDENTIALS_REJECTED | ErrorKind.WRONG_CLOCK:
+            date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+            clock = clock_problem(text, date)
+            if clock is not None:
+                kind, detail = ErrorKind.WRONG_CLOCK, f"{detail} {clock}".rstrip()
+        case ErrorKind.ACCESS_DENIED if _NOT_ENABLED in text.lower():
+            kind = ErrorKind.COST_EXPLORER_NOT_ENABLED
+        case ErrorKind.ACCESS_DENIED:
+            advice = advice_of_denial(operation, text)
+        case ErrorKind.INTERNAL if code.startswith("Validation") and is_before_history(text):
+            return BeforeHistoryError(ErrorKind.DATA_UNAVAILABLE, detail, HISTORY)
+    return AccountError(kind, detail, advice)
 
 
 def _status_of(error: aws.ClientError, code: str) -> int:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from botocore.credentials import Credentials
 
 from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.sessions import forget_empty_variables
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import register_secret
@@ -19,6 +20,17 @@ T = TypeVar("T")
 
 _OPERATION = "Reading the pod's AWS identity"
 _LIMIT_SECONDS = 60.0
+_REFUSED = (
+    "AWS does not let the pod have its role: check that the role in AWS_ROLE_ARN or in the profile exists, "
+    "and that its trust policy names the cluster's OIDC provider and the pod's service account."
+)
+_UNUSABLE = "Check the AWS_… variables of the pod and the profile that they name."
+_ADVICE = {
+    ErrorKind.ACCESS_DENIED: _REFUSED,
+    ErrorKind.CREDENTIALS_REJECTED: _REFUSED,
+    ErrorKind.INTERNAL: _UNUSABLE,
+    ErrorKind.MALFORMED_RESPONSE: _UNUSABLE,
+}
 
 
 class PodIdentity:
@@ -38,10 +50,10 @@ class PodIdentity:
         """
         credentials = self._find()
         # Renews what is about to expire, one thread at a time.
-        frozen = credentials and _in_time(credentials.get_frozen_credentials)
+        frozen = credentials and _read(credentials.get_frozen_credentials)
         if frozen is None or not frozen.access_key or not frozen.secret_key:
             raise AccountError(
-                ErrorKind.CREDENTIALS_REJECTED,
+                ErrorKind.POD_IDENTITY_MISSING,
                 "The pod has no AWS identity: boto3 finds no credentials in its environment.",
             )
         for text in filter(None, (frozen.access_key, frozen.secret_key, frozen.token)):
@@ -56,22 +68,32 @@ class PodIdentity:
         """Look once: that there are none takes seconds to find out, and every account would wait for it."""
         with self._lock:
             if not self._looked:
-                self._credentials = _in_time(_look)
+                self._credentials = _read(_look)
                 self._looked = True
             return self._credentials
 
 
-def _in_time(call: Callable[[], T]) -> T:
-    """Return what a call returns; the pod's metadata, its agent and STS count their time-outs per read."""
+def _read(call: Callable[[], T]) -> T:
+    """Return what boto3 says of the pod's identity; what AWS refuses here are no stored credentials.
+
+    The pod's metadata, its agent and STS count their time-outs per read: here they share one limit.
+    """
     try:
         return within(_LIMIT_SECONDS, lambda: answer_of(_OPERATION, call))
     except TimeoutError:
         problem = f"{_OPERATION} did not end within {_LIMIT_SECONDS:g} seconds."
-    raise AccountError(ErrorKind.TIMEOUT, problem)
+        failure = AccountError(ErrorKind.TIMEOUT, problem)
+    except AccountError as error:
+        advice = _ADVICE.get(error.kind)
+        if advice is None:
+            raise
+        failure = AccountError(ErrorKind.POD_IDENTITY_MISSING, error.detail, advice)
+    raise failure
 
 
 def _look() -> Credentials | None:
     import boto3  # noqa: PLC0415 - most accounts have keys or roles, and botocore alone is there much sooner
 
+    forget_empty_variables()
     credentials: Credentials | None = boto3.Session().get_credentials()
     return credentials

@@ -5,6 +5,7 @@ Takes the address, the proxy and the trusted certificates that botocore would us
 
 import socket
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,9 +17,11 @@ from botocore.utils import get_environ_proxies
 
 from costbatch.adapters.aws.bounded import bound_session
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, signing_as
+from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.pod_identity import PodIdentity
-from costbatch.domain.accounts import Partition, parse_account_id
+from costbatch.adapters.aws.refusals import seconds_ahead
+from costbatch.domain.accounts import AwsNeeds, Partition, parse_account_id
 from costbatch.domain.health import Caller, Endpoint
 from costbatch.errors import AccountError, ErrorKind
 
@@ -46,6 +49,10 @@ class BotocoreProbe:
     def __init__(self, clients: AwsClients) -> None:
         self._clients = clients
         self._pod = PodIdentity()
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with; raises ConfigError."""
+        check_environment(self._clients, needs)
 
     def endpoints(self, partition: Partition) -> list[Endpoint]:
         """Return how each address that a collection in the partition needs answers."""
@@ -79,14 +86,16 @@ class BotocoreProbe:
         if not found.proxy and not _is_known(url):
             return replace(found, problem="has a name that is not known here", advice=_CHECK_NAMES)
         try:
-            return replace(found, http_status=self._ask(client))
+            status, date = self._ask(client)
+            ahead = seconds_ahead(date, datetime.now(tz=UTC))
+            return replace(found, http_status=status, seconds_ahead=ahead)
         except (aws.BotoCoreError, OSError) as error:
             words = ((what, advice) for kind, what, advice in _PROBLEMS if isinstance(error, kind))
             problem, advice = next(words, (f"cannot be asked ({type(error).__name__})", _CHECK_EGRESS))
             return replace(found, problem=problem, advice=advice)
 
-    def _ask(self, client: Any) -> int:  # noqa: ANN401 - as above
-        """Send a request that nobody signed, which AWS refuses for nothing; return the answer's status."""
+    def _ask(self, client: Any) -> tuple[int, str]:  # noqa: ANN401 - as above
+        """Send a request without a signature, which AWS refuses for nothing; return its status and Date."""
         settings, meta = self._clients.settings, client.meta
         # The types that botocore is said to take are narrower than those that it takes.
         verify: Any = get_session().get_config_variable("ca_bundle")
@@ -101,10 +110,10 @@ class BotocoreProbe:
         bound_session(endpoint.http_session)
         request = AWSRequest(method="GET", url=f"{meta.endpoint_url.rstrip('/')}/").prepare()
         try:
-            status: int = endpoint.http_session.send(request).status_code
+            answer = endpoint.http_session.send(request)
         finally:
             endpoint.close()
-        return status
+        return answer.status_code, answer.headers.get("Date", "")
 
 
 def _place(url: SplitResult) -> str:

@@ -39,6 +39,8 @@ _REST_SECONDS = 0.1
 _LAST_USED = "last_used"
 # SQLSTATE class of what is too large for PostgreSQL, such as an index row: to the driver it is operational.
 _LIMIT_EXCEEDED = "54"
+# The driver gives no SQLSTATE for what is refused before there is a connection.
+_MAY_NOT_CONNECT = re.compile(r'permission denied for database ("[^"]+")')
 # SQLSTATE of a write to a standby: during a failover the old primary may still answer.
 _READ_ONLY = "25006"
 # A dead peer is noticed in about 20 seconds instead of the kernel's two hours. The last one, in milliseconds,
@@ -204,6 +206,11 @@ def _translate(error: BaseException | None, *, is_lost: bool = False) -> Costbat
     # one line for each host.
     hosts = [line.strip() for line in lines if line.startswith(_OF_A_HOST)]
     reason = "; ".join(line.rstrip(".") for line in hosts or lines[:1])
+    if barred := _MAY_NOT_CONNECT.search(reason):
+        return ConfigError(
+            f"The role of DATABASE_URL may not connect to the database {barred[1]}. "
+            f"Run as its owner: GRANT CONNECT ON DATABASE {barred[1]} TO the role;"
+        )
     if reason.startswith(_MISCONFIGURED) and _is_of_the_client(error):
         # Without the values that it quotes: a mistyped URL may have the password anywhere.
         what = re.sub(r'"[^"]*"', '"…"', reason)

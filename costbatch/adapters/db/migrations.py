@@ -92,6 +92,58 @@ def require_every_name(connection: Connection) -> None:
         )
 
 
+_MAY_READ_REVISION = sa.text("SELECT has_table_privilege(to_regclass('alembic_version')::oid, 'SELECT')")
+_RIGHTS = sa.text("""
+SELECT current_user AS role, current_database() AS database, current_schema() AS schema,
+    current_setting('search_path') AS search_path,
+    pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only')::boolean AS is_read_only,
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
+    (SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ', ') FROM pg_class
+     WHERE oid = ANY (ARRAY[to_regclass('alembic_version'), to_regclass('daily_costs')])
+         AND NOT pg_has_role(relowner, 'USAGE')) AS other_owners
+""")
+
+
+def require_upgrade_rights(connection: Connection) -> None:
+    """Refuse a database in which this role cannot make or change tables.
+
+    Raises:
+        ConfigError: with the GRANT to run, or whom to connect as.
+
+    """
+    row = connection.execute(_RIGHTS).one()
+    role, schema = (_quoted(connection, name) for name in (row.role, row.schema or "public"))
+    if row.is_standby:
+        raise ConfigError(
+            f"The database {row.database} is a standby and takes no writes; name the primary in DATABASE_URL."
+        )
+    if row.is_read_only:
+        raise ConfigError(
+            f"Transactions in the database {row.database} are read-only; set default_transaction_read_only "
+            f"to off, such as with: ALTER ROLE {role} SET default_transaction_read_only = off;"
+        )
+    if row.schema is None:
+        raise ConfigError(
+            f"The role {row.role} can use no schema of its search_path ({row.search_path}) in the database "
+            f"{row.database}. Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
+        )
+    if not row.may_create:
+        raise ConfigError(
+            f"The role {row.role} may not make tables in the schema {row.schema} of the database "
+            f"{row.database}. Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
+        )
+    if row.other_owners:
+        owner = _quoted(connection, row.other_owners.split(", ")[0])
+        raise ConfigError(
+            f"The tables belong to {row.other_owners}, so the role {row.role} cannot change them. Let "
+            f"DATABASE_URL name their owner, or run as a superuser: GRANT {owner} TO {role};"
+        )
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return connection.dialect.identifier_preparer.quote(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """The schema of one database. ``connect`` opens a transaction."""
@@ -114,16 +166,21 @@ class Schema:
         Return the revisions before and after.
 
         Raises:
-            ConfigError: the database was migrated by a newer program, or its encoding is not UTF8.
+            ConfigError: the database was migrated by a newer program, its encoding is not UTF8, or the role
+                may not change it.
 
         """
         from alembic import command  # noqa: PLC0415 - the daily run must not pay for loading Alembic
 
         with self.connect() as connection:
             require_every_name(connection)
+            if connection.scalar(_MAY_READ_REVISION) is False:
+                require_upgrade_rights(connection)
             before = current_revision(connection)
             if schema_state(before) is SchemaState.NEWER:
                 require_current_schema(connection)
+            if schema_state(before) is not SchemaState.CURRENT:
+                require_upgrade_rights(connection)
             command.upgrade(alembic_config(connection), "head")
         return before, self.needed
 

@@ -8,6 +8,7 @@ from costbatch.application.doctor.configuration import check_configuration, chec
 from costbatch.application.doctor.database import check_clock, check_rights, check_schema, check_server
 from costbatch.application.doctor.examination import Check, examine
 from costbatch.application.doctor.network import (
+    check_aws_environment,
     check_cost_explorer,
     check_endpoints,
     check_gateway,
@@ -29,11 +30,12 @@ KEY = "encryption key"
 ACCOUNTS = "accounts"
 NEWEST_RUN = "last run"
 EVENTS = "events"
+ENVIRONMENT = "AWS settings"
 ENDPOINTS = "AWS endpoints"
 POD = "pod identity"
 GATEWAY = "Pushgateway"
 COST_EXPLORER = "Cost Explorer"
-_OF_STORE = (DATABASE, SCHEMA, RIGHTS, CLOCK, KEY, ACCOUNTS, NEWEST_RUN, EVENTS, ENDPOINTS, POD)
+_OF_STORE = (DATABASE, SCHEMA, RIGHTS, CLOCK, KEY, ACCOUNTS, NEWEST_RUN, EVENTS, ENVIRONMENT, ENDPOINTS, POD)
 
 # A real answer of Cost Explorer may take long, and giving up on it saves nothing: it is paid.
 _PAID_LIMIT_SECONDS = 60.0
@@ -100,7 +102,8 @@ class Doctor:
             Check(ACCOUNTS, lambda: check_accounts(database, clock()), [SCHEMA]),
             Check(NEWEST_RUN, lambda: check_newest_run(health, clock()), [SCHEMA]),
             Check(EVENTS, lambda: check_events(health, clock(), self.sinks), [SCHEMA]),
-            Check(ENDPOINTS, partial(check_endpoints, database, self.aws), [SCHEMA]),
+            Check(ENVIRONMENT, partial(check_aws_environment, database, self.aws), [SCHEMA]),
+            Check(ENDPOINTS, partial(check_endpoints, database, self.aws), [SCHEMA, ENVIRONMENT]),
             Check(POD, partial(check_pod, database, self.aws), [SCHEMA, ENDPOINTS]),
         ]
 

@@ -7,7 +7,7 @@ from threading import Thread
 from time import monotonic
 
 from costbatch.domain.health import CheckResult, Finding, Mark, failure
-from costbatch.errors import AccountError, ConfigError, CostbatchError
+from costbatch.errors import AccountError, ConfigError, CostbatchError, ErrorKind
 from costbatch.logs import get_logger, redact
 
 log = get_logger(__name__)
@@ -44,7 +44,7 @@ def of_error(error: CostbatchError) -> Finding:
     """Return the failure that an error of ours means; its last sentence says what to do."""
     match error:
         case AccountError():
-            return failure(error.detail, error.kind.advice)
+            return failure(error.detail, error.advice)
         case ConfigError():
             return of_problems(error.problems)
     found, separator, advice = str(error).rpartition(". ")
@@ -82,6 +82,8 @@ def _guarded(check: Check) -> Finding:
     try:
         return check.look()
     except CostbatchError as error:
+        if isinstance(error, AccountError) and error.kind is ErrorKind.INTERNAL:
+            log.exception("check_failed", check=check.name)
         return of_error(error)
     except Exception as error:  # a check that breaks must not keep the others from being made
         log.debug("check_broke", check=check.name, exc_info=True)

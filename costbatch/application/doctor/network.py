@@ -1,20 +1,29 @@
 """Whether metrics and AWS can be reached, as whom, and, where it is asked for, one paid request."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from costbatch.application.budget import ApiBudget, Meter
 from costbatch.application.doctor.ports import AwsProbe, Gateway
 from costbatch.application.plan import select_accounts
 from costbatch.application.ports import CostSource
 from costbatch.application.stores import Database
-from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition
+from costbatch.domain.accounts import (
+    AccessMethod,
+    Account,
+    AccountStatus,
+    Partition,
+    needs_of,
+    users_of_pod,
+)
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.health import Endpoint, Finding, Mark, failure, ok, warning
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.errors import AccountError, BudgetSpent
 
 _SERVER_ERROR = 500
+# AWS accepts 5 minutes, and a clock that drifts gets there.
+_CLOCK_TOLERANCE_SECONDS = 120.0
 
 
 def check_gateway(gateway: Gateway | None) -> Finding:
@@ -26,6 +35,17 @@ def check_gateway(gateway: Gateway | None) -> Finding:
         )
     gateway.check_ready()
     return ok(f"The Pushgateway at {gateway.address} is ready and takes the credentials in its URL.")
+
+
+def check_aws_environment(database: Database, aws: AwsProbe) -> Finding:
+    """Look at what the process was given to call AWS with: variables, files, proxies, certificates."""
+    with database.transaction() as tx:
+        registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
+    active = [account for account in registered if account.status is AccountStatus.ACTIVE]
+    needs = needs_of(active, registered)
+    # Before the first account there is one, it is most likely to be in the ordinary partition.
+    aws.check_environment(replace(needs, partitions=needs.partitions or frozenset({Partition.AWS})))
+    return ok("The variables and files that AWS is called with can be used.")
 
 
 def check_endpoints(database: Database, aws: AwsProbe) -> Finding:
@@ -41,6 +61,13 @@ def check_endpoints(database: Database, aws: AwsProbe) -> Finding:
     broken = [endpoint for endpoint in endpoints if endpoint.problem]
     if broken:
         return failure(found, " ".join(dict.fromkeys(endpoint.advice for endpoint in broken)))
+    ahead = max((endpoint.seconds_ahead or 0.0 for endpoint in endpoints), key=abs)
+    if abs(ahead) > _CLOCK_TOLERANCE_SECONDS:
+        order = "ahead of" if ahead > 0 else "behind"
+        return failure(
+            f"{found}\nThis machine's clock is {timedelta(seconds=round(abs(ahead)))} {order} AWS's.",
+            "Synchronize this machine's clock (NTP): AWS refuses requests that are 5 minutes off.",
+        )
     if any(endpoint.http_status >= _SERVER_ERROR for endpoint in endpoints):
         return warning(found, "Try again later: AWS, or a proxy in between, has a problem of its own.")
     return ok(found)
@@ -60,7 +87,7 @@ def check_pod(database: Database, aws: AwsProbe) -> Finding:
     """Ask STS who the pod is, where an account is reached as the pod."""
     with database.transaction() as tx:
         accounts = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
-    users = _users_of_pod(accounts)
+    users = users_of_pod([each for each in accounts if each.status is AccountStatus.ACTIVE], accounts)
     if not users:
         return ok("No active account needs an AWS identity of the pod.")
     sentences, strangers = [], []
@@ -78,30 +105,6 @@ def check_pod(database: Database, aws: AwsProbe) -> Finding:
             "Register these accounts with a role (`costbatch accounts add --role-arn …`) instead.",
         )
     return ok("\n".join(sentences))
-
-
-def _users_of_pod(accounts: Sequence[Account]) -> list[Account]:
-    """Return the active accounts whose chain of credentials begins with the pod's own."""
-    by_row = {account.id: account for account in accounts}
-    return [
-        account
-        for account in accounts
-        if account.status is AccountStatus.ACTIVE and _begins_with_pod(_chain(account, by_row))
-    ]
-
-
-def _chain(account: Account, by_row: dict[int, Account]) -> Iterable[Account]:
-    seen: set[int] = set()
-    step: Account | None = account
-    while step is not None and step.id not in seen:
-        seen.add(step.id)
-        yield step
-        step = by_row.get(step.base_account_id) if step.base_account_id is not None else None
-
-
-def _begins_with_pod(chain: Iterable[Account]) -> bool:
-    *_, first = chain
-    return first.access is not AccessMethod.ACCESS_KEYS and first.base_account_id is None
 
 
 def _is_stranger(account: Account, pod_account_id: str) -> bool:
@@ -130,5 +133,5 @@ def check_cost_explorer(
         paid = f"The request cost {price}." if purse.requests else "Nothing was paid."
         if purse.unanswered:
             paid = f"The request cost at most {price}."
-        return failure(f"{account}: {error.detail} {paid}", f"{error.kind.advice}")
+        return failure(f"{account}: {error.detail} {paid}", error.advice)
     return ok(f"{account}: Cost Explorer gave {rows} of {day.start}. This request cost {price}.")

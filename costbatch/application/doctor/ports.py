@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from costbatch.domain.accounts import Partition
+from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.domain.health import (
     Caller,
     Endpoint,
@@ -60,6 +60,14 @@ class Gateway(Protocol):
 
 class AwsProbe(Protocol):
     """Looks at AWS without paying."""
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with, without calling it.
+
+        Raises:
+            ConfigError: a variable or a file that cannot be used.
+
+        """
 
     def endpoints(self, partition: Partition) -> Sequence[Endpoint]:
         """Return how each address that a collection in the partition needs answers."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from costbatch.application.doctor import Doctor, PaidRequest, Store
-from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition
 from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, Spend
 from costbatch.domain.credentials import Access
 from costbatch.domain.health import (
@@ -120,7 +120,15 @@ class FakeAws:
 
     changed: dict[Partition, Endpoint] = field(default_factory=dict)
     pod_error: CostbatchError | None = None
+    environment_error: CostbatchError | None = None
     asked: list[Partition] = field(default_factory=list)
+    needs: list[AwsNeeds] = field(default_factory=list)
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Find nothing wrong, or what it is told to find."""
+        self.needs.append(needs)
+        if self.environment_error:
+            raise self.environment_error
 
     def endpoints(self, partition: Partition) -> list[Endpoint]:
         """Return the two endpoints of a partition."""
