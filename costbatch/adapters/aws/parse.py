@@ -105,7 +105,8 @@ class CostAnswer:
         """
         try:
             fresh = self._read_between()
-            self._place_zeros()
+            if self._zeros:
+                self._place_zeros()
         except MalformedError as error:
             problem = error
         except _UNREADABLE:
