@@ -156,7 +156,8 @@ class CostAnswer:
         """
         try:
             fresh = self._read_between()
-            self._place_zeros()
+            if self._zeros:
+                self._place_zeros()
             self._check_days_without_groups()
         except MalformedError as error:
             problem = error
@@ -359,8 +360,6 @@ class CostAnswer:
 
         It is left out if there is none, or if its service and record type have a row of that day already.
         """
-        if not self._zeros:
-            return
         everywhere: Counter[str] = Counter()
         currencies_of: dict[date, list[str]] = {}
         for day, currency in [*self._keys_of, *self._bits_of]:
