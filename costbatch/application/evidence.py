@@ -57,6 +57,15 @@ class Evidence:
             totals_of = self._tx.costs.service_totals(account, days, self._rule)
         return {service: _like(self.total, totals) for service, totals in totals_of.items()}
 
+    def services_in(self, days: DateRange) -> dict[str, Series]:
+        """Return the series of each service, which hold these days at least."""
+        account, fetched, _, _ = self._asked
+        if self.total is None or isinstance(fetched.costs, CostColumns):
+            return self.services
+        # All days of all services of a large account would take more memory than its rows.
+        totals_of = self._tx.costs.service_totals(account, days, self._rule)
+        return {service: _like(self.total, totals) for service, totals in totals_of.items()}
+
 
 def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list[Evidence]:
     """Return what each account is judged by.

@@ -181,7 +181,9 @@ class Judge:
         """Name the services behind a change of the account's total."""
         if change.episode is None or change.anomaly.service is not None:
             return change
-        explanation = explain(change.episode, evidence.services, rule=self.rule)
+        episode, reach_back = change.episode, timedelta(days=self.rule.baseline_days)
+        services = evidence.services_in(DateRange(episode.start - reach_back, episode.last + ONE_DAY))
+        explanation = explain(episode, services, rule=self.rule)
         return replace(change, anomaly=replace(change.anomaly, explanation=explanation))
 
     def _announce(self, changes: Sequence[AnomalyChange], case: _Case) -> list[Event]:

@@ -91,6 +91,14 @@ WHERE d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_da
 RETURNING d.account_id, d.usage_date
 """)
 
+# One look into the index for each account, whatever the statistics say.
+_WITHOUT_COSTS = sa.text("""
+SELECT accounts.id
+FROM accounts LEFT JOIN LATERAL (
+    SELECT true AS found FROM daily_costs WHERE account_id = accounts.id LIMIT 1) AS stored ON true
+WHERE accounts.id = ANY(:account_ids) AND stored.found IS NULL
+""")
+
 _LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
 # An ordinary batch is sent at once: after each piece, psycopg2's own have 8 kB, the writer would have to wait
@@ -162,7 +170,9 @@ class PostgresCosts:
 
     def _without_costs(self, account_ids: Sequence[int]) -> set[int]:
         """Return the accounts of which nothing at all is stored."""
-        return set(account_ids).difference(self.first_days(account_ids)) if account_ids else set()
+        if not account_ids:
+            return set()
+        return set(self.connection.scalars(_WITHOUT_COSTS, {"account_ids": account_ids}))
 
     def _add_first(self, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
         """Store first collections: with nothing to compare, they need no staging."""
