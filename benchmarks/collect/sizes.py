@@ -14,6 +14,7 @@ class Sizes:
     upserts: accounts that execute_values stores. latency_ms: for the wall time. waits: how often each place
     of a run waits for an answer, so that every concurrency has the same bound, as far as ``many`` accounts
     go. few, some, many: for memory and for the CPU of many accounts.
+    large_accounts, large_rows, largest_rows: first collections of many rows, several at once and one alone.
     history_rows: rows of older days. written: for the WAL. dlt: accounts whose rows dlt merges.
     compared: for the comparison of whole nights. serial: how many of them the plain way collects, one after
     the other. fetched: for what fetching alone costs it.
@@ -32,6 +33,9 @@ class Sizes:
     few: int = 200
     some: int = 1000
     many: int = 10_000
+    large_accounts: int = 8
+    large_rows: int = 100_000
+    largest_rows: int = 1_000_000
     history_rows: int = 20_000_000
     written: int = 400
     dlt: int = 100
@@ -72,6 +76,9 @@ SMOKE = Sizes(
     few=2,
     some=3,
     many=6,
+    large_accounts=2,
+    large_rows=1000,
+    largest_rows=2000,
     history_rows=20_000,
     written=3,
     dlt=2,

@@ -81,12 +81,25 @@ class Stage:
             move_to_core(self._core, [aws.pid])
         return aws
 
+    @contextlib.contextmanager
+    def other_aws(self, world: World) -> Iterator[SimulatorProcess]:
+        """Run a stand-in with a world of its own beside the other one."""
+        with SimulatorProcess(world) as aws:
+            if self._core is not None:
+                move_to_core(self._core, [aws.pid])
+            yield aws
+
+    def bare_database(self, name: str, accounts: int) -> str:
+        """Return the URL of a database in which so many accounts are registered and nothing is loaded."""
+        url = self.server.create_database(name, template=_TEMPLATE)
+        _register(url, _world(accounts).accounts)
+        return url
+
     def database(self, name: str, accounts: int) -> Database:
         """Return the database of this name, made with so many accounts and loaded with their 30 days."""
         if name not in self._databases:
             self.open_world(accounts)
-            url = self.server.create_database(name, template=_TEMPLATE)
-            _register(url, _world(accounts).accounts)
+            url = self.bare_database(name, accounts)
             first = self.collect(url, accounts=accounts)
             # The server runs without autovacuum, so that it works only when it is told to.
             execute(url, "VACUUM ANALYZE")

@@ -52,6 +52,8 @@ TARGETS = {
         Target("latency_32", "wall at latency ÷ its bound, concurrency 32", 1.10, 1.06),
         Target("latency_64", "wall at latency ÷ its bound, concurrency 64", 1.30, 1.15),
         Target("memory", "peak memory, many accounts ÷ few", 1.15, 1.10),
+        Target("large_several", "memory, 8 first collections of 100,000 rows ÷ small", 2.7, 2.0),
+        Target("large_one", "memory, one of 1,000,000 rows ÷ small", 4.1, 2.5),
         Target("wal_unchanged", "WAL of an unchanged run ÷ first load", 0.01, 0.001),
         Target("wal_changed", "WAL with 2 of 30 days changed ÷ first load", 0.20, 0.14),
         Target("history", "CPU of a run with much history ÷ without", 1.10, 1.03),

@@ -44,13 +44,21 @@ class Evidence:
     _asked: Asked
     _rule: Rule
 
-    def services(self, currency: str) -> dict[str, Series]:
-        """Return the series of each service in a currency, with the history of the currency's total."""
+    def services(self, currency: str, days: DateRange | None = None) -> dict[str, Series]:
+        """Return the series of each service in a currency, with the history of the currency's total.
+
+        days: those that are needed, if not all: of a large account, the days of all services would take more
+        memory than its rows.
+        """
         total = self.totals.get(currency)
         if total is None:
             return {}
+        if days is None or isinstance(self._asked.fetched.costs, CostColumns):
+            totals_of = self._service_totals
+        else:
+            totals_of = self._tx.costs.service_totals(self._asked.account, days, self._rule)
         found = {}
-        for service, totals in self._service_totals.items():
+        for service, totals in totals_of.items():
             amounts = {each.usage_date: each.amount for each in totals if each.currency == currency}
             if amounts:
                 found[service] = replace(total, amounts=amounts)

@@ -189,7 +189,9 @@ class Judge:
         """Name the services behind a change of the account's total."""
         if change.episode is None or change.anomaly.service is not None:
             return change
-        explanation = explain(change.episode, evidence.services(change.anomaly.currency), rule=self.rule)
+        episode, reach_back = change.episode, timedelta(days=self.rule.baseline_days)
+        days = DateRange(episode.start - reach_back, episode.last + ONE_DAY)
+        explanation = explain(episode, evidence.services(change.anomaly.currency, days), rule=self.rule)
         return replace(change, anomaly=replace(change.anomaly, explanation=explanation))
 
     def _announce(self, changes: Sequence[AnomalyChange], case: _Case) -> list[Event]:

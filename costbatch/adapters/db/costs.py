@@ -104,9 +104,12 @@ CROSS JOIN LATERAL (
 WHERE first.day IS NOT NULL
 """)
 
+# One look into the index for each account, whatever the statistics say.
 _WITHOUT_COSTS = sa.text("""
-SELECT asked.account_id FROM unnest(CAST(:account_ids AS bigint[])) AS asked(account_id)
-WHERE NOT EXISTS (SELECT FROM daily_costs WHERE daily_costs.account_id = asked.account_id)
+SELECT accounts.id
+FROM accounts LEFT JOIN LATERAL (
+    SELECT true AS found FROM daily_costs WHERE account_id = accounts.id LIMIT 1) AS stored ON true
+WHERE accounts.id = ANY(:account_ids) AND stored.found IS NULL
 """)
 
 _STORED_DAYS = sa.text("""
