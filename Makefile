@@ -53,15 +53,15 @@ docs: $(READY) ## Write the outputs that README.md shows anew, from a run.
 
 chart: $(READY) ## Lint the Helm chart and package it into dist/.
 	@npm ci --silent
-	@node_modules/.bin/helm lint --strict helm/costbatch --values tests/helm/values/everything.yaml
+	@node_modules/.bin/helm lint --strict helm/costbatch --values tests/chart/values/everything.yaml
 	@node_modules/.bin/helm package helm/costbatch --destination dist
 
 chart-update: $(READY) ## Write the chart's generated files and snapshots anew, after a change of values or settings.
-	@$(BIN)/python -m tests.helm.generate
-	@UPDATE_SNAPSHOTS=1 $(BIN)/pytest --quiet tests/helm/test_chart_manifests.py
+	@$(BIN)/python -m tests.chart.generate
+	@UPDATE_SNAPSHOTS=1 $(BIN)/pytest --quiet tests/chart/test_chart_manifests.py
 
 helm-test: $(READY) parts ## Test the Helm chart alone.
-	@$(BIN)/pytest tests/helm --numprocesses auto --dist loadfile
+	@$(BIN)/pytest tests/chart --numprocesses auto --dist loadfile
 
 image: ## Build the image and the trial's, with Docker or with buildah.
 	@.ci/image release demo

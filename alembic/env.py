@@ -7,8 +7,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.sql.schema import SchemaItem
 
 from alembic import context
-from costbatch.adapters.db.engine import make_engine
-from costbatch.adapters.db.tables import metadata
+from costbatch.adapters.postgres.engine import make_engine
+from costbatch.adapters.postgres.tables import metadata
 from costbatch.config import Settings
 
 # Any fixed number that nobody else uses: held while migrating, so that two hook Jobs take turns.

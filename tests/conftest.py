@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 import psycopg2
 import pytest
 
-from costbatch.adapters.db import PostgresDatabase
-from costbatch.adapters.db.migrations import Schema
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.migrations import Schema
 from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
 from costbatch.domain.credentials import Secret
 

@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports point one way, and each thing has one place."""
+"""The harness keeps its shape: imports point one way, and each thing has one place."""
 
 import ast
 import sys
@@ -22,10 +22,10 @@ ALLOWED = {
     "application": ("domain", "errors", "logs"),
     "adapters": ("domain", "errors", "logs", "timeout"),
     "simulator": (),
-    "wiring": ("adapters", "application", "config", "domain", "errors", "logs", "__init__"),
-    # What commands hand to the stories and get back; the stories themselves come from wiring.
-    "cli": ("wiring", "config", "domain", "errors", "logs", "__init__"),
-    "demo": ("wiring", "config", "application.registration", "domain", "errors", "simulator"),
+    "bootstrap": ("adapters", "application", "config", "domain", "errors", "logs", "__init__"),
+    # What commands hand to the stories and get back; the stories themselves come from bootstrap.
+    "cli": ("bootstrap", "config", "domain", "errors", "logs", "__init__"),
+    "demo": ("bootstrap", "config", "application.registration", "domain", "errors", "simulator"),
     "__main__": ("cli",),
     "__init__": (),
 }
@@ -47,7 +47,7 @@ READS_ENVIRONMENT = {
 }
 MAKES_FLOATS = {
     "adapters/pushgateway.py": "Prometheus knows nothing but floats",
-    "adapters/db/claims.py": "seconds",
+    "adapters/postgres/run_items.py": "seconds",
 }
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[tuple[str, str], str] = {}
@@ -61,7 +61,7 @@ def sources() -> dict[str, ast.Module]:
 
 
 def part_of(name: str) -> str:
-    """Return the part of the house that a path or a module inside it belongs to."""
+    """Return the part of the harness that a path or a module inside it belongs to."""
     return name.removesuffix(".py").replace("/", ".").split(".")[0]
 
 
@@ -89,7 +89,7 @@ def is_within(name: str, parts: Iterable[str]) -> bool:
 
 
 def files_of(*parts: str) -> dict[str, ast.Module]:
-    """Return the modules of some parts of the house."""
+    """Return the modules of some parts of the harness."""
     return {path: tree for path, tree in sources().items() if part_of(path) in parts}
 
 
@@ -107,7 +107,7 @@ def test_every_part_of_the_house_has_a_rule() -> None:
 
 @pytest.mark.parametrize("path", sorted(sources()))
 def test_imports_point_one_way(path: str) -> None:
-    """From the command line through wiring to the stories and the domain; from adapters to the domain."""
+    """From the command line through bootstrap to the stories and the domain; from adapters to the domain."""
     allowed = [part_of(path), *ALLOWED[part_of(path)]]
     allowed += [name for file, name in EXCEPTIONS if file == path]
     assert [name for name in house_imports(sources()[path]) if not is_within(name, allowed)] == []
@@ -142,7 +142,7 @@ def test_only_wiring_knows_the_adapters() -> None:
         for name in house_imports(tree)
         if part_of(name) == "adapters" and part_of(path) != "adapters"
     }
-    assert users == {"wiring.py"}
+    assert users == {"bootstrap.py"}
 
 
 def test_adapters_of_one_kind_do_not_know_those_of_another() -> None:
@@ -169,10 +169,10 @@ def test_only_the_demo_knows_the_simulator() -> None:
 
 
 def test_migrations_know_the_tables_and_the_settings_only() -> None:
-    """Alembic's entry is a program of its own and wires itself; revisions know nothing of the house."""
+    """Alembic's entry is a program of its own and wires itself; revisions know nothing of the harness."""
     env = set(house_imports(ast.parse((ROOT / "alembic/env.py").read_text())))
     assert {part_of(name) for name in env} <= {"adapters", "config"}
-    assert all(is_within(name, ["adapters.db", "config"]) for name in env)
+    assert all(is_within(name, ["adapters.postgres", "config"]) for name in env)
     for revision in (ROOT / "alembic/versions").glob("*.py"):
         assert list(house_imports(ast.parse(revision.read_text()))) == [], revision.name
 

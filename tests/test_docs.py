@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from costbatch import __version__
-from costbatch.adapters.db import PostgresDatabase
-from costbatch.adapters.db.tables import metadata
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.tables import metadata
 from costbatch.adapters.pushgateway import METRICS
 from costbatch.cli import cli
 from costbatch.cli.exit_status import ExitStatus

@@ -183,14 +183,14 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(collation="C"), nullable=False),
         sa.Column("severity", sa.Text(collation="C"), nullable=False),
         sa.Column("resolution", sa.Text(collation="C"), nullable=True, comment="Why it is no longer open"),
-        sa.Column("start_date", sa.Date(), nullable=False, comment="First departing day"),
-        sa.Column("last_date", sa.Date(), nullable=False, comment="Last departing day so far"),
+        sa.Column("start_date", sa.Date(), nullable=False, comment="First anomalous day"),
+        sa.Column("last_date", sa.Date(), nullable=False, comment="Last anomalous day so far"),
         sa.Column("currency", sa.Text(collation="C"), nullable=False),
         sa.Column("cost_basis", sa.Text(collation="C"), nullable=False),
         sa.Column(
-            "expected", sa.Numeric(), nullable=False, comment="Sum of the baselines of the departing days"
+            "expected", sa.Numeric(), nullable=False, comment="Sum of the baselines of the anomalous days"
         ),
-        sa.Column("actual", sa.Numeric(), nullable=False, comment="Sum of the cost of the departing days"),
+        sa.Column("actual", sa.Numeric(), nullable=False, comment="Sum of the cost of the anomalous days"),
         sa.Column(
             "explanation",
             postgresql.JSONB(astext_type=sa.Text()),

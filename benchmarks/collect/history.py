@@ -9,7 +9,7 @@ from benchmarks.collect.bench import Bench, median
 from benchmarks.collect.server import execute, rows
 from benchmarks.collect.stage import DAYS, ROWS_PER_ACCOUNT, Database, Reading
 from benchmarks.collect.targets import Result
-from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
 

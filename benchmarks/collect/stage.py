@@ -13,8 +13,8 @@ from types import MappingProxyType
 from benchmarks.collect import program
 from benchmarks.collect.processes import Client, clean_environment, move_to_core
 from benchmarks.collect.server import Server, execute, open_server
-from costbatch.adapters.db import PostgresDatabase
-from costbatch.adapters.db.migrations import Schema
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.migrations import Schema
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.domain.accounts import AccessMethod, NewAccount
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets

@@ -230,20 +230,20 @@ def _run_samples(*, succeeded: bool, ended_at: datetime, version: str) -> Iterab
 
 def _report_samples(report: RunReport) -> Iterable[Sample]:
     """Return the report's numbers; every value of a closed list is there, so that alerts see zeros."""
-    headline = report.headline
+    summary = report.summary
     yield Sample("costbatch_run_duration_seconds", report.duration_seconds)
-    if headline["accounts"]["collected"]:
+    if summary["accounts"]["collected"]:
         # A run that collected nothing has read no day.
         yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
     for outcome in ("collected", "failed", "skipped", "unfinished"):
-        yield Sample("costbatch_accounts", headline["accounts"][outcome], (outcome,))
+        yield Sample("costbatch_accounts", summary["accounts"][outcome], (outcome,))
     for kind in ErrorKind:
-        yield Sample("costbatch_account_failures", headline["failures"].get(kind.value, 0), (kind.value,))
-    yield Sample("costbatch_api_requests", report.tally.api_requests)
-    yield Sample("costbatch_api_cost_usd", float(report.tally.api_cost_usd))
-    yield Sample("costbatch_rows_fetched", headline["rows"]["fetched"])
+        yield Sample("costbatch_account_failures", summary["failures"].get(kind.value, 0), (kind.value,))
+    yield Sample("costbatch_api_requests", report.counts.api_requests)
+    yield Sample("costbatch_api_cost_usd", float(report.counts.api_cost_usd))
+    yield Sample("costbatch_rows_fetched", summary["rows"]["fetched"])
     for change in ("inserted", "updated", "deleted"):
-        yield Sample("costbatch_rows_written", headline["rows"][change], (change,))
+        yield Sample("costbatch_rows_written", summary["rows"][change], (change,))
 
 
 def _database_samples(report: RunReport) -> Iterable[Sample]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, Spend
+from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, Spend
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
@@ -21,7 +21,7 @@ class CostSource(Protocol):
         access: Access,
         window: DateRange,
         spend: Spend,
-        known: DayAnswers = NOTHING_KNOWN,
+        known: DayDigests = NO_DIGESTS,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 

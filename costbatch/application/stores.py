@@ -10,23 +10,23 @@ from uuid import UUID
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.compared_costs import ComparedCost
-from costbatch.domain.costs import DayAnswers, DayTotal, FetchedCosts, StoredChange, StoredDay
+from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Delivery, Event
-from costbatch.domain.outcomes import (
+from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import (
     Claim,
     CollectionState,
     Ending,
     Run,
+    RunCounts,
     RunRequest,
     RunStatus,
     SkipReason,
     StopReason,
-    Tally,
 )
-from costbatch.domain.outcomes import Collection as AccountCollection
-from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import Collection as AccountCollection
 
 
 class AccountStore(Protocol):
@@ -102,10 +102,10 @@ class CostStore(Protocol):
         """
 
 
-class AnswerStore(Protocol):
+class DigestStore(Protocol):
     """What AWS answered last of each account, day by day and in short; an ending brings it."""
 
-    def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayAnswers]:
+    def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayDigests]:
         """Return what is known of each window, by account row; nothing where it is not what is stored.
 
         That is so when a collection without a record of its answer came later, or rows are missing.
@@ -129,7 +129,7 @@ class RunStore(Protocol):
     def enlist(self, run: Run) -> int:
         """Put every account of the request on the run's list; return how many are still to be done."""
 
-    def put_back(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
+    def requeue(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
         """Put the accounts that were not collected back on the list; return how many.
 
         is_dead: only those whose last attempt was a dead worker's; None: all.
@@ -155,7 +155,7 @@ class RunStore(Protocol):
     def load(self, run: Run) -> Run:
         """Return the run as it is now."""
 
-    def tally(self, run: Run) -> Tally:
+    def counts(self, run: Run) -> RunCounts:
         """Return the accounts of the run in numbers."""
 
     def collections(self, run: Run, *, collected_too: bool = True) -> list[AccountCollection]:
@@ -263,7 +263,7 @@ class Transaction(Protocol):
         """The daily costs."""
 
     @property
-    def answers(self) -> AnswerStore:
+    def answers(self) -> DigestStore:
         """What AWS answered last."""
 
     @property

@@ -13,25 +13,25 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
+from costbatch.cli.options import Dollars, RunKey, Seconds
 from costbatch.cli.output import JSON, output_option, print_json, say_last
-from costbatch.cli.parameters import Dollars, RunKey, Seconds
 from costbatch.cli.progress import QuietProgress, TerminalProgress, make_progress
 from costbatch.cli.stop_signals import StopSignals
 from costbatch.cli.terminal import standard_error, standard_output
 from costbatch.cli.verdict import closing_sentence, resume_command
 from costbatch.config import FailOn, Settings
 from costbatch.domain.accounts import parse_account_id
-from costbatch.domain.outcomes import RunRequest, RunStatus
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
 from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import RunRequest, RunStatus
 from costbatch.errors import ConfigError, CostbatchError
 from costbatch.logs import get_logger, withheld_warnings
 
 _TOLD_BY_SUMMARY = frozenset(
     {
         "account_failed",
-        "accounts_given_back",
+        "claims_released",
         "api_cost_cap_reached",
         "deadline_reached",
         "event",
@@ -164,9 +164,9 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     request = asked.request(context.now())
     if settings.key_weakness:
         get_logger(__name__).warning("encryption_key_is_weak", reason=settings.key_weakness)
-    wiring = context.wire(settings, context.now)
+    bootstrap = context.wire(settings, context.now)
     if asked.dry_run:
-        _show_plan(wiring.plan(request), asked.output)
+        _show_plan(bootstrap.plan(request), asked.output)
         return
     key = settings.run_key or str(uuid4())
     progress, again = make_progress(standard_error()), resume_command(key, request)
@@ -176,7 +176,9 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
         f"To continue: {again}"
     )
     with StopSignals(acknowledge=lambda: progress.say(acknowledged)) as signals:
-        daily_run = wiring.daily_run(stop=signals.stop, progress=progress, every_account=asked.output == JSON)
+        daily_run = bootstrap.daily_run(
+            stop=signals.stop, progress=progress, every_account=asked.output == JSON
+        )
         signals.give_up = lambda: _leave_at_once(progress, partial(daily_run.give_up, key), again)
         report = daily_run.run(key, request)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)

@@ -29,7 +29,7 @@ def config(context: Context, output: str) -> None:
     if settings.key_weakness:
         click.echo(f"Warning: {settings.key_weakness}", err=True)
     if settings.encryption_key:
-        shown["ENCRYPTION_KEY"] = f"key id {context.wiring().vault().key_id}"
+        shown["ENCRYPTION_KEY"] = f"key id {context.bootstrap().vault().key_id}"
     if output == JSON:
         print_json([_document(name, value, settings) for name, value in shown.items()])
     else:

@@ -12,18 +12,18 @@ from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
     # At run time both are imported when a command needs them, not by `--help`.
+    from costbatch.bootstrap import Bootstrap
     from costbatch.config import Settings
-    from costbatch.wiring import Wiring
 
 
 def _utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
 
-def _wire(settings: "Settings", now: Callable[[], datetime]) -> "Wiring":
-    from costbatch.wiring import Wiring  # noqa: PLC0415 - see the imports above
+def _wire(settings: "Settings", now: Callable[[], datetime]) -> "Bootstrap":
+    from costbatch.bootstrap import Bootstrap  # noqa: PLC0415 - see the imports above
 
-    return Wiring(settings=settings, now=now)
+    return Bootstrap(settings=settings, now=now)
 
 
 class Context(NamedTuple):
@@ -37,7 +37,7 @@ class Context(NamedTuple):
 
     environ: Mapping[str, str] = os.environ
     now: Callable[[], datetime] = _utc_now
-    wire: Callable[["Settings", Callable[[], datetime]], "Wiring"] = _wire
+    wire: Callable[["Settings", Callable[[], datetime]], "Bootstrap"] = _wire
     is_interactive: bool | None = None
 
     def settings(self, *, verbose: bool = False) -> "Settings":
@@ -69,7 +69,7 @@ class Context(NamedTuple):
         except ConfigError:
             logs.configure()
 
-    def wiring(self) -> "Wiring":
+    def bootstrap(self) -> "Bootstrap":
         """Return the use cases, built from the settings."""
         return self.wire(self.settings(), self.now)
 

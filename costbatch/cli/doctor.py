@@ -8,8 +8,8 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
+from costbatch.cli.options import Seconds
 from costbatch.cli.output import JSON, output_option, print_json, say_last
-from costbatch.cli.parameters import Seconds
 from costbatch.config import Settings
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.health import CheckResult, Examination, Mark
@@ -58,8 +58,8 @@ def doctor(
     """
     wish = _paid_request(paid=paid, account=account)
     settings, problems = _settings(context)
-    wiring = context.wire(settings, context.now)
-    examination = wiring.doctor(problems=problems, paid=wish, limit_seconds=limit_seconds)
+    bootstrap = context.wire(settings, context.now)
+    examination = bootstrap.doctor(problems=problems, paid=wish, limit_seconds=limit_seconds)
     if output == JSON:
         whole = Examination(tuple(examination.examine()))
         print_json(whole.to_document())

@@ -4,17 +4,17 @@ import shlex
 from collections import Counter
 
 from costbatch.cli.output import many
-from costbatch.domain.outcomes import CollectionState, RunRequest, RunStatus, StopReason
 from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import CollectionState, RunRequest, RunStatus, StopReason
 
 
 def verdict(report: RunReport) -> str:
     """Return how the run ended."""
-    tally = report.tally
-    accounts = many(tally.count(), "account")
-    unfinished = tally.count(CollectionState.PENDING, CollectionState.COLLECTING)
-    missing = tally.count() - tally.count(CollectionState.COLLECTED)
-    collected = f"COLLECTED {accounts}" if tally.count() else "NOTHING TO DO: no account to collect"
+    counts = report.counts
+    accounts = many(counts.count(), "account")
+    unfinished = counts.count(CollectionState.PENDING, CollectionState.COLLECTING)
+    missing = counts.count() - counts.count(CollectionState.COLLECTED)
+    collected = f"COLLECTED {accounts}" if counts.count() else "NOTHING TO DO: no account to collect"
     at = " at its deadline" if report.run.stopped_by is StopReason.DEADLINE else ""
     sentences = {
         RunStatus.COMPLETED: collected,
@@ -31,8 +31,8 @@ def closing_sentence(report: RunReport) -> str:
 
     Of a stopped run also the command that continues it.
     """
-    reasons: Counter[str] = Counter(report.headline["failures"])
-    reasons.update({reason.value: number for reason, number in report.tally.skips.items()})
+    reasons: Counter[str] = Counter(report.summary["failures"])
+    reasons.update({reason.value: number for reason, number in report.counts.skips.items()})
     why = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
     sentence = verdict(report) + (f" ({why})" if why else "")
     if report.run.status is not RunStatus.STOPPED:

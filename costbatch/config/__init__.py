@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from costbatch.config import environment, values
+from costbatch.config import environment, parsers
 from costbatch.config.database_url import database_passwords
-from costbatch.config.declared import VARIABLES, Declared
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
-from costbatch.config.values import MAKE_A_KEY, SINKS, FailOn
+from costbatch.config.fields import VARIABLES, Declared
+from costbatch.config.parsers import MAKE_A_KEY, SINKS, FailOn
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.key_strength import key_weakness
@@ -63,7 +63,7 @@ class Settings(Declared):
 
     def key_bytes(self) -> bytes:
         """Return the encryption key's 32 bytes; raise ConfigError where it is not set."""
-        return values.decode_key(_require(self.encryption_key, "ENCRYPTION_KEY").reveal())
+        return parsers.decode_key(_require(self.encryption_key, "ENCRYPTION_KEY").reveal())
 
     @property
     def key_weakness(self) -> str:
@@ -74,8 +74,8 @@ class Settings(Declared):
     @property
     def secrets(self) -> list[Secret]:
         """Every text that must never be printed: the key, however it is spelt, and the passwords in URLs."""
-        key = values.key_spellings(self.encryption_key.reveal()) if self.encryption_key else ()
-        texts = {*key, *database_passwords(self.database_url), *values.url_passwords(self.pushgateway_url)}
+        key = parsers.key_spellings(self.encryption_key.reveal()) if self.encryption_key else ()
+        texts = {*key, *database_passwords(self.database_url), *parsers.url_passwords(self.pushgateway_url)}
         return [Secret(text) for text in texts if text]
 
     @property
@@ -90,7 +90,7 @@ class Settings(Declared):
 
     @property
     def rule(self) -> Rule:
-        """When a day departs from its baseline."""
+        """When a day deviates from its baseline."""
         return Rule(
             threshold_ratio=self.anomaly_threshold,
             baseline_days=self.anomaly_baseline_days,

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from costbatch.application.registration import Registration
+from costbatch.bootstrap import Bootstrap
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.config import Settings
 from costbatch.domain.accounts import AccessMethod
@@ -16,12 +17,11 @@ from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.errors import ConfigError, CostbatchError
 from costbatch.simulator.demo_world import demo_world
 from costbatch.simulator.world import Account, Role
-from costbatch.wiring import Wiring
 
 
 def register_accounts(accounts: Iterable[Account], settings: Settings) -> str:
     """Register the accounts that are not there yet; return a sentence that says how many."""
-    stories = Wiring(settings=settings, now=lambda: datetime.now(tz=UTC)).accounts()
+    stories = Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).accounts()
     known = {account.aws_account_id for account in stories.list_accounts()}
     new = [account for account in accounts if account.account_id not in known]
     for account in new:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from costbatch.bootstrap import Bootstrap
 from costbatch.config import Settings
 from costbatch.demo.postgres import embedded_postgres
 from costbatch.demo.register import register_accounts
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.demo_world import demo_world
 from costbatch.simulator.world import World
-from costbatch.wiring import Wiring
 
 # Long enough to see the accounts come in.
 _LATENCY_SECONDS = 0.25
@@ -51,7 +51,7 @@ class Demo:
         """Run one command on the stage, with nothing else on its output; return its exit status."""
         with self._stage(today) as (world, environ):
             settings = Settings.from_environment(environ)
-            Wiring(settings=settings, now=lambda: datetime.now(tz=UTC)).schema().upgrade()
+            Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).schema().upgrade()
             register_accounts(world.accounts, settings)
             return _call(environ, arguments)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from costbatch.domain.costs import DayAnswer, DayAnswers, FetchedCosts, StoredDay
+from costbatch.domain.costs import DayDigest, DayDigests, FetchedCosts, StoredDay
 from costbatch.domain.money import Money
 from costbatch.domain.periods import DateRange
 
@@ -35,7 +35,7 @@ class Vanished:
         )
 
 
-def may_vanish(fetched: FetchedCosts, known: DayAnswers) -> bool:
+def may_vanish(fetched: FetchedCosts, known: DayDigests) -> bool:
     """Whether so many days show no cost that what is stored of them has to be looked at."""
     if fetched.fresh is None:
         return False
@@ -44,7 +44,7 @@ def may_vanish(fetched: FetchedCosts, known: DayAnswers) -> bool:
 
 
 def weigh_absence(
-    fetched: FetchedCosts, stored: Sequence[StoredDay], *, known: DayAnswers, ratio: Decimal
+    fetched: FetchedCosts, stored: Sequence[StoredDay], *, known: DayDigests, ratio: Decimal
 ) -> FetchedCosts | Vanished:
     """Return the answer, or what would vanish if it is not plausible.
 
@@ -67,7 +67,7 @@ def weigh_absence(
     return _keeping(fetched, fresh, first, stored) if first and leading else fetched
 
 
-def _holds_kept_days(known: DayAnswers) -> bool:
+def _holds_kept_days(known: DayDigests) -> bool:
     return any(answer.is_kept for answer in known.values())
 
 
@@ -87,7 +87,7 @@ def _keeping(
     for each in stored:
         rows[each.usage_date] += each.rows
     kept = {
-        day: DayAnswer(fetched.answers[day].digest, rows[day], is_kept=rows[day] > 0)
+        day: DayDigest(fetched.answers[day].digest, rows[day], is_kept=rows[day] > 0)
         for day in fresh
         if day < first
     }

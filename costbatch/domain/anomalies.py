@@ -15,7 +15,7 @@ from costbatch.domain.detection import (
     Rule,
     Series,
     Severity,
-    find_departures,
+    find_deviations,
     group_episodes,
 )
 from costbatch.domain.money import to_cents
@@ -62,7 +62,7 @@ class Scope:
 class Anomaly:
     """One account, or one of its services, over a run of days that depart from their baseline.
 
-    Amounts are sums over the departing days, in ``currency``. ``revision`` counts the times it changed.
+    Amounts are sums over the anomalous days, in ``currency``. ``revision`` counts the times it changed.
     """
 
     id: UUID
@@ -142,17 +142,17 @@ def judge_series(
 
     ``known`` are the scope's anomalies in the currency, in, next to, or reaching into the days.
     """
-    departures, start = [], judgement.days.start
+    deviations, start = [], judgement.days.start
     if series is not None:
         # Before its first day nothing can be said.
         start = max(start, min(series.first_day, judgement.days.last))
-        departures = find_departures(series, judgement.days, today=judgement.today, rule=judgement.rule)
+        deviations = find_deviations(series, judgement.days, today=judgement.today, rule=judgement.rule)
     changes: list[AnomalyChange] = []
     for direction in Direction:
         mine = [anomaly for anomaly in known if anomaly.direction is direction]
         first = judged_from(mine, judgement.start, judgement.rule)
         days = DateRange(max(first, start), judgement.days.end_exclusive)
-        here = [each for each in departures if each.direction is direction and each.usage_date in days]
+        here = [each for each in deviations if each.direction is direction and each.usage_date in days]
         episodes = group_episodes(here, judgement.rule)
         changes += reconcile(mine, episodes, judgement=replace(judgement, days=days))
     return changes
@@ -180,7 +180,7 @@ def judged_from(known: Sequence[Anomaly], start: date, rule: Rule) -> date:
     """
     first = min([start, *(each.start_date for each in known if each.state is AnomalyState.OPEN)])
     for each in sorted(known, key=lambda anomaly: anomaly.last_date, reverse=True):
-        if each.last_date >= first - rule.reach:
+        if each.last_date >= first - rule.merge_window:
             first = min(first, each.start_date)
     return first
 
@@ -266,7 +266,10 @@ def announced_since(today: date, rule: Rule) -> date:
 
 
 def _belongs(known: Anomaly, episode: Episode, rule: Rule) -> bool:
-    return known.start_date <= episode.last + rule.reach and known.last_date >= episode.start - rule.reach
+    return (
+        known.start_date <= episode.last + rule.merge_window
+        and known.last_date >= episode.start - rule.merge_window
+    )
 
 
 def _why_gone(known: Anomaly, judgement: Judgement) -> Resolution | None:

@@ -143,7 +143,7 @@ def _unpack(part: bytes) -> CostColumns:
     return CostColumns(**columns | {name: amounts[id(columns[name])] for name in _AMOUNTS})
 
 
-class DayAnswer(NamedTuple):
+class DayDigest(NamedTuple):
     """What AWS said of a day, in short: a digest of the text, and how many rows are stored of it.
 
     is_kept: AWS showed no cost, and the rows that were stored before were kept.
@@ -160,8 +160,8 @@ class DayAnswer(NamedTuple):
 
 
 # What AWS said of the days of one account; a day that is absent was not asked for.
-DayAnswers = Mapping[date, DayAnswer]
-NOTHING_KNOWN: DayAnswers = MappingProxyType({})
+DayDigests = Mapping[date, DayDigest]
+NO_DIGESTS: DayDigests = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +174,7 @@ class FetchedCosts:
     """
 
     window: DateRange
-    answers: DayAnswers
+    answers: DayDigests
     fresh: DateRange | None
     costs: CostColumns | PackedCosts
     api_requests: int

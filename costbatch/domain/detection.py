@@ -1,6 +1,6 @@
-"""The rule of detection: a day departs from the mean of the days before it. Pure functions on daily totals.
+"""The rule of detection: a day deviates from the mean of the days before it. Pure functions on daily totals.
 
-A better detector replaces ``find_departures``: daily totals in, departures out, no state.
+A better detector replaces ``find_deviations``: daily totals in, deviations out, no state.
 """
 
 from collections import defaultdict
@@ -42,9 +42,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """When a day departs from its baseline, and what is compared.
+    """When a day deviates from its baseline, and what is compared.
 
-    threshold_ratio: departs when further from the mean than this part of it (0.5 is 50 %).
+    threshold_ratio: deviates when further from the mean than this part of it (0.5 is 50 %).
     baseline_days: the mean is over this many days before the day; days without cost count as 0.
     minimum_history_days: younger accounts are not judged.
     floor: smallest difference that matters, by currency.
@@ -67,15 +67,15 @@ class Rule:
     merge_gap_days: int = 2
 
     @property
-    def reach(self) -> timedelta:
-        """How far apart two departing days may lie and still be one anomaly."""
+    def merge_window(self) -> timedelta:
+        """How far apart two anomalous days may lie and still be one anomaly."""
         return timedelta(days=self.merge_gap_days) + ONE_DAY
 
     def last_settled_day(self, today: date) -> date:
         """Return the newest day whose cost is complete."""
         return today - ONE_DAY - timedelta(days=self.settle_days)
 
-    def departs(self, expected: Decimal, actual: Decimal, currency: str) -> bool:
+    def deviates(self, expected: Decimal, actual: Decimal, currency: str) -> bool:
         """Whether the difference is both large in proportion and worth the floor."""
         difference = abs(actual - expected)
         return difference >= self.floor.of(currency) and difference > self.threshold_ratio * abs(expected)
@@ -110,8 +110,8 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
-    """One day that departs from its baseline."""
+class Deviation:
+    """One day that deviates from its baseline."""
 
     usage_date: date
     expected: Decimal
@@ -127,37 +127,37 @@ class Departure:
 class Episode:
     """Departures in one direction that belong together: what becomes one anomaly."""
 
-    departures: tuple[Departure, ...]
+    deviations: tuple[Deviation, ...]
 
     @property
     def direction(self) -> Direction:
         """On which side of the baseline the days lie."""
-        return self.departures[0].direction
+        return self.deviations[0].direction
 
     @property
     def start(self) -> date:
-        """The first departing day."""
-        return self.departures[0].usage_date
+        """The first anomalous day."""
+        return self.deviations[0].usage_date
 
     @property
     def last(self) -> date:
-        """The last departing day so far."""
-        return self.departures[-1].usage_date
+        """The last anomalous day so far."""
+        return self.deviations[-1].usage_date
 
     @property
     def expected(self) -> Decimal:
-        """What the departing days should have cost together."""
-        return sum((departure.expected for departure in self.departures), ZERO)
+        """What the anomalous days should have cost together."""
+        return sum((deviation.expected for deviation in self.deviations), ZERO)
 
     @property
     def actual(self) -> Decimal:
-        """What the departing days did cost together."""
-        return sum((departure.actual for departure in self.departures), ZERO)
+        """What the anomalous days did cost together."""
+        return sum((deviation.actual for deviation in self.deviations), ZERO)
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """A service's part in an anomaly: what it should have cost and did cost on the departing days."""
+    """A service's part in an anomaly: what it should have cost and did cost on the anomalous days."""
 
     service: str
     expected: Decimal
@@ -221,7 +221,7 @@ def comparable_series(
         is_replaced = any(
             last < last_days[other]
             and first_days[currency] < first_days[other]
-            and abs(first_days[other] - last) <= rule.reach
+            and abs(first_days[other] - last) <= rule.merge_window
             for other in amounts
         )
         first = max(first_days[currency], start)
@@ -229,7 +229,7 @@ def comparable_series(
     return found
 
 
-def find_departures(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[Departure]:
+def find_deviations(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[Deviation]:
     """Return the days in ``days`` that depart from their baseline.
 
     A day that has not settled is never a drop: the rest of its cost may still arrive.
@@ -240,24 +240,24 @@ def find_departures(series: Series, days: DateRange, *, today: date, rule: Rule)
             break
         expected = series.baseline(day, rule)
         actual = series.amounts.get(day, ZERO)
-        if expected is None or not rule.departs(expected, actual, series.currency):
+        if expected is None or not rule.deviates(expected, actual, series.currency):
             continue
         if actual > expected or day <= rule.last_settled_day(today):
-            found.append(Departure(day, expected, actual))
+            found.append(Deviation(day, expected, actual))
     return found
 
 
-def group_episodes(departures: Iterable[Departure], rule: Rule) -> list[Episode]:
-    """Join departures of one direction that lie at most ``merge_gap_days`` ordinary days apart."""
+def group_episodes(deviations: Iterable[Deviation], rule: Rule) -> list[Episode]:
+    """Join deviations of one direction that lie at most ``merge_gap_days`` ordinary days apart."""
     episodes = []
-    ordered = sorted(departures, key=lambda departure: (departure.direction, departure.usage_date))
-    for _, same_direction in groupby(ordered, key=lambda departure: departure.direction):
-        current: list[Departure] = []
-        for departure in same_direction:
-            if current and departure.usage_date - current[-1].usage_date > rule.reach:
+    ordered = sorted(deviations, key=lambda deviation: (deviation.direction, deviation.usage_date))
+    for _, same_direction in groupby(ordered, key=lambda deviation: deviation.direction):
+        current: list[Deviation] = []
+        for deviation in same_direction:
+            if current and deviation.usage_date - current[-1].usage_date > rule.merge_window:
                 episodes.append(Episode(tuple(current)))
                 current = []
-            current.append(departure)
+            current.append(deviation)
         episodes.append(Episode(tuple(current)))
     return episodes
 
@@ -270,9 +270,9 @@ def explain(
     contributions = []
     for service, series in services.items():
         expected = actual = ZERO
-        for departure in episode.departures:
-            expected += series.baseline(departure.usage_date, rule) or ZERO
-            actual += series.amounts.get(departure.usage_date, ZERO)
+        for deviation in episode.deviations:
+            expected += series.baseline(deviation.usage_date, rule) or ZERO
+            actual += series.amounts.get(deviation.usage_date, ZERO)
         if sign * (actual - expected) >= rule.floor.of(series.currency):
             contributions.append(Contribution(service, expected, actual))
     contributions.sort(key=lambda contribution: (-abs(contribution.impact), contribution.service))

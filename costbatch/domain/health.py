@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from costbatch.domain.credentials import SealedCredentials
-from costbatch.domain.outcomes import RunStatus
+from costbatch.domain.runs import RunStatus
 
 
 class Mark(StrEnum):

@@ -10,8 +10,8 @@ from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.events import EventType, anomaly_data, instant
-from costbatch.domain.outcomes import Collection, CollectionState, Run, RunStatus, Tally
 from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.runs import Collection, CollectionState, Run, RunCounts, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class AnomalyView:
 class RunReport:
     """Everything that a run did, all its processes together.
 
-    tally: all its accounts. event_counts: events that the run wrote, by type.
+    counts: all its accounts. event_counts: events that the run wrote, by type.
     anomaly_counts: anomalies in the database, or of the accounts asked for, by (state, severity).
     collections: the accounts to be told of one by one; where they are very many, those that need a look.
     cost_summary: what the days that were read cost; None in a brief report.
@@ -37,7 +37,7 @@ class RunReport:
     """
 
     run: Run
-    tally: Tally
+    counts: RunCounts
     reported_at: datetime
     event_counts: Mapping[str, int] = field(default_factory=dict)
     anomaly_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -58,36 +58,36 @@ class RunReport:
         return ((self.run.finished_at or self.reported_at) - self.run.started_at).total_seconds()
 
     @property
-    def headline(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """The run in a few numbers, JSON-ready: what its event carries."""
-        run, tally = self.run, self.tally
+        run, counts = self.run, self.counts
         return {
             "id": str(run.id),
             "key": run.key,
             "status": run.status.value,
             "stopped_by": run.stopped_by.value if run.stopped_by else None,
             "cost_date": self.cost_date.isoformat(),
-            "days_read": _range_data(tally.days_read),
+            "days_read": _range_data(counts.days_read),
             "started_at": instant(run.started_at),
             "finished_at": instant(run.finished_at) if run.finished_at else None,
             "duration_seconds": round(self.duration_seconds, 3),
             "accounts": {
-                "total": tally.count(),
-                "collected": tally.count(CollectionState.COLLECTED),
-                "failed": tally.count(CollectionState.FAILED),
-                "skipped": tally.count(CollectionState.SKIPPED),
-                "unfinished": tally.count(CollectionState.PENDING, CollectionState.COLLECTING),
+                "total": counts.count(),
+                "collected": counts.count(CollectionState.COLLECTED),
+                "failed": counts.count(CollectionState.FAILED),
+                "skipped": counts.count(CollectionState.SKIPPED),
+                "unfinished": counts.count(CollectionState.PENDING, CollectionState.COLLECTING),
             },
-            "failures": {kind.value: tally.failures[kind] for kind in sorted(tally.failures)},
+            "failures": {kind.value: counts.failures[kind] for kind in sorted(counts.failures)},
             "rows": {
-                "fetched": tally.rows_fetched,
-                "inserted": tally.change.inserted,
-                "updated": tally.change.updated,
-                "deleted": tally.change.deleted,
+                "fetched": counts.rows_fetched,
+                "inserted": counts.change.inserted,
+                "updated": counts.change.updated,
+                "deleted": counts.change.deleted,
             },
-            "days_kept": tally.days_kept,
-            "api": {"requests": tally.api_requests, "cost_usd": str(tally.api_cost_usd)},
-            "api_requests_unanswered": tally.unanswered,
+            "days_kept": counts.days_kept,
+            "api": {"requests": counts.api_requests, "cost_usd": str(counts.api_cost_usd)},
+            "api_requests_unanswered": counts.unanswered,
             "anomalies": {
                 "detected": self.event_counts.get(EventType.ANOMALY_DETECTED, 0),
                 "updated": self.event_counts.get(EventType.ANOMALY_UPDATED, 0),
@@ -99,7 +99,7 @@ class RunReport:
     def to_document(self) -> dict[str, Any]:
         """Return the whole report, JSON-ready: the one summary of ``collect --output json``."""
         return {
-            "run": self.headline,
+            "run": self.summary,
             "accounts": [_collection_data(collection) for collection in self.collections],
             "costs": self.cost_summary.to_document() if self.cost_summary else None,
             "open_anomalies": [_view_data(view) for view in self.open_anomalies],

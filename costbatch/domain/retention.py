@@ -45,7 +45,7 @@ def least_kept_months(policy: WindowPolicy, rule: Rule) -> int:
     """Return the fewest months that hold every day that a run reads again or compares with."""
     read = max(policy.trailing_days, policy.month_close_day + _LONGEST_MONTH_DAYS - 1)
     read = min(read, (HISTORY_MONTHS + 1) * _LONGEST_MONTH_DAYS)
-    days = read + rule.settle_days + rule.reach.days + 1 + rule.baseline_days
+    days = read + rule.settle_days + rule.merge_window.days + 1 + rule.baseline_days
     # Any N months in a row have at least 30 N - 2 days.
     return max(LEAST_KEPT_MONTHS, ceil((days + 2) / 30))
 

@@ -18,18 +18,18 @@ import botocore.endpoint
 import pytest
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
-from costbatch.adapters.aws.cost_explorer import CostExplorerSource
-from costbatch.adapters.aws.identity import Identities
-from costbatch.adapters.aws.limiter import Limiter
+from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
+from costbatch.adapters.aws.credentials import Identities
+from costbatch.adapters.aws.rate_limiter import Limiter
 from costbatch.adapters.vault import AesGcmVault
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.credentials import Access, AccessKeys, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account as SimulatedAccount
 from costbatch.simulator.world import CostRow, Role, World
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

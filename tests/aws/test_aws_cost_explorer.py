@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from costbatch.adapters.aws import attempts
+from costbatch.adapters.aws import hooks
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, AwsSettings, signing_as
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, BudgetSpent, ErrorKind
 from costbatch.simulator.faults import KINDS
-from tests.factories import rows_of
+from tests.support.factories import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def one_page(simulator: SimulatorProcess) -> Iterator[None]:
 def test_throttled_twice_and_then_fine_costs_one_request(
     simulator: SimulatorProcess, aws: Harness, one_page: None
 ) -> None:
-    """Attempts that botocore repeats are free, so they are one request to the budget."""
+    """AttemptHooks that botocore repeats are free, so they are one request to the budget."""
     simulator.add_fault(ONE, "limit_exceeded", times=2)
     fetched = aws.source().fetch(aws.simulated_keys(1), WINDOW, aws.spend)
     assert len(fetched.costs) == 0
@@ -242,4 +242,4 @@ def test_credentials_are_bound_only_inside(simulator: SimulatorProcess) -> None:
     keys = AccessKeys(access_key_id=Secret("a"), secret_access_key=Secret("b"))
     with pytest.raises(KeyError), signing_as(keys):
         raise KeyError
-    assert attempts._bound.get() is None
+    assert hooks._bound.get() is None

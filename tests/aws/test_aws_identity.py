@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import Access, AccessKeys, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.factories import rows_of
+from tests.support.factories import rows_of
 
 if TYPE_CHECKING:
     from costbatch.simulator.client import SimulatorProcess

@@ -11,7 +11,7 @@ import pytest
 
 from costbatch.adapters.aws.clients import COST_EXPLORER, AwsClients, AwsSettings, signing_as
 from costbatch.adapters.aws.errors import answer_of
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from costbatch.adapters.aws.limiter import Limiter, Turn
+    from costbatch.adapters.aws.rate_limiter import Limiter, Turn
 
 __all__ = ["certificate"]
 

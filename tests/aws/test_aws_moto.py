@@ -12,7 +12,7 @@ import pytest
 
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.factories import rows_of
+from tests.support.factories import rows_of
 
 if TYPE_CHECKING:
     from tests.aws.conftest import Harness

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS
-from costbatch.adapters.aws.limiter import Limiter
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.adapters.aws.rate_limiter import Limiter
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
@@ -25,7 +25,7 @@ from costbatch.simulator.demo_world import load_world
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from costbatch.adapters.aws.cost_explorer import CostExplorerSource
+    from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
     from costbatch.simulator.world import Account
     from tests.aws.conftest import Harness
 

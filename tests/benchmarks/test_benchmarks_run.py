@@ -17,7 +17,7 @@ from benchmarks.collect.report import COMMITTED, load_ratios
 from benchmarks.collect.sizes import FULL
 from benchmarks.collect.targets import TARGETS, Target
 from benchmarks.pages import comparison, growth
-from tests.machine import unmeasured_children
+from tests.support.machine import unmeasured_children
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,4 +1,4 @@
-"""The stage of the chaos tests, and databases that are copied for each trial."""
+"""The harness of the chaos tests, and databases that are copied for each trial."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -8,14 +8,14 @@ import pytest
 from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from tests.chaos.scenes import Scene, make_scene
-from tests.machine import unmeasured_children
-from tests.stage import Stage, aws, stage
+from tests.support.harness import Harness, aws, harness
+from tests.support.machine import unmeasured_children
 
-__all__ = ["aws", "stage"]
+__all__ = ["aws", "harness"]
 
 _numbers = count(1)
 
-CopyScene = Callable[[Scene], Stage]
+CopyScene = Callable[[Scene], Harness]
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -34,7 +34,7 @@ def scenes(postgres: EmbeddedPostgres, template: str, aws: SimulatorProcess) -> 
 def copy_scene(postgres: EmbeddedPostgres, aws: SimulatorProcess) -> CopyScene:
     """Return the function that sets up a scene on a database of the test's own."""
 
-    def copy(scene: Scene) -> Stage:
+    def copy(scene: Scene) -> Harness:
         url = postgres.create_database(f"trial_{next(_numbers)}", template=f"scene_{scene.name}")
         return scene.set_up(aws, url)
 

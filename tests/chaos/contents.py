@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.stage import Row, Stage
+from tests.support.harness import Harness, Row
 
 _QUERIES = {
     "accounts": """
@@ -37,19 +37,19 @@ _QUERIES = {
 _VARYING = {"id", "run_id", "started_at", "finished_at", "since", "duration_seconds", "api"}
 
 
-def contents(stage: Stage, run_key: str) -> dict[str, list[Row] | list[str]]:
-    """Return what the stage's database holds, table by table, and the events of a run as texts."""
-    tables: dict[str, list[Row] | list[str]] = {name: stage.rows(query) for name, query in _QUERIES.items()}
-    events = stage.rows(
+def contents(harness: Harness, run_key: str) -> dict[str, list[Row] | list[str]]:
+    """Return what the harness's database holds, table by table, and the events of a run as texts."""
+    tables: dict[str, list[Row] | list[str]] = {name: harness.rows(query) for name, query in _QUERIES.items()}
+    events = harness.rows(
         "SELECT cloudevent FROM events JOIN runs ON runs.id = run_id WHERE run_key = %s", run_key
     )
     tables["events"] = sorted(_told(row["cloudevent"]) for row in events)
     return tables
 
 
-def event_ids(stage: Stage, run_key: str) -> set[str]:
+def event_ids(harness: Harness, run_key: str) -> set[str]:
     """Return the ids of the events that a run wrote."""
-    rows = stage.rows("SELECT e.id FROM events e JOIN runs ON runs.id = run_id WHERE run_key = %s", run_key)
+    rows = harness.rows("SELECT e.id FROM events e JOIN runs ON runs.id = run_id WHERE run_key = %s", run_key)
     return {str(row["id"]) for row in rows}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from costbatch.simulator.world import Account, Anomaly, Fault
 from tests.chaos.servers import Server
 from tests.chaos.waiting import until
-from tests.stage import TODAY, Stage, make_account
+from tests.support.harness import TODAY, Harness, make_account
 
 RUN_KEY = "crowd"
 PROCESSES = 4
@@ -91,7 +91,7 @@ class Crowd:
     ``folder``: for their logs. ``elsewhere``: whether the dead cannot be told from those on another host.
     """
 
-    stage: Stage
+    harness: Harness
     server: Server
     folder: Path
     chance: random.Random
@@ -115,7 +115,7 @@ class Crowd:
         """Let one more process join the run."""
         log = self.folder / f"{len(self.members)}.log"
         with log.open("w") as file:
-            process = self.stage.start_with(
+            process = self.harness.start_with(
                 file.fileno(), "collect", "--run-key", RUN_KEY, **ENVIRON, **self.environ
             )
         self.members.append(Member(process, log))
@@ -158,18 +158,20 @@ class Crowd:
 
     def _done(self) -> int:
         return int(
-            self.stage.value("SELECT count(*) FROM collections WHERE state NOT IN ('pending', 'collecting')")
+            self.harness.value(
+                "SELECT count(*) FROM collections WHERE state NOT IN ('pending', 'collecting')"
+            )
         )
 
     def _choose(self) -> Member:
         """Choose among those that hold claims; among all that live where nobody does."""
-        rows = self.stage.rows("SELECT DISTINCT claimed_by FROM collections WHERE claimed_by IS NOT NULL")
+        rows = self.harness.rows("SELECT DISTINCT claimed_by FROM collections WHERE claimed_by IS NOT NULL")
         holders = {row["claimed_by"].split("/")[-2] for row in rows}
         at_work = [member for member in self.alive if str(member.process.pid) in holders]
         return self.chance.choice(at_work or self.alive)
 
     def _move_claims(self, victim: Member) -> None:
-        self.stage.rows(
+        self.harness.rows(
             "UPDATE collections SET claimed_by = 'elsewhere/boot/pid:[1]/' || %s || '/1'"
             " WHERE claimed_by ~ ('/' || %s || '/[0-9]+$')",
             str(victim.process.pid),

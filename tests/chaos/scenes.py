@@ -9,7 +9,7 @@ from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account, Anomaly, Fault, Role
 from tests.chaos.contents import contents
-from tests.stage import TODAY, Stage, bill, make_account, steady, wait_for
+from tests.support.harness import TODAY, Harness, bill, make_account, steady, wait_for
 
 RUN_KEY = "chaos"
 CONCURRENCY = 3
@@ -39,32 +39,32 @@ class Scene:
     expected: Mapping[str, Any]
     paid: Mapping[str, int]
 
-    def set_up(self, aws: SimulatorProcess, database_url: str) -> Stage:
-        """Return a stage on a copy of the scene's database, with the world as it is before the run."""
+    def set_up(self, aws: SimulatorProcess, database_url: str) -> Harness:
+        """Return a harness on a copy of the scene's database, with the world as it is before the run."""
         return _set_up(aws, database_url)
 
 
 def make_scene(name: str, aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Scene:
     """Prepare the database, and run once undisturbed on a copy of it."""
-    stage = _set_up(aws, postgres.create_database(f"scene_{name}", template=template))
+    harness = _set_up(aws, postgres.create_database(f"scene_{name}", template=template))
     if name == "grown":
-        stage.sleep_until(_EARLIER)
-        _troubles_of_earlier(aws, stage)
-        assert stage.collect("--run-key", "earlier", **ENVIRON).status == 0
+        harness.sleep_until(_EARLIER)
+        _troubles_of_earlier(aws, harness)
+        assert harness.collect("--run-key", "earlier", **ENVIRON).status == 0
     # A database that anybody is connected to cannot be copied.
-    stage.rows(
+    harness.rows(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = %s AND pid <> pg_backend_pid()",
         f"scene_{name}",
     )
-    stage = _set_up(aws, postgres.create_database(f"undisturbed_{name}", template=f"scene_{name}"))
-    process = stage.start("collect", "--run-key", RUN_KEY, **ENVIRON)
-    began = stage.now()
+    harness = _set_up(aws, postgres.create_database(f"undisturbed_{name}", template=f"scene_{name}"))
+    process = harness.start("collect", "--run-key", RUN_KEY, **ENVIRON)
+    began = harness.now()
     assert wait_for(process).status == 0
     return Scene(
         name=name,
-        duration_seconds=(stage.now() - began).total_seconds(),
-        expected=contents(stage, RUN_KEY),
+        duration_seconds=(harness.now() - began).total_seconds(),
+        expected=contents(harness, RUN_KEY),
         paid=paid_by_account(aws),
     )
 
@@ -75,21 +75,21 @@ def paid_by_account(aws: SimulatorProcess) -> dict[str, int]:
     return {account_id: int(counts["paid"]) for account_id, counts in accounts.items()}
 
 
-def _set_up(aws: SimulatorProcess, database_url: str) -> Stage:
-    stage, accounts = Stage(aws, database_url), _accounts()
-    if not stage.rows("SELECT 1 FROM accounts"):
+def _set_up(aws: SimulatorProcess, database_url: str) -> Harness:
+    harness, accounts = Harness(aws, database_url), _accounts()
+    if not harness.rows("SELECT 1 FROM accounts"):
         for account in accounts:
-            stage.register(account, base=_HUB_ID if account.roles else None)
-    stage.open(*accounts, page_size=_PAGE_SIZE, latency_seconds=_LATENCY_SECONDS)
-    return stage
+            harness.register(account, base=_HUB_ID if account.roles else None)
+    harness.open(*accounts, page_size=_PAGE_SIZE, latency_seconds=_LATENCY_SECONDS)
+    return harness
 
 
-def _troubles_of_earlier(aws: SimulatorProcess, stage: Stage) -> None:
+def _troubles_of_earlier(aws: SimulatorProcess, harness: Harness) -> None:
     """Break an account that works today, and another one that fails today for another reason."""
     aws.set_latency(0)
-    aws.add_fault(stage.ids[0], "invalid_token", operation="*")
-    aws.clear_faults(stage.ids[9])
-    aws.add_fault(stage.ids[9], "access_denied")
+    aws.add_fault(harness.ids[0], "invalid_token", operation="*")
+    aws.clear_faults(harness.ids[9])
+    aws.add_fault(harness.ids[9], "access_denied")
 
 
 def _accounts() -> list[Account]:

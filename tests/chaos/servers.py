@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 import psycopg2
 
-from costbatch.adapters.db import PostgresDatabase
-from costbatch.adapters.db.migrations import Schema
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.migrations import Schema
 from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
 from costbatch.domain.credentials import Secret
 from tests.chaos.waiting import until
-from tests.machine import free_port, program
+from tests.support.machine import free_port, program
 
 # Debian puts it where only root's PATH leads.
 _PLACES = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])

@@ -17,17 +17,17 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from costbatch.application.registration import Registration
+from costbatch.bootstrap import Bootstrap
 from costbatch.config import Settings
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.simulator.client import SimulatorProcess
-from costbatch.wiring import Wiring
 from tests.chaos.contents import contents, event_ids
 from tests.chaos.crowd import ACCOUNTS, CONCURRENCY, ENVIRON, PROCESSES, RUN_KEY, Crowd, crowd_accounts
 from tests.chaos.gateway import Gateway, serve_gateway
 from tests.chaos.servers import Server, serve_pgbouncer, serve_postgres
-from tests.in_process import closed_databases
-from tests.stage import Stage, wait_for
+from tests.support.harness import Harness, wait_for
+from tests.support.in_process import closed_databases
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -64,15 +64,15 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def new_stage(server: Server, aws: SimulatorProcess) -> Callable[[], Stage]:
+def new_stage(server: Server, aws: SimulatorProcess) -> Callable[[], Harness]:
     """Return what opens the accounts on a database where they are registered and never were collected."""
     _register(server.new_database(_TEMPLATE), aws)
 
-    def make() -> Stage:
+    def make() -> Harness:
         url = server.postgres.create_database(f"crowd_{next(_numbers)}", template=_TEMPLATE)
-        stage = Stage(aws, url)
-        stage.open(*crowd_accounts())
-        return stage
+        harness = Harness(aws, url)
+        harness.open(*crowd_accounts())
+        return harness
 
     return make
 
@@ -86,14 +86,14 @@ def gateway() -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(new_stage: Callable[[], Stage]) -> Undisturbed:
+def undisturbed(new_stage: Callable[[], Harness]) -> Undisturbed:
     """Run once without any trouble but AWS's."""
-    stage = new_stage()
+    harness = new_stage()
     with serve_gateway() as gateway:
         gateway.open.set()
         environ = {**ENVIRON, "COSTBATCH_CONCURRENCY": str(PROCESSES * CONCURRENCY)}
         environ["PUSHGATEWAY_URL"] = gateway.url
-        finished = wait_for(stage.start("collect", "--run-key", RUN_KEY, "--output", "json", **environ))
+        finished = wait_for(harness.start("collect", "--run-key", RUN_KEY, "--output", "json", **environ))
     assert finished.status == 0, finished.stderr
     outcomes = Counter(finished.outcomes.values())
     assert outcomes.keys() == {
@@ -103,14 +103,14 @@ def undisturbed(new_stage: Callable[[], Stage]) -> Undisturbed:
         "cost_explorer_not_enabled",
     }
     assert outcomes["collected"] > ACCOUNTS * 0.9
-    asked, paid = _requests(stage)
-    return Undisturbed(contents(stage, RUN_KEY), _metrics(gateway), asked, paid)
+    asked, paid = _requests(harness)
+    return Undisturbed(contents(harness, RUN_KEY), _metrics(gateway), asked, paid)
 
 
 @pytest.mark.parametrize("way", ["directly", "through PgBouncer"])
 def test_a_crowd_that_dies_and_comes_back_ends_as_if_nothing_had_happened(
     way: str,
-    new_stage: Callable[[], Stage],
+    new_stage: Callable[[], Harness],
     server: Server,
     undisturbed: Undisturbed,
     gateway: Gateway,
@@ -121,14 +121,14 @@ def test_a_crowd_that_dies_and_comes_back_ends_as_if_nothing_had_happened(
     Directly the dead are known by their host's process table, whose lease nobody waits for: it is longer
     than any wait here. Through PgBouncer they are as on another host: only their lease tells.
     """
-    stage, chance = new_stage(), random.Random(f"{_SEED}/{way}")
+    harness, chance = new_stage(), random.Random(f"{_SEED}/{way}")
     is_pooled = way == "through PgBouncer"
     environ = {"PUSHGATEWAY_URL": gateway.url, "COSTBATCH_LEASE_SECONDS": "12" if is_pooled else "90"}
     with ExitStack() as stack:
         if is_pooled:
             pooler = stack.enter_context(serve_pgbouncer(server, server_connections=2))
-            stage.environ["DATABASE_URL"] = f"{pooler}/{make_url(stage.database_url).database}"
-        crowd = Crowd(stage, server, tmp_path, chance, environ, elsewhere=is_pooled)
+            harness.environ["DATABASE_URL"] = f"{pooler}/{make_url(harness.database_url).database}"
+        crowd = Crowd(harness, server, tmp_path, chance, environ, elsewhere=is_pooled)
         _disturb(crowd)
         crowd.finish()
     story = f"CHAOS_SEED={_SEED}, {way}: {'; '.join(crowd.story)}"
@@ -137,14 +137,14 @@ def test_a_crowd_that_dies_and_comes_back_ends_as_if_nothing_had_happened(
     statuses = [member.process.returncode for member in crowd.ended]
     assert set(statuses) <= {0, 1}, story
     assert statuses.count(0) == PROCESSES, story
-    found = contents(stage, RUN_KEY)
+    found = contents(harness, RUN_KEY)
     for table, rows in undisturbed.contents.items():
         assert found[table] == rows, f"{table} differs, see {tmp_path}: {story}"
-    for event_id in event_ids(stage, RUN_KEY):
+    for event_id in event_ids(harness, RUN_KEY):
         told = printed.count(f'"cloudevent": {{"id": "{event_id}"')
         assert told == 1, f"{event_id} was told {told} times, see {tmp_path}: {story}"
     assert _metrics(gateway) == undisturbed.metrics, story
-    _check_requests(stage, undisturbed, len(crowd.killed), story)
+    _check_requests(harness, undisturbed, len(crowd.killed), story)
 
 
 def _disturb(crowd: Crowd) -> None:
@@ -162,9 +162,9 @@ def _disturb(crowd: Crowd) -> None:
             crowd.kill()
 
 
-def _check_requests(stage: Stage, undisturbed: Undisturbed, kills: int, story: str) -> None:
+def _check_requests(harness: Harness, undisturbed: Undisturbed, kills: int, story: str) -> None:
     """A kill may cost what was in flight; accounts that fail a retry asks again, which costs nothing."""
-    asked, paid = _requests(stage)
+    asked, paid = _requests(harness)
     assert sum(paid.values()) <= sum(undisturbed.paid.values()) + kills * CONCURRENCY, story
     served = [account_id for account_id, pages in undisturbed.paid.items() if pages]
     most = sum(undisturbed.asked[account_id] for account_id in served) + kills * CONCURRENCY
@@ -173,9 +173,9 @@ def _check_requests(stage: Stage, undisturbed: Undisturbed, kills: int, story: s
         assert asked[account_id] <= undisturbed.asked[account_id] + kills, f"{account_id}: {story}"
 
 
-def _requests(stage: Stage) -> tuple[dict[str, int], dict[str, int]]:
+def _requests(harness: Harness) -> tuple[dict[str, int], dict[str, int]]:
     """Return the cost requests and the paid ones among them, by account."""
-    accounts: dict[str, dict[str, Any]] = stage.aws.requests()["accounts"]
+    accounts: dict[str, dict[str, Any]] = harness.aws.requests()["accounts"]
     asked = {name: int(each["requests"].get("GetCostAndUsage", 0)) for name, each in accounts.items()}
     return asked, {name: int(each["paid"]) for name, each in accounts.items()}
 
@@ -187,10 +187,10 @@ def _metrics(gateway: Gateway) -> set[str]:
 
 
 def _register(database_url: str, aws: SimulatorProcess) -> None:
-    stage = Stage(aws, database_url)
-    wiring = Wiring(settings=Settings.from_environment(stage.environ), now=stage.now)
+    harness = Harness(aws, database_url)
+    bootstrap = Bootstrap(settings=Settings.from_environment(harness.environ), now=harness.now)
     with closed_databases():
-        accounts = wiring.accounts()
+        accounts = bootstrap.accounts()
         for account in crowd_accounts():
             keys = AccessKeys(
                 access_key_id=Secret(account.access_key_id),

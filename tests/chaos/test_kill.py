@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.conftest import CopyScene
 from tests.chaos.contents import contents, event_ids
 from tests.chaos.scenes import CONCURRENCY, ENVIRON, RUN_KEY, Scene, paid_by_account
-from tests.stage import Finished, Stage, wait_for
+from tests.support.harness import Finished, Harness, wait_for
 
 # The first test of a process prepares the scenes, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -36,7 +36,7 @@ def _kills_of(trial: int) -> int:
 class _Trial:
     """One run, killed some times and then left to end."""
 
-    stage: Stage
+    harness: Harness
     scene: Scene
     chance: random.Random
     moments: list[float] = field(default_factory=list)
@@ -64,12 +64,12 @@ class _Trial:
         return True
 
     def _look(self) -> None:
-        done = self.stage.rows(
+        done = self.harness.rows(
             "SELECT aws_account_id FROM collections c JOIN accounts a ON a.id = account_id"
             " JOIN runs r ON r.id = run_id WHERE c.state = 'collected' AND run_key = %s",
             RUN_KEY,
         )
-        paid = paid_by_account(self.stage.aws)
+        paid = paid_by_account(self.harness.aws)
         for row in done:
             self.paid_when_done.setdefault(row["aws_account_id"], paid[row["aws_account_id"]])
 
@@ -80,7 +80,7 @@ class _Trial:
         return finished
 
     def _start(self) -> subprocess.Popen[str]:
-        return self.stage.start("collect", "--run-key", RUN_KEY, **ENVIRON)
+        return self.harness.start("collect", "--run-key", RUN_KEY, **ENVIRON)
 
 
 def test_there_are_at_least_fifty_kills() -> None:
@@ -100,10 +100,10 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
     finished = trial.finish()
     story = f"CHAOS_SEED={_SEED}, trial {number}, killed after {trial.moments} seconds"
     assert finished.status == 0, f"{story}\n{finished.stderr}"
-    found = contents(trial.stage, RUN_KEY)
+    found = contents(trial.harness, RUN_KEY)
     for table, rows in scene.expected.items():
         assert found[table] == rows, f"{table} differs: {story}\n{trial.printed}"
-    for event_id in event_ids(trial.stage, RUN_KEY):
+    for event_id in event_ids(trial.harness, RUN_KEY):
         assert f'"cloudevent": {{"id": "{event_id}"' in trial.printed, (
             f"{event_id} was not delivered: {story}"
         )
@@ -111,7 +111,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
 
 
 def _check_paid(trial: _Trial, story: str) -> None:
-    paid, undisturbed = paid_by_account(trial.stage.aws), trial.scene.paid
+    paid, undisturbed = paid_by_account(trial.harness.aws), trial.scene.paid
     for account_id, before in trial.paid_when_done.items():
         assert paid[account_id] == before, f"{account_id} was done, and paid for again: {story}"
     kills, most_pages = len(trial.moments), max(undisturbed.values())

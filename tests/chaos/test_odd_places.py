@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from costbatch.demo.postgres import EmbeddedPostgres
-from tests.stage import Finished, Stage, make_account, wait_for
+from tests.support.harness import Finished, Harness, make_account, wait_for
 
 _NAME = "Zürich, 東京 ☂"
 _NOBODY = 65532
@@ -20,26 +20,26 @@ _COMMANDS = [["db", "check"], ["config"], ["collect"], ["collect", "--output", "
 
 
 @pytest.fixture
-def today(stage: Stage) -> Stage:
+def today(harness: Harness) -> Harness:
     """Open an account with a foreign name, at the real time: these tests start the real command."""
-    stage.open(make_account(1, name=_NAME))
-    stage.aws.set_today(None)
-    return stage
+    harness.open(make_account(1, name=_NAME))
+    harness.aws.set_today(None)
+    return harness
 
 
-def _start(stage: Stage, *args: str, environ: Mapping[str, str], **options: Any) -> subprocess.Popen[str]:
+def _start(harness: Harness, *args: str, environ: Mapping[str, str], **options: Any) -> subprocess.Popen[str]:
     streams: dict[str, Any] = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
     }
     command = [environ.get("PYTHON", sys.executable), "-P", "-m", "costbatch", *args]
-    whole = {**stage.environ, **environ}
+    whole = {**harness.environ, **environ}
     return subprocess.Popen(command, env=whole, encoding="utf-8", errors="replace", **{**streams, **options})
 
 
-def _run(stage: Stage, *args: str, environ: Mapping[str, str] | None = None, **options: Any) -> Finished:
-    return wait_for(_start(stage, *args, environ=environ or {}, **options))
+def _run(harness: Harness, *args: str, environ: Mapping[str, str] | None = None, **options: Any) -> Finished:
+    return wait_for(_start(harness, *args, environ=environ or {}, **options))
 
 
 def _check_quiet(finished: Finished) -> None:
@@ -48,7 +48,7 @@ def _check_quiet(finished: Finished) -> None:
 
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
-def test_it_works_without_path_and_home(command: list[str], today: Stage) -> None:
+def test_it_works_without_path_and_home(command: list[str], today: Harness) -> None:
     """Nothing but its own variables is needed."""
     finished = _run(today, *command)
     assert finished.status == 0, finished.stderr
@@ -58,7 +58,7 @@ def test_it_works_without_path_and_home(command: list[str], today: Stage) -> Non
 @pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
 @pytest.mark.skipif(os.geteuid() != 0, reason="Only root can become another user.")
 def test_it_works_for_a_user_without_a_name_in_a_folder_that_it_cannot_write_to(
-    command: list[str], today: Stage, postgres: EmbeddedPostgres
+    command: list[str], today: Harness, postgres: EmbeddedPostgres
 ) -> None:
     """Containers run under numbers that /etc/passwd does not know, on a file system that is read-only."""
     for_all = {"PYTHON": _python_for_all(), "PYTHONPATH": f"{_ROOT}:{site.getsitepackages()[0]}"}
@@ -95,7 +95,7 @@ def _python_for_all() -> str:
     ids=str,
 )
 def test_a_foreign_name_is_no_trouble_where_only_ascii_is_known(
-    environ: dict[str, str], command: list[str], today: Stage
+    environ: dict[str, str], command: list[str], today: Harness
 ) -> None:
     """A name may look odd then, but no run fails over it."""
     finished = _run(today, *command, environ=environ)
@@ -106,7 +106,7 @@ def test_a_foreign_name_is_no_trouble_where_only_ascii_is_known(
 @pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_reader_that_goes_away_is_not_complained_about(
-    stream: str, command: list[str], today: Stage
+    stream: str, command: list[str], today: Harness
 ) -> None:
     """As with ``| head -1``; the work is done all the same."""
     reading, writing = os.pipe()
@@ -123,7 +123,7 @@ def test_a_reader_that_goes_away_is_not_complained_about(
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("closed", [0, 1, 2])
-def test_closed_streams_are_no_trouble(closed: int, command: list[str], today: Stage) -> None:
+def test_closed_streams_are_no_trouble(closed: int, command: list[str], today: Harness) -> None:
     """A program that starts this one may have closed any of them."""
     finished = _run(today, *command, preexec_fn=lambda: os.close(closed))
     assert finished.status == 0, finished.stderr

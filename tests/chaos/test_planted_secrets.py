@@ -8,13 +8,13 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from costbatch.adapters.aws import identity
+from costbatch.adapters.aws import credentials
 from costbatch.simulator.world import Account, Fault, Role
 from tests.chaos import planted
 from tests.chaos.planted import ECHO, SECRETS, dump, forms, leaks
 from tests.chaos.waiting import until
 from tests.metrics.conftest import gateway_url
-from tests.stage import Finished, Stage, make_account, wait_for
+from tests.support.harness import Finished, Harness, make_account, wait_for
 
 __all__ = ["gateway_url"]
 
@@ -86,23 +86,23 @@ def _accounts() -> list[Account]:
 
 
 @pytest.fixture(params=planted.ENCRYPTION_KEYS)
-def secretive(request: pytest.FixtureRequest, stage: Stage) -> Stage:
+def secretive(request: pytest.FixtureRequest, harness: Harness) -> Harness:
     """Open the accounts with every setting's secret planted, the key in each of its encodings."""
     password = f"postgres:{planted.DATABASE_PASSWORD}@"
-    stage.environ["DATABASE_URL"] = stage.database_url.replace("postgres:@", password)
-    stage.environ["ENCRYPTION_KEY"] = planted.ENCRYPTION_KEYS[request.param]
-    stage.environ["COSTBATCH_RETRY_PAUSE_SECONDS"] = "0"
-    stage.environ["COSTBATCH_LOG_LEVEL"] = "debug"
+    harness.environ["DATABASE_URL"] = harness.database_url.replace("postgres:@", password)
+    harness.environ["ENCRYPTION_KEY"] = planted.ENCRYPTION_KEYS[request.param]
+    harness.environ["COSTBATCH_RETRY_PAUSE_SECONDS"] = "0"
+    harness.environ["COSTBATCH_LOG_LEVEL"] = "debug"
     accounts = _accounts()
     for account in accounts:
-        stage.register(account, base=accounts[0].account_id if account.roles else None)
-    stage.open(*accounts)
-    stage.rows(
+        harness.register(account, base=accounts[0].account_id if account.roles else None)
+    harness.open(*accounts)
+    harness.rows(
         "UPDATE account_credentials SET sealed = sealed || '\\x00'::bytea WHERE account_id ="
         " (SELECT id FROM accounts WHERE aws_account_id = %s)",
-        stage.ids[10],
+        harness.ids[10],
     )
-    return stage
+    return harness
 
 
 def _texts(*commands: Finished) -> list[str]:
@@ -120,14 +120,14 @@ def test_the_search_finds_a_secret_that_is_there(name: str) -> None:
     assert leaks("nothing of interest") == set()
 
 
-def test_the_search_finds_a_secret_in_a_table(stage: Stage) -> None:
+def test_the_search_finds_a_secret_in_a_table(harness: Harness) -> None:
     """The dump holds every table, and bytes are searched too."""
-    stage.open(make_account(1, name=planted.EXTERNAL_ID))
-    stage.rows("UPDATE account_credentials SET sealed = %s", planted.SECRET_ACCESS_KEY.encode())
-    assert leaks(dump(stage.database_url)) == {"external id", "secret access key"}
+    harness.open(make_account(1, name=planted.EXTERNAL_ID))
+    harness.rows("UPDATE account_credentials SET sealed = %s", planted.SECRET_ACCESS_KEY.encode())
+    assert leaks(dump(harness.database_url)) == {"external id", "secret access key"}
 
 
-def test_a_run_shows_no_secret(secretive: Stage, gateway_url: str) -> None:
+def test_a_run_shows_no_secret(secretive: Harness, gateway_url: str) -> None:
     """Not in the summary, the logs of both formats, the events, the metrics, or any column of any table."""
     pushgateway = gateway_url.replace("//", f"//somebody:{planted.PUSH_PASSWORD}@")
     runs = [
@@ -144,13 +144,13 @@ def test_a_run_shows_no_secret(secretive: Stage, gateway_url: str) -> None:
     assert leaks(*_texts(*runs), metrics, dump(secretive.database_url)) == set()
 
 
-def test_a_crash_shows_no_secret(secretive: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_shows_no_secret(secretive: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """The traceback is logged, with the errors that it tells, and without the secrets that they hold."""
 
     def crash(*_: object) -> None:
         raise RuntimeError(f"it broke over {ECHO!r}") from KeyError(ECHO)
 
-    monkeypatch.setattr(identity, "_check_owner", crash)
+    monkeypatch.setattr(credentials, "_check_owner", crash)
     secretive.environ["PUSHGATEWAY_URL"] = f"http://somebody:{planted.PUSH_PASSWORD}@127.0.0.1:9"
     by_session = ("collect", "--account", secretive.ids[9])
     runs = [secretive.run(*by_session, COSTBATCH_LOG_FORMAT=name) for name in ("json", "console")]
@@ -161,7 +161,7 @@ def test_a_crash_shows_no_secret(secretive: Stage, monkeypatch: pytest.MonkeyPat
     assert leaks(*_texts(*runs), dump(secretive.database_url)) == set()
 
 
-def test_no_command_shows_a_secret(secretive: Stage) -> None:
+def test_no_command_shows_a_secret(secretive: Harness) -> None:
     """Whatever prints settings or accounts prints them without their secrets."""
     secretive.environ["PUSHGATEWAY_URL"] = f"http://somebody:{planted.PUSH_PASSWORD}@127.0.0.1:9"
     commands = [["config"], ["accounts", "list"], *(["accounts", "show", each] for each in secretive.ids)]
@@ -187,14 +187,14 @@ def test_no_command_shows_a_secret(secretive: Stage) -> None:
         f"aws_access_key_id={planted.ACCESS_KEY_ID}\naws_access_key_id={planted.SECRET_ACCESS_KEY}",
     ],
 )
-def test_a_wrong_document_is_refused_without_being_quoted(document: str, stage: Stage) -> None:
+def test_a_wrong_document_is_refused_without_being_quoted(document: str, harness: Harness) -> None:
     """Who pastes the wrong thing gets a sentence, and nothing of it reaches the terminal or the database."""
     arguments = ("accounts", "add", "123456789012", "--name", "wrong", "--secrets-file", "-")
-    finished = stage.run(*arguments, stdin=document)
+    finished = harness.run(*arguments, stdin=document)
     assert finished.status == 2
     assert len(finished.sentences) == 1
-    assert leaks(*_texts(finished), dump(stage.database_url)) == set()
-    assert stage.rows("SELECT 1 FROM accounts") == []
+    assert leaks(*_texts(finished), dump(harness.database_url)) == set()
+    assert harness.rows("SELECT 1 FROM accounts") == []
 
 
 @pytest.mark.parametrize(
@@ -209,15 +209,15 @@ def test_a_wrong_document_is_refused_without_being_quoted(document: str, stage: 
         ("PUSHGATEWAY_URL", f"ftp://root:{planted.PUSH_PASSWORD}@gateway"),
     ],
 )
-def test_a_wrong_setting_is_refused_without_being_quoted(name: str, value: str, stage: Stage) -> None:
+def test_a_wrong_setting_is_refused_without_being_quoted(name: str, value: str, harness: Harness) -> None:
     """The sentence says what was found in words, never by showing it."""
-    finished = stage.run("db", "check", **{name: value})
+    finished = harness.run("db", "check", **{name: value})
     assert finished.status in (1, 2)
     assert finished.sentences
     assert leaks(*_texts(finished)) == set()
 
 
-def test_a_running_collect_has_no_secret_on_its_command_line(secretive: Stage) -> None:
+def test_a_running_collect_has_no_secret_on_its_command_line(secretive: Harness) -> None:
     """Every user of the machine may read it."""
     secretive.aws.set_latency(0.3)
     process = secretive.start("collect")

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT at every stage of a run: it ends in order and in time, and another completes it."""
+"""SIGTERM and SIGINT at every harness of a run: it ends in order and in time, and another completes it."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.chaos.contents import contents
 from tests.chaos.gateway import serve_gateway
 from tests.chaos.scenes import ENVIRON, RUN_KEY, Scene, paid_by_account
 from tests.chaos.waiting import MOST_SECONDS, blocked, count, locked, until
-from tests.stage import Finished, Stage, make_account, wait_for
+from tests.support.harness import Finished, Harness, make_account, wait_for
 
 # The first test of a process prepares the scenes, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -24,19 +24,19 @@ _RUN_STATUS = "SELECT status FROM runs WHERE run_key = %s"
 _SLACK_SECONDS = 4
 
 
-def _start(stage: Stage, **environ: str) -> subprocess.Popen[str]:
-    return stage.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
+def _start(harness: Harness, **environ: str) -> subprocess.Popen[str]:
+    return harness.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
 
 
 def _end(process: subprocess.Popen[str]) -> Finished:
     return wait_for(process, timeout_seconds=MOST_SECONDS)
 
 
-def _check_complete(stage: Stage, scene: Scene) -> None:
-    finished = _end(_start(stage))
+def _check_complete(harness: Harness, scene: Scene) -> None:
+    finished = _end(_start(harness))
     assert finished.status == 0, finished.stderr
-    assert contents(stage, RUN_KEY) == scene.expected
-    assert paid_by_account(stage.aws) == scene.paid
+    assert contents(harness, RUN_KEY) == scene.expected
+    assert paid_by_account(harness.aws) == scene.paid
 
 
 @pytest.mark.parametrize("number", _STATUS)
@@ -46,91 +46,91 @@ def test_a_signal_in_the_middle_finishes_what_is_in_flight_and_stops(
 ) -> None:
     """The run is stopped, told and measured; the next process with its key pays for nothing a second time."""
     scene = scenes[scene_name]
-    stage = copy_scene(scene)
-    before = count(stage, "collected")
+    harness = copy_scene(scene)
+    before = count(harness, "collected")
     with serve_gateway() as gateway:
         gateway.open.set()
-        process = _start(stage, PUSHGATEWAY_URL=gateway.url)
-        until(lambda: count(stage, "collected") > before)
+        process = _start(harness, PUSHGATEWAY_URL=gateway.url)
+        until(lambda: count(harness, "collected") > before)
         process.send_signal(number)
         finished = _end(process)
     assert finished.status == _STATUS[number], finished.stderr
-    assert stage.value(_RUN_STATUS, RUN_KEY) == "stopped"
+    assert harness.value(_RUN_STATUS, RUN_KEY) == "stopped"
     assert finished.summary["run"]["status"] == "stopped"
-    assert count(stage, "collecting") == 0
-    assert count(stage, "pending") > 0
-    assert stage.value("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL") == 0
+    assert count(harness, "collecting") == 0
+    assert count(harness, "pending") > 0
+    assert harness.value("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL") == 0
     assert "costbatch_last_run_succeeded 0.0" in gateway.text
     assert "last_success" not in gateway.text
-    _check_complete(stage, scene)
+    _check_complete(harness, scene)
 
 
 def test_a_signal_before_the_first_claim_stops_before_anything_is_paid(
     scenes: dict[str, Scene], copy_scene: CopyScene
 ) -> None:
     """Not even the first account is begun."""
-    stage = copy_scene(scenes["fresh"])
-    with locked(stage, "runs"):
-        process = _start(stage)
-        until(lambda: blocked(stage) == 1)
+    harness = copy_scene(scenes["fresh"])
+    with locked(harness, "runs"):
+        process = _start(harness)
+        until(lambda: blocked(harness) == 1)
         process.send_signal(signal.SIGTERM)
     assert _end(process).status == 143
-    assert stage.value(_RUN_STATUS, RUN_KEY) == "stopped"
-    assert count(stage, "pending") == len(stage.ids)
-    assert stage.aws.paid() == 0
-    _check_complete(stage, scenes["fresh"])
+    assert harness.value(_RUN_STATUS, RUN_KEY) == "stopped"
+    assert count(harness, "pending") == len(harness.ids)
+    assert harness.aws.paid() == 0
+    _check_complete(harness, scenes["fresh"])
 
 
-def test_a_signal_after_the_last_account_changes_nothing(stage: Stage) -> None:
+def test_a_signal_after_the_last_account_changes_nothing(harness: Harness) -> None:
     """What is complete is a success, even where the signal comes before the process has ended."""
-    stage.open(make_account(1))
+    harness.open(make_account(1))
     with serve_gateway() as gateway:
-        process = _start(stage, PUSHGATEWAY_URL=gateway.url)
+        process = _start(harness, PUSHGATEWAY_URL=gateway.url)
         assert gateway.asked.wait(MOST_SECONDS)
         process.send_signal(signal.SIGTERM)
         gateway.open.set()
         finished = _end(process)
     assert finished.status == 0, finished.stderr
-    assert stage.value(_RUN_STATUS, RUN_KEY) == "completed"
+    assert harness.value(_RUN_STATUS, RUN_KEY) == "completed"
     assert "costbatch_last_run_succeeded 1.0" in gateway.text
 
 
-def _open_hanging(stage: Stage) -> None:
+def _open_hanging(harness: Harness) -> None:
     """Open two accounts; the second one's answer does not come."""
-    stage.open(make_account(1), make_account(2))
-    stage.aws.add_fault(stage.ids[1], "hang", times=1, seconds=60)
+    harness.open(make_account(1), make_account(2))
+    harness.aws.add_fault(harness.ids[1], "hang", times=1, seconds=60)
 
 
 @pytest.mark.parametrize("number", _STATUS)
 def test_an_account_that_does_not_answer_is_given_back_after_the_grace_period(
-    number: signal.Signals, stage: Stage
+    number: signal.Signals, harness: Harness
 ) -> None:
     """The process really ends in time, and the account is free at once for the next one."""
-    _open_hanging(stage)
-    process = _start(stage, COSTBATCH_GRACE_SECONDS="1", COSTBATCH_AWS_READ_TIMEOUT_SECONDS="60")
-    until(lambda: count(stage, "collected") == 1)
+    _open_hanging(harness)
+    process = _start(harness, COSTBATCH_GRACE_SECONDS="1", COSTBATCH_AWS_READ_TIMEOUT_SECONDS="60")
+    until(lambda: count(harness, "collected") == 1)
     process.send_signal(number)
     began = monotonic()
     finished = _end(process)
     assert 1 <= monotonic() - began < 1 + _SLACK_SECONDS
     assert finished.status == _STATUS[number]
-    assert [line["accounts"] for line in finished.logs("accounts_given_back")] == [1]
-    (row,) = stage.rows("SELECT attempts, claimed_by FROM collections WHERE state = 'pending'")
+    assert [line["accounts"] for line in finished.logs("claims_released")] == [1]
+    (row,) = harness.rows("SELECT attempts, claimed_by FROM collections WHERE state = 'pending'")
     assert row == {"attempts": 0, "claimed_by": None}
-    assert _end(_start(stage)).outcomes == dict.fromkeys(stage.ids, "collected")
+    assert _end(_start(harness)).outcomes == dict.fromkeys(harness.ids, "collected")
 
 
 @pytest.mark.parametrize("number", _STATUS)
 @pytest.mark.parametrize("is_ignored", [False, True])
-def test_a_second_signal_ends_at_once(number: signal.Signals, is_ignored: bool, stage: Stage) -> None:  # noqa: FBT001
+def test_a_second_signal_ends_at_once(number: signal.Signals, is_ignored: bool, harness: Harness) -> None:  # noqa: FBT001
     """Also where the system ignores what is not handled, as it does for the first process of a container."""
-    _open_hanging(stage)
+    _open_hanging(harness)
     before = signal.signal(number, signal.SIG_IGN) if is_ignored else signal.getsignal(number)
     try:
-        process = _start(stage, COSTBATCH_GRACE_SECONDS="60", COSTBATCH_AWS_READ_TIMEOUT_SECONDS="60")
+        process = _start(harness, COSTBATCH_GRACE_SECONDS="60", COSTBATCH_AWS_READ_TIMEOUT_SECONDS="60")
     finally:
         signal.signal(number, before)
-    until(lambda: count(stage, "collected") == 1)
+    until(lambda: count(harness, "collected") == 1)
     process.send_signal(number)
     assert process.stderr is not None
     assert any('"stopping"' in line for line in iter(process.stderr.readline, ""))
@@ -139,7 +139,7 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, is_ignored: bool, 
     assert process.wait(MOST_SECONDS) == _STATUS[number]
     assert monotonic() - began < _SLACK_SECONDS
     process.communicate()
-    assert _end(_start(stage)).outcomes == dict.fromkeys(stage.ids, "collected")
+    assert _end(_start(harness)).outcomes == dict.fromkeys(harness.ids, "collected")
 
 
 def test_a_signal_may_interrupt_the_very_wait_for_it() -> None:

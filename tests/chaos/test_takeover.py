@@ -6,20 +6,20 @@ from time import monotonic
 
 import pytest
 
-from costbatch.adapters.workers import this_worker
+from costbatch.adapters.worker_id import this_worker
 from costbatch.simulator.world import Fault
 from tests.chaos.conftest import CopyScene
 from tests.chaos.contents import contents
 from tests.chaos.scenes import ENVIRON, RUN_KEY, Scene
 from tests.chaos.waiting import MOST_SECONDS, blocked, count, locked, until
-from tests.stage import Finished, Stage, make_account, wait_for
+from tests.support.harness import Finished, Harness, make_account, wait_for
 
 # The first test of a process prepares the scenes, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
 
-def _start(stage: Stage, **environ: str) -> subprocess.Popen[str]:
-    return stage.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
+def _start(harness: Harness, **environ: str) -> subprocess.Popen[str]:
+    return harness.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
 
 
 @pytest.mark.parametrize("table", ["runs", "collections", "daily_costs", "anomalies", "events", "deliveries"])
@@ -29,18 +29,18 @@ def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
 ) -> None:
     """PostgreSQL works on for a moment after its client was killed; the next process stands that."""
     scene = scenes[scene_name]
-    stage = copy_scene(scene)
-    with locked(stage, table):
-        killed = _start(stage)
-        until(lambda: blocked(stage) >= 1)
+    harness = copy_scene(scene)
+    with locked(harness, table):
+        killed = _start(harness)
+        until(lambda: blocked(harness) >= 1)
         killed.kill()
         wait_for(killed)
         # The dead one's statement still waits for the lock; soon a living one waits behind it.
-        second = _start(stage)
-        until(lambda: blocked(stage) >= 2)
+        second = _start(harness)
+        until(lambda: blocked(harness) >= 2)
     finished = wait_for(second, timeout_seconds=MOST_SECONDS)
     assert finished.status == 0, finished.stderr
-    assert contents(stage, RUN_KEY) == scene.expected
+    assert contents(harness, RUN_KEY) == scene.expected
 
 
 _ELSEWHERE = "elsewhere/boot/pid:[1]/77/123"
@@ -49,29 +49,29 @@ _STATE_OF = (
 )
 
 
-def _forge_claim(stage: Stage, worker: str, *, lease_seconds: float, of: str | None = None) -> None:
+def _forge_claim(harness: Harness, worker: str, *, lease_seconds: float, of: str | None = None) -> None:
     """Make an account of the run, the only one if none is named, look as if a worker was on it."""
-    stage.rows(
+    harness.rows(
         "UPDATE collections SET state = 'collecting', claimed_by = %s, claim_token = gen_random_uuid(),"
         " lease_expires_at = now() + make_interval(secs => %s)"
         " FROM accounts WHERE accounts.id = account_id AND aws_account_id = %s",
         worker,
         lease_seconds,
-        of or stage.ids[0],
+        of or harness.ids[0],
     )
 
 
 @pytest.fixture
-def begun(stage: Stage) -> Stage:
+def begun(harness: Harness) -> Harness:
     """Leave a run with one account that is not collected, and no process at work."""
-    stage.open(make_account(1))
-    stage.aws.set_outage(on=True)
-    assert stage.collect("--run-key", RUN_KEY).status == 1
-    stage.aws.set_outage(on=False)
-    return stage
+    harness.open(make_account(1))
+    harness.aws.set_outage(on=True)
+    assert harness.collect("--run-key", RUN_KEY).status == 1
+    harness.aws.set_outage(on=False)
+    return harness
 
 
-def test_the_account_of_a_worker_on_another_host_waits_for_its_lease(begun: Stage) -> None:
+def test_the_account_of_a_worker_on_another_host_waits_for_its_lease(begun: Harness) -> None:
     """Nobody here can know whether a worker elsewhere lives; its lease says until when it may."""
     _forge_claim(begun, _ELSEWHERE, lease_seconds=3)
     began = monotonic()
@@ -82,7 +82,7 @@ def test_the_account_of_a_worker_on_another_host_waits_for_its_lease(begun: Stag
     assert begun.aws.paid() == 1
 
 
-def test_a_lease_that_is_kept_alive_is_waited_for(begun: Stage) -> None:
+def test_a_lease_that_is_kept_alive_is_waited_for(begun: Harness) -> None:
     """A claim is not taken from a worker that lives, however long it works."""
     _forge_claim(begun, _ELSEWHERE, lease_seconds=2)
     process = _start(begun)
@@ -94,7 +94,7 @@ def test_a_lease_that_is_kept_alive_is_waited_for(begun: Stage) -> None:
     assert wait_for(process, timeout_seconds=MOST_SECONDS).outcomes == {begun.ids[0]: "collected"}
 
 
-def test_the_account_of_a_dead_worker_on_this_host_does_not_wait(begun: Stage) -> None:
+def test_the_account_of_a_dead_worker_on_this_host_does_not_wait(begun: Harness) -> None:
     """A process that is gone from this host's process table will never come back."""
     place, _, _ = this_worker().rsplit("/", 2)
     _forge_claim(begun, f"{place}/{2**22 + 1}/123", lease_seconds=600)
@@ -102,44 +102,46 @@ def test_the_account_of_a_dead_worker_on_this_host_does_not_wait(begun: Stage) -
     assert finished.outcomes == {begun.ids[0]: "collected"}
 
 
-def test_a_retry_that_comes_before_the_lease_has_lapsed_tries_what_failed_too(stage: Stage) -> None:
+def test_a_retry_that_comes_before_the_lease_has_lapsed_tries_what_failed_too(harness: Harness) -> None:
     """Whose retry it is it learns only later; an account that has recovered meanwhile is collected."""
-    stage.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
-    stage.collect("--run-key", RUN_KEY)
-    _forge_claim(stage, _ELSEWHERE, lease_seconds=3, of=stage.ids[0])
-    stage.aws.clear_faults(stage.ids[1])
-    finished = wait_for(_start(stage), timeout_seconds=MOST_SECONDS)
+    harness.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
+    harness.collect("--run-key", RUN_KEY)
+    _forge_claim(harness, _ELSEWHERE, lease_seconds=3, of=harness.ids[0])
+    harness.aws.clear_faults(harness.ids[1])
+    finished = wait_for(_start(harness), timeout_seconds=MOST_SECONDS)
     assert finished.status == 0
-    assert finished.outcomes == dict.fromkeys(stage.ids, "collected")
+    assert finished.outcomes == dict.fromkeys(harness.ids, "collected")
 
 
-def test_who_takes_over_from_another_run_is_no_retry_of_its_own(stage: Stage) -> None:
+def test_who_takes_over_from_another_run_is_no_retry_of_its_own(harness: Harness) -> None:
     """The other run's worker has died, not this one's: what failed here has had its chance."""
-    stage.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
-    stage.collect("--run-key", "other", "--account", stage.ids[0])
-    _forge_claim(stage, _ELSEWHERE, lease_seconds=3)
-    finished = wait_for(_start(stage), timeout_seconds=MOST_SECONDS)
-    assert finished.outcomes == {stage.ids[0]: "collected", stage.ids[1]: "access_denied"}
-    assert stage.aws.requests()["accounts"][stage.ids[1]]["requests"]["GetCostAndUsage"] == 1
+    harness.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
+    harness.collect("--run-key", "other", "--account", harness.ids[0])
+    _forge_claim(harness, _ELSEWHERE, lease_seconds=3)
+    finished = wait_for(_start(harness), timeout_seconds=MOST_SECONDS)
+    assert finished.outcomes == {harness.ids[0]: "collected", harness.ids[1]: "access_denied"}
+    assert harness.aws.requests()["accounts"][harness.ids[1]]["requests"]["GetCostAndUsage"] == 1
 
 
-def test_the_account_of_a_dead_worker_elsewhere_does_not_wait_for_the_end_of_the_run(stage: Stage) -> None:
+def test_the_account_of_a_dead_worker_elsewhere_does_not_wait_for_the_end_of_the_run(
+    harness: Harness,
+) -> None:
     """Within a lease and a little the others have taken it over, however much else they have to do."""
-    stage.open(*map(make_account, range(1, 21)), latency_seconds=0.2)
-    process = _start(stage, COSTBATCH_CONCURRENCY="1", COSTBATCH_LEASE_SECONDS="2")
-    until(lambda: count(stage, "collected") > 0)
-    _forge_claim(stage, _ELSEWHERE, lease_seconds=1, of=stage.ids[10])
-    until(lambda: stage.value(_STATE_OF, stage.ids[10]) == "collected")
-    assert count(stage, "pending") > 0
+    harness.open(*map(make_account, range(1, 21)), latency_seconds=0.2)
+    process = _start(harness, COSTBATCH_CONCURRENCY="1", COSTBATCH_LEASE_SECONDS="2")
+    until(lambda: count(harness, "collected") > 0)
+    _forge_claim(harness, _ELSEWHERE, lease_seconds=1, of=harness.ids[10])
+    until(lambda: harness.value(_STATE_OF, harness.ids[10]) == "collected")
+    assert count(harness, "pending") > 0
     assert wait_for(process, timeout_seconds=MOST_SECONDS).status == 0
 
 
-def test_a_process_that_is_alive_keeps_its_account_beyond_one_lease(stage: Stage) -> None:
+def test_a_process_that_is_alive_keeps_its_account_beyond_one_lease(harness: Harness) -> None:
     """Leases are extended while an account is fetched, so that a slow account is not paid for twice."""
-    stage.open(make_account(1))
-    stage.aws.add_fault(stage.ids[0], "latency", times=1, seconds=6)
-    processes = [_start(stage, COSTBATCH_LEASE_SECONDS="2") for _ in range(2)]
+    harness.open(make_account(1))
+    harness.aws.add_fault(harness.ids[0], "latency", times=1, seconds=6)
+    processes = [_start(harness, COSTBATCH_LEASE_SECONDS="2") for _ in range(2)]
     ended: list[Finished] = [wait_for(process, timeout_seconds=MOST_SECONDS) for process in processes]
-    assert [each.outcomes for each in ended] == [{stage.ids[0]: "collected"}] * 2
-    assert stage.aws.paid() == 1
+    assert [each.outcomes for each in ended] == [{harness.ids[0]: "collected"}] * 2
+    assert harness.aws.paid() == 1
     assert not any(each.logs("claim_lost") for each in ended)

@@ -7,7 +7,7 @@ from time import monotonic
 
 import psycopg2
 
-from tests.stage import Stage
+from tests.support.harness import Harness
 
 MOST_SECONDS = 60
 
@@ -20,24 +20,24 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def blocked(stage: Stage) -> int:
+def blocked(harness: Harness) -> int:
     """Return how many statements wait for a lock of ``locked``."""
     query = """
         SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
         WHERE NOT granted AND datname = current_database()
     """
-    return int(stage.value(query))
+    return int(harness.value(query))
 
 
-def count(stage: Stage, state: str) -> int:
+def count(harness: Harness, state: str) -> int:
     """Return how many accounts of all runs are in a state."""
-    return int(stage.value("SELECT count(*) FROM collections WHERE state = %s", state))
+    return int(harness.value("SELECT count(*) FROM collections WHERE state = %s", state))
 
 
 @contextmanager
-def locked(stage: Stage, table: str) -> Iterator[None]:
+def locked(harness: Harness, table: str) -> Iterator[None]:
     """Let nobody write to a table for the time of the block, and nobody make a partition of it."""
-    connection = psycopg2.connect(stage.database_url)
+    connection = psycopg2.connect(harness.database_url)
     try:
         with connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {table} IN SHARE MODE")

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.machine import free_port, program
 from tests.metrics.conftest import gateway_url
-from tests.stage import Finished, Stage, aws, stage
+from tests.support.harness import Finished, Harness, aws, harness
+from tests.support.machine import free_port, program
 
-__all__ = ["aws", "gateway_url", "stage"]
+__all__ = ["aws", "gateway_url", "harness"]
 
 GATEWAY_PASSWORD = "planted-password"
 # bcrypt of that password, as cheap as it may be.
@@ -51,16 +51,16 @@ class Examined:
         return [check["name"] for check in self.finished.summary["checks"] if check["status"] == status]
 
 
-def examine(stage: Stage, *args: str, **environ: str) -> Examined:
+def examine(harness: Harness, *args: str, **environ: str) -> Examined:
     """Run the command for programs."""
-    return Examined(stage.run("doctor", "--output", "json", *args, **environ))
+    return Examined(harness.run("doctor", "--output", "json", *args, **environ))
 
 
 @pytest.fixture
-def now(stage: Stage) -> datetime:
-    """Let the stage have the real time, which is also the database's."""
+def now(harness: Harness) -> datetime:
+    """Let the harness have the real time, which is also the database's."""
     instant = datetime.now(tz=UTC)
-    stage.wake_at(instant)
+    harness.wake_at(instant)
     return instant
 
 

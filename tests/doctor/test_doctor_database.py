@@ -7,15 +7,15 @@ from itertools import count
 import psycopg2
 import pytest
 
-from costbatch.adapters.db import PostgresDatabase
-from costbatch.adapters.db.health import PostgresHealth
-from costbatch.adapters.db.migrations import REVISIONS
-from costbatch.adapters.db.tables import metadata
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.health import PostgresHealth
+from costbatch.adapters.postgres.migrations import REVISIONS
+from costbatch.adapters.postgres.tables import metadata
 from costbatch.domain.credentials import Secret
-from costbatch.domain.outcomes import RunStatus
+from costbatch.domain.runs import RunStatus
 from costbatch.errors import StorageError
 from costbatch.simulator.world import Fault
-from tests.stage import Stage, make_account
+from tests.support.harness import Harness, make_account
 
 _numbers = count(1)
 
@@ -158,18 +158,18 @@ def test_a_database_that_takes_no_writes_is_noticed(database_url: str) -> None:
     assert health_of(database_url).rights().is_read_only
 
 
-def test_one_credential_of_each_key_is_fetched(stage: Stage, health: PostgresHealth) -> None:
+def test_one_credential_of_each_key_is_fetched(harness: Harness, health: PostgresHealth) -> None:
     """With how many each has sealed; the first account's is taken."""
-    stage.open(*(make_account(n) for n in range(1, 5)))
+    harness.open(*(make_account(n) for n in range(1, 5)))
     (all_of_one,) = health.sealed_samples() or []
-    assert (all_of_one.number, all_of_one.aws_account_id) == (4, stage.ids[0])
-    stage.rows(
+    assert (all_of_one.number, all_of_one.aws_account_id) == (4, harness.ids[0])
+    harness.rows(
         "UPDATE account_credentials SET key_id = 'another' WHERE account_id = (SELECT max(id) FROM accounts)"
     )
     counts = {
         each.sealed.key_id: (each.number, each.aws_account_id) for each in health.sealed_samples() or ()
     }
-    assert counts == {all_of_one.sealed.key_id: (3, stage.ids[0]), "another": (1, stage.ids[3])}
+    assert counts == {all_of_one.sealed.key_id: (3, harness.ids[0]), "another": (1, harness.ids[3])}
 
 
 def test_no_credentials_are_no_sample(health: PostgresHealth) -> None:
@@ -177,12 +177,12 @@ def test_no_credentials_are_no_sample(health: PostgresHealth) -> None:
     assert health.sealed_samples() == []
 
 
-def test_the_newest_run_is_the_one_that_started_last(stage: Stage, health: PostgresHealth) -> None:
+def test_the_newest_run_is_the_one_that_started_last(harness: Harness, health: PostgresHealth) -> None:
     """With its accounts by how each ended."""
     assert health.newest_run() is None
-    stage.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
-    stage.collect("--run-key", "first")
-    stage.collect("--run-key", "second")
+    harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
+    harness.collect("--run-key", "first")
+    harness.collect("--run-key", "second")
     run = health.newest_run()
     assert run is not None
     assert (run.key, run.status) == ("second", RunStatus.PARTIAL)
@@ -191,27 +191,27 @@ def test_the_newest_run_is_the_one_that_started_last(stage: Stage, health: Postg
     assert run.started_at < run.finished_at
 
 
-def test_events_wait_by_sink_from_an_instant_on(stage: Stage, health: PostgresHealth) -> None:
+def test_events_wait_by_sink_from_an_instant_on(harness: Harness, health: PostgresHealth) -> None:
     """Delivered ones do not, nor do younger ones; the oldest says why."""
-    stage.open(make_account(1))
-    stage.collect()
-    instant = stage.now() + timedelta(hours=1)
+    harness.open(make_account(1))
+    harness.collect()
+    instant = harness.now() + timedelta(hours=1)
     assert health.events_before(instant) == []
-    stage.rows("UPDATE deliveries SET delivered_at = NULL, last_error = 'It is full.'")
+    harness.rows("UPDATE deliveries SET delivered_at = NULL, last_error = 'It is full.'")
     (waiting,) = health.events_before(instant)
     assert (waiting.sink, waiting.last_error) == ("log", "It is full.")
-    assert waiting.number == stage.value("SELECT count(*) FROM deliveries")
+    assert waiting.number == harness.value("SELECT count(*) FROM deliveries")
     assert health.events_before(waiting.oldest_at) == []
 
 
-def test_looking_changes_nothing(stage: Stage, health: PostgresHealth) -> None:
+def test_looking_changes_nothing(harness: Harness, health: PostgresHealth) -> None:
     """Not a row."""
-    stage.open(make_account(1))
-    stage.collect()
-    before = stage.contents()
+    harness.open(make_account(1))
+    harness.collect()
+    before = harness.contents()
     for look in (health.server, health.clock, health.schema, health.rights, health.newest_run):
         look()
-    assert stage.contents() == before
+    assert harness.contents() == before
 
 
 def test_a_lock_in_the_way_is_not_waited_for_long(health: PostgresHealth) -> None:

@@ -14,7 +14,7 @@ from costbatch.domain.health import Endpoint
 from costbatch.errors import AccountError, DeliveryError, ErrorKind
 from costbatch.simulator.world import Account
 from tests.doctor.conftest import GATEWAY_PASSWORD, Answering
-from tests.stage import Stage, make_account
+from tests.support.harness import Harness, make_account
 
 
 def ask_gateway(url: str, *, timeout_seconds: float = 5.0) -> str:
@@ -93,13 +93,13 @@ def test_a_silent_gateway_ends_after_the_timeout(silent_port: int) -> None:
 
 
 def test_the_local_aws_answers_in_plain_http_for_nothing(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any answer counts, because the request is not signed; nothing is paid."""
-    found = ask_aws(monkeypatch, stage.aws.url)
-    assert (found.address, found.is_encrypted, found.problem) == (stage.aws.url, False, "")
+    found = ask_aws(monkeypatch, harness.aws.url)
+    assert (found.address, found.is_encrypted, found.problem) == (harness.aws.url, False, "")
     assert found.http_status
-    assert stage.aws.paid() == 0
+    assert harness.aws.paid() == 0
 
 
 def test_the_addresses_are_those_that_botocore_would_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,42 +174,42 @@ def test_a_proxy_that_is_down_is_told(closed_port: int, monkeypatch: pytest.Monk
     assert "planted" not in str(found)
 
 
-def be_pod(monkeypatch: pytest.MonkeyPatch, stage: Stage, account: Account) -> None:
+def be_pod(monkeypatch: pytest.MonkeyPatch, harness: Harness, account: Account) -> None:
     """Give this process an account's key as its own identity."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", stage.aws.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", harness.aws.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.secret_access_key)
 
 
-def test_sts_says_who_the_pod_is(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sts_says_who_the_pod_is(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its account and its ARN; nothing is paid."""
     account = make_account(1)
-    stage.open(account)
-    be_pod(monkeypatch, stage, account)
+    harness.open(account)
+    be_pod(monkeypatch, harness, account)
     caller = probe().pod(Partition.AWS)
     assert caller.aws_account_id == account.account_id
     assert caller.arn.startswith(f"arn:aws:iam::{account.account_id}:")
-    assert stage.aws.paid() == 0
+    assert harness.aws.paid() == 0
 
 
-def test_a_pod_without_credentials_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_without_credentials_is_told(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """boto3 finds none."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", stage.aws.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", harness.aws.url)
     monkeypatch.setenv("HOME", "/nonexistent")
     with pytest.raises(AccountError, match="The pod has no AWS identity"):
         probe().pod(Partition.AWS)
 
 
 def test_an_answer_of_sts_without_an_account_is_malformed(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not shown."""
     account = make_account(1)
-    stage.open(account)
-    stage.aws.add_fault(
+    harness.open(account)
+    harness.aws.add_fault(
         account.account_id, "wrong_account", operation="GetCallerIdentity", reported_account_id="planted"
     )
-    be_pod(monkeypatch, stage, account)
+    be_pod(monkeypatch, harness, account)
     with pytest.raises(AccountError) as caught:
         probe().pod(Partition.AWS)
     assert caught.value.kind is ErrorKind.MALFORMED_RESPONSE

@@ -2,33 +2,33 @@
 
 import pytest
 
-from costbatch.adapters.db import PostgresDatabase
-from costbatch.adapters.db.migrations import Schema
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.migrations import Schema
 from costbatch.domain.credentials import Secret
-from tests.stage import Finished, Stage, make_account
+from tests.support.harness import Finished, Harness, make_account
 
 ONE, TWO = "100000000001", "100000000002"
 
 
 @pytest.fixture
-def opened(stage: Stage) -> Stage:
-    """Return a stage with an active and a paused account."""
-    stage.open(make_account(1), make_account(2))
-    assert stage.run("accounts", "pause", TWO).status == 0
-    return stage
+def opened(harness: Harness) -> Harness:
+    """Return a harness with an active and a paused account."""
+    harness.open(make_account(1), make_account(2))
+    assert harness.run("accounts", "pause", TWO).status == 0
+    return harness
 
 
-def refused(stage: Stage, *args: str, **environ: str) -> Finished:
+def refused(harness: Harness, *args: str, **environ: str) -> Finished:
     """Run `collect`, check that it was refused whole, and return what it said."""
-    before = stage.contents()
-    run = stage.collect(*args, **environ)
+    before = harness.contents()
+    run = harness.collect(*args, **environ)
     assert run.status == 2
     assert run.stdout == ""
     assert len(run.sentences) == 1
     assert run.sentences[0][-1] in ".?)"
     assert "Traceback" not in run.stderr
-    assert stage.contents() == before
-    assert stage.aws.requests()["total"]["requests"] == 0
+    assert harness.contents() == before
+    assert harness.aws.requests()["total"]["requests"] == 0
     return run
 
 
@@ -64,7 +64,7 @@ def refused(stage: Stage, *args: str, **environ: str) -> Finished:
         (["tonight"], "Got unexpected extra argument (tonight)"),
     ],
 )
-def test_a_wrong_option_is_refused(opened: Stage, args: list[str], sentence: str) -> None:
+def test_a_wrong_option_is_refused(opened: Harness, args: list[str], sentence: str) -> None:
     """What cannot be done is said in one sentence before anything is opened, written or paid."""
     assert sentence in refused(opened, *args).sentences[0]
 
@@ -84,14 +84,14 @@ def test_a_wrong_option_is_refused(opened: Stage, args: list[str], sentence: str
         ("COSTBATCH_RUN_KEY", "two words", "COSTBATCH_RUN_KEY must be 1 to 200 printable ASCII"),
     ],
 )
-def test_a_wrong_setting_is_refused(opened: Stage, name: str, value: str, sentence: str) -> None:
+def test_a_wrong_setting_is_refused(opened: Harness, name: str, value: str, sentence: str) -> None:
     """A configuration that cannot work is refused, with the name of its variable."""
     said = refused(opened, **{name: value})
     assert sentence in said.sentences[0]
     assert not value.startswith(("6c", "5b")) or value not in said.stderr
 
 
-def test_every_wrong_setting_is_listed_at_once(opened: Stage) -> None:
+def test_every_wrong_setting_is_listed_at_once(opened: Harness) -> None:
     """Who deploys learns of all problems in one go, one sentence each."""
     wrong = {"COSTBATCH_CONCURRENCY": "0", "COSTBATCH_WINDOW_DAYS": "x", "ENCRYPTION_KEY": "short"}
     run = opened.collect(**wrong)
@@ -100,19 +100,19 @@ def test_every_wrong_setting_is_listed_at_once(opened: Stage) -> None:
 
 
 @pytest.mark.parametrize("args", [["--account", TWO], ["--date", "2025-03-12"], ["--from", "2024-01-31"]])
-def test_a_dry_run_refuses_what_a_run_would(opened: Stage, args: list[str]) -> None:
+def test_a_dry_run_refuses_what_a_run_would(opened: Harness, args: list[str]) -> None:
     """A plan that could not be carried out is not shown."""
     assert refused(opened, "--dry-run", *args).sentences == opened.collect(*args).sentences
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
-def test_a_key_that_opens_nothing_is_refused_before_a_run(opened: Stage, dry_run: list[str]) -> None:
+def test_a_key_that_opens_nothing_is_refused_before_a_run(opened: Harness, dry_run: list[str]) -> None:
     """A wrong key is one sentence, not one failed account each."""
     said = refused(opened, *dry_run, ENCRYPTION_KEY="6c" * 32).sentences[0]
     assert "Set ENCRYPTION_KEY to the key that sealed them." in said
 
 
-def test_a_run_key_belongs_to_one_request(opened: Stage) -> None:
+def test_a_run_key_belongs_to_one_request(opened: Harness) -> None:
     """A key that was used for other days or accounts is refused, and its run stays as it was."""
     assert opened.collect("--run-key", "nightly").status == 0
     opened.aws.reset_requests()
@@ -131,7 +131,7 @@ def test_a_run_key_belongs_to_one_request(opened: Stage) -> None:
     ],
 )
 def test_a_schema_that_does_not_fit_is_refused(
-    opened: Stage, empty_database_url: str, revision: str | None, sentence: str
+    opened: Harness, empty_database_url: str, revision: str | None, sentence: str
 ) -> None:
     """A database that is not migrated, or newer than the program, is left alone."""
     opened.database_url = empty_database_url
@@ -141,7 +141,7 @@ def test_a_schema_that_does_not_fit_is_refused(
     assert sentence in refused(opened, DATABASE_URL=empty_database_url).sentences[0]
 
 
-def test_the_refused_command_works_once_the_schema_is_there(opened: Stage, empty_database_url: str) -> None:
+def test_the_refused_command_works_once_the_schema_is_there(opened: Harness, empty_database_url: str) -> None:
     """The advice in the sentence is right."""
     assert opened.run("db", "upgrade", DATABASE_URL=empty_database_url).status == 0
     assert opened.collect(DATABASE_URL=empty_database_url).status == 0

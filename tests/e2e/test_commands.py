@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.bills import stored
-from tests.stage import Stage, make_account
+from tests.support.bills import stored
+from tests.support.harness import Harness, make_account
 
 ONE, TWO = "100000000001", "100000000002"
 ARN = f"arn:aws:iam::{TWO}:role/CostReader"
@@ -17,25 +17,25 @@ KEYS = {
 
 
 @pytest.fixture
-def opened(stage: Stage) -> Stage:
-    """Return a stage with one collected account."""
-    stage.open(make_account(1))
-    assert stage.collect().status == 0
-    return stage
+def opened(harness: Harness) -> Harness:
+    """Return a harness with one collected account."""
+    harness.open(make_account(1))
+    assert harness.collect().status == 0
+    return harness
 
 
-def test_an_account_is_registered_collected_and_shown(stage: Stage) -> None:
+def test_an_account_is_registered_collected_and_shown(harness: Harness) -> None:
     """From nothing to costs with three commands; the keys come in by standard input and are never shown."""
     account = make_account(1)
-    stage.open()
-    stage.aws.replace_world(stage.aws.current_world().__class__(accounts=(account,), today=stage.today))
+    harness.open()
+    harness.aws.replace_world(harness.aws.current_world().__class__(accounts=(account,), today=harness.today))
     keys = json.dumps(
         {"access_key_id": account.access_key_id, "secret_access_key": account.secret_access_key}
     )
-    added = stage.run("accounts", "add", ONE, "--name", "prod", "--secrets-file", "-", stdin=keys)
+    added = harness.run("accounts", "add", ONE, "--name", "prod", "--secrets-file", "-", stdin=keys)
     assert added.status == 0
-    assert stage.collect().outcomes == {ONE: "collected"}
-    shown = json.loads(stage.run("accounts", "show", ONE, "--output", "json").stdout)
+    assert harness.collect().outcomes == {ONE: "collected"}
+    shown = json.loads(harness.run("accounts", "show", ONE, "--output", "json").stdout)
     assert (shown["collected_from"], shown["collected_to"]) == ("2024-02-01", "2025-03-11")
     assert shown["credentials"] == "open with ENCRYPTION_KEY"
     assert account.secret_access_key not in added.stdout + added.stderr + json.dumps(shown)
@@ -81,7 +81,7 @@ def test_an_account_is_registered_collected_and_shown(stage: Stage) -> None:
         (["set-credentials", ONE, "--secrets-file", "/nowhere"], "/nowhere cannot be read"),
     ],
 )
-def test_what_cannot_be_is_refused(opened: Stage, args: list[str], sentence: str) -> None:
+def test_what_cannot_be_is_refused(opened: Harness, args: list[str], sentence: str) -> None:
     """Exit status 2, one sentence, nothing on standard output and nothing changed."""
     before = opened.contents()
     run = opened.run("accounts", *args)
@@ -100,7 +100,7 @@ def test_what_cannot_be_is_refused(opened: Stage, args: list[str], sentence: str
         "[a]\n[b]",
     ],
 )
-def test_broken_secrets_are_refused_and_not_repeated(opened: Stage, document: str) -> None:
+def test_broken_secrets_are_refused_and_not_repeated(opened: Harness, document: str) -> None:
     """What is wrong is said without the secret; nothing is stored."""
     before = opened.contents()
     args = ("accounts", "add", TWO, "--name", "x", "--secrets-file", "-")
@@ -110,7 +110,7 @@ def test_broken_secrets_are_refused_and_not_repeated(opened: Stage, document: st
     assert opened.contents() == before
 
 
-def test_a_paused_account_is_left_out_until_it_is_resumed(opened: Stage) -> None:
+def test_a_paused_account_is_left_out_until_it_is_resumed(opened: Harness) -> None:
     """Pausing and resuming are harmless to repeat."""
     states: list[dict[str, str]] = []
     for command in ("pause", "pause", "resume", "resume"):
@@ -119,7 +119,7 @@ def test_a_paused_account_is_left_out_until_it_is_resumed(opened: Stage) -> None
     assert states == [{}, {}, {ONE: "collected"}, {ONE: "collected"}]
 
 
-def test_a_removed_account_keeps_its_history_and_loses_its_credentials(opened: Stage) -> None:
+def test_a_removed_account_keeps_its_history_and_loses_its_credentials(opened: Harness) -> None:
     """Its rows stay, its secrets are gone, runs leave it out, and adding it brings it back."""
     before = stored(opened, ONE)
     assert opened.run("accounts", "remove", ONE, "--yes").status == 0
@@ -131,7 +131,7 @@ def test_a_removed_account_keeps_its_history_and_loses_its_credentials(opened: S
     assert stored(opened, ONE) == before
 
 
-def test_a_base_account_is_not_removed_before_its_roles(opened: Stage) -> None:
+def test_a_base_account_is_not_removed_before_its_roles(opened: Harness) -> None:
     """Removing it would break the accounts that it reaches."""
     add = (
         "accounts",
@@ -155,7 +155,7 @@ def test_a_base_account_is_not_removed_before_its_roles(opened: Stage) -> None:
     assert opened.run("accounts", "remove", ONE, "--yes").status == 0
 
 
-def test_accounts_are_listed_for_people_and_for_programs(opened: Stage) -> None:
+def test_accounts_are_listed_for_people_and_for_programs(opened: Harness) -> None:
     """The same accounts in both, with what was collected."""
     listed: list[dict[str, Any]] = json.loads(opened.run("accounts", "list", "--output", "json").stdout)
     assert [(each["aws_account_id"], each["status"]) for each in listed] == [(ONE, "active")]
@@ -164,34 +164,34 @@ def test_accounts_are_listed_for_people_and_for_programs(opened: Stage) -> None:
     assert "2025-03-11" in table
 
 
-def test_the_schema_is_made_checked_and_named(stage: Stage, empty_database_url: str) -> None:
+def test_the_schema_is_made_checked_and_named(harness: Harness, empty_database_url: str) -> None:
     """The command db upgrade makes it and may be repeated; current and check say how it stands."""
     at = {"DATABASE_URL": empty_database_url}
-    assert json.loads(stage.run("db", "current", "--output", "json", **at).stdout)["current"] is None
-    assert stage.run("db", "check", **at).status == 2
-    first = json.loads(stage.run("db", "upgrade", "--output", "json", **at).stdout)
-    again = json.loads(stage.run("db", "upgrade", "--output", "json", **at).stdout)
+    assert json.loads(harness.run("db", "current", "--output", "json", **at).stdout)["current"] is None
+    assert harness.run("db", "check", **at).status == 2
+    first = json.loads(harness.run("db", "upgrade", "--output", "json", **at).stdout)
+    again = json.loads(harness.run("db", "upgrade", "--output", "json", **at).stdout)
     assert (first["from"], again["from"], again["to"]) == (None, first["to"], first["to"])
-    current = json.loads(stage.run("db", "current", "--output", "json", **at).stdout)
+    current = json.loads(harness.run("db", "current", "--output", "json", **at).stdout)
     assert current == {"current": first["to"], "needed": first["to"]}
-    assert stage.run("db", "check", **at).status == 0
+    assert harness.run("db", "check", **at).status == 0
 
 
-def test_a_schema_that_somebody_changed_is_noticed(stage: Stage) -> None:
+def test_a_schema_that_somebody_changed_is_noticed(harness: Harness) -> None:
     """The command db check names the difference and exits with 2."""
-    stage.rows("ALTER TABLE accounts ADD COLUMN nickname text")
-    run = stage.run("db", "check")
+    harness.rows("ALTER TABLE accounts ADD COLUMN nickname text")
+    run = harness.run("db", "check")
     assert run.status == 2
     assert "nickname" in run.stderr
     assert "Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize("command", [["upgrade"], ["check"]])
-def test_a_newer_schema_is_left_alone(stage: Stage, command: list[str]) -> None:
+def test_a_newer_schema_is_left_alone(harness: Harness, command: list[str]) -> None:
     """An old program does not touch what a newer one has made."""
-    stage.rows("UPDATE alembic_version SET version_num = '29990101_future'")
-    before = stage.contents()
-    run = stage.run("db", *command)
+    harness.rows("UPDATE alembic_version SET version_num = '29990101_future'")
+    before = harness.contents()
+    run = harness.run("db", *command)
     assert (run.status, run.stdout) == (2, "")
     assert "29990101_future" in run.stderr
-    assert stage.contents() == before
+    assert harness.contents() == before

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from costbatch.cli import cli
-from tests.machine import unmeasured_children
+from tests.support.machine import unmeasured_children
 
 
 def _demo(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 
 from costbatch.demo.postgres import EmbeddedPostgres
-from tests.stage import Stage
+from tests.support.harness import Harness
 
 _numbers = count(1)
 
@@ -39,10 +39,10 @@ def url(encoding: str, postgres: EmbeddedPostgres, execute: psycopg2.extensions.
 
 
 def test_an_upgrade_is_refused_with_the_encoding_and_what_to_do(
-    stage: Stage, url: str, encoding: str
+    harness: Harness, url: str, encoding: str
 ) -> None:
     """Status 2, one sentence, and no table: a retry of the hook cannot help."""
-    run = stage.run("db", "upgrade", DATABASE_URL=url)
+    run = harness.run("db", "upgrade", DATABASE_URL=url)
 
     name = url.partition("@/")[2].partition("?")[0]
     assert (run.status, run.stdout) == (2, "")
@@ -52,13 +52,13 @@ def test_an_upgrade_is_refused_with_the_encoding_and_what_to_do(
         "let DATABASE_URL name that one."
     )
     assert run.stderr.count("\n") == 1
-    stage.database_url = url
-    assert stage.contents() == {}
+    harness.database_url = url
+    assert harness.contents() == {}
 
 
-def test_the_doctor_names_the_encoding(stage: Stage, url: str, encoding: str) -> None:
+def test_the_doctor_names_the_encoding(harness: Harness, url: str, encoding: str) -> None:
     """Status 2: somebody has to make another database."""
-    run = stage.run("doctor", "--output", "json", DATABASE_URL=url)
+    run = harness.run("doctor", "--output", "json", DATABASE_URL=url)
 
     check = next(each for each in run.summary["checks"] if each["name"] == "database")
     assert (run.status, check["status"]) == (2, "failure")
@@ -67,10 +67,10 @@ def test_the_doctor_names_the_encoding(stage: Stage, url: str, encoding: str) ->
 
 
 def test_what_the_sentence_says_to_do_helps(
-    stage: Stage, postgres: EmbeddedPostgres, execute: psycopg2.extensions.cursor
+    harness: Harness, postgres: EmbeddedPostgres, execute: psycopg2.extensions.cursor
 ) -> None:
     """The words can be copied into a statement, whatever the server's own encoding is."""
     name = f"encoded_{next(_numbers)}"
     execute.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
 
-    assert stage.run("db", "upgrade", DATABASE_URL=postgres.url(name)).status == 0
+    assert harness.run("db", "upgrade", DATABASE_URL=postgres.url(name)).status == 0

@@ -9,8 +9,8 @@ import pytest
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ErrorKind
 from costbatch.simulator.world import Fault
-from tests.bills import billed, stored
-from tests.stage import ONE_DAY, TODAY, Finished, Stage, bill, make_account
+from tests.support.bills import billed, stored
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account
 
 BROKEN, HEALTHY = "100000000001", "100000000002"
 WINDOW = DateRange(TODAY.replace(year=2024, month=2, day=1), TODAY)
@@ -49,20 +49,20 @@ FAULTS = [
 ]
 
 
-def fail(stage: Stage, *faults: Fault, **environ: str) -> Finished:
+def fail(harness: Harness, *faults: Fault, **environ: str) -> Finished:
     """Collect an account with these faults beside a healthy one."""
-    stage.open(make_account(1, faults=faults), make_account(2))
-    return stage.collect("--fail-on", "partial", COSTBATCH_PAGE_LIMIT="4", **environ)
+    harness.open(make_account(1, faults=faults), make_account(2))
+    return harness.collect("--fail-on", "partial", COSTBATCH_PAGE_LIMIT="4", **environ)
 
 
 @pytest.mark.parametrize(("fault", "kind"), [each[1:] for each in FAULTS], ids=[each[0] for each in FAULTS])
-def test_each_fault_has_its_kind_and_sentence(stage: Stage, fault: Fault, kind: str) -> None:
+def test_each_fault_has_its_kind_and_sentence(harness: Harness, fault: Fault, kind: str) -> None:
     """A fault ends in one kind with its advice, in summary, database and log, and nothing is stored.
 
     Passing failures are tried three times in all, the others once.
     """
     hurry = {"COSTBATCH_AWS_READ_TIMEOUT_SECONDS": "0.4"} if fault.kind == "hang" else {}
-    run = fail(stage, fault, **hurry)
+    run = fail(harness, fault, **hurry)
     assert run.status == 3
     assert run.outcomes == {BROKEN: kind, HEALTHY: "collected"}
     error = run.account(BROKEN)["error"]
@@ -70,59 +70,59 @@ def test_each_fault_has_its_kind_and_sentence(stage: Stage, fault: Fault, kind: 
     advice = ErrorKind(kind).advice if "pages" not in error["message"] else "in each run."
     assert error["message"].endswith(advice)
     assert ("Traceback" in run.stderr) is (kind == "internal")
-    recorded = stage.rows("SELECT error_kind, error_message FROM collections WHERE state = 'failed'")
+    recorded = harness.rows("SELECT error_kind, error_message FROM collections WHERE state = 'failed'")
     assert recorded == [{"error_kind": kind, "error_message": error["message"]}]
     attempts = 3 if ErrorKind(kind).is_passing else 1
     assert run.account(BROKEN)["attempts"] == attempts
     assert [line["reason"] for line in run.logs("account_failed")] == [error["message"]] * attempts
-    assert stored(stage, BROKEN) == {}
-    assert stored(stage, HEALTHY) == billed(make_account(2), WINDOW, read_on=TODAY)
+    assert stored(harness, BROKEN) == {}
+    assert stored(harness, HEALTHY) == billed(make_account(2), WINDOW, read_on=TODAY)
 
 
 @pytest.mark.parametrize("kind", ["limit_exceeded", "throttling", "http_503", "reset", "hang"])
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_fault_that_passes_is_no_failure(stage: Stage, kind: str, times: int) -> None:
+def test_a_fault_that_passes_is_no_failure(harness: Harness, kind: str, times: int) -> None:
     """An account that recovers at its second or third attempt is collected, without an alert."""
     fault = Fault(kind, times=times, seconds=30)
     hurry = {"COSTBATCH_AWS_READ_TIMEOUT_SECONDS": "0.4"} if kind == "hang" else {}
-    run = fail(stage, fault, **hurry)
+    run = fail(harness, fault, **hurry)
     assert run.status == 0
     assert run.outcomes == {BROKEN: "collected", HEALTHY: "collected"}
     assert run.account(BROKEN)["attempts"] == times + 1
     assert run.account(BROKEN)["error"] is None
-    assert stored(stage, BROKEN) == billed(make_account(1), WINDOW, read_on=TODAY)
+    assert stored(harness, BROKEN) == billed(make_account(1), WINDOW, read_on=TODAY)
     assert run.summary["events"]["written"] == {"run.completed": 1}
 
 
-def test_botocore_retries_the_limit_within_an_attempt(stage: Stage) -> None:
+def test_botocore_retries_the_limit_within_an_attempt(harness: Harness) -> None:
     """LimitExceededException is repeated by the client first: a moment's throttling is no attempt."""
-    run = fail(stage, Fault("limit_exceeded", times=2), COSTBATCH_AWS_MAX_ATTEMPTS="3")
+    run = fail(harness, Fault("limit_exceeded", times=2), COSTBATCH_AWS_MAX_ATTEMPTS="3")
     assert run.outcomes[BROKEN] == "collected"
     assert run.account(BROKEN)["attempts"] == 1
 
 
-def test_the_second_chance_waits_for_its_pause(stage: Stage) -> None:
+def test_the_second_chance_waits_for_its_pause(harness: Harness) -> None:
     """The first accounts are all done before a throttled one is asked again."""
-    run = fail(stage, Fault("limit_exceeded", times=1), COSTBATCH_RETRY_PAUSE_SECONDS="1")
-    assert [line["aws_account_id"] for line in run.logs("account_done")] == [HEALTHY, BROKEN]
+    run = fail(harness, Fault("limit_exceeded", times=1), COSTBATCH_RETRY_PAUSE_SECONDS="1")
+    assert [line["aws_account_id"] for line in run.logs("account_finished")] == [HEALTHY, BROKEN]
     assert run.summary["run"]["duration_seconds"] >= 1
 
 
 @pytest.mark.parametrize("currency", ["EUR", "JPY"])
-def test_another_currency_is_no_fault(stage: Stage, currency: str) -> None:
+def test_another_currency_is_no_fault(harness: Harness, currency: str) -> None:
     """An account that is billed otherwise today is stored as billed."""
-    assert fail(stage, Fault("other_currency", currency=currency)).status == 0
-    assert {unit for unit, _ in stored(stage, BROKEN).values()} == {currency}
+    assert fail(harness, Fault("other_currency", currency=currency)).status == 0
+    assert {unit for unit, _ in stored(harness, BROKEN).values()} == {currency}
 
 
-def test_a_currency_that_is_none_is_refused(stage: Stage) -> None:
+def test_a_currency_that_is_none_is_refused(harness: Harness) -> None:
     """What is not a currency code is a malformed answer, and the sentence shows the place."""
-    run = fail(stage, Fault("other_currency", currency="dollars"))
+    run = fail(harness, Fault("other_currency", currency="dollars"))
     assert run.outcomes[BROKEN] == "malformed_response"
     assert 'Unit is "dollars"' in run.account(BROKEN)["error"]["message"]
 
 
-def test_unknown_record_types_and_long_names_are_kept(stage: Stage) -> None:
+def test_unknown_record_types_and_long_names_are_kept(harness: Harness) -> None:
     """The lists of AWS are open: new record types, services of 300 characters and odd letters are stored."""
     names = [
         ("S" * 300, "Usage"),
@@ -130,75 +130,77 @@ def test_unknown_record_types_and_long_names_are_kept(stage: Stage) -> None:
         ("Tab\\tService", "Discounted Usage"),
     ]
     rows = tuple(bill(TODAY - ONE_DAY, "1.5", service=name, record_type=kind) for name, kind in names)
-    stage.open(make_account(1, rows=rows))
-    assert stage.collect().status == 0
-    assert sorted((service, kind) for _, service, kind in stored(stage, BROKEN)) == sorted(names)
+    harness.open(make_account(1, rows=rows))
+    assert harness.collect().status == 0
+    assert sorted((service, kind) for _, service, kind in stored(harness, BROKEN)) == sorted(names)
 
 
-def test_a_name_with_control_characters_is_refused(stage: Stage) -> None:
+def test_a_name_with_control_characters_is_refused(harness: Harness) -> None:
     """A name that could break a terminal or a table is a malformed answer."""
-    stage.open(make_account(1, rows=(bill(TODAY - ONE_DAY, "1", service="EC2\x00\x1b[2J"),)), make_account(2))
-    run = stage.collect()
+    harness.open(
+        make_account(1, rows=(bill(TODAY - ONE_DAY, "1", service="EC2\x00\x1b[2J"),)), make_account(2)
+    )
+    run = harness.collect()
     assert run.outcomes == {BROKEN: "malformed_response", HEALTHY: "collected"}
 
 
-def test_stored_credentials_of_another_account_are_refused_before_anything_is_paid(stage: Stage) -> None:
+def test_stored_credentials_of_another_account_are_refused_before_anything_is_paid(harness: Harness) -> None:
     """STS says whose keys these are: one customer's cost is never stored under another."""
     keys = make_account(2)
     swapped = replace(
         make_account(1), access_key_id=keys.access_key_id, secret_access_key=keys.secret_access_key
     )
-    stage.open(make_account(2))
-    stage.register(swapped)
-    run = stage.collect()
+    harness.open(make_account(2))
+    harness.register(swapped)
+    run = harness.collect()
     assert run.outcomes == {BROKEN: "wrong_account", HEALTHY: "collected"}
     assert "are those of account 100000000002." in run.account(BROKEN)["error"]["message"]
-    assert stage.aws.paid() == 1
+    assert harness.aws.paid() == 1
     assert run.account(BROKEN)["api"]["requests"] == 0
 
 
-def test_credentials_sealed_with_another_key_fail_their_account_only(stage: Stage) -> None:
+def test_credentials_sealed_with_another_key_fail_their_account_only(harness: Harness) -> None:
     """An account that was not resealed when the key changed says what to do; the others go on."""
-    stage.open(make_account(1), make_account(2))
-    stage.rows(
+    harness.open(make_account(1), make_account(2))
+    harness.rows(
         "UPDATE account_credentials SET key_id = 'other' FROM accounts "
         "WHERE accounts.id = account_id AND aws_account_id = %s",
         BROKEN,
     )
-    run = stage.collect()
+    run = harness.collect()
     assert run.outcomes == {BROKEN: "credentials_unreadable", HEALTHY: "collected"}
     assert "costbatch accounts set-credentials" in run.account(BROKEN)["error"]["message"]
 
 
-def test_keys_that_were_rotated_in_aws_are_rejected_until_they_are_stored(stage: Stage) -> None:
+def test_keys_that_were_rotated_in_aws_are_rejected_until_they_are_stored(harness: Harness) -> None:
     """A key that AWS forgot fails its account; set-credentials from standard input heals it."""
-    stage.open(make_account(1))
+    harness.open(make_account(1))
     new = make_account(99)
     keys = {"access_key_id": new.access_key_id, "secret_access_key": new.secret_access_key}
-    stage.aws.update_account(BROKEN, **keys)
-    assert stage.collect().outcomes == {BROKEN: "credentials_rejected"}
-    told = stage.run("accounts", "set-credentials", BROKEN, "--secrets-file", "-", stdin=json.dumps(keys))
+    harness.aws.update_account(BROKEN, **keys)
+    assert harness.collect().outcomes == {BROKEN: "credentials_rejected"}
+    told = harness.run("accounts", "set-credentials", BROKEN, "--secrets-file", "-", stdin=json.dumps(keys))
     assert (told.status, new.secret_access_key in told.stdout + told.stderr) == (0, False)
-    assert stage.collect().outcomes == {BROKEN: "collected"}
+    assert harness.collect().outcomes == {BROKEN: "collected"}
 
 
-def test_aws_being_away_altogether_is_a_timeout_of_every_account(stage: Stage) -> None:
+def test_aws_being_away_altogether_is_a_timeout_of_every_account(harness: Harness) -> None:
     """A region's outage fails every account by the same kind, and the run in total."""
-    stage.open(make_account(1), make_account(2))
-    stage.aws.set_outage(on=True)
+    harness.open(make_account(1), make_account(2))
+    harness.aws.set_outage(on=True)
     try:
-        run = stage.collect()
+        run = harness.collect()
     finally:
-        stage.aws.set_outage(on=False)
+        harness.aws.set_outage(on=False)
     assert run.status == 1
     assert run.summary["run"]["failures"] == {"timeout": 2}
-    assert stage.aws.paid() == 0
+    assert harness.aws.paid() == 0
 
 
-def test_the_table_groups_accounts_by_what_is_wrong(stage: Stage) -> None:
+def test_the_table_groups_accounts_by_what_is_wrong(harness: Harness) -> None:
     """The summary for people has each reason once, with its accounts and the advice."""
     denied: dict[str, Any] = {"faults": (Fault("access_denied"),)}
-    stage.open(make_account(1, **denied), make_account(2), make_account(3, **denied))
-    printed = " ".join(stage.run("collect").stdout.split())
+    harness.open(make_account(1, **denied), make_account(2), make_account(3, **denied))
+    printed = " ".join(harness.run("collect").stdout.split())
     assert "failed: access_denied (2 accounts) 100000000001 account-1, 100000000003 account-3" in printed
     assert printed.count(ErrorKind.ACCESS_DENIED.advice) == 1

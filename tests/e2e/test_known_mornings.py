@@ -1,4 +1,4 @@
-"""Mornings one after the other, once with what is known of the last one and once without: no difference."""
+"""Replay one after the other, once with what is known of the last one and once without: no difference."""
 
 import random
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ from datetime import date, timedelta
 import pytest
 
 from costbatch.simulator.world import CostRow
-from tests.stage import ONE_DAY, TODAY, Row, Stage, bill, make_account, steady
-from tests.twins import costs, judged
+from tests.support.harness import ONE_DAY, TODAY, Harness, Row, bill, make_account, steady
+from tests.support.twins import costs, judged
 
 YESTERDAY = TODAY - ONE_DAY
 SERVICES = ("AWS Lambda", "Amazon EC2", "Amazon S3")
@@ -25,32 +25,32 @@ def rows_of(amounts: Bill) -> list[CostRow]:
     ]
 
 
-def sleep_until(day: date, *stages: Stage) -> None:
-    """Make it a morning on every stage."""
+def sleep_until(day: date, *stages: Harness) -> None:
+    """Make it a morning on every harness."""
     for each in stages:
         each.sleep_until(day)
 
 
-def summed_up(stage: Stage) -> list[Row]:
+def summed_up(harness: Harness) -> list[Row]:
     """Return what is known of each account, and how each of its collections ended."""
     accounts = "SELECT aws_account_id, collected_start, collected_end_exclusive, failing_kind FROM accounts"
     collections = (
         "SELECT account_id, state, window_start, window_end_exclusive, attempts, api_requests,"
         " rows_fetched, rows_inserted, rows_updated, rows_deleted, error_kind FROM collections"
     )
-    return stage.rows(f"{accounts} ORDER BY id") + stage.rows(f"{collections} ORDER BY id")
+    return harness.rows(f"{accounts} ORDER BY id") + harness.rows(f"{collections} ORDER BY id")
 
 
 @pytest.mark.parametrize(
     "environ", [{}, {"COSTBATCH_ANOMALY_PER_SERVICE": "true"}], ids=["total", "services"]
 )
 def test_anomalies_are_judged_the_same_whatever_is_known(
-    stage: Stage, twin: Stage, environ: dict[str, str]
+    harness: Harness, twin: Harness, environ: dict[str, str]
 ) -> None:
-    """Found, updated, restated and ended on the same mornings, with the same amounts and explanations."""
+    """Found, updated, restated and ended on the same replay, with the same amounts and explanations."""
     plain = steady("10.00", until=TODAY + 30 * ONE_DAY, days=90)
     plain = (*plain, *(bill(row.date, "1.00", service=SERVICES[0]) for row in plain))
-    stage.open(make_account(1))
+    harness.open(make_account(1))
     twin.register(make_account(1))
     # By morning: other amounts of some days, counted from the first morning's yesterday; None: no cost.
     restated: dict[int, dict[int, str | None]] = {
@@ -61,25 +61,27 @@ def test_anomalies_are_judged_the_same_whatever_is_known(
         5: {3: "44.00", -12: "40.00"},
     }
     for n in range(6):
-        sleep_until(TODAY + n * ONE_DAY, stage, twin)
+        sleep_until(TODAY + n * ONE_DAY, harness, twin)
         if n in restated:
             others = {YESTERDAY + late * ONE_DAY: amount for late, amount in restated[n].items()}
             rows = [bill(day, amount) for day, amount in others.items() if amount]
-            stage.aws.set_rows(stage.ids[0], [*(row for row in plain if row.date not in others), *rows])
+            harness.aws.set_rows(harness.ids[0], [*(row for row in plain if row.date not in others), *rows])
         twin.rows("TRUNCATE answers")
-        assert stage.collect(**environ).status == twin.collect(**environ).status == 0
-        assert judged(stage) == judged(twin)
-    anomalies, told = judged(stage)
+        assert harness.collect(**environ).status == twin.collect(**environ).status == 0
+        assert judged(harness) == judged(twin)
+    anomalies, told = judged(harness)
     assert {row["resolution"] for row in anomalies} >= {"ended", "restated"}
     assert {row["type"] for row in told} == {"anomaly.detected", "anomaly.updated", "anomaly.resolved"}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_mornings_of_any_kind_end_the_same_whatever_is_known(stage: Stage, twin: Stage, seed: int) -> None:
+def test_mornings_of_any_kind_end_the_same_whatever_is_known(
+    harness: Harness, twin: Harness, seed: int
+) -> None:
     """Restated, vanished and late rows, days split over pages, skipped nights, failures and backfills."""
     dice = random.Random(seed)
     accounts = [make_account(1), make_account(2, profile="late", services=3), make_account(3, services=1)]
-    stage.open(*accounts, page_size=dice.choice([7, 40, 2000]))
+    harness.open(*accounts, page_size=dice.choice([7, 40, 2000]))
     for account in accounts:
         twin.register(account)
     amounts: Bill = {}
@@ -89,18 +91,18 @@ def test_mornings_of_any_kind_end_the_same_whatever_is_known(stage: Stage, twin:
     for _ in range(8):
         _change(amounts, first, today, dice)
         first = today
-        stage.aws.set_rows(stage.ids[0], rows_of(amounts))
-        sleep_until(today, stage, twin)
+        harness.aws.set_rows(harness.ids[0], rows_of(amounts))
+        sleep_until(today, harness, twin)
         twin.rows("TRUNCATE answers")
-        known.update(each["account_id"] for each in stage.rows("SELECT account_id FROM answers"))
+        known.update(each["account_id"] for each in harness.rows("SELECT account_id FROM answers"))
         if dice.random() < 0.2:
             # Once for each of the two.
-            stage.aws.add_fault(dice.choice(stage.ids), "access_denied", times=2)
+            harness.aws.add_fault(dice.choice(harness.ids), "access_denied", times=2)
         arguments = _arguments(today, dice)
-        assert stage.collect(*arguments).outcomes == twin.collect(*arguments).outcomes
-        assert costs(stage) == costs(twin)
-        assert summed_up(stage) == summed_up(twin)
-        assert judged(stage) == judged(twin)
+        assert harness.collect(*arguments).outcomes == twin.collect(*arguments).outcomes
+        assert costs(harness) == costs(twin)
+        assert summed_up(harness) == summed_up(twin)
+        assert judged(harness) == judged(twin)
         today += dice.choice([0, 1, 1, 1, 2, 5]) * ONE_DAY
     # A backfill takes them away, and the last morning may be one.
     assert known == {1, 2, 3}

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 import pytest
 
 from costbatch.simulator.world import Fault
-from tests.stage import Stage, make_account
+from tests.support.harness import Harness, make_account
 
 BROKEN = (Fault("not_enabled"),)
 OUTPUTS = pytest.mark.parametrize("output", ["table", "json"])
@@ -18,8 +18,8 @@ OUTPUTS = pytest.mark.parametrize("output", ["table", "json"])
 LOGGING = {"COSTBATCH_LOG_LEVEL": "info", "COSTBATCH_LOG_FORMAT": "json"}
 
 
-def _start(stage: Stage, output: str, *args: str) -> subprocess.Popen[str]:
-    return stage.start_with(subprocess.STDOUT, "collect", "--output", output, *args, **LOGGING)
+def _start(harness: Harness, output: str, *args: str) -> subprocess.Popen[str]:
+    return harness.start_with(subprocess.STDOUT, "collect", "--output", output, *args, **LOGGING)
 
 
 def _log_of(process: subprocess.Popen[str]) -> list[str]:
@@ -29,11 +29,11 @@ def _log_of(process: subprocess.Popen[str]) -> list[str]:
 
 
 @OUTPUTS
-def test_a_total_failure_says_why_in_its_last_line(stage: Stage, output: str) -> None:
+def test_a_total_failure_says_why_in_its_last_line(harness: Harness, output: str) -> None:
     """Status 1, and the kinds of errors with their numbers."""
     accounts = [make_account(number, faults=BROKEN) for number in range(3)]
-    stage.open(*accounts, make_account(3, faults=(Fault("invalid_token", operation="*"),)))
-    process = _start(stage, output)
+    harness.open(*accounts, make_account(3, faults=(Fault("invalid_token", operation="*"),)))
+    process = _start(harness, output)
 
     assert _log_of(process)[-1] == (
         "FAILED: NONE of 4 accounts was collected (3 cost_explorer_not_enabled, 1 credentials_rejected)"
@@ -42,56 +42,56 @@ def test_a_total_failure_says_why_in_its_last_line(stage: Stage, output: str) ->
 
 
 @OUTPUTS
-def test_a_partial_failure_says_why_in_its_last_line(stage: Stage, output: str) -> None:
+def test_a_partial_failure_says_why_in_its_last_line(harness: Harness, output: str) -> None:
     """Status 3, where it was asked for."""
-    stage.open(make_account(1), make_account(2, faults=BROKEN))
-    process = _start(stage, output, "--fail-on", "partial")
+    harness.open(make_account(1), make_account(2, faults=BROKEN))
+    process = _start(harness, output, "--fail-on", "partial")
 
     assert _log_of(process)[-1] == "PARTIAL: 1 of 2 accounts NOT COLLECTED (1 cost_explorer_not_enabled)"
     assert process.returncode == 3
 
 
 @OUTPUTS
-def test_a_stopped_run_says_so_in_its_last_line(stage: Stage, output: str) -> None:
+def test_a_stopped_run_says_so_in_its_last_line(harness: Harness, output: str) -> None:
     """Status 143, and how many accounts are left."""
-    stage.open(*(make_account(number) for number in range(6)), latency_seconds=0.5)
-    process = _start(stage, output, "--concurrency", "1")
-    _wait_until(lambda: stage.aws.paid() > 0)
+    harness.open(*(make_account(number) for number in range(6)), latency_seconds=0.5)
+    process = _start(harness, output, "--concurrency", "1")
+    _wait_until(lambda: harness.aws.paid() > 0)
     process.send_signal(SIGTERM)
     last = _log_of(process)[-1]
 
-    left = stage.value("SELECT count(*) FROM collections WHERE state = 'pending'")
-    key = stage.value("SELECT run_key FROM runs")
+    left = harness.value("SELECT count(*) FROM collections WHERE state = 'pending'")
+    key = harness.value("SELECT run_key FROM runs")
     assert last == (
         f"STOPPED: {left} of 6 accounts not finished. To continue: costbatch collect --run-key {key}"
     )
     assert process.returncode == 143
 
 
-def test_the_sentence_is_beside_the_document_and_not_in_it(stage: Stage) -> None:
+def test_the_sentence_is_beside_the_document_and_not_in_it(harness: Harness) -> None:
     """Programs read one JSON document from standard output, however a run ends."""
-    stage.open(make_account(1, faults=BROKEN))
-    run = stage.collect()
+    harness.open(make_account(1, faults=BROKEN))
+    run = harness.collect()
 
     assert (run.status, run.summary["run"]["status"]) == (1, "failed")
     assert run.stderr.splitlines()[-1].startswith("FAILED: ")
 
 
-def test_a_run_that_is_no_failure_adds_no_sentence(stage: Stage) -> None:
+def test_a_run_that_is_no_failure_adds_no_sentence(harness: Harness) -> None:
     """Status 0: the document says that an account is missing, and nobody is alarmed."""
-    stage.open(make_account(1), make_account(2, faults=BROKEN))
-    run = stage.collect()
+    harness.open(make_account(1), make_account(2, faults=BROKEN))
+    run = harness.collect()
 
     assert (run.status, run.summary["run"]["status"]) == (0, "partial")
     assert "PARTIAL" not in run.stderr
 
 
-def test_a_log_that_nobody_reads_changes_no_status(stage: Stage) -> None:
+def test_a_log_that_nobody_reads_changes_no_status(harness: Harness) -> None:
     """The sentence has nowhere to go, and the document is complete all the same."""
-    stage.open(make_account(1, faults=BROKEN))
+    harness.open(make_account(1, faults=BROKEN))
     reader, writer = os.pipe()
     os.close(reader)
-    with stage.start_with(writer, "collect", "--output", "json") as process:
+    with harness.start_with(writer, "collect", "--output", "json") as process:
         os.close(writer)
         document, _ = process.communicate(timeout=60)
 

@@ -1,4 +1,4 @@
-"""Promise 3: late data is normal. Mornings one after the other, with days that come late and change."""
+"""Promise 3: late data is normal. Replay one after the other, with days that come late and change."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 
 from costbatch.domain.periods import DateRange
 from costbatch.simulator.world import CostRow, Fault
-from tests.bills import billed, stored
-from tests.stage import ONE_DAY, TODAY, Finished, Row, Stage, bill, make_account, steady
+from tests.support.bills import billed, stored
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, Row, bill, make_account, steady
 
 YESTERDAY = TODAY - ONE_DAY
 
@@ -25,108 +25,110 @@ def window(run: Finished, aws_account_id: str) -> tuple[str, str]:
     return found["start"], found["end_exclusive"]
 
 
-def morning(stage: Stage, day: date, rows: tuple[CostRow, ...] | None = None, **environ: str) -> Finished:
+def morning(harness: Harness, day: date, rows: tuple[CostRow, ...] | None = None, **environ: str) -> Finished:
     """Sleep until a day, let AWS have these rows, and collect."""
-    stage.sleep_until(day)
+    harness.sleep_until(day)
     if rows is not None:
-        stage.aws.set_rows(stage.ids[0], rows)
-    run = stage.collect(**environ)
+        harness.aws.set_rows(harness.ids[0], rows)
+    run = harness.collect(**environ)
     assert run.status == 0
     return run
 
 
-def test_promise_3_a_first_collection_reads_the_history(stage: Stage) -> None:
+def test_promise_3_a_first_collection_reads_the_history(harness: Harness) -> None:
     """Thirteen whole months before the current one, in one request; a setting reads less."""
-    stage.open(make_account(1), make_account(2))
-    run = stage.collect("--account", stage.ids[0])
-    assert window(run, stage.ids[0]) == ("2024-02-01", "2025-03-12")
-    assert stage.aws.paid() == 1
-    run = stage.collect("--account", stage.ids[1], COSTBATCH_HISTORY_MONTHS="1")
-    assert window(run, stage.ids[1]) == ("2025-02-01", "2025-03-12")
+    harness.open(make_account(1), make_account(2))
+    run = harness.collect("--account", harness.ids[0])
+    assert window(run, harness.ids[0]) == ("2024-02-01", "2025-03-12")
+    assert harness.aws.paid() == 1
+    run = harness.collect("--account", harness.ids[1], COSTBATCH_HISTORY_MONTHS="1")
+    assert window(run, harness.ids[1]) == ("2025-02-01", "2025-03-12")
 
 
-def test_promise_3_every_run_reads_the_trailing_window_again(stage: Stage) -> None:
+def test_promise_3_every_run_reads_the_trailing_window_again(harness: Harness) -> None:
     """The next morning reads 35 days in one request, writes the new day only and leaves the rest alone."""
-    stage.open(make_account(1))
-    stage.collect()
-    run = morning(stage, TODAY + ONE_DAY)
-    assert window(run, stage.ids[0]) == ("2025-02-06", "2025-03-13")
-    assert changes(run, stage.ids[0]) == {"inserted": 2}
-    assert stage.aws.paid() == 2
+    harness.open(make_account(1))
+    harness.collect()
+    run = morning(harness, TODAY + ONE_DAY)
+    assert window(run, harness.ids[0]) == ("2025-02-06", "2025-03-13")
+    assert changes(run, harness.ids[0]) == {"inserted": 2}
+    assert harness.aws.paid() == 2
 
 
-def test_promise_3_an_unchanged_morning_writes_nothing(stage: Stage) -> None:
+def test_promise_3_an_unchanged_morning_writes_nothing(harness: Harness) -> None:
     """A second run on the same day finds all as it is: not one row is written, not even the same again."""
-    stage.open(make_account(1))
-    stage.collect()
+    harness.open(make_account(1))
+    harness.collect()
     versions = "SELECT xmin::text, ctid::text FROM daily_costs ORDER BY ctid"
-    before = stage.rows(versions)
-    assert changes(stage.collect(), stage.ids[0]) == {}
-    assert stage.rows(versions) == before
+    before = harness.rows(versions)
+    assert changes(harness.collect(), harness.ids[0]) == {}
+    assert harness.rows(versions) == before
 
 
-def test_promise_3_restated_vanished_and_late_rows_are_followed(stage: Stage) -> None:
+def test_promise_3_restated_vanished_and_late_rows_are_followed(harness: Harness) -> None:
     """A day that AWS restates is restated, a row that it takes back is deleted, a late one is added."""
     kept = steady("10.00", until=YESTERDAY)
     first = (*kept, bill(YESTERDAY, "4.00"), bill(YESTERDAY, "1.00", service="AWS Lambda"))
-    stage.open(make_account(1, rows=first))
-    stage.collect()
+    harness.open(make_account(1, rows=first))
+    harness.collect()
     late = bill(YESTERDAY, "0.50", record_type="Tax")
     second = (*kept, bill(YESTERDAY, "9.75"), late, bill(TODAY, "10.00"))
-    run = morning(stage, TODAY + ONE_DAY, second)
-    assert changes(run, stage.ids[0]) == {"inserted": 2, "updated": 1, "deleted": 1}
+    run = morning(harness, TODAY + ONE_DAY, second)
+    assert changes(run, harness.ids[0]) == {"inserted": 2, "updated": 1, "deleted": 1}
     account = make_account(1, rows=second)
-    assert stored(stage, stage.ids[0]) == billed(account, {row.date for row in second}, read_on=stage.today)
+    assert stored(harness, harness.ids[0]) == billed(
+        account, {row.date for row in second}, read_on=harness.today
+    )
 
 
-def test_promise_3_ten_mornings_of_late_data_equal_the_bill(stage: Stage) -> None:
+def test_promise_3_ten_mornings_of_late_data_equal_the_bill(harness: Harness) -> None:
     """Each morning the window is AWS's of that morning, though days settle, change and come late."""
     accounts = [
         make_account(n, profile=profile, services=4) for n, profile in enumerate(("late", "steady"), 1)
     ]
-    stage.open(*accounts)
+    harness.open(*accounts)
     for n in range(10):
-        run = morning(stage, TODAY + n * ONE_DAY)
+        run = morning(harness, TODAY + n * ONE_DAY)
         for account in accounts:
             days = DateRange(*map(date.fromisoformat, window(run, account.account_id)))
-            now = {key: row for key, row in stored(stage, account.account_id).items() if key[0] in days}
-            assert now == billed(account, days, read_on=stage.today)
-    assert run.account(stage.ids[0])["rows"]["updated"] > 0
+            now = {key: row for key, row in stored(harness, account.account_id).items() if key[0] in days}
+            assert now == billed(account, days, read_on=harness.today)
+    assert run.account(harness.ids[0])["rows"]["updated"] > 0
 
 
-def test_promise_3_a_skipped_night_is_read_by_the_next(stage: Stage) -> None:
+def test_promise_3_a_skipped_night_is_read_by_the_next(harness: Harness) -> None:
     """A night that the schedule leaves out, as daylight saving does, is no hole."""
-    stage.open(make_account(1))
-    stage.collect()
-    run = morning(stage, TODAY + 2 * ONE_DAY)
-    assert changes(run, stage.ids[0]) == {"inserted": 4}
-    assert days_without_cost(stage) == []
+    harness.open(make_account(1))
+    harness.collect()
+    run = morning(harness, TODAY + 2 * ONE_DAY)
+    assert changes(run, harness.ids[0]) == {"inserted": 4}
+    assert days_without_cost(harness) == []
 
 
-def test_promise_3_an_outage_longer_than_the_window_heals(stage: Stage) -> None:
+def test_promise_3_an_outage_longer_than_the_window_heals(harness: Harness) -> None:
     """After seven weeks the run reads back as far as the first missed one would have, in one request."""
-    stage.open(make_account(1))
-    stage.collect()
-    run = morning(stage, TODAY + timedelta(days=49))
-    assert window(run, stage.ids[0]) == ("2025-02-06", "2025-04-30")
-    assert days_without_cost(stage) == []
-    assert stage.aws.paid() == 2
+    harness.open(make_account(1))
+    harness.collect()
+    run = morning(harness, TODAY + timedelta(days=49))
+    assert window(run, harness.ids[0]) == ("2025-02-06", "2025-04-30")
+    assert days_without_cost(harness) == []
+    assert harness.aws.paid() == 2
 
 
-def test_promise_3_a_broken_account_heals_while_the_others_go_on(stage: Stage) -> None:
+def test_promise_3_a_broken_account_heals_while_the_others_go_on(harness: Harness) -> None:
     """Five nights without one account: it reads what it missed, the others their window."""
-    stage.open(make_account(1), make_account(2))
-    stage.collect(COSTBATCH_WINDOW_DAYS="3")
-    stage.aws.add_fault(stage.ids[0], "access_denied", times=5)
+    harness.open(make_account(1), make_account(2))
+    harness.collect(COSTBATCH_WINDOW_DAYS="3")
+    harness.aws.add_fault(harness.ids[0], "access_denied", times=5)
     for n in range(1, 6):
         assert (
-            morning(stage, TODAY + n * ONE_DAY, COSTBATCH_WINDOW_DAYS="3").outcomes[stage.ids[1]]
+            morning(harness, TODAY + n * ONE_DAY, COSTBATCH_WINDOW_DAYS="3").outcomes[harness.ids[1]]
             == "collected"
         )
-    run = morning(stage, TODAY + timedelta(days=6), COSTBATCH_WINDOW_DAYS="3")
-    assert window(run, stage.ids[0]) == ("2025-03-10", "2025-03-18")
-    assert window(run, stage.ids[1]) == ("2025-03-15", "2025-03-18")
-    assert days_without_cost(stage) == []
+    run = morning(harness, TODAY + timedelta(days=6), COSTBATCH_WINDOW_DAYS="3")
+    assert window(run, harness.ids[0]) == ("2025-03-10", "2025-03-18")
+    assert window(run, harness.ids[1]) == ("2025-03-15", "2025-03-18")
+    assert days_without_cost(harness) == []
 
 
 @pytest.mark.parametrize(
@@ -139,32 +141,32 @@ def test_promise_3_a_broken_account_heals_while_the_others_go_on(stage: Stage) -
     ],
 )
 def test_promise_3_last_month_is_read_whole_while_it_is_open(
-    stage: Stage, day: date, close_day: str, start: str
+    harness: Harness, day: date, close_day: str, start: str
 ) -> None:
     """Until the closing day of the month the whole last month is read again; a setting moves it."""
-    stage.open(make_account(1))
-    stage.sleep_until(day - ONE_DAY)
-    stage.collect()
-    run = morning(stage, day, COSTBATCH_MONTH_CLOSE_DAY=close_day)
-    assert window(run, stage.ids[0]) == (start, day.isoformat())
+    harness.open(make_account(1))
+    harness.sleep_until(day - ONE_DAY)
+    harness.collect()
+    run = morning(harness, day, COSTBATCH_MONTH_CLOSE_DAY=close_day)
+    assert window(run, harness.ids[0]) == (start, day.isoformat())
 
 
-def test_promise_3_history_is_never_asked_for_beyond_aws(stage: Stage) -> None:
+def test_promise_3_history_is_never_asked_for_beyond_aws(harness: Harness) -> None:
     """After a year away the run asks for what AWS still has, and not for what is lost."""
-    stage.open(make_account(1))
-    stage.collect()
-    run = morning(stage, date(2026, 8, 20))
-    assert window(run, stage.ids[0]) == ("2025-07-01", "2026-08-20")
+    harness.open(make_account(1))
+    harness.collect()
+    run = morning(harness, date(2026, 8, 20))
+    assert window(run, harness.ids[0]) == ("2025-07-01", "2026-08-20")
 
 
-def test_promise_3_a_currency_that_changes_is_stored_as_billed(stage: Stage) -> None:
+def test_promise_3_a_currency_that_changes_is_stored_as_billed(harness: Harness) -> None:
     """Each day keeps the currency that AWS billed it in, before and after the change."""
     change: dict[str, Any] = {"currency_change": {"start": TODAY.isoformat(), "currency": "EUR"}}
-    stage.open(make_account(1, services=1))
-    stage.collect()
-    stage.aws.update_account(stage.ids[0], **change)
-    morning(stage, TODAY + ONE_DAY)
-    found = stage.rows(
+    harness.open(make_account(1, services=1))
+    harness.collect()
+    harness.aws.update_account(harness.ids[0], **change)
+    morning(harness, TODAY + ONE_DAY)
+    found = harness.rows(
         "SELECT currency, count(*), min(usage_date), max(usage_date) FROM daily_costs GROUP BY 1"
     )
     assert sorted(tuple(row.values()) for row in found) == [
@@ -173,24 +175,24 @@ def test_promise_3_a_currency_that_changes_is_stored_as_billed(stage: Stage) -> 
     ]
 
 
-def test_promise_3_a_backfill_reads_the_days_asked_for_and_no_others(stage: Stage) -> None:
+def test_promise_3_a_backfill_reads_the_days_asked_for_and_no_others(harness: Harness) -> None:
     """--from and --to replace the window of every account; the days around them stay as they are."""
-    stage.open(make_account(1, faults=(Fault("not_enabled", times=1),)))
-    assert stage.collect().status == 1
-    run = stage.collect("--from", "2025-02-01", "--to", "2025-02-10")
-    assert window(run, stage.ids[0]) == ("2025-02-01", "2025-02-11")
-    assert {day for day, _, _ in stored(stage, stage.ids[0])} == set(
+    harness.open(make_account(1, faults=(Fault("not_enabled", times=1),)))
+    assert harness.collect().status == 1
+    run = harness.collect("--from", "2025-02-01", "--to", "2025-02-10")
+    assert window(run, harness.ids[0]) == ("2025-02-01", "2025-02-11")
+    assert {day for day, _, _ in stored(harness, harness.ids[0])} == set(
         DateRange(date(2025, 2, 1), date(2025, 2, 11))
     )
-    run = morning(stage, TODAY + ONE_DAY)
-    assert window(run, stage.ids[0])[0] == "2024-02-01"
+    run = morning(harness, TODAY + ONE_DAY)
+    assert window(run, harness.ids[0])[0] == "2024-02-01"
 
 
-def days_without_cost(stage: Stage) -> list[Row]:
+def days_without_cost(harness: Harness) -> list[Row]:
     """Return (account, day) of the days since the accounts began that have no cost row."""
-    return stage.rows(
+    return harness.rows(
         "SELECT a.id, day FROM accounts a, generate_series(%s::date, %s::date, '1 day') AS day "
         "WHERE NOT EXISTS (SELECT FROM daily_costs WHERE account_id = a.id AND usage_date = day)",
         TODAY - timedelta(days=60),
-        stage.today - ONE_DAY,
+        harness.today - ONE_DAY,
     )

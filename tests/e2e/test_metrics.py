@@ -9,10 +9,10 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from costbatch.application import patience
+from costbatch.application.jobs import retry
 from costbatch.errors import ErrorKind
 from costbatch.simulator.world import Fault
-from tests.stage import Finished, Stage, make_account
+from tests.support.harness import Finished, Harness, make_account
 
 ONE, TWO = "100000000001", "100000000002"
 BROKEN = (Fault("not_enabled"),)
@@ -48,10 +48,10 @@ def closed_url() -> str:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_promise_9_metrics_tell_what_the_summary_tells(stage: Stage, gateway_url: str) -> None:
+def test_promise_9_metrics_tell_what_the_summary_tells(harness: Harness, gateway_url: str) -> None:
     """Promise 9: accounts, failures, requests, price, rows and anomalies are those of the summary."""
-    stage.open(make_account(1, currency="EUR"), make_account(2, faults=BROKEN), make_account(3))
-    run = stage.collect(PUSHGATEWAY_URL=gateway_url).summary["run"]
+    harness.open(make_account(1, currency="EUR"), make_account(2, faults=BROKEN), make_account(3))
+    run = harness.collect(PUSHGATEWAY_URL=gateway_url).summary["run"]
     metrics = pushed(gateway_url)
     outcomes = {name: metrics["accounts", name] for name in ("collected", "failed", "skipped", "unfinished")}
     assert outcomes == {name: run["accounts"][name] for name in outcomes}
@@ -61,7 +61,7 @@ def test_promise_9_metrics_tell_what_the_summary_tells(stage: Stage, gateway_url
     assert metrics["api_cost_usd",] == float(run["api"]["cost_usd"])
     assert metrics["rows_fetched",] == run["rows"]["fetched"]
     assert metrics["rows_written", "inserted"] == run["rows"]["inserted"]
-    total = stage.value(
+    total = harness.value(
         "SELECT sum(unblended) FROM daily_costs WHERE usage_date = '2025-03-11' AND currency = 'EUR'"
     )
     assert metrics["account_cost", ONE, "EUR"] == pytest.approx(float(total))
@@ -78,7 +78,7 @@ def test_promise_9_metrics_tell_what_the_summary_tells(stage: Stage, gateway_url
     ids=["success", "partial", "partial that fails"],
 )
 def test_a_run_that_ends_pushes_whether_it_succeeded(
-    stage: Stage,
+    harness: Harness,
     gateway_url: str,
     faults: tuple[Fault, ...],
     args: tuple[str, ...],
@@ -86,66 +86,66 @@ def test_a_run_that_ends_pushes_whether_it_succeeded(
     succeeded: int,
 ) -> None:
     """What counts as a success is what --fail-on says; only a success moves the last success."""
-    stage.open(make_account(1), make_account(2, faults=faults))
-    assert stage.collect(*args, PUSHGATEWAY_URL=gateway_url).status == status
+    harness.open(make_account(1), make_account(2, faults=faults))
+    assert harness.collect(*args, PUSHGATEWAY_URL=gateway_url).status == status
     metrics = pushed(gateway_url)
     assert metrics["last_run_succeeded",] == succeeded
     assert (("last_success_timestamp_seconds",) in metrics) == bool(succeeded)
-    assert 0 <= stage.now().timestamp() - metrics["last_run_timestamp_seconds",] < 60
+    assert 0 <= harness.now().timestamp() - metrics["last_run_timestamp_seconds",] < 60
 
 
-def test_a_total_failure_is_pushed_and_leaves_the_last_success(stage: Stage, gateway_url: str) -> None:
+def test_a_total_failure_is_pushed_and_leaves_the_last_success(harness: Harness, gateway_url: str) -> None:
     """The next night fails: the counts are new, the last success is still that of the night before."""
-    stage.open(make_account(1), make_account(2))
-    stage.collect(PUSHGATEWAY_URL=gateway_url)
+    harness.open(make_account(1), make_account(2))
+    harness.collect(PUSHGATEWAY_URL=gateway_url)
     before = pushed(gateway_url)["last_success_timestamp_seconds",]
-    stage.wake_at(stage.now() + timedelta(days=1))
-    for each in stage.ids:
-        stage.aws.add_fault(each, "data_unavailable")
-    assert stage.collect(PUSHGATEWAY_URL=gateway_url).status == 1
+    harness.wake_at(harness.now() + timedelta(days=1))
+    for each in harness.ids:
+        harness.aws.add_fault(each, "data_unavailable")
+    assert harness.collect(PUSHGATEWAY_URL=gateway_url).status == 1
     metrics = pushed(gateway_url)
     assert metrics["last_success_timestamp_seconds",] == before
     assert metrics["last_run_timestamp_seconds",] - before == pytest.approx(86_400, abs=60)
     assert (metrics["account_failures", "data_unavailable"], metrics["last_run_succeeded",]) == (2, 0)
 
 
-def test_an_unreachable_database_is_pushed(stage: Stage, gateway_url: str) -> None:
+def test_an_unreachable_database_is_pushed(harness: Harness, gateway_url: str) -> None:
     """Where there is no run to tell of, it is told that there was none."""
     url = closed_url().replace("http://", "postgresql://costbatch@") + "/costs"
-    assert stage.collect(PUSHGATEWAY_URL=gateway_url, DATABASE_URL=url).status == 1
+    assert harness.collect(PUSHGATEWAY_URL=gateway_url, DATABASE_URL=url).status == 1
     metrics = pushed(gateway_url)
     assert metrics["last_run_succeeded",] == 0
     assert ("last_success_timestamp_seconds",) not in metrics
     assert not any(name == "accounts" for name, *_ in metrics)
 
 
-def test_wrong_usage_leaves_what_the_last_run_told(stage: Stage, gateway_url: str) -> None:
+def test_wrong_usage_leaves_what_the_last_run_told(harness: Harness, gateway_url: str) -> None:
     """A mistyped date by hand has no effect: it is no failed night, and takes no account's cost away."""
-    stage.open(make_account(1))
-    stage.collect(PUSHGATEWAY_URL=gateway_url)
+    harness.open(make_account(1))
+    harness.collect(PUSHGATEWAY_URL=gateway_url)
     before = pushed(gateway_url)
-    assert stage.collect("--date", "2099-01-01", PUSHGATEWAY_URL=gateway_url).status == 2
+    assert harness.collect("--date", "2099-01-01", PUSHGATEWAY_URL=gateway_url).status == 2
     assert pushed(gateway_url) == before
 
 
-def test_the_metrics_of_accounts_can_be_switched_off(stage: Stage, gateway_url: str) -> None:
+def test_the_metrics_of_accounts_can_be_switched_off(harness: Harness, gateway_url: str) -> None:
     """One series for each account is more than some Prometheus wants."""
-    stage.open(make_account(1))
-    stage.collect(PUSHGATEWAY_URL=gateway_url, COSTBATCH_ACCOUNT_METRICS="false")
+    harness.open(make_account(1))
+    harness.collect(PUSHGATEWAY_URL=gateway_url, COSTBATCH_ACCOUNT_METRICS="false")
     assert not any(name == "account_cost" for name, *_ in pushed(gateway_url))
 
 
-def test_a_dry_run_pushes_nothing(stage: Stage, gateway_url: str) -> None:
+def test_a_dry_run_pushes_nothing(harness: Harness, gateway_url: str) -> None:
     """A plan is no run."""
-    stage.open(make_account(1))
-    assert stage.collect("--dry-run", PUSHGATEWAY_URL=gateway_url).status == 0
+    harness.open(make_account(1))
+    assert harness.collect("--dry-run", PUSHGATEWAY_URL=gateway_url).status == 0
     assert pushed(gateway_url) == {}
 
 
-def lost(stage: Stage, url: str, *faults: Fault) -> Finished:
+def lost(harness: Harness, url: str, *faults: Fault) -> Finished:
     """Collect with a gateway that does not take metrics, and check that it was said."""
-    stage.open(make_account(1, faults=faults))
-    run = stage.collect(PUSHGATEWAY_URL=url, COSTBATCH_PUSH_TIMEOUT_SECONDS="0.3")
+    harness.open(make_account(1, faults=faults))
+    run = harness.collect(PUSHGATEWAY_URL=url, COSTBATCH_PUSH_TIMEOUT_SECONDS="0.3")
     (warning,) = run.logs("metrics_not_pushed")
     assert warning["level"] == "warning"
     assert "Traceback" not in run.stderr
@@ -154,35 +154,35 @@ def lost(stage: Stage, url: str, *faults: Fault) -> Finished:
 
 @pytest.mark.parametrize(("faults", "status"), [((), 0), (BROKEN, 1)])
 def test_an_absent_gateway_never_changes_the_exit_status(
-    stage: Stage, faults: tuple[Fault, ...], status: int
+    harness: Harness, faults: tuple[Fault, ...], status: int
 ) -> None:
     """Metrics that are lost are a warning, beside whatever the run came to."""
-    assert lost(stage, closed_url(), *faults).status == status
+    assert lost(harness, closed_url(), *faults).status == status
 
 
 @pytest.mark.parametrize(("faults", "status"), [((), 0), (BROKEN, 1)])
 def test_a_hanging_gateway_never_changes_the_exit_status(
-    stage: Stage, hanging_url: str, faults: tuple[Fault, ...], status: int
+    harness: Harness, hanging_url: str, faults: tuple[Fault, ...], status: int
 ) -> None:
     """It is given its time-out and no more."""
-    before = stage.now()
-    assert lost(stage, hanging_url, *faults).status == status
-    assert stage.now() - before < timedelta(seconds=20)
+    before = harness.now()
+    assert lost(harness, hanging_url, *faults).status == status
+    assert harness.now() - before < timedelta(seconds=20)
 
 
-def test_a_gateway_that_refuses_never_changes_the_exit_status(stage: Stage, gateway_url: str) -> None:
+def test_a_gateway_that_refuses_never_changes_the_exit_status(harness: Harness, gateway_url: str) -> None:
     """A wrong path is a 404, and a warning."""
-    run = lost(stage, f"{gateway_url}/nowhere")
+    run = lost(harness, f"{gateway_url}/nowhere")
     assert (run.status, "404" in run.logs("metrics_not_pushed")[0]["reason"]) == (0, True)
 
 
 def test_a_lost_database_and_a_lost_gateway_are_one_sentence_and_one_warning(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reason for the exit status is not hidden by the second trouble."""
-    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 1.0)
     url = closed_url()
     database = url.replace("http://", "postgresql://costbatch@") + "/costs"
-    run = stage.collect(PUSHGATEWAY_URL=url, DATABASE_URL=database)
+    run = harness.collect(PUSHGATEWAY_URL=url, DATABASE_URL=database)
     assert (run.status, len(run.logs("metrics_not_pushed"))) == (1, 1)
     assert [sentence[:34] for sentence in run.sentences] == ["The database cannot be reached or "]

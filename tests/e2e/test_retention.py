@@ -9,8 +9,8 @@ import pytest
 
 from costbatch.application import retention
 from costbatch.domain.periods import DateRange
-from tests.bills import Bill, billed, stored
-from tests.stage import ONE_DAY, TODAY, Row, Stage, make_account
+from tests.support.bills import Bill, billed, stored
+from tests.support.harness import ONE_DAY, TODAY, Harness, Row, make_account
 
 # What stays of March 2025 and the six months before it.
 FIRST_KEPT = date(2024, 9, 1)
@@ -19,25 +19,27 @@ YOUNG = make_account(2)
 
 
 @pytest.fixture
-def grown(stage: Stage) -> Stage:
-    """Return a stage whose two accounts have been collected with all of AWS's history."""
-    stage.open(OLD, YOUNG)
-    assert stage.collect().status == 0
-    return stage
+def grown(harness: Harness) -> Harness:
+    """Return a harness whose two accounts have been collected with all of AWS's history."""
+    harness.open(OLD, YOUNG)
+    assert harness.collect().status == 0
+    return harness
 
 
-def months(stage: Stage) -> list[str]:
+def months(harness: Harness) -> list[str]:
     """Return the months that there are partitions of."""
-    rows = stage.rows("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname")
+    rows = harness.rows(
+        "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname"
+    )
     return [row["relname"].removeprefix("daily_costs_") for row in rows]
 
 
-def bill_since(stage: Stage, first: date) -> Bill:
+def bill_since(harness: Harness, first: date) -> Bill:
     """Return what the stand-in has billed the old account from a day on."""
-    return billed(OLD, DateRange(first, stage.today), read_on=stage.today)
+    return billed(OLD, DateRange(first, harness.today), read_on=harness.today)
 
 
-def test_after_a_pruning_and_a_run_the_bill_is_still_awss(grown: Stage) -> None:
+def test_after_a_pruning_and_a_run_the_bill_is_still_awss(grown: Harness) -> None:
     """Not a cent of what stays is touched, nothing before is read again, and nothing is paid twice."""
     assert stored(grown, OLD.account_id) == bill_since(grown, date(2024, 2, 1))
     run = grown.run("db", "prune", "--keep", "6 months", "--output", "json")
@@ -54,7 +56,7 @@ def test_after_a_pruning_and_a_run_the_bill_is_still_awss(grown: Stage) -> None:
     assert grown.rows("SELECT DISTINCT collected_start FROM accounts") == [{"collected_start": FIRST_KEPT}]
 
 
-def test_a_night_prunes_what_is_no_longer_kept(grown: Stage) -> None:
+def test_a_night_prunes_what_is_no_longer_kept(grown: Harness) -> None:
     """The setting does the same at the end of each run, and says so in the log."""
     night = grown.collect(COSTBATCH_KEEP_MONTHS="6")
     assert night.status == 0
@@ -67,16 +69,16 @@ def test_a_night_prunes_what_is_no_longer_kept(grown: Stage) -> None:
     assert stored(grown, OLD.account_id) == bill_since(grown, date(2024, 10, 1))
 
 
-def test_a_first_collection_reads_what_is_kept(stage: Stage) -> None:
+def test_a_first_collection_reads_what_is_kept(harness: Harness) -> None:
     """No month is paid for that the same night would drop."""
-    stage.open(OLD)
-    run = stage.collect(COSTBATCH_KEEP_MONTHS="6")
+    harness.open(OLD)
+    run = harness.collect(COSTBATCH_KEEP_MONTHS="6")
     assert run.account(OLD.account_id)["window"]["start"] == f"{FIRST_KEPT}"
-    assert stored(stage, OLD.account_id) == bill_since(stage, FIRST_KEPT)
-    assert months(stage)[0] == "2024_09"
+    assert stored(harness, OLD.account_id) == bill_since(harness, FIRST_KEPT)
+    assert months(harness)[0] == "2024_09"
 
 
-def test_an_account_that_lost_all_its_days_begins_anew(grown: Stage) -> None:
+def test_an_account_that_lost_all_its_days_begins_anew(grown: Harness) -> None:
     """One that was paused for long: nothing of it counts as stored, and its next night reads what is kept."""
     grown.run("accounts", "pause", YOUNG.account_id)
     grown.sleep_until(date(2026, 1, 15))
@@ -90,7 +92,7 @@ def test_an_account_that_lost_all_its_days_begins_anew(grown: Stage) -> None:
     assert stored(grown, YOUNG.account_id) == billed(YOUNG, days, read_on=grown.today)
 
 
-def test_old_runs_events_and_anomalies_go_with_the_months(grown: Stage) -> None:
+def test_old_runs_events_and_anomalies_go_with_the_months(grown: Harness) -> None:
     """A year later nothing is left of the first night but what is open or undelivered."""
     grown.collect(COSTBATCH_SINKS="log")
     grown.sleep_until(date(2026, 3, 12))
@@ -103,7 +105,7 @@ def test_old_runs_events_and_anomalies_go_with_the_months(grown: Stage) -> None:
     assert grown.value("SELECT count(*) FROM events WHERE occurred_at < '2025-09-01'") == 0
 
 
-def test_a_dry_run_of_a_pruning_changes_nothing(grown: Stage) -> None:
+def test_a_dry_run_of_a_pruning_changes_nothing(grown: Harness) -> None:
     """It shows months, rows and bytes, for people and for programs."""
     before = grown.contents()
     table = grown.run("db", "prune", "--keep", "6 months", "--dry-run")
@@ -121,7 +123,7 @@ def test_a_dry_run_of_a_pruning_changes_nothing(grown: Stage) -> None:
     assert again.stdout == "There is nothing from before 2024-09-01.\n"
 
 
-def test_the_command_takes_what_is_kept_from_the_setting(grown: Stage) -> None:
+def test_the_command_takes_what_is_kept_from_the_setting(grown: Harness) -> None:
     """So that both agree; the option wins."""
     of_setting = grown.run("db", "prune", "--dry-run", "--output", "json", COSTBATCH_KEEP_MONTHS="6")
     assert of_setting.summary["first_kept_day"] == "2024-09-01"
@@ -142,7 +144,7 @@ def test_the_command_takes_what_is_kept_from_the_setting(grown: Stage) -> None:
     ],
 )
 def test_what_cannot_be_kept_is_refused(
-    grown: Stage, args: list[str], environ: dict[str, str], sentence: str
+    grown: Harness, args: list[str], environ: dict[str, str], sentence: str
 ) -> None:
     """Status 2, one sentence, nothing on standard output and nothing changed."""
     before = grown.contents()
@@ -153,7 +155,7 @@ def test_what_cannot_be_kept_is_refused(
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
-def test_a_backfill_of_what_is_not_kept_is_refused(grown: Stage, dry_run: list[str]) -> None:
+def test_a_backfill_of_what_is_not_kept_is_refused(grown: Harness, dry_run: list[str]) -> None:
     """Neither paid nor planned; the first kept day is."""
     grown.aws.reset_requests()
     run = grown.collect("--from", "2024-08-31", "--to", "2024-09-10", *dry_run, COSTBATCH_KEEP_MONTHS="6")
@@ -164,7 +166,7 @@ def test_a_backfill_of_what_is_not_kept_is_refused(grown: Stage, dry_run: list[s
 
 
 @pytest.fixture
-def reader_is_busy(grown: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def reader_is_busy(grown: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Hold a transaction open that has read the costs, as a dump does."""
     monkeypatch.setattr(retention, "_ATTEMPTS", 2)
     connection = psycopg2.connect(grown.database_url)
@@ -175,7 +177,7 @@ def reader_is_busy(grown: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 @pytest.mark.usefixtures("reader_is_busy")
-def test_a_month_that_somebody_reads_does_not_fail_the_night(grown: Stage) -> None:
+def test_a_month_that_somebody_reads_does_not_fail_the_night(grown: Harness) -> None:
     """The run collects and exits as ever, with a warning; the next one drops the months."""
     night = grown.collect(COSTBATCH_KEEP_MONTHS="6")
     assert night.status == 0
@@ -185,7 +187,7 @@ def test_a_month_that_somebody_reads_does_not_fail_the_night(grown: Stage) -> No
 
 
 @pytest.mark.usefixtures("reader_is_busy")
-def test_a_month_that_somebody_reads_is_said_by_the_command(grown: Stage) -> None:
+def test_a_month_that_somebody_reads_is_said_by_the_command(grown: Harness) -> None:
     """Status 1, because trying again helps; what could be done is done and shown."""
     run = grown.run("db", "prune", "--keep", "6 months", "--output", "json")
     assert run.status == 1
@@ -195,7 +197,7 @@ def test_a_month_that_somebody_reads_is_said_by_the_command(grown: Stage) -> Non
 
 
 @pytest.fixture
-def clerk_url(grown: Stage) -> Iterator[str]:
+def clerk_url(grown: Harness) -> Iterator[str]:
     """Return the URL of a role that may read everything and write nothing."""
     grown.rows("DROP ROLE IF EXISTS e2e_clerk")
     grown.rows("CREATE ROLE e2e_clerk LOGIN")
@@ -206,7 +208,7 @@ def clerk_url(grown: Stage) -> Iterator[str]:
     grown.rows("DROP ROLE e2e_clerk")
 
 
-def test_a_reader_may_not_prune_and_is_told_what_it_lacks(grown: Stage, clerk_url: str) -> None:
+def test_a_reader_may_not_prune_and_is_told_what_it_lacks(grown: Harness, clerk_url: str) -> None:
     """One clear sentence, status 2, nothing changed."""
     before = grown.contents()
     run = grown.run("db", "prune", "--keep", "6 months", DATABASE_URL=clerk_url)
@@ -218,7 +220,7 @@ def test_a_reader_may_not_prune_and_is_told_what_it_lacks(grown: Stage, clerk_ur
     assert grown.contents() == before
 
 
-def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Stage, clerk_url: str) -> None:
+def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, clerk_url: str) -> None:
     """Months that another role made cannot be dropped by the batch; that is a warning and no more."""
     tables = ("accounts", "account_credentials", "runs", "collections", "anomalies", "events", "deliveries")
     for table in (*tables, "daily_costs", "answers", "alembic_version"):
@@ -226,11 +228,11 @@ def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Stage, clerk_
     grown.rows("GRANT CREATE ON SCHEMA public TO e2e_clerk")
     night = grown.collect(COSTBATCH_KEEP_MONTHS="6", DATABASE_URL=clerk_url)
     assert night.status == 0
-    (line,) = night.logs("not_pruned")
+    (line,) = night.logs("pruning_failed")
     assert "it lacks ownership of daily_costs_2024_02, " in line["reason"]
 
 
-def test_sizes_are_shown_to_a_reader(grown: Stage, clerk_url: str) -> None:
+def test_sizes_are_shown_to_a_reader(grown: Harness, clerk_url: str) -> None:
     """The same to programs and to people, without a right to more than the README grants."""
     grown.rows("ANALYZE")
     run = grown.run("db", "stats", "--output", "json", DATABASE_URL=clerk_url)
@@ -252,8 +254,8 @@ def test_sizes_are_shown_to_a_reader(grown: Stage, clerk_url: str) -> None:
     assert "with 6 months kept." in kept
 
 
-def test_sizes_of_a_new_database(stage: Stage) -> None:
+def test_sizes_of_a_new_database(harness: Harness) -> None:
     """Nothing is stored, and nothing tells how it grows."""
-    assert stage.run("db", "stats").stdout.endswith(
+    assert harness.run("db", "stats").stdout.endswith(
         ", with 0 accounts.\nHow it grows shows once a whole month is stored.\n"
     )

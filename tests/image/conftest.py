@@ -11,7 +11,7 @@ import pytest
 
 from costbatch.simulator.world import Account
 from tests.image.containers import Box, Engine, engine_from
-from tests.stage import Stage, aws, make_account
+from tests.support.harness import Harness, aws, make_account
 
 __all__ = ["aws"]
 
@@ -59,23 +59,23 @@ def files(engine: Engine, image: str) -> Iterator[Path]:
 
 
 @pytest.fixture
-def empty_box(engine: Engine, image: str, stage: Stage, empty_database_url: str) -> Box:
+def empty_box(engine: Engine, image: str, harness: Harness, empty_database_url: str) -> Box:
     """Return the image with a database that was never migrated."""
-    return _box(engine, image, stage, empty_database_url)
+    return _box(engine, image, harness, empty_database_url)
 
 
 @pytest.fixture
-def box(engine: Engine, image: str, stage: Stage) -> Box:
+def box(engine: Engine, image: str, harness: Harness) -> Box:
     """Return the image with a migrated database."""
-    return _box(engine, image, stage, stage.database_url)
+    return _box(engine, image, harness, harness.database_url)
 
 
 @pytest.fixture
-def stage(engine: Engine, aws: object, database_url: str, request: pytest.FixtureRequest) -> Stage:
-    """Return a stage whose clock is the real one, as a container's is."""
-    stage = Stage(request.getfixturevalue("aws"), database_url)
-    stage.wake_at(datetime.now(tz=UTC))
-    return stage
+def harness(engine: Engine, aws: object, database_url: str, request: pytest.FixtureRequest) -> Harness:
+    """Return a harness whose clock is the real one, as a container's is."""
+    harness = Harness(request.getfixturevalue("aws"), database_url)
+    harness.wake_at(datetime.now(tz=UTC))
+    return harness
 
 
 def account(number: int, **changes: object) -> Account:
@@ -84,12 +84,12 @@ def account(number: int, **changes: object) -> Account:
     return replace(make_account(number), **{"start": start, **changes})  # type: ignore[arg-type] # fields by name
 
 
-def _box(engine: Engine, image: str, stage: Stage, database_url: str) -> Box:
+def _box(engine: Engine, image: str, harness: Harness, database_url: str) -> Box:
     socket_folder = Path(parse_qs(urlsplit(database_url).query)["host"][0])
     # The server's folder is another user's; the container's may look for the socket in it.
     socket_folder.chmod(0o755)
     variables = {
-        **stage.environ,
+        **harness.environ,
         "DATABASE_URL": database_url,
         "COSTBATCH_LOG_FORMAT": "json",
         "COSTBATCH_GRACE_SECONDS": "10",

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.helm.chart import Rendered
-from tests.helm.pods import Manifest, Pod
+from tests.chart.chart import Rendered
+from tests.chart.pods import Manifest, Pod
 from tests.image.containers import Ended, Engine, Running
 
 _WAIT_SECONDS = 60

@@ -29,10 +29,10 @@ print(len(sources), *sorted(file for file in sources if not os.path.exists(file)
 _START = (
     "costbatch.cli.collect",
     "costbatch.cli.db",
-    "costbatch.wiring",
-    "costbatch.adapters.db",
+    "costbatch.bootstrap",
+    "costbatch.adapters.postgres",
     "costbatch.adapters.aws.clients",
-    "costbatch.adapters.aws.cost_explorer",
+    "costbatch.adapters.aws.cost_explorer.source",
     "sqlalchemy.dialects.postgresql.psycopg2",
 )
 _STARTS = """
@@ -41,7 +41,7 @@ def fastest(*command):
     began = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
-imports = "import costbatch.cli.collect, costbatch.adapters.db, costbatch.adapters.aws.clients"
+imports = "import costbatch.cli.collect, costbatch.adapters.postgres, costbatch.adapters.aws.clients"
 print(min(fastest("costbatch", "--version") for _ in range(5)))
 print(min(fastest(sys.executable, "-c", imports) for _ in range(5)))
 """

@@ -7,15 +7,15 @@ import pytest
 from costbatch.simulator.world import Fault, World
 from tests.image.conftest import account
 from tests.image.containers import Box
-from tests.stage import Stage
+from tests.support.harness import Harness
 
 REVOKED = (Fault("invalid_token", operation="*"),)
 
 
-def test_an_empty_database_becomes_one_with_cost_by_the_image_alone(empty_box: Box, stage: Stage) -> None:
+def test_an_empty_database_becomes_one_with_cost_by_the_image_alone(empty_box: Box, harness: Harness) -> None:
     """Upgrade, add an account with its secrets on standard input, collect: all of it in the image."""
     first = account(1)
-    stage.aws.replace_world(World(accounts=(first,)))
+    harness.aws.replace_world(World(accounts=(first,)))
     keys = {"access_key_id": first.access_key_id, "secret_access_key": first.secret_access_key}
 
     upgraded = empty_box.run("db", "upgrade")
@@ -60,14 +60,14 @@ def test_an_empty_database_becomes_one_with_cost_by_the_image_alone(empty_box: B
 )
 def test_the_accounts_decide_the_exit_status_and_the_last_line_says_why(
     box: Box,
-    stage: Stage,
+    harness: Harness,
     faults: tuple[tuple[Fault, ...], ...],
     options: list[str],
     status: int,
     last_line: str,
 ) -> None:
     """`kubectl describe` shows the end of the log of what failed (FallbackToLogsOnError)."""
-    stage.open(*(account(number, faults=faults[number]) for number in range(len(faults))))
+    harness.open(*(account(number, faults=faults[number]) for number in range(len(faults))))
 
     ended = box.run("collect", *options)
 

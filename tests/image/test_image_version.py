@@ -10,7 +10,7 @@ import pytest
 
 from costbatch import __version__
 from tests.image.containers import Box, Engine
-from tests.sources import OTHER_VERSION, copy_sources, set_version
+from tests.support.sources import OTHER_VERSION, copy_sources, set_version
 
 LABEL = "org.opencontainers.image.version"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.demo.register import main
-from tests.stage import KEY
+from tests.support.harness import KEY
 
 
 @pytest.fixture(autouse=True)

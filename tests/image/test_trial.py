@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.helm.chart import Rendered, render
+from tests.chart.chart import Rendered, render
 from tests.image.containers import Engine
 from tests.image.kubelet import Kubelet
 

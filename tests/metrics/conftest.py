@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.machine import free_port, program
+from tests.support.machine import free_port, program
 
 _START_SECONDS = 10
 

@@ -12,11 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from costbatch.adapters.pushgateway import METRICS, Pushgateway
 from costbatch.domain.credentials import Secret
-from costbatch.domain.outcomes import Collection, CollectionState
 from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import Collection, CollectionState
 from costbatch.errors import DeliveryError
-from tests.factories import tally_of
-from tests.pushed_run import COLLECTED, DENIED, ONE, TWO, partial_run
+from tests.support.factories import tally_of
+from tests.support.pushed_run import COLLECTED, DENIED, ONE, TWO, partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -29,7 +29,7 @@ COLLECTIONS = (
 )
 REPORT = RunReport(
     run=RUN,
-    tally=tally_of(COLLECTIONS),
+    counts=tally_of(COLLECTIONS),
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
     costs=((ONE, "USD", Decimal("12.345678")), (TWO, "JPY", Decimal(-7))),

@@ -1,4 +1,4 @@
-"""What a command of the stage shows on a terminal of a given width."""
+"""What a command of the harness shows on a terminal of a given width."""
 
 import fcntl
 import os
@@ -12,19 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from tests.stage import Stage
+from tests.support.harness import Harness
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def look(stage: Stage, *args: str, columns: int = 80) -> str:
+def look(harness: Harness, *args: str, columns: int = 80) -> str:
     """Return what a command prints on a terminal without colours that is so many columns wide."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environ = {
         **os.environ,
-        **stage.environ,
-        "STAGE_NOW": f"{stage.now().isoformat()} {monotonic()}",
+        **harness.environ,
+        "STAGE_NOW": f"{harness.now().isoformat()} {monotonic()}",
         "PYTHONPATH": str(_ROOT),
         "TERM": "xterm",
         "NO_COLOR": "1",
@@ -33,7 +33,7 @@ def look(stage: Stage, *args: str, columns: int = 80) -> str:
         "LINES": "",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.stage", *args],
+        [sys.executable, "-m", "tests.support.harness", *args],
         env=environ,
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,

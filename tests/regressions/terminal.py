@@ -1,4 +1,4 @@
-"""A real terminal for a command of the stage: what is printed there, keys, and the size of the screen."""
+"""A real terminal for a command of the harness: what is printed there, keys, and the size of the screen."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from threading import Thread
 from time import monotonic, sleep
 
-from tests.stage import Stage
+from tests.support.harness import Harness
 
 MOST_SECONDS = 30
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
@@ -20,10 +20,10 @@ HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 class Terminal:
     """One command on a terminal of 24 lines and 80 columns; ``screen`` is everything that was printed."""
 
-    def __init__(self, stage: Stage, *args: str, **environ: str) -> None:
+    def __init__(self, harness: Harness, *args: str, **environ: str) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.process = stage.start_on(theirs, *args, **{"TERM": "xterm-256color", **environ})
+        self.process = harness.start_on(theirs, *args, **{"TERM": "xterm-256color", **environ})
         os.close(theirs)
         self.screen = ""
         self._reader = Thread(target=self._read, daemon=True)
@@ -69,9 +69,9 @@ class Terminal:
 
 
 @contextmanager
-def terminal(stage: Stage, *args: str, **environ: str) -> Iterator[Terminal]:
+def terminal(harness: Harness, *args: str, **environ: str) -> Iterator[Terminal]:
     """Run a command on a terminal while the block runs."""
-    shown = Terminal(stage, *args, **environ)
+    shown = Terminal(harness, *args, **environ)
     try:
         yield shown
     finally:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from costbatch.simulator.world import Fault, Role, World
-from tests.machine import free_port
-from tests.stage import Stage, make_account
+from tests.support.harness import Harness, make_account
+from tests.support.machine import free_port
 
 FIRST, SECOND = make_account(1), make_account(2, roles=(Role("costbatch", external_id="partner-7"),))
 KEY, SECRET = FIRST.access_key_id, FIRST.secret_access_key
@@ -51,21 +51,21 @@ HANDED_OUT = {
 }
 
 
-def is_registered(stage: Stage) -> bool:
+def is_registered(harness: Harness) -> bool:
     """Whether any account is in the table."""
-    return bool(stage.value("SELECT count(*) FROM accounts WHERE status <> 'removed'"))
+    return bool(harness.value("SELECT count(*) FROM accounts WHERE status <> 'removed'"))
 
 
 @pytest.mark.parametrize("form", HANDED_OUT)
-def test_what_aws_hands_out_is_taken(stage: Stage, tmp_path: Path, form: str) -> None:
+def test_what_aws_hands_out_is_taken(harness: Harness, tmp_path: Path, form: str) -> None:
     """As it is, without an editor in between; and STS has said that the key is the account's."""
-    stage.aws.replace_world(World(accounts=(FIRST,), today=stage.today))
+    harness.aws.replace_world(World(accounts=(FIRST,), today=harness.today))
     path = tmp_path / "key"
     path.write_bytes(HANDED_OUT[form].encode())
-    run = stage.run(*ADD, str(path))
+    run = harness.run(*ADD, str(path))
     assert (run.status, run.stderr) == (0, "")
-    assert stage.aws.requests()["accounts"][FIRST.account_id]["requests"] == {"GetCallerIdentity": 1}
-    assert stage.collect().outcomes == {FIRST.account_id: "collected"}
+    assert harness.aws.requests()["accounts"][FIRST.account_id]["requests"] == {"GetCallerIdentity": 1}
+    assert harness.collect().outcomes == {FIRST.account_id: "collected"}
 
 
 @pytest.mark.parametrize(
@@ -88,88 +88,88 @@ def test_what_aws_hands_out_is_taken(stage: Stage, tmp_path: Path, form: str) ->
         ("export AWS_REGION=eu-west-1\n", "has none or too many of access_key_id"),
     ],
 )
-def test_what_cannot_serve_every_night_is_refused(stage: Stage, document: str, words: str) -> None:
+def test_what_cannot_serve_every_night_is_refused(harness: Harness, document: str, words: str) -> None:
     """Temporary, cut and doubled keys: one sentence, status 2, nothing stored, nothing shown."""
-    run = stage.run(*ADD, "-", stdin=document)
+    run = harness.run(*ADD, "-", stdin=document)
     assert (run.status, len(run.sentences), run.stdout) == (2, 1, "")
     assert words in run.stderr
-    assert not is_registered(stage)
+    assert not is_registered(harness)
     for secret in (KEY, SECRET, TOKEN):
         assert secret not in run.stderr
 
 
 @pytest.mark.parametrize("form", ["aws iam create-access-key", "our own JSON", "the console's CSV"])
-def test_the_key_of_another_account_is_refused(stage: Stage, form: str) -> None:
+def test_the_key_of_another_account_is_refused(harness: Harness, form: str) -> None:
     """Both ids are named, nothing is stored and nothing is paid; --no-verify does not ask."""
-    stage.aws.replace_world(World(accounts=(FIRST, SECOND), today=stage.today))
+    harness.aws.replace_world(World(accounts=(FIRST, SECOND), today=harness.today))
     wrong = ("accounts", "add", SECOND.account_id, "--name", "second", "--secrets-file", "-")
-    run = stage.run(*wrong, stdin=HANDED_OUT[form])
+    run = harness.run(*wrong, stdin=HANDED_OUT[form])
     assert (run.status, len(run.sentences)) == (2, 1)
     assert f"credentials of account {FIRST.account_id}, not of account {SECOND.account_id}" in run.stderr
-    assert not is_registered(stage)
-    assert set(stage.aws.requests()["accounts"][FIRST.account_id]["requests"]) == {"GetCallerIdentity"}
-    stage.aws.reset_requests()
-    assert stage.run(*wrong, "--no-verify", stdin=HANDED_OUT[form]).status == 0
-    assert stage.aws.requests()["total"]["requests"] == 0
+    assert not is_registered(harness)
+    assert set(harness.aws.requests()["accounts"][FIRST.account_id]["requests"]) == {"GetCallerIdentity"}
+    harness.aws.reset_requests()
+    assert harness.run(*wrong, "--no-verify", stdin=HANDED_OUT[form]).status == 0
+    assert harness.aws.requests()["total"]["requests"] == 0
 
 
-def test_replacing_by_the_key_of_another_account_keeps_the_old_one(stage: Stage) -> None:
+def test_replacing_by_the_key_of_another_account_keeps_the_old_one(harness: Harness) -> None:
     """The check comes before the old key is erased."""
     third = make_account(3)
-    stage.open(FIRST, third)
+    harness.open(FIRST, third)
     command = ("accounts", "set-credentials", third.account_id, "--secrets-file", "-")
-    run = stage.run(*command, stdin=HANDED_OUT["our own JSON"])
+    run = harness.run(*command, stdin=HANDED_OUT["our own JSON"])
     assert (run.status, len(run.sentences)) == (2, 1)
     assert f"credentials of account {FIRST.account_id}, not of account {third.account_id}" in run.stderr
-    assert set(stage.collect().outcomes.values()) == {"collected"}
-    assert stage.run(*command, "--no-verify", stdin=HANDED_OUT["our own JSON"]).status == 0
+    assert set(harness.collect().outcomes.values()) == {"collected"}
+    assert harness.run(*command, "--no-verify", stdin=HANDED_OUT["our own JSON"]).status == 0
 
 
 @pytest.mark.parametrize("fault", ["invalid_token", "access_denied"])
-def test_a_key_that_aws_refuses_is_not_stored(stage: Stage, fault: str) -> None:
+def test_a_key_that_aws_refuses_is_not_stored(harness: Harness, fault: str) -> None:
     """A deleted or mistyped key is found now, and not at two in the morning."""
     broken = make_account(1, faults=(Fault(fault, operation="*"),))
-    stage.aws.replace_world(World(accounts=(broken,), today=stage.today))
-    run = stage.run(*ADD, "-", stdin=HANDED_OUT["our own JSON"])
+    harness.aws.replace_world(World(accounts=(broken,), today=harness.today))
+    run = harness.run(*ADD, "-", stdin=HANDED_OUT["our own JSON"])
     assert (run.status, len(run.sentences)) == (2, 1)
     assert "Nothing was stored." in run.stderr
-    assert not is_registered(stage)
+    assert not is_registered(harness)
 
 
 @pytest.mark.parametrize("how", ["nothing listens", "aws is down"])
-def test_without_an_answer_nothing_is_registered(stage: Stage, how: str) -> None:
+def test_without_an_answer_nothing_is_registered(harness: Harness, how: str) -> None:
     """Status 1, because trying again can help; the sentence names the option that skips the check."""
     broken = make_account(1, faults=(Fault("http_500", operation="*"),))
-    stage.aws.replace_world(World(accounts=(broken,), today=stage.today))
+    harness.aws.replace_world(World(accounts=(broken,), today=harness.today))
     environ = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"} if how == "nothing listens" else {}
-    run = stage.run(*ADD, "-", stdin=HANDED_OUT["our own JSON"], **environ)
+    run = harness.run(*ADD, "-", stdin=HANDED_OUT["our own JSON"], **environ)
     assert (run.status, len(run.sentences)) == (1, 1)
     assert "Nothing was stored." in run.stderr
     assert "--no-verify" in run.stderr
-    assert not is_registered(stage)
-    assert stage.run(*ADD, "-", "--no-verify", stdin=HANDED_OUT["our own JSON"], **environ).status == 0
+    assert not is_registered(harness)
+    assert harness.run(*ADD, "-", "--no-verify", stdin=HANDED_OUT["our own JSON"], **environ).status == 0
 
 
-def test_a_role_that_cannot_be_assumed_is_not_registered(stage: Stage) -> None:
+def test_a_role_that_cannot_be_assumed_is_not_registered(harness: Harness) -> None:
     """The base account's key tries it, with the external id that is to be stored."""
-    stage.open(FIRST)
-    stage.aws.replace_world(World(accounts=(FIRST, SECOND), today=stage.today))
+    harness.open(FIRST)
+    harness.aws.replace_world(World(accounts=(FIRST, SECOND), today=harness.today))
     role = f"arn:aws:iam::{SECOND.account_id}:role/costbatch"
     add = ("accounts", "add", SECOND.account_id, "--name", "second", "--role-arn", role)
     options = ("--base-account", FIRST.account_id, "--external-id-stdin")
-    run = stage.run(*add, *options, stdin="partner-8")
+    run = harness.run(*add, *options, stdin="partner-8")
     assert (run.status, len(run.sentences)) == (2, 1)
     assert "AssumeRole" in run.stderr
     assert "trust policy" in run.stderr
-    assert stage.value("SELECT count(*) FROM accounts") == 1
-    assert stage.run(*add, *options, stdin="partner-7").status == 0
-    assert set(stage.collect().outcomes.values()) == {"collected"}
+    assert harness.value("SELECT count(*) FROM accounts") == 1
+    assert harness.run(*add, *options, stdin="partner-7").status == 0
+    assert set(harness.collect().outcomes.values()) == {"collected"}
 
 
-def test_what_the_pod_signs_is_not_asked_about(stage: Stage) -> None:
+def test_what_the_pod_signs_is_not_asked_about(harness: Harness) -> None:
     """Accounts are often registered elsewhere than in the pod, whose identity is not there."""
-    stage.aws.replace_world(World(accounts=(FIRST, SECOND), today=stage.today))
+    harness.aws.replace_world(World(accounts=(FIRST, SECOND), today=harness.today))
     role = f"arn:aws:iam::{SECOND.account_id}:role/costbatch"
-    assert stage.run("accounts", "add", FIRST.account_id, "--name", "tools", "--pod-identity").status == 0
-    assert stage.run("accounts", "add", SECOND.account_id, "--name", "x", "--role-arn", role).status == 0
-    assert stage.aws.requests()["total"]["requests"] == 0
+    assert harness.run("accounts", "add", FIRST.account_id, "--name", "tools", "--pod-identity").status == 0
+    assert harness.run("accounts", "add", SECOND.account_id, "--name", "x", "--role-arn", role).status == 0
+    assert harness.aws.requests()["total"]["requests"] == 0

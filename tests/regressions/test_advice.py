@@ -14,15 +14,15 @@ from botocore import exceptions as botocore_errors
 from costbatch import logs
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.errors import BeforeHistoryError, answer_of, translate
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.simulator.world import Fault
 from tests.aws.recorder import recording
-from tests.bills import stored
 from tests.doctor.conftest import Answering, answering
-from tests.stage import Finished, Stage, make_account, steady
+from tests.support.bills import stored
+from tests.support.harness import Finished, Harness, make_account, steady
 
 __all__ = ["answering"]
 
@@ -178,10 +178,10 @@ def test_a_refusal_at_the_right_time_is_about_the_credentials() -> None:
         )
 
 
-def fail(stage: Stage, *faults: Fault, **environ: str) -> Finished:
+def fail(harness: Harness, *faults: Fault, **environ: str) -> Finished:
     """Collect one account with these faults."""
-    stage.open(make_account(1, faults=faults, rows=steady("10")))
-    return stage.collect(**environ)
+    harness.open(make_account(1, faults=faults, rows=steady("10")))
+    return harness.collect(**environ)
 
 
 def told(run: Finished) -> str:
@@ -189,27 +189,27 @@ def told(run: Finished) -> str:
     return str(run.account(BROKEN)["error"]["message"])
 
 
-def test_a_wrong_clock_is_told_by_a_run(stage: Stage) -> None:
+def test_a_wrong_clock_is_told_by_a_run(harness: Harness) -> None:
     """It is an error kind of its own, in the summary and in the database."""
     message = (
         "Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z (20260101T001500Z - 5 min.)"
     )
     body = json.dumps({"__type": "InvalidSignatureException", "Message": message})
-    run = fail(stage, Fault("body", body=body, status=400))
+    run = fail(harness, Fault("body", body=body, status=400))
     assert run.outcomes == {BROKEN: "wrong_clock"}
     assert "This machine's clock is 15 minutes behind AWS's." in told(run)
-    assert stage.value("SELECT error_kind FROM collections") == "wrong_clock"
+    assert harness.value("SELECT error_kind FROM collections") == "wrong_clock"
 
 
 def test_doctor_compares_the_clock_with_awss(
-    stage: Stage, answering: Answering, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, answering: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AWS's time is in every answer, also in a refusal."""
-    stage.wake_at(now())
-    stage.open(make_account(1))
+    harness.wake_at(now())
+    harness.open(make_account(1))
     theirs = format_datetime(now() - timedelta(minutes=11), usegmt=True)
     monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda _: theirs)
-    found = stage.run("doctor", "--output", "json", AWS_ENDPOINT_URL=answering.url)
+    found = harness.run("doctor", "--output", "json", AWS_ENDPOINT_URL=answering.url)
     (check,) = [each for each in found.summary["checks"] if each["name"] == "AWS endpoints"]
     assert check["status"] == "failure"
     assert "This machine's clock is 0:1" in check["found"]
@@ -217,10 +217,10 @@ def test_doctor_compares_the_clock_with_awss(
     assert "NTP" in check["advice"]
 
 
-def test_a_pod_without_identity_is_told_how_to_get_one(stage: Stage) -> None:
+def test_a_pod_without_identity_is_told_how_to_get_one(harness: Harness) -> None:
     """AWS was not asked, so it refused nothing."""
-    stage.register(make_account(1), pod=True)
-    run = stage.collect(HOME="/nonexistent")
+    harness.register(make_account(1), pod=True)
+    run = harness.collect(HOME="/nonexistent")
     assert run.outcomes == {BROKEN: "pod_identity_missing"}
     assert "serviceAccount.annotations" in told(run)
     assert "EKS Pod Identity" in told(run)
@@ -237,47 +237,47 @@ TOO_EARLY = [
 @pytest.mark.parametrize("message", TOO_EARLY)
 @pytest.mark.parametrize(("times", "first_day"), [(1, "2024-03-01"), (2, "2024-09-01")])
 def test_a_first_collection_falls_back_to_what_aws_gives(
-    stage: Stage, message: str, times: int, first_day: str
+    harness: Harness, message: str, times: int, first_day: str
 ) -> None:
     """One request more for each step; the log says from when on, and which setting asks for less at once."""
-    run = fail(stage, Fault("validation", message=message, times=times))
+    run = fail(harness, Fault("validation", message=message, times=times))
     assert run.outcomes == {BROKEN: "collected"}
     assert run.account(BROKEN)["attempts"] == 1
-    assert f"{stage.value('SELECT window_start FROM collections')}" == first_day
+    assert f"{harness.value('SELECT window_start FROM collections')}" == first_day
     (line,) = run.logs("history_shortened")
     assert line["first_day"] == first_day
     assert "13 months" in line["reason"]
     assert "COSTBATCH_HISTORY_MONTHS" in line["reason"]
-    assert len(stored(stage, BROKEN)) > 30
-    asked = stage.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"]
+    assert len(stored(harness, BROKEN)) > 30
+    asked = harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"]
     assert asked == times + 1
 
 
-def test_an_account_of_which_aws_gives_nothing_fails_after_the_last_step(stage: Stage) -> None:
+def test_an_account_of_which_aws_gives_nothing_fails_after_the_last_step(harness: Harness) -> None:
     """The steps end; no second attempt asks for the same again."""
-    run = fail(stage, Fault("validation", message=TOO_EARLY[0]))
+    run = fail(harness, Fault("validation", message=TOO_EARLY[0]))
     assert run.outcomes == {BROKEN: "data_unavailable"}
     assert "COSTBATCH_HISTORY_MONTHS" in told(run)
     assert run.account(BROKEN)["attempts"] == 1
-    assert stage.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] == 5
+    assert harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] == 5
 
 
-def test_only_a_first_collection_falls_back(stage: Stage) -> None:
+def test_only_a_first_collection_falls_back(harness: Harness) -> None:
     """Later, fewer days than were asked for would leave a hole."""
-    stage.open(make_account(1))
-    stage.collect()
-    stage.aws.add_fault(BROKEN, "validation", message=TOO_EARLY[0], times=1)
-    run = stage.collect()
+    harness.open(make_account(1))
+    harness.collect()
+    harness.aws.add_fault(BROKEN, "validation", message=TOO_EARLY[0], times=1)
+    run = harness.collect()
     assert run.outcomes == {BROKEN: "data_unavailable"}
     assert "--from" in told(run)
     assert run.logs("history_shortened") == []
 
 
-def test_the_cap_holds_for_the_steps_too(stage: Stage) -> None:
+def test_the_cap_holds_for_the_steps_too(harness: Harness) -> None:
     """Each is a request like any other."""
-    stage.open(make_account(1, faults=(Fault("validation", message=TOO_EARLY[0]),)))
-    stage.collect("--max-api-cost", "0.02")
-    assert stage.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] <= 2
+    harness.open(make_account(1, faults=(Fault("validation", message=TOO_EARLY[0]),)))
+    harness.collect("--max-api-cost", "0.02")
+    assert harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] <= 2
 
 
 @pytest.mark.parametrize(
@@ -291,10 +291,10 @@ def test_another_validation_error_is_not_about_history(message: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [3, 4])
-def test_the_page_limit_says_what_more_would_cost(stage: Stage, limit: int) -> None:
+def test_the_page_limit_says_what_more_would_cost(harness: Harness, limit: int) -> None:
     """It names the setting and the price; it does not ask for a report."""
-    stage.open(make_account(1, rows=steady("10")), page_size=5)
-    run = stage.collect(COSTBATCH_PAGE_LIMIT=f"{limit}")
+    harness.open(make_account(1, rows=steady("10")), page_size=5)
+    run = harness.collect(COSTBATCH_PAGE_LIMIT=f"{limit}")
     assert run.outcomes == {BROKEN: "malformed_response"}
     assert f"more than {limit} pages" in told(run)
     assert "COSTBATCH_PAGE_LIMIT" in told(run)
@@ -325,9 +325,9 @@ def test_a_translated_error_keeps_where_it_happened(error: Exception) -> None:
     assert "planted" not in str(caught.value)
 
 
-def test_an_internal_failure_logs_its_traceback(stage: Stage) -> None:
+def test_an_internal_failure_logs_its_traceback(harness: Harness) -> None:
     """As its advice promises: once for each attempt, with the account, without AWS's text."""
-    run = fail(stage, Fault("validation", message=f"planted {PLANTED}"))
+    run = fail(harness, Fault("validation", message=f"planted {PLANTED}"))
     assert run.outcomes == {BROKEN: "internal"}
     lines = run.logs("account_crashed")
     assert [line["aws_account_id"] for line in lines] == [BROKEN] * 3
@@ -335,16 +335,16 @@ def test_an_internal_failure_logs_its_traceback(stage: Stage) -> None:
     assert "planted" not in run.stdout + run.stderr
 
 
-def test_awss_text_is_logged_at_debug_only_and_without_secrets(stage: Stage) -> None:
+def test_awss_text_is_logged_at_debug_only_and_without_secrets(harness: Harness) -> None:
     """The plain words of AWS's text help to find a reason; what may be a key, a token or an ARN is masked."""
     message = (
         f"The key AKIAABCDEFGHIJKLMNOP of {PLANTED} is planted; t0ken IQoJb3JpZ2lu/+== may not ce:GetIt."
     )
-    run = fail(stage, Fault("access_denied", message=message), COSTBATCH_LOG_LEVEL="debug")
+    run = fail(harness, Fault("access_denied", message=message), COSTBATCH_LOG_LEVEL="debug")
     (line,) = [line for line in run.logs("aws_call_failed") if line["operation"] == "GetCostAndUsage"]
     assert line["text"].endswith("The key *** of *** is planted; *** *** may not ce:GetIt.")
     assert "planted" not in run.stdout
-    assert stage.value("SELECT count(*) FROM collections WHERE error_message LIKE '%%planted%%'") == 0
+    assert harness.value("SELECT count(*) FROM collections WHERE error_message LIKE '%%planted%%'") == 0
 
 
 @pytest.mark.parametrize(
@@ -388,8 +388,8 @@ def sentences() -> list[str]:
     return found
 
 
-def test_the_example_of_the_database_url_is_readable(stage: Stage) -> None:
+def test_the_example_of_the_database_url_is_readable(harness: Harness) -> None:
     """In the sentence that a user gets."""
-    run = stage.run("db", "current", DATABASE_URL="postgresql://host")
+    run = harness.run("db", "current", DATABASE_URL="postgresql://host")
     assert run.status == 2
     assert "postgresql://USER:PASSWORD@HOST:5432/DATABASE" in run.stderr

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.chart import CHART, ROOT, render
-from tests.helm.pods import hooks
-from tests.helm.test_chart_documents import notes
-from tests.helm.test_chart_pods import SECRET
+from tests.chart.chart import CHART, ROOT, render
+from tests.chart.pods import hooks
+from tests.chart.test_chart_documents import notes
+from tests.chart.test_chart_pods import SECRET
 
 DEMO = {"demo": {"enabled": True}}
 README = (CHART / "README.md").read_text()
@@ -30,7 +30,7 @@ class Cluster:
         (self.folder / "objects.json").write_text(json.dumps(render(values).documents))
         (self.folder / "credentials.json").write_text('{"access_key_id": "AKIA"}')
         for name in ("kubectl", "helm"):
-            self.script(name, f'exec {sys.executable} -m tests.helm.fake_kubectl {name} "$@"')
+            self.script(name, f'exec {sys.executable} -m tests.chart.fake_kubectl {name} "$@"')
         # The pauses of the commands' loops, a tenth as long.
         self.script("sleep", "exec /bin/sleep 0.2")
 
@@ -133,7 +133,7 @@ def test_the_script_for_kind_runs_the_commands_of_the_notes(tmp_path: Path) -> N
     """In this order, on a cluster of its own that it deletes again; the programs are stand-ins here."""
     cluster = Cluster(tmp_path, DEMO)
     (cluster.folder / "notes").write_text("NOTES:\n" + notes(DEMO, tmp_path / "notes"))
-    kubectl = f"exec {sys.executable} -m tests.helm.fake_kubectl kubectl"
+    kubectl = f"exec {sys.executable} -m tests.chart.fake_kubectl kubectl"
     cluster.script("docker", "echo 28.2.2")
     cluster.script("kind", 'echo "kind $1 $2" >&2')
     cluster.script("helm", f'echo "helm $1" >&2; [ "$1" != get ] || cat {cluster.folder / "notes"}')

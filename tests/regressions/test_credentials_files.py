@@ -4,9 +4,9 @@ import pytest
 
 from costbatch.cli.aws_profiles import read_profile
 from costbatch.errors import ConfigError
-from tests.stage import Stage, aws, stage
+from tests.support.harness import Harness, aws, harness
 
-__all__ = ["aws", "stage"]
+__all__ = ["aws", "harness"]
 
 KEY_ID, SECRET, TOKEN = (
     "AKIAIOSFODNN7EXAMPLE",
@@ -99,13 +99,13 @@ def test_what_is_missing_or_doubtful_is_named_with_its_line(text: str, words: st
     assert SECRET not in str(caught.value)
 
 
-def test_a_file_of_aws_registers_an_account(stage: Stage) -> None:
+def test_a_file_of_aws_registers_an_account(harness: Harness) -> None:
     """Through the command: the key that is stored is that of the file."""
     text = f"# written by a tool\r\n[default]\r\nregion=eu-west-1\r\noutput=json\r\n{PAIR}".replace(
         "\n", "\r\n"
     )
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-")
-    assert stage.run(*command, stdin=text).status == 0
-    refused = stage.run(*command[:2], "210987654321", *command[3:], stdin=f"[x]\n{ID_LINE}")
+    assert harness.run(*command, stdin=text).status == 0
+    refused = harness.run(*command[:2], "210987654321", *command[3:], stdin=f"[x]\n{ID_LINE}")
     assert refused.status == 2
     assert "and no aws_secret_access_key" in refused.sentences[0]

@@ -7,16 +7,16 @@ import pytest
 
 from tests.chaos.waiting import count, locked, until
 from tests.regressions.terminal import HIDE_CURSOR, SHOW_CURSOR, Terminal, terminal
-from tests.stage import Stage, make_account, wait_for
+from tests.support.harness import Harness, make_account, wait_for
 
 LONG = {"COSTBATCH_GRACE_SECONDS": "60", "COSTBATCH_AWS_READ_TIMEOUT_SECONDS": "60"}
 _RUN = "SELECT status, stopped_by, finished_at IS NOT NULL AS is_finished FROM runs"
 
 
-def _open_hanging(stage: Stage) -> None:
+def _open_hanging(harness: Harness) -> None:
     """Open two accounts; the second one's answer does not come."""
-    stage.open(make_account(1), make_account(2))
-    stage.aws.add_fault(stage.ids[1], "hang", times=1, seconds=60)
+    harness.open(make_account(1), make_account(2))
+    harness.aws.add_fault(harness.ids[1], "hang", times=1, seconds=60)
 
 
 def _resume(shown: Terminal, marker: str) -> list[str]:
@@ -25,12 +25,12 @@ def _resume(shown: Terminal, marker: str) -> list[str]:
     return shlex.split(line.partition(marker)[2])[1:]
 
 
-def test_the_first_is_acknowledged_at_once_with_the_command_that_continues(stage: Stage) -> None:
+def test_the_first_is_acknowledged_at_once_with_the_command_that_continues(harness: Harness) -> None:
     """Long before the account that hangs comes back; and the command works as it is printed."""
-    _open_hanging(stage)
+    _open_hanging(harness)
     options = ["--date", "2025-03-01", "--account", "100000000001", "--account", "100000000002"]
-    with terminal(stage, "collect", "--run-key", "my$key", *options, **LONG) as shown:
-        until(lambda: count(stage, "collected") == 1)
+    with terminal(harness, "collect", "--run-key", "my$key", *options, **LONG) as shown:
+        until(lambda: count(harness, "collected") == 1)
         began = monotonic()
         shown.press_ctrl_c()
         shown.until("To continue: costbatch collect --run-key 'my$key'")
@@ -40,32 +40,32 @@ def test_the_first_is_acknowledged_at_once_with_the_command_that_continues(stage
         again = _resume(shown, "To continue: ")
     assert again == ["collect", "--run-key", "my$key", *options]
     # The terminal is gone, and its process with it; the next one takes its accounts over.
-    assert wait_for(stage.start(*again)).status == 0
-    assert count(stage, "collected") == 2
+    assert wait_for(harness.start(*again)).status == 0
+    assert count(harness, "collected") == 2
 
 
-def test_the_run_ends_in_order_and_its_last_line_continues_it(stage: Stage) -> None:
+def test_the_run_ends_in_order_and_its_last_line_continues_it(harness: Harness) -> None:
     """Status 130, a summary, the cursor back, and the command once more where the eye rests."""
-    stage.open(*(make_account(number) for number in range(6)), latency_seconds=0.4)
-    with terminal(stage, "collect", "--concurrency", "1") as shown:
-        until(lambda: count(stage, "collected") > 0)
+    harness.open(*(make_account(number) for number in range(6)), latency_seconds=0.4)
+    with terminal(harness, "collect", "--concurrency", "1") as shown:
+        until(lambda: count(harness, "collected") > 0)
         shown.press_ctrl_c()
         assert shown.wait() == 130
         last = shown.lines[-1]
-        left = count(stage, "pending")
+        left = count(harness, "pending")
         assert last.startswith(f"STOPPED: {left} of 6 accounts not finished. To continue: costbatch collect")
         assert shown.screen.rfind(SHOW_CURSOR) > shown.screen.rfind(HIDE_CURSOR) >= 0
         again = _resume(shown, f"STOPPED: {left} of 6 accounts not finished. To continue: ")
-    assert wait_for(stage.start(*again)).status == 0
-    assert count(stage, "collected") == 6
+    assert wait_for(harness.start(*again)).status == 0
+    assert count(harness, "collected") == 6
 
 
 @pytest.mark.parametrize("options", [[], ["--output", "json"]])
-def test_a_second_one_ends_at_once_and_leaves_everything_true(stage: Stage, options: list[str]) -> None:
+def test_a_second_one_ends_at_once_and_leaves_everything_true(harness: Harness, options: list[str]) -> None:
     """The cursor is visible, the run is stopped, nothing is claimed, and the last line continues it."""
-    _open_hanging(stage)
-    with terminal(stage, "collect", "--run-key", "k", *options, **LONG) as shown:
-        until(lambda: count(stage, "collected") == 1)
+    _open_hanging(harness)
+    with terminal(harness, "collect", "--run-key", "k", *options, **LONG) as shown:
+        until(lambda: count(harness, "collected") == 1)
         shown.press_ctrl_c()
         shown.until("Press Ctrl-C again")
         began = monotonic()
@@ -76,16 +76,16 @@ def test_a_second_one_ends_at_once_and_leaves_everything_true(stage: Stage, opti
         last = shown.lines[-1]
         assert last.startswith("STOPPED at once: requests in flight were abandoned. To continue: ")
         again = _resume(shown, "were abandoned. To continue: ")
-    assert stage.rows(_RUN) == [{"status": "stopped", "stopped_by": "signal", "is_finished": True}]
-    assert (count(stage, "collecting"), count(stage, "pending")) == (0, 1)
-    assert wait_for(stage.start(*again)).status == 0
+    assert harness.rows(_RUN) == [{"status": "stopped", "stopped_by": "signal", "is_finished": True}]
+    assert (count(harness, "collecting"), count(harness, "pending")) == (0, 1)
+    assert wait_for(harness.start(*again)).status == 0
 
 
-def test_both_are_heard_while_the_database_does_not_answer(stage: Stage) -> None:
+def test_both_are_heard_while_the_database_does_not_answer(harness: Harness) -> None:
     """The main thread waits inside the driver; the process ends all the same, within seconds."""
-    stage.open(make_account(1))
-    with locked(stage, "runs"), terminal(stage, "collect", "--run-key", "k", **LONG) as shown:
-        until(lambda: stage.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+    harness.open(make_account(1))
+    with locked(harness, "runs"), terminal(harness, "collect", "--run-key", "k", **LONG) as shown:
+        until(lambda: harness.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
         shown.press_ctrl_c()
         shown.until("To continue: costbatch collect --run-key k")
         began = monotonic()
@@ -95,11 +95,11 @@ def test_both_are_heard_while_the_database_does_not_answer(stage: Stage) -> None
         assert shown.screen.rfind(SHOW_CURSOR) >= shown.screen.rfind(HIDE_CURSOR)
 
 
-def test_three_in_a_row_end_it_without_waiting_for_anything(stage: Stage) -> None:
+def test_three_in_a_row_end_it_without_waiting_for_anything(harness: Harness) -> None:
     """Not even for the database to take note."""
-    stage.open(make_account(1))
-    with locked(stage, "runs"), terminal(stage, "collect", **LONG) as shown:
-        until(lambda: stage.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+    harness.open(make_account(1))
+    with locked(harness, "runs"), terminal(harness, "collect", **LONG) as shown:
+        until(lambda: harness.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
         began = monotonic()
         for _ in range(3):
             shown.press_ctrl_c()
@@ -108,9 +108,9 @@ def test_three_in_a_row_end_it_without_waiting_for_anything(stage: Stage) -> Non
         assert monotonic() - began < 3
 
 
-def test_a_prompt_that_is_interrupted_says_so(stage: Stage) -> None:
+def test_a_prompt_that_is_interrupted_says_so(harness: Harness) -> None:
     """Status 130, and no traceback: also where no run has begun."""
-    with terminal(stage, "accounts", "add", "123456789012", "--name", "x") as shown:
+    with terminal(harness, "accounts", "add", "123456789012", "--name", "x") as shown:
         shown.until(":")
         shown.press_ctrl_c()
         assert shown.wait() == 130

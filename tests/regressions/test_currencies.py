@@ -13,10 +13,10 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import DateRange
 from costbatch.simulator.world import CostRow
-from tests.factories import CostRow as StoredRow
-from tests.factories import day, make_row
-from tests.mornings import Mornings
-from tests.stage import ONE_DAY, TODAY, Row, Stage, bill, make_account
+from tests.support.factories import CostRow as StoredRow
+from tests.support.factories import day, make_row
+from tests.support.harness import ONE_DAY, TODAY, Harness, Row, bill, make_account
+from tests.support.replay import Replay
 
 YESTERDAY = TODAY - ONE_DAY
 MARKETPLACE = "AWS Marketplace"
@@ -27,12 +27,12 @@ def daily(amount: str, *, days: int = 60, last: date = YESTERDAY, **fields: Any)
     return tuple(bill(last - timedelta(days=n), amount, **fields) for n in range(days))
 
 
-def collect(stage: Stage, *rows: CostRow, **environ: str) -> list[Row]:
+def collect(harness: Harness, *rows: CostRow, **environ: str) -> list[Row]:
     """Collect an account with these rows; return its anomalies by currency."""
-    stage.open(make_account(1, rows=rows))
-    run = stage.collect(**environ)
-    assert run.outcomes == {stage.ids[0]: "collected"}
-    return stage.rows("SELECT * FROM anomalies ORDER BY currency, start_date")
+    harness.open(make_account(1, rows=rows))
+    run = harness.collect(**environ)
+    assert run.outcomes == {harness.ids[0]: "collected"}
+    return harness.rows("SELECT * FROM anomalies ORDER BY currency, start_date")
 
 
 def in_short(anomalies: list[Row]) -> list[tuple[str, str, int, int]]:
@@ -55,14 +55,14 @@ def in_short(anomalies: list[Row]) -> list[tuple[str, str, int, int]]:
     ],
     ids=["a zero", "on the day", "of a service", "long before", "a credit", "none"],
 )
-def test_a_row_in_another_currency_hides_no_spike(stage: Stage, other: CostRow) -> None:
+def test_a_row_in_another_currency_hides_no_spike(harness: Harness, other: CostRow) -> None:
     """EUR 100 a day and EUR 900 yesterday: one spike in euros, whatever one row says in another currency."""
     euros = (*daily("100", last=YESTERDAY - ONE_DAY, unit="EUR"), bill(YESTERDAY, "900", unit="EUR"))
-    assert in_short(collect(stage, *euros, other)) == [("EUR", "spike", 100, 900)]
+    assert in_short(collect(harness, *euros, other)) == [("EUR", "spike", 100, 900)]
 
 
-def test_each_currency_of_an_account_is_judged_with_its_own_history(stage: Stage) -> None:
-    """Rupees and dollars every day: the same service departs in both, each is told with its own amounts."""
+def test_each_currency_of_an_account_is_judged_with_its_own_history(harness: Harness) -> None:
+    """Rupees and dollars every day: the same service deviates in both, each is told with its own amounts."""
     before = YESTERDAY - ONE_DAY
     rows = (
         *daily("8000", last=before, unit="INR"),
@@ -70,47 +70,49 @@ def test_each_currency_of_an_account_is_judged_with_its_own_history(stage: Stage
         bill(YESTERDAY, "90000", unit="INR"),
         bill(YESTERDAY, "400", unit="USD"),
     )
-    found = collect(stage, *rows)
+    found = collect(harness, *rows)
     assert in_short(found) == [("INR", "spike", 8000, 90000), ("USD", "spike", 100, 400)]
     assert [each["explanation"][0]["actual"] for each in found] == ["90000", "400"]
-    stage.sleep_until(TODAY + ONE_DAY)
-    stage.aws.set_rows(stage.ids[0], (*rows, bill(TODAY, "8000", unit="INR"), bill(TODAY, "100", unit="USD")))
-    assert stage.collect().status == 0
-    again = stage.rows("SELECT * FROM anomalies ORDER BY currency")
+    harness.sleep_until(TODAY + ONE_DAY)
+    harness.aws.set_rows(
+        harness.ids[0], (*rows, bill(TODAY, "8000", unit="INR"), bill(TODAY, "100", unit="USD"))
+    )
+    assert harness.collect().status == 0
+    again = harness.rows("SELECT * FROM anomalies ORDER BY currency")
     assert [each["id"] for each in again] == [each["id"] for each in found]
 
 
-def test_the_end_of_one_of_two_currencies_is_a_drop(stage: Stage) -> None:
+def test_the_end_of_one_of_two_currencies_is_a_drop(harness: Harness) -> None:
     """Both were billed for long: what ends was not replaced by the other."""
     last = TODAY - 6 * ONE_DAY
     rows = (*daily("100", unit="EUR"), *daily("50", days=50, last=last, unit="USD"))
-    assert [each[:2] for each in in_short(collect(stage, *rows))] == [("USD", "drop")]
+    assert [each[:2] for each in in_short(collect(harness, *rows))] == [("USD", "drop")]
 
 
-def test_one_service_and_record_type_in_two_currencies_are_two_rows(stage: Stage) -> None:
+def test_one_service_and_record_type_in_two_currencies_are_two_rows(harness: Harness) -> None:
     """The key of a row holds its currency; nothing is added up, and a restated currency is replaced."""
-    collect(stage, bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "4", unit="EUR"))
+    collect(harness, bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "4", unit="EUR"))
     rows = "SELECT currency, unblended FROM daily_costs ORDER BY currency"
-    found = [(row["currency"], str(row["unblended"])) for row in stage.rows(rows)]
+    found = [(row["currency"], str(row["unblended"])) for row in harness.rows(rows)]
     assert found == [("EUR", "4"), ("USD", "3")]
-    stage.aws.set_rows(stage.ids[0], (bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "5", unit="JPY")))
-    assert stage.collect().status == 0
-    found = [(row["currency"], str(row["unblended"])) for row in stage.rows(rows)]
+    harness.aws.set_rows(harness.ids[0], (bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "5", unit="JPY")))
+    assert harness.collect().status == 0
+    found = [(row["currency"], str(row["unblended"])) for row in harness.rows(rows)]
     assert found == [("JPY", "5"), ("USD", "3")]
 
 
-def test_a_zero_without_a_currency_takes_that_of_its_day(stage: Stage) -> None:
+def test_a_zero_without_a_currency_takes_that_of_its_day(harness: Harness) -> None:
     """A service that costs nothing is stored beside the others, and the account is collected."""
     rows = (
         bill(YESTERDAY, "3", unit="EUR"),
         bill(YESTERDAY, "0", unit="N/A", service="Amazon SNS", usage=Decimal(12)),
         bill(YESTERDAY - ONE_DAY, "0", unit="N/A", service="Amazon SNS"),
     )
-    collect(stage, *rows)
-    stored = stage.rows("SELECT * FROM daily_costs WHERE service = 'Amazon SNS' ORDER BY usage_date")
+    collect(harness, *rows)
+    stored = harness.rows("SELECT * FROM daily_costs WHERE service = 'Amazon SNS' ORDER BY usage_date")
     assert [(row["currency"], row["unblended"]) for row in stored] == [("EUR", 0), ("EUR", 0)]
     assert stored[1]["usage_quantity"] == 12
-    assert stage.collect().account(stage.ids[0])["rows"] == {
+    assert harness.collect().account(harness.ids[0])["rows"] == {
         "fetched": 3,
         "inserted": 0,
         "updated": 0,
@@ -118,46 +120,46 @@ def test_a_zero_without_a_currency_takes_that_of_its_day(stage: Stage) -> None:
     }
 
 
-def test_zeros_without_any_currency_are_an_account_without_cost(stage: Stage) -> None:
+def test_zeros_without_any_currency_are_an_account_without_cost(harness: Harness) -> None:
     """There is no currency to store them in, and nothing to store."""
-    assert collect(stage, *daily("0", days=5, unit="N/A")) == []
-    assert stage.rows("SELECT * FROM daily_costs") == []
+    assert collect(harness, *daily("0", days=5, unit="N/A")) == []
+    assert harness.rows("SELECT * FROM daily_costs") == []
 
 
-def test_an_amount_without_a_currency_is_malformed(stage: Stage) -> None:
+def test_an_amount_without_a_currency_is_malformed(harness: Harness) -> None:
     """Only a zero needs none; the sentence names the place."""
-    stage.open(make_account(1, rows=(bill(YESTERDAY, "0.01", unit="N/A"),)))
-    run = stage.collect()
-    assert run.outcomes == {stage.ids[0]: "malformed_response"}
-    assert 'UnblendedCost.Unit is "N/A"' in run.account(stage.ids[0])["error"]["message"]
+    harness.open(make_account(1, rows=(bill(YESTERDAY, "0.01", unit="N/A"),)))
+    run = harness.collect()
+    assert run.outcomes == {harness.ids[0]: "malformed_response"}
+    assert 'UnblendedCost.Unit is "N/A"' in run.account(harness.ids[0])["error"]["message"]
 
 
-def test_a_change_of_currency_is_no_anomaly_and_is_logged(stage: Stage) -> None:
+def test_a_change_of_currency_is_no_anomaly_and_is_logged(harness: Harness) -> None:
     """Dollars become yen: no drop, no spike, and the log says what is not judged."""
     rows = (
         *daily("100", days=30, last=TODAY - 6 * ONE_DAY, unit="USD"),
         *daily("15000", days=5, unit="JPY"),
     )
-    stage.open(make_account(1, rows=rows))
-    run = stage.collect()
-    assert stage.rows("SELECT * FROM anomalies") == []
+    harness.open(make_account(1, rows=rows))
+    run = harness.collect()
+    assert harness.rows("SELECT * FROM anomalies") == []
     (replaced,) = run.logs("currency_replaced")
     assert (replaced["currency"], replaced["last_day"]) == ("USD", str(TODAY - 6 * ONE_DAY))
     (young,) = run.logs("currency_not_judged_yet")
     assert (young["currency"], young["judged_from"]) == ("JPY", str(TODAY + 2 * ONE_DAY))
 
 
-def test_a_currency_without_history_is_logged(stage: Stage) -> None:
+def test_a_currency_without_history_is_logged(harness: Harness) -> None:
     """The first cost in another currency is no anomaly yet; the log says from when it is judged."""
-    stage.open(make_account(1, rows=(*daily("100"), bill(YESTERDAY, "5000", unit="EUR"))))
-    run = stage.collect()
-    assert stage.rows("SELECT * FROM anomalies") == []
+    harness.open(make_account(1, rows=(*daily("100"), bill(YESTERDAY, "5000", unit="EUR"))))
+    run = harness.collect()
+    assert harness.rows("SELECT * FROM anomalies") == []
     (line,) = run.logs("currency_not_judged_yet")
-    assert (line["aws_account_id"], line["currency"]) == (stage.ids[0], "EUR")
+    assert (line["aws_account_id"], line["currency"]) == (harness.ids[0], "EUR")
     assert line["judged_from"] == str(YESTERDAY + 7 * ONE_DAY)
 
 
-def test_the_floor_and_the_severity_are_by_currency(stage: Stage) -> None:
+def test_the_floor_and_the_severity_are_by_currency(harness: Harness) -> None:
     """A hundred yen are no dollar, and a million of them is no more than seven thousand."""
     before = YESTERDAY - ONE_DAY
     rows = (
@@ -171,15 +173,15 @@ def test_the_floor_and_the_severity_are_by_currency(stage: Stage) -> None:
         "COSTBATCH_ANOMALY_MEDIUM_IMPACT": "JPY=15000",
         "COSTBATCH_ANOMALY_HIGH_IMPACT": "1000, JPY = 150000",
     }
-    assert in_short(collect(stage, *rows, **limits)) == [("USD", "spike", 100, 240)]
+    assert in_short(collect(harness, *rows, **limits)) == [("USD", "spike", 100, 240)]
     dear = (*rows, bill(YESTERDAY, "149000", unit="JPY", service=MARKETPLACE))
-    stage.aws.set_rows(stage.ids[0], dear)
-    assert stage.collect(**limits).status == 0
-    found = stage.rows("SELECT currency, severity FROM anomalies ORDER BY currency")
+    harness.aws.set_rows(harness.ids[0], dear)
+    assert harness.collect(**limits).status == 0
+    found = harness.rows("SELECT currency, severity FROM anomalies ORDER BY currency")
     assert [tuple(each.values()) for each in found] == [("JPY", "medium"), ("USD", "medium")]
 
 
-def test_open_anomalies_are_listed_by_severity_not_across_currencies(stage: Stage) -> None:
+def test_open_anomalies_are_listed_by_severity_not_across_currencies(harness: Harness) -> None:
     """A rise by 90,000 yen is less than one by 2,000 dollars."""
     before = YESTERDAY - ONE_DAY
     rows = (
@@ -188,8 +190,8 @@ def test_open_anomalies_are_listed_by_severity_not_across_currencies(stage: Stag
         bill(YESTERDAY, "90000", unit="JPY"),
         bill(YESTERDAY, "2100", unit="USD"),
     )
-    stage.open(make_account(1, rows=rows))
-    run = stage.collect(COSTBATCH_ANOMALY_HIGH_IMPACT="1000,JPY=150000")
+    harness.open(make_account(1, rows=rows))
+    run = harness.collect(COSTBATCH_ANOMALY_HIGH_IMPACT="1000,JPY=150000")
     found = [(each["currency"], each["severity"]) for each in run.summary["open_anomalies"]]
     assert found == [("USD", "high"), ("JPY", "medium")]
 
@@ -208,18 +210,18 @@ def test_open_anomalies_are_listed_by_severity_not_across_currencies(stage: Stag
         ("EUR:1,JPY:2", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR:1,JPY:2'."),
     ],
 )
-def test_a_limit_by_currency_is_read_strictly(stage: Stage, text: str, problem: str | None) -> None:
+def test_a_limit_by_currency_is_read_strictly(harness: Harness, text: str, problem: str | None) -> None:
     """One sentence says what is wrong with it, and the exit status is 2."""
-    run = stage.run("config", COSTBATCH_ANOMALY_FLOOR=text)
+    run = harness.run("config", COSTBATCH_ANOMALY_FLOOR=text)
     assert run.status == (2 if problem else 0)
     assert problem is None or f"COSTBATCH_ANOMALY_FLOOR {problem}" in run.stderr
 
 
-def test_config_shows_the_limits_and_checks_them_in_every_currency(stage: Stage) -> None:
+def test_config_shows_the_limits_and_checks_them_in_every_currency(harness: Harness) -> None:
     """A limit of medium severity above that of high is refused, also of one currency only."""
-    run = stage.run("config", "--output", "json", COSTBATCH_ANOMALY_FLOOR="JPY=150,EUR=2")
+    run = harness.run("config", "--output", "json", COSTBATCH_ANOMALY_FLOOR="JPY=150,EUR=2")
     assert '"1,EUR=2,JPY=150"' in run.stdout
-    run = stage.run("config", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=15000")
+    run = harness.run("config", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=15000")
     assert run.status == 2
     assert (
         "COSTBATCH_ANOMALY_MEDIUM_IMPACT must be at most COSTBATCH_ANOMALY_HIGH_IMPACT; "
@@ -228,7 +230,7 @@ def test_config_shows_the_limits_and_checks_them_in_every_currency(stage: Stage)
 
 
 @dataclass
-class Split(Mornings):
+class Split(Replay):
     """An account whose bill is by day and (service, currency), written as "service/currency"."""
 
     only: str | None = None

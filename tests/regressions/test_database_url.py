@@ -13,17 +13,17 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from costbatch.adapters.db import PostgresDatabase
+from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.config import Settings
 from costbatch.config.database_url import OPTIONS
 from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.domain.credentials import Secret
 from costbatch.errors import ConfigError
-from tests.machine import free_port
 from tests.regressions.slow_servers import relay
-from tests.stage import Stage, aws, make_account, stage
+from tests.support.harness import Harness, aws, harness, make_account
+from tests.support.machine import free_port
 
-__all__ = ["aws", "stage"]
+__all__ = ["aws", "harness"]
 
 PASSWORD = "tOp5ecr3tW0rd"
 
@@ -226,16 +226,16 @@ def test_a_database_that_takes_15_seconds_to_wake_up_works(postgres: EmbeddedPos
     assert monotonic() - begun > 14
 
 
-def test_a_run_waits_for_a_database_that_refuses_until_it_is_awake(stage: Stage, tmp_path: Path) -> None:
+def test_a_run_waits_for_a_database_that_refuses_until_it_is_awake(harness: Harness, tmp_path: Path) -> None:
     """The way to it opens seconds after the run has begun."""
-    stage.open(make_account(1))
-    folder = parse_dsn(stage.database_url)["host"]
-    name = parse_dsn(stage.database_url)["dbname"]
+    harness.open(make_account(1))
+    folder = parse_dsn(harness.database_url)["host"]
+    name = parse_dsn(harness.database_url)["dbname"]
     waking = tmp_path / ".s.PGSQL.5432"
     Timer(3, waking.symlink_to, [f"{folder}/.s.PGSQL.5432"]).start()
-    finished = stage.collect(DATABASE_URL=f"postgresql://postgres@/{name}?host={tmp_path}")
+    finished = harness.collect(DATABASE_URL=f"postgresql://postgres@/{name}?host={tmp_path}")
     assert finished.status == 0
-    assert finished.logs("database_away")
+    assert finished.logs("database_unavailable")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import free_port, unmeasured_children
-from tests.stage import KEY
+from tests.support.harness import KEY
+from tests.support.machine import free_port, unmeasured_children
 
 # Several whole demonstrations, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(400)
@@ -73,7 +73,7 @@ def test_the_demo_works_whatever_the_shell_has_set(shown: subprocess.CompletedPr
 
 
 def test_the_next_three_commands_work_as_printed(shown: subprocess.CompletedProcess[str]) -> None:
-    """The demo ends with them; each starts the stage for itself, also in the hostile shell."""
+    """The demo ends with them; each starts the harness for itself, also in the hostile shell."""
     last = shown.stdout[shown.stdout.index("Next, try:") :].splitlines()
     commands = [line.strip() for line in last[1:]]
     assert len(commands) == 3

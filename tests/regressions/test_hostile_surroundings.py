@@ -15,16 +15,16 @@ import pytest
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings, signing_as
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.pushgateway import Pushgateway
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.config import Settings
 from costbatch.config import files as config_files
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind
 from tests.regressions.slow_servers import dripping
-from tests.stage import KEY, Finished, Stage, aws, make_account, stage, wait_for
+from tests.support.harness import KEY, Finished, Harness, aws, harness, make_account, wait_for
 
-__all__ = ["aws", "stage"]
+__all__ = ["aws", "harness"]
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 KEYS = AccessKeys(access_key_id=Secret("AKIAIOSFODNN7EXAMPLE"), secret_access_key=Secret(AWS_SECRET))
@@ -79,28 +79,28 @@ def test_a_connection_that_never_opens_ends_at_its_own_limit(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "body"])
-def test_a_gateway_that_drips_is_given_up_at_the_limit(stage: Stage, *, headers: bool) -> None:
+def test_a_gateway_that_drips_is_given_up_at_the_limit(harness: Harness, *, headers: bool) -> None:
     """The push time-out is of the whole push; a body after the status is not waited for."""
     silent = pytest.raises(DeliveryError, match=r"did not answer within 0\.5 seconds")
     with dripping(headers=headers) as url:
         gateway = Pushgateway(Secret(url), timeout_seconds=0.5, account_metrics=True, version="0")
         begun = monotonic()
         with silent if headers else nullcontext():
-            gateway.push(None, succeeded=True, now=stage.now())
+            gateway.push(None, succeeded=True, now=harness.now())
     assert monotonic() - begun < 3
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "PUSHGATEWAY_URL"])
-def test_sigterm_while_something_drips_ends_within_the_grace(stage: Stage, name: str) -> None:
+def test_sigterm_while_something_drips_ends_within_the_grace(harness: Harness, name: str) -> None:
     """Neither AWS nor the gateway holds the process."""
-    stage.open(make_account(1))
+    harness.open(make_account(1))
     with dripping(headers=True) as url:
         limits = {
             "COSTBATCH_AWS_READ_TIMEOUT_SECONDS": "60",
             "COSTBATCH_PUSH_TIMEOUT_SECONDS": "3",
             "COSTBATCH_GRACE_SECONDS": "2",
         }
-        process = stage.start("collect", "--output", "json", **{name: url}, **limits)
+        process = harness.start("collect", "--output", "json", **{name: url}, **limits)
         assert process.stderr is not None
         with pytest.raises(TimeoutExpired):
             process.wait(6)
@@ -162,15 +162,15 @@ def test_a_file_of_a_setting_is_read_within_bounds(
 
 @pytest.mark.parametrize("option", ["--secrets-file", "--external-id-file"])
 def test_a_file_of_secrets_is_read_within_bounds(
-    stage: Stage, quick_files: None, bad_file: tuple[str, str], option: str
+    harness: Harness, quick_files: None, bad_file: tuple[str, str], option: str
 ) -> None:
     """As a file of a setting; nothing is stored."""
     path, words = bad_file
     role = ("--role-arn", "arn:aws:iam::123456789012:role/r") if option == "--external-id-file" else ()
-    finished = stage.run("accounts", "add", "123456789012", "--name", "x", option, path, *role)
+    finished = harness.run("accounts", "add", "123456789012", "--name", "x", option, path, *role)
     assert one_sentence(finished).startswith(path)
     assert words in finished.stderr
-    assert stage.value("SELECT count(*) FROM accounts") == 0
+    assert harness.value("SELECT count(*) FROM accounts") == 0
 
 
 def one_sentence(finished: Finished) -> str:
@@ -192,28 +192,28 @@ def one_sentence(finished: Finished) -> str:
         "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = half\u200bwidth\n",
     ],
 )
-def test_characters_that_no_secret_has_are_one_sentence(stage: Stage, document: str) -> None:
+def test_characters_that_no_secret_has_are_one_sentence(harness: Harness, document: str) -> None:
     """Half a surrogate pair, a NUL, a letter outside ASCII: refused without showing the secret."""
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-")
-    sentence = one_sentence(stage.run(*command, stdin=document))
+    sentence = one_sentence(harness.run(*command, stdin=document))
     assert "holds characters that AWS never uses in one" in sentence
 
 
-def test_bytes_that_are_not_text_are_one_sentence(stage: Stage, tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_one_sentence(harness: Harness, tmp_path: Path) -> None:
     """Invalid UTF-8 in a secrets file."""
     path = tmp_path / "secrets"
     path.write_bytes(b'{"external_id": "\xff\xfe"}')
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", str(path))
-    assert one_sentence(stage.run(*command)) == f"{path} is not a text file in UTF-8."
+    assert one_sentence(harness.run(*command)) == f"{path} is not a text file in UTF-8."
 
 
-def test_a_byte_order_mark_is_not_part_of_a_file(stage: Stage, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_file(harness: Harness, tmp_path: Path) -> None:
     """Windows writes one in front of what its editors save."""
     path = tmp_path / "secrets"
     document = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": AWS_SECRET}
     path.write_text(json.dumps(document), encoding="utf-8-sig")
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", str(path))
-    assert stage.run(*command).status == 0
+    assert harness.run(*command).status == 0
     path.write_text("17\r\n", encoding="utf-8-sig")
     assert Settings.from_environment({"COSTBATCH_CONCURRENCY_FILE": str(path)}).concurrency == 17
 
@@ -222,9 +222,9 @@ UNPRINTABLE = ["\udcff", "half \ud800", "\ufeffproduction", "a\0b", "a\x1b[31m",
 
 
 @pytest.mark.parametrize("name", UNPRINTABLE)
-def test_a_name_that_nothing_can_print_is_one_sentence(stage: Stage, name: str) -> None:
+def test_a_name_that_nothing_can_print_is_one_sentence(harness: Harness, name: str) -> None:
     """Bytes that are not UTF-8 come as halves of surrogate pairs."""
-    sentence = one_sentence(stage.run("accounts", "add", "123456789012", "--pod-identity", "--name", name))
+    sentence = one_sentence(harness.run("accounts", "add", "123456789012", "--pod-identity", "--name", name))
     assert sentence == "The name of an account must have 1 to 200 printable characters."
 
 
@@ -246,17 +246,17 @@ def test_a_name_that_nothing_can_print_is_one_sentence(stage: Stage, name: str) 
 )
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
 def test_the_ends_of_dates_and_numbers_are_one_sentence(
-    stage: Stage, args: tuple[str, ...], dry_run: tuple[str, ...]
+    harness: Harness, args: tuple[str, ...], dry_run: tuple[str, ...]
 ) -> None:
     """Never a traceback, and nothing is paid."""
-    sentence = one_sentence(stage.collect(*args, *dry_run))
+    sentence = one_sentence(harness.collect(*args, *dry_run))
     assert len(sentence) < 200
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "1e308", "-1", "0"])
-def test_a_check_of_doctor_has_a_finite_limit(stage: Stage, text: str) -> None:
+def test_a_check_of_doctor_has_a_finite_limit(harness: Harness, text: str) -> None:
     """NaN is within no range."""
-    sentence = one_sentence(stage.run("doctor", "--timeout", text))
+    sentence = one_sentence(harness.run("doctor", "--timeout", text))
     assert "is not a number of seconds from 0.1 to 600." in sentence
 
 
@@ -308,13 +308,13 @@ def heart_of(secret: str) -> str:
     ],
 )
 def test_a_secret_in_the_wrong_variable_is_not_shown(
-    stage: Stage, tmp_path: Path, name: str, secret: str, *, from_file: bool
+    harness: Harness, tmp_path: Path, name: str, secret: str, *, from_file: bool
 ) -> None:
     """A file given to another variable by mistake, or the value itself: its length is all that is said."""
     path = tmp_path / "secret"
     path.write_text(f"{secret}\n")
     environ = {f"{name}_FILE": str(path)} if from_file else {name: secret}
-    said = one_sentence(stage.run("config", **environ))
+    said = one_sentence(harness.run("config", **environ))
     assert secret not in said
     assert heart_of(secret) not in said
 
@@ -337,35 +337,37 @@ def test_a_secret_in_the_wrong_variable_is_not_shown(
         ("db", "prune", "--keep", "{}"),
     ],
 )
-def test_a_secret_on_the_command_line_is_not_shown(stage: Stage, args: tuple[str, ...], secret: str) -> None:
+def test_a_secret_on_the_command_line_is_not_shown(
+    harness: Harness, args: tuple[str, ...], secret: str
+) -> None:
     """Neither by costbatch nor by click."""
-    finished = stage.run(*(arg.format(secret) for arg in args))
+    finished = harness.run(*(arg.format(secret) for arg in args))
     assert finished.status == 2
     assert secret not in finished.stdout + finished.stderr
     assert heart_of(secret) not in finished.stdout + finished.stderr
 
 
 @pytest.mark.parametrize("name", ["ENCRYPTION_KEY", "DATABASE_URL"])
-def test_a_secret_in_place_of_its_files_path_is_not_shown(stage: Stage, name: str) -> None:
+def test_a_secret_in_place_of_its_files_path_is_not_shown(harness: Harness, name: str) -> None:
     """NAME_FILE was given the value and not the path."""
-    value = stage.environ.pop(name)
+    value = harness.environ.pop(name)
     value = KEY if name == "ENCRYPTION_KEY" else "postgresql://costbatch:hunter2@db/costs"
-    said = one_sentence(stage.run("config", **{f"{name}_FILE": value}))
+    said = one_sentence(harness.run("config", **{f"{name}_FILE": value}))
     assert value not in said
     assert "hunter2" not in said
 
 
-def test_secrets_are_known_before_anything_is_printed(stage: Stage) -> None:
+def test_secrets_are_known_before_anything_is_printed(harness: Harness) -> None:
     """A password that was also given to another variable is masked in the sentence about that one."""
     environ = {"DATABASE_URL": "postgresql://u:correct-horse@db/costs", "COSTBATCH_FAIL_ON": "correct-horse"}
-    assert "correct-horse" not in one_sentence(stage.run("config", **environ))
+    assert "correct-horse" not in one_sentence(harness.run("config", **environ))
 
 
-def test_ten_megabytes_are_not_echoed(stage: Stage, tmp_path: Path) -> None:
+def test_ten_megabytes_are_not_echoed(harness: Harness, tmp_path: Path) -> None:
     """Nor one that fits into a file: some forty characters of a value are shown at most."""
     path = tmp_path / "value"
     path.write_text("word " * 10_000)
-    said = one_sentence(stage.run("config", COSTBATCH_FAIL_ON_FILE=str(path)))
+    said = one_sentence(harness.run("config", COSTBATCH_FAIL_ON_FILE=str(path)))
     assert len(said) < 300 + len(str(path))
-    said = one_sentence(stage.run("config", COSTBATCH_FAIL_ON="word " * 10_000))
+    said = one_sentence(harness.run("config", COSTBATCH_FAIL_ON="word " * 10_000))
     assert len(said) < 300

@@ -13,22 +13,22 @@ from typing import Any
 
 import pytest
 
-from costbatch.adapters.aws import in_flight
-from costbatch.adapters.aws.in_flight import AnswersInFlight, Share
-from costbatch.adapters.aws.parse import CostAnswer
-from costbatch.adapters.db import PostgresDatabase, costs
+from costbatch.adapters.aws.cost_explorer import in_flight
+from costbatch.adapters.aws.cost_explorer.in_flight import AnswersInFlight, Share
+from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
+from costbatch.adapters.postgres import PostgresDatabase, costs
 from costbatch.domain.accounts import Account
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, PackedCosts, StoredChange, pack
+from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, PackedCosts, StoredChange, pack
 from costbatch.domain.periods import ONE_DAY
 from costbatch.errors import AccountError
 from costbatch.simulator.world import Anomaly
-from tests import twins
-from tests.db.conftest import Query, query
-from tests.db.rows import WINDOW as STORED_WINDOW
-from tests.db.rows import add_account, cost_row, prepare_months, store
-from tests.factories import CostRow, days, make_fetched, rows_of
-from tests.stage import TODAY, Stage, make_account
-from tests.twins import twin
+from tests.postgres.conftest import Query, query
+from tests.postgres.rows import WINDOW as STORED_WINDOW
+from tests.postgres.rows import add_account, cost_row, prepare_months, store
+from tests.support import twins
+from tests.support.factories import CostRow, days, make_fetched, rows_of
+from tests.support.harness import TODAY, Harness, make_account
+from tests.support.twins import twin
 
 __all__ = ["query", "twin"]
 
@@ -53,7 +53,7 @@ def result(day: date, *names: str, amount: str = "1.50", discount: bool = False)
     return {"TimePeriod": period, "Total": {}, "Groups": listed, "Estimated": day == SIXTH}
 
 
-def read(pages: Pages, share: Share | None = None, known: DayAnswers = NOTHING_KNOWN) -> FetchedCosts:
+def read(pages: Pages, share: Share | None = None, known: DayDigests = NO_DIGESTS) -> FetchedCosts:
     """Read an answer."""
     answer = CostAnswer(WINDOW, known, share)
     for number, page in enumerate(pages, 1):
@@ -286,7 +286,7 @@ def test_a_transaction_that_is_lost_can_be_repeated(
     "variables", [{}, {"COSTBATCH_ANOMALY_PER_SERVICE": "true"}], ids=["total", "services"]
 )
 def test_a_run_that_packs_everything_judges_the_same(
-    stage: Stage, twin: Stage, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+    harness: Harness, twin: Harness, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     """Costs, anomalies and their explanations: the first night, and one on which days are restated."""
     spike = Anomaly("spike", TODAY - timedelta(days=3), 4.0, days=2)
@@ -296,18 +296,18 @@ def test_a_run_that_packs_everything_judges_the_same(
     ]
     restated = [replace(each, daily_cost=each.daily_cost * 1.01) for each in accounts]
     for world in (accounts, restated):
-        stage.open(*world, page_size=7)
+        harness.open(*world, page_size=7)
         twin.open(*world, page_size=7)
-        assert stage.collect(**variables).status == 0
+        assert harness.collect(**variables).status == 0
         with monkeypatch.context() as patched:
             patched.setattr(costs, "_MANY_ROWS", 1)
             patched.setattr(in_flight, "_TIGHT_BYTES", 0)
             assert twin.collect(**variables).status == 0
-        assert twins.costs(twin) == twins.costs(stage)
-        for ours, theirs in zip(twins.judged(twin), twins.judged(stage), strict=True):
+        assert twins.costs(twin) == twins.costs(harness)
+        for ours, theirs in zip(twins.judged(twin), twins.judged(harness), strict=True):
             # Services are told in the order in which they are read.
             assert sorted(map(str, ours)) == sorted(map(str, theirs))
-    assert twins.judged(stage)[0]
+    assert twins.judged(harness)[0]
 
 
 def _peak_bytes(pid: int) -> int:
@@ -316,15 +316,15 @@ def _peak_bytes(pid: int) -> int:
 
 
 @pytest.fixture
-def large(stage: Stage) -> Stage:
+def large(harness: Harness) -> Harness:
     """Have eight accounts with 25,000 rows each, all in one process."""
     start = TODAY - timedelta(days=400)
-    stage.open(*(make_account(n, services=63, start=start, costs_like="large") for n in range(1, 9)))
-    return stage
+    harness.open(*(make_account(n, services=63, start=start, costs_like="large") for n in range(1, 9)))
+    return harness
 
 
 @pytest.mark.timeout(300)
-def test_many_first_collections_at_once_need_little_memory(large: Stage) -> None:
+def test_many_first_collections_at_once_need_little_memory(large: Harness) -> None:
     """200,000 rows in flight, which took 300 MB when every row was held until all were written."""
     process, peak = large.start("collect", "--output", "json"), 0
     while process.poll() is None:

@@ -11,9 +11,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from costbatch.simulator.world import Fault
+from tests.chart.test_chart_alerts import rules
 from tests.doctor.conftest import examine
-from tests.helm.test_chart_alerts import rules
-from tests.stage import TODAY, Finished, Stage, make_account
+from tests.support.harness import TODAY, Finished, Harness, make_account
 
 NIGHT = {"job": "costbatch", "namespace": "finops", "release": "costbatch", "run": ""}
 LABELS = "namespace=finops,release=costbatch"
@@ -41,15 +41,15 @@ def value(series: Series, name: str, **labels: str) -> float:
     return found
 
 
-def collect(stage: Stage, url: str, *args: str, labels: str = LABELS) -> Finished:
+def collect(harness: Harness, url: str, *args: str, labels: str = LABELS) -> Finished:
     """Run `costbatch collect` as the chart's pods do."""
-    return stage.collect(*args, PUSHGATEWAY_URL=url, COSTBATCH_PUSH_LABELS=labels)
+    return harness.collect(*args, PUSHGATEWAY_URL=url, COSTBATCH_PUSH_LABELS=labels)
 
 
-def heal(stage: Stage, *numbers: int) -> None:
+def heal(harness: Harness, *numbers: int) -> None:
     """Let AWS answer from now on for these accounts; for all others it keeps refusing."""
     broken = (Fault("not_enabled"),)
-    stage.open(*(make_account(n, faults=() if n in numbers else broken) for n in range(1, 28)))
+    harness.open(*(make_account(n, faults=() if n in numbers else broken) for n in range(1, 28)))
 
 
 def firing(promtool: str, series: Series, folder: Path) -> set[str]:
@@ -78,14 +78,14 @@ def firing(promtool: str, series: Series, folder: Path) -> set[str]:
 
 
 def test_a_backfill_of_one_account_leaves_every_alert_of_the_night_firing(
-    stage: Stage, gateway_url: str, promtool: str, tmp_path: Path
+    harness: Harness, gateway_url: str, promtool: str, tmp_path: Path
 ) -> None:
     """After a night in which all 27 accounts failed, one account by hand clears no alert and no metric."""
-    heal(stage, *range(1, 28))
-    assert collect(stage, gateway_url).status == 0
-    stage.sleep_until(TODAY + timedelta(days=1))
-    heal(stage)
-    assert collect(stage, gateway_url).status == 1
+    heal(harness, *range(1, 28))
+    assert collect(harness, gateway_url).status == 0
+    harness.sleep_until(TODAY + timedelta(days=1))
+    heal(harness)
+    assert collect(harness, gateway_url).status == 1
     night = pushed(gateway_url, **NIGHT)
     assert value(night, "accounts", outcome="failed") == 27
     alerts = firing(promtool, night, tmp_path)
@@ -96,8 +96,8 @@ def test_a_backfill_of_one_account_leaves_every_alert_of_the_night_firing(
         "CostbatchAccountsFailing",
     }
 
-    heal(stage, 1)
-    assert collect(stage, gateway_url, "--account", ONE, "--from", LAST_WEEK, "--to", YESTERDAY).status == 0
+    heal(harness, 1)
+    assert collect(harness, gateway_url, "--account", ONE, "--from", LAST_WEEK, "--to", YESTERDAY).status == 0
 
     assert pushed(gateway_url, **NIGHT) == night
     assert firing(promtool, pushed(gateway_url), tmp_path) == alerts
@@ -115,13 +115,13 @@ def test_a_backfill_of_one_account_leaves_every_alert_of_the_night_firing(
     ids=" ".join,
 )
 def test_a_restricted_run_has_a_group_of_its_own(
-    stage: Stage, gateway_url: str, args: tuple[str, ...]
+    harness: Harness, gateway_url: str, args: tuple[str, ...]
 ) -> None:
     """Whatever restricts it, also if it names every account there is; costs and states stay the night's."""
-    stage.open(make_account(1), make_account(2))
-    assert collect(stage, gateway_url).status == 0
+    harness.open(make_account(1), make_account(2))
+    assert collect(harness, gateway_url).status == 0
     night = pushed(gateway_url, **NIGHT)
-    assert collect(stage, gateway_url, *args).status == 0
+    assert collect(harness, gateway_url, *args).status == 0
     assert pushed(gateway_url, **NIGHT) == night
     manual = pushed(gateway_url, **{**NIGHT, "run": "manual"})
     assert value(manual, "last_run_succeeded") == 1
@@ -135,16 +135,16 @@ def test_a_restricted_run_has_a_group_of_its_own(
     }
 
 
-def test_a_restricted_run_that_fails_raises_no_alert_of_the_night(stage: Stage, gateway_url: str) -> None:
+def test_a_restricted_run_that_fails_raises_no_alert_of_the_night(harness: Harness, gateway_url: str) -> None:
     """Its own group says that it failed, also if the database was lost."""
-    stage.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
-    collect(stage, gateway_url)
+    harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
+    collect(harness, gateway_url)
     night = pushed(gateway_url, **NIGHT)
-    assert collect(stage, gateway_url, "--account", "100000000002").status == 1
+    assert collect(harness, gateway_url, "--account", "100000000002").status == 1
     assert value(pushed(gateway_url, run="manual"), "last_run_succeeded") == 0
     lost = "postgresql://costbatch@127.0.0.1:1/costs"
     environ = {"PUSHGATEWAY_URL": gateway_url, "COSTBATCH_PUSH_LABELS": LABELS, "DATABASE_URL": lost}
-    assert stage.collect("--account", ONE, **environ).status == 1
+    assert harness.collect("--account", ONE, **environ).status == 1
     assert not [
         one for one in pushed(gateway_url, run="manual") if "costbatch_accounts" in dict(one).values()
     ]
@@ -156,14 +156,14 @@ def test_a_restricted_run_that_fails_raises_no_alert_of_the_night(stage: Stage, 
     [(), ("--run-key", "night"), ("--concurrency", "1", "--fail-on", "partial")],
     ids=["by hand without arguments", "a retry of the night", "other options"],
 )
-def test_a_run_over_everything_is_a_night(stage: Stage, gateway_url: str, args: tuple[str, ...]) -> None:
+def test_a_run_over_everything_is_a_night(harness: Harness, gateway_url: str, args: tuple[str, ...]) -> None:
     """A Job by hand without restrictions, and a night resumed by its key, replace the night's metrics."""
     broken = (Fault("data_unavailable"),)
-    stage.open(make_account(1, faults=broken), make_account(2, faults=broken))
-    assert collect(stage, gateway_url, "--run-key", "night").status == 1
+    harness.open(make_account(1, faults=broken), make_account(2, faults=broken))
+    assert collect(harness, gateway_url, "--run-key", "night").status == 1
     assert value(pushed(gateway_url, **NIGHT), "last_run_succeeded") == 0
-    stage.open(make_account(1), make_account(2))
-    assert collect(stage, gateway_url, *args).status == 0
+    harness.open(make_account(1), make_account(2))
+    assert collect(harness, gateway_url, *args).status == 0
     night = pushed(gateway_url, **NIGHT)
     assert value(night, "last_run_succeeded") == 1
     assert value(night, "accounts", outcome="collected") == 2
@@ -171,67 +171,67 @@ def test_a_run_over_everything_is_a_night(stage: Stage, gateway_url: str, args: 
     assert pushed(gateway_url, run="manual") == {}
 
 
-def test_a_night_that_read_nothing_names_no_newest_day(stage: Stage, gateway_url: str) -> None:
+def test_a_night_that_read_nothing_names_no_newest_day(harness: Harness, gateway_url: str) -> None:
     """The dashboard would else show yesterday as read after a night in which every account failed."""
     name = ("__name__", "costbatch_cost_date_timestamp_seconds")
-    stage.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
-    assert collect(stage, gateway_url).status == 0
+    harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
+    assert collect(harness, gateway_url).status == 0
     assert any(name in one for one in pushed(gateway_url, **NIGHT))
-    stage.aws.add_fault(ONE, "data_unavailable")
-    assert collect(stage, gateway_url).status == 1
+    harness.aws.add_fault(ONE, "data_unavailable")
+    assert collect(harness, gateway_url).status == 1
     assert not any(name in one for one in pushed(gateway_url, **NIGHT))
 
 
-def test_a_run_key_that_never_changes_is_no_success_of_each_night(stage: Stage, gateway_url: str) -> None:
+def test_a_run_key_that_never_changes_is_no_success_of_each_night(harness: Harness, gateway_url: str) -> None:
     """Later nights join the first run, which is over, and read nothing: the last success stays the first."""
-    stage.open(make_account(1))
-    assert collect(stage, gateway_url, "--run-key", "always").status == 0
+    harness.open(make_account(1))
+    assert collect(harness, gateway_url, "--run-key", "always").status == 0
     first = value(pushed(gateway_url, **NIGHT), "last_success_timestamp_seconds")
-    stage.sleep_until(TODAY + timedelta(days=2))
-    assert collect(stage, gateway_url, "--run-key", "always").status == 0
+    harness.sleep_until(TODAY + timedelta(days=2))
+    assert collect(harness, gateway_url, "--run-key", "always").status == 0
     night = pushed(gateway_url, **NIGHT)
     assert value(night, "last_success_timestamp_seconds") == first
     assert value(night, "last_run_timestamp_seconds") == first
-    assert collect(stage, gateway_url, "--run-key", "another").status == 0
+    assert collect(harness, gateway_url, "--run-key", "another").status == 0
     night = pushed(gateway_url, **NIGHT)
     assert value(night, "last_success_timestamp_seconds") > first + 86_400
 
 
-def test_an_installation_without_accounts_has_its_nights(stage: Stage, gateway_url: str) -> None:
+def test_an_installation_without_accounts_has_its_nights(harness: Harness, gateway_url: str) -> None:
     """There was nothing to do, which is a success; one account that is not registered is wrong usage."""
-    assert collect(stage, gateway_url).status == 0
+    assert collect(harness, gateway_url).status == 0
     night = pushed(gateway_url, **NIGHT)
     assert value(night, "last_run_succeeded") == 1
-    assert collect(stage, gateway_url, "--account", ONE).status == 2
-    assert collect(stage, gateway_url, "--dry-run").status == 0
+    assert collect(harness, gateway_url, "--account", ONE).status == 2
+    assert collect(harness, gateway_url, "--dry-run").status == 0
     assert pushed(gateway_url) == night
 
 
 def test_accounts_that_a_cap_left_out_are_an_alert(
-    stage: Stage, gateway_url: str, promtool: str, tmp_path: Path
+    harness: Harness, gateway_url: str, promtool: str, tmp_path: Path
 ) -> None:
     """A capped run asks for everything, so it is a night; that it left accounts out is never silent."""
-    heal(stage)
-    collect(stage, gateway_url)
-    heal(stage, *range(1, 28))
-    collect(stage, gateway_url, "--max-api-cost", "0.01")
+    heal(harness)
+    collect(harness, gateway_url)
+    heal(harness, *range(1, 28))
+    collect(harness, gateway_url, "--max-api-cost", "0.01")
     night = pushed(gateway_url, **NIGHT)
     assert value(night, "accounts", outcome="skipped") > 0
     assert "CostbatchAccountsLeftOut" in firing(promtool, night, tmp_path)
 
 
 def test_two_installations_on_one_gateway_do_not_touch_each_other(
-    stage: Stage, gateway_url: str, promtool: str, tmp_path: Path
+    harness: Harness, gateway_url: str, promtool: str, tmp_path: Path
 ) -> None:
     """Each has groups of its own, and its alerts are about its own runs."""
-    stage.open(make_account(1, faults=(Fault("not_enabled"),)))
-    assert collect(stage, gateway_url).status == 1
+    harness.open(make_account(1, faults=(Fault("not_enabled"),)))
+    assert collect(harness, gateway_url).status == 1
     night = pushed(gateway_url, **NIGHT)
     alerts = firing(promtool, pushed(gateway_url), tmp_path)
     assert "CostbatchAllAccountsFailing" in alerts
-    stage.open(make_account(2))
+    harness.open(make_account(2))
     for labels in ("namespace=finops,release=other", "namespace=test,release=costbatch", "none"):
-        collect(stage, gateway_url, "--run-key", labels, labels=labels)
+        collect(harness, gateway_url, "--run-key", labels, labels=labels)
     assert pushed(gateway_url, **NIGHT) == night
     assert firing(promtool, pushed(gateway_url), tmp_path) == alerts
     other = pushed(gateway_url, **{**NIGHT, "release": "other"})
@@ -239,17 +239,17 @@ def test_two_installations_on_one_gateway_do_not_touch_each_other(
     assert value(other, "accounts", outcome="collected") == 1
 
 
-def test_the_doctor_looks_at_the_night(stage: Stage) -> None:
+def test_the_doctor_looks_at_the_night(harness: Harness) -> None:
     """A backfill that went well does not hide that the night failed, or that there was none."""
-    stage.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
-    stage.collect("--account", ONE)
-    found = examine(stage)["last run"]
+    harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
+    harness.collect("--account", ONE)
+    found = examine(harness)["last run"]
     assert (found["status"], found["found"]) == ("warning", "No run over all accounts has been made yet.")
-    stage.aws.add_fault(ONE, "data_unavailable")
-    assert stage.collect().status == 1
-    stage.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
-    assert stage.collect("--account", ONE).status == 0
-    assert stage.collect("--date", YESTERDAY, "--fail-on", "partial").status == 3
-    found = examine(stage)["last run"]
+    harness.aws.add_fault(ONE, "data_unavailable")
+    assert harness.collect().status == 1
+    harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
+    assert harness.collect("--account", ONE).status == 0
+    assert harness.collect("--date", YESTERDAY, "--fail-on", "partial").status == 3
+    found = examine(harness)["last run"]
     assert found["status"] == "warning"
     assert "it is failed (2 failed)" in found["found"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from costbatch.simulator.world import Fault
-from tests.machine import free_port
-from tests.stage import Finished, Stage, make_account
+from tests.support.harness import Finished, Harness, make_account
+from tests.support.machine import free_port
 
 ONE, TWO, THREE = "100000000001", "100000000002", "100000000003"
 
@@ -34,68 +34,68 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_refused_request_costs_nothing(stage: Stage, kind: str) -> None:
+def test_a_refused_request_costs_nothing(harness: Harness, kind: str) -> None:
     """However often it is refused: in the summary, the tables and the run's record."""
-    stage.open(make_account(1, faults=(Fault(kind),)))
-    run = stage.collect(COSTBATCH_AWS_MAX_ATTEMPTS="2")
+    harness.open(make_account(1, faults=(Fault(kind),)))
+    run = harness.collect(COSTBATCH_AWS_MAX_ATTEMPTS="2")
     assert run.account(ONE)["state"] == "failed"
     assert counted(run) == (0, 0)
     assert run.summary["run"]["api"] == {"requests": 0, "cost_usd": "0.00"}
-    assert stage.value("SELECT sum(api_requests) FROM collections") == stage.aws.paid() == 0
+    assert harness.value("SELECT sum(api_requests) FROM collections") == harness.aws.paid() == 0
 
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("kind", ["limit_exceeded", "http_503"])
-def test_a_request_that_is_answered_in_the_end_is_one(stage: Stage, kind: str, times: int) -> None:
+def test_a_request_that_is_answered_in_the_end_is_one(harness: Harness, kind: str, times: int) -> None:
     """Refused first, repeated by botocore or by the run, then answered: one cent."""
-    stage.open(make_account(1, faults=(Fault(kind, times=times),)))
-    run = stage.collect(COSTBATCH_AWS_MAX_ATTEMPTS="2")
-    assert (counted(run), stage.aws.paid()) == ((1, 0), 1)
+    harness.open(make_account(1, faults=(Fault(kind, times=times),)))
+    run = harness.collect(COSTBATCH_AWS_MAX_ATTEMPTS="2")
+    assert (counted(run), harness.aws.paid()) == ((1, 0), 1)
 
 
 @pytest.mark.parametrize("fault", [Fault("body", status=404, body="<html>"), Fault("body", status=502)])
-def test_a_status_that_is_not_200_costs_nothing(stage: Stage, fault: Fault) -> None:
+def test_a_status_that_is_not_200_costs_nothing(harness: Harness, fault: Fault) -> None:
     """A proxy may have given it, and any text may follow."""
-    stage.open(make_account(1, faults=(fault,)))
-    assert (counted(stage.collect()), stage.aws.paid()) == ((0, 0), 0)
+    harness.open(make_account(1, faults=(fault,)))
+    assert (counted(harness.collect()), harness.aws.paid()) == ((0, 0), 0)
 
 
 @pytest.mark.parametrize("kind", ["not_json", "repeat_token"])
-def test_an_answer_that_cannot_be_used_is_paid(stage: Stage, kind: str) -> None:
+def test_an_answer_that_cannot_be_used_is_paid(harness: Harness, kind: str) -> None:
     """AWS answered, so it charges."""
-    stage.open(make_account(1, faults=(Fault(kind),)))
-    run = stage.collect()
+    harness.open(make_account(1, faults=(Fault(kind),)))
+    run = harness.collect()
     assert run.outcomes == {ONE: "malformed_response"}
-    assert counted(run) == (stage.aws.paid(), 0)
-    assert stage.aws.paid() > 0
+    assert counted(run) == (harness.aws.paid(), 0)
+    assert harness.aws.paid() > 0
 
 
 @pytest.mark.parametrize("kind", ["reset", "hang"])
-def test_without_an_answer_every_attempt_may_cost(stage: Stage, kind: str) -> None:
+def test_without_an_answer_every_attempt_may_cost(harness: Harness, kind: str) -> None:
     """Each attempt counts, of botocore and of the run, and the summary says that it may be less."""
-    stage.open(make_account(1, faults=(Fault(kind, seconds=30),)), make_account(2))
+    harness.open(make_account(1, faults=(Fault(kind, seconds=30),)), make_account(2))
     usual = {"COSTBATCH_AWS_MAX_ATTEMPTS": "2", "COSTBATCH_AWS_READ_TIMEOUT_SECONDS": "0.5"}
-    run = stage.collect(**usual)
+    run = harness.collect(**usual)
     assert run.outcomes == {ONE: "timeout", TWO: "collected"}
     assert counted(run) == (6, 6)
     assert counted(run, TWO) == (1, 0)
     assert run.summary["run"]["api_requests_unanswered"] == 6
-    assert stage.value("SELECT sum(api_requests_unanswered) FROM collections") == 6
-    printed = " ".join(stage.run("collect", **usual).stdout.split())
+    assert harness.value("SELECT sum(api_requests_unanswered) FROM collections") == 6
+    printed = " ".join(harness.run("collect", **usual).stdout.split())
     assert "at most 7 requests, 0.07 USD" in printed
 
 
-def test_an_attempt_without_an_answer_counts_beside_the_one_that_is_answered(stage: Stage) -> None:
+def test_an_attempt_without_an_answer_counts_beside_the_one_that_is_answered(harness: Harness) -> None:
     """The first may have been charged as well."""
-    stage.open(make_account(1, faults=(Fault("reset", times=1),)))
-    run = stage.collect(COSTBATCH_AWS_MAX_ATTEMPTS="2")
+    harness.open(make_account(1, faults=(Fault("reset", times=1),)))
+    run = harness.collect(COSTBATCH_AWS_MAX_ATTEMPTS="2")
     assert (run.outcomes, counted(run)) == ({ONE: "collected"}, (2, 1))
 
 
-def test_the_table_does_not_say_at_most_if_all_is_known(stage: Stage) -> None:
+def test_the_table_does_not_say_at_most_if_all_is_known(harness: Harness) -> None:
     """Refused requests leave no doubt."""
-    stage.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
-    printed = " ".join(stage.run("collect").stdout.split())
+    harness.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
+    printed = " ".join(harness.run("collect").stdout.split())
     assert "API 1 request, 0.01 USD" in printed
     assert "at most" not in printed
 
@@ -122,55 +122,55 @@ def _server(answer: bytes) -> Iterator[int]:
             server.shutdown(socket.SHUT_RDWR)
 
 
-def _unsent(stage: Stage, **environ: str) -> None:
+def _unsent(harness: Harness, **environ: str) -> None:
     """Collect an account whose Cost Explorer cannot be reached; STS can."""
-    stage.open(make_account(1))
-    run = stage.collect(AWS_ENDPOINT_URL_STS=stage.aws.url, **environ)
+    harness.open(make_account(1))
+    run = harness.collect(AWS_ENDPOINT_URL_STS=harness.aws.url, **environ)
     assert run.outcomes == {ONE: "timeout"}
     assert counted(run) == (0, 0)
-    assert stage.aws.paid() == 0
+    assert harness.aws.paid() == 0
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_refused_connection_costs_nothing(stage: Stage, scheme: str) -> None:
+def test_a_refused_connection_costs_nothing(harness: Harness, scheme: str) -> None:
     """Nothing was sent."""
-    _unsent(stage, AWS_ENDPOINT_URL_COST_EXPLORER=f"{scheme}://127.0.0.1:{free_port()}")
+    _unsent(harness, AWS_ENDPOINT_URL_COST_EXPLORER=f"{scheme}://127.0.0.1:{free_port()}")
 
 
-def test_a_name_that_does_not_resolve_costs_nothing(stage: Stage) -> None:
+def test_a_name_that_does_not_resolve_costs_nothing(harness: Harness) -> None:
     """Nothing was sent."""
-    _unsent(stage, AWS_ENDPOINT_URL_COST_EXPLORER="http://cost-explorer.invalid")
+    _unsent(harness, AWS_ENDPOINT_URL_COST_EXPLORER="http://cost-explorer.invalid")
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], ids=["plain HTTP", "an end"])
-def test_a_handshake_that_fails_costs_nothing(stage: Stage, answer: bytes) -> None:
+def test_a_handshake_that_fails_costs_nothing(harness: Harness, answer: bytes) -> None:
     """TLS was never agreed on, so that no request was sent."""
     with _server(answer) as port:
-        _unsent(stage, AWS_ENDPOINT_URL_COST_EXPLORER=f"https://127.0.0.1:{port}")
+        _unsent(harness, AWS_ENDPOINT_URL_COST_EXPLORER=f"https://127.0.0.1:{port}")
 
 
-def test_a_proxy_that_refuses_costs_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_refuses_costs_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """It did not let anything through to AWS."""
     with _server(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        _unsent(stage, AWS_ENDPOINT_URL_COST_EXPLORER="https://ce.us-east-1.example.com")
+        _unsent(harness, AWS_ENDPOINT_URL_COST_EXPLORER="https://ce.us-east-1.example.com")
 
 
-def test_what_is_not_charged_is_given_back_to_the_cap(stage: Stage) -> None:
+def test_what_is_not_charged_is_given_back_to_the_cap(harness: Harness) -> None:
     """One cent is enough for the third account, because AWS refused the two before it."""
     denied: dict[str, Any] = {"faults": (Fault("access_denied"),)}
-    stage.open(make_account(1, **denied), make_account(2, **denied), make_account(3))
+    harness.open(make_account(1, **denied), make_account(2, **denied), make_account(3))
     for concurrency in ("1", "3"):
-        run = stage.collect("--max-api-cost", "0.01", "--concurrency", concurrency)
+        run = harness.collect("--max-api-cost", "0.01", "--concurrency", concurrency)
         assert run.outcomes == {ONE: "access_denied", TWO: "access_denied", THREE: "collected"}
         assert run.summary["run"]["api"] == {"requests": 1, "cost_usd": "0.01"}
 
 
-def test_what_may_be_charged_is_not_given_back(stage: Stage) -> None:
+def test_what_may_be_charged_is_not_given_back(harness: Harness) -> None:
     """The cap is never passed: a request without an answer uses it up, also between two attempts."""
-    stage.open(make_account(1, faults=(Fault("reset"),)), make_account(2))
-    run = stage.collect("--max-api-cost", "0.01", COSTBATCH_AWS_MAX_ATTEMPTS="3")
-    assert stage.aws.requests()["total"]["requests"] <= 2 + 1
+    harness.open(make_account(1, faults=(Fault("reset"),)), make_account(2))
+    run = harness.collect("--max-api-cost", "0.01", COSTBATCH_AWS_MAX_ATTEMPTS="3")
+    assert harness.aws.requests()["total"]["requests"] <= 2 + 1
     assert run.summary["run"]["api"] == {"requests": 1, "cost_usd": "0.01"}
     assert run.outcomes[TWO] == "skipped"

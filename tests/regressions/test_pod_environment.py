@@ -11,7 +11,7 @@ from costbatch.adapters.aws.environment import check_environment
 from costbatch.domain.accounts import AccessMethod, AccountStatus, AwsNeeds, Partition
 from costbatch.domain.health import Mark
 from costbatch.errors import ConfigError
-from tests.stage import Finished, Stage, make_account
+from tests.support.harness import Finished, Harness, make_account
 from tests.unit.application.doctor_parts import Ward
 from tests.unit.application.doctor_parts import make_account as make_row
 
@@ -286,13 +286,13 @@ def test_several_settings_that_the_library_refuses_are_told_at_once(
     ]
 
 
-def refused(stage: Stage, run: Finished) -> str:
+def refused(harness: Harness, run: Finished) -> str:
     """Return the one sentence of a run that did nothing."""
     assert run.status == 2
     (sentence,) = run.sentences
     assert run.stdout == ""
-    assert stage.value("SELECT count(*) FROM runs") == 0
-    assert stage.aws.paid() == 0
+    assert harness.value("SELECT count(*) FROM runs") == 0
+    assert harness.aws.paid() == 0
     return sentence
 
 
@@ -304,34 +304,34 @@ def refused(stage: Stage, run: Finished) -> str:
     ],
 )
 def test_a_run_in_a_broken_pod_is_2_and_claims_nothing(
-    stage: Stage, variables: dict[str, str], words: str
+    harness: Harness, variables: dict[str, str], words: str
 ) -> None:
     """No account fails, no attempt is made, nothing is written; `doctor` says the same sentence."""
-    stage.open(HUB, OTHER)
-    sentence = refused(stage, stage.collect(**variables))
+    harness.open(HUB, OTHER)
+    sentence = refused(harness, harness.collect(**variables))
     assert words in sentence
-    doctor = stage.run("doctor", "--output", "json", **variables)
+    doctor = harness.run("doctor", "--output", "json", **variables)
     found = {check["name"]: check for check in doctor.summary["checks"]}
     assert doctor.status == 2
     assert found["AWS settings"]["found"] == sentence
     assert found["AWS endpoints"]["status"] == "skipped"
 
 
-def test_a_run_with_a_broken_proxy_is_2(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_a_broken_proxy_is_2(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is with AWS's own variables."""
-    stage.open(HUB)
+    harness.open(HUB)
     monkeypatch.setenv("HTTPS_PROXY", "http://user:planted@:1")
-    sentence = refused(stage, stage.collect())
+    sentence = refused(harness, harness.collect())
     assert "HTTPS_PROXY is not the address of an HTTP proxy" in sentence
     assert "planted" not in sentence
 
 
-def test_a_profile_that_is_not_there_matters_to_the_pods_accounts_only(stage: Stage) -> None:
+def test_a_profile_that_is_not_there_matters_to_the_pods_accounts_only(harness: Harness) -> None:
     """A run over stored keys works with it; a run that needs the pod's identity says so before it begins."""
-    stage.open(HUB)
-    stage.register(OTHER, pod=True)
-    assert "AWS_PROFILE names a profile" in refused(stage, stage.collect(AWS_PROFILE="gone"))
-    run = stage.collect("--account", HUB.account_id, AWS_PROFILE="gone")
+    harness.open(HUB)
+    harness.register(OTHER, pod=True)
+    assert "AWS_PROFILE names a profile" in refused(harness, harness.collect(AWS_PROFILE="gone"))
+    run = harness.collect("--account", HUB.account_id, AWS_PROFILE="gone")
     assert run.outcomes == {HUB.account_id: "collected"}
 
 
@@ -339,27 +339,27 @@ def test_a_profile_that_is_not_there_matters_to_the_pods_accounts_only(stage: St
     "name", ["AWS_PROFILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE"]
 )
 def test_a_run_takes_an_empty_variable_for_none(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A chart's `value: ""` is what a value that is not set becomes."""
-    stage.open(HUB)
+    harness.open(HUB)
     monkeypatch.setenv(name, "")
-    assert stage.collect(**({name: ""} if name.startswith("AWS_") else {})).outcomes == {
+    assert harness.collect(**({name: ""} if name.startswith("AWS_") else {})).outcomes == {
         HUB.account_id: "collected"
     }
 
 
-def test_commands_that_need_no_aws_do_not_look_at_it(stage: Stage) -> None:
+def test_commands_that_need_no_aws_do_not_look_at_it(harness: Harness) -> None:
     """A dry run and the list of accounts work in any pod."""
-    stage.open(HUB)
+    harness.open(HUB)
     broken = {"AWS_CA_BUNDLE": "/nonexistent.pem", "AWS_PROFILE": "gone"}
-    assert stage.run("accounts", "list", **broken).status == 0
-    assert stage.collect("--dry-run", **broken).status == 0
+    assert harness.run("accounts", "list", **broken).status == 0
+    assert harness.collect("--dry-run", **broken).status == 0
 
 
-def test_a_run_without_accounts_is_0_in_a_broken_pod(stage: Stage) -> None:
+def test_a_run_without_accounts_is_0_in_a_broken_pod(harness: Harness) -> None:
     """It makes no call."""
-    assert stage.collect(AWS_CA_BUNDLE="/nonexistent.pem").status == 0
+    assert harness.collect(AWS_CA_BUNDLE="/nonexistent.pem").status == 0
 
 
 @pytest.mark.parametrize("access", [AccessMethod.ACCESS_KEYS, AccessMethod.POD_IDENTITY])

@@ -3,12 +3,12 @@
 import pytest
 
 from costbatch.adapters.pushgateway import MANUAL_GROUP, METRICS, SUCCESS_GROUP
-from costbatch.config.values import TAKEN_LABELS
-from tests.helm.chart import render
-from tests.helm.pods import environment
-from tests.helm.test_chart_pods import SECRET
+from costbatch.config.parsers import TAKEN_LABELS
+from tests.chart.chart import render
+from tests.chart.pods import environment
+from tests.chart.test_chart_pods import SECRET
 from tests.regressions.test_metrics_of_restricted_runs import collect, pushed, value
-from tests.stage import Stage, make_account
+from tests.support.harness import Harness, make_account
 
 
 @pytest.mark.parametrize(
@@ -17,18 +17,18 @@ from tests.stage import Stage, make_account
         {"namespace": "finops", "release": "costbatch"},
         {"cluster": "eu/west-1", "owner": "team@example.com"},
         {"arn": "arn:aws:eks:eu-west-1:123456789012:cluster/prod"},
-        {"Stage": "1.2", "_zone": "a" * 200, "instance": "one"},
+        {"Harness": "1.2", "_zone": "a" * 200, "instance": "one"},
     ],
     ids=",".join,
 )
 def test_what_is_accepted_arrives_at_the_gateway_as_it_was_written(
-    stage: Stage, gateway_url: str, labels: dict[str, str]
+    harness: Harness, gateway_url: str, labels: dict[str, str]
 ) -> None:
     """Also with characters that mean something in a web address; in all three groups."""
-    stage.open(make_account(1))
+    harness.open(make_account(1))
     text = ", ".join(f"{name} = {each}" for name, each in labels.items())
-    assert collect(stage, gateway_url, labels=text).status == 0
-    assert collect(stage, gateway_url, "--account", stage.ids[0], labels=text).status == 0
+    assert collect(harness, gateway_url, labels=text).status == 0
+    assert collect(harness, gateway_url, "--account", harness.ids[0], labels=text).status == 0
     own = pushed(gateway_url, **labels)
     assert own == pushed(gateway_url)
     assert value(own, "last_success_timestamp_seconds") > 0
@@ -60,10 +60,10 @@ def test_what_is_accepted_arrives_at_the_gateway_as_it_was_written(
     ],
 )
 def test_what_is_not_a_label_is_refused_before_anything_is_done(
-    stage: Stage, gateway_url: str, text: str, words: str
+    harness: Harness, gateway_url: str, text: str, words: str
 ) -> None:
     """With the name of the variable, and status 2: nothing is collected or pushed."""
-    run = collect(stage, gateway_url, labels=text)
+    run = collect(harness, gateway_url, labels=text)
     assert run.status == 2
     (sentence,) = run.sentences
     assert sentence.startswith("COSTBATCH_PUSH_LABELS ")

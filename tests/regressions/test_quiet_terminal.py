@@ -10,26 +10,26 @@ import pytest
 
 from costbatch import logs
 from costbatch.simulator.world import Fault
-from tests.in_process import restored_logs
 from tests.regressions.terminal import terminal
-from tests.stage import ONE_DAY, TODAY, Stage, bill, make_account, steady
+from tests.support.harness import ONE_DAY, TODAY, Harness, bill, make_account, steady
+from tests.support.in_process import restored_logs
 
 YESTERDAY = TODAY - ONE_DAY
 
 
-def _open_eventful(stage: Stage) -> None:
+def _open_eventful(harness: Harness) -> None:
     """Open an account with a spike, which writes an event and a warning, and one that fails."""
     spiked = make_account(1, rows=(*steady("100", until=YESTERDAY), bill(YESTERDAY, "900")))
-    stage.open(spiked, make_account(2, faults=(Fault("not_enabled"),)))
+    harness.open(spiked, make_account(2, faults=(Fault("not_enabled"),)))
 
 
-def test_no_log_line_stands_beside_the_bar(stage: Stage) -> None:
+def test_no_log_line_stands_beside_the_bar(harness: Harness) -> None:
     """Neither what happens, nor events, nor warnings that the summary tells anyway."""
-    _open_eventful(stage)
-    with terminal(stage, "collect") as shown:
+    _open_eventful(harness)
+    with terminal(harness, "collect") as shown:
         assert shown.wait() == 0
     assert "Collecting" in shown.screen
-    for word in ("run_started", "account_done", "account_failed", "cloudevent", "run_ended", "'data'"):
+    for word in ("run_started", "account_finished", "account_failed", "cloudevent", "run_ended", "'data'"):
         assert word not in shown.screen
     assert "Warnings that are not shown" not in shown.screen
     assert "PARTIAL: 1 of 2 accounts NOT COLLECTED" in shown.screen
@@ -45,35 +45,35 @@ def test_no_log_line_stands_beside_the_bar(stage: Stage) -> None:
     ],
 )
 def test_the_log_is_shown_if_it_was_asked_for(
-    stage: Stage, options: list[str], environ: dict[str, str]
+    harness: Harness, options: list[str], environ: dict[str, str]
 ) -> None:
     """By the option, or by a setting of the log."""
-    _open_eventful(stage)
-    with terminal(stage, "collect", *options, **environ) as shown:
+    _open_eventful(harness)
+    with terminal(harness, "collect", *options, **environ) as shown:
         assert shown.wait() == 0
     assert "run_started" in shown.screen
     assert '"specversion"' in shown.screen
     assert "'specversion'" not in shown.screen
 
 
-def test_a_level_that_was_set_is_kept(stage: Stage) -> None:
+def test_a_level_that_was_set_is_kept(harness: Harness) -> None:
     """Warnings and no more, if that is what was asked for."""
-    _open_eventful(stage)
-    with terminal(stage, "collect", COSTBATCH_LOG_LEVEL="warning") as shown:
+    _open_eventful(harness)
+    with terminal(harness, "collect", COSTBATCH_LOG_LEVEL="warning") as shown:
         assert shown.wait() == 0
     assert "account_failed" in shown.screen
     assert "run_started" not in shown.screen
 
 
-def test_a_warning_that_nothing_else_tells_is_named(stage: Stage) -> None:
+def test_a_warning_that_nothing_else_tells_is_named(harness: Harness) -> None:
     """A Pushgateway that is not there must not be a secret of the log."""
-    stage.open(make_account(1))
-    with terminal(stage, "collect", PUSHGATEWAY_URL="http://127.0.0.1:1") as shown:
+    harness.open(make_account(1))
+    with terminal(harness, "collect", PUSHGATEWAY_URL="http://127.0.0.1:1") as shown:
         assert shown.wait() == 0
     assert "Warnings that are not shown: 1 metrics_not_pushed. Run with -v to see the log." in shown.screen
 
 
-def test_an_unexpected_error_keeps_its_traceback_on_a_terminal(stage: Stage) -> None:
+def test_an_unexpected_error_keeps_its_traceback_on_a_terminal(harness: Harness) -> None:
     """Errors are always shown: the sentence below points to them."""
     logger = logging.getLogger("costbatch.test")
     ours, theirs = pty.openpty()
@@ -101,10 +101,10 @@ def test_what_is_inside_a_field_is_json_for_people_too() -> None:
     assert json.JSONDecoder().raw_decode(printed[start:])[0] == inside
 
 
-def test_a_pipe_gets_the_whole_log_as_before(stage: Stage) -> None:
+def test_a_pipe_gets_the_whole_log_as_before(harness: Harness) -> None:
     """In a pod, the log is what there is."""
-    _open_eventful(stage)
-    run = stage.collect()
+    _open_eventful(harness)
+    run = harness.collect()
     assert run.logs("run_started")
     assert run.logs("account_failed")
     assert run.logs("event")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from costbatch.simulator.world import Role
-from tests.stage import Finished, Stage, make_account
+from tests.support.harness import Finished, Harness, make_account
 
 _README = Path(__file__).resolve().parents[2] / "README.md"
 _ROLE = "reader_of_commands"
@@ -17,33 +17,33 @@ _ROLE = "reader_of_commands"
 class Reader:
     """Runs commands as an analyst: with the database's URL of the reader's role, and without the key."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.url = stage.database_url.replace("//postgres:@", f"//{quote(_ROLE)}@")
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.url = harness.database_url.replace("//postgres:@", f"//{quote(_ROLE)}@")
 
     def run(self, *args: str, **environ: str) -> Finished:
         """Run a command; ENCRYPTION_KEY is not set unless it is given."""
         given = {"DATABASE_URL": self.url, "ENCRYPTION_KEY": "", **environ}
-        return self.stage.run(*args, **given)
+        return self.harness.run(*args, **given)
 
 
 @pytest.fixture
-def reader(stage: Stage) -> Iterator[Reader]:
+def reader(harness: Harness) -> Iterator[Reader]:
     """Make a role by the README's own statements, in a database with one collected account."""
     role = Role("Reader", trusted_account_ids=("100000000001",))
     hub, member = make_account(1), make_account(2, roles=(role,))
-    stage.register(hub)
-    stage.register(member, base=hub.account_id)
-    stage.open(hub, member)
-    assert stage.collect().status == 0
+    harness.register(hub)
+    harness.register(member, base=hub.account_id)
+    harness.open(hub, member)
+    assert harness.collect().status == 0
     block = next(
         block for block in _README.read_text().split("```") if "CREATE ROLE costbatch_reader" in block
     )
-    stage.rows(f"DROP ROLE IF EXISTS {_ROLE}")
-    stage.rows(block.removeprefix("sql").replace("costbatch_reader", _ROLE))
-    yield Reader(stage)
-    stage.rows(f"DROP OWNED BY {_ROLE}")
-    stage.rows(f"DROP ROLE {_ROLE}")
+    harness.rows(f"DROP ROLE IF EXISTS {_ROLE}")
+    harness.rows(block.removeprefix("sql").replace("costbatch_reader", _ROLE))
+    yield Reader(harness)
+    harness.rows(f"DROP OWNED BY {_ROLE}")
+    harness.rows(f"DROP ROLE {_ROLE}")
 
 
 @pytest.mark.parametrize(
@@ -64,21 +64,21 @@ def reader(stage: Stage) -> Iterator[Reader]:
 )
 def test_a_command_that_only_reads_works(reader: Reader, command: list[str]) -> None:
     """Status 0, and nothing is changed."""
-    before = reader.stage.contents()
+    before = reader.harness.contents()
     run = reader.run(*command)
     assert run.status == 0, run.stderr
-    assert reader.stage.contents() == before
+    assert reader.harness.contents() == before
 
 
 def test_the_settings_are_shown(reader: Reader) -> None:
     """They come from the environment, whatever the role may do."""
-    assert reader.run("config", ENCRYPTION_KEY=reader.stage.environ["ENCRYPTION_KEY"]).status == 0
+    assert reader.run("config", ENCRYPTION_KEY=reader.harness.environ["ENCRYPTION_KEY"]).status == 0
 
 
 def test_the_plan_is_the_same_as_that_of_the_batch(reader: Reader) -> None:
     """What a run would read does not depend on who asks."""
     as_reader = reader.run("collect", "--dry-run", "--output", "json")
-    assert as_reader.summary == reader.stage.run("collect", "--dry-run", "--output", "json").summary
+    assert as_reader.summary == reader.harness.run("collect", "--dry-run", "--output", "json").summary
 
 
 def test_an_account_is_shown_with_what_is_withheld(reader: Reader) -> None:
@@ -93,7 +93,7 @@ def test_an_account_is_shown_with_what_is_withheld(reader: Reader) -> None:
 
 def test_the_examination_says_what_it_could_not_look_at(reader: Reader) -> None:
     """It goes through to its end: no check breaks, and the credentials are named as not looked at."""
-    key = reader.stage.environ["ENCRYPTION_KEY"]
+    key = reader.harness.environ["ENCRYPTION_KEY"]
     run = reader.run("doctor", "--output", "json", ENCRYPTION_KEY=key)
     checks = {check["name"]: check for check in json.loads(run.stdout)["checks"]}
     assert (checks["encryption key"]["status"], checks["encryption key"]["found"]) == (
@@ -116,17 +116,17 @@ def test_the_examination_says_what_it_could_not_look_at(reader: Reader) -> None:
 )
 def test_a_command_that_writes_ends_with_one_sentence(reader: Reader, command: list[str]) -> None:
     """The database refuses it; nothing is changed, and there is no traceback."""
-    before = reader.stage.contents()
-    run = reader.run(*command, ENCRYPTION_KEY=reader.stage.environ["ENCRYPTION_KEY"])
+    before = reader.harness.contents()
+    run = reader.run(*command, ENCRYPTION_KEY=reader.harness.environ["ENCRYPTION_KEY"])
     assert run.status in {1, 2}
     assert run.stderr.splitlines()[-1].startswith("Error: ")
     assert "Traceback" not in run.stderr
-    assert reader.stage.contents() == before
+    assert reader.harness.contents() == before
 
 
-def test_a_batch_without_its_key_is_still_refused_a_dry_run(stage: Stage) -> None:
+def test_a_batch_without_its_key_is_still_refused_a_dry_run(harness: Harness) -> None:
     """Whoever may read the credentials is checked as before: a dry run finds what would stop the run."""
-    stage.open(make_account(1))
-    run = stage.run("collect", "--dry-run", ENCRYPTION_KEY="")
+    harness.open(make_account(1))
+    run = harness.run("collect", "--dry-run", ENCRYPTION_KEY="")
     assert run.status == 2
     assert "ENCRYPTION_KEY is not set" in run.stderr

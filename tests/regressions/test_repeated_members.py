@@ -7,16 +7,16 @@ from datetime import date
 import pytest
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings, signing_as
+from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
 from costbatch.adapters.aws.errors import answer_of
-from costbatch.adapters.aws.parse import CostAnswer
 from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.stage import Stage, aws, stage
+from tests.support.harness import Harness, aws, harness
 
-__all__ = ["aws", "stage"]
+__all__ = ["aws", "harness"]
 
 DAY = date(2025, 3, 1)
 WINDOW = DateRange(DAY, DAY + 2 * ONE_DAY)
@@ -108,10 +108,10 @@ def test_an_answer_that_does_not_is_read(text: str) -> None:
 
 
 def test_the_error_of_aws_that_names_two_codes_is_no_code(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Botocore would take the last one, and the account would fail with its advice."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", stage.aws.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", harness.aws.url)
     keys = AccessKeys(access_key_id=Secret("AKIAIOSFODNN7EXAMPLE"), secret_access_key=Secret("x"))
     client = AwsClients(AwsSettings(version="0", max_attempts=1)).get("ce", Partition.AWS)
     body = b'{"__type":"AccessDeniedException","__type":"LimitExceededException"}'
@@ -137,10 +137,10 @@ def test_the_error_of_aws_that_names_two_codes_is_no_code(
         '{"external_id": "x7", "external_id": "x7"}',
     ],
 )
-def test_a_secrets_file_that_gives_a_secret_twice_is_refused(stage: Stage, document: str) -> None:
+def test_a_secrets_file_that_gives_a_secret_twice_is_refused(harness: Harness, document: str) -> None:
     """Also if both are the same; neither is shown."""
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-")
-    finished = stage.run(*command, stdin=document)
+    finished = harness.run(*command, stdin=document)
     assert finished.status == 2
     assert finished.sentences == [
         "Standard input holds an object with the same member twice; keep one of them."

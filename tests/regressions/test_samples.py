@@ -9,7 +9,7 @@ import pytest
 
 from costbatch.simulator.demo_world import demo_world
 from tests.regressions.screen import look
-from tests.stage import Stage
+from tests.support.harness import Harness
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 TODAY = date(2026, 11, 23)
@@ -25,15 +25,15 @@ _TIME = re.compile(r"\b\d+\.\d\b(?!\d)|T\d\d:\d\d:\d\dZ")
 
 
 @pytest.fixture
-def samples(stage: Stage) -> dict[str, str]:
+def samples(harness: Harness) -> dict[str, str]:
     """Return what each command shows on a terminal of 80 columns, with some accounts of the demo."""
-    stage.sleep_until(TODAY)
+    harness.sleep_until(TODAY)
     world = demo_world(TODAY)
-    stage.open(*(account for account in world.accounts if account.name in ACCOUNTS))
+    harness.open(*(account for account in world.accounts if account.name in ACCOUNTS))
     return {
         name: "".join(f"{line.rstrip()}\n" for line in [f"$ costbatch {name}", *shown.splitlines()])
         for name, command in SAMPLES.items()
-        for shown in [look(stage, *command)]
+        for shown in [look(harness, *command)]
     }
 
 

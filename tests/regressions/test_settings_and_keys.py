@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from costbatch.config import Settings
-from tests.stage import Stage
+from tests.support.harness import Harness
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
@@ -19,23 +19,23 @@ from tests.stage import Stage
 )
 @pytest.mark.parametrize("empty", ["", "\n"])
 def test_what_a_run_cannot_do_without_is_named(
-    stage: Stage, output: str, missing: tuple[str, ...], empty: str
+    harness: Harness, output: str, missing: tuple[str, ...], empty: str
 ) -> None:
     """The settings are shown all the same; one sentence for each missing variable, status 2."""
-    run = stage.run("config", "--output", output, **dict.fromkeys(missing, empty))
+    run = harness.run("config", "--output", output, **dict.fromkeys(missing, empty))
     assert run.status == 2
     assert [sentence.split()[0] for sentence in run.sentences] == list(missing)
     assert "COSTBATCH_CONCURRENCY" in run.stdout
 
 
-def test_config_is_0_if_nothing_is_wrong_or_missing(stage: Stage) -> None:
+def test_config_is_0_if_nothing_is_wrong_or_missing(harness: Harness) -> None:
     """Also if a value comes from a file."""
-    assert stage.run("config").status == 0
+    assert harness.run("config").status == 0
 
 
-def test_wrong_unknown_contradicting_and_missing_are_listed_at_once(stage: Stage, tmp_path: Path) -> None:
+def test_wrong_unknown_contradicting_and_missing_are_listed_at_once(harness: Harness, tmp_path: Path) -> None:
     """A second call must not show a second problem."""
-    run = stage.run(
+    run = harness.run(
         "config",
         DATABASE_URL="",
         ENCRYPTION_KEY="short",
@@ -58,45 +58,45 @@ def test_wrong_unknown_contradicting_and_missing_are_listed_at_once(stage: Stage
         assert name in run.stderr
 
 
-def test_a_database_without_tables_is_not_changed_by_hand(stage: Stage, empty_database_url: str) -> None:
+def test_a_database_without_tables_is_not_changed_by_hand(harness: Harness, empty_database_url: str) -> None:
     """It says that there are none, and the command that makes them."""
-    run = stage.run("db", "check", DATABASE_URL=empty_database_url)
+    run = harness.run("db", "check", DATABASE_URL=empty_database_url)
     assert (run.status, run.stdout) == (2, "")
     assert run.sentences == ["The database has no costbatch tables yet; run `costbatch db upgrade` first."]
 
 
-def test_a_database_with_tables_of_others_has_none_of_ours(stage: Stage, empty_database_url: str) -> None:
+def test_a_database_with_tables_of_others_has_none_of_ours(harness: Harness, empty_database_url: str) -> None:
     """A shared database is empty for us."""
-    other = Stage(stage.aws, empty_database_url)
+    other = Harness(harness.aws, empty_database_url)
     other.rows("CREATE TABLE invoices (id int)")
     run = other.run("db", "check")
     assert run.sentences == ["The database has no costbatch tables yet; run `costbatch db upgrade` first."]
 
 
-def test_an_old_schema_is_to_be_upgraded(stage: Stage) -> None:
+def test_an_old_schema_is_to_be_upgraded(harness: Harness) -> None:
     """Behind is not changed by hand."""
-    stage.rows("UPDATE alembic_version SET version_num = '20261123_foundation'")
-    run = stage.run("db", "check")
+    harness.rows("UPDATE alembic_version SET version_num = '20261123_foundation'")
+    run = harness.run("db", "check")
     assert run.status == 2
     assert "older than this program needs" in run.stderr
     assert "by hand" not in run.stderr
 
 
-def test_tables_without_their_revision_were_changed_by_hand(stage: Stage) -> None:
+def test_tables_without_their_revision_were_changed_by_hand(harness: Harness) -> None:
     """What is true of them is said: the tables are there."""
-    stage.rows("DROP TABLE alembic_version")
-    run = stage.run("db", "check")
+    harness.rows("DROP TABLE alembic_version")
+    run = harness.run("db", "check")
     assert run.status == 2
     assert "no costbatch tables" not in run.stderr
     assert "alembic_version does not say" in run.stderr
 
 
-def test_a_key_file_is_the_owners_alone(stage: Stage, tmp_path: Path) -> None:
+def test_a_key_file_is_the_owners_alone(harness: Harness, tmp_path: Path) -> None:
     """Whatever the umask, nobody else reads it; standard output stays empty, and the settings take it."""
     path = tmp_path / "encryption-key"
     old = os.umask(0)
     try:
-        run = stage.run("keys", "generate", "--output", str(path))
+        run = harness.run("keys", "generate", "--output", str(path))
     finally:
         os.umask(old)
     assert (run.status, run.stdout) == (0, "")
@@ -107,7 +107,7 @@ def test_a_key_file_is_the_owners_alone(stage: Stage, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "folder", "no folder", "nothing"])
-def test_a_key_file_is_never_overwritten(stage: Stage, tmp_path: Path, kind: str) -> None:
+def test_a_key_file_is_never_overwritten(harness: Harness, tmp_path: Path, kind: str) -> None:
     """The key in it may be the only one that opens the stored credentials."""
     path = tmp_path / "encryption-key"
     if kind == "file":
@@ -119,7 +119,7 @@ def test_a_key_file_is_never_overwritten(stage: Stage, tmp_path: Path, kind: str
         path.mkdir()
     elif kind == "no folder":
         path = tmp_path / "missing" / "key"
-    run = stage.run("keys", "generate", "--output", "a\0b" if kind == "nothing" else str(path))
+    run = harness.run("keys", "generate", "--output", "a\0b" if kind == "nothing" else str(path))
     assert (run.status, run.stdout, len(run.sentences)) == (2, "", 1)
     assert kind not in {"file", "link"} or path.read_text() == "the old key"
 

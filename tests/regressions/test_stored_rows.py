@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg2
 import pytest
 
-from tests.stage import ONE_DAY, TODAY, Stage, bill, make_account, steady
+from tests.support.harness import ONE_DAY, TODAY, Harness, bill, make_account, steady
 
 YESTERDAY = TODAY - ONE_DAY
 GOOD = '{"service": "S3", "expected": "1", "actual": "2"}'
@@ -24,29 +24,29 @@ CONSTRAINTS = (
 
 
 @pytest.fixture
-def two(stage: Stage) -> Stage:
-    """Return a stage with two accounts, each with an open anomaly."""
+def two(harness: Harness) -> Harness:
+    """Return a harness with two accounts, each with an open anomaly."""
     rows = (*steady("10.00", until=YESTERDAY), bill(YESTERDAY, "90.00"))
-    stage.open(make_account(1, rows=rows), make_account(2, rows=rows))
-    assert stage.collect().summary["run"]["anomalies"]["open"] == 2
-    return stage
+    harness.open(make_account(1, rows=rows), make_account(2, rows=rows))
+    assert harness.collect().summary["run"]["anomalies"]["open"] == 2
+    return harness
 
 
 @contextmanager
-def without_constraints(stage: Stage) -> Iterator[None]:
+def without_constraints(harness: Harness) -> Iterator[None]:
     """Let rows be written that no constraint would let pass."""
     for constraint in CONSTRAINTS:
-        stage.rows(f"ALTER TABLE {constraint}")
+        harness.rows(f"ALTER TABLE {constraint}")
     yield
 
 
-def edit(stage: Stage, table: str, assignment: str) -> None:
+def edit(harness: Harness, table: str, assignment: str) -> None:
     """Edit the rows of the first account by hand."""
     account = "id" if table == "accounts" else "account_id"
-    stage.rows(
+    harness.rows(
         f"UPDATE {table} SET {assignment} WHERE {account} = "
         "(SELECT id FROM accounts WHERE aws_account_id = %s)",
-        stage.ids[0],
+        harness.ids[0],
     )
 
 
@@ -64,7 +64,7 @@ def edit(stage: Stage, table: str, assignment: str) -> None:
         '[{"service": "S3"}]',
     ],
 )
-def test_an_explanation_that_cannot_be_read_is_refused(two: Stage, explanation: str) -> None:
+def test_an_explanation_that_cannot_be_read_is_refused(two: Harness, explanation: str) -> None:
     """The constraint knows its form, to the parts."""
     with pytest.raises(psycopg2.errors.CheckViolation, match="ck_anomalies_explanation"):
         edit(two, "anomalies", f"explanation = '{explanation}'")
@@ -85,7 +85,7 @@ def test_an_explanation_that_cannot_be_read_is_refused(two: Stage, explanation: 
     ],
 )
 def test_days_and_amounts_that_break_python_are_refused(
-    two: Stage, table: str, assignment: str, constraint: str
+    two: Harness, table: str, assignment: str, constraint: str
 ) -> None:
     """PostgreSQL's largest are beyond what Python holds."""
     with pytest.raises(psycopg2.errors.CheckViolation, match=constraint):
@@ -111,7 +111,7 @@ def test_days_and_amounts_that_break_python_are_refused(
         ("daily_costs", "currency = 'XXX'"),
     ],
 )
-def test_what_the_constraints_let_pass_does_no_harm(two: Stage, table: str, assignment: str) -> None:
+def test_what_the_constraints_let_pass_does_no_harm(two: Harness, table: str, assignment: str) -> None:
     """The run ends with a report of both accounts, and the other one is collected."""
     edit(two, table, assignment)
     run = two.collect()
@@ -138,7 +138,7 @@ def test_what_the_constraints_let_pass_does_no_harm(two: Stage, table: str, assi
     ],
 )
 def test_without_the_constraints_only_the_account_of_the_row_fails(
-    two: Stage, table: str, assignment: str
+    two: Harness, table: str, assignment: str
 ) -> None:
     """Nothing that is stored of one account ends the run or hides what is told of the others."""
     with without_constraints(two):

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from costbatch.simulator.world import Account, Fault
 from tests.regressions.screen import look
-from tests.stage import TODAY, Stage, bill, make_account, steady
+from tests.support.harness import TODAY, Harness, bill, make_account, steady
 
 LONG = "n" * 190 + " the end"
 WIDE = "東京支社の本番環境" * 6
@@ -24,18 +24,18 @@ def named(number: int, name: str, **changes: Any) -> Account:
 
 
 @pytest.fixture
-def crowded(stage: Stage) -> Stage:
-    """Return a stage after a night with long names, wide characters, failures and large amounts."""
+def crowded(harness: Harness) -> Harness:
+    """Return a harness after a night with long names, wide characters, failures and large amounts."""
     huge = (*steady("1000000000.00", until=DAY), bill(DAY, "98765432109.87"))
-    stage.open(
+    harness.open(
         named(1, LONG, rows=huge),
         named(2, WIDE, faults=(Fault("not_enabled"),)),
         named(3, "short", rows=tuple(replace(row, unit="JPY") for row in huge)),
         named(4, "e\u0301" * 30, faults=(Fault("invalid_token", operation="*"),)),
     )
-    assert stage.collect().status == 0
-    stage.run("accounts", "pause", stage.ids[2])
-    return stage
+    assert harness.collect().status == 0
+    harness.run("accounts", "pause", harness.ids[2])
+    return harness
 
 
 COMMANDS = [
@@ -52,7 +52,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_table_fits_a_terminal_of_80_columns(crowded: Stage, command: tuple[str, ...]) -> None:
+def test_a_table_fits_a_terminal_of_80_columns(crowded: Harness, command: tuple[str, ...]) -> None:
     """No line is longer than the screen, and no id, variable, date or number of a table is cut."""
     shown = look(crowded, *command)
     assert shown.strip()
@@ -63,7 +63,7 @@ def test_a_table_fits_a_terminal_of_80_columns(crowded: Stage, command: tuple[st
 
 
 @pytest.mark.parametrize("columns", [40, 80, 300])
-def test_the_accounts_are_readable_at_every_width(crowded: Stage, columns: int) -> None:
+def test_the_accounts_are_readable_at_every_width(crowded: Harness, columns: int) -> None:
     """A name is shortened with an ellipsis; what has no room beside its row stands below it, whole."""
     shown = look(crowded, "accounts", "list", columns=columns)
     assert max(map(cell_len, shown.splitlines())) <= columns
@@ -76,7 +76,7 @@ def test_the_accounts_are_readable_at_every_width(crowded: Stage, columns: int) 
     assert "the end" in shown or columns < 300
 
 
-def test_a_name_is_on_one_line_of_a_collections_table(crowded: Stage) -> None:
+def test_a_name_is_on_one_line_of_a_collections_table(crowded: Harness) -> None:
     """Ten lines of one name would hide the accounts; the row of an account is one line."""
     for command in (("collect", "--dry-run"), ("collect",)):
         shown = look(crowded, *command)
@@ -85,7 +85,7 @@ def test_a_name_is_on_one_line_of_a_collections_table(crowded: Stage) -> None:
         assert "…" in row
 
 
-def test_large_amounts_stay_whole(crowded: Stage) -> None:
+def test_large_amounts_stay_whole(crowded: Harness) -> None:
     """A number that is cut is another number."""
     shown = look(crowded, "collect")
     assert "+97,765,432,109.87 USD" in shown
@@ -93,7 +93,7 @@ def test_large_amounts_stay_whole(crowded: Stage) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS[:-1], ids=" ".join)
-def test_a_pipe_gets_one_record_a_line(crowded: Stage, command: tuple[str, ...]) -> None:
+def test_a_pipe_gets_one_record_a_line(crowded: Harness, command: tuple[str, ...]) -> None:
     """Tabs between the values, no boxes, nothing shortened or folded, as many values as titles."""
     piped = crowded.run(*command, COLUMNS="40").stdout
     assert not BOXES.search(piped)
@@ -104,7 +104,7 @@ def test_a_pipe_gets_one_record_a_line(crowded: Stage, command: tuple[str, ...])
         assert len({line.count("\t") for line in table if "\t" in line}) == 1
 
 
-def test_the_piped_records_are_whole(crowded: Stage) -> None:
+def test_the_piped_records_are_whole(crowded: Harness) -> None:
     """A script takes the values by their places, whatever the names hold."""
     records = [line.split("\t") for line in crowded.run("accounts", "list").stdout.splitlines()]
     assert records[0] == ["account", "name", "status", "access", "collected to", "failing since", "why"]
@@ -118,11 +118,11 @@ def test_the_piped_records_are_whole(crowded: Stage) -> None:
     ]  # fmt: skip
 
 
-def test_the_sizes_of_large_tables_fit(stage: Stage) -> None:
+def test_the_sizes_of_large_tables_fit(harness: Harness) -> None:
     """Every column that `db stats` has room for is beside the table's name; the others follow below it."""
-    shown = look(stage, "db", "stats")
+    shown = look(harness, "db", "stats")
     (head,) = [line for line in shown.splitlines() if line.startswith("table")]
     assert head.split()[-1] == "vacuumed"
-    narrow = look(stage, "db", "stats", columns=40)
+    narrow = look(harness, "db", "stats", columns=40)
     assert max(map(cell_len, narrow.splitlines()[:20])) <= 40
     assert "  total: " in narrow or "indexes: " in narrow

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from costbatch.cli import cli
 from costbatch.cli.context import Context
-from tests.in_process import closed_databases, restored_logs
+from tests.support.in_process import closed_databases, restored_logs
 
 QUOTED = '"Cost ""Batch"""'
 Sql = Callable[..., None]

@@ -7,9 +7,9 @@ import string
 import pytest
 
 from costbatch.domain.key_strength import key_weakness
-from tests.stage import KEY, Stage, aws, stage
+from tests.support.harness import KEY, Harness, aws, harness
 
-__all__ = ["aws", "stage"]
+__all__ = ["aws", "harness"]
 
 WEAK = {
     "zeros": "00" * 32,
@@ -29,9 +29,9 @@ WEAK = {
 
 
 @pytest.mark.parametrize("key", WEAK.values(), ids=WEAK.keys())
-def test_a_key_that_was_thought_up_earns_a_warning(stage: Stage, key: str) -> None:
+def test_a_key_that_was_thought_up_earns_a_warning(harness: Harness, key: str) -> None:
     """It is still taken: credentials may be sealed with it. The key itself is not shown."""
-    shown = stage.run("config", ENCRYPTION_KEY=key)
+    shown = harness.run("config", ENCRYPTION_KEY=key)
     assert shown.status == 0
     (warning,) = (line for line in shown.stderr.splitlines() if line.startswith("Warning: "))
     assert warning.startswith("Warning: ENCRYPTION_KEY ")
@@ -39,22 +39,22 @@ def test_a_key_that_was_thought_up_earns_a_warning(stage: Stage, key: str) -> No
     assert key not in shown.stdout + shown.stderr
 
 
-def test_doctor_and_the_log_say_it_too(stage: Stage) -> None:
+def test_doctor_and_the_log_say_it_too(harness: Harness) -> None:
     """A warning, and no failure."""
-    run = stage.collect(ENCRYPTION_KEY=WEAK["zeros"])
+    run = harness.collect(ENCRYPTION_KEY=WEAK["zeros"])
     (line,) = run.logs("encryption_key_is_weak")
     assert line["reason"].startswith("ENCRYPTION_KEY repeats one character")
-    checks = stage.run("doctor", "--output", "json", ENCRYPTION_KEY=WEAK["zeros"]).summary["checks"]
+    checks = harness.run("doctor", "--output", "json", ENCRYPTION_KEY=WEAK["zeros"]).summary["checks"]
     (check,) = (check for check in checks if check["name"] == "encryption key")
     assert check["status"] == "warning"
     assert "repeats one character" in check["found"]
     assert "costbatch keys generate" in check["advice"]
 
 
-def test_a_random_key_earns_none(stage: Stage) -> None:
+def test_a_random_key_earns_none(harness: Harness) -> None:
     """Nowhere."""
-    assert "Warning" not in stage.run("config", ENCRYPTION_KEY=KEY).stderr
-    assert not stage.collect().logs("encryption_key_is_weak")
+    assert "Warning" not in harness.run("config", ENCRYPTION_KEY=KEY).stderr
+    assert not harness.collect().logs("encryption_key_is_weak")
     assert not any(key_weakness(secrets.token_bytes(32)) for _ in range(10_000))
 
 

@@ -13,7 +13,7 @@ from costbatch.simulator.arrival import is_estimated, month_closed_on
 from costbatch.simulator.costs import anomaly_factor, rows_of_day
 from costbatch.simulator.services import services_of
 from costbatch.simulator.world import Account, Anomaly, CostRow
-from tests.machine import run_python
+from tests.support.machine import run_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

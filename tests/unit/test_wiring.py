@@ -1,6 +1,6 @@
 """What stands behind a run, and what is loaded for it."""
 
-from tests.machine import run_python
+from tests.support.machine import run_python
 
 _WIRED = """
 import sys
@@ -9,7 +9,7 @@ import costbatch.cli.collect
 from costbatch.cli.context import Context
 
 context = Context(environ={"DATABASE_URL": "postgresql://nobody@localhost/none", "ENCRYPTION_KEY": "5b" * 32})
-context.wiring().daily_run(stop=Event(), progress=None)
+context.bootstrap().daily_run(stop=Event(), progress=None)
 print(sorted(set(sys.argv[1:]) & set(sys.modules)))
 """
 
@@ -19,7 +19,7 @@ _NOT_NEEDED = (
     "botocore",
     "cryptography",
     "prometheus_client",
-    "costbatch.adapters.db.retention",
+    "costbatch.adapters.postgres.retention",
     "costbatch.application.accounts",
     "costbatch.application.doctor",
     "costbatch.application.retention",

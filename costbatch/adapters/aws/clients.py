@@ -16,11 +16,11 @@ from botocore.loaders import Loader
 from botocore.retries import standard
 from botocore.session import Session, get_session
 
-from costbatch.adapters.aws.attempts import OK, Attempts, Caller, calling_as
 from costbatch.adapters.aws.bounded import bound_client
+from costbatch.adapters.aws.cost_explorer.fast_path import CostQuestions
 from costbatch.adapters.aws.errors import answer_of
-from costbatch.adapters.aws.lean import CostQuestions
-from costbatch.adapters.aws.limiter import Limiter
+from costbatch.adapters.aws.hooks import OK, AttemptHooks, Caller, calling_as
+from costbatch.adapters.aws.rate_limiter import Limiter
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables
 from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
@@ -105,7 +105,7 @@ class AwsClients:
         bound_client(client)
         # Who waits for its turn is as patient as who waits for an answer.
         limiter = Limiter(service, partition, patience_seconds=settings.read_timeout_seconds)
-        Attempts(limiter, settings.max_attempts).watch(client)
+        AttemptHooks(limiter, settings.max_attempts).watch(client)
         client.meta.events.register("before-parse.sts", _drop_foreign_error)
         client.meta.events.register("before-parse.cost-explorer", _drop_doubtful_error)
         _lift_shared_retry_quota(client, settings.max_attempts)
@@ -176,7 +176,7 @@ class _NoQuota:
 
     botocore's quota (500 points, 5 to 14 for a retry, given back only by success) belongs to the client.
     With one client for all accounts a dozen broken ones would spend it, and the healthy ones, throttled
-    once, would fail. Attempts stay bounded by ``max_attempts``.
+    once, would fail. AttemptHooks stay bounded by ``max_attempts``.
     """
 
     def acquire_retry_quota(self, _context: object) -> bool:

@@ -86,7 +86,7 @@ def _guarded(check: Check) -> Finding:
             log.exception("check_failed", check=check.name)
         return of_error(error)
     except Exception as error:  # a check that breaks must not keep the others from being made
-        log.debug("check_broke", check=check.name, exc_info=True)
+        log.debug("check_crashed", check=check.name, exc_info=True)
         return failure(
             f"The check itself broke with an unexpected error ({type(error).__name__}).",
             "Please report it; with COSTBATCH_LOG_LEVEL=debug the log holds the traceback.",

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.application.collect.plan import select_accounts
 from costbatch.application.doctor.ports import AwsProbe, Gateway
-from costbatch.application.plan import select_accounts
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import CostSource
 from costbatch.application.stores import Database
 from costbatch.domain.accounts import (

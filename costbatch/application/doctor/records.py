@@ -7,8 +7,8 @@ from costbatch.application.doctor.ports import DatabaseHealth
 from costbatch.application.stores import Database
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.health import Finding, NewestRun, WaitingEvents, ok, warning
-from costbatch.domain.outcomes import RunStatus
 from costbatch.domain.periods import utc_day
+from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
 
 _LONG = timedelta(days=2)

@@ -22,7 +22,7 @@ from costbatch.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ways:
+class AccessOptions:
     """The options that say how the account is reached and where its secrets are."""
 
     access_key: bool
@@ -118,7 +118,7 @@ def add(
     Before a stored key or a role of a registered account is accepted, AWS says whose it is, which
     costs nothing. If AWS cannot be asked, nothing is registered; --no-verify skips this.
     """
-    ways = Ways(**options)  # type: ignore[arg-type] # click gives every option by its name
+    ways = AccessOptions(**options)  # type: ignore[arg-type] # click gives every option by its name
     method = ways.access()
     registration = Registration(
         aws_account_id=aws_account_id,
@@ -128,7 +128,7 @@ def add(
         role_arn=ways.role_arn,
         base=ways.base_account,
     )
-    accounts = context.wiring().accounts(verify=not no_verify)
+    accounts = context.bootstrap().accounts(verify=not no_verify)
     accounts.check_new(registration)
     account = accounts.add(registration, ways.secrets(context, method))
     tell(f"Account {account} is registered; the next run collects it.", account_document(account), output)

@@ -24,7 +24,7 @@ _COLUMNS = ("account", "name", "status", "access", "collected to", "failing sinc
 def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> None:
     """List the accounts, how they are reached and whether they are collected."""
     wanted = [AccountStatus(status) for status in statuses]
-    found = context.wiring().accounts().list_accounts(wanted)
+    found = context.bootstrap().accounts().list_accounts(wanted)
     if output == JSON:
         print_json([account_document(account) for account in found])
     elif found:

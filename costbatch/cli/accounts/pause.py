@@ -14,7 +14,7 @@ from costbatch.cli.output import output_option, tell
 @pass_context
 def pause(context: Context, aws_account_id: str, output: str) -> None:
     """Stop collecting an account until it is resumed; what is stored stays."""
-    account = context.wiring().accounts().pause(aws_account_id)
+    account = context.bootstrap().accounts().pause(aws_account_id)
     tell(
         f"Account {account} is paused; runs leave it out until it is resumed.",
         account_document(account),

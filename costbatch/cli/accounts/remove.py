@@ -21,7 +21,7 @@ def remove(context: Context, aws_account_id: str, output: str, *, yes: bool) -> 
 
     An account whose credentials assume the roles of others is not removed before they are.
     """
-    accounts = context.wiring().accounts()
+    accounts = context.bootstrap().accounts()
     account = accounts.show(aws_account_id).account
     if not yes:
         if not context.can_ask():

@@ -14,7 +14,7 @@ from costbatch.cli.output import output_option, tell
 @pass_context
 def resume(context: Context, aws_account_id: str, output: str) -> None:
     """Collect a paused account again, with the days that were missed."""
-    account = context.wiring().accounts().resume(aws_account_id)
+    account = context.bootstrap().accounts().resume(aws_account_id)
     tell(
         f"Account {account} is active; the next run collects it with the days that were missed.",
         account_document(account),

@@ -35,7 +35,7 @@ def set_credentials(
     command line, where other users of the machine could see them. AWS says first whose they are,
     which costs nothing; credentials of another account are refused.
     """
-    accounts = context.wiring().accounts(verify=not no_verify)
+    accounts = context.bootstrap().accounts(verify=not no_verify)
     access = accounts.show(aws_account_id).account.access
     secrets = read_secrets(secrets_file) if secrets_file else ask_for_secrets(context, access)
     account = accounts.set_credentials(aws_account_id, secrets)

@@ -15,7 +15,7 @@ from costbatch.cli.output import JSON, output_option, print_json, print_table
 @pass_context
 def show(context: Context, aws_account_id: str, output: str) -> None:
     """Show one account: how it is reached, what is collected, and why it fails. Never secrets."""
-    details = context.wiring().accounts().show(aws_account_id)
+    details = context.bootstrap().accounts().show(aws_account_id)
     document = _document(details)
     if output == JSON:
         print_json(document)

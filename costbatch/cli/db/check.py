@@ -16,7 +16,7 @@ def check(context: Context, output: str) -> None:
 
     Exits with 2 if it is not, also if there are no tables yet or `costbatch db upgrade` is due.
     """
-    schema = context.wiring().schema()
+    schema = context.bootstrap().schema()
     differences = schema.differences()
     if differences:
         raise ConfigError(

@@ -12,7 +12,7 @@ from costbatch.cli.output import output_option, tell
 @pass_context
 def current(context: Context, output: str) -> None:
     """Say which revision the database is at, and which one this version needs."""
-    schema = context.wiring().schema()
+    schema = context.bootstrap().schema()
     found, needed = schema.current(), schema.needed
     sentence = f"The database is at {found or 'no revision'}; this version needs {needed}."
     tell(sentence, {"current": found, "needed": needed}, output)

@@ -5,8 +5,8 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.db.shared import many, size
 from costbatch.cli.lazy import example
+from costbatch.cli.options import Months
 from costbatch.cli.output import JSON, output_option, print_json, print_table
-from costbatch.cli.parameters import Months
 from costbatch.config import PREFIX, Settings
 from costbatch.domain.periods import utc_day
 from costbatch.domain.retention import OldRows, Pruning, keep_problem

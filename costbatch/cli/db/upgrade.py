@@ -15,7 +15,7 @@ def upgrade(context: Context, output: str) -> None:
 
     Safe to repeat and to run from several places: they take turns. It happens whole or not at all.
     """
-    before, after = context.wiring().schema().upgrade()
+    before, after = context.bootstrap().schema().upgrade()
     sentence = (
         f"The schema is at {after} already."
         if before == after

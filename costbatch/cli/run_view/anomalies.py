@@ -56,7 +56,7 @@ def render_anomalies(report: RunReport, page: Page) -> None:
         page.records(_TITLES, [_record(view, page) for view in views])
     else:
         _show(views, page)
-    if (total := report.headline["anomalies"]["open"]) > len(views):
+    if (total := report.summary["anomalies"]["open"]) > len(views):
         page.blank()
         page.line(f"{total - len(views):,} more are open, less severe or with a smaller impact.", "dim")
 
@@ -139,10 +139,10 @@ def _dates(anomaly: Anomaly) -> str:
 def _trend(view: AnomalyView, page: Page) -> RenderableType:
     """Return the last days as blocks, the anomaly's coloured, or marked in a line below."""
     anomaly, drawn = view.anomaly, _drawn(view, page)
-    departs = [anomaly.start_date <= day <= anomaly.last_date for day in _trend_days(view)]
+    deviates = [anomaly.start_date <= day <= anomaly.last_date for day in _trend_days(view)]
     if not page.has_colors:
-        return Text(f"{drawn}\n{''.join('^' if is_odd else ' ' for is_odd in departs)}")
-    styles = (_STYLES[anomaly.severity] if is_odd else "dim" for is_odd in departs)
+        return Text(f"{drawn}\n{''.join('^' if is_odd else ' ' for is_odd in deviates)}")
+    styles = (_STYLES[anomaly.severity] if is_odd else "dim" for is_odd in deviates)
     return Text.assemble(*zip(drawn, styles, strict=True))
 
 

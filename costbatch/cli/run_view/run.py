@@ -12,8 +12,8 @@ from costbatch.cli.run_view.anomalies import render_anomalies
 from costbatch.cli.run_view.costs import render_costs
 from costbatch.cli.run_view.page import TEXT_WIDTH, Page, amount, days_text, duration, money
 from costbatch.cli.verdict import closing_sentence, verdict
-from costbatch.domain.outcomes import Collection, CollectionState, RunStatus, SkipReason
 from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import Collection, CollectionState, RunStatus, SkipReason
 
 _STATE_STYLES = {
     CollectionState.COLLECTED: "green",
@@ -45,7 +45,7 @@ def render_run(report: RunReport, console: Console, *, is_last: bool = True) -> 
     page = Page(console)
     _say(verdict(report), report, page)
     took = duration(report.duration_seconds)
-    read = report.tally.days_read
+    read = report.counts.days_read
     days = f"Read {days_text(read)}" if read else "No days were read"
     page.line(f"{days}, run {report.run.key}, took {took}", "dim")
     _accounts(report, page)
@@ -72,7 +72,7 @@ def _accounts(report: RunReport, page: Page) -> None:
         for collection in report.collections:
             table.add_row(*_account_row(collection, page))
         page.show(table)
-    if hidden := report.tally.count() - len(report.collections):
+    if hidden := report.counts.count() - len(report.collections):
         page.blank()
         page.line(f"{many(hidden, 'account')} collected and not listed.", "green")
 
@@ -126,17 +126,17 @@ def _totals(report: RunReport, page: Page) -> None:
 
 
 def _total_lines(report: RunReport) -> Iterable[tuple[str, str]]:
-    headline = report.headline
-    rows, found = headline["rows"], headline["anomalies"]
-    outcomes = (f"{n:,} {outcome}" for outcome, n in headline["accounts"].items() if outcome != "total" and n)
+    summary = report.summary
+    rows, found = summary["rows"], summary["anomalies"]
+    outcomes = (f"{n:,} {outcome}" for outcome, n in summary["accounts"].items() if outcome != "total" and n)
     changes = f"{rows['inserted']:,} new, {rows['updated']:,} restated, {rows['deleted']:,} deleted"
     written = rows["inserted"] + rows["updated"] + rows["deleted"]
     yield "Accounts", ", ".join(outcomes) or "none"
     yield "Rows", f"{rows['fetched']:,} fetched, {written:,} written ({changes})"
     # Without an answer it cannot be known whether AWS charges.
-    most = "at most " if report.tally.unanswered else ""
-    requests = many(report.tally.api_requests, "request")
-    yield "API", f"{most}{requests}, {money(report.tally.api_cost_usd, 'USD')}"
+    most = "at most " if report.counts.unanswered else ""
+    requests = many(report.counts.api_requests, "request")
+    yield "API", f"{most}{requests}, {money(report.counts.api_cost_usd, 'USD')}"
     yield "Time", duration(report.duration_seconds)
     changes = f"{found['detected']:,} detected, {found['updated']:,} updated, {found['resolved']:,} resolved"
     yield "Anomalies", f"{found['open']:,} open ({changes})"

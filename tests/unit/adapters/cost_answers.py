@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from costbatch.adapters.aws.parse import CostAnswer
+from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
 from costbatch.domain.periods import DateRange
-from tests.factories import CostRow, rows_of
+from tests.support.factories import CostRow, rows_of
 
 
 def parse_costs(pages: Sequence[bytes], window: DateRange) -> tuple[CostRow, ...]:

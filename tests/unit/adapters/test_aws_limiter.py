@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
-from costbatch.adapters.aws.limiter import Limiter, Turn
+from costbatch.adapters.aws.rate_limiter import Limiter, Turn
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 

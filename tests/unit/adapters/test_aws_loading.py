@@ -1,12 +1,12 @@
 """What is loaded for the first account: every other one waits for it."""
 
-from tests.machine import run_python
+from tests.support.machine import run_python
 
 _FIRST_ACCOUNT = """
 import sys
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, AwsSettings
-from costbatch.adapters.aws.cost_explorer import CostExplorerSource
-from costbatch.adapters.aws.identity import Identities
+from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
+from costbatch.adapters.aws.credentials import Identities
 from costbatch.domain.accounts import Partition
 
 def note(event, arguments):

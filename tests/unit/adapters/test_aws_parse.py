@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from costbatch.adapters.aws.malformed import Explanation
-from costbatch.adapters.aws.parse import CostAnswer
-from costbatch.adapters.aws.wire import METRICS, Amounts, Quantity
+from costbatch.adapters.aws.cost_explorer.diagnose import Explanation
+from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
+from costbatch.adapters.aws.cost_explorer.schema import METRICS, Amounts, Quantity
 from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.factories import CostRow
+from tests.support.factories import CostRow
 from tests.unit.adapters.cost_answers import parse_costs
 
 WINDOW = DateRange(date(2024, 2, 28), date(2024, 3, 2))

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from costbatch.adapters.aws.parse import CostAnswer, _digest
-from costbatch.adapters.aws.wire import METRICS, read_page
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswer
+from costbatch.adapters.aws.cost_explorer.parse import CostAnswer, _digest
+from costbatch.adapters.aws.cost_explorer.schema import METRICS, read_page
+from costbatch.domain.costs import NO_DIGESTS, DayDigest
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.factories import CostRow, days, rows_of
+from tests.support.factories import CostRow, days, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from costbatch.domain.costs import DayAnswers, FetchedCosts
+    from costbatch.domain.costs import DayDigests, FetchedCosts
 
 WINDOW = days(57, 62)
 FIRST, SECOND, THIRD, FOURTH, FIFTH = WINDOW
@@ -45,7 +45,7 @@ def results(**other: Any) -> list[Result]:
     return [*(plain | {SECOND: plain[SECOND] | other}).values()]
 
 
-def read(*pages: list[Result], known: DayAnswers = NOTHING_KNOWN) -> FetchedCosts:
+def read(*pages: list[Result], known: DayDigests = NO_DIGESTS) -> FetchedCosts:
     """Read an answer of these pages."""
     answer = CostAnswer(WINDOW, known)
     for number, page in enumerate(pages, 1):
@@ -54,7 +54,7 @@ def read(*pages: list[Result], known: DayAnswers = NOTHING_KNOWN) -> FetchedCost
     return answer.fetched(len(pages))
 
 
-def problem(*pages: list[Result], known: DayAnswers) -> str:
+def problem(*pages: list[Result], known: DayDigests) -> str:
     """Return the detail with which an answer is refused; nothing is chained to it."""
     with pytest.raises(AccountError) as caught:
         read(*pages, known=known)
@@ -275,11 +275,11 @@ def test_damage_is_never_hidden_by_what_is_known() -> None:
     for _ in range(1000):
         damaged = bytearray(body)
         damaged[dice.randrange(len(body))] = dice.randrange(256)
-        plain, again = (_outcome(bytes(damaged), known) for known in (NOTHING_KNOWN, LAST_TIME.answers))
+        plain, again = (_outcome(bytes(damaged), known) for known in (NO_DIGESTS, LAST_TIME.answers))
         assert plain == again, damaged
 
 
-def _outcome(body: bytes, known: DayAnswers) -> dict[date, DayAnswer] | str:
+def _outcome(body: bytes, known: DayDigests) -> dict[date, DayDigest] | str:
     answer = CostAnswer(WINDOW, known)
     try:
         answer.add_page(body)
@@ -292,5 +292,5 @@ def test_a_known_day_that_cannot_be_read_any_more_is_refused() -> None:
     """Between two fresh days it is read: a stricter parser refuses it as it does any other text."""
     damaged = results(Groups=[{"Keys": ["A"]}])
     page = read_page(json.dumps({"ResultsByTime": damaged}).encode())
-    known = {SECOND: DayAnswer(_digest(page.ResultsByTime[1]), 1)}
+    known = {SECOND: DayDigest(_digest(page.ResultsByTime[1]), 1)}
     assert "is not as documented" in problem(damaged, known=known)

@@ -16,11 +16,11 @@ from costbatch.adapters.pushgateway import METRICS, Pushgateway
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
-from costbatch.domain.outcomes import Collection, CollectionState, Failure, Tally
 from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import Collection, CollectionState, Failure, RunCounts
 from costbatch.errors import DeliveryError, ErrorKind
-from tests.factories import tally_of
-from tests.pushed_run import partial_run
+from tests.support.factories import tally_of
+from tests.support.pushed_run import partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 RUN = partial_run(NOW)
@@ -35,7 +35,7 @@ COLLECTIONS = (
 )
 REPORT = RunReport(
     run=RUN,
-    tally=tally_of(COLLECTIONS),
+    counts=tally_of(COLLECTIONS),
     reported_at=NOW,
     costs=(("1" * 12, "USD", Decimal("12.34")),),
 )
@@ -142,7 +142,7 @@ def test_without_a_report_only_what_is_known_is_sent(receiver: Receiver) -> None
 
 def test_closed_lists_are_sent_whole(receiver: Receiver) -> None:
     """Alerts need the zero before the first one, so every value of a closed list is there."""
-    _gateway(receiver.url).push(replace(REPORT, tally=Tally()), succeeded=True, now=NOW)
+    _gateway(receiver.url).push(replace(REPORT, counts=RunCounts()), succeeded=True, now=NOW)
     assert receiver.labels("costbatch_account_failures") == {(kind.value,) for kind in ErrorKind}
     assert receiver.labels("costbatch_accounts") == {
         (outcome,) for outcome in ("collected", "failed", "skipped", "unfinished")

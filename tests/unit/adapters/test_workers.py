@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from costbatch.adapters import workers
-from costbatch.adapters.workers import is_gone, this_worker
-from tests.machine import run_python
+from costbatch.adapters import worker_id
+from costbatch.adapters.worker_id import is_gone, this_worker
+from tests.support.machine import run_python
 
 
 def name_of(pid: int, started: str) -> str:
@@ -19,7 +19,7 @@ def name_of(pid: int, started: str) -> str:
 
 def child_name() -> str:
     """Return the name that a child process has, now that it has ended."""
-    code = "from costbatch.adapters.workers import this_worker; print(this_worker())"
+    code = "from costbatch.adapters.worker_id import this_worker; print(this_worker())"
     return run_python(code).strip()
 
 
@@ -43,7 +43,7 @@ def test_a_process_keeps_its_name_and_no_other_one_has_it() -> None:
 def test_the_living_are_not_gone() -> None:
     """Neither this process nor another one that runs."""
     assert not is_gone(this_worker())
-    parent = workers._start_ticks(os.getppid())
+    parent = worker_id._start_ticks(os.getppid())
     assert not is_gone(name_of(os.getppid(), parent))
 
 
@@ -55,7 +55,7 @@ def test_a_process_that_has_ended_is_gone() -> None:
 def test_a_process_that_nobody_has_waited_for_is_gone() -> None:
     """A zombie does no work any more."""
     with subprocess.Popen(["sleep", "60"]) as process:
-        name = name_of(process.pid, workers._start_ticks(process.pid))
+        name = name_of(process.pid, worker_id._start_ticks(process.pid))
         assert not is_gone(name)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from costbatch.application.doctor import Doctor, PaidRequest, Store
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition
-from costbatch.domain.costs import NOTHING_KNOWN, DayAnswers, FetchedCosts, Spend
+from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, Spend
 from costbatch.domain.credentials import Access
 from costbatch.domain.health import (
     Caller,
@@ -20,11 +20,11 @@ from costbatch.domain.health import (
     Server,
     WaitingEvents,
 )
-from costbatch.domain.outcomes import RunStatus
 from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import RunStatus
 from costbatch.errors import CostbatchError, DeliveryError
-from tests.factories import make_fetched
-from tests.fakes import FakeAccounts, FakeDatabase, FakeVault
+from tests.support.factories import make_fetched
+from tests.support.fakes import FakeAccounts, FakeDatabase, FakeVault
 
 NOW = datetime(2025, 3, 12, 6, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -162,7 +162,7 @@ class FakeSource:
         access: Access,
         window: DateRange,
         spend: Spend,
-        known: DayAnswers = NOTHING_KNOWN,
+        known: DayDigests = NO_DIGESTS,
     ) -> FetchedCosts:
         """Return no rows, for money."""
         self.fetched.append((access.account.aws_account_id, window))

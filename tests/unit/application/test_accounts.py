@@ -10,7 +10,7 @@ from costbatch.application.registration import Registration
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.errors import ConfigError
-from tests.fakes import FakeDatabase, FakeVault
+from tests.support.fakes import FakeDatabase, FakeVault
 
 NOW = datetime(2025, 3, 10, 7, tzinfo=UTC)
 ID, OTHER = "111111111111", "222222222222"

@@ -5,7 +5,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from costbatch.application.budget import ApiBudget, Meter
+from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.errors import BudgetSpent
 
 

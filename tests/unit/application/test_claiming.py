@@ -8,13 +8,13 @@ from threading import current_thread
 
 import pytest
 
-from costbatch.application.claiming import Claimer
+from costbatch.application.jobs.queue import Claimer
 from costbatch.application.stores import Transaction
-from costbatch.domain.outcomes import RunRequest
+from costbatch.domain.runs import RunRequest
 from costbatch.errors import StatementRefused, StorageError
-from tests.factories import NOW, make_account
-from tests.fake_store import FakeStore
-from tests.house import POLICY, House
+from tests.support.factories import NOW, make_account
+from tests.support.fake_store import FakeStore
+from tests.support.run_harness import POLICY, RunHarness
 
 
 @dataclass
@@ -110,16 +110,16 @@ def test_a_refused_claim_is_heard_of_where_it_is_taken(
 
 def test_what_a_stopped_run_has_still_claimed_is_given_back() -> None:
     """The claim under way is waited for, so that its accounts do not wait for a lease to lapse."""
-    house = House(store=GatedStore())
-    store = house.store
+    harness = RunHarness(store=GatedStore())
+    store = harness.store
     assert isinstance(store, GatedStore)
     store.tables.accounts.rows = {row: make_account(row) for row in range(1, 41)}
 
     def stop() -> None:
-        house.stop.set()
+        harness.stop.set()
         store.gate.set()
 
-    house.source.on_fetch = stop
-    house.collect()
-    assert house.states.count("collected") == len(house.source.fetched) <= POLICY.concurrency
-    assert house.states.count("pending") == 40 - house.states.count("collected")
+    harness.source.on_fetch = stop
+    harness.collect()
+    assert harness.states.count("collected") == len(harness.source.fetched) <= POLICY.concurrency
+    assert harness.states.count("pending") == 40 - harness.states.count("collected")

@@ -11,28 +11,28 @@ from uuid import uuid4
 import pytest
 
 from costbatch import logs
-from costbatch.application import shift
-from costbatch.application.shift import Shift
+from costbatch.application.jobs import runner
+from costbatch.application.jobs.runner import Shift
 from costbatch.domain.accounts import Account
-from costbatch.domain.outcomes import CollectionState, RunStatus, StopReason
+from costbatch.domain.runs import CollectionState, RunStatus, StopReason
 from costbatch.errors import AccountError, ErrorKind
-from tests.factories import make_account
-from tests.fake_runs import FakeProgress, FakeRuns
-from tests.house import POLICY, House
+from tests.support.factories import make_account
+from tests.support.fake_runs import FakeProgress, FakeRuns
+from tests.support.run_harness import POLICY, RunHarness
 
 DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
 Joins = Callable[[Callable[[], None]], None]
 
 
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> House:
-    """Return a house with four accounts, whose process looks again soon where it waits for another."""
-    monkeypatch.setattr(shift, "_BEAT_SECONDS", 0.02)
+def harness(monkeypatch: pytest.MonkeyPatch) -> RunHarness:
+    """Return a harness with four accounts, whose process looks again soon where it waits for another."""
+    monkeypatch.setattr(runner, "_BEAT_SECONDS", 0.02)
     logs.unbind_run()
-    house = House()
-    logs.configure("info", "json", house.log)
-    house.store.tables.accounts.rows = {row: make_account(row) for row in range(1, 5)}
-    return house
+    harness = RunHarness()
+    logs.configure("info", "json", harness.log)
+    harness.store.tables.accounts.rows = {row: make_account(row) for row in range(1, 5)}
+    return harness
 
 
 @pytest.fixture
@@ -53,28 +53,28 @@ def when_all_is_done(monkeypatch: pytest.MonkeyPatch) -> Joins:
     return arrange
 
 
-def put_back(house: House) -> None:
+def requeue(harness: RunHarness) -> None:
     """Put failed accounts back on the list, as a retry does when it comes."""
-    with house.store.transaction() as tx:
-        assert tx.runs.put_back(house.store.tables.runs.rows["job"]) == 1
+    with harness.store.transaction() as tx:
+        assert tx.runs.requeue(harness.store.tables.runs.rows["job"]) == 1
 
 
-def give_claim(house: House, row: int, worker: str) -> None:
+def give_claim(harness: RunHarness, row: int, worker: str) -> None:
     """Make an account look as if another process was on it."""
-    listed = house.store.tables.runs.listed
+    listed = harness.store.tables.runs.listed
     taken = replace(listed[row].collection, state=CollectionState.COLLECTING)
     listed[row] = replace(listed[row], collection=taken, worker=worker, token=uuid4())
 
 
-def begin(house: House, worker: str) -> None:
+def begin(harness: RunHarness, worker: str) -> None:
     """Leave a worker's run: one account was collected, one has failed, the worker claims the other two."""
-    house.source.answers, house.worker = {2: [DENIED]}, worker
-    house.collect()
-    house.worker = "this"
-    house.source.answers = {}
-    house.source.fetched.clear()
+    harness.source.answers, harness.worker = {2: [DENIED]}, worker
+    harness.collect()
+    harness.worker = "this"
+    harness.source.answers = {}
+    harness.source.fetched.clear()
     for row in (3, 4):
-        give_claim(house, row, worker)
+        give_claim(harness, row, worker)
 
 
 def dies_after(looks: int) -> Callable[[str], bool]:
@@ -84,65 +84,65 @@ def dies_after(looks: int) -> Callable[[str], bool]:
 
 
 @pytest.mark.parametrize("looks", [1, 2])
-def test_an_heir_tries_again_what_the_dead_one_left_failed(house: House, looks: int) -> None:
+def test_an_heir_tries_again_what_the_dead_one_left_failed(harness: RunHarness, looks: int) -> None:
     """It came while the claims of the dead looked alive; with them it gets every account not collected."""
-    begin(house, "dead")
-    house.is_gone = dies_after(looks)
-    run = house.collect()
+    begin(harness, "dead")
+    harness.is_gone = dies_after(looks)
+    run = harness.collect()
     assert run.status is RunStatus.COMPLETED
-    assert sorted(row for row, _ in house.source.fetched) == [2, 3, 4]
-    assert house.collections[2].attempts == 1
-    assert [line["accounts"] for line in house.logged("accounts_put_back")] == [1]
+    assert sorted(row for row, _ in harness.source.fetched) == [2, 3, 4]
+    assert harness.collections[2].attempts == 1
+    assert [line["accounts"] for line in harness.logged("accounts_requeued")] == [1]
 
 
-def test_an_heir_tries_what_failed_once_more_and_no_oftener(house: House) -> None:
+def test_an_heir_tries_what_failed_once_more_and_no_oftener(harness: RunHarness) -> None:
     """What fails for good ends the run as it would have without the death."""
-    begin(house, "dead")
-    house.source.answers = {2: [DENIED]}
-    house.is_gone = dies_after(1)
-    assert house.collect().status is RunStatus.PARTIAL
-    assert [row for row, _ in house.source.fetched].count(2) == 1
+    begin(harness, "dead")
+    harness.source.answers = {2: [DENIED]}
+    harness.is_gone = dies_after(1)
+    assert harness.collect().status is RunStatus.PARTIAL
+    assert [row for row, _ in harness.source.fetched].count(2) == 1
 
 
-def test_who_has_inherited_nothing_puts_nothing_back(house: House) -> None:
+def test_who_has_inherited_nothing_puts_nothing_back(harness: RunHarness) -> None:
     """The other process lives and ends its accounts itself: what the run has decided stays."""
 
     class TheirEnd(Signal):
         """A stop signal; while it is waited for, the other process gets its accounts done."""
 
         def wait(self, timeout: float | None = None) -> bool:
-            listed = house.store.tables.runs.listed
+            listed = harness.store.tables.runs.listed
             for row in (3, 4):
                 done = replace(listed[row].collection, state=CollectionState.COLLECTED)
                 listed[row] = replace(listed[row], collection=done, worker=None, token=None)
             return super().wait(0)
 
-    begin(house, "other")
-    house.stop = TheirEnd()
-    assert house.collect().status is RunStatus.PARTIAL
-    assert house.source.fetched == []
-    assert house.states == ["collected", "failed", "collected", "collected"]
+    begin(harness, "other")
+    harness.stop = TheirEnd()
+    assert harness.collect().status is RunStatus.PARTIAL
+    assert harness.source.fetched == []
+    assert harness.states == ["collected", "failed", "collected", "collected"]
 
 
-def test_an_heir_without_failed_accounts_just_ends(house: House) -> None:
+def test_an_heir_without_failed_accounts_just_ends(harness: RunHarness) -> None:
     """There is nothing to put back."""
-    begin(house, "dead")
-    put_back(house)
-    house.is_gone = dies_after(1)
-    assert house.collect().status is RunStatus.COMPLETED
-    assert house.logged("accounts_put_back") == []
+    begin(harness, "dead")
+    requeue(harness)
+    harness.is_gone = dies_after(1)
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert harness.logged("accounts_requeued") == []
 
 
-def test_claims_of_the_dead_are_looked_for_while_there_is_other_work(house: House) -> None:
+def test_claims_of_the_dead_are_looked_for_while_there_is_other_work(harness: RunHarness) -> None:
     """A death in the middle of the run is noticed during a fetch, and the account is the next one."""
-    house.policy = replace(POLICY, lease=timedelta(seconds=0.05), concurrency=1)
-    house.stop.set()
-    house.collect()
-    house.stop, noticed = Signal(), Signal()
-    give_claim(house, 1, "dead")
+    harness.policy = replace(POLICY, lease=timedelta(seconds=0.05), concurrency=1)
+    harness.stop.set()
+    harness.collect()
+    harness.stop, noticed = Signal(), Signal()
+    give_claim(harness, 1, "dead")
 
     def is_gone(worker: str) -> bool:
-        if worker != "dead" or not house.source.fetched:
+        if worker != "dead" or not harness.source.fetched:
             return False
         noticed.set()
         return True
@@ -150,56 +150,56 @@ def test_claims_of_the_dead_are_looked_for_while_there_is_other_work(house: Hous
     def wait_until_noticed() -> None:
         noticed.wait(10)
 
-    house.is_gone, house.source.on_fetch = is_gone, wait_until_noticed
-    assert house.collect().status is RunStatus.COMPLETED
-    assert [row for row, _ in house.source.fetched] == [2, 1, 3, 4]
+    harness.is_gone, harness.source.on_fetch = is_gone, wait_until_noticed
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert [row for row, _ in harness.source.fetched] == [2, 1, 3, 4]
 
 
 def test_a_process_goes_on_where_a_retry_puts_accounts_back_while_it_closes(
-    house: House, when_all_is_done: Joins
+    harness: RunHarness, when_all_is_done: Joins
 ) -> None:
     """It does not end as if somebody had stopped it: the accounts are there for everybody."""
-    house.source.answers = {2: [DENIED, None]}
-    when_all_is_done(lambda: put_back(house))
-    run = house.collect()
+    harness.source.answers = {2: [DENIED, None]}
+    when_all_is_done(lambda: requeue(harness))
+    run = harness.collect()
     assert (run.status, run.stopped_by) == (RunStatus.COMPLETED, None)
-    assert [row for row, _ in house.source.fetched].count(2) == 2
-    assert house.told.count("run.completed") == 1
+    assert [row for row, _ in harness.source.fetched].count(2) == 2
+    assert harness.told.count("run.completed") == 1
 
 
-def test_a_process_that_was_stopped_does_not_go_on(house: House, when_all_is_done: Joins) -> None:
+def test_a_process_that_was_stopped_does_not_go_on(harness: RunHarness, when_all_is_done: Joins) -> None:
     """Accounts that come back while it closes are left to the retry."""
-    house.source.answers = {2: [DENIED, None]}
+    harness.source.answers = {2: [DENIED, None]}
 
     def join() -> None:
-        put_back(house)
-        house.stop.set()
+        requeue(harness)
+        harness.stop.set()
 
     when_all_is_done(join)
-    run = house.collect()
+    run = harness.collect()
     assert (run.status, run.stopped_by) == (RunStatus.STOPPED, StopReason.SIGNAL)
-    assert [row for row, _ in house.source.fetched].count(2) == 1
+    assert [row for row, _ in harness.source.fetched].count(2) == 1
 
 
 def test_the_deadline_counts_from_the_start_also_where_a_process_goes_on(
-    house: House, when_all_is_done: Joins, monkeypatch: pytest.MonkeyPatch
+    harness: RunHarness, when_all_is_done: Joins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accounts that come back do not give the process its time anew."""
-    house.policy = replace(POLICY, deadline=timedelta(hours=1))
-    house.source.answers = {2: [DENIED, None]}
+    harness.policy = replace(POLICY, deadline=timedelta(hours=1))
+    harness.source.answers = {2: [DENIED, None]}
 
     def join_later() -> None:
-        put_back(house)
+        requeue(harness)
         then = monotonic() + 3601
-        monkeypatch.setattr(shift, "monotonic", lambda: then)
+        monkeypatch.setattr(runner, "monotonic", lambda: then)
 
     when_all_is_done(join_later)
-    run = house.collect()
+    run = harness.collect()
     assert (run.status, run.stopped_by) == (RunStatus.STOPPED, StopReason.DEADLINE)
-    assert [row for row, _ in house.source.fetched].count(2) == 1
+    assert [row for row, _ in harness.source.fetched].count(2) == 1
 
 
-def test_the_cap_is_of_all_processes_of_the_run(house: House) -> None:
+def test_the_cap_is_of_all_processes_of_the_run(harness: RunHarness) -> None:
     """What another one has spent while this one was at work is not there any more."""
 
     class Joined(FakeProgress):
@@ -210,34 +210,34 @@ def test_the_cap_is_of_all_processes_of_the_run(house: House) -> None:
             if len(self.outcomes) == 1:
                 other.collect()
 
-    house.policy, house.progress = replace(POLICY, concurrency=1, most_requests=2), Joined()
-    other = House(store=house.store, policy=house.policy)
+    harness.policy, harness.progress = replace(POLICY, concurrency=1, most_requests=2), Joined()
+    other = RunHarness(store=harness.store, policy=harness.policy)
     other.source.on_fetch = other.stop.set
-    assert house.collect().status is RunStatus.PARTIAL
-    assert (len(house.source.fetched), len(other.source.fetched)) == (1, 1)
-    assert sorted(house.states) == ["collected", "collected", "skipped", "skipped"]
+    assert harness.collect().status is RunStatus.PARTIAL
+    assert (len(harness.source.fetched), len(other.source.fetched)) == (1, 1)
+    assert sorted(harness.states) == ["collected", "collected", "skipped", "skipped"]
 
 
-def test_without_a_cap_the_record_is_not_asked(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cap_the_record_is_not_asked(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ordinary run pays for no statement that it has no use for."""
     monkeypatch.delattr(FakeRuns, "api_requests")
-    assert house.collect().status is RunStatus.COMPLETED
+    assert harness.collect().status is RunStatus.COMPLETED
 
 
 def test_towards_the_end_a_free_thread_takes_what_is_left(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A claim that found no room is no reason to leave accounts lying until all others have landed."""
-    monkeypatch.setattr(shift, "_BEAT_SECONDS", 30)
+    monkeypatch.setattr(runner, "_BEAT_SECONDS", 30)
     all_begun, waits = Signal(), Lock()
     seen = list[bool]()
 
     def hang() -> None:
-        if len(house.source.fetched) == len(house.store.tables.accounts.rows):
+        if len(harness.source.fetched) == len(harness.store.tables.accounts.rows):
             all_begun.set()
         if waits.acquire(blocking=False):
             seen.append(all_begun.wait(10))
 
-    house.source.on_fetch = hang
-    house.collect()
+    harness.source.on_fetch = hang
+    harness.collect()
     assert seen == [True]

@@ -3,12 +3,12 @@
 import pytest
 
 from costbatch import logs
-from costbatch.domain.costs import DayAnswers
-from costbatch.domain.outcomes import RunRequest, RunStatus
+from costbatch.domain.costs import DayDigests
 from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import RunRequest, RunStatus
 from costbatch.errors import AccountError, ErrorKind
-from tests.factories import TODAY, day, make_account, make_fetched
-from tests.house import House
+from tests.support.factories import TODAY, day, make_account, make_fetched
+from tests.support.run_harness import RunHarness
 
 EARLIER = make_fetched(DateRange(day(0), day(30))).answers
 THROTTLED = AccountError(ErrorKind.THROTTLED, "Again.")
@@ -16,87 +16,89 @@ DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
 
 
 @pytest.fixture
-def house() -> House:
-    """Return a house with three accounts."""
+def harness() -> RunHarness:
+    """Return a harness with three accounts."""
     logs.unbind_run()
-    house = House()
-    logs.configure("info", "json", house.log)
-    house.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2, 3)}
-    return house
+    harness = RunHarness()
+    logs.configure("info", "json", harness.log)
+    harness.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2, 3)}
+    return harness
 
 
-def remembered(house: House) -> dict[int, DayAnswers]:
+def remembered(harness: RunHarness) -> dict[int, DayDigests]:
     """Return what is remembered of each account."""
-    return house.store.tables.answers.rows
+    return harness.store.tables.answers.rows
 
 
-def answers_of(house: House) -> dict[int, DayAnswers]:
+def answers_of(harness: RunHarness) -> dict[int, DayDigests]:
     """Return what each account was answered last."""
-    return {row: make_fetched(window).answers for row, window in house.source.fetched}
+    return {row: make_fetched(window).answers for row, window in harness.source.fetched}
 
 
-def test_a_first_run_knows_nothing_and_remembers_every_answer(house: House) -> None:
+def test_a_first_run_knows_nothing_and_remembers_every_answer(harness: RunHarness) -> None:
     """Each account's own, with every day of its window."""
-    house.collect()
-    assert house.source.known == {row: [{}] for row in (1, 2, 3)}
-    assert remembered(house) == answers_of(house)
-    assert [min(answers) for answers in remembered(house).values()] == [TODAY.replace(2024, 5, 1)] * 3
+    harness.collect()
+    assert harness.source.known == {row: [{}] for row in (1, 2, 3)}
+    assert remembered(harness) == answers_of(harness)
+    assert [min(answers) for answers in remembered(harness).values()] == [TODAY.replace(2024, 5, 1)] * 3
 
 
-def test_an_ordinary_run_is_handed_what_is_known_and_remembers_what_it_is_answered(house: House) -> None:
+def test_an_ordinary_run_is_handed_what_is_known_and_remembers_what_it_is_answered(
+    harness: RunHarness,
+) -> None:
     """The account that is known has its own answer handed over, the others nothing."""
-    house.store.tables.answers.rows = {2: EARLIER}
-    house.collect()
-    assert house.source.known == {1: [{}], 2: [EARLIER], 3: [{}]}
-    assert remembered(house) == answers_of(house)
+    harness.store.tables.answers.rows = {2: EARLIER}
+    harness.collect()
+    assert harness.source.known == {1: [{}], 2: [EARLIER], 3: [{}]}
+    assert remembered(harness) == answers_of(harness)
 
 
-def test_the_next_run_knows_what_the_last_one_was_answered(house: House) -> None:
+def test_the_next_run_knows_what_the_last_one_was_answered(harness: RunHarness) -> None:
     """Night after night."""
-    house.collect(key="one")
-    first = answers_of(house)
-    house.collect(key="two")
-    assert {row: known[1:] for row, known in house.source.known.items()} == {
+    harness.collect(key="one")
+    first = answers_of(harness)
+    harness.collect(key="two")
+    assert {row: known[1:] for row, known in harness.source.known.items()} == {
         row: [answers] for row, answers in first.items()
     }
 
 
-def test_a_run_of_one_account_leaves_what_is_known_of_the_others(house: House) -> None:
+def test_a_run_of_one_account_leaves_what_is_known_of_the_others(harness: RunHarness) -> None:
     """It is an ordinary run of that account."""
-    house.store.tables.answers.rows = dict.fromkeys((1, 2, 3), EARLIER)
-    house.collect(RunRequest(aws_account_ids=("000000000003",)))
-    assert house.source.known == {3: [EARLIER]}
-    assert remembered(house) == {1: EARLIER, 2: EARLIER} | answers_of(house)
+    harness.store.tables.answers.rows = dict.fromkeys((1, 2, 3), EARLIER)
+    harness.collect(RunRequest(aws_account_ids=("000000000003",)))
+    assert harness.source.known == {3: [EARLIER]}
+    assert remembered(harness) == {1: EARLIER, 2: EARLIER} | answers_of(harness)
 
 
-def test_a_backfill_is_handed_nothing_and_leaves_nothing_known(house: House) -> None:
+def test_a_backfill_is_handed_nothing_and_leaves_nothing_known(harness: RunHarness) -> None:
     """It compares every day with what is stored; what was answered before is not what is stored now."""
-    house.store.tables.answers.rows = {2: EARLIER, 3: EARLIER}
-    house.collect(RunRequest(days=DateRange(day(0), day(30)), aws_account_ids=("000000000002",)))
-    assert house.source.known == {2: [{}]}
-    assert remembered(house) == {3: EARLIER}
+    harness.store.tables.answers.rows = {2: EARLIER, 3: EARLIER}
+    harness.collect(RunRequest(days=DateRange(day(0), day(30)), aws_account_ids=("000000000002",)))
+    assert harness.source.known == {2: [{}]}
+    assert remembered(harness) == {3: EARLIER}
 
 
-def test_an_account_that_fails_leaves_what_is_known_as_it_was(house: House) -> None:
+def test_an_account_that_fails_leaves_what_is_known_as_it_was(harness: RunHarness) -> None:
     """Nothing of it was stored; the others are remembered all the same."""
-    house.store.tables.answers.rows = dict.fromkeys((1, 2), EARLIER)
-    house.source.answers = {2: [DENIED], 3: [DENIED]}
-    assert house.collect().status is RunStatus.PARTIAL
-    assert remembered(house) == {1: answers_of(house)[1], 2: EARLIER}
+    harness.store.tables.answers.rows = dict.fromkeys((1, 2), EARLIER)
+    harness.source.answers = {2: [DENIED], 3: [DENIED]}
+    assert harness.collect().status is RunStatus.PARTIAL
+    assert remembered(harness) == {1: answers_of(harness)[1], 2: EARLIER}
 
 
-def test_every_attempt_is_handed_what_is_known(house: House) -> None:
+def test_every_attempt_is_handed_what_is_known(harness: RunHarness) -> None:
     """The second one starts from the same as the first."""
-    house.store.tables.answers.rows = {1: EARLIER}
-    house.source.answers = {1: [THROTTLED, None]}
-    house.collect()
-    assert house.source.known[1] == [EARLIER, EARLIER]
-    assert remembered(house) == answers_of(house)
+    harness.store.tables.answers.rows = {1: EARLIER}
+    harness.source.answers = {1: [THROTTLED, None]}
+    harness.collect()
+    assert harness.source.known[1] == [EARLIER, EARLIER]
+    assert remembered(harness) == answers_of(harness)
 
 
-def test_an_account_whose_costs_are_not_taken_leaves_what_is_known_as_it_was(house: House) -> None:
+def test_an_account_whose_costs_are_not_taken_leaves_what_is_known_as_it_was(harness: RunHarness) -> None:
     """Its answer commits with its costs, or not at all."""
-    house.store.tables.answers.rows = {1: EARLIER}
-    house.store.tables.costs.refuses = {1: ZeroDivisionError(), 2: ZeroDivisionError()}
-    assert house.collect().status is RunStatus.PARTIAL
-    assert remembered(house) == {1: EARLIER, 3: answers_of(house)[3]}
+    harness.store.tables.answers.rows = {1: EARLIER}
+    harness.store.tables.costs.refuses = {1: ZeroDivisionError(), 2: ZeroDivisionError()}
+    assert harness.collect().status is RunStatus.PARTIAL
+    assert remembered(harness) == {1: EARLIER, 3: answers_of(harness)[3]}

@@ -7,18 +7,18 @@ from datetime import date, datetime
 import pytest
 
 from costbatch import logs
-from costbatch.application.daily_run import DailyRun, preflight
 from costbatch.application.deliver import Deliverer
+from costbatch.application.nightly import DailyRun, preflight
 from costbatch.application.retention import Retention
 from costbatch.domain.credentials import StoredSecrets
-from costbatch.domain.outcomes import RunRequest, RunStatus
 from costbatch.domain.periods import DateRange, WindowPolicy
 from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import RunRequest, RunStatus
 from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind, StorageError
-from tests.factories import NOW, make_account
-from tests.fake_records import JANUARY, FakeRecords
-from tests.fakes import FakeVault
-from tests.house import House
+from tests.support.factories import NOW, make_account
+from tests.support.fake_records import JANUARY, FakeRecords
+from tests.support.fakes import FakeVault
+from tests.support.run_harness import RunHarness
 
 
 @dataclass
@@ -60,17 +60,17 @@ class FakeSink:
 class Day:
     """A day with everything around it."""
 
-    house: House = field(default_factory=House)
+    harness: RunHarness = field(default_factory=RunHarness)
     metrics: FakeMetrics | None = field(default_factory=FakeMetrics)
     sink: FakeSink = field(default_factory=FakeSink)
     records: FakeRecords | None = None
 
     def run(self, request: RunRequest = RunRequest()) -> RunReport:  # noqa: B008 - frozen
         """Do the day's work."""
-        house = self.house
+        harness = self.harness
         day = DailyRun(
-            collector=house.collector(),
-            deliverer=Deliverer(database=house.store, sinks=[self.sink], clock=lambda: NOW),
+            collector=harness.collector(),
+            deliverer=Deliverer(database=harness.store, sinks=[self.sink], clock=lambda: NOW),
             vault=FakeVault(),
             metrics=self.metrics,
             clock=lambda: NOW,
@@ -82,7 +82,9 @@ class Day:
     def _retention(self) -> Retention | None:
         if self.records is None:
             return None
-        return Retention(records=self.records, keep_months=3, check_schema=lambda: None, stop=self.house.stop)
+        return Retention(
+            records=self.records, keep_months=3, check_schema=lambda: None, stop=self.harness.stop
+        )
 
     @property
     def pushed(self) -> list[tuple[bool, bool]]:
@@ -95,15 +97,15 @@ class Day:
 def day() -> Day:
     """Return a day with two accounts."""
     day = Day()
-    logs.configure(log_format="json", stream=day.house.log)
-    day.house.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2)}
+    logs.configure(log_format="json", stream=day.harness.log)
+    day.harness.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2)}
     return day
 
 
 def test_a_day_collects_delivers_reports_and_pushes(day: Day) -> None:
     """In this order: the report knows what was delivered, the metrics are the report's."""
     report = day.run()
-    assert report.headline["accounts"]["collected"] == 2
+    assert report.summary["accounts"]["collected"] == 2
     assert report.run.status is RunStatus.COMPLETED
     assert day.sink.taken == ["run.completed"]
     assert report.events_pending == 0
@@ -113,12 +115,12 @@ def test_a_day_collects_delivers_reports_and_pushes(day: Day) -> None:
 
 def test_a_process_that_joins_meanwhile_changes_nothing_about_how_the_day_ended(day: Day) -> None:
     """It may set the run running again; a process that closed it would else end as if it were stopped."""
-    house = day.house
+    harness = day.harness
 
     def join(delivered: Mapping[str, object]) -> None:
         assert delivered["type"] == "run.completed"
-        run = house.store.tables.runs.rows["job"]
-        house.store.tables.runs.rows["job"] = replace(run, status=RunStatus.RUNNING, finished_at=None)
+        run = harness.store.tables.runs.rows["job"]
+        harness.store.tables.runs.rows["job"] = replace(run, status=RunStatus.RUNNING, finished_at=None)
 
     day.sink.on_delivery = join
     report = day.run()
@@ -128,7 +130,7 @@ def test_a_process_that_joins_meanwhile_changes_nothing_about_how_the_day_ended(
 
 def test_the_last_success_is_what_the_settings_call_one(day: Day) -> None:
     """A partial failure is pushed, and here does not count."""
-    day.house.source.answers = {1: [AccountError(ErrorKind.ACCESS_DENIED, "")]}
+    day.harness.source.answers = {1: [AccountError(ErrorKind.ACCESS_DENIED, "")]}
     assert day.run().run.status is RunStatus.PARTIAL
     assert day.pushed == [(True, False)]
 
@@ -166,9 +168,9 @@ def test_metrics_are_told_whether_the_run_was_over_everything(
     day: Day, request_: RunRequest, *, is_whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the database is lost before there is a report."""
-    monkeypatch.setattr("costbatch.application.patience.PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("costbatch.application.jobs.retry.PATIENCE_SECONDS", 0)
     day.run(request_)
-    day.house.store.faults = [StorageError("Gone.")] * 50
+    day.harness.store.faults = [StorageError("Gone.")] * 50
     with pytest.raises(StorageError):
         day.run(request_)
     assert day.metrics
@@ -183,8 +185,8 @@ def test_without_a_gateway_nothing_is_pushed(day: Day) -> None:
 
 def test_a_lost_database_is_pushed_without_a_report(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alert needs the failure most of all; the error itself is not swallowed."""
-    monkeypatch.setattr("costbatch.application.patience.PATIENCE_SECONDS", 0)
-    day.house.store.faults = [StorageError("Gone.")] * 50
+    monkeypatch.setattr("costbatch.application.jobs.retry.PATIENCE_SECONDS", 0)
+    day.harness.store.faults = [StorageError("Gone.")] * 50
     with pytest.raises(StorageError, match="Gone"):
         day.run()
     assert day.pushed == [(False, False)]
@@ -192,16 +194,16 @@ def test_a_lost_database_is_pushed_without_a_report(day: Day, monkeypatch: pytes
 
 def test_a_schema_that_does_not_fit_stops_the_day_before_it_begins(day: Day) -> None:
     """Nothing is fetched, and the gateway keeps what the last run told it."""
-    day.house.store.schema_problem = "The database is not migrated."
+    day.harness.store.schema_problem = "The database is not migrated."
     with pytest.raises(ConfigError, match="not migrated"):
         day.run()
-    assert (day.house.source.fetched, day.pushed) == ([], [])
+    assert (day.harness.source.fetched, day.pushed) == ([], [])
 
 
 @pytest.mark.parametrize("others", [(), ("99998888",)])
 def test_a_key_that_opens_some_credentials_is_good_enough(day: Day, others: tuple[str, ...]) -> None:
     """In the middle of a rotation the accounts of the other key fail alone."""
-    store = day.house.store
+    store = day.harness.store
     for row, key_id in enumerate((FakeVault().key_id, *others), 1):
         store.tables.accounts.sealed[row] = FakeVault(key_id).seal(f"{row:012}", StoredSecrets())
     preflight(store, FakeVault())
@@ -209,7 +211,7 @@ def test_a_key_that_opens_some_credentials_is_good_enough(day: Day, others: tupl
 
 def test_a_key_that_opens_nothing_is_refused(day: Day) -> None:
     """One sentence with both key ids and the number of credentials, and what to do."""
-    store = day.house.store
+    store = day.harness.store
     for row in (1, 2):
         store.tables.accounts.sealed[row] = FakeVault("99998888").seal(f"{row:012}", StoredSecrets())
     sentence = (
@@ -221,7 +223,7 @@ def test_a_key_that_opens_nothing_is_refused(day: Day) -> None:
 
 def test_accounts_without_credentials_need_no_key(day: Day) -> None:
     """The pod's own identity has nothing sealed."""
-    preflight(day.house.store, FakeVault())
+    preflight(day.harness.store, FakeVault())
 
 
 def test_a_day_ends_with_the_pruning(day: Day) -> None:
@@ -231,7 +233,7 @@ def test_a_day_ends_with_the_pruning(day: Day) -> None:
     pushed_before: list[int] = []
     assert day.run().run.status is RunStatus.COMPLETED
     assert set(pushed_before) == {1}
-    (line,) = day.house.logged("pruned")
+    (line,) = day.harness.logged("pruned")
     assert (line["months"], line["accounts"]) == (["2025-01", "2025-02"], 1)
 
 
@@ -239,7 +241,7 @@ def test_a_pruning_without_anything_to_do_says_nothing(day: Day) -> None:
     """On most nights there is none."""
     day.records = FakeRecords(months=[])
     day.run()
-    assert day.house.logged("pruned") == []
+    assert day.harness.logged("pruned") == []
 
 
 @pytest.mark.parametrize("error", [StorageError("Gone."), ConfigError("It lacks ownership.")])
@@ -253,7 +255,7 @@ def test_a_pruning_that_fails_does_not_fail_the_day(day: Day, error: Exception) 
     day.records.after_each = fail
     assert day.run().run.status is RunStatus.COMPLETED
     assert day.pushed == [(True, True)]
-    assert [line["reason"] for line in day.house.logged("not_pruned")] == [str(error)]
+    assert [line["reason"] for line in day.harness.logged("pruning_failed")] == [str(error)]
 
 
 def test_months_that_are_held_up_are_a_warning(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,21 +263,21 @@ def test_months_that_are_held_up_are_a_warning(day: Day, monkeypatch: pytest.Mon
     monkeypatch.setattr("costbatch.application.retention._PAUSE_SECONDS", 0)
     day.records = FakeRecords(months=[JANUARY], held={"drop": 1000})
     day.run()
-    (line,) = day.house.logged("months_not_dropped")
+    (line,) = day.harness.logged("months_not_dropped")
     assert (line["level"], line["months"]) == ("warning", ["2025-01"])
 
 
 def test_a_process_that_was_told_to_end_does_not_prune(day: Day) -> None:
     """Its time is for the accounts in flight."""
     day.records = FakeRecords()
-    day.house.stop.set()
+    day.harness.stop.set()
     day.run()
     assert day.records.steps == []
 
 
 def test_a_backfill_of_what_is_not_kept_is_refused_before_anything(day: Day) -> None:
     """It would be paid for and dropped in the same night."""
-    day.house.policy = replace(day.house.policy, windows=WindowPolicy(keep_months=3))
+    day.harness.policy = replace(day.harness.policy, windows=WindowPolicy(keep_months=3))
     with pytest.raises(ConfigError, match="ask for 2025-03-01 or later"):
         day.run(RunRequest(days=DateRange(date(2025, 2, 28), date(2025, 4, 1))))
-    assert (day.house.source.fetched, day.pushed) == ([], [])
+    assert (day.harness.source.fetched, day.pushed) == ([], [])

@@ -10,8 +10,8 @@ import pytest
 from costbatch.application.deliver import Deliverer
 from costbatch.domain.events import Event, EventType
 from costbatch.errors import DeliveryError, StorageError
-from tests.factories import NOW
-from tests.fake_store import FakeStore
+from tests.support.factories import NOW
+from tests.support.fake_store import FakeStore
 
 
 @dataclass

@@ -8,10 +8,10 @@ import pytest
 from costbatch.domain.accounts import AccountStatus, Failing
 from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
 from costbatch.domain.health import Mark, Rights, SchemaVersion, SealedSample, WaitingEvents
-from costbatch.domain.outcomes import RunStatus
 from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
-from tests.fakes import FakeVault
+from tests.support.fakes import FakeVault
 from tests.unit.application.doctor_parts import (
     DAY,
     NOW,

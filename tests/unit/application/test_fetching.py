@@ -7,13 +7,13 @@ from contextlib import contextmanager
 import pytest
 
 from costbatch import logs
-from costbatch.application.budget import ApiBudget
-from costbatch.application.fetching import FetchPool, Flight, Landing
+from costbatch.application.jobs.budget import ApiBudget
+from costbatch.application.jobs.pool import FetchPool, Flight, Landing
 from costbatch.domain.credentials import Secret
-from costbatch.domain.outcomes import Failure
+from costbatch.domain.runs import Failure
 from costbatch.errors import AccountError, ErrorKind
-from tests.factories import NOW, days, make_access, make_account, make_claim, make_fetched
-from tests.fake_runs import FakeSource
+from tests.support.factories import NOW, days, make_access, make_account, make_claim, make_fetched
+from tests.support.fake_runs import FakeSource
 
 WINDOW = days(0, 35)
 
@@ -54,7 +54,7 @@ def outcome_of(error: Exception, budget: ApiBudget | None = None) -> Landing:
 
 
 def test_what_was_fetched_comes_back_with_its_account() -> None:
-    """Costs, requests and the time of departure."""
+    """Costs, requests and the time of deviation."""
     with pool_of(FakeSource()) as pool:
         sent = flight()
         pool.start([sent])

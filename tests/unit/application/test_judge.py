@@ -7,29 +7,29 @@ import pytest
 
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.detection import Contribution, Rule, Severity
-from tests.factories import day
-from tests.mornings import Mornings, flat, spans, told
+from tests.support.factories import day
+from tests.support.replay import Replay, flat, spans, told
 
 DETECTED, UPDATED, RESOLVED = "anomaly.detected", "anomaly.updated", "anomaly.resolved"
 
 
 @pytest.fixture
-def life() -> Mornings:
-    """Return an account that cost 100 on each of fifty days and has been collected for ten mornings."""
-    life = Mornings()
+def life() -> Replay:
+    """Return an account that cost 100 on each of fifty days and has been collected for ten replay."""
+    life = Replay()
     life.costs(flat(0, 50))
     assert life.runs(41, 50) == []
     return life
 
 
-def test_ordinary_mornings_tell_nothing(life: Mornings) -> None:
+def test_ordinary_mornings_tell_nothing(life: Replay) -> None:
     """Where every day costs what it should, there is no anomaly and no event."""
     life.costs(flat(50, 60, 120))
     assert life.runs(51, 60) == []
     assert life.anomalies == []
 
 
-def test_a_spike_is_told_on_the_first_morning(life: Mornings) -> None:
+def test_a_spike_is_told_on_the_first_morning(life: Replay) -> None:
     """What came, what was expected, the difference in money and in proportion."""
     life.costs({50: "251.50"})
     (event,) = life.run(51)
@@ -40,7 +40,7 @@ def test_a_spike_is_told_on_the_first_morning(life: Mornings) -> None:
     assert (said["start_date"], said["last_date"]) == (str(day(50)), str(day(50)))
 
 
-def test_an_anomaly_is_updated_while_its_days_settle_and_resolved_when_they_are_over(life: Mornings) -> None:
+def test_an_anomaly_is_updated_while_its_days_settle_and_resolved_when_they_are_over(life: Replay) -> None:
     """Late cost raises it; it ends with the third settled ordinary day after it, and is told each time."""
     life.costs({50: 200})
     assert told(life.run(51)) == [DETECTED]
@@ -55,7 +55,7 @@ def test_an_anomaly_is_updated_while_its_days_settle_and_resolved_when_they_are_
     assert life.anomalies[0].revision == 3
 
 
-def test_a_drop_is_told_when_its_day_has_settled(life: Mornings) -> None:
+def test_a_drop_is_told_when_its_day_has_settled(life: Replay) -> None:
     """A day that is half there is not taken for a saving."""
     life.costs({50: 20, 51: 100, 52: 100})
     assert life.runs(51, 52) == []
@@ -63,7 +63,7 @@ def test_a_drop_is_told_when_its_day_has_settled(life: Mornings) -> None:
     assert spans(life.anomalies) == [("drop", 50, 50, "open")]
 
 
-def test_a_day_that_arrives_late_is_no_drop(life: Mornings) -> None:
+def test_a_day_that_arrives_late_is_no_drop(life: Replay) -> None:
     """The rest of its cost comes before anybody is told."""
     life.costs({50: 5})
     assert life.run(51) == []
@@ -73,7 +73,7 @@ def test_a_day_that_arrives_late_is_no_drop(life: Mornings) -> None:
     assert life.runs(53, 55) == []
 
 
-def test_an_anomaly_that_aws_takes_back_is_resolved_as_restated(life: Mornings) -> None:
+def test_an_anomaly_that_aws_takes_back_is_resolved_as_restated(life: Replay) -> None:
     """It was none; the receiver who was told learns that too."""
     life.costs({50: 500})
     life.run(51)
@@ -83,7 +83,7 @@ def test_an_anomaly_that_aws_takes_back_is_resolved_as_restated(life: Mornings) 
     assert life.open == []
 
 
-def test_an_anomaly_over_for_long_that_aws_takes_back_is_updated(life: Mornings) -> None:
+def test_an_anomaly_over_for_long_that_aws_takes_back_is_updated(life: Replay) -> None:
     """What is in the table stays true: its days are no anomaly, and who was told is told."""
     life.costs({50: 500, **flat(51, 70)})
     life.runs(51, 70)
@@ -93,7 +93,7 @@ def test_an_anomaly_over_for_long_that_aws_takes_back_is_updated(life: Mornings)
     assert spans(life.anomalies) == [("spike", 50, 50, "restated")]
 
 
-def test_an_anomaly_that_comes_back_is_the_same_one(life: Mornings) -> None:
+def test_an_anomaly_that_comes_back_is_the_same_one(life: Replay) -> None:
     """AWS takes a day back and gives it again: one anomaly, opened again, not two."""
     for amount in (500, 100, 480):
         life.costs({50: amount})
@@ -103,8 +103,8 @@ def test_an_anomaly_that_comes_back_is_the_same_one(life: Mornings) -> None:
     assert life.anomalies[0].revision == 3
 
 
-def test_a_level_shift_that_stays_is_one_anomaly_until_the_baseline_has_caught_up(life: Mornings) -> None:
-    """Nearly twice the cost departs for nine days: one anomaly, told day by day."""
+def test_a_level_shift_that_stays_is_one_anomaly_until_the_baseline_has_caught_up(life: Replay) -> None:
+    """Nearly twice the cost deviates for nine days: one anomaly, told day by day."""
     life.costs(flat(50, 90, 190))
     assert told(life.runs(51, 60)) == [DETECTED, *[UPDATED] * 8]
     assert spans(life.anomalies) == [("spike", 50, 58, "open")]
@@ -113,15 +113,15 @@ def test_a_level_shift_that_stays_is_one_anomaly_until_the_baseline_has_caught_u
     assert life.anomalies[0].actual == 9 * Decimal(190)
 
 
-def test_a_weekend_does_not_end_an_anomaly(life: Mornings) -> None:
-    """Two ordinary days between departing ones belong to it."""
+def test_a_weekend_does_not_end_an_anomaly(life: Replay) -> None:
+    """Two ordinary days between anomalous ones belong to it."""
     life.costs({50: 300, 51: 100, 52: 100, 53: 300})
     assert told(life.runs(51, 54)) == [DETECTED, UPDATED]
     assert spans(life.anomalies) == [("spike", 50, 53, "open")]
     assert life.anomalies[0].actual == Decimal(600)
 
 
-def test_what_a_person_dismissed_stays_dismissed_and_silent(life: Mornings) -> None:
+def test_what_a_person_dismissed_stays_dismissed_and_silent(life: Replay) -> None:
     """It follows its days, so that nobody is told again, and nothing about it is told."""
     life.costs({50: 300, 51: 300})
     life.run(51)
@@ -136,7 +136,7 @@ def test_what_a_person_dismissed_stays_dismissed_and_silent(life: Mornings) -> N
     )
 
 
-def test_a_dismissed_anomaly_that_aws_takes_back_stays_dismissed(life: Mornings) -> None:
+def test_a_dismissed_anomaly_that_aws_takes_back_stays_dismissed(life: Replay) -> None:
     """A person's word is not undone by a restatement."""
     life.costs({50: 300})
     life.run(51)
@@ -146,7 +146,7 @@ def test_a_dismissed_anomaly_that_aws_takes_back_stays_dismissed(life: Mornings)
     assert [each.state for each in life.anomalies] == [AnomalyState.DISMISSED]
 
 
-def test_restated_days_between_two_anomalies_merge_them(life: Mornings) -> None:
+def test_restated_days_between_two_anomalies_merge_them(life: Replay) -> None:
     """The earlier one goes on over both, the later one is closed as merged."""
     life.costs({50: 300, **flat(51, 55), 55: 300})
     assert told(life.runs(51, 56)) == [DETECTED, RESOLVED, DETECTED]
@@ -159,7 +159,7 @@ def test_restated_days_between_two_anomalies_merge_them(life: Mornings) -> None:
     assert spans(life.anomalies) == [("spike", 50, 55, "open"), ("spike", 55, 55, "merged")]
 
 
-def test_restated_days_within_an_anomaly_split_it(life: Mornings) -> None:
+def test_restated_days_within_an_anomaly_split_it(life: Replay) -> None:
     """The first part keeps the name, the second is a new one; merged again, the first takes it back."""
     life.costs({**flat(50, 57), 50: 300, 53: 300, 56: 300})
     life.runs(51, 57)
@@ -172,7 +172,7 @@ def test_restated_days_within_an_anomaly_split_it(life: Mornings) -> None:
     assert spans(life.real) == [("spike", 50, 56, "open")]
 
 
-def test_an_anomaly_that_moved_off_its_first_day_is_not_taken_for_a_new_one_there(life: Mornings) -> None:
+def test_an_anomaly_that_moved_off_its_first_day_is_not_taken_for_a_new_one_there(life: Replay) -> None:
     """Two anomalies never share an id, also where the second begins on the first one's old first day."""
     life.costs({**flat(50, 61), 50: 300, 52: 300, 55: 300, 58: 300})
     life.runs(51, 61)
@@ -186,14 +186,14 @@ def test_an_anomaly_that_moved_off_its_first_day_is_not_taken_for_a_new_one_ther
     assert len({each.id for each in life.anomalies}) == 2
 
 
-def test_a_spike_and_a_drop_side_by_side_are_two_anomalies(life: Mornings) -> None:
+def test_a_spike_and_a_drop_side_by_side_are_two_anomalies(life: Replay) -> None:
     """They open and end each on its own."""
     life.costs({50: 300, 51: 10, **flat(52, 60)})
     assert told(life.runs(51, 60)) == [DETECTED, DETECTED, RESOLVED, RESOLVED]
     assert spans(life.anomalies) == [("spike", 50, 50, "ended"), ("drop", 51, 51, "ended")]
 
 
-def test_the_same_morning_again_changes_nothing(life: Mornings) -> None:
+def test_the_same_morning_again_changes_nothing(life: Replay) -> None:
     """A manual run after the nightly one neither tells nor counts anything twice."""
     life.costs({50: 300, 49: 20, 48: 20})
     assert life.run(51)
@@ -202,7 +202,7 @@ def test_the_same_morning_again_changes_nothing(life: Mornings) -> None:
     assert life.store.tables.anomalies.rows == before
 
 
-def test_a_change_below_a_cent_is_none(life: Mornings) -> None:
+def test_a_change_below_a_cent_is_none(life: Replay) -> None:
     """Nobody is told twice what reads the same."""
     life.costs({50: "300.001"})
     life.run(51)
@@ -212,7 +212,7 @@ def test_a_change_below_a_cent_is_none(life: Mornings) -> None:
     assert told(life.run(51)) == [UPDATED]
 
 
-def test_an_anomaly_names_the_services_that_moved(life: Mornings) -> None:
+def test_an_anomaly_names_the_services_that_moved(life: Replay) -> None:
     """Of two services one explains the spike, with what it should have cost."""
     life.costs(flat(0, 51, 40), service="Amazon S3")
     life.costs({50: 100, 51: 100})
@@ -227,7 +227,7 @@ def test_an_anomaly_names_the_services_that_moved(life: Mornings) -> None:
 
 def test_another_currency_closes_what_was_open_in_the_old_one() -> None:
     """Its amounts stay as they were, it ends in time, and the new currency's first week is not judged."""
-    life = Mornings()
+    life = Replay()
     life.costs({**flat(0, 50), 50: 300})
     life.runs(41, 51)
     life.costs(flat(51, 70, 15000))
@@ -237,7 +237,7 @@ def test_another_currency_closes_what_was_open_in_the_old_one() -> None:
     assert (anomaly.currency, anomaly.actual, anomaly.resolution) == ("USD", Decimal(300), "ended")
 
 
-def test_a_bill_that_vanishes_altogether_resolves_what_was_open(life: Mornings) -> None:
+def test_a_bill_that_vanishes_altogether_resolves_what_was_open(life: Replay) -> None:
     """Without any cost left there is nothing to depart from, and nothing stays open for ever."""
     life.costs({50: 300})
     life.policy = replace(life.policy, trailing_days=400)
@@ -249,4 +249,4 @@ def test_a_bill_that_vanishes_altogether_resolves_what_was_open(life: Mornings) 
 
 def test_an_account_without_any_cost_is_judged_in_peace() -> None:
     """A new account has no bill yet."""
-    assert Mornings(rule=Rule(per_service=True)).runs(50, 53) == []
+    assert Replay(rule=Rule(per_service=True)).runs(50, 53) == []

@@ -6,15 +6,15 @@ from decimal import Decimal
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
-from tests.factories import day
-from tests.mornings import Mornings, flat, spans, told
+from tests.support.factories import day
+from tests.support.replay import Replay, flat, spans, told
 
 DETECTED, UPDATED, RESOLVED = "anomaly.detected", "anomaly.updated", "anomaly.resolved"
 
 
 def test_a_first_collection_announces_only_what_is_not_over() -> None:
     """Its history is in the table; an alert about last month is no news."""
-    life = Mornings()
+    life = Replay()
     life.costs({**flat(0, 60), 20: 300, 58: 300})
     (event,) = life.run(60)
     assert (event.type.value, event.data["anomaly"]["start_date"]) == (DETECTED, str(day(58)))
@@ -24,7 +24,7 @@ def test_a_first_collection_announces_only_what_is_not_over() -> None:
 def test_a_first_collection_announces_everything_that_is_open() -> None:
     """The last day that may still go on is told, the day before it is over."""
     for spike, expected in ((55, [DETECTED]), (54, [])):
-        life = Mornings()
+        life = Replay()
         life.costs({**flat(0, 60), spike: 300})
         assert told(life.run(60)) == expected
         assert len(life.open) == len(expected)
@@ -32,7 +32,7 @@ def test_a_first_collection_announces_everything_that_is_open() -> None:
 
 def test_days_of_an_outage_without_any_cost_are_judged_too() -> None:
     """Nothing came and nothing changed, and that is the news: the drop begins where the cost ended."""
-    life = Mornings()
+    life = Replay()
     life.costs(flat(0, 40))
     life.runs(30, 40)
     assert told(life.run(48)) == [DETECTED]
@@ -41,7 +41,7 @@ def test_days_of_an_outage_without_any_cost_are_judged_too() -> None:
 
 def test_what_is_found_over_has_one_revision_for_each_change() -> None:
     """Detected and resolved in one breath are two changes."""
-    life = Mornings()
+    life = Replay()
     life.costs({**flat(0, 60), 20: 300})
     life.run(60)
     assert [each.revision for each in life.anomalies] == [2]
@@ -49,7 +49,7 @@ def test_what_is_found_over_has_one_revision_for_each_change() -> None:
 
 def test_an_ordinary_run_after_an_outage_announces_what_it_missed() -> None:
     """A spike of the outage is told late, with its end, but it is told."""
-    life = Mornings()
+    life = Replay()
     life.costs({**flat(0, 60), 45: 300})
     life.runs(30, 40)
     assert told(life.run(60)) == [DETECTED, RESOLVED]
@@ -58,7 +58,7 @@ def test_an_ordinary_run_after_an_outage_announces_what_it_missed() -> None:
 
 def test_an_anomaly_open_before_a_long_outage_is_resolved_after_it_and_told() -> None:
     """Who was told that it is open is told that it is over, however long nobody looked."""
-    life = Mornings(policy=WindowPolicy(trailing_days=3, month_close_day=0, history_months=2))
+    life = Replay(policy=WindowPolicy(trailing_days=3, month_close_day=0, history_months=2))
     life.costs({**flat(0, 150), 39: 300})
     assert told(life.runs(38, 40)) == [DETECTED]
     assert told(life.run(150)) == [RESOLVED]
@@ -66,7 +66,7 @@ def test_an_anomaly_open_before_a_long_outage_is_resolved_after_it_and_told() ->
 
 def test_days_that_had_not_settled_before_a_long_outage_are_read_and_judged_again() -> None:
     """The last days before it came late as always; the drop that they seemed to be is none."""
-    life = Mornings(policy=WindowPolicy(trailing_days=3, month_close_day=0, history_months=2))
+    life = Replay(policy=WindowPolicy(trailing_days=3, month_close_day=0, history_months=2))
     life.costs({**flat(0, 39), 38: 20, 39: 5})
     life.runs(30, 40)
     life.costs({**flat(40, 150), 38: 20, 39: 100})
@@ -76,7 +76,7 @@ def test_days_that_had_not_settled_before_a_long_outage_are_read_and_judged_agai
 
 def test_days_that_were_never_read_are_not_zeros() -> None:
     """After an outage longer than the history of AWS an account begins anew, without a false alarm."""
-    life = Mornings(policy=WindowPolicy(trailing_days=35, month_close_day=0, history_months=2))
+    life = Replay(policy=WindowPolicy(trailing_days=35, month_close_day=0, history_months=2))
     life.costs({**flat(0, 40), **flat(100, 600)})
     life.runs(38, 40)
     assert life.run(600) == []
@@ -87,7 +87,7 @@ def test_days_that_were_never_read_are_not_zeros() -> None:
 
 def test_an_anomaly_from_before_a_gap_that_stays_ends_with_its_days_as_they_were() -> None:
     """What is not known about the days after it does not keep it open for ever."""
-    life = Mornings(policy=WindowPolicy(trailing_days=35, month_close_day=0, history_months=2))
+    life = Replay(policy=WindowPolicy(trailing_days=35, month_close_day=0, history_months=2))
     life.costs({**flat(0, 40), 39: 300, **flat(100, 600)})
     assert told(life.runs(38, 40)) == [DETECTED]
     assert told(life.run(600)) == [RESOLVED]
@@ -96,7 +96,7 @@ def test_an_anomaly_from_before_a_gap_that_stays_ends_with_its_days_as_they_were
 
 def test_an_island_of_old_days_does_not_count_as_history() -> None:
     """A backfill far before a young account must not make zeros of the days between."""
-    life = Mornings(policy=WindowPolicy(trailing_days=3, history_months=0, month_close_day=0))
+    life = Replay(policy=WindowPolicy(trailing_days=3, history_months=0, month_close_day=0))
     life.costs(flat(0, 70))
     life.run(60)
     assert life.backfill(0, 5, today=60) == []
@@ -104,9 +104,9 @@ def test_an_island_of_old_days_does_not_count_as_history() -> None:
     assert life.anomalies == []
 
 
-def settled_life() -> Mornings:
+def settled_life() -> Replay:
     """Return an account with an anomaly of days 50 to 54 that is over, on the seventieth morning."""
-    life = Mornings()
+    life = Replay()
     life.costs({**flat(0, 70), **flat(50, 55, 300)})
     life.runs(41, 70)
     assert spans(life.anomalies) == [("spike", 50, 54, "ended")]
@@ -141,7 +141,7 @@ def test_a_backfill_that_restates_a_day_inside_an_anomaly_updates_all_of_it() ->
 
 def test_a_backfill_judges_the_days_again_that_have_its_days_in_their_mean() -> None:
     """Day 50 departed from a mean that was wrong; it is not read again, but judged again."""
-    life = Mornings()
+    life = Replay()
     life.costs({**flat(0, 49, 60), **flat(49, 80, 100)})
     life.runs(41, 80)
     assert life.real
@@ -152,7 +152,7 @@ def test_a_backfill_judges_the_days_again_that_have_its_days_in_their_mean() -> 
 
 def test_a_backfill_tells_how_an_open_anomaly_ends() -> None:
     """An anomaly that somebody was told of is no history."""
-    life = Mornings()
+    life = Replay()
     life.costs({**flat(0, 50), 50: 300})
     assert told(life.runs(45, 51)) == [DETECTED]
     life.costs({50: 100})
@@ -161,7 +161,7 @@ def test_a_backfill_tells_how_an_open_anomaly_ends() -> None:
 
 def test_a_backfill_beyond_yesterday_of_an_account_never_collected_is_silent_about_the_past() -> None:
     """Its first days have no history, its old anomalies no news."""
-    life = Mornings()
+    life = Replay()
     life.costs({**flat(0, 40), 20: 300})
     assert life.backfill(0, 40, today=60) == []
     assert spans(life.anomalies) == [("spike", 20, 20, "ended")]
@@ -171,7 +171,7 @@ def test_a_backfill_beyond_yesterday_of_an_account_never_collected_is_silent_abo
 def test_each_service_is_judged_where_the_rule_says_so() -> None:
     """A move that the total does not show: one service up, another down by as much."""
     for per_service, found in ((False, []), (True, ["Amazon EC2", "Amazon S3"])):
-        life = Mornings(rule=Rule(per_service=per_service))
+        life = Replay(rule=Rule(per_service=per_service))
         for service, amount in (("Amazon S3", 190), ("Amazon EC2", 10)):
             life.costs({**flat(0, 53), 50: amount}, service=service)
         events = life.runs(45, 53)
@@ -181,7 +181,7 @@ def test_each_service_is_judged_where_the_rule_says_so() -> None:
 
 def test_judging_services_switched_off_again_closes_theirs() -> None:
     """The account's own anomaly goes on; those of services have no rule any more, and that is told."""
-    life = Mornings(rule=Rule(per_service=True))
+    life = Replay(rule=Rule(per_service=True))
     life.costs({**flat(0, 50), 50: 400})
     assert told(life.runs(45, 51)) == [DETECTED, DETECTED]
     life.rule = replace(life.rule, per_service=False)
@@ -194,7 +194,7 @@ def test_judging_services_switched_off_again_closes_theirs() -> None:
 
 def test_an_anomaly_remembers_by_which_basis_it_was_judged() -> None:
     """The cost basis is the rule's."""
-    life = Mornings(rule=Rule(cost_basis=CostBasis.NET_AMORTIZED))
+    life = Replay(rule=Rule(cost_basis=CostBasis.NET_AMORTIZED))
     life.costs({**flat(0, 50), 50: 400})
     life.run(51)
     assert [each.cost_basis for each in life.open] == [CostBasis.NET_AMORTIZED]
@@ -204,7 +204,7 @@ def test_two_accounts_with_the_same_cost_have_anomalies_of_their_own() -> None:
     """An id belongs to one account, one direction, one day; and every repetition gives the same."""
     ids = set()
     for row in (1, 2, 1):
-        life = Mornings()
+        life = Replay()
         life.account = replace(life.account, id=row, aws_account_id=f"{row:012}")
         life.costs({**flat(0, 50), 50: 400})
         life.run(51)

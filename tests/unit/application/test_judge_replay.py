@@ -1,6 +1,6 @@
 """Replays: however the days came in, what is known in the end follows from what they cost in the end.
 
-The invariant: after any sequence of mornings, each of which re-reads every day that AWS has changed since
+The invariant: after any sequence of replay, each of which re-reads every day that AWS has changed since
 the last one, the anomalies that are neither restated nor merged are those that judging the whole history
 once would find, with the same days, state and amounts to the cent. Ids, revisions and what was told
 on the way depend on the way; a dismissal holds for the whole anomaly, whatever becomes of its days.
@@ -15,8 +15,8 @@ from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event, cents
 from costbatch.domain.periods import WindowPolicy
-from tests.factories import day
-from tests.mornings import Mornings, spans, told
+from tests.support.factories import day
+from tests.support.replay import Replay, spans, told
 
 FIRST, LAST = 15, 75
 SEEDS = range(25)
@@ -28,7 +28,7 @@ def amount_of_a_day(random: Random) -> str:
     return f"{float(factor) * random.uniform(80, 120):.4f}"
 
 
-def restate(life: Mornings, random: Random, today: int) -> None:
+def restate(life: Replay, random: Random, today: int) -> None:
     """Let AWS change some days of the trailing window, to anything."""
     for _ in range(random.choice([0, 0, 1, 3])):
         n = random.randrange(max(0, today - life.policy.trailing_days), today)
@@ -38,9 +38,9 @@ def restate(life: Mornings, random: Random, today: int) -> None:
             life.costs({n: amount_of_a_day(random)})
 
 
-def replay(seed: int, *, dismissing: bool = False) -> tuple[Mornings, list[Event]]:
-    """Live through sixty mornings with restatements and outages; return the end and all that was told."""
-    random, life, events = Random(seed), Mornings(), []
+def replay(seed: int, *, dismissing: bool = False) -> tuple[Replay, list[Event]]:
+    """Live through sixty replay with restatements and outages; return the end and all that was told."""
+    random, life, events = Random(seed), Replay(), []
     life.costs({n: amount_of_a_day(random) for n in range(FIRST)})
     for today in range(FIRST, LAST + 1):
         level = 3 if 40 < today < 60 and seed % 3 == 0 else 1
@@ -54,9 +54,9 @@ def replay(seed: int, *, dismissing: bool = False) -> tuple[Mornings, list[Event
     return life, events
 
 
-def judged_at_once(life: Mornings) -> Mornings:
+def judged_at_once(life: Replay) -> Replay:
     """Return what a first collection on the last day finds in the same bill."""
-    fresh = Mornings(rule=life.rule, bill=life.bill, policy=WindowPolicy(history_months=13))
+    fresh = Replay(rule=life.rule, bill=life.bill, policy=WindowPolicy(history_months=13))
     fresh.run(LAST)
     return fresh
 
@@ -95,7 +95,7 @@ def test_what_is_told_adds_up_to_what_is_stored(seed: int) -> None:
             assert about[-1].data["anomaly"]["state"] == anomaly.state.value
 
 
-def live_days(life: Mornings) -> Counter[tuple[str, int]]:
+def live_days(life: Replay) -> Counter[tuple[str, int]]:
     """Return how many real anomalies that nobody dismissed cover each day, by direction."""
     live = [each for each in life.real if not each.is_dismissed]
     return Counter((way, n) for way, first, last, _ in spans(live) for n in range(first, last + 1))
@@ -111,7 +111,7 @@ def test_no_day_has_two_anomalies_of_one_direction(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_a_person_dismissed_stays_dismissed_and_silent(seed: int) -> None:
     """No event after the dismissal, no other state, whatever AWS restates."""
-    random, life = Random(seed), Mornings()
+    random, life = Random(seed), Replay()
     dismissed: set[str] = set()
     life.costs({n: amount_of_a_day(random) for n in range(FIRST)})
     for today in range(FIRST, LAST + 1):
@@ -159,4 +159,4 @@ def test_a_backfill_of_restated_days_ends_where_judging_at_once_ends(seed: int) 
 
 def test_the_rule_of_the_replays_is_the_default_one() -> None:
     """The replays show what an installation without settings does."""
-    assert Mornings().rule == Rule()
+    assert Replay().rule == Rule()

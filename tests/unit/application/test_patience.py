@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from costbatch.application import patience
-from costbatch.application.patience import PATIENCE_SECONDS, in_transaction
+from costbatch.application.jobs import retry
+from costbatch.application.jobs.retry import PATIENCE_SECONDS, in_transaction
 from costbatch.application.stores import Transaction
 from costbatch.errors import ConfigError, StatementRefused, StorageError
-from tests.factories import days
-from tests.fake_store import FakeStore
+from tests.support.factories import days
+from tests.support.fake_store import FakeStore
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Put this clock in place of the real one."""
     clock = Clock()
-    monkeypatch.setattr(patience, "monotonic", lambda: clock.now)
-    monkeypatch.setattr(patience, "sleep", clock.sleep)
+    monkeypatch.setattr(retry, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(retry, "sleep", clock.sleep)
     return clock
 
 
@@ -52,7 +52,7 @@ def test_an_action_is_done_again_until_the_database_is_back(clock: Clock) -> Non
 
 
 def test_a_database_that_stays_away_is_given_up_in_time(clock: Clock) -> None:
-    """Within the patience, with the last error, and not at the first."""
+    """Within the retry, with the last error, and not at the first."""
     with pytest.raises(StorageError, match="Away"):
         in_transaction(away(1000), lambda _: None)
     assert PATIENCE_SECONDS - 4 <= clock.now - 1000 <= PATIENCE_SECONDS

@@ -5,14 +5,14 @@ from typing import cast
 
 import pytest
 
-from costbatch.application.plan import check_days, plan_run, select_accounts, window_of
+from costbatch.application.collect.plan import check_days, plan_run, select_accounts, window_of
 from costbatch.application.stores import Transaction
 from costbatch.domain.accounts import AccountStatus
-from costbatch.domain.outcomes import RunRequest
 from costbatch.domain.periods import ONE_DAY, DateRange, WindowPolicy, earliest_available
+from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
-from tests.factories import TODAY, days, make_account
-from tests.fake_store import FakeTables
+from tests.support.factories import TODAY, days, make_account
+from tests.support.fake_store import FakeTables
 
 POLICY = WindowPolicy()
 YESTERDAY = TODAY - ONE_DAY

@@ -8,18 +8,27 @@ from uuid import UUID
 
 import pytest
 
-from costbatch.application.report import Detail, brief_report, full_report
+from costbatch.application.collect.report import Detail, brief_report, full_report
 from costbatch.application.stores import Transaction
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended
-from costbatch.domain.outcomes import Collection, CollectionState, Failure, RunRequest
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import Collection, CollectionState, Failure, RunRequest
 from costbatch.errors import ErrorKind
-from tests.factories import NOW, TODAY, CostRow, make_account, make_anomaly, make_fetched, make_row, make_run
-from tests.fake_runs import Listed
-from tests.fake_store import FakeTables
+from tests.support.factories import (
+    NOW,
+    TODAY,
+    CostRow,
+    make_account,
+    make_anomaly,
+    make_fetched,
+    make_row,
+    make_run,
+)
+from tests.support.fake_runs import Listed
+from tests.support.fake_store import FakeTables
 
 YESTERDAY = TODAY - timedelta(days=1)
 FAILURE = Failure(kind=ErrorKind.THROTTLED, message="Too many.")
@@ -148,8 +157,8 @@ def test_of_very_many_accounts_only_those_that_need_a_look_are_listed(
     report = report_of(tables)
     assert len(report.collections) == listed
     assert report.collections[-1].state is CollectionState.FAILED
-    assert report.headline["accounts"]["total"] == collected + 1
-    assert report.headline["failures"] == {"throttled": 1}
+    assert report.summary["accounts"]["total"] == collected + 1
+    assert report.summary["failures"] == {"throttled": 1}
 
 
 def test_a_program_is_told_of_every_account(tables: FakeTables) -> None:

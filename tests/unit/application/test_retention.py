@@ -10,7 +10,7 @@ from costbatch.application import retention
 from costbatch.application.retention import Retention
 from costbatch.domain.retention import OldRows
 from costbatch.errors import ConfigError
-from tests.fake_records import FEBRUARY, JANUARY, FakeRecords
+from tests.support.fake_records import FEBRUARY, JANUARY, FakeRecords
 
 TODAY, FIRST_KEPT = date(2025, 6, 20), date(2025, 3, 1)
 

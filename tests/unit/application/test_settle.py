@@ -7,15 +7,15 @@ from typing import cast
 
 import pytest
 
-from costbatch.application.fetching import Flight, Landing
-from costbatch.application.settle import Settlement
+from costbatch.application.collect.job import Settlement
+from costbatch.application.jobs.pool import Flight, Landing
 from costbatch.domain.accounts import Account, AccountStatus, Failing
 from costbatch.domain.costs import FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
-from costbatch.domain.outcomes import Claim, Collection, CollectionState, Failure, RunRequest, SkipReason
 from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import Claim, Collection, CollectionState, Failure, RunRequest, SkipReason
 from costbatch.errors import ErrorKind
-from tests.factories import (
+from tests.support.factories import (
     NOW,
     TODAY,
     CostRow,
@@ -28,8 +28,8 @@ from tests.factories import (
     make_row,
     make_run,
 )
-from tests.fake_runs import Listed
-from tests.fake_store import FakeStore
+from tests.support.fake_runs import Listed
+from tests.support.fake_store import FakeStore
 
 WINDOW = DateRange(day(0), TODAY)
 RETRY_PAUSE = timedelta(seconds=30)

@@ -7,14 +7,14 @@ from decimal import Decimal
 
 import pytest
 
-from costbatch.application.fetching import Flight, Landing
-from costbatch.application.settle import Settlement
+from costbatch.application.collect.job import Settlement
+from costbatch.application.jobs.pool import Flight, Landing
+from costbatch.application.jobs.writer import Writer
 from costbatch.application.stores import Transaction
-from costbatch.application.writer import Writer
 from costbatch.domain.detection import Rule
-from costbatch.domain.outcomes import Collection, CollectionState
+from costbatch.domain.runs import Collection, CollectionState
 from costbatch.errors import StatementRefused
-from tests.factories import (
+from tests.support.factories import (
     NOW,
     days,
     make_access,
@@ -24,8 +24,8 @@ from tests.factories import (
     make_row,
     make_run,
 )
-from tests.fake_runs import FakeProgress, Listed
-from tests.fake_store import FakeStore
+from tests.support.fake_runs import FakeProgress, Listed
+from tests.support.fake_store import FakeStore
 
 WINDOW = days(0, 35)
 

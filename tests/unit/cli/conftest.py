@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 
 from costbatch import logs
 from costbatch.application.accounts import Accounts
+from costbatch.bootstrap import Bootstrap
 from costbatch.cli import cli
 from costbatch.cli.context import Context
 from costbatch.config import Settings
-from costbatch.wiring import Wiring
-from tests.fakes import FakeDatabase, FakeVault
+from tests.support.fakes import FakeDatabase, FakeVault
 
 NOW = datetime(2025, 3, 10, 7, tzinfo=UTC)
 
@@ -65,8 +65,8 @@ class Shell:
         )
         return CliRunner().invoke(cli, args, obj=context, input=stdin)
 
-    def _wire(self, settings: Settings, now: Callable[[], datetime]) -> Wiring:
-        return cast("Wiring", FakeWiring(self.database, now, self.vault))
+    def _wire(self, settings: Settings, now: Callable[[], datetime]) -> Bootstrap:
+        return cast("Bootstrap", FakeWiring(self.database, now, self.vault))
 
 
 @pytest.fixture

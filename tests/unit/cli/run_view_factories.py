@@ -13,7 +13,9 @@ from costbatch.cli.run_view import render_run
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.costs import CostBasis, DayTotal, StoredChange
 from costbatch.domain.detection import Direction, Severity
-from costbatch.domain.outcomes import (
+from costbatch.domain.periods import DateRange
+from costbatch.domain.reports import AnomalyView, RunReport
+from costbatch.domain.runs import (
     Collection,
     CollectionState,
     Failure,
@@ -21,10 +23,8 @@ from costbatch.domain.outcomes import (
     RunRequest,
     RunStatus,
 )
-from costbatch.domain.periods import DateRange
-from costbatch.domain.reports import AnomalyView, RunReport
 from costbatch.errors import ErrorKind
-from tests.factories import tally_of
+from tests.support.factories import tally_of
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 TODAY = date(2025, 1, 15)
@@ -114,7 +114,7 @@ def make_report(
     """Return the report of a run; it lists every account where a test does not say which."""
     return RunReport(
         run=make_run(status),
-        tally=tally_of(accounts),
+        counts=tally_of(accounts),
         collections=tuple(accounts if listed is None else listed),
         reported_at=NOW,
         **fields,

@@ -12,7 +12,7 @@ from click.testing import Result
 from costbatch.domain.accounts import Failing
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
-from tests.fakes import FakeVault
+from tests.support.fakes import FakeVault
 
 ID, OTHER = "111111111111", "222222222222"
 KEY_ID = "AKIA" + "ABCDEFGHIJKLMNOP"

@@ -199,7 +199,7 @@ def test_the_default_context_is_the_real_one(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def real_wiring() -> Context:
-    """Return a context with an environment of its own and the real wiring."""
+    """Return a context with an environment of its own and the real bootstrap."""
     return Context(
         environ={"ENCRYPTION_KEY": "00" * 32, "DATABASE_URL": "postgresql://nobody@localhost:1/none"}
     )
@@ -207,7 +207,7 @@ def real_wiring() -> Context:
 
 def test_the_real_wiring_builds_the_stories(real_wiring: Context) -> None:
     """Building connects to nothing."""
-    assert len(real_wiring.wiring().vault().key_id) == 8
-    stories = real_wiring.wiring().accounts()
+    assert len(real_wiring.bootstrap().vault().key_id) == 8
+    stories = real_wiring.bootstrap().accounts()
     assert stories.vault is not None
     assert stories.now().utcoffset() is not None

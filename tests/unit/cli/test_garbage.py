@@ -1,6 +1,6 @@
 """Garbage collection: it must not cost a start or an end what it cannot bring in."""
 
-from tests.machine import run_python
+from tests.support.machine import run_python
 
 _ENDING = """
 import atexit, gc, sys

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from costbatch.cli.progress import QuietProgress, TerminalProgress, make_progress
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
-from tests.machine import run_python
+from tests.support.machine import run_python
 
 ACCOUNT = Account(
     id=1,

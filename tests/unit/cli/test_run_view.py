@@ -12,14 +12,14 @@ from costbatch.cli.output import many
 from costbatch.cli.run_view import render_plan
 from costbatch.cli.run_view.page import duration, money
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
-from costbatch.domain.outcomes import (
+from costbatch.domain.periods import DateRange
+from costbatch.domain.plans import CollectionPlan, PlannedCollection
+from costbatch.domain.runs import (
     Collection,
     CollectionState,
     RunStatus,
     SkipReason,
 )
-from costbatch.domain.periods import DateRange
-from costbatch.domain.plans import CollectionPlan, PlannedCollection
 from costbatch.errors import ErrorKind
 from tests.unit.cli.run_view_factories import (
     TODAY,

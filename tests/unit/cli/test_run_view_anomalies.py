@@ -13,7 +13,7 @@ from rich.console import Console
 from costbatch.cli.run_view import render_run, sparkline
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Contribution
-from costbatch.domain.outcomes import (
+from costbatch.domain.runs import (
     RunStatus,
 )
 from tests.unit.cli.run_view_factories import (

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
-from costbatch.domain.costs import CostColumns, DayAnswer, FetchedCosts, StoredDay
+from costbatch.domain.costs import CostColumns, DayDigest, FetchedCosts, StoredDay
 from costbatch.domain.periods import DateRange
-from tests.factories import day, make_fetched, make_row
+from tests.support.factories import day, make_fetched, make_row
 
 WINDOW = DateRange(day(0), day(10))
 HALF = Decimal("0.5")
@@ -28,7 +28,7 @@ def stored(*days: int, amount: str = "10", currency: str = "USD") -> list[Stored
 
 
 def weigh(
-    fetched: FetchedCosts, before: list[StoredDay], known: Mapping[date, DayAnswer] | None = None
+    fetched: FetchedCosts, before: list[StoredDay], known: Mapping[date, DayDigest] | None = None
 ) -> FetchedCosts | Vanished:
     """Weigh an answer; half of the days may vanish."""
     return weigh_absence(fetched, before, known=known or {}, ratio=HALF)
@@ -75,7 +75,7 @@ def test_days_at_the_beginning_are_kept() -> None:
     kept = weigh(answer(6, 7, 8, 9), stored(*range(10)))
     assert isinstance(kept, FetchedCosts)
     assert (kept.fresh, kept.days_kept, kept.rows) == (DateRange(day(6), day(10)), 6, 4)
-    assert kept.answers[day(0)] == DayAnswer(b"%16d" % 0, 2, is_kept=True)
+    assert kept.answers[day(0)] == DayDigest(b"%16d" % 0, 2, is_kept=True)
     assert len(kept.costs) == 4
 
 
@@ -99,7 +99,7 @@ def test_nothing_is_left_to_store_where_only_kept_days_are_fresh() -> None:
 @pytest.mark.parametrize(("was_kept", "days_kept"), [(True, 1), (False, 0)])
 def test_one_day_at_the_beginning_is_kept_if_others_were(was_kept: bool, days_kept: int) -> None:  # noqa: FBT001 - as above
     """Otherwise it is an ordinary day that vanishes."""
-    known = {day(0): DayAnswer(bytes(16), 2, is_kept=was_kept)}
+    known = {day(0): DayDigest(bytes(16), 2, is_kept=was_kept)}
     weighed = weigh(answer(*range(1, 10)), stored(*range(10)), known)
     assert isinstance(weighed, FetchedCosts)
     assert weighed.days_kept == days_kept
@@ -108,7 +108,7 @@ def test_one_day_at_the_beginning_is_kept_if_others_were(was_kept: bool, days_ke
 def test_kept_days_do_not_count_when_those_after_them_vanish() -> None:
     """They neither count as stored days nor as days with cost."""
     fetched = answer(fresh=DateRange(day(5), day(10)))
-    kept = {day(n): DayAnswer(bytes(16), 2, is_kept=True) for n in range(5)}
+    kept = {day(n): DayDigest(bytes(16), 2, is_kept=True) for n in range(5)}
     refused = weigh(replace(fetched, answers={**fetched.answers, **kept}), stored(*range(10)), kept)
     assert isinstance(refused, Vanished)
     assert refused.stored_days == 5
@@ -125,7 +125,7 @@ def test_money_is_told_by_currency() -> None:
 
 def test_an_ordinary_night_does_not_look_at_what_is_stored() -> None:
     """Only two empty days, or one beside days that were kept, make it look."""
-    kept = {day(0): DayAnswer(bytes(16), 2, is_kept=True)}
+    kept = {day(0): DayDigest(bytes(16), 2, is_kept=True)}
     assert not may_vanish(answer(fresh=None), {})
     assert not may_vanish(answer(*range(9)), {})
     assert may_vanish(answer(*range(9)), kept)

@@ -19,8 +19,8 @@ from costbatch.domain.anomalies import (
     judged_from,
     reconcile,
 )
-from costbatch.domain.detection import Departure, Direction, Episode, Rule, Severity
-from tests.factories import day, days, make_anomaly
+from costbatch.domain.detection import Deviation, Direction, Episode, Rule, Severity
+from tests.support.factories import day, days, make_anomaly
 
 RULE = Rule()
 JUDGEMENT = Judgement(
@@ -39,7 +39,7 @@ OVER = make_anomaly(
 def episode(first: int, last: int, expected: int = 100, actual: int = 300) -> Episode:
     """Return an episode whose first and last day depart."""
     return Episode(
-        tuple(Departure(day(n), Decimal(expected), Decimal(actual)) for n in sorted({first, last}))
+        tuple(Deviation(day(n), Decimal(expected), Decimal(actual)) for n in sorted({first, last}))
     )
 
 
@@ -66,7 +66,7 @@ def test_an_episode_within_reach_is_the_known_anomaly(first: int, last: int, *, 
 
 
 def test_an_anomaly_is_over_with_the_third_settled_ordinary_day() -> None:
-    """Day 40 departs, 41 to 43 do not, and 43 has settled on the morning of day 46."""
+    """Day 40 deviates, 41 to 43 do not, and 43 has settled on the morning of day 46."""
     assert [has_ended(day(40), today=day(n), rule=RULE) for n in (45, 46)] == [False, True]
 
 

@@ -1,4 +1,4 @@
-"""The comparable cost of rows in memory: what the database sums too; tests/db holds the two together."""
+"""The comparable cost of rows in memory: what the database sums too; tests/postgres compares the two."""
 
 from decimal import Decimal
 
@@ -6,7 +6,7 @@ import pytest
 
 from costbatch.domain.costs import CostBasis, DayTotal
 from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
-from tests.factories import by_column, day, days, make_row
+from tests.support.factories import by_column, day, days, make_row
 
 
 def test_days_outside_and_excluded_record_types_do_not_count() -> None:

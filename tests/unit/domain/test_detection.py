@@ -7,16 +7,16 @@ import pytest
 
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import (
-    Departure,
+    Deviation,
     Direction,
     Rule,
     Series,
     Severity,
     comparable_series,
-    find_departures,
+    find_deviations,
 )
 from costbatch.domain.money import Limit
-from tests.factories import day, days
+from tests.support.factories import day, days
 
 RULE = Rule()
 FLAT = ["100"] * 30
@@ -28,16 +28,16 @@ def series(amounts: list[str], *, first: int = 0) -> Series:
     return Series("USD", day(first), known)
 
 
-def departures(
+def deviations(
     amounts: list[str], *, rule: Rule = RULE, today: int | None = None, since: int = 0
-) -> list[Departure]:
+) -> list[Deviation]:
     """Judge every day of the amounts, by default long after they settled."""
     seen_on = day(len(amounts) + 30 if today is None else today)
-    return find_departures(series(amounts), days(since, len(amounts)), today=seen_on, rule=rule)
+    return find_deviations(series(amounts), days(since, len(amounts)), today=seen_on, rule=rule)
 
 
 @pytest.mark.parametrize(
-    ("amount", "departing"),
+    ("amount", "anomalous"),
     [
         ("150.00", False),
         ("150.01", True),
@@ -46,96 +46,96 @@ def departures(
         ("100", False),
     ],
 )
-def test_a_day_departs_by_strictly_more_than_half_of_its_mean(amount: str, *, departing: bool) -> None:
+def test_a_day_departs_by_strictly_more_than_half_of_its_mean(amount: str, *, anomalous: bool) -> None:
     """Fifty per cent exactly is still ordinary, on either side."""
-    found = departures([*FLAT, amount])
-    assert [departure.usage_date for departure in found] == ([day(30)] if departing else [])
+    found = deviations([*FLAT, amount])
+    assert [deviation.usage_date for deviation in found] == ([day(30)] if anomalous else [])
 
 
 def test_a_departure_tells_what_was_expected_and_what_came() -> None:
     """The mean is over the thirty days before the day, without the day itself."""
     amounts = ["1000", *["90"] * 15, *["110"] * 15, "400"]
-    assert departures(amounts, since=31) == [Departure(day(31), Decimal(100), Decimal(400))]
-    assert departures(amounts, since=31)[0].direction is Direction.SPIKE
+    assert deviations(amounts, since=31) == [Deviation(day(31), Decimal(100), Decimal(400))]
+    assert deviations(amounts, since=31)[0].direction is Direction.SPIKE
 
 
 def test_the_threshold_is_a_setting() -> None:
-    """At 20 % a smaller move departs."""
+    """At 20 % a smaller move deviates."""
     rule = replace(RULE, threshold_ratio=Decimal("0.2"))
-    assert [each.actual for each in departures([*FLAT, "120", "121"], rule=rule)] == [Decimal(121)]
+    assert [each.actual for each in deviations([*FLAT, "120", "121"], rule=rule)] == [Decimal(121)]
 
 
-@pytest.mark.parametrize(("amount", "departing"), [("1.99", False), ("2.00", True)])
-def test_a_move_below_the_floor_is_none(amount: str, *, departing: bool) -> None:
+@pytest.mark.parametrize(("amount", "anomalous"), [("1.99", False), ("2.00", True)])
+def test_a_move_below_the_floor_is_none(amount: str, *, anomalous: bool) -> None:
     """A difference of one dollar counts, a cent less does not, however large in proportion."""
-    assert bool(departures([*["1.00"] * 30, amount])) is departing
+    assert bool(deviations([*["1.00"] * 30, amount])) is anomalous
 
 
 @pytest.mark.parametrize(("history", "judged"), [(6, False), (7, True)])
 def test_a_day_with_too_little_history_is_not_judged(history: int, *, judged: bool) -> None:
     """The seventh day of an account has six before it; the eighth is the first one judged."""
-    assert bool(departures([*["100"] * history, "900"])) is judged
+    assert bool(deviations([*["100"] * history, "900"])) is judged
 
 
 def test_a_young_account_is_compared_with_all_of_its_days() -> None:
     """Before thirty days there are, the mean is over those that there are."""
-    assert departures([*["60"] * 5, *["130"] * 5, "400"], since=10)[0].expected == Decimal(95)
+    assert deviations([*["60"] * 5, *["130"] * 5, "400"], since=10)[0].expected == Decimal(95)
 
 
 def test_no_minimum_of_history_still_needs_a_day_to_compare_with() -> None:
     """The first day of an account has no mean."""
     rule = replace(RULE, minimum_history_days=0)
-    assert [each.usage_date for each in departures(["100", "900"], rule=rule)] == [day(1)]
+    assert [each.usage_date for each in deviations(["100", "900"], rule=rule)] == [day(1)]
 
 
 def test_days_without_cost_count_as_zero() -> None:
     """A service that runs every other day has half of its cost as its mean."""
-    found = departures([*["200", ""] * 15, "151"])
-    assert found[-1] == Departure(day(30), Decimal(100), Decimal(151))
+    found = deviations([*["200", ""] * 15, "151"])
+    assert found[-1] == Deviation(day(30), Decimal(100), Decimal(151))
 
 
 def test_a_day_without_cost_is_a_drop() -> None:
     """Absence is a zero like any other."""
-    assert departures([*FLAT, ""]) == [Departure(day(30), Decimal(100), Decimal(0))]
+    assert deviations([*FLAT, ""]) == [Deviation(day(30), Decimal(100), Decimal(0))]
 
 
 def test_cost_out_of_nothing_departs() -> None:
     """Where nothing was expected, the floor alone decides."""
-    found = departures([*[""] * 29, "0", "5"])
-    assert found == [Departure(day(30), Decimal(0), Decimal(5))]
+    found = deviations([*[""] * 29, "0", "5"])
+    assert found == [Deviation(day(30), Decimal(0), Decimal(5))]
 
 
 def test_nothing_out_of_nothing_does_not_depart() -> None:
-    """Zero is no departure from zero, even without a floor."""
-    assert departures([""] * 40, rule=replace(RULE, floor=Limit(Decimal(0)))) == []
+    """Zero is no deviation from zero, even without a floor."""
+    assert deviations([""] * 40, rule=replace(RULE, floor=Limit(Decimal(0)))) == []
 
 
 @pytest.mark.parametrize(("today", "told"), [(31, False), (32, False), (33, True)])
 def test_a_drop_waits_until_its_day_has_settled(today: int, *, told: bool) -> None:
     """Two whole days after its end a day is complete, not before."""
-    found = departures([*FLAT, "10"], today=today)
+    found = deviations([*FLAT, "10"], today=today)
     assert [each.direction for each in found] == ([Direction.DROP] if told else [])
 
 
 def test_a_spike_does_not_wait() -> None:
     """What is already too much can only become more."""
-    assert [each.direction for each in departures([*FLAT, "200"], today=31)] == [Direction.SPIKE]
+    assert [each.direction for each in deviations([*FLAT, "200"], today=31)] == [Direction.SPIKE]
 
 
 def test_a_negative_total_departs_like_any_other() -> None:
     """More negative is a drop, less negative is a spike; the proportion is of the size."""
-    assert [each.direction for each in departures([*["-100"] * 30, "-151"])] == [Direction.DROP]
-    assert [each.direction for each in departures([*["-100"] * 30, "-49"])] == [Direction.SPIKE]
-    assert departures([*["-100"] * 30, "-150"]) == []
+    assert [each.direction for each in deviations([*["-100"] * 30, "-151"])] == [Direction.DROP]
+    assert [each.direction for each in deviations([*["-100"] * 30, "-49"])] == [Direction.SPIKE]
+    assert deviations([*["-100"] * 30, "-150"]) == []
 
 
 def test_the_mean_of_a_day_is_the_same_wherever_judging_begins() -> None:
     """A mean of thirds is rounded once, the same way for every window."""
     rule = replace(RULE, floor=Limit(Decimal(0)), threshold_ratio=Decimal("0.01"))
     amounts = [f"{n % 7}.{n:03}" for n in range(60)]
-    whole = departures(amounts, rule=rule)
+    whole = deviations(amounts, rule=rule)
     for since in (8, 31, 45, 59):
-        later = departures(amounts, rule=rule, since=since)
+        later = deviations(amounts, rule=rule, since=since)
         assert later == [each for each in whole if each.usage_date >= day(since)] != []
     assert series(["1", "0", "0"]).baseline(day(3), replace(RULE, minimum_history_days=1)) == Decimal(
         "0.3333333333"
@@ -145,7 +145,7 @@ def test_the_mean_of_a_day_is_the_same_wherever_judging_begins() -> None:
 @pytest.mark.parametrize("size", ["9999999999999999999", "-9999999999999999999"])
 def test_the_largest_amounts_that_are_accepted_can_be_judged(size: str) -> None:
     """An absurd bill of one account must not end the run of all."""
-    assert departures([size] * 40) == []
+    assert deviations([size] * 40) == []
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_the_days_after_a_change_of_currency_are_no_drop_and_the_first_week_no_s
     """A hundred dollars and then a hundred euros are no anomaly."""
     found = series_of("U" * 30 + "E" * 15)
     for each in found.values():
-        assert find_departures(each, days(0, 45), today=day(60), rule=RULE) == []
+        assert find_deviations(each, days(0, 45), today=day(60), rule=RULE) == []
     assert found["EUR"].baseline(day(36), RULE) is None
     assert found["EUR"].baseline(day(37), RULE) == Decimal(100)
 
@@ -244,8 +244,8 @@ def test_history_begins_where_the_account_does() -> None:
 def test_floor_and_severity_are_by_currency() -> None:
     """A yen is not a dollar."""
     rule = replace(RULE, floor=Limit(Decimal(1), (("JPY", Decimal(150)),)))
-    assert rule.departs(Decimal(100), Decimal(200), "USD")
-    assert not rule.departs(Decimal(100), Decimal(200), "JPY")
+    assert rule.deviates(Decimal(100), Decimal(200), "USD")
+    assert not rule.deviates(Decimal(100), Decimal(200), "JPY")
     rule = replace(RULE, high_impact=Limit(Decimal(1000), (("JPY", Decimal(150_000)),)))
     assert rule.severity(Decimal(1000), "USD") is Severity.HIGH
     assert rule.severity(Decimal(149_999), "JPY") is Severity.MEDIUM

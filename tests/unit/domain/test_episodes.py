@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from costbatch.domain.detection import (
     Contribution,
-    Departure,
+    Deviation,
     Direction,
     Episode,
     Rule,
@@ -13,31 +13,31 @@ from costbatch.domain.detection import (
     explain,
     group_episodes,
 )
-from tests.factories import day
+from tests.support.factories import day
 
 RULE = Rule()
 
 
-def spike(n: int) -> Departure:
+def spike(n: int) -> Deviation:
     """Return a day that cost 300 instead of 100."""
-    return Departure(day(n), Decimal(100), Decimal(300))
+    return Deviation(day(n), Decimal(100), Decimal(300))
 
 
-def drop(n: int) -> Departure:
+def drop(n: int) -> Deviation:
     """Return a day that cost 10 instead of 100."""
-    return Departure(day(n), Decimal(100), Decimal(10))
+    return Deviation(day(n), Decimal(100), Decimal(10))
 
 
-def spans(departures: list[Departure], rule: Rule = RULE) -> list[tuple[Direction, int, int]]:
+def spans(deviations: list[Deviation], rule: Rule = RULE) -> list[tuple[Direction, int, int]]:
     """Return each episode as its direction, first and last day."""
     return [
         (episode.direction, (episode.start - day(0)).days, (episode.last - day(0)).days)
-        for episode in group_episodes(departures, rule)
+        for episode in group_episodes(deviations, rule)
     ]
 
 
 def test_an_episode_goes_on_over_a_weekend() -> None:
-    """Two ordinary days between departing ones do not end it, three do."""
+    """Two ordinary days between anomalous ones do not end it, three do."""
     assert spans([spike(1), spike(4)]) == [(Direction.SPIKE, 1, 4)]
     assert spans([spike(1), spike(5)]) == [(Direction.SPIKE, 1, 1), (Direction.SPIKE, 5, 5)]
 
@@ -83,9 +83,9 @@ def services(**amounts: tuple[str, str]) -> dict[str, Series]:
     }
 
 
-def explained(departure: Departure, of: dict[str, Series], most: int = 5) -> list[Contribution]:
-    """Return what explains a single departing day."""
-    return list(explain(Episode((departure,)), of, rule=RULE, most=most))
+def explained(deviation: Deviation, of: dict[str, Series], most: int = 5) -> list[Contribution]:
+    """Return what explains a single anomalous day."""
+    return list(explain(Episode((deviation,)), of, rule=RULE, most=most))
 
 
 def test_an_episode_is_explained_by_the_services_that_moved_its_way() -> None:

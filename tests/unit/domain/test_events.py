@@ -24,7 +24,7 @@ from costbatch.domain.events import (
     run_ended,
 )
 from costbatch.errors import ErrorKind
-from tests.factories import NOW, make_account, make_anomaly
+from tests.support.factories import NOW, make_account, make_anomaly
 
 RUN, OTHER_RUN = UUID(int=1), UUID(int=2)
 LATER = NOW + timedelta(hours=3)

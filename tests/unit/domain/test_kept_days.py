@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from costbatch.application.plan import check_kept
+from costbatch.application.collect.plan import check_kept
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window
 from costbatch.errors import ConfigError
 

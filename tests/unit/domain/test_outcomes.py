@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from costbatch.domain.outcomes import Collection, CollectionState, RunStatus, status_of
+from costbatch.domain.runs import Collection, CollectionState, RunStatus, status_of
 from costbatch.errors import ErrorKind
 
 C, F, S = CollectionState.COLLECTED, CollectionState.FAILED, CollectionState.SKIPPED

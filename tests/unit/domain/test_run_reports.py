@@ -6,7 +6,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 from costbatch.domain.costs import DayTotal, StoredChange
-from costbatch.domain.outcomes import (
+from costbatch.domain.plans import CollectionPlan, PlannedCollection
+from costbatch.domain.reports import AnomalyView, RunReport, is_failed
+from costbatch.domain.runs import (
     Collection,
     CollectionState,
     Failure,
@@ -14,10 +16,8 @@ from costbatch.domain.outcomes import (
     RunStatus,
     SkipReason,
 )
-from costbatch.domain.plans import CollectionPlan, PlannedCollection
-from costbatch.domain.reports import AnomalyView, RunReport, is_failed
 from costbatch.errors import ErrorKind
-from tests.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run, tally_of
+from tests.support.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run, tally_of
 
 GOOD = Collection(
     aws_account_id="000000000001",
@@ -55,7 +55,7 @@ PENDING = Collection(
 COLLECTIONS = (GOOD, replace(GOOD, aws_account_id="000000000005"), THROTTLED, SKIPPED, PENDING)
 REPORT = RunReport(
     run=make_run(status=RunStatus.PARTIAL, finished_at=NOW + timedelta(seconds=90.12345)),
-    tally=tally_of(COLLECTIONS),
+    counts=tally_of(COLLECTIONS),
     collections=COLLECTIONS,
     reported_at=NOW + timedelta(hours=1),
     event_counts={"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},
@@ -81,21 +81,21 @@ REPORT = RunReport(
 
 def test_the_headline_sums_up_every_account() -> None:
     """Accounts by outcome, rows, requests and their price, anomalies of the run and in all."""
-    headline = REPORT.headline
-    assert headline["accounts"] == {"total": 5, "collected": 2, "failed": 1, "skipped": 1, "unfinished": 1}
-    assert headline["rows"] == {"fetched": 1400, "inserted": 40, "updated": 6, "deleted": 2}
-    assert headline["api"] == {"requests": 10, "cost_usd": "0.10"}
-    assert headline["anomalies"] == {"detected": 2, "updated": 0, "resolved": 1, "open": 4}
+    summary = REPORT.summary
+    assert summary["accounts"] == {"total": 5, "collected": 2, "failed": 1, "skipped": 1, "unfinished": 1}
+    assert summary["rows"] == {"fetched": 1400, "inserted": 40, "updated": 6, "deleted": 2}
+    assert summary["api"] == {"requests": 10, "cost_usd": "0.10"}
+    assert summary["anomalies"] == {"detected": 2, "updated": 0, "resolved": 1, "open": 4}
 
 
 def test_an_account_that_waits_for_another_attempt_has_not_failed() -> None:
     """Only failures that stand are counted by kind."""
-    assert REPORT.headline["failures"] == {"throttled": 1}
+    assert REPORT.summary["failures"] == {"throttled": 1}
 
 
 def test_the_headline_says_which_run_it_was_and_how_it_went() -> None:
     """Its id, key and status, the day it was about, and how long it took."""
-    told = {name: REPORT.headline[name] for name in ("id", "key", "status", "cost_date", "duration_seconds")}
+    told = {name: REPORT.summary[name] for name in ("id", "key", "status", "cost_date", "duration_seconds")}
     assert told == {
         "id": "00000000-0000-0000-0000-000000000007",
         "key": "job-7",
@@ -103,15 +103,15 @@ def test_the_headline_says_which_run_it_was_and_how_it_went() -> None:
         "cost_date": "2025-06-19",
         "duration_seconds": 90.123,
     }
-    assert REPORT.headline["started_at"] == "2025-06-20T06:30:00Z"
-    assert REPORT.headline["finished_at"] == "2025-06-20T06:31:30.123450Z"
+    assert REPORT.summary["started_at"] == "2025-06-20T06:30:00Z"
+    assert REPORT.summary["finished_at"] == "2025-06-20T06:31:30.123450Z"
 
 
 def test_a_run_that_goes_on_lasts_until_now() -> None:
     """Without an end the duration is up to the report."""
     running = replace(REPORT, run=make_run())
     assert running.duration_seconds == 3600
-    assert running.headline["finished_at"] is None
+    assert running.summary["finished_at"] is None
 
 
 def test_the_day_of_a_run_is_the_newest_that_it_read() -> None:
@@ -124,7 +124,7 @@ def test_the_day_of_a_run_is_the_newest_that_it_read() -> None:
 def test_the_document_is_json_and_has_one_entry_for_each_account() -> None:
     """Nothing needs a special encoder; amounts are strings."""
     document = json.loads(json.dumps(REPORT.to_document()))
-    assert document["run"] == REPORT.headline
+    assert document["run"] == REPORT.summary
     assert [account["aws_account_id"][-1] for account in document["accounts"]] == list("15234")
     assert document["events"] == {
         "written": {"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pytest
 
 from costbatch.domain.credentials import Access, AccessKeys, SealedCredentials, Secret, StoredSecrets
-from tests.factories import make_account
+from tests.support.factories import make_account
 
 TEXT = "wJalrXUtnFEMI/planted"
 SECRET = Secret(TEXT)

@@ -1,0 +1,222 @@
+"""Account rows and their sealed credentials."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from json import dumps
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Row
+
+from costbatch.adapters.postgres.tables import account_credentials, accounts
+from costbatch.domain.accounts import (
+    AccessMethod,
+    Account,
+    AccountStatus,
+    Failing,
+    NewAccount,
+    Partition,
+)
+from costbatch.domain.credentials import Access, SealedCredentials
+from costbatch.domain.periods import DateRange
+from costbatch.errors import ConfigError
+
+_LOAD_SEALED = sa.text(
+    "SELECT account_id, key_id, sealed, proven_at FROM account_credentials"
+    " WHERE account_id = ANY(:account_ids)"
+)
+
+# Without the table there is nothing that is withheld.
+MAY_READ_CREDENTIALS = sa.text(
+    "SELECT coalesce(has_table_privilege(to_regclass('account_credentials')::oid, 'SELECT'), true)"
+)
+
+# In both the ids stand apart, because the planner takes a record set for a hundred rows and reads the table.
+_SAVE_PROGRESS = sa.text("""
+UPDATE accounts SET
+    collected_start = changed.collected_start, collected_end_exclusive = changed.collected_end_exclusive,
+    failing_since = changed.failing_since, failing_kind = changed.failing_kind
+FROM json_to_recordset(:changed) AS changed (
+    id bigint, collected_start date, collected_end_exclusive date,
+    failing_since timestamptz, failing_kind text)
+WHERE accounts.id = changed.id AND accounts.id = ANY(:account_ids)
+""")
+
+_SAVE_PROVEN = sa.text("""
+UPDATE account_credentials SET proven_at = :now
+FROM json_to_recordset(:proven) AS proven (id bigint, sealed text)
+WHERE account_id = proven.id AND account_id = ANY(:account_ids)
+    AND account_credentials.sealed = decode(proven.sealed, 'hex')
+""")
+
+# Sealed credentials, and whether AWS has said that they are the account's.
+_Stored = tuple[SealedCredentials, bool]
+
+
+def account_from_row(row: Row[Any]) -> Account:
+    """Return the account that a row of ``accounts`` holds."""
+    collected = None
+    if row.collected_start is not None:
+        collected = DateRange(row.collected_start, row.collected_end_exclusive)
+    failing = None
+    if row.failing_since is not None:
+        failing = Failing(since=row.failing_since, kind=row.failing_kind)
+    return Account(
+        id=row.id,
+        aws_account_id=row.aws_account_id,
+        name=row.name,
+        status=AccountStatus(row.status),
+        access=AccessMethod(row.access),
+        partition=Partition(row.partition),
+        role_arn=row.role_arn,
+        base_account_id=row.base_account_id,
+        collected=collected,
+        failing=failing,
+        created_at=row.created_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAccounts:
+    """The accounts, within one transaction."""
+
+    connection: Connection
+
+    def find(self, aws_account_id: str) -> Account | None:
+        """Return the account, removed ones too."""
+        found = self._select(accounts.c.aws_account_id == aws_account_id)
+        return found[0] if found else None
+
+    def list_all(self, statuses: Sequence[AccountStatus] = tuple(AccountStatus)) -> list[Account]:
+        """Return the accounts with one of the statuses, by 12-digit id."""
+        return self._select(accounts.c.status.in_([status.value for status in statuses]))
+
+    def add(self, new: NewAccount, *, now: datetime) -> Account:
+        """Register an account; one that was removed comes back with its history.
+
+        Raises:
+            ConfigError: it is there already.
+
+        """
+        values = {
+            "name": new.name,
+            "status": AccountStatus.ACTIVE.value,
+            "access": new.access.value,
+            "partition": new.partition.value,
+            "role_arn": new.role_arn,
+            "base_account_id": new.base_account_id,
+            "updated_at": now,
+        }
+        statement = insert(accounts).values(aws_account_id=new.aws_account_id, created_at=now, **values)
+        revive = statement.on_conflict_do_update(
+            index_elements=["aws_account_id"],
+            set_=values,
+            where=accounts.c.status == AccountStatus.REMOVED.value,
+        )
+        row = self.connection.execute(revive.returning(accounts)).first()
+        if row is None:
+            # The story looked first; somebody else was quicker.
+            raise ConfigError(f"Account {new.aws_account_id} is registered already.")
+        return account_from_row(row)
+
+    def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
+        """Set the status; removing also erases the credentials."""
+        self._update(account, status=status.value, updated_at=now)
+        if status is AccountStatus.REMOVED:
+            self._update(account, failing_since=None, failing_kind=None)
+            self.connection.execute(
+                sa.delete(account_credentials).where(account_credentials.c.account_id == account.id)
+            )
+
+    def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
+        """Store sealed credentials in place of what was there."""
+        # Whose the new ones are, AWS has not said yet.
+        values = {"key_id": sealed.key_id, "sealed": sealed.sealed, "proven_at": None, "updated_at": now}
+        statement = insert(account_credentials).values(account_id=account.id, **values)
+        self.connection.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=values))
+
+    def load_access(self, account: Account) -> Access:
+        """Return how to reach the account, with the chain of accounts whose credentials assume its role."""
+        return self.load_accesses([account])[account.id]
+
+    def load_accesses(self, wanted: Sequence[Account]) -> dict[int, Access]:
+        """Return how to reach each account, by its row."""
+        known = {account.id: account for account in wanted}
+        while missing := {account.base_account_id for account in known.values()} - known.keys() - {None}:
+            known |= {account.id: account for account in self._select(accounts.c.id.in_(missing))}
+        sealed = self._load_sealed(known)
+        return {account.id: _access(account, known, sealed) for account in wanted}
+
+    def dependents(self, account: Account) -> list[Account]:
+        """Return the accounts, not removed, whose roles this account's credentials assume."""
+        return self._select(
+            accounts.c.base_account_id == account.id, accounts.c.status != AccountStatus.REMOVED.value
+        )
+
+    def may_read_credentials(self) -> bool:
+        """Whether the database lets this role read the sealed credentials."""
+        return bool(self.connection.scalar(MAY_READ_CREDENTIALS))
+
+    def credential_key_ids(self) -> dict[str, int]:
+        """Return how many credentials each key id has sealed."""
+        column = account_credentials.c.key_id
+        rows = self.connection.execute(sa.select(column, sa.func.count()).group_by(column))
+        return {key_id: count for key_id, count in rows}  # noqa: C416 - dict(rows) hides what the pairs are
+
+    def save_progress(self, changed: Sequence[Account]) -> None:
+        """Remember which days are stored without a gap, and since when and why an account fails."""
+        data = [_progress_data(account.id, account.collected, account.failing) for account in changed]
+        rows = [account.id for account in changed]
+        self.connection.execute(_SAVE_PROGRESS, {"changed": dumps(data), "account_ids": rows})
+
+    def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
+        """Remember that AWS has said whose credentials these are, unless others have taken their place."""
+        data = [
+            {"id": access.account.id, "sealed": access.sealed.sealed.hex()}
+            for access in accesses
+            if access.sealed is not None
+        ]
+        rows = [access.account.id for access in accesses]
+        self.connection.execute(_SAVE_PROVEN, {"proven": dumps(data), "account_ids": rows, "now": now})
+
+    def _select(self, *conditions: sa.ColumnElement[bool]) -> list[Account]:
+        statement = sa.select(accounts).where(*conditions).order_by(accounts.c.aws_account_id)
+        return [account_from_row(row) for row in self.connection.execute(statement)]
+
+    def _update(self, account: Account, **values: object) -> None:
+        self.connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(**values))
+
+    def _load_sealed(self, account_ids: Collection[int]) -> dict[int, _Stored]:
+        found = self.connection.execute(_LOAD_SEALED, {"account_ids": list(account_ids)})
+        return {
+            row.account_id: (SealedCredentials(row.key_id, bytes(row.sealed)), row.proven_at is not None)
+            for row in found
+        }
+
+
+def _progress_data(row: int, collected: DateRange | None, failing: Failing | None) -> dict[str, object]:
+    """Return an account's progress as _SAVE_PROGRESS reads it."""
+    return {
+        "id": row,
+        "collected_start": str(collected.start) if collected else None,
+        "collected_end_exclusive": str(collected.end_exclusive) if collected else None,
+        "failing_since": failing.since.isoformat() if failing else None,
+        "failing_kind": failing.kind if failing else None,
+    }
+
+
+def _access(account: Account, known: Mapping[int, Account], sealed: Mapping[int, _Stored]) -> Access:
+    """Return the chain that begins with the first account whose credentials are used."""
+    chain: list[Account] = []
+    link: Account | None = account
+    # The program refuses circles; one made by hand must not hang it.
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = known.get(link.base_account_id) if link.base_account_id is not None else None
+    access = None
+    for link in reversed(chain):
+        credentials, is_proven = sealed.get(link.id, (None, False))
+        access = Access(account=link, sealed=credentials, base=access, is_proven=is_proven)
+    return access or Access(account=account)

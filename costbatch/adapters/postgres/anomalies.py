@@ -1,0 +1,140 @@
+"""Anomaly rows."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Row
+
+from costbatch.adapters.postgres.tables import accounts, anomalies
+from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.costs import CostBasis
+from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
+
+_LOAD_NEAR = sa.text("""
+SELECT * FROM anomalies
+WHERE account_id = ANY(:account_ids) AND (state = 'open' OR last_date >= :start)
+ORDER BY start_date, id
+""").columns(*(sa.column(column.name, column.type) for column in anomalies.c))
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAnomalies:
+    """The anomalies, within one transaction."""
+
+    connection: Connection
+
+    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
+        """Return, by account row, the anomalies that are open or end on or after the account's start."""
+        near: dict[int, list[Anomaly]] = {}
+        for start in dict.fromkeys(starts.values()):
+            rows = [row for row, each in starts.items() if each == start]
+            found = self.connection.execute(_LOAD_NEAR, {"account_ids": rows, "start": start})
+            for anomaly in map(_from_row, found):
+                near.setdefault(anomaly.account_id, []).append(anomaly)
+        return near
+
+    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+        """Insert or update by id."""
+        values = _to_values(anomaly) | {"updated_at": now}
+        statement = insert(anomalies).values(id=anomaly.id, run_id=run_id, detected_at=now, **values)
+        self.connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+
+    def list_in_state(
+        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
+    ) -> list[Anomaly]:
+        """Return the anomalies in a state: the severest first, within a currency the largest impact.
+
+        A row that was made unreadable by hand is left out: it must not hide the others.
+        """
+        severities = {severity.value: n for n, severity in enumerate(Severity)}
+        statement = (
+            sa.select(anomalies)
+            .where(anomalies.c.state == state.value, *_of(aws_account_ids))
+            .order_by(
+                sa.case(severities, value=anomalies.c.severity).desc(),
+                anomalies.c.currency,
+                sa.func.abs(anomalies.c.actual - anomalies.c.expected).desc(),
+                anomalies.c.id,
+            )
+            .limit(most)
+        )
+        found = []
+        for row in self.connection.execute(statement):
+            try:
+                found.append(_from_row(row))
+            except (ArithmeticError, LookupError, TypeError, ValueError):
+                log.exception("anomaly_unreadable", id=str(row.id))
+        return found
+
+    def detected_by(self, run_id: UUID) -> set[UUID]:
+        """Return the ids of the anomalies that a run was the first to find."""
+        return set(self.connection.scalars(sa.select(anomalies.c.id).where(anomalies.c.run_id == run_id)))
+
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
+        columns = [anomalies.c.state, anomalies.c.severity]
+        statement = sa.select(*columns, sa.func.count()).where(*_of(aws_account_ids))
+        rows = self.connection.execute(statement.group_by(*columns))
+        return {(state, severity): count for state, severity, count in rows}
+
+
+def _of(aws_account_ids: Collection[str]) -> list[sa.ColumnElement[bool]]:
+    """Return the condition that an anomaly is of one of these accounts; without any, of whichever."""
+    if not aws_account_ids:
+        return []
+    wanted = sa.select(accounts.c.id).where(accounts.c.aws_account_id.in_(aws_account_ids))
+    return [anomalies.c.account_id.in_(wanted)]
+
+
+def _to_values(anomaly: Anomaly) -> dict[str, Any]:
+    return {
+        "account_id": anomaly.account_id,
+        "service": anomaly.service,
+        "direction": anomaly.direction.value,
+        "state": anomaly.state.value,
+        "severity": anomaly.severity.value,
+        "resolution": anomaly.resolution.value if anomaly.resolution else None,
+        "start_date": anomaly.start_date,
+        "last_date": anomaly.last_date,
+        "currency": anomaly.currency,
+        "cost_basis": anomaly.cost_basis.value,
+        "expected": anomaly.expected,
+        "actual": anomaly.actual,
+        "explanation": [
+            {"service": part.service, "expected": str(part.expected), "actual": str(part.actual)}
+            for part in anomaly.explanation
+        ],
+        "revision": anomaly.revision,
+    }
+
+
+def _from_row(row: Row[Any]) -> Anomaly:
+    return Anomaly(
+        id=row.id,
+        account_id=row.account_id,
+        service=row.service,
+        direction=Direction(row.direction),
+        state=AnomalyState(row.state),
+        severity=Severity(row.severity),
+        resolution=Resolution(row.resolution) if row.resolution else None,
+        start_date=row.start_date,
+        last_date=row.last_date,
+        currency=row.currency,
+        cost_basis=CostBasis(row.cost_basis),
+        expected=row.expected,
+        actual=row.actual,
+        explanation=tuple(
+            Contribution(part["service"], Decimal(part["expected"]), Decimal(part["actual"]))
+            for part in row.explanation
+        ),
+        revision=row.revision,
+    )

@@ -1,0 +1,454 @@
+"""Daily costs: replacing a window by COPY so that only what differs is written, and sums for judging."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import Connection
+
+from costbatch.adapters.postgres.copy_format import CopyNames, copy_lines
+from costbatch.adapters.postgres.tables import accounts, collections, daily_costs
+from costbatch.domain.accounts import Account
+from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
+from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange, StoredDay
+from costbatch.domain.detection import Rule
+from costbatch.domain.periods import ONE_DAY, DateRange, month_start
+from costbatch.domain.runs import CollectionState, Run
+
+_COLUMNS = """(account_id, usage_date, service, record_type, currency,
+    unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)"""
+
+# A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
+# hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
+# DELETE is for a second use in one transaction.
+_COPY_TO_STAGING = """
+CREATE TEMP TABLE IF NOT EXISTS costs_staging (
+    account_id bigint NOT NULL, usage_date date NOT NULL,
+    service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL, unblended numeric NOT NULL, amortized numeric NOT NULL,
+    net_unblended numeric, net_amortized numeric, usage_quantity numeric, estimated boolean NOT NULL
+) ON COMMIT DELETE ROWS;
+DELETE FROM costs_staging;
+COPY costs_staging FROM STDIN
+"""
+_COPY_TO_COSTS = f"COPY daily_costs {_COLUMNS} FROM STDIN"
+
+# EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
+# benchmarks/storage_layout.md. What comes after the INSERT still sees the table as it was before; the LIMIT
+# keeps the planner from reading whole months where it has no statistics. Lines without a day tell how many
+# rows each account had. Rows go in by their key, so that an account's days lie together and are read so.
+_WRITE_DIFFERENCES = sa.text("""
+WITH differing AS MATERIALIZED (
+    SELECT account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM costs_staging
+    EXCEPT ALL
+    SELECT account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM daily_costs
+    WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
+), written AS (
+    INSERT INTO daily_costs (
+        account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)
+    SELECT account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM differing
+    ORDER BY account_id, usage_date, service, record_type, currency
+    ON CONFLICT (account_id, usage_date, service, record_type, currency) DO UPDATE SET
+        unblended = excluded.unblended, amortized = excluded.amortized,
+        net_unblended = excluded.net_unblended, net_amortized = excluded.net_amortized,
+        usage_quantity = excluded.usage_quantity, estimated = excluded.estimated
+), compared AS (
+    SELECT n.account_id, n.usage_date, d.was_stored IS NOT NULL AS was_stored
+    FROM differing n LEFT JOIN LATERAL (
+        SELECT true AS was_stored FROM daily_costs d
+        WHERE d.account_id = n.account_id AND d.usage_date = n.usage_date
+          AND d.service = n.service AND d.record_type = n.record_type AND d.currency = n.currency
+          AND d.usage_date >= :start AND d.usage_date < :end_exclusive
+        LIMIT 1) d ON true
+)
+SELECT account_id, usage_date, 0 AS stored_before,
+    count(*) FILTER (WHERE NOT was_stored) AS inserted, count(*) FILTER (WHERE was_stored) AS updated
+FROM compared GROUP BY account_id, usage_date
+UNION ALL
+SELECT account_id, NULL, count(*), 0, 0 FROM daily_costs
+WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
+GROUP BY account_id
+""")
+
+_DELETE_VANISHED = sa.text("""
+DELETE FROM daily_costs d
+WHERE d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_date < :end_exclusive
+  AND NOT EXISTS (
+    SELECT FROM costs_staging s
+    WHERE s.account_id = d.account_id AND s.usage_date = d.usage_date
+      AND s.service = d.service AND s.record_type = d.record_type AND s.currency = d.currency)
+RETURNING d.account_id, d.usage_date
+""")
+
+# One look into the index for each; a GROUP BY would read all that is stored of the accounts.
+_FIRST_DAYS = sa.text("""
+SELECT asked.account_id, asked.currency, first.day
+FROM unnest(CAST(:account_ids AS bigint[]), CAST(:currencies AS text[])) AS asked(account_id, currency)
+CROSS JOIN LATERAL (
+    SELECT min(d.usage_date) AS day FROM daily_costs d
+    WHERE d.account_id = asked.account_id AND d.currency = asked.currency) AS first
+WHERE first.day IS NOT NULL
+""")
+
+# One look into the index for each account, whatever the statistics say.
+_WITHOUT_COSTS = sa.text("""
+SELECT accounts.id
+FROM accounts LEFT JOIN LATERAL (
+    SELECT true AS found FROM daily_costs WHERE account_id = accounts.id LIMIT 1) AS stored ON true
+WHERE accounts.id = ANY(:account_ids) AND stored.found IS NULL
+""")
+
+_STORED_DAYS = sa.text("""
+SELECT account_id, usage_date, currency, count(*), sum(unblended),
+    bool_or(unblended <> 0 OR amortized <> 0
+        OR coalesce(net_unblended, 0) <> 0 OR coalesce(net_amortized, 0) <> 0)
+FROM daily_costs
+WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
+GROUP BY account_id, usage_date, currency
+""")
+
+_LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
+
+# An ordinary batch is sent at once: after each piece, psycopg2's own have 8 kB, the writer would have to wait
+# again for the interpreter that the fetching threads share with it.
+_MOST_LINES_AT_ONCE = 20_000
+# Fewer rows are compared in one statement with those of other accounts, even if nothing is stored of theirs.
+_MANY_ROWS = 2_000
+
+_PARTITIONS = sa.text("""
+SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+WHERE inhparent = 'daily_costs'::regclass
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresCosts:
+    """The daily costs, within one transaction."""
+
+    connection: Connection
+
+    def prepare_months(self, days: DateRange) -> None:
+        """Make the partitions that the days fall into; commit soon, because writers wait meanwhile."""
+        missing = self._missing_months(days)
+        if not missing:
+            return
+        # Two processes that make one month at once would collide: they take turns, and look again.
+        self.connection.execute(_LOCK_PARTITIONS)
+        for month in self._missing_months(days):
+            name = _partition_name(month)
+            bounds = f"FROM ('{month}') TO ('{month_start(month, months_back=-1)}')"
+            # Attaching a table leaves the readers of the others alone; CREATE … PARTITION OF would not.
+            self.connection.exec_driver_sql(
+                f"CREATE TABLE {name} (LIKE daily_costs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+            )
+            self.connection.exec_driver_sql(
+                f"ALTER TABLE daily_costs ATTACH PARTITION {name} FOR VALUES {bounds}"
+            )
+
+    def _missing_months(self, days: DateRange) -> list[date]:
+        present = set(self.connection.scalars(_PARTITIONS))
+        months = sorted({month_start(day) for day in days})
+        return [month for month in months if _partition_name(month) not in present]
+
+    def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
+        """Make the fresh days of each account equal to what was fetched: write only what differs."""
+        changes = {account.id: StoredChange() for account, _ in fetched}
+        new = self._without_costs(
+            [
+                account.id
+                for account, costs in fetched
+                if account.collected is None and len(costs.costs) >= _MANY_ROWS
+            ]
+        )
+        if new:
+            changes |= self._add_first({account.id: costs for account, costs in fetched if account.id in new})
+        others = [(account.id, costs) for account, costs in fetched if account.id not in new]
+        # Most accounts of a run have the same fresh days; constant bounds let the server skip other months.
+        for days in dict.fromkeys(costs.fresh for _, costs in others):
+            if days is not None:
+                alike = {row: costs for row, costs in others if costs.fresh == days}
+                changes |= self._replace_days(days, alike)
+        return [changes[account.id] for account, _ in fetched]
+
+    def _without_costs(self, account_ids: Sequence[int]) -> set[int]:
+        """Return the accounts of which nothing at all is stored."""
+        if not account_ids:
+            return set()
+        return set(self.connection.scalars(_WITHOUT_COSTS, {"account_ids": list(account_ids)}))
+
+    def _add_first(self, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
+        """Store first collections: with nothing to compare, they need no staging."""
+        self._copy(_COPY_TO_COSTS, fetched)
+        return {
+            row: StoredChange(
+                inserted=len(each.costs),
+                changed_dates=frozenset(day for day, answer in each.answers.items() if answer.rows),
+            )
+            for row, each in fetched.items()
+        }
+
+    def _replace_days(self, days: DateRange, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
+        bounds = {"start": days.start, "end_exclusive": days.end_exclusive}
+        everybody = {**bounds, "account_ids": list(fetched)}
+        self._copy(_COPY_TO_STAGING, fetched)
+        written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
+        stored: Counter[int] = Counter()
+        for line in written:
+            stored[line.account_id] += line.stored_before + line.inserted
+        # Every staged key is stored now, so a larger count means keys that AWS reports no more.
+        shrunk = [row for row, each in fetched.items() if stored[row] != len(each.costs)]
+        vanished: Sequence[sa.Row[tuple[int, date]]] = ()
+        if shrunk:
+            vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
+        return {row: _change_of(row, written, vanished) for row in fetched}
+
+    def stored_days(self, days_of: Mapping[int, DateRange]) -> dict[int, list[StoredDay]]:
+        """Return, by account row, what is stored of each day in each currency."""
+        stored: dict[int, list[StoredDay]] = {row: [] for row in days_of}
+        for days in dict.fromkeys(days_of.values()):
+            asked = {
+                "account_ids": [row for row, each in days_of.items() if each == days],
+                "start": days.start,
+                "end_exclusive": days.end_exclusive,
+            }
+            for row, *day in self.connection.execute(_STORED_DAYS, asked):
+                stored[row].append(StoredDay._make(day))
+        return stored
+
+    def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
+        """Return, by account row and currency, the first day with cost."""
+        pairs = [(row, currency) for row, currencies in currencies_of.items() for currency in currencies]
+        asked = {
+            "account_ids": [row for row, _ in pairs],
+            "currencies": [currency for _, currency in pairs],
+        }
+        return {(row, currency): day for row, currency, day in self.connection.execute(_FIRST_DAYS, asked)}
+
+    def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
+        """Return, by account row, the comparable cost of each day with cost."""
+        totals: dict[int, list[DayTotal]] = {row: [] for row in days_of}
+        statement = _day_totals(rule)
+        for days in dict.fromkeys(days_of.values()):
+            asked = {
+                "account_ids": [row for row, each in days_of.items() if each == days],
+                "start": days.start,
+                "end_exclusive": days.end_exclusive,
+            }
+            # All at once: to take them one by one costs twice.
+            for row, *total in self.connection.execute(statement, asked).all():
+                totals[row].append(DayTotal._make(total))
+        return totals
+
+    def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
+        """Return the comparable cost of each day, by service."""
+        columns = [daily_costs.c.service, daily_costs.c.usage_date, daily_costs.c.currency]
+        statement = sa.select(*columns, _comparable_sum(rule)).where(
+            daily_costs.c.account_id == account.id, *_in(days), _is_compared(rule)
+        )
+        totals: dict[str, list[DayTotal]] = {}
+        for service, *total in self.connection.execute(statement.group_by(*columns)):
+            totals.setdefault(service, []).append(DayTotal(*total))
+        return totals
+
+    def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
+        """Return (12-digit account id, currency, comparable cost) of every account on one day."""
+        columns = [accounts.c.aws_account_id, daily_costs.c.currency]
+        statement = (
+            sa.select(*columns, _comparable_sum(rule))
+            .join_from(daily_costs, accounts)
+            .where(daily_costs.c.usage_date == day, _is_compared(rule))
+            .group_by(*columns)
+            .order_by(*columns)
+        )
+        return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
+
+    def compared_costs(
+        self, run: Run, days: DateRange, rule: Rule, *, most: int | None
+    ) -> list[ComparedCost]:
+        """Return what the collected accounts cost: the ``most`` largest, and the others together.
+
+        By currency. A single day is compared with the day before and the same weekday a week before.
+        """
+        account = _compared_costs_by_account(run, days, rule).subquery()
+        is_listed = account.c.place <= most if most is not None else sa.true()
+        listed = [
+            sa.case((is_listed, account.c[name]), else_="").label(f"listed_{name}")
+            for name in ("aws_account_id", "name")
+        ]
+        statement = sa.select(
+            account.c.currency,
+            *listed,
+            sa.func.count().label("accounts"),
+            sa.func.sum(account.c.amount).label("amount"),
+            sa.func.bool_or(account.c.estimated).label("estimated"),
+            sa.func.sum(account.c.day_before).label("day_before"),
+            sa.func.sum(account.c.amount - account.c.day_before).label("from_day_before"),
+            sa.func.sum(account.c.week_before).label("week_before"),
+            sa.func.sum(account.c.amount - account.c.week_before).label("from_week_before"),
+        ).group_by(account.c.currency, *(column.name for column in listed))
+        costs = [
+            ComparedCost(
+                currency=row.currency,
+                accounts=row.accounts,
+                amount=row.amount,
+                estimated=row.estimated,
+                aws_account_id=row.listed_aws_account_id,
+                name=row.listed_name,
+                from_day_before=_change(row.day_before, row.from_day_before),
+                from_week_before=_change(row.week_before, row.from_week_before),
+            )
+            for row in self.connection.execute(statement)
+        ]
+        costs.sort(key=lambda cost: (cost.currency, not cost.name, -cost.amount, cost.aws_account_id))
+        return costs
+
+    def _copy(self, statement: str, fetched: Mapping[int, FetchedCosts]) -> None:
+        with closing(self.connection.connection.cursor()) as cursor:
+            cursor.copy_expert(statement, _Pieces(_copy_texts(fetched)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Texts as COPY reads a file: each is sent whole, however few characters are asked for."""
+
+    texts: Iterator[str]
+
+    def read(self, _: int = -1) -> str:
+        return next(self.texts, "")
+
+
+def _copy_texts(fetched: Mapping[int, FetchedCosts]) -> Iterator[str]:
+    """Yield all rows in COPY's text format, so many at a time that they take little memory."""
+    names = CopyNames()
+    lines: list[str] = []
+    for row, each in fetched.items():
+        for part in each.costs.parts:
+            lines += copy_lines(row, part, names)
+            if len(lines) > _MOST_LINES_AT_ONCE:
+                yield "".join(lines)
+                lines.clear()
+    if lines:
+        yield "".join(lines)
+
+
+def _partition_name(month: date) -> str:
+    return f"daily_costs_{month:%Y_%m}"
+
+
+def _change_of(
+    row: int,
+    written: Sequence[sa.Row[tuple[int, date | None, int, int, int]]],
+    vanished: Sequence[sa.Row[tuple[int, date]]],
+) -> StoredChange:
+    mine = [day for day in written if day.account_id == row and day.usage_date is not None]
+    gone = [day.usage_date for day in vanished if day.account_id == row]
+    return StoredChange(
+        inserted=sum(day.inserted for day in mine),
+        updated=sum(day.updated for day in mine),
+        deleted=len(gone),
+        changed_dates=frozenset(day.usage_date for day in mine) | frozenset(gone),
+    )
+
+
+@cache
+def _day_totals(rule: Rule) -> sa.Select[tuple[int, date, str, Decimal]]:
+    """Return the statement for the accounts and days that its parameters name: made once, as it is dear."""
+    costs = daily_costs.c
+    columns = costs.account_id, costs.usage_date, costs.currency
+    account_ids = sa.bindparam("account_ids", type_=ARRAY(sa.BigInteger))
+    days = costs.usage_date >= sa.bindparam("start"), costs.usage_date < sa.bindparam("end_exclusive")
+    of_accounts = costs.account_id == sa.any_(account_ids)
+    statement = sa.select(*columns, _comparable_sum(rule)).where(of_accounts, *days, _is_compared(rule))
+    return statement.group_by(*columns)
+
+
+def _change(before: Decimal | None, difference: Decimal) -> Change | None:
+    return None if before is None else Change(before, difference)
+
+
+def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Select[Any]:
+    """Return the statement for the cost of each account that the run collected, by currency.
+
+    An earlier day counts as zero only if it is stored: else it is unknown.
+    """
+    costs, listed = daily_costs.c, collections.c
+    is_asked = sa.and_(*_in(days))
+    earlier: dict[str, date] = {}
+    if len(days) == 1:
+        earlier = {"day_before": days.start - ONE_DAY, "week_before": days.start - ONE_WEEK}
+    # One look into the index for each account: whole months of all accounts would take seconds.
+    sums = (
+        sa.select(
+            costs.currency,
+            sa.func.coalesce(_comparable_sum(rule).filter(is_asked), 0).label("amount"),
+            sa.func.coalesce(sa.func.bool_or(costs.estimated).filter(is_asked), sa.false()).label(
+                "estimated"
+            ),
+            *(
+                _comparable_sum(rule).filter(costs.usage_date == day).label(name)
+                for name, day in earlier.items()
+            ),
+        )
+        .where(
+            costs.account_id == accounts.c.id,
+            sa.or_(is_asked, costs.usage_date.in_(list(earlier.values()))),
+            _is_compared(rule),
+        )
+        .group_by(costs.currency)
+        .lateral()
+    )
+    before = [
+        sa.case(
+            (sums.c[name].is_not(None), sums.c[name]),
+            (sa.and_(accounts.c.collected_start <= day, day < accounts.c.collected_end_exclusive), 0),
+            (sa.and_(listed.window_start <= day, day < listed.window_end_exclusive), 0),
+        ).label(name)
+        for name, day in earlier.items()
+    ] or [sa.cast(None, sa.Numeric).label(name) for name in ("day_before", "week_before")]
+    order = sums.c.amount.desc(), accounts.c.aws_account_id
+    place = sa.func.row_number().over(partition_by=sums.c.currency, order_by=order).label("place")
+    return (
+        sa.select(
+            accounts.c.aws_account_id,
+            accounts.c.name,
+            sums.c.currency,
+            sums.c.amount,
+            sums.c.estimated,
+            *before,
+            place,
+        )
+        .join_from(collections, accounts)
+        .join(sums, sa.true())
+        .where(listed.run_id == run.id, listed.state == CollectionState.COLLECTED.value)
+    )
+
+
+def _in(days: DateRange) -> tuple[sa.ColumnElement[bool], ...]:
+    day = daily_costs.c.usage_date
+    return day >= days.start, day < days.end_exclusive
+
+
+def _is_compared(rule: Rule) -> sa.ColumnElement[bool]:
+    return daily_costs.c.record_type.not_in(sorted(rule.excluded_record_types))
+
+
+def _comparable_sum(rule: Rule) -> sa.Function[Decimal]:
+    """Return the sum of the rule's cost basis; AWS leaves the net amounts out where there is no discount."""
+    amount: sa.ColumnElement[Decimal] = daily_costs.c[rule.cost_basis.value]
+    if rule.cost_basis.value.startswith("net_"):
+        amount = sa.func.coalesce(amount, daily_costs.c[rule.cost_basis.value.removeprefix("net_")])
+    return sa.func.sum(amount)

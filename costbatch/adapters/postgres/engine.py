@@ -1,0 +1,239 @@
+"""The connection to PostgreSQL and its transactions; every driver error becomes a StorageError here."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from weakref import finalize
+
+import psycopg2
+import sqlalchemy as sa
+from psycopg2.extensions import make_dsn, parse_dsn
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from costbatch.adapters.postgres.accounts import PostgresAccounts
+from costbatch.adapters.postgres.anomalies import PostgresAnomalies
+from costbatch.adapters.postgres.costs import PostgresCosts
+from costbatch.adapters.postgres.digests import PostgresDigests
+from costbatch.adapters.postgres.migrations import require_current_schema
+from costbatch.adapters.postgres.outbox import PostgresOutbox
+from costbatch.adapters.postgres.run_items import PostgresClaims
+from costbatch.adapters.postgres.runs import PostgresRuns
+from costbatch.domain.credentials import Secret
+from costbatch.errors import ConfigError, CostbatchError, StatementRefused, StorageError
+
+# Of each host. A serverless database takes a connection at once and answers when it is awake.
+_CONNECT_TIMEOUT_SECONDS = 30
+# How libpq begins what it says of each host that it tried, and of settings that it refuses at once.
+_OF_A_HOST = "connection to server "
+_MISCONFIGURED = ("invalid ", "could not match ", "definition of service ", "service file ", "weak sslmode ")
+# A connection that rested so long is asked first whether it is still there. No server restarts within it, and
+# a busy writer is spared a statement for each transaction.
+_REST_SECONDS = 0.1
+_LAST_USED = "last_used"
+# SQLSTATE class of what is too large for PostgreSQL, such as an index row: to the driver it is operational.
+_LIMIT_EXCEEDED = "54"
+# The driver gives no SQLSTATE for what is refused before there is a connection.
+_MAY_NOT_CONNECT = re.compile(r'permission denied for database ("[^"]+")')
+# SQLSTATE of a write to a standby: during a failover the old primary may still answer.
+_READ_ONLY = "25006"
+# A dead peer is noticed in about 20 seconds instead of the kernel's two hours. The last one, in milliseconds,
+# is for a statement that was sent and never acknowledged: no keepalives go out meanwhile.
+_KEEPALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTransaction:
+    """The stores on one connection: what they write commits together."""
+
+    connection: Connection
+
+    @property
+    def accounts(self) -> PostgresAccounts:
+        """The accounts."""
+        return PostgresAccounts(self.connection)
+
+    @property
+    def costs(self) -> PostgresCosts:
+        """The daily costs."""
+        return PostgresCosts(self.connection)
+
+    @property
+    def answers(self) -> PostgresDigests:
+        """What AWS answered last."""
+        return PostgresDigests(self.connection)
+
+    @property
+    def runs(self) -> PostgresRuns:
+        """The runs."""
+        return PostgresRuns(self.connection)
+
+    @property
+    def claims(self) -> PostgresClaims:
+        """The claims."""
+        return PostgresClaims(self.connection)
+
+    @property
+    def anomalies(self) -> PostgresAnomalies:
+        """The anomalies."""
+        return PostgresAnomalies(self.connection)
+
+    @property
+    def outbox(self) -> PostgresOutbox:
+        """The events."""
+        return PostgresOutbox(self.connection)
+
+
+class PostgresDatabase:
+    """A PostgreSQL database, reached by its URL; connects at the first transaction."""
+
+    def __init__(self, url: Secret) -> None:
+        self._engine = make_engine(url)
+        # Also where nobody calls close(): the server and a pooler note a client that leaves without a word.
+        finalize(self, self._engine.dispose)
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresTransaction]:
+        """Open a transaction that commits at the end and is undone by an error.
+
+        Raises:
+            StorageError: the database is unreachable, was lost, or refused a statement.
+
+        """
+        with self.connection() as connection:
+            yield PostgresTransaction(connection)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Open a bare transaction, for the schema's own needs."""
+        with translated_errors(), self._engine.begin() as connection:
+            yield connection
+
+    def check_schema(self) -> None:
+        """Refuse to work on a schema that this program does not know.
+
+        Raises:
+            ConfigError: not migrated, behind, or newer than the program.
+            StorageError: the database is unreachable.
+
+        """
+        with self.connection() as connection:
+            require_current_schema(connection)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+def make_engine(url: Secret) -> Engine:
+    """Return an engine that has not connected yet.
+
+    Raises:
+        ConfigError: the URL cannot be read.
+
+    """
+    try:
+        given = parse_dsn(url.reveal())
+        for port in filter(None, given.get("port", "").split(",")):
+            int(port)
+    except (psycopg2.ProgrammingError, ValueError):
+        # The cause would show the password.
+        raise ConfigError(
+            "DATABASE_URL is not a database URL; it must look like postgresql://USER:PASSWORD@HOST:5432/NAME."
+        ) from None
+    ours = {
+        "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+        "application_name": "costbatch",
+        **_KEEPALIVE,
+    }
+    # Whatever the URL, PGCLIENTENCODING or the role says: names are stored as AWS writes them.
+    dsn = Secret(make_dsn(**{**ours, **given, "client_encoding": "utf8"}))
+    engine = sa.create_engine(
+        "postgresql+psycopg2://",
+        # libpq's own string: SQLAlchemy's URLs know neither several hosts with ports nor escaped sockets.
+        creator=lambda: psycopg2.connect(dsn.reveal()),
+        pool_size=2,
+        # Parameters may be secrets; a statement error must not carry them into a log.
+        hide_parameters=True,
+    )
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", partial(_ask, engine.dialect))
+    return engine
+
+
+def _note_use(_: object, record: ConnectionPoolEntry) -> None:
+    record.info[_LAST_USED] = monotonic()
+
+
+def _ask(dialect: sa.Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+    """Have a connection that rested replaced where it is gone, as behind a pooler or after a restart."""
+    rested = monotonic() - record.info.get(_LAST_USED, monotonic())
+    if rested < _REST_SECONDS:
+        return
+    try:
+        dialect.do_ping(connection)
+    except psycopg2.Error as error:
+        raise DisconnectionError from error
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the driver's errors into StorageError with a sentence that holds no secret."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translate(error.orig, is_lost=error.connection_invalidated) from error
+    except psycopg2.Error as error:  # COPY speaks to the driver itself
+        raise _translate(error) from error
+    except SQLAlchemyError as error:
+        raise StorageError(f"The database layer failed ({type(error).__name__}).") from error
+
+
+def _translate(error: BaseException | None, *, is_lost: bool = False) -> CostbatchError:
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    # Only the first line, because the next ones quote the row or the statement; of a connection that failed,
+    # one line for each host.
+    hosts = [line.strip() for line in lines if line.startswith(_OF_A_HOST)]
+    reason = "; ".join(line.rstrip(".") for line in hosts or lines[:1])
+    if barred := _MAY_NOT_CONNECT.search(reason):
+        return ConfigError(
+            f"The role of DATABASE_URL may not connect to the database {barred[1]}. "
+            f"Run as its owner: GRANT CONNECT ON DATABASE {barred[1]} TO the role;"
+        )
+    if reason.startswith(_MISCONFIGURED) and _is_of_the_client(error):
+        # Without the values that it quotes: a mistyped URL may have the password anywhere.
+        what = re.sub(r'"[^"]*"', '"…"', reason)
+        return ConfigError(
+            f"PostgreSQL's client does not take the connection's settings: {what}. "
+            "Correct DATABASE_URL, or the PG… variable or service file that says so."
+        )
+    if is_lost or _may_pass(error):
+        return StorageError(
+            f"The database cannot be reached or was lost: {reason}. "
+            "Check DATABASE_URL, the network policy and that PostgreSQL is up; what was committed is safe."
+        )
+    return StatementRefused(f"The database refused a statement: {reason}.")
+
+
+def _is_of_the_client(error: BaseException | None) -> bool:
+    """Whether the client refused something before it reached a server."""
+    return isinstance(error, psycopg2.OperationalError) and error.pgcode is None
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether the same transaction may succeed when the database is back or less busy."""
+    code: str = getattr(error, "pgcode", None) or ""
+    if code.startswith(_LIMIT_EXCEEDED):
+        return False
+    return code == _READ_ONLY or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)

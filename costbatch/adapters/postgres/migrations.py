@@ -1,0 +1,230 @@
+"""The schema's version: what this program needs, what the database has, and the way from one to the other.
+
+Only ``upgrade`` and ``check`` load Alembic; a run compares two strings.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from costbatch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# Every revision, oldest first; a test holds it against the files.
+REVISIONS = ("20261123_foundation", "20261128_answers")
+
+
+class SchemaState(Enum):
+    """How the database's schema stands to this program."""
+
+    CURRENT = "current"
+    EMPTY = "empty"
+    BEHIND = "behind"
+    NEWER = "newer"
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision that the database is at; None where no migration ever ran."""
+    if connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
+def schema_state(revision: str | None) -> SchemaState:
+    """Return how a revision stands to this program."""
+    if revision is None:
+        return SchemaState.EMPTY
+    if revision not in REVISIONS:
+        return SchemaState.NEWER
+    return SchemaState.CURRENT if revision == REVISIONS[-1] else SchemaState.BEHIND
+
+
+def require_current_schema(connection: Connection) -> None:
+    """Refuse to work on a schema that this program does not know.
+
+    Raises:
+        ConfigError: not migrated, behind, or newer than the program.
+
+    """
+    revision = current_revision(connection)
+    match schema_state(revision):
+        case SchemaState.EMPTY:
+            raise ConfigError("The database has no costbatch tables yet; run `costbatch db upgrade` first.")
+        case SchemaState.BEHIND:
+            raise ConfigError(
+                f"The database is at revision {revision}, older than this program needs ({REVISIONS[-1]}); "
+                "run `costbatch db upgrade` first."
+            )
+        case SchemaState.NEWER:
+            raise ConfigError(
+                f"The database is at revision {revision}, which this program does not know: it was migrated "
+                "by a newer costbatch. Run that version, or a newer one."
+            )
+        case SchemaState.CURRENT:
+            return
+
+
+def require_every_name(connection: Connection) -> None:
+    """Refuse a database whose encoding would change or refuse the names of services and accounts.
+
+    Raises:
+        ConfigError: any encoding but UTF8.
+
+    """
+    name, encoding = connection.execute(
+        sa.text("SELECT current_database(), current_setting('server_encoding')")
+    ).one()
+    if encoding != "UTF8":
+        raise ConfigError(
+            f"The database {name} has the encoding {encoding}, in which not every name of a service or an "
+            "account can be stored exactly. Create a database with ENCODING 'UTF8' TEMPLATE template0, and "
+            "let DATABASE_URL name that one."
+        )
+
+
+_MAY_READ_REVISION = sa.text("SELECT has_table_privilege(to_regclass('alembic_version')::oid, 'SELECT')")
+_RIGHTS = sa.text("""
+SELECT current_user AS role, current_database() AS database, current_schema() AS schema,
+    current_setting('search_path') AS search_path,
+    pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only')::boolean AS is_read_only,
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
+    (SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ', ') FROM pg_class
+     WHERE oid = ANY (ARRAY[to_regclass('alembic_version'), to_regclass('daily_costs')])
+         AND NOT pg_has_role(relowner, 'USAGE')) AS other_owners
+""")
+
+
+def require_upgrade_rights(connection: Connection) -> None:
+    """Refuse a database in which this role cannot make or change tables.
+
+    Raises:
+        ConfigError: with the GRANT to run, or whom to connect as.
+
+    """
+    row = connection.execute(_RIGHTS).one()
+    role, schema = (_quoted(connection, name) for name in (row.role, row.schema or "public"))
+    if row.is_standby:
+        raise ConfigError(
+            f"The database {row.database} is a standby and takes no writes; name the primary in DATABASE_URL."
+        )
+    if row.is_read_only:
+        raise ConfigError(
+            f"Transactions in the database {row.database} are read-only; set default_transaction_read_only "
+            f"to off, such as with: ALTER ROLE {role} SET default_transaction_read_only = off;"
+        )
+    if row.schema is None:
+        raise ConfigError(
+            f"The role {row.role} can use no schema of its search_path ({row.search_path}) in the database "
+            f"{row.database}. Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
+        )
+    if not row.may_create:
+        raise ConfigError(
+            f"The role {row.role} may not make tables in the schema {row.schema} of the database "
+            f"{row.database}. Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
+        )
+    if row.other_owners:
+        owner = _quoted(connection, row.other_owners.split(", ")[0])
+        raise ConfigError(
+            f"The tables belong to {row.other_owners}, so the role {row.role} cannot change them. Let "
+            f"DATABASE_URL name their owner, or run as a superuser: GRANT {owner} TO {role};"
+        )
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return connection.dialect.identifier_preparer.quote(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema of one database. ``connect`` opens a transaction."""
+
+    connect: Callable[[], AbstractContextManager[Connection]]
+
+    @property
+    def needed(self) -> str:
+        """The revision that this program needs."""
+        return REVISIONS[-1]
+
+    def current(self) -> str | None:
+        """Return the revision that the database is at."""
+        with self.connect() as connection:
+            return current_revision(connection)
+
+    def upgrade(self) -> tuple[str | None, str]:
+        """Bring the schema to what this program needs, whole or not at all.
+
+        Return the revisions before and after.
+
+        Raises:
+            ConfigError: the database was migrated by a newer program, its encoding is not UTF8, or the role
+                may not change it.
+
+        """
+        from alembic import command  # noqa: PLC0415 - the daily run must not pay for loading Alembic
+
+        with self.connect() as connection:
+            require_every_name(connection)
+            if connection.scalar(_MAY_READ_REVISION) is False:
+                require_upgrade_rights(connection)
+            before = current_revision(connection)
+            if schema_state(before) is SchemaState.NEWER:
+                require_current_schema(connection)
+            if schema_state(before) is not SchemaState.CURRENT:
+                require_upgrade_rights(connection)
+            command.upgrade(alembic_config(connection), "head")
+        return before, self.needed
+
+    def differences(self) -> list[str]:
+        """Return how the database differs from the declared tables; empty where it does not.
+
+        Raises:
+            ConfigError: not migrated, behind, or newer than the program.
+
+        """
+        from alembic import command, util  # noqa: PLC0415 - as above
+
+        with self.connect() as connection:
+            if current_revision(connection) is None and _is_populated(connection):
+                return ["costbatch's tables are there, but alembic_version does not say at which revision."]
+            require_current_schema(connection)
+            try:
+                command.check(alembic_config(connection))
+            except util.AutogenerateDiffsDetected as found:
+                return [str(difference) for difference in found.diffs]
+            except util.CommandError as error:
+                return [str(error)]
+        return []
+
+
+def _is_populated(connection: Connection) -> bool:
+    """Whether any of costbatch's tables is there."""
+    from costbatch.adapters.postgres.tables import metadata  # noqa: PLC0415 - a run compares two strings
+
+    return bool(set(sa.inspect(connection).get_table_names()) & metadata.tables.keys())
+
+
+def alembic_config(connection: Connection | None = None) -> "Config":
+    """Return Alembic's configuration for one connection, whose transaction it works in."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
+    config = Config(stdout=StringIO())  # what Alembic says about itself is not our output
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _scripts() -> Path:
+    """Return the folder of the migrations: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "alembic"

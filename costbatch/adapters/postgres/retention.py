@@ -1,0 +1,234 @@
+"""Takes old months and old rows out of the database, so that nobody else waits for it longer than an instant.
+
+A month goes with one DROP TABLE. That locks `daily_costs` for the instant of its commit, as a plain DETACH
+would, and nothing else; DETACH and DROP together lock `accounts` too, against its readers, because a detached
+table gets a foreign key of its own. DETACH CONCURRENTLY cannot be part of a transaction, and waits for every
+reader. While a lock is waited for, everybody who comes later waits behind: hence the short timeout, and
+another attempt later.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from costbatch.adapters.postgres.sizes import month_sizes
+from costbatch.adapters.postgres.tables import accounts, anomalies, collections, deliveries, events, runs
+from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.health import Rights
+from costbatch.domain.retention import OldRows
+from costbatch.domain.runs import RunStatus
+from costbatch.domain.sizes import MonthSize
+from costbatch.errors import StorageError
+
+T = TypeVar("T")
+
+# SQLSTATEs of a lock that was not to be had: the timeout, and a deadlock that was ended at our cost.
+_HELD = {"55P03", "40P01"}
+
+# A step deletes no more runs than this, however few collections they have.
+_RUNS_BATCH = 100
+
+_BRIEFLY = sa.text("SELECT set_config('lock_timeout', '200ms', true)")
+
+# The same lock as PostgresCosts.prepare_months takes: whoever changes the list of months has it alone.
+_LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
+
+_PARTITION = sa.text("""
+SELECT pg_class.oid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+WHERE inhparent = 'daily_costs'::regclass AND relname = :name
+""")
+
+# Of a database without our tables nothing is missing here; the schema's check says what is.
+_NOT_OWNED = sa.text("""
+SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE inhparent = to_regclass('daily_costs') AND relname = ANY(:names)
+    AND NOT pg_has_role(relowner, 'USAGE') AND NOT pg_has_role(nspowner, 'USAGE')
+ORDER BY relname
+""")
+_MISSING = sa.text("""
+SELECT privilege || ' on ' || name FROM (VALUES ('accounts', 'UPDATE'),
+    ('collections', 'UPDATE'), ('runs', 'UPDATE'), ('events', 'UPDATE'), ('anomalies', 'UPDATE'),
+    ('collections', 'DELETE'), ('runs', 'DELETE'), ('events', 'DELETE'), ('anomalies', 'DELETE')
+) AS needed (name, privilege)
+WHERE NOT has_table_privilege(to_regclass(name)::oid, privilege)
+ORDER BY name, privilege
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresRetention:
+    """The old things of one database. ``connect`` opens a transaction."""
+
+    connect: Callable[[], AbstractContextManager[Connection]]
+
+    def rights(self, first_kept: date) -> Rights:
+        """Return what the role may not do that a pruning must."""
+        with self.connect() as connection:
+            names = [_name(month) for month in _months_before(connection, first_kept)]
+            missing = list(connection.scalars(_MISSING))
+            missing += [f"ownership of {name}" for name in connection.scalars(_NOT_OWNED, {"names": names})]
+            role = connection.execute(sa.text("SELECT current_user")).scalar_one()
+        return Rights(role=role, missing=tuple(missing))
+
+    def months_before(self, first_kept: date) -> list[MonthSize]:
+        """Return the months that lie wholly before a first of a month, oldest first."""
+        with self.connect() as connection:
+            return _months_before(connection, first_kept)
+
+    def drop_month(self, month: MonthSize) -> MonthSize | None:
+        """Drop a month with all its costs, if it is still there, and return it.
+
+        None where somebody's transaction is in the way.
+        """
+
+        def drop(connection: Connection) -> MonthSize:
+            connection.execute(_LOCK_PARTITIONS)
+            partition = connection.scalar(_PARTITION, {"name": _name(month)})
+            if partition is not None:
+                connection.exec_driver_sql(f"DROP TABLE {partition}")
+            return month
+
+        return self._briefly(drop)
+
+    def count_reaching_back(self, first_kept: date) -> int:
+        """Return how many accounts have days before the first kept one stored without a gap."""
+        return self._count(accounts, accounts.c.collected_start < first_kept)
+
+    def move_collected(self, first_kept: date, *, most: int) -> int | None:
+        """Let up to ``most`` accounts have their days stored from the first kept one on; return how many.
+
+        None where somebody's transaction is in the way.
+        """
+        reaching_back = sa.select(accounts.c.id).where(accounts.c.collected_start < first_kept)
+        some = reaching_back.order_by(accounts.c.id).limit(most).with_for_update(key_share=True)
+        end_exclusive = accounts.c.collected_end_exclusive
+        moved = sa.update(accounts).where(accounts.c.id.in_(some))
+        moved = moved.values(
+            collected_start=sa.case((end_exclusive > first_kept, first_kept)),
+            collected_end_exclusive=sa.case((end_exclusive > first_kept, end_exclusive)),
+        )
+        return self._briefly(lambda connection: connection.execute(moved).rowcount)
+
+    def count_old(self, kind: OldRows, first_kept: date) -> int:
+        """Return how many rows of a kind are old."""
+        before = datetime.combine(first_kept, time(), UTC)
+        match kind:
+            case OldRows.COLLECTIONS:
+                old_runs = sa.select(runs.c.id).where(_run_is_old(before))
+                return self._count(collections, collections.c.run_id.in_(old_runs))
+            case OldRows.RUNS:
+                return self._count(runs, _run_is_old(before))
+            case OldRows.EVENTS:
+                return self._count(events, _event_is_old(before))
+            case OldRows.ANOMALIES:
+                return self._count(anomalies, anomalies.c.id.in_(_old_anomalies(first_kept)))
+
+    def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
+        """Delete up to ``most`` old rows of a kind that nobody works on; return how many, by kind.
+
+        A run goes with its collections, and counts only when it is gone itself.
+        """
+        before = datetime.combine(first_kept, time(), UTC)
+        match kind:
+            case OldRows.RUNS | OldRows.COLLECTIONS:
+                return self._briefly(lambda connection: _delete_runs(connection, before, most)) or {}
+            case OldRows.EVENTS:
+                some = sa.select(events.c.id).where(_event_is_old(before)).order_by(events.c.sequence)
+                delete = _delete(events, some.limit(most))
+            case OldRows.ANOMALIES:
+                delete = _delete(anomalies, _old_anomalies(first_kept).limit(most))
+        return {kind: self._briefly(lambda connection: connection.execute(delete).rowcount) or 0}
+
+    def _count(self, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+        statement = sa.select(sa.func.count()).select_from(table).where(condition)
+        with self.connect() as connection:
+            return connection.execute(statement).scalar_one()
+
+    def _briefly(self, action: Callable[[Connection], T]) -> T | None:
+        """Do something in a transaction of its own; None where a lock is not to be had in an instant."""
+        try:
+            with self.connect() as connection:
+                connection.execute(_BRIEFLY)
+                return action(connection)
+        except StorageError as error:
+            if _is_held(error):
+                return None
+            raise
+
+
+def _is_held(error: StorageError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, DBAPIError) and getattr(cause.orig, "pgcode", None) in _HELD
+
+
+def _months_before(connection: Connection, first_kept: date) -> list[MonthSize]:
+    return [each for each in month_sizes(connection) if each.month < first_kept]
+
+
+def _name(month: MonthSize) -> str:
+    return f"{month.month:daily_costs_%Y_%m}"
+
+
+def _run_is_old(before: datetime) -> sa.ColumnElement[bool]:
+    """Return whether a run ended long ago, or never did and nothing of it has happened since."""
+    of_run = collections.alias("of_run")
+    sign_of_life = sa.func.greatest(of_run.c.available_at, of_run.c.finished_at, of_run.c.lease_expires_at)
+    # A run key can be used again for years, so that the start alone says nothing.
+    last = sa.select(sa.func.max(sign_of_life)).where(of_run.c.run_id == runs.c.id).scalar_subquery()
+    never_ended = (runs.c.status == RunStatus.RUNNING.value) & (runs.c.started_at < before)
+    return (runs.c.finished_at < before) | never_ended & (sa.func.coalesce(last, runs.c.started_at) < before)
+
+
+def _delete_runs(connection: Connection, before: datetime, most: int) -> Mapping[OldRows, int]:
+    """Delete the collections of old runs, and each run whose collections are gone."""
+    # Run by run: what is left of those that were emptied before need not be searched each time.
+    old = sa.select(runs.c.id).where(_run_is_old(before)).order_by(runs.c.started_at).limit(_RUNS_BATCH)
+    deleted = dict.fromkeys((OldRows.COLLECTIONS, OldRows.RUNS), 0)
+    for run_id in connection.scalars(old).all():
+        # In the order of an index, so that it is read whatever the statistics say.
+        mine = sa.select(collections.c.id).where(collections.c.run_id == run_id)
+        mine = mine.order_by(collections.c.account_id)
+        some = mine.limit(most - deleted[OldRows.COLLECTIONS])
+        deleted[OldRows.COLLECTIONS] += connection.execute(_delete(collections, some)).rowcount
+        if connection.scalar(mine.limit(1)) is None:
+            free = sa.select(runs.c.id).where(runs.c.id == run_id)
+            deleted[OldRows.RUNS] += connection.execute(_delete(runs, free)).rowcount
+        if deleted[OldRows.COLLECTIONS] >= most:
+            break
+    return deleted
+
+
+def _event_is_old(before: datetime) -> sa.ColumnElement[bool]:
+    """Return whether an event is old and every sink has it."""
+    later = events.alias("later")
+    # The sequence follows the time: up to the first event that is not old, an index finds the old ones and
+    # leaves the others unread. One that came in another order goes some days later.
+    first_new = sa.select(later.c.sequence).where(later.c.occurred_at >= before).order_by(later.c.sequence)
+    is_first = events.c.sequence < sa.func.coalesce(first_new.limit(1).scalar_subquery(), _LAST_SEQUENCE)
+    pending = sa.exists().where(deliveries.c.event_id == events.c.id, deliveries.c.delivered_at.is_(None))
+    return (events.c.occurred_at < before) & is_first & ~pending
+
+
+# The largest bigint.
+_LAST_SEQUENCE = sa.literal(2**63 - 1, sa.BigInteger)
+
+
+def _old_anomalies(first_kept: date) -> sa.Select[tuple[UUID]]:
+    # Dismissed ones too: their days are gone, so that they cannot be found again.
+    is_over = anomalies.c.state != AnomalyState.OPEN.value
+    return sa.select(anomalies.c.id).where(is_over, anomalies.c.last_date < first_kept)
+
+
+def _delete(table: sa.Table, ids: sa.Select[Any]) -> sa.Delete:
+    """Return the statement that deletes rows, leaving those that anybody works on."""
+    free = ids.with_for_update(skip_locked=True).scalar_subquery()
+    # As an array they are looked up one by one, where IN could become a join with the whole table.
+    return sa.delete(table).where(table.c.id == sa.any_(sa.func.array(free)))

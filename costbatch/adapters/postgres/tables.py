@@ -1,0 +1,344 @@
+"""The tables as SQLAlchemy declares them; the migrations in ``alembic/`` build the same."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from costbatch.adapters.postgres.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_times
+from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
+from costbatch.domain.anomalies import AnomalyState, Resolution
+from costbatch.domain.costs import CostBasis
+from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.events import EventType
+from costbatch.domain.runs import CollectionState, RunStatus, SkipReason, StopReason
+from costbatch.errors import ErrorKind
+
+# The parts of an explanation that are a service with its two amounts.
+_CONTRIBUTIONS = (
+    'strict $[*] ? (@.type() == "object" && @.service.type() == "string"'
+    ' && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$"'
+    ' && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")'
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="The row"),
+    Column("aws_account_id", CODE, nullable=False, unique=True, comment="The 12 digits, zeros kept"),
+    Column("name", Text, nullable=False, comment="What people call it"),
+    Column("status", CODE, nullable=False, comment="Only active accounts are collected"),
+    Column("access", CODE, nullable=False, comment="How its costs are reached"),
+    Column("partition", CODE, nullable=False, comment="AWS's cloud that it lies in"),
+    Column("role_arn", Text, comment="The role to assume, for assumed_role"),
+    Column(
+        "base_account_id",
+        BigInteger,
+        ForeignKey("accounts.id"),
+        comment="Whose credentials assume the role; null: the pod's own",
+    ),
+    Column("collected_start", Date, comment="First day that is stored without a gap"),
+    Column("collected_end_exclusive", Date, comment="Day after the last one stored without a gap"),
+    Column("failing_since", INSTANT, comment="When it failed first, while it fails"),
+    Column("failing_kind", CODE, comment="Why it fails"),
+    Column("created_at", INSTANT, nullable=False),
+    Column("updated_at", INSTANT, nullable=False),
+    CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name="aws_account_id_digits"),
+    CheckConstraint("name <> ''", name="name_given"),
+    one_of("status", AccountStatus),
+    one_of("access", AccessMethod),
+    one_of("partition", Partition),
+    CheckConstraint("(access = 'assumed_role') = (role_arn IS NOT NULL)", name="role_iff_assumed"),
+    CheckConstraint("base_account_id IS NULL OR access = 'assumed_role'", name="base_only_assumed"),
+    CheckConstraint("base_account_id <> id", name="base_is_another"),
+    CheckConstraint(
+        "(collected_start IS NULL) = (collected_end_exclusive IS NULL)", name="collected_both_or_none"
+    ),
+    CheckConstraint("collected_start < collected_end_exclusive", name="collected_not_empty"),
+    plausible_times(
+        "collected_start", "collected_end_exclusive", "failing_since", "created_at", "updated_at"
+    ),
+    CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
+    comment="AWS accounts whose costs are collected",
+)
+
+account_credentials = Table(
+    "account_credentials",
+    metadata,
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("key_id", CODE, nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
+    Column("sealed", LargeBinary, nullable=False, comment="AES-256-GCM, bound to the account"),
+    Column("proven_at", INSTANT, comment="When AWS said that they are the account's; null: not yet"),
+    Column("updated_at", INSTANT, nullable=False),
+    CheckConstraint("key_id <> '' AND sealed <> ''", name="given"),
+    comment="Sealed credentials, apart, so that a reader can be granted every other table",
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("run_key", Text, nullable=False, unique=True, comment="In Kubernetes the Job's uid"),
+    Column("status", CODE, nullable=False),
+    Column("today", Date, nullable=False, comment="UTC day of the start, for every process of the run"),
+    Column("days_start", Date, comment="First day of a backfill; null: each account's window"),
+    Column("days_end_exclusive", Date, comment="Day after the last of a backfill"),
+    Column("aws_account_ids", JSONB, nullable=False, comment="Accounts asked for; []: every active one"),
+    Column(
+        "accept_vanished",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="Whether most stored days may vanish",
+    ),
+    Column("version", Text, nullable=False, comment="Version of costbatch that started it"),
+    Column("started_at", INSTANT, nullable=False),
+    Column("finished_at", INSTANT),
+    Column("stopped_by", CODE, comment="What interrupted it, while it is stopped"),
+    one_of("status", RunStatus),
+    one_of("stopped_by", StopReason),
+    CheckConstraint("stopped_by IS NULL OR status = 'stopped'", name="stopped_by_only_stopped"),
+    CheckConstraint("(days_start IS NULL) = (days_end_exclusive IS NULL)", name="days_both_or_none"),
+    CheckConstraint("days_start < days_end_exclusive", name="days_not_empty"),
+    CheckConstraint("run_key <> ''", name="run_key_given"),
+    CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_iff_not_running"),
+    CheckConstraint("jsonb_typeof(aws_account_ids) = 'array'", name="aws_account_ids_is_list"),
+    comment="One execution of `costbatch collect` under one run key",
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("state", CODE, nullable=False),
+    Column("attempts", SmallInteger, nullable=False, server_default="0", comment="Recorded attempts"),
+    Column("available_at", INSTANT, nullable=False, comment="Not to be claimed before"),
+    Column("claimed_by", Text, comment="Host, process namespace and process of the worker"),
+    Column("failed_by", Text, comment="Worker whose last attempt did not collect it"),
+    Column("claim_token", Uuid, comment="Proof of the claim; a lost one cannot write"),
+    Column("lease_expires_at", INSTANT, comment="When the claim dies with its worker"),
+    Column("window_start", Date),
+    Column("window_end_exclusive", Date),
+    Column("rows_fetched", Integer, nullable=False, server_default="0"),
+    Column("rows_inserted", Integer, nullable=False, server_default="0"),
+    Column("rows_updated", Integer, nullable=False, server_default="0"),
+    Column("rows_deleted", Integer, nullable=False, server_default="0"),
+    Column("api_requests", Integer, nullable=False, server_default="0", comment="Paid, $0.01 each"),
+    Column(
+        "api_requests_unanswered",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Of these, without an answer: AWS may not have charged them",
+    ),
+    Column(
+        "days_kept",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Stored days of the window that AWS no longer reports, kept",
+    ),
+    Column("error_kind", CODE),
+    Column("error_message", Text),
+    Column("skip_reason", CODE),
+    Column("started_at", INSTANT),
+    Column("finished_at", INSTANT),
+    one_of("state", CollectionState),
+    CheckConstraint(
+        "(state = 'collecting') = (claim_token IS NOT NULL) AND (claim_token IS NULL) = (claimed_by IS NULL)"
+        " AND (claim_token IS NULL) = (lease_expires_at IS NULL)",
+        name="claim_iff_collecting",
+    ),
+    CheckConstraint("(window_start IS NULL) = (window_end_exclusive IS NULL)", name="window_both_or_none"),
+    CheckConstraint("window_start < window_end_exclusive", name="window_not_empty"),
+    CheckConstraint("state <> 'failed' OR error_kind IS NOT NULL", name="failed_has_kind"),
+    CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skipped_has_reason"),
+    CheckConstraint("(error_kind IS NULL) = (error_message IS NULL)", name="error_both_or_none"),
+    CheckConstraint("state IN ('pending', 'collecting') OR finished_at IS NOT NULL", name="ended_has_finish"),
+    one_of("skip_reason", SkipReason),
+    one_of("error_kind", ErrorKind),
+    not_negative(
+        "attempts",
+        "rows_fetched",
+        "rows_inserted",
+        "rows_updated",
+        "rows_deleted",
+        "api_requests",
+        "api_requests_unanswered",
+        "days_kept",
+    ),
+    CheckConstraint("api_requests_unanswered <= api_requests", name="unanswered_are_paid"),
+    CheckConstraint("state <> 'collected' OR window_start IS NOT NULL", name="collected_has_window"),
+    Index("uq_collections_run_id_account_id", "run_id", "account_id", unique=True),
+    # Two runs never collect one account at the same time.
+    Index(
+        "uq_collections_one_claim", "account_id", unique=True, postgresql_where=text("state = 'collecting'")
+    ),
+    Index("ix_collections_pending", "run_id", "attempts", "id", postgresql_where=text("state = 'pending'")),
+    Index("ix_collections_account_id_finished_at", "account_id", "finished_at"),
+    comment="One account within one run, with its one outcome",
+)
+
+daily_costs = Table(
+    "daily_costs",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), primary_key=True, autoincrement=False),
+    Column("usage_date", Date, primary_key=True, comment="The UTC day that AWS bills"),
+    Column("service", CODE, primary_key=True, comment="As Cost Explorer names it"),
+    Column("record_type", CODE, primary_key=True, comment="Usage, Tax, Credit, Refund, …: an open list"),
+    Column("currency", CODE, primary_key=True, comment="ISO code; an account can have several"),
+    Column("unblended", Numeric, nullable=False, comment="Exact, as AWS printed it"),
+    Column("amortized", Numeric, nullable=False),
+    Column("net_unblended", Numeric, comment="After discounts; null where AWS gives none"),
+    Column("net_amortized", Numeric, comment="After discounts; null where AWS gives none"),
+    Column("usage_quantity", Numeric, comment="Sum over mixed units, as Cost Explorer gives it"),
+    Column("estimated", Boolean, nullable=False, comment="Whether AWS may still change it"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("record_type <> ''", name="record_type_given"),
+    finite("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity"),
+    comment="Daily cost of each account by service, record type and currency; partitioned by month",
+    postgresql_partition_by="RANGE (usage_date)",
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    # No foreign key: it need not be there any more, and then the answer is not believed.
+    Column("collection_id", BigInteger, nullable=False, comment="Not believed once another one came later"),
+    Column("start_date", Date, nullable=False, comment="The first day"),
+    Column("days", LargeBinary, nullable=False, comment="Of each day 16 bytes of digest, 4 of row count"),
+    CheckConstraint("days <> '' AND octet_length(days) % 20 = 0", name="days_whole"),
+    plausible_times("start_date"),
+    comment="What AWS answered last of each account, in short: a day that reads the same is not read again",
+)
+
+anomalies = Table(
+    "anomalies",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("service", CODE, comment="Null: the account's total"),
+    Column("direction", CODE, nullable=False),
+    Column("state", CODE, nullable=False),
+    Column("severity", CODE, nullable=False),
+    Column("resolution", CODE, comment="Why it is no longer open"),
+    Column("start_date", Date, nullable=False, comment="First anomalous day"),
+    Column("last_date", Date, nullable=False, comment="Last anomalous day so far"),
+    Column("currency", CODE, nullable=False),
+    Column("cost_basis", CODE, nullable=False),
+    Column("expected", Numeric, nullable=False, comment="Sum of the baselines of the anomalous days"),
+    Column("actual", Numeric, nullable=False, comment="Sum of the cost of the anomalous days"),
+    Column("explanation", JSONB, nullable=False, comment="The services that moved, largest first"),
+    Column("revision", Integer, nullable=False, comment="Counts the changes that were told"),
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
+    Column("detected_at", INSTANT, nullable=False),
+    Column("updated_at", INSTANT, nullable=False),
+    one_of("direction", Direction),
+    one_of("state", AnomalyState),
+    one_of("severity", Severity),
+    one_of("resolution", Resolution),
+    one_of("cost_basis", CostBasis),
+    CheckConstraint("start_date <= last_date", name="dates_ordered"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    CheckConstraint("(state = 'resolved') = (resolution IS NOT NULL)", name="resolved_has_reason"),
+    CheckConstraint("(direction = 'spike') = (actual > expected)", name="direction_agrees"),
+    CheckConstraint("revision >= 1", name="revision_counts"),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("jsonb_typeof(explanation) = 'array'", name="explanation_is_list"),
+    CheckConstraint(
+        "CASE jsonb_typeof(explanation) WHEN 'array' THEN jsonb_array_length(explanation) ="
+        f" jsonb_array_length(jsonb_path_query_array(explanation, '{_CONTRIBUTIONS}')) ELSE true END",
+        name="explanation_names_services",
+    ),
+    plausible_times("start_date", "last_date", "detected_at", "updated_at"),
+    finite("expected", "actual"),
+    # One live anomaly for a series, a direction and a start: never two for the same days.
+    Index(
+        "uq_anomalies_live",
+        "account_id",
+        text("coalesce(service, '')"),
+        "currency",
+        "direction",
+        "start_date",
+        unique=True,
+        postgresql_where=text("state <> 'resolved'"),
+    ),
+    Index("ix_anomalies_account_id_last_date", "account_id", "last_date"),
+    Index("ix_anomalies_state", "state"),
+    Index("ix_anomalies_run_id", "run_id"),
+    comment="Days or runs of days that depart from their baseline",
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="Derived from what it tells: the same event, the same id"),
+    Column("sequence", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("type", CODE, nullable=False),
+    Column("account_id", BigInteger, ForeignKey("accounts.id")),
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL")),
+    Column("cloudevent", JSONB, nullable=False, comment="CloudEvents 1.0 JSON"),
+    Column("occurred_at", INSTANT, nullable=False),
+    one_of("type", EventType),
+    CheckConstraint("cloudevent ->> 'id' = id::text", name="cloudevent_has_id"),
+    Index("ix_events_run_id", "run_id"),
+    comment="The outbox: written in the transaction of what it tells",
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event_id", Uuid, ForeignKey("events.id", ondelete="CASCADE"), primary_key=True),
+    Column("sink", CODE, primary_key=True),
+    Column("sequence", BigInteger, Identity(always=True), nullable=False, comment="The order of delivery"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", INSTANT, nullable=False, comment="Not to be tried before"),
+    Column("delivered_at", INSTANT, comment="Null: still to be delivered"),
+    Column("last_error", Text),
+    CheckConstraint("sink <> ''", name="sink_given"),
+    not_negative("attempts"),
+    Index("ix_deliveries_pending", "sink", "sequence", postgresql_where=text("delivered_at IS NULL")),
+    comment="Each event's way to each sink",
+)

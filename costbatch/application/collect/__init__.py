@@ -1,0 +1,1 @@
+"""The cost job: what it reads of an account, stores and detects."""

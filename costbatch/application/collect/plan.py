@@ -1,0 +1,98 @@
+"""Which accounts and days a run would read: checked before anything is opened, paid or written."""
+
+from collections.abc import Sequence
+from datetime import date
+from math import ceil
+
+from costbatch.application.stores import Transaction
+from costbatch.domain.accounts import Account, AccountStatus
+from costbatch.domain.periods import (
+    DateRange,
+    WindowPolicy,
+    collection_window,
+    earliest_available,
+    month_start,
+)
+from costbatch.domain.plans import CollectionPlan, PlannedCollection
+from costbatch.domain.runs import RunRequest
+from costbatch.errors import ConfigError
+
+
+def check_days(days: DateRange, *, today: date) -> None:
+    """Refuse days that Cost Explorer cannot give.
+
+    Raises:
+        ConfigError: not over yet, or before its history.
+
+    """
+    if days.end_exclusive > today:
+        raise ConfigError(
+            f"{days.last} is not over yet; ask for days before {today} (today, UTC), whose cost is whole."
+        )
+    earliest = earliest_available(today)
+    if days.start < earliest:
+        raise ConfigError(f"AWS no longer gives the cost of {days.start}; ask for {earliest} or later.")
+
+
+def check_kept(days: DateRange, *, today: date, policy: WindowPolicy) -> None:
+    """Refuse days that would be read, paid for, and dropped again at the end of the run.
+
+    Raises:
+        ConfigError: with the first day that is kept.
+
+    """
+    if policy.keep_months is None:
+        return
+    first_kept = month_start(today, months_back=policy.keep_months)
+    if days.start < first_kept:
+        raise ConfigError(
+            f"The cost of {days.start} is not kept, because COSTBATCH_KEEP_MONTHS is {policy.keep_months}; "
+            f"ask for {first_kept} or later."
+        )
+
+
+def select_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Account]:
+    """Return the active accounts, or those asked for.
+
+    Raises:
+        ConfigError: one that was asked for is unknown or not active.
+
+    """
+    if not aws_account_ids:
+        return tx.accounts.list_all([AccountStatus.ACTIVE])
+    found = {account.aws_account_id: account for account in tx.accounts.list_all()}
+    problems = []
+    for aws_account_id in aws_account_ids:
+        account = found.get(aws_account_id)
+        if account is None or account.status is AccountStatus.REMOVED:
+            problems.append(
+                f"Account {aws_account_id} is not registered; add it with `costbatch accounts add`."
+            )
+        elif account.status is AccountStatus.PAUSED:
+            problems.append(
+                f"Account {account} is paused; resume it with `costbatch accounts resume {aws_account_id}`."
+            )
+    if problems:
+        raise ConfigError(*problems)
+    return [found[aws_account_id] for aws_account_id in aws_account_ids]
+
+
+def window_of(account: Account, request: RunRequest, *, today: date, policy: WindowPolicy) -> DateRange:
+    """Return the days that a run reads of an account."""
+    return request.days or collection_window(today, collected=account.collected, policy=policy)
+
+
+def plan_run(tx: Transaction, request: RunRequest, *, today: date, policy: WindowPolicy) -> CollectionPlan:
+    """Return what a run would read, without paying for anything.
+
+    The requests are estimated from each account's newest collection, or from those of the other accounts.
+    """
+    last = tx.runs.last_requests()
+    usual = (sum(requests for requests, _ in last.values()), sum(days for _, days in last.values()))
+    planned = []
+    for account in select_accounts(tx, request.aws_account_ids):
+        window = window_of(account, request, today=today, policy=policy)
+        requests, days = last.get(account.id, usual if last else (1, len(window)))
+        estimate = max(1, ceil(requests * len(window) / days))
+        planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))
+    return CollectionPlan(today=today, collections=tuple(planned))

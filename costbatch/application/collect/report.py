@@ -1,0 +1,90 @@
+"""Gathers what a run did from the database, so that every process of the run tells the same."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from costbatch.application.stores import Transaction
+from costbatch.domain.accounts import Account
+from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.compared_costs import CostSummary
+from costbatch.domain.costs import DayTotal
+from costbatch.domain.detection import ZERO, Rule
+from costbatch.domain.periods import DateRange
+from costbatch.domain.reports import AnomalyView, RunReport
+from costbatch.domain.runs import Run
+
+# Enough to see what was normal, and it fits a terminal.
+_TREND_DAYS = 30
+# A person reads the largest; a program reads the table.
+_MOST_ANOMALIES = 50
+# More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
+_MOST_ACCOUNTS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What is told of single accounts. ``every_account``: of each, however many; ``costs``: their cost."""
+
+    every_account: bool = False
+    costs: bool = False
+
+
+def brief_report(tx: Transaction, run: Run, *, now: datetime) -> RunReport:
+    """Return the counts of a run: enough for its event."""
+    return RunReport(
+        run=tx.runs.load(run),
+        counts=tx.runs.counts(run),
+        reported_at=now,
+        event_counts=tx.outbox.counts_of_run(run.id),
+        anomaly_counts=tx.anomalies.counts(run.request.aws_account_ids),
+    )
+
+
+def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: datetime) -> RunReport:
+    """Return everything about a run, with the open anomalies and what is asked for of single accounts."""
+    report = brief_report(tx, run, now=now)
+    anomalies = tx.anomalies.list_in_state(
+        AnomalyState.OPEN, aws_account_ids=run.request.aws_account_ids, most=_MOST_ANOMALIES
+    )
+    accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
+    detected = tx.anomalies.detected_by(run.id)
+    views = [
+        AnomalyView(
+            anomaly=anomaly,
+            aws_account_id=accounts[anomaly.account_id].aws_account_id,
+            account_name=accounts[anomaly.account_id].name,
+            trend=_trend(tx, accounts[anomaly.account_id], anomaly, report, rule),
+            is_new=anomaly.id in detected,
+        )
+        for anomaly in anomalies
+    ]
+    days = run.request.days or DateRange(report.cost_date, run.today)
+    most = None if detail.every_account else _MOST_ACCOUNTS
+    collected_too = detail.every_account or report.counts.count() <= _MOST_ACCOUNTS
+    return replace(
+        report,
+        collections=tuple(tx.runs.collections(run, collected_too=collected_too)),
+        open_anomalies=tuple(views),
+        cost_summary=CostSummary(
+            days=days,
+            rule=rule,
+            costs=tuple(tx.costs.compared_costs(run, days, rule, most=most)),
+            is_settled=days.last <= rule.last_settled_day(run.today),
+        ),
+        costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
+        events_pending=tx.outbox.count_pending(),
+    )
+
+
+def _trend(
+    tx: Transaction, account: Account, anomaly: Anomaly, report: RunReport, rule: Rule
+) -> tuple[DayTotal, ...]:
+    """Return the daily cost up to the newest day, days without cost as zeros."""
+    end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)
+    days = DateRange(end_exclusive - timedelta(days=_TREND_DAYS), end_exclusive)
+    if anomaly.service is None:
+        totals = tx.costs.day_totals({account.id: days}, rule)[account.id]
+    else:
+        totals = tx.costs.service_totals(account, days, rule).get(anomaly.service, [])
+    amounts = {total.usage_date: total.amount for total in totals if total.currency == anomaly.currency}
+    return tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days)

@@ -1,0 +1,41 @@
+"""Outlives a database that is away for a moment, as in a restart or a failover."""
+
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import TypeVar
+
+from costbatch.application.stores import Database, Transaction
+from costbatch.errors import StatementRefused, StorageError
+from costbatch.logs import get_logger
+
+T = TypeVar("T")
+log = get_logger(__name__)
+
+# Longer than a restart or a failover takes; what was fetched and paid waits for it.
+PATIENCE_SECONDS = 30.0
+_FIRST_PAUSE_SECONDS = 0.5
+
+
+def in_transaction(database: Database, action: Callable[[Transaction], T]) -> T:
+    """Run an action in a transaction, again from the start while the database is away.
+
+    The connection may be lost in the instant of the commit, so an action must bear being done twice.
+
+    Raises:
+        StatementRefused: the database is there and refuses.
+        StorageError: the database did not come back in time.
+
+    """
+    deadline, pause = monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            with database.transaction() as tx:
+                return action(tx)
+        except StatementRefused:
+            raise
+        except StorageError:
+            if monotonic() + pause > deadline:
+                raise
+            log.warning("database_unavailable", retry_in_seconds=pause)
+            sleep(pause)
+            pause = min(pause * 2, 4)

@@ -1,0 +1,155 @@
+"""The day's story: collect, deliver what happened, push the metrics, prune; only the first can fail it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from costbatch.application.collect.plan import check_kept, select_accounts
+from costbatch.application.collect.report import Detail, full_report
+from costbatch.application.deliver import Deliverer
+from costbatch.application.jobs.retry import in_transaction
+from costbatch.application.jobs.run import Collector
+from costbatch.application.ports import Clock, Metrics, Vault
+from costbatch.application.stores import Database
+from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
+from costbatch.domain.periods import utc_day
+from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import Run, RunRequest, RunStatus
+from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
+from costbatch.logs import get_logger
+
+if TYPE_CHECKING:
+    # At run time whoever wants a retention imports it: most runs keep everything.
+    from costbatch.application.retention import Retention
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyRun:
+    """The whole run. ``is_success`` decides what counts as one.
+
+    check_environment: raises ConfigError if AWS cannot be called from here at all.
+    metrics: None: nobody asked for them. detail: of its report. retention: None: everything is kept.
+    """
+
+    collector: Collector
+    deliverer: Deliverer
+    vault: Vault
+    metrics: Metrics | None
+    clock: Clock
+    is_success: Callable[[RunStatus], bool]
+    check_environment: Callable[[AwsNeeds], None] = lambda _: None
+    detail: Detail = field(default_factory=Detail)
+    retention: "Retention | None" = None
+
+    def run(self, key: str, request: RunRequest) -> RunReport:
+        """Do the day's work and return what it did.
+
+        Raises:
+            ConfigError: wrong usage; nothing was done.
+            StorageError: the database is lost; the metrics say so where they can.
+
+        """
+        try:
+            report = self._work(key, request)
+        except BaseException as error:
+            # Wrong usage did nothing: the gateway keeps what the last run told it.
+            if not isinstance(error, ConfigError):
+                self._push(None, request)
+            raise
+        self._push(report, request)
+        # Last: nobody need wait for it to hear how the run went.
+        self._prune(report.run)
+        return report
+
+    def give_up(self, key: str) -> None:
+        """Record that the run is stopped and release its accounts: the process is about to end at once.
+
+        Raises:
+            StorageError: the database does not take it.
+
+        """
+        self.collector.give_up(key)
+
+    def _work(self, key: str, request: RunRequest) -> RunReport:
+        if request.days is not None:
+            check_kept(request.days, today=utc_day(self.clock()), policy=self.collector.policy.windows)
+        # First of all a transaction that has patience: a serverless database may refuse until it is awake.
+        in_transaction(self.collector.database, lambda _: None)
+        preflight(self.collector.database, self.vault)
+        if needs := _needs(self.collector.database, request):
+            self.check_environment(needs)
+        run = self.collector.collect(key, request)
+        self._deliver()
+        return self._report(run)
+
+    def _deliver(self) -> None:
+        try:
+            failed = self.deliverer.deliver()
+        except StorageError as error:
+            log.warning("delivery_interrupted", reason=str(error))
+        else:
+            if failed:
+                log.warning("events_not_delivered", deliveries=failed)
+
+    def _report(self, run: Run) -> RunReport:
+        rule, now = self.collector.policy.rule, self.clock()
+        report = in_transaction(
+            self.collector.database, lambda tx: full_report(tx, run, self.detail, rule=rule, now=now)
+        )
+        # As this process closed it: one that joined meanwhile may have set it running again.
+        report = replace(report, run=run)
+        log.info("run_ended", **report.summary["accounts"], status=report.run.status.value)
+        return report
+
+    def _push(self, report: RunReport | None, request: RunRequest) -> None:
+        if self.metrics is None:
+            return
+        succeeded = report is not None and self.is_success(report.run.status)
+        try:
+            self.metrics.push(report, succeeded=succeeded, now=self.clock(), is_whole=request.is_whole)
+        except DeliveryError as error:
+            log.warning("metrics_not_pushed", reason=str(error))
+
+    def _prune(self, run: Run) -> None:
+        if self.retention is None or self.collector.stop.is_set():
+            return
+        try:
+            # Seen from the run's own day, so that it drops nothing that it may have read.
+            pruning = self.retention.prune(run.today)
+        except CostbatchError as error:
+            log.warning("pruning_failed", reason=str(error))
+            return
+        if pruning.held_up:
+            log.warning("months_not_dropped", months=[f"{each.month:%Y-%m}" for each in pruning.held_up])
+        if not pruning.is_empty:
+            months = [f"{each.month:%Y-%m}" for each in pruning.months]
+            log.info("pruned", months=months, accounts=pruning.accounts, rows=dict(pruning.rows))
+
+
+def _needs(database: Database, request: RunRequest) -> AwsNeeds | None:
+    """Return what a run needs of the process; None if it has no accounts to call AWS for."""
+    with database.transaction() as tx:
+        accounts = select_accounts(tx, request.aws_account_ids)
+        registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
+    return needs_of(accounts, registered) if accounts else None
+
+
+def preflight(database: Database, vault: Vault) -> None:
+    """Refuse to start where no account could be collected: a schema or a key that does not fit.
+
+    Raises:
+        ConfigError: with what does not fit and what to do.
+        StorageError: the database is unreachable.
+
+    """
+    database.check_schema()
+    with database.transaction() as tx:
+        sealed_by = tx.accounts.credential_key_ids()
+    if sealed_by and vault.key_id not in sealed_by:
+        raise ConfigError(
+            f"ENCRYPTION_KEY (key id {vault.key_id}) opens none of the {sum(sealed_by.values())} stored "
+            f"credentials: they were sealed with key id {', '.join(sorted(sealed_by))}. "
+            "Set ENCRYPTION_KEY to the key that sealed them."
+        )

@@ -1,0 +1,323 @@
+"""Settings to adapters to use cases: the only place that knows which adapter stands behind which port."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from costbatch import __version__
+from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.vault import AesGcmVault
+from costbatch.adapters.worker_id import is_gone, this_worker
+from costbatch.application.collect.plan import check_days, check_kept, plan_run
+from costbatch.application.collect.report import Detail
+from costbatch.application.deliver import Deliverer
+from costbatch.application.jobs.run import Collector
+from costbatch.application.nightly import DailyRun, preflight
+from costbatch.application.policy import CollectPolicy
+from costbatch.application.ports import Metrics, Progress, Vault
+from costbatch.config import FailOn, Settings
+from costbatch.domain.accounts import AwsNeeds
+from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts, Spend
+from costbatch.domain.credentials import Access
+from costbatch.domain.periods import DateRange, utc_day
+from costbatch.domain.plans import CollectionPlan
+from costbatch.domain.runs import RunRequest, RunStatus
+from costbatch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
+    from costbatch.adapters.aws.probe import BotocoreProbe
+    from costbatch.adapters.network import GatewayProbe
+    from costbatch.adapters.postgres import PostgresDatabase
+    from costbatch.adapters.postgres.health import PostgresHealth
+    from costbatch.adapters.postgres.migrations import Schema
+    from costbatch.adapters.postgres.sizes import PostgresSizes
+    from costbatch.application.accounts import Accounts
+    from costbatch.application.doctor import Doctor, PaidRequest
+    from costbatch.application.retention import Retention
+
+# How long a person waits for STS to say whose credentials are.
+_ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap:
+    """Builds what a command needs, when it needs it."""
+
+    settings: Settings
+    now: Callable[[], datetime]
+
+    def database(self) -> "PostgresDatabase":
+        """Return the database; raise ConfigError where its URL is not set."""
+        url = self.settings.require_database_url()
+        # Commands without a database must not wait for SQLAlchemy.
+        from costbatch.adapters.postgres import PostgresDatabase  # noqa: PLC0415 - see above
+
+        return PostgresDatabase(url)
+
+    def schema(self) -> "Schema":
+        """Return the database's schema."""
+        from costbatch.adapters.postgres.migrations import Schema  # noqa: PLC0415 - as above
+
+        return Schema(self.database().connection)
+
+    def sizes(self) -> "PostgresSizes":
+        """Return what measures the database."""
+        from costbatch.adapters.postgres.sizes import PostgresSizes  # noqa: PLC0415 - as above
+
+        return PostgresSizes(self.database().connection)
+
+    def retention(self, keep_months: int) -> "Retention":
+        """Return what takes old costs away."""
+        return _retention_of(self.database(), keep_months)
+
+    def vault(self) -> Vault:
+        """Return the vault; raise ConfigError where its key is not set."""
+        return AesGcmVault(self.settings.key_bytes())
+
+    def accounts(self, *, verify: bool = False) -> "Accounts":
+        """Return the stories of the accounts; those without secrets work without the key.
+
+        verify: ask AWS whose credentials are before they are stored.
+        """
+        from costbatch.application.accounts import Accounts  # noqa: PLC0415 - a run tells none of them
+
+        vault = self.vault() if self.settings.encryption_key else None
+        return Accounts(
+            database=self.database(),
+            vault=vault,
+            now=self.now,
+            owner_of=self._owner_of if verify and vault else None,
+        )
+
+    def _owner_of(self, access: Access) -> str:
+        """Return whose an account's credentials are; a person waits for the answer."""
+        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - as above
+
+        settings = self.settings
+        clients = AwsClients(
+            AwsSettings(
+                version=__version__,
+                connect_timeout_seconds=min(settings.aws_connect_timeout_seconds, _ANSWER_SECONDS),
+                read_timeout_seconds=min(settings.aws_read_timeout_seconds, _ANSWER_SECONDS),
+                max_attempts=min(settings.aws_max_attempts, 2),
+            )
+        )
+        return Identities(clients=clients, open_sealed=self.vault().open).owner(access)
+
+    def plan(self, request: RunRequest) -> CollectionPlan:
+        """Return what a run would read and cost; nothing is paid or written."""
+        today, database = utc_day(self.now()), self.database()
+        if request.days is not None:
+            check_days(request.days, today=today)
+            check_kept(request.days, today=today, policy=self.settings.window_policy)
+        database.check_schema()
+        with database.transaction() as tx:
+            checks_key = tx.accounts.may_read_credentials()
+        # A reader's role has neither the credentials nor the key, and the plan needs none.
+        if checks_key:
+            preflight(database, self.vault())
+        with database.transaction() as tx:
+            return plan_run(tx, request, today=today, policy=self.settings.window_policy)
+
+    def daily_run(self, *, stop: Event, progress: Progress, every_account: bool = False) -> DailyRun:
+        """Return the day's work. ``stop`` is set when the process is asked to end.
+
+        every_account: its report tells of each, however many they are.
+        """
+        database, vault = self.database(), self.vault()
+        source = _WhenNeeded(lambda: self._cost_source(vault))
+        collector = Collector(
+            database=database,
+            source=source,
+            clock=self.now,
+            policy=self._policy(),
+            progress=progress,
+            worker=this_worker(),
+            is_gone=is_gone,
+            stop=stop,
+        )
+        sinks, keep_months = make_sinks(self.settings.sinks), self.settings.keep_months
+        fails = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.RUNNING}
+        if self.settings.fail_on is FailOn.PARTIAL:
+            fails.add(RunStatus.PARTIAL)
+        return DailyRun(
+            collector=collector,
+            deliverer=Deliverer(database=database, sinks=sinks, clock=self.now),
+            vault=vault,
+            metrics=self._metrics(),
+            clock=self.now,
+            is_success=lambda status: status not in fails,
+            check_environment=source.check_environment,
+            detail=Detail(every_account=every_account, costs=self._pushes_account_costs),
+            retention=_retention_of(database, keep_months, stop) if keep_months else None,
+        )
+
+    def doctor(
+        self, *, problems: Sequence[str] = (), paid: "PaidRequest | None" = None, limit_seconds: float
+    ) -> "Doctor":
+        """Return the examination. ``problems`` are why the settings here are not the real ones."""
+        from costbatch.application.doctor import Doctor, Store  # noqa: PLC0415 - nobody else needs it
+
+        found = list(problems)
+        store, vault, gateway, source = None, None, None, None
+        if not problems:
+            with _noted(found):
+                database = self.database()
+                store = Store(database=database, health=_health_of(database))
+            with _noted(found):
+                vault = self.vault()
+                source = self._cost_source(vault)
+            gateway = self._gateway_probe()
+        return Doctor(
+            problems=found,
+            is_readable=not problems,
+            store=store,
+            vault=vault,
+            key_weakness=self.settings.key_weakness,
+            gateway=gateway,
+            aws=self._aws_probe(limit_seconds),
+            source=source,
+            sinks=self.settings.sinks,
+            clock=self.now,
+            paid=paid,
+            limit_seconds=limit_seconds,
+        )
+
+    def _gateway_probe(self) -> "GatewayProbe | None":
+        if self.settings.pushgateway_url is None:
+            return None
+        from costbatch.adapters.network import GatewayProbe  # noqa: PLC0415 - not needed without a gateway
+
+        return GatewayProbe(self.settings.pushgateway_url, timeout_seconds=self.settings.push_timeout_seconds)
+
+    def _aws_probe(self, limit_seconds: float) -> "BotocoreProbe":
+        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.probe import BotocoreProbe  # noqa: PLC0415 - as above
+
+        settings = self.settings
+        # Both addresses are asked within the limit, or it could not be said which one does not answer.
+        share = limit_seconds / 6
+        return BotocoreProbe(
+            AwsClients(
+                AwsSettings(
+                    version=__version__,
+                    connect_timeout_seconds=min(settings.aws_connect_timeout_seconds, share),
+                    read_timeout_seconds=min(settings.aws_read_timeout_seconds, share),
+                    max_attempts=1,
+                )
+            )
+        )
+
+    def _policy(self) -> CollectPolicy:
+        settings = self.settings
+        cap, deadline = settings.max_api_cost_usd, settings.deadline_seconds
+        return CollectPolicy(
+            concurrency=settings.concurrency,
+            lease=timedelta(seconds=settings.lease_seconds),
+            retry_pause=timedelta(seconds=settings.retry_pause_seconds),
+            grace=timedelta(seconds=settings.grace_seconds),
+            deadline=None if deadline is None else timedelta(seconds=deadline),
+            windows=settings.window_policy,
+            rule=settings.rule,
+            sinks=settings.sinks,
+            version=__version__,
+            vanished_ratio=settings.vanished_ratio,
+            most_requests=None if cap is None else int(cap / REQUEST_PRICE_USD),
+        )
+
+    def _cost_source(self, vault: Vault) -> "CostExplorerSource":
+        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource  # noqa: PLC0415 - as above
+        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - as above
+
+        settings = self.settings
+        clients = AwsClients(
+            AwsSettings(
+                version=__version__,
+                connect_timeout_seconds=settings.aws_connect_timeout_seconds,
+                read_timeout_seconds=settings.aws_read_timeout_seconds,
+                max_attempts=settings.aws_max_attempts,
+                concurrency=settings.concurrency,
+                page_limit=settings.page_limit,
+            )
+        )
+        return CostExplorerSource(
+            clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
+        )
+
+    @property
+    def _pushes_account_costs(self) -> bool:
+        return self.settings.pushgateway_url is not None and self.settings.account_metrics
+
+    def _metrics(self) -> Metrics | None:
+        if self.settings.pushgateway_url is None:
+            return None
+        from costbatch.adapters.pushgateway import Pushgateway  # noqa: PLC0415 - not needed without a gateway
+
+        return Pushgateway(
+            self.settings.pushgateway_url,
+            timeout_seconds=self.settings.push_timeout_seconds,
+            account_metrics=self.settings.account_metrics,
+            version=__version__,
+            labels={
+                name: value
+                for name, _, value in (label.partition("=") for label in self.settings.push_labels)
+            },
+        )
+
+
+class _WhenNeeded:
+    """A cost source that is made when there is an account to collect: botocore is slow to load."""
+
+    def __init__(self, make: Callable[[], "CostExplorerSource"]) -> None:
+        self._make, self._lock = make, Lock()
+        self._source: CostExplorerSource | None = None
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with; raises ConfigError."""
+        self._made().check_environment(needs)
+
+    def fetch(
+        self,
+        access: Access,
+        window: DateRange,
+        spend: Spend,
+        known: DayDigests = NO_DIGESTS,
+    ) -> FetchedCosts:
+        """Return everything reported of the account in the window."""
+        return self._made().fetch(access, window, spend, known)
+
+    def _made(self) -> "CostExplorerSource":
+        with self._lock:
+            self._source = self._source or self._make()
+            return self._source
+
+
+def _health_of(database: "PostgresDatabase") -> "PostgresHealth":
+    from costbatch.adapters.postgres.health import PostgresHealth  # noqa: PLC0415 - SQLAlchemy is slow to load
+
+    return PostgresHealth(database.connection)
+
+
+def _retention_of(database: "PostgresDatabase", keep_months: int, stop: Event | None = None) -> "Retention":
+    from costbatch.adapters.postgres.retention import PostgresRetention  # noqa: PLC0415 - SQLAlchemy is slow to load
+    from costbatch.application.retention import Retention  # noqa: PLC0415 - most runs keep everything
+
+    records = PostgresRetention(database.connection)
+    return Retention(
+        records=records, keep_months=keep_months, check_schema=database.check_schema, stop=stop or Event()
+    )
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Add what is wrong with the configuration to the problems, and go on without what was to be built."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems

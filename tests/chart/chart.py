@@ -1,0 +1,93 @@
+"""The chart under test: helm, the value files, and what helm makes of them."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.chart.pods import Manifest, Pod, pod_of
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "costbatch"
+HERE = Path(__file__).parent
+HELM = ROOT / "node_modules" / ".bin" / "helm"
+
+RELEASE, NAMESPACE = "costbatch", "finops"
+OLDEST_KUBERNETES = "1.29"
+# Helm's own default is older than what the chart asks for.
+_RENDERED_FOR = "1.31.0"
+
+VALUE_FILES: Mapping[str, Path] = {
+    **{path.stem: path for path in sorted((HERE / "values").glob("*.yaml"))},
+    **{path.stem: path for path in sorted((CHART / "examples").glob("*.yaml"))},
+}
+
+
+class HelmError(Exception):
+    """Helm refused; the message is what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What helm made of one set of values."""
+
+    text: str
+    documents: Sequence[Manifest]
+
+    def of_kind(self, kind: str) -> list[Manifest]:
+        """Return the objects of a kind."""
+        return [document for document in self.documents if document["kind"] == kind]
+
+    def one(self, kind: str, name: str = "") -> Manifest:
+        """Return the only object of a kind, or the one of this name."""
+        (found,) = (each for each in self.of_kind(kind) if name in {"", each["metadata"]["name"]})
+        return found
+
+    @property
+    def pods(self) -> list[Pod]:
+        """Every pod that would run, whatever object makes it."""
+        return [pod for document in self.documents if (pod := pod_of(document))]
+
+    def pod(self, component: str) -> Pod:
+        """Return the pod of a component."""
+        (found,) = (each for each in self.pods if each.component == component)
+        return found
+
+
+def run_helm(*arguments: str, stdin: str = "") -> str:
+    """Run helm and return what it printed.
+
+    Raises:
+        HelmError: it refused.
+
+    """
+    done = subprocess.run(
+        [HELM, *arguments], input=stdin, capture_output=True, text=True, timeout=30, check=False
+    )
+    if done.returncode:
+        raise HelmError(done.stderr)
+    return done.stdout
+
+
+@cache
+def render_file(name: str) -> Rendered:
+    """Render the chart with one of the value files."""
+    return render(yaml.safe_load(VALUE_FILES[name].read_text()))
+
+
+def render(values: Mapping[str, Any], *, chart: Path = CHART) -> Rendered:
+    """Render the chart with these values.
+
+    Raises:
+        HelmError: they are refused.
+
+    """
+    options = ["--namespace", NAMESPACE, "--kube-version", _RENDERED_FOR, "--values", "-"]
+    # JSON is YAML.
+    text = run_helm("template", RELEASE, str(chart), *options, stdin=json.dumps(values))
+    return Rendered(text, [document for document in yaml.safe_load_all(text) if document])

@@ -1,0 +1,122 @@
+"""The alerts, as promtool reads and runs them."""
+
+import re
+import shutil
+import subprocess
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+
+from costbatch.adapters.pushgateway import METRICS
+from costbatch.errors import ErrorKind
+from tests.chart.chart import HERE, render, render_file
+from tests.chart.test_chart_pods import SECRET
+
+# By file of promtool tests: the values that its rules are made with.
+_CASES: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "spring-america": {},
+    "spring-europe": {"springNight": "europe"},
+    "job-failed": {"kubeStateMetrics": True},
+    "spring-none": {
+        "springNight": "none",
+        "noSuccessHours": 11,
+        "apiCostBudgetUsd": 0.5,
+        "selector": 'job="costs",env="test"',
+        "alertLabels": {"team": "finops"},
+        "disabledAlerts": ["CostbatchNoMetrics"],
+    },
+}
+
+
+def rules(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the rules as Prometheus takes them, made with these values."""
+    rule = {"prometheusRule": {"enabled": True, **values}}
+    spec: dict[str, Any] = render({**SECRET, "monitoring": rule}).one("PrometheusRule")["spec"]
+    return spec
+
+
+def run_promtool(promtool: str, command: str, file: Path) -> None:
+    """Run promtool on a file; what it prints is the reason of a failure."""
+    done = subprocess.run(
+        [promtool, *command.split(), file.name],
+        cwd=file.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_alerts_fire_when_they_should_and_only_then(name: str, promtool: str, tmp_path: Path) -> None:
+    """Each alert's story, with its labels and its words, is in tests/chart/rules/."""
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules(_CASES[name])))
+    run_promtool(promtool, "check rules", tmp_path / "rules.yaml")
+    shutil.copy(HERE / "rules" / f"{name}.yaml", tmp_path / "test.yaml")
+    run_promtool(promtool, "test rules", tmp_path / "test.yaml")
+
+
+def test_every_alert_is_seen_firing() -> None:
+    """No alert without a story in which it fires, with its words; that on failed Jobs is off by default."""
+    stories = [
+        story
+        for name in ("defaults", "job-failed")
+        for story in yaml.safe_load((HERE / "rules" / f"{name}.yaml").read_text())["tests"]
+    ]
+    fired = {
+        check["alertname"] for story in stories for check in story["alert_rule_test"] if check["exp_alerts"]
+    }
+    by_default = {rule["alert"] for rule in rules({})["groups"][0]["rules"]}
+    assert fired == {*by_default, "CostbatchJobFailed"}
+    assert "CostbatchJobFailed" not in by_default
+
+
+def test_the_alerts_ask_for_metrics_that_there_are() -> None:
+    """And the kinds of failure that pass by themselves are kinds."""
+    expressions = " ".join(rule["expr"] for rule in rules({})["groups"][0]["rules"])
+    assert set(re.findall(r"costbatch_\w+", expressions)) <= {metric.name for metric in METRICS}
+    (passing,) = set(re.findall(r'kind=~"(.+?)"', expressions))
+    assert {kind.value for kind in ErrorKind if kind.is_passing} <= set(passing.split("|")) <= {*ErrorKind}
+    assert f'kind!~"{passing}"' in expressions
+
+
+def test_alerts_can_be_left_out_and_rules_added() -> None:
+    """By name, without a copy of the others."""
+    (group,) = render_file("monitoring").one("PrometheusRule")["spec"]["groups"]
+    names = [rule.get("alert") or rule["record"] for rule in group["rules"]]
+    assert "CostbatchEventsPending" not in names
+    assert names[-1] == "costbatch:failed_ratio"
+    assert all(rule["labels"]["team"] == "finops" for rule in group["rules"][:-1])
+
+
+@pytest.mark.parametrize(("zone", "night"), [("America/New_York", "america"), ("Europe/Berlin", "europe")])
+def test_the_numbers_of_the_alert_are_those_of_the_calendar(zone: str, night: str) -> None:
+    """Spring skips one night, after a Saturday on the days that the rule names; no other has 26 hours."""
+    rule = rules({"springNight": night})["groups"][0]["rules"][0]["expr"]
+    first, last = (int(day) for day in re.findall(r"day_of_month\(.*\) .= (\d+)", rule))
+    days = set()
+    for year in range(2025, 2053):
+        gaps = {
+            before: (after - before) / timedelta(hours=1)
+            for before, after in pairwise(_runs_at_two(ZoneInfo(zone), year))
+        }
+        (before,) = (run for run, hours in gaps.items() if hours > 25)
+        assert (gaps.pop(before), set(gaps.values())) == (47, {24, 25})
+        assert (before.month, before.strftime("%a")) == (3, "Sat")
+        days.add(before.day)
+    # In 28 years the calendar has shown every case.
+    assert days == {*range(first, last + 1)}
+
+
+def _runs_at_two(zone: ZoneInfo, year: int) -> list[datetime]:
+    """Return a year's runs at 02:00, in UTC, as Kubernetes starts them: without a 02:00 there is none."""
+    days = (date(year, 1, 1) + timedelta(days=n) for n in range(365))
+    local = [datetime.combine(day, time(2), zone) for day in days]
+    return [each.astimezone(UTC) for each in local if each.astimezone(UTC).astimezone(zone).hour == each.hour]

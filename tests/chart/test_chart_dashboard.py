@@ -1,0 +1,152 @@
+"""The dashboard for operations, asked of a real Prometheus that a run has fed through a real Pushgateway."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from costbatch.adapters.pushgateway import METRICS, Pushgateway
+from costbatch.domain.credentials import Secret
+from costbatch.domain.reports import RunReport
+from tests.chart.chart import CHART, render_file
+from tests.chart.servers import Prometheus, prometheus, pushgateway, wait_for
+from tests.support.factories import tally_of
+from tests.support.machine import program
+from tests.support.pushed_run import COLLECTED, DENIED, ONE, TWO, partial_run
+
+NOW = datetime.now(tz=UTC)
+RUN = partial_run(NOW)
+REPORT = RunReport(
+    run=RUN,
+    counts=tally_of([COLLECTED, DENIED]),
+    reported_at=NOW,
+    anomaly_counts={("open", "high"): 2},
+    costs=((ONE, "USD", Decimal("12.34")), (TWO, "JPY", Decimal(700))),
+    events_pending=6,
+)
+
+
+@pytest.fixture(scope="module")
+def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Run both servers, push one run, and wait until Prometheus has it."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    with (
+        pushgateway(program("prometheus-pushgateway", "pushgateway")) as gateway_url,
+        prometheus(program("prometheus"), gateway_url, folder) as server,
+    ):
+        for release in ("costbatch", "other"):
+            adapter = Pushgateway(
+                Secret(gateway_url),
+                timeout_seconds=5,
+                account_metrics=True,
+                version="1.2.3",
+                labels={"namespace": "finops", "release": release},
+            )
+            adapter.push(REPORT, succeeded=True, now=NOW)
+            adapter.push(REPORT, succeeded=True, now=NOW, is_whole=False)
+        wait_for(lambda: len(server.query("costbatch_rows_fetched")) == 4, "Prometheus has scraped the runs")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard as Grafana gets it."""
+    (text,) = render_file("monitoring").one("ConfigMap")["data"].values()
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def expressions(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return every query: where it stands, and it."""
+    of_panels = [
+        (panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel["targets"]
+    ]
+    return of_panels + [(each["name"], each["expr"]) for each in dashboard["annotations"]["list"]]
+
+
+def chosen(expression: str) -> str:
+    """Return an expression as Grafana asks it, once an installation is chosen."""
+    for name, value in (("job", "costbatch"), ("namespace", "finops"), ("release", "costbatch")):
+        expression = expression.replace(f"${name}", value)
+    return expression
+
+
+def test_every_query_finds_something(fed: Prometheus, dashboard: dict[str, Any]) -> None:
+    """After one run no panel is empty; only the annotation of failed runs is, as this one succeeded."""
+    for title, expression in expressions(dashboard):
+        found = fed.query(chosen(expression))
+        assert bool(found) is (title != "Runs that failed"), title
+
+
+def test_every_query_is_about_one_installation_and_its_nights(
+    fed: Prometheus, dashboard: dict[str, Any]
+) -> None:
+    """Another installation on the same gateway, and runs over some accounts or days, are not mixed in."""
+    for title, expression in expressions(dashboard):
+        for selector in re.findall(r"costbatch_\w+(?:{(.*?)})?", chosen(expression)):
+            for series in fed.query(f"{{{selector}}}"):
+                labels = series["metric"]
+                assert (labels["namespace"], labels["release"]) == ("finops", "costbatch"), title
+                assert "run" not in labels, title
+
+
+def test_what_there_is_to_choose_from_is_there(fed: Prometheus, dashboard: dict[str, Any]) -> None:
+    """Each variable's query finds what was pushed: the job, the namespaces and the releases."""
+    _, *variables = dashboard["templating"]["list"]
+    found = {}
+    for variable in variables:
+        match = re.fullmatch(r"label_values\((\w+(?:{.*})?), (\w+)\)", chosen(variable["query"]["query"]))
+        assert match is not None
+        found[variable["name"]] = fed.label_values(match[1], match[2])
+    assert found == {"job": ["costbatch"], "namespace": ["finops"], "release": ["costbatch", "other"]}
+    assert variables[0]["current"]["value"] == "costbatch"
+
+
+def test_the_legends_name_labels_that_there_are(fed: Prometheus, dashboard: dict[str, Any]) -> None:
+    """A legend with a label that no series has would be an empty word."""
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            labels = re.findall(r"{{(\w+)}}", target["legendFormat"])
+            for series in fed.query(chosen(target["expr"])):
+                assert set(labels) <= series["metric"].keys(), panel["title"]
+
+
+def test_every_metric_is_on_the_dashboard(dashboard: dict[str, Any]) -> None:
+    """What a run pushes can be seen, and nothing else is asked for."""
+    asked = {
+        name for _, expression in expressions(dashboard) for name in re.findall(r"costbatch_\w+", expression)
+    }
+    assert asked == {metric.name for metric in METRICS}
+
+
+def test_the_panels_lie_side_by_side(dashboard: dict[str, Any]) -> None:
+    """Each has an id and a place of its own, a title and a sentence."""
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["title"] and panel["description"].endswith(".") for panel in panels)
+    places = [panel["gridPos"] for panel in panels]
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+    assert not [pair for pair in combinations(places, 2) if _overlap(*pair)]
+
+
+def test_grafanas_sidecar_finds_the_dashboard() -> None:
+    """By the label that it looks for by default; the file is the one in the chart."""
+    config_map = render_file("monitoring").one("ConfigMap")
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert config_map["metadata"]["annotations"] == {"grafana_folder": "FinOps"}
+    (text,) = config_map["data"].values()
+    assert json.loads(text) == json.loads((CHART / "files" / "dashboard.json").read_text())
+
+
+def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return (
+        one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    )

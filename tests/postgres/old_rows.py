@@ -1,0 +1,116 @@
+"""Old things for the tests of pruning: months of costs, and runs, events and anomalies of any age."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, date, datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy.engine import Connection
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.retention import PostgresRetention
+from costbatch.application.retention import Retention
+from costbatch.domain.periods import DateRange
+from costbatch.domain.retention import Pruning
+from tests.postgres.conftest import Query
+from tests.postgres.rows import add_account, prepare_months
+
+TODAY, FIRST_KEPT = date(2026, 3, 10), date(2025, 12, 1)
+OLD, YOUNG = datetime(2025, 11, 30, 23, 59, tzinfo=UTC), datetime(2025, 12, 1, tzinfo=UTC)
+MONTHS = DateRange(date(2025, 9, 1), date(2026, 4, 1))
+PARTITIONS = "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname"
+Connect = Callable[[], AbstractContextManager[Connection]]
+
+
+def keeper(database: PostgresDatabase, connect: Connect | None = None) -> Retention:
+    """Return what keeps three months of a database."""
+    records = PostgresRetention(connect or database.connection)
+    return Retention(records=records, keep_months=3, check_schema=database.check_schema)
+
+
+def prune(database: PostgresDatabase, connect: Connect | None = None) -> Pruning:
+    """Keep three months."""
+    return keeper(database, connect).prune(TODAY)
+
+
+def store_costs(database: PostgresDatabase, query: Query) -> None:
+    """Store a row on the fifth and on the last day of every month, for two accounts."""
+    prepare_months(database, MONTHS)
+    for number in (1, 2):
+        add_account(database, number)
+    query(
+        "INSERT INTO daily_costs"
+        " SELECT accounts.id, (month + day)::date, 'S3', 'Usage', 'USD', 1.5, 1.5, null, null, null, false"
+        " FROM accounts, generate_series('2025-09-01'::date, '2026-03-01', '1 month') AS month,"
+        " (VALUES (interval '4 days'), (interval '1 month -1 day')) AS days (day)"
+    )
+
+
+def add_run(
+    query: Query, *, started: datetime, ended: datetime | None, accounts: int = 1, **collection: object
+) -> UUID:
+    """Add a run with an account or more, each with the same collection."""
+    run = uuid4()
+    query(
+        "INSERT INTO runs (id, run_key, status, today, aws_account_ids, version, started_at, finished_at)"
+        " VALUES (:id, :key, :status, '2025-01-01', '[]', '1', :started, :ended)",
+        id=run,
+        key=f"{run}",
+        status="completed" if ended else "running",
+        started=started,
+        ended=ended,
+    )
+    values = {"state": "failed", "available_at": started, "finished_at": ended, **collection}
+    query(
+        "INSERT INTO collections"
+        " (run_id, account_id, state, available_at, finished_at, error_kind, error_message)"
+        " SELECT :run, id, :state, :available_at, :finished_at, 'throttled', 'x'"
+        " FROM accounts ORDER BY id LIMIT :n",
+        run=run,
+        n=accounts,
+        **values,
+    )
+    return run
+
+
+def add_event(query: Query, occurred: datetime, *delivered: datetime | None, run: UUID | None = None) -> UUID:
+    """Add an event, with a delivery for each sink: when it was made, or None."""
+    identity = f"{uuid4()}"
+    query(
+        "INSERT INTO events (id, type, run_id, cloudevent, occurred_at) VALUES"
+        " (:id, 'run.completed', :run, jsonb_build_object('id', CAST(:id AS text)), :occurred)",
+        id=identity,
+        run=run,
+        occurred=occurred,
+    )
+    for number, at in enumerate(delivered):
+        query(
+            "INSERT INTO deliveries (event_id, sink, retry_at, delivered_at) VALUES (:id, :sink, now(), :at)",
+            id=identity,
+            sink=f"sink {number}",
+            at=at,
+        )
+    return UUID(identity)
+
+
+def add_anomaly(query: Query, state: str, last: date, *, run: UUID | None = None) -> UUID:
+    """Add an anomaly of the day before and a day."""
+    anomaly = uuid4()
+    query(
+        "INSERT INTO anomalies"
+        " (id, account_id, direction, state, severity, resolution, start_date, last_date, currency,"
+        " cost_basis, expected, actual, explanation, revision, run_id, detected_at, updated_at)"
+        " SELECT :id, min(id), 'spike', :state, 'low', :resolution, CAST(:last AS date) - 1, :last,"
+        " 'USD', 'unblended', 1, 9, '[]', 1, :run, now(), now() FROM accounts",
+        id=anomaly,
+        state=state,
+        resolution="ended" if state == "resolved" else None,
+        last=last,
+        run=run,
+    )
+    return anomaly
+
+
+def ids(query: Query, table: str) -> set[UUID]:
+    """Return the ids that are left in a table."""
+    return {row[0] for row in query(f"SELECT id FROM {table}")}

@@ -1,0 +1,227 @@
+"""Pruning on a real PostgreSQL: what goes and what stays."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.retention import PostgresRetention
+from costbatch.application import retention
+from costbatch.domain.retention import OldRows
+from tests.postgres.conftest import Query
+from tests.postgres.old_rows import (
+    FIRST_KEPT,
+    OLD,
+    PARTITIONS,
+    TODAY,
+    YOUNG,
+    add_anomaly,
+    add_event,
+    add_run,
+    ids,
+    keeper,
+    prune,
+    store_costs,
+)
+from tests.postgres.rows import add_account
+
+
+@pytest.fixture
+def costs(database: PostgresDatabase, query: Query) -> None:
+    """Store two days of every month, for two accounts."""
+    store_costs(database, query)
+
+
+@pytest.mark.usefixtures("costs")
+def test_months_that_lie_wholly_before_the_first_kept_day_go(
+    database: PostgresDatabase, query: Query
+) -> None:
+    """September, October and November of seven; not a row of the others is touched."""
+    before = query(
+        "SELECT * FROM daily_costs WHERE usage_date >= '2025-12-01' ORDER BY account_id, usage_date"
+    )
+    query("ANALYZE")
+    pruning = prune(database)
+    assert [(each.month, each.rows) for each in pruning.months] == [
+        (date(2025, n, 1), 4) for n in (9, 10, 11)
+    ]
+    assert (pruning.first_kept, pruning.held_up) == (FIRST_KEPT, ())
+    assert query("SELECT * FROM daily_costs ORDER BY account_id, usage_date") == before
+    assert query(PARTITIONS) == [
+        (f"daily_costs_{month}",) for month in ("2025_12", "2026_01", "2026_02", "2026_03")
+    ]
+    database.check_schema()
+    assert prune(database).is_empty
+
+
+@pytest.mark.usefixtures("costs")
+def test_a_look_tells_what_goes_and_changes_nothing(database: PostgresDatabase, query: Query) -> None:
+    """The same months, accounts and rows as the pruning then takes."""
+    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    run = add_run(query, started=OLD, ended=OLD, accounts=2)
+    add_event(query, OLD, OLD, run=run)
+    add_anomaly(query, "resolved", date(2025, 11, 30), run=run)
+    query("ANALYZE")
+    looked = keeper(database).look(TODAY)
+    assert looked == keeper(database).look(TODAY)
+    assert looked == prune(database)
+    assert (len(looked.months), looked.accounts) == (3, 2)
+    assert looked.rows == {**dict.fromkeys(OldRows, 1), OldRows.COLLECTIONS: 2}
+    assert keeper(database).look(TODAY).is_empty
+
+
+def test_stored_days_begin_with_the_first_kept_one(database: PostgresDatabase, query: Query) -> None:
+    """A range that reaches back begins there, one that lies before is none, the others are as they were."""
+    ranges = [
+        ("2025-09-01", "2026-03-10", date(2025, 12, 1), date(2026, 3, 10)),
+        ("2025-09-01", "2025-12-02", date(2025, 12, 1), date(2025, 12, 2)),
+        ("2025-09-01", "2025-12-01", None, None),
+        ("2025-12-01", "2026-03-10", date(2025, 12, 1), date(2026, 3, 10)),
+        ("2026-01-15", "2026-03-10", date(2026, 1, 15), date(2026, 3, 10)),
+        (None, None, None, None),
+    ]
+    for number, (start, end, *_) in enumerate(ranges, 1):
+        add_account(database, number)
+        query(
+            "UPDATE accounts SET collected_start = :start, collected_end_exclusive = :end WHERE name = :name",
+            start=start,
+            end=end,
+            name=f"account-{number}",
+        )
+    assert prune(database).accounts == 3
+    assert query("SELECT collected_start, collected_end_exclusive FROM accounts ORDER BY id") == [
+        each[2:] for each in ranges
+    ]
+
+
+def test_more_accounts_than_a_batch_are_all_moved(
+    database: PostgresDatabase, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at a time, until none is left."""
+    monkeypatch.setattr(retention, "_ACCOUNTS_BATCH", 2)
+    for number in range(1, 6):
+        add_account(database, number)
+    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    assert prune(database).accounts == 5
+    assert query("SELECT DISTINCT collected_start FROM accounts") == [(FIRST_KEPT,)]
+
+
+def test_runs_that_ended_before_go_with_their_collections(database: PostgresDatabase, query: Query) -> None:
+    """What they found and wrote stays, without its run, where it has reason to."""
+    for number in (1, 2):
+        add_account(database, number)
+    old = add_run(query, started=OLD, ended=OLD, accounts=2)
+    kept = add_run(query, started=OLD, ended=YOUNG, accounts=2)
+    undelivered = add_event(query, OLD, None, run=old)
+    opened = add_anomaly(query, "open", date(2025, 10, 1), run=old)
+    pruning = prune(database)
+    assert ids(query, "runs") == {kept}
+    assert query("SELECT DISTINCT run_id FROM collections") == [(kept,)]
+    assert (pruning.rows[OldRows.RUNS], pruning.rows[OldRows.COLLECTIONS]) == (1, 2)
+    assert query("SELECT id, run_id FROM events") == [(undelivered, None)]
+    assert query("SELECT id, run_id FROM anomalies") == [(opened, None)]
+
+
+def test_a_run_that_never_ended_goes_once_nothing_of_it_lives(
+    database: PostgresDatabase, query: Query
+) -> None:
+    """A key that is used again for years keeps its run, and so does one that somebody works on."""
+    add_account(database)
+    add_run(query, started=OLD, ended=None, state="pending")
+    reopened = add_run(query, started=OLD, ended=None, state="pending", available_at=YOUNG)
+    collected = add_run(query, started=OLD, ended=None, finished_at=YOUNG)
+    recent = add_run(query, started=YOUNG, ended=None, state="pending")
+    leased = add_run(query, started=OLD, ended=None, state="pending")
+    query(
+        "UPDATE collections SET state = 'collecting', claimed_by = 'x', claim_token = gen_random_uuid(),"
+        " lease_expires_at = :at WHERE run_id = :run",
+        at=YOUNG,
+        run=leased,
+    )
+    prune(database)
+    assert ids(query, "runs") == {reopened, collected, recent, leased}
+    assert query("SELECT count(*) FROM collections") == [(4,)]
+
+
+def test_events_that_every_sink_has_go(database: PostgresDatabase, query: Query) -> None:
+    """One that a sink still has to take stays, however old; so does whatever happened since."""
+    waiting = add_event(query, OLD, OLD, None)
+    add_event(query, OLD, OLD, YOUNG)
+    add_event(query, OLD)
+    young = add_event(query, YOUNG, YOUNG)
+    assert prune(database).rows[OldRows.EVENTS] == 2
+    assert ids(query, "events") == {waiting, young}
+    assert query("SELECT count(*) FROM deliveries") == [(3,)]
+    query("UPDATE deliveries SET delivered_at = now()")
+    assert prune(database).rows[OldRows.EVENTS] == 1
+
+
+def test_anomalies_that_are_over_go(database: PostgresDatabase, query: Query) -> None:
+    """Resolved or dismissed, with every day before the first kept one; what is open stays."""
+    add_account(database)
+    opened = add_anomaly(query, "open", date(2025, 10, 1))
+    reaching = add_anomaly(query, "resolved", FIRST_KEPT)
+    for state, day in (("resolved", 30), ("dismissed", 20)):
+        add_anomaly(query, state, date(2025, 11, day))
+    assert prune(database).rows[OldRows.ANOMALIES] == 2
+    assert ids(query, "anomalies") == {opened, reaching}
+
+
+def test_many_rows_go_in_small_transactions(
+    database: PostgresDatabase, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No transaction deletes more than a batch, and in the end nothing is left."""
+    monkeypatch.setattr(retention, "_BATCH", 4)
+    for number in range(1, 11):
+        add_account(database, number)
+    for _ in range(3):
+        add_run(query, started=OLD, ended=OLD, accounts=10)
+    for _ in range(9):
+        add_event(query, OLD, OLD)
+        add_anomaly(query, "resolved", date(2025, 10, 2))
+    query("CREATE TABLE deleted (transaction xid8, name text, number bigint)")
+    query(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO deleted"
+        " SELECT pg_current_xact_id(), TG_TABLE_NAME, count(*) FROM gone; RETURN NULL; END $$"
+    )
+    for table in OldRows:
+        query(
+            f"CREATE TRIGGER note AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone"
+            " FOR EACH STATEMENT EXECUTE FUNCTION note()"
+        )
+    assert sum(prune(database).rows.values()) == 30 + 3 + 9 + 9
+    deleted = [row[0] for row in query("SELECT sum(number) FROM deleted GROUP BY transaction, name")]
+    assert (max(deleted), sum(deleted)) == (4, 51)
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_no_batch_reads_all_collections(database: PostgresDatabase, query: Query, *, analyzed: bool) -> None:
+    """Ten thousand accounts make 3.6 million of them a year: those of a run are found by their index."""
+    query("ALTER TABLE collections SET (autovacuum_enabled = off)")
+    query(
+        "INSERT INTO accounts (aws_account_id, name, status, access, partition, created_at, updated_at)"
+        " SELECT lpad(n::text, 12, '0'), 'n', 'active', 'pod_identity', 'aws', now(), now()"
+        " FROM generate_series(1, 1000) n"
+    )
+    for started, ended in [(OLD, OLD), (OLD, None), *[(YOUNG, YOUNG)] * 60]:
+        add_run(query, started=started, ended=ended, accounts=1000, finished_at=started)
+    if analyzed:
+        query("ANALYZE")
+    plans: list[str] = []
+
+    def explain(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        if "collections" in statement and "EXPLAIN" not in statement:
+            with database.connection() as connection:
+                rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+                plans.append("\n".join(row[0] for row in rows))
+
+    event.listen(database._engine, "before_cursor_execute", explain)
+    records = PostgresRetention(database.connection)
+    assert records.delete_old(OldRows.RUNS, FIRST_KEPT, most=1500) == {
+        OldRows.COLLECTIONS: 1500,
+        OldRows.RUNS: 1,
+    }
+    assert len(plans) == 5
+    assert [plan for plan in plans if "Seq Scan on collections" in plan] == []

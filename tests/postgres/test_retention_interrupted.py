@@ -1,0 +1,164 @@
+"""Pruning that is interrupted or not allowed: it is run again, or it has done nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import pytest
+from sqlalchemy.engine import Connection
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.retention import PostgresRetention
+from costbatch.domain.credentials import Secret
+from costbatch.domain.retention import OldRows
+from costbatch.errors import ConfigError, StatementRefused, StorageError
+from tests.postgres.conftest import Query
+from tests.postgres.old_rows import (
+    FIRST_KEPT,
+    MONTHS,
+    OLD,
+    Connect,
+    add_anomaly,
+    add_event,
+    add_run,
+    ids,
+    prune,
+    store_costs,
+)
+from tests.postgres.rows import prepare_months
+
+
+@pytest.fixture
+def costs(database: PostgresDatabase, query: Query) -> None:
+    """Store two days of every month, for two accounts."""
+    store_costs(database, query)
+
+
+class Killed(Exception):  # noqa: N818 - what happens to a process is no error of it
+    """The process is gone."""
+
+
+def killed_at(database: PostgresDatabase, number: int, *, commits: bool) -> Connect:
+    """Return a way to connect that dies at a transaction: before its commit, or just after it."""
+    transactions = iter(range(number + 1))
+
+    @contextmanager
+    def connect() -> Iterator[Connection]:
+        is_last = next(transactions) == number
+        with database.connection() as connection:
+            yield connection
+            if is_last and not commits:
+                raise Killed
+        if is_last:
+            raise Killed
+
+    return connect
+
+
+@pytest.mark.usefixtures("costs")
+@pytest.mark.parametrize("commits", [False, True])
+@pytest.mark.parametrize("number", range(13))
+def test_a_pruning_that_was_killed_is_simply_run_again(
+    database: PostgresDatabase, query: Query, number: int, *, commits: bool
+) -> None:
+    """Before or after the commit of any of its transactions: no wrong claim between, and all done after."""
+    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    old = add_run(query, started=OLD, ended=OLD, accounts=2)
+    add_event(query, OLD, OLD, run=old)
+    add_anomaly(query, "resolved", date(2025, 10, 2), run=old)
+    with pytest.raises(Killed):
+        prune(database, killed_at(database, number, commits=commits))
+    missing = (
+        "SELECT count(*) FROM accounts, generate_series('2025-09-01'::date, '2026-03-01', '1 month') AS month"
+        " WHERE month::date + 4 >= collected_start AND NOT EXISTS (SELECT FROM daily_costs"
+        " WHERE account_id = accounts.id AND usage_date = month::date + 4)"
+    )
+    assert query(missing) == [(0,)]
+    prune(database)
+    assert query("SELECT count(*), min(usage_date) FROM daily_costs") == [(16, date(2025, 12, 5))]
+    assert query("SELECT DISTINCT collected_start FROM accounts") == [(FIRST_KEPT,)]
+    assert [ids(query, table) for table in OldRows] == [set()] * 4
+    assert query(missing) == [(0,)]
+
+
+@pytest.mark.usefixtures("costs")
+def test_a_lost_database_is_said_and_what_went_is_gone(
+    database: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    """A restart in the middle of a step undoes that step."""
+
+    @contextmanager
+    def connect() -> Iterator[Connection]:
+        with database.connection() as connection:
+            yield connection
+            with other.connection() as killer:
+                killer.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+
+    september = PostgresRetention(database.connection).months_before(FIRST_KEPT)[0]
+    with pytest.raises(StorageError, match="cannot be reached or was lost"):
+        PostgresRetention(connect).drop_month(september)
+    assert PostgresRetention(database.connection).months_before(FIRST_KEPT)[0].month == september.month
+
+
+@pytest.fixture
+def clerk(database_url: str, query: Query) -> Iterator[PostgresDatabase]:
+    """Open the database as a role that may read and write every row, and owns no table."""
+    query("DROP ROLE IF EXISTS clerk")
+    query("CREATE ROLE clerk LOGIN")
+    query("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk")
+    clerk = PostgresDatabase(Secret(database_url.replace("//postgres:@", "//clerk@")))
+    yield clerk
+    clerk.close()
+    query("DROP OWNED BY clerk")
+    query("DROP ROLE clerk")
+
+
+@pytest.mark.usefixtures("costs")
+def test_a_role_that_does_not_own_the_months_is_refused_before_anything(
+    clerk: PostgresDatabase, query: Query
+) -> None:
+    """One sentence names what it lacks; not a row is gone."""
+    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    query("REVOKE DELETE ON runs FROM clerk")
+    with pytest.raises(ConfigError) as refused:
+        prune(clerk)
+    assert str(refused.value) == (
+        "The role clerk may not prune, because it lacks DELETE on runs, ownership of daily_costs_2025_09, "
+        "ownership of daily_costs_2025_10, ownership of daily_costs_2025_11; "
+        "let DATABASE_URL name the role that owns the tables."
+    )
+    assert query("SELECT DISTINCT collected_start FROM accounts") == [(date(2025, 9, 1),)]
+    assert query("SELECT count(*) FROM daily_costs") == [(28,)]
+
+
+@pytest.mark.usefixtures("costs")
+def test_a_role_that_owns_the_months_may_drop_them(clerk: PostgresDatabase, query: Query) -> None:
+    """Membership in the role that owns them is enough, as for making them."""
+    query("DROP ROLE IF EXISTS keepers")
+    query("CREATE ROLE keepers")
+    query("GRANT keepers TO clerk")
+    for month in ("2025_09", "2025_10", "2025_11"):
+        query(f"ALTER TABLE daily_costs_{month} OWNER TO keepers")
+    assert len(prune(clerk).months) == 3
+    query("DROP ROLE keepers")
+
+
+def test_a_database_without_our_tables_is_refused_by_the_schema_check(empty_database_url: str) -> None:
+    """The sentence is the one that every command has."""
+    empty = PostgresDatabase(Secret(empty_database_url))
+    with pytest.raises(ConfigError, match="no costbatch tables yet"):
+        prune(empty)
+    empty.close()
+
+
+def test_a_statement_that_is_refused_is_not_taken_for_a_lock(
+    database: PostgresDatabase, query: Query
+) -> None:
+    """A view that somebody built on a month keeps it from being dropped, and the sentence says so."""
+    prepare_months(database, MONTHS)
+    query("CREATE VIEW autumn AS SELECT * FROM daily_costs_2025_09")
+    with pytest.raises(StatementRefused, match="cannot drop table daily_costs_2025_09 because other objects"):
+        prune(database)

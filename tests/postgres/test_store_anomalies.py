@@ -1,0 +1,142 @@
+"""The anomalies store on a real PostgreSQL."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.domain.accounts import Account
+from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.costs import CostBasis
+from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.domain.runs import Run
+from costbatch.errors import StatementRefused
+from tests.postgres.conftest import Query
+from tests.postgres.rows import NOW, add_account, anomaly, open_run
+
+
+@pytest.fixture
+def account(database: PostgresDatabase) -> Account:
+    """Register an account."""
+    return add_account(database)
+
+
+@pytest.fixture
+def run(database: PostgresDatabase, account: Account) -> Run:
+    """Open a run."""
+    return open_run(database)
+
+
+def save(database: PostgresDatabase, run: Run, *anomalies: Anomaly) -> None:
+    """Save anomalies in a transaction of their own."""
+    with database.transaction() as tx:
+        for each in anomalies:
+            tx.anomalies.save(each, run_id=run.id, now=NOW)
+
+
+def near(database: PostgresDatabase, account: Account, start: date) -> list[UUID]:
+    """Return the ids of the anomalies near a day."""
+    with database.transaction() as tx:
+        return [each.id for each in tx.anomalies.load_near({account.id: start}).get(account.id, [])]
+
+
+def test_an_anomaly_reads_back_exactly(database: PostgresDatabase, run: Run, account: Account) -> None:
+    """Every field, every digit, the explanation in its order."""
+    parts = (
+        Contribution("Amazon\t“S3”", Decimal("1E-10"), Decimal("-0.10")),
+        Contribution("", Decimal(0), Decimal("123456789012345.123456789012345")),
+    )
+    saved = anomaly(
+        account,
+        service="Amazon S3",
+        direction=Direction.DROP,
+        state=AnomalyState.RESOLVED,
+        severity=Severity.HIGH,
+        resolution=Resolution.MERGED,
+        currency="EUR",
+        cost_basis=CostBasis.NET_AMORTIZED,
+        expected=Decimal("123456789012345.123456789012345"),
+        actual=Decimal("-9.0E-10"),
+        explanation=parts,
+        revision=7,
+    )
+    save(database, run, saved)
+    with database.transaction() as tx:
+        assert tx.anomalies.list_in_state(AnomalyState.RESOLVED) == [saved]
+
+
+def test_saving_again_updates_and_keeps_who_found_it(
+    database: PostgresDatabase, run: Run, account: Account, query: Query
+) -> None:
+    """One id is one row: its run and first instant stay, everything else is the newer."""
+    first = anomaly(account)
+    save(database, run, first)
+    later = open_run(database, "later")
+    changed = replace(first, last_date=date(2026, 3, 9), actual=Decimal(60), explanation=(), revision=2)
+    with database.transaction() as tx:
+        tx.anomalies.save(changed, run_id=later.id, now=NOW + timedelta(days=1))
+        assert tx.anomalies.list_in_state(AnomalyState.OPEN) == [changed]
+        assert tx.anomalies.detected_by(run.id) == {first.id}
+        assert tx.anomalies.detected_by(later.id) == set()
+    found = query("SELECT detected_at, updated_at FROM anomalies")
+    assert found == [(NOW, NOW + timedelta(days=1))]
+
+
+def test_the_largest_impact_comes_first(database: PostgresDatabase, run: Run, account: Account) -> None:
+    """A large drop comes before a small spike; other states are left out."""
+    small = anomaly(account, expected=Decimal(1), actual=Decimal(3))
+    drop = anomaly(account, direction=Direction.DROP, expected=Decimal(90), actual=Decimal(10))
+    large = anomaly(account, service="a", expected=Decimal(0), actual=Decimal(100))
+    over = anomaly(account, state=AnomalyState.RESOLVED, resolution=Resolution.ENDED)
+    dismissed = anomaly(account, service="b", state=AnomalyState.DISMISSED)
+    save(database, run, small, drop, large, over, dismissed)
+    with database.transaction() as tx:
+        assert tx.anomalies.list_in_state(AnomalyState.OPEN) == [large, drop, small]
+        assert tx.anomalies.list_in_state(AnomalyState.DISMISSED) == [dismissed]
+
+
+def test_near_are_the_open_ones_and_those_that_end_on_or_after_the_day(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """An open one counts however old; a closed one only to its last day; another account's never."""
+    old = {"start_date": date(2026, 1, 5), "last_date": date(2026, 1, 6)}
+    ended = {"state": AnomalyState.RESOLVED, "resolution": Resolution.ENDED}
+    still_open, closed_long_ago = anomaly(account, **old), anomaly(account, **old, **ended)
+    closed = anomaly(account, **ended)
+    elsewhere = anomaly(add_account(database, 2))
+    save(database, run, closed, closed_long_ago, still_open, elsewhere)
+    assert near(database, account, date(2026, 3, 8)) == [still_open.id, closed.id]
+    assert near(database, account, date(2026, 3, 9)) == [still_open.id]
+    assert set(near(database, account, date(2026, 1, 6))) == {still_open.id, closed.id, closed_long_ago.id}
+
+
+def test_anomalies_are_counted_by_state_and_severity(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """What is not there has no count."""
+    with database.transaction() as tx:
+        assert tx.anomalies.counts() == {}
+    save(
+        database,
+        run,
+        anomaly(account, severity=Severity.HIGH),
+        anomaly(account, service="a"),
+        anomaly(account, service="b"),
+        anomaly(account, state=AnomalyState.RESOLVED, resolution=Resolution.RESTATED),
+    )
+    with database.transaction() as tx:
+        assert tx.anomalies.counts() == {("open", "high"): 1, ("open", "low"): 2, ("resolved", "low"): 1}
+
+
+def test_one_series_has_one_live_anomaly_for_a_start(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """A second one under another id would be told twice; a resolved one is no obstacle."""
+    save(database, run, anomaly(account, state=AnomalyState.RESOLVED, resolution=Resolution.RESTATED))
+    save(database, run, anomaly(account))
+    save(database, run, anomaly(account, service="Amazon S3"))
+    with pytest.raises(StatementRefused, match="uq_anomalies_live"):
+        save(database, run, anomaly(account))

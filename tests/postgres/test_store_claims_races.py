@@ -1,0 +1,117 @@
+"""Claims under contention: separate processes, separate runs, and the index that has the last word."""
+
+from collections import Counter
+from random import Random
+from threading import Thread
+from time import sleep
+
+import pytest
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.domain.credentials import Secret
+from costbatch.domain.runs import Claim, Run
+from tests.postgres.conftest import Query
+from tests.postgres.rows import NOW, account_id, add_account, claim, collect, new_account, open_run
+
+
+def work(url: str, run: Run, worker: str, done: list[tuple[str, str]]) -> None:
+    """Claim a few accounts at a time and collect them, as one process does, until none is left."""
+    database, random = PostgresDatabase(Secret(url)), Random(worker)
+    while claims := claim_patiently(database, run, worker, random.randint(1, 5)):
+        for one in claims:
+            collect(database, one)
+            done.append((one.account.aws_account_id, str(run.id)))
+    database.close()
+
+
+def claim_patiently(database: PostgresDatabase, run: Run, worker: str, most: int) -> list[Claim]:
+    """Claim; where others hold everything that is left, wait and look again."""
+    for _ in range(200):
+        if claims := claim(database, run, worker, most=most):
+            return claims
+        with database.transaction() as tx:
+            if tx.claims.seconds_until_work(run) is None:
+                return []
+        sleep(0.02)
+    raise TimeoutError
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_processes_that_hammer_never_get_the_same_account(
+    database: PostgresDatabase, database_url: str, query: Query, runs: int
+) -> None:
+    """Four workers, each account once in each run, and no two runs at one account together."""
+    with database.transaction() as tx:
+        for number in range(1, 61):
+            tx.accounts.add(new_account(number), now=NOW)
+    opened = [open_run(database, f"run {n}") for n in range(runs)]
+    done: list[tuple[str, str]] = []
+    threads = [
+        Thread(target=work, args=(database_url, opened[n % runs], f"worker {n}", done)) for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert Counter(done) == Counter({(account_id(n), str(run.id)): 1 for n in range(1, 61) for run in opened})
+    assert query("SELECT state, attempts, count(*) FROM collections GROUP BY 1, 2") == [
+        ("collected", 1, 60 * runs)
+    ]
+
+
+def test_an_account_in_work_is_left_alone_by_other_runs(database: PostgresDatabase) -> None:
+    """A manual run waits for the nightly one, account by account."""
+    for number in (1, 2):
+        add_account(database, number)
+    nightly, manual = open_run(database, "nightly"), open_run(database, "manual")
+    (held,) = claim(database, nightly, most=1)
+    (free,) = claim(database, manual)
+    assert free.account.aws_account_id == account_id(2)
+    assert claim(database, manual) == []
+    collect(database, held)
+    assert [one.account for one in claim(database, manual)] == [held.account]
+
+
+def test_an_account_being_claimed_is_skipped_without_waiting(
+    database: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    """Before the first claim commits, a second process takes the next account, in any run."""
+    for number in (1, 2, 3):
+        add_account(database, number)
+    nightly, manual = open_run(database, "nightly"), open_run(database, "manual")
+    with database.transaction() as tx:
+        tx.claims.claim(nightly, worker="first", most=1, lease=NOW - NOW)
+        (sibling,) = claim(other, nightly, "second", most=1)
+        (stranger,) = claim(other, manual, "third", most=2)
+    assert sibling.account.aws_account_id == account_id(2)
+    assert stranger.account.aws_account_id == account_id(3)
+
+
+def test_the_index_has_the_last_word(
+    database: PostgresDatabase, other: PostgresDatabase, query: Query
+) -> None:
+    """A claim that was taken in the same instant is a claim of nothing; the transaction goes on."""
+    add_account(database)
+    nightly, manual = open_run(database, "nightly"), open_run(database, "manual")
+    claimed: list[list[Claim]] = []
+
+    def claim_as_well() -> None:
+        with other.transaction() as tx:
+            claimed.append(tx.claims.claim(manual, worker="late", most=1, lease=NOW - NOW))
+            assert tx.runs.load(manual) == manual
+
+    thread = Thread(target=claim_as_well)
+    with database.transaction() as tx:
+        # Past the lock on the account, as a claim that was not seen yet.
+        tx.connection.exec_driver_sql(
+            "UPDATE collections SET state = 'collecting', claimed_by = 'early', lease_expires_at = now(),"
+            " claim_token = gen_random_uuid() WHERE run_id = %s",
+            (str(nightly.id),),
+        )
+        thread.start()
+        sleep(0.3)
+        assert thread.is_alive()
+    thread.join(10)
+    assert claimed == [[]]
+    assert query("SELECT claimed_by FROM collections WHERE state = 'collecting'") == [("early",)]
+    assert claim(database, manual) == []

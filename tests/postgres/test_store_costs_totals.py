@@ -1,0 +1,183 @@
+"""Sums for judging and reporting: which rows count, in which basis, currencies apart."""
+
+import random
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.engine import PostgresTransaction
+from costbatch.domain.accounts import Account
+from costbatch.domain.costs import CostBasis, DayTotal, StoredDay
+from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
+from costbatch.domain.periods import DateRange
+from tests.postgres.rows import WINDOW, add_account, cost_row, prepare_months, store
+from tests.support.factories import by_column
+
+RULE = Rule()
+DAY = date(2026, 3, 3)
+
+
+@pytest.fixture
+def account(database: PostgresDatabase) -> Account:
+    """Register an account, with room for its costs."""
+    prepare_months(database)
+    return add_account(database)
+
+
+def day_totals(tx: PostgresTransaction, account: Account, days: DateRange, rule: Rule) -> list[DayTotal]:
+    """Return the daily totals of one account."""
+    return tx.costs.day_totals({account.id: days}, rule)[account.id]
+
+
+def test_a_day_is_the_exact_sum_of_its_services(database: PostgresDatabase, account: Account) -> None:
+    """Days without cost are absent, days outside the range are not asked for."""
+    other = add_account(database, 2)
+    store(database, account, [cost_row(3, "0.1", service="a"), cost_row(3, "0.2", service="b")])
+    store(database, other, [cost_row(3, "100")])
+    with database.transaction() as tx:
+        assert day_totals(tx, account, WINDOW, RULE) == [DayTotal(DAY, "USD", Decimal("0.3"))]
+        later = type(WINDOW)(date(2026, 3, 4), date(2026, 3, 9))
+        assert day_totals(tx, account, later, RULE) == []
+
+
+def test_excluded_record_types_do_not_count(database: PostgresDatabase, account: Account) -> None:
+    """Credits, refunds and tax are left out by default, whatever else there is counts."""
+    kinds = {"Usage": "10", "Credit": "-4", "Refund": "-2", "Tax": "3", "Something new": "5"}
+    rows = [cost_row(3, amount, record_type=kind) for kind, amount in kinds.items()]
+    store(database, account, rows)
+    everything = Rule(excluded_record_types=frozenset())
+    with database.transaction() as tx:
+        assert day_totals(tx, account, WINDOW, RULE) == [DayTotal(DAY, "USD", Decimal(15))]
+        assert day_totals(tx, account, WINDOW, everything) == [DayTotal(DAY, "USD", Decimal(12))]
+
+
+@pytest.mark.parametrize(
+    ("basis", "with_net", "without_net"),
+    [
+        (CostBasis.UNBLENDED, "1", "10"),
+        (CostBasis.AMORTIZED, "2", "20"),
+        (CostBasis.NET_UNBLENDED, "3", "10"),
+        (CostBasis.NET_AMORTIZED, "4", "20"),
+    ],
+)
+def test_each_basis_is_its_own_column_and_net_falls_back(
+    database: PostgresDatabase, account: Account, basis: CostBasis, with_net: str, without_net: str
+) -> None:
+    """Where AWS gives no net amount there is no discount: the plain one counts, row by row."""
+    one, two, three, four, ten, twenty = (Decimal(n) for n in (1, 2, 3, 4, 10, 20))
+    discounted: dict[str, Any] = {
+        "unblended": one,
+        "amortized": two,
+        "net_unblended": three,
+        "net_amortized": four,
+    }
+    plain: dict[str, Any] = {"unblended": ten, "amortized": twenty}
+    store(database, account, [cost_row(3, service="a", **discounted), cost_row(3, service="b", **plain)])
+    rule = Rule(cost_basis=basis)
+    with database.transaction() as tx:
+        totals = tx.costs.service_totals(account, WINDOW, rule)
+        (total,) = day_totals(tx, account, WINDOW, rule)
+    assert totals["a"] == [DayTotal(DAY, "USD", Decimal(with_net))]
+    assert totals["b"] == [DayTotal(DAY, "USD", Decimal(without_net))]
+    assert total.amount == Decimal(with_net) + Decimal(without_net)
+
+
+@pytest.mark.parametrize("basis", CostBasis)
+def test_the_database_sums_as_memory_does(
+    database: PostgresDatabase, account: Account, basis: CostBasis
+) -> None:
+    """An account is judged by either, as its window happens to reach: both must say the same."""
+    dice = random.Random(11)
+    texts = ["0.1", "-7E-10", "123456789.0123456789", "999999999999999999.5", "0"]
+    rows = []
+    for day in range(1, 10):
+        for service in "abc":
+            for kind in ("Usage", "Fee", "Credit"):
+                amounts = [Decimal(dice.choice(texts)) for _ in range(4)]
+                net = amounts[2:] if dice.random() < 0.5 else [None, None]
+                currency = dice.choice(["USD", "EUR"])
+                row = cost_row(day, service=service, record_type=kind, currency=currency)
+                rows.append(row._replace(unblended=amounts[0], amortized=amounts[1]))
+                rows[-1] = rows[-1]._replace(net_unblended=net[0], net_amortized=net[1])
+    store(database, account, rows)
+    rule = Rule(cost_basis=basis)
+    with database.transaction() as tx:
+        totals = day_totals(tx, account, WINDOW, rule)
+        stored = tx.costs.service_totals(account, WINDOW, rule)
+    assert sorted(totals) == sorted(comparable_totals(by_column(rows), WINDOW, rule))
+    in_memory = comparable_service_totals(by_column(rows), WINDOW, rule)
+    assert {name: sorted(totals) for name, totals in stored.items()} == {
+        name: sorted(totals) for name, totals in in_memory.items()
+    }
+
+
+def test_currencies_are_never_added(database: PostgresDatabase, account: Account) -> None:
+    """A day in two currencies is two totals."""
+    store(database, account, [cost_row(3, "1", service="a"), cost_row(3, "2", service="b", currency="EUR")])
+    with database.transaction() as tx:
+        totals = day_totals(tx, account, WINDOW, RULE)
+        by_service = tx.costs.service_totals(account, WINDOW, RULE)
+        of_day = tx.costs.cost_of_day(DAY, RULE)
+    assert set(totals) == {DayTotal(DAY, "USD", Decimal(1)), DayTotal(DAY, "EUR", Decimal(2))}
+    assert by_service == {
+        "a": [DayTotal(DAY, "USD", Decimal(1))],
+        "b": [DayTotal(DAY, "EUR", Decimal(2))],
+    }
+    assert of_day == [("000000000001", "EUR", Decimal(2)), ("000000000001", "USD", Decimal(1))]
+
+
+def test_services_have_a_total_for_each_of_their_days(database: PostgresDatabase, account: Account) -> None:
+    """Record types of one service are one; a service with tax only is none."""
+    rows = [
+        cost_row(3, "1", service="a"),
+        cost_row(3, "2", service="a", record_type="Fee"),
+        cost_row(4, "5", service="a"),
+        cost_row(4, "9", service="tax", record_type="Tax"),
+    ]
+    store(database, account, rows)
+    with database.transaction() as tx:
+        totals = tx.costs.service_totals(account, WINDOW, RULE)
+    assert list(totals) == ["a"]
+    assert set(totals["a"]) == {
+        DayTotal(DAY, "USD", Decimal(3)),
+        DayTotal(date(2026, 3, 4), "USD", Decimal(5)),
+    }
+
+
+def test_the_cost_of_a_day_is_that_of_every_account(database: PostgresDatabase, account: Account) -> None:
+    """Accounts are named by their 12 digits, in their order; one without cost is absent."""
+    second, _ = add_account(database, 3), add_account(database, 2)
+    store(database, second, [cost_row(3, "7"), cost_row(4, "1")])
+    store(database, account, [cost_row(3, "5"), cost_row(3, "1", record_type="Tax")])
+    with database.transaction() as tx:
+        assert tx.costs.cost_of_day(DAY, RULE) == [
+            ("000000000001", "USD", Decimal(5)),
+            ("000000000003", "USD", Decimal(7)),
+        ]
+
+
+def test_what_is_stored_of_a_day_counts_every_row_in_its_currency(
+    database: PostgresDatabase, account: Account
+) -> None:
+    """Whatever its record type; a day whose credit balances its usage has cost, one of zeros has none."""
+    store(
+        database,
+        account,
+        [
+            cost_row(3, "10"),
+            cost_row(3, "-10", record_type="Credit"),
+            cost_row(3, "2", service="abroad", currency="EUR"),
+            cost_row(5, "0"),
+        ],
+    )
+    with database.transaction() as tx:
+        stored = tx.costs.stored_days({account.id: WINDOW, 404: WINDOW})
+    assert sorted(stored[account.id]) == [
+        StoredDay(DAY, "EUR", 1, Decimal(2), has_cost=True),
+        StoredDay(DAY, "USD", 2, Decimal(0), has_cost=True),
+        StoredDay(date(2026, 3, 5), "USD", 1, Decimal(0), has_cost=False),
+    ]
+    assert stored[404] == []

@@ -1,0 +1,346 @@
+"""A database in memory with all that a run writes: a transaction that ends in an error changes nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+from threading import Lock
+from typing import cast
+from uuid import UUID
+
+from costbatch.application.stores import Transaction
+from costbatch.domain.accounts import Account
+from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
+from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
+from costbatch.domain.detection import Rule, Severity
+from costbatch.domain.events import Delivery, Event
+from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.runs import Run
+from costbatch.errors import ConfigError
+from tests.support.factories import CostRow, make_account, rows_of
+from tests.support.fake_runs import FakeClaims, FakeRuns
+from tests.support.fakes import FakeAccounts
+
+# Account row, day, service, record type, currency.
+RowKey = tuple[int, date, str, str, str]
+
+
+@dataclass
+class FakeCosts:
+    """The daily costs. ``refuses``: the error with which an account's rows are not taken."""
+
+    rows: dict[RowKey, CostRow] = field(default_factory=dict)
+    prepared: list[DateRange] = field(default_factory=list)
+    refuses: dict[int, Exception] = field(default_factory=dict)
+
+    def copy(self) -> "FakeCosts":
+        """Return what a transaction works on."""
+        return FakeCosts(dict(self.rows), list(self.prepared), self.refuses)
+
+    def prepare_months(self, days: DateRange) -> None:
+        """Note the days that room was made for."""
+        self.prepared.append(days)
+
+    def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
+        """Make the fresh days of each account equal to what was fetched."""
+        return [self._replace(account, costs.fresh, rows_of(costs.costs)) for account, costs in fetched]
+
+    def _replace(self, account: Account, days: DateRange | None, rows: Sequence[CostRow]) -> StoredChange:
+        if days is None:
+            return StoredChange()
+        if account.id in self.refuses:
+            raise self.refuses[account.id]
+        new = {(account.id, row.usage_date, row.service, row.record_type, row.currency): row for row in rows}
+        old = {key: row for key, row in self.rows.items() if key[0] == account.id and key[1] in days}
+        inserted, deleted = new.keys() - old.keys(), old.keys() - new.keys()
+        updated = {key for key in new.keys() & old.keys() if new[key] != old[key]}
+        for key in deleted:
+            del self.rows[key]
+        self.rows.update(new)
+        changed = frozenset(key[1] for key in inserted | updated | deleted)
+        return StoredChange(
+            inserted=len(inserted), updated=len(updated), deleted=len(deleted), changed_dates=changed
+        )
+
+    def stored_days(self, days_of: Mapping[int, DateRange]) -> dict[int, list[StoredDay]]:
+        """Return, by account row, what is stored of each day in each currency."""
+        stored: dict[int, list[StoredDay]] = {}
+        for row_id, days in days_of.items():
+            of_day: dict[tuple[date, str], list[CostRow]] = {}
+            for key, row in self.rows.items():
+                if key[0] == row_id and key[1] in days:
+                    of_day.setdefault((row.usage_date, row.currency), []).append(row)
+            stored[row_id] = [
+                StoredDay(
+                    day,
+                    currency,
+                    len(rows),
+                    sum((row.unblended for row in rows), Decimal(0)),
+                    any(row.unblended or row.amortized for row in rows),
+                )
+                for (day, currency), rows in of_day.items()
+            ]
+        return stored
+
+    def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
+        """Return, by account row and currency, the first day with cost."""
+        first: dict[tuple[int, str], date] = {}
+        for (row_id, usage_date, *_), row in self.rows.items():
+            if row.currency in currencies_of.get(row_id, ()):
+                series = (row_id, row.currency)
+                first[series] = min(usage_date, first.get(series, usage_date))
+        return first
+
+    def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
+        """Return, by account row, the comparable cost of each day with cost."""
+        return {row: self._totals(row, days, rule, lambda _: True) for row, days in days_of.items()}
+
+    def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
+        """Return the comparable cost of each day, by service."""
+        services = {key[2] for key in self.rows if key[0] == account.id}
+        totals = {name: self._totals(account.id, days, rule, name.__eq__) for name in sorted(services)}
+        return {name: found for name, found in totals.items() if found}
+
+    def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
+        """Return (12-digit account id, currency, comparable cost) of every account on one day."""
+        window = DateRange(day, day + ONE_DAY)
+        accounts = {key[0]: make_account(key[0]) for key in sorted(self.rows)}
+        return [
+            (account.aws_account_id, total.currency, total.amount)
+            for account in accounts.values()
+            for total in self._totals(account.id, window, rule, lambda _: True)
+        ]
+
+    def compared_costs(
+        self, run: Run, days: DateRange, rule: Rule, *, most: int | None
+    ) -> list[ComparedCost]:
+        """Return what each account with rows cost on one day, the largest first; the others are left out."""
+        amounts = [
+            {(row, currency): amount for row, currency, amount in self.cost_of_day(day, rule)}
+            for day in (days.last, days.last - ONE_DAY, days.last - ONE_WEEK)
+        ]
+        costs = [
+            ComparedCost(
+                currency=currency,
+                accounts=1,
+                amount=amount,
+                estimated=False,
+                aws_account_id=aws_account_id,
+                name=make_account(int(aws_account_id)).name,
+                from_day_before=self._change(amount, amounts[1].get((aws_account_id, currency))),
+                from_week_before=self._change(amount, amounts[2].get((aws_account_id, currency))),
+            )
+            for (aws_account_id, currency), amount in amounts[0].items()
+        ]
+        return sorted(costs, key=lambda cost: (cost.currency, -cost.amount))[:most]
+
+    def _change(self, amount: Decimal, before: Decimal | None) -> Change | None:
+        return None if before is None else Change(before, amount - before)
+
+    def _totals(
+        self, row_id: int, days: DateRange, rule: Rule, is_wanted: Callable[[str], bool]
+    ) -> list[DayTotal]:
+        sums: dict[tuple[date, str], Decimal] = {}
+        for key, row in self.rows.items():
+            if key[0] != row_id or key[1] not in days or not is_wanted(key[2]):
+                continue
+            if row.record_type not in rule.excluded_record_types:
+                total = (row.usage_date, row.currency)
+                sums[total] = sums.get(total, Decimal(0)) + row.unblended
+        return [DayTotal(day, currency, amount) for (day, currency), amount in sums.items()]
+
+
+@dataclass
+class FakeAnswers:
+    """What was answered last, by account row."""
+
+    rows: dict[int, DayDigests] = field(default_factory=dict)
+
+    def copy(self) -> "FakeAnswers":
+        """Return what a transaction works on."""
+        return FakeAnswers(dict(self.rows))
+
+    def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayDigests]:
+        """Return what is known of each account."""
+        return {row: known for row, known in self.rows.items() if row in windows}
+
+
+@dataclass
+class FakeAnomalies:
+    """The anomalies by id, and the run that first found each."""
+
+    rows: dict[UUID, Anomaly] = field(default_factory=dict)
+    found_by: dict[UUID, UUID] = field(default_factory=dict)
+
+    def copy(self) -> "FakeAnomalies":
+        """Return what a transaction works on."""
+        return FakeAnomalies(dict(self.rows), dict(self.found_by))
+
+    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
+        """Return, by account row, the anomalies that are open or end on or after the account's start."""
+        near: dict[int, list[Anomaly]] = {}
+        for row in sorted(self.rows.values(), key=lambda row: (row.start_date, row.id)):
+            start = starts.get(row.account_id)
+            if start is not None and (row.state is AnomalyState.OPEN or row.last_date >= start):
+                near.setdefault(row.account_id, []).append(row)
+        return near
+
+    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+        """Insert or update by id."""
+        self.rows[anomaly.id] = anomaly
+        self.found_by.setdefault(anomaly.id, run_id)
+
+    def list_in_state(
+        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
+    ) -> list[Anomaly]:
+        """Return the anomalies in a state: the severest first, within a currency the largest impact."""
+        found = [row for row in self._of(aws_account_ids) if row.state is state]
+        severities = list(Severity)
+        found.sort(key=lambda row: (-severities.index(row.severity), row.currency, -abs(row.impact)))
+        return found[:most]
+
+    def detected_by(self, run_id: UUID) -> set[UUID]:
+        """Return the ids of the anomalies that a run was the first to find."""
+        return {anomaly for anomaly, run in self.found_by.items() if run == run_id}
+
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
+        return dict(Counter((row.state.value, row.severity.value) for row in self._of(aws_account_ids)))
+
+    def _of(self, aws_account_ids: Collection[str]) -> list[Anomaly]:
+        rows = {make_account(row.account_id).aws_account_id: row.account_id for row in self.rows.values()}
+        wanted = {rows.get(aws_account_id) for aws_account_id in aws_account_ids or rows}
+        return [row for row in self.rows.values() if row.account_id in wanted]
+
+
+@dataclass(frozen=True)
+class Posted:
+    """One event on its way to one sink."""
+
+    event: Event
+    sink: str
+    retry_at: datetime
+    attempts: int = 0
+    delivered_at: datetime | None = None
+    last_error: str | None = None
+
+
+@dataclass
+class FakeOutbox:
+    """The events in the order in which they were written, and their ways to the sinks."""
+
+    events: list[Event] = field(default_factory=list)
+    runs: dict[UUID, UUID | None] = field(default_factory=dict)
+    posted: dict[tuple[UUID, str], Posted] = field(default_factory=dict)
+
+    def copy(self) -> "FakeOutbox":
+        """Return what a transaction works on."""
+        return FakeOutbox(list(self.events), dict(self.runs), dict(self.posted))
+
+    def append(
+        self, events: Sequence[Event], sinks: Sequence[str], *, account_id: int | None, run_id: UUID | None
+    ) -> None:
+        """Add events for every sink; one that is there already is left as it is."""
+        for event in events:
+            if event.id not in self.runs:
+                self.events.append(event)
+                self.runs[event.id] = run_id
+                self.posted |= {(event.id, sink): Posted(event, sink, event.occurred_at) for sink in sinks}
+
+    def claim(self, sink: str, *, most: int, now: datetime) -> list[Delivery]:
+        """Return up to so many undelivered events of a sink that are due, oldest first."""
+        due = [
+            posted
+            for posted in self.posted.values()
+            if posted.sink == sink and posted.delivered_at is None and posted.retry_at <= now
+        ]
+        return [
+            Delivery(
+                event_id=posted.event.id,
+                sink=sink,
+                attempt=posted.attempts + 1,
+                cloudevent=posted.event.to_cloudevent(),
+            )
+            for posted in due[:most]
+        ]
+
+    def mark_delivered(self, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+        """Record that a sink took them."""
+        for delivery in deliveries:
+            self._update(delivery, delivered_at=now, last_error=None)
+
+    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime) -> None:
+        """Record that a sink did not take one, and when to try again."""
+        self._update(delivery, retry_at=retry_at, last_error=reason)
+
+    def count_pending(self) -> int:
+        """Return how many deliveries are still to be made."""
+        return sum(posted.delivered_at is None for posted in self.posted.values())
+
+    def counts_of_run(self, run_id: UUID) -> dict[str, int]:
+        """Return how many events of each type a run has written."""
+        return dict(Counter(event.type.value for event in self.events if self.runs[event.id] == run_id))
+
+    def _update(self, delivery: Delivery, **values: object) -> None:
+        key = (delivery.event_id, delivery.sink)
+        self.posted[key] = replace(self.posted[key], attempts=delivery.attempt, **values)  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeTables:
+    """Everything that commits together."""
+
+    accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    costs: FakeCosts = field(default_factory=FakeCosts)
+    anomalies: FakeAnomalies = field(default_factory=FakeAnomalies)
+    outbox: FakeOutbox = field(default_factory=FakeOutbox)
+    runs: FakeRuns = field(default_factory=FakeRuns)
+    claims: FakeClaims = field(default_factory=FakeClaims)
+    answers: FakeAnswers = field(default_factory=FakeAnswers)
+
+    def copy(self) -> "FakeTables":
+        """Return what a transaction works on."""
+        accounts = self.accounts.copy()
+        runs, answers = self.runs.copy(accounts), self.answers.copy()
+        return FakeTables(
+            accounts,
+            self.costs.copy(),
+            self.anomalies.copy(),
+            self.outbox.copy(),
+            runs,
+            FakeClaims(runs, accounts, answers.rows),
+            answers,
+        )
+
+
+@dataclass
+class FakeStore:
+    """The database. ``faults`` are raised by the next transactions, one each; None lets one pass."""
+
+    tables: FakeTables = field(default_factory=FakeTables)
+    faults: list[Exception | None] = field(default_factory=list)
+    schema_problem: str | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Return a transaction."""
+        return self._transaction()
+
+    def check_schema(self) -> None:
+        """Refuse to work where a test says so."""
+        if self.schema_problem:
+            raise ConfigError(self.schema_problem)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        # One after the other: a run claims in a thread of its own.
+        with self._lock:
+            fault = self.faults.pop(0) if self.faults else None
+            if fault:
+                raise fault
+            working = self.tables.copy()
+            yield cast("Transaction", working)
+            self.tables = working

@@ -1,0 +1,294 @@
+"""The harness of tests that run the whole program: PostgreSQL, the local AWS, a clock, the command line.
+
+    harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
+    run = harness.collect("--fail-on", "partial")
+    assert run.outcomes == {harness.ids[0]: "collected", harness.ids[1]: "cost_explorer_not_enabled"}
+    harness.sleep_until(TODAY + ONE_DAY)  # the clock and AWS's day move together
+    process = harness.start("collect", "--run-key", "k")  # in a process of its own, with the harness's clock
+    assert wait_for(process).status == 0
+
+A conftest that wants the fixtures imports them: ``from tests.support.harness import aws, harness``.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from unittest import mock
+
+import psycopg2
+import pytest
+from click.testing import CliRunner
+from psycopg2.extras import RealDictCursor
+
+from costbatch.application.registration import Registration
+from costbatch.bootstrap import Bootstrap
+from costbatch.cli import cli
+from costbatch.cli.context import Context
+from costbatch.config import Settings
+from costbatch.domain.accounts import AccessMethod
+from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
+from costbatch.simulator import demo_world
+from costbatch.simulator.client import SimulatorProcess
+from costbatch.simulator.world import Account, CostRow, Role, World
+from tests.support.in_process import closed_databases, restored_logs
+from tests.support.machine import unmeasured_children
+
+# A Wednesday in a month that is closed: the window is the plain 35 days.
+TODAY = date(2025, 3, 12)
+ONE_DAY = timedelta(days=1)
+KEY = "7d1f0c52a9e84b36c3d5f7e1b2a80946e5c1d7f38a2b4096cfd31e7a58b04c92"
+EC2 = "Amazon Elastic Compute Cloud - Compute"
+_MORNING = time(6, 30, tzinfo=UTC)
+_ROOT = Path(__file__).resolve().parents[2]
+_NOW = "STAGE_NOW"
+
+Row = dict[str, Any]
+
+
+def make_account(number: int, *, rows: tuple[CostRow, ...] | None = None, **changes: Any) -> Account:
+    """Return an account of the stand-in: two services, complete at once, 60 days old; vary any field."""
+    account = demo_world.make_account(100_000_000_000 + number, f"account-{number}")
+    plain = {"profile": "uniform", "services": 2, "start": TODAY - timedelta(days=60)}
+    return replace(account, rows=rows, **{**plain, **changes})
+
+
+def bill(day: date, amount: str, *, service: str = EC2, record_type: str = "Usage", **other: Any) -> CostRow:
+    """Return one row of a bill, every cost basis the same amount unless another is given."""
+    exact = Decimal(amount)
+    bases = dict.fromkeys(("unblended", "amortized", "net_unblended", "net_amortized"), exact)
+    return CostRow(date=day, service=service, record_type=record_type, **{**bases, **other})
+
+
+def steady(amount: str, *, until: date = TODAY, days: int = 60) -> tuple[CostRow, ...]:
+    """Return a bill of the same amount on each of the days before ``until``."""
+    return tuple(bill(until - timedelta(days=n), amount) for n in range(days, 0, -1))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command printed and how it ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def summary(self) -> Row:
+        """The one JSON document on standard output."""
+        document: Row = json.loads(self.stdout)
+        return document
+
+    def account(self, aws_account_id: str) -> Row:
+        """Return one account of the summary."""
+        accounts: list[Row] = self.summary["accounts"]
+        return next(each for each in accounts if each["aws_account_id"] == aws_account_id)
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """By account: its state, or its error kind where it failed."""
+        return {
+            each["aws_account_id"]: each["error"]["kind"] if each["state"] == "failed" else each["state"]
+            for each in self.summary["accounts"]
+        }
+
+    def logs(self, event: str | None = None) -> list[Row]:
+        """Return the log lines on standard error, of one event if it is given."""
+        lines = [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+        return [line for line in lines if event in (None, line["event"])]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences on standard error that say what is wrong."""
+        return [line[7:] for line in self.stderr.splitlines() if line.startswith("Error: ")]
+
+
+class Harness:
+    """One database and one world. ``environ`` is the configuration of every command; change it at will."""
+
+    def __init__(self, aws: SimulatorProcess, database_url: str) -> None:
+        self.aws = aws
+        self.database_url = database_url
+        self.ids: list[str] = []
+        self.environ = {
+            "DATABASE_URL": database_url,
+            "ENCRYPTION_KEY": KEY,
+            "AWS_ENDPOINT_URL": aws.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
+            "COSTBATCH_RETRY_PAUSE_SECONDS": "0",
+            "COSTBATCH_LEASE_SECONDS": "5",
+            "COSTBATCH_GRACE_SECONDS": "2",
+            "COSTBATCH_AWS_CONNECT_TIMEOUT_SECONDS": "2",
+            "COSTBATCH_AWS_READ_TIMEOUT_SECONDS": "10",
+            "COSTBATCH_AWS_MAX_ATTEMPTS": "1",
+        }
+        self.sleep_until(TODAY)
+
+    def sleep_until(self, day: date) -> None:
+        """Make it the morning of a day, here and in AWS."""
+        self.wake_at(datetime.combine(day, _MORNING))
+
+    def wake_at(self, instant: datetime) -> None:
+        """Make it an instant, in whatever time zone it is written."""
+        self.today = instant.astimezone(UTC).date()
+        self._clock = _clock_from(instant, monotonic())
+        self.aws.set_today(self.today)
+
+    def now(self) -> datetime:
+        """Tell the time of the harness, which ticks."""
+        return self._clock()
+
+    def open(self, *accounts: Account, **world: Any) -> None:
+        """Replace the world by these accounts and register those that are not registered yet."""
+        self.aws.replace_world(World(accounts=accounts, today=self.today, **world))
+        self.ids = [account.account_id for account in accounts]
+        known = {row["aws_account_id"] for row in self.rows("SELECT aws_account_id FROM accounts")}
+        for account in accounts:
+            if account.account_id not in known:
+                self.register(account)
+
+    def register(self, account: Account, *, base: str | None = None, pod: bool = False) -> None:
+        """Register an account: by its keys, by its first role where it has one, or by the pod's identity."""
+        role = account.roles[0] if account.roles else None
+        access = AccessMethod.POD_IDENTITY if pod else AccessMethod.ACCESS_KEYS
+        registration = Registration(
+            aws_account_id=account.account_id,
+            name=account.name,
+            access=AccessMethod.ASSUMED_ROLE if role else access,
+            role_arn=f"arn:aws:iam::{account.account_id}:role/{role.name}" if role else None,
+            base=base,
+        )
+        bootstrap = Bootstrap(settings=Settings.from_environment(self.environ), now=self.now)
+        with closed_databases():
+            bootstrap.accounts().add(registration, StoredSecrets() if pod else _secrets(account, role))
+
+    def run(self, *args: str, stdin: str | None = None, **environ: str) -> Finished:
+        """Run a command in this process, with these variables besides the harness's."""
+        configuration = {**self.environ, **environ}
+        of_aws = {name: value for name, value in configuration.items() if name.startswith("AWS_")}
+        with mock.patch.dict(os.environ, of_aws), restored_logs(), closed_databases():
+            context = Context(environ=configuration, now=self.now, is_interactive=False)
+            result = CliRunner().invoke(cli, args, obj=context, input=stdin)
+        return Finished(result.exit_code, result.stdout, result.stderr)
+
+    def collect(self, *args: str, **environ: str) -> Finished:
+        """Run ``costbatch collect`` in this process, with a JSON summary."""
+        return self.run("collect", "--output", "json", *args, **environ)
+
+    def start(self, *args: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a command in a process of its own; it sees the harness's time."""
+        return self.start_with(subprocess.PIPE, *args, **environ)
+
+    def start_with(self, stderr: int, /, *args: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a command whose standard error goes where subprocess is told here."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.support.harness", *args],
+            env=self.process_environ(**environ),
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+    def start_on(self, terminal: int, /, *args: str, **environ: str) -> subprocess.Popen[bytes]:
+        """Start a command whose three streams are a terminal that is its own, as a shell does."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.support.harness", *args],
+            env=self.process_environ(**environ),
+            cwd=_ROOT,
+            preexec_fn=lambda: os.login_tty(terminal),  # noqa: PLW1509 - nothing else makes Ctrl-C a signal
+            pass_fds=[terminal],
+        )
+
+    def process_environ(self, **environ: str) -> dict[str, str]:
+        """Return the variables of a process of its own, this configuration and the harness's time in them."""
+        own = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(
+                ("COSTBATCH_", "AWS_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL")
+            )
+        }
+        clock = {_NOW: f"{self.now().isoformat()} {monotonic()}", "PYTHONPATH": str(_ROOT)}
+        return {**own, **self.environ, **environ, **clock}
+
+    def rows(self, query: str, *parameters: object) -> list[Row]:
+        """Return what a query finds, or [] for a statement that finds nothing; it is committed."""
+        connection = psycopg2.connect(self.database_url)
+        try:
+            with connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+                cursor.execute(query, parameters or None)
+                return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+        finally:
+            connection.close()
+
+    def value(self, query: str, *parameters: object) -> Any:
+        """Return the first column of the one row that a query finds."""
+        (row,) = self.rows(query, *parameters)
+        return next(iter(row.values()))
+
+    def contents(self) -> dict[str, list[Row]]:
+        """Return every row of every table, to tell whether a command changed anything."""
+        names = self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+        return {
+            row["tablename"]: self.rows(f'SELECT * FROM "{row["tablename"]}" AS t ORDER BY t::text')
+            for row in names
+        }
+
+
+def wait_for(process: subprocess.Popen[str], *, timeout_seconds: float = 60) -> Finished:
+    """Wait for a process of ``Harness.start`` and return what it printed."""
+    with process:
+        stdout, stderr = process.communicate(timeout=timeout_seconds)
+    return Finished(process.returncode, stdout, stderr)
+
+
+def _secrets(account: Account, role: Role | None) -> StoredSecrets:
+    if role:
+        return StoredSecrets(external_id=Secret(role.external_id) if role.external_id else None)
+    keys = AccessKeys(
+        access_key_id=Secret(account.access_key_id), secret_access_key=Secret(account.secret_access_key)
+    )
+    return StoredSecrets(access_keys=keys)
+
+
+def _clock_from(start: datetime, began: float) -> Callable[[], datetime]:
+    """Return a clock that showed ``start`` when every process's monotonic clock showed ``began``."""
+    return lambda: start + timedelta(seconds=monotonic() - began)
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[SimulatorProcess]:
+    """Run one local AWS for all tests of this process; each test gives it a world of its own."""
+    with ExitStack() as exits:
+        with unmeasured_children():
+            simulator = exits.enter_context(SimulatorProcess(World(accounts=())))
+        yield simulator
+
+
+@pytest.fixture
+def harness(aws: SimulatorProcess, database_url: str) -> Harness:
+    """Return a harness with a migrated database and an empty world."""
+    aws.replace_world(World(accounts=()))
+    return Harness(aws, database_url)
+
+
+def main(environ: Mapping[str, str]) -> None:
+    """Run the command line with the clock that the environment names: what ``Harness.start`` starts."""
+    start, began = environ[_NOW].split()
+    clock = _clock_from(datetime.fromisoformat(start), float(began))
+    cli(prog_name="costbatch", obj=Context(now=clock))
+
+
+if __name__ == "__main__":
+    main(os.environ)

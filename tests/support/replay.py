@@ -1,0 +1,120 @@
+"""One account's life, morning by morning: what AWS says, what a run stores, judges and tells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from costbatch.application.collect.detect import Judge, Replaced
+from costbatch.domain.accounts import Account
+from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.detection import Rule
+from costbatch.domain.events import Event
+from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
+from tests.support.factories import CostRow, day, make_account, make_fetched, make_row
+from tests.support.fake_store import FakeStore
+
+
+@dataclass
+class Replay:
+    """AWS's truth about an account and what costbatch has made of it so far.
+
+    ``bill`` is by day and service; ``told`` holds every event in the order of the outbox.
+    """
+
+    rule: Rule = field(default_factory=Rule)
+    policy: WindowPolicy = field(default_factory=lambda: WindowPolicy(history_months=2, month_close_day=0))
+    bill: dict[tuple[date, str], Decimal] = field(default_factory=dict)
+    currencies: dict[date, str] = field(default_factory=dict)
+    store: FakeStore = field(default_factory=FakeStore)
+    account: Account = field(default_factory=make_account)
+
+    def costs(self, amounts: Mapping[int, int | str], service: str = "Amazon EC2") -> None:
+        """Let AWS say from now on that these days cost so much; the rest stays as it is."""
+        self.bill |= {(day(n), service): Decimal(amount) for n, amount in amounts.items()}
+
+    def run(self, today: int) -> list[Event]:
+        """Do an ordinary night's work; return what it tells."""
+        window = collection_window(day(today), collected=self.account.collected, policy=self.policy)
+        return self._collect(window, today, is_backfill=False)
+
+    def runs(self, first: int, last: int) -> list[Event]:
+        """Do the work of every night, both included."""
+        return [event for today in range(first, last + 1) for event in self.run(today)]
+
+    def backfill(self, start: int, end_exclusive: int, *, today: int) -> list[Event]:
+        """Read the days again on request."""
+        return self._collect(DateRange(day(start), day(end_exclusive)), today, is_backfill=True)
+
+    def dismiss(self) -> None:
+        """Let a person dismiss every open anomaly."""
+        rows = self.store.tables.anomalies.rows
+        dismissed = {each.id: replace(each, state=AnomalyState.DISMISSED) for each in self.open}
+        rows |= dismissed
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        """Every anomaly, by first day."""
+        return sorted(self.store.tables.anomalies.rows.values(), key=lambda each: each.start_date)
+
+    @property
+    def open(self) -> list[Anomaly]:
+        """Those that are open."""
+        return [each for each in self.anomalies if each.state is AnomalyState.OPEN]
+
+    @property
+    def real(self) -> list[Anomaly]:
+        """Those that the costs as they are now show: open, ended or dismissed, but not restated or merged."""
+        gone = {Resolution.RESTATED, Resolution.MERGED}
+        return [each for each in self.anomalies if each.resolution not in gone]
+
+    def _collect(self, window: DateRange, today: int, *, is_backfill: bool) -> list[Event]:
+        with self.store.transaction() as tx:
+            fetched = make_fetched(window, *self._rows(window))
+            (change,) = tx.costs.replace_windows([(self.account, fetched)])
+            judge = Judge(
+                rule=self.rule,
+                today=day(today),
+                run_id=UUID(int=today),
+                now=datetime(2025, 1, 1, 6, tzinfo=UTC) + timedelta(days=today),
+                is_backfill=is_backfill,
+            )
+            (events,) = judge.judge(
+                tx, [Replaced(account=self.account, fetched=fetched, change=change, totals=())]
+            )
+        collected = extend_collected(self.account.collected, window, is_ordinary=not is_backfill)
+        self.account = replace(self.account, collected=collected)
+        return events
+
+    def _rows(self, window: DateRange) -> list[CostRow]:
+        return [
+            make_row(
+                usage_date, str(amount), service=service, currency=self.currencies.get(usage_date, "USD")
+            )
+            for (usage_date, service), amount in self.bill.items()
+            if usage_date in window
+        ]
+
+
+def flat(first: int, end_exclusive: int, amount: int = 100) -> dict[int, int | str]:
+    """Return days that cost all the same."""
+    return dict.fromkeys(range(first, end_exclusive), amount)
+
+
+def spans(anomalies: list[Anomaly]) -> list[tuple[str, int, int, str]]:
+    """Return each anomaly as its direction, first and last day, and how it stands."""
+    return [
+        (
+            each.direction.value,
+            (each.start_date - day(0)).days,
+            (each.last_date - day(0)).days,
+            each.resolution.value if each.resolution else each.state.value,
+        )
+        for each in anomalies
+    ]
+
+
+def told(events: list[Event]) -> list[str]:
+    """Return the types of events."""
+    return [event.type.value for event in events]
