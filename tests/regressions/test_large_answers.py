@@ -97,7 +97,11 @@ def test_packing_changes_no_row(monkeypatch: pytest.MonkeyPatch, pages: Pages) -
     assert isinstance(packed.costs, PackedCosts) == (packed.rows > 0)
 
 
-@pytest.mark.parametrize("changed", [{FIRST}, {SECOND, FIFTH}, {FIRST, SIXTH}, set()], ids=str)
+@pytest.mark.parametrize(
+    "changed",
+    [{FIRST}, {SECOND, FIFTH}, {FIRST, SIXTH}, set()],
+    ids=["first", "two", "first and last", "none"],
+)
 def test_known_days_between_changed_ones_are_read_from_what_was_packed(
     monkeypatch: pytest.MonkeyPatch, changed: set[date]
 ) -> None:
