@@ -67,7 +67,7 @@ def keep_problem(name: str, months: int, *, policy: WindowPolicy, rule: Rule) ->
 class OldRows(StrEnum):
     """What is old besides costs."""
 
-    COLLECTIONS = "collections"
+    RUN_ITEMS = "run_items"
     RUNS = "runs"
     EVENTS = "events"
     ANOMALIES = "anomalies"

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import cast
 from uuid import UUID
 
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost

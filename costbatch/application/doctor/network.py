@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from costbatch.application.collect.plan import select_accounts
 from costbatch.application.doctor.ports import AwsProbe, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
-from costbatch.application.ports import CostSource
-from costbatch.application.stores import Database
+from costbatch.application.ports import CostSource, Database
 from costbatch.domain.accounts import (
     AccessMethod,
     Account,

@@ -13,7 +13,7 @@ from costbatch.domain.retention import OldRows, Pruning, keep_problem
 from costbatch.errors import ConfigError, StorageError
 
 _NOUNS = {
-    OldRows.COLLECTIONS: "collection",
+    OldRows.RUN_ITEMS: "run item",
     OldRows.RUNS: "run",
     OldRows.EVENTS: "event",
 }

@@ -20,7 +20,7 @@ from botocore.response import StreamingBody
 
 from costbatch.adapters.aws.hooks import OK, Caller, calling_as, credentials_of
 from costbatch.adapters.aws.rate_limiter import Limiter, Turn
-from costbatch.domain.costs import Spend
+from costbatch.application.ports import Spend
 from costbatch.domain.credentials import AccessKeys
 
 # The member of an answer of botocore that holds its body as it came.

@@ -11,8 +11,9 @@ from costbatch.adapters.aws.cost_explorer.schema import METRICS
 from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import BeforeHistoryError, answer_of
+from costbatch.application.ports import Spend
 from costbatch.domain.accounts import Account, AwsNeeds
-from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts, Spend
+from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange, month_start
 from costbatch.errors import AccountError, ErrorKind
@@ -45,6 +46,8 @@ class CostExplorerSource:
         window: DateRange,
         spend: Spend,
         known: DayDigests = NO_DIGESTS,
+        *,
+        is_first: bool = False,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 
@@ -61,7 +64,7 @@ class CostExplorerSource:
         keys = self._identities.resolve(access)
         costs = self._clients.costs(access.account.partition)
         refused: BeforeHistoryError | None = None
-        for asked in _windows(access.account, window):
+        for asked in _windows(window, is_first=is_first):
             question = _question(access.account, asked)
             try:
                 with self._in_flight.answer() as share:
@@ -93,10 +96,10 @@ class CostExplorerSource:
         raise _too_long(self._clients.settings.page_limit)
 
 
-def _windows(account: Account, window: DateRange) -> Iterator[DateRange]:
+def _windows(window: DateRange, *, is_first: bool) -> Iterator[DateRange]:
     """Return the window and, for an account that was never collected, shorter ones to fall back on."""
     yield window
-    if account.collected is None:
+    if is_first:
         starts = (month_start(window.last, months_back=months) for months in _FALLBACK_MONTHS)
         yield from (DateRange(start, window.end_exclusive) for start in starts if start > window.start)
 
