@@ -98,12 +98,6 @@ class FakeAccounts:
         """Return how many credentials each key id has sealed."""
         return dict(Counter(sealed.key_id for sealed in self.sealed.values()))
 
-    def save_progress(self, accounts: Sequence[Account]) -> None:
-        """Remember which days are stored without a gap, and since when and why an account fails."""
-        for account in accounts:
-            known = self.rows[account.id]
-            self.rows[account.id] = replace(known, collected=account.collected, failing=account.failing)
-
     def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
         """Remember that AWS has said whose credentials these are."""
         self.proven |= {access.account.id for access in accesses if access.sealed is not None}
