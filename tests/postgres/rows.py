@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from costbatch.application.ports import Database, Transaction
@@ -27,6 +27,8 @@ from costbatch.domain.runs import (
 )
 from costbatch.errors import ErrorKind
 from tests.support.factories import CostRow, make_fetched
+from tests.support.fake_store import FakeStore
+from tests.support.run_harness import RunHarness
 
 NOW = datetime(2026, 3, 10, 7, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -213,17 +215,12 @@ def states(database: Database, run: Run) -> list[str]:
     return [each.state.value for each in records(database, run)]
 
 
-def enter(
+def join(
     database: Database, key: str = "nightly", *, aws_account_ids: tuple[str, ...] = (), **options: Any
 ) -> tuple[Run, int]:
-    """Join a run a day later as a retry does; return it with the number of unfinished accounts."""
-    with database.transaction() as tx:
-        request = CollectOptions(**options).to_request(aws_account_ids)
-        run = tx.runs.open(key, request, now=LATER, version="1.1")
-        if not tx.items.has_running(run):
-            tx.items.requeue(run)
-        unfinished = tx.items.enlist(run)
-        return tx.runs.resume(run), unfinished
+    """Open or join a run a day later as a process does; return it with the number of unfinished accounts."""
+    runner = RunHarness(store=cast("FakeStore", database), now=LATER).runner()
+    return runner._open(key, CollectOptions(**options).to_request(aws_account_ids))
 
 
 def close(database: Database, run: Run, status: RunStatus) -> bool:
