@@ -148,7 +148,7 @@ def test_the_error_kinds_are_those_of_the_program_with_their_advice() -> None:
     """What to do is said once, in the program, and repeated here to the letter."""
     documented = [tuple(map(bare, row)) for row in rows("Errors of an account", "kind")]
     retried = {True: "yes", False: "no"}
-    expected = [(kind.value, retried[kind.is_passing], bare(kind.advice)) for kind in ErrorKind]
+    expected = [(kind.value, retried[kind.is_transient], bare(kind.advice)) for kind in ErrorKind]
     assert documented == expected
 
 

@@ -198,7 +198,7 @@ def test_a_wrong_clock_is_told_by_a_run(harness: Harness) -> None:
     run = fail(harness, Fault("body", body=body, status=400))
     assert run.outcomes == {BROKEN: "wrong_clock"}
     assert "This machine's clock is 15 minutes behind AWS's." in told(run)
-    assert harness.value("SELECT error_kind FROM collections") == "wrong_clock"
+    assert harness.value("SELECT error_kind FROM run_items") == "wrong_clock"
 
 
 def test_doctor_compares_the_clock_with_awss(
@@ -243,7 +243,7 @@ def test_a_first_collection_falls_back_to_what_aws_gives(
     run = fail(harness, Fault("validation", message=message, times=times))
     assert run.outcomes == {BROKEN: "collected"}
     assert run.account(BROKEN)["attempts"] == 1
-    assert f"{harness.value('SELECT window_start FROM collections')}" == first_day
+    assert f"{harness.value('SELECT window_start FROM cost_collections')}" == first_day
     (line,) = run.logs("history_shortened")
     assert line["first_day"] == first_day
     assert "13 months" in line["reason"]
@@ -344,7 +344,7 @@ def test_awss_text_is_logged_at_debug_only_and_without_secrets(harness: Harness)
     (line,) = [line for line in run.logs("aws_call_failed") if line["operation"] == "GetCostAndUsage"]
     assert line["text"].endswith("The key *** of *** is planted; *** *** may not ce:GetIt.")
     assert "planted" not in run.stdout
-    assert harness.value("SELECT count(*) FROM collections WHERE error_message LIKE '%%planted%%'") == 0
+    assert harness.value("SELECT count(*) FROM run_items WHERE error_message LIKE '%%planted%%'") == 0
 
 
 @pytest.mark.parametrize(
