@@ -210,7 +210,13 @@ def test_looking_changes_nothing(harness: Harness, health: PostgresHealth) -> No
     harness.open(make_account(1))
     harness.collect()
     before = harness.contents()
-    for look in (health.server, health.clock, health.schema, health.rights, health.newest_run):
+    for look in (
+        health.server,
+        health.clock,
+        health.schema,
+        health.rights,
+        lambda: health.newest_run(COLLECT),
+    ):
         look()
     assert harness.contents() == before
 

@@ -65,7 +65,10 @@ def test_a_second_run_on_a_day_writes_nothing_and_counts_what_it_read(harness: H
         assert run.account(harness.ids[number])["rows"]["fetched"] == rows
     assert places(harness) == before
     assert run.summary["run"]["rows"]["fetched"] == 245
-    last = "SELECT rows_fetched, rows_inserted, rows_updated, rows_deleted FROM cost_collections ORDER BY run_item_id DESC"
+    last = (
+        "SELECT rows_fetched, rows_inserted, rows_updated, rows_deleted FROM cost_collections"
+        " ORDER BY run_item_id DESC"
+    )
     assert [*harness.rows(f"{last} LIMIT 1")[0].values()] == [175, 0, 0, 0]
 
 

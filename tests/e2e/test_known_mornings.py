@@ -36,7 +36,8 @@ def summed_up(harness: Harness) -> list[Row]:
     progress = "SELECT account_id, covered_start, covered_end_exclusive, failing_kind FROM account_progress"
     collections = (
         "SELECT account_id, state, window_start, window_end_exclusive, attempts, api_requests,"
-        " rows_fetched, rows_inserted, rows_updated, rows_deleted, error_kind FROM run_items LEFT JOIN cost_collections ON run_item_id = run_items.id"
+        " rows_fetched, rows_inserted, rows_updated, rows_deleted, error_kind FROM run_items"
+        " LEFT JOIN cost_collections ON run_item_id = run_items.id"
     )
     return harness.rows(f"{progress} ORDER BY account_id") + harness.rows(f"{collections} ORDER BY id")
 

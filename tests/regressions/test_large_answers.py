@@ -226,10 +226,9 @@ def packed(fetched: FetchedCosts) -> FetchedCosts:
 def replace_packed(database: PostgresDatabase, account: Account, *rows: CostRow) -> StoredChange:
     """Store an answer that is packed."""
     with database.transaction() as tx:
-        change = tx.costs.replace_windows(
+        return tx.costs.replace_windows(
             {account.id: packed(make_fetched(STORED_WINDOW, *rows))}, first=[account.id]
         )[account.id]
-        return change
 
 
 def stored(query: Query) -> list[tuple[Any, ...]]:
