@@ -119,7 +119,7 @@ def test_the_addresses_are_those_that_botocore_would_use(monkeypatch: pytest.Mon
 def test_a_name_that_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the hint at DNS, which network policies forget."""
     found = ask_aws(monkeypatch, "http://aws.invalid:80")
-    assert found.problem == "has a name that is not known here"
+    assert found.problem == "has a name that does not resolve here"
     assert "port 53" in found.advice
 
 
@@ -128,7 +128,7 @@ def test_a_certificate_that_nobody_trusts_is_told(
 ) -> None:
     """As behind a proxy that breaks TLS open."""
     found = ask_aws(monkeypatch, answering_over_tls.url)
-    assert found.problem == "shows no certificate that is trusted here"
+    assert found.problem == "has a certificate that is not trusted here"
     assert "AWS_CA_BUNDLE" in found.advice
 
 
@@ -169,7 +169,7 @@ def test_a_proxy_that_is_down_is_told(closed_port: int, monkeypatch: pytest.Monk
     """With where it is set."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:planted@127.0.0.1:{closed_port}")
     found = ask_aws(monkeypatch, "https://aws.invalid")
-    assert found.problem == "is not let through"
+    assert found.problem == "cannot be reached"
     assert "HTTPS_PROXY" in found.advice
     assert "planted" not in str(found)
 

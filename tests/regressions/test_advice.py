@@ -163,9 +163,9 @@ def test_the_date_header_of_a_real_answer_is_read(monkeypatch: pytest.MonkeyPatc
     with recording() as recorder:
         recorder.answers.append((400, {"__type": "InvalidSignatureException", "Message": "does not match"}))
         monkeypatch.setenv("AWS_ENDPOINT_URL", recorder.url)
-        costs = AwsClients(AwsSettings(version="0", max_attempts=1)).costs(Partition.AWS)
+        costs = AwsClients(AwsSettings(version="0", max_attempts=1)).cost_requests(Partition.AWS)
         with pytest.raises(AccountError, match="30 minutes behind AWS's") as caught:
-            answer_of("GetCostAndUsage", lambda: costs.ask(keys, QUESTION, Meter(ApiBudget())))
+            answer_of("GetCostAndUsage", lambda: costs.send(QUESTION, keys, Meter(ApiBudget())))
     assert caught.value.kind is ErrorKind.WRONG_CLOCK
 
 

@@ -47,8 +47,8 @@ def test_an_answer_of_aws_that_drips_ends_at_the_limit(
         clients = AwsClients(AwsSettings(version="0", **settings))  # type: ignore[arg-type] # as above
         call = clients.get("sts", Partition.AWS).get_caller_identity
         if service == "ce":
-            costs = clients.costs(Partition.AWS)
-            call = lambda: costs.ask(KEYS, dict(QUESTION), Meter(ApiBudget()))  # noqa: E731 - shorter than a function
+            costs = clients.cost_requests(Partition.AWS)
+            call = lambda: costs.send(dict(QUESTION), KEYS, Meter(ApiBudget()))  # noqa: E731 - shorter than a function
         begun = monotonic()
         with pytest.raises(AccountError) as caught, signing_as(KEYS):
             answer_of("X", call)

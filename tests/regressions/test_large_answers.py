@@ -190,14 +190,14 @@ def test_one_answer_at_a_time_goes_on_if_memory_is_scarce(scarce: None, all_answ
     def fetch(number: int) -> None:
         with all_answers.answer() as share:
             share.resize(1)
-            share.go_on()
-            share.go_on()
+            share.wait_for_memory()
+            share.wait_for_memory()
             time.sleep(0.05)
             ended.append(number)
 
     with all_answers.answer() as first:
         first.resize(1)
-        first.go_on()
+        first.wait_for_memory()
         others = [Thread(target=fetch, args=(number,)) for number in range(3)]
         for other in others:
             other.start()

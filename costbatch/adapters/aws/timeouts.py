@@ -1,7 +1,7 @@
-"""Bounds a whole request to AWS: opening the connection, and then everything up to the answer's last byte.
+"""Applies timeouts to a whole request to AWS: its connection, then all of it to the answer's last byte.
 
-urllib3 counts its timeouts anew for each address that it tries and for each read, so a server that sends a
-byte now and then would be listened to for ever. How long a name may take to resolve is the resolver's.
+urllib3 restarts its timeouts for each address that it tries and for each read, so a server that sends a byte
+now and then would never time out. The resolver limits how long a name takes to resolve.
 """
 
 import socket
@@ -22,21 +22,21 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 _AT_ONCE_SECONDS = 0.001
 
 
-def bound_client(client: BaseClient) -> None:
-    """Let the timeouts of a client count for whole requests."""
-    # There is no other way to its connections; a test proves that it holds.
-    bound_session(client._endpoint.http_session)  # type: ignore[attr-defined] # noqa: SLF001 - see above
+def limit_client(client: BaseClient) -> None:
+    """Apply the timeouts of a client to whole requests."""
+    # botocore has no public name for its connections; a test proves that this holds.
+    limit_session(client._endpoint.http_session)  # type: ignore[attr-defined] # noqa: SLF001 - see above
 
 
-def bound_session(http_session: Any) -> None:  # noqa: ANN401 - botocore does not export its type
-    """Let the timeouts of botocore's HTTP session count for whole requests, also of those through a proxy."""
-    http_session._pool_classes_by_scheme.update(http=_Pool, https=_TlsPool)  # noqa: SLF001 - as in bound_client
+def limit_session(http_session: Any) -> None:  # noqa: ANN401 - botocore does not export its type
+    """Apply the timeouts of botocore's HTTP session to whole requests, through a proxy too."""
+    http_session._pool_classes_by_scheme.update(http=_Pool, https=_TlsPool)  # noqa: SLF001 - as in limit_client
 
 
-class _Bounded:
-    """Makes a connection of urllib3 keep to its timeouts as a whole.
+class _Limited:
+    """A connection of urllib3 whose timeouts apply to the whole.
 
-    Its ``timeout`` is the one of the connection until the answer is read, as urllib3 has it.
+    Its ``timeout`` is the connection's until the answer is read, as in urllib3.
     """
 
     sock: Any
@@ -47,14 +47,14 @@ class _Bounded:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's
         super().__init__(*args, **kwargs)
-        # Under both names botocore keeps what reads an answer.
+        # botocore keeps the class that reads an answer under both names.
         self.response_class: Any = self._response
         self._original_response_cls: Any = self._response
         self._deadline = 0.0
         self._sent_at = 0.0
 
     def connect(self) -> None:
-        """Connect, a proxy's tunnel and TLS included."""
+        """Connect, including a proxy's tunnel and TLS."""
         self._deadline = monotonic() + self.timeout
         super().connect()  # type: ignore[misc] # urllib3's, as below
         self._sent_at = monotonic()
@@ -63,20 +63,20 @@ class _Bounded:
         """Send a request."""
         self._sent_at = monotonic()
         if self.sock is not None:
-            # The last answer left it with what was over.
+            # The last answer left it with the time that remained.
             self.sock.settimeout(self.timeout)
         super().request(*args, **kwargs)  # type: ignore[misc]
 
     def getresponse(self) -> Any:  # noqa: ANN401 - urllib3's
-        """Return the answer, whose body is still to be read within the same limit."""
+        """Return the answer; its body has to be read within the same limit."""
         self._deadline = self._sent_at + self.timeout
         return super().getresponse()  # type: ignore[misc]
 
     def _response(self, sock: socket.socket, **kwargs: Any) -> HTTPResponse:  # noqa: ANN401 - urllib3's
-        return HTTPResponse(_Until(sock, self._deadline), **kwargs)  # type: ignore[arg-type] # it needs no more
+        return HTTPResponse(_SocketUntil(sock, self._deadline), **kwargs)  # type: ignore[arg-type] # it needs only makefile
 
     def _new_conn(self) -> socket.socket:
-        """Try the addresses one after the other, all of them within the connection's timeout."""
+        """Try the addresses one by one, all within the connection's timeout."""
         host, port = self._dns_host.strip("[]"), self.port
         problem = OSError("the name has no address")
         try:
@@ -100,11 +100,11 @@ class _Bounded:
         raise NewConnectionError(self, f"Failed to establish a new connection: {problem}") from problem  # type: ignore[arg-type] # as above
 
 
-class _Connection(_Bounded, AWSHTTPConnection):  # type: ignore[misc] # the bases' own signatures differ
+class _Connection(_Limited, AWSHTTPConnection):  # type: ignore[misc] # the bases' own signatures differ
     pass
 
 
-class _TlsConnection(_Bounded, AWSHTTPSConnection):  # type: ignore[misc] # as above
+class _TlsConnection(_Limited, AWSHTTPSConnection):  # type: ignore[misc] # as above
     pass
 
 
@@ -116,8 +116,8 @@ class _TlsPool(AWSHTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-class _Until:
-    """A socket as an answer of http.client sees it, which gives nothing after the deadline."""
+class _SocketUntil:
+    """A socket for http.client's answers that times out at the deadline."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock, self._deadline = sock, deadline
