@@ -86,7 +86,7 @@ class AesGcmVault(Vault):
         return AESGCM(bytes.fromhex(self._key.reveal()))
 
     def _bound_to(self, aws_account_id: str) -> bytes:
-        """Return what is authenticated but not stored: a blob copied to another account's row does not open."""
+        """Return what is authenticated but not stored: a blob does not open in another account's row."""
         return bytes([_FORMAT_VERSION]) + f"{self._key_id}{aws_account_id}".encode()
 
 
