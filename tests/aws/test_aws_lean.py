@@ -15,8 +15,8 @@ from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
-from tests.aws.recorder import GOOD, LOST, THROTTLED, Asked, Recorder, recording
-from tests.doctor.conftest import certificate
+from tests.support.recorder import GOOD, LOST, THROTTLED, Asked, Recorder, recording
+from tests.support.web_servers import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -26,7 +26,7 @@ from tests.postgres.old_rows import (
     prune,
     store_costs,
 )
-from tests.postgres.rows import add_account, prepare_months
+from tests.support.database_rows import add_account, prepare_months
 
 
 @pytest.fixture(autouse=True)

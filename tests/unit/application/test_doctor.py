@@ -11,8 +11,7 @@ from costbatch.domain.health import Mark, Rights, SchemaVersion, SealedSample, W
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
-from tests.support.fakes import FakeVault
-from tests.unit.application.doctor_parts import (
+from tests.support.fake_doctor import (
     DAY,
     NOW,
     TODAY,
@@ -21,6 +20,7 @@ from tests.unit.application.doctor_parts import (
     make_account,
     make_run,
 )
+from tests.support.fakes import FakeVault
 
 SECRETS = StoredSecrets(
     access_keys=AccessKeys(
