@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from costbatch.adapters.postgres.migrations import Schema
     from costbatch.adapters.postgres.sizes import PostgresSizes
     from costbatch.application.accounts import Accounts
-    from costbatch.application.doctor import Doctor, PaidRequest
+    from costbatch.application.doctor.checks import Doctor
+    from costbatch.application.doctor.findings import PaidRequest
     from costbatch.application.retention import Retention
 
 # How long a person waits for STS to say whose credentials are.
@@ -161,7 +162,7 @@ class Bootstrap:
         self, *, problems: Sequence[str] = (), paid: "PaidRequest | None" = None, limit_seconds: float
     ) -> "Doctor":
         """Return the examination. ``problems`` are why the settings here are not the real ones."""
-        from costbatch.application.doctor import Doctor, Store  # noqa: PLC0415 - nobody else needs it
+        from costbatch.application.doctor.checks import Doctor, Store  # noqa: PLC0415 - nobody else needs it
 
         found = list(problems)
         store, vault, gateway, source = None, None, None, None

@@ -21,8 +21,8 @@ from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.adapters.aws.refusals import seconds_ahead
+from costbatch.application.doctor.ports import Caller, Endpoint
 from costbatch.domain.accounts import AwsNeeds, Partition, parse_account_id
-from costbatch.domain.health import Caller, Endpoint
 from costbatch.errors import AccountError, ErrorKind
 
 _CHECK_NAMES = (

@@ -24,8 +24,9 @@ from costbatch.adapters.postgres.tables import (
     metadata,
     runs,
 )
+from costbatch.application.doctor.ports import NewestRun, SchemaVersion, SealedSample, Server, WaitingEvents
+from costbatch.application.inspection import Rights
 from costbatch.domain.credentials import SealedCredentials
-from costbatch.domain.health import NewestRun, Rights, SchemaVersion, SealedSample, Server, WaitingEvents
 from costbatch.domain.runs import RunStatus
 
 # So that nothing goes on in the server after we gave up on its answer.

@@ -20,11 +20,10 @@ from sqlalchemy.exc import DBAPIError
 
 from costbatch.adapters.postgres.sizes import month_sizes
 from costbatch.adapters.postgres.tables import accounts, anomalies, collections, deliveries, events, runs
+from costbatch.application.inspection import MonthSize, Rights
+from costbatch.application.retention import OldRows
 from costbatch.domain.anomalies import AnomalyState
-from costbatch.domain.health import Rights
-from costbatch.domain.retention import OldRows
 from costbatch.domain.runs import RunStatus
-from costbatch.domain.sizes import MonthSize
 from costbatch.errors import StorageError
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from costbatch.adapters.postgres.tables import accounts, metadata, runs
+from costbatch.application.inspection import DatabaseSizes, MonthSize, TableSize
 from costbatch.domain.accounts import AccountStatus
-from costbatch.domain.sizes import DatabaseSizes, MonthSize, TableSize
 from costbatch.errors import ConfigError
 
 # A size waits for a lock where a month is being dropped, which takes an instant.
