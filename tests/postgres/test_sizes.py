@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.adapters.postgres.sizes import PostgresSizes, month_sizes
+from costbatch.adapters.postgres.inspect import PostgresSizes, month_sizes
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.application.inspection import DatabaseSizes
 from costbatch.domain.credentials import Secret
