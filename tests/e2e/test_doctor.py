@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from costbatch.application import doctor
+from costbatch.application.doctor import checks
 from costbatch.simulator.world import Fault
 from tests.support.doctor import examine
 from tests.support.harness import KEY, Harness, make_account, wait_for
@@ -213,7 +213,7 @@ def test_an_unexpected_error_shows_no_traceback(harness: Harness, monkeypatch: p
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(doctor, "check_newest_run", fail)
+    monkeypatch.setattr(checks, "check_newest_run", fail)
     finished = harness.run("doctor")
     assert finished.status == 1
     assert "broke with an unexpected error (ZeroDivisionError)" in finished.stdout

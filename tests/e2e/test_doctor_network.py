@@ -8,9 +8,9 @@ import pytest
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.probe import BotocoreProbe
 from costbatch.adapters.network import GatewayProbe
+from costbatch.application.doctor.ports import Endpoint
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import Secret
-from costbatch.domain.health import Endpoint
 from costbatch.errors import AccountError, DeliveryError, ErrorKind
 from costbatch.simulator.world import Account
 from tests.support.harness import Harness, make_account

@@ -8,8 +8,8 @@ import pytest
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.environment import check_environment
+from costbatch.application.doctor.findings import Mark
 from costbatch.domain.accounts import AccessMethod, AccountStatus, AwsNeeds, Partition
-from costbatch.domain.health import Mark
 from costbatch.errors import ConfigError
 from tests.support.fake_doctor import Ward
 from tests.support.fake_doctor import make_account as make_row

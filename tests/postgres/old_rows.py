@@ -9,9 +9,8 @@ from sqlalchemy.engine import Connection
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
-from costbatch.application.retention import Retention
+from costbatch.application.retention import Pruning, Retention
 from costbatch.domain.periods import DateRange
-from costbatch.domain.retention import Pruning
 from tests.postgres.conftest import Query
 from tests.support.database_rows import add_account, prepare_months
 

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.adapters.postgres.health import PostgresHealth
+from costbatch.adapters.postgres.inspect import PostgresHealth
 from costbatch.adapters.postgres.migrations import REVISIONS
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.domain.credentials import Secret

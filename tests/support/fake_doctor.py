@@ -4,22 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from costbatch.application.doctor import Doctor, PaidRequest, Store
-from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition
-from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, Spend
-from costbatch.domain.credentials import Access
-from costbatch.domain.health import (
+from costbatch.application.doctor.checks import Doctor, Store
+from costbatch.application.doctor.findings import CheckResult, Finding, PaidRequest
+from costbatch.application.doctor.ports import (
     Caller,
-    CheckResult,
     Endpoint,
-    Finding,
     NewestRun,
-    Rights,
     SchemaVersion,
     SealedSample,
     Server,
     WaitingEvents,
 )
+from costbatch.application.inspection import Rights
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition
+from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, Spend
+from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import CostbatchError, DeliveryError

@@ -21,9 +21,8 @@ from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import answer_of, seconds_ahead
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.adapters.aws.timeouts import limit_session
-from costbatch.application.doctor.ports import AwsProbe
+from costbatch.application.doctor.ports import AwsProbe, Caller, Endpoint
 from costbatch.domain.accounts import AwsNeeds, Partition, parse_account_id
-from costbatch.domain.health import Caller, Endpoint
 from costbatch.errors import AccountError, ErrorKind
 
 _CHECK_NAMES = (

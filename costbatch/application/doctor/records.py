@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from costbatch.application.doctor.ports import DatabaseHealth
+from costbatch.application.doctor.findings import Finding, ok, warning
+from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, WaitingEvents
 from costbatch.application.stores import Database
 from costbatch.domain.accounts import Account, AccountStatus
-from costbatch.domain.health import Finding, NewestRun, WaitingEvents, ok, warning
 from costbatch.domain.periods import utc_day
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind

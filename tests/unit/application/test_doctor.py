@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from costbatch.application.doctor.findings import Mark
+from costbatch.application.doctor.ports import SchemaVersion, SealedSample, WaitingEvents
+from costbatch.application.inspection import Rights
 from costbatch.domain.accounts import AccountStatus, Failing
 from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
-from costbatch.domain.health import Mark, Rights, SchemaVersion, SealedSample, WaitingEvents
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind

@@ -8,8 +8,8 @@ import pytest
 
 from costbatch import logs
 from costbatch.application.doctor.examination import Check, examine
+from costbatch.application.doctor.findings import CheckResult, Examination, Mark, failure, ok, warning
 from costbatch.domain.credentials import Secret
-from costbatch.domain.health import CheckResult, Examination, Mark, failure, ok, warning
 from costbatch.errors import AccountError, ConfigError, ErrorKind, StorageError
 from tests.support.fake_doctor import FakeHealth, Ward
 

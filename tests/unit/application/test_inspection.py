@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from costbatch.application.inspection import DatabaseSizes, Growth, MonthSize, TableSize
 from costbatch.domain.periods import month_start
-from costbatch.domain.sizes import DatabaseSizes, Growth, MonthSize, TableSize
 
 TODAY = date(2025, 6, 20)
 MB = 1024 * 1024

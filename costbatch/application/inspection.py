@@ -1,4 +1,4 @@
-"""How large the database is, how it grows, and how large it will be."""
+"""What is found in the database itself: its size, how it grows, and what its role may not do."""
 
 from calendar import monthrange
 from collections.abc import Mapping
@@ -12,6 +12,15 @@ from costbatch.domain.periods import month_start
 _GROWTH_MONTHS = 3
 _PROJECTED_MONTHS = 12
 _DAYS_OF_A_MONTH = 365.25 / 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What the database's role may not do. ``missing`` names each as it would be granted."""
+
+    role: str
+    missing: tuple[str, ...]
+    is_read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

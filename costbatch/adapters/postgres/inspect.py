@@ -1,20 +1,21 @@
-"""Looks at the database for `costbatch doctor`: what it is, what our role may do, what it tells of the past.
+"""Inspects the database for `costbatch doctor` and `costbatch db stats`: state, privileges, history, sizes.
 
-Changes nothing, and never waits long for a lock or an answer.
+Changes nothing, counts nothing large, and never waits long for a lock or an answer.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from costbatch.adapters.postgres.accounts import MAY_READ_CREDENTIALS
 from costbatch.adapters.postgres.migrations import REVISIONS, current_revision
+from costbatch.adapters.postgres.partitions import PARTITION_PATTERN
 from costbatch.adapters.postgres.tables import (
     account_credentials,
     accounts,
@@ -24,14 +25,18 @@ from costbatch.adapters.postgres.tables import (
     metadata,
     runs,
 )
+from costbatch.application.doctor.ports import NewestRun, SchemaVersion, SealedSample, Server, WaitingEvents
+from costbatch.application.inspection import DatabaseSizes, MonthSize, Rights, TableSize
+from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.credentials import SealedCredentials
-from costbatch.domain.health import NewestRun, Rights, SchemaVersion, SealedSample, Server, WaitingEvents
 from costbatch.domain.runs import RunStatus
+from costbatch.errors import ConfigError
 
-# So that nothing goes on in the server after we gave up on its answer.
-_PATIENCE = sa.text(
-    "SELECT set_config('statement_timeout', '10s', true), set_config('lock_timeout', '5s', true)"
+# The server stops working on a statement whose answer is no longer waited for.
+_LIMITS = sa.text(
+    "SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', '5s', true)"
 )
+_CHECK_TIMEOUT, _SIZES_TIMEOUT = {"statement": "10s"}, {"statement": "30s"}
 
 _SERVER = sa.text("""
 SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version,
@@ -55,6 +60,30 @@ SELECT current_user AS role,
     pg_has_role(relowner, 'USAGE') AS owns_costs
 FROM pg_class WHERE oid = to_regclass('daily_costs')
 """)
+
+# Rows as the planner estimates them: those of a page when it was last analysed, times the pages of now.
+_RELATIONS = sa.text("""
+WITH ours AS (
+    SELECT to_regclass(name)::oid AS oid, name, NULL AS month FROM unnest(CAST(:tables AS text[])) AS name
+    UNION ALL
+    SELECT inhrelid, 'daily_costs', substring(relname FROM :partition)
+    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = to_regclass('daily_costs')
+)
+SELECT name, to_date(month, 'YYYY_MM') AS month, sizes.*,
+    coalesce(CASE WHEN relpages > 0 AND reltuples >= 0
+        THEN reltuples / relpages * (pg_relation_size(ours.oid) / current_setting('block_size')::bigint)
+        ELSE n_live_tup END, 0)::bigint AS rows,
+    coalesce(n_dead_tup, 0) AS dead_rows, greatest(last_vacuum, last_autovacuum) AS vacuumed_at
+FROM ours JOIN pg_class ON pg_class.oid = ours.oid
+    LEFT JOIN pg_stat_all_tables ON relid = ours.oid
+    CROSS JOIN LATERAL (SELECT pg_indexes_size(ours.oid) AS index_bytes,
+        coalesce(pg_total_relation_size(nullif(reltoastrelid, 0)), 0) AS toast_bytes,
+        pg_total_relation_size(ours.oid) AS total_bytes) AS sizes
+WHERE total_bytes IS NOT NULL
+ORDER BY ours.month
+""")
+
+_ACCOUNTS = sa.select(sa.func.count()).where(accounts.c.status != AccountStatus.REMOVED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,5 +192,82 @@ class PostgresHealth:
     @contextmanager
     def _look(self) -> Iterator[Connection]:
         with self.connect() as connection:
-            connection.execute(_PATIENCE)
+            connection.execute(_LIMITS, _CHECK_TIMEOUT)
             yield connection
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSizes:
+    """Measures one database. ``connect`` opens a transaction."""
+
+    connect: Callable[[], AbstractContextManager[Connection]]
+
+    def sizes(self, today: date) -> DatabaseSizes:
+        """Return how large everything is.
+
+        Raises:
+            ConfigError: there are no tables.
+            StorageError: the database is unreachable, or the role may not read the accounts or the runs.
+
+        """
+        with self.connect() as connection:
+            # A size waits for a lock while a month is being dropped, which takes an instant.
+            connection.execute(_LIMITS, _SIZES_TIMEOUT)
+            relations = _relations(connection)
+            if not relations:
+                raise ConfigError("The database has no costbatch tables that this role can see.")
+            return DatabaseSizes(
+                today=today,
+                database_bytes=_scalar(connection, sa.text("SELECT pg_database_size(current_database())")),
+                tables=_tables(relations),
+                months=_months(relations),
+                accounts=_scalar(connection, _ACCOUNTS),
+                first_run_at=_first_run_at(connection),
+            )
+
+
+def month_sizes(connection: Connection) -> tuple[MonthSize, ...]:
+    """Return the months of daily costs, oldest first."""
+    return _months(_relations(connection))
+
+
+def _relations(connection: Connection) -> list[Row[Any]]:
+    return list(
+        connection.execute(_RELATIONS, {"tables": sorted(metadata.tables), "partition": PARTITION_PATTERN})
+    )
+
+
+def _months(relations: list[Row[Any]]) -> tuple[MonthSize, ...]:
+    months = [relation for relation in relations if relation.month is not None]
+    return tuple(MonthSize(month=each.month, rows=each.rows, bytes=each.total_bytes) for each in months)
+
+
+def _tables(relations: list[Row[Any]]) -> tuple[TableSize, ...]:
+    """Return the tables, the largest first; the costs with all their months."""
+    names = {relation.name for relation in relations}
+    tables = [_table(name, [each for each in relations if each.name == name]) for name in names]
+    return tuple(sorted(tables, key=lambda table: (-table.total_bytes, table.name)))
+
+
+def _table(name: str, relations: list[Row[Any]]) -> TableSize:
+    index_bytes = sum(each.index_bytes for each in relations)
+    toast_bytes = sum(each.toast_bytes for each in relations)
+    return TableSize(
+        name=name,
+        rows=sum(each.rows for each in relations),
+        dead_rows=sum(each.dead_rows for each in relations),
+        table_bytes=sum(each.total_bytes for each in relations) - index_bytes - toast_bytes,
+        index_bytes=index_bytes,
+        toast_bytes=toast_bytes,
+        vacuumed_at=max((each.vacuumed_at for each in relations if each.vacuumed_at), default=None),
+    )
+
+
+def _first_run_at(connection: Connection) -> datetime | None:
+    first: datetime | None = connection.scalar(sa.select(sa.func.min(runs.c.started_at)))
+    return first
+
+
+def _scalar(connection: Connection, statement: sa.Executable) -> int:
+    number: int = connection.execute(statement).scalar_one()
+    return number
