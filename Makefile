@@ -49,7 +49,7 @@ format: $(READY) ## Format the code and sort the imports.
 	@$(BIN)/ruff format
 
 docs: $(READY) ## Write the outputs that README.md shows anew, from a run.
-	@UPDATE_SAMPLES=1 $(BIN)/pytest --quiet tests/regressions/test_samples.py
+	@UPDATE_SAMPLES=1 $(BIN)/pytest --quiet tests/e2e/test_samples.py
 
 chart: $(READY) ## Lint the Helm chart and package it into dist/.
 	@npm ci --silent

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from costbatch.adapters.aws.probe import BotocoreProbe
     from costbatch.adapters.network import GatewayProbe
     from costbatch.adapters.postgres import PostgresDatabase
-    from costbatch.adapters.postgres.health import PostgresHealth
+    from costbatch.adapters.postgres.inspect import PostgresHealth, PostgresSizes
     from costbatch.adapters.postgres.migrations import Schema
-    from costbatch.adapters.postgres.sizes import PostgresSizes
     from costbatch.application.accounts import Accounts
-    from costbatch.application.doctor import Doctor, PaidRequest
+    from costbatch.application.doctor.checks import Doctor
+    from costbatch.application.doctor.findings import PaidRequest
     from costbatch.application.retention import Retention
 
 # How long a person waits for STS to say whose credentials are.
@@ -67,7 +67,7 @@ class Bootstrap:
 
     def sizes(self) -> "PostgresSizes":
         """Return what measures the database."""
-        from costbatch.adapters.postgres.sizes import PostgresSizes  # noqa: PLC0415 - as above
+        from costbatch.adapters.postgres.inspect import PostgresSizes  # noqa: PLC0415 - as above
 
         return PostgresSizes(self.database().connection)
 
@@ -164,7 +164,7 @@ class Bootstrap:
         self, *, problems: Sequence[str] = (), paid: "PaidRequest | None" = None, limit_seconds: float
     ) -> "Doctor":
         """Return the examination. ``problems`` are why the settings here are not the real ones."""
-        from costbatch.application.doctor import Doctor, Store  # noqa: PLC0415 - nobody else needs it
+        from costbatch.application.doctor.checks import Doctor, Store  # noqa: PLC0415 - nobody else needs it
 
         found = list(problems)
         store, vault, gateway, source = None, None, None, None
@@ -301,7 +301,7 @@ class _WhenNeeded:
 
 
 def _health_of(database: "PostgresDatabase") -> "PostgresHealth":
-    from costbatch.adapters.postgres.health import PostgresHealth  # noqa: PLC0415 - SQLAlchemy is slow to load
+    from costbatch.adapters.postgres.inspect import PostgresHealth  # noqa: PLC0415 - SQLAlchemy is slow to load
 
     return PostgresHealth(database.connection)
 

@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 
 from costbatch.simulator.world import Account, Anomaly, Fault
-from tests.chaos.servers import Server
-from tests.chaos.waiting import until
+from tests.chaos.postgres_servers import Server
 from tests.support.harness import TODAY, Harness, make_account
+from tests.support.waiting import until
 
 RUN_KEY = "crowd"
 PROCESSES = 4

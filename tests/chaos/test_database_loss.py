@@ -11,10 +11,10 @@ import pytest
 
 from costbatch.application.jobs import retry
 from costbatch.simulator.client import SimulatorProcess
-from tests.chaos.scenes import RUN_KEY
-from tests.chaos.servers import Server, serve_postgres
-from tests.chaos.waiting import MOST_SECONDS, count, until
+from tests.chaos.postgres_servers import Server, serve_postgres
+from tests.chaos.scenarios import RUN_KEY
 from tests.support.harness import Harness, make_account, wait_for
+from tests.support.waiting import MOST_SECONDS, count, until
 
 _ACCOUNTS = 8
 _LATENCY_SECONDS = 0.15

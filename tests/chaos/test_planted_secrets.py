@@ -12,11 +12,8 @@ from costbatch.adapters.aws import credentials
 from costbatch.simulator.world import Account, Fault, Role
 from tests.chaos import planted
 from tests.chaos.planted import ECHO, SECRETS, dump, forms, leaks
-from tests.chaos.waiting import until
-from tests.metrics.conftest import gateway_url
 from tests.support.harness import Finished, Harness, make_account, wait_for
-
-__all__ = ["gateway_url"]
+from tests.support.waiting import until
 
 _XML = """
 <AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>

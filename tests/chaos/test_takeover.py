@@ -8,13 +8,13 @@ import pytest
 
 from costbatch.adapters.worker_id import this_worker
 from costbatch.simulator.world import Fault
-from tests.chaos.conftest import CopyScene
+from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents
-from tests.chaos.scenes import ENVIRON, RUN_KEY, Scene
-from tests.chaos.waiting import MOST_SECONDS, blocked, count, locked, until
+from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario
 from tests.support.harness import Finished, Harness, make_account, wait_for
+from tests.support.waiting import MOST_SECONDS, blocked, count, locked, until
 
-# The first test of a process prepares the scenes, which takes a while on a busy machine.
+# The first test of a process prepares the scenarios, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -23,13 +23,13 @@ def _start(harness: Harness, **environ: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("table", ["runs", "run_items", "daily_costs", "anomalies", "events", "deliveries"])
-@pytest.mark.parametrize("scene_name", ["fresh", "grown"])
+@pytest.mark.parametrize("scenario_name", ["fresh", "grown"])
 def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
-    table: str, scene_name: str, scenes: dict[str, Scene], copy_scene: CopyScene
+    table: str, scenario_name: str, scenarios: dict[str, Scenario], copy_scenario: CopyScenario
 ) -> None:
     """PostgreSQL works on for a moment after its client was killed; the next process stands that."""
-    scene = scenes[scene_name]
-    harness = copy_scene(scene)
+    scenario = scenarios[scenario_name]
+    harness = copy_scenario(scenario)
     with locked(harness, table):
         killed = _start(harness)
         until(lambda: blocked(harness) >= 1)
@@ -40,7 +40,7 @@ def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
         until(lambda: blocked(harness) >= 2)
     finished = wait_for(second, timeout_seconds=MOST_SECONDS)
     assert finished.status == 0, finished.stderr
-    assert contents(harness, RUN_KEY) == scene.expected
+    assert contents(harness, RUN_KEY) == scenario.expected
 
 
 _ELSEWHERE = "elsewhere/boot/pid:[1]/77/123"
