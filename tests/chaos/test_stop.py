@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from costbatch.cli.stop_signals import StopSignals
+from costbatch.cli.process import StopSignals
 from tests.chaos.conftest import CopyScene
 from tests.chaos.contents import contents
 from tests.chaos.gateway import serve_gateway

@@ -2,7 +2,7 @@
 
 import pytest
 
-from costbatch.cli.aws_profiles import read_profile
+from costbatch.cli.secrets import read_profile
 from costbatch.errors import ConfigError
 from tests.support.harness import Harness, aws, harness
 

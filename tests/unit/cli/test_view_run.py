@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from costbatch.cli.output import many
-from costbatch.cli.run_view import render_plan
-from costbatch.cli.run_view.page import duration, money
+from costbatch.cli.views.page import duration, money
+from costbatch.cli.views.run import print_plan
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
@@ -21,7 +21,7 @@ from costbatch.domain.runs import (
     SkipReason,
 )
 from costbatch.errors import ErrorKind
-from tests.unit.cli.run_view_factories import (
+from tests.unit.cli.reports import (
     TODAY,
     account_id,
     collected,
@@ -160,7 +160,7 @@ def test_a_plan_says_what_a_run_would_read_and_cost() -> None:
     ]
     window = DateRange(date(2024, 12, 1), TODAY)
     planned = (PlannedCollection(account=account, window=window, api_requests=3) for account in accounts)
-    render_plan(
+    print_plan(
         CollectionPlan(today=TODAY, collections=tuple(planned)),
         Console(file=stream, width=80, force_terminal=True, color_system=None, _environ={}),
     )
@@ -174,7 +174,7 @@ def test_a_plan_says_what_a_run_would_read_and_cost() -> None:
 def test_a_plan_without_accounts_says_so() -> None:
     """An empty table explains nothing."""
     stream = StringIO()
-    render_plan(CollectionPlan(today=TODAY, collections=()), Console(file=stream, width=80, _environ={}))
+    print_plan(CollectionPlan(today=TODAY, collections=()), Console(file=stream, width=80, _environ={}))
     assert stream.getvalue() == "Nothing to collect: no account is active.\n"
 
 
