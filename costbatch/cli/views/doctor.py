@@ -56,7 +56,7 @@ class DoctorView:
         warnings, failures = examination.count(Mark.WARNING), examination.count(Mark.FAILURE)
         skipped = examination.count(Mark.SKIPPED)
         checks = many(len(examination.results), "check")
-        counts = f"{checks}: {many(failures, 'failure')}, {many(warnings, 'warning')}"
+        counts = f"{checks}, {many(failures, 'failure')}, {many(warnings, 'warning')}"
         headline = _HEADLINES.get(examination.status, "OK")
         self._page.blank()
         self._page.line(
