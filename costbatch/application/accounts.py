@@ -111,6 +111,11 @@ class Accounts:
             opens=self._opens(account, access.sealed),
         )
 
+    def progress(self, account: Account) -> Progress:
+        """Return how far an account is collected."""
+        with self._transaction() as tx:
+            return tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
+
     def pause(self, aws_account_id: str) -> Account:
         """Let runs leave an account out until it is resumed."""
         return self._set_status(aws_account_id, AccountStatus.PAUSED)

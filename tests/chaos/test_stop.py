@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from costbatch.cli.stop_signals import StopSignals
+from costbatch.cli.process import StopSignals
 from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents
 from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario, paid_by_account

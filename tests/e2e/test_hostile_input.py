@@ -194,7 +194,7 @@ def test_characters_that_no_secret_has_are_one_sentence(harness: Harness, docume
     """Half a surrogate pair, a NUL, a letter outside ASCII: refused without showing the secret."""
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-")
     sentence = one_sentence(harness.run(*command, stdin=document))
-    assert "holds characters that AWS never uses in one" in sentence
+    assert "contains characters that AWS never uses in one" in sentence
 
 
 def test_bytes_that_are_not_text_are_one_sentence(harness: Harness, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_total_failure_says_why_in_its_last_line(harness: Harness, output: str
     process = _start(harness, output)
 
     assert _log_of(process)[-1] == (
-        "FAILED: NONE of 4 accounts was collected (3 cost_explorer_not_enabled, 1 credentials_rejected)"
+        "FAILED: 0 of 4 accounts collected (3 cost_explorer_not_enabled, 1 credentials_rejected)"
     )
     assert process.returncode == 1
 

@@ -106,7 +106,7 @@ def test_the_examination_says_what_it_could_not_look_at(reader: Reader) -> None:
     assert "INSERT, UPDATE, DELETE on daily_costs" in checks["privileges"]["found"]
     assert "DATABASE_URL of its own role" in checks["privileges"]["advice"]
     assert "permission denied" not in run.stdout
-    assert run.stderr.splitlines()[-1] == "FAILED: privileges; see the advice beside each check."
+    assert run.stderr.splitlines()[-1] == "FAILED: privileges; see the advice for each check."
 
 
 @pytest.mark.parametrize(

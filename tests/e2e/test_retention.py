@@ -122,7 +122,7 @@ def test_a_dry_run_of_a_pruning_changes_nothing(grown: Harness) -> None:
     assert "Dropped 7 months from before 2024-09-01: " in pruned.stdout
     assert "The stored days of 2 accounts begin on 2024-09-01." in pruned.stdout
     again = grown.run("db", "prune", "--keep", "6 months")
-    assert again.stdout == "There is nothing from before 2024-09-01.\n"
+    assert again.stdout == "There is nothing to drop from before 2024-09-01.\n"
 
 
 def test_the_command_takes_what_is_kept_from_the_setting(grown: Harness) -> None:
@@ -141,7 +141,7 @@ def test_the_command_takes_what_is_kept_from_the_setting(grown: Harness) -> None
         (["--keep", ""], {}, 'What is kept is a number of months or years, as in "37 months"'),
         (["--keep", "2 months"], {}, "--keep must be at least 3 months, because"),
         (["--keep", "4 months"], {"COSTBATCH_WINDOW_DAYS": "120"}, "--keep must be at least 6 months"),
-        ([], {}, 'Say how much is to stay: --keep "37 months", or set COSTBATCH_KEEP_MONTHS.'),
+        ([], {}, 'How much to keep is not set: pass --keep "37 months", or set COSTBATCH_KEEP_MONTHS.'),
         ([], {"COSTBATCH_KEEP_MONTHS": "2"}, "COSTBATCH_KEEP_MONTHS must be at least 3 months"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_month_that_somebody_reads_is_said_by_the_command(grown: Harness) -> N
     assert run.status == 1
     assert (run.summary["months"], len(run.summary["held_up_months"])) == ([], 7)
     (sentence,) = run.sentences
-    assert sentence.startswith("7 months could not be dropped, because somebody's transaction")
+    assert sentence.startswith("7 months could not be dropped, because another transaction")
 
 
 @pytest.fixture
@@ -259,5 +259,5 @@ def test_sizes_are_shown_to_a_reader(grown: Harness, clerk_url: str) -> None:
 def test_sizes_of_a_new_database(harness: Harness) -> None:
     """Nothing is stored, and nothing tells how it grows."""
     assert harness.run("db", "stats").stdout.endswith(
-        ", with 0 accounts.\nHow it grows shows once a whole month is stored.\n"
+        ", with 0 accounts.\nGrowth estimates need one full month of data.\n"
     )

@@ -1,20 +1,18 @@
-"""How far a run is, drawn on the terminal while a person looks."""
+"""The progress of a run: a bar on a terminal, nothing elsewhere."""
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.file_proxy import FileProxy
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from costbatch.domain.accounts import Account
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
 
 class QuietProgress:
-    """Shows no bar: there is no terminal, or a dumb one."""
+    """Shows no bar, because there is no terminal or a dumb one."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -28,24 +26,34 @@ class QuietProgress:
     def end(self) -> None:
         """Do nothing."""
 
-    def say(self, sentence: str) -> None:
+    def print(self, sentence: str) -> None:
         """Print a sentence on a terminal only."""
         if self._console.is_terminal:
-            _print(self._console, sentence)
+            _print_unfolded(self._console, sentence)
 
 
 class TerminalProgress:
-    """A bar with the count of each outcome; log lines written meanwhile appear above it.
+    """A bar with the count of each outcome; log lines appear above it.
 
-    The log's handlers hold the stream that the bar is drawn on. While the bar is there they write
-    through its console, or each line would tear it.
+    The log's handlers hold the stream that the bar is drawn on. While it is shown they write through its
+    console, because direct writes would garble it.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._counts: Counter[str] = Counter()
         self._diverted: list[logging.StreamHandler[Any]] = []
-        self._progress = _bar(console)
+        self._progress = Progress(
+            TextColumn("Collecting"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[outcomes]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            # Standard output may be a pipe: what is printed there must not appear on this terminal.
+            redirect_stdout=False,
+        )
 
     def begin(self, total: int) -> None:
         """Show an empty bar."""
@@ -60,13 +68,13 @@ class TerminalProgress:
         self._progress.update(self._progress.task_ids[0], advance=1, outcomes=outcomes)
 
     def end(self) -> None:
-        """Take the bar away; without one, or for a second time, this does nothing."""
+        """Remove the bar; without one, do nothing."""
         self._restore_logs()
         self._progress.stop()
 
-    def say(self, sentence: str) -> None:
-        """Print a sentence, above the bar while it is there."""
-        _print(self._console, sentence)
+    def print(self, sentence: str) -> None:
+        """Print a sentence, above the bar if it is shown."""
+        _print_unfolded(self._console, sentence)
 
     def _divert_logs(self) -> None:
         stream = self._console.file
@@ -80,35 +88,12 @@ class TerminalProgress:
             self._diverted.pop().setStream(self._console.file)
 
 
-def _print(console: Console, sentence: str) -> None:
-    # Not folded: what is to be copied must be one line.
+def _print_unfolded(console: Console, sentence: str) -> None:
+    # A command to copy must stay on one line.
     console.print(sentence, markup=False, emoji=False, soft_wrap=True)
 
 
-def _bar(console: Console) -> "Progress":
-    # Imported here: without a terminal there is no need for it.
-    from rich.progress import (  # noqa: PLC0415 - see above
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    return Progress(
-        TextColumn("Collecting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[outcomes]}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        # Standard output may be a pipe: what is printed there must not land on this terminal.
-        redirect_stdout=False,
-    )
-
-
 def make_progress(console: Console) -> TerminalProgress | QuietProgress:
-    """Return a display for a console on standard error: a bar where it can be drawn, else nothing."""
+    """Return a display for a console on standard error: a bar if it can be drawn."""
     # is_interactive: a terminal, and not a dumb one that would print every step of the bar below the last.
     return TerminalProgress(console) if console.is_interactive else QuietProgress(console)

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from costbatch.cli.output import many
-from costbatch.cli.run_view import render_plan
-from costbatch.cli.run_view.page import duration, money
+from costbatch.cli.views.page import duration, money
+from costbatch.cli.views.run import print_plan
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
@@ -21,7 +21,7 @@ from costbatch.domain.runs import (
     SkipReason,
 )
 from costbatch.errors import ErrorKind
-from tests.unit.cli.run_view_factories import (
+from tests.unit.cli.reports import (
     TODAY,
     account_id,
     collected,
@@ -37,9 +37,9 @@ from tests.unit.cli.run_view_factories import (
     ("status", "collections", "words"),
     [
         (RunStatus.COMPLETED, [collected()], "COLLECTED 1 account"),
-        (RunStatus.COMPLETED, [], "NOTHING TO DO: no account to collect"),
+        (RunStatus.COMPLETED, [], "NOTHING TO DO: there are no accounts to collect"),
         (RunStatus.PARTIAL, [collected(), failed(2)], "PARTIAL: 1 of 2 accounts NOT COLLECTED"),
-        (RunStatus.FAILED, [failed(1), failed(2)], "FAILED: NONE of 2 accounts was collected"),
+        (RunStatus.FAILED, [failed(1), failed(2)], "FAILED: 0 of 2 accounts collected"),
         (
             RunStatus.STOPPED,
             [collected(), collected(2, state=CollectionState.PENDING)],
@@ -48,7 +48,7 @@ from tests.unit.cli.run_view_factories import (
         (
             RunStatus.RUNNING,
             [collected(2, state=CollectionState.COLLECTING)],
-            "STILL RUNNING elsewhere: 1 of 1 account unfinished",
+            "STILL RUNNING in another process: 1 of 1 account not finished",
         ),
     ],
 )
@@ -142,7 +142,7 @@ def test_the_totals_tell_the_run_in_numbers() -> None:
     assert "Rows       2,468 fetched, 134 written (120 new, 10 restated, 4 deleted)" in printed
     assert "API        5 requests, 0.05 USD" in printed
     assert "Anomalies  2 open (1 detected, 0 updated, 3 resolved)" in printed
-    assert "Events     4 still to be delivered" in printed
+    assert "Events     4 not delivered yet" in printed
 
 
 def test_a_plan_says_what_a_run_would_read_and_cost() -> None:
@@ -160,12 +160,14 @@ def test_a_plan_says_what_a_run_would_read_and_cost() -> None:
     ]
     window = DateRange(date(2024, 12, 1), TODAY)
     planned = (PlannedCollection(account=account, window=window, api_requests=3) for account in accounts)
-    render_plan(
+    print_plan(
         CollectionPlan(today=TODAY, collections=tuple(planned)),
         Console(file=stream, width=80, force_terminal=True, color_system=None, _environ={}),
     )
     printed = stream.getvalue()
-    assert printed.startswith("A run would read 2 accounts: 6 requests, 0.06 USD.\nNothing was fetched")
+    assert printed.startswith(
+        "Dry run: would collect 2 accounts in 6 requests (0.06 USD).\nNo requests were made"
+    )
     assert line_with(account_id(2), printed).split() == [
         account_id(2), "[b]2", "2024-12-01", "2025-01-14", "45", "3",
     ]  # fmt: skip
@@ -174,8 +176,8 @@ def test_a_plan_says_what_a_run_would_read_and_cost() -> None:
 def test_a_plan_without_accounts_says_so() -> None:
     """An empty table explains nothing."""
     stream = StringIO()
-    render_plan(CollectionPlan(today=TODAY, collections=()), Console(file=stream, width=80, _environ={}))
-    assert stream.getvalue() == "Nothing to collect: no account is active.\n"
+    print_plan(CollectionPlan(today=TODAY, collections=()), Console(file=stream, width=80, _environ={}))
+    assert stream.getvalue() == "Nothing to collect: there are no active accounts.\n"
 
 
 @pytest.mark.parametrize(

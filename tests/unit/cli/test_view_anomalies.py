@@ -10,13 +10,14 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from costbatch.cli.run_view import render_run, sparkline
+from costbatch.cli.views.anomalies import sparkline
+from costbatch.cli.views.run import print_run
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Contribution
 from costbatch.domain.runs import (
     RunStatus,
 )
-from tests.unit.cli.run_view_factories import (
+from tests.unit.cli.reports import (
     HOSTILE,
     WIDTHS,
     account_id,
@@ -76,7 +77,7 @@ def test_with_colours_the_anomalous_days_are_coloured() -> None:
     """On a terminal the severity's colour marks them, and no line is spent."""
     stream = StringIO()
     console = Console(file=stream, width=120, force_terminal=True, color_system="standard", _environ={})
-    render_run(make_report([collected()], open_anomalies=(make_view(),)), console)
+    print_run(make_report([collected()], open_anomalies=(make_view(),)), console)
     assert "\x1b[1;31m█\x1b[0m\x1b[1;31m█\x1b[0m" in stream.getvalue()
     assert "^" not in stream.getvalue()
 
@@ -99,7 +100,7 @@ def test_an_output_without_unicode_gets_plain_characters() -> None:
     """Where blocks, lines and umlauts cannot be printed there are others, and no error."""
     stream = TextIOWrapper(BytesIO(), encoding="ascii")
     report = make_report([collected(name="Müller")], open_anomalies=(make_view(service="Größe"),))
-    render_run(report, Console(file=stream, width=80, force_terminal=True, color_system=None, _environ={}))
+    print_run(report, Console(file=stream, width=80, force_terminal=True, color_system=None, _environ={}))
     stream.seek(0)
     printed = stream.read()
     assert "M?ller" in printed
@@ -121,7 +122,7 @@ def test_names_are_text_and_nothing_else() -> None:
     view = replace(make_view(service=HOSTILE, explanation=parts), account_name=HOSTILE)
     lost = replace(failed(2), name=HOSTILE)
     report = make_report([collected(name=HOSTILE), lost], RunStatus.PARTIAL, open_anomalies=(view,))
-    render_run(report, console)
+    print_run(report, console)
     assert stream.getvalue().count("[red]a[/red]\ufffd[31m\ufffd\ufffd\ufffd:boom:") == 6
     assert "\x1b[31m" not in stream.getvalue()
 

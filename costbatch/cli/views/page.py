@@ -11,8 +11,7 @@ from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
-from costbatch.cli.output import printable
-from costbatch.cli.table import Column, show_table
+from costbatch.cli.output import Column, printable, show_table
 from costbatch.domain.periods import DateRange
 
 # Longer lines are hard to read, on however wide a screen.

@@ -7,7 +7,7 @@ from decimal import Decimal
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from costbatch.cli.run_view.page import Page, amount, money
+from costbatch.cli.views.page import Page, amount, money
 from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.detection import Severity
 from costbatch.domain.reports import AnomalyView, RunReport
@@ -47,7 +47,7 @@ def sparkline(values: Sequence[Decimal | None], *, levels: str = BLOCKS) -> str:
     return "".join(" " if value is None else levels[round((value - low) * steps)] for value in values)
 
 
-def render_anomalies(report: RunReport, page: Page) -> None:
+def print_anomalies(report: RunReport, page: Page) -> None:
     """Print the open anomalies, in the report's order: the severest first."""
     views = report.open_anomalies
     if not views:

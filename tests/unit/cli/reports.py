@@ -9,7 +9,7 @@ from uuid import UUID
 
 from rich.console import Console
 
-from costbatch.cli.run_view import render_run
+from costbatch.cli.views.run import print_run
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.costs import CostBasis, DayTotal, StoredChange
 from costbatch.domain.detection import Direction, Severity
@@ -124,7 +124,7 @@ def make_report(
 def printed_run(report: RunReport, width: int = 120) -> str:
     """Return what a person without colours sees."""
     stream = StringIO()
-    render_run(report, Console(file=stream, width=width, force_terminal=True, color_system=None, _environ={}))
+    print_run(report, Console(file=stream, width=width, force_terminal=True, color_system=None, _environ={}))
     return stream.getvalue()
 
 
