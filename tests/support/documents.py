@@ -69,10 +69,7 @@ def command_list() -> str:
     """Return one row for each command, with a link to its part of the reference."""
     return _table(
         ("command", "what it does"),
-        (
-            (f"[`{name}`](#{name.replace(' ', '-')})", _paragraphs(command)[0])
-            for name, command in commands()
-        ),
+        ((f"[`{name}`](#{name.replace(' ', '-')})", _paragraphs(command)[0]) for name, command in commands()),
     )
 
 
@@ -109,10 +106,7 @@ def variables() -> str:
     """Return each variable with its default and its meaning."""
     return _table(
         ("variable", "default", "meaning"),
-        (
-            (f"`{one.name}`", f"`{one.default}`" if one.default else "", one.description)
-            for one in VARIABLES
-        ),
+        ((f"`{one.name}`", f"`{one.default}`" if one.default else "", one.description) for one in VARIABLES),
     )
 
 
