@@ -235,7 +235,7 @@ def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, cler
 
 
 def test_sizes_are_shown_to_a_reader(grown: Harness, clerk_url: str) -> None:
-    """The same to programs and to people, without a right to more than the README grants."""
+    """The same to programs and to people, with no more privileges than docs/schema.md grants."""
     grown.rows("ANALYZE")
     run = grown.run("db", "stats", "--output", "json", DATABASE_URL=clerk_url)
     assert run.status == 0
