@@ -27,7 +27,7 @@ _PATTERNS = (
     (
         re.compile(
             r"((?:secret_?access_?key|session_?token|security[_-]token|external_?id|password)[\"']?\s*[=:]\s*)"
-            r"(?!\"?…)"  # a placeholder in our error messages
+            r"(?![\"']?…)"  # a placeholder in our error messages
             r"(\"[^\"]*\"|'[^']*'|[^\s\"',;&)}]+)",
             re.IGNORECASE,
         ),
