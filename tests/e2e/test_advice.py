@@ -135,7 +135,7 @@ def test_a_signature_out_of_its_time_speaks_of_the_clock(code: str, message: str
     error = refusal(code, message, date=now())
     assert error.kind is ErrorKind.WRONG_CLOCK
     assert "clock" in str(error)
-    assert "does not accept the credentials" not in str(error)
+    assert "rejected the credentials" not in str(error)
     assert f"{span} AWS's." in error.detail if span else "AWS's" not in error.detail
     assert "20260101" not in str(error)
 

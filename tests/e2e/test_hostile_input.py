@@ -123,7 +123,7 @@ def bad_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
             yield "/dev/zero", "is larger than 64 KiB"
         case "fifo":
             os.mkfifo(path)
-            yield str(path), "gave no content within 0.3 seconds"
+            yield str(path), "could not be read within 0.3 seconds"
         case "folder":
             yield str(tmp_path), "cannot be read: Is a directory"
         case "socket":
@@ -140,7 +140,7 @@ def bad_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
             yield str(path), "is not a text file in UTF-8"
         case _:
             path.write_bytes(b"AKIA\0key")
-            yield str(path), "it holds a NUL"
+            yield str(path), "it contains a NUL character"
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "ENCRYPTION_KEY", "COSTBATCH_CONCURRENCY"])

@@ -136,9 +136,9 @@ def test_the_command_takes_what_is_kept_from_the_setting(grown: Harness) -> None
 @pytest.mark.parametrize(
     ("args", "environ", "sentence"),
     [
-        (["--keep", "37m"], {}, 'What is kept is a number of months or years, as in "37 months"'),
-        (["--keep", "90 days"], {}, 'What is kept is a number of months or years, as in "37 months"'),
-        (["--keep", ""], {}, 'What is kept is a number of months or years, as in "37 months"'),
+        (["--keep", "37m"], {}, 'Expected a number of months or years, such as "37 months"'),
+        (["--keep", "90 days"], {}, 'Expected a number of months or years, such as "37 months"'),
+        (["--keep", ""], {}, 'Expected a number of months or years, such as "37 months"'),
         (["--keep", "2 months"], {}, "--keep must be at least 3 months, because"),
         (["--keep", "4 months"], {"COSTBATCH_WINDOW_DAYS": "120"}, "--keep must be at least 6 months"),
         ([], {}, 'How much to keep is not set: pass --keep "37 months", or set COSTBATCH_KEEP_MONTHS.'),
