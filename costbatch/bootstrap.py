@@ -1,6 +1,6 @@
 """Settings to adapters to use cases: the only place that knows which adapter stands behind which port."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from costbatch import __version__
-from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.sinks import SINKS, make_sinks
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.collect.plan import check_days, check_kept, plan_run
@@ -41,6 +41,16 @@ if TYPE_CHECKING:
 
 # How long a person waits for STS to say whose credentials are.
 _ANSWER_SECONDS = 10.0
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that the environment asks for, checked against the adapters that there are.
+
+    Raises:
+        ConfigError: with one sentence for every problem.
+
+    """
+    return Settings.from_environment(environ, known_sinks=SINKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +151,7 @@ class Bootstrap:
             is_gone=is_gone,
             stop=stop,
         )
-        sinks, keep_months = make_sinks(self.settings.sinks), self.settings.keep_months
+        sinks, keep_months = make_sinks(self.settings), self.settings.keep_months
         fails = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.RUNNING}
         if self.settings.fail_on is FailOn.PARTIAL:
             fails.add(RunStatus.PARTIAL)

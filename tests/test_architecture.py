@@ -22,6 +22,7 @@ ALLOWED = {
     "application": ("domain", "errors", "logs"),
     "adapters": (
         *("domain", "errors", "logs", "timeout"),
+        "config",  # a sink is built from the settings
         # The ports that they implement, and the types of these.
         *("application.ports", "application.stores", "application.doctor.ports"),
         *("application.inspection", "application.retention"),
