@@ -9,6 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import quote
 
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
+
 from costbatch.domain.credentials import Secret
 from costbatch.domain.excerpt import excerpt
 
@@ -128,10 +131,6 @@ def _check_form(url: str) -> None:
 
 def _parsed(text: str) -> Mapping[str, str]:
     """Return the options that libpq reads from the text, by name."""
-    # Commands without a database must not load the driver.
-    from psycopg2 import ProgrammingError  # noqa: PLC0415 - see above
-    from psycopg2.extensions import parse_dsn  # noqa: PLC0415 - see above
-
     try:
         found: Mapping[str, str] = parse_dsn(text)
     except (ProgrammingError, ValueError) as error:
