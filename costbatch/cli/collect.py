@@ -21,6 +21,7 @@ from costbatch.cli.terminal import standard_error, standard_output
 from costbatch.cli.verdict import closing_sentence, resume_command
 from costbatch.config import FailOn, Settings
 from costbatch.domain.accounts import parse_account_id
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
 from costbatch.domain.reports import RunReport
@@ -75,7 +76,8 @@ class _Options:
             raise ConfigError(
                 "--accept-vanished needs --account: name the account whose stored days may vanish."
             )
-        return RunRequest(days=self._days(now), aws_account_ids=ids, accept_vanished=self.accept_vanished)
+        options = CollectOptions(days=self._days(now), accept_vanished=self.accept_vanished)
+        return options.to_request(ids)
 
     def _days(self, now: datetime) -> DateRange | None:
         if self.day and (self.first or self.last):
@@ -176,11 +178,9 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
         f"To continue: {again}"
     )
     with StopSignals(acknowledge=lambda: progress.say(acknowledged)) as signals:
-        daily_run = bootstrap.daily_run(
-            stop=signals.stop, progress=progress, every_account=asked.output == JSON
-        )
-        signals.give_up = lambda: _leave_at_once(progress, partial(daily_run.give_up, key), again)
-        report = daily_run.run(key, request)
+        nightly = bootstrap.nightly(stop=signals.stop, display=progress, every_account=asked.output == JSON)
+        signals.give_up = lambda: _leave_at_once(progress, partial(nightly.give_up, key), again)
+        report = nightly.run(key, request)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)
     _show_run(report, asked.output, is_last=not status)
     _tell_withheld_warnings(progress)

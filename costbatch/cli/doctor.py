@@ -1,10 +1,10 @@
 """``costbatch doctor``: examine the installation, and say of everything that is not well what to do."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import click
 
+from costbatch.application.doctor.findings import CheckResult, Examination, Mark, PaidRequest
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.lazy import example
@@ -12,11 +12,7 @@ from costbatch.cli.options import Seconds
 from costbatch.cli.output import JSON, output_option, print_json, say_last
 from costbatch.config import Settings
 from costbatch.domain.accounts import parse_account_id
-from costbatch.domain.health import CheckResult, Examination, Mark
 from costbatch.errors import ConfigError
-
-if TYPE_CHECKING:
-    from costbatch.application.doctor import PaidRequest
 
 _LIMIT_SECONDS = 15.0
 
@@ -72,9 +68,7 @@ def doctor(
     ctx.exit(status)
 
 
-def _paid_request(*, paid: bool, account: str | None) -> "PaidRequest | None":
-    from costbatch.application.doctor import PaidRequest  # noqa: PLC0415 - `--help` must not pay for it
-
+def _paid_request(*, paid: bool, account: str | None) -> PaidRequest | None:
     if account is not None and not paid:
         raise ConfigError("--account says whom to ask with --paid; without --paid nobody is asked.")
     try:

@@ -4,16 +4,17 @@ import shlex
 from collections import Counter
 
 from costbatch.cli.output import many
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import CollectionState, RunRequest, RunStatus, StopReason
+from costbatch.domain.runs import UNFINISHED, ItemState, RunRequest, RunStatus, StopReason
 
 
 def verdict(report: RunReport) -> str:
     """Return how the run ended."""
     counts = report.counts
     accounts = many(counts.count(), "account")
-    unfinished = counts.count(CollectionState.PENDING, CollectionState.COLLECTING)
-    missing = counts.count() - counts.count(CollectionState.COLLECTED)
+    unfinished = counts.count(*UNFINISHED)
+    missing = counts.count() - counts.count(ItemState.SUCCEEDED)
     collected = f"COLLECTED {accounts}" if counts.count() else "NOTHING TO DO: no account to collect"
     at = " at its deadline" if report.run.stopped_by is StopReason.DEADLINE else ""
     sentences = {
@@ -43,9 +44,12 @@ def closing_sentence(report: RunReport) -> str:
 def resume_command(key: str, request: RunRequest) -> str:
     """Return the command that collects what a stopped run left: with its key goes what it was asked for."""
     words = ["costbatch", "collect", "--run-key", key]
-    if (days := request.days) is not None:
+    options = CollectOptions.of(request)
+    if (days := options.days) is not None:
         one_day = ["--date", str(days.start)]
         words += one_day if len(days) == 1 else ["--from", str(days.start), "--to", str(days.last)]
     for aws_account_id in request.aws_account_ids:
         words += ["--account", aws_account_id]
+    if options.accept_vanished:
+        words.append("--accept-vanished")
     return shlex.join(words)

@@ -1,5 +1,6 @@
 """Secrets, typed so that they cannot be printed by accident."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -110,3 +111,11 @@ class Access:
     sealed: SealedCredentials | None = None
     base: "Access | None" = None
     is_proven: bool = False
+
+    @property
+    def chain(self) -> Iterator["Access"]:
+        """This access, the one whose credentials assume its role, and so on to the one that signs first."""
+        link: Access | None = self
+        while link is not None:
+            yield link
+            link = link.base

@@ -17,6 +17,8 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 
 ZERO = Decimal(0)
 
+# An anomaly names at most this many services.
+_MOST_CONTRIBUTIONS = 5
 # Finer than any bill; keeps a mean of 30 days from growing endless digits.
 _MEAN_PRECISION = Decimal("1E-10")
 # Room for the largest amount at that precision; Python's default of 28 digits would raise.
@@ -262,9 +264,7 @@ def group_episodes(deviations: Iterable[Deviation], rule: Rule) -> list[Episode]
     return episodes
 
 
-def explain(
-    episode: Episode, services: Mapping[str, Series], *, rule: Rule, most: int = 5
-) -> tuple[Contribution, ...]:
+def explain(episode: Episode, services: Mapping[str, Series], *, rule: Rule) -> tuple[Contribution, ...]:
     """Return the services that moved the episode's way, the largest move first."""
     sign = 1 if episode.direction is Direction.SPIKE else -1
     contributions = []
@@ -276,4 +276,4 @@ def explain(
         if sign * (actual - expected) >= rule.floor.of(series.currency):
             contributions.append(Contribution(service, expected, actual))
     contributions.sort(key=lambda contribution: (-abs(contribution.impact), contribution.service))
-    return tuple(contributions[:most])
+    return tuple(contributions[:_MOST_CONTRIBUTIONS])

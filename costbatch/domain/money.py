@@ -68,11 +68,6 @@ class Money:
             raise TypeError("money is Decimal; a float has already lost cents")
         parse_currency(self.currency)
 
-    def __add__(self, other: "Money") -> "Money":
-        if self.currency != other.currency:
-            raise ValueError(f"cannot add {self.currency} and {other.currency}")
-        return Money(self.amount + other.amount, self.currency)
-
     def __str__(self) -> str:
         """Return the amount to the cent with its currency, for people only: "1,234.50 USD"."""
         return f"{self.amount:,.2f} {self.currency}"

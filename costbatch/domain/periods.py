@@ -13,7 +13,7 @@ ONE_DAY = timedelta(days=1)
 HISTORY_MONTHS = 13
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class DateRange:
     """The days from ``start`` to the day before ``end_exclusive``; never empty."""
 

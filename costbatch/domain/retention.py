@@ -1,20 +1,11 @@
-"""How long costs are kept: how that is written, how little would be too little, and what a pruning takes."""
+"""How long costs are kept: how that is written, and how little would be too little."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from enum import StrEnum
 from math import ceil
-from typing import TYPE_CHECKING, Any
 
 from costbatch.domain.detection import Rule
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.periods import HISTORY_MONTHS, WindowPolicy
-
-if TYPE_CHECKING:
-    # The settings are read by every command, and hardly one measures months.
-    from costbatch.domain.sizes import MonthSize
 
 # However little a run reads: less would leave a person no month to hold the last one against.
 LEAST_KEPT_MONTHS = 3
@@ -62,45 +53,3 @@ def keep_problem(name: str, months: int, *, policy: WindowPolicy, rule: Rule) ->
         f"{name} must be at least {least} months, because that is how far back a run reads again "
         f"and compares; it is {months}."
     )
-
-
-class OldRows(StrEnum):
-    """What is old besides costs."""
-
-    COLLECTIONS = "collections"
-    RUNS = "runs"
-    EVENTS = "events"
-    ANOMALIES = "anomalies"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruning:
-    """What a pruning takes away, or took.
-
-    first_kept: the first day whose cost stays.
-    months: those dropped, oldest first; their rows are estimates.
-    held_up: those that stay for now, because somebody's transaction was in the way.
-    accounts: how many have their stored days begin later.
-    rows: how many went of each table.
-    """
-
-    first_kept: date
-    months: tuple["MonthSize", ...] = ()
-    held_up: tuple["MonthSize", ...] = ()
-    accounts: int = 0
-    rows: Mapping[OldRows, int] = field(default_factory=dict)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there was nothing to take."""
-        return not (self.months or self.held_up or self.accounts or any(self.rows.values()))
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the pruning, JSON-ready."""
-        return {
-            "first_kept_day": self.first_kept,
-            "months": [month.to_document() for month in self.months],
-            "held_up_months": [month.to_document() for month in self.held_up],
-            "accounts": self.accounts,
-            "rows": {kind.value: self.rows.get(kind, 0) for kind in OldRows},
-        }

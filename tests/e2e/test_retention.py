@@ -53,7 +53,9 @@ def test_after_a_pruning_and_a_run_the_bill_is_still_awss(grown: Harness) -> Non
     assert night.account(OLD.account_id)["window"] == {"start": "2025-02-06", "end_exclusive": "2025-03-13"}
     assert grown.aws.paid() == 2
     assert stored(grown, OLD.account_id) == bill_since(grown, FIRST_KEPT)
-    assert grown.rows("SELECT DISTINCT collected_start FROM accounts") == [{"collected_start": FIRST_KEPT}]
+    assert grown.rows("SELECT DISTINCT covered_start FROM account_progress") == [
+        {"covered_start": FIRST_KEPT}
+    ]
 
 
 def test_a_night_prunes_what_is_no_longer_kept(grown: Harness) -> None:
@@ -101,7 +103,7 @@ def test_old_runs_events_and_anomalies_go_with_the_months(grown: Harness) -> Non
     pruned = grown.run("db", "prune", "--keep", "6 months", "--output", "json").summary["rows"]
     assert (pruned["runs"], pruned["collections"]) == (2, 4)
     assert grown.value("SELECT count(*) FROM runs") == 1
-    assert grown.value("SELECT count(*) FROM collections") == 2
+    assert grown.value("SELECT count(*) FROM run_items") == 2
     assert grown.value("SELECT count(*) FROM events WHERE occurred_at < '2025-09-01'") == 0
 
 

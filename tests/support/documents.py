@@ -127,7 +127,7 @@ def error_kinds() -> str:
     """Return each reason why an account can fail, with its advice."""
     return _table(
         ("kind", "retried within the run", "what to do"),
-        ((f"`{kind.value}`", "yes" if kind.is_passing else "no", kind.advice) for kind in ErrorKind),
+        ((f"`{kind.value}`", "yes" if kind.is_transient else "no", kind.advice) for kind in ErrorKind),
     )
 
 

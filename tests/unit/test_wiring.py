@@ -23,8 +23,7 @@ _NOT_NEEDED = (
     "costbatch.application.accounts",
     "costbatch.application.doctor",
     "costbatch.application.retention",
-    "costbatch.domain.health",
-    "costbatch.domain.sizes",
+    "costbatch.application.inspection",
 )
 
 

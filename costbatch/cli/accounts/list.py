@@ -6,7 +6,7 @@ from costbatch.cli.accounts.shared import account_document
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.lazy import example
 from costbatch.cli.output import JSON, output_option, print_json, print_table
-from costbatch.domain.accounts import Account, AccountStatus
+from costbatch.domain.accounts import Account, AccountStatus, Progress
 
 _COLUMNS = ("account", "name", "status", "access", "collected to", "failing since", "why")
 
@@ -26,20 +26,20 @@ def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> N
     wanted = [AccountStatus(status) for status in statuses]
     found = context.bootstrap().accounts().list_accounts(wanted)
     if output == JSON:
-        print_json([account_document(account) for account in found])
+        print_json([account_document(account, progress) for account, progress in found])
     elif found:
-        print_table(_COLUMNS, [_row(account) for account in found], names=("name",))
+        print_table(_COLUMNS, [_row(account, progress) for account, progress in found], names=("name",))
     else:
         click.echo("There are no such accounts; `costbatch accounts add` registers one.")
 
 
-def _row(account: Account) -> tuple[object, ...]:
+def _row(account: Account, progress: Progress) -> tuple[object, ...]:
     return (
         account.aws_account_id,
         account.name,
         account.status,
         account.access,
-        account.collected.last if account.collected else None,
-        account.failing.since if account.failing else None,
-        account.failing.kind if account.failing else None,
+        progress.covered.last if progress.covered else None,
+        progress.failing.since if progress.failing else None,
+        progress.failing.kind if progress.failing else None,
     )

@@ -2,7 +2,7 @@
 
 import click
 
-from costbatch.domain.accounts import Account, parse_account_id
+from costbatch.domain.accounts import NO_PROGRESS, Account, Progress, parse_account_id
 from costbatch.errors import ErrorKind
 
 
@@ -22,9 +22,9 @@ class AccountId(click.ParamType[str]):
 account_argument = click.argument("aws_account_id", type=AccountId(), metavar="AWS_ACCOUNT_ID")
 
 
-def account_document(account: Account) -> dict[str, object]:
+def account_document(account: Account, progress: Progress = NO_PROGRESS) -> dict[str, object]:
     """Return an account as a JSON document; it holds no secret."""
-    collected, failing = account.collected, account.failing
+    collected, failing = progress.covered, progress.failing
     return {
         "aws_account_id": account.aws_account_id,
         "name": account.name,

@@ -26,9 +26,9 @@ def show(context: Context, aws_account_id: str, output: str) -> None:
 
 
 def _document(details: AccountDetails) -> dict[str, object]:
-    failing = details.account.failing
+    failing = details.progress.failing
     return {
-        **account_document(details.account),
+        **account_document(details.account, details.progress),
         "failing_advice": advice_for(failing.kind) if failing else None,
         "base_account": details.base.aws_account_id if details.base else None,
         "credentials_key_id": details.key_id,

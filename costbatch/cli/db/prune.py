@@ -2,6 +2,7 @@
 
 import click
 
+from costbatch.application.retention import OldRows, Pruning
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.db.shared import many, size
 from costbatch.cli.lazy import example
@@ -9,11 +10,11 @@ from costbatch.cli.options import Months
 from costbatch.cli.output import JSON, output_option, print_json, print_table
 from costbatch.config import PREFIX, Settings
 from costbatch.domain.periods import utc_day
-from costbatch.domain.retention import OldRows, Pruning, keep_problem
+from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError, StorageError
 
 _NOUNS = {
-    OldRows.COLLECTIONS: "collection",
+    OldRows.RUN_ITEMS: "run item",
     OldRows.RUNS: "run",
     OldRows.EVENTS: "event",
 }

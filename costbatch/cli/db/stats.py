@@ -2,12 +2,12 @@
 
 import click
 
+from costbatch.application.inspection import DatabaseSizes, MonthSize, TableSize
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.db.shared import many, size
 from costbatch.cli.lazy import example
 from costbatch.cli.output import JSON, output_option, print_json, print_table
 from costbatch.domain.periods import utc_day
-from costbatch.domain.sizes import DatabaseSizes, MonthSize, TableSize
 
 _TABLE_COLUMNS = ("table", "rows, about", "dead", "data", "indexes", "total", "vacuumed")
 _MONTH_COLUMNS = ("month", "rows, about", "size", "bytes per row")

@@ -12,15 +12,15 @@ from costbatch.cli.run_view.anomalies import render_anomalies
 from costbatch.cli.run_view.costs import render_costs
 from costbatch.cli.run_view.page import TEXT_WIDTH, Page, amount, days_text, duration, money
 from costbatch.cli.verdict import closing_sentence, verdict
-from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import Collection, CollectionState, RunStatus, SkipReason
+from costbatch.domain.reports import Collection, RunReport
+from costbatch.domain.runs import ItemState, RunStatus, SkipReason
 
 _STATE_STYLES = {
-    CollectionState.COLLECTED: "green",
-    CollectionState.FAILED: "bold red",
-    CollectionState.SKIPPED: "yellow",
-    CollectionState.PENDING: "yellow",
-    CollectionState.COLLECTING: "yellow",
+    ItemState.SUCCEEDED: "green",
+    ItemState.FAILED: "bold red",
+    ItemState.SKIPPED: "yellow",
+    ItemState.PENDING: "yellow",
+    ItemState.RUNNING: "yellow",
 }
 _VERDICT_STYLES = {
     RunStatus.COMPLETED: "bold green",
@@ -45,7 +45,7 @@ def render_run(report: RunReport, console: Console, *, is_last: bool = True) -> 
     page = Page(console)
     _say(verdict(report), report, page)
     took = duration(report.duration_seconds)
-    read = report.counts.days_read
+    read = report.collected.days_read
     days = f"Read {days_text(read)}" if read else "No days were read"
     page.line(f"{days}, run {report.run.key}, took {took}", "dim")
     _accounts(report, page)
@@ -78,22 +78,25 @@ def _accounts(report: RunReport, page: Page) -> None:
 
 
 def _account_row(collection: Collection, page: Page) -> Iterator[str | Text]:
-    is_collected, window = collection.state is CollectionState.COLLECTED, collection.window
-    took, change = collection.duration_seconds, collection.change
-    yield collection.aws_account_id
-    yield page.name(collection.name)
-    yield Text(collection.state.value, _STATE_STYLES[collection.state])
-    yield f"{len(window):,}" if window else "-"
-    yield f"{collection.rows_fetched:,}" if is_collected else "-"
-    yield f"{change.inserted + change.updated + change.deleted:,}" if is_collected else "-"
-    yield f"{collection.api_requests:,}"
+    item, record = collection.item, collection.record
+    yield item.aws_account_id
+    yield page.name(item.name)
+    yield Text(collection.state, _STATE_STYLES[item.state])
+    if record is None:
+        yield from ("-", "-", "-")
+    else:
+        change = record.change
+        yield f"{len(record.window):,}"
+        yield f"{record.rows_fetched:,}"
+        yield f"{change.inserted + change.updated + change.deleted:,}"
+    yield f"{item.api_requests:,}"
     yield amount(collection.api_cost_usd, "USD")
-    yield "-" if took is None else f"{took:,.1f}"
+    yield "-" if item.duration_seconds is None else f"{item.duration_seconds:,.1f}"
 
 
 def _problems(collections: Sequence[Collection], page: Page) -> None:
     """Print why accounts were not collected, or not whole: each reason once, with its accounts."""
-    unsorted = ((*_reason(one), one.aws_account_id, one.name) for one in collections)
+    unsorted = ((*_reason(one), one.item.aws_account_id, one.item.name) for one in collections)
     explained = sorted(reason for reason in unsorted if reason[0])
     for (label, sentence), group in groupby(explained, key=lambda reason: reason[:2]):
         accounts = [f"{aws_account_id} {name}" for _, _, aws_account_id, name in group]
@@ -106,12 +109,13 @@ def _problems(collections: Sequence[Collection], page: Page) -> None:
 
 def _reason(collection: Collection) -> tuple[str, str]:
     """Return a label and a sentence, or two empty texts where there is nothing to explain."""
-    if collection.failure and collection.state is CollectionState.FAILED:
-        return f"failed: {collection.failure.kind.value}", collection.failure.message
-    if collection.days_kept:
+    item = collection.item
+    if item.failure and item.state is ItemState.FAILED:
+        return f"failed: {item.failure.kind.value}", item.failure.message
+    if collection.record and collection.record.days_kept:
         return "warning: stored days kept", _KEPT_SENTENCE
-    if collection.skip_reason and collection.state is CollectionState.SKIPPED:
-        return f"skipped: {collection.skip_reason.value}", _SKIP_SENTENCES[collection.skip_reason]
+    if item.skip_reason and item.state is ItemState.SKIPPED:
+        return f"skipped: {item.skip_reason.value}", _SKIP_SENTENCES[item.skip_reason]
     return "", ""
 
 
@@ -136,7 +140,7 @@ def _total_lines(report: RunReport) -> Iterable[tuple[str, str]]:
     # Without an answer it cannot be known whether AWS charges.
     most = "at most " if report.counts.unanswered else ""
     requests = many(report.counts.api_requests, "request")
-    yield "API", f"{most}{requests}, {money(report.counts.api_cost_usd, 'USD')}"
+    yield "API", f"{most}{requests}, {money(report.api_cost_usd, 'USD')}"
     yield "Time", duration(report.duration_seconds)
     changes = f"{found['detected']:,} detected, {found['updated']:,} updated, {found['resolved']:,} resolved"
     yield "Anomalies", f"{found['open']:,} open ({changes})"
