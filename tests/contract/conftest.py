@@ -1,4 +1,4 @@
-"""The contract of the stores: each test runs against the database in memory and against PostgreSQL."""
+"""The two databases that the contract tests of the stores run against, and foreign programs for others."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,10 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.application.ports import Database
 from costbatch.domain.credentials import Secret
 from tests.support.fake_store import FakeStore
+from tests.support.programs import promtool
+from tests.support.pushgateway import gateway_url
+
+__all__ = ["database", "gateway_url", "promtool"]
 
 
 @pytest.fixture(params=["memory", "postgres"])

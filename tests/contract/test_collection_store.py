@@ -9,7 +9,7 @@ from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run
-from tests.postgres.rows import WINDOW, add_account, claim, open_run, record
+from tests.support.database_rows import WINDOW, add_account, claim, open_run, record
 
 CHANGE = StoredChange(inserted=3, updated=2, deleted=1)
 EARLY = DateRange(date(2026, 1, 1), date(2026, 2, 1))

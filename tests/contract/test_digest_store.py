@@ -8,7 +8,7 @@ from costbatch.application.ports import Database
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import DayDigest, DayDigests
 from costbatch.domain.periods import DateRange
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     TODAY,
     WINDOW,
     add_account,

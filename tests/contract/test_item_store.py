@@ -11,7 +11,7 @@ from costbatch.domain.collection import COLLECT, CollectOptions
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import ItemState, Run, RunCounts, RunStatus, SkipReason, WorkItem
 from costbatch.errors import ErrorKind
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     NOW,
     account_id,
     add_account,

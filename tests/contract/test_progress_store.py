@@ -8,7 +8,7 @@ from costbatch.application.ports import Database
 from costbatch.domain.accounts import Failing, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.periods import DateRange
-from tests.postgres.rows import NOW, add_account
+from tests.support.database_rows import NOW, add_account
 
 FAILING = Failing(since=NOW, kind="throttled")
 NEAR = Progress(covered=DateRange(date(2026, 1, 1), date(2026, 2, 1)), failing=FAILING)

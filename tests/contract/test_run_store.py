@@ -10,7 +10,7 @@ from costbatch.domain.collection import COLLECT, CollectOptions
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus, StopReason
 from costbatch.errors import ConfigError
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     LATER,
     NOW,
     TODAY,

@@ -5,7 +5,7 @@ from datetime import timedelta
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.collection import CollectionCounts
 from tests.postgres.conftest import Query
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     LATER,
     NOW,
     WINDOW,

@@ -10,7 +10,7 @@ from costbatch.domain.costs import DayDigest, DayDigests
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import SkipReason, WorkItem
 from tests.postgres.conftest import Query
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     LATER,
     NOW,
     TODAY,

@@ -11,7 +11,7 @@ from costbatch.domain.accounts import NO_PROGRESS, Failing, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run, RunRequest, SkipReason
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     LEASE,
     NOW,
     account_id,

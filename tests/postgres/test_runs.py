@@ -10,7 +10,7 @@ from costbatch.domain.collection import CollectOptions
 from costbatch.domain.runs import ItemState, Run, RunRequest, RunStatus
 from costbatch.errors import ConfigError
 from tests.postgres.conftest import Query
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     NOW,
     WINDOW,
     add_account,
