@@ -21,8 +21,8 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import Run
 from costbatch.errors import ConfigError
 from tests.support.factories import CostRow, make_account, rows_of
-from tests.support.fake_runs import FakeCollections, FakeItems, FakeProgress, FakeRuns
-from tests.support.fakes import FakeAccounts
+from tests.support.fake_runs import FakeCollections, FakeItems, FakeRuns
+from tests.support.fakes import FakeAccounts, FakeProgress
 
 # Account row, day, service, record type, currency.
 RowKey = tuple[int, date, str, str, str]

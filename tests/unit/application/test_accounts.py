@@ -229,8 +229,8 @@ def test_the_list_leaves_the_removed_out_unless_they_are_asked_for(accounts: Acc
         accounts.add(replace(BY_POD, aws_account_id=digit * 12))
     accounts.pause("2" * 12)
     accounts.remove("3" * 12)
-    assert [account.aws_account_id[0] for account in accounts.list_accounts()] == ["1", "2"]
-    assert [one.aws_account_id[0] for one in accounts.list_accounts([AccountStatus.REMOVED])] == ["3"]
+    assert [account.aws_account_id[0] for account, _ in accounts.list_accounts()] == ["1", "2"]
+    assert [one.aws_account_id[0] for one, _ in accounts.list_accounts([AccountStatus.REMOVED])] == ["3"]
 
 
 def test_the_details_say_whether_the_key_opens_the_credentials(

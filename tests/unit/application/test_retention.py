@@ -35,7 +35,7 @@ def test_the_stored_days_move_before_and_after_the_months_go() -> None:
 
 
 def test_rows_go_in_bounded_batches_until_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each batch is one short transaction; runs count with their collections."""
+    """Each batch is one short transaction; runs count with their items."""
     monkeypatch.setattr(retention, "_BATCH", 10)
     monkeypatch.setattr(retention, "_ACCOUNTS_BATCH", 2)
     records = FakeRecords(months=[], accounts=5, old={OldRows.RUNS: 25, OldRows.EVENTS: 1})

@@ -81,8 +81,8 @@ def test_days_that_were_never_read_are_not_zeros() -> None:
     life.runs(38, 40)
     assert life.run(600) == []
     assert life.anomalies == []
-    assert life.account.collected is not None
-    assert life.account.collected.start > day(100)
+    assert life.covered is not None
+    assert life.covered.start > day(100)
 
 
 def test_an_anomaly_from_before_a_gap_that_stays_ends_with_its_days_as_they_were() -> None:
@@ -165,7 +165,7 @@ def test_a_backfill_beyond_yesterday_of_an_account_never_collected_is_silent_abo
     life.costs({**flat(0, 40), 20: 300})
     assert life.backfill(0, 40, today=60) == []
     assert spans(life.anomalies) == [("spike", 20, 20, "ended")]
-    assert life.account.collected is None
+    assert life.covered is None
 
 
 def test_each_service_is_judged_where_the_rule_says_so() -> None:
