@@ -1,4 +1,4 @@
-"""One account's end within a run: what is written, what is told, who tries again."""
+"""How one account ends within a run: what is written, which events, and whether it is tried again."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -7,13 +7,15 @@ from typing import cast
 
 import pytest
 
-from costbatch.application.collect.job import Settlement
-from costbatch.application.jobs.pool import Flight, Landing
-from costbatch.domain.accounts import Account, AccountStatus, Failing
-from costbatch.domain.costs import FetchedCosts, StoredChange
+from costbatch.application.collect.job import CollectJob, CollectTask
+from costbatch.application.jobs.job import Attempt, Result
+from costbatch.application.jobs.writer import Writer
+from costbatch.domain.accounts import Account, AccountStatus, Failing, Progress
+from costbatch.domain.collection import CollectionRecord, CollectOptions
+from costbatch.domain.costs import NO_DIGESTS, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
-from costbatch.domain.periods import DateRange
-from costbatch.domain.runs import Claim, Collection, CollectionState, Failure, RunRequest, SkipReason
+from costbatch.domain.periods import DateRange, WindowPolicy
+from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunRequest, SkipReason, WorkItem
 from costbatch.errors import ErrorKind
 from tests.support.factories import (
     NOW,
@@ -23,12 +25,12 @@ from tests.support.factories import (
     day,
     make_access,
     make_account,
-    make_claim,
     make_fetched,
+    make_item,
     make_row,
     make_run,
 )
-from tests.support.fake_runs import Listed
+from tests.support.fake_runs import FakeDisplay, FakeSource, Listed
 from tests.support.fake_store import FakeStore
 
 WINDOW = DateRange(day(0), TODAY)
@@ -37,57 +39,85 @@ EARLIER = NOW - timedelta(days=3)
 
 
 @dataclass
-class Desk:
-    """A run that settles one account."""
+class OneAccount:
+    """A run of the cost job that saves the results of one account."""
 
     store: FakeStore = field(default_factory=FakeStore)
-    request: RunRequest = field(default_factory=RunRequest)
+    request: RunRequest = field(default_factory=lambda: CollectOptions().to_request())
 
     @property
-    def account(self) -> Account:
-        """The account as it is stored."""
-        return self.store.tables.accounts.rows[1]
+    def progress(self) -> Progress:
+        """The progress as it is stored."""
+        return self.store.tables.progress.rows.get(1, Progress())
 
     @property
-    def collection(self) -> Collection:
-        """Its place in the run."""
-        return self.store.tables.runs.listed[1].collection
+    def item(self) -> ItemRecord:
+        """The account within the run."""
+        return self.store.tables.items.listed[1].record
 
     @property
-    def told(self) -> list[str]:
+    def record(self) -> CollectionRecord:
+        """What the cost job recorded for it."""
+        return self.store.tables.collections.rows[1]
+
+    @property
+    def events(self) -> list[str]:
         """The types of the events in the outbox."""
         return [event.type.value for event in self.store.tables.outbox.events]
 
-    def put(self, account: Account) -> Claim:
-        """Store an account and claim it."""
-        claim = make_claim(account)
-        collection = Collection(
-            aws_account_id=account.aws_account_id, name="", state=CollectionState.COLLECTING
+    def claim(
+        self, account: Account | None = None, *, progress: Progress | None = None, attempt: int = 1
+    ) -> WorkItem:
+        """Store the account and its progress, and claim it."""
+        account = account or make_account()
+        item = make_item(account, attempt=attempt)
+        record = ItemRecord(
+            id=item.id, aws_account_id=account.aws_account_id, name="", state=ItemState.RUNNING
         )
         self.store.tables.accounts.rows[1] = account
-        self.store.tables.runs.listed[1] = Listed(1, collection, "worker", claim.token)
-        return claim
+        if progress is not None:
+            self.store.tables.progress.rows[1] = progress
+        self.store.tables.items.listed[1] = Listed(1, record, "worker", item.token)
+        return item
 
-    def settle(self, claim: Claim, outcome: FetchedCosts | Failure | None) -> CollectionState | None:
-        """Settle the account; return where it stands, None where the claim was lost."""
-        flight = Flight(claim=claim, access=make_access(claim.account), window=WINDOW, known={}, totals=())
-        landing = Landing(flight=flight, outcome=outcome, api_requests=2, started_at=NOW)
-        settlement = Settlement(
-            run=make_run(request=self.request),
+    def save(self, item: WorkItem, value: FetchedCosts | Failure | None) -> ItemState | None:
+        """Save a result; return the state of the account, None if the claim was lost."""
+        result: Attempt[CollectTask, FetchedCosts] = Result(
+            item=item,
+            task=CollectTask(
+                access=make_access(item.account), window=WINDOW, digests=NO_DIGESTS, totals=()
+            ),
+            value=value,
+            api_requests=2,
+            started_at=NOW,
+        )
+        (saved,) = self._writer().save([result])
+        outcome = saved.outcomes.get(item.id)
+        return outcome.state if outcome else None
+
+    def _writer(self) -> Writer[CollectTask, FetchedCosts]:
+        job = CollectJob(
+            source=FakeSource(),
+            windows=WindowPolicy(),
             rule=Rule(),
-            retry_pause=RETRY_PAUSE,
-            sinks=("log",),
+            clock=lambda: NOW,
             vanished_ratio=Decimal("0.5"),
         )
-        with self.store.transaction() as tx:
-            ending = settlement.settle(tx, [landing], now=NOW).get(claim.collection_id)
-        return ending.state if ending else None
+        return Writer(
+            database=self.store,
+            job=job,
+            run=make_run(request=self.request),
+            retry_pause=RETRY_PAUSE,
+            sinks=("log",),
+            clock=lambda: NOW,
+            display=FakeDisplay(),
+        )
 
 
 @pytest.fixture
-def desk() -> Desk:
-    """Return an empty desk."""
-    return Desk()
+def one() -> OneAccount:
+    """Return a run that has stored nothing yet."""
+    return OneAccount()
 
 
 def fetched(*rows: CostRow) -> FetchedCosts:
@@ -101,148 +131,142 @@ def failure(kind: ErrorKind = ErrorKind.ACCESS_DENIED) -> Failure:
 
 
 def bill() -> FetchedCosts:
-    """Return an answer of 10 a day, but for the last day."""
+    """Return an answer of 10 a day, except for the last day."""
     last = WINDOW.last
     return fetched(*(make_row(each, "900" if each == last else "10") for each in WINDOW))
 
 
-def test_everything_of_an_account_is_written_together(desk: Desk) -> None:
-    """Costs, what was answered, what is known without a gap, the anomaly, its event, and the outcome."""
-    claim = desk.put(make_account())
-    assert desk.settle(claim, bill()) is CollectionState.COLLECTED
-    assert len(desk.store.tables.costs.rows) == len(WINDOW)
-    assert desk.store.tables.answers.rows == {1: bill().answers}
-    assert desk.account.collected == WINDOW
-    assert [each.start_date for each in desk.store.tables.anomalies.rows.values()] == [WINDOW.last]
-    assert desk.told == ["anomaly.detected"]
-    assert desk.store.tables.outbox.count_pending() == 1
-    assert (desk.collection.state, desk.collection.api_requests) == (CollectionState.COLLECTED, 2)
-    assert desk.collection.change.inserted == len(WINDOW)
+def test_everything_of_an_account_is_written_together(one: OneAccount) -> None:
+    """Costs, digests, progress, the anomaly, its event, what was done, and the outcome."""
+    assert one.save(one.claim(), bill()) is ItemState.SUCCEEDED
+    assert len(one.store.tables.costs.rows) == len(WINDOW)
+    assert one.store.tables.digests.rows == {1: bill().answers}
+    assert one.progress == Progress(covered=WINDOW)
+    assert [each.start_date for each in one.store.tables.anomalies.rows.values()] == [WINDOW.last]
+    assert one.events == ["anomaly.detected"]
+    assert one.store.tables.outbox.count_pending() == 1
+    assert (one.item.state, one.item.api_requests) == (ItemState.SUCCEEDED, 2)
+    assert (one.record.window, one.record.change.inserted) == (WINDOW, len(WINDOW))
 
 
-@pytest.mark.parametrize("outcome", [bill(), failure(), None])
+@pytest.mark.parametrize("value", [bill(), failure(), None])
 def test_nothing_is_written_for_a_claim_that_was_lost(
-    desk: Desk, outcome: FetchedCosts | Failure | None
+    one: OneAccount, value: FetchedCosts | Failure | None
 ) -> None:
     """Another process has the account; its work counts."""
-    desk.put(make_account())
-    listed = dict(desk.store.tables.runs.listed)
-    lost = make_claim(make_account(), token=make_claim(make_account(2)).token)
-    assert desk.settle(lost, outcome) is None
-    assert desk.store.tables.runs.listed == listed
-    assert (desk.store.tables.costs.rows, desk.store.tables.answers.rows, desk.told) == ({}, {}, [])
+    one.claim()
+    listed = dict(one.store.tables.items.listed)
+    lost = make_item(make_account(), token=make_item(make_account(2)).token)
+    assert one.save(lost, value) is None
+    assert one.store.tables.items.listed == listed
+    assert (one.store.tables.costs.rows, one.store.tables.digests.rows, one.events) == ({}, {}, [])
 
 
 @pytest.mark.parametrize("status", [AccountStatus.PAUSED, AccountStatus.REMOVED])
-@pytest.mark.parametrize("outcome", [bill(), failure(), None])
-def test_an_account_paused_meanwhile_is_left_out(
-    desk: Desk, status: AccountStatus, outcome: FetchedCosts | Failure | None
+@pytest.mark.parametrize("value", [bill(), failure(), None])
+def test_an_account_paused_meanwhile_is_skipped(
+    one: OneAccount, status: AccountStatus, value: FetchedCosts | Failure | None
 ) -> None:
-    """What was fetched is not stored, and nobody is alarmed; what it cost is counted."""
-    claim = desk.put(make_account(status=status))
-    assert desk.settle(claim, outcome) is CollectionState.SKIPPED
-    assert desk.collection.skip_reason is SkipReason.NOT_ACTIVE
-    assert desk.collection.api_requests == 2
-    assert (desk.store.tables.costs.rows, desk.store.tables.answers.rows, desk.told) == ({}, {}, [])
+    """What was fetched is not stored and there is no event; the requests are counted."""
+    assert one.save(one.claim(make_account(status=status)), value) is ItemState.SKIPPED
+    assert one.item.skip_reason is SkipReason.NOT_ACTIVE
+    assert one.item.api_requests == 2
+    assert (one.store.tables.costs.rows, one.store.tables.digests.rows, one.events) == ({}, {}, [])
 
 
-def test_an_account_that_the_cap_stopped_is_left_out(desk: Desk) -> None:
-    """It did not fail: nothing is told, and it may be collected by the next run."""
-    claim = desk.put(make_account())
-    assert desk.settle(claim, None) is CollectionState.SKIPPED
-    assert desk.collection.skip_reason is SkipReason.API_COST_CAP
-    assert (desk.told, desk.account.failing) == ([], None)
+def test_an_account_that_the_cap_stopped_is_skipped(one: OneAccount) -> None:
+    """It did not fail: there is no event, and the next run may collect it."""
+    assert one.save(one.claim(), None) is ItemState.SKIPPED
+    assert one.item.skip_reason is SkipReason.API_COST_CAP
+    assert (one.events, one.progress.failing) == ([], None)
 
 
 @pytest.mark.parametrize("kind", ErrorKind)
-def test_only_what_may_pass_is_tried_again(desk: Desk, kind: ErrorKind) -> None:
-    """Throttled, timed out or broken inside: another attempt; everything else waits for a person."""
-    claim = desk.put(make_account())
-    passing = kind in {ErrorKind.THROTTLED, ErrorKind.TIMEOUT, ErrorKind.INTERNAL}
-    expected = CollectionState.PENDING if passing else CollectionState.FAILED
-    assert desk.settle(claim, failure(kind)) is expected
-    assert desk.collection.failure == failure(kind)
-    assert desk.told == ([] if passing else ["account.failed"])
-    assert desk.collection.api_requests == 2
+def test_only_a_transient_failure_is_retried(one: OneAccount, kind: ErrorKind) -> None:
+    """Throttled, timed out or internal: another attempt; everything else needs a person."""
+    transient = kind in {ErrorKind.THROTTLED, ErrorKind.TIMEOUT, ErrorKind.INTERNAL}
+    expected = ItemState.PENDING if transient else ItemState.FAILED
+    assert one.save(one.claim(), failure(kind)) is expected
+    assert one.item.failure == failure(kind)
+    assert one.events == ([] if transient else ["account.failed"])
+    assert one.item.api_requests == 2
 
 
 @pytest.mark.parametrize(("attempt", "pauses"), [(1, 1), (2, 2), (3, None), (4, None)])
 def test_the_pause_before_another_attempt_doubles_and_the_third_is_the_last(
-    desk: Desk, attempt: int, pauses: int | None
+    one: OneAccount, attempt: int, pauses: int | None
 ) -> None:
     """Once, twice the pause, then the failure stands."""
-    desk.put(make_account())
-    desk.settle(make_claim(make_account(), attempt=attempt), failure(ErrorKind.THROTTLED))
-    waits = desk.store.tables.runs.listed[1].retry_after
+    one.save(one.claim(attempt=attempt), failure(ErrorKind.THROTTLED))
+    waits = one.store.tables.items.listed[1].retry_after
     assert waits == (None if pauses is None else RETRY_PAUSE * pauses)
-    assert desk.told == ([] if pauses else ["account.failed"])
+    assert one.events == ([] if pauses else ["account.failed"])
 
 
-def test_a_first_failure_is_told_and_remembered(desk: Desk) -> None:
+def test_a_first_failure_is_an_event_and_is_remembered(one: OneAccount) -> None:
     """Since now, for this reason."""
-    claim = desk.put(make_account())
-    desk.settle(claim, failure())
-    assert desk.told == ["account.failed"]
-    assert desk.account.failing == Failing(since=NOW, kind="access_denied")
+    one.save(one.claim(), failure())
+    assert one.events == ["account.failed"]
+    assert one.progress.failing == Failing(since=NOW, kind="access_denied")
 
 
-def test_the_same_failure_night_after_night_is_told_once(desk: Desk) -> None:
-    """Nobody wants it again; since when it fails stays as it was."""
+def test_the_same_failure_night_after_night_is_one_event(one: OneAccount) -> None:
+    """It is not repeated; since when the account fails stays as it was."""
     failing = Failing(since=EARLIER, kind="access_denied")
-    claim = desk.put(make_account(failing=failing))
-    assert desk.settle(claim, failure()) is CollectionState.FAILED
-    assert (desk.told, desk.account.failing) == ([], failing)
+    item = one.claim(progress=Progress(failing=failing))
+    assert one.save(item, failure()) is ItemState.FAILED
+    assert (one.events, one.progress.failing) == ([], failing)
 
 
-def test_another_kind_of_failure_is_told(desk: Desk) -> None:
+def test_another_kind_of_failure_is_an_event(one: OneAccount) -> None:
     """It needs another remedy; the account has been failing since the first one."""
-    claim = desk.put(make_account(failing=Failing(since=EARLIER, kind="credentials_rejected")))
-    desk.settle(claim, failure())
-    assert desk.told == ["account.failed"]
-    assert desk.account.failing == Failing(since=EARLIER, kind="access_denied")
+    item = one.claim(progress=Progress(failing=Failing(since=EARLIER, kind="credentials_rejected")))
+    one.save(item, failure())
+    assert one.events == ["account.failed"]
+    assert one.progress.failing == Failing(since=EARLIER, kind="access_denied")
 
 
-def test_an_account_that_recovers_is_told(desk: Desk) -> None:
-    """Once, with what it ends; and it fails no more."""
-    claim = desk.put(make_account(failing=Failing(since=EARLIER, kind="access_denied")))
-    desk.settle(claim, fetched())
-    assert desk.told == ["account.recovered"]
-    assert desk.account.failing is None
+def test_a_recovery_is_an_event(one: OneAccount) -> None:
+    """Once, with what it ends; and the account no longer fails."""
+    item = one.claim(progress=Progress(failing=Failing(since=EARLIER, kind="access_denied")))
+    one.save(item, fetched())
+    assert one.events == ["account.recovered"]
+    assert one.progress.failing is None
 
 
-def test_a_failure_leaves_what_is_stored_alone(desk: Desk) -> None:
+def test_a_failure_leaves_what_is_stored_alone(one: OneAccount) -> None:
     """A failed call is never a zero."""
-    desk.settle(desk.put(make_account()), bill())
-    rows = dict(desk.store.tables.costs.rows)
-    desk.settle(desk.put(desk.account), failure())
-    assert desk.store.tables.costs.rows == rows
-    assert desk.account.collected == WINDOW
+    one.save(one.claim(), bill())
+    rows = dict(one.store.tables.costs.rows)
+    one.save(one.claim(), failure())
+    assert one.store.tables.costs.rows == rows
+    assert one.progress.covered == WINDOW
 
 
-def test_an_answer_that_reads_as_the_last_one_is_recorded_with_all_its_rows(desk: Desk) -> None:
-    """None of them is written, and the record says how many AWS had."""
+def test_an_unchanged_answer_is_recorded_with_all_its_rows(one: OneAccount) -> None:
+    """None of them is written, and the record says how many AWS reported."""
     flat = fetched(*(make_row(each) for each in WINDOW))
-    desk.settle(desk.put(make_account()), flat)
-    rows = dict(desk.store.tables.costs.rows)
-    desk.settle(desk.put(desk.account), replace(flat, fresh=None, costs=by_column(())))
-    assert desk.store.tables.costs.rows == rows
-    assert desk.store.tables.answers.rows == {1: flat.answers}
-    assert (desk.collection.rows_fetched, desk.collection.change) == (len(WINDOW), StoredChange())
+    one.save(one.claim(), flat)
+    rows = dict(one.store.tables.costs.rows)
+    one.save(one.claim(), replace(flat, fresh=None, costs=by_column(())))
+    assert one.store.tables.costs.rows == rows
+    assert one.store.tables.digests.rows == {1: flat.answers}
+    assert (one.record.rows_fetched, one.record.change) == (len(WINDOW), StoredChange())
 
 
-def test_a_backfill_beyond_a_gap_does_not_count_as_collected(desk: Desk) -> None:
+def test_a_backfill_beyond_a_gap_does_not_count_as_covered(one: OneAccount) -> None:
     """The next ordinary run still reads the days between."""
-    known = DateRange(day(-60), day(-30))
-    desk.request = RunRequest(days=WINDOW)
-    desk.settle(desk.put(make_account(collected=known)), fetched())
-    assert desk.account.collected == known
+    covered = DateRange(day(-60), day(-30))
+    one.request = CollectOptions(days=WINDOW).to_request()
+    one.save(one.claim(progress=Progress(covered=covered)), fetched())
+    assert one.progress.covered == covered
 
 
-def test_an_error_while_settling_leaves_nothing_behind(desk: Desk) -> None:
-    """The account is atomic: its costs are undone with its judgement."""
-    claim = desk.put(make_account())
-    before = desk.store.tables
+def test_an_error_while_saving_undoes_everything_but_the_failure(one: OneAccount) -> None:
+    """The account is atomic: its costs are undone with its anomalies, and it is tried again."""
     broken = fetched(make_row(WINDOW.last), make_row(WINDOW.start, unblended=cast("None", "ten")))
-    with pytest.raises(TypeError):
-        desk.settle(claim, broken)
-    assert desk.store.tables is before
+    assert one.save(one.claim(), broken) is ItemState.PENDING
+    tables = one.store.tables
+    assert (tables.costs.rows, tables.digests.rows, tables.collections.rows) == ({}, {}, {})
+    assert (tables.anomalies.rows, one.events, one.progress) == ({}, [], Progress())
+    assert one.item.failure == Failure(kind=ErrorKind.INTERNAL, message=ErrorKind.INTERNAL.advice)
