@@ -170,7 +170,7 @@ def test_an_account_whose_days_were_kept_needs_a_look(tables: FakeTables) -> Non
     list_accounts(tables, 60)
     window = DateRange(TODAY - timedelta(days=35), TODAY)
     plain = CollectionRecord(window=window, rows_fetched=70, change=StoredChange())
-    tables.collections.rows = {row: plain for row in range(1, 61)} | {5: replace(plain, days_kept=3)}
+    tables.collections.rows = dict.fromkeys(range(1, 61), plain) | {5: replace(plain, days_kept=3)}
     report = report_of(tables)
     assert [(each.item.id, each.record) for each in report.collections] == [
         (5, replace(plain, days_kept=3)),

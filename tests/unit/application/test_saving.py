@@ -84,9 +84,7 @@ class OneAccount:
         """Save a result; return the state of the account, None if the claim was lost."""
         result: Attempt[CollectTask, FetchedCosts] = Result(
             item=item,
-            task=CollectTask(
-                access=make_access(item.account), window=WINDOW, digests=NO_DIGESTS, totals=()
-            ),
+            task=CollectTask(access=make_access(item.account), window=WINDOW, digests=NO_DIGESTS, totals=()),
             value=value,
             api_requests=2,
             started_at=NOW,
