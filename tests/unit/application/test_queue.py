@@ -1,25 +1,33 @@
-"""Claims in a thread of their own: what comes back is taken once, and nothing of it is lost or kept."""
+"""Claims in a thread of their own: what a claim brings is started once, and nothing of it is lost or kept."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from threading import Event as Signal
 from threading import current_thread
 
 import pytest
 
-from costbatch.application.jobs.queue import Claimer
+from costbatch.application.collect.job import CollectJob, CollectTask
+from costbatch.application.jobs.budget import ApiBudget
+from costbatch.application.jobs.pool import WorkerPool
+from costbatch.application.jobs.queue import Queue
 from costbatch.application.ports import Transaction
-from costbatch.domain.runs import RunRequest
+from costbatch.domain.collection import CollectOptions
+from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.detection import Rule
+from costbatch.domain.periods import WindowPolicy
 from costbatch.errors import StatementRefused, StorageError
 from tests.support.factories import NOW, make_account
+from tests.support.fake_runs import FakeSource
 from tests.support.fake_store import FakeStore
 from tests.support.run_harness import POLICY, RunHarness
 
 
 @dataclass
 class GatedStore(FakeStore):
-    """A database that answers other threads than the one that made it when its gate is open."""
+    """A database that answers other threads than the one that made it only while its gate is open."""
 
     gate: Signal = field(default_factory=Signal)
     home: str = field(default_factory=lambda: current_thread().name)
@@ -39,76 +47,107 @@ def store() -> GatedStore:
     store = GatedStore()
     store.tables.accounts.rows = {row: make_account(row) for row in (1, 2, 3)}
     with store.transaction() as tx:
-        tx.runs.enlist(tx.runs.open("job", RunRequest(), now=NOW, version="1"))
+        tx.items.enlist(tx.runs.open("job", CollectOptions().to_request(), now=NOW, version="1"))
     return store
 
 
 @pytest.fixture
-def woken() -> Signal:
-    """Return what is set when a claim is back."""
-    return Signal()
-
-
-@pytest.fixture
-def claimer(store: GatedStore, woken: Signal) -> Iterator[Claimer]:
-    """Return a claimer of the run."""
-    run = store.tables.runs.rows["job"]
-    claimer = Claimer(
-        run=run, database=store, clock=lambda: NOW, policy=POLICY, worker="this", wake=woken.set
+def queue(store: GatedStore) -> Iterator[Queue[CollectTask, FetchedCosts]]:
+    """Return the queue of the run, with the first account in flight until the test ends."""
+    source = FakeSource()
+    source.gate.clear()
+    job = CollectJob(
+        source=source,
+        windows=WindowPolicy(),
+        rule=Rule(),
+        clock=lambda: NOW,
+        vanished_ratio=Decimal("0.5"),
     )
-    yield claimer
-    store.gate.set()
-    claimer.close()
+    queue = Queue(
+        run=store.tables.run_rows["job"],
+        job=job,
+        database=store,
+        policy=POLICY,
+        worker="this",
+        is_gone=lambda _: False,
+        pool=WorkerPool(job, ApiBudget(), threads=3, clock=lambda: NOW),
+    )
+    claim(queue, 1)
+    yield queue
+    for gate in (store.gate, source.gate):
+        gate.set()
+    queue.close()
+    queue.pool.close()
+
+
+def claim(queue: Queue[CollectTask, FetchedCosts], items: int) -> None:
+    """Claim this many items."""
+    queue.claim(lambda affordable: min(affordable, items))
+
+
+def wait_for_claim(queue: Queue[CollectTask, FetchedCosts]) -> None:
+    """Wait as the run does, for a result or for a claim that has come back."""
+    assert queue.pool.finished(timeout_seconds=10, most=1) == []
+
+
+def rows(queue: Queue[CollectTask, FetchedCosts]) -> list[int]:
+    """Return the accounts in flight."""
+    return sorted(item.account.id for item in queue.pool.items)
 
 
 def test_a_claim_waits_for_the_database_in_another_thread(
-    claimer: Claimer, store: GatedStore, woken: Signal
+    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
 ) -> None:
-    """Whoever asks goes on at once, and is woken when there is something to take."""
-    claimer.ask(2, 0)
-    assert claimer.take() is None
-    assert claimer.is_asking
+    """The caller continues at once, and is woken when there is something to take."""
+    claim(queue, 2)
+    assert not queue.take()
+    assert queue.is_claiming
+    assert not queue.may_claim
     store.gate.set()
-    assert woken.wait(10)
-    flights = claimer.take()
-    assert flights is not None
-    assert [flight.claim.account.id for flight in flights] == [1, 2]
+    wait_for_claim(queue)
+    assert queue.take()
+    assert rows(queue) == [1, 2, 3]
 
 
-def test_what_a_claim_brought_is_taken_once(claimer: Claimer, store: GatedStore, woken: Signal) -> None:
-    """After that nothing is under way."""
+def test_what_a_claim_brought_is_taken_once(
+    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
+) -> None:
+    """After that no claim is under way."""
     store.gate.set()
-    claimer.ask(3, 0)
-    assert woken.wait(10)
-    assert len(claimer.take() or []) == 3
-    assert not claimer.is_asking
-    assert claimer.take() is None
+    claim(queue, 2)
+    wait_for_claim(queue)
+    assert queue.take()
+    assert not queue.is_claiming
+    assert not queue.take()
+    assert rows(queue) == [1, 2, 3]
 
 
 def test_a_claim_that_finds_nothing_is_no_claim_under_way(
-    claimer: Claimer, store: GatedStore, woken: Signal
+    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
 ) -> None:
-    """No accounts is an answer too, unlike no answer."""
-    assert len(claimer.claim(3, 0)) == 3
+    """No items is an answer too, unlike no answer; it is not asked for again at once."""
+    with store.transaction() as tx:
+        tx.items.claim(queue.run, worker="other", most=2, lease=POLICY.lease)
     store.gate.set()
-    claimer.ask(3, 0)
-    assert woken.wait(10)
-    assert claimer.take() == []
+    claim(queue, 2)
+    wait_for_claim(queue)
+    assert queue.take()
+    assert (rows(queue), queue.is_claiming, queue.may_claim) == ([1], False, False)
 
 
-def test_a_refused_claim_is_heard_of_where_it_is_taken(
-    claimer: Claimer, store: GatedStore, woken: Signal
+def test_a_refused_claim_is_raised_when_it_is_taken(
+    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
 ) -> None:
     """In the thread that can end the run."""
     store.faults = [StatementRefused("No.")]
     store.gate.set()
-    claimer.ask(1, 0)
-    assert woken.wait(10)
+    claim(queue, 1)
+    wait_for_claim(queue)
     with pytest.raises(StorageError, match="No"):
-        claimer.take()
+        queue.take()
 
 
-def test_what_a_stopped_run_has_still_claimed_is_given_back() -> None:
+def test_what_a_stopped_run_has_still_claimed_is_released() -> None:
     """The claim under way is waited for, so that its accounts do not wait for a lease to lapse."""
     harness = RunHarness(store=GatedStore())
     store = harness.store
@@ -121,5 +160,5 @@ def test_what_a_stopped_run_has_still_claimed_is_given_back() -> None:
 
     harness.source.on_fetch = stop
     harness.collect()
-    assert harness.states.count("collected") == len(harness.source.fetched) <= POLICY.concurrency
-    assert harness.states.count("pending") == 40 - harness.states.count("collected")
+    assert harness.states.count("succeeded") == len(harness.source.fetched) <= POLICY.concurrency
+    assert harness.states.count("pending") == 40 - harness.states.count("succeeded")
