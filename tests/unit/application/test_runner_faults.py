@@ -9,9 +9,9 @@ from threading import enumerate as enumerate_threads
 import pytest
 
 from costbatch import logs
-from costbatch.application.jobs import runner
+from costbatch.application.jobs import queue
 from costbatch.domain.runs import (
-    CollectionState,
+    ItemState,
     RunStatus,
     StopReason,
 )
@@ -35,7 +35,7 @@ def test_a_stop_signal_lets_those_in_flight_finish(harness: RunHarness) -> None:
     """No account is taken any more; the run is stopped, not ended, and tells nothing."""
     harness.source.on_fetch = harness.stop.set
     assert harness.collect().status is RunStatus.STOPPED
-    done = harness.states.count("collected")
+    done = harness.states.count("succeeded")
     assert done == len(harness.source.fetched) <= 2
     assert harness.states.count("pending") == 4 - done >= 2
     assert "run.completed" not in harness.told
@@ -43,25 +43,25 @@ def test_a_stop_signal_lets_those_in_flight_finish(harness: RunHarness) -> None:
 
 def test_those_in_flight_are_waited_for(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the grace period an answer that comes late is still stored."""
-    monkeypatch.setattr(runner, "_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     harness.source.gate.clear()
     harness.source.on_fetch = harness.stop.set
     Timer(0.2, harness.source.gate.set).start()
     assert harness.collect().status is RunStatus.STOPPED
-    assert harness.states.count("collected") == len(harness.source.fetched) >= 1
+    assert harness.states.count("succeeded") == len(harness.source.fetched) >= 1
 
 
 def test_a_deadline_ends_the_work_and_is_recorded(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is in flight is finished; the rest is left to a retry of the run, which takes it up."""
-    monkeypatch.setattr(runner, "_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     harness.policy = replace(POLICY, concurrency=1, deadline=timedelta(seconds=0.2))
     harness.source.gate.clear()
     Timer(0.4, harness.source.gate.set).start()
     run = harness.collect()
     assert (run.status, run.stopped_by) == (RunStatus.STOPPED, StopReason.DEADLINE)
-    assert sorted(harness.states) == ["collected", "pending", "pending", "pending"]
+    assert sorted(harness.states) == ["pending", "pending", "pending", "succeeded"]
     assert len(harness.logged("deadline_reached")) == 1
     assert "run.completed" not in harness.told
     harness.policy = POLICY
@@ -80,7 +80,7 @@ def test_a_run_that_is_done_in_time_knows_no_deadline(harness: RunHarness) -> No
 def test_a_run_leaves_no_thread_behind(harness: RunHarness) -> None:
     """Its idle threads end with it."""
     harness.collect()
-    threads = [thread for thread in enumerate_threads() if thread.name.startswith("fetch-")]
+    threads = [thread for thread in enumerate_threads() if thread.name.startswith(("work-", "claim"))]
     for thread in threads:
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
@@ -90,11 +90,9 @@ def test_a_claim_in_our_name_that_we_never_heard_of_is_taken_again(harness: RunH
     """Its commit arrived and the answer to it did not: the account must not wait for its lease."""
     harness.stop.set()
     harness.collect()
-    listed = harness.store.tables.runs.listed
-    taken = replace(listed[1].collection, state=CollectionState.COLLECTING)
-    listed[1] = replace(
-        listed[1], collection=taken, worker="this", token=harness.store.tables.runs.rows["job"].id
-    )
+    listed = harness.store.tables.items.listed
+    taken = replace(listed[1].record, state=ItemState.RUNNING)
+    listed[1] = replace(listed[1], record=taken, worker="this", token=harness.store.tables.run_rows["job"].id)
     harness.stop = Signal()
     assert harness.collect().status is RunStatus.COMPLETED
 
@@ -120,7 +118,7 @@ def test_when_the_grace_is_over_claims_are_given_back(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request that hangs does not keep the process: another one may take the account at once."""
-    monkeypatch.setattr(runner, "_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     harness.policy = replace(POLICY, grace=timedelta(seconds=0.05))
     harness.source.gate.clear()
     harness.source.on_fetch = harness.stop.set
@@ -128,8 +126,8 @@ def test_when_the_grace_is_over_claims_are_given_back(
     harness.source.gate.set()
     assert run.status is RunStatus.STOPPED
     assert harness.states == ["pending"] * 4
-    assert [each.worker for each in harness.store.tables.runs.listed.values()] == [None] * 4
-    assert [each.attempts for each in harness.collections.values()] == [0] * 4
+    assert [each.worker for each in harness.store.tables.items.listed.values()] == [None] * 4
+    assert [each.attempts for each in harness.records.values()] == [0] * 4
     assert len(harness.logged("claims_released")) == 1
 
 
@@ -154,15 +152,15 @@ def test_an_account_that_another_process_took_over_is_theirs(
 
     def take_over() -> None:
         harness.source.on_fetch = lambda: None
-        listed = harness.store.tables.runs.listed
-        theirs = replace(listed[1].collection, state=CollectionState.COLLECTED, name="theirs")
-        listed[1] = replace(listed[1], collection=theirs, worker=None, token=None)
+        listed = harness.store.tables.items.listed
+        theirs = replace(listed[1].record, state=ItemState.SUCCEEDED, name="theirs")
+        listed[1] = replace(listed[1], record=theirs, worker=None, token=None)
 
     harness.store.tables.accounts.rows = {1: make_account()}
     harness.source.on_fetch = take_over
     assert harness.collect().status is RunStatus.COMPLETED
-    assert harness.collections[1].name == "theirs"
-    assert harness.progress.outcomes == []
+    assert harness.records[1].name == "theirs"
+    assert harness.display.outcomes == []
     assert len(harness.logged("claim_lost")) == 1
 
 
@@ -170,11 +168,9 @@ def test_the_work_of_a_dead_process_is_picked_up(harness: RunHarness) -> None:
     """A claim whose worker is known to be gone is free at once."""
     harness.stop.set()
     harness.collect()
-    listed = harness.store.tables.runs.listed
-    taken = replace(listed[1].collection, state=CollectionState.COLLECTING)
-    listed[1] = replace(
-        listed[1], collection=taken, worker="dead", token=harness.store.tables.runs.rows["job"].id
-    )
+    listed = harness.store.tables.items.listed
+    taken = replace(listed[1].record, state=ItemState.RUNNING)
+    listed[1] = replace(listed[1], record=taken, worker="dead", token=harness.store.tables.run_rows["job"].id)
     harness.stop, harness.is_gone = Signal(), "dead".__eq__
     assert harness.collect().status is RunStatus.COMPLETED
 
@@ -196,10 +192,10 @@ def test_a_run_waits_for_the_accounts_that_another_process_has(harness: RunHarne
     """While that process lives the run is not over; when it is gone, its account is taken over."""
     harness.stop.set()
     harness.collect()
-    listed = harness.store.tables.runs.listed
-    taken = replace(listed[1].collection, state=CollectionState.COLLECTING)
+    listed = harness.store.tables.items.listed
+    taken = replace(listed[1].record, state=ItemState.RUNNING)
     listed[1] = replace(
-        listed[1], collection=taken, worker="other", token=harness.store.tables.runs.rows["job"].id
+        listed[1], record=taken, worker="other", token=harness.store.tables.run_rows["job"].id
     )
     harness.stop = signal = PatientSignal()
     looks = iter([False, False, True])
@@ -223,11 +219,11 @@ def test_what_cannot_be_stored_fails_its_account_only(
     """The database is there: the account has failed inside after its attempts, the others are collected."""
     harness.store.tables.costs.refuses = {2: error}
     assert harness.collect().status is RunStatus.PARTIAL
-    assert harness.states == ["collected", "failed", "collected", "collected"]
-    failure = harness.collections[2].failure
+    assert harness.states == ["succeeded", "failed", "succeeded", "succeeded"]
+    failure = harness.records[2].failure
     assert failure is not None
     assert (failure.kind, failure.message) == (ErrorKind.INTERNAL, message)
-    assert harness.collections[2].attempts == 3
+    assert harness.records[2].attempts == 3
     assert [line["aws_account_id"] for line in harness.logged("account_not_stored")] == ["000000000002"] * 3
 
 
@@ -237,7 +233,7 @@ def test_a_database_that_is_lost_ends_the_run(harness: RunHarness, monkeypatch: 
     harness.store.tables.costs.refuses = dict.fromkeys(range(1, 5), StorageError("Gone."))
     with pytest.raises(StorageError, match="Gone"):
         harness.collect()
-    assert harness.progress.ended == 1
+    assert harness.display.ended == 1
     assert harness.told == []
 
 
