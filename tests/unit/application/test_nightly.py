@@ -1,4 +1,4 @@
-"""The day's story: only the collection can fail it."""
+"""A whole night: only the job can fail it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,12 +8,13 @@ import pytest
 
 from costbatch import logs
 from costbatch.application.deliver import Deliverer
-from costbatch.application.nightly import DailyRun, preflight
+from costbatch.application.nightly import Nightly, preflight
 from costbatch.application.retention import Retention
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.credentials import StoredSecrets
 from costbatch.domain.periods import DateRange, WindowPolicy
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import RunRequest, RunStatus
+from costbatch.domain.runs import FailOn, RunRequest, RunStatus
 from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind, StorageError
 from tests.support.factories import NOW, make_account
 from tests.support.fake_records import JANUARY, FakeRecords
@@ -23,7 +24,7 @@ from tests.support.run_harness import RunHarness
 
 @dataclass
 class FakeMetrics:
-    """Notes what was pushed; refuses where a test says so."""
+    """Notes what was pushed; refuses if a test says so."""
 
     refuses: bool = False
     pushed: list[tuple[RunReport | None, bool]] = field(default_factory=list)
@@ -57,27 +58,28 @@ class FakeSink:
 
 
 @dataclass
-class Day:
-    """A day with everything around it."""
+class Night:
+    """A night with everything around it."""
 
     harness: RunHarness = field(default_factory=RunHarness)
     metrics: FakeMetrics | None = field(default_factory=FakeMetrics)
     sink: FakeSink = field(default_factory=FakeSink)
     records: FakeRecords | None = None
 
-    def run(self, request: RunRequest = RunRequest()) -> RunReport:  # noqa: B008 - frozen
-        """Do the day's work."""
+    def run(self, request: RunRequest | None = None) -> RunReport:
+        """Run the cost job, and what follows it."""
         harness = self.harness
-        day = DailyRun(
-            collector=harness.collector(),
+        nightly = Nightly(
+            runner=harness.runner(),
+            rule=harness.rule,
             deliverer=Deliverer(database=harness.store, sinks=[self.sink], clock=lambda: NOW),
             vault=FakeVault(),
             metrics=self.metrics,
             clock=lambda: NOW,
-            is_success=lambda status: status is RunStatus.COMPLETED,
+            fail_on=FailOn.PARTIAL,
             retention=self._retention(),
         )
-        return day.run("job", request)
+        return nightly.run("job", request or CollectOptions().to_request())
 
     def _retention(self) -> Retention | None:
         if self.records is None:
@@ -94,124 +96,124 @@ class Day:
 
 
 @pytest.fixture
-def day() -> Day:
-    """Return a day with two accounts."""
-    day = Day()
-    logs.configure(log_format="json", stream=day.harness.log)
-    day.harness.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2)}
-    return day
+def night() -> Night:
+    """Return a night with two accounts."""
+    night = Night()
+    logs.configure(log_format="json", stream=night.harness.log)
+    night.harness.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2)}
+    return night
 
 
-def test_a_day_collects_delivers_reports_and_pushes(day: Day) -> None:
+def test_a_night_collects_delivers_reports_and_pushes(night: Night) -> None:
     """In this order: the report knows what was delivered, the metrics are the report's."""
-    report = day.run()
+    report = night.run()
     assert report.summary["accounts"]["collected"] == 2
     assert report.run.status is RunStatus.COMPLETED
-    assert day.sink.taken == ["run.completed"]
+    assert night.sink.taken == ["run.completed"]
     assert report.events_pending == 0
-    assert day.metrics
-    assert day.metrics.pushed == [(report, True)]
+    assert night.metrics
+    assert night.metrics.pushed == [(report, True)]
 
 
-def test_a_process_that_joins_meanwhile_changes_nothing_about_how_the_day_ended(day: Day) -> None:
-    """It may set the run running again; a process that closed it would else end as if it were stopped."""
-    harness = day.harness
+def test_a_process_that_joins_meanwhile_does_not_change_how_the_night_ended(night: Night) -> None:
+    """It may set the run running again; the process that closed it ends with the status that it recorded."""
+    harness = night.harness
 
     def join(delivered: Mapping[str, object]) -> None:
         assert delivered["type"] == "run.completed"
-        run = harness.store.tables.runs.rows["job"]
-        harness.store.tables.runs.rows["job"] = replace(run, status=RunStatus.RUNNING, finished_at=None)
+        run = harness.store.tables.run_rows["job"]
+        harness.store.tables.run_rows["job"] = replace(run, status=RunStatus.RUNNING, finished_at=None)
 
-    day.sink.on_delivery = join
-    report = day.run()
+    night.sink.on_delivery = join
+    report = night.run()
     assert report.run.status is RunStatus.COMPLETED
-    assert day.pushed == [(True, True)]
+    assert night.pushed == [(True, True)]
 
 
-def test_the_last_success_is_what_the_settings_call_one(day: Day) -> None:
+def test_the_settings_say_which_failures_count(night: Night) -> None:
     """A partial failure is pushed, and here does not count."""
-    day.harness.source.answers = {1: [AccountError(ErrorKind.ACCESS_DENIED, "")]}
-    assert day.run().run.status is RunStatus.PARTIAL
-    assert day.pushed == [(True, False)]
+    night.harness.source.answers = {1: [AccountError(ErrorKind.ACCESS_DENIED, "")]}
+    assert night.run().run.status is RunStatus.PARTIAL
+    assert night.pushed == [(True, False)]
 
 
-def test_events_that_no_sink_takes_do_not_fail_the_day(day: Day) -> None:
+def test_events_that_no_sink_accepts_do_not_fail_the_night(night: Night) -> None:
     """They wait in the outbox, and the report counts them."""
-    day.sink.error = DeliveryError("Away.")
-    report = day.run()
+    night.sink.error = DeliveryError("Away.")
+    report = night.run()
     assert (report.run.status, report.events_pending) == (RunStatus.COMPLETED, 1)
-    assert day.pushed == [(True, True)]
+    assert night.pushed == [(True, True)]
 
 
-def test_a_database_lost_during_delivery_does_not_fail_the_day(day: Day) -> None:
+def test_a_database_lost_during_delivery_does_not_fail_the_night(night: Night) -> None:
     """Every account is done; the events are delivered by the next run."""
-    day.sink.error = StorageError("Gone.")
-    assert day.run().run.status is RunStatus.COMPLETED
+    night.sink.error = StorageError("Gone.")
+    assert night.run().run.status is RunStatus.COMPLETED
 
 
-def test_metrics_that_are_not_taken_do_not_fail_the_day(day: Day) -> None:
-    """A gateway that is away is a line in the log."""
-    day.metrics = FakeMetrics(refuses=True)
-    assert day.run().run.status is RunStatus.COMPLETED
-    assert day.pushed == [(True, True)]
+def test_metrics_that_are_not_accepted_do_not_fail_the_night(night: Night) -> None:
+    """A gateway that is unavailable is a line in the log."""
+    night.metrics = FakeMetrics(refuses=True)
+    assert night.run().run.status is RunStatus.COMPLETED
+    assert night.pushed == [(True, True)]
 
 
 @pytest.mark.parametrize(
     ("request_", "is_whole"),
     [
-        (RunRequest(), True),
-        (RunRequest(aws_account_ids=("000000000001",)), False),
-        (RunRequest(days=DateRange(date(2025, 3, 1), date(2025, 3, 2))), False),
+        (CollectOptions().to_request(), True),
+        (CollectOptions().to_request(("000000000001",)), False),
+        (CollectOptions(days=DateRange(date(2025, 3, 1), date(2025, 3, 2))).to_request(), False),
     ],
 )
-def test_metrics_are_told_whether_the_run_was_over_everything(
-    day: Day, request_: RunRequest, *, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+def test_metrics_distinguish_a_whole_run_from_a_restricted_one(
+    night: Night, request_: RunRequest, *, is_whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the database is lost before there is a report."""
     monkeypatch.setattr("costbatch.application.jobs.retry.PATIENCE_SECONDS", 0)
-    day.run(request_)
-    day.harness.store.faults = [StorageError("Gone.")] * 50
+    night.run(request_)
+    night.harness.store.faults = [StorageError("Gone.")] * 50
     with pytest.raises(StorageError):
-        day.run(request_)
-    assert day.metrics
-    assert day.metrics.whole == [is_whole, is_whole]
+        night.run(request_)
+    assert night.metrics
+    assert night.metrics.whole == [is_whole, is_whole]
 
 
-def test_without_a_gateway_nothing_is_pushed(day: Day) -> None:
-    """Nobody asked for metrics."""
-    day.metrics = None
-    assert day.run().run.status is RunStatus.COMPLETED
+def test_without_a_gateway_nothing_is_pushed(night: Night) -> None:
+    """There is no address for metrics."""
+    night.metrics = None
+    assert night.run().run.status is RunStatus.COMPLETED
 
 
-def test_a_lost_database_is_pushed_without_a_report(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_database_is_pushed_without_a_report(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alert needs the failure most of all; the error itself is not swallowed."""
     monkeypatch.setattr("costbatch.application.jobs.retry.PATIENCE_SECONDS", 0)
-    day.harness.store.faults = [StorageError("Gone.")] * 50
+    night.harness.store.faults = [StorageError("Gone.")] * 50
     with pytest.raises(StorageError, match="Gone"):
-        day.run()
-    assert day.pushed == [(False, False)]
+        night.run()
+    assert night.pushed == [(False, False)]
 
 
-def test_a_schema_that_does_not_fit_stops_the_day_before_it_begins(day: Day) -> None:
-    """Nothing is fetched, and the gateway keeps what the last run told it."""
-    day.harness.store.schema_problem = "The database is not migrated."
+def test_a_schema_that_does_not_fit_stops_the_night_before_it_begins(night: Night) -> None:
+    """Nothing is fetched, and the gateway keeps the metrics of the last run."""
+    night.harness.store.schema_problem = "The database is not migrated."
     with pytest.raises(ConfigError, match="not migrated"):
-        day.run()
-    assert (day.harness.source.fetched, day.pushed) == ([], [])
+        night.run()
+    assert (night.harness.source.fetched, night.pushed) == ([], [])
 
 
 @pytest.mark.parametrize("others", [(), ("99998888",)])
-def test_a_key_that_opens_some_credentials_is_good_enough(day: Day, others: tuple[str, ...]) -> None:
+def test_a_key_that_opens_some_credentials_is_good_enough(night: Night, others: tuple[str, ...]) -> None:
     """In the middle of a rotation the accounts of the other key fail alone."""
-    store = day.harness.store
+    store = night.harness.store
     for row, key_id in enumerate((FakeVault().key_id, *others), 1):
         store.tables.accounts.sealed[row] = FakeVault(key_id).seal(f"{row:012}", StoredSecrets())
     preflight(store, FakeVault())
 
 
-def test_a_key_that_opens_nothing_is_refused(day: Day) -> None:
+def test_a_key_that_opens_nothing_is_refused(night: Night) -> None:
     """One sentence with both key ids and the number of credentials, and what to do."""
-    store = day.harness.store
+    store = night.harness.store
     for row in (1, 2):
         store.tables.accounts.sealed[row] = FakeVault("99998888").seal(f"{row:012}", StoredSecrets())
     sentence = (
@@ -221,63 +223,63 @@ def test_a_key_that_opens_nothing_is_refused(day: Day) -> None:
         preflight(store, FakeVault())
 
 
-def test_accounts_without_credentials_need_no_key(day: Day) -> None:
+def test_accounts_without_credentials_need_no_key(night: Night) -> None:
     """The pod's own identity has nothing sealed."""
-    preflight(day.harness.store, FakeVault())
+    preflight(night.harness.store, FakeVault())
 
 
-def test_a_day_ends_with_the_pruning(day: Day) -> None:
-    """After everything was told: seen from the run's day, and the report is not part of it."""
-    day.records = FakeRecords(accounts=1)
-    day.records.after_each = lambda: pushed_before.append(len(day.pushed))
+def test_a_night_ends_with_the_pruning(night: Night) -> None:
+    """After everything was reported, and relative to the day of the run."""
+    night.records = FakeRecords(accounts=1)
+    night.records.after_each = lambda: pushed_before.append(len(night.pushed))
     pushed_before: list[int] = []
-    assert day.run().run.status is RunStatus.COMPLETED
+    assert night.run().run.status is RunStatus.COMPLETED
     assert set(pushed_before) == {1}
-    (line,) = day.harness.logged("pruned")
+    (line,) = night.harness.logged("pruned")
     assert (line["months"], line["accounts"]) == (["2025-01", "2025-02"], 1)
 
 
-def test_a_pruning_without_anything_to_do_says_nothing(day: Day) -> None:
+def test_a_pruning_that_finds_nothing_logs_nothing(night: Night) -> None:
     """On most nights there is none."""
-    day.records = FakeRecords(months=[])
-    day.run()
-    assert day.harness.logged("pruned") == []
+    night.records = FakeRecords(months=[])
+    night.run()
+    assert night.harness.logged("pruned") == []
 
 
 @pytest.mark.parametrize("error", [StorageError("Gone."), ConfigError("It lacks ownership.")])
-def test_a_pruning_that_fails_does_not_fail_the_day(day: Day, error: Exception) -> None:
+def test_a_pruning_that_fails_does_not_fail_the_night(night: Night, error: Exception) -> None:
     """A line in the log says why; the run is what it was, and was pushed as such."""
-    day.records = FakeRecords()
+    night.records = FakeRecords()
 
     def fail() -> None:
         raise error
 
-    day.records.after_each = fail
-    assert day.run().run.status is RunStatus.COMPLETED
-    assert day.pushed == [(True, True)]
-    assert [line["reason"] for line in day.harness.logged("pruning_failed")] == [str(error)]
+    night.records.after_each = fail
+    assert night.run().run.status is RunStatus.COMPLETED
+    assert night.pushed == [(True, True)]
+    assert [line["reason"] for line in night.harness.logged("pruning_failed")] == [str(error)]
 
 
-def test_months_that_are_held_up_are_a_warning(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_months_that_are_held_up_are_a_warning(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next night drops them."""
     monkeypatch.setattr("costbatch.application.retention._PAUSE_SECONDS", 0)
-    day.records = FakeRecords(months=[JANUARY], held={"drop": 1000})
-    day.run()
-    (line,) = day.harness.logged("months_not_dropped")
+    night.records = FakeRecords(months=[JANUARY], held={"drop": 1000})
+    night.run()
+    (line,) = night.harness.logged("months_not_dropped")
     assert (line["level"], line["months"]) == ("warning", ["2025-01"])
 
 
-def test_a_process_that_was_told_to_end_does_not_prune(day: Day) -> None:
+def test_a_process_that_was_asked_to_stop_does_not_prune(night: Night) -> None:
     """Its time is for the accounts in flight."""
-    day.records = FakeRecords()
-    day.harness.stop.set()
-    day.run()
-    assert day.records.steps == []
+    night.records = FakeRecords()
+    night.harness.stop.set()
+    night.run()
+    assert night.records.steps == []
 
 
-def test_a_backfill_of_what_is_not_kept_is_refused_before_anything(day: Day) -> None:
+def test_a_backfill_of_what_is_not_kept_is_refused_before_anything(night: Night) -> None:
     """It would be paid for and dropped in the same night."""
-    day.harness.policy = replace(day.harness.policy, windows=WindowPolicy(keep_months=3))
+    night.harness.windows = WindowPolicy(keep_months=3)
     with pytest.raises(ConfigError, match="ask for 2025-03-01 or later"):
-        day.run(RunRequest(days=DateRange(date(2025, 2, 28), date(2025, 4, 1))))
-    assert (day.harness.source.fetched, day.pushed) == ([], [])
+        night.run(CollectOptions(days=DateRange(date(2025, 2, 28), date(2025, 4, 1))).to_request())
+    assert (night.harness.source.fetched, night.pushed) == ([], [])

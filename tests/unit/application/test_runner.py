@@ -38,7 +38,7 @@ def test_every_account_is_collected_once(harness: RunHarness) -> None:
     assert run.status is RunStatus.COMPLETED
     assert sorted(row for row, _ in harness.source.fetched) == [1, 2, 3, 4]
     assert harness.states == ["succeeded"] * 4
-    assert harness.told == ["run.completed"]
+    assert harness.event_types == ["run.completed"]
     assert (harness.display.total, harness.display.ended) == (4, 1)
     assert sorted(harness.display.outcomes) == [("succeeded", row) for row in range(1, 5)]
     assert run.today == TODAY
@@ -64,11 +64,11 @@ def test_no_accounts_at_all_is_a_completed_run(harness: RunHarness) -> None:
 
 
 def test_one_that_fails_leaves_the_others_alone(harness: RunHarness) -> None:
-    """Partial failure, told with its account."""
+    """Partial failure, reported with its account."""
     harness.source.answers = {2: [DENIED]}
     assert harness.collect().status is RunStatus.PARTIAL
     assert harness.states == ["succeeded", "failed", "succeeded", "succeeded"]
-    assert sorted(harness.told) == ["account.failed", "run.completed"]
+    assert sorted(harness.event_types) == ["account.failed", "run.completed"]
     (line,) = harness.logged("account_failed")
     assert (line["aws_account_id"], line["kind"]) == ("000000000002", "access_denied")
     assert len(harness.logged("account_finished")) == 3
@@ -78,11 +78,11 @@ def test_a_run_of_which_every_account_fails_has_failed(harness: RunHarness) -> N
     """Total failure has an event of its own, written last."""
     harness.source.answers = {row: [DENIED] for row in range(1, 5)}
     assert harness.collect().status is RunStatus.FAILED
-    assert harness.told[-1] == "run.failed"
+    assert harness.event_types[-1] == "run.failed"
 
 
-def test_a_passing_failure_gets_three_attempts(harness: RunHarness) -> None:
-    """One succeeds with its third, another fails with it; the screen shows only how it ends."""
+def test_a_transient_failure_gets_three_attempts(harness: RunHarness) -> None:
+    """One succeeds with its third, another fails with it; the display shows only how it ends."""
     harness.source.answers = {1: [THROTTLED, THROTTLED, None], 2: [THROTTLED]}
     assert harness.collect().status is RunStatus.PARTIAL
     assert [harness.records[row].attempts for row in (1, 2, 3)] == [3, 3, 1]
@@ -98,7 +98,7 @@ def test_a_retry_of_the_run_does_not_pay_again(harness: RunHarness) -> None:
     harness.source.fetched.clear()
     assert harness.collect().status is RunStatus.PARTIAL
     assert [row for row, _ in harness.source.fetched] == [2]
-    assert harness.told.count("run.completed") == 1
+    assert harness.event_types.count("run.completed") == 1
     assert [line["accounts"] for line in harness.logged("run_started")] == [4, 1]
     assert harness.logged("run_finished_before") == []
 
@@ -109,7 +109,7 @@ def test_a_run_that_is_done_is_not_started_again(harness: RunHarness) -> None:
     harness.source.fetched.clear()
     assert harness.collect().status is RunStatus.COMPLETED
     assert harness.source.fetched == []
-    assert harness.told.count("run.completed") == 1
+    assert harness.event_types.count("run.completed") == 1
     assert [line["status"] for line in harness.logged("run_finished_before")] == ["completed"]
     assert len(harness.logged("run_started")) == 1
 
@@ -144,7 +144,7 @@ def test_no_more_accounts_are_in_flight_than_threads(harness: RunHarness) -> Non
     assert max(seen) <= 2
 
 
-def test_a_spent_cap_leaves_the_rest_out(harness: RunHarness) -> None:
+def test_a_spent_cap_skips_the_rest(harness: RunHarness) -> None:
     """Exactly as many requests as allowed, and every account has its outcome."""
     harness.policy = replace(POLICY, most_requests=2)
     assert harness.collect().status is RunStatus.PARTIAL

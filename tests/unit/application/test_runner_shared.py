@@ -171,7 +171,7 @@ def test_a_process_continues_if_a_retry_requeues_accounts_while_it_closes(
     run = harness.collect()
     assert (run.status, run.stopped_by) == (RunStatus.COMPLETED, None)
     assert [row for row, _ in harness.source.fetched].count(2) == 2
-    assert harness.told.count("run.completed") == 1
+    assert harness.event_types.count("run.completed") == 1
 
 
 def test_a_process_that_was_stopped_does_not_continue(harness: RunHarness, when_all_is_done: Joins) -> None:
