@@ -1,4 +1,4 @@
-"""The cap on API cost."""
+"""The cap on paid requests."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
@@ -40,7 +40,7 @@ def test_the_last_cent_may_be_spent_and_no_more() -> None:
         spent.append(budget.is_spent)
         spend(budget)
     assert [*spent, budget.is_spent] == [False, False, True]
-    with pytest.raises(BudgetSpent, match="cap on API cost is reached"):
+    with pytest.raises(BudgetSpent, match="cap on paid requests is reached"):
         spend(budget)
 
 
