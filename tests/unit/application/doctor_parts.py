@@ -126,7 +126,7 @@ class FakeAws:
     needs: list[AwsNeeds] = field(default_factory=list)
 
     def check_environment(self, needs: AwsNeeds) -> None:
-        """Find nothing wrong, or what it is told to find."""
+        """Find nothing wrong, or raise what a test sets."""
         self.needs.append(needs)
         if self.environment_error:
             raise self.environment_error

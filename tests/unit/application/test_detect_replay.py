@@ -3,7 +3,7 @@
 The invariant: after any sequence of nights, each of which re-reads every day that AWS has changed since
 the last one, the anomalies that are neither restated nor merged are those that judging the whole history
 once would find, with the same days, state and amounts to the cent. Ids, revisions and the events
-on the way depend on the way; a dismissal holds for the whole anomaly, whatever becomes of its days.
+on the way depend on the way; a dismissal holds for the whole anomaly, even if its days are restated.
 """
 
 from collections import Counter

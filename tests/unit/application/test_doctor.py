@@ -224,7 +224,7 @@ def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
 
 
 def test_events_that_wait_for_more_than_a_day_are_a_warning() -> None:
-    """With what the receiver said; younger ones are not told of."""
+    """With what the receiver answered; younger ones are not mentioned."""
     old = WaitingEvents(sink="log", number=3, oldest_at=NOW - 2 * DAY, last_error="It is full.")
     young = WaitingEvents(sink="log", number=1, oldest_at=NOW - DAY / 2)
     finding = Ward(health=FakeHealth(waiting=[old, young])).find("events")

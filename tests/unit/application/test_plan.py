@@ -92,7 +92,7 @@ def test_a_backfill_reads_the_days_that_it_was_asked_for() -> None:
 
 
 def test_a_plan_expects_one_request_of_an_account_never_collected(tables: FakeTables) -> None:
-    """Whatever its window; nobody knows better yet."""
+    """For any window: there is nothing to estimate from yet."""
     plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
     assert [(each.account.id, each.api_requests) for each in plan.collections] == [(1, 1), (2, 1)]
     assert plan.today == TODAY

@@ -1,4 +1,4 @@
-"""What a run did, gathered from the database."""
+"""What a run did, read from the database."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -60,7 +60,7 @@ def report_of(tables: FakeTables, detail: Detail = Detail(costs=True)) -> RunRep
 
 
 def list_accounts(tables: FakeTables, collected: int) -> None:
-    """Let the run have so many accounts that were collected, and one that failed."""
+    """Let the run have this many accounts that were collected, and one that failed."""
     states = [ItemState.SUCCEEDED] * collected + [ItemState.FAILED]
     tables.items.listed = {
         row: Listed(
@@ -147,8 +147,8 @@ def test_the_cost_of_the_newest_day_is_comparable_cost(tables: FakeTables) -> No
     assert report_of(tables).costs == ()
 
 
-def test_the_cost_of_single_accounts_is_summed_only_where_it_is_asked_for(tables: FakeTables) -> None:
-    """Only the metrics tell it."""
+def test_the_cost_of_single_accounts_is_summed_only_on_request(tables: FakeTables) -> None:
+    """Only the metrics need it."""
     assert report_of(tables, Detail()).costs == ()
 
 

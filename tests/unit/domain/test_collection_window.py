@@ -25,7 +25,7 @@ def collected_until(end_exclusive: date) -> DateRange:
 
 
 def window(today: date, *, missed: int = 0, policy: WindowPolicy = POLICY) -> DateRange:
-    """Return what a run reads after so many missed nights."""
+    """Return what a run reads after this many missed nights."""
     collected = collected_until(today - timedelta(days=1 + missed))
     return collection_window(today, collected=collected, policy=policy)
 
