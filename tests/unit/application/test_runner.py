@@ -56,6 +56,17 @@ def test_room_is_made_for_every_month_that_can_come(harness: RunHarness) -> None
     ]
 
 
+def test_only_an_account_that_was_never_collected_is_a_first_collection(harness: RunHarness) -> None:
+    """Source and store get to know which ones: there is nothing to compare them with."""
+    harness.collect(key="one")
+    assert harness.source.first == harness.store.tables.costs.first == {1, 2, 3, 4}
+    harness.source.first.clear()
+    harness.store.tables.costs.first.clear()
+    harness.store.tables.accounts.rows[5] = make_account(5)
+    harness.collect(key="two")
+    assert harness.source.first == harness.store.tables.costs.first == {5}
+
+
 def test_no_accounts_at_all_is_a_completed_run(harness: RunHarness) -> None:
     """Nothing to do is no failure."""
     harness.store.tables.accounts.rows.clear()
