@@ -8,7 +8,7 @@ import pytest
 from costbatch.application.doctor.findings import Mark
 from costbatch.application.doctor.ports import SchemaVersion, SealedSample, WaitingEvents
 from costbatch.application.inspection import Rights
-from costbatch.domain.accounts import AccountStatus, Failing
+from costbatch.domain.accounts import NO_PROGRESS, AccountStatus, Failing, Progress
 from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
@@ -171,14 +171,14 @@ def test_clocks_may_differ_by_a_few_seconds(seconds: int, mark: Mark, found: str
     ("run", "mark", "words"),
     [
         (None, Mark.WARNING, "No run over all accounts has been made yet."),
-        (make_run(RunStatus.COMPLETED, collected=1200), Mark.OK, "it is completed (1,200 collected)."),
+        (make_run(RunStatus.COMPLETED, succeeded=1200), Mark.OK, "it is completed (1,200 collected)."),
         (make_run(RunStatus.COMPLETED), Mark.OK, "it is completed (no accounts)."),
-        (make_run(RunStatus.RUNNING, collected=1, pending=2), Mark.OK, "running (1 collected, 2 pending)"),
+        (make_run(RunStatus.RUNNING, succeeded=1, pending=2), Mark.OK, "running (1 collected, 2 pending)"),
         (make_run(RunStatus.RUNNING, hours_ago=25), Mark.WARNING, "it is running"),
         (make_run(RunStatus.FAILED, failed=3), Mark.WARNING, "failed (3 failed)"),
-        (make_run(RunStatus.PARTIAL, collected=2, failed=1), Mark.WARNING, "partial (2 collected, 1 failed)"),
-        (make_run(RunStatus.STOPPED, collected=2, pending=1), Mark.WARNING, "stopped"),
-        (make_run(RunStatus.COMPLETED, hours_ago=49, collected=1), Mark.WARNING, "2025-03-10 05:30 UTC"),
+        (make_run(RunStatus.PARTIAL, succeeded=2, failed=1), Mark.WARNING, "partial (2 collected, 1 failed)"),
+        (make_run(RunStatus.STOPPED, succeeded=2, pending=1), Mark.WARNING, "stopped"),
+        (make_run(RunStatus.COMPLETED, hours_ago=49, succeeded=1), Mark.WARNING, "2025-03-10 05:30 UTC"),
     ],
 )
 def test_the_newest_run_is_told(run: object, mark: Mark, words: str) -> None:
@@ -199,15 +199,15 @@ def test_no_active_account_is_a_warning() -> None:
 def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
     """The first five; new accounts and those of yesterday are not behind."""
     failing = Failing(since=NOW - 4 * DAY, kind="access_denied")
-    late = [
-        make_account(n, collected=DateRange(TODAY - 9 * DAY, TODAY - 3 * DAY), failing=failing)
-        for n in range(10, 17)
-    ]
-    fine = [
-        make_account(1, collected=DateRange(TODAY - 9 * DAY, TODAY - 2 * DAY)),
-        make_account(2, collected=None, created_at=NOW - DAY),
-    ]
-    finding = Ward(accounts=[*fine, *late]).find("accounts")
+    behind = Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 3 * DAY), failing=failing)
+    late = [make_account(n) for n in range(10, 17)]
+    fine = [make_account(1), make_account(2, created_at=NOW - DAY)]
+    progress = {
+        1: Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 2 * DAY)),
+        2: NO_PROGRESS,
+        **{account.id: behind for account in late},
+    }
+    finding = Ward(accounts=[*fine, *late], progress=progress).find("accounts")
     assert finding.mark is Mark.WARNING
     lines = finding.found.splitlines()
     assert lines[0] == "7 of 9 active accounts not collected for more than 2 days."
@@ -220,13 +220,13 @@ def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
 
 def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
     """There is no failure to name then; the CronJob is suspected."""
-    finding = Ward(accounts=[make_account(1, collected=None)]).find("accounts")
+    finding = Ward(accounts=[make_account(1)], progress={1: NO_PROGRESS}).find("accounts")
     assert "never collected; no failure is recorded." in finding.found
     assert "CronJob" in finding.advice
 
 
 def test_events_that_wait_for_more_than_a_day_are_a_warning() -> None:
-    """With what the receiver said; younger ones are not told of."""
+    """With what the receiver answered; younger ones are not mentioned."""
     old = WaitingEvents(sink="log", number=3, oldest_at=NOW - 2 * DAY, last_error="It is full.")
     young = WaitingEvents(sink="log", number=1, oldest_at=NOW - DAY / 2)
     finding = Ward(health=FakeHealth(waiting=[old, young])).find("events")
