@@ -27,15 +27,14 @@ def check_owner(access: Access, owner_of: OwnerOf) -> None:
         CostbatchError: AWS could not be asked.
 
     """
-    signer, account = access, access.account
-    while signer.base:
-        signer = signer.base
-    if signer.account.access is not AccessMethod.ACCESS_KEYS:
+    account = access.account
+    *_, signer = (link.account for link in access.chain)
+    if signer.access is not AccessMethod.ACCESS_KEYS:
         return
     try:
         owner = owner_of(access)
     except AccountError as error:
-        if error.kind.is_passing:
+        if error.kind.is_transient:
             raise CostbatchError(
                 f"{error.detail} So it is not known whose credentials these are. {_NOT_STORED} "
                 "Try again, or skip this check with --no-verify."

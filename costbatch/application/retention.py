@@ -7,14 +7,13 @@ several processes can prune at once.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from enum import StrEnum
 from functools import partial
 from threading import Event as Signal
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from costbatch.domain.health import Rights
+from costbatch.application.inspection import MonthSize, Rights
 from costbatch.domain.periods import month_start
-from costbatch.domain.retention import OldRows, Pruning
-from costbatch.domain.sizes import MonthSize
 from costbatch.errors import ConfigError
 
 T = TypeVar("T")
@@ -26,6 +25,48 @@ _ACCOUNTS_BATCH = 500
 # Between two attempts at a lock everybody else gets through.
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.5
+
+
+class OldRows(StrEnum):
+    """What is old besides costs."""
+
+    RUN_ITEMS = "run_items"
+    RUNS = "runs"
+    EVENTS = "events"
+    ANOMALIES = "anomalies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """What a pruning takes away, or took.
+
+    first_kept: the first day whose cost stays.
+    months: those dropped, oldest first; their rows are estimates.
+    held_up: those that stay for now, because somebody's transaction was in the way.
+    accounts: how many have their stored days begin later.
+    rows: how many went of each table.
+    """
+
+    first_kept: date
+    months: tuple[MonthSize, ...] = ()
+    held_up: tuple[MonthSize, ...] = ()
+    accounts: int = 0
+    rows: Mapping[OldRows, int] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to take."""
+        return not (self.months or self.held_up or self.accounts or any(self.rows.values()))
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the pruning, JSON-ready."""
+        return {
+            "first_kept_day": self.first_kept,
+            "months": [month.to_document() for month in self.months],
+            "held_up_months": [month.to_document() for month in self.held_up],
+            "accounts": self.accounts,
+            "rows": {kind.value: self.rows.get(kind, 0) for kind in OldRows},
+        }
 
 
 class OldRecords(Protocol):
@@ -46,7 +87,7 @@ class OldRecords(Protocol):
     def count_reaching_back(self, first_kept: date) -> int:
         """Return how many accounts have days before the first kept one stored without a gap."""
 
-    def move_collected(self, first_kept: date, *, most: int) -> int | None:
+    def move_covered(self, first_kept: date, *, most: int) -> int | None:
         """Let up to ``most`` accounts have their days stored from the first kept one on; return how many.
 
         None where somebody's transaction is in the way.
@@ -58,7 +99,7 @@ class OldRecords(Protocol):
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
         """Delete up to ``most`` old rows of a kind that nobody works on; return how many, by kind.
 
-        A run goes with its collections.
+        A run goes with its items.
         """
 
 
@@ -100,14 +141,14 @@ class Retention:
         self.check_schema()
         months = self.records.months_before(first_kept)
         # What is called stored without a gap must be so at every moment, so this comes before the months.
-        moved = self._move_collected(first_kept)
+        moved = self._move_covered(first_kept)
         dropped = self._drop(months) if moved is not None else []
         return Pruning(
             first_kept=first_kept,
             months=tuple(dropped),
             held_up=tuple(month for month in months if month not in dropped),
             # Whoever was being stored meanwhile has written what it had read before.
-            accounts=(moved or 0) + (self._move_collected(first_kept) or 0),
+            accounts=(moved or 0) + (self._move_covered(first_kept) or 0),
             rows=self._delete_old(first_kept),
         )
 
@@ -119,11 +160,11 @@ class Retention:
                 "let DATABASE_URL name the role that owns the tables."
             )
 
-    def _move_collected(self, first_kept: date) -> int | None:
+    def _move_covered(self, first_kept: date) -> int | None:
         """Return how many accounts were moved; None where not all could be."""
         total = 0
         while True:
-            moved = self._patiently(partial(self.records.move_collected, first_kept, most=_ACCOUNTS_BATCH))
+            moved = self._patiently(partial(self.records.move_covered, first_kept, most=_ACCOUNTS_BATCH))
             if moved is None:
                 return None
             total += moved

@@ -10,7 +10,7 @@ from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, account_argument, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.secrets import prompt_for_secrets, read_external_id, read_secrets
-from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition, Progress
 from costbatch.domain.credentials import StoredSecrets
 from costbatch.errors import ConfigError, ErrorKind
 
@@ -154,7 +154,7 @@ def add(
     use_cases.check_new(registration)
     account = use_cases.add(registration, asked.secrets(context, method))
     sentence = f"Account {account} is registered; the next run collects it."
-    print_result(sentence, account_document(account), output)
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
 
 
 @accounts.command(
@@ -175,22 +175,24 @@ def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> N
     """List the accounts, how they are reached and whether they are collected."""
     found = context.bootstrap().accounts().list_accounts([AccountStatus(status) for status in statuses])
     if output == JSON:
-        print_json([account_document(account) for account in found])
+        print_json([account_document(account, progress) for account, progress in found])
     elif found:
-        print_table(_LIST_COLUMNS, map(_list_row, found), names=("name",))
+        print_table(
+            _LIST_COLUMNS, [_list_row(account, progress) for account, progress in found], names=("name",)
+        )
     else:
         click.echo("No accounts found; register one with `costbatch accounts add`.")
 
 
-def _list_row(account: Account) -> tuple[object, ...]:
+def _list_row(account: Account, progress: Progress) -> tuple[object, ...]:
     return (
         account.aws_account_id,
         account.name,
         account.status,
         account.access,
-        account.collected.last if account.collected else None,
-        account.failing.since if account.failing else None,
-        account.failing.kind if account.failing else None,
+        progress.covered.last if progress.covered else None,
+        progress.failing.since if progress.failing else None,
+        progress.failing.kind if progress.failing else None,
     )
 
 
@@ -201,9 +203,9 @@ def _list_row(account: Account) -> tuple[object, ...]:
 def show(context: Context, aws_account_id: str, output: str) -> None:
     """Show how an account is reached, what is collected and why it fails. Secrets are never shown."""
     details = context.bootstrap().accounts().show(aws_account_id)
-    failing = details.account.failing
+    failing = details.progress.failing
     document = {
-        **account_document(details.account),
+        **account_document(details.account, details.progress),
         "failing_advice": _advice(failing.kind) if failing else None,
         "base_account": details.base.aws_account_id if details.base else None,
         "credentials_key_id": details.key_id,
@@ -243,9 +245,10 @@ def _credentials_text(details: AccountDetails) -> str:
 @pass_context
 def pause(context: Context, aws_account_id: str, output: str) -> None:
     """Skip an account until you resume it; its stored costs stay."""
-    account = context.bootstrap().accounts().pause(aws_account_id)
+    use_cases = context.bootstrap().accounts()
+    account = use_cases.pause(aws_account_id)
     sentence = f"Account {account} is paused; it will be skipped until you resume it."
-    print_result(sentence, account_document(account), output)
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
 
 
 @accounts.command(
@@ -256,9 +259,10 @@ def pause(context: Context, aws_account_id: str, output: str) -> None:
 @pass_context
 def resume(context: Context, aws_account_id: str, output: str) -> None:
     """Collect a paused account again, including the days that it missed."""
-    account = context.bootstrap().accounts().resume(aws_account_id)
+    use_cases = context.bootstrap().accounts()
+    account = use_cases.resume(aws_account_id)
     sentence = f"Account {account} is active; the next run collects it, including the days that it missed."
-    print_result(sentence, account_document(account), output)
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
 
 
 @accounts.command(
@@ -285,7 +289,7 @@ def remove(context: Context, aws_account_id: str, output: str, *, yes: bool) -> 
             return
     removed = use_cases.remove(aws_account_id)
     sentence = f"Account {removed} is removed: its credentials are erased, its history is kept."
-    print_result(sentence, account_document(removed), output)
+    print_result(sentence, account_document(removed, use_cases.progress(removed)), output)
 
 
 @accounts.command(
@@ -315,12 +319,12 @@ def set_credentials(
     secrets = read_secrets(secrets_file) if secrets_file else prompt_for_secrets(context, access)
     account = use_cases.set_credentials(aws_account_id, secrets)
     sentence = f"The credentials of account {account} are replaced."
-    print_result(sentence, account_document(account), output)
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
 
 
-def account_document(account: Account) -> dict[str, object]:
+def account_document(account: Account, progress: Progress) -> dict[str, object]:
     """Return an account as a JSON document; it holds no secret."""
-    collected, failing = account.collected, account.failing
+    collected, failing = progress.covered, progress.failing
     return {
         "aws_account_id": account.aws_account_id,
         "name": account.name,

@@ -19,6 +19,7 @@ from costbatch.cli.views.progress import QuietProgress, TerminalProgress, make_p
 from costbatch.cli.views.run import closing_sentence, print_plan, print_run, resume_command
 from costbatch.config import FailOn, Settings
 from costbatch.domain.accounts import parse_account_id
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.runs import RunRequest, RunStatus
 from costbatch.errors import ConfigError, CostbatchError
@@ -74,7 +75,8 @@ class _Options:
             raise ConfigError(
                 "--accept-vanished needs --account: name the account whose stored days may vanish."
             )
-        return RunRequest(days=self._days(now), aws_account_ids=ids, accept_vanished=self.accept_vanished)
+        options = CollectOptions(days=self._days(now), accept_vanished=self.accept_vanished)
+        return options.to_request(ids)
 
     def _days(self, now: datetime) -> DateRange | None:
         if self.day and (self.first or self.last):
@@ -183,11 +185,9 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
         )
 
     with StopSignals(acknowledge=acknowledge) as signals:
-        daily_run = bootstrap.daily_run(
-            stop=signals.stop, progress=progress, every_account=asked.output == JSON
-        )
-        signals.give_up = lambda: _stop_at_once(progress, partial(daily_run.give_up, key), resume)
-        report = daily_run.run(key, request)
+        nightly = bootstrap.nightly(stop=signals.stop, display=progress, every_account=asked.output == JSON)
+        signals.give_up = lambda: _stop_at_once(progress, partial(nightly.give_up, key), resume)
+        report = nightly.run(key, request)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)
     if asked.output == JSON:
         print_json(report.to_document())

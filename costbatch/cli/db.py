@@ -2,17 +2,18 @@
 
 import click
 
+from costbatch.application.inspection import DatabaseSizes, MonthSize, TableSize
+from costbatch.application.retention import OldRows, Pruning
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Months, example, output_option
 from costbatch.cli.output import many, print_json, print_result, print_table
 from costbatch.config import PREFIX, Settings
 from costbatch.domain.periods import utc_day
-from costbatch.domain.retention import OldRows, Pruning, keep_problem
-from costbatch.domain.sizes import DatabaseSizes, MonthSize, TableSize
+from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError, StorageError
 
 _NOUNS = {
-    OldRows.COLLECTIONS: "collection",
+    OldRows.RUN_ITEMS: "run item",
     OldRows.RUNS: "run",
     OldRows.EVENTS: "event",
 }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from costbatch.application.doctor import PaidRequest
+from costbatch.application.doctor.findings import Examination, Mark, PaidRequest
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.options import JSON, Seconds, example, output_option
@@ -12,7 +12,6 @@ from costbatch.cli.output import print_json, print_last_line, standard_output
 from costbatch.cli.views.doctor import DoctorView
 from costbatch.config import Settings
 from costbatch.domain.accounts import parse_account_id
-from costbatch.domain.health import Examination, Mark
 from costbatch.errors import ConfigError
 
 _LIMIT_SECONDS = 15.0

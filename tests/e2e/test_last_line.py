@@ -60,7 +60,7 @@ def test_a_stopped_run_says_so_in_its_last_line(harness: Harness, output: str) -
     process.send_signal(SIGTERM)
     last = _log_of(process)[-1]
 
-    left = harness.value("SELECT count(*) FROM collections WHERE state = 'pending'")
+    left = harness.value("SELECT count(*) FROM run_items WHERE state = 'pending'")
     key = harness.value("SELECT run_key FROM runs")
     assert last == (
         f"STOPPED: {left} of 6 accounts not finished. To continue: costbatch collect --run-key {key}"

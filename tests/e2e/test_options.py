@@ -47,11 +47,11 @@ def test_a_backfill_tells_no_old_news_and_leaves_the_window_alone(harness: Harne
     """Reading an old month again neither moves what is known as collected nor alerts anybody."""
     harness.open(make_account(1))
     harness.collect()
-    before = harness.rows("SELECT collected_start, collected_end_exclusive FROM accounts")
+    before = harness.rows("SELECT covered_start, covered_end_exclusive FROM account_progress")
     run = harness.collect("--from", "2025-02-01", "--to", "2025-02-10")
     assert run.summary["run"]["cost_date"] == "2025-02-10"
     assert run.summary["events"]["written"] == {"run.completed": 1}
-    assert harness.rows("SELECT collected_start, collected_end_exclusive FROM accounts") == before
+    assert harness.rows("SELECT covered_start, covered_end_exclusive FROM account_progress") == before
 
 
 def test_accounts_can_be_picked(harness: Harness) -> None:
@@ -200,6 +200,7 @@ def test_a_table_is_plain_where_nobody_looks(harness: Harness) -> None:
     assert [line[:3] for line in lines] == [
         [IDS[0], "account-1", "collected"],
         [IDS[1], "account-2", "failed"],
+        [IDS[0], "account-1", "102.08"],
     ]
 
 

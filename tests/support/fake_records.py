@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from costbatch.domain.health import Rights
-from costbatch.domain.retention import OldRows
-from costbatch.domain.sizes import MonthSize
+from costbatch.application.inspection import MonthSize, Rights
+from costbatch.application.retention import OldRows
 
 JANUARY, FEBRUARY = (MonthSize(month=date(2025, n, 1), rows=10 * n, bytes=8192) for n in (1, 2))
 
@@ -61,7 +60,7 @@ class FakeRecords:
         deleted = min(self.old.get(kind, 0), most)
         self._note(f"delete {deleted} {kind}")
         self.old[kind] = self.old.get(kind, 0) - deleted
-        return {kind: deleted, OldRows.COLLECTIONS: 2 * deleted} if kind is OldRows.RUNS else {kind: deleted}
+        return {kind: deleted, OldRows.RUN_ITEMS: 2 * deleted} if kind is OldRows.RUNS else {kind: deleted}
 
     def _is_held(self, step: str) -> bool:
         self.held[step] = self.held.get(step, 0) - 1

@@ -12,17 +12,18 @@ from rich.text import Text
 from costbatch.cli.output import many
 from costbatch.cli.views.anomalies import print_anomalies
 from costbatch.cli.views.page import TEXT_WIDTH, Page, amount, days_text, duration, money
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.compared_costs import Change, ComparedCost, CostSummary
 from costbatch.domain.plans import CollectionPlan
-from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import Collection, CollectionState, RunRequest, RunStatus, SkipReason, StopReason
+from costbatch.domain.reports import Collection, RunReport
+from costbatch.domain.runs import UNFINISHED, ItemState, RunRequest, RunStatus, SkipReason, StopReason
 
 _STATE_STYLES = {
-    CollectionState.COLLECTED: "green",
-    CollectionState.FAILED: "bold red",
-    CollectionState.SKIPPED: "yellow",
-    CollectionState.PENDING: "yellow",
-    CollectionState.COLLECTING: "yellow",
+    ItemState.SUCCEEDED: "green",
+    ItemState.FAILED: "bold red",
+    ItemState.SKIPPED: "yellow",
+    ItemState.PENDING: "yellow",
+    ItemState.RUNNING: "yellow",
 }
 _STATUS_STYLES = {
     RunStatus.COMPLETED: "bold green",
@@ -74,7 +75,7 @@ def print_run(report: RunReport, console: Console, *, is_last: bool = True) -> N
     page = Page(console)
     style = _STATUS_STYLES[report.run.status]
     page.line(f" {headline(report)} ", style)
-    read = report.counts.days_read
+    read = report.collected.days_read
     days = f"Read {days_text(read)}" if read else "No days were read"
     page.line(f"{days}, run {report.run.key}, took {duration(report.duration_seconds)}", "dim")
     _print_accounts(report, page)
@@ -93,8 +94,8 @@ def headline(report: RunReport) -> str:
     """Return how the run ended."""
     counts = report.counts
     total, accounts = counts.count(), many(counts.count(), "account")
-    unfinished = counts.count(CollectionState.PENDING, CollectionState.COLLECTING)
-    missing = total - counts.count(CollectionState.COLLECTED)
+    unfinished = counts.count(*UNFINISHED)
+    missing = total - counts.count(ItemState.SUCCEEDED)
     match report.run.status:
         case RunStatus.COMPLETED:
             return f"COLLECTED {accounts}" if total else "NOTHING TO DO: there are no accounts to collect"
@@ -126,11 +127,14 @@ def closing_sentence(report: RunReport) -> str:
 def resume_command(key: str, request: RunRequest) -> str:
     """Return the command that continues a stopped run: its key, with the same days and accounts."""
     words = ["costbatch", "collect", "--run-key", key]
-    if (days := request.days) is not None:
+    options = CollectOptions.of(request)
+    if (days := options.days) is not None:
         one_day = ["--date", str(days.start)]
         words += one_day if len(days) == 1 else ["--from", str(days.start), "--to", str(days.last)]
     for aws_account_id in request.aws_account_ids:
         words += ["--account", aws_account_id]
+    if options.accept_vanished:
+        words.append("--accept-vanished")
     return shlex.join(words)
 
 
@@ -149,22 +153,25 @@ def _print_accounts(report: RunReport, page: Page) -> None:
 
 
 def _account_row(collection: Collection, page: Page) -> Iterator[str | Text]:
-    is_collected, window = collection.state is CollectionState.COLLECTED, collection.window
-    took, change = collection.duration_seconds, collection.change
-    yield collection.aws_account_id
-    yield page.name(collection.name)
-    yield Text(collection.state.value, _STATE_STYLES[collection.state])
-    yield f"{len(window):,}" if window else "-"
-    yield f"{collection.rows_fetched:,}" if is_collected else "-"
-    yield f"{change.inserted + change.updated + change.deleted:,}" if is_collected else "-"
-    yield f"{collection.api_requests:,}"
+    item, record = collection.item, collection.record
+    yield item.aws_account_id
+    yield page.name(item.name)
+    yield Text(collection.state, _STATE_STYLES[item.state])
+    if record is None:
+        yield from ("-", "-", "-")
+    else:
+        change = record.change
+        yield f"{len(record.window):,}"
+        yield f"{record.rows_fetched:,}"
+        yield f"{change.inserted + change.updated + change.deleted:,}"
+    yield f"{item.api_requests:,}"
     yield amount(collection.api_cost_usd, "USD")
-    yield "-" if took is None else f"{took:,.1f}"
+    yield "-" if item.duration_seconds is None else f"{item.duration_seconds:,.1f}"
 
 
 def _print_problems(collections: Sequence[Collection], page: Page) -> None:
     """Print why accounts were not collected or only in part: each reason once, with its accounts."""
-    unsorted = ((*_reason(one), one.aws_account_id, one.name) for one in collections)
+    unsorted = ((*_reason(one), one.item.aws_account_id, one.item.name) for one in collections)
     explained = sorted(reason for reason in unsorted if reason[0])
     for (label, sentence), group in groupby(explained, key=lambda reason: reason[:2]):
         accounts = [f"{aws_account_id} {name}" for _, _, aws_account_id, name in group]
@@ -177,12 +184,13 @@ def _print_problems(collections: Sequence[Collection], page: Page) -> None:
 
 def _reason(collection: Collection) -> tuple[str, str]:
     """Return a label and a sentence, or two empty strings if there is nothing to explain."""
-    if collection.failure and collection.state is CollectionState.FAILED:
-        return f"failed: {collection.failure.kind.value}", collection.failure.message
-    if collection.days_kept:
+    item = collection.item
+    if item.failure and item.state is ItemState.FAILED:
+        return f"failed: {item.failure.kind.value}", item.failure.message
+    if collection.record and collection.record.days_kept:
         return "warning: stored days kept", _KEPT_SENTENCE
-    if collection.skip_reason and collection.state is CollectionState.SKIPPED:
-        return f"skipped: {collection.skip_reason.value}", _SKIP_SENTENCES[collection.skip_reason]
+    if item.skip_reason and item.state is ItemState.SKIPPED:
+        return f"skipped: {item.skip_reason.value}", _SKIP_SENTENCES[item.skip_reason]
     return "", ""
 
 
@@ -254,7 +262,7 @@ def _total_lines(report: RunReport) -> Iterable[tuple[str, str]]:
     # Without a response it is unknown whether AWS charges.
     most = "at most " if report.counts.unanswered else ""
     requests = many(report.counts.api_requests, "request")
-    yield "API", f"{most}{requests}, {money(report.counts.api_cost_usd, 'USD')}"
+    yield "API", f"{most}{requests}, {money(report.api_cost_usd, 'USD')}"
     yield "Time", duration(report.duration_seconds)
     changes = f"{found['detected']:,} detected, {found['updated']:,} updated, {found['resolved']:,} resolved"
     yield "Anomalies", f"{found['open']:,} open ({changes})"
