@@ -33,9 +33,9 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
     @property
-    def is_passing(self) -> bool:
+    def is_transient(self) -> bool:
         """Whether the same request may succeed minutes later, so that the run retries the account."""
-        return self in _PASSING
+        return self in _TRANSIENT
 
     @property
     def advice(self) -> str:
@@ -43,7 +43,7 @@ class ErrorKind(StrEnum):
         return _ADVICE[self]
 
 
-_PASSING = frozenset({ErrorKind.THROTTLED, ErrorKind.TIMEOUT, ErrorKind.INTERNAL})
+_TRANSIENT = frozenset({ErrorKind.THROTTLED, ErrorKind.TIMEOUT, ErrorKind.INTERNAL})
 
 _ADVICE = {
     ErrorKind.CREDENTIALS_UNREADABLE: (

@@ -7,13 +7,14 @@ from costbatch.config import environment, parsers
 from costbatch.config.database_url import database_passwords
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.fields import VARIABLES, Fields
-from costbatch.config.parsers import MAKE_A_KEY, SINKS, FailOn
+from costbatch.config.parsers import MAKE_A_KEY, SINKS
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
+from costbatch.domain.runs import FailOn
 from costbatch.errors import ConfigError
 
 # A shorter secret would mask parts of any sentence.

@@ -11,11 +11,11 @@ from typing import TypeVar, cast
 from costbatch.config import parsers
 from costbatch.config.database_url import database_url as parse_database_url
 from costbatch.config.environment import PREFIX, Variable
-from costbatch.config.parsers import FailOn
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
 from costbatch.domain.money import Limit
 from costbatch.domain.retention import MOST_KEPT_MONTHS
+from costbatch.domain.runs import FailOn
 
 T = TypeVar("T")
 

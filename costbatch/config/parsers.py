@@ -33,13 +33,6 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _LONGEST_NUMBER = 40
 
 
-class FailOn(StrEnum):
-    """Which failures make a run exit non-zero."""
-
-    TOTAL = "total"
-    PARTIAL = "partial"
-
-
 def decimal(least: str, most: str = "1000000000") -> Callable[[str], Decimal]:
     """Return a parser of exact numbers in a range."""
 

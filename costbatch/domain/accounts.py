@@ -81,10 +81,24 @@ class RoleArn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failing:
-    """An account that was not collected the last time: since when, and why."""
+    """Since when a job fails for an account, and why."""
 
     since: datetime
     kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a job got with an account, over all its runs.
+
+    covered: the days that are stored without a gap. failing: set while the job fails for the account.
+    """
+
+    covered: DateRange | None = None
+    failing: Failing | None = None
+
+
+NO_PROGRESS = Progress()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +106,7 @@ class Account:
     """One AWS account row; ``id`` is the row, ``aws_account_id`` the 12 digits.
 
     ``role_arn`` is set for assumed roles; ``base_account_id`` is the row whose credentials assume it
-    (None: the pod's own). ``collected`` is what is stored without a gap.
+    (None: the pod's own).
     """
 
     id: int
@@ -103,8 +117,6 @@ class Account:
     partition: Partition = Partition.AWS
     role_arn: str | None = None
     base_account_id: int | None = None
-    collected: DateRange | None = None
-    failing: Failing | None = None
     created_at: datetime | None = None
 
     def __str__(self) -> str:

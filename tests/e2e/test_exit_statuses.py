@@ -67,7 +67,7 @@ def test_no_accounts_is_0(harness: Harness) -> None:
     """Nothing to do is no failure; it is said, and nothing is asked of AWS."""
     run = harness.run("collect")
     assert run.status == 0
-    assert "NOTHING TO DO: no account to collect" in run.stdout
+    assert "NOTHING TO DO: there are no accounts to collect" in run.stdout
     assert harness.aws.requests()["total"]["requests"] == 0
 
 

@@ -25,7 +25,7 @@ from tests.postgres.old_rows import (
     prune,
     store_costs,
 )
-from tests.postgres.rows import prepare_months
+from tests.support.database_rows import prepare_months
 
 
 @pytest.fixture

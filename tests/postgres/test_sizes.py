@@ -16,7 +16,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError, StatementRefused
 from tests.postgres.conftest import Query
-from tests.postgres.rows import add_account, prepare_months
+from tests.support.database_rows import add_account, prepare_months
 
 TODAY = date(2026, 3, 10)
 FILL = (

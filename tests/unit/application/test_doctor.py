@@ -13,8 +13,7 @@ from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, 
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
-from tests.support.fakes import FakeVault
-from tests.unit.application.doctor_parts import (
+from tests.support.fake_doctor import (
     DAY,
     NOW,
     TODAY,
@@ -23,6 +22,7 @@ from tests.unit.application.doctor_parts import (
     make_account,
     make_run,
 )
+from tests.support.fakes import FakeVault
 
 SECRETS = StoredSecrets(
     access_keys=AccessKeys(

@@ -9,7 +9,7 @@ from costbatch.application.doctor.ports import Endpoint
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.unit.application.doctor_parts import (
+from tests.support.fake_doctor import (
     DAY,
     POD_ACCOUNT,
     TODAY,
