@@ -148,8 +148,8 @@ def test_the_partition_comes_from_the_role(accounts: Accounts) -> None:
             replace(BY_ROLE, role_arn=f"arn:aws:iam::{OTHER}:role/x"),
             f"belongs to account {OTHER}, not to {ID}",
         ),
-        (replace(BY_ROLE, partition=Partition.CHINA), "lies in the partition aws, not in aws-cn"),
-        (replace(BY_ROLE, role_arn=None), "The ARN of a role is needed"),
+        (replace(BY_ROLE, partition=Partition.CHINA), "is in the partition aws, not in aws-cn"),
+        (replace(BY_ROLE, role_arn=None), "A role ARN is required"),
         (replace(BY_POD, role_arn=BY_ROLE.role_arn), "and only there"),
         (replace(BY_POD, base=OTHER), "A base account is for roles only"),
         (replace(BY_ROLE, base=OTHER), f"No account {OTHER} is registered"),
@@ -200,10 +200,10 @@ def test_a_circle_of_bases_is_refused(accounts: Accounts, database: FakeDatabase
         (BY_KEY, external_id(), "An access key is needed"),
         (BY_ROLE, keys(), "A role takes an external id only"),
         (BY_POD, keys(), "reached by the pod's own identity"),
-        (BY_ROLE, external_id("x"), "An external id has 2 to 1224"),
-        (BY_ROLE, external_id("two words"), "An external id has 2 to 1224"),
+        (BY_ROLE, external_id("x"), "An external id must have 2 to 1224"),
+        (BY_ROLE, external_id("two words"), "An external id must have 2 to 1224"),
         (BY_KEY, keys(secret="  "), "The secret access key is empty."),
-        (BY_KEY, keys("akia"), "The access key id is not one"),
+        (BY_KEY, keys("akia"), "The access key id is invalid"),
         (BY_KEY, keys("abc/def+ghi", ACCESS_KEY_ID), "look swapped"),
         (BY_KEY, keys(secret="abc def"), "holds a space"),
         (BY_KEY, keys("ASIA" + "ABCDEFGHIJKLMNOP"), "is a temporary one"),
@@ -299,7 +299,7 @@ def test_credentials_that_do_not_fit_the_access_are_refused(
 
 def test_what_is_not_registered_or_was_removed_cannot_be_changed(accounts: Accounts) -> None:
     """Each sentence says what to do instead."""
-    with pytest.raises(ConfigError, match=r"^No account 2{12} is registered; `costbatch accounts list`"):
+    with pytest.raises(ConfigError, match=r"^Account 2{12} is not registered; `costbatch accounts list`"):
         accounts.pause(OTHER)
     accounts.add(BY_POD)
     accounts.remove(ID)

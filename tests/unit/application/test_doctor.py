@@ -66,7 +66,7 @@ def test_a_key_that_opens_some_is_a_warning_with_the_counts() -> None:
     assert finding.mark is Mark.WARNING
     first, second = finding.found.splitlines()
     assert first == "ENCRYPTION_KEY (key id 11112222) opens 30 of the 32 stored credentials."
-    assert second.startswith("2 sealed with key id 99998888; the one that was tried: ")
+    assert second.startswith("2 encrypted with key id 99998888; one of them was tried: ")
     assert "set-credentials" in finding.advice
 
 
@@ -75,7 +75,7 @@ def test_a_key_that_opens_none_is_a_failure_of_the_configuration() -> None:
     finding = Ward(health=FakeHealth(samples=[sample(2, key_id="99998888")])).find("encryption key")
     assert finding.mark is Mark.FAILURE
     assert finding.is_configuration
-    assert "opens none of the 2" in finding.found
+    assert "decrypts none of the 2" in finding.found
 
 
 def test_a_credential_of_another_account_s_row_does_not_open() -> None:
@@ -94,7 +94,7 @@ def test_what_a_credential_holds_is_never_told() -> None:
 def test_the_database_says_its_version_and_how_long_it_took() -> None:
     """And that a pooler stands between, which is fine."""
     health = FakeHealth()
-    assert Ward(health=health).find("database").found == "PostgreSQL 16.4 took the connection in 12 ms."
+    assert Ward(health=health).find("database").found == "Connected to PostgreSQL 16.4 in 12 ms."
     health.the_server = replace(health.the_server, is_pooled=True)
     finding = Ward(health=health).find("database")
     assert finding.mark is Mark.OK
@@ -170,7 +170,7 @@ def test_clocks_may_differ_by_a_few_seconds(seconds: int, mark: Mark, found: str
 @pytest.mark.parametrize(
     ("run", "mark", "words"),
     [
-        (None, Mark.WARNING, "No run over all accounts has been made yet."),
+        (None, Mark.WARNING, "There has been no run over all accounts yet."),
         (make_run(RunStatus.COMPLETED, collected=1200), Mark.OK, "it is completed (1,200 collected)."),
         (make_run(RunStatus.COMPLETED), Mark.OK, "it is completed (no accounts)."),
         (make_run(RunStatus.RUNNING, collected=1, pending=2), Mark.OK, "running (1 collected, 2 pending)"),

@@ -82,8 +82,8 @@ def test_a_role_without_the_rights_does_nothing_at_all() -> None:
     with pytest.raises(ConfigError) as refused:
         story(records).prune(TODAY)
     assert str(refused.value) == (
-        "The role reader may not prune, because it lacks DELETE on runs, ownership of daily_costs_2025_01; "
-        "let DATABASE_URL name the role that owns the tables."
+        "The role reader cannot prune, because it lacks DELETE on runs, ownership of daily_costs_2025_01; "
+        "set DATABASE_URL to the role that owns the tables."
     )
     assert records.steps == []
 

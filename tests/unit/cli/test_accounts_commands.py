@@ -131,7 +131,7 @@ def test_a_pods_identity_needs_no_secret(shell: Any) -> None:
         ),
         (("--role-arn", "nonsense"), "is not the ARN of an IAM role"),
         (("--role-arn", ROLE.replace(ID, OTHER)), f"belongs to account {OTHER}, not to {ID}"),
-        (("--role-arn", ROLE, "--partition", "aws-cn"), "lies in the partition aws, not in aws-cn"),
+        (("--role-arn", ROLE, "--partition", "aws-cn"), "is in the partition aws, not in aws-cn"),
         (("--role-arn", ROLE, "--base-account", OTHER), f"No account {OTHER} is registered"),
         (("--role-arn", ROLE, "--base-account", ID), "cannot be its own base"),
         (("--pod-identity", "--secrets-file", "-"), "has no credentials to store"),
@@ -184,7 +184,7 @@ def test_an_id_with_11_digits_is_refused(shell: Any) -> None:
 def test_a_duplicate_is_refused(shell: Any) -> None:
     """The sentence names the command that was perhaps meant."""
     shell.run(*ADD, "--pod-identity")
-    assert_refused(shell.run(*ADD, "--pod-identity"), "is registered already. To replace its credentials")
+    assert_refused(shell.run(*ADD, "--pod-identity"), "is already registered. To replace its credentials")
 
 
 def test_the_list_is_a_table_for_people(shell: Any) -> None:
@@ -278,7 +278,7 @@ def test_a_person_hears_of_a_duplicate_before_typing_a_secret(shell: Any) -> Non
 def test_show_of_an_unknown_account_is_refused(shell: Any) -> None:
     """With the way to those that are known."""
     assert_refused(
-        shell.run("accounts", "show", ID), f"No account {ID} is registered; `costbatch accounts list`"
+        shell.run("accounts", "show", ID), f"Account {ID} is not registered; `costbatch accounts list`"
     )
 
 
