@@ -157,7 +157,9 @@ def test_paid_makes_exactly_one_request_and_says_its_price(harness: Harness, now
     harness.open(make_account(1), make_account(2))
     found = examine(harness, "--paid")
     assert found.finished.status == 0
-    assert found["Cost Explorer"]["found"].startswith(f"{harness.ids[0]} (account-1): Cost Explorer returned ")
+    assert found["Cost Explorer"]["found"].startswith(
+        f"{harness.ids[0]} (account-1): Cost Explorer returned "
+    )
     assert "This request cost $0.01." in found["Cost Explorer"]["found"]
     assert (harness.aws.paid(harness.ids[0]), harness.aws.paid()) == (1, 1)
     assert examine(harness, "--paid", "--account", harness.ids[1]).finished.status == 0

@@ -16,11 +16,10 @@ from costbatch.application.ports import (
     CostSource,
     Display,
     ItemStore,
-    ProgressStore,
     RunStore,
     Spend,
 )
-from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.costs import (
     NO_DIGESTS,
@@ -44,7 +43,7 @@ from costbatch.domain.runs import (
     WorkItem,
 )
 from tests.support.factories import make_fetched
-from tests.support.fakes import FakeAccounts
+from tests.support.fakes import FakeAccounts, FakeProgress
 
 
 @dataclass(frozen=True)
@@ -57,30 +56,6 @@ class Listed:
     token: UUID | None = None
     retry_after: timedelta | None = None
     failed_by: str | None = None
-
-
-@dataclass
-class FakeProgress(ProgressStore):
-    """The progress of the one job that a test needs, by account row."""
-
-    rows: dict[int, Progress] = field(default_factory=dict)
-
-    def copy(self) -> "FakeProgress":
-        """Return what a transaction works on."""
-        return FakeProgress(dict(self.rows))
-
-    @override
-    def load(self, job: str, account_ids: Collection[int] | None = None) -> dict[int, Progress]:
-        return {row: each for row, each in self.rows.items() if account_ids is None or row in account_ids}
-
-    @override
-    def save(self, job: str, progress: Mapping[int, Progress]) -> None:
-        self.rows |= progress
-
-    @override
-    def forget_failures(self, account_id: int) -> None:
-        if account_id in self.rows:
-            self.rows[account_id] = replace(self.rows[account_id], failing=None)
 
 
 @dataclass

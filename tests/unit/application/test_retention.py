@@ -148,5 +148,5 @@ def test_a_pruning_as_a_document_names_every_kind() -> None:
         "months": [month],
         "held_up_months": [],
         "accounts": 2,
-        "rows": {"collections": 0, "runs": 3, "events": 0, "anomalies": 0},
+        "rows": {"run_items": 0, "runs": 3, "events": 0, "anomalies": 0},
     }
