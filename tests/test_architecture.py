@@ -22,6 +22,7 @@ ALLOWED = {
     "application": ("domain", "errors", "logs"),
     "adapters": (
         *("domain", "errors", "logs", "timeout"),
+        "config",  # a sink is built from the settings
         # The ports that they implement, and the types of these.
         *("application.ports", "application.doctor.ports"),
         *("application.inspection", "application.retention"),
@@ -55,6 +56,14 @@ READS_ENVIRONMENT = {
 MAKES_FLOATS = {
     "adapters/pushgateway.py": "Prometheus knows nothing but floats",
     "adapters/postgres/run_items.py": "seconds",
+}
+# Which files import inside of functions, besides the lazy command group, and why. At most five.
+IMPORTS_LATE = {
+    "adapters/postgres/migrations.py": "Alembic takes longer to load than a run takes to check two revisions",
+    "bootstrap.py": "botocore is slow to load, and commands that do not call AWS need none of it",
+    "cli/context.py": "the help of a command must not load the adapters",
+    "cli/demo.py": "only once its packages are known to be installed",
+    "cli/exit_status.py": "--help must not load the log library",
 }
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[tuple[str, str], str] = {}
@@ -240,6 +249,19 @@ def test_now_and_today_are_parameters() -> None:
         assert from_time <= ({"time.monotonic", "time.sleep"} if path.startswith("application") else set()), (
             path
         )
+
+
+def test_imports_are_at_the_top_but_for_five_places() -> None:
+    """Each late import has a reason that a user notices; the lazy command group imports by name."""
+    late = {
+        path
+        for path, tree in sources().items()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))
+    }
+    assert late == set(IMPORTS_LATE)
+    assert len(late) <= 5
 
 
 def test_money_never_becomes_a_float() -> None:

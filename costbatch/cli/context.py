@@ -49,7 +49,10 @@ class Context:
             ConfigError: with every problem of the configuration.
 
         """
-        settings = Settings.from_environment(self.environ)
+        from costbatch import logs  # noqa: PLC0415 - see the imports above
+        from costbatch.bootstrap import read_settings  # noqa: PLC0415 - see the imports above
+
+        settings = read_settings(self.environ)
         for secret in settings.secrets:
             logs.register_secret(secret)
         no_color = bool(self.environ.get("NO_COLOR"))

@@ -23,10 +23,11 @@ def keys() -> None:
 
 
 @keys.command(
+    short_help="Generate a new key for ENCRYPTION_KEY.",
     epilog=example(
         "costbatch keys generate --output encryption-key",
         "ENCRYPTION_KEY_FILE=encryption-key costbatch config",
-    )
+    ),
 )
 @click.option(
     "--output",

@@ -1,13 +1,13 @@
 """The settings: read once from the environment, checked against each other, and passed on as values."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from costbatch.config import environment, parsers
 from costbatch.config.database_url import database_passwords
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.fields import VARIABLES, Fields
-from costbatch.config.parsers import MAKE_A_KEY, SINKS
+from costbatch.config.parsers import MAKE_A_KEY
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.key_strength import key_weakness
@@ -20,7 +20,7 @@ from costbatch.errors import ConfigError
 # A shorter secret would mask parts of any sentence.
 _SHORTEST_MASKED = 6
 
-__all__ = ["KEY_BYTES", "PREFIX", "SINKS", "VARIABLES", "FailOn", "Settings", "Variable", "missing_variables"]
+__all__ = ["KEY_BYTES", "PREFIX", "VARIABLES", "FailOn", "Settings", "Variable", "missing_variables"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,12 @@ class Settings(Fields):
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+    def from_environment(
+        cls, environ: Mapping[str, str], *, known_sinks: Collection[str] | None = None
+    ) -> "Settings":
         """Return the settings of the environment.
+
+        known_sinks: the names that COSTBATCH_SINKS may contain; None does not check them.
 
         Raises:
             ConfigError: with one sentence for each problem.
@@ -46,6 +50,8 @@ class Settings(Fields):
             try:
                 text, source = environment.read(variable.name, environ)
                 if text:
+                    if variable.field == "sinks" and known_sinks is not None:
+                        variable = replace(variable, parse=parsers.sinks_among(known_sinks))  # noqa: PLW2901 - the same, stricter
                     parsed[variable.field] = environment.parse(variable, text, source)
                     sources[variable.name] = source
             except ValueError as error:

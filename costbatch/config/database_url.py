@@ -9,6 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import quote
 
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
+
 from costbatch.domain.credentials import Secret
 from costbatch.domain.excerpt import excerpt
 
@@ -128,10 +131,6 @@ def _check_form(url: str) -> None:
 
 def _parsed(text: str) -> Mapping[str, str]:
     """Return the options that libpq reads from the text, by name."""
-    # Commands without a database must not load the driver.
-    from psycopg2 import ProgrammingError  # noqa: PLC0415 - see above
-    from psycopg2.extensions import parse_dsn  # noqa: PLC0415 - see above
-
     try:
         found: Mapping[str, str] = parse_dsn(text)
     except (ProgrammingError, ValueError) as error:
@@ -147,8 +146,7 @@ def _parsed(text: str) -> Mapping[str, str]:
         raise ValueError("has an option after the ? that is not written as NAME=VALUE.")
     if not text.startswith("postgresql://"):
         raise ValueError(
-            "is neither a URL nor a list of NAME=VALUE, as in host=db dbname=costs user=costbatch "
-            "password='…'."
+            "is neither a URL nor a list of NAME=VALUE, as in host=db dbname=costs user=costbatch."
         )
     raise ValueError(f"is not a URL; {_ADVICE}")
 

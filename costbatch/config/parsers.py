@@ -19,7 +19,6 @@ from costbatch.domain.money import Limit, is_currency
 
 E = TypeVar("E", bound=StrEnum)
 
-SINKS = ("log",)
 # Labels of the groups and of the metrics themselves: see adapters/pushgateway.py.
 TAKEN_LABELS = frozenset(
     {
@@ -139,8 +138,13 @@ def names(text: str) -> frozenset[str]:
 
 
 def sinks(text: str) -> tuple[str, ...]:
-    """Return the sinks of a comma list."""
-    return tuple(sorted(choice(*SINKS)(name) for name in names(text)))
+    """Return the names of a comma list, each once; only the adapters know which sinks there are."""
+    return tuple(sorted({name.lower() for name in names(text)}))
+
+
+def sinks_among(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser of sinks that refuses unknown names."""
+    return lambda text: tuple(sorted(set(map(choice(*known), names(text)))))
 
 
 def push_labels(text: str) -> tuple[str, ...]:

@@ -271,11 +271,13 @@ def test_only_a_first_collection_falls_back(harness: Harness) -> None:
     assert run.logs("history_shortened") == []
 
 
-def test_the_cap_holds_for_the_steps_too(harness: Harness) -> None:
-    """Each is a request like any other."""
-    harness.open(make_account(1, faults=(Fault("validation", message=TOO_EARLY[0]),)))
-    harness.collect("--max-api-cost", "0.02")
-    assert harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] <= 2
+def test_refused_steps_cost_nothing(harness: Harness) -> None:
+    """AWS does not charge them, so that they count neither as paid nor against the cap."""
+    harness.open(make_account(1, faults=(Fault("validation", message=TOO_EARLY[0], times=3),)))
+    run = harness.collect("--max-api-cost", "0.02")
+    assert run.outcomes == {BROKEN: "collected"}
+    assert run.account(BROKEN)["api"]["requests"] == harness.aws.paid() <= 2
+    assert harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] > 3
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def _bundle_problems() -> Iterator[str]:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except (OSError, ValueError):
-        yield f"{name} names {_shown(path)}, which contains no readable certificate in PEM form."
+        yield f"{name} names {_shown(path)}, which contains no certificate in PEM form that can be read."
 
 
 def _is_address(text: str) -> bool:

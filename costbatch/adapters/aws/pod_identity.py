@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TypeVar
 
+import boto3
 from botocore.credentials import Credentials
 
 from costbatch.adapters.aws.errors import answer_of
@@ -92,8 +93,6 @@ def _read(call: Callable[[], T]) -> T:
 
 
 def _look() -> Credentials | None:
-    import boto3  # noqa: PLC0415 - most accounts have keys or roles, and botocore alone is there much sooner
-
     forget_empty_variables()
     credentials: Credentials | None = boto3.Session().get_credentials()
     return credentials

@@ -1,4 +1,4 @@
-"""Open anomalies with the cost that leads up to them, drawn as a line of blocks."""
+"""Open anomalies, each with a sparkline of the cost that leads up to it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
@@ -37,9 +37,9 @@ _STYLES = {Severity.HIGH: "bold red", Severity.MEDIUM: "bold yellow", Severity.L
 
 
 def sparkline(values: Sequence[Decimal | None], *, levels: str = BLOCKS) -> str:
-    """Draw one character per value, from zero (or the lowest, when that is below) to the highest.
+    """Return one character per value, scaled from zero, or from the lowest value below it, to the highest.
 
-    It starts at zero so that twice the cost looks twice as high. None is a gap.
+    The scale starts at zero so that twice the cost looks twice as high. None is a gap.
     """
     known = [value for value in values if value is not None]
     low, high = min([Decimal(0), *known]), max([Decimal(0), *known])
@@ -48,21 +48,21 @@ def sparkline(values: Sequence[Decimal | None], *, levels: str = BLOCKS) -> str:
 
 
 def print_anomalies(report: RunReport, page: Page) -> None:
-    """Print the open anomalies, in the report's order: the severest first."""
+    """Print the open anomalies in the report's order: the most severe first."""
     views = report.open_anomalies
     if not views:
         return
     if page.is_piped:
         page.records(_TITLES, [_record(view, page) for view in views])
     else:
-        _show(views, page)
+        _print_table(views, page)
     if (total := report.summary["anomalies"]["open"]) > len(views):
         page.blank()
         page.line(f"{total - len(views):,} more are open, less severe or with a smaller impact.", "dim")
 
 
 def _record(view: AnomalyView, page: Page) -> Sequence[str]:
-    """Return an anomaly as the values of one line, for programs."""
+    """Return an anomaly as the values of one record."""
     anomaly = view.anomaly
     values = (
         anomaly.severity.value,
@@ -77,12 +77,12 @@ def _record(view: AnomalyView, page: Page) -> Sequence[str]:
         money(anomaly.impact, anomaly.currency, sign=True),
         _deviation(anomaly),
         ", ".join(_contributions(anomaly)),
-        _drawn(view, page),
+        _blocks(view, page),
     )
     return [page.text(value).plain for value in values]
 
 
-def _show(views: Sequence[AnomalyView], page: Page) -> None:
+def _print_table(views: Sequence[AnomalyView], page: Page) -> None:
     table = page.table()
     table.add_column("Severity", no_wrap=True)
     table.add_column("Open anomalies", overflow="fold", min_width=_TREND_DAYS, max_width=_NAME_WIDTH)
@@ -137,23 +137,23 @@ def _dates(anomaly: Anomaly) -> str:
 
 
 def _trend(view: AnomalyView, page: Page) -> RenderableType:
-    """Return the last days as blocks, the anomaly's coloured, or marked in a line below."""
-    anomaly, drawn = view.anomaly, _drawn(view, page)
-    deviates = [anomaly.start_date <= day <= anomaly.last_date for day in _trend_days(view)]
+    """Return the sparkline, with the anomaly's days coloured, or marked in a line below."""
+    anomaly, blocks = view.anomaly, _blocks(view, page)
+    is_anomalous = [anomaly.start_date <= day <= anomaly.last_date for day in _trend_days(view)]
     if not page.has_colors:
-        return Text(f"{drawn}\n{''.join('^' if is_odd else ' ' for is_odd in deviates)}")
-    styles = (_STYLES[anomaly.severity] if is_odd else "dim" for is_odd in deviates)
-    return Text.assemble(*zip(drawn, styles, strict=True))
+        return Text(f"{blocks}\n{''.join('^' if is_one else ' ' for is_one in is_anomalous)}")
+    styles = (_STYLES[anomaly.severity] if is_one else "dim" for is_one in is_anomalous)
+    return Text.assemble(*zip(blocks, styles, strict=True))
 
 
-def _drawn(view: AnomalyView, page: Page) -> str:
+def _blocks(view: AnomalyView, page: Page) -> str:
     amounts = {total.usage_date: total.amount for total in view.trend}
     levels = ASCII_LEVELS if page.is_ascii else BLOCKS
     return sparkline([amounts.get(day) for day in _trend_days(view)], levels=levels)
 
 
 def _trend_days(view: AnomalyView) -> list[date]:
-    """Return the days of the trend; none if there is no trend."""
+    """Return the days of the trend; empty without a trend."""
     if not view.trend:
         return []
     last = view.trend[-1].usage_date

@@ -1,4 +1,4 @@
-"""A console that is safe to print names on, and how numbers, money and times read there."""
+"""A console on which names are safe to print, and the format of money, days and durations."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -14,16 +14,16 @@ from rich.text import Text
 from costbatch.cli.output import Column, printable, show_table
 from costbatch.domain.periods import DateRange
 
-# Longer lines are hard to read, on however wide a screen.
+# Longer lines are hard to read, even on a wide screen.
 TEXT_WIDTH = 100
 _NAME = "Name"
 _NAME_WIDTH = range(8, 48)
 _ACCOUNT_ID_WIDTH = 12
-# Below this a table's columns would vanish; then its lines are longer than the screen.
+# On a narrower screen columns would vanish, so lines are longer than the screen.
 _NARROWEST = 80
-# From here on a table's columns need not stand close.
+# From this width on, columns have a wide gap.
 _ROOMY = 100
-# From here on there is room for a trend beside an anomaly's numbers instead of under its name.
+# From this width on, an anomaly's trend is beside its numbers and not under its name.
 _WIDE = 110
 
 _NO_MINOR_UNIT = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
@@ -38,22 +38,22 @@ class Page:
         self.is_ascii = console.options.ascii_only
         self.has_colors = console.color_system is not None and not console.no_color
         self.is_wide = console.width >= _WIDE
-        # Programs read lines, people read tables.
+        # A pipe gets one record a line.
         self.is_piped = not console.is_terminal
 
     def text(self, value: str, style: str = "") -> Text:
-        """Return the value as it may be shown."""
+        """Return the value with unprintable characters replaced."""
         encoding = self.console.encoding
         return Text(printable(value).encode(encoding, "replace").decode(encoding), style)
 
     def name(self, value: str, style: str = "") -> Text:
-        """Return a name as it may be shown: on one line, with an ellipsis if there is no room for it."""
+        """Return a name on one line, with an ellipsis if it is too long."""
         text = self.text(value, style)
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
     def line(self, value: str, style: str = "", *, indent: int = 0) -> None:
-        """Print a paragraph; what is too long for a line folds, and nothing is cut."""
+        """Print a paragraph; long lines are folded, and nothing is cut."""
         paragraph = Padding(self.text(value, style), (0, 0, 0, indent), expand=False)
         self.console.print(paragraph, width=min(self.console.width, TEXT_WIDTH), overflow="fold")
 
@@ -62,12 +62,12 @@ class Page:
         self.console.print()
 
     def table(self) -> Table:
-        """Return an empty table; on a narrow screen its columns stand closer."""
+        """Return an empty table; on a narrow screen its columns are closer together."""
         gap = (0, 1) if self.console.width >= _ROOMY else (0, 0)
         return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=gap, collapse_padding=True)
 
     def account_table(self) -> Table:
-        """Return a table whose first two columns say which account a row is about."""
+        """Return a table whose first two columns name the account."""
         table = self.table()
         table.add_column("Account", no_wrap=True, min_width=_ACCOUNT_ID_WIDTH)
         table.add_column(_NAME, min_width=_NAME_WIDTH.start, max_width=_NAME_WIDTH.stop)
@@ -76,8 +76,8 @@ class Page:
     def show(self, table: Table) -> None:
         """Print a table, with an empty line before it; to a pipe, tabs between the values of a row.
 
-        Names are shortened; ids and numbers are not, because a number that is cut is another number: a column
-        without room stands below its row.
+        Names are shortened; ids and numbers never are, because a cut number is another number. Columns
+        without room are printed below their row.
         """
         if self.is_piped:
             titles = [_plain(column.header) for column in table.columns]
@@ -100,13 +100,13 @@ class Page:
     def records(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print one record a line, with an empty line before them and tabs between their values."""
         self.blank()
-        # An empty row is there for the eye.
+        # Empty rows only separate rows on a screen.
         for record in filter(any, (titles, *rows)):
             click.echo("\t".join(record), file=self.console.file)
 
 
 def _column(column: RichColumn) -> Column:
-    """Return the plain column of a table whose columns must be able to stand below each other."""
+    """Return a rich table's column as one that can be printed below its row."""
     title = _plain(column.header)
     return Column(
         title=title,
@@ -124,9 +124,9 @@ def _plain(cell: RenderableType) -> str:
 
 
 def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:
-    """Return an amount as its currency is written, to the cent where it has cents: "1,234.50"."""
+    """Return an amount with its currency's decimals: "1,234.50"."""
     digits = "0" if currency in _NO_MINOR_UNIT else "2"
-    # z: what rounds to zero is 0.00, not -0.00.
+    # z: a value that rounds to zero is 0.00, not -0.00.
     return format(value, f"{'+' if sign else ''}z,.{digits}f")
 
 

@@ -177,7 +177,7 @@ def test_a_missing_day_is_not_a_zero() -> None:
     """Every day of the window must be listed, if only without groups."""
     page = answer()
     del page["ResultsByTime"][1]
-    assert problem(page) == "GetCostAndUsage: ResultsByTime does not hold the day 2024-02-29."
+    assert problem(page) == "GetCostAndUsage: ResultsByTime does not contain the day 2024-02-29."
 
 
 def test_amounts_of_one_group_share_a_currency() -> None:

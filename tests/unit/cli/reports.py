@@ -111,7 +111,7 @@ def make_report(
     listed: Sequence[Collection] | None = None,
     **fields: Any,
 ) -> RunReport:
-    """Return the report of a run; it lists every account where a test does not say which."""
+    """Return the report of a run; it lists every account unless a test says which."""
     return RunReport(
         run=make_run(status),
         counts=tally_of(accounts),

@@ -70,8 +70,8 @@ def test_a_person_is_asked_and_does_not_see_the_secret(shell: Any) -> None:
     assert SECRET not in result.output
 
 
-def test_without_a_terminal_nobody_is_asked(shell: Any) -> None:
-    """A script that waits for ever helps nobody."""
+def test_without_a_terminal_there_is_no_prompt(shell: Any) -> None:
+    """A script must not wait forever."""
     assert_refused(shell.run(*ADD), "there is no terminal to prompt on; use --secrets-file")
 
 
@@ -224,7 +224,7 @@ def test_the_list_can_be_of_one_status(shell: Any) -> None:
     assert ID in shell.run("accounts", "list", "--status", "paused").stdout
 
 
-def test_show_tells_everything_but_the_secrets(shell: Any) -> None:
+def test_show_prints_everything_but_the_secrets(shell: Any) -> None:
     """Why it fails, with what to do, and whether its credentials open."""
     shell.run(*ADD, "--secrets-file", "-", stdin=DOCUMENT)
     failing = Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="access_denied")

@@ -165,7 +165,7 @@ def test_an_error_becomes_an_exit_status_and_sentences(
 
 
 @pytest.mark.parametrize("environ", [{}, {"COSTBATCH_SINKS": "wrong"}])
-def test_an_unexpected_error_is_logged_and_told_without_secrets(
+def test_an_unexpected_error_is_logged_and_reported_without_secrets(
     monkeypatch: pytest.MonkeyPatch, shell: Any, environ: dict[str, str]
 ) -> None:
     """The traceback is in the log, one sentence is for the person; wrong settings do not hide it."""

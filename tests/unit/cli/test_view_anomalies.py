@@ -82,7 +82,7 @@ def test_with_colours_the_anomalous_days_are_coloured() -> None:
     assert "^" not in stream.getvalue()
 
 
-def test_an_anomaly_without_a_trend_is_still_told() -> None:
+def test_an_anomaly_without_a_trend_is_still_printed() -> None:
     """The numbers stand without the picture."""
     view = replace(make_view(), trend=())
     assert "+3,567.89 USD" in printed_run(make_report([collected()], open_anomalies=(view,)))

@@ -128,7 +128,7 @@ def test_many_accounts_that_are_all_collected_need_no_table() -> None:
     assert len(printed.splitlines()) < 12
 
 
-def test_the_totals_tell_the_run_in_numbers() -> None:
+def test_the_totals_summarize_the_run_in_numbers() -> None:
     """Accounts by outcome, rows, requests with their price, anomalies, and what is undelivered."""
     report = make_report(
         [collected(1), collected(2), failed(3)],
@@ -190,7 +190,7 @@ def test_a_plan_without_accounts_says_so() -> None:
     ],
 )
 def test_money_reads_as_its_currency_is_written(value: str, currency: str, text: str) -> None:
-    """Thousands separators, cents where there are any, and no negative zero."""
+    """Thousands separators, cents if the currency has them, and no negative zero."""
     assert money(Decimal(value), currency) == text
 
 
