@@ -96,7 +96,7 @@ class OldRecords(Protocol):
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
         """Delete up to ``most`` old rows of a kind that are not locked; return how many, by kind.
 
-        A run goes with its items.
+        A run is deleted with its items, and counts once it is deleted itself.
         """
 
 
