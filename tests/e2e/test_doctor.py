@@ -22,7 +22,7 @@ def test_a_healthy_installation_is_0_and_every_check_ok(
     before, paid = harness.contents(), harness.aws.paid()
     found = examine(harness, PUSHGATEWAY_URL=gateway_url)
     assert (found.finished.status, found.status, len(found.names("ok"))) == (0, "ok", 13)
-    assert "opens all 2 stored credentials" in found["encryption key"]["found"]
+    assert "decrypts all 2 stored credentials" in found["encryption key"]["found"]
     assert harness.contents() == before
     assert harness.aws.paid() == paid
 
@@ -171,7 +171,7 @@ def test_a_paid_request_that_is_refused_is_1(harness: Harness, now: datetime) ->
     harness.open(make_account(1, faults=(Fault("not_enabled"),)))
     found = examine(harness, "--paid")
     assert found.finished.status == 1
-    assert "open it once in the AWS console" in found["Cost Explorer"]["advice"]
+    assert "open it once in the AWS billing console" in found["Cost Explorer"]["advice"]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_an_unexpected_error_shows_no_traceback(harness: Harness, monkeypatch: p
     monkeypatch.setattr(checks, "check_newest_run", fail)
     finished = harness.run("doctor")
     assert finished.status == 1
-    assert "broke with an unexpected error (ZeroDivisionError)" in finished.stdout
+    assert "crashed with an unexpected error (ZeroDivisionError)" in finished.stdout
     assert "Traceback" not in finished.stdout + finished.stderr
     debug = harness.run("doctor", COSTBATCH_LOG_LEVEL="debug")
     assert "Traceback" in debug.stderr
