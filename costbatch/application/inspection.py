@@ -37,7 +37,7 @@ class MonthSize:
         return round(self.bytes / self.rows) if self.rows else None
 
     def to_document(self) -> dict[str, Any]:
-        """Return the month, JSON-ready."""
+        """Return the month as JSON has it."""
         return {
             "month": f"{self.month:%Y-%m}",
             "rows": self.rows,
@@ -68,7 +68,7 @@ class TableSize:
         return self.table_bytes + self.index_bytes + self.toast_bytes
 
     def to_document(self) -> dict[str, Any]:
-        """Return the table, JSON-ready."""
+        """Return the table as JSON has it."""
         return {
             "name": self.name,
             "rows": self.rows,
@@ -153,7 +153,7 @@ class DatabaseSizes:
         return self.database_bytes + round(costs * growth.cost_bytes + others * growth.other_bytes)
 
     def to_document(self, *, keep_months: int | None) -> dict[str, Any]:
-        """Return all of it, JSON-ready."""
+        """Return all of it as JSON has it."""
         return {
             "database_bytes": self.database_bytes,
             "accounts": self.accounts,

@@ -63,7 +63,7 @@ class CheckResult:
     seconds: float
 
     def to_document(self) -> dict[str, Any]:
-        """Return the result, JSON-ready."""
+        """Return the result as JSON has it."""
         return {
             "name": self.name,
             "status": self.finding.mark.value,
@@ -94,7 +94,7 @@ class Examination:
         return any(result.finding.is_configuration for result in self.results)
 
     def to_document(self) -> dict[str, Any]:
-        """Return the whole examination, JSON-ready."""
+        """Return the whole examination as JSON has it."""
         return {
             "checks": [result.to_document() for result in self.results],
             "status": self.status.value,
