@@ -128,9 +128,9 @@ def test_a_role_that_does_not_own_the_months_is_refused_before_anything(
     with pytest.raises(ConfigError) as refused:
         prune(clerk)
     assert str(refused.value) == (
-        "The role clerk may not prune, because it lacks DELETE on runs, ownership of daily_costs_2025_09, "
+        "The role clerk cannot prune, because it lacks DELETE on runs, ownership of daily_costs_2025_09, "
         "ownership of daily_costs_2025_10, ownership of daily_costs_2025_11; "
-        "let DATABASE_URL name the role that owns the tables."
+        "set DATABASE_URL to the role that owns the tables."
     )
     assert query("SELECT DISTINCT covered_start FROM account_progress") == [(date(2025, 9, 1),)]
     assert query("SELECT count(*) FROM daily_costs") == [(28,)]

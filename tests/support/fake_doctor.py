@@ -33,9 +33,9 @@ POD_ACCOUNT = "9" * 12
 SERVER = Server(
     version_number=160_004, version="16.4", encoding="UTF8", is_pooled=False, connect_seconds=0.0123
 )
-LAST_NIGHT = Progress(covered=DateRange(TODAY - 40 * DAY, TODAY))
 SCHEMA = SchemaVersion(current="r2", needed="r2", is_known=True)
 RIGHTS = Rights(role="costbatch", missing=())
+LAST_NIGHT = Progress(covered=DateRange(TODAY - 40 * DAY, TODAY))
 
 
 def make_account(

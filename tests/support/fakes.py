@@ -134,7 +134,7 @@ class FakeProgress(ProgressStore):
 
 @dataclass
 class FakeTransaction:
-    """A transaction with accounts and progress only; asking for anything else is an error."""
+    """A transaction with accounts and their progress only; asking for anything else is an error."""
 
     accounts: FakeAccounts
     progress: FakeProgress

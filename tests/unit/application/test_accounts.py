@@ -83,7 +83,7 @@ def test_an_account_is_checked_before_its_secrets_are_asked_for(database: FakeDa
         keyless.check_new(BY_KEY)
     keyless.check_new(BY_POD)
     keyless.add(BY_POD)
-    with pytest.raises(ConfigError, match="is registered already"):
+    with pytest.raises(ConfigError, match="is already registered"):
         keyless.check_new(BY_POD)
 
 
@@ -98,7 +98,7 @@ def test_a_registered_account_is_not_registered_again(accounts: Accounts) -> Non
     """The sentence names it and the command that was perhaps meant."""
     accounts.add(BY_KEY, keys())
     sentence = refusal(accounts, BY_KEY, keys())
-    assert sentence.startswith(f"Account {ID} (production) is registered already.")
+    assert sentence.startswith(f"Account {ID} (production) is already registered.")
     assert f"set-credentials {ID}" in sentence
 
 
@@ -148,11 +148,11 @@ def test_the_partition_comes_from_the_role(accounts: Accounts) -> None:
             replace(BY_ROLE, role_arn=f"arn:aws:iam::{OTHER}:role/x"),
             f"belongs to account {OTHER}, not to {ID}",
         ),
-        (replace(BY_ROLE, partition=Partition.CHINA), "lies in the partition aws, not in aws-cn"),
-        (replace(BY_ROLE, role_arn=None), "The ARN of a role is needed"),
-        (replace(BY_POD, role_arn=BY_ROLE.role_arn), "and only there"),
+        (replace(BY_ROLE, partition=Partition.CHINA), "is in the partition aws, not in aws-cn"),
+        (replace(BY_ROLE, role_arn=None), "A role ARN is required"),
+        (replace(BY_POD, role_arn=BY_ROLE.role_arn), "and not allowed otherwise"),
         (replace(BY_POD, base=OTHER), "A base account is for roles only"),
-        (replace(BY_ROLE, base=OTHER), f"No account {OTHER} is registered"),
+        (replace(BY_ROLE, base=OTHER), f"Account {OTHER} is not registered"),
         (replace(BY_ROLE, base="x"), "is not an AWS account id"),
         (replace(BY_ROLE, base=ID), "cannot be its own base"),
     ],
@@ -196,17 +196,17 @@ def test_a_circle_of_bases_is_refused(accounts: Accounts, database: FakeDatabase
 @pytest.mark.parametrize(
     ("registration", "secrets", "words"),
     [
-        (BY_KEY, StoredSecrets(), "An access key is needed"),
-        (BY_KEY, external_id(), "An access key is needed"),
-        (BY_ROLE, keys(), "A role takes an external id only"),
-        (BY_POD, keys(), "reached by the pod's own identity"),
-        (BY_ROLE, external_id("x"), "An external id has 2 to 1224"),
-        (BY_ROLE, external_id("two words"), "An external id has 2 to 1224"),
+        (BY_KEY, StoredSecrets(), "An access key is required"),
+        (BY_KEY, external_id(), "An access key is required"),
+        (BY_ROLE, keys(), "A role takes only an external id"),
+        (BY_POD, keys(), "reached with the pod's own identity"),
+        (BY_ROLE, external_id("x"), "An external id must have 2 to 1224"),
+        (BY_ROLE, external_id("two words"), "An external id must have 2 to 1224"),
         (BY_KEY, keys(secret="  "), "The secret access key is empty."),
-        (BY_KEY, keys("akia"), "The access key id is not one"),
+        (BY_KEY, keys("akia"), "The access key id is invalid"),
         (BY_KEY, keys("abc/def+ghi", ACCESS_KEY_ID), "look swapped"),
-        (BY_KEY, keys(secret="abc def"), "holds a space"),
-        (BY_KEY, keys("ASIA" + "ABCDEFGHIJKLMNOP"), "is a temporary one"),
+        (BY_KEY, keys(secret="abc def"), "contains a space"),
+        (BY_KEY, keys("ASIA" + "ABCDEFGHIJKLMNOP"), "is temporary"),
     ],
 )
 def test_implausible_secrets_are_refused_without_showing_them(
@@ -284,8 +284,8 @@ def test_setting_credentials_replaces_them(accounts: Accounts, database: FakeDat
     ("registration", "secrets", "words"),
     [
         (BY_POD, StoredSecrets(), "no credentials to store"),
-        (BY_ROLE, StoredSecrets(), "A role takes an external id only"),
-        (BY_ROLE, keys(), "A role takes an external id only"),
+        (BY_ROLE, StoredSecrets(), "A role takes only an external id"),
+        (BY_ROLE, keys(), "A role takes only an external id"),
     ],
 )
 def test_credentials_that_do_not_fit_the_access_are_refused(
@@ -299,10 +299,10 @@ def test_credentials_that_do_not_fit_the_access_are_refused(
 
 def test_what_is_not_registered_or_was_removed_cannot_be_changed(accounts: Accounts) -> None:
     """Each sentence says what to do instead."""
-    with pytest.raises(ConfigError, match=r"^No account 2{12} is registered; `costbatch accounts list`"):
+    with pytest.raises(ConfigError, match=r"^Account 2{12} is not registered; `costbatch accounts list`"):
         accounts.pause(OTHER)
     accounts.add(BY_POD)
     accounts.remove(ID)
     for story in (accounts.pause, accounts.resume, accounts.remove):
-        with pytest.raises(ConfigError, match=r"was removed; `costbatch accounts add 1{12}` brings it back"):
+        with pytest.raises(ConfigError, match=r"was removed; `costbatch accounts add 1{12}` restores it"):
             story(ID)

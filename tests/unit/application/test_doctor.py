@@ -48,7 +48,7 @@ def test_a_key_that_opens_everything_is_ok() -> None:
     """With the number of credentials, and nothing of what they hold."""
     finding = Ward(health=FakeHealth(samples=[sample(1234)])).find("encryption key")
     assert finding.mark is Mark.OK
-    assert finding.found == "ENCRYPTION_KEY (key id 11112222) opens all 1,234 stored credentials."
+    assert finding.found == "ENCRYPTION_KEY (key id 11112222) decrypts all 1,234 stored credentials."
 
 
 def test_a_key_with_nothing_to_open_is_ok() -> None:
@@ -65,8 +65,8 @@ def test_a_key_that_opens_some_is_a_warning_with_the_counts() -> None:
     )
     assert finding.mark is Mark.WARNING
     first, second = finding.found.splitlines()
-    assert first == "ENCRYPTION_KEY (key id 11112222) opens 30 of the 32 stored credentials."
-    assert second.startswith("2 sealed with key id 99998888; the one that was tried: ")
+    assert first == "ENCRYPTION_KEY (key id 11112222) decrypts 30 of the 32 stored credentials."
+    assert second.startswith("2 encrypted with key id 99998888; one of them was tried: ")
     assert "set-credentials" in finding.advice
 
 
@@ -75,7 +75,7 @@ def test_a_key_that_opens_none_is_a_failure_of_the_configuration() -> None:
     finding = Ward(health=FakeHealth(samples=[sample(2, key_id="99998888")])).find("encryption key")
     assert finding.mark is Mark.FAILURE
     assert finding.is_configuration
-    assert "opens none of the 2" in finding.found
+    assert "decrypts none of the 2" in finding.found
 
 
 def test_a_credential_of_another_account_s_row_does_not_open() -> None:
@@ -94,7 +94,7 @@ def test_what_a_credential_holds_is_never_told() -> None:
 def test_the_database_says_its_version_and_how_long_it_took() -> None:
     """And that a pooler stands between, which is fine."""
     health = FakeHealth()
-    assert Ward(health=health).find("database").found == "PostgreSQL 16.4 took the connection in 12 ms."
+    assert Ward(health=health).find("database").found == "Connected to PostgreSQL 16.4 in 12 ms."
     health.the_server = replace(health.the_server, is_pooled=True)
     finding = Ward(health=health).find("database")
     assert finding.mark is Mark.OK
@@ -120,8 +120,16 @@ def test_an_old_server_is_a_failure() -> None:
             "no costbatch tables",
             "costbatch db upgrade",
         ),
-        (SchemaVersion(current="r1", needed="r2", is_known=True), "older than", "costbatch db upgrade"),
-        (SchemaVersion(current="r9", needed="r2", is_known=False), "newer costbatch", "that version"),
+        (
+            SchemaVersion(current="r1", needed="r2", is_known=True),
+            "but this version needs r2",
+            "costbatch db upgrade",
+        ),
+        (
+            SchemaVersion(current="r9", needed="r2", is_known=False),
+            "a newer version of costbatch",
+            "that version",
+        ),
     ],
     ids=["empty", "behind", "newer"],
 )
@@ -138,7 +146,7 @@ def test_missing_privileges_are_listed() -> None:
     rights = Rights(role="app", missing=("INSERT on runs", "ownership of daily_costs"))
     finding = Ward(health=FakeHealth(the_rights=rights)).find("privileges")
     assert finding.mark is Mark.FAILURE
-    assert finding.found == "The role app lacks:\nINSERT on runs\nownership of daily_costs"
+    assert finding.found == "The role app lacks privileges:\nINSERT on runs\nownership of daily_costs"
 
 
 def test_a_standby_is_a_failure() -> None:
@@ -170,7 +178,7 @@ def test_clocks_may_differ_by_a_few_seconds(seconds: int, mark: Mark, found: str
 @pytest.mark.parametrize(
     ("run", "mark", "words"),
     [
-        (None, Mark.WARNING, "No run over all accounts has been made yet."),
+        (None, Mark.WARNING, "There has been no run over all accounts yet."),
         (make_run(RunStatus.COMPLETED, succeeded=1200), Mark.OK, "it is completed (1,200 collected)."),
         (make_run(RunStatus.COMPLETED), Mark.OK, "it is completed (no accounts)."),
         (make_run(RunStatus.RUNNING, succeeded=1, pending=2), Mark.OK, "running (1 collected, 2 pending)"),
@@ -231,7 +239,7 @@ def test_events_that_wait_for_more_than_a_day_are_a_warning() -> None:
     young = WaitingEvents(sink="log", number=1, oldest_at=NOW - DAY / 2)
     finding = Ward(health=FakeHealth(waiting=[old, young])).find("events")
     assert finding.mark is Mark.WARNING
-    assert finding.found == "3 events not taken by log since 2025-03-10 06:30 UTC; it said: It is full."
+    assert finding.found == "3 events undelivered to log since 2025-03-10 06:30 UTC; last error: It is full."
     assert Ward(health=FakeHealth(waiting=[young])).find("events").mark is Mark.OK
 
 
@@ -239,7 +247,7 @@ def test_events_for_a_sink_that_is_no_longer_set_are_a_warning_of_their_own() ->
     """No run will ever deliver them."""
     old = WaitingEvents(sink="pager", number=1, oldest_at=NOW - 2 * DAY)
     finding = Ward(health=FakeHealth(waiting=[old])).find("events")
-    assert finding.found == "1 event not taken by pager since 2025-03-10 06:30 UTC."
+    assert finding.found == "1 event undelivered to pager since 2025-03-10 06:30 UTC."
     assert "COSTBATCH_SINKS" in finding.advice
 
 

@@ -46,7 +46,7 @@ def test_a_check_that_takes_too_long_is_its_own_failure() -> None:
     never.set()
     assert time.monotonic() - began < 5
     assert found["slow"].finding.mark is Mark.FAILURE
-    assert found["slow"].finding.found == "There was no answer within 0.1 seconds."
+    assert found["slow"].finding.found == "Timed out after 0.1 seconds."
     assert "--timeout" in found["slow"].finding.advice
     assert found["slow"].seconds >= 0.1
     assert found["next"].finding.mark is Mark.OK
@@ -63,7 +63,7 @@ def test_an_unexpected_error_is_that_check_s_failure() -> None:
     """Only its type is shown: its text may hold anything."""
     found = run(raising(KeyError("hunter2")), Check("next", lambda: ok("Fine.")))
     assert found["broken"].finding.mark is Mark.FAILURE
-    assert found["broken"].finding.found == "The check itself broke with an unexpected error (KeyError)."
+    assert found["broken"].finding.found == "The check crashed with an unexpected error (KeyError)."
     assert "hunter2" not in str(found)
     assert found["next"].finding.mark is Mark.OK
 
@@ -112,7 +112,7 @@ def test_what_needs_a_failed_check_is_skipped_and_names_the_first_culprit() -> N
         "skipped",
         "ok",
     ]
-    assert results["roof"].finding.found == "Not looked at, because the check of the cellar failed."
+    assert results["roof"].finding.found == "Skipped: depends on the failed cellar check."
 
 
 def test_a_warning_keeps_nothing_from_being_looked_at() -> None:
@@ -179,7 +179,7 @@ def test_a_lost_database_skips_what_is_in_it() -> None:
     """And leaves the Pushgateway, which is elsewhere."""
     results = Ward(health=FakeHealth(error=StorageError("It is gone. Bring it back."))).examine()
     assert results["database"].finding.mark is Mark.FAILURE
-    assert results["last run"].finding.found == "Not looked at, because the check of the database failed."
+    assert results["last run"].finding.found == "Skipped: depends on the failed database check."
     assert results["Pushgateway"].finding.mark is Mark.OK
 
 

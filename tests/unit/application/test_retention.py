@@ -82,8 +82,8 @@ def test_a_role_without_the_rights_does_nothing_at_all() -> None:
     with pytest.raises(ConfigError) as refused:
         keeping_three_months(records).prune(TODAY)
     assert str(refused.value) == (
-        "The role reader may not prune, because it lacks DELETE on runs, ownership of daily_costs_2025_01; "
-        "let DATABASE_URL name the role that owns the tables."
+        "The role reader cannot prune, because it lacks DELETE on runs, ownership of daily_costs_2025_01; "
+        "set DATABASE_URL to the role that owns the tables."
     )
     assert records.steps == []
 
@@ -148,5 +148,5 @@ def test_a_pruning_as_a_document_names_every_kind() -> None:
         "months": [month],
         "held_up_months": [],
         "accounts": 2,
-        "rows": {"collections": 0, "runs": 3, "events": 0, "anomalies": 0},
+        "rows": {"run_items": 0, "runs": 3, "events": 0, "anomalies": 0},
     }

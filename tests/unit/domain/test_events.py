@@ -27,8 +27,7 @@ from tests.support.factories import NOW, make_account, make_anomaly
 
 RUN, OTHER_RUN = UUID(int=1), UUID(int=2)
 LATER = NOW + timedelta(hours=3)
-ACCOUNT = make_account()
-FAILING = Failing(since=NOW, kind="throttled")
+ACCOUNT, FAILING = make_account(), Failing(since=NOW, kind="throttled")
 
 
 def of_anomaly(run_id: UUID = RUN, now: datetime = NOW, **fields: Any) -> Event:
