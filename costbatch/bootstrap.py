@@ -1,6 +1,6 @@
 """Settings to adapters to use cases: the only place that knows which adapter stands behind which port."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,17 +8,27 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from costbatch import __version__
-from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.network import GatewayProbe
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.inspect import PostgresHealth, PostgresSizes
+from costbatch.adapters.postgres.migrations import Schema
+from costbatch.adapters.postgres.retention import PostgresRetention
+from costbatch.adapters.pushgateway import Pushgateway
+from costbatch.adapters.sinks import SINKS, make_sinks
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
+from costbatch.application.accounts import Accounts
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail
 from costbatch.application.deliver import Deliverer
+from costbatch.application.doctor.checks import Doctor, Store
+from costbatch.application.doctor.findings import PaidRequest
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
 from costbatch.application.nightly import Nightly, preflight
 from costbatch.application.ports import Display, Metrics, Spend, Vault
+from costbatch.application.retention import Retention
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
@@ -31,17 +41,19 @@ from costbatch.errors import ConfigError
 if TYPE_CHECKING:
     from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
     from costbatch.adapters.aws.probe import BotocoreProbe
-    from costbatch.adapters.network import GatewayProbe
-    from costbatch.adapters.postgres import PostgresDatabase
-    from costbatch.adapters.postgres.health import PostgresHealth
-    from costbatch.adapters.postgres.migrations import Schema
-    from costbatch.adapters.postgres.sizes import PostgresSizes
-    from costbatch.application.accounts import Accounts
-    from costbatch.application.doctor import Doctor, PaidRequest
-    from costbatch.application.retention import Retention
 
 # How long a person waits for STS to say whose credentials are.
 _ANSWER_SECONDS = 10.0
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that the environment asks for, checked against the adapters that there are.
+
+    Raises:
+        ConfigError: with one sentence for every problem.
+
+    """
+    return Settings.from_environment(environ, known_sinks=SINKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,27 +63,20 @@ class Bootstrap:
     settings: Settings
     now: Callable[[], datetime]
 
-    def database(self) -> "PostgresDatabase":
+    def database(self) -> PostgresDatabase:
         """Return the database; raise ConfigError where its URL is not set."""
         url = self.settings.require_database_url()
-        # Commands without a database must not wait for SQLAlchemy.
-        from costbatch.adapters.postgres import PostgresDatabase  # noqa: PLC0415 - see above
-
         return PostgresDatabase(url)
 
-    def schema(self) -> "Schema":
+    def schema(self) -> Schema:
         """Return the database's schema."""
-        from costbatch.adapters.postgres.migrations import Schema  # noqa: PLC0415 - as above
-
         return Schema(self.database().connection)
 
-    def sizes(self) -> "PostgresSizes":
+    def sizes(self) -> PostgresSizes:
         """Return what measures the database."""
-        from costbatch.adapters.postgres.sizes import PostgresSizes  # noqa: PLC0415 - as above
-
         return PostgresSizes(self.database().connection)
 
-    def retention(self, keep_months: int) -> "Retention":
+    def retention(self, keep_months: int) -> Retention:
         """Return what takes old costs away."""
         return _retention_of(self.database(), keep_months)
 
@@ -79,13 +84,11 @@ class Bootstrap:
         """Return the vault; raise ConfigError where its key is not set."""
         return AesGcmVault(self.settings.key_bytes())
 
-    def accounts(self, *, verify: bool = False) -> "Accounts":
+    def accounts(self, *, verify: bool = False) -> Accounts:
         """Return the stories of the accounts; those without secrets work without the key.
 
         verify: ask AWS whose credentials are before they are stored.
         """
-        from costbatch.application.accounts import Accounts  # noqa: PLC0415 - a run tells none of them
-
         vault = self.vault() if self.settings.encryption_key else None
         return Accounts(
             database=self.database(),
@@ -146,7 +149,7 @@ class Bootstrap:
             is_gone=is_gone,
             stop=stop,
         )
-        sinks, keep_months = make_sinks(self.settings.sinks), self.settings.keep_months
+        sinks, keep_months = make_sinks(self.settings), self.settings.keep_months
         return Nightly(
             runner=runner,
             rule=self.settings.rule,
@@ -161,11 +164,9 @@ class Bootstrap:
         )
 
     def doctor(
-        self, *, problems: Sequence[str] = (), paid: "PaidRequest | None" = None, limit_seconds: float
-    ) -> "Doctor":
+        self, *, problems: Sequence[str] = (), paid: PaidRequest | None = None, limit_seconds: float
+    ) -> Doctor:
         """Return the examination. ``problems`` are why the settings here are not the real ones."""
-        from costbatch.application.doctor import Doctor, Store  # noqa: PLC0415 - nobody else needs it
-
         found = list(problems)
         store, vault, gateway, source = None, None, None, None
         if not problems:
@@ -191,11 +192,9 @@ class Bootstrap:
             limit_seconds=limit_seconds,
         )
 
-    def _gateway_probe(self) -> "GatewayProbe | None":
+    def _gateway_probe(self) -> GatewayProbe | None:
         if self.settings.pushgateway_url is None:
             return None
-        from costbatch.adapters.network import GatewayProbe  # noqa: PLC0415 - not needed without a gateway
-
         return GatewayProbe(self.settings.pushgateway_url, timeout_seconds=self.settings.push_timeout_seconds)
 
     def _aws_probe(self, limit_seconds: float) -> "BotocoreProbe":
@@ -257,8 +256,6 @@ class Bootstrap:
     def _metrics(self) -> Metrics | None:
         if self.settings.pushgateway_url is None:
             return None
-        from costbatch.adapters.pushgateway import Pushgateway  # noqa: PLC0415 - not needed without a gateway
-
         return Pushgateway(
             self.settings.pushgateway_url,
             timeout_seconds=self.settings.push_timeout_seconds,
@@ -300,16 +297,11 @@ class _WhenNeeded:
             return self._source
 
 
-def _health_of(database: "PostgresDatabase") -> "PostgresHealth":
-    from costbatch.adapters.postgres.health import PostgresHealth  # noqa: PLC0415 - SQLAlchemy is slow to load
-
+def _health_of(database: PostgresDatabase) -> PostgresHealth:
     return PostgresHealth(database.connection)
 
 
-def _retention_of(database: "PostgresDatabase", keep_months: int, stop: Event | None = None) -> "Retention":
-    from costbatch.adapters.postgres.retention import PostgresRetention  # noqa: PLC0415 - SQLAlchemy is slow to load
-    from costbatch.application.retention import Retention  # noqa: PLC0415 - most runs keep everything
-
+def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | None = None) -> Retention:
     records = PostgresRetention(database.connection)
     return Retention(
         records=records, keep_months=keep_months, check_schema=database.check_schema, stop=stop or Event()

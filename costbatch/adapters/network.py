@@ -1,4 +1,4 @@
-"""Asks a Pushgateway whether it is ready, as a push would come to it: same address, credentials and proxy."""
+"""Checks that a Pushgateway is ready, with the address, credentials and proxy of a push."""
 
 import base64
 from http import HTTPStatus
@@ -7,6 +7,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from typing_extensions import override
+
+from costbatch.application.doctor.ports import Gateway
 from costbatch.domain.credentials import Secret
 from costbatch.errors import DeliveryError
 
@@ -14,15 +17,16 @@ _READY = "/-/ready"
 _REDIRECTS = range(300, 400)
 
 
-class _StayHere(HTTPRedirectHandler):
-    """Follows no redirect: a push does not either, so where it leads says nothing."""
+class _NoRedirects(HTTPRedirectHandler):
+    """Follows no redirects, because a push follows none."""
 
+    @override
     def redirect_request(self, *_: object) -> None:
-        """Return no request; the redirect then is an error like any other."""
+        """Return no request, so that a redirect is an error like any other."""
 
 
-class GatewayProbe:
-    """Asks one Pushgateway; ``url`` may hold a user and a password."""
+class GatewayProbe(Gateway):
+    """Checks one Pushgateway; ``url`` may contain a user and a password."""
 
     def __init__(self, url: Secret, *, timeout_seconds: float) -> None:
         parts = urlsplit(url.reveal())
@@ -32,29 +36,24 @@ class GatewayProbe:
         self._timeout_seconds = timeout_seconds
 
     @property
+    @override
     def address(self) -> str:
-        """Where it is, without credentials."""
         return self._address
 
+    @override
     def check_ready(self) -> None:
-        """Ask whether it would take metrics.
-
-        Raises:
-            DeliveryError: it would not; the message ends with what to do.
-
-        """
         request = Request(self._address + self._path + _READY)  # noqa: S310 - the setting is checked to be http or https
         if self._credentials:
             request.add_unredirected_header("Authorization", self._credentials)
         try:
-            build_opener(_StayHere).open(request, timeout=self._timeout_seconds).close()
+            build_opener(_NoRedirects).open(request, timeout=self._timeout_seconds).close()
         except HTTPError as error:
             error.close()
             raise DeliveryError(f"The Pushgateway at {self._address} {_refusal(error.code)}") from None
         except (OSError, HTTPException, ValueError) as error:
-            raise DeliveryError(self._silence(error)) from None
+            raise DeliveryError(self._no_answer(error)) from None
 
-    def _silence(self, error: Exception) -> str:
+    def _no_answer(self, error: Exception) -> str:
         reason = error.reason if isinstance(error, URLError) else error
         advice = "Check PUSHGATEWAY_URL, the network policy and that the Pushgateway is up."
         if isinstance(reason, TimeoutError):
@@ -65,7 +64,7 @@ class GatewayProbe:
 
 
 def _refusal(status: int) -> str:
-    # The words are Python's own: a server's may hold anything.
+    # Python's own phrase: a server's may contain anything.
     known = status in HTTPStatus.__members__.values()
     answer = f"answered {status} {HTTPStatus(status).phrase}" if known else f"answered {status}"
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
@@ -74,7 +73,7 @@ def _refusal(status: int) -> str:
         return f"{answer}. Redirects are not followed, so set PUSHGATEWAY_URL to the final address."
     if status == HTTPStatus.NOT_FOUND:
         return f"{answer} for {_READY}. Check that PUSHGATEWAY_URL is a Pushgateway's, with its path prefix."
-    return f"{answer}, so it is not ready. See its log, and that of a proxy in front of it."
+    return f"{answer}, so it is not ready. See its log, and the log of a proxy in front of it."
 
 
 def _basic_auth(user: str | None, password: str | None) -> str | None:

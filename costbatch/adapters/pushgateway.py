@@ -1,4 +1,4 @@
-"""A run as Prometheus gauges, pushed to a Pushgateway; METRICS declares every one of them."""
+"""Pushes a run's metrics to a Pushgateway; METRICS declares them all."""
 
 import base64
 import platform
@@ -16,7 +16,9 @@ from urllib.request import Request, urlopen
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import push_to_gateway
+from typing_extensions import override
 
+from costbatch.application.ports import Metrics
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
@@ -25,17 +27,17 @@ from costbatch.errors import DeliveryError, ErrorKind
 from costbatch.timeout import within
 
 JOB = "costbatch"
-# The last success lives in a group of its own, because the PUT that lets accounts vanish from a run's
-# group would take it away with every failing run. The job is the same, so `{job="costbatch"}` finds all.
+# The last success has a group of its own, because the PUT that replaces a run's group would remove it with
+# every failing run. The job is the same, so that `{job="costbatch"}` selects all.
 SUCCESS_GROUP = {"group": "last_success"}
-# A run that was restricted to some accounts or days says nothing about the others, so it replaces nothing of
-# the runs over everything: `run=""` in a selector leaves it out.
+# A run that was restricted to some accounts or days has a group of its own too, so that it does not replace
+# the metrics of complete runs: `run=""` in a selector leaves it out.
 MANUAL_GROUP = {"run": "manual"}
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as it is pushed. All are gauges: a batch pushes states, it counts nothing up."""
+    """One metric as it is pushed. All are gauges: a batch job has no counters."""
 
     name: str
     labels: tuple[str, ...]
@@ -87,10 +89,10 @@ class Sample(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
-class Pushgateway:
-    """Pushes runs to one Pushgateway; ``url`` may hold a user and a password.
+class Pushgateway(Metrics):
+    """Pushes runs to one Pushgateway; ``url`` may contain a user and a password.
 
-    labels: what tells this installation's groups from those of others on the same Pushgateway.
+    labels: distinguish this installation's groups from others on the same Pushgateway.
     """
 
     def __init__(
@@ -112,17 +114,12 @@ class Pushgateway:
         self._version = version
         self._labels = labels
 
+    @override
     def push(
         self, report: RunReport | None, *, succeeded: bool, now: datetime, is_whole: bool = True
     ) -> None:
-        """Push what a run did; without a report, that it failed before there was one.
-
-        Raises:
-            DeliveryError: the Pushgateway did not take it.
-
-        """
         try:
-            # All groups within the one limit, however slowly a server takes or answers.
+            # One limit for all groups, however slow a server is.
             within(
                 self._timeout_seconds,
                 lambda: self._push(report, succeeded=succeeded, is_whole=is_whole, now=now),
@@ -131,7 +128,7 @@ class Pushgateway:
             raise self._unreachable(error) from error
 
     def _push(self, report: RunReport | None, *, succeeded: bool, is_whole: bool, now: datetime) -> None:
-        # A process that joins a run which is over does nothing, so that it must not look like a new success.
+        # A process that joins a finished run does nothing, which must not look like a new success.
         ended_at = (report.run.finished_at if report else None) or now
         samples = [*_run_samples(succeeded=succeeded, ended_at=ended_at, version=self._version)]
         if report is not None:
@@ -161,15 +158,15 @@ class Pushgateway:
     def _handler(
         self, url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
     ) -> Callable[[], None]:
-        """Return the sending of one request, in the shape that prometheus_client asks for."""
+        """Return the function that sends one request, as prometheus_client expects it."""
 
         def send() -> None:
-            # The address comes from a setting that is checked to be http or https.
+            # The setting is checked to be an http or https address.
             request = Request(url, data=data, headers=dict(headers), method=method)  # noqa: S310 - see above
             if self._credentials:
                 request.add_unredirected_header("Authorization", self._credentials)
             try:
-                # urllib follows no redirect of a PUT: that ends as an HTTPError like any other refusal.
+                # urllib does not follow redirects of a PUT: they raise HTTPError like any other refusal.
                 urlopen(request, timeout=timeout).close()  # noqa: S310 - see above
             except HTTPError as error:
                 error.close()
@@ -180,7 +177,7 @@ class Pushgateway:
         return send
 
     def _refused(self, status: int) -> DeliveryError:
-        # The words are Python's own: a server's may hold anything.
+        # Python's own phrase: a server's may contain anything.
         known = status in HTTPStatus.__members__.values()
         phrase = f"{status} {HTTPStatus(status).phrase}" if known else str(status)
         advice = ""
@@ -208,7 +205,7 @@ def _basic_auth(user: str | None, password: str | None) -> str | None:
 
 
 def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
-    """Return a registry with these samples; a metric without one is not in it, not even as 0."""
+    """Return a registry with these samples; a metric without samples is left out, not 0."""
     registry = CollectorRegistry()
     declared = {metric.name: metric for metric in METRICS}
     gauges: dict[str, Gauge] = {}
@@ -222,18 +219,18 @@ def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
 
 
 def _run_samples(*, succeeded: bool, ended_at: datetime, version: str) -> Iterable[Sample]:
-    """Return what is known however the run ended."""
+    """Return the samples of every run, also of one without a report."""
     yield Sample("costbatch_last_run_timestamp_seconds", ended_at.timestamp())
     yield Sample("costbatch_last_run_succeeded", succeeded)
     yield Sample("costbatch_build_info", 1, (version, platform.python_version()))
 
 
 def _report_samples(report: RunReport) -> Iterable[Sample]:
-    """Return the report's numbers; every value of a closed list is there, so that alerts see zeros."""
+    """Return the report's numbers, with a zero for each value of a closed list, so that alerts see it."""
     summary = report.summary
     yield Sample("costbatch_run_duration_seconds", report.duration_seconds)
     if summary["accounts"]["collected"]:
-        # A run that collected nothing has read no day.
+        # A run that collected nothing has no newest date.
         yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
     for outcome in ("collected", "failed", "skipped", "unfinished"):
         yield Sample("costbatch_accounts", summary["accounts"][outcome], (outcome,))
@@ -247,7 +244,7 @@ def _report_samples(report: RunReport) -> Iterable[Sample]:
 
 
 def _database_samples(report: RunReport) -> Iterable[Sample]:
-    """Return what is true of the whole database: in one group only, so that no sum counts it twice."""
+    """Return the numbers of the whole database: in one group only, so that no sum counts them twice."""
     for state, severity in product(AnomalyState, Severity):
         pair = (state.value, severity.value)
         yield Sample("costbatch_anomalies", report.anomaly_counts.get(pair, 0), pair)
@@ -256,7 +253,7 @@ def _database_samples(report: RunReport) -> Iterable[Sample]:
 
 def _account_samples(report: RunReport) -> Iterable[Sample]:
     for aws_account_id, currency, amount in report.costs:
-        # Prometheus knows floats only; no decision is made on this number.
+        # Prometheus has only floats; no decision is made on this number.
         yield Sample("costbatch_account_cost", float(amount), (aws_account_id, currency))
 
 

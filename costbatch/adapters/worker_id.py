@@ -1,6 +1,6 @@
 """Names of worker processes, and whether one on this host still runs.
 
-A claim of a process that died here is taken over at once; of one elsewhere, when its lease lapses.
+Claims of a process that died on this host are taken over immediately; others when their lease expires.
 """
 
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def this_worker() -> str:
-    """Return a name that no other process has: host, boot, process namespace, process id and start."""
+    """Return a unique name: host, boot, process namespace, process id and start."""
     pid = os.getpid()
     return f"{_place()}/{pid}/{_start_ticks(pid)}"
 
 
 def is_gone(worker: str) -> bool:
-    """Whether the worker ran in this host's process namespace and runs no more."""
+    """Whether the worker ran in this host's process namespace and has ended."""
     place = f"{_place()}/"
     pid, _, started = worker.removeprefix(place).partition("/")
     if not worker.startswith(place) or not pid.isdecimal() or not started:
@@ -26,8 +26,8 @@ def is_gone(worker: str) -> bool:
 def _place() -> str:
     """Return the host with its boot and its process namespace.
 
-    Containers on one machine may share its name, and so may two machines; the first differ in the
-    namespace, the second in the boot, because namespaces are numbered alike everywhere.
+    Containers of one machine may share its name, and so may two machines. The former differ in the
+    namespace, the latter in the boot: namespaces have the same numbers everywhere.
     """
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -38,9 +38,9 @@ def _place() -> str:
 
 
 def _start_ticks(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks; empty where there is none or no /proc.
+    """Return when a process started, in the kernel's ticks; empty if there is no such process or no /proc.
 
-    Process ids are used again; a pair of id and start is not.
+    Process ids are reused; a pair of id and start is not.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -111,6 +111,11 @@ class Accounts:
             opens=self._opens(account, access.sealed),
         )
 
+    def progress(self, account: Account) -> Progress:
+        """Return how far an account is collected."""
+        with self._transaction() as tx:
+            return tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
+
     def pause(self, aws_account_id: str) -> Account:
         """Let runs leave an account out until it is resumed."""
         return self._set_status(aws_account_id, AccountStatus.PAUSED)
@@ -219,15 +224,13 @@ def _find_base(tx: Transaction, base: str, new: NewAccount) -> int:
             f"The base account {account} lies in the partition {account.partition}, whose credentials "
             f"cannot assume a role in {new.partition}."
         )
-    # A chain that leads back to the new account would ask AWS in a circle for ever.
-    access: Access | None = tx.accounts.load_access(account)
-    while access:
-        if access.account.aws_account_id == new.aws_account_id:
-            raise ConfigError(
-                f"Account {account} cannot be the base of {new.aws_account_id}: "
-                f"its own credentials come from {new.aws_account_id}."
-            )
-        access = access.base
+    chain = tx.accounts.load_access(account).chain
+    # A chain that leads back to the new account would be followed for ever.
+    if any(link.account.aws_account_id == new.aws_account_id for link in chain):
+        raise ConfigError(
+            f"Account {account} cannot be the base of {new.aws_account_id}: "
+            f"its own credentials come from {new.aws_account_id}."
+        )
     return account.id
 
 

@@ -27,10 +27,9 @@ def check_owner(access: Access, owner_of: OwnerOf) -> None:
         CostbatchError: AWS could not be asked.
 
     """
-    signer, account = access, access.account
-    while signer.base:
-        signer = signer.base
-    if signer.account.access is not AccessMethod.ACCESS_KEYS:
+    account = access.account
+    *_, signer = (link.account for link in access.chain)
+    if signer.access is not AccessMethod.ACCESS_KEYS:
         return
     try:
         owner = owner_of(access)

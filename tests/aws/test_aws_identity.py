@@ -272,7 +272,7 @@ def test_a_role_of_another_account_is_refused(
 
 
 ANSWERS = [
-    ("AssumeRole", "<AssumeRoleResponse><AssumeRoleResult/></AssumeRoleResponse>", "holds no credentials"),
+    ("AssumeRole", "<AssumeRoleResponse><AssumeRoleResult/></AssumeRoleResponse>", "contains no credentials"),
     ("GetCallerIdentity", "<A><GetCallerIdentityResult/></A>", "names no account"),
     ("GetCallerIdentity", "this is not XML", "GetCallerIdentity failed: ResponseParserError"),
 ]

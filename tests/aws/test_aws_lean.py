@@ -15,18 +15,18 @@ from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
-from tests.aws.recorder import GOOD, LOST, THROTTLED, Asked, Recorder, recording
-from tests.doctor.conftest import certificate
+from tests.support.recorder import GOOD, LOST, THROTTLED, Asked, Recorder, recording
+from tests.support.web_servers import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from costbatch.adapters.aws.rate_limiter import Limiter, Turn
+    from costbatch.adapters.aws.rate_limiter import LimitedRequest, RateLimiter
 
 __all__ = ["certificate"]
 
-QUESTION: dict[str, Any] = {
+QUERY: dict[str, Any] = {
     "Filter": {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": ["100000000001"]}},
     "TimePeriod": {"Start": "2024-03-01", "End": "2024-03-04"},
     "Granularity": "DAILY",
@@ -50,14 +50,14 @@ def make_clients(**settings: Any) -> AwsClients:
 def ask(clients: AwsClients, keys: AccessKeys = KEYS) -> bytes | None:
     """Ask the lean way; raise what a fetch would."""
     return answer_of(
-        "GetCostAndUsage", lambda: clients.costs(Partition.AWS).ask(keys, QUESTION, Meter(ApiBudget()))
+        "GetCostAndUsage", lambda: clients.cost_requests(Partition.AWS).send(QUERY, keys, Meter(ApiBudget()))
     )
 
 
 def ask_botocore(clients: AwsClients, keys: AccessKeys) -> None:
     """Ask as any user of botocore does."""
     with signing_as(keys):
-        clients.get(COST_EXPLORER, Partition.AWS).get_cost_and_usage(**QUESTION)
+        clients.get(COST_EXPLORER, Partition.AWS).get_cost_and_usage(**QUERY)
 
 
 @pytest.fixture
@@ -145,17 +145,17 @@ class Notes:
     """What a limiter was asked and told, in order, and about which turns."""
 
     events: list[str] = field(default_factory=list)
-    turns: set[int] = field(default_factory=set)
+    requests: set[int] = field(default_factory=set)
 
-    def of(self, limiter: Limiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(self, limiter: RateLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
         """Listen to a limiter."""
-        for name in ("wait", "served", "throttled"):
+        for name in ("wait", "succeeded", "throttled"):
             monkeypatch.setattr(limiter, name, self._listener(name))
 
     def _listener(self, name: str) -> Callable[..., None]:
-        def listen(turn: Turn, **details: bool) -> None:
+        def listen(request: LimitedRequest, **details: bool) -> None:
             self.events.append(f"{name}, the last one" if details.get("is_last") else name)
-            self.turns.add(id(turn))
+            self.requests.add(id(request))
 
         return listen
 
@@ -163,9 +163,9 @@ class Notes:
 @pytest.mark.parametrize(
     ("answers", "events"),
     [
-        ([GOOD], ["wait", "served"]),
-        ([THROTTLED, GOOD], ["wait", "throttled", "wait", "served"]),
-        ([LOST, GOOD], ["wait", "wait", "served"]),
+        ([GOOD], ["wait", "succeeded"]),
+        ([THROTTLED, GOOD], ["wait", "throttled", "wait", "succeeded"]),
+        ([LOST, GOOD], ["wait", "wait", "succeeded"]),
         ([(400, {"__type": "DataUnavailableException"})], ["wait"]),
         ([THROTTLED] * 3, ["wait", "throttled"] * 2 + ["wait", "throttled, the last one"]),
     ],
@@ -183,7 +183,7 @@ def test_the_limiter_hears_of_each_attempt_once(
     with suppress(AccountError):
         ask(clients)
     assert notes.events == events
-    assert len(notes.turns) == 1
+    assert len(notes.requests) == 1
 
 
 def test_an_address_that_nobody_serves_is_tried_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,5 +239,5 @@ def test_the_certificates_of_aws_ca_bundle_are_trusted(
 
 def test_making_a_client_asks_nobody(recorder: Recorder) -> None:
     """The request that serves as the pattern is never sent."""
-    make_clients().costs(Partition.AWS)
+    make_clients().cost_requests(Partition.AWS)
     assert recorder.asked == []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS
-from costbatch.adapters.aws.rate_limiter import Limiter
+from costbatch.adapters.aws.rate_limiter import RateLimiter
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.periods import DateRange
@@ -98,7 +98,7 @@ def test_a_limit_of_all_accounts_is_learnt(
     with_limiter = throttled(limited)
 
     limited.reset_requests()
-    monkeypatch.setattr(Limiter, "seconds_left", lambda _self, _turn: 0.0)
+    monkeypatch.setattr(RateLimiter, "seconds_left", lambda _self, _request: 0.0)
     fetch_all(aws, aws.source(max_attempts=5, concurrency=THREADS), accounts)
     assert with_limiter * 2 < throttled(limited)
 
@@ -112,21 +112,21 @@ def test_accounts_that_are_throttled_for_ever_hold_up_nobody_else(
     troubled = {account.account_id for account in accounts[:broken]}
     for name in troubled:
         limited.add_fault(name, "limit_exceeded")
-    source, nappers = aws.source(max_attempts=3, concurrency=THREADS), set[str]()
+    source, sleepers = aws.source(max_attempts=3, concurrency=THREADS), set[str]()
     limiter = source._clients.limiter(COST_EXPLORER, Partition.AWS)
-    nap = limiter._nap
+    sleep = limiter._sleep
 
-    def note_and_nap(seconds: float) -> None:
-        nappers.add(current_thread().name)
-        nap(seconds)
+    def note_and_sleep(seconds: float) -> None:
+        sleepers.add(current_thread().name)
+        sleep(seconds)
 
-    monkeypatch.setattr(limiter, "_nap", note_and_nap)
+    monkeypatch.setattr(limiter, "_sleep", note_and_sleep)
     kinds = fetch_all(aws, source, accounts)
     assert {name for name, kind in kinds.items() if kind} == troubled
     asked = asked_for_costs(limited)
     assert {name: asked[name] for name in troubled} == dict.fromkeys(troubled, 3)
     assert all(count == 1 for name, count in asked.items() if name not in troubled)
-    assert nappers <= troubled
+    assert sleepers <= troubled
     assert limiter.per_second is None
 
 

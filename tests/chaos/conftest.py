@@ -7,15 +7,16 @@ import pytest
 
 from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
-from tests.chaos.scenes import Scene, make_scene
+from tests.chaos.scenarios import Scenario, make_scenario
 from tests.support.harness import Harness, aws, harness
 from tests.support.machine import unmeasured_children
+from tests.support.pushgateway import gateway_url
 
-__all__ = ["aws", "harness"]
+__all__ = ["aws", "gateway_url", "harness"]
 
 _numbers = count(1)
 
-CopyScene = Callable[[Scene], Harness]
+CopyScenario = Callable[[Scenario], Harness]
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -25,17 +26,17 @@ def _unmeasured() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def scenes(postgres: EmbeddedPostgres, template: str, aws: SimulatorProcess) -> dict[str, Scene]:
-    """Prepare each scene once, with what an undisturbed run makes of it."""
-    return {name: make_scene(name, aws, postgres, template) for name in ("fresh", "grown")}
+def scenarios(postgres: EmbeddedPostgres, template: str, aws: SimulatorProcess) -> dict[str, Scenario]:
+    """Prepare each scenario once, with what an undisturbed run makes of it."""
+    return {name: make_scenario(name, aws, postgres, template) for name in ("fresh", "grown")}
 
 
 @pytest.fixture
-def copy_scene(postgres: EmbeddedPostgres, aws: SimulatorProcess) -> CopyScene:
-    """Return the function that sets up a scene on a database of the test's own."""
+def copy_scenario(postgres: EmbeddedPostgres, aws: SimulatorProcess) -> CopyScenario:
+    """Return the function that sets up a scenario on a database of the test's own."""
 
-    def copy(scene: Scene) -> Harness:
-        url = postgres.create_database(f"trial_{next(_numbers)}", template=f"scene_{scene.name}")
-        return scene.set_up(aws, url)
+    def copy(scenario: Scenario) -> Harness:
+        url = postgres.create_database(f"trial_{next(_numbers)}", template=f"scenario_{scenario.name}")
+        return scenario.set_up(aws, url)
 
     return copy

@@ -24,8 +24,8 @@ from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.simulator.client import SimulatorProcess
 from tests.chaos.contents import contents, event_ids
 from tests.chaos.crowd import ACCOUNTS, CONCURRENCY, ENVIRON, PROCESSES, RUN_KEY, Crowd, crowd_accounts
-from tests.chaos.gateway import Gateway, serve_gateway
-from tests.chaos.servers import Server, serve_pgbouncer, serve_postgres
+from tests.chaos.postgres_servers import Server, serve_pgbouncer, serve_postgres
+from tests.support.fake_gateway import Gateway, serve_gateway
 from tests.support.harness import Harness, wait_for
 from tests.support.in_process import closed_databases
 
@@ -64,7 +64,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def new_stage(server: Server, aws: SimulatorProcess) -> Callable[[], Harness]:
+def new_harness(server: Server, aws: SimulatorProcess) -> Callable[[], Harness]:
     """Return what opens the accounts on a database where they are registered and never were collected."""
     _register(server.new_database(_TEMPLATE), aws)
 
@@ -86,9 +86,9 @@ def gateway() -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(new_stage: Callable[[], Harness]) -> Undisturbed:
+def undisturbed(new_harness: Callable[[], Harness]) -> Undisturbed:
     """Run once without any trouble but AWS's."""
-    harness = new_stage()
+    harness = new_harness()
     with serve_gateway() as gateway:
         gateway.open.set()
         environ = {**ENVIRON, "COSTBATCH_CONCURRENCY": str(PROCESSES * CONCURRENCY)}
@@ -110,7 +110,7 @@ def undisturbed(new_stage: Callable[[], Harness]) -> Undisturbed:
 @pytest.mark.parametrize("way", ["directly", "through PgBouncer"])
 def test_a_crowd_that_dies_and_comes_back_ends_as_if_nothing_had_happened(
     way: str,
-    new_stage: Callable[[], Harness],
+    new_harness: Callable[[], Harness],
     server: Server,
     undisturbed: Undisturbed,
     gateway: Gateway,
@@ -121,7 +121,7 @@ def test_a_crowd_that_dies_and_comes_back_ends_as_if_nothing_had_happened(
     Directly the dead are known by their host's process table, whose lease nobody waits for: it is longer
     than any wait here. Through PgBouncer they are as on another host: only their lease tells.
     """
-    harness, chance = new_stage(), random.Random(f"{_SEED}/{way}")
+    harness, chance = new_harness(), random.Random(f"{_SEED}/{way}")
     is_pooled = way == "through PgBouncer"
     environ = {"PUSHGATEWAY_URL": gateway.url, "COSTBATCH_LEASE_SECONDS": "12" if is_pooled else "90"}
     with ExitStack() as stack:

@@ -11,10 +11,10 @@ import pytest
 
 from costbatch.application.jobs import retry
 from costbatch.simulator.client import SimulatorProcess
-from tests.chaos.scenes import RUN_KEY
-from tests.chaos.servers import Server, serve_postgres
-from tests.chaos.waiting import MOST_SECONDS, count, until
+from tests.chaos.postgres_servers import Server, serve_postgres
+from tests.chaos.scenarios import RUN_KEY
 from tests.support.harness import Harness, make_account, wait_for
+from tests.support.waiting import MOST_SECONDS, count, until
 
 _ACCOUNTS = 8
 _LATENCY_SECONDS = 0.15
@@ -89,7 +89,7 @@ def test_a_run_outlives_the_loss_of_connection_after_connection(stage_of_server:
     """Each transaction that was cut off is done again, and none of them twice."""
     harness, cut = stage_of_server, 0
     process = harness.start("collect", "--run-key", RUN_KEY, "--output", "json")
-    until(lambda: count(harness, "collecting") > 0)
+    until(lambda: count(harness, "running") > 0)
     while process.poll() is None and cut < 8:
         cut += len(
             harness.rows(
@@ -102,6 +102,6 @@ def test_a_run_outlives_the_loss_of_connection_after_connection(stage_of_server:
     assert finished.status == 0, finished.stderr
     assert finished.outcomes == dict.fromkeys(harness.ids, "collected")
     assert cut >= 3
-    assert harness.value("SELECT count(*) FROM collections") == _ACCOUNTS
+    assert harness.value("SELECT count(*) FROM run_items") == _ACCOUNTS
     assert harness.value("SELECT count(*) - count(DISTINCT cloudevent ->> 'id') FROM events") == 0
     assert harness.aws.paid() == _ACCOUNTS

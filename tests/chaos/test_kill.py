@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.chaos.conftest import CopyScene
+from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents, event_ids
-from tests.chaos.scenes import CONCURRENCY, ENVIRON, RUN_KEY, Scene, paid_by_account
+from tests.chaos.scenarios import CONCURRENCY, ENVIRON, RUN_KEY, Scenario, paid_by_account
 from tests.support.harness import Finished, Harness, wait_for
 
-# The first test of a process prepares the scenes, which takes a while on a busy machine.
+# The first test of a process prepares the scenarios, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
 _SEED = os.environ.get("CHAOS_SEED", "1")
@@ -37,7 +37,7 @@ class _Trial:
     """One run, killed some times and then left to end."""
 
     harness: Harness
-    scene: Scene
+    scenario: Scenario
     chance: random.Random
     moments: list[float] = field(default_factory=list)
     printed: str = ""
@@ -46,7 +46,7 @@ class _Trial:
 
     def kill(self) -> None:
         """Start the run and kill it at a random moment; sooner and sooner where it has ended by itself."""
-        moment = self.chance.uniform(_STARTUP_SECONDS, self.scene.duration_seconds)
+        moment = self.chance.uniform(_STARTUP_SECONDS, self.scenario.duration_seconds)
         while not self._kill_after(moment):
             moment /= 2
 
@@ -65,8 +65,8 @@ class _Trial:
 
     def _look(self) -> None:
         done = self.harness.rows(
-            "SELECT aws_account_id FROM collections c JOIN accounts a ON a.id = account_id"
-            " JOIN runs r ON r.id = run_id WHERE c.state = 'collected' AND run_key = %s",
+            "SELECT aws_account_id FROM run_items c JOIN accounts a ON a.id = account_id"
+            " JOIN runs r ON r.id = run_id WHERE c.state = 'succeeded' AND run_key = %s",
             RUN_KEY,
         )
         paid = paid_by_account(self.harness.aws)
@@ -90,18 +90,18 @@ def test_there_are_at_least_fifty_kills() -> None:
 
 @pytest.mark.parametrize("number", range(_TRIALS))
 def test_a_killed_run_ends_as_if_nothing_had_happened(
-    number: int, scenes: dict[str, Scene], copy_scene: CopyScene
+    number: int, scenarios: dict[str, Scenario], copy_scenario: CopyScenario
 ) -> None:
     """Promises 4, 6 and 7: kill it anywhere, run again: nothing lost, nothing twice, nothing paid twice."""
-    scene = scenes["fresh" if number % 2 else "grown"]
-    trial = _Trial(copy_scene(scene), scene, random.Random(f"{_SEED}/{number}"))
+    scenario = scenarios["fresh" if number % 2 else "grown"]
+    trial = _Trial(copy_scenario(scenario), scenario, random.Random(f"{_SEED}/{number}"))
     for _ in range(_kills_of(number)):
         trial.kill()
     finished = trial.finish()
     story = f"CHAOS_SEED={_SEED}, trial {number}, killed after {trial.moments} seconds"
     assert finished.status == 0, f"{story}\n{finished.stderr}"
     found = contents(trial.harness, RUN_KEY)
-    for table, rows in scene.expected.items():
+    for table, rows in scenario.expected.items():
         assert found[table] == rows, f"{table} differs: {story}\n{trial.printed}"
     for event_id in event_ids(trial.harness, RUN_KEY):
         assert f'"cloudevent": {{"id": "{event_id}"' in trial.printed, (
@@ -111,7 +111,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
 
 
 def _check_paid(trial: _Trial, story: str) -> None:
-    paid, undisturbed = paid_by_account(trial.harness.aws), trial.scene.paid
+    paid, undisturbed = paid_by_account(trial.harness.aws), trial.scenario.paid
     for account_id, before in trial.paid_when_done.items():
         assert paid[account_id] == before, f"{account_id} was done, and paid for again: {story}"
     kills, most_pages = len(trial.moments), max(undisturbed.values())

@@ -12,11 +12,8 @@ from costbatch.adapters.aws import credentials
 from costbatch.simulator.world import Account, Fault, Role
 from tests.chaos import planted
 from tests.chaos.planted import ECHO, SECRETS, dump, forms, leaks
-from tests.chaos.waiting import until
-from tests.metrics.conftest import gateway_url
 from tests.support.harness import Finished, Harness, make_account, wait_for
-
-__all__ = ["gateway_url"]
+from tests.support.waiting import until
 
 _XML = """
 <AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
@@ -221,7 +218,7 @@ def test_a_running_collect_has_no_secret_on_its_command_line(secretive: Harness)
     """Every user of the machine may read it."""
     secretive.aws.set_latency(0.3)
     process = secretive.start("collect")
-    until(lambda: bool(secretive.rows("SELECT 1 FROM collections WHERE state = 'collecting'")))
+    until(lambda: bool(secretive.rows("SELECT 1 FROM run_items WHERE state = 'running'")))
     command_line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     finished = wait_for(process)
     assert re.search(rb"\0collect\0$", command_line)

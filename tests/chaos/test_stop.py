@@ -7,15 +7,15 @@ from time import monotonic
 
 import pytest
 
-from costbatch.cli.stop_signals import StopSignals
-from tests.chaos.conftest import CopyScene
+from costbatch.cli.process import StopSignals
+from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents
-from tests.chaos.gateway import serve_gateway
-from tests.chaos.scenes import ENVIRON, RUN_KEY, Scene, paid_by_account
-from tests.chaos.waiting import MOST_SECONDS, blocked, count, locked, until
+from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario, paid_by_account
+from tests.support.fake_gateway import serve_gateway
 from tests.support.harness import Finished, Harness, make_account, wait_for
+from tests.support.waiting import MOST_SECONDS, blocked, count, locked, until
 
-# The first test of a process prepares the scenes, which takes a while on a busy machine.
+# The first test of a process prepares the scenarios, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
 _STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -32,21 +32,21 @@ def _end(process: subprocess.Popen[str]) -> Finished:
     return wait_for(process, timeout_seconds=MOST_SECONDS)
 
 
-def _check_complete(harness: Harness, scene: Scene) -> None:
+def _check_complete(harness: Harness, scenario: Scenario) -> None:
     finished = _end(_start(harness))
     assert finished.status == 0, finished.stderr
-    assert contents(harness, RUN_KEY) == scene.expected
-    assert paid_by_account(harness.aws) == scene.paid
+    assert contents(harness, RUN_KEY) == scenario.expected
+    assert paid_by_account(harness.aws) == scenario.paid
 
 
 @pytest.mark.parametrize("number", _STATUS)
-@pytest.mark.parametrize("scene_name", ["fresh", "grown"])
+@pytest.mark.parametrize("scenario_name", ["fresh", "grown"])
 def test_a_signal_in_the_middle_finishes_what_is_in_flight_and_stops(
-    number: signal.Signals, scene_name: str, scenes: dict[str, Scene], copy_scene: CopyScene
+    number: signal.Signals, scenario_name: str, scenarios: dict[str, Scenario], copy_scenario: CopyScenario
 ) -> None:
     """The run is stopped, told and measured; the next process with its key pays for nothing a second time."""
-    scene = scenes[scene_name]
-    harness = copy_scene(scene)
+    scenario = scenarios[scenario_name]
+    harness = copy_scenario(scenario)
     before = count(harness, "collected")
     with serve_gateway() as gateway:
         gateway.open.set()
@@ -57,19 +57,19 @@ def test_a_signal_in_the_middle_finishes_what_is_in_flight_and_stops(
     assert finished.status == _STATUS[number], finished.stderr
     assert harness.value(_RUN_STATUS, RUN_KEY) == "stopped"
     assert finished.summary["run"]["status"] == "stopped"
-    assert count(harness, "collecting") == 0
+    assert count(harness, "running") == 0
     assert count(harness, "pending") > 0
     assert harness.value("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL") == 0
     assert "costbatch_last_run_succeeded 0.0" in gateway.text
     assert "last_success" not in gateway.text
-    _check_complete(harness, scene)
+    _check_complete(harness, scenario)
 
 
 def test_a_signal_before_the_first_claim_stops_before_anything_is_paid(
-    scenes: dict[str, Scene], copy_scene: CopyScene
+    scenarios: dict[str, Scenario], copy_scenario: CopyScenario
 ) -> None:
     """Not even the first account is begun."""
-    harness = copy_scene(scenes["fresh"])
+    harness = copy_scenario(scenarios["fresh"])
     with locked(harness, "runs"):
         process = _start(harness)
         until(lambda: blocked(harness) == 1)
@@ -78,7 +78,7 @@ def test_a_signal_before_the_first_claim_stops_before_anything_is_paid(
     assert harness.value(_RUN_STATUS, RUN_KEY) == "stopped"
     assert count(harness, "pending") == len(harness.ids)
     assert harness.aws.paid() == 0
-    _check_complete(harness, scenes["fresh"])
+    _check_complete(harness, scenarios["fresh"])
 
 
 def test_a_signal_after_the_last_account_changes_nothing(harness: Harness) -> None:
@@ -115,7 +115,7 @@ def test_an_account_that_does_not_answer_is_given_back_after_the_grace_period(
     assert 1 <= monotonic() - began < 1 + _SLACK_SECONDS
     assert finished.status == _STATUS[number]
     assert [line["accounts"] for line in finished.logs("claims_released")] == [1]
-    (row,) = harness.rows("SELECT attempts, claimed_by FROM collections WHERE state = 'pending'")
+    (row,) = harness.rows("SELECT attempts, claimed_by FROM run_items WHERE state = 'pending'")
     assert row == {"attempts": 0, "claimed_by": None}
     assert _end(_start(harness)).outcomes == dict.fromkeys(harness.ids, "collected")
 

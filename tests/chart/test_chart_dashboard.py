@@ -11,19 +11,22 @@ from typing import Any
 import pytest
 
 from costbatch.adapters.pushgateway import METRICS, Pushgateway
+from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
 from costbatch.domain.reports import RunReport
 from tests.chart.chart import CHART, render_file
-from tests.chart.servers import Prometheus, prometheus, pushgateway, wait_for
-from tests.support.factories import tally_of
+from tests.chart.prometheus import Prometheus, prometheus, wait_for
+from tests.support.fake_runs import counts_of
 from tests.support.machine import program
-from tests.support.pushed_run import COLLECTED, DENIED, ONE, TWO, partial_run
+from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
+from tests.support.pushgateway import serve_pushgateway
 
 NOW = datetime.now(tz=UTC)
 RUN = partial_run(NOW)
 REPORT = RunReport(
     run=RUN,
-    counts=tally_of([COLLECTED, DENIED]),
+    counts=counts_of([COLLECTED, DENIED]),
+    collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
     costs=((ONE, "USD", Decimal("12.34")), (TWO, "JPY", Decimal(700))),
@@ -35,13 +38,10 @@ REPORT = RunReport(
 def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Run both servers, push one run, and wait until Prometheus has it."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with (
-        pushgateway(program("prometheus-pushgateway", "pushgateway")) as gateway_url,
-        prometheus(program("prometheus"), gateway_url, folder) as server,
-    ):
+    with serve_pushgateway() as gateway, prometheus(program("prometheus"), gateway, folder) as server:
         for release in ("costbatch", "other"):
             adapter = Pushgateway(
-                Secret(gateway_url),
+                Secret(f"http://{gateway}"),
                 timeout_seconds=5,
                 account_metrics=True,
                 version="1.2.3",

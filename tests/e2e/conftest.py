@@ -1,7 +1,33 @@
-"""The harness for the tests of the whole program, its twin, and a real Pushgateway beside it."""
+"""The fixtures for tests of the whole program: PostgreSQL, the local AWS, and servers beside them."""
 
-from tests.metrics.conftest import gateway_url
-from tests.support.harness import aws, harness
-from tests.support.twins import twin
+from datetime import UTC, datetime
 
-__all__ = ["aws", "gateway_url", "harness", "twin"]
+import pytest
+
+from tests.support.harness import Harness, aws, harness
+from tests.support.programs import promtool
+from tests.support.pushgateway import gateway_url, guarded_gateway
+from tests.support.second_database import second
+from tests.support.web_servers import answering, answering_over_tls, certificate, closed_port, silent_port
+
+__all__ = [
+    "answering",
+    "answering_over_tls",
+    "aws",
+    "certificate",
+    "closed_port",
+    "gateway_url",
+    "guarded_gateway",
+    "harness",
+    "promtool",
+    "second",
+    "silent_port",
+]
+
+
+@pytest.fixture
+def now(harness: Harness) -> datetime:
+    """Let the harness have the real time, which is also the database's."""
+    instant = datetime.now(tz=UTC)
+    harness.wake_at(instant)
+    return instant

@@ -8,6 +8,11 @@ import sqlalchemy as sa
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.credentials import Secret
+from tests.support.harness import aws, harness
+from tests.support.pooler import pooled_url
+from tests.support.web_servers import closed_port
+
+__all__ = ["aws", "closed_port", "harness", "pooled_url"]
 
 Query = Callable[..., list[tuple[Any, ...]]]
 

@@ -9,11 +9,10 @@ from sqlalchemy.engine import Connection
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
-from costbatch.application.retention import Retention
+from costbatch.application.retention import Pruning, Retention
 from costbatch.domain.periods import DateRange
-from costbatch.domain.retention import Pruning
 from tests.postgres.conftest import Query
-from tests.postgres.rows import add_account, prepare_months
+from tests.support.database_rows import add_account, prepare_months
 
 TODAY, FIRST_KEPT = date(2026, 3, 10), date(2025, 12, 1)
 OLD, YOUNG = datetime(2025, 11, 30, 23, 59, tzinfo=UTC), datetime(2025, 12, 1, tzinfo=UTC)

@@ -13,8 +13,17 @@ from costbatch.adapters.postgres.tables import metadata
 from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.domain.credentials import Secret
 from tests.postgres.conftest import Query
-from tests.postgres.rows import NOW, account_id, add_account, anomaly, claim, event, open_run, prepare_months
 from tests.postgres.wrong_rows import BAD, GOOD
+from tests.support.database_rows import (
+    NOW,
+    account_id,
+    add_account,
+    anomaly,
+    claim,
+    event,
+    open_run,
+    prepare_months,
+)
 
 Known = Mapping[str, Any]
 NAMES = [f"{constraint}-{number}" for number, (_, _, constraint) in enumerate(BAD)]

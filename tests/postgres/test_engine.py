@@ -19,7 +19,7 @@ from costbatch.demo.postgres import embedded_postgres
 from costbatch.domain.credentials import Secret
 from costbatch.errors import ConfigError, StatementRefused, StorageError
 from tests.postgres.conftest import Query
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     NOW,
     add_account,
     cost_row,

@@ -17,7 +17,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     LEASE,
     MONTHS,
     NOW,

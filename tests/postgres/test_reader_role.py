@@ -10,7 +10,7 @@ from costbatch.adapters.postgres.tables import metadata
 from costbatch.domain.credentials import SealedCredentials, Secret
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
-from tests.postgres.rows import NOW, add_account, cost_row, prepare_months, store
+from tests.support.database_rows import NOW, add_account, cost_row, prepare_months, store
 
 READABLE = sorted(metadata.tables.keys() - {"account_credentials"})
 

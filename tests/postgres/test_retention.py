@@ -9,7 +9,7 @@ from sqlalchemy import event
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
 from costbatch.application import retention
-from costbatch.domain.retention import OldRows
+from costbatch.application.retention import OldRows
 from tests.postgres.conftest import Query
 from tests.postgres.old_rows import (
     FIRST_KEPT,
@@ -25,7 +25,7 @@ from tests.postgres.old_rows import (
     prune,
     store_costs,
 )
-from tests.postgres.rows import add_account
+from tests.support.database_rows import add_account
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
 from costbatch.application import retention
+from costbatch.application.retention import OldRows, Pruning
 from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
-from costbatch.domain.retention import OldRows, Pruning
 from tests.postgres.conftest import Query
 from tests.postgres.old_rows import (
     FIRST_KEPT,
@@ -26,7 +26,7 @@ from tests.postgres.old_rows import (
     prune,
     store_costs,
 )
-from tests.postgres.rows import add_account, prepare_months
+from tests.support.database_rows import add_account, prepare_months
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from sqlalchemy.engine import Connection
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
+from costbatch.application.retention import OldRows
 from costbatch.domain.credentials import Secret
-from costbatch.domain.retention import OldRows
 from costbatch.errors import ConfigError, StatementRefused, StorageError
 from tests.postgres.conftest import Query
 from tests.postgres.old_rows import (
@@ -25,7 +25,7 @@ from tests.postgres.old_rows import (
     prune,
     store_costs,
 )
-from tests.postgres.rows import prepare_months
+from tests.support.database_rows import prepare_months
 
 
 @pytest.fixture

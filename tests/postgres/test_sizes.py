@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.adapters.postgres.sizes import PostgresSizes, month_sizes
+from costbatch.adapters.postgres.inspect import PostgresSizes, month_sizes
 from costbatch.adapters.postgres.tables import metadata
+from costbatch.application.inspection import DatabaseSizes
 from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
-from costbatch.domain.sizes import DatabaseSizes
 from costbatch.errors import ConfigError, StatementRefused
 from tests.postgres.conftest import Query
-from tests.postgres.rows import add_account, prepare_months
+from tests.support.database_rows import add_account, prepare_months
 
 TODAY = date(2026, 3, 10)
 FILL = (

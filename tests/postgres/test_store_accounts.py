@@ -13,7 +13,7 @@ from costbatch.domain.credentials import SealedCredentials
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
 from tests.postgres.conftest import Query
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     NOW,
     account_id,
     add_account,

@@ -15,7 +15,7 @@ from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.runs import Run
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
-from tests.postgres.rows import NOW, add_account, anomaly, open_run
+from tests.support.database_rows import NOW, add_account, anomaly, open_run
 
 
 @pytest.fixture

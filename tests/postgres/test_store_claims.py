@@ -9,7 +9,7 @@ from costbatch.adapters.postgres import PostgresDatabase, run_items
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import Claim, CollectionState, Ending, Run, SkipReason
 from tests.postgres.conftest import Query
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     LEASE,
     NOW,
     account_id,

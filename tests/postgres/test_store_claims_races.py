@@ -11,7 +11,7 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.credentials import Secret
 from costbatch.domain.runs import Claim, Run
 from tests.postgres.conftest import Query
-from tests.postgres.rows import NOW, account_id, add_account, claim, collect, new_account, open_run
+from tests.support.database_rows import NOW, account_id, add_account, claim, collect, new_account, open_run
 
 
 def work(url: str, run: Run, worker: str, done: list[tuple[str, str]]) -> None:

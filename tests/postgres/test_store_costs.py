@@ -13,7 +13,7 @@ from costbatch.domain.costs import StoredChange
 from costbatch.domain.periods import DateRange
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
-from tests.postgres.rows import WINDOW, add_account, cost_row, prepare_months, replace_window, store
+from tests.support.database_rows import WINDOW, add_account, cost_row, prepare_months, replace_window, store
 from tests.support.factories import CostRow, make_fetched
 
 UNCHANGED = StoredChange()

@@ -9,7 +9,7 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.accounts import Account
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
-from tests.postgres.rows import add_account, cost_row, prepare_months, store
+from tests.support.database_rows import add_account, cost_row, prepare_months, store
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
-from tests.postgres.rows import WINDOW, add_account, cost_row, prepare_months, store
+from tests.support.database_rows import WINDOW, add_account, cost_row, prepare_months, store
 
 YEAR = DateRange(date(2025, 11, 15), date(2026, 2, 2))
 PARTITIONS = "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname"

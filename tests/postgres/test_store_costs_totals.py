@@ -13,7 +13,7 @@ from costbatch.domain.accounts import Account
 from costbatch.domain.costs import CostBasis, DayTotal, StoredDay
 from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
 from costbatch.domain.periods import DateRange
-from tests.postgres.rows import WINDOW, add_account, cost_row, prepare_months, store
+from tests.support.database_rows import WINDOW, add_account, cost_row, prepare_months, store
 from tests.support.factories import by_column
 
 RULE = Rule()

@@ -9,7 +9,7 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.events import Delivery, Event, EventType
 from costbatch.domain.runs import Run
 from tests.postgres.conftest import Query
-from tests.postgres.rows import NOW, add_account, event, open_run
+from tests.support.database_rows import NOW, add_account, event, open_run
 
 LATER = NOW + timedelta(minutes=5)
 

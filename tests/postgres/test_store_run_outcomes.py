@@ -6,7 +6,7 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.runs import CollectionState, Ending, Run, RunCounts, SkipReason
 from costbatch.errors import ErrorKind
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     NOW,
     WINDOW,
     account_id,

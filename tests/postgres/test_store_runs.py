@@ -13,7 +13,7 @@ from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import CollectionState, Run, RunRequest, RunStatus, SkipReason
 from costbatch.errors import ConfigError
 from tests.postgres.conftest import Query
-from tests.postgres.rows import (
+from tests.support.database_rows import (
     NOW,
     TODAY,
     WINDOW,

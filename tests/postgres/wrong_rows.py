@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from tests.postgres.rows import NOW
+from tests.support.database_rows import NOW
 
 OTHER, WRONG = UUID(int=2), UUID(int=3)
 ARN = "arn:aws:iam::000000000009:role/costbatch"

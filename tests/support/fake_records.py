@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from costbatch.domain.health import Rights
-from costbatch.domain.retention import OldRows
-from costbatch.domain.sizes import MonthSize
+from costbatch.application.inspection import MonthSize, Rights
+from costbatch.application.retention import OldRows
 
 JANUARY, FEBRUARY = (MonthSize(month=date(2025, n, 1), rows=10 * n, bytes=8192) for n in (1, 2))
 

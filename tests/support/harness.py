@@ -49,7 +49,7 @@ KEY = "7d1f0c52a9e84b36c3d5f7e1b2a80946e5c1d7f38a2b4096cfd31e7a58b04c92"
 EC2 = "Amazon Elastic Compute Cloud - Compute"
 _MORNING = time(6, 30, tzinfo=UTC)
 _ROOT = Path(__file__).resolve().parents[2]
-_NOW = "STAGE_NOW"
+_NOW = "TEST_NOW"
 
 Row = dict[str, Any]
 

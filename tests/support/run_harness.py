@@ -51,17 +51,20 @@ class RunHarness:
         request = options if isinstance(options, RunRequest) else (options or CollectOptions()).to_request()
         return self.runner().run(key, request)
 
-    def runner(self) -> Runner[CollectTask, FetchedCosts]:
-        """Return what runs."""
-        job = CollectJob(
+    def job(self) -> CollectJob:
+        """Return the cost job."""
+        return CollectJob(
             source=self.source,
             windows=self.windows,
             rule=self.rule,
             clock=lambda: self.now,
             vanished_ratio=Decimal("0.5"),
         )
+
+    def runner(self) -> Runner[CollectTask, FetchedCosts]:
+        """Return what runs."""
         return Runner(
-            job=job,
+            job=self.job(),
             database=self.store,
             clock=lambda: self.now,
             policy=self.policy,

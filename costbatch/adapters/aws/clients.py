@@ -1,7 +1,7 @@
-"""The botocore clients that all accounts share, and the binding of each request to one account's credentials.
+"""The botocore clients that all accounts share; each request is signed with its own account's credentials.
 
-Creating a client costs more than ten requests, so there is one per service and partition. It holds no
-credentials of its own: it signs with what ``signing_as`` binds for the thread, or not at all.
+Creating a client takes longer than ten requests, so there is one per service and partition. It has no
+credentials of its own: outside of ``signing_as`` every request fails.
 """
 
 from contextlib import AbstractContextManager
@@ -16,12 +16,13 @@ from botocore.loaders import Loader
 from botocore.retries import standard
 from botocore.session import Session, get_session
 
-from costbatch.adapters.aws.bounded import bound_client
-from costbatch.adapters.aws.cost_explorer.fast_path import CostQuestions
+from costbatch.adapters.aws.cost_explorer.fast_path import FastCostRequests
+from costbatch.adapters.aws.cost_explorer.requests import CostRequests
 from costbatch.adapters.aws.errors import answer_of
 from costbatch.adapters.aws.hooks import OK, AttemptHooks, Caller, calling_as
-from costbatch.adapters.aws.rate_limiter import Limiter
+from costbatch.adapters.aws.rate_limiter import RateLimiter
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables
+from costbatch.adapters.aws.timeouts import limit_client
 from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
@@ -41,9 +42,9 @@ _REGIONS = {
 class AwsSettings:
     """How AWS is called.
 
-    Timeouts are of one attempt, and of the whole of it: its connection, and its answer to the last byte.
-    ``max_attempts`` includes the first one. ``concurrency`` is how many threads call at once. ``page_limit``
-    is the most pages that one fetch reads. ``version`` is costbatch's own.
+    Timeouts are for one attempt as a whole: opening its connection, and its answer to the last byte.
+    ``max_attempts`` includes the first one. ``concurrency``: threads that call at the same time.
+    ``page_limit``: pages that one fetch reads at most. ``version``: costbatch's own.
     """
 
     version: str
@@ -60,12 +61,12 @@ def signing_as(keys: AccessKeys) -> AbstractContextManager[None]:
 
 
 class AwsClients:
-    """One client per service and partition, made when first asked for; safe to share between threads."""
+    """One client per service and partition, made when it is first used; safe to share between threads."""
 
     def __init__(self, settings: AwsSettings) -> None:
         self.settings = settings
-        self._made: dict[tuple[str, Partition], tuple[BaseClient, Limiter]] = {}
-        self._costs: dict[Partition, CostQuestions] = {}
+        self._made: dict[tuple[str, Partition], tuple[BaseClient, RateLimiter]] = {}
+        self._cost_requests: dict[Partition, CostRequests] = {}
         self._lock = Lock()
         self._session: Session | None = None
 
@@ -73,21 +74,21 @@ class AwsClients:
         """Return the client of a service in a partition.
 
         Raises:
-            AccountError: botocore's own configuration (a profile, an endpoint) makes no sense.
+            AccountError: botocore's own configuration (a profile, an endpoint) is invalid.
 
         """
         return self._get(service, partition)[0]
 
-    def limiter(self, service: str, partition: Partition) -> Limiter:
-        """Return what was learnt about the limits of a service in a partition; raises as ``get``."""
+    def limiter(self, service: str, partition: Partition) -> RateLimiter:
+        """Return the rate limiter of a service in a partition; raises as ``get``."""
         return self._get(service, partition)[1]
 
-    def costs(self, partition: Partition) -> CostQuestions:
-        """Return the lean way to ask for costs in a partition; raises as ``get``."""
+    def cost_requests(self, partition: Partition) -> CostRequests:
+        """Return what sends requests for costs in a partition; raises as ``get``."""
         self._get(COST_EXPLORER, partition)
-        return self._costs[partition]
+        return self._cost_requests[partition]
 
-    def _get(self, service: str, partition: Partition) -> tuple[BaseClient, Limiter]:
+    def _get(self, service: str, partition: Partition) -> tuple[BaseClient, RateLimiter]:
         with self._lock:
             made = self._made.get((service, partition))
             if made is None:
@@ -95,27 +96,27 @@ class AwsClients:
                 self._made[service, partition] = made
             return made
 
-    def _make(self, service: str, partition: Partition) -> tuple[BaseClient, Limiter]:
+    def _make(self, service: str, partition: Partition) -> tuple[BaseClient, RateLimiter]:
         if self._session is None:
             self._session = _session_without_credentials()
         settings = self.settings
         client = self._session.create_client(
             service, region_name=_REGIONS[partition], config=_config(settings)
         )
-        bound_client(client)
-        # Who waits for its turn is as patient as who waits for an answer.
-        limiter = Limiter(service, partition, patience_seconds=settings.read_timeout_seconds)
-        AttemptHooks(limiter, settings.max_attempts).watch(client)
+        limit_client(client)
+        limiter = RateLimiter(service, partition, max_wait_seconds=settings.read_timeout_seconds)
+        AttemptHooks(limiter, settings.max_attempts).register(client)
         client.meta.events.register("before-parse.sts", _drop_foreign_error)
-        client.meta.events.register("before-parse.cost-explorer", _drop_doubtful_error)
+        client.meta.events.register("before-parse.cost-explorer", _drop_ambiguous_error)
         _lift_shared_retry_quota(client, settings.max_attempts)
         if service == COST_EXPLORER:
-            self._costs[partition] = CostQuestions(client, limiter, settings.max_attempts)
+            # Made here, so that a setting that no request can be prepared with is found before a run starts.
+            self._cost_requests[partition] = FastCostRequests(client, limiter, settings.max_attempts)
         return client, limiter
 
 
 def _session_without_credentials() -> Session:
-    """Return a session that finds no credentials: should a request ever be signed unbound, it must fail."""
+    """Return a session without credentials: a request outside of ``signing_as`` must fail."""
     forget_empty_variables()
     session = get_session()
     do_without_identity(session)
@@ -126,9 +127,9 @@ def _session_without_credentials() -> Session:
 
 
 class _OurServices(Loader):
-    """Finds the descriptions of the services that are called here.
+    """Lists only the services that are called here.
 
-    botocore looks through the folders of some 400 others before it loads one, and again for its endpoints.
+    botocore searches the folders of some 400 others before it loads one, and again for its endpoints.
     """
 
     def __init__(self, search_paths: list[str]) -> None:
@@ -143,24 +144,24 @@ def _config(settings: AwsSettings) -> Config:
         connect_timeout=settings.connect_timeout_seconds,
         read_timeout=settings.read_timeout_seconds,
         max_pool_connections=settings.concurrency,
-        # Not adaptive: its rate limiter belongs to the client, so one throttled account would slow all.
-        # limiter.py tells them apart.
+        # Not "adaptive": its rate limiter belongs to the client, so one throttled account would slow down
+        # all. rate_limiter.py has a limit per account.
         retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
         user_agent_extra=f"costbatch/{settings.version}",
     )
 
 
 def _drop_foreign_error(response_dict: dict[str, Any], **_: object) -> None:
-    """Leave the status alone of a server error that is not STS's own XML, as a gateway or a proxy sends it.
+    """Keep only the status of a server error that is not STS's own XML, such as a gateway's or a proxy's.
 
-    botocore's parser would stumble over the body, and what a retry may heal would count as malformed.
+    botocore's parser would fail on the body, and an error that a retry may fix would count as malformed.
     """
     if response_dict["status_code"] >= _SERVER_ERROR and b"<ErrorResponse" not in response_dict["body"]:
         response_dict["body"] = b""
 
 
-def _drop_doubtful_error(response_dict: dict[str, Any], **_: object) -> None:
-    """Leave the status alone of an error that says something twice: botocore's parser would take the last."""
+def _drop_ambiguous_error(response_dict: dict[str, Any], **_: object) -> None:
+    """Keep only the status of an error with a repeated member: botocore's parser would take the last one."""
     if response_dict["status_code"] == OK:
         return
     try:
@@ -168,15 +169,15 @@ def _drop_doubtful_error(response_dict: dict[str, Any], **_: object) -> None:
     except strict_json.RepeatedMemberError:
         response_dict["body"] = b"{}"
     except (ValueError, RecursionError):
-        return  # what is no JSON at all botocore tells itself
+        return  # botocore reports what is not JSON
 
 
 class _NoQuota:
-    """Lets every account have its retries.
+    """Allows every account its retries.
 
-    botocore's quota (500 points, 5 to 14 for a retry, given back only by success) belongs to the client.
-    With one client for all accounts a dozen broken ones would spend it, and the healthy ones, throttled
-    once, would fail. AttemptHooks stay bounded by ``max_attempts``.
+    botocore's quota (500 points, 5 to 14 for a retry, returned only by success) belongs to the client.
+    With one client for all accounts a dozen broken ones would use it up, and healthy ones would fail when
+    they are throttled once. ``max_attempts`` still limits the attempts of a request.
     """
 
     def acquire_retry_quota(self, _context: object) -> bool:

@@ -1,6 +1,6 @@
-"""From an account's access to credentials that provably belong to it.
+"""Resolves an account's access to credentials that are proven to belong to it.
 
-Owns opening, assuming and checking; nothing here is a paid request, and nothing paid may come before it.
+Opens stored secrets, assumes roles, and checks owners. Sends no paid requests, and comes before every one.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from costbatch.domain.credentials import Access, AccessKeys, SealedCredentials, 
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import register_secret
 
-# How many accounts one access may go through: its own role, the role that assumes it, …
+# Accounts in a chain of roles: the account's own role, the role that assumes it, …
 MAX_CHAIN = 4
 
 OpenSealed = Callable[[str, SealedCredentials], StoredSecrets]
 
 
 class Identities:
-    """Resolves how an account is reached to credentials; safe to share between threads."""
+    """Resolves accesses to credentials; safe to share between threads."""
 
     def __init__(
         self, *, clients: AwsClients, open_sealed: OpenSealed, pod: PodIdentity | None = None
@@ -31,10 +31,10 @@ class Identities:
         self._pod = pod or PodIdentity()
 
     def resolve(self, access: Access) -> AccessKeys:
-        """Return credentials of the account, after STS has said that they are the account's.
+        """Return credentials of the account, after STS has confirmed that they are the account's.
 
-        Stored keys are asked about once, before the first paid request that they sign: a key never moves
-        to another account. A role is assumed anew each time, and the answer says whose it is.
+        STS is asked once who owns a stored key, before the first paid request that it signs: a key never
+        moves to another account. A role is assumed every time, and the answer names its account.
 
         Raises:
             AccountError: there are none, AWS refuses them, or they are another account's (wrong_account).
@@ -42,7 +42,7 @@ class Identities:
         """
         _check_chain(access)
         keys = self._keys(access)
-        if _is_to_be_asked(access):
+        if _needs_proof(access):
             owner = _owner(self._call("GetCallerIdentity", access.account, keys, {}))
             _check_owner(access.account, owner)
         return keys
@@ -110,14 +110,14 @@ class Identities:
 
 
 def _mask(secrets: StoredSecrets, account: Account) -> None:
-    """Keep opened secrets out of every log line; an external id that is just the account's is no secret."""
+    """Mask opened secrets in the logs; an external id that is the account's own id is not secret."""
     for text in secrets.to_document().values():
         if text != account.aws_account_id:
             register_secret(Secret(text))
 
 
 def _check_chain(access: Access) -> None:
-    """Refuse roles that are assumed in a circle or through too many accounts, before any request."""
+    """Refuse circular and too long chains of roles before any request."""
     seen: set[int] = set()
     step: Access | None = access
     while step is not None:
@@ -132,7 +132,7 @@ def _check_chain(access: Access) -> None:
 
 
 def _check_printable(account: Account, keys: AccessKeys) -> None:
-    """Refuse what cannot stand in an HTTP header: the HTTP library would quote it in its error."""
+    """Refuse keys that an HTTP header cannot contain: the HTTP library would quote them in its error."""
     texts = (keys.access_key_id, keys.secret_access_key, keys.session_token)
     if not all(_is_token(text.reveal()) for text in texts if text is not None):
         raise AccountError(
@@ -150,7 +150,7 @@ def _assumed_keys(answer: dict[str, Any]) -> AccessKeys:
     texts = [credentials.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
     secrets = [Secret(text) for text in texts if isinstance(text, str) and _is_token(text)]
     if len(secrets) != len(texts):
-        raise AccountError(ErrorKind.MALFORMED_RESPONSE, "The answer to AssumeRole holds no credentials.")
+        raise AccountError(ErrorKind.MALFORMED_RESPONSE, "The answer to AssumeRole contains no credentials.")
     for each in secrets:
         register_secret(each)
     key_id, secret, token = secrets
@@ -165,15 +165,15 @@ def _owner(answer: dict[str, Any]) -> str:
     raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem)
 
 
-def _is_to_be_asked(access: Access) -> bool:
-    """Whether nobody has said yet whose the credentials are; a pod may be given others any day."""
+def _needs_proof(access: Access) -> bool:
+    """Whether the owner is unconfirmed; a pod's credentials can change at any time."""
     if access.account.access is AccessMethod.ACCESS_KEYS:
         return not access.is_proven
     return access.account.access is AccessMethod.POD_IDENTITY
 
 
 def _owner_of_role(answer: dict[str, Any]) -> str:
-    """Return whose the assumed role is; its ARN is arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION."""
+    """Return the account of an assumed role: arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION."""
     arn = str((answer.get("AssumedRoleUser") or {}).get("Arn"))
     try:
         return parse_account_id(arn.split(":")[4])

@@ -1,7 +1,7 @@
-"""Examines what the process was given to call AWS with, before any account has to suffer for it.
+"""Checks the variables, files, proxies and certificates that AWS is called with, before a run starts.
 
-Variables, files, proxies and certificates belong to the pod: what is wrong with them is wrong for every
-account. Nothing is sent anywhere, and of values only paths are repeated: others may hold a secret.
+They belong to the pod, so that a problem with them affects every account. Sends nothing. Of values, only
+paths are shown: others may contain a secret.
 """
 
 import os
@@ -42,14 +42,14 @@ _SERVICES = {COST_EXPLORER: "COST_EXPLORER", STS: "STS"}
 
 _is_role = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII).fullmatch
 _is_session_name = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII).fullmatch
-# The only places that botocore asks over plain HTTP, besides loopback addresses.
+# The only hosts besides loopback addresses that botocore sends plain HTTP to.
 _CONTAINER_HOSTS: Sequence[str] = ContainerMetadataFetcher._ALLOWED_HOSTS  # type: ignore[attr-defined] # noqa: SLF001 - botocore has no other name for them
 _LONGEST_TOKEN, _LONGEST_PATH = 20_000, 200
-# These ask for credentials over the network: that is for later, and its failures may be transient.
+# These fetch credentials over the network, which is done later and may fail transiently.
 _REMOTE = ("container-role", "iam-role", "custom-process")
-# What botocore raises over a setting; other errors are not about settings.
+# What botocore raises for an invalid setting.
 _REFUSALS = (aws.BotoCoreError, ValueError, TypeError, OSError, AccountError)
-_PASSING = (
+_TRANSIENT = (
     aws.CredentialRetrievalError,
     aws.MetadataRetrievalError,
     aws.ConnectionError,
@@ -58,7 +58,7 @@ _PASSING = (
 
 
 def check_environment(clients: AwsClients, needs: AwsNeeds) -> None:
-    """Examine everything that the clients, and the pod's identity if it is needed, take from outside.
+    """Check everything that the clients take from outside, and the pod's identity if it is needed.
 
     Raises:
         ConfigError: one sentence for each variable or file that cannot be used.
@@ -69,26 +69,26 @@ def check_environment(clients: AwsClients, needs: AwsNeeds) -> None:
     if needs.pod_identity:
         problems += _identity_problems()
     if not problems:
-        # Whatever else botocore refuses, it does so here, and once.
+        # Any other setting that botocore refuses.
         problems += _client_problems(clients, needs)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
 
 
 def _file_problems(needs: AwsNeeds) -> Iterator[str]:
-    """Tell what is wrong with the config and the credentials file; the latter counts for an identity only."""
+    """Check the config and the credentials file; the latter matters to the pod's identity only."""
     session = _bare_session()
     for variable, logical in ((_CONFIG, "config_file"), (_CREDENTIALS, "credentials_file")):
         # pathlib raises an error if the user has no home.
         path = Path(os.path.expanduser(os.path.expandvars(str(session.get_config_variable(logical)))))  # noqa: PTH111 - see above
         is_named = variable in os.environ and str(path) != os.devnull
         if problem := _file_problem(path):
-            # botocore takes no notice; but what was meant to be there may be the pod's identity.
-            is_told = is_named and needs.pod_identity and _KEY_ID not in os.environ
+            # botocore ignores it; but the missing file may be meant to hold the pod's identity.
+            is_reported = is_named and needs.pod_identity and _KEY_ID not in os.environ
         else:
             problem = _ini_problem(path)
-            is_told = bool(problem) and (variable == _CONFIG or needs.pod_identity)
-        if is_told:
+            is_reported = bool(problem) and (variable == _CONFIG or needs.pod_identity)
+        if is_reported:
             yield (
                 f"{variable} names {_shown(path)}, which {problem}"
                 if is_named
@@ -109,7 +109,7 @@ def _ini_problem(path: Path) -> str:
             "It must consist of sections such as [default] with lines of the form name = value."
         )
     except UnicodeDecodeError:
-        return "is not a text file; write it anew."
+        return "is not a text file; write it again."
     return ""
 
 
@@ -127,18 +127,18 @@ def _file_problem(path: Path) -> str:
 
 
 def _bare_session() -> Session:
-    """Return a session to read settings with: without its event handlers it is made ten times as fast."""
+    """Return a session for reading settings: ten times as fast to make without event handlers."""
     return Session(include_builtin_handlers=False)
 
 
 def _shown(path: object) -> str:
-    """Return a path as a sentence may hold it: what is no path may be a secret in the wrong variable."""
+    """Return a path as a sentence may show it: other text may be a secret in the wrong variable."""
     text = str(path)
     return text if len(text) <= _LONGEST_PATH and text.isprintable() else "something that is not a path"
 
 
 def _network_problems() -> Iterator[str]:
-    """Tell what is wrong with certificates, endpoints and proxies, which every account needs."""
+    """Check certificates, endpoints and proxies, which every account needs."""
     yield from _bundle_problems()
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
         for variable in (_ENDPOINT, *(f"{_ENDPOINT}_{name}" for name in _SERVICES.values())):
@@ -151,13 +151,13 @@ def _network_problems() -> Iterator[str]:
 
 
 def _bundle_problems() -> Iterator[str]:
-    """Tell what is wrong with the trusted certificates, wherever botocore takes them from."""
+    """Check the trusted certificates, from any place where botocore looks for them."""
     session = _bare_session()
     try:
         do_without_identity(session)
         path = session.get_config_variable("ca_bundle")
     except aws.ConfigParseError:
-        return  # told of the file already
+        return  # reported with the file already
     name = "AWS_CA_BUNDLE" if "AWS_CA_BUNDLE" in os.environ else f"ca_bundle in {_file_of(_CONFIG)}"
     if path is None:
         name, path = "REQUESTS_CA_BUNDLE", os.environ.get("REQUESTS_CA_BUNDLE")
@@ -169,7 +169,7 @@ def _bundle_problems() -> Iterator[str]:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except (OSError, ValueError):
-        yield f"{name} names {_shown(path)}, which holds no certificate in PEM form that can be read."
+        yield f"{name} names {_shown(path)}, which contains no certificate in PEM form that can be read."
 
 
 def _is_address(text: str) -> bool:
@@ -182,14 +182,14 @@ def _is_address(text: str) -> bool:
 
 
 def _is_proxy(text: str) -> bool:
-    # As botocore completes it; it knows no SOCKS.
+    # As botocore completes it; it does not support SOCKS.
     if "://" in text:
         return _is_address(text)
     return _is_address(f"http:{text}" if text.startswith("//") else f"http://{text}")
 
 
 def _identity_problems() -> Iterator[str]:
-    """Tell what is wrong with the pod's own identity, in the order in which boto3 looks for one."""
+    """Check the pod's own identity, in the order in which boto3 looks for one."""
     environ = os.environ
     profile = next((name for name in _PROFILES if name in environ), None)
     if profile and environ[profile] not in _profiles():
@@ -222,7 +222,7 @@ def _file_of(variable: str) -> str:
 
 
 def _web_identity_problems() -> Iterator[str]:
-    """Tell what is wrong with IRSA's variables, which EKS sets."""
+    """Check IRSA's variables, which EKS sets."""
     token, role, name = (os.environ.get(each) for each in (_TOKEN, _ROLE, "AWS_ROLE_SESSION_NAME"))
     if token and not role:
         yield f"{_TOKEN} is set and {_ROLE} is not; set both, or annotate the pod's service account again."
@@ -237,7 +237,7 @@ def _web_identity_problems() -> Iterator[str]:
 
 
 def _container_problems() -> Iterator[str]:
-    """Tell what is wrong with the variables of EKS Pod Identity and of ECS."""
+    """Check the variables of EKS Pod Identity and of ECS."""
     environ = os.environ
     if _RELATIVE_URI in environ:
         if not environ[_RELATIVE_URI].startswith("/"):
@@ -254,7 +254,7 @@ def _container_problems() -> Iterator[str]:
         if problem := _token_problem(token, is_header=True):
             yield f"{_CONTAINER_TOKEN}_FILE {problem}"
     elif re.search(r"[\r\n]", environ.get(_CONTAINER_TOKEN, "")):
-        yield f"{_CONTAINER_TOKEN} holds a line break; write the token without one."
+        yield f"{_CONTAINER_TOKEN} contains a line break; write the token without one."
 
 
 def _token_problem(path: str, *, is_header: bool = False) -> str:
@@ -266,14 +266,14 @@ def _token_problem(path: str, *, is_header: bool = False) -> str:
     if not token.strip():
         return f"names {_shown(path)}, which is empty; check that the pod's token is mounted there."
     if len(token) > _LONGEST_TOKEN or not token.isascii():
-        return f"names {_shown(path)}, which holds no token; check the path."
+        return f"names {_shown(path)}, which contains no token; check the path."
     if is_header and re.search(rb"[\r\n]", token):
-        return f"names {_shown(path)}, which holds a line break; write the token without one."
+        return f"names {_shown(path)}, which contains a line break; write the token without one."
     return ""
 
 
 def _is_trusted_place(url: str) -> bool:
-    """Whether botocore would ask an address for the credentials of a container."""
+    """Whether botocore requests a container's credentials from an address."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "https" or host in _CONTAINER_HOSTS:
@@ -285,7 +285,7 @@ def _is_trusted_place(url: str) -> bool:
 
 
 def _client_problems(clients: AwsClients, needs: AwsNeeds) -> Iterator[str]:
-    """Let botocore make what a run will use, and tell which setting it refuses."""
+    """Let botocore make what a run will use, and report the settings that it refuses."""
     for partition in sorted(needs.partitions):
         for service in _SERVICES:
             yield from _refused(partial(_find_client, service, partition), clients)
@@ -298,19 +298,19 @@ def _find_client(service: str, partition: Partition, clients: AwsClients) -> Any
 
 
 def _find_identity(_: AwsClients) -> Any:  # noqa: ANN401 - as above
-    """Look for the pod's identity as boto3 does, but for what needs the network."""
+    """Look for the pod's identity as boto3 does, except over the network."""
     session: Session = get_session()
     region = session.get_config_variable("region")
     resolver = create_credential_resolver(session, region_name=region)
     for name in _REMOTE:
         resolver.remove(name)
     resolver.load_credentials()
-    # The client that exchanges a token for credentials, with the settings that it would have.
+    # The client that exchanges a token for credentials, with the same settings.
     return session.create_client(STS, region_name=region, config=Config(signature_version=UNSIGNED))
 
 
 def _refused(make: Callable[[AwsClients], Any], clients: AwsClients) -> Iterator[str]:
-    """Tell by elimination which variables keep botocore from making a client."""
+    """Report which variables prevent botocore from making a client, by elimination."""
     problem = _problem_of(make, clients)
     if not problem:
         return
@@ -320,7 +320,7 @@ def _refused(make: Callable[[AwsClients], Any], clients: AwsClients) -> Iterator
         with _without(absent):
             return _problem_of(make, AwsClients(clients.settings))
 
-    # One that is enough to leave out; or else each that is enough to leave in.
+    # The variables of which removing one is enough; or else those that fail alone.
     found = {name: problem for name in sorted(names) if not problem_without({name})}
     found = found or {name: why for name in sorted(names) if (why := problem_without(names - {name}))}
     for name, why in found.items():
@@ -335,22 +335,22 @@ def _refused(make: Callable[[AwsClients], Any], clients: AwsClients) -> Iterator
 
 
 def _problem_of(make: Callable[[AwsClients], Any], clients: AwsClients) -> str:
-    """Return by what name botocore refuses to make a client; empty if it makes it."""
+    """Return the name of botocore's error when it makes a client; empty if there is none."""
     try:
         endpoint = make(clients).meta.endpoint_url
-    except _PASSING:
+    except _TRANSIENT:
         return ""
     except AccountError as error:
         return error.detail.rstrip(".").rpartition(": ")[2]
     except _REFUSALS as error:
         return type(error).__name__
-    # botocore makes such a name up for a service that has no endpoint of the kind that is asked for.
+    # botocore invents such a name for a service without an endpoint of the requested kind.
     return "AWS has no such endpoint" if "aws-global" in endpoint else ""
 
 
 @contextmanager
 def _without(names: set[str]) -> Iterator[None]:
-    """Take variables away for a moment: this is before any thread calls AWS."""
+    """Remove variables for a moment; no thread calls AWS yet."""
     values = {name: os.environ.pop(name) for name in names}
     try:
         yield

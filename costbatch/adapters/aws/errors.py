@@ -1,26 +1,22 @@
-"""Turns every failure of an AWS call into an AccountError; AWS's own words never leave this file.
+"""Turns every failure of an AWS call into an AccountError. AWS's own text never leaves this file.
 
-They can hold ARNs and keys, so a detail names the operation and AWS's error code and nothing else. They are
-logged at debug, but for what may be an ARN, a key or a token.
+It can contain ARNs and keys, so a detail names only the operation and AWS's error code. What the text adds,
+such as which policy denies or whose clock is wrong, becomes a sentence of our own. The text is logged at
+debug level, with everything masked that may be an ARN, a key or a token.
 """
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from traceback import walk_tb
 from typing import Final, TypeVar
 
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from costbatch.adapters.aws.refusals import (
-    HISTORY,
-    advice_of_denial,
-    clock_problem,
-    is_before_history,
-    plain_words,
-)
 from costbatch.errors import AccountError, ErrorKind
-from costbatch.logs import get_logger, redact
+from costbatch.logs import MASK, get_logger, redact
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -46,7 +42,7 @@ _BY_KIND: Final = {
         SubscriptionRequiredException RegionDisabledException SessionDurationEscalationException
         OutboundWebIdentityFederationDisabledException
     """,
-    # The bill, or the view of it, cannot be read at the moment: nothing is wrong with the account's access.
+    # The bill cannot be read at the moment: nothing is wrong with the account's access.
     ErrorKind.DATA_UNAVAILABLE: """
         DataUnavailableException BillExpirationException BillingViewHealthStatusException
     """,
@@ -54,8 +50,8 @@ _BY_KIND: Final = {
         RequestTimeout RequestTimeoutException InternalFailure InternalError InternalServerError
         InternalServerException ServiceUnavailable ServiceUnavailableException IDPCommunicationError
     """,
-    # Passing ones first: the page token went stale, or the answer changed while it was paged through;
-    # the next attempt starts with the first page. The others are for operations we never call, or our fault.
+    # Transient ones first: the page token expired, or the answer changed between pages; the next attempt
+    # starts with the first page. The others belong to operations that are never called, or are our fault.
     ErrorKind.INTERNAL: """
         InvalidNextTokenException RequestChangedException
         ValidationException ValidationError SerializationException ResourceNotFoundException
@@ -88,8 +84,8 @@ _KIND_OF_EXCEPTION: Final = (
     # OSError: a token file or a CA bundle that botocore cannot read.
     ((aws.BotoCoreError, OSError), ErrorKind.INTERNAL),
 )
-# What botocore's parsers stumble with over an answer that is not of the documented form.
-_PARSER_STUMBLES: Final = (
+# What botocore's parsers raise for an answer that is not as documented.
+_PARSER_ERRORS: Final = (
     ResponseParserError,
     ValueError,
     TypeError,
@@ -103,34 +99,80 @@ _CODE = re.compile(r"[A-Za-z][\w.]{0,79}")
 _STATUS_CODE = re.compile(r"[1-5][0-9]{2}")
 _REQUEST_TIMEOUT, _PROXY_LOGIN, _TOO_MANY_REQUESTS, _SERVER_ERROR = 408, 407, 429, 500
 
+_PAYER = (
+    "The management (payer) account does not let its member accounts use Cost Explorer: in that account's "
+    "Billing and Cost Management console, under Cost Management preferences, allow linked account access. "
+    "The policies of this account need no change."
+)
+_is_kept_out_by_payer = re.compile(r"linked account|member account|management account|payer").search
+
+_ROLE = (
+    "The role cannot be assumed: check that it exists, that its trust policy names the identity that assumes "
+    "it and the same external id, and that this identity is granted sts:AssumeRole on the role."
+)
+# By AWS's name of the policy that denies: what it belongs to, and who can change it.
+_POLICIES: Final = {
+    "service control policy": "of the organization; ask its administrator",
+    "resource control policy": "of the organization; ask its administrator",
+    "permissions boundary": "of the identity; ask the account's administrator",
+    "session policy": "of the session; ask the administrator who passes it",
+    "vpc endpoint policy": "of the VPC endpoint that AWS is called through; ask its owner",
+    "resource-based policy": "of the resource (of a role: its trust policy); ask the account's administrator",
+    "role trust policy": "of the role; ask the account's administrator",
+    "identity-based policy": "of the identity; ask the account's administrator",
+}
+_denying_policy = re.compile(rf"(explicit deny in an?|because no) ({'|'.join(_POLICIES)})").search
+_ACTIONS: Final = {"GetCostAndUsage": "ce:GetCostAndUsage", "AssumeRole": "sts:AssumeRole"}
+
+HISTORY = (
+    "AWS keeps daily cost for about 13 months: ask for later days with --from, "
+    "or lower COSTBATCH_HISTORY_MONTHS."
+)
+_is_before_history = re.compile(
+    r"historical data|beyond \d+ months|too early|too far (back|in the past)|older than \d+ (months|days)|"
+    r"(before|prior to|earlier than) the (earliest|first)"
+).search
+
+# AWS names both times: "Signature expired: OURS is now earlier than … (THEIRS - 5 min.)".
+_is_about_time = re.compile(r"signature expired|not yet current|request has expired|too skewed").search
+_instants_in = re.compile(r"\d{8}T\d{6}Z").findall
+# AWS accepts 5 minutes; the time that an answer takes is not a wrong clock.
+_CLOCK_TOLERANCE_SECONDS = 240.0
+_TWO_MINUTES = 120
+# Words, actions such as ce:GetCostAndUsage, numbers and times: all else may be an ARN, a key or a token.
+_is_plain_word = re.compile(
+    r"[(\[\"']*([A-Za-z][A-Za-z'-]{0,29}|[a-z-]{2,20}:[A-Za-z]{2,40}|[0-9][0-9.,:-]{0,19}|[0-9]{8}T[0-9]{6}Z)"
+    r"[)\].,:;!?\"']*"
+).fullmatch
+
 
 class BeforeHistoryError(AccountError):
-    """The first of the days that were asked for lies before what AWS keeps."""
+    """The first requested day is older than the days that AWS keeps."""
 
 
 def answer_of(operation: str, call: Callable[[], T]) -> T:
     """Return what an AWS call returns.
 
     Raises:
-        AccountError: whatever went wrong, with nothing of AWS's text in it or in its chain.
+        AccountError: for every failure; neither it nor its chain contains AWS's text.
 
     """
     frames = None
     try:
         return call()
-    except (aws.BotoCoreError, aws.ClientError, OSError, *_PARSER_STUMBLES) as error:
+    except (aws.BotoCoreError, aws.ClientError, OSError, *_PARSER_ERRORS) as error:
         failure = translate(error, operation)
         if failure.kind is ErrorKind.INTERNAL:
-            # Where it happened is what a report needs; a traceback of frames holds none of AWS's words.
+            # A bug report needs the place; a traceback of frames contains none of AWS's text.
             frames = error.__traceback__
     # Outside of the handler, so that the original is not even its context.
     raise failure.with_traceback(frames)
 
 
 def is_unsent(error: BaseException | None) -> bool:
-    """Whether a call failed while urllib3 was connecting, so that no request has left this machine.
+    """Whether a call failed while urllib3 was connecting, so that no request was sent.
 
-    No exception says it: a reset is the same in the middle of a TLS handshake and in the middle of an answer.
+    The exception's type does not tell: a reset during a TLS handshake is the same as one during an answer.
     """
     while error is not None:
         if any(frame.f_code.co_name == "connect" for frame, _ in walk_tb(error.__traceback__)):
@@ -162,7 +204,7 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
             _kind_of_status(status), f"AWS answered {operation} with HTTP status {status} and no error code."
         )
     kind, advice = KIND_OF_CODE.get(code) or _kind_of_unknown(status), ""
-    # A code that is not in the list may be anything that fits in one.
+    # An unknown code may be any text that has the form of one.
     detail = f"AWS answered {operation} with {redact(code)}."
     match kind:
         case ErrorKind.CREDENTIALS_REJECTED | ErrorKind.WRONG_CLOCK:
@@ -180,7 +222,7 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
 
 
 def _status_of(error: aws.ClientError, code: str) -> int:
-    """Return the HTTP status; where an answer has no error code, botocore puts the status in its place."""
+    """Return the HTTP status; botocore puts it in place of an error code if the answer has none."""
     if _STATUS_CODE.fullmatch(code):
         return int(code)
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -198,3 +240,71 @@ def _kind_of_status(status: int) -> ErrorKind:
     if status >= _SERVER_ERROR or status in (_REQUEST_TIMEOUT, _PROXY_LOGIN):
         return ErrorKind.TIMEOUT
     return ErrorKind.MALFORMED_RESPONSE
+
+
+def plain_words(text: str) -> str:
+    """Return AWS's text for the log, with everything masked except plain words and numbers."""
+    return " ".join(word if _is_plain_word(word) else MASK for word in text.split())
+
+
+def advice_of_denial(operation: str, text: str) -> str:
+    """Return what to do about a denied access; empty if AWS does not say why."""
+    text = text.lower()
+    if "cost explorer" in text and _is_kept_out_by_payer(text):
+        return _PAYER
+    found = _denying_policy(text)
+    if found is None or found.groups() == ("because no", "identity-based policy"):
+        return _ROLE if operation == "AssumeRole" else ""
+    action = _ACTIONS.get(operation, operation)
+    policy = found[2].replace("vpc", "VPC")
+    if found[1] == "because no":
+        return f"No {policy} allows {action}. It is a policy {_POLICIES[found[2]]} to allow it."
+    return (
+        f"An explicit deny in a {policy} forbids {action}, whatever other policies allow. "
+        f"It is a policy {_POLICIES[found[2]]} to exempt this identity."
+    )
+
+
+def is_before_history(text: str) -> bool:
+    """Whether AWS refuses the days because they are older than what it keeps."""
+    return _is_before_history(text.lower()) is not None
+
+
+def clock_problem(text: str, date: str) -> str | None:
+    """Return how wrong the clock is, empty if that is unknown; None if the clock is not the reason.
+
+    ``date`` is the header of the answer.
+    """
+    seconds = seconds_ahead(date, datetime.now(tz=UTC))
+    if seconds is None or abs(seconds) < _CLOCK_TOLERANCE_SECONDS:
+        if not _is_about_time(text.lower()):
+            return None
+        seconds = _seconds_ahead_by(text)
+    if not seconds:
+        return ""
+    order = "ahead of" if seconds > 0 else "behind"
+    return f"This machine's clock is {_span(abs(seconds))} {order} AWS's."
+
+
+def seconds_ahead(date: str, now: datetime) -> float | None:
+    """Return by how many seconds ``now`` is ahead of a Date header; None if it cannot be read."""
+    try:
+        theirs = parsedate_to_datetime(date)
+    except (TypeError, ValueError):
+        return None
+    return (now - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))).total_seconds()
+
+
+def _seconds_ahead_by(text: str) -> float | None:
+    try:
+        instants = [datetime.strptime(each, "%Y%m%dT%H%M%S%z") for each in _instants_in(text)]
+    except ValueError:
+        return None
+    return (instants[0] - instants[-1]).total_seconds() if instants else None
+
+
+def _span(seconds: float) -> str:
+    if seconds < _TWO_MINUTES:
+        return f"{seconds:.0f} seconds"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} minutes"

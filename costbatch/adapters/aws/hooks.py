@@ -1,6 +1,6 @@
-"""What costbatch adds to each attempt of a botocore client: whose signature, whose turn, and what to learn.
+"""Hooks into botocore's events: each attempt is signed for its caller, rate limited, counted and observed.
 
-Hooks into botocore's events only; what is retried, and after which pause, stays botocore's decision.
+botocore alone decides what is retried, and after which pause.
 """
 
 from collections.abc import Iterator
@@ -15,42 +15,42 @@ from botocore.credentials import Credentials
 from botocore.retries.standard import RetryEventAdapter, ThrottlingErrorDetector
 
 from costbatch.adapters.aws.errors import is_unsent
-from costbatch.adapters.aws.rate_limiter import Limiter, Turn
+from costbatch.adapters.aws.rate_limiter import LimitedRequest, RateLimiter
 from costbatch.application.ports import Spend
 from costbatch.domain.credentials import AccessKeys
 from costbatch.errors import AccountError, ErrorKind
 
 OK = 200
 
-# Where botocore's context of a request keeps its turn from one attempt to the next.
-_TURN = "costbatch-turn"
+# botocore keeps a context per request; this member of it lasts from one attempt to the next.
+_LIMITED = "costbatch-limited-request"
 
 
 @dataclass(slots=True)
 class Caller:
-    """On whose behalf a thread calls. ``spend``: what counts the attempts, if AWS charges for them.
+    """Whose requests a thread makes. ``spend`` counts the attempts, if AWS charges for them.
 
-    ``outcome`` is how the first attempt ended where somebody else made it already, in its ``turn``: botocore
-    goes on from there.
+    ``first_outcome`` is how the first attempt ended if it was made already, as the request ``limited``:
+    botocore continues from there.
     """
 
     keys: AccessKeys
-    turn: Turn | None = None
+    limited: LimitedRequest | None = None
     spend: Spend | None = None
-    outcome: AWSResponse | Exception | None = None
+    first_outcome: AWSResponse | Exception | None = None
 
 
-_bound: ContextVar[Caller | None] = ContextVar("who calls", default=None)
+_current_caller: ContextVar[Caller | None] = ContextVar("current caller", default=None)
 
 
 @contextmanager
 def calling_as(caller: Caller) -> Iterator[None]:
     """Make every request of this thread inside on behalf of this caller."""
-    token = _bound.set(caller)
+    token = _current_caller.set(caller)
     try:
         yield
     finally:
-        _bound.reset(token)
+        _current_caller.reset(token)
 
 
 def credentials_of(keys: AccessKeys) -> Credentials:
@@ -62,49 +62,49 @@ def credentials_of(keys: AccessKeys) -> Credentials:
 
 
 class AttemptHooks:
-    """The attempts of one client, held back by its limiter; ``max_attempts`` includes the first one."""
+    """The hooks of one client and its rate limiter; ``max_attempts`` includes the first one."""
 
-    def __init__(self, limiter: Limiter, max_attempts: int) -> None:
+    def __init__(self, limiter: RateLimiter, max_attempts: int) -> None:
         self._limiter, self._max_attempts = limiter, max_attempts
         self._detector = ThrottlingErrorDetector(RetryEventAdapter())
 
-    def watch(self, client: BaseClient) -> None:
+    def register(self, client: BaseClient) -> None:
         """Take part in every attempt of the client."""
-        events: Any = client.meta.events  # said to take handlers that answer nothing; botocore heeds answers
-        events.register("before-sign", self._sign)
-        events.register("before-send", _send)
-        events.register("needs-retry", self._learn)
+        events: Any = client.meta.events  # its stubs forbid handlers to return anything
+        events.register("before-sign", self._before_sign)
+        events.register("before-send", _before_send)
+        events.register("needs-retry", self._after_attempt)
 
-    def _sign(self, request: AWSRequest, **_: object) -> None:
-        """Wait for the turn, then sign: a signature is only good for minutes."""
-        caller = _bound.get()
+    def _before_sign(self, request: AWSRequest, **_: object) -> None:
+        """Wait for the rate limiter, then sign: a signature expires within minutes."""
+        caller = _current_caller.get()
         if caller is None:
             problem = "A request to AWS was about to be made without an account."
             raise AccountError(ErrorKind.INTERNAL, problem)
-        turn = request.context.setdefault(_TURN, caller.turn or Turn(caller.keys))
-        if caller.outcome is None:
-            self._limiter.wait(turn)
+        limited = request.context.setdefault(_LIMITED, caller.limited or LimitedRequest(caller.keys))
+        if caller.first_outcome is None:
+            self._limiter.wait(limited)
         request.context.setdefault("signing", {})["request_credentials"] = credentials_of(caller.keys)
 
-    def _learn(self, **event: Any) -> None:  # noqa: ANN401 - as botocore's events are
-        turn, response = event["request_dict"]["context"].get(_TURN), event["response"]
-        caller = _bound.get()
+    def _after_attempt(self, **event: Any) -> None:  # noqa: ANN401 - as botocore's events are
+        limited, response = event["request_dict"]["context"].get(_LIMITED), event["response"]
+        caller = _current_caller.get()
         if caller is not None and caller.spend is not None:
-            _settle(caller.spend, response[0].status_code if response else event["caught_exception"])
-        if turn is None or response is None:
+            _count(caller.spend, response[0].status_code if response else event["caught_exception"])
+        if limited is None or response is None:
             return
         if response[0].status_code == OK:
-            self._limiter.served(turn)
+            self._limiter.succeeded(limited)
         elif self._detector.is_throttling_error(**event):
-            self._limiter.throttled(turn, is_last=event["attempts"] >= self._max_attempts)
+            self._limiter.throttled(limited, is_last=event["attempts"] >= self._max_attempts)
 
 
-def _send(**_: object) -> AWSResponse | None:
-    """Let the outcome of an attempt that was made already stand for this one; None: botocore sends."""
-    caller = _bound.get()
+def _before_send(**_: object) -> AWSResponse | None:
+    """Return the outcome of an attempt that was made already; None: botocore sends the request."""
+    caller = _current_caller.get()
     if caller is None:
         return None
-    outcome, caller.outcome = caller.outcome, None
+    outcome, caller.first_outcome = caller.first_outcome, None
     if outcome is None and caller.spend is not None:
         caller.spend()
     if isinstance(outcome, Exception):
@@ -112,8 +112,8 @@ def _send(**_: object) -> AWSResponse | None:
     return outcome
 
 
-def _settle(spend: Spend, ended: int | Exception) -> None:
-    """Say whether AWS charges for an attempt, which ended with a status or an exception."""
+def _count(spend: Spend, ended: int | Exception) -> None:
+    """Record whether AWS charges for an attempt, which ended with a status or an exception."""
     if ended == OK:
         spend.charged()
     elif not isinstance(ended, Exception) or is_unsent(ended):

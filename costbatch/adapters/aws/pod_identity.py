@@ -1,12 +1,13 @@
 """The pod's own AWS credentials, as boto3 finds them (EKS Pod Identity, IRSA, environment, profile).
 
-Must never be used unless an account asks for it.
+Used only for accounts that are registered with it.
 """
 
 from collections.abc import Callable
 from threading import Lock
 from typing import TypeVar
 
+import boto3
 from botocore.credentials import Credentials
 
 from costbatch.adapters.aws.errors import answer_of
@@ -21,7 +22,7 @@ T = TypeVar("T")
 _OPERATION = "Reading the pod's AWS identity"
 _LIMIT_SECONDS = 60.0
 _REFUSED = (
-    "AWS does not let the pod have its role: check that the role in AWS_ROLE_ARN or in the profile exists, "
+    "AWS does not let the pod assume its role: check that the role in AWS_ROLE_ARN or in the profile exists, "
     "and that its trust policy names the cluster's OIDC provider and the pod's service account."
 )
 _UNUSABLE = "Check the AWS_… variables of the pod and the profile that they name."
@@ -38,7 +39,7 @@ class PodIdentity:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._looked = False
+        self._is_found = False
         self._credentials: Credentials | None = None
 
     def access_keys(self) -> AccessKeys:
@@ -65,18 +66,18 @@ class PodIdentity:
         )
 
     def _find(self) -> Credentials | None:
-        """Look once: that there are none takes seconds to find out, and every account would wait for it."""
+        """Look once: finding that there are none takes seconds, and every account would wait for it."""
         with self._lock:
-            if not self._looked:
+            if not self._is_found:
                 self._credentials = _read(_look)
-                self._looked = True
+                self._is_found = True
             return self._credentials
 
 
 def _read(call: Callable[[], T]) -> T:
-    """Return what boto3 says of the pod's identity; what AWS refuses here are no stored credentials.
+    """Return what boto3 finds; report what AWS refuses as the pod's identity, not as stored credentials.
 
-    The pod's metadata, its agent and STS count their time-outs per read: here they share one limit.
+    The timeouts of the pod's metadata, its agent and STS apply to each read: here they share one limit.
     """
     try:
         return within(_LIMIT_SECONDS, lambda: answer_of(_OPERATION, call))
@@ -92,8 +93,6 @@ def _read(call: Callable[[], T]) -> T:
 
 
 def _look() -> Credentials | None:
-    import boto3  # noqa: PLC0415 - most accounts have keys or roles, and botocore alone is there much sooner
-
     forget_empty_variables()
     credentials: Credentials | None = boto3.Session().get_credentials()
     return credentials

@@ -1,6 +1,6 @@
-"""Looks at AWS for `costbatch doctor` without paying: its addresses answer, and who the pod is.
+"""Checks AWS for `costbatch doctor` without a paid request: whether its addresses answer, and who the pod is.
 
-Takes the address, the proxy and the trusted certificates that botocore would use for a collection.
+Uses the address, the proxy and the trusted certificates that botocore uses for a collection.
 """
 
 import socket
@@ -14,57 +14,50 @@ from botocore.awsrequest import AWSRequest
 from botocore.endpoint import EndpointCreator
 from botocore.session import get_session
 from botocore.utils import get_environ_proxies
+from typing_extensions import override
 
-from costbatch.adapters.aws.bounded import bound_session
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, signing_as
 from costbatch.adapters.aws.environment import check_environment
-from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.errors import answer_of, seconds_ahead
 from costbatch.adapters.aws.pod_identity import PodIdentity
-from costbatch.adapters.aws.refusals import seconds_ahead
+from costbatch.adapters.aws.timeouts import limit_session
+from costbatch.application.doctor.ports import AwsProbe, Caller, Endpoint
 from costbatch.domain.accounts import AwsNeeds, Partition, parse_account_id
-from costbatch.domain.health import Caller, Endpoint
 from costbatch.errors import AccountError, ErrorKind
 
 _CHECK_NAMES = (
-    "Check that this pod may ask its DNS (a network policy must allow port 53) and that the name is right."
+    "Check that this pod can resolve DNS (a network policy must allow port 53) and that the name is right."
 )
 _CHECK_EGRESS = "Check that the network policy and the firewall let this pod reach it."
 _CHECK_PROXY = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and that the proxy is up and lets AWS pass."
-_CHECK_TRUST = (
-    "Let no proxy break TLS open; where it does so on purpose, set AWS_CA_BUNDLE to its certificate."
-)
+_CHECK_TRUST = "A proxy is intercepting TLS; trust its CA in AWS_CA_BUNDLE."
 # The first match counts: some are special cases of others.
 _PROBLEMS = (
-    (aws.SSLError, "shows no certificate that is trusted here", _CHECK_TRUST),
-    (aws.ProxyConnectionError, "is not let through", _CHECK_PROXY),
-    (aws.ConnectTimeoutError, "did not take a connection in time", _CHECK_EGRESS),
+    (aws.SSLError, "has a certificate that is not trusted here", _CHECK_TRUST),
+    (aws.ProxyConnectionError, "cannot be reached", _CHECK_PROXY),
+    (aws.ConnectTimeoutError, "did not accept a connection in time", _CHECK_EGRESS),
     (aws.ReadTimeoutError, "did not answer in time", _CHECK_EGRESS),
     ((aws.ConnectionError, aws.HTTPClientError), "cannot be reached", _CHECK_EGRESS),
 )
 
 
-class BotocoreProbe:
-    """Looks at AWS through the clients of a collection."""
+class BotocoreProbe(AwsProbe):
+    """Checks AWS with the clients of a collection."""
 
     def __init__(self, clients: AwsClients) -> None:
         self._clients = clients
         self._pod = PodIdentity()
 
+    @override
     def check_environment(self, needs: AwsNeeds) -> None:
-        """Examine what the process was given to call AWS with; raises ConfigError."""
         check_environment(self._clients, needs)
 
+    @override
     def endpoints(self, partition: Partition) -> list[Endpoint]:
-        """Return how each address that a collection in the partition needs answers."""
         return [self._reach(self._clients.get(service, partition)) for service in (STS, COST_EXPLORER)]
 
+    @override
     def pod(self, partition: Partition) -> Caller:
-        """Return who the pod's own credentials are.
-
-        Raises:
-            AccountError: there are none, or AWS refuses them.
-
-        """
         client = self._clients.get(STS, partition)
         with signing_as(self._pod.access_keys()):
             answer: dict[str, Any] = answer_of("GetCallerIdentity", client.get_caller_identity)
@@ -82,22 +75,22 @@ class BotocoreProbe:
         found = Endpoint(
             address=f"{url.scheme}://{_place(url)}", is_encrypted=is_encrypted, proxy=_place(proxy)
         )
-        # Behind a proxy it is the proxy that must know the name.
+        # With a proxy, only the proxy has to resolve the name.
         if not found.proxy and not _is_known(url):
-            return replace(found, problem="has a name that is not known here", advice=_CHECK_NAMES)
+            return replace(found, problem="has a name that does not resolve here", advice=_CHECK_NAMES)
         try:
             status, date = self._ask(client)
             ahead = seconds_ahead(date, datetime.now(tz=UTC))
             return replace(found, http_status=status, seconds_ahead=ahead)
         except (aws.BotoCoreError, OSError) as error:
             words = ((what, advice) for kind, what, advice in _PROBLEMS if isinstance(error, kind))
-            problem, advice = next(words, (f"cannot be asked ({type(error).__name__})", _CHECK_EGRESS))
+            problem, advice = next(words, (f"cannot be checked ({type(error).__name__})", _CHECK_EGRESS))
             return replace(found, problem=problem, advice=advice)
 
     def _ask(self, client: Any) -> tuple[int, str]:  # noqa: ANN401 - as above
-        """Send a request without a signature, which AWS refuses for nothing; return its status and Date."""
+        """Send an unsigned request, which AWS refuses free of charge; return the answer's status and Date."""
         settings, meta = self._clients.settings, client.meta
-        # The types that botocore is said to take are narrower than those that it takes.
+        # botocore accepts more types than its stubs declare.
         verify: Any = get_session().get_config_variable("ca_bundle")
         timeout: Any = (settings.connect_timeout_seconds, settings.read_timeout_seconds)
         endpoint = EndpointCreator(meta.events).create_endpoint(
@@ -107,7 +100,7 @@ class BotocoreProbe:
             verify=verify,
             timeout=timeout,
         )
-        bound_session(endpoint.http_session)
+        limit_session(endpoint.http_session)
         request = AWSRequest(method="GET", url=f"{meta.endpoint_url.rstrip('/')}/").prepare()
         try:
             answer = endpoint.http_session.send(request)

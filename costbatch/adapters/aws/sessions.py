@@ -1,4 +1,4 @@
-"""What every botocore session takes from the process's environment, and what it leaves alone."""
+"""What every botocore session takes from the process's environment, and what it ignores."""
 
 import os
 
@@ -7,16 +7,16 @@ from botocore.session import Session
 
 
 def forget_empty_variables() -> None:
-    """Let an empty variable of AWS's count as not set, as ours do: to botocore it is a value."""
+    """Remove AWS's empty variables: they count as not set, as ours do, but to botocore they are values."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name == "REQUESTS_CA_BUNDLE"]:
         if not os.environ[name].strip():
             del os.environ[name]
 
 
 def do_without_identity(session: Session) -> None:
-    """Let a session ignore a credentials file or a profile that cannot be used: stored keys need neither.
+    """Let a session ignore an unusable credentials file or profile: stored keys need neither.
 
-    What a config file or a good profile says of endpoints, certificates and the like still counts.
+    The settings of the config file and of a usable profile, such as endpoints and certificates, still apply.
     """
     try:
         _ = session.full_config
@@ -29,6 +29,6 @@ def do_without_identity(session: Session) -> None:
 
 
 def use_no_profile(session: Session) -> None:
-    """Let a session take its settings from no other profile than the default one, whatever variables name."""
+    """Let a session use the default profile, also if a variable names another."""
     # Session.set_config_variable takes None for "not set".
     session.get_component("config_store").set_config_variable("profile", None)

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from costbatch.adapters.postgres.sizes import month_sizes
+from costbatch.adapters.postgres.inspect import month_sizes
+from costbatch.adapters.postgres.partitions import LOCK_PARTITIONS, partition_name
 from costbatch.adapters.postgres.tables import (
     account_progress,
     accounts,
@@ -28,11 +29,10 @@ from costbatch.adapters.postgres.tables import (
     run_items,
     runs,
 )
+from costbatch.application.inspection import MonthSize, Rights
+from costbatch.application.retention import OldRows
 from costbatch.domain.anomalies import AnomalyState
-from costbatch.domain.health import Rights
-from costbatch.domain.retention import OldRows
 from costbatch.domain.runs import RunStatus
-from costbatch.domain.sizes import MonthSize
 from costbatch.errors import StorageError
 
 T = TypeVar("T")
@@ -44,9 +44,6 @@ _HELD = {"55P03", "40P01"}
 _RUNS_BATCH = 100
 
 _BRIEFLY = sa.text("SELECT set_config('lock_timeout', '200ms', true)")
-
-# The same lock as PostgresCosts.prepare_months takes: whoever changes the list of months has it alone.
-_LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
 _PARTITION = sa.text("""
 SELECT pg_class.oid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
@@ -81,7 +78,7 @@ class PostgresRetention:
     def rights(self, first_kept: date) -> Rights:
         """Return what the role may not do that a pruning must."""
         with self.connect() as connection:
-            names = [_name(month) for month in _months_before(connection, first_kept)]
+            names = [partition_name(month.month) for month in _months_before(connection, first_kept)]
             missing = list(connection.scalars(_MISSING))
             missing += [f"ownership of {name}" for name in connection.scalars(_NOT_OWNED, {"names": names})]
             role = connection.execute(sa.text("SELECT current_user")).scalar_one()
@@ -99,8 +96,8 @@ class PostgresRetention:
         """
 
         def drop(connection: Connection) -> MonthSize:
-            connection.execute(_LOCK_PARTITIONS)
-            partition = connection.scalar(_PARTITION, {"name": _name(month)})
+            connection.execute(LOCK_PARTITIONS)
+            partition = connection.scalar(_PARTITION, {"name": partition_name(month.month)})
             if partition is not None:
                 connection.exec_driver_sql(f"DROP TABLE {partition}")
             return month
@@ -194,10 +191,6 @@ def _is_held(error: StorageError) -> bool:
 
 def _months_before(connection: Connection, first_kept: date) -> list[MonthSize]:
     return [each for each in month_sizes(connection) if each.month < first_kept]
-
-
-def _name(month: MonthSize) -> str:
-    return f"{month.month:daily_costs_%Y_%m}"
 
 
 def _run_is_old(before: datetime) -> sa.ColumnElement[bool]:

@@ -1,23 +1,13 @@
-"""Where events go, one file per kind of sink; here a configured name becomes a sink."""
+"""Where events are delivered, one file for each kind of sink. SINKS is the only list of their names."""
 
-from collections.abc import Sequence
-
+from costbatch.adapters.sinks.base import ConfiguredSink
 from costbatch.adapters.sinks.log import LogSink
-from costbatch.errors import ConfigError
+from costbatch.config import Settings
 
 # A new kind of sink is a file in this folder and an entry here.
-SINKS = {LogSink.name: LogSink}
+SINKS: dict[str, type[ConfiguredSink]] = {sink.name: sink for sink in (LogSink,)}
 
 
-def make_sinks(names: Sequence[str]) -> list[LogSink]:
-    """Return the sinks with these names, each once.
-
-    Raises:
-        ConfigError: one sentence for each name that no sink has.
-
-    """
-    unknown = [name for name in names if name not in SINKS]
-    if unknown:
-        known = ", ".join(SINKS)
-        raise ConfigError(*(f"There is no sink named {name!r}; the sinks are: {known}." for name in unknown))
-    return [SINKS[name]() for name in dict.fromkeys(names)]
+def make_sinks(settings: Settings) -> list[ConfiguredSink]:
+    """Return the sinks that the settings name, each once; the names must be checked already."""
+    return [SINKS[name].from_settings(settings) for name in settings.sinks]

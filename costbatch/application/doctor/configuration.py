@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from costbatch.application.doctor.examination import of_problems
-from costbatch.application.doctor.ports import DatabaseHealth
+from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
+from costbatch.application.doctor.ports import DatabaseHealth, SealedSample
 from costbatch.application.ports import Vault
-from costbatch.domain.health import Finding, Mark, SealedSample, failure, ok, warning
 from costbatch.errors import AccountError
 
 _REPLACE_KEY = (

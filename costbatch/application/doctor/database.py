@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from costbatch.application.doctor.findings import Finding, failure, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth
 from costbatch.application.ports import Clock
-from costbatch.domain.health import Finding, failure, ok, warning
 
 _OLDEST_MAJOR = 13
 _CLOCK_TOLERANCE_SECONDS = 5.0

@@ -6,7 +6,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 
-from costbatch.domain.health import CheckResult, Finding, Mark, failure
+from costbatch.application.doctor.findings import CheckResult, Finding, Mark, failure
 from costbatch.errors import AccountError, ConfigError, CostbatchError, ErrorKind
 from costbatch.logs import get_logger, redact
 

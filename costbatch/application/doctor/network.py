@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from costbatch.application.collect.plan import select_accounts
-from costbatch.application.doctor.ports import AwsProbe, Gateway
+from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
+from costbatch.application.doctor.ports import AwsProbe, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import CostSource, Database
 from costbatch.domain.accounts import (
@@ -16,7 +17,6 @@ from costbatch.domain.accounts import (
     users_of_pod,
 )
 from costbatch.domain.costs import REQUEST_PRICE_USD
-from costbatch.domain.health import Endpoint, Finding, Mark, failure, ok, warning
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.errors import AccountError, BudgetSpent
 

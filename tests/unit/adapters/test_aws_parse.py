@@ -17,8 +17,8 @@ from costbatch.adapters.aws.cost_explorer.schema import METRICS, Amounts, Quanti
 from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
+from tests.support.cost_answers import parse_costs
 from tests.support.factories import CostRow
-from tests.unit.adapters.cost_answers import parse_costs
 
 WINDOW = DateRange(date(2024, 2, 28), date(2024, 3, 2))
 COSTS = METRICS[:4]
@@ -177,7 +177,7 @@ def test_a_missing_day_is_not_a_zero() -> None:
     """Every day of the window must be listed, if only without groups."""
     page = answer()
     del page["ResultsByTime"][1]
-    assert problem(page) == "GetCostAndUsage: ResultsByTime does not hold the day 2024-02-29."
+    assert problem(page) == "GetCostAndUsage: ResultsByTime does not contain the day 2024-02-29."
 
 
 def test_amounts_of_one_group_share_a_currency() -> None:

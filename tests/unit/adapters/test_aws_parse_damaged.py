@@ -14,8 +14,8 @@ import pytest
 from costbatch.adapters.aws.cost_explorer.schema import METRICS
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
+from tests.support.cost_answers import parse_costs
 from tests.support.factories import CostRow
-from tests.unit.adapters.cost_answers import parse_costs
 
 WINDOW = DateRange(date(2024, 2, 28), date(2024, 3, 2))
 

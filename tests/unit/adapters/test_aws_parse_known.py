@@ -209,7 +209,7 @@ def test_a_group_that_comes_twice_is_refused_though_its_first_piece_is_known() -
 def test_a_missing_day_is_refused_though_it_is_known() -> None:
     """What was said last time is not said now."""
     without = [each for each in results() if each["TimePeriod"]["Start"] != SECOND.isoformat()]
-    assert f"does not hold the day {SECOND}" in problem(without, known=LAST_TIME.answers)
+    assert f"does not contain the day {SECOND}" in problem(without, known=LAST_TIME.answers)
 
 
 DAMAGE = [

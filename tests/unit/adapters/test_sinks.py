@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from costbatch import config
 from costbatch.adapters.sinks import SINKS, make_sinks
 from costbatch.adapters.sinks.log import LogSink
+from costbatch.config import Settings
 from costbatch.domain.events import Event, EventType
 from costbatch.errors import ConfigError
 
@@ -45,22 +45,21 @@ def test_an_event_is_one_log_line_of_its_severity(type_: EventType, level: str) 
     assert lines == [{"event": "event", "log_level": level, "cloudevent": cloudevent}]
 
 
-def test_names_become_sinks_in_their_order_and_once() -> None:
-    """A name that stands twice delivers once."""
-    assert [sink.name for sink in make_sinks(["log", "log"])] == ["log"]
-    assert make_sinks([]) == []
+def test_the_settings_make_the_sinks() -> None:
+    """Each name once, also if it is repeated."""
+    assert [sink.name for sink in make_sinks(Settings.from_environment({"COSTBATCH_SINKS": "log,log"}))] == [
+        "log"
+    ]
+    assert make_sinks(Settings(sinks=())) == []
 
 
 def test_an_unknown_name_is_a_configuration_error() -> None:
-    """Each unknown name gets a sentence that says which there are."""
+    """The sentence names the sinks of the registry, which is the only list of them."""
     with pytest.raises(ConfigError) as error:
-        make_sinks(["log", "pigeon", "fax"])
-    assert error.value.problems == (
-        "There is no sink named 'pigeon'; the sinks are: log.",
-        "There is no sink named 'fax'; the sinks are: log.",
-    )
+        Settings.from_environment({"COSTBATCH_SINKS": "log,pigeon"}, known_sinks=SINKS)
+    assert error.value.problems == ("COSTBATCH_SINKS must be one of log; it is 'pigeon'.",)
 
 
-def test_settings_and_adapters_know_the_same_sinks() -> None:
-    """The configuration checks names against a list of its own; both must agree."""
-    assert set(config.SINKS) == set(SINKS)
+def test_the_registry_knows_each_sink_by_its_own_name() -> None:
+    """Deliveries are recorded under that name."""
+    assert all(name == sink.name for name, sink in SINKS.items())

@@ -5,14 +5,15 @@ from datetime import timedelta
 
 import pytest
 
+from costbatch.application.doctor.findings import Mark
+from costbatch.application.doctor.ports import SchemaVersion, SealedSample, WaitingEvents
+from costbatch.application.inspection import Rights
 from costbatch.domain.accounts import NO_PROGRESS, AccountStatus, Failing, Progress
 from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
-from costbatch.domain.health import Mark, Rights, SchemaVersion, SealedSample, WaitingEvents
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
-from tests.support.fakes import FakeVault
-from tests.unit.application.doctor_parts import (
+from tests.support.fake_doctor import (
     DAY,
     NOW,
     TODAY,
@@ -21,6 +22,7 @@ from tests.unit.application.doctor_parts import (
     make_account,
     make_run,
 )
+from tests.support.fakes import FakeVault
 
 SECRETS = StoredSecrets(
     access_keys=AccessKeys(

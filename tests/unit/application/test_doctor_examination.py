@@ -8,10 +8,10 @@ import pytest
 
 from costbatch import logs
 from costbatch.application.doctor.examination import Check, examine
+from costbatch.application.doctor.findings import CheckResult, Examination, Mark, failure, ok, warning
 from costbatch.domain.credentials import Secret
-from costbatch.domain.health import CheckResult, Examination, Mark, failure, ok, warning
 from costbatch.errors import AccountError, ConfigError, ErrorKind, StorageError
-from tests.unit.application.doctor_parts import FakeHealth, Ward
+from tests.support.fake_doctor import FakeHealth, Ward
 
 
 def run(*checks: Check, limit_seconds: float = 5.0) -> dict[str, CheckResult]:

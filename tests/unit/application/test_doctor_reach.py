@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from costbatch.application.doctor import PaidRequest
+from costbatch.application.doctor.findings import Mark, PaidRequest
+from costbatch.application.doctor.ports import Endpoint
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
-from costbatch.domain.health import Endpoint, Mark
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.unit.application.doctor_parts import (
+from tests.support.fake_doctor import (
     DAY,
     POD_ACCOUNT,
     TODAY,

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from costbatch.application import retention
-from costbatch.application.retention import Retention
-from costbatch.domain.retention import OldRows
+from costbatch.application.inspection import MonthSize
+from costbatch.application.retention import OldRows, Pruning, Retention
 from costbatch.errors import ConfigError
 from tests.support.fake_records import FEBRUARY, JANUARY, FakeRecords
 
 TODAY, FIRST_KEPT = date(2025, 6, 20), date(2025, 3, 1)
+MONTH = MonthSize(month=date(2025, 1, 1), rows=4, bytes=8192)
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +121,32 @@ def test_a_process_that_is_to_end_stops_between_two_steps(monkeypatch: pytest.Mo
     assert (pruning.months, pruning.held_up) == ((JANUARY,), (FEBRUARY,))
     assert records.steps[-1] == "drop January"
     assert records.old[OldRows.RUNS] == 25
+
+
+@pytest.mark.parametrize(
+    ("pruning", "is_empty"),
+    [
+        (Pruning(first_kept=date(2025, 2, 1)), True),
+        (Pruning(first_kept=date(2025, 2, 1), rows=dict.fromkeys(OldRows, 0)), True),
+        (Pruning(first_kept=date(2025, 2, 1), rows={OldRows.EVENTS: 1}), False),
+        (Pruning(first_kept=date(2025, 2, 1), months=(MONTH,)), False),
+        (Pruning(first_kept=date(2025, 2, 1), held_up=(MONTH,)), False),
+        (Pruning(first_kept=date(2025, 2, 1), accounts=1), False),
+    ],
+)
+def test_a_pruning_knows_whether_there_was_anything(pruning: Pruning, *, is_empty: bool) -> None:
+    """Anything that went, or should have gone, counts."""
+    assert pruning.is_empty is is_empty
+
+
+def test_a_pruning_as_a_document_names_every_kind() -> None:
+    """Programs find a 0 rather than nothing."""
+    pruning = Pruning(first_kept=date(2025, 2, 1), months=(MONTH,), accounts=2, rows={OldRows.RUNS: 3})
+    month = {"month": "2025-01", "rows": 4, "bytes": 8192, "bytes_per_row": 2048}
+    assert pruning.to_document() == {
+        "first_kept_day": date(2025, 2, 1),
+        "months": [month],
+        "held_up_months": [],
+        "accounts": 2,
+        "rows": {"run_items": 0, "runs": 3, "events": 0, "anomalies": 0},
+    }

@@ -83,9 +83,9 @@ def services(**amounts: tuple[str, str]) -> dict[str, Series]:
     }
 
 
-def explained(deviation: Deviation, of: dict[str, Series], most: int = 5) -> list[Contribution]:
+def explained(deviation: Deviation, of: dict[str, Series]) -> list[Contribution]:
     """Return what explains a single anomalous day."""
-    return list(explain(Episode((deviation,)), of, rule=RULE, most=most))
+    return list(explain(Episode((deviation,)), of, rule=RULE))
 
 
 def test_an_episode_is_explained_by_the_services_that_moved_its_way() -> None:
@@ -108,7 +108,7 @@ def test_a_drop_is_explained_by_what_went_down() -> None:
 def test_services_that_moved_alike_are_in_the_order_of_their_names() -> None:
     """An explanation does not depend on the order in which a database answers."""
     of = services(b=("1", "9"), a=("1", "9"), c=("1", "9"))
-    assert [part.service for part in explained(spike(30), of, most=2)] == ["a", "b"]
+    assert [part.service for part in explained(spike(30), of)] == ["a", "b", "c"]
 
 
 def test_an_explanation_names_five_services() -> None:

@@ -1,4 +1,4 @@
-"""How what is kept is written, how little would be too little, and what a pruning says of itself."""
+"""How the months to keep are written, and how few are too few."""
 
 from datetime import date, timedelta
 
@@ -6,17 +6,7 @@ import pytest
 
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy, month_start
-from costbatch.domain.retention import (
-    MOST_KEPT_MONTHS,
-    OldRows,
-    Pruning,
-    keep_problem,
-    least_kept_months,
-    parse_keep,
-)
-from costbatch.domain.sizes import MonthSize
-
-MONTH = MonthSize(month=date(2025, 1, 1), rows=4, bytes=8192)
+from costbatch.domain.retention import MOST_KEPT_MONTHS, keep_problem, least_kept_months, parse_keep
 
 
 @pytest.mark.parametrize(
@@ -59,9 +49,7 @@ def test_what_is_kept_is_a_number_of_months_or_years(text: str, months: int) -> 
 )
 def test_anything_else_earns_one_sentence(text: str) -> None:
     """It shows the right form and the wrong text; an m could be minutes, and costs are not kept for ever."""
-    with pytest.raises(
-        ValueError, match=r"^What is kept is a number of months or years, as in .*\.$"
-    ) as raised:
+    with pytest.raises(ValueError, match=r"^Expected a number of months or years, such as .*\.$") as raised:
         parse_keep(text)
     assert repr(text) in str(raised.value)
 
@@ -102,32 +90,3 @@ def test_too_few_months_earn_a_sentence_with_the_fewest() -> None:
         "--keep must be at least 5 months, because that is how far back a run reads again "
         "and compares; it is 4."
     )
-
-
-@pytest.mark.parametrize(
-    ("pruning", "is_empty"),
-    [
-        (Pruning(first_kept=date(2025, 2, 1)), True),
-        (Pruning(first_kept=date(2025, 2, 1), rows=dict.fromkeys(OldRows, 0)), True),
-        (Pruning(first_kept=date(2025, 2, 1), rows={OldRows.EVENTS: 1}), False),
-        (Pruning(first_kept=date(2025, 2, 1), months=(MONTH,)), False),
-        (Pruning(first_kept=date(2025, 2, 1), held_up=(MONTH,)), False),
-        (Pruning(first_kept=date(2025, 2, 1), accounts=1), False),
-    ],
-)
-def test_a_pruning_knows_whether_there_was_anything(pruning: Pruning, *, is_empty: bool) -> None:
-    """Anything that went, or should have gone, counts."""
-    assert pruning.is_empty is is_empty
-
-
-def test_a_pruning_as_a_document_names_every_kind() -> None:
-    """Programs find a 0 rather than nothing."""
-    pruning = Pruning(first_kept=date(2025, 2, 1), months=(MONTH,), accounts=2, rows={OldRows.RUNS: 3})
-    month = {"month": "2025-01", "rows": 4, "bytes": 8192, "bytes_per_row": 2048}
-    assert pruning.to_document() == {
-        "first_kept_day": date(2025, 2, 1),
-        "months": [month],
-        "held_up_months": [],
-        "accounts": 2,
-        "rows": {"run_items": 0, "runs": 3, "events": 0, "anomalies": 0},
-    }

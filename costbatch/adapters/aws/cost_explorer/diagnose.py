@@ -1,6 +1,6 @@
-"""Says where an answer of Cost Explorer is not as documented, once parse.py has refused it.
+"""Explains where an answer is not as documented, after parse.py has refused it.
 
-Shows at most a few printable characters of what stands there.
+Shows at most a few printable characters of the answer.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import redact
 
 _MOST_SHOWN = 40
-# Longer than any secret, so that one is masked before it is cut.
+# Longer than any secret, so that a secret is masked before it is cut.
 _MOST_READ = 4000
 
 Check = Callable[[Any], object]
 
 
 class MalformedError(Exception):
-    """What is wrong, and where; it becomes an AccountError before it leaves this package."""
+    """What is wrong, and where. It becomes an AccountError before it leaves this package."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(place, problem)
@@ -33,16 +33,16 @@ class MalformedError(Exception):
         self.problem = problem
 
     def below(self, place: str) -> MalformedError:
-        """Return the same problem seen from further up."""
+        """Return the same problem with its place inside another one."""
         return MalformedError(f"{place}.{self.place}" if self.place else place, self.problem)
 
     def to_account_error(self) -> AccountError:
-        """Return what the account fails with."""
+        """Return the error of the account."""
         return AccountError(ErrorKind.MALFORMED_RESPONSE, f"GetCostAndUsage: {self.place} {self.problem}.")
 
 
 def shown(value: object) -> str:
-    """Return a value as an error may show it: its kind, or a few printable characters."""
+    """Return a value as an error may show it: its type, or a few printable characters."""
     if value is None:
         return "absent"
     if isinstance(value, dict | list):
@@ -55,21 +55,21 @@ def shown(value: object) -> str:
 
 
 def _as_object(value: object, place: str) -> dict[str, Any]:
-    """Return a JSON object, or refuse."""
+    """Return a JSON object; raise MalformedError if it is not one."""
     if not isinstance(value, dict):
         raise MalformedError(place, f"is {shown(value)}, not an object")
     return value
 
 
 def _as_list(value: object, place: str) -> list[Any]:
-    """Return a JSON list, or refuse."""
+    """Return a JSON list; raise MalformedError if it is not one."""
     if not isinstance(value, list):
         raise MalformedError(place, f"is {shown(value)}, not a list")
     return value
 
 
 def _as_bool(value: object, place: str) -> bool:
-    """Return true or false, or refuse."""
+    """Return true or false; raise MalformedError if it is neither."""
     if not isinstance(value, bool):
         raise MalformedError(place, f"is {shown(value)}, not true or false")
     return value
@@ -77,9 +77,9 @@ def _as_bool(value: object, place: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Walks through a refused page until it finds why: slowly, which no good answer pays for.
+    """Checks a refused page member by member; it is slow, but only refused pages take the time.
 
-    metrics: the names of the amounts. days: those asked for, by the texts of their start and end.
+    metrics: the names of the amounts. days: the requested days, by the texts of their start and end.
     The checks raise ValueError with the reason.
     """
 
@@ -90,7 +90,7 @@ class Explanation:
     check_amount: Check
 
     def of_page(self, body: bytes) -> MalformedError:
-        """Return what is wrong with a page that could not be read."""
+        """Return what is wrong with a page that could not be parsed."""
         try:
             page = _as_object(_json(body), "the body")
             for index, result in enumerate(_as_list(page.get("ResultsByTime"), "ResultsByTime")):
@@ -126,7 +126,7 @@ class Explanation:
         self._check_metrics(_as_object(members.get("Metrics"), "Metrics"))
 
     def _check_metrics(self, metrics: dict[str, Any]) -> None:
-        # Of the first amount that is not zero: a zero needs no currency, whatever its unit says.
+        # The currency of the first amount that is not zero: a zero needs none.
         owed: dict[str, str] = {}
         for name in self.metrics:
             if metrics.get(name) is None and name.startswith(("Net", "Usage")):
@@ -146,7 +146,7 @@ class Explanation:
 
 
 def _below(place: str, check: Callable[[object], None], value: object) -> None:
-    """Check a value, and let what is wrong with it be seen from further up."""
+    """Check a value, and put its place in front of a problem's."""
     try:
         check(value)
     except MalformedError as error:
@@ -174,7 +174,7 @@ def _json(body: bytes) -> object:
     try:
         return strict_json.loads(body)
     except strict_json.RepeatedMemberError as error:
-        problem = f"holds {error}"
+        problem = f"contains {error}"
     except (ValueError, RecursionError):
         problem = f"is not JSON ({len(body)} bytes)"
     raise MalformedError("the body", problem)

@@ -1,9 +1,11 @@
-"""Asks for costs at a third of what a call of botocore's client costs, and leaves all trouble to botocore.
+"""Sends GetCostAndUsage at a third of the CPU time of botocore's client.
 
 A run makes the same request thousands of times, and nearly every answer is good. So the first attempt is
-put together from botocore's own parts, around a request that it has prepared once. What is not a good
-answer becomes the first attempt's outcome of an ordinary call: errors, pauses and further attempts are
-those of botocore, to the letter.
+assembled from botocore's own parts, around a request that botocore has prepared once. Anything but HTTP
+status 200 is handed to botocore as the outcome of the first attempt of an ordinary call: errors, pauses and
+retries are botocore's.
+
+To remove it, delete this file, let clients.py make ``CostRequests``, and drop ``Caller.first_outcome``.
 """
 
 import json
@@ -17,77 +19,64 @@ from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.exceptions import HTTPClientError
 from botocore.response import StreamingBody
+from typing_extensions import override
 
-from costbatch.adapters.aws.hooks import OK, Caller, calling_as, credentials_of
-from costbatch.adapters.aws.rate_limiter import Limiter, Turn
+from costbatch.adapters.aws.cost_explorer.requests import EVENT, CostRequests
+from costbatch.adapters.aws.hooks import OK, Caller, credentials_of
+from costbatch.adapters.aws.rate_limiter import LimitedRequest, RateLimiter
 from costbatch.application.ports import Spend
 from costbatch.domain.credentials import AccessKeys
 
-# The member of an answer of botocore that holds its body as it came.
-_RAW_BODY = "RawBody"
-_EVENT = "cost-explorer.GetCostAndUsage"
-# A good answer is read at once; each further read is a switch between threads.
+# Most answers are read at once: each further read is a switch between threads.
 _READ_BYTES = 4 * 1024 * 1024
-_ANY_QUESTION: dict[str, Any] = {
+_ANY_QUERY: dict[str, Any] = {
     "TimePeriod": {"Start": "2000-01-01", "End": "2000-01-02"},
     "Granularity": "DAILY",
     "Metrics": ["UnblendedCost"],
 }
 
 
-class CostQuestions:
-    """GetCostAndUsage of one client; safe to share between threads. ``max_attempts`` includes the first."""
+class FastCostRequests(CostRequests):
+    """GetCostAndUsage of one client; ``max_attempts`` includes the first."""
 
-    def __init__(self, client: Any, limiter: Limiter, max_attempts: int) -> None:  # noqa: ANN401 - botocore makes the methods at run time
-        self._client = client
+    def __init__(self, client: Any, limiter: RateLimiter, max_attempts: int) -> None:  # noqa: ANN401 - as the base's
+        super().__init__(client)
         self._limiter = limiter
         self._template = _template_of(client, max_attempts)
-        # One pool, with the proxies, certificates and timeouts of the client. There is no other way to it;
-        # a test proves that both kinds of attempt share its connections.
+        # The client's own pool, with its proxies, certificates and timeouts. botocore has no public name
+        # for it; a test proves that both kinds of attempt share its connections.
         self._http = client._endpoint.http_session  # noqa: SLF001 - see above
-        client.meta.events.register(f"before-parse.{_EVENT}", _keep_raw_body)
 
-    def ask(self, keys: AccessKeys, question: dict[str, Any], spend: Spend) -> bytes | None:
-        """Return the body of the answer; None where it was neither an error nor HTTP status 200.
-
-        Raises:
-            BotoCoreError: and whatever else botocore's client raises.
-            BudgetSpent: raised by ``spend``, which hears of every attempt.
-
-        """
-        turn = Turn(keys)
-        self._limiter.wait(turn)
-        request = self._template.signed(keys, json.dumps(question).encode())
+    @override
+    def send(self, query: dict[str, Any], keys: AccessKeys, spend: Spend) -> bytes | None:
+        limited = LimitedRequest(keys)
+        self._limiter.wait(limited)
+        request = self._template.signed(keys, json.dumps(query).encode())
         spend()
         outcome: AWSResponse | Exception
         try:
-            response, body = self._send(request)
+            response, body = self._send_once(request)
         except (AwsConnectionError, HTTPClientError) as error:
             outcome = error
         else:
             if response.status_code == OK:
                 spend.charged()
-                self._limiter.served(turn)
+                self._limiter.succeeded(limited)
                 return body
-            outcome = _answer(response.url, response.status_code, response.headers, body)
+            outcome = _response(response.url, response.status_code, response.headers, body)
         # Outside of the handler: what fails later must not have this failure for its context.
-        return self._go_on(Caller(keys, turn, spend, outcome), question)
+        return self.send_as(Caller(keys, limited, spend, outcome), query)
 
-    def _send(self, request: AWSPreparedRequest) -> tuple[AWSResponse, bytes]:
+    def _send_once(self, request: AWSPreparedRequest) -> tuple[AWSResponse, bytes]:
         response = self._http.send(request)
-        # Half an answer is malformed, as it is to botocore's client, so there is no length to check.
+        # An incomplete answer is malformed, as it is to botocore's client, so there is no length to check.
         unchecked: Any = None
         return response, b"".join(StreamingBody(response.raw, unchecked).iter_chunks(_READ_BYTES))
-
-    def _go_on(self, caller: Caller, question: dict[str, Any]) -> bytes | None:
-        with calling_as(caller):
-            answer: dict[str, Any] = self._client.get_cost_and_usage(**question)
-        return answer.get(_RAW_BODY)
 
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """The request that botocore makes of every question, but for its body and its signature."""
+    """The request that botocore prepares for every query, except for its body and its signature."""
 
     url: str
     headers: dict[str, str]
@@ -113,25 +102,16 @@ def _template_of(client: Any, max_attempts: int) -> _Template:  # noqa: ANN401 -
         region = signing.get("region") or request_signer.region_name
         name = signing.get("signing_name") or request_signer.signing_name
         taken.append(_Template(params["url"], params["headers"], region, name, max_attempts))
-        return _answer(params["url"], OK, {}, b""), {}
+        return _response(params["url"], OK, {}, b""), {}
 
-    client.meta.events.register_last(f"before-call.{_EVENT}", take)
-    client.get_cost_and_usage(**_ANY_QUESTION)
-    client.meta.events.unregister(f"before-call.{_EVENT}", take)
+    client.meta.events.register_last(f"before-call.{EVENT}", take)
+    client.get_cost_and_usage(**_ANY_QUERY)
+    client.meta.events.unregister(f"before-call.{EVENT}", take)
     return taken[0]
 
 
-def _keep_raw_body(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
-) -> None:
-    """Take a good answer before botocore's parser walks it, which costs three times as much as ours."""
-    if response_dict["status_code"] == OK:
-        customized_response_dict[_RAW_BODY] = response_dict["body"]
-        response_dict["body"] = b"{}"
-
-
-def _answer(url: str, status: int, headers: Any, body: bytes) -> AWSResponse:  # noqa: ANN401 - any mapping will do
-    """Return an answer whose body botocore has yet to read."""
+def _response(url: str, status: int, headers: Any, body: bytes) -> AWSResponse:  # noqa: ANN401 - any mapping will do
+    """Return a response whose body botocore has yet to read."""
     return AWSResponse(url, status, headers, _Body(body))
 
 

@@ -1,7 +1,7 @@
-"""How much memory the answers in flight hold, and what is done when it is much.
+"""Limits the memory that the answers in flight use.
 
 An ordinary night stays far below these limits. Many long first collections do not: then rows are packed as
-they come, and if that is not enough, one account after the other goes on to its further pages.
+they arrive, and if that is not enough, only one account at a time requests further pages.
 """
 
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from weakref import finalize
 from costbatch.domain.costs import CostColumns, PackedCosts
 
 _MEGABYTE = 1 << 20
-# Beyond the first, rows are packed; beyond the second, one answer at a time asks for further pages.
+# Above the first, rows are packed; above the second, one answer at a time requests further pages.
 _TIGHT_BYTES = 40 * _MEGABYTE
 _SCARCE_BYTES = 112 * _MEGABYTE
 # The objects of a text take several times its size while it is read. Threads gain nothing by reading at the
-# same time, because the interpreter lets one of them work.
+# same time, because the interpreter runs one of them at a time.
 _LARGE_TEXT_BYTES = 64 * 1024
 
 
 class AnswersInFlight:
-    """What the answers of one process hold until they are stored; safe to share between threads."""
+    """The memory of one process's answers until they are stored; safe to share between threads."""
 
     def __init__(self) -> None:
         self._bytes = 0
@@ -29,7 +29,7 @@ class AnswersInFlight:
 
     @contextmanager
     def answer(self) -> Iterator["Share"]:
-        """Give an answer its share, which ends with the block if nothing was handed over."""
+        """Yield the share of one answer; it ends with the block unless it was handed over."""
         share = Share(self)
         try:
             yield share
@@ -37,30 +37,30 @@ class AnswersInFlight:
             share.end()
 
     def add(self, size: int) -> None:
-        """Note that so many bytes more are held, or fewer."""
+        """Count bytes that are held from now on; a negative size releases them."""
         with self._lock:
             self._bytes += size
 
     @property
     def is_tight(self) -> bool:
-        """Whether rows are to be packed."""
+        """Whether rows have to be packed."""
         return self._bytes > _TIGHT_BYTES
 
     def reading(self, text_bytes: int) -> AbstractContextManager[object]:
-        """Return what to hold while a text is read."""
+        """Return the lock to hold while a text is read."""
         return self._reading if text_bytes > _LARGE_TEXT_BYTES else nullcontext()
 
     def wait_for_turn(self) -> bool:
-        """Wait until this answer may go on if memory is scarce; return whether ``end_turn`` has to follow."""
+        """If memory is scarce, wait until this answer may continue; return whether to call ``end_turn``."""
         return self._bytes > _SCARCE_BYTES and self._continuing.acquire()
 
     def end_turn(self) -> None:
-        """Let another answer go on."""
+        """Let another answer continue."""
         self._continuing.release()
 
 
 class Share:
-    """What one answer holds in memory, by estimate."""
+    """The estimated memory of one answer."""
 
     def __init__(self, of: AnswersInFlight | None = None) -> None:
         self._all = of or AnswersInFlight()
@@ -69,30 +69,30 @@ class Share:
 
     @property
     def is_tight(self) -> bool:
-        """Whether rows are to be packed, because all answers together hold much."""
+        """Whether rows have to be packed, because all answers together use much memory."""
         return self._all.is_tight
 
     def reading(self, text_bytes: int) -> AbstractContextManager[object]:
-        """Return what to hold while a text is read."""
+        """Return the lock to hold while a text is read."""
         return self._all.reading(text_bytes)
 
     def resize(self, size: int) -> None:
-        """Note how many bytes the answer holds now."""
+        """Set how many bytes the answer uses now."""
         self._all.add(size - self._bytes)
         self._bytes = size
 
-    def go_on(self) -> None:
-        """Wait, before a further page, until there is memory for it."""
+    def wait_for_memory(self) -> None:
+        """Wait, before a further page is requested, until there is memory for it."""
         self._has_turn = self._has_turn or self._all.wait_for_turn()
 
     def hand_over(self, costs: CostColumns | PackedCosts, size: int) -> None:
-        """Hold only the rows, and for as long as they exist."""
+        """Count only the rows, for as long as they exist."""
         self.resize(size)
         finalize(costs, self._all.add, -size).atexit = False
         self._bytes = 0
 
     def end(self) -> None:
-        """Hold nothing any more."""
+        """Release everything."""
         self.resize(0)
         if self._has_turn:
             self._all.end_turn()

@@ -1,7 +1,7 @@
-"""The body of a Cost Explorer answer to costs: pure, strict, and fast, for it holds thousands of rows.
+"""Parses Cost Explorer's answers: pure, strict, and fast, because an answer has thousands of rows.
 
-Whatever is not as documented is refused with the place where it stands; nothing is guessed or filled in.
-A day whose text is known from the last time is not read again: most days of a night's answer are.
+Anything that is not as documented is refused, naming its place; nothing is guessed or filled in.
+A day whose text is the same as in the previous answer is not parsed again: on most nights, nearly all are.
 """
 
 from collections import Counter
@@ -47,14 +47,13 @@ from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.strict_json import RepeatedMemberError
 
-# Part of every digest: another number here, and every day is read and compared once more. For a change of
-# what is stored of a text.
+# Part of every digest. Change it with what is stored of a text: then every day is parsed and compared again.
 _FORM = b"1"
 _DIGEST_BYTES = 16
 
-# What is read at once, so that the objects of a text are few beside the text of a large page.
-_READ_BYTES = 512 * 1024
-# What a row holds, by estimate: its amounts and its places in the columns; its place among the day's keys.
+# Parsed at a time, so that the objects take little memory beside the text of a large page.
+_PARSE_BYTES = 512 * 1024
+# Estimated memory of a row: its amounts and its cells in the columns; its entry in the day's keys.
 _ROW_BYTES, _KEY_BYTES = 600, 100
 
 # A hostile body may be nested deeper than any stack.
@@ -63,16 +62,17 @@ _UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, RecursionError)
 
 @dataclass(slots=True)
 class _Piece:
-    """What a page holds of a day; ``place`` is where.
+    """A day's part of a page; ``place`` is where in the page.
 
-    groups: None once they are read. packed: the same while memory is tight.
+    groups: None once they are parsed. packed: the same, compressed, while memory is tight.
     """
 
     day: date
     place: str
     estimated: bool
     groups: msgspec.Raw | None
-    total: msgspec.Raw
+    # A copy: the text of a page must not be held by it.
+    total: bytes
     digest: bytes
     packed: bytes = b""
 
@@ -81,50 +81,52 @@ class _Piece:
         return len(self.packed if self.groups is None else self.groups)
 
     @property
-    def is_read(self) -> bool:
+    def is_parsed(self) -> bool:
         return self.groups is None and not self.packed
 
     def take_groups(self) -> bytes | msgspec.Raw:
-        """Return the text of the groups, and hold it no longer: it keeps the whole page in memory."""
+        """Return the text of the groups and release it: it keeps the whole page in memory."""
         groups = decompress(self.packed) if self.groups is None else self.groups
         self.groups, self.packed = None, b""
         return groups
 
     def pack(self) -> None:
-        """Hold the text in less memory."""
+        """Compress the text."""
         if self.groups is not None:
             self.packed, self.groups = compress(self.groups, level=1), None
 
 
 class CostAnswer:
-    """Gathers the pages of one answer; ``known`` is the last one. Not for several threads.
+    """Collects the pages of one answer; ``previous`` are the digests of the one before. Not thread-safe.
 
-    share: its part of the memory. What was read of a page is not held any longer.
+    share: its share of the memory. The text of a page is released once it is parsed.
     """
 
-    def __init__(self, window: DateRange, known: DayDigests = NO_DIGESTS, share: Share | None = None) -> None:
+    def __init__(
+        self, window: DateRange, previous: DayDigests = NO_DIGESTS, share: Share | None = None
+    ) -> None:
         self._window = window
-        self._known = known
+        self._previous = previous
         self._share = share or Share()
-        self._days = _spelt_days(window)
+        self._days = _days_by_text(window)
         # A day may be split between two pages.
         self._pieces: dict[date, list[_Piece]] = {}
         self._rows_of_day: dict[date, int] = {}
-        # By day and currency: a row's currency belongs to what tells it from the others.
+        # By day and currency, because a row's currency is part of its identity.
         self._keys_of: dict[tuple[date, str], set[CostKey]] = {}
-        # The same while memory is tight, each key a bit: a set takes a hundred times as much.
+        # The same while memory is tight, with a bit for each key: a set takes a hundred times as much.
         self._bits_of: dict[tuple[date, str], int] = {}
         self._bit_of_key: dict[CostKey, int] = {}
         self._keys = Keys()
         self._currencies = Currencies()
         self._columns: list[CostColumns] = []
-        # Rows that are zero and name no currency: they take that of the rows around them, once all are read.
+        # Zeros without a currency: they get that of the other rows, once all are parsed.
         self._zeros: list[CostColumns] = []
         self._packed: list[bytes] = []
-        self._unread_bytes = 0
+        self._unparsed_bytes = 0
 
     def add_page(self, body: bytes) -> str | None:
-        """Take the body of a page; return the token of the next one, None after the last.
+        """Add the body of a page; return the token of the next one, None after the last.
 
         Raises:
             AccountError: malformed_response, naming the place.
@@ -133,7 +135,7 @@ class CostAnswer:
         try:
             page = read_page(body)
             check_page(body, page.ResultsByTime)
-            self._take(page.ResultsByTime)
+            self._add_results(page.ResultsByTime)
             self._make_room()
             if page.NextPageToken != "":
                 return page.NextPageToken
@@ -142,20 +144,20 @@ class CostAnswer:
             problem = error
         except _UNREADABLE:
             problem = self._explain(body)
-        # Outside of the handler, so that what AWS sent is not even the context.
+        # Outside of the handler, so that AWS's text is not even in the context.
         raise problem.to_account_error()
 
     def fetched(self, api_requests: int) -> FetchedCosts:
-        """Return what all pages say.
+        """Return the costs of all pages.
 
         Raises:
-            AccountError: malformed_response: a day of the window is missing, which is not a zero.
+            AccountError: malformed_response: for example a day of the window is missing, which is not a zero.
 
         """
         try:
-            fresh = self._read_between()
+            changed = self._parse_changed_days()
             if self._zeros:
-                self._place_zeros()
+                self._assign_currencies_to_zeros()
             self._check_days_without_groups()
         except MalformedError as error:
             problem = error
@@ -166,47 +168,49 @@ class CostAnswer:
             self._share.hand_over(costs, self._costs_bytes())
             return FetchedCosts(
                 window=self._window,
-                answers={day: self._in_short(day) for day in self._window},
-                fresh=fresh,
+                answers={day: self._digest_of(day) for day in self._window},
+                fresh=changed,
                 costs=costs,
                 api_requests=api_requests,
             )
         raise problem.to_account_error()
 
-    def _take(self, results: Sequence[Result]) -> None:
-        """Read what a page holds, but for the days that are known to the letter."""
+    def _add_results(self, results: Sequence[Result]) -> None:
+        """Parse the days of a page, except for those that are byte-for-byte as in the previous answer."""
         pieces = [self._piece_of(result, index) for index, result in enumerate(results)]
-        self._read([piece for piece in pieces if not self._is_known(piece)])
-        # One day that is not read holds the text of the whole page.
-        if not all(piece.is_read for piece in pieces):
-            self._unread_bytes += sum(len(result.Groups) for result in results)
+        self._parse([piece for piece in pieces if not self._is_unchanged(piece)])
+        # One day that is not parsed keeps the text of the whole page in memory.
+        if not all(piece.is_parsed for piece in pieces):
+            self._unparsed_bytes += sum(len(result.Groups) for result in results)
 
     def _piece_of(self, result: Result, index: int) -> _Piece:
         day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
         digest = _digest(result)
-        piece = _Piece(day, f"ResultsByTime[{index}]", result.Estimated, result.Groups, result.Total, digest)
+        piece = _Piece(
+            day, f"ResultsByTime[{index}]", result.Estimated, result.Groups, bytes(result.Total), digest
+        )
         self._pieces.setdefault(day, []).append(piece)
         return piece
 
-    def _is_known(self, piece: _Piece) -> bool:
-        known = self._known.get(piece.day)
-        return known is not None and known.digest == piece.digest and len(self._pieces[piece.day]) == 1
+    def _is_unchanged(self, piece: _Piece) -> bool:
+        previous = self._previous.get(piece.day)
+        return previous is not None and previous.digest == piece.digest and len(self._pieces[piece.day]) == 1
 
-    def _read_between(self) -> DateRange | None:
-        """Return the range of days that hold what was not known, all of it read by now."""
+    def _parse_changed_days(self) -> DateRange | None:
+        """Return the range from the first changed day to the last, after parsing all days in it."""
         for day in self._window:
             if day not in self._pieces:
-                raise MalformedError("ResultsByTime", f"does not hold the day {day}")
+                raise MalformedError("ResultsByTime", f"does not contain the day {day}")
         if not self._rows_of_day:
             return None
-        fresh = DateRange(min(self._rows_of_day), max(self._rows_of_day) + ONE_DAY)
-        self._read([piece for day in fresh for piece in self._pieces[day] if not piece.is_read])
-        return fresh
+        changed = DateRange(min(self._rows_of_day), max(self._rows_of_day) + ONE_DAY)
+        self._parse([piece for day in changed for piece in self._pieces[day] if not piece.is_parsed])
+        return changed
 
     def _check_days_without_groups(self) -> None:
-        """Refuse a day whose total says that there was cost, while its groups say nothing of it."""
+        """Refuse a day without groups whose total is not zero."""
         for day, pieces in self._pieces.items():
-            if self._in_short(day).fetched_rows:
+            if self._digest_of(day).fetched_rows:
                 continue
             for piece in pieces:
                 try:
@@ -223,28 +227,28 @@ class CostAnswer:
                         f"{piece.place}.Total.{name}", f"is {amount}, but {day} has no groups"
                     )
 
-    def _in_short(self, day: date) -> DayDigest:
+    def _digest_of(self, day: date) -> DayDigest:
         if day not in self._rows_of_day:
-            return self._known[day]
+            return self._previous[day]
         digests = [piece.digest for piece in self._pieces[day]]
         whole = digests[0] if len(digests) == 1 else sha256(b"".join(digests)).digest()[:_DIGEST_BYTES]
         return DayDigest(whole, self._rows_of_day[day])
 
-    def _read(self, pieces: Sequence[_Piece]) -> None:
-        """Take in what the pieces hold, some at a time, so that a large page needs little memory too."""
+    def _parse(self, pieces: Sequence[_Piece]) -> None:
+        """Parse some pieces at a time, so that a large page needs little memory too."""
         some: list[_Piece] = []
         size = 0
         for piece in pieces:
             some.append(piece)
             size += piece.size
-            if size > _READ_BYTES or piece is pieces[-1]:
+            if size > _PARSE_BYTES or piece is pieces[-1]:
                 with self._share.reading(size):
                     self._columns.append(self._columns_of(some))
                     self._make_room()
                 some, size = [], 0
 
     def _columns_of(self, pieces: Sequence[_Piece]) -> CostColumns:
-        """Return what the pieces hold, column by column, because a row at a time costs twice."""
+        """Return the rows of the pieces column by column: row by row takes twice the time."""
         usage_dates: list[date] = []
         estimated: list[bool] = []
         keys: list[CostKey] = []
@@ -256,7 +260,7 @@ class CostAnswer:
             try:
                 check_groups(bytes(text), groups)
             except RepeatedMemberError as error:
-                raise MalformedError(f"{piece.place}.Groups", f"holds {error}") from None
+                raise MalformedError(f"{piece.place}.Groups", f"contains {error}") from None
             sizes.append(len(groups))
             usage_dates += [piece.day] * len(groups)
             estimated += [piece.estimated] * len(groups)
@@ -274,8 +278,8 @@ class CostAnswer:
         return columns
 
     def _make_room(self) -> None:
-        """Tell what is held by now, and hold it in less memory where that is tight."""
-        self._weigh()
+        """Report the memory in use, and compress it if memory is tight."""
+        self._report_memory()
         if not self._share.is_tight:
             return
         self._packed += [pack(columns) for columns in self._columns if len(columns)]
@@ -286,19 +290,19 @@ class CostAnswer:
             bits = (self._bit_of_key.setdefault(key, 1 << len(self._bit_of_key)) for key in keys)
             self._bits_of[place] = sum(bits)
         self._keys_of.clear()
-        self._unread_bytes = 0
-        self._weigh()
+        self._unparsed_bytes = 0
+        self._report_memory()
 
-    def _weigh(self) -> None:
+    def _report_memory(self) -> None:
         texts = sum(len(piece.packed) for pieces in self._pieces.values() for piece in pieces)
         keys = sum(map(len, self._keys_of.values())) * _KEY_BYTES
-        self._share.resize(self._unread_bytes + texts + self._costs_bytes() + keys)
+        self._share.resize(self._unparsed_bytes + texts + self._costs_bytes() + keys)
 
     def _costs_bytes(self) -> int:
         return sum(map(len, self._packed)) + sum(map(len, [*self._columns, *self._zeros])) * _ROW_BYTES
 
     def _costs(self) -> CostColumns | PackedCosts:
-        """Return all rows: packed as soon as some are."""
+        """Return all rows, packed if some are packed already."""
         if not self._packed:
             return self._columns[0] if len(self._columns) == 1 else _joined(self._columns)
         parts = [*self._packed, *(pack(columns) for columns in self._columns if len(columns))]
@@ -327,9 +331,9 @@ class CostAnswer:
     def _note_keys(
         self, piece: _Piece, keys: Sequence[CostKey], currencies: Sequence[str], present: Collection[str]
     ) -> None:
-        """Refuse a row whose service, record type and currency an earlier one of the day has.
+        """Refuse a row with the service, record type and currency of an earlier one of the same day.
 
-        present: the currencies of all that is read now, nearly always a single one.
+        present: the currencies of all rows parsed now, nearly always a single one.
         """
         rows = self._rows_of_day.setdefault(piece.day, 0)
         for currency in present:
@@ -338,47 +342,47 @@ class CostAnswer:
                 mine = [key for key, each in zip(keys, currencies, strict=True) if each == currency]
             if not mine or currency == NO_CURRENCY:
                 continue
-            known = self._known_keys(piece.day, currency)
-            before = len(known)
-            known.update(mine)
-            if len(known) != before + len(mine):
+            seen = self._keys_seen(piece.day, currency)
+            before = len(seen)
+            seen.update(mine)
+            if len(seen) != before + len(mine):
                 raise _repeated([*zip(keys, currencies, strict=True)], currency, piece.day).below(piece.place)
             rows += len(mine)
         self._rows_of_day[piece.day] = rows
 
-    def _known_keys(self, day: date, currency: str) -> set[CostKey]:
-        """Return the services and record types that rows of the day have in the currency."""
-        known = self._keys_of.setdefault((day, currency), set())
+    def _keys_seen(self, day: date, currency: str) -> set[CostKey]:
+        """Return the services and record types of the day's rows in the currency."""
+        seen = self._keys_of.setdefault((day, currency), set())
         if bits := self._bits_of.pop((day, currency), 0):
-            known.update(key for key, bit in self._bit_of_key.items() if bits & bit)
-        return known
+            seen.update(key for key, bit in self._bit_of_key.items() if bits & bit)
+        return seen
 
-    def _place_zeros(self) -> None:
-        """Give each zero without a currency the commonest of its day's rows, or else of the answer's.
+    def _assign_currencies_to_zeros(self) -> None:
+        """Give each zero without a currency the most common one of its day's rows, or else of the answer's.
 
-        It is left out if there is none, or if its service and record type have a row of that day already.
+        It is left out if there is none, or if its service and record type already have a row of that day.
         """
         everywhere: Counter[str] = Counter()
         currencies_of: dict[date, list[str]] = {}
         for day, currency in [*self._keys_of, *self._bits_of]:
             currencies_of.setdefault(day, []).append(currency)
-            everywhere[currency] += len(self._known_keys(day, currency))
+            everywhere[currency] += len(self._keys_seen(day, currency))
         for zeros in self._zeros:
             currencies = []
             for day, key in zip(zeros.usage_dates, zeros.keys, strict=True):
-                of_day = {each: self._known_keys(day, each) for each in currencies_of.get(day, ())}
+                of_day = {each: self._keys_seen(day, each) for each in currencies_of.get(day, ())}
                 sizes = {currency: len(keys) for currency, keys in of_day.items()} or everywhere
                 is_needed = sizes and not any(key in keys for keys in of_day.values())
                 currency = max(sizes, key=lambda each: (sizes[each], each)) if is_needed else NO_CURRENCY
                 if is_needed:
-                    self._known_keys(day, currency).add(key)
+                    self._keys_seen(day, currency).add(key)
                     currencies_of.setdefault(day, [])
                     if currency not in currencies_of[day]:
                         currencies_of[day].append(currency)
                     self._rows_of_day[day] += 1
                 currencies.append(currency)
-            placed = replace(zeros, currencies=currencies)
-            self._columns.append(_selected(placed, [currency != NO_CURRENCY for currency in currencies]))
+            assigned = replace(zeros, currencies=currencies)
+            self._columns.append(_selected(assigned, [currency != NO_CURRENCY for currency in currencies]))
         self._zeros.clear()
 
     def _explain(self, body: bytes) -> MalformedError:
@@ -392,8 +396,8 @@ class CostAnswer:
 
 
 @lru_cache(maxsize=8)
-def _spelt_days(window: DateRange) -> Mapping[tuple[str, str], date]:
-    """Return each day by its texts: faster than parsing dates, and stricter, as there is one spelling.
+def _days_by_text(window: DateRange) -> Mapping[tuple[str, str], date]:
+    """Return each day by the texts of its start and end: faster and stricter than parsing dates.
 
     Most accounts of a run have the same window.
     """
@@ -401,14 +405,14 @@ def _spelt_days(window: DateRange) -> Mapping[tuple[str, str], date]:
 
 
 def _digest(result: Result) -> bytes:
-    """Return what tells the text of a day from every other one."""
+    """Return the digest of a day's text."""
     digest = sha256(_FORM + (b"t" if result.Estimated else b"f"))
     digest.update(result.Groups)
     return digest.digest()[:_DIGEST_BYTES]
 
 
 def _repeated(rows: Sequence[tuple[CostKey, str]], currency: str, day: date) -> MalformedError:
-    """Return where a group stands that an earlier one, here or on a page before, has the keys of."""
+    """Return the place of a group whose keys an earlier one has, here or on an earlier page."""
     index = next(
         (index for index, each in enumerate(rows) if each[1] == currency and each in rows[:index]), 0
     )

@@ -1,6 +1,6 @@
-"""Finds members that stand twice in an object of an answer: the decoder would let the last one win.
+"""Finds repeated members in an answer's objects: msgspec would silently take the last one.
 
-Both checks prove quickly that nothing is repeated, or leave the answer to a strict reading, which is slow.
+Both checks prove quickly that there are none, or else parse the text strictly, which is slow.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from costbatch.adapters.aws.cost_explorer.schema import Group, Result
 from costbatch.domain import strict_json
 
-# What a page holds once, and what each of its days does.
+# Members that a page has once, and members that each of its days has once.
 _OF_PAGE = (b'"ResultsByTime"', b'"NextPageToken"')
 _OF_DAY = (b'"TimePeriod"', b'"Start"', b'"End"', b'"Groups"', b'"Total"', b'"Estimated"')
 # Keys, Metrics, and two costs with a name, an amount and a unit each.
@@ -31,13 +31,13 @@ def check_page(body: bytes, results: Sequence[Result]) -> None:
 
 def check_groups(text: bytes, groups: Sequence[Group]) -> None:
     """Raise RepeatedMemberError if the groups of a day repeat a member."""
-    # Each member has a colon of its own, so with none left over there is no other member, and none twice.
+    # Each member has one colon: if there are no others, no member is repeated.
     if text.count(b":") != sum(map(_members_of, groups)):
         strict_json.loads(text)
 
 
 def _without_groups(body: bytes, results: Sequence[Result]) -> bytes | None:
-    """Return a page with its groups left out; None if they are not where they should be."""
+    """Return a page without its groups; None if they are not where they are expected."""
     parts = []
     at = 0
     for result in results:

@@ -1,4 +1,4 @@
-"""The wire format of Cost Explorer's answers to costs: typed as documented, strict, read without a guess."""
+"""The schema of Cost Explorer's answers: typed as documented, and strict."""
 
 import re
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from costbatch.domain.money import is_currency, parse_amount, parse_currency
 _LONGEST_NAME = 1000
 # PostgreSQL stores neither NUL nor half a surrogate pair; other control characters have no place in a name.
 _UNFIT_FOR_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# The usual form of amounts, several of them, one to a line. Their size is within what parse_amount allows, so
-# Decimal alone reads them the same at a quarter of the cost; a test holds the two against each other.
+# Several amounts in the usual form, one to a line. They are within parse_amount's limits, so that Decimal
+# alone reads the same in a quarter of the time; a test compares the two.
 _are_plain = re.compile(r"(?:-?+[0-9]{1,18}+(?:\.[0-9]{1,20}+)?+(?:[eE]-1?[0-9])?+\n)*+").fullmatch
 
 
 class Quantity(msgspec.Struct, gc=False):
-    """A sum over mixed units, as Cost Explorer gives it."""
+    """A sum over mixed units."""
 
     Amount: str
     Unit: str | None = None
@@ -36,7 +36,7 @@ class Metrics(msgspec.Struct, gc=False):
 
     UnblendedCost: Cost
     AmortizedCost: Cost
-    # AWS leaves the net amounts out where an account has no discounts.
+    # AWS leaves the net amounts out if an account has no discounts.
     NetUnblendedCost: Cost | None = None
     NetAmortizedCost: Cost | None = None
     UsageQuantity: Quantity | None = None
@@ -44,7 +44,7 @@ class Metrics(msgspec.Struct, gc=False):
 
 METRICS = Metrics.__struct_fields__
 COST_METRICS = frozenset(METRICS) - {"UsageQuantity"}
-# Of a group whose costs are all zero: a zero needs none.
+# The currency of a group whose costs are all zero.
 NO_CURRENCY = ""
 
 
@@ -63,12 +63,12 @@ class Period(msgspec.Struct, gc=False):
 
 
 class Result(msgspec.Struct, gc=False):
-    """What a page says of a day; the groups and the total are texts until they are read."""
+    """A day of a page; its groups and its total are texts until they are parsed."""
 
     TimePeriod: Period
     Groups: msgspec.Raw
     Estimated: bool
-    # AWS leaves it empty when it gives groups, and gives zeros for a day without cost.
+    # AWS leaves it empty if there are groups, and sends zeros for a day without cost.
     Total: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -85,17 +85,17 @@ read_total = msgspec.json.Decoder(dict[str, Quantity] | None).decode
 
 
 def check_name(text: str) -> None:
-    """Raise ValueError where a text cannot be the name of a service or a record type."""
+    """Raise ValueError if a text cannot be the name of a service or a record type."""
     if not 0 < len(text) <= _LONGEST_NAME:
         raise ValueError(f"a name must have 1 to {_LONGEST_NAME:,} characters")
     if _UNFIT_FOR_NAME.search(text):
-        raise ValueError("a name must not hold control characters")
+        raise ValueError("a name must not contain control characters")
 
 
-# These repeat within an answer: each is checked once, and a dictionary that fills itself costs no Python
-# call for what it knows. What it returns is one object for all days.
+# These repeat within an answer: each is checked once. A dictionary that fills itself takes no Python call
+# for a known key, and returns the same object for all days.
 class Keys(dict[CostKey, CostKey]):
-    """Services and record types by themselves; ValueError where one is no name."""
+    """Each service and record type by itself; ValueError if one is not a name."""
 
     def __missing__(self, keys: CostKey) -> CostKey:
         for name in keys:
@@ -105,25 +105,25 @@ class Keys(dict[CostKey, CostKey]):
 
 
 class Currencies(dict[str | None, str]):
-    """Currencies by themselves; ValueError if one is none."""
+    """Each currency by itself; ValueError if one is not a currency."""
 
     def __missing__(self, text: str | None) -> str:
         currency = self[text] = parse_currency(text)
         return currency
 
     def of(self, unblended: Sequence[Cost], *others: Sequence[Cost | None]) -> list[str]:
-        """Return the currency of each group, NO_CURRENCY if its costs are all zero and none names one."""
+        """Return the currency of each group; NO_CURRENCY if its costs are all zero and have none."""
         units = [cost.Unit for cost in unblended]
         try:
             if all(_are_in(units, costs) for costs in others):
                 return [self[unit] for unit in units]
         except ValueError:
-            # A unit is no currency; that is right if its amount is zero.
+            # A unit is not a currency, which is allowed if its amount is zero.
             pass
         return [self._of_group(costs) for costs in zip(unblended, *others, strict=True)]
 
     def _of_group(self, costs: Sequence[Cost | None]) -> str:
-        """Return the one currency of the costs that are not zero, or else one that a zero names."""
+        """Return the one currency of the costs that are not zero, or else the currency of a zero."""
         given = [cost for cost in costs if cost is not None]
         currencies = {self[cost.Unit] for cost in given if parse_amount(cost.Amount)}
         if len(currencies) > 1:
@@ -139,7 +139,7 @@ def _are_in(units: Sequence[str | None], costs: Sequence[Cost | None]) -> bool:
 
 
 class Amounts:
-    """Exact amounts by column; ValueError where one of them is no amount."""
+    """Exact amounts by column; ValueError if one is not an amount."""
 
     def __init__(self) -> None:
         self._read: list[tuple[list[str], list[Decimal]]] = []
@@ -149,7 +149,7 @@ class Amounts:
         return self._of([cost.Amount for cost in costs])
 
     def of_given(self, costs: Sequence[Cost | Quantity | None]) -> Sequence[Decimal | None]:
-        """Return the amounts of a column, None where there is none."""
+        """Return the amounts of a column; None for those left out."""
         texts = [cost.Amount for cost in costs if cost is not None]
         amounts = self._of(texts)
         if len(texts) == len(costs):
@@ -158,13 +158,13 @@ class Amounts:
         return [None if cost is None else next(rest) for cost in costs]
 
     def _of(self, texts: list[str]) -> list[Decimal]:
-        # Where an account has neither discounts nor commitments, its columns are all alike.
-        for known, amounts in self._read:
-            if known == texts:
+        # If an account has neither discounts nor commitments, all its columns are the same.
+        for earlier, amounts in self._read:
+            if earlier == texts:
                 return amounts
         lines = "\n".join([*texts, ""])
         if lines.count("\n") != len(texts):
-            raise ValueError("an amount holds a line break")
+            raise ValueError("an amount contains a line break")
         read = Decimal if _are_plain(lines) else parse_amount
         amounts = list(map(read, texts))
         self._read.append((texts, amounts))

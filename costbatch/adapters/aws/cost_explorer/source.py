@@ -1,8 +1,10 @@
-"""Reads an account's daily cost from Cost Explorer, page by page. What the pages hold is parse.py's."""
+"""Reads an account's daily cost from Cost Explorer, page by page; parse.py reads the pages."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+
+from typing_extensions import override
 
 from costbatch.adapters.aws.clients import AwsClients
 from costbatch.adapters.aws.cost_explorer.in_flight import AnswersInFlight, Share
@@ -11,7 +13,7 @@ from costbatch.adapters.aws.cost_explorer.schema import METRICS
 from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import BeforeHistoryError, answer_of
-from costbatch.application.ports import Spend
+from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
@@ -23,13 +25,13 @@ OPERATION = "GetCostAndUsage"
 
 log = get_logger(__name__)
 
-# How many months before the current one a first collection reads if AWS refuses more: a request for each.
+# Months before the current one that a first collection reads if AWS refuses more; each takes a request.
 _FALLBACK_MONTHS = (12, 6, 3, 1)
 _GROUP_BY = [{"Type": "DIMENSION", "Key": "SERVICE"}, {"Type": "DIMENSION", "Key": "RECORD_TYPE"}]
 
 
-class CostExplorerSource:
-    """Fetches costs from AWS; safe to share between threads."""
+class CostExplorerSource(CostSource):
+    """Fetches costs from Cost Explorer."""
 
     def __init__(self, *, clients: AwsClients, identities: Identities) -> None:
         self._clients = clients
@@ -37,9 +39,10 @@ class CostExplorerSource:
         self._in_flight = AnswersInFlight()
 
     def check_environment(self, needs: AwsNeeds) -> None:
-        """Examine what the process was given to call AWS with; raises ConfigError."""
+        """Check the variables and files that AWS is called with; raises ConfigError."""
         check_environment(self._clients, needs)
 
+    @override
     def fetch(
         self,
         access: Access,
@@ -49,89 +52,73 @@ class CostExplorerSource:
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
-        """Return everything reported of the account in the window: all pages, or an error.
-
-        ``known`` is what was answered the last time, as it is stored. ``spend`` hears of each attempt at a
-        page, also of those that botocore repeats.
-
-        An account that was never collected may get fewer days than the window has: those that AWS gives.
-
-        Raises:
-            AccountError: with the kind of failure.
-            BudgetSpent: raised by ``spend``.
-
-        """
         keys = self._identities.resolve(access)
-        costs = self._clients.costs(access.account.partition)
+        requests = self._clients.cost_requests(access.account.partition)
         refused: BeforeHistoryError | None = None
-        for asked in _windows(window, is_first=is_first):
-            question = _question(access.account, asked)
+        for days in _windows(window, is_first=is_first):
+            query = _query(access.account, days)
             try:
                 with self._in_flight.answer() as share:
-                    answer = CostAnswer(asked, known, share)
+                    answer = CostAnswer(days, known, share)
                     fetched = self._read_pages(
-                        partial(costs.ask, keys, question, spend), question, answer, share
+                        partial(requests.send, query, keys, spend), query, answer, share
                     )
             except BeforeHistoryError as error:
                 refused = error
                 continue
             if refused is not None:
-                log.warning("history_shortened", **_shortening(access.account, window, asked))
+                log.warning("history_shortened", **_shortening(access.account, window, days))
             return fetched
         raise refused or _malformed("there is no day to ask for")
 
     def _read_pages(
-        self, ask: Callable[[], bytes | None], question: dict[str, Any], answer: CostAnswer, share: Share
+        self, send: Callable[[], bytes | None], query: dict[str, Any], answer: CostAnswer, share: Share
     ) -> FetchedCosts:
         seen = set[str]()
         for page in range(1, self._clients.settings.page_limit + 1):
-            token = answer.add_page(_body(ask))
+            body = answer_of(OPERATION, send)
+            if body is None:
+                raise _malformed("the answer is neither an error nor HTTP status 200")
+            token = answer.add_page(body)
             if token is None:
                 return answer.fetched(page)
             if token in seen:
                 raise _malformed(f"page {page} of the answer repeats an earlier page token")
             seen.add(token)
-            question["NextPageToken"] = token
-            share.go_on()
+            query["NextPageToken"] = token
+            share.wait_for_memory()
         raise _too_long(self._clients.settings.page_limit)
 
 
 def _windows(window: DateRange, *, is_first: bool) -> Iterator[DateRange]:
-    """Return the window and, for an account that was never collected, shorter ones to fall back on."""
+    """Yield the window and, for an account that was never collected, shorter ones in case AWS refuses it."""
     yield window
     if is_first:
         starts = (month_start(window.last, months_back=months) for months in _FALLBACK_MONTHS)
         yield from (DateRange(start, window.end_exclusive) for start in starts if start > window.start)
 
 
-def _shortening(account: Account, window: DateRange, given: DateRange) -> dict[str, str]:
+def _shortening(account: Account, window: DateRange, available: DateRange) -> dict[str, str]:
     return {
         "aws_account_id": account.aws_account_id,
-        "first_day": f"{given.start}",
+        "first_day": f"{available.start}",
         "reason": (
-            f"AWS does not give the cost of {window.start}: it keeps about 13 months, of some accounts less. "
-            f"This first collection begins with {given.start}; lower COSTBATCH_HISTORY_MONTHS to ask for no "
-            "more than that at once."
+            f"AWS has no cost of {window.start}: it keeps about 13 months, for some accounts less. "
+            f"This first collection begins with {available.start}; lower COSTBATCH_HISTORY_MONTHS to request "
+            "no more than that."
         ),
     }
 
 
-def _question(account: Account, window: DateRange) -> dict[str, Any]:
+def _query(account: Account, window: DateRange) -> dict[str, Any]:
     return {
-        # The payer of an organization is shown everybody's cost; each account's own is what it is billed.
+        # An organization's payer would get the cost of every member account.
         "Filter": {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": [account.aws_account_id]}},
         "TimePeriod": {"Start": window.start.isoformat(), "End": window.end_exclusive.isoformat()},
         "Granularity": "DAILY",
         "GroupBy": _GROUP_BY,
         "Metrics": METRICS,
     }
-
-
-def _body(ask: Callable[[], bytes | None]) -> bytes:
-    body = answer_of(OPERATION, ask)
-    if body is None:
-        raise _malformed("the answer is neither an error nor HTTP status 200")
-    return body
 
 
 def _malformed(problem: str) -> AccountError:

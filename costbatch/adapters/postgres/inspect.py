@@ -1,0 +1,276 @@
+"""Inspects the database for `costbatch doctor` and `costbatch db stats`: state, privileges, history, sizes.
+
+Changes nothing, counts nothing large, and never waits long for a lock or an answer.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from time import monotonic
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Connection, Row
+
+from costbatch.adapters.postgres.accounts import MAY_READ_CREDENTIALS
+from costbatch.adapters.postgres.migrations import REVISIONS, current_revision
+from costbatch.adapters.postgres.partitions import PARTITION_PATTERN
+from costbatch.adapters.postgres.tables import (
+    account_credentials,
+    accounts,
+    deliveries,
+    events,
+    metadata,
+    run_items,
+    runs,
+)
+from costbatch.application.doctor.ports import NewestRun, SchemaVersion, SealedSample, Server, WaitingEvents
+from costbatch.application.inspection import DatabaseSizes, MonthSize, Rights, TableSize
+from costbatch.domain.accounts import AccountStatus
+from costbatch.domain.credentials import SealedCredentials
+from costbatch.domain.runs import RunStatus
+from costbatch.errors import ConfigError
+
+# The server stops working on a statement whose answer is no longer waited for.
+_LIMITS = sa.text(
+    "SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', '5s', true)"
+)
+_CHECK_TIMEOUT, _SIZES_TIMEOUT = {"statement": "10s"}, {"statement": "30s"}
+
+_SERVER = sa.text("""
+SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version,
+    current_setting('server_encoding') AS encoding, pg_backend_pid() AS pid
+""")
+
+_MISSING_ON_TABLES = sa.text("""
+SELECT string_agg(privilege, ', ' ORDER BY place) || ' on ' || name
+FROM unnest(CAST(:tables AS text[])) AS name,
+    unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS privileges(privilege, place)
+WHERE NOT coalesce(has_table_privilege(to_regclass(name)::oid, privilege), false)
+GROUP BY name ORDER BY name
+""")
+
+_RIGHTS = sa.text("""
+SELECT current_user AS role,
+    pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_read_only,
+    has_database_privilege(current_database(), 'TEMPORARY') AS may_use_temporary,
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
+    current_schema() AS schema, current_database() AS database,
+    pg_has_role(relowner, 'USAGE') AS owns_costs
+FROM pg_class WHERE oid = to_regclass('daily_costs')
+""")
+
+# Rows as the planner estimates them: those of a page when it was last analysed, times the pages of now.
+_RELATIONS = sa.text("""
+WITH ours AS (
+    SELECT to_regclass(name)::oid AS oid, name, NULL AS month FROM unnest(CAST(:tables AS text[])) AS name
+    UNION ALL
+    SELECT inhrelid, 'daily_costs', substring(relname FROM :partition)
+    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = to_regclass('daily_costs')
+)
+SELECT name, to_date(month, 'YYYY_MM') AS month, sizes.*,
+    coalesce(CASE WHEN relpages > 0 AND reltuples >= 0
+        THEN reltuples / relpages * (pg_relation_size(ours.oid) / current_setting('block_size')::bigint)
+        ELSE n_live_tup END, 0)::bigint AS rows,
+    coalesce(n_dead_tup, 0) AS dead_rows, greatest(last_vacuum, last_autovacuum) AS vacuumed_at
+FROM ours JOIN pg_class ON pg_class.oid = ours.oid
+    LEFT JOIN pg_stat_all_tables ON relid = ours.oid
+    CROSS JOIN LATERAL (SELECT pg_indexes_size(ours.oid) AS index_bytes,
+        coalesce(pg_total_relation_size(nullif(reltoastrelid, 0)), 0) AS toast_bytes,
+        pg_total_relation_size(ours.oid) AS total_bytes) AS sizes
+WHERE total_bytes IS NOT NULL
+ORDER BY ours.month
+""")
+
+_ACCOUNTS = sa.select(sa.func.count()).where(accounts.c.status != AccountStatus.REMOVED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresHealth:
+    """Looks at one database. ``connect`` opens a transaction."""
+
+    connect: Callable[[], AbstractContextManager[Connection]]
+
+    def server(self) -> Server:
+        """Connect, and return what answered."""
+        began = monotonic()
+        with self._look() as connection:
+            row = connection.execute(_SERVER).one()
+            seconds = monotonic() - began
+            # A pooler makes up the process id that a client is told when it connects.
+            raw: Any = connection.connection.driver_connection
+        return Server(
+            version_number=row.number,
+            version=row.version,
+            encoding=row.encoding,
+            is_pooled=row.pid != raw.info.backend_pid,
+            connect_seconds=seconds,
+        )
+
+    def clock(self) -> datetime:
+        """Return what time it is there."""
+        with self._look() as connection:
+            now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return now
+
+    def schema(self) -> SchemaVersion:
+        """Return which schema is there."""
+        with self._look() as connection:
+            current = current_revision(connection)
+        return SchemaVersion(current=current, needed=REVISIONS[-1], is_known=current in REVISIONS)
+
+    def rights(self) -> Rights:
+        """Return what a run may not do that it must."""
+        with self._look() as connection:
+            missing = list(connection.scalars(_MISSING_ON_TABLES, {"tables": sorted(metadata.tables)}))
+            row = connection.execute(_RIGHTS).one()
+        if not row.may_use_temporary:
+            missing.append(f"TEMPORARY on database {row.database}")
+        if not row.may_create:
+            missing.append(f"CREATE on schema {row.schema}")
+        if not row.owns_costs:
+            missing.append("ownership of daily_costs")
+        return Rights(role=row.role, missing=tuple(missing), is_read_only=row.is_read_only)
+
+    def sealed_samples(self) -> list[SealedSample] | None:
+        """Return one credential of each key that has sealed any; None if our role may not read them."""
+        sealed = account_credentials.c
+        number = sa.func.count().over(partition_by=sealed.key_id).label("number")
+        statement = (
+            sa.select(accounts.c.aws_account_id, sealed.key_id, sealed.sealed, number)
+            .join_from(account_credentials, accounts)
+            .distinct(sealed.key_id)
+            .order_by(sealed.key_id, accounts.c.aws_account_id)
+        )
+        with self._look() as connection:
+            if not connection.scalar(MAY_READ_CREDENTIALS):
+                return None
+            return [
+                SealedSample(
+                    aws_account_id=row.aws_account_id,
+                    sealed=SealedCredentials(row.key_id, bytes(row.sealed)),
+                    number=row.number,
+                )
+                for row in connection.execute(statement)
+            ]
+
+    def newest_run(self, job: str) -> NewestRun | None:
+        """Return the newest run over all accounts and their ordinary days."""
+        is_whole = sa.and_(runs.c.options == sa.cast({}, JSONB), runs.c.aws_account_ids == sa.cast([], JSONB))
+        newest = (
+            sa.select(runs).where(runs.c.job == job, is_whole).order_by(runs.c.started_at.desc()).limit(1)
+        )
+        counts = sa.select(run_items.c.state, sa.func.count()).group_by(run_items.c.state)
+        with self._look() as connection:
+            row = connection.execute(newest).first()
+            if row is None:
+                return None
+            states = connection.execute(counts.where(run_items.c.run_id == row.id)).tuples().all()
+        return NewestRun(
+            key=row.run_key,
+            status=RunStatus(row.status),
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            accounts=dict(states),
+        )
+
+    def events_before(self, instant: datetime) -> list[WaitingEvents]:
+        """Return, by sink, the events from before an instant that it has not taken."""
+        errors = sa.func.array_agg(sa.text("deliveries.last_error ORDER BY events.sequence"))
+        statement = (
+            sa.select(deliveries.c.sink, sa.func.count(), sa.func.min(events.c.occurred_at), errors)
+            .join_from(deliveries, events)
+            .where(deliveries.c.delivered_at.is_(None), events.c.occurred_at < instant)
+            .group_by(deliveries.c.sink)
+            .order_by(deliveries.c.sink)
+        )
+        with self._look() as connection:
+            return [
+                WaitingEvents(sink=sink, number=number, oldest_at=oldest, last_error=said[0])
+                for sink, number, oldest, said in connection.execute(statement)
+            ]
+
+    @contextmanager
+    def _look(self) -> Iterator[Connection]:
+        with self.connect() as connection:
+            connection.execute(_LIMITS, _CHECK_TIMEOUT)
+            yield connection
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSizes:
+    """Measures one database. ``connect`` opens a transaction."""
+
+    connect: Callable[[], AbstractContextManager[Connection]]
+
+    def sizes(self, today: date) -> DatabaseSizes:
+        """Return how large everything is.
+
+        Raises:
+            ConfigError: there are no tables.
+            StorageError: the database is unreachable, or the role may not read the accounts or the runs.
+
+        """
+        with self.connect() as connection:
+            # A size waits for a lock while a month is being dropped, which takes an instant.
+            connection.execute(_LIMITS, _SIZES_TIMEOUT)
+            relations = _relations(connection)
+            if not relations:
+                raise ConfigError("The database has no costbatch tables that this role can see.")
+            return DatabaseSizes(
+                today=today,
+                database_bytes=_scalar(connection, sa.text("SELECT pg_database_size(current_database())")),
+                tables=_tables(relations),
+                months=_months(relations),
+                accounts=_scalar(connection, _ACCOUNTS),
+                first_run_at=_first_run_at(connection),
+            )
+
+
+def month_sizes(connection: Connection) -> tuple[MonthSize, ...]:
+    """Return the months of daily costs, oldest first."""
+    return _months(_relations(connection))
+
+
+def _relations(connection: Connection) -> list[Row[Any]]:
+    return list(
+        connection.execute(_RELATIONS, {"tables": sorted(metadata.tables), "partition": PARTITION_PATTERN})
+    )
+
+
+def _months(relations: list[Row[Any]]) -> tuple[MonthSize, ...]:
+    months = [relation for relation in relations if relation.month is not None]
+    return tuple(MonthSize(month=each.month, rows=each.rows, bytes=each.total_bytes) for each in months)
+
+
+def _tables(relations: list[Row[Any]]) -> tuple[TableSize, ...]:
+    """Return the tables, the largest first; the costs with all their months."""
+    names = {relation.name for relation in relations}
+    tables = [_table(name, [each for each in relations if each.name == name]) for name in names]
+    return tuple(sorted(tables, key=lambda table: (-table.total_bytes, table.name)))
+
+
+def _table(name: str, relations: list[Row[Any]]) -> TableSize:
+    index_bytes = sum(each.index_bytes for each in relations)
+    toast_bytes = sum(each.toast_bytes for each in relations)
+    return TableSize(
+        name=name,
+        rows=sum(each.rows for each in relations),
+        dead_rows=sum(each.dead_rows for each in relations),
+        table_bytes=sum(each.total_bytes for each in relations) - index_bytes - toast_bytes,
+        index_bytes=index_bytes,
+        toast_bytes=toast_bytes,
+        vacuumed_at=max((each.vacuumed_at for each in relations if each.vacuumed_at), default=None),
+    )
+
+
+def _first_run_at(connection: Connection) -> datetime | None:
+    first: datetime | None = connection.scalar(sa.select(sa.func.min(runs.c.started_at)))
+    return first
+
+
+def _scalar(connection: Connection, statement: sa.Executable) -> int:
+    number: int = connection.execute(statement).scalar_one()
+    return number

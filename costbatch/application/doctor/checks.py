@@ -1,0 +1,131 @@
+"""The examination of an installation: which checks there are, in which order, and what each needs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from costbatch.application.doctor.configuration import check_configuration, check_key
+from costbatch.application.doctor.database import check_clock, check_rights, check_schema, check_server
+from costbatch.application.doctor.examination import Check, examine
+from costbatch.application.doctor.findings import CheckResult, PaidRequest
+from costbatch.application.doctor.network import (
+    check_aws_environment,
+    check_cost_explorer,
+    check_endpoints,
+    check_gateway,
+    check_pod,
+)
+from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Gateway
+from costbatch.application.doctor.records import check_accounts, check_events, check_newest_run
+from costbatch.application.ports import Clock, CostSource, Database, Vault
+
+# The names of the checks, which programs that read the JSON know them by.
+CONFIGURATION = "configuration"
+DATABASE = "database"
+SCHEMA = "schema"
+RIGHTS = "privileges"
+CLOCK = "clock"
+KEY = "encryption key"
+ACCOUNTS = "accounts"
+NEWEST_RUN = "last run"
+EVENTS = "events"
+ENVIRONMENT = "AWS settings"
+ENDPOINTS = "AWS endpoints"
+POD = "pod identity"
+GATEWAY = "Pushgateway"
+COST_EXPLORER = "Cost Explorer"
+_OF_STORE = (DATABASE, SCHEMA, RIGHTS, CLOCK, KEY, ACCOUNTS, NEWEST_RUN, EVENTS, ENVIRONMENT, ENDPOINTS, POD)
+
+# A real answer of Cost Explorer may take long, and giving up on it saves nothing: it is paid.
+_PAID_LIMIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """The database as the stories use it, and as it is examined."""
+
+    database: Database
+    health: DatabaseHealth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doctor:
+    """What an examination works with; None for what the configuration does not let be built.
+
+    problems: what is wrong with the configuration. is_readable: whether there are settings at all.
+    gateway: None also where there shall be none. paid: None where nothing may be paid.
+    key_weakness: why the key is easy to guess, or empty. limit_seconds: how long one check may take.
+    """
+
+    problems: Sequence[str]
+    is_readable: bool
+    store: Store | None
+    vault: Vault | None
+    gateway: Gateway | None
+    aws: AwsProbe
+    source: CostSource | None
+    sinks: Sequence[str]
+    clock: Clock
+    paid: PaidRequest | None = None
+    key_weakness: str = ""
+    limit_seconds: float = 15.0
+
+    def examine(self) -> Iterator[CheckResult]:
+        """Yield each check's result as soon as it is there; nothing is written anywhere."""
+        return examine(self.checks(), limit_seconds=self.limit_seconds)
+
+    def checks(self) -> list[Check]:
+        """Return the checks in their order."""
+        return [
+            Check(CONFIGURATION, partial(check_configuration, self.problems)),
+            *(self._of_store(self.store) if self.store else map(_blocked_by_configuration, _OF_STORE)),
+            *self._of_gateway(),
+            *self._of_money(),
+        ]
+
+    def _of_store(self, store: Store) -> list[Check]:
+        database, health, clock = store.database, store.health, self.clock
+        return [
+            Check(DATABASE, partial(check_server, health)),
+            Check(SCHEMA, partial(check_schema, health), [DATABASE]),
+            Check(RIGHTS, partial(check_rights, health), [SCHEMA]),
+            Check(CLOCK, partial(check_clock, health, clock), [DATABASE]),
+            self._of_key(health),
+            Check(ACCOUNTS, lambda: check_accounts(database, clock()), [SCHEMA]),
+            Check(NEWEST_RUN, lambda: check_newest_run(health, clock()), [SCHEMA]),
+            Check(EVENTS, lambda: check_events(health, clock(), self.sinks), [SCHEMA]),
+            Check(ENVIRONMENT, partial(check_aws_environment, database, self.aws), [SCHEMA]),
+            Check(ENDPOINTS, partial(check_endpoints, database, self.aws), [SCHEMA, ENVIRONMENT]),
+            Check(POD, partial(check_pod, database, self.aws), [SCHEMA, ENDPOINTS]),
+        ]
+
+    def _of_key(self, health: DatabaseHealth) -> Check:
+        if self.vault is None:
+            return _blocked_by_configuration(KEY)
+        return Check(KEY, partial(check_key, health, self.vault, self.key_weakness), [SCHEMA])
+
+    def _of_gateway(self) -> list[Check]:
+        if not self.is_readable:
+            return [_blocked_by_configuration(GATEWAY)]
+        return [Check(GATEWAY, partial(check_gateway, self.gateway))]
+
+    def _of_money(self) -> list[Check]:
+        if self.paid is None:
+            return []
+        if self.store is None or self.source is None:
+            return [_blocked_by_configuration(COST_EXPLORER)]
+        database, source, asked = self.store.database, self.source, self.paid.aws_account_id
+        limit_seconds = max(self.limit_seconds, _PAID_LIMIT_SECONDS)
+        return [
+            Check(
+                COST_EXPLORER,
+                lambda: check_cost_explorer(database, source, self.clock(), asked),
+                [SCHEMA, ENDPOINTS],
+                limit_seconds,
+            )
+        ]
+
+
+def _blocked_by_configuration(name: str) -> Check:
+    """Return a check that stays skipped, because what it works with could not be built."""
+    return Check(name, partial(check_configuration, ()), [CONFIGURATION])

@@ -1,0 +1,299 @@
+"""A currency belongs to a row: real accounts are billed in several, and a zero can come without any."""
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.detection import Rule
+from costbatch.domain.money import Limit
+from costbatch.domain.periods import DateRange
+from costbatch.simulator.world import CostRow
+from tests.support.factories import CostRow as StoredRow
+from tests.support.factories import day, make_row
+from tests.support.harness import ONE_DAY, TODAY, Harness, Row, bill, make_account
+from tests.support.replay import Replay
+
+YESTERDAY = TODAY - ONE_DAY
+MARKETPLACE = "AWS Marketplace"
+
+
+def daily(amount: str, *, days: int = 60, last: date = YESTERDAY, **fields: Any) -> tuple[CostRow, ...]:
+    """Return the same amount on each of the days up to the last one."""
+    return tuple(bill(last - timedelta(days=n), amount, **fields) for n in range(days))
+
+
+def collect(harness: Harness, *rows: CostRow, **environ: str) -> list[Row]:
+    """Collect an account with these rows; return its anomalies by currency."""
+    harness.open(make_account(1, rows=rows))
+    run = harness.collect(**environ)
+    assert run.outcomes == {harness.ids[0]: "collected"}
+    return harness.rows("SELECT * FROM anomalies ORDER BY currency, start_date")
+
+
+def in_short(anomalies: list[Row]) -> list[tuple[str, str, int, int]]:
+    """Return each anomaly as its currency, its direction, and what was expected and came."""
+    return [
+        (each["currency"], each["direction"], int(each["expected"]), int(each["actual"]))
+        for each in anomalies
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        bill(TODAY - 3 * ONE_DAY, "0", unit="USD"),
+        bill(YESTERDAY, "5", unit="USD"),
+        bill(YESTERDAY, "5", service=MARKETPLACE, unit="USD"),
+        bill(TODAY - 20 * ONE_DAY, "0.01", unit="JPY"),
+        bill(YESTERDAY, "-7", record_type="Credit", unit="USD"),
+        bill(YESTERDAY, "0", unit="N/A"),
+    ],
+    ids=["a zero", "on the day", "of a service", "long before", "a credit", "none"],
+)
+def test_a_row_in_another_currency_hides_no_spike(harness: Harness, other: CostRow) -> None:
+    """EUR 100 a day and EUR 900 yesterday: one spike in euros, whatever one row says in another currency."""
+    euros = (*daily("100", last=YESTERDAY - ONE_DAY, unit="EUR"), bill(YESTERDAY, "900", unit="EUR"))
+    assert in_short(collect(harness, *euros, other)) == [("EUR", "spike", 100, 900)]
+
+
+def test_each_currency_of_an_account_is_judged_with_its_own_history(harness: Harness) -> None:
+    """Rupees and dollars every day: the same service deviates in both, each is told with its own amounts."""
+    before = YESTERDAY - ONE_DAY
+    rows = (
+        *daily("8000", last=before, unit="INR"),
+        *daily("100", last=before, unit="USD"),
+        bill(YESTERDAY, "90000", unit="INR"),
+        bill(YESTERDAY, "400", unit="USD"),
+    )
+    found = collect(harness, *rows)
+    assert in_short(found) == [("INR", "spike", 8000, 90000), ("USD", "spike", 100, 400)]
+    assert [each["explanation"][0]["actual"] for each in found] == ["90000", "400"]
+    harness.sleep_until(TODAY + ONE_DAY)
+    harness.aws.set_rows(
+        harness.ids[0], (*rows, bill(TODAY, "8000", unit="INR"), bill(TODAY, "100", unit="USD"))
+    )
+    assert harness.collect().status == 0
+    again = harness.rows("SELECT * FROM anomalies ORDER BY currency")
+    assert [each["id"] for each in again] == [each["id"] for each in found]
+
+
+def test_the_end_of_one_of_two_currencies_is_a_drop(harness: Harness) -> None:
+    """Both were billed for long: what ends was not replaced by the other."""
+    last = TODAY - 6 * ONE_DAY
+    rows = (*daily("100", unit="EUR"), *daily("50", days=50, last=last, unit="USD"))
+    assert [each[:2] for each in in_short(collect(harness, *rows))] == [("USD", "drop")]
+
+
+def test_one_service_and_record_type_in_two_currencies_are_two_rows(harness: Harness) -> None:
+    """The key of a row holds its currency; nothing is added up, and a restated currency is replaced."""
+    collect(harness, bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "4", unit="EUR"))
+    rows = "SELECT currency, unblended FROM daily_costs ORDER BY currency"
+    found = [(row["currency"], str(row["unblended"])) for row in harness.rows(rows)]
+    assert found == [("EUR", "4"), ("USD", "3")]
+    harness.aws.set_rows(harness.ids[0], (bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "5", unit="JPY")))
+    assert harness.collect().status == 0
+    found = [(row["currency"], str(row["unblended"])) for row in harness.rows(rows)]
+    assert found == [("JPY", "5"), ("USD", "3")]
+
+
+def test_a_zero_without_a_currency_takes_that_of_its_day(harness: Harness) -> None:
+    """A service that costs nothing is stored beside the others, and the account is collected."""
+    rows = (
+        bill(YESTERDAY, "3", unit="EUR"),
+        bill(YESTERDAY, "0", unit="N/A", service="Amazon SNS", usage=Decimal(12)),
+        bill(YESTERDAY - ONE_DAY, "0", unit="N/A", service="Amazon SNS"),
+    )
+    collect(harness, *rows)
+    stored = harness.rows("SELECT * FROM daily_costs WHERE service = 'Amazon SNS' ORDER BY usage_date")
+    assert [(row["currency"], row["unblended"]) for row in stored] == [("EUR", 0), ("EUR", 0)]
+    assert stored[1]["usage_quantity"] == 12
+    assert harness.collect().account(harness.ids[0])["rows"] == {
+        "fetched": 3,
+        "inserted": 0,
+        "updated": 0,
+        "deleted": 0,
+    }
+
+
+def test_zeros_without_any_currency_are_an_account_without_cost(harness: Harness) -> None:
+    """There is no currency to store them in, and nothing to store."""
+    assert collect(harness, *daily("0", days=5, unit="N/A")) == []
+    assert harness.rows("SELECT * FROM daily_costs") == []
+
+
+def test_an_amount_without_a_currency_is_malformed(harness: Harness) -> None:
+    """Only a zero needs none; the sentence names the place."""
+    harness.open(make_account(1, rows=(bill(YESTERDAY, "0.01", unit="N/A"),)))
+    run = harness.collect()
+    assert run.outcomes == {harness.ids[0]: "malformed_response"}
+    assert 'UnblendedCost.Unit is "N/A"' in run.account(harness.ids[0])["error"]["message"]
+
+
+def test_a_change_of_currency_is_no_anomaly_and_is_logged(harness: Harness) -> None:
+    """Dollars become yen: no drop, no spike, and the log says what is not judged."""
+    rows = (
+        *daily("100", days=30, last=TODAY - 6 * ONE_DAY, unit="USD"),
+        *daily("15000", days=5, unit="JPY"),
+    )
+    harness.open(make_account(1, rows=rows))
+    run = harness.collect()
+    assert harness.rows("SELECT * FROM anomalies") == []
+    (replaced,) = run.logs("currency_replaced")
+    assert (replaced["currency"], replaced["last_day"]) == ("USD", str(TODAY - 6 * ONE_DAY))
+    (young,) = run.logs("currency_not_judged_yet")
+    assert (young["currency"], young["judged_from"]) == ("JPY", str(TODAY + 2 * ONE_DAY))
+
+
+def test_a_currency_without_history_is_logged(harness: Harness) -> None:
+    """The first cost in another currency is no anomaly yet; the log says from when it is judged."""
+    harness.open(make_account(1, rows=(*daily("100"), bill(YESTERDAY, "5000", unit="EUR"))))
+    run = harness.collect()
+    assert harness.rows("SELECT * FROM anomalies") == []
+    (line,) = run.logs("currency_not_judged_yet")
+    assert (line["aws_account_id"], line["currency"]) == (harness.ids[0], "EUR")
+    assert line["judged_from"] == str(YESTERDAY + 7 * ONE_DAY)
+
+
+def test_the_floor_and_the_severity_are_by_currency(harness: Harness) -> None:
+    """A hundred yen are no dollar, and a million of them is no more than seven thousand."""
+    before = YESTERDAY - ONE_DAY
+    rows = (
+        *daily("100", last=before, unit="JPY"),
+        *daily("100", last=before, unit="USD"),
+        bill(YESTERDAY, "240", unit="JPY"),
+        bill(YESTERDAY, "240", unit="USD"),
+    )
+    limits = {
+        "COSTBATCH_ANOMALY_FLOOR": "JPY=150",
+        "COSTBATCH_ANOMALY_MEDIUM_IMPACT": "JPY=15000",
+        "COSTBATCH_ANOMALY_HIGH_IMPACT": "1000, JPY = 150000",
+    }
+    assert in_short(collect(harness, *rows, **limits)) == [("USD", "spike", 100, 240)]
+    dear = (*rows, bill(YESTERDAY, "149000", unit="JPY", service=MARKETPLACE))
+    harness.aws.set_rows(harness.ids[0], dear)
+    assert harness.collect(**limits).status == 0
+    found = harness.rows("SELECT currency, severity FROM anomalies ORDER BY currency")
+    assert [tuple(each.values()) for each in found] == [("JPY", "medium"), ("USD", "medium")]
+
+
+def test_open_anomalies_are_listed_by_severity_not_across_currencies(harness: Harness) -> None:
+    """A rise by 90,000 yen is less than one by 2,000 dollars."""
+    before = YESTERDAY - ONE_DAY
+    rows = (
+        *daily("100", last=before, unit="JPY"),
+        *daily("100", last=before, unit="USD"),
+        bill(YESTERDAY, "90000", unit="JPY"),
+        bill(YESTERDAY, "2100", unit="USD"),
+    )
+    harness.open(make_account(1, rows=rows))
+    run = harness.collect(COSTBATCH_ANOMALY_HIGH_IMPACT="1000,JPY=150000")
+    found = [(each["currency"], each["severity"]) for each in run.summary["open_anomalies"]]
+    assert found == [("USD", "high"), ("JPY", "medium")]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("EUR=1,5", None),
+        ("eur=1", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'eur=1'."),
+        ("EUR=1,EUR=2", "has two numbers for EUR."),
+        ("1,5", "has two numbers for all other currencies."),
+        ("EUR=", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR='."),
+        ("=1", "must be a number, or numbers by currency such as EUR=1,JPY=150, not '=1'."),
+        ("EUR=-1", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR=-1'."),
+        ("EUR=1,", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR=1,'."),
+        ("EUR:1,JPY:2", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR:1,JPY:2'."),
+    ],
+)
+def test_a_limit_by_currency_is_read_strictly(harness: Harness, text: str, problem: str | None) -> None:
+    """One sentence says what is wrong with it, and the exit status is 2."""
+    run = harness.run("config", COSTBATCH_ANOMALY_FLOOR=text)
+    assert run.status == (2 if problem else 0)
+    assert problem is None or f"COSTBATCH_ANOMALY_FLOOR {problem}" in run.stderr
+
+
+def test_config_shows_the_limits_and_checks_them_in_every_currency(harness: Harness) -> None:
+    """A limit of medium severity above that of high is refused, also of one currency only."""
+    run = harness.run("config", "--output", "json", COSTBATCH_ANOMALY_FLOOR="JPY=150,EUR=2")
+    assert '"1,EUR=2,JPY=150"' in run.stdout
+    run = harness.run("config", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=15000")
+    assert run.status == 2
+    assert (
+        "COSTBATCH_ANOMALY_MEDIUM_IMPACT must be at most COSTBATCH_ANOMALY_HIGH_IMPACT; "
+        "for JPY they are 15000 and 1000." in run.stderr
+    )
+
+
+@dataclass
+class Split(Replay):
+    """An account whose bill is by day and (service, currency), written as "service/currency"."""
+
+    only: str | None = None
+    rule: Rule = field(default_factory=lambda: Rule(per_service=True, floor=Limit(Decimal(5))))
+
+    def _rows(self, window: DateRange) -> list[StoredRow]:
+        return [
+            make_row(usage_date, str(amount), service=name.split("/")[0], currency=name.split("/")[1])
+            for (usage_date, name), amount in self.bill.items()
+            if usage_date in window and (self.only is None or name.endswith(self.only))
+        ]
+
+    def in_currency(self, currency: str) -> list[Anomaly]:
+        """Return the anomalies of a currency."""
+        found = [each for each in self.store.tables.anomalies.rows.values() if each.currency == currency]
+        return sorted(found, key=lambda each: each.id)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_two_currencies_have_exactly_the_anomalies_that_each_has_alone(seed: int) -> None:
+    """Random bills with late and restated days: the ids, amounts, explanations and ends are the same."""
+    dice = random.Random(seed)
+    names = [f"{service}/{currency}" for service in ("EC2", "S3", "RDS") for currency in ("EUR", "USD")]
+    begins = {"EUR": 0, "USD": dice.choice([0, 20])}
+    together, euros, dollars = Split(), Split(only="EUR"), Split(only="USD")
+    for today in range(45, 75):
+        for n in range(0 if today == 45 else today - 4, today):
+            for name in names:
+                if n < begins[name[-3:]] or dice.random() < 0.2:
+                    continue
+                amount = dice.choice([10, 11, 12, 12, 12, 13, 0, 60] if n > 35 else [11, 12, 12])
+                for life in (together, euros, dollars):
+                    life.costs({n: amount}, service=name)
+        for life in (together, euros, dollars):
+            life.run(today)
+    assert len(together.anomalies) > 4
+    assert together.in_currency("EUR") == euros.in_currency("EUR")
+    assert together.in_currency("USD") == dollars.in_currency("USD")
+
+
+def test_the_same_anomaly_in_two_currencies_has_two_ids() -> None:
+    """Equal amounts on the same days are still two anomalies, the same ones in every repetition."""
+    lives = []
+    for _ in range(2):
+        life = Split(rule=Rule())
+        for currency in ("EUR", "USD"):
+            life.costs(dict.fromkeys(range(50), 100), service=f"EC2/{currency}")
+            life.costs({50: 300}, service=f"EC2/{currency}")
+        life.run(51)
+        lives.append([each.id for each in life.anomalies])
+    assert len(set(lives[0])) == 2
+    assert lives[0] == lives[1]
+
+
+def test_a_later_judgement_of_one_currency_leaves_the_other_alone() -> None:
+    """A restated day in euros resolves the anomaly in euros, not the one in dollars."""
+    life = Split(rule=Rule())
+    for currency in ("EUR", "USD"):
+        life.costs(dict.fromkeys(range(50), 100), service=f"EC2/{currency}")
+        life.costs({50: 300}, service=f"EC2/{currency}")
+    life.run(51)
+    life.costs({50: 100}, service="EC2/EUR")
+    life.run(52)
+    assert {each.currency: each.state.value for each in life.anomalies} == {"EUR": "resolved", "USD": "open"}
+    life.rule = replace(life.rule, per_service=True)
+    assert day(50) in {each.start_date for each in life.open}

@@ -1,0 +1,325 @@
+"""Absence is not zero: what AWS shows no more is neither deleted in silence nor taken for a drop."""
+
+import json
+from collections.abc import Iterable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from costbatch.simulator.world import CostRow, Fault
+from tests.support.bills import stored
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
+
+ONE = "100000000001"
+TOMORROW = TODAY + ONE_DAY
+WINDOW = [TOMORROW - timedelta(days=n) for n in range(35, 0, -1)]
+
+
+def night(harness: Harness, today: date, rows: Iterable[CostRow], *args: str, **environ: str) -> Finished:
+    """Collect on a morning on which AWS shows these rows."""
+    harness.sleep_until(today)
+    harness.aws.set_rows(ONE, rows)
+    return harness.collect(*args, **environ)
+
+
+@pytest.fixture
+def collected(harness: Harness) -> Harness:
+    """Return a harness whose account has cost 100 a day for 60 days, and was collected this morning."""
+    harness.open(make_account(1, rows=steady("100")))
+    assert harness.collect().outcomes == {ONE: "collected"}
+    return harness
+
+
+def anomalies(harness: Harness) -> int:
+    """Return how many anomalies were ever found."""
+    return int(harness.value("SELECT count(*) FROM anomalies"))
+
+
+EMPTIED = {
+    "no groups at all": (),
+    "a single day at the beginning": steady("100", until=WINDOW[1], days=1),
+    "the older half": steady("100", until=WINDOW[15], days=40),
+    "groups of nothing but zeros": steady("0", until=TOMORROW),
+}
+
+
+@pytest.mark.parametrize("rows", EMPTIED.values(), ids=EMPTIED)
+def test_an_answer_that_empties_most_of_the_window_changes_nothing(
+    collected: Harness, rows: tuple[CostRow, ...]
+) -> None:
+    """The account fails as implausible_answer, its rows stay, no day is judged, and it is not asked again."""
+    before = stored(collected, ONE)
+    collected.aws.reset_requests()
+    run = night(collected, TOMORROW, rows)
+    assert run.outcomes == {ONE: "implausible_answer"}
+    assert (run.account(ONE)["attempts"], collected.aws.paid()) == (1, 1)
+    assert stored(collected, ONE) == before
+    assert anomalies(collected) == 0
+    assert collected.value("SELECT covered_end_exclusive FROM account_progress") == TODAY
+    assert run.summary["run"]["api"]["requests"] == 1
+    (told,) = run.logs("account_failed")
+    assert told["kind"] == "implausible_answer"
+
+
+def test_the_refusal_says_how_many_days_and_how_much_money_since_when(harness: Harness) -> None:
+    """In each currency, with the way to accept it."""
+    euros = [bill(day, "2.50", service="Tax office", unit="EUR") for day in WINDOW[-3:-1]]
+    harness.open(make_account(1, rows=(*steady("100"), *euros)))
+    harness.collect()
+    message = night(harness, TOMORROW, ()).account(ONE)["error"]["message"]
+    assert "no cost for 34 of 34 days with stored cost" in message
+    assert f"since {WINDOW[0]}" in message
+    assert "5.00 EUR and 3,400.00 USD would vanish" in message
+    assert "costbatch collect --account ID --accept-vanished" in message
+
+
+def test_the_next_good_answer_heals(collected: Harness) -> None:
+    """Nothing was lost: the missed day is read with the others, and the alert is called off."""
+    night(collected, TOMORROW, ())
+    run = night(collected, TOMORROW + ONE_DAY, steady("100", until=TOMORROW + ONE_DAY, days=62))
+    assert run.outcomes == {ONE: "collected"}
+    assert run.account(ONE)["rows"]["inserted"] == 2
+    assert run.summary["events"]["written"] == {"account.recovered": 1, "run.completed": 1}
+
+
+def test_an_operator_accepts_it(collected: Harness) -> None:
+    """With the option the window becomes what AWS says; the option is part of what a run key asks for."""
+    args = ("--account", ONE, "--run-key", "job", "--accept-vanished")
+    run = night(collected, TOMORROW, (), *args)
+    assert run.outcomes == {ONE: "collected"}
+    assert run.account(ONE)["rows"]["deleted"] == 34
+    assert max(day for day, *_ in stored(collected, ONE)) < WINDOW[0]
+    assert collected.collect(*args).status == 0
+    assert collected.collect(*args[:-1]).status == 2
+    assert collected.collect().outcomes == {ONE: "collected"}
+
+
+def test_accepting_needs_the_account(collected: Harness) -> None:
+    """The option is never for every account at once."""
+    run = collected.run("collect", "--accept-vanished")
+    assert run.status == 2
+    assert run.sentences == [
+        "--accept-vanished needs --account: name the account whose stored days may vanish."
+    ]
+
+
+def test_a_backfill_is_weighed_too(collected: Harness) -> None:
+    """Days asked for by hand are not emptied either, unless it is accepted; a single one may be."""
+    before = stored(collected, ONE)
+    days = ("--from", str(WINDOW[0]), "--to", str(WINDOW[9]))
+    assert night(collected, TOMORROW, (), *days).outcomes == {ONE: "implausible_answer"}
+    assert stored(collected, ONE) == before
+    run = collected.collect(*days, "--account", ONE, "--accept-vanished")
+    assert run.account(ONE)["rows"]["deleted"] == 10
+    assert collected.collect("--date", str(WINDOW[20])).account(ONE)["rows"]["deleted"] == 1
+
+
+def test_the_share_is_a_setting(collected: Harness) -> None:
+    """A third of the days goes by default; with a smaller share it does not, and with 1 everything does."""
+    rows = [row for row in steady("100", until=TOMORROW, days=61) if row.date not in WINDOW[10:20]]
+    strict = night(collected, TOMORROW, rows, COSTBATCH_VANISHED_RATIO="25%")
+    assert strict.outcomes == {ONE: "implausible_answer"}
+    assert collected.collect().account(ONE)["rows"]["deleted"] == 10
+    assert night(collected, TOMORROW, (), COSTBATCH_VANISHED_RATIO="1").outcomes == {ONE: "collected"}
+    assert collected.collect(COSTBATCH_VANISHED_RATIO="1.1").status == 2
+
+
+ORDINARY = {
+    "one day": [WINDOW[20]],
+    "the last stored day": [WINDOW[-2]],
+    "the first day": [WINDOW[0]],
+    "a small part": WINDOW[5:15],
+}
+
+
+@pytest.mark.parametrize("days", ORDINARY.values(), ids=ORDINARY)
+def test_what_ordinarily_vanishes_goes_on_working(collected: Harness, days: list[date]) -> None:
+    """A day, or a small part of the window, is restated to nothing and deleted."""
+    rows = [row for row in steady("100", until=TOMORROW, days=61) if row.date not in days]
+    run = night(collected, TOMORROW, rows)
+    assert run.outcomes == {ONE: "collected"}
+    assert (run.account(ONE)["rows"]["deleted"], run.account(ONE)["days_kept"]) == (len(days), 0)
+
+
+def test_another_currency_is_a_restatement(collected: Harness) -> None:
+    """All rows of one currency go while those of another come: the days have cost before and after."""
+    rows = [bill(day, "90", service="Euro service", unit="EUR") for day in WINDOW]
+    run = night(collected, TOMORROW, rows)
+    assert run.outcomes == {ONE: "collected"}
+    assert run.account(ONE)["rows"] == {"fetched": 35, "inserted": 35, "updated": 0, "deleted": 34}
+
+
+def test_an_account_that_was_closed_fades_to_zero(collected: Harness) -> None:
+    """New days without cost take nothing away: they are collected, night by night."""
+    for n in range(3):
+        run = night(collected, TOMORROW + n * ONE_DAY, steady("100"))
+        assert run.outcomes == {ONE: "collected"}
+        assert run.account(ONE)["rows"]["deleted"] == 0
+    assert collected.value("SELECT covered_end_exclusive FROM account_progress") == TOMORROW + 2 * ONE_DAY
+
+
+def test_a_few_days_are_all_that_is_stored(harness: Harness) -> None:
+    """What vanishes is held against what is stored, not against the length of the window."""
+    harness.open(make_account(1, rows=steady("100", days=3)))
+    harness.collect()
+    assert night(harness, TOMORROW, ()).outcomes == {ONE: "implausible_answer"}
+
+
+def joined(today: date) -> list[CostRow]:
+    """Return the bill of an account that joined an organization on the 27th day of the window."""
+    return [row for row in steady("100", until=today, days=61) if row.date >= WINDOW[26]]
+
+
+def test_what_was_before_an_organization_is_kept(collected: Harness) -> None:
+    """26 days vanish at the beginning: they stay, the rest is collected and judged, and it is said."""
+    before = stored(collected, ONE)
+    run = night(collected, TOMORROW, joined(TOMORROW))
+    assert run.outcomes == {ONE: "collected"}
+    assert run.account(ONE)["rows"] == {"fetched": 9, "inserted": 1, "updated": 0, "deleted": 0}
+    assert run.account(ONE)["days_kept"] == run.summary["run"]["days_kept"] == 26
+    assert before.items() <= stored(collected, ONE).items()
+    assert anomalies(collected) == 0
+    (warning,) = run.logs("stored_days_kept")
+    assert (warning["aws_account_id"], warning["days"], warning["level"]) == (ONE, 26, "warning")
+
+
+def test_the_nights_after_keep_it_too_without_a_write(collected: Harness) -> None:
+    """Until the last of them has left the window, which reaches back again at the beginning of a month."""
+    night(collected, TOMORROW, joined(TOMORROW))
+    kept = []
+    for n in range(1, 31):
+        today = TOMORROW + n * ONE_DAY
+        account = night(collected, today, joined(today)).account(ONE)
+        kept.append((WINDOW[26] - date.fromisoformat(account["window"]["start"])).days)
+        assert account["days_kept"] == max(kept[-1], 0)
+        rows = account["rows"]
+        assert (rows["inserted"], rows["deleted"]) == (1, 0)
+        assert rows["fetched"] == account["days"] - account["days_kept"]
+    assert kept[-1] <= 0
+    assert len(stored(collected, ONE)) == 60 + 31
+    assert anomalies(collected) == 0
+
+
+def test_the_last_kept_day_stays_while_its_text_changes(harness: Harness) -> None:
+    """A single first day is kept if it was kept before, although an ordinary one may vanish."""
+    harness.open(make_account(1, rows=steady("100")))
+    harness.collect()
+    night(harness, TOMORROW, steady("100", until=TOMORROW, days=33))
+    assert harness.collect().account(ONE)["days_kept"] == 2
+    harness.sleep_until(TOMORROW + ONE_DAY)
+    harness.rows("UPDATE day_digests SET days = set_byte(days, 20, get_byte(days, 20) # 1)")
+    run = night(harness, TOMORROW + ONE_DAY, steady("100", until=TOMORROW + ONE_DAY, days=34))
+    assert (run.account(ONE)["days_kept"], run.account(ONE)["rows"]["deleted"]) == (1, 0)
+
+
+def test_a_backfill_in_between_does_not_lose_it(collected: Harness) -> None:
+    """It compares every day anew and so finds them absent once more; the next night does, too."""
+    night(collected, TOMORROW, joined(TOMORROW))
+    run = collected.collect("--from", str(WINDOW[0]))
+    assert (run.account(ONE)["days_kept"], run.account(ONE)["rows"]["deleted"]) == (26, 0)
+    assert collected.collect().account(ONE)["days_kept"] == 26
+    assert anomalies(collected) == 0
+
+
+def test_what_comes_back_is_taken_again(collected: Harness) -> None:
+    """Days that AWS reports again are restated; nothing is kept any more."""
+    night(collected, TOMORROW, joined(TOMORROW))
+    run = night(collected, TOMORROW + ONE_DAY, steady("70", until=TOMORROW + ONE_DAY, days=62))
+    assert run.account(ONE)["days_kept"] == 0
+    assert run.account(ONE)["rows"]["updated"] == 34
+
+
+def test_what_is_left_of_the_account_is_weighed_by_itself(collected: Harness) -> None:
+    """Kept days do not count: if the days after them vanish as well, that is implausible."""
+    night(collected, TOMORROW, joined(TOMORROW))
+    before = stored(collected, ONE)
+    run = night(collected, TOMORROW + ONE_DAY, ())
+    assert run.outcomes == {ONE: "implausible_answer"}
+    assert "no cost for 9 of 9 days" in run.account(ONE)["error"]["message"]
+    assert stored(collected, ONE) == before
+
+
+def test_an_operator_removes_what_was_kept(collected: Harness) -> None:
+    """The option is for these days, too."""
+    night(collected, TOMORROW, joined(TOMORROW))
+    run = collected.collect("--account", ONE, "--accept-vanished")
+    assert (run.account(ONE)["rows"]["deleted"], run.account(ONE)["days_kept"]) == (26, 0)
+    assert collected.collect().account(ONE)["days_kept"] == 0
+
+
+def test_the_table_warns_of_what_was_kept(collected: Harness) -> None:
+    """A person reads which account it is and what to do."""
+    harness = collected
+    harness.sleep_until(TOMORROW)
+    harness.aws.set_rows(ONE, joined(TOMORROW))
+    printed = " ".join(harness.run("collect").stdout.split())
+    assert "warning: stored days kept (1 account) 100000000001" in printed
+
+
+def answer_of(day: date, total: dict[str, Any]) -> str:
+    """Return an answer with one day that has no groups but this total."""
+    period = {"Start": str(day), "End": str(day + ONE_DAY)}
+    return json.dumps(
+        {"ResultsByTime": [{"TimePeriod": period, "Total": total, "Groups": [], "Estimated": False}]}
+    )
+
+
+def usd(amount: str, name: str = "UnblendedCost", unit: str = "USD") -> dict[str, Any]:
+    """Return a total of one amount."""
+    return {name: {"Amount": amount, "Unit": unit}}
+
+
+MALFORMED = [
+    usd("150"),
+    usd("-0.01"),
+    usd("9.0E-10", "NetAmortizedCost"),
+    {**usd("0"), **usd("3", "AmortizedCost", "EUR")},
+    usd("a lot"),
+    {"UnblendedCost": 150},
+]
+
+
+@pytest.mark.parametrize("total", MALFORMED, ids=str)
+def test_a_total_without_groups_is_malformed(harness: Harness, total: dict[str, Any]) -> None:
+    """Whichever cost it is of: a day whose groups are missing is not a zero."""
+    day = TODAY - ONE_DAY
+    harness.open(make_account(1, rows=steady("100", days=1)))
+    harness.collect()
+    harness.aws.add_fault(ONE, **_body(answer_of(day, total)))
+    run = harness.collect("--date", str(day))
+    assert run.outcomes == {ONE: "malformed_response"}
+    assert "ResultsByTime[0].Total" in run.account(ONE)["error"]["message"]
+    assert {amounts[0] for _, amounts in stored(harness, ONE).values()} == {Decimal(100)}
+
+
+@pytest.mark.parametrize(
+    "total", [{}, usd("0"), usd("0.0000000000", unit="N/A"), usd("7", "UsageQuantity", "N/A")], ids=str
+)
+def test_a_total_of_nothing_is_a_day_without_cost(harness: Harness, total: dict[str, Any]) -> None:
+    """AWS describes one like this; usage without cost is not cost."""
+    day = TODAY - ONE_DAY
+    harness.open(make_account(1, rows=()))
+    harness.aws.add_fault(ONE, **_body(answer_of(day, total)))
+    assert harness.collect("--date", str(day)).outcomes == {ONE: "collected"}
+
+
+def test_a_day_that_was_known_to_be_empty_is_looked_at_again(harness: Harness) -> None:
+    """Its groups read as they did the night before, and its total does not."""
+    harness.open(make_account(1, rows=()))
+    harness.collect()
+    days = [TODAY - timedelta(days=n) for n in range(35, 0, -1)]
+    results = [json.loads(answer_of(day, usd("0")))["ResultsByTime"][0] for day in days]
+    results[20]["Total"] = usd("150")
+    harness.aws.add_fault(ONE, **_body(json.dumps({"ResultsByTime": results})))
+    run = harness.collect()
+    assert run.outcomes == {ONE: "malformed_response"}
+    assert (
+        f'ResultsByTime[20].Total.UnblendedCost is "150", but {days[20]} has no groups'
+        in (run.account(ONE)["error"]["message"])
+    )
+
+
+def _body(text: str) -> dict[str, Any]:
+    return {"kind": Fault("body").kind, "body": text}

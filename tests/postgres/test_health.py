@@ -1,0 +1,228 @@
+"""The examination of a real PostgreSQL: what it is, what our role may do there, what it tells of the past."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import psycopg2
+import pytest
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.inspect import PostgresHealth
+from costbatch.adapters.postgres.migrations import REVISIONS
+from costbatch.adapters.postgres.tables import metadata
+from costbatch.domain.collection import COLLECT
+from costbatch.domain.credentials import Secret
+from costbatch.domain.runs import RunStatus
+from costbatch.errors import StorageError
+from costbatch.simulator.world import Fault
+from tests.support.harness import Harness, make_account
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def health(database: PostgresDatabase) -> PostgresHealth:
+    """Look at this test's database as its owner."""
+    return PostgresHealth(database.connection)
+
+
+def health_of(url: str) -> PostgresHealth:
+    """Look at a database by its URL."""
+    return PostgresHealth(PostgresDatabase(Secret(url)).connection)
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements as the server's superuser."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
+
+
+@pytest.fixture
+def role(database_url: str) -> Iterator[str]:
+    """Make a role that may do nothing but log in."""
+    name = f"app_{next(_numbers)}"
+    execute(database_url, f"CREATE ROLE {name} LOGIN")
+    yield name
+    execute(database_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+def as_role(url: str, role: str) -> PostgresHealth:
+    """Look at the database as another role."""
+    return health_of(url.replace("postgres:@", f"{role}:@"))
+
+
+def test_the_server_is_what_it_says(health: PostgresHealth) -> None:
+    """Its version as a number and as text, reached without a pooler."""
+    server = health.server()
+    assert server.version.startswith(str(server.version_number // 10_000))
+    assert not server.is_pooled
+    assert 0 < server.connect_seconds < 10
+
+
+def test_a_pooler_is_noticed_and_no_obstacle(pooled_url: str) -> None:
+    """Everything is looked at as without it."""
+    health = health_of(pooled_url)
+    assert health.server().is_pooled
+    assert health.schema().current == REVISIONS[-1]
+    assert health.rights().missing == ()
+
+
+def test_an_unreachable_server_is_a_storage_error(closed_port: int) -> None:
+    """Without the password."""
+    with pytest.raises(StorageError) as caught:
+        health_of(f"postgresql://me:planted@127.0.0.1:{closed_port}/costs").server()
+    assert "planted" not in str(caught.value)
+
+
+def test_the_clock_is_the_server_s(health: PostgresHealth) -> None:
+    """On the same machine, the same to a few seconds."""
+    assert abs(health.clock() - datetime.now(tz=UTC)) < timedelta(seconds=5)
+
+
+def test_a_migrated_database_is_current(health: PostgresHealth) -> None:
+    """At the revision that this program needs."""
+    schema = health.schema()
+    assert (schema.current, schema.needed, schema.is_known) == (REVISIONS[-1], REVISIONS[-1], True)
+
+
+def test_an_empty_database_has_no_revision(empty_database_url: str) -> None:
+    """There is nothing to ask."""
+    assert health_of(empty_database_url).schema().current is None
+
+
+def test_a_revision_from_the_future_is_not_known(database_url: str, health: PostgresHealth) -> None:
+    """A newer program made it."""
+    execute(database_url, "UPDATE alembic_version SET version_num = '20990101_future'")
+    assert not health.schema().is_known
+
+
+def test_the_owner_lacks_nothing(health: PostgresHealth) -> None:
+    """It made the tables."""
+    rights = health.rights()
+    assert (rights.role, rights.missing, rights.is_read_only) == ("postgres", (), False)
+
+
+def test_a_role_without_any_right_lacks_everything(database_url: str, role: str) -> None:
+    """Each table with each privilege, and what partitions need; the version table can be read by none."""
+    execute(database_url, f"GRANT SELECT ON alembic_version TO {role}")
+    rights = as_role(database_url, role).rights()
+    tables = [f"SELECT, INSERT, UPDATE, DELETE on {name}" for name in sorted(metadata.tables)]
+    assert rights.role == role
+    assert rights.missing == (*tables, "CREATE on schema public", "ownership of daily_costs")
+
+
+def test_only_what_is_missing_is_listed(database_url: str, role: str) -> None:
+    """A role that was granted all but three things."""
+    execute(
+        database_url,
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        f"REVOKE DELETE, INSERT ON events FROM {role}",
+        f"GRANT CREATE ON SCHEMA public TO {role}",
+        f"REVOKE TEMPORARY ON DATABASE {database_name(database_url)} FROM PUBLIC",
+    )
+    assert as_role(database_url, role).rights().missing == (
+        "INSERT, DELETE on events",
+        f"TEMPORARY on database {database_name(database_url)}",
+        "ownership of daily_costs",
+    )
+
+
+def database_name(url: str) -> str:
+    """Return the name of the database in a URL."""
+    return url.partition("@/")[2].partition("?")[0]
+
+
+def test_a_role_that_owns_the_tables_may_run(database_url: str, role: str) -> None:
+    """Also where it owns them through a group."""
+    execute(
+        database_url,
+        f"CREATE ROLE owners_of_{role}",
+        f"GRANT owners_of_{role} TO {role}",
+        f"GRANT ALL ON SCHEMA public TO {role}",
+        *(f"ALTER TABLE {name} OWNER TO owners_of_{role}" for name in metadata.tables),
+    )
+    try:
+        assert as_role(database_url, role).rights().missing == ()
+    finally:
+        execute(database_url, f"DROP OWNED BY owners_of_{role}", f"DROP ROLE owners_of_{role}")
+
+
+def test_a_database_that_takes_no_writes_is_noticed(database_url: str) -> None:
+    """As a standby takes none."""
+    name = database_name(database_url)
+    execute(database_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert health_of(database_url).rights().is_read_only
+
+
+def test_one_credential_of_each_key_is_fetched(harness: Harness, health: PostgresHealth) -> None:
+    """With how many each has sealed; the first account's is taken."""
+    harness.open(*(make_account(n) for n in range(1, 5)))
+    (all_of_one,) = health.sealed_samples() or []
+    assert (all_of_one.number, all_of_one.aws_account_id) == (4, harness.ids[0])
+    harness.rows(
+        "UPDATE account_credentials SET key_id = 'another' WHERE account_id = (SELECT max(id) FROM accounts)"
+    )
+    counts = {
+        each.sealed.key_id: (each.number, each.aws_account_id) for each in health.sealed_samples() or ()
+    }
+    assert counts == {all_of_one.sealed.key_id: (3, harness.ids[0]), "another": (1, harness.ids[3])}
+
+
+def test_no_credentials_are_no_sample(health: PostgresHealth) -> None:
+    """Before the first account."""
+    assert health.sealed_samples() == []
+
+
+def test_the_newest_run_is_the_one_that_started_last(harness: Harness, health: PostgresHealth) -> None:
+    """With its accounts by how each ended."""
+    assert health.newest_run(COLLECT) is None
+    harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
+    harness.collect("--run-key", "first")
+    harness.collect("--run-key", "second")
+    run = health.newest_run(COLLECT)
+    assert run is not None
+    assert (run.key, run.status) == ("second", RunStatus.PARTIAL)
+    assert run.accounts == {"collected": 1, "failed": 1}
+    assert run.finished_at is not None
+    assert run.started_at < run.finished_at
+
+
+def test_events_wait_by_sink_from_an_instant_on(harness: Harness, health: PostgresHealth) -> None:
+    """Delivered ones do not, nor do younger ones; the oldest says why."""
+    harness.open(make_account(1))
+    harness.collect()
+    instant = harness.now() + timedelta(hours=1)
+    assert health.events_before(instant) == []
+    harness.rows("UPDATE deliveries SET delivered_at = NULL, last_error = 'It is full.'")
+    (waiting,) = health.events_before(instant)
+    assert (waiting.sink, waiting.last_error) == ("log", "It is full.")
+    assert waiting.number == harness.value("SELECT count(*) FROM deliveries")
+    assert health.events_before(waiting.oldest_at) == []
+
+
+def test_looking_changes_nothing(harness: Harness, health: PostgresHealth) -> None:
+    """Not a row."""
+    harness.open(make_account(1))
+    harness.collect()
+    before = harness.contents()
+    for look in (
+        health.server,
+        health.clock,
+        health.schema,
+        health.rights,
+        lambda: health.newest_run(COLLECT),
+    ):
+        look()
+    assert harness.contents() == before
+
+
+def test_a_lock_in_the_way_is_not_waited_for_long(health: PostgresHealth) -> None:
+    """The patience with the server is set for each look."""
+    with health._look() as connection:
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "10s"
+        assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "5s"

@@ -1,0 +1,222 @@
+"""What an examination works with, in memory and in good health; a test breaks the part that it is about."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from costbatch.application.doctor.checks import Doctor, Store
+from costbatch.application.doctor.findings import CheckResult, Finding, PaidRequest
+from costbatch.application.doctor.ports import (
+    Caller,
+    Endpoint,
+    NewestRun,
+    SchemaVersion,
+    SealedSample,
+    Server,
+    WaitingEvents,
+)
+from costbatch.application.inspection import Rights
+from costbatch.application.ports import Spend
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition, Progress
+from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
+from costbatch.domain.credentials import Access
+from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import RunStatus
+from costbatch.errors import CostbatchError, DeliveryError
+from tests.support.factories import make_fetched
+from tests.support.fakes import FakeAccounts, FakeDatabase, FakeProgress, FakeVault
+
+NOW = datetime(2025, 3, 12, 6, 30, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+TODAY = NOW.date()
+POD_ACCOUNT = "9" * 12
+SERVER = Server(
+    version_number=160_004, version="16.4", encoding="UTF8", is_pooled=False, connect_seconds=0.0123
+)
+LAST_NIGHT = Progress(covered=DateRange(TODAY - 40 * DAY, TODAY))
+SCHEMA = SchemaVersion(current="r2", needed="r2", is_known=True)
+RIGHTS = Rights(role="costbatch", missing=())
+
+
+def make_account(
+    number: int, *, access: AccessMethod = AccessMethod.ACCESS_KEYS, **fields: object
+) -> Account:
+    """Return an active account."""
+    usual: dict[str, object] = {
+        "name": f"account-{number}",
+        "status": AccountStatus.ACTIVE,
+        "created_at": NOW - 50 * DAY,
+    }
+    return Account(id=number, aws_account_id=f"{number:012}", access=access, **{**usual, **fields})  # type: ignore[arg-type] # a test names fields of Account
+
+
+def make_run(status: RunStatus, *, hours_ago: int = 5, **accounts: int) -> NewestRun:
+    """Return a run that took an hour, or still runs."""
+    started = NOW - hours_ago * HOUR
+    ended = None if status is RunStatus.RUNNING else started + HOUR
+    return NewestRun(key="k", status=status, started_at=started, finished_at=ended, accounts=accounts)
+
+
+@dataclass
+class FakeHealth:
+    """A database in good health; ``error`` is what every look at it raises."""
+
+    the_server: Server = SERVER
+    the_clock: Callable[[], datetime] = lambda: NOW
+    the_schema: SchemaVersion = SCHEMA
+    the_rights: Rights = RIGHTS
+    samples: Sequence[SealedSample] = ()
+    run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, succeeded=2))
+    waiting: Sequence[WaitingEvents] = ()
+    error: Exception | None = None
+
+    def server(self) -> Server:
+        """Return the server."""
+        if self.error:
+            raise self.error
+        return self.the_server
+
+    def clock(self) -> datetime:
+        """Return the time there."""
+        return self.the_clock()
+
+    def schema(self) -> SchemaVersion:
+        """Return the schema."""
+        return self.the_schema
+
+    def rights(self) -> Rights:
+        """Return the rights."""
+        return self.the_rights
+
+    def sealed_samples(self) -> Sequence[SealedSample]:
+        """Return the samples."""
+        return self.samples
+
+    def newest_run(self, job: str) -> NewestRun | None:
+        """Return the run."""
+        return self.run
+
+    def events_before(self, instant: datetime) -> Sequence[WaitingEvents]:
+        """Return the events from before the instant."""
+        return [events for events in self.waiting if events.oldest_at < instant]
+
+
+@dataclass
+class FakeGateway:
+    """A Pushgateway; ``problem`` is what it refuses with."""
+
+    problem: str = ""
+    address: str = "http://gateway:9091"
+
+    def check_ready(self) -> None:
+        """Be ready, or not."""
+        if self.problem:
+            raise DeliveryError(self.problem)
+
+
+@dataclass
+class FakeAws:
+    """AWS, which answers; ``changed`` replaces the endpoint of a partition."""
+
+    changed: dict[Partition, Endpoint] = field(default_factory=dict)
+    pod_error: CostbatchError | None = None
+    environment_error: CostbatchError | None = None
+    asked: list[Partition] = field(default_factory=list)
+    needs: list[AwsNeeds] = field(default_factory=list)
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Find nothing wrong, or raise what a test sets."""
+        self.needs.append(needs)
+        if self.environment_error:
+            raise self.environment_error
+
+    def endpoints(self, partition: Partition) -> list[Endpoint]:
+        """Return the two endpoints of a partition."""
+        self.asked.append(partition)
+        good = [Endpoint(address=f"https://{s}.{partition}", is_encrypted=True) for s in ("sts", "ce")]
+        return [self.changed[partition]] if partition in self.changed else good
+
+    def pod(self, partition: Partition) -> Caller:
+        """Return the pod."""
+        if self.pod_error:
+            raise self.pod_error
+        return Caller(
+            aws_account_id=POD_ACCOUNT, arn=f"arn:{partition}:sts::{POD_ACCOUNT}:assumed-role/pod/x"
+        )
+
+
+@dataclass
+class FakeSource:
+    """Cost Explorer; ``pages`` is how many requests a fetch makes, ``error`` is raised after the first.
+
+    is_refused: AWS charges none of them; None: there is no answer.
+    """
+
+    pages: int = 1
+    is_refused: bool | None = False
+    error: CostbatchError | None = None
+    fetched: list[tuple[str, DateRange]] = field(default_factory=list)
+
+    def fetch(
+        self,
+        access: Access,
+        window: DateRange,
+        spend: Spend,
+        known: DayDigests = NO_DIGESTS,
+        *,
+        is_first: bool = False,
+    ) -> FetchedCosts:
+        """Return no rows, for money."""
+        self.fetched.append((access.account.aws_account_id, window))
+        for _ in range(self.pages):
+            spend()
+            if self.is_refused is not None:
+                (spend.not_charged if self.is_refused else spend.charged)()
+        if self.error:
+            raise self.error
+        return make_fetched(window, api_requests=self.pages)
+
+
+@dataclass
+class Ward:
+    """Everything that an examination works with; None: it could not be built.
+
+    progress: by account row, of the accounts that were not collected last night.
+    """
+
+    accounts: Sequence[Account] = (make_account(1), make_account(2))
+    progress: Mapping[int, Progress] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+    is_readable: bool = True
+    has_store: bool = True
+    health: FakeHealth = field(default_factory=FakeHealth)
+    vault: FakeVault | None = field(default_factory=FakeVault)
+    gateway: FakeGateway | None = field(default_factory=FakeGateway)
+    aws: FakeAws = field(default_factory=FakeAws)
+    source: FakeSource = field(default_factory=FakeSource)
+    paid: PaidRequest | None = None
+    limit_seconds: float = 5.0
+
+    def examine(self) -> dict[str, CheckResult]:
+        """Return every result by the name of its check."""
+        rows = {account.id: account for account in self.accounts}
+        progress = FakeProgress({**dict.fromkeys(rows, LAST_NIGHT), **self.progress})
+        database = FakeDatabase(FakeAccounts(rows), progress)
+        doctor = Doctor(
+            problems=self.problems,
+            is_readable=self.is_readable,
+            store=Store(database=database, health=self.health) if self.has_store else None,
+            vault=self.vault,
+            gateway=self.gateway,
+            aws=self.aws,
+            source=self.source if self.vault else None,
+            sinks=("log",),
+            clock=lambda: NOW,
+            paid=self.paid,
+            limit_seconds=self.limit_seconds,
+        )
+        return {result.name: result for result in doctor.examine()}
+
+    def find(self, name: str) -> Finding:
+        """Return what one check finds."""
+        return self.examine()[name].finding
