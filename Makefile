@@ -48,7 +48,9 @@ format: $(READY) ## Format the code and sort the imports.
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
 
-docs: $(READY) ## Write the outputs that README.md shows anew, from a run.
+docs: $(READY) ## Write everything in the documents that comes from the program: tables, outputs and the picture.
+	@$(BIN)/python -m tests.support.documents
+	@$(BIN)/python -m tests.chart.generate
 	@UPDATE_SAMPLES=1 $(BIN)/pytest --quiet tests/e2e/test_samples.py
 
 chart: $(READY) ## Lint the Helm chart and package it into dist/.

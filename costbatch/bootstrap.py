@@ -18,23 +18,24 @@ from costbatch.adapters.sinks import SINKS, make_sinks
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
-from costbatch.application.collect.plan import check_days, check_kept, plan_run
+from costbatch.application.collect.job import CollectJob
+from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail
 from costbatch.application.deliver import Deliverer
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
-from costbatch.application.jobs.run import Collector
-from costbatch.application.nightly import DailyRun, preflight
-from costbatch.application.policy import CollectPolicy
-from costbatch.application.ports import Metrics, Progress, Vault
+from costbatch.application.jobs.policy import RunPolicy
+from costbatch.application.jobs.runner import Runner
+from costbatch.application.nightly import Nightly, preflight
+from costbatch.application.ports import Display, Metrics, Spend, Vault
 from costbatch.application.retention import Retention
-from costbatch.config import FailOn, Settings
+from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
-from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts, Spend
+from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
-from costbatch.domain.runs import RunRequest, RunStatus
+from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,9 +116,6 @@ class Bootstrap:
     def plan(self, request: RunRequest) -> CollectionPlan:
         """Return what a run would read and cost; nothing is paid or written."""
         today, database = utc_day(self.now()), self.database()
-        if request.days is not None:
-            check_days(request.days, today=today)
-            check_kept(request.days, today=today, policy=self.settings.window_policy)
         database.check_schema()
         with database.transaction() as tx:
             checks_key = tx.accounts.may_read_credentials()
@@ -127,34 +125,39 @@ class Bootstrap:
         with database.transaction() as tx:
             return plan_run(tx, request, today=today, policy=self.settings.window_policy)
 
-    def daily_run(self, *, stop: Event, progress: Progress, every_account: bool = False) -> DailyRun:
-        """Return the day's work. ``stop`` is set when the process is asked to end.
+    def nightly(self, *, stop: Event, display: Display, every_account: bool = False) -> Nightly:
+        """Return a night's work. ``stop`` is set when the process is asked to end.
 
         every_account: its report tells of each, however many they are.
         """
         database, vault = self.database(), self.vault()
         source = _WhenNeeded(lambda: self._cost_source(vault))
-        collector = Collector(
-            database=database,
+        job = CollectJob(
             source=source,
+            windows=self.settings.window_policy,
+            rule=self.settings.rule,
+            clock=self.now,
+            vanished_ratio=self.settings.vanished_ratio,
+        )
+        runner = Runner(
+            job=job,
+            database=database,
             clock=self.now,
             policy=self._policy(),
-            progress=progress,
+            display=display,
             worker=this_worker(),
             is_gone=is_gone,
             stop=stop,
         )
         sinks, keep_months = make_sinks(self.settings), self.settings.keep_months
-        fails = {RunStatus.FAILED, RunStatus.STOPPED, RunStatus.RUNNING}
-        if self.settings.fail_on is FailOn.PARTIAL:
-            fails.add(RunStatus.PARTIAL)
-        return DailyRun(
-            collector=collector,
+        return Nightly(
+            runner=runner,
+            rule=self.settings.rule,
             deliverer=Deliverer(database=database, sinks=sinks, clock=self.now),
             vault=vault,
             metrics=self._metrics(),
             clock=self.now,
-            is_success=lambda status: status not in fails,
+            fail_on=self.settings.fail_on,
             check_environment=source.check_environment,
             detail=Detail(every_account=every_account, costs=self._pushes_account_costs),
             retention=_retention_of(database, keep_months, stop) if keep_months else None,
@@ -212,20 +215,17 @@ class Bootstrap:
             )
         )
 
-    def _policy(self) -> CollectPolicy:
+    def _policy(self) -> RunPolicy:
         settings = self.settings
         cap, deadline = settings.max_api_cost_usd, settings.deadline_seconds
-        return CollectPolicy(
+        return RunPolicy(
             concurrency=settings.concurrency,
             lease=timedelta(seconds=settings.lease_seconds),
             retry_pause=timedelta(seconds=settings.retry_pause_seconds),
             grace=timedelta(seconds=settings.grace_seconds),
             deadline=None if deadline is None else timedelta(seconds=deadline),
-            windows=settings.window_policy,
-            rule=settings.rule,
             sinks=settings.sinks,
             version=__version__,
-            vanished_ratio=settings.vanished_ratio,
             most_requests=None if cap is None else int(cap / REQUEST_PRICE_USD),
         )
 
@@ -285,9 +285,11 @@ class _WhenNeeded:
         window: DateRange,
         spend: Spend,
         known: DayDigests = NO_DIGESTS,
+        *,
+        is_first: bool = False,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window."""
-        return self._made().fetch(access, window, spend, known)
+        return self._made().fetch(access, window, spend, known, is_first=is_first)
 
     def _made(self) -> "CostExplorerSource":
         with self._lock:

@@ -1,14 +1,14 @@
-"""Every error that costbatch raises on purpose, and the closed list of reasons why an account can fail.
+"""Every error that costbatch raises on purpose, and the closed list of kinds of account errors.
 
     CostbatchError
     ├── ConfigError        wrong usage or configuration; a retry cannot help (exit status 2)
-    ├── StorageError       the database cannot be reached or was lost; a retry may help (exit status 1)
-    │   └── StatementRefused   the database is there but does not take this: one account's trouble
+    ├── StorageError       the database is unreachable, or the connection was lost (exit status 1)
+    │   └── StatementRefused   the database refused a statement: only one account is affected
     ├── BudgetSpent        the run's cap on API cost is reached; the account is skipped, not failed
-    ├── AccountError       one account fails with an ErrorKind; the run goes on
-    └── DeliveryError      a sink or the Pushgateway did not take it; it is tried again later
+    ├── AccountError       one account fails with an ErrorKind; the run continues
+    └── DeliveryError      a sink or the Pushgateway did not accept it; it is retried later
 
-Messages are whole sentences: what is wrong, where, what to do. They never hold a secret.
+Messages are whole sentences: what is wrong, where, what to do. They never contain a secret.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class ErrorKind(StrEnum):
-    """Why an account was not collected: a closed list, fit for metric labels and alert routes."""
+    """Why an account failed: a closed list, fit for metric labels and alert routes."""
 
     CREDENTIALS_UNREADABLE = "credentials_unreadable"
     CREDENTIALS_REJECTED = "credentials_rejected"
@@ -33,77 +33,77 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
     @property
-    def is_passing(self) -> bool:
-        """Whether the same request may succeed minutes later, so that the run tries it again."""
-        return self in _PASSING
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed minutes later, so that the run retries the account."""
+        return self in _TRANSIENT
 
     @property
     def advice(self) -> str:
-        """One plain sentence that tells a person what to do."""
+        """What to do about it, in whole sentences."""
         return _ADVICE[self]
 
 
-_PASSING = frozenset({ErrorKind.THROTTLED, ErrorKind.TIMEOUT, ErrorKind.INTERNAL})
+_TRANSIENT = frozenset({ErrorKind.THROTTLED, ErrorKind.TIMEOUT, ErrorKind.INTERNAL})
 
 _ADVICE = {
     ErrorKind.CREDENTIALS_UNREADABLE: (
-        "The stored credentials cannot be opened with ENCRYPTION_KEY; "
+        "The stored credentials cannot be decrypted with ENCRYPTION_KEY; "
         "store them again with `costbatch accounts set-credentials`."
     ),
     ErrorKind.CREDENTIALS_REJECTED: (
-        "AWS does not accept the credentials; they are revoked, expired or mistyped. "
-        "Store new ones with `costbatch accounts set-credentials`, or repair the pod's identity or the role."
+        "AWS rejected the credentials: they are revoked, expired or mistyped. "
+        "Store new ones with `costbatch accounts set-credentials`, or fix the pod's identity or the role."
     ),
     ErrorKind.POD_IDENTITY_MISSING: (
-        "The account is reached with the pod's own AWS identity, and the pod has none that can be used. "
+        "The account is reached with the pod's own AWS identity, but the pod has no usable identity. "
         "Annotate its service account with eks.amazonaws.com/role-arn (the chart's "
-        "serviceAccount.annotations) or associate a role with it in EKS Pod Identity; "
-        "outside of Kubernetes set AWS_PROFILE or an access key."
+        "serviceAccount.annotations), or associate a role with it in EKS Pod Identity; "
+        "outside of Kubernetes, set AWS_PROFILE or an access key."
     ),
     ErrorKind.WRONG_CLOCK: (
-        "AWS refuses requests that are signed more than 5 minutes away from its own time; "
-        "synchronize this machine's clock (NTP). The credentials need no change."
+        "AWS refuses requests whose time is more than 5 minutes off; "
+        "synchronize this machine's clock (NTP). The credentials are not the problem."
     ),
     ErrorKind.ACCESS_DENIED: (
-        "The credentials are valid but not allowed to do this; grant the identity ce:GetCostAndUsage "
-        "(and sts:AssumeRole on the role, where one is used)."
+        "The credentials are valid but lack permissions; grant the identity ce:GetCostAndUsage "
+        "(and sts:AssumeRole on the role, if one is used)."
     ),
     ErrorKind.COST_EXPLORER_NOT_ENABLED: (
-        "Cost Explorer was never switched on in this account; open it once in the AWS console "
-        "(its data appears about 24 hours later)."
+        "Cost Explorer is not enabled in this account; open it once in the AWS billing console "
+        "(data appears about 24 hours later)."
     ),
     ErrorKind.DATA_UNAVAILABLE: (
-        "AWS has no cost data to give yet, which is normal for about 24 hours after Cost Explorer "
-        "is switched on; the next run tries again."
+        "AWS has no cost data yet, which is normal for about 24 hours after Cost Explorer is enabled; "
+        "the next run tries again."
     ),
     ErrorKind.THROTTLED: (
-        "AWS kept refusing because of too many requests; the next run tries again. "
+        "AWS throttled the requests; the next run tries again. "
         "If it happens every night, lower COSTBATCH_CONCURRENCY."
     ),
     ErrorKind.TIMEOUT: (
-        "AWS did not answer in time or could not be reached; the next run tries again. "
+        "AWS could not be reached or did not respond in time; the next run tries again. "
         "If it happens every night, check the network policy and the proxy."
     ),
     ErrorKind.MALFORMED_RESPONSE: (
-        "The answer of AWS was not what its documentation promises, so nothing was stored; "
-        "if it happens twice, please report it with the log line of this account."
+        "AWS returned an unexpected response, so nothing was stored; "
+        "if it happens again, please report it with the log line of this account."
     ),
     ErrorKind.IMPLAUSIBLE_ANSWER: (
-        "Check the cost of these days in the AWS console; if it is really gone, accept the answer with "
-        "`costbatch collect --account ID --accept-vanished`, otherwise the next run asks again."
+        "Check the cost of these days in the AWS console. If it is really gone, accept it with "
+        "`costbatch collect --account ID --accept-vanished`; otherwise the next run tries again."
     ),
     ErrorKind.WRONG_ACCOUNT: (
         "The credentials belong to another AWS account, so nothing was collected; "
         "store the right ones with `costbatch accounts set-credentials`."
     ),
     ErrorKind.INTERNAL: (
-        "An unexpected error; the log line of this account holds the traceback. Please report it."
+        "An unexpected error; the log line of this account has the traceback. Please report it."
     ),
 }
 
 
 class CostbatchError(Exception):
-    """Root of everything that costbatch raises on purpose."""
+    """Base of every error that costbatch raises on purpose."""
 
 
 class ConfigError(CostbatchError):
@@ -115,25 +115,25 @@ class ConfigError(CostbatchError):
 
 
 class StorageError(CostbatchError):
-    """The database is unreachable or was lost."""
+    """The database is unreachable, or the connection was lost."""
 
 
 class StatementRefused(StorageError):  # noqa: N818 - named for what happened, like its neighbours
-    """The database is there, but refuses a statement: bad data, a missing privilege, a constraint."""
+    """The database refused a statement: bad data, a missing privilege, a constraint."""
 
 
 class BudgetSpent(CostbatchError):  # noqa: N818 - a limit that the user asked for, not a fault
-    """The next request would cost more than --max-api-cost allows."""
+    """The next request would exceed --max-api-cost."""
 
 
 class DeliveryError(CostbatchError):
-    """A receiver did not take what was sent."""
+    """A receiver did not accept what was sent."""
 
 
 class AccountError(CostbatchError):
-    """One account cannot be collected.
+    """One account failed.
 
-    ``detail`` is ours, never AWS's raw text: that may hold ARNs and keys.
+    ``detail`` is written by costbatch: AWS's own text may contain ARNs and keys.
     ``advice`` replaces that of the kind if more is known.
     """
 

@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines for programs, columns for people, and no secret in either."""
+"""Structured logs: JSON lines for programs, columns for people; secrets are masked in both."""
 
 import json
 import logging
@@ -18,16 +18,16 @@ from costbatch.domain.credentials import Secret
 
 MASK = "***"
 
-# A shorter secret would turn every log into asterisks; the patterns below still catch it in a URL.
+# A shorter secret would mask parts of ordinary words; the patterns below still catch it in a URL.
 _SHORTEST_SECRET = 6
 _PATTERNS = (
-    # Not the examples: AWS's own in its documentation, and the form of a URL in our advice.
+    # Except examples: AWS's own from its documentation, and the URL in our error messages.
     (re.compile(r"\b(AKIA|ASIA)(?!IOSFODNN7EXAMPLE)[A-Z0-9]{16}\b"), MASK),
     (re.compile(r"(://(?!USER:PASSWORD@HOST\b)[^\s/:@]*:)[^\s/]+@"), rf"\1{MASK}@"),
     (
         re.compile(
             r"((?:secret_?access_?key|session_?token|security[_-]token|external_?id|password)[\"']?\s*[=:]\s*)"
-            r"(?!\"?…)"  # the place of a secret, in our own advice
+            r"(?![\"']?…)"  # a placeholder in our error messages
             r"(\"[^\"]*\"|'[^']*'|[^\s\"',;&)}]+)",
             re.IGNORECASE,
         ),
@@ -38,38 +38,38 @@ _SECRET_FIELD = re.compile(
     r"password|secret_?access_?key|session_?token|external_?id|encryption_?key", re.IGNORECASE
 )
 
-# Registered secrets by their first characters, so that a line costs its own length, however many there are.
-# The inner ones are sets in all but name: a thread can copy a dictionary while another one adds to it.
+# Registered secrets by their first characters, so that the cost of a line does not grow with their number.
+# The inner dictionaries serve as sets: a thread can copy a dictionary while another thread adds to it.
 _secrets: dict[str, dict[str, None]] = {}
-# What every pattern needs: most texts have none of it, and one search is quicker than three replacements.
+# Every match of a pattern contains one of these; most lines have none, and are searched only once.
 _may_match = re.compile(r"AKIA|ASIA|://|secret|token|external|password", re.IGNORECASE).search
 _lock = threading.Lock()
 
-# A process works on one run. Context variables do not reach worker threads that exist already, this does.
+# A process works on one run. Context variables would not reach threads that are already running.
 _run_fields: dict[str, str] = {}
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger; give events static names and put what varies into fields."""
+    """Return a logger; use static event names, and fields for what varies."""
     return structlog.stdlib.get_logger(name)
 
 
 def bind_run(run_id: object, run_key: str) -> None:
-    """Put the run's id and key on every line from here on, in every thread."""
+    """Add the run's id and key to every line from now on, in every thread."""
     _run_fields.update(run_id=str(run_id), run_key=run_key)
 
 
 def unbind_run() -> None:
-    """Take the run's id and key off again."""
+    """Remove the run's id and key from the lines again."""
     _run_fields.clear()
 
 
 def register_secret(secret: Secret) -> None:
-    """Mask this text wherever a log line holds it."""
+    """Mask this text in every log line from now on."""
     text = secret.reveal()
     if len(text) < _SHORTEST_SECRET:
         return
-    # Errors often quote a text as Python, JSON or a URL would write it.
+    # Errors quote texts as Python, JSON or URLs encode them.
     for form in {
         text,
         repr(text)[1:-1],
@@ -82,9 +82,9 @@ def register_secret(secret: Secret) -> None:
 
 
 def redact(text: str) -> str:
-    """Return the text with every registered secret, and all that looks like one, masked."""
+    """Return the text with registered secrets masked, and everything that looks like a secret."""
     starts = [text[at : at + _SHORTEST_SECRET] for at in range(len(text) - _SHORTEST_SECRET + 1)]
-    # One look-up for all of a text: hardly any text begins a secret anywhere.
+    # One look-up for the whole text: most lines contain the beginning of no secret.
     if not _secrets.keys().isdisjoint(starts):
         secrets = [secret for start in starts for secret in list(_secrets.get(start, ()))]
         for secret in sorted(secrets, key=len, reverse=True):
@@ -93,7 +93,7 @@ def redact(text: str) -> str:
 
 
 def mask_patterns(text: str) -> str:
-    """Return the text with everything masked that looks like a secret: access keys, passwords in URLs."""
+    """Return the text with access keys, passwords in URLs and the like masked."""
     if _may_match(text):
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
@@ -118,7 +118,7 @@ _withheld = _Withheld()
 
 
 def withheld_warnings() -> Counter[str]:
-    """Return how many warnings were not shown, by event; of other libraries by logger."""
+    """Return how many warnings were not shown, by event, or by logger for other libraries."""
     return _withheld.events
 
 
@@ -130,10 +130,10 @@ def configure(
     no_color: bool = False,
     errors_only: bool = False,
 ) -> None:
-    """Send every log line to ``stream`` (standard error), ours from ``level`` on, others' from warning on.
+    """Write log lines to ``stream`` (standard error): ours from ``level`` on, others from warning on.
 
-    ``log_format`` is json, console, or auto: console on a terminal. Colours appear on a terminal only.
-    ``errors_only``: warnings are counted and not shown, and what is less is left out.
+    ``log_format``: json, console, or auto, which is console on a terminal. Only terminals get colors.
+    ``errors_only``: show errors only, and count the warnings.
     """
     stream = stream or sys.stderr
     is_terminal = stream.isatty()
@@ -171,7 +171,7 @@ def _add_run(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 
 
 def _arrange(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Put what every line has first, in the order in which it is read."""
+    """Put the fields that every line has first."""
     first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
     return {**first, **event}
 
@@ -181,7 +181,7 @@ def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
 
 
 def _redacted(value: object) -> object:
-    """Return the value as plain data without secrets; what is no plain data becomes text."""
+    """Return the value as plain data with secrets masked; other objects become text."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
@@ -209,7 +209,7 @@ _JSON = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _AsJson:
-    """What is inside a field, which the renderer for people would otherwise show as Python."""
+    """A structured field, which the console renderer would otherwise show as Python."""
 
     value: object
 
@@ -233,7 +233,7 @@ def _formatter(*renderers: Processor) -> logging.Formatter:
         foreign_pre_chain=_ENRICH,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            # Before redaction, so that a traceback is a text like any other.
+            # Before redaction, so that tracebacks are masked too.
             structlog.processors.format_exc_info,
             structlog.processors.StackInfoRenderer(),
             _redact_event,

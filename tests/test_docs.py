@@ -1,4 +1,4 @@
-"""The documents and the program say the same: whatever one of them names, the other one has."""
+"""The documents and the program say the same: a name in one of them exists in the other."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from uuid import UUID
 
@@ -16,28 +17,31 @@ import sqlalchemy as sa
 from costbatch import __version__
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.tables import metadata
-from costbatch.adapters.pushgateway import METRICS
 from costbatch.cli import cli
-from costbatch.cli.exit_status import ExitStatus
 from costbatch.config import VARIABLES
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.events import EventType, anomaly_event
-from costbatch.errors import ErrorKind
-
-ROOT = Path(__file__).resolve().parents[1]
-README, CONTRIBUTING, CHANGELOG = "README.md", "CONTRIBUTING.md", "CHANGELOG.md"
-OURS = (
-    README,
-    CONTRIBUTING,
-    CHANGELOG,
-    "benchmarks/README.md",
-    "benchmarks/comparison.md",
-    "benchmarks/growth.md",
+from tests.support.documents import (
+    DOCUMENTS,
+    EVENT_MEANINGS,
+    GENERATORS,
+    PAGES,
+    ROOT,
+    SECRET_TABLES,
+    commands,
+    generated_parts,
+    regenerated,
 )
-TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in OURS}
+
+CHART_README = "helm/costbatch/README.md"
+# Names in code marks that only other programs have.
+FOREIGN_NAMES = {"exported_job", "exported_namespace", "target_session_attrs"}
+SOURCES = {".py", ".yaml", ".json", ".txt", ".tpl"}
+MOST_BYTES_OF_README = 10_000
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in (*DOCUMENTS, CHART_README)}
 
 # Everything that a document links to outside of this repository, and this machine itself.
 HOSTS = {"keepachangelog.com", "semver.org", "127.0.0.1"}
@@ -56,44 +60,12 @@ def prose(document: str) -> str:
     return _FENCE.sub("", TEXTS[document])
 
 
-def section(title: str) -> str:
-    """Return the README's text below a heading, up to the next heading of its level."""
-    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", prose(README), re.MULTILINE | re.DOTALL)
-    assert found, f"README.md has no section {title!r}"
-    return found.group(1)
-
-
-def rows(title: str, first_column: str) -> list[list[str]]:
-    """Return the cells of the table in a section whose first column has this name."""
-    found = re.search(rf"^\| {first_column} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", section(title), re.MULTILINE)
-    assert found, f"the section {title!r} has no table of {first_column!r}"
-    lines = found.group(1).splitlines()
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-
-
 def bare(cell: str) -> str:
     """Return a cell's text without its marks of code."""
     return cell.replace("`", "").replace("\\|", "|")
 
 
-def column(title: str, first_column: str) -> list[str]:
-    """Return the first column of a table, without its marks of code."""
-    return [bare(row[0]) for row in rows(title, first_column)]
-
-
-def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    """Return every command that is not a group, by what a person types."""
-    if not isinstance(command, click.Group):
-        yield name, command
-        return
-    ctx = click.Context(command)
-    for each in command.list_commands(ctx):
-        found = command.get_command(ctx, each)
-        assert found is not None
-        yield from commands(found, f"{name} {each}")
-
-
-COMMANDS = dict(commands(cli, "costbatch"))
+COMMANDS = dict(commands())
 
 
 def options_of(command: click.Command) -> set[str]:
@@ -102,28 +74,63 @@ def options_of(command: click.Command) -> set[str]:
     return {spelling for option in command.get_params(ctx) for spelling in option.opts}
 
 
-def test_the_commands_are_those_of_the_program() -> None:
-    """Each command and subcommand has one line, and no line is left of one that went."""
-    assert column("Commands", "command") == sorted(COMMANDS)
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_generated_parts_are_those_of_the_program(name: str) -> None:
+    """Scripts, alerts and receivers are written from these tables; after a change, run `make docs`."""
+    assert TEXTS[name] == regenerated(TEXTS[name])
 
 
-def test_the_options_of_collect_are_those_of_the_program() -> None:
-    """Each option has one line by its long name, and none is left of one that went."""
-    documented = [option.split()[0] for option in column("Commands", "option")]
-    options = {option for option in options_of(COMMANDS["costbatch collect"]) if option.startswith("--")}
-    assert sorted(documented) == sorted(options - {"--help"})
+def test_each_generated_part_has_one_place() -> None:
+    """What the program knows of itself is in the documents, and only once."""
+    parts = [part for name in DOCUMENTS for part in generated_parts(TEXTS[name])]
+    assert sorted(parts) == sorted(GENERATORS)
 
 
-def test_the_exit_statuses_are_those_of_the_program() -> None:
-    """Scripts are written from this table, so number and sentence are the program's own."""
-    documented = [(int(row[0]), bare(row[1])) for row in rows("Exit statuses", "status")]
-    assert documented == [(int(status), bare(status.sentence)) for status in ExitStatus]
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("commands", [f"`{name}`" for name in COMMANDS]),
+        ("command-reference", [f"\n### {name}\n" for name in COMMANDS][1:]),
+        ("variables", [f"| `{one.name}` |" for one in VARIABLES]),
+        ("event-types", [f"| `{one.value}` |" for one in EventType]),
+        ("schema-tables", [f"[`{name}`]" for name in metadata.tables]),
+        (
+            "schema-columns",
+            [
+                f"| `{name}` |"
+                for table in metadata.tables.values()
+                for name in [column.name for column in table.columns]
+            ],
+        ),
+        ("schema-picture", [f" {name} " for name in metadata.tables]),
+    ],
+)
+def test_a_generated_part_leaves_nothing_out(part: str, names: list[str]) -> None:
+    """A generator that skipped a command or a table would agree with itself."""
+    text = GENERATORS[part]()
+    assert [name for name in names if name not in text] == []
 
 
-def test_the_variables_are_those_of_the_program_with_their_defaults() -> None:
-    """Name, default and meaning of each variable are those that the program works with."""
-    documented = [tuple(map(bare, row)) for row in rows("Configuration", "variable")]
-    assert documented == [(one.name, one.default or "", one.description) for one in VARIABLES]
+def test_every_event_type_has_its_meaning() -> None:
+    """A receiver routes by type, and must know when each one comes."""
+    assert set(EVENT_MEANINGS) == set(EventType)
+
+
+def test_the_picture_of_the_schema_shows_every_foreign_key() -> None:
+    """A line of the picture is a foreign key, and every foreign key is a line."""
+    drawn = re.findall(r"^ +(\w+) [|}o]+--[|{o]+ (\w+) :", GENERATORS["schema-picture"](), re.MULTILINE)
+    keys = [
+        (key.column.table.name, table.name)
+        for table in metadata.tables.values()
+        for key in table.foreign_keys
+    ]
+    assert sorted(drawn) == sorted(keys)
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    """A reader sees in one look what it is, and finds the rest from there."""
+    assert len(TEXTS["README.md"].encode()) <= MOST_BYTES_OF_README
+    assert set(PAGES) <= set(_LINK.findall(TEXTS["README.md"]))
 
 
 def test_no_document_names_a_variable_that_is_not_there() -> None:
@@ -133,75 +140,39 @@ def test_no_document_names_a_variable_that_is_not_there() -> None:
     assert named <= known
 
 
-def test_the_metrics_are_those_of_the_program() -> None:
-    """Dashboards are written from this table: name, labels and meaning are the program's own."""
-    documented = [tuple(map(bare, row)) for row in rows("Metrics", "metric")]
-    assert documented == [(one.name, ", ".join(one.labels), one.help) for one in METRICS]
-
-
-def test_the_event_types_are_those_of_the_program() -> None:
-    """A receiver routes by type."""
-    assert column("Events", "type") == [one.value for one in EventType]
-
-
-def test_the_error_kinds_are_those_of_the_program_with_their_advice() -> None:
-    """What to do is said once, in the program, and repeated here to the letter."""
-    documented = [tuple(map(bare, row)) for row in rows("Errors of an account", "kind")]
-    retried = {True: "yes", False: "no"}
-    expected = [(kind.value, retried[kind.is_passing], bare(kind.advice)) for kind in ErrorKind]
-    assert documented == expected
-
-
-def test_the_targets_are_those_of_the_makefile() -> None:
-    """The door to the project has no hidden and no dead handle."""
-    targets = re.findall(r"^([a-z0-9-]+):.*## (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    documented = [tuple(map(bare, row)) for row in rows("Development", "target")]
-    assert documented == [(f"make {name}", bare(about)) for name, about in targets]
+def test_no_document_names_what_is_gone() -> None:
+    """A column, a log event, an error kind: such names in code marks occur in the sources, word for word."""
+    folders = [ROOT / name for name in ("costbatch", "helm", "tests/support")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in SOURCES]
+    sources = {word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    for name in {*TEXTS} - {"CHANGELOG.md"}:
+        named = {word for span in _CODE.findall(prose(name)) for word in re.findall(r"[a-z]+_[a-z_]+", span)}
+        assert named - sources - FOREIGN_NAMES == set(), name
 
 
 def test_every_make_target_that_a_document_names_is_there() -> None:
-    """Not only the table: prose and blocks of code name targets too."""
-    targets = {name.removeprefix("make ") for name in column("Development", "target")}
+    """Prose and blocks of code name targets too."""
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for name, text in TEXTS.items():
         named = set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", text, re.MULTILINE))
         assert named <= targets, name
 
 
-def test_the_tables_are_those_of_the_schema() -> None:
-    """Each table has one line, and the columns that it names are there."""
-    documented = {bare(row[0]): bare(row[2]).split(", ") for row in rows("Tables", "table")}
-    assert set(documented) == set(metadata.tables)
-    for table, columns in documented.items():
-        assert set(columns) <= set(metadata.tables[table].columns.keys()), table
-
-
-def test_the_picture_of_the_schema_shows_every_foreign_key() -> None:
-    """A line of the picture is a foreign key, and every foreign key is a line."""
-    (picture,) = [block for block in code_blocks(README, "mermaid") if block.startswith("erDiagram")]
-    drawn = re.findall(r"^ +(\w+) [|}o]+--[|{o]+ (\w+) :", picture, re.MULTILINE)
-    keys = [
-        (key.column.table.name, table.name)
-        for table in metadata.tables.values()
-        for key in table.foreign_keys
-    ]
-    assert sorted(drawn) == sorted(keys)
-
-
 def test_the_queries_run_on_the_real_schema(database: PostgresDatabase) -> None:
     """An analyst can copy each of them as it is."""
     with database.connection() as connection:
-        for block in code_blocks(README, "sql"):
+        for block in code_blocks("docs/schema.md", "sql"):
             for statement in filter(str.strip, block.split(";")):
                 connection.execute(sa.text(statement))
         can_read = sa.text("SELECT has_table_privilege('costbatch_reader', :table, 'SELECT')")
         readable = {name for name in metadata.tables if connection.scalar(can_read, {"table": name})}
         connection.rollback()
-    assert readable == set(metadata.tables) - {"account_credentials"}
+    assert readable == set(metadata.tables) - SECRET_TABLES
 
 
 def test_the_example_of_an_event_has_the_members_of_a_real_one() -> None:
     """A receiver is written from the example, so nothing may be missing or have another name."""
-    (example,) = [block for block in code_blocks(README, "json") if "specversion" in block]
+    (example,) = code_blocks("docs/metrics-and-events.md", "json")
     assert _shape(json.loads(example)) == _shape(_real_event())
 
 
@@ -237,13 +208,14 @@ def _real_event() -> dict[str, object]:
 
 def test_every_block_of_json_is_json() -> None:
     """Policies are copied into consoles that do not forgive a comma."""
-    for block in code_blocks(README, "json"):
-        json.loads(block)
+    for name in DOCUMENTS:
+        for block in code_blocks(name, "json"):
+            json.loads(block)
 
 
 def shell_lines() -> Iterator[str]:
     """Return every line of shell in the documents, continued ones as one."""
-    for document in OURS:
+    for document in DOCUMENTS:
         for block in code_blocks(document, "sh"):
             yield from (line for line in block.replace("\\\n", " ").splitlines() if line.strip())
 
@@ -284,7 +256,7 @@ def test_a_call_that_is_not_valid_is_noticed() -> None:
 
 def test_every_command_in_the_prose_is_there_with_its_options() -> None:
     """A mention of a command may leave arguments out, but not invent any."""
-    for name in OURS:
+    for name in DOCUMENTS:
         for span in _CODE.findall(prose(name)):
             words = bare(span).split()
             if words[0] != "costbatch":
@@ -299,11 +271,12 @@ def test_every_command_in_the_prose_is_there_with_its_options() -> None:
 def test_every_option_in_the_prose_is_one_of_some_command() -> None:
     """An option that is named alone belongs to a command that is there."""
     known = {option for command in COMMANDS.values() for option in options_of(command)}
-    for name in OURS:
+    for name in DOCUMENTS:
         spans = [bare(span).split()[0] for span in _CODE.findall(prose(name))]
         assert {word for word in spans if word.startswith("--")} <= known, name
 
 
+@cache
 def anchors(document: Path) -> set[str]:
     """Return the anchors that GitHub makes of a document's headings."""
     text = _FENCE.sub("", document.read_text(encoding="utf-8"))
@@ -313,7 +286,7 @@ def anchors(document: Path) -> set[str]:
 
 def test_every_link_leads_somewhere() -> None:
     """Files and headings that are linked are there; other hosts are few and known."""
-    for name in OURS:
+    for name in TEXTS:
         for target in _LINK.findall(prose(name)):
             if "://" in target:
                 assert re.sub(r"^https://([^/]+)/.*$", r"\1", target) in HOSTS, f"{name}: {target}"
@@ -333,7 +306,7 @@ def test_no_address_of_another_host_stands_in_a_document() -> None:
 
 def test_the_changelog_begins_with_this_version_or_what_is_unreleased() -> None:
     """A release has its heading, and what comes after the last one has a place."""
-    first = re.findall(r"^## \[(.+?)\]", TEXTS[CHANGELOG], re.MULTILINE)[0]
+    first = re.findall(r"^## \[(.+?)\]", TEXTS["CHANGELOG.md"], re.MULTILINE)[0]
     assert first in {"Unreleased", __version__}
 
 
@@ -346,7 +319,8 @@ def test_the_licence_is_the_one_that_the_package_declares() -> None:
 
 def test_markdown_has_one_sentence_per_line() -> None:
     """A change to a sentence is a change to one line; items of lists and tables are lines of their own."""
-    for name in OURS:
-        lines = [line for line in prose(name).splitlines() if not line.startswith(("|", "- ", "  "))]
+    item = re.compile(r"\||- |[0-9]\. |  ")
+    for name in TEXTS:
+        lines = [line for line in prose(name).splitlines() if not item.match(line)]
         crowded = [line for line in lines if re.search(r"[a-z)`][.!?] +[A-Z]", line)]
         assert not crowded, name

@@ -18,11 +18,11 @@ _PERIODS = 13
 _BYTES_OF_ROWS = """
 SELECT sum(pg_table_size(relid)) / (SELECT count(*) FROM daily_costs),
     sum(pg_indexes_size(relid)) / (SELECT count(*) FROM daily_costs),
-    pg_total_relation_size('collections')::numeric / (SELECT count(*) FROM collections)
+    pg_total_relation_size('run_items')::numeric / (SELECT count(*) FROM run_items)
 FROM pg_partition_tree('daily_costs') WHERE isleaf
 """
 _FORGET_NEWEST_DAY = f"""
-UPDATE answers SET days = substr(days, 1, octet_length(days) - 20)
+UPDATE day_digests SET days = substr(days, 1, octet_length(days) - 20)
 WHERE account_id IN (SELECT id FROM accounts WHERE status = 'active');
 DELETE FROM daily_costs WHERE usage_date = '{program.TODAY - timedelta(days=1)}'
 AND account_id IN (SELECT id FROM accounts WHERE status = 'active')

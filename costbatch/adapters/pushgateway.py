@@ -237,7 +237,7 @@ def _report_samples(report: RunReport) -> Iterable[Sample]:
     for kind in ErrorKind:
         yield Sample("costbatch_account_failures", summary["failures"].get(kind.value, 0), (kind.value,))
     yield Sample("costbatch_api_requests", report.counts.api_requests)
-    yield Sample("costbatch_api_cost_usd", float(report.counts.api_cost_usd))
+    yield Sample("costbatch_api_cost_usd", float(report.api_cost_usd))
     yield Sample("costbatch_rows_fetched", summary["rows"]["fetched"])
     for change in ("inserted", "updated", "deleted"):
         yield Sample("costbatch_rows_written", summary["rows"][change], (change,))

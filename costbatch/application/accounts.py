@@ -9,21 +9,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from costbatch.application.ownership import OwnerOf, check_owner
-from costbatch.application.ports import Vault
+from costbatch.application.ports import Database, Transaction, Vault
 from costbatch.application.registration import (
     NO_SECRETS,
     Registration,
     check_registration,
     check_secrets,
 )
-from costbatch.application.stores import Database, Transaction
 from costbatch.domain.accounts import (
+    NO_PROGRESS,
     AccessMethod,
     Account,
     AccountStatus,
     NewAccount,
+    Progress,
     parse_account_id,
 )
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.errors import AccountError, ConfigError
 
@@ -41,6 +43,7 @@ class AccountDetails:
     """
 
     account: Account
+    progress: Progress = NO_PROGRESS
     base: Account | None = None
     key_id: str | None = None
     opens: bool | None = None
@@ -79,27 +82,39 @@ class Accounts:
         with self._transaction() as tx:
             _fit_in(tx, new, registration.base)
 
-    def list_accounts(self, statuses: Sequence[AccountStatus] = ()) -> list[Account]:
-        """Return the accounts with one of the statuses; with none given, all but the removed."""
+    def list_accounts(self, statuses: Sequence[AccountStatus] = ()) -> list[tuple[Account, Progress]]:
+        """Return the accounts with one of the statuses, and how far each is collected.
+
+        If no status is given: all but the removed.
+        """
         wanted = statuses or (AccountStatus.ACTIVE, AccountStatus.PAUSED)
         with self._transaction() as tx:
-            return tx.accounts.list_all(wanted)
+            progress = tx.progress.load(COLLECT)
+            accounts = tx.accounts.list_all(wanted)
+        return [(account, progress.get(account.id, NO_PROGRESS)) for account in accounts]
 
     def show(self, aws_account_id: str) -> AccountDetails:
         """Return an account and what is known of its credentials."""
         with self._transaction() as tx:
             account = _find(tx, aws_account_id)
+            progress = tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
             if not tx.accounts.may_read_credentials():
                 known = {each.id: each for each in tx.accounts.list_all()}
                 base = known[account.base_account_id] if account.base_account_id else None
-                return AccountDetails(account=account, base=base, is_withheld=True)
+                return AccountDetails(account=account, progress=progress, base=base, is_withheld=True)
             access = tx.accounts.load_access(account)
         return AccountDetails(
             account=account,
+            progress=progress,
             base=access.base.account if access.base else None,
             key_id=access.sealed.key_id if access.sealed else None,
             opens=self._opens(account, access.sealed),
         )
+
+    def progress(self, account: Account) -> Progress:
+        """Return how far an account is collected."""
+        with self._transaction() as tx:
+            return tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
 
     def pause(self, aws_account_id: str) -> Account:
         """Let runs leave an account out until it is resumed."""
@@ -120,6 +135,7 @@ class Accounts:
                     "Remove those first; they can be added again with another --base-account."
                 )
             tx.accounts.set_status(account, AccountStatus.REMOVED, now=self.now())
+            tx.progress.forget_failures(account.id)
             return replace(account, status=AccountStatus.REMOVED)
 
     def set_credentials(self, aws_account_id: str, secrets: StoredSecrets) -> Account:

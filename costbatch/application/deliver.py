@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from costbatch.application.ports import Clock, Sink
-from costbatch.application.stores import Database, Transaction
+from costbatch.application.ports import Clock, Database, Sink, Transaction
 from costbatch.domain.events import Delivery
 from costbatch.errors import DeliveryError
 from costbatch.logs import get_logger

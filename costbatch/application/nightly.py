@@ -1,20 +1,21 @@
-"""The day's story: collect, deliver what happened, push the metrics, prune; only the first can fail it."""
+"""A whole night: run the job, deliver events, push metrics, prune; only the job decides its exit status."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from costbatch.application.collect.plan import check_kept, select_accounts
+from costbatch.application.collect.job import CollectTask
+from costbatch.application.collect.plan import select_accounts
 from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
 from costbatch.application.jobs.retry import in_transaction
-from costbatch.application.jobs.run import Collector
-from costbatch.application.ports import Clock, Metrics, Vault
-from costbatch.application.stores import Database
+from costbatch.application.jobs.runner import Runner
+from costbatch.application.ports import Clock, Database, Metrics, Vault
 from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
-from costbatch.domain.periods import utc_day
+from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.detection import Rule
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import Run, RunRequest, RunStatus
+from costbatch.domain.runs import FailOn, Run, RunRequest, is_success
 from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
 from costbatch.logs import get_logger
 
@@ -26,19 +27,21 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DailyRun:
-    """The whole run. ``is_success`` decides what counts as one.
+class Nightly:
+    """A whole night of one job.
 
     check_environment: raises ConfigError if AWS cannot be called from here at all.
-    metrics: None: nobody asked for them. detail: of its report. retention: None: everything is kept.
+    metrics: None: there is no Pushgateway. detail: of the report. retention: None: everything is kept.
+    fail_on: which failures make the run fail.
     """
 
-    collector: Collector
+    runner: Runner[CollectTask, FetchedCosts]
+    rule: Rule
     deliverer: Deliverer
     vault: Vault
     metrics: Metrics | None
     clock: Clock
-    is_success: Callable[[RunStatus], bool]
+    fail_on: FailOn
     check_environment: Callable[[AwsNeeds], None] = lambda _: None
     detail: Detail = field(default_factory=Detail)
     retention: "Retention | None" = None
@@ -70,17 +73,15 @@ class DailyRun:
             StorageError: the database does not take it.
 
         """
-        self.collector.give_up(key)
+        self.runner.give_up(key)
 
     def _work(self, key: str, request: RunRequest) -> RunReport:
-        if request.days is not None:
-            check_kept(request.days, today=utc_day(self.clock()), policy=self.collector.policy.windows)
         # First of all a transaction that has patience: a serverless database may refuse until it is awake.
-        in_transaction(self.collector.database, lambda _: None)
-        preflight(self.collector.database, self.vault)
-        if needs := _needs(self.collector.database, request):
+        in_transaction(self.runner.database, lambda _: None)
+        preflight(self.runner.database, self.vault)
+        if needs := _needs(self.runner.database, request):
             self.check_environment(needs)
-        run = self.collector.collect(key, request)
+        run = self.runner.run(key, request)
         self._deliver()
         return self._report(run)
 
@@ -94,9 +95,9 @@ class DailyRun:
                 log.warning("events_not_delivered", deliveries=failed)
 
     def _report(self, run: Run) -> RunReport:
-        rule, now = self.collector.policy.rule, self.clock()
+        rule, now = self.rule, self.clock()
         report = in_transaction(
-            self.collector.database, lambda tx: full_report(tx, run, self.detail, rule=rule, now=now)
+            self.runner.database, lambda tx: full_report(tx, run, self.detail, rule=rule, now=now)
         )
         # As this process closed it: one that joined meanwhile may have set it running again.
         report = replace(report, run=run)
@@ -106,14 +107,14 @@ class DailyRun:
     def _push(self, report: RunReport | None, request: RunRequest) -> None:
         if self.metrics is None:
             return
-        succeeded = report is not None and self.is_success(report.run.status)
+        succeeded = report is not None and is_success(report.run.status, self.fail_on)
         try:
             self.metrics.push(report, succeeded=succeeded, now=self.clock(), is_whole=request.is_whole)
         except DeliveryError as error:
             log.warning("metrics_not_pushed", reason=str(error))
 
     def _prune(self, run: Run) -> None:
-        if self.retention is None or self.collector.stop.is_set():
+        if self.retention is None or self.runner.stop.is_set():
             return
         try:
             # Seen from the run's own day, so that it drops nothing that it may have read.

@@ -34,7 +34,7 @@ def check_owner(access: Access, owner_of: OwnerOf) -> None:
     try:
         owner = owner_of(access)
     except AccountError as error:
-        if error.kind.is_passing:
+        if error.kind.is_transient:
             raise CostbatchError(
                 f"{error.detail} So it is not known whose credentials these are. {_NOT_STORED} "
                 "Try again, or skip this check with --no-verify."

@@ -1,16 +1,380 @@
-"""What the stories need from outside but for what they keep: costs, a vault, sinks, metrics, a screen."""
+"""What the application needs from outside: stores within a transaction, a vault, sinks, metrics, a display.
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+Adapters name the port that they implement; the ports are documented here and nowhere else.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Protocol
+from uuid import UUID
 
-from costbatch.domain.accounts import Account
-from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, Spend
+from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
+from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.collection import CollectionCounts, CollectionRecord
+from costbatch.domain.compared_costs import ComparedCost
+from costbatch.domain.costs import (
+    NO_DIGESTS,
+    DayDigests,
+    DayTotal,
+    FetchedCosts,
+    StoredChange,
+    StoredDay,
+)
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
+from costbatch.domain.detection import Rule
+from costbatch.domain.events import Delivery, Event
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import (
+    ItemRecord,
+    ItemState,
+    Outcome,
+    Run,
+    RunCounts,
+    RunRequest,
+    RunStatus,
+    SkipReason,
+    StopReason,
+    WorkItem,
+)
 
 Clock = Callable[[], datetime]
+
+
+class AccountStore(Protocol):
+    """The accounts and their sealed credentials."""
+
+    def find(self, aws_account_id: str) -> Account | None:
+        """Return the account, removed ones too."""
+
+    def list_all(self, statuses: Sequence[AccountStatus] = tuple(AccountStatus)) -> list[Account]:
+        """Return the accounts with one of the statuses, by 12-digit id."""
+
+    def add(self, new: NewAccount, *, now: datetime) -> Account:
+        """Register an account; one that was removed comes back with its history."""
+
+    def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
+        """Set the status; removing also erases the credentials."""
+
+    def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
+        """Store sealed credentials in place of what was there."""
+
+    def load_access(self, account: Account) -> Access:
+        """Return how to reach the account."""
+
+    def load_accesses(self, accounts: Sequence[Account]) -> dict[int, Access]:
+        """Return how to reach each account, by its row."""
+
+    def dependents(self, account: Account) -> list[Account]:
+        """Return the accounts, not removed, whose roles this account's credentials assume."""
+
+    def may_read_credentials(self) -> bool:
+        """Whether the database lets this role read the sealed credentials, which a reader need not."""
+
+    def credential_key_ids(self) -> dict[str, int]:
+        """Return how many credentials each key id has sealed."""
+
+    def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
+        """Remember that AWS has said whose credentials these are, unless others have taken their place."""
+
+
+class ProgressStore(Protocol):
+    """How far each job got with each account."""
+
+    def load(self, job: str, account_ids: Collection[int] | None = None) -> dict[int, Progress]:
+        """Return the progress of a job by account row, of every account if none are named."""
+
+    def save(self, job: str, progress: Mapping[int, Progress]) -> None:
+        """Replace the progress of a job for these accounts."""
+
+    def forget_failures(self, account_id: int) -> None:
+        """Forget, for every job, that it fails for this account."""
+
+
+class RunStore(Protocol):
+    """The runs."""
+
+    def open(self, key: str, request: RunRequest, *, now: datetime, version: str) -> Run:
+        """Start a run, or lock and return the one of the job with this key.
+
+        Raises:
+            ConfigError: the key belongs to a run that was asked for something else.
+
+        """
+
+    def find(self, job: str, key: str) -> Run | None:
+        """Return the run of a job with this key."""
+
+    def lock(self, run: Run) -> None:
+        """Lock the run for this transaction: no other process opens, closes or resumes it meanwhile."""
+
+    def resume(self, run: Run) -> Run:
+        """Set an ended run running again if an account of it is unfinished; return it as it is now."""
+
+    def close(
+        self, run: Run, status: RunStatus, *, now: datetime, stopped_by: StopReason | None = None
+    ) -> bool:
+        """Set the run's status; return whether this call changed it."""
+
+    def load(self, run: Run) -> Run:
+        """Return the run as it is now."""
+
+
+class ItemStore(Protocol):
+    """The work items of runs: who works on which account, and how each ended."""
+
+    def enlist(self, run: Run) -> int:
+        """Add an item for every account of the request; return how many items are unfinished."""
+
+    def has_running(self, run: Run) -> bool:
+        """Return whether any process works on an item of the run now."""
+
+    def requeue(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
+        """Make the items that did not succeed pending again; return how many.
+
+        is_dead: only those whose last attempt was a dead worker's; None: all.
+        """
+
+    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[WorkItem]:
+        """Claim up to ``most`` pending items, first attempts first.
+
+        While plenty are left, ``ahead`` more; with few left each process takes only what it begins now, so
+        that another one can begin the rest.
+        """
+
+    def extend_leases(self, items: Sequence[WorkItem], lease: timedelta) -> None:
+        """Renew the leases of claimed items."""
+
+    def release(self, worker: str) -> int:
+        """Make this worker's unfinished items pending again; return how many."""
+
+    def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
+        """Release what dead workers hold: by lease, or known to be gone; return (run, worker) of each."""
+
+    def seconds_until_work(self, run: Run) -> float | None:
+        """Return how long until an item may be claimed (0: now); None if all are finished."""
+
+    def lock(self, items: Sequence[WorkItem]) -> list[WorkItem]:
+        """Lock claimed items for this transaction; return those still ours, account and progress as now."""
+
+    def finish(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+        """Record how attempts ended; they count only now, so that kills do not use attempts up."""
+
+    def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
+        """Record every pending item as skipped; return how many."""
+
+    def states(self, run: Run) -> set[ItemState]:
+        """Return the states that the run's items are in."""
+
+    def counts(self, run: Run) -> RunCounts:
+        """Return the accounts of the run in numbers."""
+
+    def records(
+        self, run: Run, *, succeeded_too: bool = True, also: Collection[int] = ()
+    ) -> list[ItemRecord]:
+        """Return the run's accounts by 12-digit id: all, or those that did not succeed and these items."""
+
+    def api_requests(self, run: Run) -> int:
+        """Return the paid requests that the run has recorded so far."""
+
+
+class CostStore(Protocol):
+    """The daily costs."""
+
+    def prepare_months(self, days: DateRange) -> None:
+        """Make room for the days, in a transaction of its own."""
+
+    def replace_windows(
+        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+    ) -> dict[int, StoredChange]:
+        """Make the fresh days equal to what was fetched, by account row: write only what differs.
+
+        first: the accounts that were never collected.
+        """
+
+    def stored_days(self, days_of: Mapping[int, DateRange]) -> dict[int, list[StoredDay]]:
+        """Return, by account row, what is stored of each day in each currency."""
+
+    def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
+        """Return, by account row and currency, the first day with cost."""
+
+    def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
+        """Return, by account row, the comparable cost of each day with cost."""
+
+    def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
+        """Return the comparable cost of each day, by service."""
+
+    def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
+        """Return (12-digit account id, currency, comparable cost) of every account on one day."""
+
+    def compared_costs(
+        self, run: Run, days: DateRange, rule: Rule, *, most: int | None
+    ) -> list[ComparedCost]:
+        """Return what the collected accounts cost: the ``most`` largest, and the others together.
+
+        By currency. A single day is compared with the day before and the same weekday a week before.
+        """
+
+
+class CollectionStore(Protocol):
+    """What the cost job did for each account of a run."""
+
+    def save(self, records: Mapping[int, CollectionRecord]) -> None:
+        """Add or replace records, by work item."""
+
+    def of_run(self, run: Run, *, kept_only: bool = False) -> dict[int, CollectionRecord]:
+        """Return the run's records by work item, all or those with days that were kept."""
+
+    def counts(self, run: Run) -> CollectionCounts:
+        """Return the run's records as sums."""
+
+    def last_requests(self) -> dict[int, tuple[int, int]]:
+        """Return, by account row, (paid requests, days) of the newest collection."""
+
+
+class DigestStore(Protocol):
+    """Digests of what AWS last answered for each day. Without them every day is read and compared anew."""
+
+    def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayDigests]:
+        """Return the digests by account row; none for an account if they are not what is stored.
+
+        That is so if a collection without digests came later, or if rows are missing.
+        """
+
+    def replace(self, digests: Mapping[int, tuple[int, DayDigests] | None]) -> None:
+        """Store (work item, digests) by account row; None deletes what is stored."""
+
+
+class AnomalyStore(Protocol):
+    """The anomalies."""
+
+    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
+        """Return, by account row, the anomalies that are open or end on or after the account's start."""
+
+    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+        """Insert or update by id."""
+
+    def list_in_state(
+        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
+    ) -> list[Anomaly]:
+        """Return the anomalies in a state: the severest first, within a currency the largest impact.
+
+        most: how many. aws_account_ids: only those of these accounts.
+        """
+
+    def detected_by(self, run_id: UUID) -> set[UUID]:
+        """Return the ids of the anomalies that a run was the first to find."""
+
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
+        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
+
+
+class Outbox(Protocol):
+    """Events, and what is still to be delivered to whom."""
+
+    def append(
+        self, events: Sequence[Event], sinks: Sequence[str], *, account_id: int | None, run_id: UUID | None
+    ) -> None:
+        """Add events for every sink; one that is there already is left as it is."""
+
+    def claim(self, sink: str, *, most: int, now: datetime) -> list[Delivery]:
+        """Lock up to ``most`` undelivered events of a sink for this transaction, oldest first."""
+
+    def mark_delivered(self, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+        """Record that a sink took them."""
+
+    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime) -> None:
+        """Record that a sink did not take one, and when to try again."""
+
+    def count_pending(self) -> int:
+        """Return how many deliveries are still to be made."""
+
+    def counts_of_run(self, run_id: UUID) -> dict[str, int]:
+        """Return how many events of each type a run has written."""
+
+
+class Transaction(Protocol):
+    """The stores of one transaction: everything they write commits together."""
+
+    @property
+    def accounts(self) -> AccountStore:
+        """The accounts."""
+
+    @property
+    def progress(self) -> ProgressStore:
+        """The progress of jobs."""
+
+    @property
+    def runs(self) -> RunStore:
+        """The runs."""
+
+    @property
+    def items(self) -> ItemStore:
+        """The work items."""
+
+    @property
+    def costs(self) -> CostStore:
+        """The daily costs."""
+
+    @property
+    def collections(self) -> CollectionStore:
+        """The cost job's records."""
+
+    @property
+    def digests(self) -> DigestStore:
+        """The digests of days."""
+
+    @property
+    def anomalies(self) -> AnomalyStore:
+        """The anomalies."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The events."""
+
+
+class Database(Protocol):
+    """Opens transactions; leaving one by an error undoes it."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Return a transaction.
+
+        Raises:
+            StorageError: the database is unreachable or lost.
+
+        """
+
+    def check_schema(self) -> None:
+        """Refuse to work on a schema that this program does not know.
+
+        Raises:
+            ConfigError: not migrated, behind, or newer than the program.
+            StorageError: the database is unreachable.
+
+        """
+
+
+class Spend(Protocol):
+    """Counts what one attempt at an account spends: called before each request that AWS may charge.
+
+    A request that is followed by neither word has had no answer; it may have been charged.
+    """
+
+    def __call__(self) -> None:
+        """Count a request before it is sent.
+
+        Raises:
+            BudgetSpent: the request would cost more than the run's cap.
+
+        """
+
+    def charged(self) -> None:
+        """Note that AWS answered the last request well."""
+
+    def not_charged(self) -> None:
+        """Note that AWS refused the last request, or that it never left this machine."""
 
 
 class CostSource(Protocol):
@@ -22,10 +386,13 @@ class CostSource(Protocol):
         window: DateRange,
         spend: Spend,
         known: DayDigests = NO_DIGESTS,
+        *,
+        is_first: bool = False,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 
         ``known`` is what was answered the last time, as it is stored. ``spend`` hears of each paid request.
+        is_first: the account was never collected; the source may give fewer days if it has no more.
 
         Raises:
             AccountError: with the kind of failure.
@@ -85,7 +452,7 @@ class Metrics(Protocol):
         """
 
 
-class Progress(Protocol):
+class Display(Protocol):
     """Shows a person how far a run is."""
 
     def begin(self, total: int) -> None:

@@ -30,7 +30,7 @@ _PAUSE_SECONDS = 0.5
 class OldRows(StrEnum):
     """What is old besides costs."""
 
-    COLLECTIONS = "collections"
+    RUN_ITEMS = "run_items"
     RUNS = "runs"
     EVENTS = "events"
     ANOMALIES = "anomalies"
@@ -87,7 +87,7 @@ class OldRecords(Protocol):
     def count_reaching_back(self, first_kept: date) -> int:
         """Return how many accounts have days before the first kept one stored without a gap."""
 
-    def move_collected(self, first_kept: date, *, most: int) -> int | None:
+    def move_covered(self, first_kept: date, *, most: int) -> int | None:
         """Let up to ``most`` accounts have their days stored from the first kept one on; return how many.
 
         None where somebody's transaction is in the way.
@@ -99,7 +99,7 @@ class OldRecords(Protocol):
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
         """Delete up to ``most`` old rows of a kind that nobody works on; return how many, by kind.
 
-        A run goes with its collections.
+        A run goes with its items.
         """
 
 
@@ -141,14 +141,14 @@ class Retention:
         self.check_schema()
         months = self.records.months_before(first_kept)
         # What is called stored without a gap must be so at every moment, so this comes before the months.
-        moved = self._move_collected(first_kept)
+        moved = self._move_covered(first_kept)
         dropped = self._drop(months) if moved is not None else []
         return Pruning(
             first_kept=first_kept,
             months=tuple(dropped),
             held_up=tuple(month for month in months if month not in dropped),
             # Whoever was being stored meanwhile has written what it had read before.
-            accounts=(moved or 0) + (self._move_collected(first_kept) or 0),
+            accounts=(moved or 0) + (self._move_covered(first_kept) or 0),
             rows=self._delete_old(first_kept),
         )
 
@@ -160,11 +160,11 @@ class Retention:
                 "let DATABASE_URL name the role that owns the tables."
             )
 
-    def _move_collected(self, first_kept: date) -> int | None:
+    def _move_covered(self, first_kept: date) -> int | None:
         """Return how many accounts were moved; None where not all could be."""
         total = 0
         while True:
-            moved = self._patiently(partial(self.records.move_collected, first_kept, most=_ACCOUNTS_BATCH))
+            moved = self._patiently(partial(self.records.move_covered, first_kept, most=_ACCOUNTS_BATCH))
             if moved is None:
                 return None
             total += moved

@@ -1,4 +1,4 @@
-"""The command that does the day's work: collect, store, judge, tell."""
+"""``costbatch collect``: the nightly run, or a dry run of it."""
 
 import signal
 from collections.abc import Callable
@@ -12,23 +12,23 @@ import click
 
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.exit_status import ExitStatus
-from costbatch.cli.lazy import example
-from costbatch.cli.options import Dollars, RunKey, Seconds
-from costbatch.cli.output import JSON, output_option, print_json, say_last
-from costbatch.cli.progress import QuietProgress, TerminalProgress, make_progress
-from costbatch.cli.stop_signals import StopSignals
-from costbatch.cli.terminal import standard_error, standard_output
-from costbatch.cli.verdict import closing_sentence, resume_command
+from costbatch.cli.options import JSON, Dollars, RunKey, Seconds, example, output_option
+from costbatch.cli.output import print_json, print_last_line, standard_error, standard_output
+from costbatch.cli.process import StopSignals
+from costbatch.cli.views.progress import QuietProgress, TerminalProgress, make_progress
+from costbatch.cli.views.run import closing_sentence, print_plan, print_run, resume_command
 from costbatch.config import FailOn, Settings
 from costbatch.domain.accounts import parse_account_id
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
-from costbatch.domain.plans import CollectionPlan
-from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import RunRequest, RunStatus
 from costbatch.errors import ConfigError, CostbatchError
 from costbatch.logs import get_logger, withheld_warnings
 
-_TOLD_BY_SUMMARY = frozenset(
+log = get_logger(__name__)
+
+# The log events whose content the summary or the closing sentence repeats.
+_IN_SUMMARY = frozenset(
     {
         "account_failed",
         "claims_released",
@@ -44,7 +44,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
-    """What the command line asked for, as click has converted it."""
+    """The command line, as click has converted it."""
 
     day: datetime | None
     first: datetime | None
@@ -64,7 +64,7 @@ class _Options:
         """Return what the run is asked to do.
 
         Raises:
-            ConfigError: options that contradict each other, or an id that is none.
+            ConfigError: options that contradict each other, or an invalid account id.
 
         """
         try:
@@ -75,26 +75,27 @@ class _Options:
             raise ConfigError(
                 "--accept-vanished needs --account: name the account whose stored days may vanish."
             )
-        return RunRequest(days=self._days(now), aws_account_ids=ids, accept_vanished=self.accept_vanished)
+        options = CollectOptions(days=self._days(now), accept_vanished=self.accept_vanished)
+        return options.to_request(ids)
 
     def _days(self, now: datetime) -> DateRange | None:
         if self.day and (self.first or self.last):
-            raise ConfigError("--date asks for one day, --from and --to for several: use one or the other.")
+            raise ConfigError("--date is for one day, --from and --to are for several: use one or the other.")
         if self.last and not self.first:
-            raise ConfigError("--to needs --from: the first day to read.")
+            raise ConfigError("--to needs --from, the first day to read.")
         first = self.day or self.first
         if first is None:
             return None
         given = self.day or self.last
         last = given.date() if given else utc_day(now) - ONE_DAY
         if last < first.date():
-            raise ConfigError(f"--to {last} lies before --from {first.date()}.")
+            raise ConfigError(f"--to {last} is before --from {first.date()}.")
         if last == date.max:
-            raise ConfigError(f"{last} is not over yet; ask for days before {utc_day(now)} (today, UTC).")
+            raise ConfigError(f"{last} is not over yet; give days before {utc_day(now)} (today, UTC).")
         return DateRange(first.date(), last + ONE_DAY)
 
     def override(self, settings: Settings) -> Settings:
-        """Return the settings with what the command line says instead."""
+        """Return the settings, replaced by those of the command line."""
         return replace(
             settings,
             concurrency=self.concurrency or settings.concurrency,
@@ -113,121 +114,112 @@ class _Options:
     )
 )
 @click.option("--date", "day", type=_DAY, metavar="DAY", help="Read this one UTC day again, as YYYY-MM-DD.")
-@click.option("--from", "first", type=_DAY, metavar="DAY", help="Read from this UTC day on (a backfill).")
-@click.option("--to", "last", type=_DAY, metavar="DAY", help="The backfill's last day.  [default: yesterday]")
+@click.option("--from", "first", type=_DAY, metavar="DAY", help="Backfill from this UTC day.")
 @click.option(
-    "--account", "accounts", multiple=True, metavar="ID", help="Only this account; may be repeated."
+    "--to", "last", type=_DAY, metavar="DAY", help="Last day of the backfill.  [default: yesterday]"
+)
+@click.option(
+    "--account", "accounts", multiple=True, metavar="ID", help="Collect only this account; may be repeated."
 )
 @click.option(
     "--accept-vanished",
     is_flag=True,
-    help="Accept an answer that removes most stored days of the account; needs --account.",
+    help="Accept a response that removes most stored days of the account; needs --account.",
 )
-@click.option("--concurrency", type=click.IntRange(1, 256), help="Accounts fetched at the same time.")
+@click.option("--concurrency", type=click.IntRange(1, 256), help="Accounts to fetch at the same time.")
+@click.option("--run-key", type=RunKey(), help="Join or start the run with this key.  [default: a new run]")
 @click.option(
-    "--run-key", type=RunKey(), help="Join the run with this key, or start it.  [default: a new run]"
-)
-@click.option(
-    "--fail-on", type=click.Choice([each.value for each in FailOn]), help="What exits with a failure."
+    "--fail-on",
+    type=click.Choice([each.value for each in FailOn]),
+    help="Exit non-zero if no account was collected (total) or if any failed (partial).",
 )
 @click.option(
     "--max-api-cost",
     type=Dollars(),
-    help="Stop paying for requests at this amount; several processes of one run pass it by what they have "
-    "in hand.",
+    help="Stop making requests at this cost; parallel pods may exceed it by their requests in flight.",
 )
 @click.option(
     "--deadline",
     type=Seconds("0", "604800", above=True),
     metavar="SECONDS",
-    help="Begin no account after so many seconds; the run is stopped, and its key goes on.",
+    help="Stop starting accounts after this many seconds; resume with the same --run-key.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Also show the log on a terminal.")
-@click.option("--dry-run", is_flag=True, help="Say what would be read and what it would cost; pay nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be read and its cost; make no requests.")
 @output_option
 @pass_context
 @click.pass_context
 def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     """Collect the cost of every active account, store it, and flag anomalies.
 
-    Each account's days that may still change are read again: the last 35 by default, all of last month while
-    it is open, and every day that was missed. A new account's history is read whole.
+    Reads again the days of each account that may still change: by default the last 35, all of last month
+    while it is open, and every day that was missed. For a new account, reads its history.
 
-    Ctrl-C lets the accounts in flight finish and says how to continue; a second one stops at once.
+    Ctrl-C lets the accounts in flight finish and prints the command to continue; a second one stops at once.
 
-    Exits with 0 when any account was collected or there was none to collect, 1 when none was collected or the
-    database was lost, 2 on wrong usage, 3 when some accounts failed and --fail-on is partial, 130 when it was
-    stopped by Ctrl-C, and 143 when it was stopped by SIGTERM or its deadline.
+    Exits with 0 if all or some accounts were collected or there were none, 1 if no account was collected or
+    the database was lost, 2 on wrong usage, 3 if some accounts failed and --fail-on is partial, 130 if
+    stopped by Ctrl-C, and 143 if stopped by SIGTERM or the deadline.
     """
     asked = _Options(**options)  # type: ignore[arg-type] # click has converted each by its declaration
     settings = asked.override(context.settings(verbose=asked.verbose))
     request = asked.request(context.now())
     if settings.key_weakness:
-        get_logger(__name__).warning("encryption_key_is_weak", reason=settings.key_weakness)
+        log.warning("encryption_key_is_weak", reason=settings.key_weakness)
     bootstrap = context.wire(settings, context.now)
     if asked.dry_run:
-        _show_plan(bootstrap.plan(request), asked.output)
+        plan = bootstrap.plan(request)
+        if asked.output == JSON:
+            print_json(plan.to_document())
+        else:
+            print_plan(plan, standard_output())
         return
     key = settings.run_key or str(uuid4())
-    progress, again = make_progress(standard_error()), resume_command(key, request)
-    acknowledged = (
-        f"Stopping: accounts in flight have {settings.grace_seconds:g} s to finish. "
-        "Press Ctrl-C again to stop at once.\n"
-        f"To continue: {again}"
-    )
-    with StopSignals(acknowledge=lambda: progress.say(acknowledged)) as signals:
-        daily_run = bootstrap.daily_run(
-            stop=signals.stop, progress=progress, every_account=asked.output == JSON
+    progress, resume = make_progress(standard_error()), resume_command(key, request)
+
+    def acknowledge(signal_name: str) -> None:
+        log.warning("stopping", signal=signal_name)
+        progress.print(
+            f"Stopping: accounts in flight have {settings.grace_seconds:g} s to finish. "
+            f"Press Ctrl-C again to stop at once.\nTo continue: {resume}"
         )
-        signals.give_up = lambda: _leave_at_once(progress, partial(daily_run.give_up, key), again)
-        report = daily_run.run(key, request)
+
+    with StopSignals(acknowledge=acknowledge) as signals:
+        nightly = bootstrap.nightly(stop=signals.stop, display=progress, every_account=asked.output == JSON)
+        signals.give_up = lambda: _stop_at_once(progress, partial(nightly.give_up, key), resume)
+        report = nightly.run(key, request)
     status = _exit_status(report.run.status, settings.fail_on, signals.received)
-    _show_run(report, asked.output, is_last=not status)
-    _tell_withheld_warnings(progress)
+    if asked.output == JSON:
+        print_json(report.to_document())
+    else:
+        print_run(report, standard_output(), is_last=not status)
+    _print_withheld_warnings(progress)
     if status:
-        # `kubectl describe` shows the end of a failed pod's log, and a closing brace says nothing.
-        say_last(closing_sentence(report))
+        # `kubectl describe` shows the end of a failed pod's log, where a closing brace says nothing.
+        print_last_line(closing_sentence(report))
     ctx.exit(status)
 
 
-def _show_plan(plan: CollectionPlan, output: str) -> None:
-    if output == JSON:
-        print_json(plan.to_document())
-        return
-    from costbatch.cli.run_view import render_plan  # noqa: PLC0415 - programs do not pay for tables
-
-    render_plan(plan, standard_output())
-
-
-def _show_run(report: RunReport, output: str, *, is_last: bool) -> None:
-    if output == JSON:
-        print_json(report.to_document())
-        return
-    from costbatch.cli.run_view import render_run  # noqa: PLC0415 - programs do not pay for tables
-
-    render_run(report, standard_output(), is_last=is_last)
-
-
-def _tell_withheld_warnings(progress: TerminalProgress | QuietProgress) -> None:
-    """Name the warnings that a terminal did not show and the summary does not tell."""
-    events = {event: n for event, n in sorted(withheld_warnings().items()) if event not in _TOLD_BY_SUMMARY}
+def _print_withheld_warnings(progress: TerminalProgress | QuietProgress) -> None:
+    """Name the warnings that neither the terminal nor the summary has shown."""
+    events = {event: n for event, n in sorted(withheld_warnings().items()) if event not in _IN_SUMMARY}
     if events:
         counts = ", ".join(f"{number:,} {event}" for event, number in events.items())
-        progress.say(f"Warnings that are not shown: {counts}. Run with -v to see the log.")
+        progress.print(f"Warnings that are not shown: {counts}. Run with -v to see the log.")
 
 
-def _leave_at_once(
-    progress: TerminalProgress | QuietProgress, give_up: Callable[[], None], again: str
+def _stop_at_once(
+    progress: TerminalProgress | QuietProgress, give_up: Callable[[], None], resume: str
 ) -> None:
-    """Leave the terminal as it was and the run's record true: the process was asked twice to end."""
+    """Restore the terminal and record the stop: the process was asked twice to exit."""
     progress.end()
     try:
         give_up()
     except CostbatchError:
-        left = "the database did not respond; its accounts stay claimed until their lease expires"
+        consequence = "the database did not respond; its accounts stay claimed until their lease expires"
     else:
-        left = "requests in flight were abandoned"
-    say_last(f"STOPPED at once: {left}. To continue: {again}")
+        consequence = "requests in flight were abandoned"
+    print_last_line(f"STOPPED at once: {consequence}. To continue: {resume}")
 
 
 def _exit_status(status: RunStatus, fail_on: FailOn, stopped_by: int | None) -> int:

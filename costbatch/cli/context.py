@@ -3,47 +3,47 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
+from costbatch import logs
+from costbatch.config import Settings
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
-    # At run time both are imported when a command needs them, not by `--help`.
     from costbatch.bootstrap import Bootstrap
-    from costbatch.config import Settings
 
 
 def _utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
 
-def _wire(settings: "Settings", now: Callable[[], datetime]) -> "Bootstrap":
-    from costbatch.bootstrap import Bootstrap  # noqa: PLC0415 - see the imports above
+def _wire(settings: Settings, now: Callable[[], datetime]) -> "Bootstrap":
+    from costbatch.bootstrap import Bootstrap  # noqa: PLC0415 - a command's help must not load the use cases
 
     return Bootstrap(settings=settings, now=now)
 
 
-class Context(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Context:
     """click's ``ctx.obj``; a test makes its own, with a fixed clock and a given environment.
 
-    No dataclass: `--help` needs none, and would wait for the module.
-
     wire: builds the adapters and use cases.
-    is_interactive: whether a person can be asked; None finds out from standard input.
+    is_interactive: whether a prompt can be answered; None finds out from standard input.
     """
 
-    environ: Mapping[str, str] = os.environ
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     now: Callable[[], datetime] = _utc_now
-    wire: Callable[["Settings", Callable[[], datetime]], "Bootstrap"] = _wire
+    wire: Callable[[Settings, Callable[[], datetime]], "Bootstrap"] = _wire
     is_interactive: bool | None = None
 
-    def settings(self, *, verbose: bool = False) -> "Settings":
-        """Return the settings, with logging set up by them and their secrets masked in it.
+    def settings(self, *, verbose: bool = False) -> Settings:
+        """Return the settings, and configure the log by them, with their secrets masked.
 
-        On a terminal the log holds errors only, unless it was asked for: verbose, or by a setting of its own.
+        On a terminal the log shows errors only, unless verbose or a log setting asks for more.
 
         Raises:
             ConfigError: with every problem of the configuration.
@@ -56,15 +56,13 @@ class Context(NamedTuple):
         for secret in settings.secrets:
             logs.register_secret(secret)
         no_color = bool(self.environ.get("NO_COLOR"))
-        is_asked = verbose or {"COSTBATCH_LOG_LEVEL", "COSTBATCH_LOG_FORMAT"} & settings.sources.keys()
-        errors_only = not is_asked and sys.stderr.isatty()
+        is_wanted = verbose or {"COSTBATCH_LOG_LEVEL", "COSTBATCH_LOG_FORMAT"} & settings.sources.keys()
+        errors_only = not is_wanted and sys.stderr.isatty()
         logs.configure(settings.log_level, settings.log_format, no_color=no_color, errors_only=errors_only)
         return settings
 
     def configure_logs(self) -> None:
-        """Set up logging by the settings, or by the defaults where these are wrong."""
-        from costbatch import logs  # noqa: PLC0415 - see the imports above
-
+        """Configure the log by the settings, or by the defaults if the settings are invalid."""
         try:
             self.settings()
         except ConfigError:
@@ -75,7 +73,7 @@ class Context(NamedTuple):
         return self.wire(self.settings(), self.now)
 
     def can_ask(self) -> bool:
-        """Whether a person sits at standard input."""
+        """Whether a prompt can be answered on standard input."""
         if self.is_interactive is not None:
             return self.is_interactive
         return sys.stdin is not None and sys.stdin.isatty()

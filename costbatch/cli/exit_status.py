@@ -9,7 +9,6 @@ from typing import Self
 
 import click
 
-from costbatch.cli.context import Context
 from costbatch.domain.excerpt import excerpt_words
 from costbatch.errors import ConfigError, CostbatchError
 
@@ -19,19 +18,19 @@ class ExitStatus(IntEnum):
 
     sentence: str
 
-    OK = 0, "Done; for collect: every account was collected, or some of them, or there was none."
-    TOTAL_FAILURE = 1, "No account was collected, the database was lost, or an unexpected error stopped it."
-    USAGE = 2, "The command line or the configuration is wrong; trying again cannot help."
-    PARTIAL_FAILURE = 3, "Some accounts failed, and --fail-on partial asks to treat that as a failure."
-    INTERRUPTED = 130, "Stopped from the keyboard: by one Ctrl-C in order, by a second one at once."
-    OUTPUT_CLOSED = 141, "The reader of the output went away, as `head` does."
+    OK = 0, "Success. For collect: all or some accounts were collected, or there were none."
+    TOTAL_FAILURE = 1, "No account was collected, the database was lost, or an unexpected error occurred."
+    USAGE = 2, "The command line or the configuration is wrong; a retry cannot help."
+    PARTIAL_FAILURE = 3, "Some accounts failed and --fail-on is partial."
+    INTERRUPTED = 130, "Stopped by Ctrl-C: in order by the first, at once by the second."
+    OUTPUT_CLOSED = 141, "The reader of the output closed it, as `head` does."
     TERMINATED = (
         143,
-        "Stopped by SIGTERM or its deadline after finishing what was in flight; by a second SIGTERM at once.",
+        "Stopped by SIGTERM or the deadline: in order, or at once by a second SIGTERM.",
     )
 
     def __new__(cls, value: int, sentence: str) -> Self:
-        """Make a member that is its number and knows its sentence."""
+        """Make a member that is its number and has its sentence."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.sentence = sentence
@@ -44,52 +43,50 @@ def errors_to_exit_statuses(ctx: click.Context) -> Iterator[None]:
     try:
         yield
         if sys.stdout:
-            sys.stdout.flush()  # here, where a reader that went away can still be noticed
+            sys.stdout.flush()  # here, where a closed pipe can still be handled
     except click.ClickException as error:
-        from costbatch.logs import redact  # noqa: PLC0415 - as in _complain
-
         # click quotes what was typed, which may be a secret in the wrong place.
-        error.message = redact(excerpt_words(error.message))  # type: ignore[misc] # final only by its hint
+        error.message = _redact(excerpt_words(error.message))  # type: ignore[misc] # final only by its hint
         raise
     except click.exceptions.Exit:
         raise
     except ConfigError as error:
-        _complain(*error.problems)
+        _print_errors(*error.problems)
         ctx.exit(ExitStatus.USAGE)
     except CostbatchError as error:
-        _complain(str(error))
+        _print_errors(str(error))
         ctx.exit(ExitStatus.TOTAL_FAILURE)
     except (KeyboardInterrupt, click.Abort):
-        # On a line of its own: a question may be waiting for its answer.
+        # On a new line, because a prompt may be waiting.
         with suppress(OSError):
             click.echo("\nInterrupted.", err=True)
         ctx.exit(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
-        _discard_output()
+        # Python flushes standard output at exit and would complain about the closed pipe.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         ctx.exit(ExitStatus.OUTPUT_CLOSED)
-    except Exception:  # noqa: BLE001 - the last net: nothing may end a command without a sentence
+    except Exception:  # noqa: BLE001 - the last resort: no command may end without a sentence
         _report_unexpected(ctx)
         ctx.exit(ExitStatus.TOTAL_FAILURE)
 
 
-def _complain(*sentences: str) -> None:
-    # Imported late: the start of `--help` must not pay for the log library.
-    from costbatch.logs import redact  # noqa: PLC0415 - see above
-
+def _print_errors(*sentences: str) -> None:
     for sentence in sentences:
-        click.echo(f"Error: {redact(sentence)}", err=True)
+        click.echo(f"Error: {_redact(sentence)}", err=True)
+
+
+def _redact(sentence: str) -> str:
+    from costbatch.logs import redact  # noqa: PLC0415 - `--help` must not load the log library
+
+    return redact(sentence)
 
 
 def _report_unexpected(ctx: click.Context) -> None:
-    from costbatch.logs import get_logger  # noqa: PLC0415 - as in _complain
+    from costbatch.cli.context import Context  # noqa: PLC0415 - as in _redact
+    from costbatch.logs import get_logger  # noqa: PLC0415 - as in _redact
 
     context = ctx.obj if isinstance(ctx.obj, Context) else Context()
     context.configure_logs()
     get_logger(__name__).exception("unexpected_error", command=ctx.invoked_subcommand)
-    _complain("costbatch stopped because of an unexpected error; the log line above holds its traceback.")
-
-
-def _discard_output() -> None:
-    """Point standard output at nothing, or Python complains about the lost reader when it exits."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _print_errors("costbatch stopped because of an unexpected error; the log line above has the traceback.")

@@ -1,4 +1,4 @@
-"""``costbatch keys``: make the key that seals stored credentials."""
+"""``costbatch keys``: generate the key that encrypts stored credentials."""
 
 import os
 import secrets
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from costbatch.cli.lazy import example
-from costbatch.cli.output import JSON, TABLE, is_terminal, print_json
+from costbatch.cli.options import JSON, TABLE, example
+from costbatch.cli.output import is_terminal, print_json
 from costbatch.errors import ConfigError
 
 _KEY_BYTES = 32
@@ -19,32 +19,33 @@ _OWNER_ONLY = 0o600
 
 @click.group(epilog=example("costbatch keys generate --output encryption-key"))
 def keys() -> None:
-    """Make the key that seals stored credentials."""
+    """Generate the key that encrypts stored credentials."""
 
 
 @keys.command(
+    short_help="Generate a new key for ENCRYPTION_KEY.",
     epilog=example(
         "costbatch keys generate --output encryption-key",
         "ENCRYPTION_KEY_FILE=encryption-key costbatch config",
-    )
+    ),
 )
 @click.option(
     "--output",
     metavar="[table|json|FILE]",
     default=TABLE,
     show_default=True,
-    help="Print for people (table) or for programs (json), or write a new file that only its owner may read.",
+    help="Output format, or a new file that only its owner can read.",
 )
 def generate(output: str) -> None:
-    """Make a new key for ENCRYPTION_KEY: 32 random bytes as 64 hex digits, and nothing else.
+    """Generate a new key for ENCRYPTION_KEY: 32 random bytes as 64 hex digits.
 
-    Keep it where the database's backups are not: both together open the credentials, and
-    without the key nobody can. A file that exists is never overwritten.
+    Store it apart from the database's backups: anyone with both can decrypt the credentials. If you lose the
+    key, they are unrecoverable. An existing file is never overwritten.
     """
     key = secrets.token_hex(_KEY_BYTES)
     if output not in {TABLE, JSON}:
         _write_new(Path(output), key)
-        click.echo(f"The new key is in {output}, which only its owner may read; keep a copy.", err=True)
+        click.echo(f"Wrote the new key to {output}, which only its owner can read; keep a copy.", err=True)
         return
     if output == JSON:
         print_json({"key": key})
@@ -52,11 +53,11 @@ def generate(output: str) -> None:
         click.echo(key)
     if is_terminal():
         click.echo(
-            "Set it as ENCRYPTION_KEY, and keep a copy: without it stored credentials are lost.", err=True
+            "Set it as ENCRYPTION_KEY, and keep a copy: stored credentials are lost without it.", err=True
         )
     elif mode := _open_mode():
         click.echo(
-            f"Warning: others may read the file that now holds the key (its mode is {mode:o}). "
+            f"Warning: other users can read the file that now holds the key (mode {mode:o}). "
             "Run `chmod 600` on it, or use `costbatch keys generate --output FILE`.",
             err=True,
         )
@@ -64,10 +65,10 @@ def generate(output: str) -> None:
 
 def _write_new(path: Path, key: str) -> None:
     try:
-        # O_EXCL: the key in a file that exists may be the only one that opens the stored credentials.
+        # O_EXCL: an existing file may hold the only key that decrypts the stored credentials.
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
     except FileExistsError:
-        raise ConfigError(f"{path} exists already and is not overwritten; choose another file.") from None
+        raise ConfigError(f"{path} exists and is not overwritten; choose another file.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise ConfigError(f"{path} cannot be written: {reason}.") from None
@@ -80,7 +81,7 @@ def _write_new(path: Path, key: str) -> None:
 
 
 def _open_mode() -> int:
-    """Return the mode of the file that standard output is, if others than its owner may read it; else 0."""
+    """Return the mode of the file behind standard output if other users can read it, else 0."""
     with suppress(OSError, ValueError):
         found = os.fstat(sys.stdout.fileno()).st_mode
         if stat.S_ISREG(found) and found & (stat.S_IRGRP | stat.S_IROTH):

@@ -1,15 +1,54 @@
-"""Kinds of values that options take, beyond click's own."""
+"""What commands share in their declaration: options, kinds of values, and the example in the help."""
 
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 import click
 
 from costbatch.config import parsers
+from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.retention import parse_keep
 
+F = TypeVar("F", bound=Callable[..., object])
+
+TABLE, JSON = "table", "json"
+
 _CENT = Decimal("0.01")
-_MOST = 1_000_000_000
+_LARGEST_CAP = 1_000_000_000
+
+
+def example(*lines: str) -> str:
+    r"""Return the end of a help text: lines to type, which click's mark ``\b`` keeps as they are."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+
+
+def output_option(command: F) -> F:
+    """Add ``--output table|json`` to a command, as its argument ``output``."""
+    return click.option(
+        "--output",
+        type=click.Choice([TABLE, JSON]),
+        default=TABLE,
+        show_default=True,
+        help="Output format.",
+    )(command)
+
+
+class AccountId(click.ParamType[str]):
+    """The 12 digits of an AWS account, with or without the console's dashes."""
+
+    name = "aws_account_id"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the 12 digits; fail with a sentence if the value is no account id."""
+        try:
+            return parse_account_id(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+account_argument = click.argument("aws_account_id", type=AccountId(), metavar="AWS_ACCOUNT_ID")
 
 
 class Dollars(click.ParamType[Decimal]):
@@ -18,15 +57,15 @@ class Dollars(click.ParamType[Decimal]):
     name = "USD"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        """Return the amount; fail with a sentence where it is none."""
+        """Return the amount; fail with a sentence if the value is no such amount."""
         try:
             amount = Decimal(str(value).removeprefix("$"))
         except InvalidOperation:
-            self.fail(f"{excerpt(str(value))} is not an amount of US dollars, as in 2.50.", param, ctx)
-        if amount.is_finite() and amount > _MOST:
-            self.fail(f"The cap must be at most {_MOST:,} US dollars.", param, ctx)
+            self.fail(f"{excerpt(str(value))} is not an amount of US dollars, such as 2.50.", param, ctx)
+        if amount.is_finite() and amount > _LARGEST_CAP:
+            self.fail(f"The cap must be at most {_LARGEST_CAP:,} US dollars.", param, ctx)
         if not amount.is_finite() or amount < _CENT:
-            self.fail("One request costs $0.01: the cap must be at least that.", param, ctx)
+            self.fail("The cap must be at least $0.01, the price of one request.", param, ctx)
         return amount
 
 
@@ -39,7 +78,7 @@ class Seconds(click.ParamType[float]):
         self.least, self.most, self.above = least, most, above
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds; fail with a sentence if it is no such time."""
+        """Return the seconds; fail with a sentence if the value is no such time."""
         try:
             number = Decimal(str(value))
         except InvalidOperation:
@@ -50,18 +89,20 @@ class Seconds(click.ParamType[float]):
             or not low <= number <= Decimal(self.most)
             or (self.above and number == low)
         ):
-            least = f"above {self.least} and up" if self.above else f"from {self.least}"
-            self.fail(f"{excerpt(str(value))} is not a number of seconds {least} to {self.most}.", param, ctx)
+            limits = f"above {self.least} and up" if self.above else f"from {self.least}"
+            self.fail(
+                f"{excerpt(str(value))} is not a number of seconds {limits} to {self.most}.", param, ctx
+            )
         return float(number)
 
 
 class RunKey(click.ParamType[str]):
-    """The key of a run; an empty one is refused, because it is a variable that was never set."""
+    """The key of a run; an empty one is refused, because it comes from a variable that was never set."""
 
     name = "KEY"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the key; fail with a sentence where it is none."""
+        """Return the key; fail with a sentence if the value is no run key."""
         try:
             return parsers.run_key(value)
         except ValueError as error:
@@ -69,12 +110,12 @@ class RunKey(click.ParamType[str]):
 
 
 class Months(click.ParamType[int]):
-    """A time to keep things for, in months."""
+    """A retention time, in months."""
 
     name = "TIME"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the months; fail with a sentence where it is no such time."""
+        """Return the months; fail with a sentence if the value is no such time."""
         try:
             return parse_keep(str(value))
         except ValueError as error:

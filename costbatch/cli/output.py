@@ -1,32 +1,65 @@
-"""What commands print: tables and sentences for people, JSON for programs."""
+"""What commands print: JSON for programs, sentences and tables for people.
+
+On a terminal, ids, numbers and dates in a table stay whole, whatever its width; a pipe gets tabs.
+"""
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TextIO
 from uuid import UUID
 
 import click
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
 
+from costbatch.cli.options import JSON
 from costbatch.domain.credentials import Secret
 
-F = TypeVar("F", bound=Callable[..., object])
+# Wide enough for any row: piped output must not be folded to a terminal's width.
+_PIPED_WIDTH = 200
+_NO_VALUE = "-"
+_WIDE_GAP, _NARROW_GAP = 2, 1
+_INDENT = "  "
+# A shorter name could not be told from others, and a narrower sentence could not be read.
+_SHORTEST_NAME, _NARROWEST_TEXT = 16, 16
 
-TABLE, JSON = "table", "json"
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise the error, which has its own exit status; rich would exit with status 1."""
+        raise BrokenPipeError
 
 
-def output_option(command: F) -> F:
-    """Add ``--output table|json`` to a command, as its argument ``output``."""
-    return click.option(
-        "--output",
-        type=click.Choice([TABLE, JSON]),
-        default=TABLE,
-        show_default=True,
-        help="Print for people (table) or for programs (json).",
-    )(command)
+def standard_output() -> Console:
+    """Return the console on standard output, for results."""
+    return _console(sys.stdout)
+
+
+def standard_error() -> Console:
+    """Return the console on standard error, for progress."""
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    is_terminal = stream.isatty()
+    return _Console(
+        file=stream,
+        force_terminal=is_terminal,
+        color_system="auto" if is_terminal else None,
+        width=None if is_terminal else _PIPED_WIDTH,
+        highlight=False,
+    )
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def print_json(document: object) -> None:
@@ -34,61 +67,20 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
 
 
-def say_last(sentence: str) -> None:
-    """Print a sentence on standard error, as the last line of a log that holds both streams."""
-    sys.stdout.flush()
-    # A log that nobody reads must not change how the command ends.
-    with suppress(OSError):
-        click.echo(sentence, err=True)
-
-
-def print_table(
-    titles: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    numbers: Sequence[str] = (),
-    names: Sequence[str] = (),
-    texts: Sequence[str] = (),
-) -> None:
-    """Print a table on a terminal; elsewhere print one record a line, with tabs between the values.
-
-    numbers: the columns to align to the right.
-    names: the columns that a terminal may show shortened, with an ellipsis.
-    texts: the columns that may take several lines of a terminal.
-    """
-    records = [[_cell(value) for value in row] for row in rows]
-    if not is_terminal():
-        for record in (titles, *records):
-            click.echo("\t".join(record))
-        return
-    # Imported here: programs, which read JSON or tabs, do not need it.
-    from costbatch.cli.table import Column, show_table  # noqa: PLC0415 - see above
-    from costbatch.cli.terminal import standard_output  # noqa: PLC0415 - see above
-
-    columns = [
-        Column(
-            title=title,
-            cells=[record[place] for record in records],
-            is_number=title in numbers,
-            is_name=title in names,
-            is_text=title in texts,
-        )
-        for place, title in enumerate(titles)
-    ]
-    show_table(columns, standard_output())
-
-
-def is_terminal() -> bool:
-    """Whether a person reads standard output."""
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
-def tell(sentence: str, document: object, output: str) -> None:
-    """Print the sentence for people, or the document for programs."""
+def print_result(sentence: str, document: object, output: str) -> None:
+    """Print the document if the output is JSON, else the sentence."""
     if output == JSON:
         print_json(document)
     else:
         click.echo(sentence)
+
+
+def print_last_line(sentence: str) -> None:
+    """Print a sentence on standard error, as the last line of a log that holds both streams."""
+    sys.stdout.flush()
+    # A closed log must not change the exit status.
+    with suppress(OSError):
+        click.echo(sentence, err=True)
 
 
 def many(number: int, noun: str) -> str:
@@ -97,13 +89,8 @@ def many(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text with whatever could steer a terminal replaced."""
+    """Return a text with every character replaced that could control a terminal."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
-def _cell(value: object) -> str:
-    """Return a value as a cell's text."""
-    return printable("-" if value is None else str(_plain(value) if isinstance(value, datetime) else value))
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - json.dumps asks for it
@@ -121,3 +108,160 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - json.dumps asks for it
             return sorted(value)
         case _:
             raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def print_table(
+    titles: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Sequence[str] = (),
+    names: Sequence[str] = (),
+    texts: Sequence[str] = (),
+) -> None:
+    """Print a table on a terminal; to a pipe, one record a line with tabs between the values.
+
+    numbers: the columns to align to the right.
+    names: the columns that a terminal may show shortened, with an ellipsis.
+    texts: the columns that may take several lines of a terminal.
+    """
+    records = [[_cell(value) for value in row] for row in rows]
+    if not is_terminal():
+        for record in (titles, *records):
+            click.echo("\t".join(record))
+        return
+    columns = [
+        Column(
+            title=title,
+            cells=[record[place] for record in records],
+            is_number=title in numbers,
+            is_name=title in names,
+            is_text=title in texts,
+        )
+        for place, title in enumerate(titles)
+    ]
+    show_table(columns, standard_output())
+
+
+def _cell(value: object) -> str:
+    """Return a value as a cell's text."""
+    if value is None:
+        return _NO_VALUE
+    return printable(str(_plain(value) if isinstance(value, datetime) else value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column with its cells; without ``is_name`` and ``is_text`` they are never cut.
+
+    is_name: may end in an ellipsis. is_text: may take several lines.
+    """
+
+    title: str
+    cells: Sequence[str]
+    is_number: bool = False
+    is_name: bool = False
+    is_text: bool = False
+
+    @property
+    def width(self) -> int:
+        """The width of the widest entry, in cells of the screen."""
+        return max(map(cell_len, (self.title, *self.cells)))
+
+    @property
+    def least_width(self) -> int:
+        """The narrowest that the column can be."""
+        if self.is_name or self.is_text:
+            least = _SHORTEST_NAME if self.is_name else _NARROWEST_TEXT
+            return min(self.width, max(cell_len(self.title), least))
+        return self.width
+
+
+def show_table(columns: Sequence[Column], console: Console) -> None:
+    """Print the table; columns without room follow below their row, with their titles."""
+    beside = list(columns)
+    below: list[Column] = []
+    while len(beside) > 1 and _least_width(beside) > console.width:
+        below.insert(0, beside.pop())
+    gap, widths = _layout(beside, console.width)
+    rule = ("-" if console.options.ascii_only else "\N{BOX DRAWINGS LIGHT HORIZONTAL}") * (
+        sum(widths) + gap * (len(widths) - 1)
+    )
+    _print_row([column.title for column in beside], beside, widths, gap, console, style="bold")
+    _print(Text(rule), console)
+    for place in range(len(columns[0].cells)):
+        _print_row([column.cells[place] for column in beside], beside, widths, gap, console)
+        known = [
+            f"{each.title}: {each.cells[place]}" for each in below if each.cells[place] not in {"", _NO_VALUE}
+        ]
+        for line in _packed(known, console.width - len(_INDENT)):
+            for part in _folded(line, console.width - len(_INDENT), console):
+                _print(Text(_INDENT + part, "dim"), console)
+
+
+def _least_width(columns: Sequence[Column]) -> int:
+    return sum(column.least_width for column in columns) + _NARROW_GAP * (len(columns) - 1)
+
+
+def _layout(columns: Sequence[Column], width: int) -> tuple[int, list[int]]:
+    """Return the gap between the columns and their widths."""
+    widths = [column.width for column in columns]
+    for gap in (_WIDE_GAP, _NARROW_GAP):
+        if sum(widths) + gap * (len(widths) - 1) <= width:
+            return gap, widths
+    excess = sum(widths) + _NARROW_GAP * (len(widths) - 1) - width
+    while excess > 0:
+        spare = [taken - column.least_width for taken, column in zip(widths, columns, strict=True)]
+        if not any(spare):
+            break
+        widths[spare.index(max(spare))] -= 1
+        excess -= 1
+    return _NARROW_GAP, widths
+
+
+def _print_row(
+    cells: Sequence[str],
+    columns: Sequence[Column],
+    widths: Sequence[int],
+    gap: int,
+    console: Console,
+    style: str = "",
+) -> None:
+    """Print one row, on as many lines as its longest text takes."""
+    stacks = [
+        _folded(cell, width, console) if column.is_text else [_shortened(cell, width, console)]
+        for cell, column, width in zip(cells, columns, widths, strict=True)
+    ]
+    for line in range(max(map(len, stacks))):
+        parts = []
+        for stack, column, width in zip(stacks, columns, widths, strict=True):
+            part = stack[line] if line < len(stack) else ""
+            space = " " * (width - cell_len(part))
+            parts.append(space + part if column.is_number else part + space)
+        _print(Text((" " * gap).join(parts).rstrip(), style), console)
+
+
+def _shortened(cell: str, width: int, console: Console) -> str:
+    if cell_len(cell) <= width:
+        return cell
+    mark = "..." if console.options.ascii_only else "\N{HORIZONTAL ELLIPSIS}"
+    return set_cell_size(cell, width - cell_len(mark)) + mark
+
+
+def _folded(cell: str, width: int, console: Console) -> list[str]:
+    """Return a text on several lines, broken between its words if they fit."""
+    return [line.plain.rstrip() for line in Text(cell).wrap(console, width, overflow="fold")] or [""]
+
+
+def _packed(parts: Sequence[str], width: int) -> list[str]:
+    """Return the parts on as few lines as possible, none of them broken."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(f"{lines[-1]}, {part}") <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return lines
+
+
+def _print(line: Text, console: Console) -> None:
+    console.print(line, no_wrap=True, overflow="ignore", crop=False)

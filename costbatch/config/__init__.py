@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment, and what follows from the variables in `declared`."""
+"""The settings: read once from the environment, checked against each other, and passed on as values."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -6,24 +6,25 @@ from dataclasses import dataclass, field, replace
 from costbatch.config import environment, parsers
 from costbatch.config.database_url import database_passwords
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
-from costbatch.config.fields import VARIABLES, Declared
-from costbatch.config.parsers import MAKE_A_KEY, FailOn
+from costbatch.config.fields import VARIABLES, Fields
+from costbatch.config.parsers import MAKE_A_KEY
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
+from costbatch.domain.runs import FailOn
 from costbatch.errors import ConfigError
 
-# A shorter one would mask parts of any sentence.
+# A shorter secret would mask parts of any sentence.
 _SHORTEST_MASKED = 6
 
 __all__ = ["KEY_BYTES", "PREFIX", "VARIABLES", "FailOn", "Settings", "Variable", "missing_variables"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(Declared):
+class Settings(Fields):
     """The value of every variable. Without arguments: the defaults."""
 
     # By variable: "environment", or the file that its value was read from. Absent: the default.
@@ -33,18 +34,18 @@ class Settings(Declared):
     def from_environment(
         cls, environ: Mapping[str, str], *, known_sinks: Collection[str] | None = None
     ) -> "Settings":
-        """Return the settings that the environment asks for.
+        """Return the settings of the environment.
 
         known_sinks: the names that COSTBATCH_SINKS may contain; None does not check them.
 
         Raises:
-            ConfigError: with one sentence for every problem there is.
+            ConfigError: with one sentence for each problem.
 
         """
         problems = list(environment.unknown_names(VARIABLES, environ))
         parsed: dict[str, object] = {}
         sources: dict[str, str] = {}
-        unread: set[str] = set()
+        invalid: set[str] = set()
         for variable in VARIABLES:
             try:
                 text, source = environment.read(variable.name, environ)
@@ -55,32 +56,32 @@ class Settings(Declared):
                     sources[variable.name] = source
             except ValueError as error:
                 problems.append(str(error))
-                unread.add(variable.field)
+                invalid.add(variable.field)
         settings = cls(**parsed, sources=sources)  # type: ignore[arg-type] # each parser returns its field's type
-        problems += _contradictions(settings, unread)
+        problems += _contradictions(settings, invalid)
         if problems:
-            # Before anything is printed: the value of one variable may have been given to another as well.
+            # The value of a secret may have been given to another variable by mistake.
             raise ConfigError(*(_masked(problem, settings.secrets) for problem in problems))
         return settings
 
     def require_database_url(self) -> Secret:
-        """Return the database's URL; raise ConfigError where it is not set."""
+        """Return the database's URL; raise ConfigError if it is not set."""
         return _require(self.database_url, "DATABASE_URL")
 
     def key_bytes(self) -> bytes:
-        """Return the encryption key's 32 bytes; raise ConfigError where it is not set."""
+        """Return the 32 bytes of the encryption key; raise ConfigError if it is not set."""
         return parsers.decode_key(_require(self.encryption_key, "ENCRYPTION_KEY").reveal())
 
     @property
     def key_weakness(self) -> str:
-        """One sentence on why the encryption key is easy to guess; empty if it is not, or not set."""
+        """One sentence on why the encryption key is easy to guess; empty if it is not, or is not set."""
         weakness = key_weakness(self.key_bytes()) if self.encryption_key else ""
         return f"ENCRYPTION_KEY {weakness}, so it can be guessed. {MAKE_A_KEY}" if weakness else ""
 
     @property
     def secrets(self) -> list[Secret]:
-        """Every text that must never be printed: the key, however it is spelt, and the passwords in URLs."""
-        key = parsers.key_spellings(self.encryption_key.reveal()) if self.encryption_key else ()
+        """Every text that must never be printed: the key in all its encodings, and the passwords in URLs."""
+        key = parsers.key_encodings(self.encryption_key.reveal()) if self.encryption_key else ()
         texts = {*key, *database_passwords(self.database_url), *parsers.url_passwords(self.pushgateway_url)}
         return [Secret(text) for text in texts if text]
 
@@ -118,7 +119,7 @@ def _masked(problem: str, secrets: Iterable[Secret]) -> str:
     return problem
 
 
-# What a run cannot do without, and what to do about it.
+# The variables that every run needs, and what each is for.
 _REQUIRED = {
     "DATABASE_URL": "It is the PostgreSQL database to work with.",
     "ENCRYPTION_KEY": MAKE_A_KEY,
@@ -144,13 +145,13 @@ def _not_set(name: str) -> str:
     return f"{name} is not set; set it, or {name}_FILE to the path of a file that holds it. {_REQUIRED[name]}"
 
 
-# Pairs of fields: the first must stay below the second by at least this much.
+# (low, high, gap): low + gap must not exceed high.
 _ORDERED = (
     ("anomaly_minimum_history_days", "anomaly_baseline_days", 0),
-    ("anomaly_settle_days", "window_days", 1),  # or no day is read again once it is complete
+    ("anomaly_settle_days", "window_days", 1),  # otherwise no day would be read once it is complete
 )
-# What says how far back a run reads and compares.
-_OF_KEEPING = {
+# The fields that decide how far back a run reads and compares.
+_LOOK_BACK_FIELDS = {
     "keep_months",
     "window_days",
     "month_close_day",
@@ -159,16 +160,17 @@ _OF_KEEPING = {
 }
 
 
-def _contradictions(settings: Settings, unread: set[str]) -> Iterable[str]:
+def _contradictions(settings: Settings, invalid: set[str]) -> Iterable[str]:
+    """Yield a sentence for each contradiction among the settings, leaving out invalid ones."""
     for low, high, gap in _ORDERED:
-        if not unread & {low, high} and getattr(settings, low) + gap > getattr(settings, high):
+        if not invalid & {low, high} and getattr(settings, low) + gap > getattr(settings, high):
             found = f"{getattr(settings, low)} and {getattr(settings, high)}"
             order = "less than" if gap else "at most"
             names = f"{PREFIX}{low.upper()} must be {order} {PREFIX}{high.upper()}"
             yield f"{names}; they are {found}."
-    if not unread & {"anomaly_medium_impact", "anomaly_high_impact"}:
+    if not invalid & {"anomaly_medium_impact", "anomaly_high_impact"}:
         yield from _crossed_limits(settings.anomaly_medium_impact, settings.anomaly_high_impact)
-    if settings.keep_months is not None and not unread & _OF_KEEPING:
+    if settings.keep_months is not None and not invalid & _LOOK_BACK_FIELDS:
         name, policy, rule = f"{PREFIX}KEEP_MONTHS", settings.window_policy, settings.rule
         if problem := keep_problem(name, settings.keep_months, policy=policy, rule=rule):
             yield problem

@@ -1,6 +1,6 @@
-"""What DATABASE_URL means, by libpq's own rules, and a sentence for what libpq would refuse only later.
+"""Parses DATABASE_URL by libpq's own rules, and refuses early what libpq would refuse when it connects.
 
-Messages never show a part of the value that may hold the password.
+Messages never show a part of the value that may contain the password.
 """
 
 import re
@@ -45,7 +45,7 @@ _WORDS = {
     "ssl_min_protocol_version": _TLS_VERSIONS,
     "ssl_max_protocol_version": _TLS_VERSIONS,
 }
-# libpq takes these as they are written; the others must be spelt exactly.
+# Case does not matter for these; the others are case-sensitive.
 _ANY_CASE = {"ssl_min_protocol_version", "ssl_max_protocol_version"}
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile")
 _PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
@@ -88,10 +88,10 @@ _MEANT = {
 
 
 def database_url(text: str) -> Secret:
-    """Return a PostgreSQL URL, or libpq's NAME=VALUE form, as libpq takes it.
+    """Return a PostgreSQL URL, or libpq's NAME=VALUE form, as libpq accepts it.
 
     Raises:
-        ValueError: libpq would refuse it; the rest of a sentence that begins with the variable.
+        ValueError: libpq would refuse it; the end of a sentence that begins with the variable.
 
     """
     scheme = _SCHEME.match(text)
@@ -110,7 +110,7 @@ def database_url(text: str) -> Secret:
 
 
 def database_passwords(url: Secret | None) -> Iterable[str]:
-    """Return every password in the value, as it is written and as it is meant."""
+    """Yield every password in the value, percent-encoded and decoded."""
     if url is None:
         return
     text = url.reveal()
@@ -122,7 +122,7 @@ def database_passwords(url: Secret | None) -> Iterable[str]:
 
 
 def _check_form(url: str) -> None:
-    """Refuse what libpq would take for something else than was meant, before it is parsed."""
+    """Refuse, before parsing, what libpq would misread."""
     authority, _, rest = url.removeprefix("postgresql://").partition("/")
     path = rest.partition("?")[0]
     if authority.count("@") > 1 or "@" in path or "#" in url or re.search(r"\s", url):
@@ -130,31 +130,30 @@ def _check_form(url: str) -> None:
 
 
 def _parsed(text: str) -> Mapping[str, str]:
-    """Return what libpq reads in the text, by the names of its options."""
+    """Return the options that libpq reads from the text, by name."""
     try:
         found: Mapping[str, str] = parse_dsn(text)
     except (ProgrammingError, ValueError) as error:
         reason = str(error)
     else:
         return found
-    # Outside of the handler: libpq's own words quote what may be the password.
+    # Outside of the handler: libpq's own message quotes what may be the password.
     if option := re.search(r'invalid (?:URI query parameter:|connection option) "([^"]*)"', reason):
         raise ValueError(_unknown(option[1], text))
     if "percent-encoded" in reason:
-        raise ValueError(f"holds a % that is not followed by two hexadecimal digits, or %00; {_ADVICE}")
+        raise ValueError(f"has a % that is not followed by two hexadecimal digits, or %00; {_ADVICE}")
     if "key/value separator" in reason:
         raise ValueError("has an option after the ? that is not written as NAME=VALUE.")
     if not text.startswith("postgresql://"):
         raise ValueError(
-            "is neither a URL nor a list of NAME=VALUE, as in host=db dbname=costs user=costbatch "
-            "password='…'."
+            "is neither a URL nor a list of NAME=VALUE, as in host=db dbname=costs user=costbatch."
         )
     raise ValueError(f"is not a URL; {_ADVICE}")
 
 
 def _unknown(name: str, text: str) -> str:
-    """Return the sentence for an option that libpq does not know."""
-    # A raw ? in a password makes the rest of it look like options.
+    """Return the end of the sentence for an option that libpq does not know."""
+    # An unescaped ? in a password makes the rest of it look like options.
     if not _NAME.fullmatch(name) or (text.startswith("postgresql://") and "@" in text.partition("?")[2]):
         return f"has an option that PostgreSQL's client does not know; {_ADVICE}"
     if name.lower() in _MEANT:
@@ -169,7 +168,7 @@ def _unknown(name: str, text: str) -> str:
 
 
 def _problems(found: Mapping[str, str]) -> Iterable[str]:
-    """Yield a sentence for every value that libpq would refuse when it connects."""
+    """Yield a problem for every value that libpq would refuse when it connects."""
     yield from _port_problems(found)
     for name in _INTEGERS:
         if name in found and not _INTEGER.fullmatch(found[name]):
@@ -183,7 +182,7 @@ def _problems(found: Mapping[str, str]) -> Iterable[str]:
             yield f"has {name}={excerpt(value)}; {advice}"
     for name in _FILES:
         path = found.get(name, "")
-        # Not files: the system's own certificates, and a key that an engine holds.
+        # Not files: the system's certificates, and a key in an OpenSSL engine.
         if not path or (name == "sslrootcert" and path == "system") or (name == "sslkey" and ":" in path):
             continue
         if reason := _why_unreadable(path):
@@ -193,7 +192,7 @@ def _problems(found: Mapping[str, str]) -> Iterable[str]:
 def _port_problems(found: Mapping[str, str]) -> Iterable[str]:
     ports = found.get("port", "").split(",")
     hosts = (found.get("hostaddr") or found.get("host", "")).split(",")
-    # Not shown: without its @, or with a raw / in it, the password stands where a port would.
+    # Not shown: if the @ is missing or a / is not escaped, the password is parsed as the port.
     for port in filter(None, (port.strip() for port in ports)):
         if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= _HIGHEST_PORT):
             yield f"has a port that is not a number from 1 to {_HIGHEST_PORT}; {_ADVICE}"

@@ -1,4 +1,4 @@
-"""Reads variables out of the environment, or out of the files that it names."""
+"""Reads variables from the environment, or from the files that NAME_FILE names."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ PREFIX = "COSTBATCH_"
 KEY_BYTES = 32
 _LONGEST_NAME = 60
 
-# What Kubernetes adds to a pod's environment for every Service whose name begins with "costbatch".
+# Kubernetes adds these to a pod's environment for every Service whose name begins with "costbatch".
 _SERVICE_LINK = re.compile(
     r"COSTBATCH(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?"
     r"|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
@@ -21,9 +21,9 @@ _SERVICE_LINK = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """One variable of the environment: ``field`` of Settings holds what ``parse`` makes of its text.
+    """One variable of the environment; the settings have its parsed value in ``field``.
 
-    default: the text that stands in where it is not set; None: there is none.
+    default: the text that is parsed if it is not set; None: no value.
     """
 
     name: str
@@ -35,10 +35,15 @@ class Variable:
 
 
 def read(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return a variable's text, empty where it is not set, and where it is from."""
+    """Return a variable's text (empty if not set), and its source.
+
+    Raises:
+        ValueError: the text cannot be read; the message is a whole sentence.
+
+    """
     text, path = environ.get(name, "").strip("\r\n"), environ.get(f"{name}_FILE", "")
     if not path:
-        if not text.isascii() and any(map(_is_half, text)):
+        if not text.isascii() and any(map(_is_surrogate, text)):
             raise ValueError(f"{name} is not text in UTF-8.")
         return text, "environment"
     if text:
@@ -46,7 +51,7 @@ def read(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     shown = path_excerpt(path)
     try:
         content = read_small_file(path)
-        # The one value that need not be text: a key as raw bytes.
+        # Only the encryption key may be raw bytes instead of text.
         text = content.hex() if _is_raw_key(content) else decode_text(content).strip("\r\n")
     except ValueError as error:
         raise ValueError(f"{name}_FILE names {shown}, which {error}") from None
@@ -55,8 +60,8 @@ def read(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     return text, f"file {path}"
 
 
-def _is_half(letter: str) -> bool:
-    """Whether a letter is half a surrogate pair, as Python reads a byte that is not UTF-8."""
+def _is_surrogate(letter: str) -> bool:
+    """Whether Python read a byte here that is not UTF-8."""
     return "\ud800" <= letter <= "\udfff"
 
 
@@ -71,10 +76,10 @@ def _is_raw_key(content: bytes) -> bool:
 
 
 def parse(variable: Variable, text: str, source: str) -> object:
-    """Return what a variable's text means.
+    """Return the value of a variable's text.
 
     Raises:
-        ValueError: it means nothing; the message is a whole sentence.
+        ValueError: the text is invalid; the message is a whole sentence.
 
     """
     try:
@@ -82,17 +87,17 @@ def parse(variable: Variable, text: str, source: str) -> object:
     except ValueError as error:
         if source == "environment":
             raise ValueError(f"{variable.name} {error}") from None
-        # A file may hold a secret that was meant for another variable.
+        # A file may contain a secret that was meant for another variable.
         problem = str(error).replace(excerpt(text.strip()), hidden(text))
         raise ValueError(f"{variable.name} (from the {source}) {problem}") from None
 
 
 def unknown_names(variables: Sequence[Variable], environ: Mapping[str, str]) -> Iterable[str]:
-    """Return a sentence for every variable of ours that does not exist, with the one that was meant."""
+    """Yield a sentence for every COSTBATCH_ variable that does not exist, with the most similar one."""
     known = [name for variable in variables for name in (variable.name, f"{variable.name}_FILE")]
     for name in sorted(environ):
         if not name.startswith(PREFIX) or not environ[name] or name in known or _SERVICE_LINK.fullmatch(name):
             continue
         close = get_close_matches(name, known, n=1)
-        advice = f"did you mean {close[0]}?" if close else "`costbatch config` lists those there are."
+        advice = f"did you mean {close[0]}?" if close else "run `costbatch config` to list them all."
         yield f"{name[:_LONGEST_NAME]} is not a variable of costbatch; {advice}"

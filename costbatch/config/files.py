@@ -1,4 +1,4 @@
-"""Reads files that hold a setting or a secret: small ones, within a time limit, whatever the path names."""
+"""Reads files that contain a setting or a secret, with a limit on size and time."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ def read_small_file(path: str) -> bytes:
     """Return the content of a file.
 
     Raises:
-        ValueError: with the rest of a sentence that begins with the file.
+        ValueError: the end of a sentence that begins with the file.
 
     """
     try:
         content = within(LIMIT_SECONDS, lambda: _read(path))
     except TimeoutError:
         raise ValueError(
-            f"gave no content within {LIMIT_SECONDS:g} seconds; is it a pipe that nothing writes to?"
+            f"could not be read within {LIMIT_SECONDS:g} seconds; is it a pipe without a writer?"
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
@@ -29,16 +29,16 @@ def read_small_file(path: str) -> bytes:
 
 
 def check_size(content: bytes) -> None:
-    """Raise ValueError if there is more than a setting or a secret can be."""
+    """Raise ValueError if the content is larger than any setting or secret."""
     if len(content) > LARGEST_BYTES:
-        raise ValueError(f"is larger than {LARGEST_BYTES // 1024} KiB, the most that is read.")
+        raise ValueError(f"is larger than {LARGEST_BYTES // 1024} KiB, the limit.")
 
 
 def decode_text(content: bytes) -> str:
-    """Return the text of a file; a byte order mark, as Windows writes it, is not part of it.
+    """Return the text of a file, without a byte order mark.
 
     Raises:
-        ValueError: with the rest of a sentence that begins with the file.
+        ValueError: the end of a sentence that begins with the file.
 
     """
     try:
@@ -46,7 +46,7 @@ def decode_text(content: bytes) -> str:
     except UnicodeDecodeError:
         raise ValueError("is not a text file in UTF-8.") from None
     if "\0" in text:
-        raise ValueError("is not a text file: it holds a NUL.")
+        raise ValueError("is not a text file: it contains a NUL character.")
     return text
 
 

@@ -1,7 +1,6 @@
-"""What the texts of variables mean: each parser turns one into a value, or says why it cannot.
+"""Parsers of variables: each turns a text that is not empty into a value.
 
-Parsers take a text that is not empty. They raise ValueError with the rest of a sentence that begins
-with the variable's name.
+They raise ValueError with the end of a sentence that begins with the variable's name.
 """
 
 import base64
@@ -20,7 +19,7 @@ from costbatch.domain.money import Limit, is_currency
 
 E = TypeVar("E", bound=StrEnum)
 
-# The labels of the groups and of the metrics themselves: adapters/pushgateway.py.
+# Labels of the groups and of the metrics themselves: see adapters/pushgateway.py.
 TAKEN_LABELS = frozenset(
     {
         *("job", "group", "run", "version", "python", "outcome", "kind", "change", "state", "severity"),
@@ -31,13 +30,6 @@ MAKE_A_KEY = "Make one with `costbatch keys generate`."
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 # Longer than any number that a setting takes.
 _LONGEST_NUMBER = 40
-
-
-class FailOn(StrEnum):
-    """Which failure of accounts makes a run's exit status a failure."""
-
-    TOTAL = "total"
-    PARTIAL = "partial"
 
 
 def decimal(least: str, most: str = "1000000000") -> Callable[[str], Decimal]:
@@ -55,7 +47,7 @@ def decimal(least: str, most: str = "1000000000") -> Callable[[str], Decimal]:
 def limit(otherwise: str) -> Callable[[str], Limit]:
     """Return a parser of a limit by currency: "1", "EUR=1,JPY=150" or "1,JPY=150".
 
-    otherwise: the limit of the currencies that are not named, if the text gives none.
+    otherwise: the limit of all other currencies if the text gives none.
     """
     amount = decimal("0")
 
@@ -71,7 +63,7 @@ def limit(otherwise: str) -> Callable[[str], Limit]:
                     f"must be a number, or numbers by currency such as EUR=1,JPY=150, not {text!r}."
                 )
             if currency in found:
-                raise ValueError(f"has two numbers for {currency or 'the currencies that it does not name'}.")
+                raise ValueError(f"has two numbers for {currency or 'all other currencies'}.")
             found[currency] = amount(number)
         return Limit(found.pop("", Decimal(otherwise)), tuple(sorted(found.items())))
 
@@ -87,7 +79,7 @@ def integer(least: int, most: int) -> Callable[[str], int]:
     """Return a parser of whole numbers in a range."""
 
     def parse(text: str) -> int:
-        # The length check keeps int() from a text that is megabytes of digits.
+        # Checked before int(): a text may be megabytes of digits.
         if not (text.isascii() and text.isdecimal() and len(text) < len("1000000000")):
             raise ValueError(f"must be a whole number from {least} to {most}, not {excerpt(text)}.")
         if not least <= int(text) <= most:
@@ -98,18 +90,18 @@ def integer(least: int, most: int) -> Callable[[str], int]:
 
 
 def ratio(text: str) -> Decimal:
-    """Return a part of one, given as 0.5 or as 50%."""
+    """Return a ratio, given as 0.5 or as 50%."""
     number, is_percentage = text.removesuffix("%").rstrip(), text.endswith("%")
     if len(number) > _LONGEST_NUMBER or not _NUMBER.fullmatch(number):
         raise ValueError(f"must be a ratio such as 0.5 or a percentage such as 50%, not {excerpt(text)}.")
     part = Decimal(number) / (100 if is_percentage else 1)
-    if part > 10:  # noqa: PLR2004 - 50 was meant as 50 %, not as 5000 %
+    if part > 10:  # noqa: PLR2004 - 50 is likely to mean 50 %, not 5000 %
         raise ValueError(f"is {part:f}, which means {part * 100:f} %; write {number}% for {number} percent.")
     return part
 
 
 def share(text: str) -> Decimal:
-    """Return a part of one that is not larger than the whole, given as 0.5 or as 50%."""
+    """Return a ratio of at most 1, given as 0.5 or as 50%."""
     part = ratio(text)
     if part > 1:
         raise ValueError(f"must be at most 1 or 100%, not {text!r}.")
@@ -117,7 +109,7 @@ def share(text: str) -> Decimal:
 
 
 def boolean(text: str) -> bool:
-    """Return what true or false means."""
+    """Return true or false."""
     if text.lower() not in {"true", "yes", "on", "1", "false", "no", "off", "0"}:
         raise ValueError(f"must be true or false, not {excerpt(text)}.")
     return text.lower() in {"true", "yes", "on", "1"}
@@ -140,7 +132,7 @@ def member(enum: type[E]) -> Callable[[str], E]:
 
 
 def names(text: str) -> frozenset[str]:
-    """Return the names of a comma list; "none" says that there are none, as an empty text means unset."""
+    """Return the names of a comma list; "none" is the empty list, as an empty variable is unset."""
     found = frozenset(name.strip() for name in text.split(",") if name.strip())
     return frozenset() if found == {"none"} else found
 
@@ -166,13 +158,13 @@ def push_labels(text: str) -> tuple[str, ...]:
             )
         if not re.fullmatch(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError(
-                f"has {name[:20]!r}, which is no label's name: letters, digits and _, not beginning with __."
+                f"has {name[:20]!r}, which is not a label name: letters, digits and _, not beginning with __."
             )
         if name in TAKEN_LABELS:
             raise ValueError(f"has {name!r}, which costbatch sets itself; choose another name.")
         if name in labels:
             raise ValueError(f"gives {name!r} twice; give it one value.")
-        # The value is part of a web address, in which "." and ".." would mean something else.
+        # The value becomes part of a URL path, where "." and ".." have a meaning of their own.
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}", value):
             raise ValueError(
                 f"gives {name[:20]!r} the value {value[:20]!r}; a value is 1 to 200 letters, digits and "
@@ -190,7 +182,7 @@ def run_key(text: str) -> str:
 
 
 def encryption_key(text: str) -> Secret:
-    """Return the key as it was written, once it is known to hold 32 bytes."""
+    """Return the key as it was written, after checking that it has 32 bytes."""
     decode_key(text)
     return Secret(text)
 
@@ -214,8 +206,8 @@ def decode_key(text: str) -> bytes:
     )
 
 
-def key_spellings(text: str) -> Iterable[str]:
-    """Return the key as it was written, and as an error may write its bytes."""
+def key_encodings(text: str) -> Iterable[str]:
+    """Yield the key as it was written, and in every encoding that an error message may contain."""
     key = decode_key(text)
     yield from (text, key.hex(), key.hex().upper(), repr(key)[2:-1])
     yield from (base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode())
@@ -237,12 +229,12 @@ def web_url(text: str) -> Secret:
     except ValueError:
         is_valid = False
     if not is_valid or re.search(r"\s", text):
-        raise ValueError("must be an address such as http://pushgateway:9091.")
+        raise ValueError("must be a URL such as http://pushgateway:9091.")
     return Secret(text.rstrip("/"))
 
 
 def url_passwords(url: Secret | None) -> Iterable[str]:
-    """Return every password in a URL, as it is written and as it is meant."""
+    """Yield every password in a URL, percent-encoded and decoded."""
     parts = urlsplit(url.reveal() if url else "")
     yield from (value for name, value in parse_qsl(parts.query) if "password" in name)
     yield from (parts.password or "", unquote(parts.password or ""))

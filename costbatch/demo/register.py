@@ -22,7 +22,7 @@ from costbatch.simulator.world import Account, Role
 def register_accounts(accounts: Iterable[Account], settings: Settings) -> str:
     """Register the accounts that are not there yet; return a sentence that says how many."""
     stories = Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).accounts()
-    known = {account.aws_account_id for account in stories.list_accounts()}
+    known = {account.aws_account_id for account, _ in stories.list_accounts()}
     new = [account for account in accounts if account.account_id not in known]
     for account in new:
         if account.roles:

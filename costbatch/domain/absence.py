@@ -1,7 +1,7 @@
-"""Absence is not zero: what becomes of stored days for which an answer shows no cost any more.
+"""Decides what happens to stored days for which AWS no longer reports any cost.
 
-An account that joined an organization shows nothing before its first day there, and a fault of AWS can
-empty a whole answer. Neither means that the account cost nothing.
+Absence is not zero: an account that joined an organization has no cost before its first day there, and a
+fault of AWS can leave a whole response empty. Neither means that the account cost nothing.
 """
 
 from collections import Counter
@@ -14,20 +14,20 @@ from costbatch.domain.costs import DayDigest, DayDigests, FetchedCosts, StoredDa
 from costbatch.domain.money import Money
 from costbatch.domain.periods import DateRange
 
-# A single day may always vanish: AWS does restate one to nothing.
+# A single day may always vanish: AWS does restate a day to zero.
 _FEWEST_DAYS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """Days with stored cost that an answer would remove, out of how many, and their cost by currency."""
+    """Days with stored cost that a response would remove, out of how many, and their cost by currency."""
 
     days: Sequence[date]
     stored_days: int
     costs: Sequence[Money]
 
     def __str__(self) -> str:
-        """Return the sentence for people."""
+        """Return the sentence for the error of the account."""
         return (
             f"AWS shows no cost for {len(self.days):,} of {self.stored_days:,} days with stored cost "
             f"since {self.days[0]} (the last is {self.days[-1]}): {' and '.join(map(str, self.costs))} "
@@ -36,7 +36,7 @@ class Vanished:
 
 
 def may_vanish(fetched: FetchedCosts, known: DayDigests) -> bool:
-    """Whether so many days show no cost that what is stored of them has to be looked at."""
+    """Whether enough days have no cost that the stored ones must be compared."""
     if fetched.fresh is None:
         return False
     empty_days = len(fetched.fresh) - len(fetched.costs.days_with_cost())
@@ -46,10 +46,10 @@ def may_vanish(fetched: FetchedCosts, known: DayDigests) -> bool:
 def weigh_absence(
     fetched: FetchedCosts, stored: Sequence[StoredDay], *, known: DayDigests, ratio: Decimal
 ) -> FetchedCosts | Vanished:
-    """Return the answer, or what would vanish if it is not plausible.
+    """Return what may be stored, or what would vanish if the response is implausible.
 
-    stored: the days of the window. known: the last answer. ratio: at most this share of the days may vanish.
-    Days that vanish before the first day with cost are kept: the answer then says so, and leaves them alone.
+    stored: the days of the window. known: the previous digests. ratio: the largest share of the days that
+    may vanish. Days that would vanish before the first day with cost are kept as they are stored.
     """
     fresh, shown = fetched.fresh, fetched.costs.days_with_cost()
     if fresh is None:
@@ -82,7 +82,7 @@ def _costs_of(days: set[date], stored: Sequence[StoredDay]) -> list[Money]:
 def _keeping(
     fetched: FetchedCosts, fresh: DateRange, first: date, stored: Sequence[StoredDay]
 ) -> FetchedCosts:
-    """Return the answer from its first day with cost on; what is stored before stays as it is."""
+    """Return the costs from the first day with cost on; earlier days stay as they are stored."""
     rows: Counter[date] = Counter()
     for each in stored:
         rows[each.usage_date] += each.rows

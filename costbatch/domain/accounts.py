@@ -1,4 +1,4 @@
-"""AWS accounts: who they are, how they are reached, and which of them a run collects."""
+"""AWS accounts: their ids, their status, and how their costs are reached."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _ROLE_ARN = re.compile(
 
 
 class AccountStatus(StrEnum):
-    """Whether runs collect the account."""
+    """Whether runs work on the account."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -33,7 +33,7 @@ class AccessMethod(StrEnum):
 
 
 class Partition(StrEnum):
-    """AWS's separate clouds; each has its own endpoints and its own credentials."""
+    """AWS's partitions; each has its own endpoints and its own credentials."""
 
     AWS = "aws"
     CHINA = "aws-cn"
@@ -41,10 +41,10 @@ class Partition(StrEnum):
 
 
 def parse_account_id(text: str) -> str:
-    """Return an AWS account id as its 12 digits; the console's dashes are accepted.
+    """Return an AWS account id as 12 digits; dashes, as the console shows them, are accepted.
 
     Raises:
-        ValueError: anything else.
+        ValueError: not 12 digits.
 
     """
     digits = text.strip().replace("-", "")
@@ -55,7 +55,7 @@ def parse_account_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RoleArn:
-    """The name of an IAM role, with the account and partition that it lies in."""
+    """The ARN of an IAM role, with its account and partition."""
 
     arn: str
     aws_account_id: str
@@ -81,10 +81,24 @@ class RoleArn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failing:
-    """An account that was not collected the last time: since when, and why."""
+    """Since when a job fails for an account, and why."""
 
     since: datetime
     kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a job got with an account, over all its runs.
+
+    covered: the days that are stored without a gap. failing: set while the job fails for the account.
+    """
+
+    covered: DateRange | None = None
+    failing: Failing | None = None
+
+
+NO_PROGRESS = Progress()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +106,7 @@ class Account:
     """One AWS account row; ``id`` is the row, ``aws_account_id`` the 12 digits.
 
     ``role_arn`` is set for assumed roles; ``base_account_id`` is the row whose credentials assume it
-    (None: the pod's own). ``collected`` is what is stored without a gap.
+    (None: the pod's own).
     """
 
     id: int
@@ -103,8 +117,6 @@ class Account:
     partition: Partition = Partition.AWS
     role_arn: str | None = None
     base_account_id: int | None = None
-    collected: DateRange | None = None
-    failing: Failing | None = None
     created_at: datetime | None = None
 
     def __str__(self) -> str:
@@ -113,14 +125,14 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsNeeds:
-    """What the collection of some accounts needs of the process: a way to AWS, and perhaps an identity."""
+    """What some accounts need of the process: the partitions to reach, and whether it needs an identity."""
 
     partitions: frozenset[Partition]
     pod_identity: bool
 
 
 def needs_of(accounts: Sequence[Account], registered: Sequence[Account]) -> AwsNeeds:
-    """Return what the collection of the accounts needs; their roles may be assumed by any registered one."""
+    """Return what the accounts need; any registered account may assume their roles."""
     return AwsNeeds(
         partitions=frozenset(account.partition for account in accounts),
         pod_identity=bool(users_of_pod(accounts, registered)),
@@ -152,7 +164,7 @@ def _is_reached_as_pod(first: Account) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount:
-    """What it takes to register an account."""
+    """An account to register."""
 
     aws_account_id: str
     name: str

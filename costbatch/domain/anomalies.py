@@ -1,4 +1,4 @@
-"""The life of an anomaly: detected, updated while its days settle, then resolved or dismissed."""
+"""The life cycle of an anomaly: detected, updated while its days settle, then resolved or dismissed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ from costbatch.domain.detection import (
 from costbatch.domain.money import to_cents
 from costbatch.domain.periods import DateRange
 
-# Ids are derived, not drawn: the same anomaly has the same id however often a run is repeated.
+# Ids are derived: the same anomaly has the same id however often a run is repeated.
 _NAMESPACE = UUID("6c3f1d9e-5a0b-4f0e-9d2a-3b1c7a5e8f42")
 
 
 class AnomalyState(StrEnum):
-    """Where an anomaly stands."""
+    """The state of an anomaly."""
 
     OPEN = "open"
     RESOLVED = "resolved"
@@ -36,9 +36,9 @@ class AnomalyState(StrEnum):
 class Resolution(StrEnum):
     """Why an anomaly is no longer open."""
 
-    ENDED = "ended"  # the days after it are ordinary again, or the baseline has caught up
-    RESTATED = "restated"  # AWS corrected the days, or the rule changed: it is none any more
-    MERGED = "merged"  # restated days joined it to an earlier one
+    ENDED = "ended"  # the days after it are normal again, or the baseline has caught up
+    RESTATED = "restated"  # AWS corrected the days, or the rule changed: they no longer deviate
+    MERGED = "merged"  # restated days joined it to an earlier anomaly
 
 
 class ChangeKind(StrEnum):
@@ -51,7 +51,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a series is of: an account's total (``service`` None) or one of its services."""
+    """What a series belongs to: an account's total (``service`` None) or one of its services."""
 
     account_id: int
     aws_account_id: str
@@ -60,9 +60,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly:
-    """One account, or one of its services, over a run of days that depart from their baseline.
+    """One account, or one of its services, over consecutive days that deviate from their baseline.
 
-    Amounts are sums over the anomalous days, in ``currency``. ``revision`` counts the times it changed.
+    Amounts are sums over the anomalous days, in ``currency``. ``revision`` counts its changes from 1.
     """
 
     id: UUID
@@ -88,32 +88,32 @@ class Anomaly:
 
     @property
     def deviation_ratio(self) -> Decimal | None:
-        """The difference as a part of what was expected; None where nothing was expected."""
+        """The difference as a ratio of the expected amount; None if nothing was expected."""
         return self.impact / abs(self.expected) if self.expected else None
 
     @property
     def is_dismissed(self) -> bool:
-        """Whether a person said that it is none of our business."""
+        """Whether someone marked it as expected."""
         return self.state is AnomalyState.DISMISSED
 
     @property
     def is_gone(self) -> bool:
-        """Whether no day is its own any more; it comes back only where no other one claims the days."""
+        """Whether it has no days any more; it comes back only if no other anomaly matches its days."""
         return self.resolution in {Resolution.RESTATED, Resolution.MERGED}
 
-    def told(self) -> tuple[object, ...]:
-        """Return what a reader sees; a change below a cent is none."""
+    def visible(self) -> tuple[object, ...]:
+        """Return what a reader sees of it, amounts to the cent."""
         amounts = (to_cents(self.expected), to_cents(self.actual))
         return (self.start_date, self.last_date, self.state, self.severity, self.resolution, *amounts)
 
     def reads_as(self, other: "Anomaly") -> bool:
-        """Whether nobody could tell the two apart."""
-        return self.told() == other.told()
+        """Whether a reader sees no difference between the two."""
+        return self.visible() == other.visible()
 
 
 @dataclass(frozen=True, slots=True)
 class AnomalyChange:
-    """An anomaly as it is now, what happened to it, and the episode behind it (None: there is none left)."""
+    """An anomaly as it is now, what happened to it, and its episode (None: it has no days any more)."""
 
     kind: ChangeKind
     anomaly: Anomaly
@@ -122,9 +122,9 @@ class AnomalyChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The setting of one judgement: whose days, in which currency, seen from which day, by which rule.
+    """What one judgement is about: the scope, the currency, the days, and the rule as of ``today``.
 
-    start: the first day whose cost may have changed; ``days`` may begin earlier, where an anomaly does.
+    start: the first day whose cost may have changed. days: begin earlier if a known anomaly does.
     """
 
     scope: Scope
@@ -138,13 +138,13 @@ class Judgement:
 def judge_series(
     series: Series | None, known: Sequence[Anomaly], judgement: Judgement
 ) -> list[AnomalyChange]:
-    """Judge a series' days anew and return what changed; without a series, what is known is closed.
+    """Judge the days of a series again and return what changed; without a series, close what is known.
 
-    ``known`` are the scope's anomalies in the currency, in, next to, or reaching into the days.
+    known: the anomalies of the scope in the currency that lie in the days, or within the merge window.
     """
     deviations, start = [], judgement.days.start
     if series is not None:
-        # Before its first day nothing can be said.
+        # Days before the first one cannot be judged.
         start = max(start, min(series.first_day, judgement.days.last))
         deviations = find_deviations(series, judgement.days, today=judgement.today, rule=judgement.rule)
     changes: list[AnomalyChange] = []
@@ -161,11 +161,11 @@ def judge_series(
 def reconcile(
     existing: Sequence[Anomaly], episodes: Sequence[Episode], *, judgement: Judgement
 ) -> list[AnomalyChange]:
-    """Hold known anomalies against the episodes found now, all of one direction; return what changed."""
+    """Compare known anomalies with the episodes found now, all of one direction; return what changed."""
     changes: list[AnomalyChange] = []
     unmatched = sorted(existing, key=lambda anomaly: (anomaly.is_gone, anomaly.start_date))
     for episode in episodes:
-        matching = [known for known in unmatched if _belongs(known, episode, judgement.rule)]
+        matching = [known for known in unmatched if _overlaps(known, episode, judgement.rule)]
         unmatched = [known for known in unmatched if known not in matching]
         changes += _changes_of_episode(episode, matching, judgement)
     for known in unmatched:
@@ -174,9 +174,9 @@ def reconcile(
 
 
 def judged_from(known: Sequence[Anomaly], start: date, rule: Rule) -> date:
-    """Return the first day to judge where the days from ``start`` on may have changed.
+    """Return the first day to judge if the days from ``start`` on may have changed.
 
-    What is open, and what may reach into those days link by link, is judged from its beginning.
+    Open anomalies, and those that the merge window chains to these days, are judged from their beginning.
     """
     first = min([start, *(each.start_date for each in known if each.state is AnomalyState.OPEN)])
     for each in sorted(known, key=lambda anomaly: anomaly.last_date, reverse=True):
@@ -207,8 +207,8 @@ def _changes_of_episode(
 def _first_seen(episode: Episode, judgement: Judgement) -> Anomaly:
     scope = judgement.scope
     identity = "/".join(
-        # The day of the judgement too: restatements can move an anomaly off its first day, and another
-        # one that begins there later must not take its place.
+        # With the day of the judgement: restatements can move an anomaly away from its first day, and a
+        # later one that begins there must not get the same id.
         [
             scope.aws_account_id,
             scope.service or "",
@@ -235,7 +235,7 @@ def _first_seen(episode: Episode, judgement: Judgement) -> Anomaly:
 
 
 def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly:
-    """Return ``known`` as the episode shows it now; what a person dismissed stays dismissed."""
+    """Return ``known`` with the days and amounts of the episode; a dismissed one stays dismissed."""
     state, resolution = AnomalyState.OPEN, None
     if known.is_dismissed:
         state, resolution = known.state, known.resolution
@@ -256,7 +256,7 @@ def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly
 
 
 def has_ended(last_date: date, *, today: date, rule: Rule) -> bool:
-    """Whether enough settled days after ``last_date`` are ordinary for the anomaly to be over."""
+    """Whether enough settled days after ``last_date`` are normal for the anomaly to be over."""
     return last_date + timedelta(days=rule.merge_gap_days) < rule.last_settled_day(today)
 
 
@@ -265,7 +265,7 @@ def announced_since(today: date, rule: Rule) -> date:
     return rule.last_settled_day(today) - timedelta(days=rule.merge_gap_days)
 
 
-def _belongs(known: Anomaly, episode: Episode, rule: Rule) -> bool:
+def _overlaps(known: Anomaly, episode: Episode, rule: Rule) -> bool:
     return (
         known.start_date <= episode.last + rule.merge_window
         and known.last_date >= episode.start - rule.merge_window
@@ -273,7 +273,7 @@ def _belongs(known: Anomaly, episode: Episode, rule: Rule) -> bool:
 
 
 def _why_gone(known: Anomaly, judgement: Judgement) -> Resolution | None:
-    """Return why an anomaly without an episode is over; None where these days do not tell."""
+    """Return why an anomaly without an episode is over; None if these days do not tell."""
     if known.last_date < judgement.days.start:
         is_over = has_ended(known.last_date, today=judgement.today, rule=judgement.rule)
         return Resolution.ENDED if is_over else None
@@ -282,7 +282,7 @@ def _why_gone(known: Anomaly, judgement: Judgement) -> Resolution | None:
 
 def _close(known: Anomaly, resolution: Resolution | None) -> Iterable[AnomalyChange]:
     is_open = known.state is AnomalyState.OPEN
-    # One that is over already may turn out to have been none; nothing else about it can change.
+    # Of one that is already resolved, only this can change: its days may turn out not to deviate.
     is_news = is_open or (known.resolution is Resolution.ENDED and resolution is not Resolution.ENDED)
     if resolution is None or known.is_dismissed or not is_news:
         return

@@ -1,4 +1,4 @@
-"""What the days of a run cost, beside the day before and the same weekday a week before."""
+"""The cost of a run's days, compared with the day before and the same weekday a week before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ ONE_WEEK = timedelta(days=7)
 
 
 class Change(NamedTuple):
-    """The difference to an earlier day, of the accounts whose cost of that day is stored."""
+    """The difference to an earlier day, over the accounts that have that day stored."""
 
     before: Decimal
     difference: Decimal
 
     @property
     def ratio(self) -> Decimal | None:
-        """The difference as a part of the earlier amount; None if that was zero."""
+        """The difference as a ratio of the earlier amount; None if that was zero."""
         return self.difference / abs(self.before) if self.before else None
 
 
@@ -28,7 +28,7 @@ class Change(NamedTuple):
 class ComparedCost:
     """The comparable cost of one account, or of several accounts together, in one currency.
 
-    aws_account_id, name: empty for several accounts. estimated: AWS may still change the amount.
+    aws_account_id, name: empty for several accounts. estimated: AWS marks the amount as an estimate.
     from_day_before, from_week_before: None if that day is not stored, or if the cost is of several days.
     """
 
@@ -44,10 +44,10 @@ class ComparedCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostSummary:
-    """The comparable cost of some days, of the accounts that a run collected.
+    """The comparable cost of the days, for the accounts that a run collected.
 
-    costs: by currency, the largest accounts first, then the others together.
-    is_settled: whether the last day ended long enough ago for its cost to be complete.
+    costs: by currency, the largest accounts first, then all others as one.
+    is_settled: whether the cost of the last day is complete.
     """
 
     days: DateRange
@@ -62,7 +62,7 @@ class CostSummary:
 
     @property
     def day_before(self) -> date | None:
-        """The day before; None for several days, which are compared with nothing."""
+        """The day before; None for several days, which are not compared."""
         return self.days.start - ONE_DAY if len(self.days) == 1 else None
 
     @property

@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import compress
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from costbatch.domain.periods import DateRange
 
@@ -188,27 +188,6 @@ class FetchedCosts:
     def days_kept(self) -> int:
         """How many days show no cost any more, and are stored as they were."""
         return sum(answer.is_kept for answer in self.answers.values())
-
-
-class Spend(Protocol):
-    """Counts what one attempt at an account spends: called before each request that AWS may charge.
-
-    A request that is followed by neither word has had no answer; it may have been charged.
-    """
-
-    def __call__(self) -> None:
-        """Count a request before it is sent.
-
-        Raises:
-            BudgetSpent: the request would cost more than the run's cap.
-
-        """
-
-    def charged(self) -> None:
-        """Note that AWS answered the last request well."""
-
-    def not_charged(self) -> None:
-        """Note that AWS refused the last request, or that it never left this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Secrets, typed so that they cannot be printed by accident."""
+"""Secrets, typed so that they cannot be printed by accident, and how an account is reached with them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from costbatch.domain.accounts import Account
 
 
 class Secret:
-    """A text that never shows itself: not in ``str``, ``repr``, formatting, JSON or pickles.
+    """A text that is never shown: not by ``str``, ``repr``, formatting, JSON or pickle.
 
-    ``reveal`` is the one way out, so that a search for it finds every use.
+    ``reveal`` is the only way to read it, so that a search finds every use.
     """
 
     __slots__ = ("_text",)
@@ -43,7 +43,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SealedCredentials:
-    """Credentials as they rest in the database: encrypted, bound to one account, with their key's id."""
+    """Credentials as they are stored: encrypted, bound to one account, with the id of their key."""
 
     key_id: str
     sealed: bytes
@@ -54,7 +54,7 @@ class SealedCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKeys:
-    """An AWS access key; the id alone is no secret to AWS, yet it is treated as one here."""
+    """An AWS access key. To AWS its id is not a secret; here it is treated as one."""
 
     access_key_id: Secret
     secret_access_key: Secret
@@ -63,13 +63,13 @@ class AccessKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSecrets:
-    """What is sealed for one account: an access key, or the external id of a role, or nothing."""
+    """The secrets of one account: an access key, the external id of a role, or none."""
 
     access_keys: AccessKeys | None = None
     external_id: Secret | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """Return the plain document that the vault seals."""
+        """Return the plain document that the vault encrypts."""
         document: dict[str, str] = {}
         if self.access_keys:
             document["access_key_id"] = self.access_keys.access_key_id.reveal()
@@ -82,7 +82,7 @@ class StoredSecrets:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> "StoredSecrets":
-        """Return what the vault opened.
+        """Return the secrets in a document that the vault decrypted.
 
         Raises:
             KeyError: an access key without its secret.
@@ -102,9 +102,9 @@ class StoredSecrets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How to reach an account: its sealed secrets, and the account whose credentials assume its role.
+    """How to reach an account: its encrypted secrets, and the account whose credentials assume its role.
 
-    ``is_proven``: AWS has said before that these very credentials are the account's. A key never moves.
+    ``is_proven``: AWS has confirmed that these credentials belong to the account, which cannot change.
     """
 
     account: Account

@@ -1,4 +1,4 @@
-"""The rule of detection: a day deviates from the mean of the days before it. Pure functions on daily totals.
+"""The detection rule: a day deviates from the mean of the days before it. Pure functions on daily totals.
 
 A better detector replaces ``find_deviations``: daily totals in, deviations out, no state.
 """
@@ -19,7 +19,7 @@ ZERO = Decimal(0)
 
 # An anomaly names at most this many services.
 _MOST_CONTRIBUTIONS = 5
-# Finer than any bill; keeps a mean of 30 days from growing endless digits.
+# Finer than any bill; a mean of 30 days would otherwise have endless digits.
 _MEAN_PRECISION = Decimal("1E-10")
 # Room for the largest amount at that precision; Python's default of 28 digits would raise.
 _MEAN_CONTEXT = Context(prec=50)
@@ -35,7 +35,7 @@ class Direction(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much money an anomaly moves."""
+    """How much money an anomaly is about."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -46,14 +46,14 @@ class Severity(StrEnum):
 class Rule:
     """When a day deviates from its baseline, and what is compared.
 
-    threshold_ratio: deviates when further from the mean than this part of it (0.5 is 50 %).
-    baseline_days: the mean is over this many days before the day; days without cost count as 0.
-    minimum_history_days: younger accounts are not judged.
-    floor: smallest difference that matters, by currency.
-    settle_days: a day is complete this many days after it ended; drops wait for that.
-    medium_impact, high_impact: the severities' lower limits, by currency.
-    merge_gap_days: an anomaly goes on over this many ordinary days (a weekend).
-    per_service: whether each service is judged too, besides the account's total.
+    threshold_ratio: a day deviates if its distance to the mean exceeds this ratio of it (0.5 is 50 %).
+    baseline_days: how many days before the day the mean covers; days without cost count as 0.
+    minimum_history_days: accounts with less history are not judged.
+    floor: the smallest difference that counts, by currency.
+    settle_days: a day is complete this many days after its end; only then can it be a drop.
+    medium_impact, high_impact: the lower limits of the severities, by currency.
+    merge_gap_days: an anomaly continues over up to this many normal days, such as a weekend.
+    per_service: whether each service is judged as well as the account's total.
     """
 
     threshold_ratio: Decimal = Decimal("0.5")
@@ -70,7 +70,7 @@ class Rule:
 
     @property
     def merge_window(self) -> timedelta:
-        """How far apart two anomalous days may lie and still be one anomaly."""
+        """How far apart two anomalous days of one anomaly may be."""
         return timedelta(days=self.merge_gap_days) + ONE_DAY
 
     def last_settled_day(self, today: date) -> date:
@@ -78,7 +78,7 @@ class Rule:
         return today - ONE_DAY - timedelta(days=self.settle_days)
 
     def deviates(self, expected: Decimal, actual: Decimal, currency: str) -> bool:
-        """Whether the difference is both large in proportion and worth the floor."""
+        """Whether the difference exceeds both the threshold ratio and the floor."""
         difference = abs(actual - expected)
         return difference >= self.floor.of(currency) and difference > self.threshold_ratio * abs(expected)
 
@@ -91,9 +91,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Comparable daily cost in one currency from ``first_day`` on; a day that is absent cost nothing.
+    """Comparable daily cost in one currency from ``first_day`` on; an absent day cost nothing.
 
-    last_day: the last one, if another currency took the place of this one after it.
+    last_day: the last day with cost if another currency replaced this one; else None.
     """
 
     currency: str
@@ -102,7 +102,7 @@ class Series:
     last_day: date | None = None
 
     def baseline(self, day: date, rule: Rule) -> Decimal | None:
-        """Return the mean of the days before ``day``; None where there is too little history."""
+        """Return the mean of the days before ``day``; None if there is too little history."""
         days = min(rule.baseline_days, (day - self.first_day).days)
         if days < max(rule.minimum_history_days, 1):
             return None
@@ -121,19 +121,19 @@ class Deviation:
 
     @property
     def direction(self) -> Direction:
-        """On which side of the baseline the day lies."""
+        """Above or below the baseline."""
         return Direction.SPIKE if self.actual > self.expected else Direction.DROP
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Departures in one direction that belong together: what becomes one anomaly."""
+    """Deviations in one direction within each other's merge window: they become one anomaly."""
 
     deviations: tuple[Deviation, ...]
 
     @property
     def direction(self) -> Direction:
-        """On which side of the baseline the days lie."""
+        """Above or below the baseline."""
         return self.deviations[0].direction
 
     @property
@@ -148,18 +148,18 @@ class Episode:
 
     @property
     def expected(self) -> Decimal:
-        """What the anomalous days should have cost together."""
+        """The expected cost of the anomalous days together."""
         return sum((deviation.expected for deviation in self.deviations), ZERO)
 
     @property
     def actual(self) -> Decimal:
-        """What the anomalous days did cost together."""
+        """The actual cost of the anomalous days together."""
         return sum((deviation.actual for deviation in self.deviations), ZERO)
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """A service's part in an anomaly: what it should have cost and did cost on the anomalous days."""
+    """A service's part in an anomaly: its expected and actual cost on the anomalous days."""
 
     service: str
     expected: Decimal
@@ -167,12 +167,12 @@ class Contribution:
 
     @property
     def impact(self) -> Decimal:
-        """How much the service moved."""
+        """The difference of the service: positive if it cost more than expected."""
         return self.actual - self.expected
 
 
 def comparable_totals(costs: CostColumns, days: DateRange, rule: Rule) -> list[DayTotal]:
-    """Return the comparable cost of each day with cost, as the database sums what is stored."""
+    """Return the comparable cost of each day with cost, equal to what the database would sum."""
     amounts: defaultdict[tuple[date, str], list[Decimal]] = defaultdict(list)
     columns = costs.usage_dates, costs.currencies, costs.keys, costs.amounts(rule.cost_basis)
     for day, currency, (_, record_type), amount in zip(*columns, strict=True):
@@ -205,10 +205,10 @@ def _sums(amounts: Mapping[tuple[date, str], list[Decimal]], days: DateRange) ->
 def comparable_series(
     totals: Iterable[DayTotal], first_days: Mapping[str, date], start: date, rule: Rule
 ) -> dict[str, Series]:
-    """Return a series for each currency, with a history of its own: yen and dollars have no mean.
+    """Return a series for each currency, each with its own history.
 
-    first_days: when each currency was first billed. start: before it nothing is known. A currency that ends
-    as another one begins was replaced by it: the days after its end are neither zeros nor a drop.
+    first_days: when each currency was first billed. start: the first day that is stored. A currency that
+    ends as another one begins was replaced by it: the days after its end are neither zeros nor a drop.
     """
     amounts: defaultdict[str, dict[date, Decimal]] = defaultdict(dict)
     for total in totals:
@@ -232,9 +232,9 @@ def comparable_series(
 
 
 def find_deviations(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[Deviation]:
-    """Return the days in ``days`` that depart from their baseline.
+    """Return the days in ``days`` that deviate from their baseline.
 
-    A day that has not settled is never a drop: the rest of its cost may still arrive.
+    A day that has not settled is never a drop: more of its cost may still arrive.
     """
     found = []
     for day in days:
@@ -250,7 +250,7 @@ def find_deviations(series: Series, days: DateRange, *, today: date, rule: Rule)
 
 
 def group_episodes(deviations: Iterable[Deviation], rule: Rule) -> list[Episode]:
-    """Join deviations of one direction that lie at most ``merge_gap_days`` ordinary days apart."""
+    """Join deviations of one direction that lie within the merge window of each other."""
     episodes = []
     ordered = sorted(deviations, key=lambda deviation: (deviation.direction, deviation.usage_date))
     for _, same_direction in groupby(ordered, key=lambda deviation: deviation.direction):
@@ -265,7 +265,7 @@ def group_episodes(deviations: Iterable[Deviation], rule: Rule) -> list[Episode]
 
 
 def explain(episode: Episode, services: Mapping[str, Series], *, rule: Rule) -> tuple[Contribution, ...]:
-    """Return the services that moved the episode's way, the largest move first."""
+    """Return the services that changed in the episode's direction, the largest change first."""
     sign = 1 if episode.direction is Direction.SPIKE else -1
     contributions = []
     for service, series in services.items():

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import Account, Failing
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind
 from costbatch.domain.money import to_cents
 from costbatch.errors import ErrorKind
@@ -95,10 +95,9 @@ def account_failed(account: Account, kind: ErrorKind, message: str, *, run_id: U
     )
 
 
-def account_recovered(account: Account, *, run_id: UUID, now: datetime) -> Event:
+def account_recovered(account: Account, failing: Failing, *, run_id: UUID, now: datetime) -> Event:
     """Tell that an account which failed is collected again."""
-    failing = account.failing
-    failed = {"since": instant(failing.since), "kind": failing.kind} if failing else None
+    failed = {"since": instant(failing.since), "kind": failing.kind}
     return _event(
         EventType.ACCOUNT_RECOVERED,
         account.aws_account_id,

@@ -1,4 +1,4 @@
-"""What a message may show of a value that it refuses: a few characters, and nothing of a secret."""
+"""What an error message may show of a refused value: a few characters, and nothing of a secret."""
 
 import re
 
@@ -8,7 +8,7 @@ _RUN = re.compile(r"[A-Za-z0-9+/=_-]{16,}")
 _CERTAINLY_A_KEY = 32
 _NAMED_SECRET = re.compile(r"://[^/]*@|password|secret|token", re.IGNORECASE)
 _KINDS = (re.compile("[0-9]"), re.compile("[a-z]"), re.compile("[A-Z]"))
-# An absolute path looks like base64, but a key does not end in its form.
+# A path can look like base64 as well, but not like a whole key.
 _KEY = re.compile(r"[0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{43}=?")
 _LONGEST_PATH = 200
 _BETWEEN_WORDS = re.compile(r"([\s()'\",;]+)")
@@ -28,14 +28,14 @@ def _looks_random(text: str) -> bool:
 
 
 def excerpt(text: str) -> str:
-    """Return a value as a message shows it: quoted and short, or only its length if it may be a secret."""
+    """Return a value as a message shows it: quoted, shortened, or only its length if it may be a secret."""
     if may_be_secret(text):
         return hidden(text)
     return repr(text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…")
 
 
 def excerpt_words(sentence: str) -> str:
-    """Return a sentence of click about a value, without words that may be a secret or are too long."""
+    """Return a sentence of click without words that may be a secret or are too long."""
     words = _BETWEEN_WORDS.split(sentence)
     return "".join(
         hidden(word) if len(word) > _LONGEST_WORD or (_looks_random(word) and word[0] != "-") else word
@@ -44,12 +44,12 @@ def excerpt_words(sentence: str) -> str:
 
 
 def hidden(text: str) -> str:
-    """Return what can be said of a value that is not shown."""
+    """Return the description of a value that must not be shown."""
     return f"a value of {len(text):,} characters"
 
 
 def path_excerpt(path: str) -> str:
-    """Return a path as a message shows it; the value itself may have been given in its place."""
+    """Return a path as a message shows it; a secret may have been given in its place by mistake."""
     is_path = path.startswith(("/", ".")) and not _KEY.fullmatch(path)
     if len(path) > _LONGEST_PATH or "\n" in path or not (is_path or not may_be_secret(path)):
         return hidden(path)

@@ -1,9 +1,9 @@
-"""Whether an encryption key looks random: what was typed or thought up can be guessed."""
+"""Whether an encryption key looks random: one that a person made up can be guessed."""
 
 import re
 from itertools import pairwise
 
-# 32 random bytes have 30 different ones on average, and 22 at least in all of a billion keys.
+# 32 random bytes have 30 different values on average; in a billion keys none has fewer than 22.
 _FEWEST_DIFFERENT = 16
 _LONGEST_STEP = 5
 _WORD = re.compile(r"[A-Za-z][a-z]{4,}")
@@ -12,7 +12,7 @@ _FEWEST_VOWELS = 2
 
 
 def key_weakness(key: bytes) -> str:
-    """Return why a key is easy to guess, as the rest of a sentence that begins with the key; empty if not."""
+    """Return why a key is easy to guess, as the end of a sentence that begins with the key; else empty."""
     if len(set(key)) == 1:
         return "repeats one character"
     if len(set(key)) < _FEWEST_DIFFERENT:
@@ -25,7 +25,7 @@ def key_weakness(key: bytes) -> str:
 
 
 def _steps(key: bytes) -> int:
-    """Return over how many bytes in a row the key goes on by the same difference of one or minus one."""
+    """Return the longest run of bytes that each differ from the last by one, in the same direction."""
     longest = run = before = 0
     for one, other in pairwise(key):
         step = other - one

@@ -1,4 +1,4 @@
-"""Exact money: the strings of Cost Explorer to Decimal and currency, never through a float."""
+"""Exact money: Decimal amounts with their currency, read from Cost Explorer's strings, never floats."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _ROOMY = Context(prec=200)
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _AMOUNT = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?")
-# Far beyond any bill or any rounding unit: an exponent outside is a broken answer, not money.
+# Far beyond any bill and any rounding unit: an exponent outside means a malformed response.
 _LARGEST_EXPONENT = 18
 _SMALLEST_EXPONENT = -40
 
@@ -69,13 +69,13 @@ class Money:
         parse_currency(self.currency)
 
     def __str__(self) -> str:
-        """Return the amount to the cent with its currency, for people only: "1,234.50 USD"."""
+        """Return the amount to the cent with its currency, for display only: "1,234.50 USD"."""
         return f"{self.amount:,.2f} {self.currency}"
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit for amounts of money: by currency, and one for the currencies that are not named."""
+    """A limit for amounts of money, by currency, and one for all other currencies."""
 
     otherwise: Decimal
     named: tuple[tuple[str, Decimal], ...] = ()
@@ -85,5 +85,5 @@ class Limit:
         return next((amount for name, amount in self.named if name == currency), self.otherwise)
 
     def __str__(self) -> str:
-        """Return the limit as the settings write it: "1,EUR=1,JPY=150"."""
+        """Return the limit as a setting has it: "1,EUR=1,JPY=150"."""
         return ",".join([f"{self.otherwise}", *(f"{name}={amount}" for name, amount in self.named)])

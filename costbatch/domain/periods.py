@@ -1,4 +1,4 @@
-"""Days and ranges of days, and which of them a run re-reads.
+"""Days, instants and ranges of days, and which days a run re-reads.
 
 A day is AWS's: a UTC date. Ranges are half-open, as in Cost Explorer.
 """
@@ -22,7 +22,7 @@ class DateRange:
 
     def __post_init__(self) -> None:
         if self.start >= self.end_exclusive:
-            raise ValueError(f"the range from {self.start} to {self.end_exclusive} holds no day")
+            raise ValueError(f"the range from {self.start} to {self.end_exclusive} contains no days")
 
     @property
     def last(self) -> date:
@@ -36,7 +36,7 @@ class DateRange:
         return self.start <= day < self.end_exclusive
 
     def __iter__(self) -> Iterator[date]:
-        # A run walks through hundreds of thousands of days; this costs a tenth of adding up timedeltas.
+        # A run iterates over hundreds of thousands of days; adding timedeltas would take ten times as long.
         return map(date.fromordinal, range(self.start.toordinal(), self.end_exclusive.toordinal()))
 
     def touches(self, other: "DateRange") -> bool:
@@ -52,7 +52,7 @@ def utc_day(instant: datetime) -> date:
     """Return the UTC day of an aware instant.
 
     Raises:
-        ValueError: the instant is naive, so nobody knows which day it is in.
+        ValueError: the instant is naive, so that its day is not known.
 
     """
     if instant.tzinfo is None:
@@ -67,18 +67,18 @@ def month_start(day: date, *, months_back: int = 0) -> date:
 
 
 def earliest_available(today: date) -> date:
-    """Return the first day of which Cost Explorer still has daily cost."""
+    """Return the first day for which Cost Explorer still has daily cost."""
     return month_start(today, months_back=HISTORY_MONTHS)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
-    """How far back an ordinary run reads.
+    """How far back an ordinary run reads: one that was not asked for certain days.
 
-    trailing_days: days re-read by every run, yesterday included.
-    month_close_day: until this day of the month, last month can still change and is re-read whole.
+    trailing_days: how many days every run re-reads, yesterday included.
+    month_close_day: until this day of the month, all of last month is re-read, because it can still change.
     history_months: whole months before the current one that an account's first collection reads.
-    keep_months: whole months before the current one that stay stored; None: all. Older days are not read.
+    keep_months: whole months before the current one that are kept; None: all. Older days are not read.
     """
 
     trailing_days: int = 35
@@ -87,13 +87,13 @@ class WindowPolicy:
     keep_months: int | None = None
 
     def earliest_day_on(self, today: date) -> date:
-        """Return the first day that a run on ``today`` may read: AWS still has it, and it is kept."""
+        """Return the first day that a run on ``today`` may read: AWS still has it, and it will be kept."""
         if self.keep_months is None:
             return earliest_available(today)
         return max(earliest_available(today), month_start(today, months_back=self.keep_months))
 
     def first_day_read_on(self, today: date) -> date:
-        """Return how far back a run on ``today`` reads, where none was missed."""
+        """Return how far back a run on ``today`` reads if no run was missed."""
         start = today - timedelta(days=self.trailing_days)
         return min(start, month_start(today, months_back=1)) if today.day <= self.month_close_day else start
 
@@ -101,9 +101,9 @@ class WindowPolicy:
 def collection_window(today: date, *, collected: DateRange | None, policy: WindowPolicy) -> DateRange:
     """Return the days to re-read for an account whose days in ``collected`` are stored already.
 
-    The window ends with yesterday. It reaches back over the trailing days and over last month while
-    that is open; after an outage as far as the first missed run would have, because the days before
-    the outage had not settled either. A first collection reads the history.
+    The window ends with yesterday. It covers the trailing days, and last month until it is closed. After
+    an outage it begins where the first missed run would have begun, because the days before the outage
+    had not settled either. A first collection reads the history.
     """
     if collected is None:
         start = month_start(today, months_back=policy.history_months)
@@ -119,9 +119,9 @@ def extend_collected(
 ) -> DateRange | None:
     """Return what is stored without a gap after ``window`` was read.
 
-    A backfill counts only where it touches what is known; otherwise the first ordinary run
-    would take the hole between them for collected. An ordinary window that touches nothing
-    follows an outage longer than AWS's history: what lies between can never be read.
+    A backfill counts only if it touches the stored days; otherwise the first ordinary run would take the
+    gap between them for collected. An ordinary window that touches nothing follows an outage longer than
+    AWS's history: the days between can never be read.
     """
     if collected is not None and collected.touches(window):
         return collected.join(window)

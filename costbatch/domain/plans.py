@@ -1,4 +1,4 @@
-"""What a run would do and what it would cost, before anything is paid."""
+"""The plan of a dry run: what a run would read, and what AWS would charge for it."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +12,7 @@ from costbatch.domain.periods import DateRange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCollection:
-    """One account, the days to read, and the paid requests to expect."""
+    """One account, the days to read, and the estimated number of paid requests."""
 
     account: Account
     window: DateRange
@@ -28,7 +28,7 @@ class CollectionPlan:
 
     @property
     def api_requests(self) -> int:
-        """Paid requests to expect in all."""
+        """The estimated number of paid requests in all."""
         return sum(planned.api_requests for planned in self.collections)
 
     @property

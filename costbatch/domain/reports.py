@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.collection import CollectionCounts, CollectionRecord, CollectOptions
 from costbatch.domain.compared_costs import CostSummary
-from costbatch.domain.costs import DayTotal
+from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal, StoredChange
 from costbatch.domain.events import EventType, anomaly_data, instant
 from costbatch.domain.periods import ONE_DAY, DateRange
-from costbatch.domain.runs import Collection, CollectionState, Run, RunCounts, RunStatus
+from costbatch.domain.runs import UNFINISHED, ItemRecord, ItemState, Run, RunCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +26,39 @@ class AnomalyView:
     is_new: bool = False
 
 
+# The states of accounts in the words of the cost job.
+_STATES = {
+    ItemState.PENDING: "pending",
+    ItemState.RUNNING: "collecting",
+    ItemState.SUCCEEDED: "collected",
+    ItemState.FAILED: "failed",
+    ItemState.SKIPPED: "skipped",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """One account within a run: its item, and what was read and changed if it was collected."""
+
+    item: ItemRecord
+    record: CollectionRecord | None = None
+
+    @property
+    def state(self) -> str:
+        """The state in the words of the cost job."""
+        return _STATES[self.item.state]
+
+    @property
+    def api_cost_usd(self) -> Decimal:
+        """What AWS charges for the requests."""
+        return self.item.api_requests * REQUEST_PRICE_USD
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """Everything that a run did, all its processes together.
+    """Everything that a run of the cost job did, all its processes together.
 
-    counts: all its accounts. event_counts: events that the run wrote, by type.
+    counts, collected: all its accounts. event_counts: events that the run wrote, by type.
     anomaly_counts: anomalies in the database, or of the accounts asked for, by (state, severity).
     collections: the accounts to be told of one by one; where they are very many, those that need a look.
     cost_summary: what the days that were read cost; None in a brief report.
@@ -39,6 +68,7 @@ class RunReport:
     run: Run
     counts: RunCounts
     reported_at: datetime
+    collected: CollectionCounts = field(default_factory=CollectionCounts)
     event_counts: Mapping[str, int] = field(default_factory=dict)
     anomaly_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     collections: tuple[Collection, ...] = ()
@@ -48,9 +78,20 @@ class RunReport:
     events_pending: int = 0
 
     @property
+    def days(self) -> DateRange:
+        """The days of a backfill, else the newest day that the run read."""
+        asked = CollectOptions.of(self.run.request).days
+        return asked or DateRange(self.run.today - ONE_DAY, self.run.today)
+
+    @property
     def cost_date(self) -> date:
         """The newest day that the run read."""
-        return self.run.request.days.last if self.run.request.days else self.run.today - ONE_DAY
+        return self.days.last
+
+    @property
+    def api_cost_usd(self) -> Decimal:
+        """What AWS charges for the run's requests."""
+        return self.counts.api_requests * REQUEST_PRICE_USD
 
     @property
     def duration_seconds(self) -> float:
@@ -60,33 +101,33 @@ class RunReport:
     @property
     def summary(self) -> dict[str, Any]:
         """The run in a few numbers, JSON-ready: what its event carries."""
-        run, counts = self.run, self.counts
+        run, counts, collected = self.run, self.counts, self.collected
         return {
             "id": str(run.id),
             "key": run.key,
             "status": run.status.value,
             "stopped_by": run.stopped_by.value if run.stopped_by else None,
             "cost_date": self.cost_date.isoformat(),
-            "days_read": _range_data(counts.days_read),
+            "days_read": _range_data(collected.days_read),
             "started_at": instant(run.started_at),
             "finished_at": instant(run.finished_at) if run.finished_at else None,
             "duration_seconds": round(self.duration_seconds, 3),
             "accounts": {
                 "total": counts.count(),
-                "collected": counts.count(CollectionState.COLLECTED),
-                "failed": counts.count(CollectionState.FAILED),
-                "skipped": counts.count(CollectionState.SKIPPED),
-                "unfinished": counts.count(CollectionState.PENDING, CollectionState.COLLECTING),
+                "collected": counts.count(ItemState.SUCCEEDED),
+                "failed": counts.count(ItemState.FAILED),
+                "skipped": counts.count(ItemState.SKIPPED),
+                "unfinished": counts.count(*UNFINISHED),
             },
             "failures": {kind.value: counts.failures[kind] for kind in sorted(counts.failures)},
             "rows": {
-                "fetched": counts.rows_fetched,
-                "inserted": counts.change.inserted,
-                "updated": counts.change.updated,
-                "deleted": counts.change.deleted,
+                "fetched": collected.rows_fetched,
+                "inserted": collected.change.inserted,
+                "updated": collected.change.updated,
+                "deleted": collected.change.deleted,
             },
-            "days_kept": counts.days_kept,
-            "api": {"requests": counts.api_requests, "cost_usd": str(counts.api_cost_usd)},
+            "days_kept": collected.days_kept,
+            "api": {"requests": counts.api_requests, "cost_usd": str(self.api_cost_usd)},
             "api_requests_unanswered": counts.unanswered,
             "anomalies": {
                 "detected": self.event_counts.get(EventType.ANOMALY_DETECTED, 0),
@@ -107,32 +148,28 @@ class RunReport:
         }
 
 
-def is_failed(status: RunStatus) -> bool:
-    """Whether nothing at all was collected."""
-    return status is RunStatus.FAILED
-
-
 def _collection_data(collection: Collection) -> dict[str, Any]:
-    window, failure, change = collection.window, collection.failure, collection.change
+    item, record = collection.item, collection.record
+    failure, change = item.failure, record.change if record else StoredChange()
     return {
-        "aws_account_id": collection.aws_account_id,
-        "name": collection.name,
-        "state": collection.state.value,
-        "attempts": collection.attempts,
-        "window": _range_data(window),
-        "days": len(window) if window else 0,
+        "aws_account_id": item.aws_account_id,
+        "name": item.name,
+        "state": collection.state,
+        "attempts": item.attempts,
+        "window": _range_data(record.window) if record else None,
+        "days": len(record.window) if record else 0,
         "rows": {
-            "fetched": collection.rows_fetched,
+            "fetched": record.rows_fetched if record else 0,
             "inserted": change.inserted,
             "updated": change.updated,
             "deleted": change.deleted,
         },
-        "days_kept": collection.days_kept,
-        "api": {"requests": collection.api_requests, "cost_usd": str(collection.api_cost_usd)},
-        "api_requests_unanswered": collection.unanswered,
+        "days_kept": record.days_kept if record else 0,
+        "api": {"requests": item.api_requests, "cost_usd": str(collection.api_cost_usd)},
+        "api_requests_unanswered": item.unanswered,
         "error": {"kind": failure.kind.value, "message": failure.message} if failure else None,
-        "skip_reason": collection.skip_reason.value if collection.skip_reason else None,
-        "duration_seconds": collection.duration_seconds,
+        "skip_reason": item.skip_reason.value if item.skip_reason else None,
+        "duration_seconds": item.duration_seconds,
     }
 
 

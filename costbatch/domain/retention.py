@@ -1,4 +1,4 @@
-"""How long costs are kept: how that is written, and how little would be too little."""
+"""How many months of costs are kept: how the setting is written, and its lower limit."""
 
 import re
 from math import ceil
@@ -7,7 +7,7 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.periods import HISTORY_MONTHS, WindowPolicy
 
-# However little a run reads: less would leave a person no month to hold the last one against.
+# Even if runs read less: with fewer, last month could not be compared with an earlier one.
 LEAST_KEPT_MONTHS = 3
 MOST_KEPT_MONTHS = 1200
 _MONTHS_OF = {"month": 1, "year": 12}
@@ -19,21 +19,21 @@ def parse_keep(text: str) -> int:
     """Return the months that a text such as "37 months" or "3 years" means.
 
     Raises:
-        ValueError: it is written otherwise; the message is a whole sentence.
+        ValueError: not a number of months or years; the message is a whole sentence.
 
     """
     found = _KEEP.fullmatch(text.strip())
     months = int(found[1]) * _MONTHS_OF[found[2].lower()] if found else 0
     if not 1 <= months <= MOST_KEPT_MONTHS:
         raise ValueError(
-            'What is kept is a number of months or years, as in "37 months" or "3 years", '
-            f"up to {MOST_KEPT_MONTHS // 12} years; it is {excerpt(text)}."
+            'Expected a number of months or years, such as "37 months" or "3 years", '
+            f"up to {MOST_KEPT_MONTHS // 12} years, not {excerpt(text)}."
         )
     return months
 
 
 def least_kept_months(policy: WindowPolicy, rule: Rule) -> int:
-    """Return the fewest months that hold every day that a run reads again or compares with."""
+    """Return the fewest months that contain every day that a run re-reads or compares with."""
     read = max(policy.trailing_days, policy.month_close_day + _LONGEST_MONTH_DAYS - 1)
     read = min(read, (HISTORY_MONTHS + 1) * _LONGEST_MONTH_DAYS)
     days = read + rule.settle_days + rule.merge_window.days + 1 + rule.baseline_days
@@ -42,9 +42,9 @@ def least_kept_months(policy: WindowPolicy, rule: Rule) -> int:
 
 
 def keep_problem(name: str, months: int, *, policy: WindowPolicy, rule: Rule) -> str:
-    """Return the sentence that says why so few months are too few; empty where they are not.
+    """Return a sentence if the months are too few; else an empty one.
 
-    name: what the person wrote the months after.
+    name: the option or variable that the months were given with.
     """
     least = least_kept_months(policy, rule)
     if months >= least:

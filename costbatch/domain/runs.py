@@ -1,47 +1,50 @@
-"""How accounts and runs end, and the one status that tells it."""
+"""Runs of a job, the work items of a run (one for each account), and how both end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from costbatch.domain.accounts import Account
-from costbatch.domain.costs import REQUEST_PRICE_USD, DayDigests, StoredChange
+from costbatch.domain.accounts import Account, Progress
+from costbatch.domain.events import Event
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ErrorKind
 
-# An account that fails for a passing reason is tried this many times in all within a run.
+# How often a run tries an account that fails with a transient error.
 MAX_ATTEMPTS = 3
 
 
-class CollectionState(StrEnum):
-    """Where one account stands within a run."""
+class ItemState(StrEnum):
+    """The state of one account within a run."""
 
     PENDING = "pending"
-    COLLECTING = "collecting"
-    COLLECTED = "collected"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
     FAILED = "failed"
     SKIPPED = "skipped"
 
 
+UNFINISHED = frozenset({ItemState.PENDING, ItemState.RUNNING})
+
+
 class SkipReason(StrEnum):
-    """Why a run left an account out."""
+    """Why a run skipped an account."""
 
     API_COST_CAP = "api_cost_cap"
     NOT_ACTIVE = "not_active"
 
 
 class StopReason(StrEnum):
-    """Why a run was interrupted; what it left is for a process with the same run key."""
+    """Why a run was interrupted; resume it with the same run key."""
 
     SIGNAL = "signal"
     DEADLINE = "deadline"
 
 
 class RunStatus(StrEnum):
-    """How a run stands. ``stopped``: interrupted, a process with the same run key goes on."""
+    """The status of a run. ``stopped``: interrupted; a process with the same run key resumes it."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -50,28 +53,35 @@ class RunStatus(StrEnum):
     FAILED = "failed"
 
 
+class FailOn(StrEnum):
+    """Which failures make a run fail: only a total one, or a partial one as well."""
+
+    TOTAL = "total"
+    PARTIAL = "partial"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a run was asked to do; every process that joins it must ask the same.
+    """What a run was asked to do; every process that joins it must ask for the same.
 
-    days: None for the ordinary window of each account.
+    job: the name of the job.
     aws_account_ids: empty for every active account.
-    accept_vanished: whether stored days may go, however many of them AWS shows no cost of any more.
+    options: what the job itself was asked for, JSON-ready.
     """
 
-    days: DateRange | None = None
+    job: str
     aws_account_ids: tuple[str, ...] = ()
-    accept_vanished: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
-        """Whether it asks for every active account and its ordinary days, as each night does."""
-        return self.days is None and not self.aws_account_ids
+        """Whether it asks for every active account and nothing special, as each night does."""
+        return not self.aws_account_ids and not self.options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One execution of ``collect`` under one run key.
+    """One execution of a job under one run key.
 
     ``today`` is the UTC day of its start, for every process that joins it.
     """
@@ -87,110 +97,97 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """The right of one process to collect one account within a run, until its lease lapses."""
+class WorkItem:
+    """One account of a run, claimed by one process until its lease lapses.
 
-    collection_id: int
+    attempt: counts from 1. token: proof of the claim. progress: what earlier runs of the job achieved.
+    """
+
+    id: int
     run_id: UUID
     account: Account
+    progress: Progress
     attempt: int
     token: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an account was not collected, with the sentence for people."""
+    """Why the work on an account failed, with the sentence for people."""
 
     kind: ErrorKind
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How one attempt at an account ended, as the run's list is to record it.
+class Outcome:
+    """How one attempt at a work item ended.
 
     ``retry_after`` with the state pending: how long the account waits for its next attempt.
-    ``api_requests`` are paid ones of this attempt; ``unanswered`` of them had no answer, and may be free.
-    ``days_kept`` are stored as they were, although AWS shows no cost of them.
-    ``window`` and what follows: of one that was collected.
-    ``answers``: what AWS said of each day, to be known the next time; None: it is not what is stored.
+    ``api_requests`` are the paid ones of this attempt, ``unanswered`` those of them that had no answer.
+    ``covered`` and ``events`` are of one that succeeded, ``warnings`` are log events with their fields.
     """
 
-    claim: Claim
-    state: CollectionState
+    item: WorkItem
+    state: ItemState
     api_requests: int
+    unanswered: int = 0
     failure: Failure | None = None
     retry_after: timedelta | None = None
     skip_reason: SkipReason | None = None
-    window: DateRange | None = None
-    rows_fetched: int | None = None
-    change: StoredChange | None = None
     started_at: datetime | None = None
-    answers: DayDigests | None = None
-    unanswered: int = 0
-    days_kept: int = 0
+    covered: DateRange | None = None
+    events: tuple[Event, ...] = ()
+    warnings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """One account within a run: what was read, what changed, what it cost."""
+class ItemRecord:
+    """One account within a run, as it is recorded."""
 
+    id: int
     aws_account_id: str
     name: str
-    state: CollectionState
+    state: ItemState
     attempts: int = 0
-    window: DateRange | None = None
-    rows_fetched: int = 0
-    change: StoredChange = field(default_factory=StoredChange)
     api_requests: int = 0
+    unanswered: int = 0
     failure: Failure | None = None
     skip_reason: SkipReason | None = None
     duration_seconds: float | None = None
-    unanswered: int = 0
-    days_kept: int = 0
-
-    @property
-    def api_cost_usd(self) -> Decimal:
-        """What AWS charges for the requests."""
-        return self.api_requests * REQUEST_PRICE_USD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCounts:
-    """The accounts of a run in numbers, however many there are.
+    """The accounts of a run in numbers.
 
     accounts: by state. failures: the failed ones by error kind. skips: the skipped ones by reason.
-    days_read: from the first to the last day that was read of any account that was collected.
-    unanswered: paid requests without an answer. days_kept: stored days that AWS no longer reports.
+    unanswered: paid requests without an answer.
     """
 
-    accounts: Mapping[CollectionState, int] = field(default_factory=dict)
+    accounts: Mapping[ItemState, int] = field(default_factory=dict)
     failures: Mapping[ErrorKind, int] = field(default_factory=dict)
     skips: Mapping[SkipReason, int] = field(default_factory=dict)
-    days_read: DateRange | None = None
-    rows_fetched: int = 0
-    change: StoredChange = field(default_factory=StoredChange)
     api_requests: int = 0
     unanswered: int = 0
-    days_kept: int = 0
 
-    def count(self, *states: CollectionState) -> int:
+    def count(self, *states: ItemState) -> int:
         """Return how many accounts are in one of the states; without any, how many there are."""
         return sum(number for state, number in self.accounts.items() if not states or state in states)
 
-    @property
-    def api_cost_usd(self) -> Decimal:
-        """What AWS charges for the requests."""
-        return self.api_requests * REQUEST_PRICE_USD
 
+def status_of(states: set[ItemState]) -> RunStatus:
+    """Return the status of a run whose accounts are in these states.
 
-def status_of(states: set[CollectionState]) -> RunStatus:
-    """Return how a run stands whose accounts are in these states.
-
-    Total failure is: there were accounts, and none was collected.
+    A run fails if there were accounts and none of them succeeded.
     """
-    if states & {CollectionState.PENDING, CollectionState.COLLECTING}:
+    if states & UNFINISHED:
         return RunStatus.RUNNING
-    if not states or states == {CollectionState.COLLECTED}:
+    if not states or states == {ItemState.SUCCEEDED}:
         return RunStatus.COMPLETED
-    return RunStatus.PARTIAL if CollectionState.COLLECTED in states else RunStatus.FAILED
+    return RunStatus.PARTIAL if ItemState.SUCCEEDED in states else RunStatus.FAILED
+
+
+def is_success(status: RunStatus, fail_on: FailOn) -> bool:
+    """Return whether a run that ended like this succeeded."""
+    return status is RunStatus.COMPLETED or (status is RunStatus.PARTIAL and fail_on is FailOn.TOTAL)

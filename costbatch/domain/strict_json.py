@@ -1,14 +1,14 @@
-"""Reads JSON without a guess: a member that stands twice in an object is refused, not overwritten."""
+"""Reads JSON strictly: an object with a repeated member is refused."""
 
 import json
 from typing import Any
 
 
 def loads(text: str | bytes) -> Any:  # noqa: ANN401 - JSON is anything
-    """Return what a JSON text means.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON, or an object holds a member twice; the message shows no value.
+        ValueError: not JSON, or an object has a member twice; the message shows no value.
 
     """
     return json.loads(text, object_pairs_hook=_object)
@@ -22,7 +22,7 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class RepeatedMemberError(ValueError):
-    """An object holds a member twice."""
+    """An object has a member twice."""
 
     def __init__(self) -> None:
         super().__init__("an object with the same member twice")

@@ -7,18 +7,21 @@ from tests.support.harness import Harness, Row
 
 _QUERIES = {
     "accounts": """
-        SELECT aws_account_id, name, status, access, role_arn, collected_start, collected_end_exclusive,
-            failing_kind, failing_since IS NOT NULL AS is_failing
-        FROM accounts ORDER BY 1""",
+        SELECT aws_account_id, name, status, access, role_arn FROM accounts ORDER BY 1""",
+    "account_progress": """
+        SELECT aws_account_id, job, covered_start, covered_end_exclusive, failing_kind,
+            failing_since IS NOT NULL AS is_failing
+        FROM account_progress JOIN accounts ON accounts.id = account_id ORDER BY 1, 2""",
     "daily_costs": """
         SELECT aws_account_id, usage_date, service, record_type, currency, unblended, amortized,
             net_unblended, net_amortized, usage_quantity, estimated
         FROM daily_costs JOIN accounts ON accounts.id = account_id ORDER BY 1, 2, 3, 4""",
-    "collections": """
+    "run_items": """
         SELECT run_key, aws_account_id, state, window_start, window_end_exclusive, rows_fetched,
             rows_inserted, rows_updated, rows_deleted, error_kind, error_message, skip_reason, claimed_by,
-            claim_token, lease_expires_at, collections.finished_at IS NOT NULL AS is_finished
-        FROM collections JOIN runs ON runs.id = run_id JOIN accounts ON accounts.id = account_id
+            claim_token, lease_expires_at, run_items.finished_at IS NOT NULL AS is_finished
+        FROM run_items JOIN runs ON runs.id = run_id JOIN accounts ON accounts.id = account_id
+            LEFT JOIN cost_collections ON run_item_id = run_items.id
         ORDER BY 1, 2""",
     "anomalies": """
         SELECT aws_account_id, service, direction, state, severity, resolution, start_date, last_date,
@@ -26,7 +29,7 @@ _QUERIES = {
         FROM anomalies JOIN accounts ON accounts.id = account_id JOIN runs ON runs.id = run_id
         ORDER BY 1, 2 NULLS FIRST, 3, start_date, state""",
     "runs": """
-        SELECT run_key, status, today, days_start, aws_account_ids, finished_at IS NOT NULL AS is_finished
+        SELECT run_key, job, status, today, options, aws_account_ids, finished_at IS NOT NULL AS is_finished
         FROM runs ORDER BY 1""",
     "partitions": """
         SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid

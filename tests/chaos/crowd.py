@@ -158,21 +158,19 @@ class Crowd:
 
     def _done(self) -> int:
         return int(
-            self.harness.value(
-                "SELECT count(*) FROM collections WHERE state NOT IN ('pending', 'collecting')"
-            )
+            self.harness.value("SELECT count(*) FROM run_items WHERE state NOT IN ('pending', 'running')")
         )
 
     def _choose(self) -> Member:
         """Choose among those that hold claims; among all that live where nobody does."""
-        rows = self.harness.rows("SELECT DISTINCT claimed_by FROM collections WHERE claimed_by IS NOT NULL")
+        rows = self.harness.rows("SELECT DISTINCT claimed_by FROM run_items WHERE claimed_by IS NOT NULL")
         holders = {row["claimed_by"].split("/")[-2] for row in rows}
         at_work = [member for member in self.alive if str(member.process.pid) in holders]
         return self.chance.choice(at_work or self.alive)
 
     def _move_claims(self, victim: Member) -> None:
         self.harness.rows(
-            "UPDATE collections SET claimed_by = 'elsewhere/boot/pid:[1]/' || %s || '/1'"
+            "UPDATE run_items SET claimed_by = 'elsewhere/boot/pid:[1]/' || %s || '/1'"
             " WHERE claimed_by ~ ('/' || %s || '/[0-9]+$')",
             str(victim.process.pid),
             str(victim.process.pid),

@@ -89,7 +89,7 @@ def test_a_run_outlives_the_loss_of_connection_after_connection(stage_of_server:
     """Each transaction that was cut off is done again, and none of them twice."""
     harness, cut = stage_of_server, 0
     process = harness.start("collect", "--run-key", RUN_KEY, "--output", "json")
-    until(lambda: count(harness, "collecting") > 0)
+    until(lambda: count(harness, "running") > 0)
     while process.poll() is None and cut < 8:
         cut += len(
             harness.rows(
@@ -102,6 +102,6 @@ def test_a_run_outlives_the_loss_of_connection_after_connection(stage_of_server:
     assert finished.status == 0, finished.stderr
     assert finished.outcomes == dict.fromkeys(harness.ids, "collected")
     assert cut >= 3
-    assert harness.value("SELECT count(*) FROM collections") == _ACCOUNTS
+    assert harness.value("SELECT count(*) FROM run_items") == _ACCOUNTS
     assert harness.value("SELECT count(*) - count(DISTINCT cloudevent ->> 'id') FROM events") == 0
     assert harness.aws.paid() == _ACCOUNTS

@@ -65,8 +65,8 @@ class _Trial:
 
     def _look(self) -> None:
         done = self.harness.rows(
-            "SELECT aws_account_id FROM collections c JOIN accounts a ON a.id = account_id"
-            " JOIN runs r ON r.id = run_id WHERE c.state = 'collected' AND run_key = %s",
+            "SELECT aws_account_id FROM run_items c JOIN accounts a ON a.id = account_id"
+            " JOIN runs r ON r.id = run_id WHERE c.state = 'succeeded' AND run_key = %s",
             RUN_KEY,
         )
         paid = paid_by_account(self.harness.aws)

@@ -218,7 +218,7 @@ def test_a_running_collect_has_no_secret_on_its_command_line(secretive: Harness)
     """Every user of the machine may read it."""
     secretive.aws.set_latency(0.3)
     process = secretive.start("collect")
-    until(lambda: bool(secretive.rows("SELECT 1 FROM collections WHERE state = 'collecting'")))
+    until(lambda: bool(secretive.rows("SELECT 1 FROM run_items WHERE state = 'running'")))
     command_line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     finished = wait_for(process)
     assert re.search(rb"\0collect\0$", command_line)

@@ -5,14 +5,16 @@ import time
 
 import pytest
 
+from costbatch.application.collect.job import CollectTask
 from costbatch.application.jobs import pool as pool_module
 from costbatch.application.jobs.budget import ApiBudget
-from costbatch.application.jobs.pool import FetchPool, Flight
+from costbatch.application.jobs.pool import Claimed, WorkerPool
+from costbatch.domain.costs import NO_DIGESTS
 from costbatch.simulator.world import Fault
-from tests.support.factories import NOW, days, make_access, make_claim
+from tests.support.factories import NOW, days, make_access, make_item
 from tests.support.factories import make_account as make_account_row
-from tests.support.fake_runs import FakeSource
 from tests.support.harness import Harness, make_account, wait_for
+from tests.support.run_harness import RunHarness
 from tests.support.waiting import MOST_SECONDS, until
 
 RUN_KEY = "shared"
@@ -31,7 +33,7 @@ def start(harness: Harness, *, concurrency: int) -> subprocess.Popen[str]:
 def claimed(harness: Harness) -> dict[str, int]:
     """Return how many accounts each pod has in hand."""
     rows = harness.rows(
-        "SELECT claimed_by, count(*) AS accounts FROM collections WHERE state = 'collecting' GROUP BY 1"
+        "SELECT claimed_by, count(*) AS accounts FROM run_items WHERE state = 'running' GROUP BY 1"
     )
     return {row["claimed_by"]: row["accounts"] for row in rows}
 
@@ -50,7 +52,7 @@ def test_a_pod_never_holds_more_accounts_than_it_has_begun(
     for process in processes:
         assert wait_for(process, timeout_seconds=MOST_SECONDS).status == 0
     assert most == concurrency
-    assert harness.value("SELECT count(*) FROM collections WHERE state = 'collected'") == accounts
+    assert harness.value("SELECT count(*) FROM run_items WHERE state = 'succeeded'") == accounts
 
 
 @pytest.mark.parametrize(("seconds", "soon"), [(0.01, 40), (0.1, 4), (0.39, 1), (0.5, 0), (20.0, 0)])
@@ -60,27 +62,28 @@ def test_only_what_is_begun_within_an_instant_is_claimed_ahead(
     """So that no thread waits for a claim; nothing is known before the first account has landed."""
     clock = iter([0.0, 0.0, seconds, 0.0])
     monkeypatch.setattr(pool_module, "monotonic", lambda: next(clock))
-    source = FakeSource()
-    pool = FetchPool(source, ApiBudget(), threads=2, clock=lambda: NOW)
-    flights = [
-        Flight(claim=make_claim(account), access=make_access(account), window=days(0, 3), known={}, totals=())
-        for account in map(make_account_row, range(1, 4))
-    ]
-    pool.start(flights)
+    job = RunHarness().job()
+    pool = WorkerPool(job, ApiBudget(), threads=2, clock=lambda: NOW)
+    items = [make_item(account) for account in map(make_account_row, range(1, 4))]
+    tasks = {
+        item.id: CollectTask(
+            access=make_access(item.account), window=days(0, 3), digests=NO_DIGESTS, totals=()
+        )
+        for item in items
+    }
+    pool.start(Claimed(items, tasks))
     assert pool.begun_soon == 0
-    (first,) = pool.landed(timeout_seconds=10, most=1)
-    pool.settled([first])
+    (first,) = pool.finished(timeout_seconds=10, most=1)
+    pool.saved([first])
     assert (pool.in_flight, pool.begun_soon) == (2, soon)
     pool.close()
 
 
 def _leave_to_dead_pod(harness: Harness, number: int) -> None:
     """Make an account of the run look as if a pod had died with it; every other one is to be done."""
+    harness.rows("UPDATE run_items SET state = 'pending', attempts = 0, finished_at = NULL, failed_by = NULL")
     harness.rows(
-        "UPDATE collections SET state = 'pending', attempts = 0, finished_at = NULL, failed_by = NULL"
-    )
-    harness.rows(
-        "UPDATE collections SET state = 'collecting', claimed_by = %s, claim_token = gen_random_uuid(),"
+        "UPDATE run_items SET state = 'running', claimed_by = %s, claim_token = gen_random_uuid(),"
         " lease_expires_at = now() + interval '4 seconds'"
         " FROM accounts WHERE accounts.id = account_id AND aws_account_id = %s",
         ELSEWHERE,

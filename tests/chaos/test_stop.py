@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from costbatch.cli.stop_signals import StopSignals
+from costbatch.cli.process import StopSignals
 from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents
 from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario, paid_by_account
@@ -57,7 +57,7 @@ def test_a_signal_in_the_middle_finishes_what_is_in_flight_and_stops(
     assert finished.status == _STATUS[number], finished.stderr
     assert harness.value(_RUN_STATUS, RUN_KEY) == "stopped"
     assert finished.summary["run"]["status"] == "stopped"
-    assert count(harness, "collecting") == 0
+    assert count(harness, "running") == 0
     assert count(harness, "pending") > 0
     assert harness.value("SELECT count(*) FROM deliveries WHERE delivered_at IS NULL") == 0
     assert "costbatch_last_run_succeeded 0.0" in gateway.text
@@ -115,7 +115,7 @@ def test_an_account_that_does_not_answer_is_given_back_after_the_grace_period(
     assert 1 <= monotonic() - began < 1 + _SLACK_SECONDS
     assert finished.status == _STATUS[number]
     assert [line["accounts"] for line in finished.logs("claims_released")] == [1]
-    (row,) = harness.rows("SELECT attempts, claimed_by FROM collections WHERE state = 'pending'")
+    (row,) = harness.rows("SELECT attempts, claimed_by FROM run_items WHERE state = 'pending'")
     assert row == {"attempts": 0, "claimed_by": None}
     assert _end(_start(harness)).outcomes == dict.fromkeys(harness.ids, "collected")
 

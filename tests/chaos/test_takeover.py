@@ -22,7 +22,7 @@ def _start(harness: Harness, **environ: str) -> subprocess.Popen[str]:
     return harness.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
 
 
-@pytest.mark.parametrize("table", ["runs", "collections", "daily_costs", "anomalies", "events", "deliveries"])
+@pytest.mark.parametrize("table", ["runs", "run_items", "daily_costs", "anomalies", "events", "deliveries"])
 @pytest.mark.parametrize("scenario_name", ["fresh", "grown"])
 def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
     table: str, scenario_name: str, scenarios: dict[str, Scenario], copy_scenario: CopyScenario
@@ -44,15 +44,13 @@ def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
 
 
 _ELSEWHERE = "elsewhere/boot/pid:[1]/77/123"
-_STATE_OF = (
-    "SELECT state FROM collections JOIN accounts ON accounts.id = account_id WHERE aws_account_id = %s"
-)
+_STATE_OF = "SELECT state FROM run_items JOIN accounts ON accounts.id = account_id WHERE aws_account_id = %s"
 
 
 def _forge_claim(harness: Harness, worker: str, *, lease_seconds: float, of: str | None = None) -> None:
     """Make an account of the run, the only one if none is named, look as if a worker was on it."""
     harness.rows(
-        "UPDATE collections SET state = 'collecting', claimed_by = %s, claim_token = gen_random_uuid(),"
+        "UPDATE run_items SET state = 'running', claimed_by = %s, claim_token = gen_random_uuid(),"
         " lease_expires_at = now() + make_interval(secs => %s)"
         " FROM accounts WHERE accounts.id = account_id AND aws_account_id = %s",
         worker,
@@ -88,7 +86,7 @@ def test_a_lease_that_is_kept_alive_is_waited_for(begun: Harness) -> None:
     process = _start(begun)
     for _ in range(4):
         time.sleep(1)
-        begun.rows("UPDATE collections SET lease_expires_at = now() + interval '2 seconds'")
+        begun.rows("UPDATE run_items SET lease_expires_at = now() + interval '2 seconds'")
     assert process.poll() is None
     assert begun.aws.paid() == 0
     assert wait_for(process, timeout_seconds=MOST_SECONDS).outcomes == {begun.ids[0]: "collected"}

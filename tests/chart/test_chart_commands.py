@@ -16,6 +16,7 @@ from tests.chart.chart import CHART, ROOT, render
 from tests.chart.pods import hooks
 from tests.chart.test_chart_documents import notes
 from tests.chart.test_chart_pods import SECRET
+from tests.support.documents import DOCUMENTS
 
 DEMO = {"demo": {"enabled": True}}
 README = (CHART / "README.md").read_text()
@@ -107,7 +108,7 @@ def test_the_commands_of_the_notes_run_as_they_are_written(
 def test_the_jobs_by_hand_of_the_readme_run_as_they_are_written(pace: str, tmp_path: Path) -> None:
     """A run, a backfill, and a command that reads a secret; the last one waits for it whatever the pace."""
     cluster = Cluster(tmp_path, SECRET)
-    run, backfill, add = blocks_of("By hand")
+    run, backfill, add = blocks_of("Manual Jobs")
     for block, log in (
         (run, "log of collect\n"),
         (backfill, "log of collect --from 2026-01-01"),
@@ -123,7 +124,7 @@ def test_a_job_that_cannot_start_is_not_waited_for_in_silence_or_for_ever(tmp_pa
     """The reason is shown, and after three minutes the loop ends."""
     cluster = Cluster(tmp_path, SECRET)
     cluster.script("sleep", "true")
-    (run, *_) = blocks_of("By hand")
+    (run, *_) = blocks_of("Manual Jobs")
     done = cluster.run(run.replace("seq 90", "seq 5"), FAKE_STARTS_AFTER="1000")
     assert done.stderr.count("is waiting to start: ContainerCreating") == 5
     assert int(re.findall(r"seq (\d+)\); .* sleep 2;", run)[0]) * 2 == 180
@@ -164,7 +165,7 @@ def test_no_command_follows_a_job_that_may_not_run_yet() -> None:
             CHART / "README.md",
             CHART / "templates" / "NOTES.txt",
             CHART / "templates" / "prometheusrule.yaml",
-            ROOT / "README.md",
+            *map(ROOT.joinpath, DOCUMENTS),
             ROOT / "costbatch" / "application" / "doctor" / "records.py",
         )
     }

@@ -11,20 +11,22 @@ from typing import Any
 import pytest
 
 from costbatch.adapters.pushgateway import METRICS, Pushgateway
+from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
 from costbatch.domain.reports import RunReport
 from tests.chart.chart import CHART, render_file
 from tests.chart.prometheus import Prometheus, prometheus, wait_for
-from tests.support.factories import tally_of
+from tests.support.fake_runs import counts_of
 from tests.support.machine import program
-from tests.support.pushed_run import COLLECTED, DENIED, ONE, TWO, partial_run
+from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
 from tests.support.pushgateway import serve_pushgateway
 
 NOW = datetime.now(tz=UTC)
 RUN = partial_run(NOW)
 REPORT = RunReport(
     run=RUN,
-    counts=tally_of([COLLECTED, DENIED]),
+    counts=counts_of([COLLECTED, DENIED]),
+    collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
     costs=((ONE, "USD", Decimal("12.34")), (TWO, "JPY", Decimal(700))),

@@ -85,7 +85,7 @@ def test_a_wrong_type_or_value_is_refused(values: dict[str, Any], place: str) ->
     [
         ({"secrets": {}}, "set secrets.existingSecret to a Secret that holds them"),
         ({"secrets": {"existingSecret": "a", "values": {"DATABASE_URL": "b"}}}, "exclude each other"),
-        ({"demo": {"enabled": True}}, "demo.enabled brings its own database and key"),
+        ({"demo": {"enabled": True}}, "demo.enabled has its own database and key"),
         (
             {
                 "secrets": {"existingSecret": "a", "keys": {"PUSHGATEWAY_URL": "b"}},

@@ -11,25 +11,27 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from costbatch.adapters.pushgateway import METRICS, Pushgateway
+from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import Collection, CollectionState
+from costbatch.domain.runs import ItemRecord, ItemState
 from costbatch.errors import DeliveryError
-from tests.support.factories import tally_of
-from tests.support.pushed_run import COLLECTED, DENIED, ONE, TWO, partial_run
+from tests.support.fake_runs import counts_of
+from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
 RUN = partial_run(NOW)
-COLLECTIONS = (
+ITEMS = (
     COLLECTED,
     DENIED,
-    Collection(aws_account_id="3" * 12, name="three", state=CollectionState.SKIPPED),
-    Collection(aws_account_id="4" * 12, name="four", state=CollectionState.PENDING),
+    ItemRecord(id=3, aws_account_id="3" * 12, name="three", state=ItemState.SKIPPED),
+    ItemRecord(id=4, aws_account_id="4" * 12, name="four", state=ItemState.PENDING),
 )
 REPORT = RunReport(
     run=RUN,
-    counts=tally_of(COLLECTIONS),
+    counts=counts_of(ITEMS),
+    collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
     costs=((ONE, "USD", Decimal("12.345678")), (TWO, "JPY", Decimal(-7))),

@@ -79,13 +79,16 @@ def test_what_aws_hands_out_is_taken(harness: Harness, tmp_path: Path, form: str
             "temporary",
         ),
         (json.dumps({"AccessKey": {"AccessKeyId": KEY, "Status": "Active"}}), "without the other"),
-        (json.dumps({"AccessKey": {"AccessKeyId": KEY, "SecretAccessKey": 7}}), "not a JSON object of texts"),
+        (
+            json.dumps({"AccessKey": {"AccessKeyId": KEY, "SecretAccessKey": 7}}),
+            "not a JSON object of strings",
+        ),
         (f"export AWS_ACCESS_KEY_ID={KEY}\n", "without the other"),
         (f"AWS_ACCESS_KEY_ID={KEY}\nAWS_ACCESS_KEY_ID={KEY}\n", "sets AWS_ACCESS_KEY_ID more than once"),
         ("Access key ID,Secret access key\n", "holds 0 access keys"),
         (f"Access key ID,Secret access key\n{KEY},{SECRET}\n{KEY},{SECRET}\n", "holds 2 access keys"),
         (f"Access key ID,Secret access key\n{KEY}\n", "without the other"),
-        ("export AWS_REGION=eu-west-1\n", "has none or too many of access_key_id"),
+        ("export AWS_REGION=eu-west-1\n", "holds no secrets"),
     ],
 )
 def test_what_cannot_serve_every_night_is_refused(harness: Harness, document: str, words: str) -> None:

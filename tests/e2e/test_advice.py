@@ -135,7 +135,7 @@ def test_a_signature_out_of_its_time_speaks_of_the_clock(code: str, message: str
     error = refusal(code, message, date=now())
     assert error.kind is ErrorKind.WRONG_CLOCK
     assert "clock" in str(error)
-    assert "does not accept the credentials" not in str(error)
+    assert "rejected the credentials" not in str(error)
     assert f"{span} AWS's." in error.detail if span else "AWS's" not in error.detail
     assert "20260101" not in str(error)
 
@@ -196,7 +196,7 @@ def test_a_wrong_clock_is_told_by_a_run(harness: Harness) -> None:
     run = fail(harness, Fault("body", body=body, status=400))
     assert run.outcomes == {BROKEN: "wrong_clock"}
     assert "This machine's clock is 15 minutes behind AWS's." in told(run)
-    assert harness.value("SELECT error_kind FROM collections") == "wrong_clock"
+    assert harness.value("SELECT error_kind FROM run_items") == "wrong_clock"
 
 
 def test_doctor_compares_the_clock_with_awss(
@@ -241,7 +241,7 @@ def test_a_first_collection_falls_back_to_what_aws_gives(
     run = fail(harness, Fault("validation", message=message, times=times))
     assert run.outcomes == {BROKEN: "collected"}
     assert run.account(BROKEN)["attempts"] == 1
-    assert f"{harness.value('SELECT window_start FROM collections')}" == first_day
+    assert f"{harness.value('SELECT window_start FROM cost_collections')}" == first_day
     (line,) = run.logs("history_shortened")
     assert line["first_day"] == first_day
     assert "13 months" in line["reason"]
@@ -271,11 +271,13 @@ def test_only_a_first_collection_falls_back(harness: Harness) -> None:
     assert run.logs("history_shortened") == []
 
 
-def test_the_cap_holds_for_the_steps_too(harness: Harness) -> None:
-    """Each is a request like any other."""
-    harness.open(make_account(1, faults=(Fault("validation", message=TOO_EARLY[0]),)))
-    harness.collect("--max-api-cost", "0.02")
-    assert harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] <= 2
+def test_refused_steps_cost_nothing(harness: Harness) -> None:
+    """AWS does not charge them, so that they count neither as paid nor against the cap."""
+    harness.open(make_account(1, faults=(Fault("validation", message=TOO_EARLY[0], times=3),)))
+    run = harness.collect("--max-api-cost", "0.02")
+    assert run.outcomes == {BROKEN: "collected"}
+    assert run.account(BROKEN)["api"]["requests"] == harness.aws.paid() <= 2
+    assert harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] > 3
 
 
 @pytest.mark.parametrize(
@@ -342,7 +344,7 @@ def test_awss_text_is_logged_at_debug_only_and_without_secrets(harness: Harness)
     (line,) = [line for line in run.logs("aws_call_failed") if line["operation"] == "GetCostAndUsage"]
     assert line["text"].endswith("The key *** of *** is planted; *** *** may not ce:GetIt.")
     assert "planted" not in run.stdout
-    assert harness.value("SELECT count(*) FROM collections WHERE error_message LIKE '%%planted%%'") == 0
+    assert harness.value("SELECT count(*) FROM run_items WHERE error_message LIKE '%%planted%%'") == 0
 
 
 @pytest.mark.parametrize(

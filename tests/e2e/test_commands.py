@@ -37,7 +37,7 @@ def test_an_account_is_registered_collected_and_shown(harness: Harness) -> None:
     assert harness.collect().outcomes == {ONE: "collected"}
     shown = json.loads(harness.run("accounts", "show", ONE, "--output", "json").stdout)
     assert (shown["collected_from"], shown["collected_to"]) == ("2024-02-01", "2025-03-11")
-    assert shown["credentials"] == "open with ENCRYPTION_KEY"
+    assert shown["credentials"] == "can be decrypted with ENCRYPTION_KEY"
     assert account.secret_access_key not in added.stdout + added.stderr + json.dumps(shown)
 
 
@@ -71,12 +71,12 @@ def test_an_account_is_registered_collected_and_shown(harness: Harness) -> None:
         ),
         (["add", TWO, "--name", "x", "--role-arn", ARN, "--pod-identity"], "Give only one of --access-key"),
         (["add", TWO, "--name", "x", "--base-account", ONE], "are for roles; give --role-arn too."),
-        (["add", TWO, "--name", "x"], "The secrets are missing, and nobody is there to type them"),
+        (["add", TWO, "--name", "x"], "The secrets are missing and there is no terminal to prompt on"),
         (["show", TWO], f"No account {TWO} is registered"),
         (["pause", TWO], f"No account {TWO} is registered"),
         (["resume", TWO], f"No account {TWO} is registered"),
         (["remove", TWO, "--yes"], f"No account {TWO} is registered"),
-        (["remove", ONE], "Removing an account asks first, and nobody is there to answer; add --yes."),
+        (["remove", ONE], "Removing an account needs confirmation and there is no terminal; pass --yes."),
         (["set-credentials", ONE], "The secrets are missing"),
         (["set-credentials", ONE, "--secrets-file", "/nowhere"], "/nowhere cannot be read"),
     ],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from costbatch.cli.aws_profiles import read_profile
+from costbatch.cli.secrets import read_profile
 from costbatch.errors import ConfigError
 from tests.support.harness import Harness
 
@@ -75,12 +75,12 @@ REFUSED = {
     ),
     "several": (
         f"[a]\n{PAIR}[b]\n{PAIR}",
-        "holds 2 profiles; keep one, or call one of them default. They are: 'a' (line 1), 'b' (line 4).",
+        "holds 2 profiles; keep one, or name one of them default: 'a' (line 1), 'b' (line 4).",
     ),
     "twice": (f"[default]\n{PAIR}{SECRET_LINE}", "line 4 gives aws_secret_access_key again, after line 3"),
     "a profile twice": (
         f"[default]\n{PAIR}[default]\n{PAIR}",
-        "line 4 begins the profile 'default' (line 1)",
+        "line 4 repeats the profile 'default' (line 1)",
     ),
     "no setting": (f"[default]\n{KEY_ID}\n{SECRET}\n", "line 2 is neither [PROFILE] nor NAME = VALUE"),
     "half a heading": (f"[default\n{PAIR}", "line 1 is neither [PROFILE] nor NAME = VALUE"),
@@ -102,7 +102,7 @@ def test_a_file_of_aws_registers_an_account(harness: Harness) -> None:
     text = f"# written by a tool\r\n[default]\r\nregion=eu-west-1\r\noutput=json\r\n{PAIR}".replace(
         "\n", "\r\n"
     )
-    command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-")
+    command = ("accounts", "add", "123456789012", "--name", "x", "--no-verify", "--secrets-file", "-")
     assert harness.run(*command, stdin=text).status == 0
     refused = harness.run(*command[:2], "210987654321", *command[3:], stdin=f"[x]\n{ID_LINE}")
     assert refused.status == 2

@@ -77,7 +77,7 @@ def test_a_second_one_ends_at_once_and_leaves_everything_true(harness: Harness, 
         assert last.startswith("STOPPED at once: requests in flight were abandoned. To continue: ")
         again = _resume(shown, "were abandoned. To continue: ")
     assert harness.rows(_RUN) == [{"status": "stopped", "stopped_by": "signal", "is_finished": True}]
-    assert (count(harness, "collecting"), count(harness, "pending")) == (0, 1)
+    assert (count(harness, "running"), count(harness, "pending")) == (0, 1)
     assert wait_for(harness.start(*again)).status == 0
 
 

@@ -202,7 +202,7 @@ def test_open_anomalies_are_listed_by_severity_not_across_currencies(harness: Ha
         ("EUR=1,5", None),
         ("eur=1", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'eur=1'."),
         ("EUR=1,EUR=2", "has two numbers for EUR."),
-        ("1,5", "has two numbers for the currencies that it does not name."),
+        ("1,5", "has two numbers for all other currencies."),
         ("EUR=", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR='."),
         ("=1", "must be a number, or numbers by currency such as EUR=1,JPY=150, not '=1'."),
         ("EUR=-1", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR=-1'."),

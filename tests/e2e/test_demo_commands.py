@@ -1,4 +1,4 @@
-"""The demo needs nothing of the shell, and what it and the README tell a reader to type works as printed."""
+"""The demo needs nothing of the shell, and what it and the documents say to type works as printed."""
 
 import json
 import os
@@ -97,14 +97,14 @@ def test_a_command_of_the_demo_prints_nothing_but_its_output(shown: subprocess.C
 
 
 def blocks_by_hand() -> list[str]:
-    """Return the blocks of shell in the README's section on the stand-in."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^### The local AWS by hand\n(.*?)^##", text, re.MULTILINE | re.DOTALL)
+    """Return the blocks of shell in the section on the local AWS."""
+    text = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Local AWS\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert section
     return re.findall(r"^```sh\n(.*?)^```", section[1], re.MULTILINE | re.DOTALL)
 
 
-def test_the_stand_in_is_used_from_the_readme_alone(empty_database_url: str) -> None:
+def test_the_stand_in_is_used_from_its_document_alone(empty_database_url: str) -> None:
     """Five commands, as they are written there but for the port, on an empty database."""
     start, use = (block.replace("8081", port) for port in [str(free_port())] for block in blocks_by_hand())
     assert len((start + use).splitlines()) == 5

@@ -56,7 +56,7 @@ def test_the_table_is_readable_without_colours(harness: Harness, now: datetime) 
         for line in lines
     )
     assert any(line.strip().startswith("→ Wait for the first night") for line in lines)
-    assert lines[-1] == "Works, with warnings: 13 checks: 0 failures, 2 warnings."
+    assert lines[-1] == "OK, with warnings: 13 checks, 0 failures, 2 warnings."
     assert "\x1b" not in finished.stdout
     assert all(line == line.rstrip() for line in lines)
 
@@ -251,5 +251,5 @@ def test_the_help_has_an_example_and_the_price(harness: Harness) -> None:
     text = harness.run("doctor", "--help").stdout
     assert "costbatch doctor --paid --output json" in text
     assert "$0.01" in text
-    assert "Exits with 0 when nothing failed" in text
+    assert "Exits with 0 if no check failed" in text
     assert "\\b" not in text

@@ -43,9 +43,11 @@ def test_an_account_that_fails_for_another_reason_is_told_again(harness: Harness
     first, second = nights(harness, 2)
     assert (told(first)[0], told(second)[0]) == ("account.failed", "account.failed")
     assert second.logs("event")[0]["cloudevent"]["data"]["error"]["kind"] == "cost_explorer_not_enabled"
-    failing = harness.rows("SELECT failing_since, failing_kind FROM accounts WHERE aws_account_id = %s", ONE)[
-        0
-    ]
+    (failing,) = harness.rows(
+        "SELECT failing_since, failing_kind FROM account_progress JOIN accounts ON accounts.id = account_id"
+        " WHERE aws_account_id = %s",
+        ONE,
+    )
     assert (failing["failing_since"].date(), failing["failing_kind"]) == (TODAY, "cost_explorer_not_enabled")
 
 

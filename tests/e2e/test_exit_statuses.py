@@ -35,7 +35,7 @@ def test_some_collected_is_0_and_said_loudly(harness: Harness) -> None:
     assert "PARTIAL: 1 of 3 accounts NOT COLLECTED" in lines[0]
     assert "PARTIAL: 1 of 3 accounts NOT COLLECTED" in lines[-1]
     assert "failed: cost_explorer_not_enabled (1 account)" in run.stdout
-    assert "Cost Explorer was never switched on in this account" in " ".join(run.stdout.split())
+    assert "Cost Explorer is not enabled in this account" in " ".join(run.stdout.split())
 
 
 def test_some_failed_is_3_when_asked_for(harness: Harness) -> None:
@@ -67,7 +67,7 @@ def test_no_accounts_is_0(harness: Harness) -> None:
     """Nothing to do is no failure; it is said, and nothing is asked of AWS."""
     run = harness.run("collect")
     assert run.status == 0
-    assert "NOTHING TO DO: no account to collect" in run.stdout
+    assert "NOTHING TO DO: there are no accounts to collect" in run.stdout
     assert harness.aws.requests()["total"]["requests"] == 0
 
 

@@ -70,9 +70,9 @@ def test_each_fault_has_its_kind_and_sentence(harness: Harness, fault: Fault, ki
     advice = ErrorKind(kind).advice if "pages" not in error["message"] else "in each run."
     assert error["message"].endswith(advice)
     assert ("Traceback" in run.stderr) is (kind == "internal")
-    recorded = harness.rows("SELECT error_kind, error_message FROM collections WHERE state = 'failed'")
+    recorded = harness.rows("SELECT error_kind, error_message FROM run_items WHERE state = 'failed'")
     assert recorded == [{"error_kind": kind, "error_message": error["message"]}]
-    attempts = 3 if ErrorKind(kind).is_passing else 1
+    attempts = 3 if ErrorKind(kind).is_transient else 1
     assert run.account(BROKEN)["attempts"] == attempts
     assert [line["reason"] for line in run.logs("account_failed")] == [error["message"]] * attempts
     assert stored(harness, BROKEN) == {}

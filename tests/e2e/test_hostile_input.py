@@ -123,7 +123,7 @@ def bad_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
             yield "/dev/zero", "is larger than 64 KiB"
         case "fifo":
             os.mkfifo(path)
-            yield str(path), "gave no content within 0.3 seconds"
+            yield str(path), "could not be read within 0.3 seconds"
         case "folder":
             yield str(tmp_path), "cannot be read: Is a directory"
         case "socket":
@@ -140,7 +140,7 @@ def bad_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
             yield str(path), "is not a text file in UTF-8"
         case _:
             path.write_bytes(b"AKIA\0key")
-            yield str(path), "it holds a NUL"
+            yield str(path), "it contains a NUL character"
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "ENCRYPTION_KEY", "COSTBATCH_CONCURRENCY"])
@@ -194,7 +194,7 @@ def test_characters_that_no_secret_has_are_one_sentence(harness: Harness, docume
     """Half a surrogate pair, a NUL, a letter outside ASCII: refused without showing the secret."""
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-")
     sentence = one_sentence(harness.run(*command, stdin=document))
-    assert "holds characters that AWS never uses in one" in sentence
+    assert "contains characters that AWS never uses in one" in sentence
 
 
 def test_bytes_that_are_not_text_are_one_sentence(harness: Harness, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_byte_order_mark_is_not_part_of_a_file(harness: Harness, tmp_path: Pat
     path = tmp_path / "secrets"
     document = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": AWS_SECRET}
     path.write_text(json.dumps(document), encoding="utf-8-sig")
-    command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", str(path))
+    command = ("accounts", "add", "123456789012", "--name", "x", "--no-verify", "--secrets-file", str(path))
     assert harness.run(*command).status == 0
     path.write_text("17\r\n", encoding="utf-8-sig")
     assert Settings.from_environment({"COSTBATCH_CONCURRENCY_FILE": str(path)}).concurrency == 17

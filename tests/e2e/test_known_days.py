@@ -65,7 +65,10 @@ def test_a_second_run_on_a_day_writes_nothing_and_counts_what_it_read(harness: H
         assert run.account(harness.ids[number])["rows"]["fetched"] == rows
     assert places(harness) == before
     assert run.summary["run"]["rows"]["fetched"] == 245
-    last = "SELECT rows_fetched, rows_inserted, rows_updated, rows_deleted FROM collections ORDER BY id DESC"
+    last = (
+        "SELECT rows_fetched, rows_inserted, rows_updated, rows_deleted FROM cost_collections"
+        " ORDER BY run_item_id DESC"
+    )
     assert [*harness.rows(f"{last} LIMIT 1")[0].values()] == [175, 0, 0, 0]
 
 
@@ -195,9 +198,9 @@ def test_an_account_whose_answer_is_refused_keeps_what_is_known(harness: Harness
     """A broken night between two good ones: nothing of it is stored, and the next one goes on from before."""
     harness.open(make_account(1, rows=LONG))
     collect(harness)
-    before = harness.rows("SELECT * FROM answers")
+    before = harness.rows("SELECT * FROM day_digests")
     harness.aws.set_rows(harness.ids[0], restated({8: "11.00"}))
     harness.aws.add_fault(harness.ids[0], "missing_fields", times=1, field="Estimated")
     assert harness.collect().outcomes == {harness.ids[0]: "malformed_response"}
-    assert harness.rows("SELECT * FROM answers") == before
+    assert harness.rows("SELECT * FROM day_digests") == before
     assert changes(collect(harness), harness.ids[0]) == {"updated": 1}

@@ -33,12 +33,13 @@ def sleep_until(day: date, *harnesses: Harness) -> None:
 
 def summed_up(harness: Harness) -> list[Row]:
     """Return what is known of each account, and how each of its collections ended."""
-    accounts = "SELECT aws_account_id, collected_start, collected_end_exclusive, failing_kind FROM accounts"
+    progress = "SELECT account_id, covered_start, covered_end_exclusive, failing_kind FROM account_progress"
     collections = (
         "SELECT account_id, state, window_start, window_end_exclusive, attempts, api_requests,"
-        " rows_fetched, rows_inserted, rows_updated, rows_deleted, error_kind FROM collections"
+        " rows_fetched, rows_inserted, rows_updated, rows_deleted, error_kind FROM run_items"
+        " LEFT JOIN cost_collections ON run_item_id = run_items.id"
     )
-    return harness.rows(f"{accounts} ORDER BY id") + harness.rows(f"{collections} ORDER BY id")
+    return harness.rows(f"{progress} ORDER BY account_id") + harness.rows(f"{collections} ORDER BY id")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +94,8 @@ def test_mornings_of_any_kind_end_the_same_whatever_is_known(
         first = today
         harness.aws.set_rows(harness.ids[0], rows_of(amounts))
         sleep_until(today, harness, second)
-        second.rows("TRUNCATE answers")
-        known.update(each["account_id"] for each in harness.rows("SELECT account_id FROM answers"))
+        second.rows("TRUNCATE day_digests")
+        known.update(each["account_id"] for each in harness.rows("SELECT account_id FROM day_digests"))
         if dice.random() < 0.2:
             # Once for each of the two.
             harness.aws.add_fault(dice.choice(harness.ids), "access_denied", times=2)

@@ -225,8 +225,9 @@ def packed(fetched: FetchedCosts) -> FetchedCosts:
 def replace_packed(database: PostgresDatabase, account: Account, *rows: CostRow) -> StoredChange:
     """Store an answer that is packed."""
     with database.transaction() as tx:
-        (change,) = tx.costs.replace_windows([(account, packed(make_fetched(STORED_WINDOW, *rows)))])
-        return change
+        return tx.costs.replace_windows(
+            {account.id: packed(make_fetched(STORED_WINDOW, *rows))}, first=[account.id]
+        )[account.id]
 
 
 def stored(query: Query) -> list[tuple[Any, ...]]:
@@ -265,7 +266,7 @@ def test_a_first_collection_writes_nothing_to_a_table_of_its_session(
 ) -> None:
     """It has many rows, and there is nothing to compare them with."""
     with database.transaction() as tx:
-        tx.costs.replace_windows([(account, make_fetched(STORED_WINDOW, cost_row(3)))])
+        tx.costs.replace_windows({account.id: make_fetched(STORED_WINDOW, cost_row(3))}, first=[account.id])
         staged = tx.connection.exec_driver_sql("SELECT to_regclass('pg_temp.costs_staging')").scalar()
     assert staged is None
     assert len(stored(query)) == 1
@@ -277,11 +278,11 @@ def test_a_transaction_that_is_lost_can_be_repeated(
     """The parts are there again, and nothing of the first time is."""
     fetched = packed(make_fetched(STORED_WINDOW, cost_row(3), cost_row(4)))
     with database.transaction() as tx:
-        tx.costs.replace_windows([(account, fetched)])
+        tx.costs.replace_windows({account.id: fetched}, first=[account.id])
         tx.connection.rollback()
     assert stored(query) == []
     with database.transaction() as tx:
-        (change,) = tx.costs.replace_windows([(account, fetched)])
+        change = tx.costs.replace_windows({account.id: fetched}, first=[account.id])[account.id]
     assert change.inserted == len(stored(query)) == 2
 
 
@@ -338,5 +339,5 @@ def test_many_first_collections_at_once_need_little_memory(large: Harness) -> No
     assert large.value("SELECT count(*) FROM daily_costs") == 8 * large.value(
         "SELECT count(*) FROM daily_costs WHERE account_id = (SELECT min(account_id) FROM daily_costs)"
     )
-    assert large.value("SELECT min(rows_fetched) FROM collections") > 20_000
+    assert large.value("SELECT min(rows_fetched) FROM cost_collections") > 20_000
     assert peak < 160_000_000

@@ -36,7 +36,7 @@ def test_a_total_failure_says_why_in_its_last_line(harness: Harness, output: str
     process = _start(harness, output)
 
     assert _log_of(process)[-1] == (
-        "FAILED: NONE of 4 accounts was collected (3 cost_explorer_not_enabled, 1 credentials_rejected)"
+        "FAILED: 0 of 4 accounts collected (3 cost_explorer_not_enabled, 1 credentials_rejected)"
     )
     assert process.returncode == 1
 
@@ -60,7 +60,7 @@ def test_a_stopped_run_says_so_in_its_last_line(harness: Harness, output: str) -
     process.send_signal(SIGTERM)
     last = _log_of(process)[-1]
 
-    left = harness.value("SELECT count(*) FROM collections WHERE state = 'pending'")
+    left = harness.value("SELECT count(*) FROM run_items WHERE state = 'pending'")
     key = harness.value("SELECT run_key FROM runs")
     assert last == (
         f"STOPPED: {left} of 6 accounts not finished. To continue: costbatch collect --run-key {key}"

@@ -47,11 +47,11 @@ def test_a_backfill_tells_no_old_news_and_leaves_the_window_alone(harness: Harne
     """Reading an old month again neither moves what is known as collected nor alerts anybody."""
     harness.open(make_account(1))
     harness.collect()
-    before = harness.rows("SELECT collected_start, collected_end_exclusive FROM accounts")
+    before = harness.rows("SELECT covered_start, covered_end_exclusive FROM account_progress")
     run = harness.collect("--from", "2025-02-01", "--to", "2025-02-10")
     assert run.summary["run"]["cost_date"] == "2025-02-10"
     assert run.summary["events"]["written"] == {"run.completed": 1}
-    assert harness.rows("SELECT collected_start, collected_end_exclusive FROM accounts") == before
+    assert harness.rows("SELECT covered_start, covered_end_exclusive FROM account_progress") == before
 
 
 def test_accounts_can_be_picked(harness: Harness) -> None:
@@ -101,7 +101,9 @@ def test_a_dry_run_says_what_and_how_much_and_calls_nothing(harness: Harness) ->
     ] * 2
     table = harness.run("collect", "--dry-run").stdout
     requests = plan.summary["api"]["requests"]
-    assert f"A run would read 2 accounts: {requests} requests, 0.0{requests} USD." in " ".join(table.split())
+    assert f"Dry run: would collect 2 accounts in {requests} requests, 0.0{requests} USD." in " ".join(
+        table.split()
+    )
     assert harness.contents() == before
     assert harness.aws.requests()["total"]["requests"] == 0
 
@@ -117,7 +119,9 @@ def test_a_dry_run_of_a_first_night_and_of_a_backfill(harness: Harness) -> None:
 
 def test_a_dry_run_without_accounts(harness: Harness) -> None:
     """There is nothing to plan, which is no failure."""
-    assert harness.run("collect", "--dry-run").stdout.startswith("Nothing to collect: no account is active.")
+    assert harness.run("collect", "--dry-run").stdout.startswith(
+        "Nothing to collect: there are no active accounts."
+    )
 
 
 def test_the_cap_on_api_cost_stops_the_run_and_says_so(harness: Harness) -> None:
@@ -141,7 +145,7 @@ def test_the_cap_is_said_in_the_table_and_can_fail_the_run(harness: Harness) -> 
     assert run.status == 3
     printed = " ".join(run.stdout.split())
     assert "skipped: api_cost_cap (1 account)" in printed
-    assert "The run's cap on API cost was reached; the next run collects them." in printed
+    assert "The run reached its cap on API cost; the next run collects them." in printed
 
 
 def test_the_cap_holds_within_the_pages_of_one_account(harness: Harness) -> None:
@@ -198,6 +202,7 @@ def test_a_table_is_plain_where_nobody_looks(harness: Harness) -> None:
     assert [line[:3] for line in lines] == [
         [IDS[0], "account-1", "collected"],
         [IDS[1], "account-2", "failed"],
+        [IDS[0], "account-1", "102.08"],
     ]
 
 

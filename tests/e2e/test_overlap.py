@@ -14,7 +14,7 @@ SLOW = (Fault("latency", seconds=0.25),)
 
 # Pairs of collections of one account, in different runs, whose times overlap.
 AT_ONCE = """
-SELECT one.account_id FROM collections one JOIN collections other
+SELECT one.account_id FROM run_items one JOIN run_items other
 ON one.account_id = other.account_id AND one.run_id < other.run_id
 WHERE (one.started_at, one.finished_at) OVERLAPS (other.started_at, other.finished_at)
 """
@@ -28,7 +28,7 @@ def start(harness: Harness, key: str, *args: str) -> "Popen[str]":
 def wait_until(harness: Harness, state: str) -> None:
     """Wait until an account of a run is in a state."""
     deadline = time.monotonic() + 30
-    while not harness.rows("SELECT 1 FROM collections WHERE state = %s", state):
+    while not harness.rows("SELECT 1 FROM run_items WHERE state = %s", state):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -89,7 +89,7 @@ def test_an_account_that_is_paused_in_flight_is_left_out(harness: Harness) -> No
     """What was fetched of an account that nobody wants any more is not stored."""
     harness.open(make_account(1, faults=(Fault("latency", seconds=1.5),)), make_account(2))
     process = start(harness, "job")
-    wait_until(harness, "collecting")
+    wait_until(harness, "running")
     assert harness.run("accounts", "pause", harness.ids[0]).status == 0
     run = wait_for(process)
     assert run.outcomes == {harness.ids[0]: "skipped", harness.ids[1]: "collected"}
@@ -105,7 +105,7 @@ def test_an_account_that_is_added_while_a_run_goes_on_waits_for_the_next(harness
     if when == "before":
         harness.register(new)
     process = start(harness, "job")
-    wait_until(harness, "collecting")
+    wait_until(harness, "running")
     if when == "after":
         harness.register(new)
     run = wait_for(process)

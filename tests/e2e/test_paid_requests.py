@@ -41,7 +41,7 @@ def test_a_refused_request_costs_nothing(harness: Harness, kind: str) -> None:
     assert run.account(ONE)["state"] == "failed"
     assert counted(run) == (0, 0)
     assert run.summary["run"]["api"] == {"requests": 0, "cost_usd": "0.00"}
-    assert harness.value("SELECT sum(api_requests) FROM collections") == harness.aws.paid() == 0
+    assert harness.value("SELECT sum(api_requests) FROM run_items") == harness.aws.paid() == 0
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -80,7 +80,7 @@ def test_without_an_answer_every_attempt_may_cost(harness: Harness, kind: str) -
     assert counted(run) == (6, 6)
     assert counted(run, TWO) == (1, 0)
     assert run.summary["run"]["api_requests_unanswered"] == 6
-    assert harness.value("SELECT sum(api_requests_unanswered) FROM collections") == 6
+    assert harness.value("SELECT sum(api_requests_unanswered) FROM run_items") == 6
     printed = " ".join(harness.run("collect", **usual).stdout.split())
     assert "at most 7 requests, 0.07 USD" in printed
 

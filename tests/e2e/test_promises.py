@@ -91,7 +91,11 @@ def test_promise_4_an_account_is_atomic(harness: Harness) -> None:
     assert run.outcomes == {harness.ids[0]: "internal", harness.ids[1]: "collected"}
     assert stored(harness, harness.ids[0]) == {}
     assert (
-        harness.value("SELECT collected_start FROM accounts WHERE aws_account_id = %s", harness.ids[0])
+        harness.value(
+            "SELECT covered_start FROM account_progress JOIN accounts ON accounts.id = account_id"
+            " WHERE aws_account_id = %s",
+            harness.ids[0],
+        )
         is None
     )
     harness.rows("ALTER TABLE anomalies DROP CONSTRAINT broken")
@@ -188,7 +192,7 @@ def test_promise_9_everything_tells_the_same_story(harness: Harness) -> None:
     (ended,) = run.logs("run_ended")
     assert {name: ended[name] for name in summary["accounts"]} == summary["accounts"]
     assert {(line["run_key"], line["run_id"]) for line in run.logs()} == {("job-9", summary["id"])}
-    outcomes = harness.rows("SELECT state, error_kind, error_message FROM collections ORDER BY id")
+    outcomes = harness.rows("SELECT state, error_kind, error_message FROM run_items ORDER BY id")
     for row, account in zip(outcomes, run.summary["accounts"], strict=True):
         told = account["error"] or {"kind": None, "message": None}
         assert row == {

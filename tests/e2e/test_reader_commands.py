@@ -1,4 +1,4 @@
-"""The README's reader, who may read everything but the credentials, can run the commands that only read."""
+"""The read-only role of docs/schema.md can run the commands that only read, and sees no credentials."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 from costbatch.simulator.world import Role
 from tests.support.harness import Finished, Harness, make_account
 
-_README = Path(__file__).resolve().parents[2] / "README.md"
+_SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "schema.md"
 _ROLE = "reader_of_commands"
 
 
@@ -29,7 +29,7 @@ class Reader:
 
 @pytest.fixture
 def reader(harness: Harness) -> Iterator[Reader]:
-    """Make a role by the README's own statements, in a database with one collected account."""
+    """Make a role by the documents' own statements, in a database with one collected account."""
     role = Role("Reader", trusted_account_ids=("100000000001",))
     hub, member = make_account(1), make_account(2, roles=(role,))
     harness.register(hub)
@@ -37,7 +37,7 @@ def reader(harness: Harness) -> Iterator[Reader]:
     harness.open(hub, member)
     assert harness.collect().status == 0
     block = next(
-        block for block in _README.read_text().split("```") if "CREATE ROLE costbatch_reader" in block
+        block for block in _SCHEMA.read_text().split("```") if "CREATE ROLE costbatch_reader" in block
     )
     harness.rows(f"DROP ROLE IF EXISTS {_ROLE}")
     harness.rows(block.removeprefix("sql").replace("costbatch_reader", _ROLE))
@@ -106,7 +106,7 @@ def test_the_examination_says_what_it_could_not_look_at(reader: Reader) -> None:
     assert "INSERT, UPDATE, DELETE on daily_costs" in checks["privileges"]["found"]
     assert "DATABASE_URL of its own role" in checks["privileges"]["advice"]
     assert "permission denied" not in run.stdout
-    assert run.stderr.splitlines()[-1] == "FAILED: privileges; see the advice beside each check."
+    assert run.stderr.splitlines()[-1] == "FAILED: privileges; see the advice for each check."
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_after_a_pruning_and_a_run_the_bill_is_still_awss(grown: Harness) -> Non
     assert night.account(OLD.account_id)["window"] == {"start": "2025-02-06", "end_exclusive": "2025-03-13"}
     assert grown.aws.paid() == 2
     assert stored(grown, OLD.account_id) == bill_since(grown, FIRST_KEPT)
-    assert grown.rows("SELECT DISTINCT collected_start FROM accounts") == [{"collected_start": FIRST_KEPT}]
+    assert grown.rows("SELECT DISTINCT covered_start FROM account_progress") == [
+        {"covered_start": FIRST_KEPT}
+    ]
 
 
 def test_a_night_prunes_what_is_no_longer_kept(grown: Harness) -> None:
@@ -101,7 +103,7 @@ def test_old_runs_events_and_anomalies_go_with_the_months(grown: Harness) -> Non
     pruned = grown.run("db", "prune", "--keep", "6 months", "--output", "json").summary["rows"]
     assert (pruned["runs"], pruned["collections"]) == (2, 4)
     assert grown.value("SELECT count(*) FROM runs") == 1
-    assert grown.value("SELECT count(*) FROM collections") == 2
+    assert grown.value("SELECT count(*) FROM run_items") == 2
     assert grown.value("SELECT count(*) FROM events WHERE occurred_at < '2025-09-01'") == 0
 
 
@@ -120,7 +122,7 @@ def test_a_dry_run_of_a_pruning_changes_nothing(grown: Harness) -> None:
     assert "Dropped 7 months from before 2024-09-01: " in pruned.stdout
     assert "The stored days of 2 accounts begin on 2024-09-01." in pruned.stdout
     again = grown.run("db", "prune", "--keep", "6 months")
-    assert again.stdout == "There is nothing from before 2024-09-01.\n"
+    assert again.stdout == "There is nothing to drop from before 2024-09-01.\n"
 
 
 def test_the_command_takes_what_is_kept_from_the_setting(grown: Harness) -> None:
@@ -134,12 +136,12 @@ def test_the_command_takes_what_is_kept_from_the_setting(grown: Harness) -> None
 @pytest.mark.parametrize(
     ("args", "environ", "sentence"),
     [
-        (["--keep", "37m"], {}, 'What is kept is a number of months or years, as in "37 months"'),
-        (["--keep", "90 days"], {}, 'What is kept is a number of months or years, as in "37 months"'),
-        (["--keep", ""], {}, 'What is kept is a number of months or years, as in "37 months"'),
+        (["--keep", "37m"], {}, 'Expected a number of months or years, such as "37 months"'),
+        (["--keep", "90 days"], {}, 'Expected a number of months or years, such as "37 months"'),
+        (["--keep", ""], {}, 'Expected a number of months or years, such as "37 months"'),
         (["--keep", "2 months"], {}, "--keep must be at least 3 months, because"),
         (["--keep", "4 months"], {"COSTBATCH_WINDOW_DAYS": "120"}, "--keep must be at least 6 months"),
-        ([], {}, 'Say how much is to stay: --keep "37 months", or set COSTBATCH_KEEP_MONTHS.'),
+        ([], {}, 'How much to keep is not set: pass --keep "37 months", or set COSTBATCH_KEEP_MONTHS.'),
         ([], {"COSTBATCH_KEEP_MONTHS": "2"}, "COSTBATCH_KEEP_MONTHS must be at least 3 months"),
     ],
 )
@@ -193,7 +195,7 @@ def test_a_month_that_somebody_reads_is_said_by_the_command(grown: Harness) -> N
     assert run.status == 1
     assert (run.summary["months"], len(run.summary["held_up_months"])) == ([], 7)
     (sentence,) = run.sentences
-    assert sentence.startswith("7 months could not be dropped, because somebody's transaction")
+    assert sentence.startswith("7 months could not be dropped, because another transaction")
 
 
 @pytest.fixture
@@ -233,7 +235,7 @@ def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, cler
 
 
 def test_sizes_are_shown_to_a_reader(grown: Harness, clerk_url: str) -> None:
-    """The same to programs and to people, without a right to more than the README grants."""
+    """The same to programs and to people, with no more privileges than docs/schema.md grants."""
     grown.rows("ANALYZE")
     run = grown.run("db", "stats", "--output", "json", DATABASE_URL=clerk_url)
     assert run.status == 0
@@ -257,5 +259,5 @@ def test_sizes_are_shown_to_a_reader(grown: Harness, clerk_url: str) -> None:
 def test_sizes_of_a_new_database(harness: Harness) -> None:
     """Nothing is stored, and nothing tells how it grows."""
     assert harness.run("db", "stats").stdout.endswith(
-        ", with 0 accounts.\nHow it grows shows once a whole month is stored.\n"
+        ", with 0 accounts.\nGrowth estimates need one full month of data.\n"
     )

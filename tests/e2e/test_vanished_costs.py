@@ -57,7 +57,7 @@ def test_an_answer_that_empties_most_of_the_window_changes_nothing(
     assert (run.account(ONE)["attempts"], collected.aws.paid()) == (1, 1)
     assert stored(collected, ONE) == before
     assert anomalies(collected) == 0
-    assert collected.value("SELECT collected_end_exclusive FROM accounts") == TODAY
+    assert collected.value("SELECT covered_end_exclusive FROM account_progress") == TODAY
     assert run.summary["run"]["api"]["requests"] == 1
     (told,) = run.logs("account_failed")
     assert told["kind"] == "implausible_answer"
@@ -157,7 +157,7 @@ def test_an_account_that_was_closed_fades_to_zero(collected: Harness) -> None:
         run = night(collected, TOMORROW + n * ONE_DAY, steady("100"))
         assert run.outcomes == {ONE: "collected"}
         assert run.account(ONE)["rows"]["deleted"] == 0
-    assert collected.value("SELECT collected_end_exclusive FROM accounts") == TOMORROW + 2 * ONE_DAY
+    assert collected.value("SELECT covered_end_exclusive FROM account_progress") == TOMORROW + 2 * ONE_DAY
 
 
 def test_a_few_days_are_all_that_is_stored(harness: Harness) -> None:
@@ -209,7 +209,7 @@ def test_the_last_kept_day_stays_while_its_text_changes(harness: Harness) -> Non
     night(harness, TOMORROW, steady("100", until=TOMORROW, days=33))
     assert harness.collect().account(ONE)["days_kept"] == 2
     harness.sleep_until(TOMORROW + ONE_DAY)
-    harness.rows("UPDATE answers SET days = set_byte(days, 20, get_byte(days, 20) # 1)")
+    harness.rows("UPDATE day_digests SET days = set_byte(days, 20, get_byte(days, 20) # 1)")
     run = night(harness, TOMORROW + ONE_DAY, steady("100", until=TOMORROW + ONE_DAY, days=34))
     assert (run.account(ONE)["days_kept"], run.account(ONE)["rows"]["deleted"]) == (1, 0)
 

@@ -48,7 +48,7 @@ def test_an_empty_database_becomes_one_with_cost_by_the_image_alone(empty_box: B
             3,
             "PARTIAL: 1 of 2 accounts NOT COLLECTED (1 credentials_rejected)",
         ),
-        ((REVOKED, REVOKED), [], 1, "FAILED: NONE of 2 accounts was collected (2 credentials_rejected)"),
+        ((REVOKED, REVOKED), [], 1, "FAILED: 0 of 2 accounts collected (2 credentials_rejected)"),
     ],
     ids=[
         "all-collected",

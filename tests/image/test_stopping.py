@@ -20,12 +20,12 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_with_143(box: Box, harness:
 
     assert ended.status == 143, ended.log
     assert ended.last_line.startswith("STOPPED: ")
-    states = harness.rows("SELECT state, count(*) AS n FROM collections GROUP BY state")
+    states = harness.rows("SELECT state, count(*) AS n FROM run_items GROUP BY state")
     assert {row["state"]: row["n"] for row in states}.keys() == {"collected", "pending"}
 
     again = box.run("collect", "--run-key", "job", "--output", "json")
     assert again.status == 0, again.log
-    assert harness.value("SELECT count(*) FROM collections WHERE state = 'collected'") == 6
+    assert harness.value("SELECT count(*) FROM run_items WHERE state = 'succeeded'") == 6
     assert [harness.aws.paid(one) for one in harness.ids] == [harness.aws.paid(harness.ids[0])] * 6
 
 
@@ -37,7 +37,7 @@ def test_three_pods_with_one_run_key_collect_every_account_once(box: Box, harnes
     pods = [box.start("collect", *options, COSTBATCH_RUN_KEY="job") for _ in range(3)]
     workers = set()
     while any(pod.process.poll() is None for pod in pods):
-        found = harness.rows("SELECT DISTINCT claimed_by FROM collections WHERE claimed_by IS NOT NULL")
+        found = harness.rows("SELECT DISTINCT claimed_by FROM run_items WHERE claimed_by IS NOT NULL")
         workers |= {row["claimed_by"] for row in found}
         time.sleep(0.05)
     ended = [pod.wait() for pod in pods]
@@ -45,7 +45,7 @@ def test_three_pods_with_one_run_key_collect_every_account_once(box: Box, harnes
     assert [each.status for each in ended] == [0, 0, 0], [each.log for each in ended]
     assert len(workers) == 3
     assert harness.value("SELECT count(*) FROM runs") == 1
-    assert harness.value("SELECT count(*) FROM collections WHERE state = 'collected'") == 18
+    assert harness.value("SELECT count(*) FROM run_items WHERE state = 'succeeded'") == 18
     assert {harness.aws.paid(one) for one in harness.ids} == {harness.aws.paid(harness.ids[0])}
     assert {json.loads(each.stdout)["run"]["key"] for each in ended} == {"job"}
 

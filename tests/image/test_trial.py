@@ -84,7 +84,7 @@ def test_the_hook_migrates_and_the_run_follows(
     assert migrated.status == 0, migrated.log
     assert migrated.last_line.startswith("Upgraded the schema from nothing to ")
     assert collected.status == 0, collected.log
-    assert "NOTHING TO DO: no account to collect" in collected.stdout
+    assert "NOTHING TO DO: there are no accounts to collect" in collected.stdout
     assert _rows("SELECT run_key FROM runs") == [("night",)]
 
 

@@ -11,6 +11,7 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.inspect import PostgresHealth
 from costbatch.adapters.postgres.migrations import REVISIONS
 from costbatch.adapters.postgres.tables import metadata
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Secret
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import StorageError
@@ -179,11 +180,11 @@ def test_no_credentials_are_no_sample(health: PostgresHealth) -> None:
 
 def test_the_newest_run_is_the_one_that_started_last(harness: Harness, health: PostgresHealth) -> None:
     """With its accounts by how each ended."""
-    assert health.newest_run() is None
+    assert health.newest_run(COLLECT) is None
     harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
     harness.collect("--run-key", "first")
     harness.collect("--run-key", "second")
-    run = health.newest_run()
+    run = health.newest_run(COLLECT)
     assert run is not None
     assert (run.key, run.status) == ("second", RunStatus.PARTIAL)
     assert run.accounts == {"collected": 1, "failed": 1}
@@ -209,7 +210,13 @@ def test_looking_changes_nothing(harness: Harness, health: PostgresHealth) -> No
     harness.open(make_account(1))
     harness.collect()
     before = harness.contents()
-    for look in (health.server, health.clock, health.schema, health.rights, health.newest_run):
+    for look in (
+        health.server,
+        health.clock,
+        health.schema,
+        health.rights,
+        lambda: health.newest_run(COLLECT),
+    ):
         look()
     assert harness.contents() == before
 

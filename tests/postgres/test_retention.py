@@ -68,7 +68,7 @@ def test_a_look_tells_what_goes_and_changes_nothing(database: PostgresDatabase, 
     assert looked == keeper(database).look(TODAY)
     assert looked == prune(database)
     assert (len(looked.months), looked.accounts) == (3, 2)
-    assert looked.rows == {**dict.fromkeys(OldRows, 1), OldRows.COLLECTIONS: 2}
+    assert looked.rows == {**dict.fromkeys(OldRows, 1), OldRows.RUN_ITEMS: 2}
     assert keeper(database).look(TODAY).is_empty
 
 
@@ -119,7 +119,7 @@ def test_runs_that_ended_before_go_with_their_collections(database: PostgresData
     pruning = prune(database)
     assert ids(query, "runs") == {kept}
     assert query("SELECT DISTINCT run_id FROM collections") == [(kept,)]
-    assert (pruning.rows[OldRows.RUNS], pruning.rows[OldRows.COLLECTIONS]) == (1, 2)
+    assert (pruning.rows[OldRows.RUNS], pruning.rows[OldRows.RUN_ITEMS]) == (1, 2)
     assert query("SELECT id, run_id FROM events") == [(undelivered, None)]
     assert query("SELECT id, run_id FROM anomalies") == [(opened, None)]
 
@@ -220,7 +220,7 @@ def test_no_batch_reads_all_collections(database: PostgresDatabase, query: Query
     event.listen(database._engine, "before_cursor_execute", explain)
     records = PostgresRetention(database.connection)
     assert records.delete_old(OldRows.RUNS, FIRST_KEPT, most=1500) == {
-        OldRows.COLLECTIONS: 1500,
+        OldRows.RUN_ITEMS: 1500,
         OldRows.RUNS: 1,
     }
     assert len(plans) == 5

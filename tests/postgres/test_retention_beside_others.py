@@ -197,6 +197,6 @@ def test_two_prunings_at_once_do_the_same_work_together(
     for thread in threads:
         thread.join(60)
     assert len(prunings) == 2
-    assert sum(each.rows[OldRows.COLLECTIONS] for each in prunings) == 40
+    assert sum(each.rows[OldRows.RUN_ITEMS] for each in prunings) == 40
     assert query("SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM events)") == [(0, 0)]
     assert len(query(PARTITIONS)) == 4

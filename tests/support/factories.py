@@ -5,24 +5,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import reduce
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
+from costbatch.domain.accounts import NO_PROGRESS, AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostBasis, CostColumns, DayDigest, FetchedCosts, PackedCosts, StoredChange
+from costbatch.domain.collection import CollectOptions
+from costbatch.domain.costs import CostBasis, CostColumns, DayDigest, FetchedCosts, PackedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import (
-    Claim,
-    Collection,
-    CollectionState,
     Run,
-    RunCounts,
-    RunRequest,
     RunStatus,
+    WorkItem,
 )
 
 TODAY = date(2025, 6, 20)
@@ -56,7 +52,7 @@ def make_run(**fields: Any) -> Run:
     run = Run(
         id=UUID(int=7),
         key="job-7",
-        request=RunRequest(),
+        request=CollectOptions().to_request(),
         status=RunStatus.RUNNING,
         today=TODAY,
         started_at=NOW,
@@ -64,32 +60,17 @@ def make_run(**fields: Any) -> Run:
     return replace(run, **fields)
 
 
-def tally_of(collections: Iterable[Collection]) -> RunCounts:
-    """Count accounts one by one."""
-    listed = list(collections)
-    windows = [each.window for each in listed if each.window]
-    failures = [each.failure for each in listed if each.state is CollectionState.FAILED]
-    return RunCounts(
-        accounts=Counter(each.state for each in listed),
-        failures=Counter(failure.kind for failure in failures if failure),
-        skips=Counter(each.skip_reason for each in listed if each.skip_reason),
-        days_read=reduce(DateRange.join, windows) if windows else None,
-        rows_fetched=sum(each.rows_fetched for each in listed),
-        change=StoredChange(
-            inserted=sum(each.change.inserted for each in listed),
-            updated=sum(each.change.updated for each in listed),
-            deleted=sum(each.change.deleted for each in listed),
-        ),
-        api_requests=sum(each.api_requests for each in listed),
+def make_item(account: Account, **fields: Any) -> WorkItem:
+    """Return the claimed item of a first attempt."""
+    item = WorkItem(
+        id=account.id,
+        run_id=UUID(int=7),
+        account=account,
+        progress=NO_PROGRESS,
+        attempt=1,
+        token=UUID(int=account.id),
     )
-
-
-def make_claim(account: Account, **fields: Any) -> Claim:
-    """Return the claim of a first attempt."""
-    claim = Claim(
-        collection_id=account.id, run_id=UUID(int=7), account=account, attempt=1, token=UUID(int=account.id)
-    )
-    return replace(claim, **fields)
+    return replace(item, **fields)
 
 
 def make_access(account: Account) -> Access:

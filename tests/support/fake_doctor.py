@@ -16,8 +16,9 @@ from costbatch.application.doctor.ports import (
     WaitingEvents,
 )
 from costbatch.application.inspection import Rights
+from costbatch.application.ports import Spend
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition
-from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, Spend
+from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
@@ -91,7 +92,7 @@ class FakeHealth:
         """Return the samples."""
         return self.samples
 
-    def newest_run(self) -> NewestRun | None:
+    def newest_run(self, job: str) -> NewestRun | None:
         """Return the run."""
         return self.run
 
@@ -162,6 +163,8 @@ class FakeSource:
         window: DateRange,
         spend: Spend,
         known: DayDigests = NO_DIGESTS,
+        *,
+        is_first: bool = False,
     ) -> FetchedCosts:
         """Return no rows, for money."""
         self.fetched.append((access.account.aws_account_id, window))

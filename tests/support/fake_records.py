@@ -60,7 +60,7 @@ class FakeRecords:
         deleted = min(self.old.get(kind, 0), most)
         self._note(f"delete {deleted} {kind}")
         self.old[kind] = self.old.get(kind, 0) - deleted
-        return {kind: deleted, OldRows.COLLECTIONS: 2 * deleted} if kind is OldRows.RUNS else {kind: deleted}
+        return {kind: deleted, OldRows.RUN_ITEMS: 2 * deleted} if kind is OldRows.RUNS else {kind: deleted}
 
     def _is_held(self, step: str) -> bool:
         self.held[step] = self.held.get(step, 0) - 1

@@ -1,38 +1,58 @@
-"""The runs and claims of the database in memory, the clock, the cost source and the screen of a test."""
+"""The runs and work items of the database in memory, and the cost source and display of a test."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import reduce
 from threading import Event as Signal
 from threading import Lock
 from uuid import UUID, uuid4
 
-from costbatch.domain.accounts import Account, AccountStatus
-from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, Spend
+from typing_extensions import override
+
+from costbatch.application.ports import (
+    CollectionStore,
+    CostSource,
+    Display,
+    ItemStore,
+    ProgressStore,
+    RunStore,
+    Spend,
+)
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
+from costbatch.domain.collection import CollectionCounts, CollectionRecord
+from costbatch.domain.costs import (
+    NO_DIGESTS,
+    DayDigests,
+    FetchedCosts,
+    StoredChange,
+)
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.runs import (
-    Claim,
-    Collection,
-    CollectionState,
-    Ending,
+    UNFINISHED,
+    ItemRecord,
+    ItemState,
+    Outcome,
     Run,
     RunCounts,
     RunRequest,
     RunStatus,
     SkipReason,
     StopReason,
+    WorkItem,
 )
-from tests.support.factories import make_fetched, tally_of
+from tests.support.factories import make_fetched
 from tests.support.fakes import FakeAccounts
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One account of a run: how far it is, and who has it."""
+    """One account of a run: its record, and which worker has it."""
 
     account_id: int
-    collection: Collection
+    record: ItemRecord
     worker: str | None = None
     token: UUID | None = None
     retry_after: timedelta | None = None
@@ -40,22 +60,40 @@ class Listed:
 
 
 @dataclass
-class FakeRuns:
-    """The runs by key, and the one list of accounts that a test needs."""
+class FakeProgress(ProgressStore):
+    """The progress of the one job that a test needs, by account row."""
 
-    rows: dict[str, Run] = field(default_factory=dict)
-    listed: dict[int, Listed] = field(default_factory=dict)
-    accounts: FakeAccounts = field(default_factory=FakeAccounts)
-    last: dict[int, tuple[int, int]] = field(default_factory=dict)
+    rows: dict[int, Progress] = field(default_factory=dict)
 
-    def copy(self, accounts: FakeAccounts) -> "FakeRuns":
+    def copy(self) -> "FakeProgress":
         """Return what a transaction works on."""
-        return FakeRuns(dict(self.rows), dict(self.listed), accounts, dict(self.last))
+        return FakeProgress(dict(self.rows))
 
+    @override
+    def load(self, job: str, account_ids: Collection[int] | None = None) -> dict[int, Progress]:
+        return {row: each for row, each in self.rows.items() if account_ids is None or row in account_ids}
+
+    @override
+    def save(self, job: str, progress: Mapping[int, Progress]) -> None:
+        self.rows |= progress
+
+    @override
+    def forget_failures(self, account_id: int) -> None:
+        if account_id in self.rows:
+            self.rows[account_id] = replace(self.rows[account_id], failing=None)
+
+
+@dataclass
+class FakeRuns(RunStore):
+    """The runs by key."""
+
+    items: "FakeItems"
+    rows: dict[str, Run] = field(default_factory=dict)
+
+    @override
     def open(self, key: str, request: RunRequest, *, now: datetime, version: str) -> Run:
-        """Start a run, or join the one with this key; a finished one with accounts left runs again."""
         if key not in self.rows:
-            self.listed.clear()
+            self.items.listed.clear()
             self.rows[key] = Run(
                 id=uuid4(),
                 key=key,
@@ -64,184 +102,243 @@ class FakeRuns:
                 today=utc_day(now),
                 started_at=now,
             )
-        if any(each.collection.state is CollectionState.PENDING for each in self.listed.values()):
-            self.rows[key] = replace(self.rows[key], status=RunStatus.RUNNING)
         return self.rows[key]
 
-    def find(self, key: str) -> Run | None:
-        """Return the run with this key."""
+    @override
+    def find(self, job: str, key: str) -> Run | None:
         return self.rows.get(key)
 
-    def enlist(self, run: Run) -> int:
-        """Put every active account of the request on the list; return how many are to be done."""
-        wanted = run.request.aws_account_ids
-        for account in self.accounts.list_all([AccountStatus.ACTIVE]):
-            if not wanted or account.aws_account_id in wanted:
-                collection = Collection(
-                    aws_account_id=account.aws_account_id, name=account.name, state=CollectionState.PENDING
-                )
-                self.listed.setdefault(account.id, Listed(account.id, collection))
-        return sum(each.collection.state is CollectionState.PENDING for each in self.listed.values())
+    @override
+    def lock(self, run: Run) -> None:
+        pass
 
-    def requeue(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
-        """Put what failed or was left out, by a dead worker if that matters, back on the list."""
-        undone = {CollectionState.FAILED, CollectionState.SKIPPED}
-        rows = [
-            row
-            for row, each in self.listed.items()
-            if each.collection.state in undone
-            and (is_dead is None or (each.failed_by is not None and is_dead(each.failed_by)))
-        ]
-        for row in rows:
-            known, pending = self.listed[row].collection, CollectionState.PENDING
-            self.listed[row] = Listed(row, replace(known, state=pending, attempts=0, skip_reason=None))
-        return len(rows)
+    @override
+    def resume(self, run: Run) -> Run:
+        if self.items.states(run) & UNFINISHED:
+            running = {"status": RunStatus.RUNNING, "finished_at": None, "stopped_by": None}
+            self.rows[run.key] = replace(self.rows[run.key], **running)  # type: ignore[arg-type]
+        return self.rows[run.key]
 
-    def hold(self, run: Run) -> set[CollectionState]:
-        """Return the states that the accounts are in."""
-        return {each.collection.state for each in self.listed.values()}
-
-    def api_requests(self, run: Run) -> int:
-        """Return the paid requests recorded so far."""
-        return sum(each.collection.api_requests for each in self.listed.values())
-
-    def last_requests(self) -> dict[int, tuple[int, int]]:
-        """Return (paid requests, days) of each account's newest collection."""
-        return self.last
-
+    @override
     def close(
         self, run: Run, status: RunStatus, *, now: datetime, stopped_by: StopReason | None = None
     ) -> bool:
-        """Set the status; return whether this call changed it."""
         changed = self.rows[run.key].status is not status
         ended = replace(self.rows[run.key], status=status, finished_at=now, stopped_by=stopped_by)
         self.rows[run.key] = ended
         return changed
 
+    @override
     def load(self, run: Run) -> Run:
-        """Return the run as it is now."""
         return self.rows[run.key]
-
-    def counts(self, run: Run) -> RunCounts:
-        """Return the accounts of the run in numbers."""
-        return tally_of(self.collections(run))
-
-    def collections(self, run: Run, *, collected_too: bool = True) -> list[Collection]:
-        """Return every account of the run with its outcome, or those not collected."""
-        listed = [each.collection for each in self.listed.values()]
-        return [each for each in listed if collected_too or each.state is not CollectionState.COLLECTED]
 
 
 @dataclass
-class FakeClaims:
-    """The claims on the listed accounts; a pause before a retry is noted and not waited for."""
+class FakeItems(ItemStore):
+    """The items of the newest run; a pause before a retry is noted and not waited for."""
 
-    runs: FakeRuns = field(default_factory=FakeRuns)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
-    answers: dict[int, DayDigests] = field(default_factory=dict)
+    progress: FakeProgress = field(default_factory=FakeProgress)
+    listed: dict[int, Listed] = field(default_factory=dict)
+    run_ids: list[UUID] = field(default_factory=list)
     gives_ahead: bool = False
 
-    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[Claim]:
-        """Take up to so many accounts that nobody is working on, first attempts first."""
-        free = [
-            each for each in self.runs.listed.values() if each.collection.state is CollectionState.PENDING
+    def copy(self, accounts: FakeAccounts, progress: FakeProgress) -> "FakeItems":
+        """Return what a transaction works on."""
+        return FakeItems(accounts, progress, dict(self.listed), list(self.run_ids), self.gives_ahead)
+
+    @override
+    def enlist(self, run: Run) -> int:
+        self.run_ids = [run.id]
+        wanted = run.request.aws_account_ids
+        for account in self.accounts.list_all([AccountStatus.ACTIVE]):
+            if not wanted or account.aws_account_id in wanted:
+                record = ItemRecord(
+                    id=account.id,
+                    aws_account_id=account.aws_account_id,
+                    name=account.name,
+                    state=ItemState.PENDING,
+                )
+                self.listed.setdefault(account.id, Listed(account.id, record))
+        return sum(each.record.state in UNFINISHED for each in self.listed.values())
+
+    @override
+    def has_running(self, run: Run) -> bool:
+        return ItemState.RUNNING in self.states(run)
+
+    @override
+    def requeue(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
+        undone = {ItemState.FAILED, ItemState.SKIPPED}
+        rows = [
+            row
+            for row, each in self.listed.items()
+            if each.record.state in undone
+            and (is_dead is None or (each.failed_by is not None and is_dead(each.failed_by)))
         ]
-        free.sort(key=lambda each: each.collection.attempts)
-        claims = []
+        for row in rows:
+            pending = replace(self.listed[row].record, state=ItemState.PENDING, attempts=0, skip_reason=None)
+            self.listed[row] = Listed(row, pending)
+        return len(rows)
+
+    @override
+    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[WorkItem]:
+        free = [each for each in self.listed.values() if each.record.state is ItemState.PENDING]
+        free.sort(key=lambda each: each.record.attempts)
+        items = []
         for each in free[: most + (ahead if self.gives_ahead else 0)]:
             token = uuid4()
-            state = replace(each.collection, state=CollectionState.COLLECTING)
-            self._put(replace(each, collection=state, worker=worker, token=token))
-            claims.append(
-                Claim(
-                    collection_id=each.account_id,
-                    run_id=run.id,
-                    account=self.accounts.rows[each.account_id],
-                    attempt=each.collection.attempts + 1,
-                    token=token,
-                )
-            )
-        return claims
+            record = replace(each.record, state=ItemState.RUNNING)
+            self._put(replace(each, record=record, worker=worker, token=token))
+            items.append(self._item(each.account_id, run.id, each.record.attempts + 1, token))
+        return items
 
-    def extend_leases(self, claims: Sequence[Claim], lease: timedelta) -> None:
-        """Note that the claims live on, in the accounts' list."""
-        LEASES.extend(claim.account.id for claim in claims)
+    @override
+    def extend_leases(self, items: Sequence[WorkItem], lease: timedelta) -> None:
+        LEASES.extend(item.account.id for item in items)
 
-    def release_claims(self, worker: str) -> int:
-        """Give this worker's unfinished accounts back."""
+    @override
+    def release(self, worker: str) -> int:
         return self._release(lambda each: each.worker == worker)
 
-    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
-        """Give back what workers known to be gone held, as of the one run that there is."""
-        held = {each.worker for each in self.runs.listed.values() if each.worker is not None}
+    @override
+    def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
+        held = {each.worker for each in self.listed.values() if each.worker is not None}
         gone = {worker for worker in held if is_gone(worker)}
         self._release(lambda each: each.worker in gone)
-        return [(run.id, worker) for run in self.runs.rows.values() for worker in gone]
+        return [(run_id, worker) for run_id in self.run_ids for worker in gone]
 
+    @override
     def seconds_until_work(self, run: Run) -> float | None:
-        """Return 0 while any account has no outcome yet."""
-        unfinished = {CollectionState.PENDING, CollectionState.COLLECTING}
-        states = {each.collection.state for each in self.runs.listed.values()}
-        return 0.0 if states & unfinished else None
+        return 0.0 if self.states(run) & UNFINISHED else None
 
-    def hold(self, claims: Sequence[Claim]) -> dict[int, Account]:
-        """Return each account as it is now, by collection, while the claim is ours."""
-        return {
-            claim.collection_id: self.accounts.rows[claim.account.id]
-            for claim in claims
-            if self.runs.listed[claim.collection_id].token == claim.token
-        }
+    @override
+    def lock(self, items: Sequence[WorkItem]) -> list[WorkItem]:
+        ours = [item for item in items if self.listed[item.id].token == item.token]
+        return [self._item(item.id, item.run_id, item.attempt, item.token) for item in ours]
 
-    def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
-        """Record how attempts ended, and what AWS answered."""
-        for ending in endings:
-            if ending.answers is not None:
-                self.answers[ending.claim.account.id] = ending.answers
-            elif ending.state is CollectionState.COLLECTED:
-                self.answers.pop(ending.claim.account.id, None)
-            listed = self.runs.listed[ending.claim.collection_id]
-            known = listed.collection
-            collection = replace(
+    @override
+    def finish(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+        for outcome in outcomes:
+            listed = self.listed[outcome.item.id]
+            known = listed.record
+            record = replace(
                 known,
-                state=ending.state,
+                state=outcome.state,
                 attempts=known.attempts + 1,
-                api_requests=known.api_requests + ending.api_requests,
-                unanswered=known.unanswered + ending.unanswered,
-                days_kept=ending.days_kept,
-                window=ending.window or known.window,
-                rows_fetched=known.rows_fetched if ending.rows_fetched is None else ending.rows_fetched,
-                change=ending.change or known.change,
-                failure=known.failure if ending.state is CollectionState.SKIPPED else ending.failure,
-                skip_reason=ending.skip_reason or known.skip_reason,
+                api_requests=known.api_requests + outcome.api_requests,
+                unanswered=known.unanswered + outcome.unanswered,
+                failure=known.failure if outcome.state is ItemState.SKIPPED else outcome.failure,
+                skip_reason=outcome.skip_reason or known.skip_reason,
             )
             self._put(
                 Listed(
                     listed.account_id,
-                    collection,
-                    retry_after=ending.retry_after,
+                    record,
+                    retry_after=outcome.retry_after,
                     failed_by=listed.worker,
                 )
             )
 
+    @override
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
-        """Record that every account not begun is left out."""
-        pending = [
-            each for each in self.runs.listed.values() if each.collection.state is CollectionState.PENDING
-        ]
+        pending = [each for each in self.listed.values() if each.record.state is ItemState.PENDING]
         for each in pending:
-            skipped = replace(each.collection, state=CollectionState.SKIPPED, skip_reason=reason)
-            self._put(replace(each, collection=skipped))
+            self._put(replace(each, record=replace(each.record, state=ItemState.SKIPPED, skip_reason=reason)))
         return len(pending)
 
+    @override
+    def states(self, run: Run) -> set[ItemState]:
+        return {each.record.state for each in self.listed.values()}
+
+    @override
+    def counts(self, run: Run) -> RunCounts:
+        return counts_of(self.records(run))
+
+    @override
+    def records(
+        self, run: Run, *, succeeded_too: bool = True, also: Collection[int] = ()
+    ) -> list[ItemRecord]:
+        listed = [each.record for each in self.listed.values()]
+        return [
+            each
+            for each in listed
+            if succeeded_too or each.state is not ItemState.SUCCEEDED or each.id in also
+        ]
+
+    @override
+    def api_requests(self, run: Run) -> int:
+        return sum(each.record.api_requests for each in self.listed.values())
+
+    def _item(self, row: int, run_id: UUID, attempt: int, token: UUID) -> WorkItem:
+        return WorkItem(
+            id=row,
+            run_id=run_id,
+            account=self.accounts.rows[row],
+            progress=self.progress.rows.get(row, NO_PROGRESS),
+            attempt=attempt,
+            token=token,
+        )
+
     def _put(self, listed: Listed) -> None:
-        self.runs.listed[listed.account_id] = listed
+        self.listed[listed.account_id] = listed
 
     def _release(self, is_meant: Callable[[Listed], bool]) -> int:
-        held = [each for each in self.runs.listed.values() if each.token is not None and is_meant(each)]
-        for each in held:
-            pending = replace(each.collection, state=CollectionState.PENDING)
-            self._put(replace(each, collection=pending, worker=None, token=None))
-        return len(held)
+        claimed = [each for each in self.listed.values() if each.token is not None and is_meant(each)]
+        for each in claimed:
+            pending = replace(each.record, state=ItemState.PENDING)
+            self._put(replace(each, record=pending, worker=None, token=None))
+        return len(claimed)
+
+
+@dataclass
+class FakeCollections(CollectionStore):
+    """The cost job's records of the newest run, by item."""
+
+    rows: dict[int, CollectionRecord] = field(default_factory=dict)
+    last: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def copy(self) -> "FakeCollections":
+        """Return what a transaction works on."""
+        return FakeCollections(dict(self.rows), dict(self.last))
+
+    @override
+    def save(self, records: Mapping[int, CollectionRecord]) -> None:
+        self.rows |= records
+
+    @override
+    def of_run(self, run: Run, *, kept_only: bool = False) -> dict[int, CollectionRecord]:
+        return {row: each for row, each in self.rows.items() if each.days_kept or not kept_only}
+
+    @override
+    def counts(self, run: Run) -> CollectionCounts:
+        changes = [each.change for each in self.rows.values()]
+        windows = [each.window for each in self.rows.values()]
+        return CollectionCounts(
+            rows_fetched=sum(each.rows_fetched for each in self.rows.values()),
+            change=StoredChange(
+                inserted=sum(each.inserted for each in changes),
+                updated=sum(each.updated for each in changes),
+                deleted=sum(each.deleted for each in changes),
+            ),
+            days_kept=sum(each.days_kept for each in self.rows.values()),
+            days_read=reduce(DateRange.join, windows) if windows else None,
+        )
+
+    @override
+    def last_requests(self) -> dict[int, tuple[int, int]]:
+        return self.last
+
+
+def counts_of(records: Sequence[ItemRecord]) -> RunCounts:
+    """Count accounts one by one."""
+    failures = [each.failure for each in records if each.state is ItemState.FAILED]
+    return RunCounts(
+        accounts=Counter(each.state for each in records),
+        failures=Counter(failure.kind for failure in failures if failure),
+        skips=Counter(each.skip_reason for each in records if each.skip_reason),
+        api_requests=sum(each.api_requests for each in records),
+        unanswered=sum(each.unanswered for each in records),
+    )
 
 
 # Extended leases by account row, over all transactions; a test that looks at it empties it first.
@@ -249,10 +346,10 @@ LEASES: list[int] = []
 
 
 @dataclass
-class FakeSource:
+class FakeSource(CostSource):
     """Answers each account with the next of its answers, the last one again and again; each is one request.
 
-    ``gate`` closed: every fetch waits, as in a request that hangs. ``known``: what it was given, by account.
+    ``gate`` closed: every fetch waits, as in a request that hangs. ``known``: the digests given to it.
     """
 
     answers: Mapping[int, Sequence[Exception | None]] = field(default_factory=dict)
@@ -265,16 +362,17 @@ class FakeSource:
     def __post_init__(self) -> None:
         self.gate.set()
 
+    @override
     def fetch(
         self,
         access: Access,
         window: DateRange,
         spend: Spend,
         known: DayDigests = NO_DIGESTS,
+        *,
+        is_first: bool = False,
     ) -> FetchedCosts:
-        """Pay for one request and answer with an empty window, or raise what is next."""
         spend()
-        spend.charged()
         with self._lock:
             answers = self.answers.get(access.account.id, [None])
             turn = sum(account == access.account.id for account, _ in self.fetched)
@@ -285,25 +383,26 @@ class FakeSource:
         error = answers[min(turn, len(answers) - 1)]
         if error is not None:
             raise error
+        spend.charged()
         return make_fetched(window)
 
 
 @dataclass
-class FakeProgress:
+class FakeDisplay(Display):
     """Notes what a person would have seen."""
 
     total: int | None = None
     outcomes: list[tuple[str, int]] = field(default_factory=list)
     ended: int = 0
 
+    @override
     def begin(self, total: int) -> None:
-        """Note how many there are to do."""
         self.total = total
 
+    @override
     def advance(self, outcome: str, account: Account) -> None:
-        """Note one account's outcome."""
         self.outcomes.append((outcome, account.id))
 
+    @override
     def end(self) -> None:
-        """Note that the display is gone."""
         self.ended += 1

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import cast
 from uuid import UUID
 
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
@@ -21,7 +21,7 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import Run
 from costbatch.errors import ConfigError
 from tests.support.factories import CostRow, make_account, rows_of
-from tests.support.fake_runs import FakeClaims, FakeRuns
+from tests.support.fake_runs import FakeCollections, FakeItems, FakeProgress, FakeRuns
 from tests.support.fakes import FakeAccounts
 
 # Account row, day, service, record type, currency.
@@ -44,17 +44,19 @@ class FakeCosts:
         """Note the days that room was made for."""
         self.prepared.append(days)
 
-    def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
+    def replace_windows(
+        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+    ) -> dict[int, StoredChange]:
         """Make the fresh days of each account equal to what was fetched."""
-        return [self._replace(account, costs.fresh, rows_of(costs.costs)) for account, costs in fetched]
+        return {row: self._replace(row, costs.fresh, rows_of(costs.costs)) for row, costs in fetched.items()}
 
-    def _replace(self, account: Account, days: DateRange | None, rows: Sequence[CostRow]) -> StoredChange:
+    def _replace(self, account_id: int, days: DateRange | None, rows: Sequence[CostRow]) -> StoredChange:
         if days is None:
             return StoredChange()
-        if account.id in self.refuses:
-            raise self.refuses[account.id]
-        new = {(account.id, row.usage_date, row.service, row.record_type, row.currency): row for row in rows}
-        old = {key: row for key, row in self.rows.items() if key[0] == account.id and key[1] in days}
+        if account_id in self.refuses:
+            raise self.refuses[account_id]
+        new = {(account_id, row.usage_date, row.service, row.record_type, row.currency): row for row in rows}
+        old = {key: row for key, row in self.rows.items() if key[0] == account_id and key[1] in days}
         inserted, deleted = new.keys() - old.keys(), old.keys() - new.keys()
         updated = {key for key in new.keys() & old.keys() if new[key] != old[key]}
         for key in deleted:
@@ -154,18 +156,26 @@ class FakeCosts:
 
 
 @dataclass
-class FakeAnswers:
-    """What was answered last, by account row."""
+class FakeDigests:
+    """The digests of what was answered last, by account row."""
 
     rows: dict[int, DayDigests] = field(default_factory=dict)
 
-    def copy(self) -> "FakeAnswers":
+    def copy(self) -> "FakeDigests":
         """Return what a transaction works on."""
-        return FakeAnswers(dict(self.rows))
+        return FakeDigests(dict(self.rows))
 
     def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayDigests]:
-        """Return what is known of each account."""
+        """Return the digests of each account that has any."""
         return {row: known for row, known in self.rows.items() if row in windows}
+
+    def replace(self, digests: Mapping[int, tuple[int, DayDigests] | None]) -> None:
+        """Store or delete digests."""
+        for row, each in digests.items():
+            if each is None:
+                self.rows.pop(row, None)
+            else:
+                self.rows[row] = each[1]
 
 
 @dataclass
@@ -294,25 +304,33 @@ class FakeTables:
     """Everything that commits together."""
 
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    progress: FakeProgress = field(default_factory=FakeProgress)
+    items: FakeItems = field(default_factory=FakeItems)
+    run_rows: dict[str, Run] = field(default_factory=dict)
     costs: FakeCosts = field(default_factory=FakeCosts)
+    collections: FakeCollections = field(default_factory=FakeCollections)
+    digests: FakeDigests = field(default_factory=FakeDigests)
     anomalies: FakeAnomalies = field(default_factory=FakeAnomalies)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
-    runs: FakeRuns = field(default_factory=FakeRuns)
-    claims: FakeClaims = field(default_factory=FakeClaims)
-    answers: FakeAnswers = field(default_factory=FakeAnswers)
+
+    @property
+    def runs(self) -> FakeRuns:
+        """The runs, whose items are these."""
+        return FakeRuns(self.items, self.run_rows)
 
     def copy(self) -> "FakeTables":
         """Return what a transaction works on."""
-        accounts = self.accounts.copy()
-        runs, answers = self.runs.copy(accounts), self.answers.copy()
+        accounts, progress = self.accounts.copy(), self.progress.copy()
         return FakeTables(
-            accounts,
-            self.costs.copy(),
-            self.anomalies.copy(),
-            self.outbox.copy(),
-            runs,
-            FakeClaims(runs, accounts, answers.rows),
-            answers,
+            accounts=accounts,
+            progress=progress,
+            items=self.items.copy(accounts, progress),
+            run_rows=dict(self.run_rows),
+            costs=self.costs.copy(),
+            collections=self.collections.copy(),
+            digests=self.digests.copy(),
+            anomalies=self.anomalies.copy(),
+            outbox=self.outbox.copy(),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.errors import AccountError, ConfigError, ErrorKind
@@ -97,12 +97,6 @@ class FakeAccounts:
     def credential_key_ids(self) -> dict[str, int]:
         """Return how many credentials each key id has sealed."""
         return dict(Counter(sealed.key_id for sealed in self.sealed.values()))
-
-    def save_progress(self, accounts: Sequence[Account]) -> None:
-        """Remember which days are stored without a gap, and since when and why an account fails."""
-        for account in accounts:
-            known = self.rows[account.id]
-            self.rows[account.id] = replace(known, collected=account.collected, failing=account.failing)
 
     def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
         """Remember that AWS has said whose credentials these are."""

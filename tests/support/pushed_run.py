@@ -3,25 +3,27 @@
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
+from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import StoredChange
-from costbatch.domain.runs import Collection, CollectionState, Failure, Run, RunRequest, RunStatus
+from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import Failure, ItemRecord, ItemState, Run, RunStatus
 from costbatch.errors import ErrorKind
 
 ONE, TWO = "1" * 12, "2" * 12
-COLLECTED = Collection(
-    aws_account_id=ONE,
-    name="one",
-    state=CollectionState.COLLECTED,
-    rows_fetched=70,
-    change=StoredChange(inserted=5, updated=4, deleted=3),
-    api_requests=2,
-)
-DENIED = Collection(
+COLLECTED = ItemRecord(id=1, aws_account_id=ONE, name="one", state=ItemState.SUCCEEDED, api_requests=2)
+DENIED = ItemRecord(
+    id=2,
     aws_account_id=TWO,
     name="two",
-    state=CollectionState.FAILED,
+    state=ItemState.FAILED,
     api_requests=1,
     failure=Failure(kind=ErrorKind.ACCESS_DENIED, message="No."),
+)
+# What the cost job did for the first one.
+RECORD = CollectionRecord(
+    window=DateRange(date(2025, 1, 1), date(2025, 1, 15)),
+    rows_fetched=70,
+    change=StoredChange(inserted=5, updated=4, deleted=3),
 )
 
 
@@ -30,7 +32,7 @@ def partial_run(now: datetime) -> Run:
     return Run(
         id=UUID(int=1),
         key="nightly",
-        request=RunRequest(),
+        request=CollectOptions().to_request(),
         status=RunStatus.PARTIAL,
         today=date(2025, 1, 15),
         started_at=now - timedelta(seconds=90),

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from costbatch.application.collect.detect import Judge, Replaced
+from costbatch.application.collect.detect import Detector, Replaced
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.detection import Rule
@@ -29,6 +29,7 @@ class Replay:
     currencies: dict[date, str] = field(default_factory=dict)
     store: FakeStore = field(default_factory=FakeStore)
     account: Account = field(default_factory=make_account)
+    covered: DateRange | None = None
 
     def costs(self, amounts: Mapping[int, int | str], service: str = "Amazon EC2") -> None:
         """Let AWS say from now on that these days cost so much; the rest stays as it is."""
@@ -36,7 +37,7 @@ class Replay:
 
     def run(self, today: int) -> list[Event]:
         """Do an ordinary night's work; return what it tells."""
-        window = collection_window(day(today), collected=self.account.collected, policy=self.policy)
+        window = collection_window(day(today), collected=self.covered, policy=self.policy)
         return self._collect(window, today, is_backfill=False)
 
     def runs(self, first: int, last: int) -> list[Event]:
@@ -72,19 +73,19 @@ class Replay:
     def _collect(self, window: DateRange, today: int, *, is_backfill: bool) -> list[Event]:
         with self.store.transaction() as tx:
             fetched = make_fetched(window, *self._rows(window))
-            (change,) = tx.costs.replace_windows([(self.account, fetched)])
-            judge = Judge(
+            change = tx.costs.replace_windows({self.account.id: fetched})[self.account.id]
+            detector = Detector(
                 rule=self.rule,
                 today=day(today),
                 run_id=UUID(int=today),
                 now=datetime(2025, 1, 1, 6, tzinfo=UTC) + timedelta(days=today),
                 is_backfill=is_backfill,
             )
-            (events,) = judge.judge(
-                tx, [Replaced(account=self.account, fetched=fetched, change=change, totals=())]
+            replaced = Replaced(
+                account=self.account, covered=self.covered, fetched=fetched, change=change, totals=()
             )
-        collected = extend_collected(self.account.collected, window, is_ordinary=not is_backfill)
-        self.account = replace(self.account, collected=collected)
+            events = detector.detect(tx, [replaced])[self.account.id]
+        self.covered = extend_collected(self.covered, window, is_ordinary=not is_backfill)
         return events
 
     def _rows(self, window: DateRange) -> list[CostRow]:

@@ -4,29 +4,27 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from io import StringIO
 from threading import Event as Signal
 
-from costbatch.application.jobs.run import Collector
-from costbatch.application.policy import CollectPolicy
+from costbatch.application.collect.job import CollectJob, CollectTask
+from costbatch.application.jobs.policy import RunPolicy
+from costbatch.application.jobs.runner import Runner
+from costbatch.domain.collection import CollectOptions
+from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
-from costbatch.domain.runs import (
-    Collection,
-    Run,
-    RunRequest,
-)
+from costbatch.domain.runs import ItemRecord, Run, RunRequest
 from tests.support.factories import NOW
-from tests.support.fake_runs import FakeProgress, FakeSource
+from tests.support.fake_runs import FakeDisplay, FakeSource
 from tests.support.fake_store import FakeStore
 
-POLICY = CollectPolicy(
+POLICY = RunPolicy(
     concurrency=2,
     lease=timedelta(minutes=5),
     retry_pause=timedelta(seconds=30),
     grace=timedelta(seconds=25),
-    windows=WindowPolicy(),
-    rule=Rule(),
     sinks=("log",),
     version="1",
 )
@@ -38,40 +36,53 @@ class RunHarness:
 
     store: FakeStore = field(default_factory=FakeStore)
     source: FakeSource = field(default_factory=FakeSource)
-    progress: FakeProgress = field(default_factory=FakeProgress)
+    display: FakeDisplay = field(default_factory=FakeDisplay)
     stop: Signal = field(default_factory=Signal)
-    policy: CollectPolicy = POLICY
+    policy: RunPolicy = POLICY
+    windows: WindowPolicy = field(default_factory=WindowPolicy)
+    rule: Rule = field(default_factory=Rule)
     is_gone: Callable[[str], bool] = lambda _: False
     worker: str = "this"
     now: datetime = NOW
     log: StringIO = field(default_factory=StringIO)
 
-    def collect(self, request: RunRequest = RunRequest(), key: str = "job") -> Run:  # noqa: B008 - frozen
-        """Run."""
-        return self.collector().collect(key, request)
+    def collect(self, options: CollectOptions | RunRequest | None = None, key: str = "job") -> Run:
+        """Run the cost job."""
+        request = options if isinstance(options, RunRequest) else (options or CollectOptions()).to_request()
+        return self.runner().run(key, request)
 
-    def collector(self) -> Collector:
-        """Return what runs."""
-        return Collector(
-            database=self.store,
+    def job(self) -> CollectJob:
+        """Return the cost job."""
+        return CollectJob(
             source=self.source,
+            windows=self.windows,
+            rule=self.rule,
+            clock=lambda: self.now,
+            vanished_ratio=Decimal("0.5"),
+        )
+
+    def runner(self) -> Runner[CollectTask, FetchedCosts]:
+        """Return what runs."""
+        return Runner(
+            job=self.job(),
+            database=self.store,
             clock=lambda: self.now,
             policy=self.policy,
-            progress=self.progress,
+            display=self.display,
             worker=self.worker,
             is_gone=self.is_gone,
             stop=self.stop,
         )
 
     @property
-    def collections(self) -> dict[int, Collection]:
-        """Every account's place in the run."""
-        return {row: each.collection for row, each in self.store.tables.runs.listed.items()}
+    def records(self) -> dict[int, ItemRecord]:
+        """Every account within the run, by row."""
+        return {row: each.record for row, each in self.store.tables.items.listed.items()}
 
     @property
     def states(self) -> list[str]:
         """How the accounts stand, by row."""
-        return [collection.state.value for _, collection in sorted(self.collections.items())]
+        return [record.state.value for _, record in sorted(self.records.items())]
 
     def logged(self, event: str) -> list[dict[str, object]]:
         """Return the lines of the log with this event."""

@@ -18,7 +18,17 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def look(harness: Harness, *args: str, columns: int = 80) -> str:
-    """Return what a command prints on a terminal without colours that is so many columns wide."""
+    """Return what a command prints on a terminal of this width, without colours."""
+    return without_colors(look_in_color(harness, *args, columns=columns, NO_COLOR="1"))
+
+
+def without_colors(shown: str) -> str:
+    """Return a text without the escape sequences of a terminal."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+def look_in_color(harness: Harness, *args: str, columns: int = 80, **variables: str) -> str:
+    """Return what a command prints on a terminal of this width, with its escape sequences."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environ = {
@@ -27,10 +37,11 @@ def look(harness: Harness, *args: str, columns: int = 80) -> str:
         "TEST_NOW": f"{harness.now().isoformat()} {monotonic()}",
         "PYTHONPATH": str(_ROOT),
         "TERM": "xterm",
-        "NO_COLOR": "1",
+        "NO_COLOR": "",
         # Without COLUMNS it is the terminal that says how wide it is.
         "COLUMNS": "",
         "LINES": "",
+        **variables,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.harness", *args],
@@ -47,4 +58,4 @@ def look(harness: Harness, *args: str, columns: int = 80) -> str:
         while part := os.read(ours, 65_536):
             shown += part
     os.close(ours)
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n")
+    return shown.decode().replace("\r\n", "\n")

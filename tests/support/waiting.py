@@ -31,7 +31,7 @@ def blocked(harness: Harness) -> int:
 
 def count(harness: Harness, state: str) -> int:
     """Return how many accounts of all runs are in a state."""
-    return int(harness.value("SELECT count(*) FROM collections WHERE state = %s", state))
+    return int(harness.value("SELECT count(*) FROM run_items WHERE state = %s", state))
 
 
 @contextmanager

@@ -217,8 +217,8 @@ SENTENCES = [
         "two words",
         "COSTBATCH_RUN_KEY must be 1 to 200 printable ASCII characters without spaces.",
     ),
-    ("PUSHGATEWAY_URL", "push:9091", "PUSHGATEWAY_URL must be an address such as http://pushgateway:9091."),
-    ("PUSHGATEWAY_URL", "http://[::1", "PUSHGATEWAY_URL must be an address such as http://pushgateway:9091."),
+    ("PUSHGATEWAY_URL", "push:9091", "PUSHGATEWAY_URL must be a URL such as http://pushgateway:9091."),
+    ("PUSHGATEWAY_URL", "http://[::1", "PUSHGATEWAY_URL must be a URL such as http://pushgateway:9091."),
     (
         "COSTBATCH_CONCURENCY",
         "3",
@@ -227,7 +227,7 @@ SENTENCES = [
     (
         "COSTBATCH_ZZZZ_QQQQQQQQQ",
         "3",
-        "COSTBATCH_ZZZZ_QQQQQQQQQ is not a variable of costbatch; `costbatch config` lists those there are.",
+        "COSTBATCH_ZZZZ_QQQQQQQQQ is not a variable of costbatch; run `costbatch config` to list them all.",
     ),
 ]
 

@@ -16,7 +16,7 @@ from botocore.retries.standard import RetryEventAdapter, ThrottlingErrorDetector
 
 from costbatch.adapters.aws.errors import is_unsent
 from costbatch.adapters.aws.rate_limiter import LimitedRequest, RateLimiter
-from costbatch.domain.costs import Spend
+from costbatch.application.ports import Spend
 from costbatch.domain.credentials import AccessKeys
 from costbatch.errors import AccountError, ErrorKind
 

@@ -11,16 +11,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 
 from costbatch.adapters.postgres.tables import account_credentials, accounts
+from costbatch.application.ports import AccountStore
 from costbatch.domain.accounts import (
     AccessMethod,
     Account,
     AccountStatus,
-    Failing,
     NewAccount,
     Partition,
 )
 from costbatch.domain.credentials import Access, SealedCredentials
-from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
 
 _LOAD_SEALED = sa.text(
@@ -33,17 +32,7 @@ MAY_READ_CREDENTIALS = sa.text(
     "SELECT coalesce(has_table_privilege(to_regclass('account_credentials')::oid, 'SELECT'), true)"
 )
 
-# In both the ids stand apart, because the planner takes a record set for a hundred rows and reads the table.
-_SAVE_PROGRESS = sa.text("""
-UPDATE accounts SET
-    collected_start = changed.collected_start, collected_end_exclusive = changed.collected_end_exclusive,
-    failing_since = changed.failing_since, failing_kind = changed.failing_kind
-FROM json_to_recordset(:changed) AS changed (
-    id bigint, collected_start date, collected_end_exclusive date,
-    failing_since timestamptz, failing_kind text)
-WHERE accounts.id = changed.id AND accounts.id = ANY(:account_ids)
-""")
-
+# The ids stand apart because the planner takes a record set for a hundred rows and reads the table.
 _SAVE_PROVEN = sa.text("""
 UPDATE account_credentials SET proven_at = :now
 FROM json_to_recordset(:proven) AS proven (id bigint, sealed text)
@@ -57,12 +46,6 @@ _Stored = tuple[SealedCredentials, bool]
 
 def account_from_row(row: Row[Any]) -> Account:
     """Return the account that a row of ``accounts`` holds."""
-    collected = None
-    if row.collected_start is not None:
-        collected = DateRange(row.collected_start, row.collected_end_exclusive)
-    failing = None
-    if row.failing_since is not None:
-        failing = Failing(since=row.failing_since, kind=row.failing_kind)
     return Account(
         id=row.id,
         aws_account_id=row.aws_account_id,
@@ -72,14 +55,12 @@ def account_from_row(row: Row[Any]) -> Account:
         partition=Partition(row.partition),
         role_arn=row.role_arn,
         base_account_id=row.base_account_id,
-        collected=collected,
-        failing=failing,
         created_at=row.created_at,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresAccounts:
+class PostgresAccounts(AccountStore):
     """The accounts, within one transaction."""
 
     connection: Connection
@@ -125,7 +106,6 @@ class PostgresAccounts:
         """Set the status; removing also erases the credentials."""
         self._update(account, status=status.value, updated_at=now)
         if status is AccountStatus.REMOVED:
-            self._update(account, failing_since=None, failing_kind=None)
             self.connection.execute(
                 sa.delete(account_credentials).where(account_credentials.c.account_id == account.id)
             )
@@ -165,12 +145,6 @@ class PostgresAccounts:
         rows = self.connection.execute(sa.select(column, sa.func.count()).group_by(column))
         return {key_id: count for key_id, count in rows}  # noqa: C416 - dict(rows) hides what the pairs are
 
-    def save_progress(self, changed: Sequence[Account]) -> None:
-        """Remember which days are stored without a gap, and since when and why an account fails."""
-        data = [_progress_data(account.id, account.collected, account.failing) for account in changed]
-        rows = [account.id for account in changed]
-        self.connection.execute(_SAVE_PROGRESS, {"changed": dumps(data), "account_ids": rows})
-
     def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
         """Remember that AWS has said whose credentials these are, unless others have taken their place."""
         data = [
@@ -194,17 +168,6 @@ class PostgresAccounts:
             row.account_id: (SealedCredentials(row.key_id, bytes(row.sealed)), row.proven_at is not None)
             for row in found
         }
-
-
-def _progress_data(row: int, collected: DateRange | None, failing: Failing | None) -> dict[str, object]:
-    """Return an account's progress as _SAVE_PROGRESS reads it."""
-    return {
-        "id": row,
-        "collected_start": str(collected.start) if collected else None,
-        "collected_end_exclusive": str(collected.end_exclusive) if collected else None,
-        "failing_since": failing.since.isoformat() if failing else None,
-        "failing_kind": failing.kind if failing else None,
-    }
 
 
 def _access(account: Account, known: Mapping[int, Account], sealed: Mapping[int, _Stored]) -> Access:

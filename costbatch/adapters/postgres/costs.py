@@ -14,13 +14,20 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from costbatch.adapters.postgres.copy_format import CopyNames, copy_lines
-from costbatch.adapters.postgres.tables import accounts, collections, daily_costs
+from costbatch.adapters.postgres.tables import (
+    account_progress,
+    accounts,
+    cost_collections,
+    daily_costs,
+    run_items,
+)
+from costbatch.application.ports import CostStore
 from costbatch.domain.accounts import Account
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import ONE_DAY, DateRange, month_start
-from costbatch.domain.runs import CollectionState, Run
+from costbatch.domain.runs import ItemState, Run
 
 _COLUMNS = """(account_id, usage_date, service, record_type, currency,
     unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)"""
@@ -136,7 +143,7 @@ WHERE inhparent = 'daily_costs'::regclass
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresCosts:
+class PostgresCosts(CostStore):
     """The daily costs, within one transaction."""
 
     connection: Connection
@@ -164,25 +171,21 @@ class PostgresCosts:
         months = sorted({month_start(day) for day in days})
         return [month for month in months if _partition_name(month) not in present]
 
-    def replace_windows(self, fetched: Sequence[tuple[Account, FetchedCosts]]) -> list[StoredChange]:
-        """Make the fresh days of each account equal to what was fetched: write only what differs."""
-        changes = {account.id: StoredChange() for account, _ in fetched}
-        new = self._without_costs(
-            [
-                account.id
-                for account, costs in fetched
-                if account.collected is None and len(costs.costs) >= _MANY_ROWS
-            ]
-        )
-        if new:
-            changes |= self._add_first({account.id: costs for account, costs in fetched if account.id in new})
-        others = [(account.id, costs) for account, costs in fetched if account.id not in new]
+    def replace_windows(
+        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+    ) -> dict[int, StoredChange]:
+        """Make the fresh days equal to what was fetched, by account row: write only what differs."""
+        changes = {row: StoredChange() for row in fetched}
+        many = [row for row in first if len(fetched[row].costs) >= _MANY_ROWS]
+        if new := self._without_costs(many):
+            changes |= self._add_first({row: fetched[row] for row in new})
+        others = {row: costs for row, costs in fetched.items() if row not in new}
         # Most accounts of a run have the same fresh days; constant bounds let the server skip other months.
-        for days in dict.fromkeys(costs.fresh for _, costs in others):
+        for days in dict.fromkeys(costs.fresh for costs in others.values()):
             if days is not None:
-                alike = {row: costs for row, costs in others if costs.fresh == days}
+                alike = {row: costs for row, costs in others.items() if costs.fresh == days}
                 changes |= self._replace_days(days, alike)
-        return [changes[account.id] for account, _ in fetched]
+        return changes
 
     def _without_costs(self, account_ids: Sequence[int]) -> set[int]:
         """Return the accounts of which nothing at all is stored."""
@@ -385,7 +388,7 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
 
     An earlier day counts as zero only if it is stored: else it is unknown.
     """
-    costs, listed = daily_costs.c, collections.c
+    costs, covered, window = daily_costs.c, account_progress.c, cost_collections.c
     is_asked = sa.and_(*_in(days))
     earlier: dict[str, date] = {}
     if len(days) == 1:
@@ -414,8 +417,8 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
     before = [
         sa.case(
             (sums.c[name].is_not(None), sums.c[name]),
-            (sa.and_(accounts.c.collected_start <= day, day < accounts.c.collected_end_exclusive), 0),
-            (sa.and_(listed.window_start <= day, day < listed.window_end_exclusive), 0),
+            (sa.and_(covered.covered_start <= day, day < covered.covered_end_exclusive), 0),
+            (sa.and_(window.window_start <= day, day < window.window_end_exclusive), 0),
         ).label(name)
         for name, day in earlier.items()
     ] or [sa.cast(None, sa.Numeric).label(name) for name in ("day_before", "week_before")]
@@ -431,9 +434,13 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
             *before,
             place,
         )
-        .join_from(collections, accounts)
+        .join_from(run_items, accounts)
+        .outerjoin(cost_collections, window.run_item_id == run_items.c.id)
+        .outerjoin(
+            account_progress, sa.and_(covered.account_id == accounts.c.id, covered.job == run.request.job)
+        )
         .join(sums, sa.true())
-        .where(listed.run_id == run.id, listed.state == CollectionState.COLLECTED.value)
+        .where(run_items.c.run_id == run.id, run_items.c.state == ItemState.SUCCEEDED.value)
     )
 
 

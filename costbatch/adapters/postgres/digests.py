@@ -1,13 +1,17 @@
-"""What AWS answered last of each account, day by day and in short, as long as it is what is stored."""
+"""Digests of what AWS last answered for each account and day, as long as it is what is stored."""
 
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from json import dumps
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from typing_extensions import override
 
+from costbatch.adapters.postgres.tables import day_digests
+from costbatch.application.ports import DigestStore
 from costbatch.domain.costs import DayDigest, DayDigests
 from costbatch.domain.periods import DateRange
 
@@ -16,32 +20,41 @@ from costbatch.domain.periods import DateRange
 _DAY = struct.Struct(">16sI")
 _IS_KEPT = 1 << 31
 
-# The count tells where rows were removed by hand; constant bounds let the server skip other months. An
-# earlier release, which knows nothing of this table, leaves a newer collection behind.
+# The count finds rows that were removed by hand; constant bounds let the server skip other months. A later
+# collection without digests leaves a newer item behind.
 _LOAD = sa.text("""
-SELECT answers.account_id, answers.start_date, answers.days, (
+SELECT day_digests.account_id, day_digests.start_date, day_digests.days, (
     SELECT count(*) FROM daily_costs
-    WHERE daily_costs.account_id = answers.account_id
+    WHERE daily_costs.account_id = day_digests.account_id
       AND usage_date >= :start AND usage_date < :end_exclusive
-      AND usage_date >= answers.start_date
-      AND usage_date < answers.start_date + octet_length(answers.days) / :day_bytes) AS stored
-FROM answers
-WHERE answers.account_id = ANY(:account_ids)
-  AND answers.collection_id = (
-    SELECT id FROM collections
-    WHERE collections.account_id = answers.account_id AND state = 'collected'
+      AND usage_date >= day_digests.start_date
+      AND usage_date < day_digests.start_date + octet_length(day_digests.days) / :day_bytes) AS stored
+FROM day_digests
+WHERE day_digests.account_id = ANY(:account_ids)
+  AND day_digests.run_item_id = (
+    SELECT run_items.id FROM run_items JOIN cost_collections ON run_item_id = run_items.id
+    WHERE run_items.account_id = day_digests.account_id AND state = 'succeeded'
     ORDER BY finished_at DESC LIMIT 1)
+""")
+
+_SAVE = sa.text("""
+INSERT INTO day_digests (account_id, run_item_id, start_date, days)
+SELECT account_id, run_item_id, start_date, decode(days, 'hex')
+FROM json_to_recordset(:digests) AS digests (
+    account_id bigint, run_item_id bigint, start_date date, days text)
+ON CONFLICT (account_id) DO UPDATE SET
+    run_item_id = excluded.run_item_id, start_date = excluded.start_date, days = excluded.days
 """)
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresDigests:
-    """The answers, within one transaction."""
+class PostgresDigests(DigestStore):
+    """The digests, within one transaction."""
 
     connection: Connection
 
+    @override
     def load(self, windows: Mapping[int, DateRange]) -> dict[int, DayDigests]:
-        """Return what is known of each window, by account row; nothing where it is not what is stored."""
         start = min(window.start for window in windows.values())
         end_exclusive = max(window.end_exclusive for window in windows.values())
         asked = {
@@ -50,20 +63,41 @@ class PostgresDigests:
             "end_exclusive": end_exclusive,
             "day_bytes": _DAY.size,
         }
-        counted, known = DateRange(start, end_exclusive), dict[int, DayDigests]()
+        counted, found = DateRange(start, end_exclusive), dict[int, DayDigests]()
         for row in self.connection.execute(_LOAD, asked):
-            answers = _unpack(row.start_date, row.days)
-            if row.stored == sum(answer.rows for day, answer in answers.items() if day in counted):
-                known[row.account_id] = answers
-        return known
+            digests = _unpack(row.start_date, row.days)
+            if row.stored == sum(digest.rows for day, digest in digests.items() if day in counted):
+                found[row.account_id] = digests
+        return found
+
+    @override
+    def replace(self, digests: Mapping[int, tuple[int, DayDigests] | None]) -> None:
+        stored, gone = [], []
+        for account_id, each in sorted(digests.items()):
+            if each is None:
+                gone.append(account_id)
+                continue
+            item_id, days = each
+            stored.append(
+                {
+                    "account_id": account_id,
+                    "run_item_id": item_id,
+                    "start_date": str(min(days)),
+                    "days": _pack(days).hex(),
+                }
+            )
+        if stored:
+            self.connection.execute(_SAVE, {"digests": dumps(stored)})
+        if gone:
+            self.connection.execute(sa.delete(day_digests).where(day_digests.c.account_id.in_(gone)))
 
 
-def pack(answers: DayDigests) -> bytes:
-    """Return the answers, which are of days without a gap, as the column ``days`` holds them."""
+def _pack(digests: DayDigests) -> bytes:
+    """Return the digests, which are of days without a gap, as the column ``days`` holds them."""
     return b"".join(
         [
-            _DAY.pack(answer.digest, answer.rows | _IS_KEPT if answer.is_kept else answer.rows)
-            for _, answer in sorted(answers.items())
+            _DAY.pack(digest.digest, digest.rows | _IS_KEPT if digest.is_kept else digest.rows)
+            for _, digest in sorted(digests.items())
         ]
     )
 

@@ -16,15 +16,19 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
+from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import PostgresAccounts
 from costbatch.adapters.postgres.anomalies import PostgresAnomalies
+from costbatch.adapters.postgres.cost_collections import PostgresCollections
 from costbatch.adapters.postgres.costs import PostgresCosts
 from costbatch.adapters.postgres.digests import PostgresDigests
 from costbatch.adapters.postgres.migrations import require_current_schema
 from costbatch.adapters.postgres.outbox import PostgresOutbox
-from costbatch.adapters.postgres.run_items import PostgresClaims
+from costbatch.adapters.postgres.progress import PostgresProgress
+from costbatch.adapters.postgres.run_items import PostgresRunItems
 from costbatch.adapters.postgres.runs import PostgresRuns
+from costbatch.application.ports import Database, Transaction
 from costbatch.domain.credentials import Secret
 from costbatch.errors import ConfigError, CostbatchError, StatementRefused, StorageError
 
@@ -54,48 +58,58 @@ _KEEPALIVE = {
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresTransaction:
+class PostgresTransaction(Transaction):
     """The stores on one connection: what they write commits together."""
 
     connection: Connection
 
     @property
+    @override
     def accounts(self) -> PostgresAccounts:
-        """The accounts."""
         return PostgresAccounts(self.connection)
 
     @property
-    def costs(self) -> PostgresCosts:
-        """The daily costs."""
-        return PostgresCosts(self.connection)
+    @override
+    def progress(self) -> PostgresProgress:
+        return PostgresProgress(self.connection)
 
     @property
-    def answers(self) -> PostgresDigests:
-        """What AWS answered last."""
-        return PostgresDigests(self.connection)
-
-    @property
+    @override
     def runs(self) -> PostgresRuns:
-        """The runs."""
         return PostgresRuns(self.connection)
 
     @property
-    def claims(self) -> PostgresClaims:
-        """The claims."""
-        return PostgresClaims(self.connection)
+    @override
+    def items(self) -> PostgresRunItems:
+        return PostgresRunItems(self.connection)
 
     @property
+    @override
+    def costs(self) -> PostgresCosts:
+        return PostgresCosts(self.connection)
+
+    @property
+    @override
+    def collections(self) -> PostgresCollections:
+        return PostgresCollections(self.connection)
+
+    @property
+    @override
+    def digests(self) -> PostgresDigests:
+        return PostgresDigests(self.connection)
+
+    @property
+    @override
     def anomalies(self) -> PostgresAnomalies:
-        """The anomalies."""
         return PostgresAnomalies(self.connection)
 
     @property
+    @override
     def outbox(self) -> PostgresOutbox:
-        """The events."""
         return PostgresOutbox(self.connection)
 
 
-class PostgresDatabase:
+class PostgresDatabase(Database):
     """A PostgreSQL database, reached by its URL; connects at the first transaction."""
 
     def __init__(self, url: Secret) -> None:

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Row
 
 from costbatch.adapters.postgres.accounts import MAY_READ_CREDENTIALS
@@ -19,10 +20,10 @@ from costbatch.adapters.postgres.partitions import PARTITION_PATTERN
 from costbatch.adapters.postgres.tables import (
     account_credentials,
     accounts,
-    collections,
     deliveries,
     events,
     metadata,
+    run_items,
     runs,
 )
 from costbatch.application.doctor.ports import NewestRun, SchemaVersion, SealedSample, Server, WaitingEvents
@@ -155,16 +156,18 @@ class PostgresHealth:
                 for row in connection.execute(statement)
             ]
 
-    def newest_run(self) -> NewestRun | None:
+    def newest_run(self, job: str) -> NewestRun | None:
         """Return the newest run over all accounts and their ordinary days."""
-        is_whole = runs.c.days_start.is_(None) & (sa.func.jsonb_array_length(runs.c.aws_account_ids) == 0)
-        newest = sa.select(runs).where(is_whole).order_by(runs.c.started_at.desc()).limit(1)
-        counts = sa.select(collections.c.state, sa.func.count()).group_by(collections.c.state)
+        is_whole = sa.and_(runs.c.options == sa.cast({}, JSONB), runs.c.aws_account_ids == sa.cast([], JSONB))
+        newest = (
+            sa.select(runs).where(runs.c.job == job, is_whole).order_by(runs.c.started_at.desc()).limit(1)
+        )
+        counts = sa.select(run_items.c.state, sa.func.count()).group_by(run_items.c.state)
         with self._look() as connection:
             row = connection.execute(newest).first()
             if row is None:
                 return None
-            states = connection.execute(counts.where(collections.c.run_id == row.id)).tuples().all()
+            states = connection.execute(counts.where(run_items.c.run_id == row.id)).tuples().all()
         return NewestRun(
             key=row.run_key,
             status=RunStatus(row.status),

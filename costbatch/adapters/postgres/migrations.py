@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # Every revision, oldest first; a test holds it against the files.
-REVISIONS = ("20261123_foundation", "20261128_answers")
+REVISIONS = ("20261129_baseline",)
 
 
 class SchemaState(Enum):

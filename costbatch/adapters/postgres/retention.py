@@ -20,7 +20,15 @@ from sqlalchemy.exc import DBAPIError
 
 from costbatch.adapters.postgres.inspect import month_sizes
 from costbatch.adapters.postgres.partitions import LOCK_PARTITIONS, partition_name
-from costbatch.adapters.postgres.tables import accounts, anomalies, collections, deliveries, events, runs
+from costbatch.adapters.postgres.tables import (
+    account_progress,
+    accounts,
+    anomalies,
+    deliveries,
+    events,
+    run_items,
+    runs,
+)
 from costbatch.application.inspection import MonthSize, Rights
 from costbatch.application.retention import OldRows
 from costbatch.domain.anomalies import AnomalyState
@@ -32,7 +40,7 @@ T = TypeVar("T")
 # SQLSTATEs of a lock that was not to be had: the timeout, and a deadlock that was ended at our cost.
 _HELD = {"55P03", "40P01"}
 
-# A step deletes no more runs than this, however few collections they have.
+# A step deletes no more runs than this, however few items they have.
 _RUNS_BATCH = 100
 
 _BRIEFLY = sa.text("SELECT set_config('lock_timeout', '200ms', true)")
@@ -52,8 +60,9 @@ ORDER BY relname
 """)
 _MISSING = sa.text("""
 SELECT privilege || ' on ' || name FROM (VALUES ('accounts', 'UPDATE'),
-    ('collections', 'UPDATE'), ('runs', 'UPDATE'), ('events', 'UPDATE'), ('anomalies', 'UPDATE'),
-    ('collections', 'DELETE'), ('runs', 'DELETE'), ('events', 'DELETE'), ('anomalies', 'DELETE')
+    ('account_progress', 'UPDATE'), ('run_items', 'UPDATE'), ('runs', 'UPDATE'), ('events', 'UPDATE'),
+    ('anomalies', 'UPDATE'),
+    ('run_items', 'DELETE'), ('runs', 'DELETE'), ('events', 'DELETE'), ('anomalies', 'DELETE')
 ) AS needed (name, privilege)
 WHERE NOT has_table_privilege(to_regclass(name)::oid, privilege)
 ORDER BY name, privilege
@@ -97,30 +106,44 @@ class PostgresRetention:
 
     def count_reaching_back(self, first_kept: date) -> int:
         """Return how many accounts have days before the first kept one stored without a gap."""
-        return self._count(accounts, accounts.c.collected_start < first_kept)
+        return self._count(account_progress, account_progress.c.covered_start < first_kept)
 
-    def move_collected(self, first_kept: date, *, most: int) -> int | None:
+    def move_covered(self, first_kept: date, *, most: int) -> int | None:
         """Let up to ``most`` accounts have their days stored from the first kept one on; return how many.
 
         None where somebody's transaction is in the way.
         """
-        reaching_back = sa.select(accounts.c.id).where(accounts.c.collected_start < first_kept)
-        some = reaching_back.order_by(accounts.c.id).limit(most).with_for_update(key_share=True)
-        end_exclusive = accounts.c.collected_end_exclusive
-        moved = sa.update(accounts).where(accounts.c.id.in_(some))
-        moved = moved.values(
-            collected_start=sa.case((end_exclusive > first_kept, first_kept)),
-            collected_end_exclusive=sa.case((end_exclusive > first_kept, end_exclusive)),
+        covered = account_progress.c
+        # Whoever saves an account holds the lock on its row, and has read its progress under it.
+        locked = (
+            sa.select(accounts.c.id)
+            .join_from(accounts, account_progress)
+            .where(covered.covered_start < first_kept)
+            .order_by(accounts.c.id)
+            .limit(most)
+            .with_for_update(of=accounts, key_share=True)
         )
-        return self._briefly(lambda connection: connection.execute(moved).rowcount)
+        end_exclusive = covered.covered_end_exclusive
+        moved = sa.update(account_progress).values(
+            covered_start=sa.case((end_exclusive > first_kept, first_kept)),
+            covered_end_exclusive=sa.case((end_exclusive > first_kept, end_exclusive)),
+        )
+
+        def move(connection: Connection) -> int:
+            ids = connection.scalars(locked).all()
+            mine = covered.account_id.in_(ids), covered.covered_start < first_kept
+            connection.execute(moved.where(*mine))
+            return len(ids)
+
+        return self._briefly(move)
 
     def count_old(self, kind: OldRows, first_kept: date) -> int:
         """Return how many rows of a kind are old."""
         before = datetime.combine(first_kept, time(), UTC)
         match kind:
-            case OldRows.COLLECTIONS:
+            case OldRows.RUN_ITEMS:
                 old_runs = sa.select(runs.c.id).where(_run_is_old(before))
-                return self._count(collections, collections.c.run_id.in_(old_runs))
+                return self._count(run_items, run_items.c.run_id.in_(old_runs))
             case OldRows.RUNS:
                 return self._count(runs, _run_is_old(before))
             case OldRows.EVENTS:
@@ -131,11 +154,11 @@ class PostgresRetention:
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
         """Delete up to ``most`` old rows of a kind that nobody works on; return how many, by kind.
 
-        A run goes with its collections, and counts only when it is gone itself.
+        A run goes with its items, and counts only when it is gone itself.
         """
         before = datetime.combine(first_kept, time(), UTC)
         match kind:
-            case OldRows.RUNS | OldRows.COLLECTIONS:
+            case OldRows.RUNS | OldRows.RUN_ITEMS:
                 return self._briefly(lambda connection: _delete_runs(connection, before, most)) or {}
             case OldRows.EVENTS:
                 some = sa.select(events.c.id).where(_event_is_old(before)).order_by(events.c.sequence)
@@ -172,7 +195,7 @@ def _months_before(connection: Connection, first_kept: date) -> list[MonthSize]:
 
 def _run_is_old(before: datetime) -> sa.ColumnElement[bool]:
     """Return whether a run ended long ago, or never did and nothing of it has happened since."""
-    of_run = collections.alias("of_run")
+    of_run = run_items.alias("of_run")
     sign_of_life = sa.func.greatest(of_run.c.available_at, of_run.c.finished_at, of_run.c.lease_expires_at)
     # A run key can be used again for years, so that the start alone says nothing.
     last = sa.select(sa.func.max(sign_of_life)).where(of_run.c.run_id == runs.c.id).scalar_subquery()
@@ -181,20 +204,20 @@ def _run_is_old(before: datetime) -> sa.ColumnElement[bool]:
 
 
 def _delete_runs(connection: Connection, before: datetime, most: int) -> Mapping[OldRows, int]:
-    """Delete the collections of old runs, and each run whose collections are gone."""
+    """Delete the items of old runs, and each run whose items are gone."""
     # Run by run: what is left of those that were emptied before need not be searched each time.
     old = sa.select(runs.c.id).where(_run_is_old(before)).order_by(runs.c.started_at).limit(_RUNS_BATCH)
-    deleted = dict.fromkeys((OldRows.COLLECTIONS, OldRows.RUNS), 0)
+    deleted = dict.fromkeys((OldRows.RUN_ITEMS, OldRows.RUNS), 0)
     for run_id in connection.scalars(old).all():
         # In the order of an index, so that it is read whatever the statistics say.
-        mine = sa.select(collections.c.id).where(collections.c.run_id == run_id)
-        mine = mine.order_by(collections.c.account_id)
-        some = mine.limit(most - deleted[OldRows.COLLECTIONS])
-        deleted[OldRows.COLLECTIONS] += connection.execute(_delete(collections, some)).rowcount
+        mine = sa.select(run_items.c.id).where(run_items.c.run_id == run_id)
+        mine = mine.order_by(run_items.c.account_id)
+        some = mine.limit(most - deleted[OldRows.RUN_ITEMS])
+        deleted[OldRows.RUN_ITEMS] += connection.execute(_delete(run_items, some)).rowcount
         if connection.scalar(mine.limit(1)) is None:
             free = sa.select(runs.c.id).where(runs.c.id == run_id)
             deleted[OldRows.RUNS] += connection.execute(_delete(runs, free)).rowcount
-        if deleted[OldRows.COLLECTIONS] >= most:
+        if deleted[OldRows.RUN_ITEMS] >= most:
             break
     return deleted
 

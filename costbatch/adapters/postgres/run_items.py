@@ -1,128 +1,181 @@
-"""Claims: which process may collect which account of a run, and how each account ended.
+"""Work items: who works on which account of a run, and how each ended.
 
-Leases and pauses are counted by the database's clock, the one clock that all pods share.
+Leases and pauses are counted by the database's clock, which all pods share.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from json import dumps
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
+from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import account_from_row
-from costbatch.adapters.postgres.digests import pack
-from costbatch.adapters.postgres.tables import accounts, collections
-from costbatch.domain.accounts import Account
-from costbatch.domain.runs import Claim, CollectionState, Ending, Run, SkipReason
+from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
+from costbatch.adapters.postgres.tables import accounts, run_items
+from costbatch.application.ports import ItemStore
+from costbatch.domain.accounts import AccountStatus
+from costbatch.domain.runs import (
+    UNFINISHED,
+    Failure,
+    ItemRecord,
+    ItemState,
+    Outcome,
+    Run,
+    RunCounts,
+    SkipReason,
+    WorkItem,
+)
+from costbatch.errors import ErrorKind
 
-_PENDING = collections.c.state == CollectionState.PENDING.value
-_COLLECTING = collections.c.state == CollectionState.COLLECTING.value
-# Accounts are claimed ahead while so many are left: then the run's other processes have enough to begin now.
+_PENDING = run_items.c.state == ItemState.PENDING.value
+_RUNNING = run_items.c.state == ItemState.RUNNING.value
+_UNFINISHED = run_items.c.state.in_(UNFINISHED)
+# Items are claimed ahead while this many are left: then the other processes have enough to begin now.
 _PLENTY = 1000
+_UNDONE = (ItemState.FAILED.value, ItemState.SKIPPED.value)
 _UNCLAIMED = {"claimed_by": None, "claim_token": None, "lease_expires_at": None}
 
-# Texts, not expressions: to build an expression anew for each claim costs more than the statement. The
-# savepoint goes with it, and nobody needs to be told of its release.
+_ITEM_COLUMNS = (
+    sa.column("item_id", sa.BigInteger),
+    sa.column("attempts", sa.SmallInteger),
+    sa.column("claim_token", sa.Uuid),
+    sa.column("run_id", sa.Uuid),
+    *(sa.column(column.name, column.type) for column in accounts.c),
+    *PROGRESS_COLUMNS,
+)
+
+# Texts, not expressions: building an expression for each claim costs more than the statement. The savepoint
+# is part of the text to save a round trip.
 _CLAIM = sa.text("""
 SAVEPOINT claim;
 WITH chosen AS (
-    SELECT collections.id AS collection_id, accounts.*
-    FROM collections JOIN accounts ON accounts.id = collections.account_id
-    WHERE collections.run_id = :run_id AND collections.state = 'pending'
-      AND collections.available_at <= now()
+    SELECT run_items.id AS item_id, accounts.*,
+        progress.covered_start, progress.covered_end_exclusive, progress.failing_since, progress.failing_kind
+    FROM run_items JOIN accounts ON accounts.id = run_items.account_id
+    LEFT JOIN account_progress progress
+        ON progress.account_id = run_items.account_id AND progress.job = run_items.job
+    WHERE run_items.run_id = :run_id AND run_items.state = 'pending'
+      AND run_items.available_at <= now()
       AND NOT EXISTS (
-        SELECT FROM collections other
-        WHERE other.account_id = collections.account_id AND other.state = 'collecting')
-    ORDER BY collections.attempts, collections.id
+        SELECT FROM run_items other
+        WHERE other.account_id = run_items.account_id AND other.job = run_items.job
+          AND other.state = 'running')
+    ORDER BY run_items.attempts, run_items.id
     LIMIT :most + CASE WHEN (
         SELECT count(*) FROM (
-            SELECT FROM collections WHERE run_id = :run_id AND state = 'pending' LIMIT :plenty) AS left_over
+            SELECT FROM run_items WHERE run_id = :run_id AND state = 'pending' LIMIT :plenty) AS left_over
         ) >= :plenty THEN :ahead ELSE 0 END
-    FOR UPDATE OF collections, accounts SKIP LOCKED
+    FOR UPDATE OF run_items, accounts SKIP LOCKED
 )
-UPDATE collections SET
-    state = 'collecting', claimed_by = :worker, claim_token = gen_random_uuid(),
+UPDATE run_items SET
+    state = 'running', claimed_by = :worker, claim_token = gen_random_uuid(),
     lease_expires_at = now() + :lease
-FROM chosen WHERE collections.id = chosen.collection_id
-RETURNING collections.attempts, collections.claim_token, chosen.*
-""").columns(
-    sa.column("attempts", sa.SmallInteger),
-    sa.column("claim_token", sa.Uuid),
-    sa.column("collection_id", sa.BigInteger),
-    *(sa.column(column.name, column.type) for column in accounts.c),
-)
+FROM chosen WHERE run_items.id = chosen.item_id
+RETURNING run_items.attempts, run_items.claim_token, run_items.run_id, chosen.*
+""").columns(*_ITEM_COLUMNS)
 
-_HOLD = sa.text("""
-SELECT collections.id AS collection_id, accounts.*
-FROM collections JOIN accounts ON accounts.id = collections.account_id
-WHERE collections.id = ANY(:collection_ids) AND collections.claim_token = ANY(CAST(:tokens AS uuid[]))
+_LOCK = sa.text("""
+SELECT run_items.id FROM run_items JOIN accounts ON accounts.id = run_items.account_id
+WHERE run_items.id = ANY(:item_ids) AND run_items.claim_token = ANY(CAST(:tokens AS uuid[]))
 -- In one order, so that two processes cannot wait for each other.
-ORDER BY collections.id
+ORDER BY run_items.id
 FOR NO KEY UPDATE
-""").columns(
-    sa.column("collection_id", sa.BigInteger),
-    *(sa.column(column.name, column.type) for column in accounts.c),
-)
+""")
 
-# One statement for any number of accounts: each costs a round trip in which the accounts wait that land.
-# What an ending does not say stays as an earlier attempt left it. The ids stand apart, because the planner
-# takes a record set for a hundred rows and reads the table for them.
+# A statement of its own: what a lock had to wait for is only seen by the next one.
+_LOAD = sa.text("""
+SELECT run_items.id AS item_id, run_items.attempts, run_items.claim_token, run_items.run_id, accounts.*,
+    progress.covered_start, progress.covered_end_exclusive, progress.failing_since, progress.failing_kind
+FROM run_items JOIN accounts ON accounts.id = run_items.account_id
+LEFT JOIN account_progress progress
+    ON progress.account_id = run_items.account_id AND progress.job = run_items.job
+WHERE run_items.id = ANY(:item_ids)
+""").columns(*_ITEM_COLUMNS)
+
+# One statement for any number of items. What an outcome does not say stays as an earlier attempt left it.
+# The ids stand apart because the planner takes a record set for a hundred rows and reads the table for them.
 _FINISH = sa.text("""
-WITH ending AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(:endings) AS ending (
-        id bigint, account_id bigint, state text, api_requests integer, error_kind text, error_message text,
-        retry_seconds double precision, skip_reason text, window_start date, window_end_exclusive date,
-        rows_fetched integer, rows_inserted integer, rows_updated integer, rows_deleted integer,
-        started_at timestamptz, answered_from date, answers text, unanswered integer, days_kept integer)
-), finished AS (
-    UPDATE collections SET
-        state = ending.state,
-        failed_by = CASE ending.state WHEN 'collected' THEN NULL ELSE collections.claimed_by END,
-        claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
-        attempts = collections.attempts + 1, api_requests = collections.api_requests + ending.api_requests,
-        available_at =
-            coalesce(now() + ending.retry_seconds * interval '1 second', collections.available_at),
-        finished_at = CASE ending.state WHEN 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
-        error_kind = CASE ending.state WHEN 'skipped' THEN collections.error_kind ELSE ending.error_kind END,
-        error_message =
-            CASE ending.state WHEN 'skipped' THEN collections.error_message ELSE ending.error_message END,
-        skip_reason = coalesce(ending.skip_reason, collections.skip_reason),
-        window_start = coalesce(ending.window_start, collections.window_start),
-        window_end_exclusive = coalesce(ending.window_end_exclusive, collections.window_end_exclusive),
-        rows_fetched = coalesce(ending.rows_fetched, collections.rows_fetched),
-        rows_inserted = coalesce(ending.rows_inserted, collections.rows_inserted),
-        rows_updated = coalesce(ending.rows_updated, collections.rows_updated),
-        rows_deleted = coalesce(ending.rows_deleted, collections.rows_deleted),
-        started_at = coalesce(ending.started_at, collections.started_at),
-        api_requests_unanswered = collections.api_requests_unanswered + ending.unanswered,
-        days_kept = ending.days_kept
-    FROM ending WHERE collections.id = ending.id AND collections.id = ANY(:collection_ids)
-), forgotten AS (
-    DELETE FROM answers WHERE account_id = ANY(CAST(:forgotten AS bigint[]))
+WITH outcome AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(:outcomes) AS outcome (
+        id bigint, state text, api_requests integer, unanswered integer, error_kind text, error_message text,
+        retry_seconds double precision, skip_reason text, started_at timestamptz)
 )
-INSERT INTO answers (account_id, collection_id, start_date, days)
-SELECT account_id, id, answered_from, decode(answers, 'hex') FROM ending WHERE answers IS NOT NULL
-ON CONFLICT (account_id) DO UPDATE SET
-    collection_id = excluded.collection_id, start_date = excluded.start_date, days = excluded.days
+UPDATE run_items SET
+    state = outcome.state,
+    failed_by = CASE outcome.state WHEN 'succeeded' THEN NULL ELSE run_items.claimed_by END,
+    claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
+    attempts = run_items.attempts + 1, api_requests = run_items.api_requests + outcome.api_requests,
+    api_requests_unanswered = run_items.api_requests_unanswered + outcome.unanswered,
+    available_at =
+        coalesce(now() + outcome.retry_seconds * interval '1 second', run_items.available_at),
+    finished_at = CASE outcome.state WHEN 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END,
+    error_kind = CASE outcome.state WHEN 'skipped' THEN run_items.error_kind ELSE outcome.error_kind END,
+    error_message =
+        CASE outcome.state WHEN 'skipped' THEN run_items.error_message ELSE outcome.error_message END,
+    skip_reason = coalesce(outcome.skip_reason, run_items.skip_reason),
+    started_at = coalesce(outcome.started_at, run_items.started_at)
+FROM outcome WHERE run_items.id = outcome.id AND run_items.id = ANY(:item_ids)
+""")
+
+# The error of an earlier attempt stays on an account that ended otherwise.
+_COUNTS = sa.text("""
+SELECT state, CASE state WHEN 'failed' THEN error_kind END AS error_kind, skip_reason, count(*) AS accounts,
+    sum(api_requests) AS api_requests, sum(api_requests_unanswered) AS unanswered
+FROM run_items WHERE run_id = :run_id GROUP BY 1, 2, 3
 """)
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresClaims:
-    """The claims, within one transaction."""
+class PostgresRunItems(ItemStore):
+    """The work items, within one transaction."""
 
     connection: Connection
 
-    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[Claim]:
-        """Take up to ``most`` accounts that nobody is working on, first attempts first.
+    @override
+    def enlist(self, run: Run) -> int:
+        request = run.request
+        wanted = [accounts.c.status == AccountStatus.ACTIVE.value]
+        if request.aws_account_ids:
+            wanted.append(accounts.c.aws_account_id.in_(request.aws_account_ids))
+        listed = sa.select(
+            sa.literal(run.id),
+            sa.literal(request.job),
+            accounts.c.id,
+            sa.literal(ItemState.PENDING.value),
+            sa.func.now(),
+        ).where(*wanted)
+        columns = ["run_id", "job", "account_id", "state", "available_at"]
+        listed = listed.order_by(accounts.c.aws_account_id)
+        self.connection.execute(insert(run_items).from_select(columns, listed).on_conflict_do_nothing())
+        unfinished = sa.select(sa.func.count()).where(run_items.c.run_id == run.id, _UNFINISHED)
+        return self.connection.scalars(unfinished).one()
 
-        While plenty are left, ``ahead`` more; with few left each process takes only what it begins now, so
-        that another one can begin the rest.
-        """
+    @override
+    def has_running(self, run: Run) -> bool:
+        running = sa.select(sa.exists().where(run_items.c.run_id == run.id, _RUNNING))
+        return self.connection.scalars(running).one()
+
+    @override
+    def requeue(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
+        undone = [run_items.c.run_id == run.id, run_items.c.state.in_(_UNDONE)]
+        if is_dead is not None:
+            workers = self.connection.scalars(sa.select(run_items.c.failed_by).where(*undone).distinct())
+            dead = [worker for worker in workers if worker is not None and is_dead(worker)]
+            undone.append(run_items.c.failed_by.in_(dead))
+        pending = {"state": ItemState.PENDING.value, "attempts": 0, "skip_reason": None}
+        requeued = sa.update(run_items).where(*undone)
+        return self.connection.execute(requeued.values(**pending, available_at=sa.func.now())).rowcount
+
+    @override
+    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[WorkItem]:
         parameters = {
             "run_id": run.id,
             "worker": worker,
@@ -134,116 +187,161 @@ class PostgresClaims:
         try:
             claimed = self.connection.execute(_CLAIM, parameters).all()
         except IntegrityError:
-            # Another run took one of these accounts in the same instant; the next call sees its claim.
+            # Another run claimed one of these accounts in the same instant; the next call sees its claim.
             self.connection.exec_driver_sql("ROLLBACK TO SAVEPOINT claim")
             return []
-        claims = [
-            Claim(
-                collection_id=row.collection_id,
-                run_id=run.id,
-                account=account_from_row(row),
-                attempt=row.attempts + 1,
-                token=row.claim_token,
-            )
-            for row in claimed
-        ]
-        return sorted(claims, key=lambda claim: (claim.attempt, claim.collection_id))
+        return sorted(map(_item_from_row, claimed), key=lambda item: (item.attempt, item.id))
 
-    def extend_leases(self, claims: Sequence[Claim], lease: timedelta) -> None:
-        """Keep claims alive."""
-        tokens = [claim.token for claim in claims]
-        ours = sa.update(collections).where(_COLLECTING, collections.c.claim_token.in_(tokens))
+    @override
+    def extend_leases(self, items: Sequence[WorkItem], lease: timedelta) -> None:
+        tokens = [item.token for item in items]
+        ours = sa.update(run_items).where(_RUNNING, run_items.c.claim_token.in_(tokens))
         self.connection.execute(ours.values(lease_expires_at=sa.func.now() + lease))
 
-    def release_claims(self, worker: str) -> int:
-        """Give this worker's unfinished accounts back; return how many."""
-        return len(self._release(collections.c.claimed_by == worker))
+    @override
+    def release(self, worker: str) -> int:
+        return len(self._release(run_items.c.claimed_by == worker))
 
-    def release_dead_claims(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
-        """Give back what dead workers held, by lease or known to be gone; return (run, worker) of each."""
-        holders = self.connection.scalars(sa.select(collections.c.claimed_by).where(_COLLECTING).distinct())
-        gone = [worker for worker in holders if is_gone(worker)]
-        lapsed = collections.c.lease_expires_at < sa.func.now()
-        return self._release(lapsed | collections.c.claimed_by.in_(gone))
+    @override
+    def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
+        workers = self.connection.scalars(sa.select(run_items.c.claimed_by).where(_RUNNING).distinct())
+        gone = [worker for worker in workers if is_gone(worker)]
+        lapsed = run_items.c.lease_expires_at < sa.func.now()
+        return self._release(lapsed | run_items.c.claimed_by.in_(gone))
 
+    @override
     def seconds_until_work(self, run: Run) -> float | None:
-        """Return how long until an account may be claimed (0: now); None when every one has its outcome."""
-        wait = sa.func.min(collections.c.available_at).filter(_PENDING) - sa.func.now()
+        wait = sa.func.min(run_items.c.available_at).filter(_PENDING) - sa.func.now()
         statement = sa.select(sa.func.count(), sa.func.extract("epoch", wait)).where(
-            collections.c.run_id == run.id, _PENDING | _COLLECTING
+            run_items.c.run_id == run.id, _UNFINISHED
         )
         unfinished, seconds = self.connection.execute(statement).one()
         if not unfinished:
             return None
         return max(float(seconds or 0), 0.0)
 
-    def hold(self, claims: Sequence[Claim]) -> dict[int, Account]:
-        """Lock what was claimed for this transaction; return each account as it is now, by collection.
+    @override
+    def lock(self, items: Sequence[WorkItem]) -> list[WorkItem]:
+        ours = {"item_ids": [item.id for item in items], "tokens": [str(item.token) for item in items]}
+        locked = list(self.connection.scalars(_LOCK, ours))
+        return [_item_from_row(row) for row in self.connection.execute(_LOAD, {"item_ids": locked})]
 
-        One that is missing is ours no longer.
-        """
-        ours = {
-            "collection_ids": [claim.collection_id for claim in claims],
-            "tokens": [str(claim.token) for claim in claims],
-        }
-        held = self.connection.execute(_HOLD, ours)
-        return {row.collection_id: account_from_row(row) for row in held}
-
-    def finish(self, endings: Sequence[Ending], *, now: datetime) -> None:
-        """Record how attempts ended; they count only now, so that kills do not use attempts up.
-
-        What AWS answered goes with it; without an answer nothing is known any more of what was collected.
-        """
+    @override
+    def finish(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         ended = {
-            "collection_ids": [ending.claim.collection_id for ending in endings],
-            "forgotten": [ending.claim.account.id for ending in endings if _brought_no_answer(ending)],
-            "endings": dumps([_ending_data(ending) for ending in endings]),
+            "item_ids": [outcome.item.id for outcome in outcomes],
+            "outcomes": dumps([_outcome_data(outcome) for outcome in outcomes]),
             "now": now,
         }
         self.connection.execute(_FINISH, ended)
 
+    @override
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
-        """Record that every account not begun is left out; return how many."""
-        pending = sa.update(collections).where(collections.c.run_id == run.id, _PENDING)
-        skipped = {"state": CollectionState.SKIPPED.value, "skip_reason": reason.value, "finished_at": now}
+        pending = sa.update(run_items).where(run_items.c.run_id == run.id, _PENDING)
+        skipped = {"state": ItemState.SKIPPED.value, "skip_reason": reason.value, "finished_at": now}
         return self.connection.execute(pending.values(**skipped)).rowcount
+
+    @override
+    def states(self, run: Run) -> set[ItemState]:
+        states = sa.select(run_items.c.state).where(run_items.c.run_id == run.id).distinct()
+        return set(map(ItemState, self.connection.scalars(states)))
+
+    @override
+    def counts(self, run: Run) -> RunCounts:
+        by_state: Counter[ItemState] = Counter()
+        failures: Counter[ErrorKind] = Counter()
+        skips: Counter[SkipReason] = Counter()
+        api_requests = unanswered = 0
+        for group in self.connection.execute(_COUNTS, {"run_id": run.id}):
+            by_state[ItemState(group.state)] += group.accounts
+            api_requests += group.api_requests
+            unanswered += group.unanswered
+            if group.error_kind:
+                failures[ErrorKind(group.error_kind)] += group.accounts
+            if group.skip_reason:
+                skips[SkipReason(group.skip_reason)] += group.accounts
+        return RunCounts(
+            accounts=by_state,
+            failures=failures,
+            skips=skips,
+            api_requests=api_requests,
+            unanswered=unanswered,
+        )
+
+    @override
+    def records(
+        self, run: Run, *, succeeded_too: bool = True, also: Collection[int] = ()
+    ) -> list[ItemRecord]:
+        statement = (
+            sa.select(run_items, accounts.c.aws_account_id, accounts.c.name)
+            .join_from(run_items, accounts)
+            .where(run_items.c.run_id == run.id)
+            .order_by(accounts.c.aws_account_id)
+        )
+        if not succeeded_too:
+            succeeded = run_items.c.state == ItemState.SUCCEEDED.value
+            statement = statement.where(~succeeded | run_items.c.id.in_(also))
+        return [_record_from_row(row) for row in self.connection.execute(statement)]
+
+    @override
+    def api_requests(self, run: Run) -> int:
+        total = sa.func.coalesce(sa.func.sum(run_items.c.api_requests), 0)
+        return int(self.connection.scalars(sa.select(total).where(run_items.c.run_id == run.id)).one())
 
     def _release(self, condition: sa.ColumnElement[bool]) -> list[tuple[UUID, str]]:
         # The update itself returns only what a row is afterwards.
-        columns = [collections.c.id, collections.c.run_id, collections.c.claimed_by]
-        found = sa.select(*columns).where(_COLLECTING, condition).order_by(collections.c.id)
+        columns = [run_items.c.id, run_items.c.run_id, run_items.c.claimed_by]
+        found = sa.select(*columns).where(_RUNNING, condition).order_by(run_items.c.id)
         held = found.with_for_update().cte("held")
-        pending = {**_UNCLAIMED, "state": CollectionState.PENDING.value}
-        released = sa.update(collections).where(collections.c.id == held.c.id).values(**pending)
+        pending = {**_UNCLAIMED, "state": ItemState.PENDING.value}
+        released = sa.update(run_items).where(run_items.c.id == held.c.id).values(**pending)
         rows = self.connection.execute(released.returning(held.c.run_id, held.c.claimed_by))
         return [(row.run_id, row.claimed_by) for row in rows]
 
 
-def _brought_no_answer(ending: Ending) -> bool:
-    return ending.state is CollectionState.COLLECTED and ending.answers is None
+def _item_from_row(row: Row[Any]) -> WorkItem:
+    return WorkItem(
+        id=row.item_id,
+        run_id=row.run_id,
+        account=account_from_row(row),
+        progress=progress_from_row(row),
+        attempt=row.attempts + 1,
+        token=row.claim_token,
+    )
 
 
-def _ending_data(ending: Ending) -> dict[str, object]:
-    """Return an ending as _FINISH reads it."""
-    failure, window, change, answers = ending.failure, ending.window, ending.change, ending.answers
+def _outcome_data(outcome: Outcome) -> dict[str, object]:
+    """Return an outcome as _FINISH reads it."""
+    failure, retry_after = outcome.failure, outcome.retry_after
     return {
-        "id": ending.claim.collection_id,
-        "account_id": ending.claim.account.id,
-        "state": ending.state.value,
-        "api_requests": ending.api_requests,
+        "id": outcome.item.id,
+        "state": outcome.state.value,
+        "api_requests": outcome.api_requests,
+        "unanswered": outcome.unanswered,
         "error_kind": failure.kind.value if failure else None,
         "error_message": failure.message if failure else None,
-        "retry_seconds": ending.retry_after.total_seconds() if ending.retry_after is not None else None,
-        "skip_reason": ending.skip_reason.value if ending.skip_reason else None,
-        "window_start": str(window.start) if window else None,
-        "window_end_exclusive": str(window.end_exclusive) if window else None,
-        "rows_fetched": ending.rows_fetched,
-        "rows_inserted": change.inserted if change else None,
-        "rows_updated": change.updated if change else None,
-        "rows_deleted": change.deleted if change else None,
-        "started_at": ending.started_at.isoformat() if ending.started_at else None,
-        "answered_from": str(min(answers)) if answers else None,
-        "answers": pack(answers).hex() if answers else None,
-        "unanswered": ending.unanswered,
-        "days_kept": ending.days_kept,
+        "retry_seconds": retry_after.total_seconds() if retry_after is not None else None,
+        "skip_reason": outcome.skip_reason.value if outcome.skip_reason else None,
+        "started_at": outcome.started_at.isoformat() if outcome.started_at else None,
     }
+
+
+def _record_from_row(row: Row[Any]) -> ItemRecord:
+    failure = None
+    if row.error_kind is not None:
+        failure = Failure(kind=ErrorKind(row.error_kind), message=row.error_message)
+    seconds = None
+    if row.started_at and row.finished_at:
+        seconds = (row.finished_at - row.started_at).total_seconds()
+    return ItemRecord(
+        id=row.id,
+        aws_account_id=row.aws_account_id,
+        name=row.name,
+        state=ItemState(row.state),
+        attempts=row.attempts,
+        api_requests=row.api_requests,
+        unanswered=row.api_requests_unanswered,
+        failure=failure,
+        skip_reason=SkipReason(row.skip_reason) if row.skip_reason else None,
+        duration_seconds=seconds,
+    )

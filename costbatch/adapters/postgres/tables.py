@@ -27,7 +27,7 @@ from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.events import EventType
-from costbatch.domain.runs import CollectionState, RunStatus, SkipReason, StopReason
+from costbatch.domain.runs import ItemState, RunStatus, SkipReason, StopReason
 from costbatch.errors import ErrorKind
 
 # The parts of an explanation that are a service with its two amounts.
@@ -63,10 +63,6 @@ accounts = Table(
         ForeignKey("accounts.id"),
         comment="Whose credentials assume the role; null: the pod's own",
     ),
-    Column("collected_start", Date, comment="First day that is stored without a gap"),
-    Column("collected_end_exclusive", Date, comment="Day after the last one stored without a gap"),
-    Column("failing_since", INSTANT, comment="When it failed first, while it fails"),
-    Column("failing_kind", CODE, comment="Why it fails"),
     Column("created_at", INSTANT, nullable=False),
     Column("updated_at", INSTANT, nullable=False),
     CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name="aws_account_id_digits"),
@@ -77,15 +73,8 @@ accounts = Table(
     CheckConstraint("(access = 'assumed_role') = (role_arn IS NOT NULL)", name="role_iff_assumed"),
     CheckConstraint("base_account_id IS NULL OR access = 'assumed_role'", name="base_only_assumed"),
     CheckConstraint("base_account_id <> id", name="base_is_another"),
-    CheckConstraint(
-        "(collected_start IS NULL) = (collected_end_exclusive IS NULL)", name="collected_both_or_none"
-    ),
-    CheckConstraint("collected_start < collected_end_exclusive", name="collected_not_empty"),
-    plausible_times(
-        "collected_start", "collected_end_exclusive", "failing_since", "created_at", "updated_at"
-    ),
-    CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
-    comment="AWS accounts whose costs are collected",
+    plausible_times("created_at", "updated_at"),
+    comment="AWS accounts that jobs work on",
 )
 
 account_credentials = Table(
@@ -110,19 +99,12 @@ runs = Table(
     "runs",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("run_key", Text, nullable=False, unique=True, comment="In Kubernetes the Job's uid"),
+    Column("job", CODE, nullable=False, comment="Which job it runs, such as collect"),
+    Column("run_key", Text, nullable=False, comment="In Kubernetes the Job's uid"),
     Column("status", CODE, nullable=False),
     Column("today", Date, nullable=False, comment="UTC day of the start, for every process of the run"),
-    Column("days_start", Date, comment="First day of a backfill; null: each account's window"),
-    Column("days_end_exclusive", Date, comment="Day after the last of a backfill"),
     Column("aws_account_ids", JSONB, nullable=False, comment="Accounts asked for; []: every active one"),
-    Column(
-        "accept_vanished",
-        Boolean,
-        nullable=False,
-        server_default="false",
-        comment="Whether most stored days may vanish",
-    ),
+    Column("options", JSONB, nullable=False, comment="What else was asked for, as the job defines it"),
     Column("version", Text, nullable=False, comment="Version of costbatch that started it"),
     Column("started_at", INSTANT, nullable=False),
     Column("finished_at", INSTANT),
@@ -130,33 +112,29 @@ runs = Table(
     one_of("status", RunStatus),
     one_of("stopped_by", StopReason),
     CheckConstraint("stopped_by IS NULL OR status = 'stopped'", name="stopped_by_only_stopped"),
-    CheckConstraint("(days_start IS NULL) = (days_end_exclusive IS NULL)", name="days_both_or_none"),
-    CheckConstraint("days_start < days_end_exclusive", name="days_not_empty"),
+    CheckConstraint("job <> ''", name="job_given"),
     CheckConstraint("run_key <> ''", name="run_key_given"),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_iff_not_running"),
     CheckConstraint("jsonb_typeof(aws_account_ids) = 'array'", name="aws_account_ids_is_list"),
-    comment="One execution of `costbatch collect` under one run key",
+    CheckConstraint("jsonb_typeof(options) = 'object'", name="options_is_object"),
+    Index("uq_runs_job_run_key", "job", "run_key", unique=True),
+    comment="One execution of a job under one run key",
 )
 
-collections = Table(
-    "collections",
+run_items = Table(
+    "run_items",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("job", CODE, nullable=False, comment="The run's job"),
     Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
     Column("state", CODE, nullable=False),
     Column("attempts", SmallInteger, nullable=False, server_default="0", comment="Recorded attempts"),
     Column("available_at", INSTANT, nullable=False, comment="Not to be claimed before"),
     Column("claimed_by", Text, comment="Host, process namespace and process of the worker"),
-    Column("failed_by", Text, comment="Worker whose last attempt did not collect it"),
+    Column("failed_by", Text, comment="Worker whose last attempt did not succeed"),
     Column("claim_token", Uuid, comment="Proof of the claim; a lost one cannot write"),
-    Column("lease_expires_at", INSTANT, comment="When the claim dies with its worker"),
-    Column("window_start", Date),
-    Column("window_end_exclusive", Date),
-    Column("rows_fetched", Integer, nullable=False, server_default="0"),
-    Column("rows_inserted", Integer, nullable=False, server_default="0"),
-    Column("rows_updated", Integer, nullable=False, server_default="0"),
-    Column("rows_deleted", Integer, nullable=False, server_default="0"),
+    Column("lease_expires_at", INSTANT, comment="When the claim ends unless it is renewed"),
     Column("api_requests", Integer, nullable=False, server_default="0", comment="Paid, $0.01 each"),
     Column(
         "api_requests_unanswered",
@@ -165,52 +143,78 @@ collections = Table(
         server_default="0",
         comment="Of these, without an answer: AWS may not have charged them",
     ),
-    Column(
-        "days_kept",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="Stored days of the window that AWS no longer reports, kept",
-    ),
     Column("error_kind", CODE),
     Column("error_message", Text),
     Column("skip_reason", CODE),
     Column("started_at", INSTANT),
     Column("finished_at", INSTANT),
-    one_of("state", CollectionState),
+    one_of("state", ItemState),
     CheckConstraint(
-        "(state = 'collecting') = (claim_token IS NOT NULL) AND (claim_token IS NULL) = (claimed_by IS NULL)"
+        "(state = 'running') = (claim_token IS NOT NULL) AND (claim_token IS NULL) = (claimed_by IS NULL)"
         " AND (claim_token IS NULL) = (lease_expires_at IS NULL)",
-        name="claim_iff_collecting",
+        name="claim_iff_running",
     ),
-    CheckConstraint("(window_start IS NULL) = (window_end_exclusive IS NULL)", name="window_both_or_none"),
-    CheckConstraint("window_start < window_end_exclusive", name="window_not_empty"),
     CheckConstraint("state <> 'failed' OR error_kind IS NOT NULL", name="failed_has_kind"),
     CheckConstraint("(state = 'skipped') = (skip_reason IS NOT NULL)", name="skipped_has_reason"),
     CheckConstraint("(error_kind IS NULL) = (error_message IS NULL)", name="error_both_or_none"),
-    CheckConstraint("state IN ('pending', 'collecting') OR finished_at IS NOT NULL", name="ended_has_finish"),
+    CheckConstraint("state IN ('pending', 'running') OR finished_at IS NOT NULL", name="ended_has_finish"),
     one_of("skip_reason", SkipReason),
     one_of("error_kind", ErrorKind),
-    not_negative(
-        "attempts",
-        "rows_fetched",
-        "rows_inserted",
-        "rows_updated",
-        "rows_deleted",
-        "api_requests",
-        "api_requests_unanswered",
-        "days_kept",
-    ),
+    not_negative("attempts", "api_requests", "api_requests_unanswered"),
     CheckConstraint("api_requests_unanswered <= api_requests", name="unanswered_are_paid"),
-    CheckConstraint("state <> 'collected' OR window_start IS NOT NULL", name="collected_has_window"),
-    Index("uq_collections_run_id_account_id", "run_id", "account_id", unique=True),
-    # Two runs never collect one account at the same time.
+    Index("uq_run_items_run_id_account_id", "run_id", "account_id", unique=True),
+    # Two runs of a job never work on one account at the same time.
     Index(
-        "uq_collections_one_claim", "account_id", unique=True, postgresql_where=text("state = 'collecting'")
+        "uq_run_items_one_claim", "account_id", "job", unique=True, postgresql_where=text("state = 'running'")
     ),
-    Index("ix_collections_pending", "run_id", "attempts", "id", postgresql_where=text("state = 'pending'")),
-    Index("ix_collections_account_id_finished_at", "account_id", "finished_at"),
+    Index("ix_run_items_pending", "run_id", "attempts", "id", postgresql_where=text("state = 'pending'")),
+    Index("ix_run_items_account_id_finished_at", "account_id", "finished_at"),
     comment="One account within one run, with its one outcome",
+)
+
+account_progress = Table(
+    "account_progress",
+    metadata,
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("job", CODE, primary_key=True),
+    Column("covered_start", Date, comment="First day that is stored without a gap"),
+    Column("covered_end_exclusive", Date, comment="Day after the last one stored without a gap"),
+    Column("failing_since", INSTANT, comment="When it failed first, while it fails"),
+    Column("failing_kind", CODE, comment="Why it fails"),
+    CheckConstraint("job <> ''", name="job_given"),
+    CheckConstraint("(covered_start IS NULL) = (covered_end_exclusive IS NULL)", name="covered_both_or_none"),
+    CheckConstraint("covered_start < covered_end_exclusive", name="covered_not_empty"),
+    CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
+    plausible_times("covered_start", "covered_end_exclusive", "failing_since"),
+    comment="How far each job got with each account, over all its runs",
+)
+
+cost_collections = Table(
+    "cost_collections",
+    metadata,
+    Column(
+        "run_item_id",
+        BigInteger,
+        ForeignKey("run_items.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("window_start", Date, nullable=False),
+    Column("window_end_exclusive", Date, nullable=False),
+    Column("rows_fetched", Integer, nullable=False),
+    Column("rows_inserted", Integer, nullable=False),
+    Column("rows_updated", Integer, nullable=False),
+    Column("rows_deleted", Integer, nullable=False),
+    Column("days_kept", Integer, nullable=False, comment="Stored days that AWS no longer reports, kept"),
+    CheckConstraint("window_start < window_end_exclusive", name="window_not_empty"),
+    not_negative("rows_fetched", "rows_inserted", "rows_updated", "rows_deleted", "days_kept"),
+    comment="What the cost job did for one account within one run",
 )
 
 daily_costs = Table(
@@ -235,8 +239,8 @@ daily_costs = Table(
     postgresql_partition_by="RANGE (usage_date)",
 )
 
-answers = Table(
-    "answers",
+day_digests = Table(
+    "day_digests",
     metadata,
     Column(
         "account_id",
@@ -245,13 +249,13 @@ answers = Table(
         primary_key=True,
         autoincrement=False,
     ),
-    # No foreign key: it need not be there any more, and then the answer is not believed.
-    Column("collection_id", BigInteger, nullable=False, comment="Not believed once another one came later"),
+    # No foreign key: if the item is gone, the digests are not used.
+    Column("run_item_id", BigInteger, nullable=False, comment="Not used once a later one succeeded"),
     Column("start_date", Date, nullable=False, comment="The first day"),
     Column("days", LargeBinary, nullable=False, comment="Of each day 16 bytes of digest, 4 of row count"),
     CheckConstraint("days <> '' AND octet_length(days) % 20 = 0", name="days_whole"),
     plausible_times("start_date"),
-    comment="What AWS answered last of each account, in short: a day that reads the same is not read again",
+    comment="Digests of what AWS last answered for each day: an unchanged day is not compared again",
 )
 
 anomalies = Table(

@@ -1,220 +1,209 @@
-"""Settles accounts within a run: costs, judgement, events and outcome of each, several in one transaction."""
+"""The cost job: reads each account's window from the cost source, stores what differs, detects anomalies."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
-from costbatch.application.collect.detect import Judge, Replaced
-from costbatch.application.jobs.pool import Landing
-from costbatch.application.stores import Transaction
+from typing_extensions import override
+
+from costbatch.application.collect.detect import Detector, Replaced
+from costbatch.application.collect.plan import check_days, select_accounts, window_of
+from costbatch.application.collect.report import brief_report
+from costbatch.application.jobs.job import Job, Result
+from costbatch.application.ports import Clock, CostSource, Spend, Transaction
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
-from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Failing
-from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.accounts import AccessMethod
+from costbatch.domain.collection import COLLECT, CollectionRecord, CollectOptions
+from costbatch.domain.costs import NO_DIGESTS, DayDigests, DayTotal, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Rule
-from costbatch.domain.events import Event, account_failed, account_recovered
-from costbatch.domain.periods import extend_collected
-from costbatch.domain.runs import (
-    MAX_ATTEMPTS,
-    Claim,
-    CollectionState,
-    Ending,
-    Failure,
-    Run,
-    SkipReason,
-)
+from costbatch.domain.periods import DateRange, WindowPolicy, extend_collected, month_start, utc_day
+from costbatch.domain.runs import Failure, Outcome, Run, RunRequest, WorkItem
 from costbatch.errors import ErrorKind
+from costbatch.logs import get_logger
 
-_Collected = tuple[Landing, Account, FetchedCosts]
-
-
-@dataclass(slots=True)
-class _Ledger:
-    """What a transaction is to write at its end, for all its accounts together."""
-
-    endings: list[Ending] = field(default_factory=list)
-    progress: list[Account] = field(default_factory=list)
-    proven: list[Access] = field(default_factory=list)
-    events: list[tuple[Account, list[Event]]] = field(default_factory=list)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """Settles the accounts of one run.
+class CollectTask:
+    """What it takes to fetch one account: how to reach it, the days to read, and what is stored of them.
 
-    retry_pause: before an account's second attempt; it doubles for the next.
-    sinks: where the events go.
-    vanished_ratio: the share of an account's stored days that an answer may remove.
+    digests: of what AWS last answered. totals: the cost of each day of the window, as it is stored.
     """
 
-    run: Run
+    access: Access
+    window: DateRange
+    digests: DayDigests
+    totals: Sequence[DayTotal]
+
+
+CollectResult = Result[CollectTask, FetchedCosts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectJob(Job[CollectTask, FetchedCosts]):
+    """Collects the cost of accounts.
+
+    vanished_ratio: the share of an account's stored days with cost that an answer may remove.
+    """
+
+    source: CostSource
+    windows: WindowPolicy
     rule: Rule
-    retry_pause: timedelta
-    sinks: tuple[str, ...]
+    clock: Clock
     vanished_ratio: Decimal
 
-    def settle(self, tx: Transaction, landings: Sequence[Landing], *, now: datetime) -> dict[int, Ending]:
-        """Write everything that the landings mean; return how each account ended, by collection.
+    @property
+    @override
+    def name(self) -> str:
+        return COLLECT
 
-        An account that is missing has been taken over by another process: nothing is written of it.
-        """
-        held = tx.claims.hold([landing.flight.claim for landing in landings])
-        ledger = _Ledger()
-        collected: list[_Collected] = []
-        for landing in landings:
-            account = held.get(landing.flight.claim.collection_id)
-            match landing.outcome:
-                case _ if account is None:
-                    continue
-                case _ if account.status is not AccountStatus.ACTIVE:
-                    ledger.endings.append(_skipped(landing, SkipReason.NOT_ACTIVE))
-                case FetchedCosts() as fetched:
-                    collected.append((landing, account, fetched))
-                case Failure() as failure:
-                    self._fail(ledger, landing, account, failure, now)
-                case None:
-                    ledger.endings.append(_skipped(landing, SkipReason.API_COST_CAP))
-        plausible = self._weigh(tx, ledger, collected, now)
-        if plausible:
-            self._keep(tx, ledger, plausible, now)
-        self._write(tx, ledger, now)
-        return {ending.claim.collection_id: ending for ending in ledger.endings}
+    @override
+    def check(self, tx: Transaction, request: RunRequest, *, today: date) -> None:
+        if days := CollectOptions.of(request).days:
+            check_days(days, today=today, policy=self.windows)
+        if request.aws_account_ids:
+            select_accounts(tx, request.aws_account_ids)
 
-    def _weigh(
-        self, tx: Transaction, ledger: _Ledger, collected: Sequence[_Collected], now: datetime
-    ) -> list[_Collected]:
-        """Return the answers that may be stored; the others fail, because most stored days would vanish."""
-        if self.run.request.accept_vanished:
-            return [*collected]
-        suspects = {
-            account.id: fetched.window
-            for landing, account, fetched in collected
-            if may_vanish(fetched, landing.flight.known)
+    @override
+    def begin(self, tx: Transaction, *, today: date) -> None:
+        next_month = month_start(today, months_back=-1)
+        tx.costs.prepare_months(DateRange(self.windows.earliest_day_on(today), next_month))
+
+    @override
+    def prepare(self, tx: Transaction, run: Run, items: Sequence[WorkItem]) -> Mapping[int, CollectTask]:
+        options = CollectOptions.of(run.request)
+        accesses = tx.accounts.load_accesses([item.account for item in items])
+        windows = {item.account.id: self._window(run, item) for item in items}
+        # A backfill compares every day with what is stored: it is how a person has that done. So does a run
+        # that accepts what vanishes, or it would leave alone the days that were kept.
+        compares_all = options.days is not None or options.accept_vanished
+        digests = {} if compares_all else tx.digests.load(windows)
+        totals = tx.costs.day_totals({row: windows[row] for row in digests}, self.rule)
+        return {
+            item.id: CollectTask(
+                access=accesses[item.account.id],
+                window=windows[item.account.id],
+                digests=digests.get(item.account.id, NO_DIGESTS),
+                totals=totals.get(item.account.id, ()),
+            )
+            for item in items
         }
-        stored = tx.costs.stored_days(suspects) if suspects else {}
-        plausible: list[_Collected] = []
-        for landing, account, fetched in collected:
-            weighed: FetchedCosts | Vanished = fetched
-            if account.id in suspects:
-                known = landing.flight.known
-                weighed = weigh_absence(fetched, stored[account.id], known=known, ratio=self.vanished_ratio)
+
+    @override
+    def work(self, item: WorkItem, task: CollectTask, spend: Spend) -> FetchedCosts:
+        is_first = item.progress.covered is None
+        return self.source.fetch(task.access, task.window, spend, task.digests, is_first=is_first)
+
+    @override
+    def size(self, value: FetchedCosts) -> int:
+        return len(value.costs)
+
+    @override
+    def save(
+        self, tx: Transaction, run: Run, results: Sequence[CollectResult], *, now: datetime
+    ) -> list[Outcome]:
+        options = CollectOptions.of(run.request)
+        outcomes: list[Outcome] = []
+        plausible: list[tuple[CollectResult, FetchedCosts]] = []
+        for result, weighed in self._weigh(tx, options, results):
             if isinstance(weighed, Vanished):
                 kind = ErrorKind.IMPLAUSIBLE_ANSWER
-                failure = Failure(kind=kind, message=f"{weighed} {kind.advice}")
-                self._fail(ledger, landing, account, failure, now)
+                outcomes.append(result.failed(Failure(kind=kind, message=f"{weighed} {kind.advice}")))
             else:
-                plausible.append((landing, account, weighed))
-        return plausible
+                plausible.append((result, weighed))
+        return outcomes + self._store(tx, run, plausible, now) if plausible else outcomes
 
-    def _keep(
-        self,
-        tx: Transaction,
-        ledger: _Ledger,
-        collected: Sequence[_Collected],
-        now: datetime,
-    ) -> None:
+    @override
+    def after(self, tx: Transaction, run: Run, *, now: datetime) -> Mapping[str, Any]:
+        return brief_report(tx, run, now=now).summary
+
+    def _weigh(
+        self, tx: Transaction, options: CollectOptions, results: Sequence[CollectResult]
+    ) -> list[tuple[CollectResult, FetchedCosts | Vanished]]:
+        """Return each result with the answer to store, or what would vanish if it is not plausible."""
+        suspects = {
+            result.item.account.id: result.value.window
+            for result in results
+            if not options.accept_vanished and may_vanish(result.value, result.task.digests)
+        }
+        stored = tx.costs.stored_days(suspects) if suspects else {}
+        weighed: list[tuple[CollectResult, FetchedCosts | Vanished]] = []
+        for result in results:
+            answer: FetchedCosts | Vanished = result.value
+            if (row := result.item.account.id) in suspects:
+                known, ratio = result.task.digests, self.vanished_ratio
+                answer = weigh_absence(result.value, stored[row], known=known, ratio=ratio)
+            weighed.append((result, answer))
+        return weighed
+
+    def _store(
+        self, tx: Transaction, run: Run, results: Sequence[tuple[CollectResult, FetchedCosts]], now: datetime
+    ) -> list[Outcome]:
+        """Replace the windows, detect anomalies, and record what was done; return the outcomes."""
+        is_backfill = CollectOptions.of(run.request).days is not None
+        fetched = {result.item.account.id: costs for result, costs in results}
         # What is kept is not in the answer, and counts when the days after it are judged.
-        keeping = {account.id: fetched.window for _, account, fetched in collected if fetched.days_kept}
+        keeping = {row: costs.window for row, costs in fetched.items() if costs.days_kept}
         kept_totals = tx.costs.day_totals(keeping, self.rule) if keeping else {}
-        changes = tx.costs.replace_windows([(account, fetched) for _, account, fetched in collected])
-        replaced = [
-            Replaced(
-                account=account,
-                fetched=fetched,
-                change=change,
-                totals=kept_totals.get(account.id, landing.flight.totals),
-            )
-            for (landing, account, fetched), change in zip(collected, changes, strict=True)
+        first = [result.item.account.id for result, _ in results if result.item.progress.covered is None]
+        changes = tx.costs.replace_windows(fetched, first=first)
+        detector = Detector(rule=self.rule, today=run.today, run_id=run.id, now=now, is_backfill=is_backfill)
+        events = detector.detect(
+            tx,
+            [
+                Replaced(
+                    account=result.item.account,
+                    covered=result.item.progress.covered,
+                    fetched=costs,
+                    change=changes[result.item.account.id],
+                    totals=kept_totals.get(result.item.account.id, result.task.totals),
+                )
+                for result, costs in results
+            ],
+        )
+        tx.collections.save(
+            {
+                result.item.id: CollectionRecord(
+                    window=costs.window,
+                    rows_fetched=costs.rows,
+                    change=changes[result.item.account.id],
+                    days_kept=costs.days_kept,
+                )
+                for result, costs in results
+            }
+        )
+        # A backfill's days are not a night's: what was answered last is no longer what is stored.
+        tx.digests.replace(
+            {
+                result.item.account.id: None if is_backfill else (result.item.id, costs.answers)
+                for result, costs in results
+            }
+        )
+        proven = [
+            result.task.access
+            for result, _ in results
+            if result.item.account.access is AccessMethod.ACCESS_KEYS and not result.task.access.is_proven
         ]
-        judge = Judge(
-            rule=self.rule, today=self.run.today, run_id=self.run.id, now=now, is_backfill=self._is_backfill
-        )
-        told = judge.judge(tx, replaced)
-        for (landing, account, fetched), each, events in zip(collected, replaced, told, strict=True):
-            ledger.endings.append(self._collected(landing, each))
-            if account.failing is not None:
-                events.append(account_recovered(account, run_id=self.run.id, now=now))
-            reached = extend_collected(account.collected, fetched.window, is_ordinary=not self._is_backfill)
-            _note(ledger, account, replace(account, collected=reached, failing=None), events)
-            if account.access is AccessMethod.ACCESS_KEYS and not landing.flight.access.is_proven:
-                ledger.proven.append(landing.flight.access)
+        if proven:
+            tx.accounts.save_proven(proven, now=now)
+        return [
+            result.succeeded(
+                covered=extend_collected(
+                    result.item.progress.covered, costs.window, is_ordinary=not is_backfill
+                ),
+                events=events[result.item.account.id],
+                warnings={"stored_days_kept": {"days": costs.days_kept}} if costs.days_kept else {},
+            )
+            for result, costs in results
+        ]
 
-    def _fail(
-        self, ledger: _Ledger, landing: Landing, account: Account, failure: Failure, now: datetime
-    ) -> None:
-        pause = self._pause_before_retry(landing.flight.claim, failure)
-        ended = CollectionState.FAILED if pause is None else CollectionState.PENDING
-        ledger.endings.append(_ending(landing, ended, failure=failure, retry_after=pause))
-        if pause is not None or (account.failing is not None and account.failing.kind == failure.kind):
-            return
-        event = account_failed(account, failure.kind, failure.message, run_id=self.run.id, now=now)
-        since = account.failing.since if account.failing else now
-        _note(ledger, account, replace(account, failing=Failing(since=since, kind=failure.kind)), [event])
-
-    def _collected(self, landing: Landing, replaced: Replaced) -> Ending:
-        fetched = replaced.fetched
-        return Ending(
-            claim=landing.flight.claim,
-            state=CollectionState.COLLECTED,
-            api_requests=landing.api_requests,
-            unanswered=landing.unanswered,
-            days_kept=fetched.days_kept,
-            window=fetched.window,
-            rows_fetched=fetched.rows,
-            change=replaced.change,
-            started_at=landing.started_at,
-            # A backfill's days are not a night's, and what was answered last is no longer what is stored.
-            answers=None if self._is_backfill else fetched.answers,
-        )
-
-    def _pause_before_retry(self, claim: Claim, failure: Failure) -> timedelta | None:
-        if not failure.kind.is_passing or claim.attempt >= MAX_ATTEMPTS:
-            return None
-        return self.retry_pause * (1 << (claim.attempt - 1))
-
-    def _write(self, tx: Transaction, ledger: _Ledger, now: datetime) -> None:
-        _if_any(ledger.endings, lambda: tx.claims.finish(ledger.endings, now=now))
-        _if_any(ledger.progress, lambda: tx.accounts.save_progress(ledger.progress))
-        _if_any(ledger.proven, lambda: tx.accounts.save_proven(ledger.proven, now=now))
-        for account, events in ledger.events:
-            tx.outbox.append(events, self.sinks, account_id=account.id, run_id=self.run.id)
-
-    @property
-    def _is_backfill(self) -> bool:
-        return self.run.request.days is not None
-
-
-def _note(ledger: _Ledger, before: Account, after: Account, events: list[Event]) -> None:
-    if after != before:
-        ledger.progress.append(after)
-    if events:
-        ledger.events.append((after, events))
-
-
-def _if_any(items: Sequence[object], write: Callable[[], None]) -> None:
-    if items:
-        write()
-
-
-def _skipped(landing: Landing, reason: SkipReason) -> Ending:
-    return _ending(landing, CollectionState.SKIPPED, skip_reason=reason)
-
-
-def _ending(
-    landing: Landing,
-    state: CollectionState,
-    *,
-    failure: Failure | None = None,
-    retry_after: timedelta | None = None,
-    skip_reason: SkipReason | None = None,
-) -> Ending:
-    return Ending(
-        claim=landing.flight.claim,
-        state=state,
-        api_requests=landing.api_requests,
-        unanswered=landing.unanswered,
-        failure=failure,
-        retry_after=retry_after,
-        skip_reason=skip_reason,
-    )
+    def _window(self, run: Run, item: WorkItem) -> DateRange:
+        options = CollectOptions.of(run.request)
+        window = window_of(item.progress, options, today=run.today, policy=self.windows)
+        # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
+        start = max(window.start, self.windows.earliest_day_on(utc_day(self.clock())))
+        return DateRange(min(start, window.last), window.end_exclusive)

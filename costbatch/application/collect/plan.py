@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import date
 from math import ceil
 
-from costbatch.application.stores import Transaction
-from costbatch.domain.accounts import Account, AccountStatus
+from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import (
     DateRange,
     WindowPolicy,
@@ -18,11 +19,11 @@ from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
 
 
-def check_days(days: DateRange, *, today: date) -> None:
-    """Refuse days that Cost Explorer cannot give.
+def check_days(days: DateRange, *, today: date, policy: WindowPolicy) -> None:
+    """Refuse the days of a backfill that AWS cannot give, or that are not kept.
 
     Raises:
-        ConfigError: not over yet, or before its history.
+        ConfigError: with the days to ask for instead.
 
     """
     if days.end_exclusive > today:
@@ -32,19 +33,11 @@ def check_days(days: DateRange, *, today: date) -> None:
     earliest = earliest_available(today)
     if days.start < earliest:
         raise ConfigError(f"AWS no longer gives the cost of {days.start}; ask for {earliest} or later.")
-
-
-def check_kept(days: DateRange, *, today: date, policy: WindowPolicy) -> None:
-    """Refuse days that would be read, paid for, and dropped again at the end of the run.
-
-    Raises:
-        ConfigError: with the first day that is kept.
-
-    """
     if policy.keep_months is None:
         return
     first_kept = month_start(today, months_back=policy.keep_months)
     if days.start < first_kept:
+        # They would be read, paid for, and dropped again at the end of the run.
         raise ConfigError(
             f"The cost of {days.start} is not kept, because COSTBATCH_KEEP_MONTHS is {policy.keep_months}; "
             f"ask for {first_kept} or later."
@@ -77,21 +70,29 @@ def select_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Acc
     return [found[aws_account_id] for aws_account_id in aws_account_ids]
 
 
-def window_of(account: Account, request: RunRequest, *, today: date, policy: WindowPolicy) -> DateRange:
+def window_of(progress: Progress, options: CollectOptions, *, today: date, policy: WindowPolicy) -> DateRange:
     """Return the days that a run reads of an account."""
-    return request.days or collection_window(today, collected=account.collected, policy=policy)
+    return options.days or collection_window(today, collected=progress.covered, policy=policy)
 
 
 def plan_run(tx: Transaction, request: RunRequest, *, today: date, policy: WindowPolicy) -> CollectionPlan:
     """Return what a run would read, without paying for anything.
 
     The requests are estimated from each account's newest collection, or from those of the other accounts.
+
+    Raises:
+        ConfigError: the run would be refused.
+
     """
-    last = tx.runs.last_requests()
+    options = CollectOptions.of(request)
+    if options.days is not None:
+        check_days(options.days, today=today, policy=policy)
+    last = tx.collections.last_requests()
     usual = (sum(requests for requests, _ in last.values()), sum(days for _, days in last.values()))
+    progress = tx.progress.load(request.job)
     planned = []
     for account in select_accounts(tx, request.aws_account_ids):
-        window = window_of(account, request, today=today, policy=policy)
+        window = window_of(progress.get(account.id, NO_PROGRESS), options, today=today, policy=policy)
         requests, days = last.get(account.id, usual if last else (1, len(window)))
         estimate = max(1, ceil(requests * len(window) / days))
         planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import ZERO, Rule
 from costbatch.domain.periods import DateRange
-from costbatch.domain.reports import AnomalyView, RunReport
+from costbatch.domain.reports import AnomalyView, Collection, RunReport
 from costbatch.domain.runs import Run
 
 # Enough to see what was normal, and it fits a terminal.
@@ -33,7 +33,8 @@ def brief_report(tx: Transaction, run: Run, *, now: datetime) -> RunReport:
     """Return the counts of a run: enough for its event."""
     return RunReport(
         run=tx.runs.load(run),
-        counts=tx.runs.counts(run),
+        counts=tx.items.counts(run),
+        collected=tx.collections.counts(run),
         reported_at=now,
         event_counts=tx.outbox.counts_of_run(run.id),
         anomaly_counts=tx.anomalies.counts(run.request.aws_account_ids),
@@ -58,22 +59,28 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
         )
         for anomaly in anomalies
     ]
-    days = run.request.days or DateRange(report.cost_date, run.today)
     most = None if detail.every_account else _MOST_ACCOUNTS
     collected_too = detail.every_account or report.counts.count() <= _MOST_ACCOUNTS
     return replace(
         report,
-        collections=tuple(tx.runs.collections(run, collected_too=collected_too)),
+        collections=tuple(_collections(tx, run, collected_too=collected_too)),
         open_anomalies=tuple(views),
         cost_summary=CostSummary(
-            days=days,
+            days=report.days,
             rule=rule,
-            costs=tuple(tx.costs.compared_costs(run, days, rule, most=most)),
-            is_settled=days.last <= rule.last_settled_day(run.today),
+            costs=tuple(tx.costs.compared_costs(run, report.days, rule, most=most)),
+            is_settled=report.cost_date <= rule.last_settled_day(run.today),
         ),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         events_pending=tx.outbox.count_pending(),
     )
+
+
+def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Collection]:
+    """Return every account of the run, or those that need a look."""
+    records = tx.collections.of_run(run) if collected_too else tx.collections.of_run(run, kept_only=True)
+    items = tx.items.records(run, succeeded_too=collected_too, also=records)
+    return [Collection(item=item, record=records.get(item.id)) for item in items]
 
 
 def _trend(

@@ -1,4 +1,4 @@
-"""What accounts are judged by: daily totals of the days that count, from memory or from the database."""
+"""The daily series that anomalies are detected in: from memory if possible, else from the database."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import date
 from functools import cached_property
 from typing import NamedTuple
 
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import CostColumns, DayTotal, FetchedCosts
 from costbatch.domain.detection import (
@@ -19,11 +19,11 @@ from costbatch.domain.detection import (
 from costbatch.domain.periods import DateRange
 
 
-class Asked(NamedTuple):
-    """An account before the judge.
+class SeriesRequest(NamedTuple):
+    """An account whose days are compared.
 
     totals: what the days of the window cost before, where they are not fresh.
-    days: those whose cost counts: the judged ones and their baselines.
+    days: those whose cost counts: the days to judge and their baselines.
     """
 
     account: Account
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class AccountSeries:
     """The daily cost of one account. ``totals``: by currency; a currency without cost in the days is missing.
 
     Services are summed when first asked for: most accounts never need them.
@@ -41,7 +41,7 @@ class Evidence:
 
     totals: Mapping[str, Series]
     _tx: Transaction
-    _asked: Asked
+    _asked: SeriesRequest
     _rule: Rule
 
     def services(self, currency: str, days: DateRange | None = None) -> dict[str, Series]:
@@ -73,8 +73,8 @@ class Evidence:
         return self._tx.costs.service_totals(account, days, self._rule)
 
 
-def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list[Evidence]:
-    """Return what each account is judged by.
+def load_series(tx: Transaction, asked: Sequence[SeriesRequest], rule: Rule) -> dict[int, AccountSeries]:
+    """Return the series of each account, by its row.
 
     An ordinary window holds every day that counts, so that the database need not sum them again.
     """
@@ -90,13 +90,15 @@ def gather_evidence(tx: Transaction, asked: Sequence[Asked], rule: Rule) -> list
     if elsewhere:
         totals |= tx.costs.day_totals(elsewhere, rule)
     first_days = _first_days(tx, asked, totals)
-    return [
-        Evidence(comparable_series(totals[row], first_days[row], each.days.start, rule), tx, each, rule)
-        for row, each in ((each.account.id, each) for each in asked)
-    ]
+    series: dict[int, AccountSeries] = {}
+    for each in asked:
+        row = each.account.id
+        by_currency = comparable_series(totals[row], first_days[row], each.days.start, rule)
+        series[row] = AccountSeries(by_currency, tx, each, rule)
+    return series
 
 
-def _totals_in_memory(asked: Asked, costs: CostColumns, rule: Rule) -> list[DayTotal]:
+def _totals_in_memory(asked: SeriesRequest, costs: CostColumns, rule: Rule) -> list[DayTotal]:
     """Return the comparable cost of each day with cost: fresh days as they were read, others as before."""
     _, fetched, before, days = asked
     fresh = fetched.fresh
@@ -109,7 +111,7 @@ def _totals_in_memory(asked: Asked, costs: CostColumns, rule: Rule) -> list[DayT
 
 
 def _first_days(
-    tx: Transaction, asked: Sequence[Asked], totals: Mapping[int, Sequence[DayTotal]]
+    tx: Transaction, asked: Sequence[SeriesRequest], totals: Mapping[int, Sequence[DayTotal]]
 ) -> dict[int, dict[str, date]]:
     """Return, by account row and currency, when its history begins, or the first day that counts."""
     starts = {each.account.id: each.days.start for each in asked}

@@ -17,8 +17,7 @@ from costbatch.application.doctor.network import (
 )
 from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Gateway
 from costbatch.application.doctor.records import check_accounts, check_events, check_newest_run
-from costbatch.application.ports import Clock, CostSource, Vault
-from costbatch.application.stores import Database
+from costbatch.application.ports import Clock, CostSource, Database, Vault
 
 # The names of the checks, which programs that read the JSON know them by.
 CONFIGURATION = "configuration"

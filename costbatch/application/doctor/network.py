@@ -7,8 +7,7 @@ from costbatch.application.collect.plan import select_accounts
 from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
-from costbatch.application.ports import CostSource
-from costbatch.application.stores import Database
+from costbatch.application.ports import CostSource, Database
 from costbatch.domain.accounts import (
     AccessMethod,
     Account,

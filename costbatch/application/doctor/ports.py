@@ -112,7 +112,7 @@ class DatabaseHealth(Protocol):
     def sealed_samples(self) -> Sequence[SealedSample] | None:
         """Return one credential of each key that has sealed any; None if our role may not read them."""
 
-    def newest_run(self) -> NewestRun | None:
+    def newest_run(self, job: str) -> NewestRun | None:
         """Return the newest run over all accounts and their ordinary days."""
 
     def events_before(self, instant: datetime) -> Sequence[WaitingEvents]:

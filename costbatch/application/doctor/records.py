@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 from costbatch.application.doctor.findings import Finding, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, WaitingEvents
-from costbatch.application.stores import Database
-from costbatch.domain.accounts import Account, AccountStatus
+from costbatch.application.ports import Database
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.periods import utc_day
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
@@ -14,12 +15,18 @@ from costbatch.errors import ErrorKind
 _LONG = timedelta(days=2)
 _ONE_DAY = timedelta(days=1)
 _MOST_SHOWN = 5
-_STATES = ("collected", "failed", "skipped", "pending", "collecting")
+_STATES = {
+    "succeeded": "collected",
+    "failed": "failed",
+    "skipped": "skipped",
+    "pending": "pending",
+    "running": "collecting",
+}
 
 
 def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
     """Look at how the newest run over all accounts ended."""
-    run = health.newest_run()
+    run = health.newest_run(COLLECT)
     if run is None:
         return warning(
             "No run over all accounts has been made yet.",
@@ -44,7 +51,8 @@ def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
 
 
 def _describe(run: NewestRun) -> str:
-    counts = ", ".join(f"{run.accounts[state]:,} {state}" for state in _STATES if run.accounts.get(state))
+    numbers = ((run.accounts.get(state), word) for state, word in _STATES.items())
+    counts = ", ".join(f"{number:,} {word}" for number, word in numbers if number)
     ended = f" and ended {_instant(run.finished_at)}" if run.finished_at else ""
     return (
         f"The newest run over all accounts started {_instant(run.started_at)}{ended}; "
@@ -55,39 +63,43 @@ def _describe(run: NewestRun) -> str:
 def check_accounts(database: Database, now: datetime) -> Finding:
     """Look for active accounts that were not collected for long."""
     with database.transaction() as tx:
-        active = tx.accounts.list_all([AccountStatus.ACTIVE])
+        progress = tx.progress.load(COLLECT)
+        active = [
+            (account, progress.get(account.id, NO_PROGRESS))
+            for account in tx.accounts.list_all([AccountStatus.ACTIVE])
+        ]
     if not active:
         return warning(
             "No account is active, so runs have nothing to do.",
             "Register one with `costbatch accounts add`, or resume one with `costbatch accounts resume`.",
         )
-    late = [account for account in active if _is_late(account, now)]
+    late = [each for each in active if _is_late(*each, now)]
     if not late:
         return ok(f"{_many(len(active), 'active account')}, none left behind for more than 2 days.")
-    lines = [f"{account}: {_fate(account)}." for account in late[:_MOST_SHOWN]]
+    lines = [f"{account}: {_fate(progress)}." for account, progress in late[:_MOST_SHOWN]]
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
     found = f"{len(late):,} of {_many(len(active), 'active account')} not collected for more than 2 days."
-    return warning("\n".join([found, *lines]), _advice(late[:_MOST_SHOWN]))
+    return warning("\n".join([found, *lines]), _advice([progress for _, progress in late[:_MOST_SHOWN]]))
 
 
-def _is_late(account: Account, now: datetime) -> bool:
-    if account.collected is not None:
-        return utc_day(now) - account.collected.end_exclusive > _LONG
+def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
+    if progress.covered is not None:
+        return utc_day(now) - progress.covered.end_exclusive > _LONG
     return account.created_at is not None and now - account.created_at > _LONG
 
 
-def _fate(account: Account) -> str:
-    stored = f"stored up to {account.collected.last}" if account.collected else "never collected"
-    if account.failing is None:
+def _fate(progress: Progress) -> str:
+    stored = f"stored up to {progress.covered.last}" if progress.covered else "never collected"
+    if progress.failing is None:
         return f"{stored}; no failure is recorded"
-    return f"{stored}; {account.failing.kind} since {_instant(account.failing.since)}"
+    return f"{stored}; {progress.failing.kind} since {_instant(progress.failing.since)}"
 
 
-def _advice(late: Sequence[Account]) -> str:
-    kinds = dict.fromkeys(account.failing.kind for account in late if account.failing)
+def _advice(late: Sequence[Progress]) -> str:
+    kinds = dict.fromkeys(progress.failing.kind for progress in late if progress.failing)
     advice = [f"{kind}: {ErrorKind(kind).advice}" for kind in kinds]
-    if any(account.failing is None for account in late):
+    if any(progress.failing is None for progress in late):
         advice.append("Where no failure is recorded no run came by: see whether the CronJob runs.")
     return "\n".join(advice)
 

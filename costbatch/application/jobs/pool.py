@@ -1,19 +1,17 @@
-"""Fetches accounts in threads: network only, one result for each account, and nothing ever raised."""
+"""Works on items in threads: network only, one result for each item, and never an exception."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
+from typing import Generic
 
 from costbatch.application.jobs.budget import ApiBudget, Meter
-from costbatch.application.ports import Clock, CostSource
-from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts
-from costbatch.domain.credentials import Access
-from costbatch.domain.periods import DateRange
-from costbatch.domain.runs import Claim, Failure
+from costbatch.application.jobs.job import Attempt, Job, R, Result, T
+from costbatch.application.ports import Clock
+from costbatch.domain.runs import Failure, WorkItem
 from costbatch.errors import AccountError, BudgetSpent, ErrorKind
 from costbatch.logs import get_logger
 
@@ -25,157 +23,131 @@ _SOON_SECONDS = 0.2
 _WEIGHT_OF_NEW = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flight:
-    """One account on its way: the claim, how to reach it, the days to read, and what is known of them.
+@dataclass(frozen=True, slots=True)
+class Claimed(Generic[T]):
+    """Claimed items and what the job prepared for each, by item; a Failure if it could not."""
 
-    known: what was answered of them the last time. totals: what they cost then, as it is stored.
-    problem: why it cannot be fetched at all.
+    items: Sequence[WorkItem]
+    tasks: Mapping[int, T | Failure]
+
+
+class WorkerPool(Generic[T, R]):
+    """A fixed number of threads, and the items that wait for one.
+
+    An item is in flight until its result is saved, and no more are in flight than there are threads: a
+    process that dies wastes at most that many accounts' worth of requests.
+    The threads are daemons: after the grace period of a shutdown the process does not wait for an answer.
     """
 
-    claim: Claim
-    access: Access
-    window: DateRange
-    known: DayDigests
-    totals: Sequence[DayTotal]
-    problem: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Landing:
-    """How a flight ended; ``outcome`` None: the cap on API cost stopped it.
-
-    api_requests: paid requests of this attempt, also of one that failed. unanswered: how many of them had no
-    answer, so that AWS may not have charged them.
-    """
-
-    flight: Flight
-    outcome: FetchedCosts | Failure | None
-    api_requests: int
-    started_at: datetime
-    unanswered: int = 0
-
-
-class FetchPool:
-    """A fixed number of threads that fetch, and the accounts that wait for one.
-
-    An account is in flight until it has landed and its costs are stored, and no more are in flight than there
-    are threads: a process that dies has paid for no more than that in vain.
-    Daemon threads: after the grace period of a shutdown nobody waits for an answer that does not come.
-    """
-
-    def __init__(self, source: CostSource, budget: ApiBudget, *, threads: int, clock: Clock) -> None:
-        self._source, self._budget, self._clock = source, budget, clock
-        self._waiting: deque[Flight] = deque()
-        self._departures: SimpleQueue[Flight | None] = SimpleQueue()
-        self._landings: SimpleQueue[Landing | None] = SimpleQueue()
-        self._threads = [Thread(target=self._work, name=f"fetch-{n}", daemon=True) for n in range(threads)]
-        self._flying: dict[int, tuple[Claim, float]] = {}
+    def __init__(self, job: Job[T, R], budget: ApiBudget, *, threads: int, clock: Clock) -> None:
+        self._job, self._budget, self._clock = job, budget, clock
+        self._waiting: deque[tuple[WorkItem, T | Failure]] = deque()
+        self._started: SimpleQueue[tuple[WorkItem, T | Failure] | None] = SimpleQueue()
+        self._finished: SimpleQueue[Attempt[T, R] | None] = SimpleQueue()
+        self._threads = [Thread(target=self._run, name=f"work-{n}", daemon=True) for n in range(threads)]
+        self._in_flight: dict[int, tuple[WorkItem, float]] = {}
         self._mean_seconds: float | None = None
         for thread in self._threads:
             thread.start()
 
     @property
     def in_flight(self) -> int:
-        """How many accounts are being fetched, or have landed and are not stored yet."""
-        return len(self._flying)
+        """How many items are being worked on, or are not saved yet."""
+        return len(self._in_flight)
 
     @property
     def waiting(self) -> int:
-        """How many accounts wait for a free thread."""
+        """How many items wait for a free thread."""
         return len(self._waiting)
 
     @property
     def free(self) -> int:
-        """How many more accounts can be fetched right away."""
+        """How many more items could begin at once."""
         return len(self._threads) - self.in_flight - self.waiting
 
     @property
     def begun_soon(self) -> int:
-        """How many accounts can probably be begun soon; 0 before the first one has landed."""
+        """How many items can probably begin soon; 0 before the first one is saved."""
         if self._mean_seconds is None:
             return 0
         return int(self.in_flight * _SOON_SECONDS / max(self._mean_seconds, 0.001))
 
     @property
-    def claims(self) -> list[Claim]:
-        """The claims of the accounts that are in flight or wait."""
-        return [*(claim for claim, _ in self._flying.values()), *(flight.claim for flight in self._waiting)]
+    def items(self) -> list[WorkItem]:
+        """The items that are in flight or wait."""
+        return [*(item for item, _ in self._in_flight.values()), *(item for item, _ in self._waiting)]
 
-    def start(self, flights: Iterable[Flight]) -> None:
-        """Send accounts off, as soon as there is room."""
-        self._waiting += flights
-        self._depart()
+    def start(self, claimed: Claimed[T]) -> None:
+        """Begin the work on items as soon as threads are free."""
+        self._waiting += [(item, claimed.tasks[item.id]) for item in claimed.items]
+        self._start_waiting()
 
-    def landed(self, *, timeout_seconds: float, most: int) -> list[Landing]:
-        """Return up to ``most`` accounts that came back, waiting for the first one, or for ``wake``."""
-        landings: list[Landing | None] = []
+    def finished(self, *, timeout_seconds: float, most: int) -> list[Attempt[T, R]]:
+        """Return up to ``most`` results, waiting for the first one, or for ``wake``."""
+        results: list[Attempt[T, R] | None] = []
         try:
-            landings.append(self._landings.get(timeout=timeout_seconds))
-            while len(landings) < most:
-                landings.append(self._landings.get_nowait())
+            results.append(self._finished.get(timeout=timeout_seconds))
+            while len(results) < most:
+                results.append(self._finished.get_nowait())
         except Empty:
             pass
-        return [landing for landing in landings if landing is not None]
+        return [result for result in results if result is not None]
 
     def wake(self) -> None:
-        """Let ``landed`` wait no longer; safe to call from any thread."""
-        self._landings.put(None)
+        """End the waiting of ``finished``; safe to call from any thread."""
+        self._finished.put(None)
 
-    def settled(self, landings: Iterable[Landing]) -> None:
-        """Note that nothing is left to be done for these; others take their places."""
-        for landing in landings:
-            _, departed = self._flying.pop(landing.flight.claim.collection_id)
-            seconds = monotonic() - departed
+    def saved(self, results: Iterable[Attempt[T, R]]) -> None:
+        """Note that these results are saved; waiting items take their places."""
+        for result in results:
+            _, began = self._in_flight.pop(result.item.id)
+            seconds = monotonic() - began
             mean = seconds if self._mean_seconds is None else self._mean_seconds
             self._mean_seconds = mean + _WEIGHT_OF_NEW * (seconds - mean)
-        self._depart()
+        self._start_waiting()
 
     def drop_waiting(self) -> None:
-        """Forget the accounts that nobody has begun to fetch."""
+        """Forget the items that no thread has begun."""
         self._waiting.clear()
 
     def close(self) -> None:
-        """Let the idle threads end; those in flight end with their answer."""
+        """Let idle threads end; those in flight end with their answer."""
         for _ in self._threads:
-            self._departures.put(None)
+            self._started.put(None)
 
-    def _depart(self) -> None:
+    def _start_waiting(self) -> None:
         while self._waiting and self.in_flight < len(self._threads):
-            flight = self._waiting.popleft()
-            self._flying[flight.claim.collection_id] = flight.claim, monotonic()
-            self._departures.put(flight)
+            item, task = self._waiting.popleft()
+            self._in_flight[item.id] = item, monotonic()
+            self._started.put((item, task))
 
-    def _work(self) -> None:
-        while (flight := self._departures.get()) is not None:
-            self._landings.put(self._fly(flight))
+    def _run(self) -> None:
+        while (started := self._started.get()) is not None:
+            self._finished.put(self._work(*started))
 
-    def _fly(self, flight: Flight) -> Landing:
+    def _work(self, item: WorkItem, task: T | Failure) -> Attempt[T, R]:
+        """Turn whatever happens to one account into its result, so that no other account is affected."""
         meter, started_at = Meter(self._budget), self._clock()
-        outcome = flight.problem or _outcome_of(
-            lambda: self._source.fetch(flight.access, flight.window, meter, flight.known), flight
-        )
+        value: R | Failure | None
+        if isinstance(task, Failure):
+            return Result(item=item, task=None, value=task, api_requests=0, started_at=started_at)
+        try:
+            value = self._job.work(item, task, meter)
+        except BudgetSpent:
+            value = None
+        except AccountError as error:
+            if error.kind is ErrorKind.INTERNAL:
+                log.exception("account_crashed", aws_account_id=item.account.aws_account_id)
+            value = Failure(kind=error.kind, message=str(error))
+        except Exception:
+            log.exception("account_crashed", aws_account_id=item.account.aws_account_id)
+            value = Failure(kind=ErrorKind.INTERNAL, message=ErrorKind.INTERNAL.advice)
         meter.close()
-        return Landing(
-            flight=flight,
-            outcome=outcome,
+        return Result(
+            item=item,
+            task=task,
+            value=value,
             api_requests=meter.requests,
             unanswered=meter.unanswered,
             started_at=started_at,
         )
-
-
-def _outcome_of(fetch: Callable[[], FetchedCosts], flight: Flight) -> FetchedCosts | Failure | None:
-    """Turn whatever happens to one account into its outcome, so that no other account notices."""
-    try:
-        return fetch()
-    except BudgetSpent:
-        return None
-    except AccountError as error:
-        if error.kind is ErrorKind.INTERNAL:
-            log.exception("account_crashed", aws_account_id=flight.claim.account.aws_account_id)
-        return Failure(kind=error.kind, message=str(error))
-    except Exception:
-        log.exception("account_crashed", aws_account_id=flight.claim.account.aws_account_id)
-        kind = ErrorKind.INTERNAL
-        return Failure(kind=kind, message=kind.advice)

@@ -1,125 +1,191 @@
-"""Claims accounts of a run and readies them for their flight; in a thread of its own while others fly.
-
-A claim waits for the database only, and so would the accounts that land meanwhile if their writer made it.
-"""
+"""Claims items of a run, keeps the claims alive, and takes over those of dead processes."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
+from typing import Generic
 
-from costbatch.application.collect.plan import window_of
-from costbatch.application.jobs.pool import Flight
+from costbatch.application.jobs.job import Job, R, T
+from costbatch.application.jobs.policy import RunPolicy
+from costbatch.application.jobs.pool import Claimed, WorkerPool
 from costbatch.application.jobs.retry import in_transaction
-from costbatch.application.policy import CollectPolicy
-from costbatch.application.ports import Clock
-from costbatch.application.stores import Database, Transaction
-from costbatch.domain.accounts import Account
-from costbatch.domain.costs import NO_DIGESTS
-from costbatch.domain.credentials import Access
-from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
-from costbatch.domain.runs import Claim, Failure, Run
+from costbatch.application.ports import Database, Transaction
+from costbatch.domain.runs import Failure, Run, WorkItem
 from costbatch.errors import ErrorKind, StorageError
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
 
+# How often within a lease the own claims are extended and those of dead processes are looked for.
+_LOOKS_PER_LEASE = 5
+# How many items are claimed at once: fewer cost more each, and with more the first of them wait. When no more
+# than this wait for a thread, it is time to claim again.
+_CLAIMED_AT_ONCE = 16
+# The longest pause before the queue is looked at again.
+BEAT_SECONDS = 1.0
+
 
 @dataclass(kw_only=True)
-class Claimer:
-    """Claims for one process. ``wake`` is called, from the other thread, when a claim has come back."""
+class Queue(Generic[T, R]):
+    """The items of one run, as one process sees them.
+
+    A claim made while items are in flight runs in a thread of its own: results must not wait for it.
+    """
 
     run: Run
+    job: Job[T, R]
     database: Database
-    clock: Clock
-    policy: CollectPolicy
+    policy: RunPolicy
     worker: str
-    wake: Callable[[], None]
+    is_gone: Callable[[str], bool]
+    pool: WorkerPool[T, R]
     _thread: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "claim"))
-    _asked: Future[list[Flight]] | None = None
+    _claiming: Future[Claimed[T]] | None = None
+    _asked: tuple[int, int] = (0, 0)
+    _is_near_end: bool = False
+    _came_back_empty: float | None = None
+    _looked: float = field(default_factory=monotonic)
+    _dead: set[str] = field(default_factory=set)
 
     @property
-    def is_asking(self) -> bool:
-        """Whether a claim is under way, or has come back and nobody has taken it."""
-        return self._asked is not None
+    def beat_seconds(self) -> float:
+        """How long the caller may sleep: no lease may lapse meanwhile."""
+        return min(BEAT_SECONDS, self.policy.lease.total_seconds() / 4)
 
-    def ask(self, most: int, ahead: int) -> None:
-        """Begin to claim up to ``most`` accounts, and while plenty are left ``ahead`` more."""
-        self._asked = self._thread.submit(self.claim, most, ahead)
-        self._asked.add_done_callback(lambda _: self.wake())
+    @property
+    def is_claiming(self) -> bool:
+        """Whether a claim is under way, or was not taken yet."""
+        return self._claiming is not None
 
-    def take(self) -> list[Flight] | None:
-        """Return what the claim under way has brought, once it is back.
+    @property
+    def may_claim(self) -> bool:
+        """Whether it is time to claim: threads need items, and the last claim did not just find none."""
+        if self.is_claiming:
+            return False
+        if not self.pool.in_flight:
+            return True
+        if self._came_back_empty is not None:
+            return self.pool.free > 0 and monotonic() - self._came_back_empty > self.beat_seconds
+        if not self._is_near_end:
+            return self.pool.waiting < _CLAIMED_AT_ONCE
+        # Not for each item that makes room: a claim of several costs little more than of one.
+        return self.pool.free + self._soon > 0 and self.pool.waiting <= self._soon // 2
+
+    def take(self) -> bool:
+        """Start the items of a claim that has come back; return whether one has.
 
         Raises:
             StorageError: the database is lost.
 
         """
-        if self._asked is None or not self._asked.done():
-            return None
-        flights, self._asked = self._asked.result(), None
-        return flights
+        if self._claiming is None or not self._claiming.done():
+            return False
+        claimed, self._claiming = self._claiming.result(), None
+        self._start(claimed)
+        return True
 
-    def claim(self, most: int, ahead: int) -> list[Flight]:
-        """Claim accounts now; as ``ask``, and raises as ``take``."""
-        return in_transaction(self.database, lambda tx: self._claim(tx, most, ahead))
+    def claim(self, affordable: Callable[[int], int]) -> None:
+        """Claim for threads that are free or will be soon, and more if plenty are left.
+
+        What another process could begin now is not claimed ahead. ``affordable`` returns how many of a number
+        of items there is money for.
+        """
+        most = affordable(min(max(self.pool.free + self._soon, 0), _CLAIMED_AT_ONCE))
+        ahead = affordable(_CLAIMED_AT_ONCE) - most
+        self._asked = most, ahead
+        if not self.pool.in_flight:
+            self._start(self._claim(most, ahead))
+            return
+        self._claiming = self._thread.submit(self._claim, most, ahead)
+        self._claiming.add_done_callback(lambda _: self.pool.wake())
+
+    def wait_for_work(self, wait: Callable[[float], object]) -> bool:
+        """Wait for a retry's pause or another process; return whether there is anything to wait for."""
+
+        def look(tx: Transaction) -> float | None:
+            # Nothing of ours is in flight: a claim in our name is one whose commit we never heard of.
+            tx.items.release(self.worker)
+            self._take_over(tx)
+            return tx.items.seconds_until_work(self.run)
+
+        seconds = in_transaction(self.database, look)
+        if seconds is None:
+            return self._requeue_of_dead()
+        # Also if work is due now: another run may hold the account, and asking at once would spin.
+        wait(min(max(seconds, 0.1), BEAT_SECONDS))
+        return True
+
+    def keep_alive(self) -> None:
+        """Several times within a lease: extend the own claims, and take over those of dead processes."""
+        if monotonic() - self._looked <= self.policy.lease.total_seconds() / _LOOKS_PER_LEASE:
+            return
+        items = self.pool.items
+        in_transaction(self.database, lambda tx: tx.items.extend_leases(items, self.policy.lease))
+        in_transaction(self.database, self._take_over)
+        self._looked = monotonic()
 
     def close(self) -> None:
-        """Wait for the claim that is under way: whatever it brings is to be given back."""
+        """Wait for a claim that is under way: what it brings has to be released."""
         self._thread.shutdown()
 
-    def _claim(self, tx: Transaction, most: int, ahead: int) -> list[Flight]:
-        claims = tx.claims.claim(
-            self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
-        )
-        if not claims:
-            return []
+    @property
+    def _soon(self) -> int:
+        return min(self.pool.begun_soon, 2 * _CLAIMED_AT_ONCE)
+
+    def _claim(self, most: int, ahead: int) -> Claimed[T]:
+        def claim(tx: Transaction) -> Claimed[T]:
+            items = tx.items.claim(
+                self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
+            )
+            return Claimed(items, self._prepare(tx, items) if items else {})
+
+        return in_transaction(self.database, claim)
+
+    def _prepare(self, tx: Transaction, items: Sequence[WorkItem]) -> dict[int, T | Failure]:
         try:
-            return self._ready(tx, claims)
+            return dict(self.job.prepare(tx, self.run, items))
         except Exception as error:
             if isinstance(error, StorageError):
                 raise
-            # What is stored of one of them cannot be read: apart, the others do not notice.
-            return [self._ready_alone(tx, claim) for claim in claims]
+            if len(items) > 1:
+                # What is stored of one of them cannot be read: alone, it does not affect the others.
+                return {row: task for item in items for row, task in self._prepare(tx, [item]).items()}
+            log.exception("account_not_readable", aws_account_id=items[0].account.aws_account_id)
+            kind = ErrorKind.INTERNAL
+            return {items[0].id: Failure(kind=kind, message=kind.advice)}
 
-    def _ready(self, tx: Transaction, claims: Sequence[Claim]) -> list[Flight]:
-        accesses = tx.accounts.load_accesses([claim.account for claim in claims])
-        windows = {claim.account.id: self._window(claim.account) for claim in claims}
-        request = self.run.request
-        # A backfill compares every day with what is stored: it is how a person has that done. So does a run
-        # that accepts what vanishes, or it would leave alone the days that were kept.
-        known = {} if request.days or request.accept_vanished else tx.answers.load(windows)
-        totals = tx.costs.day_totals({row: windows[row] for row in known}, self.policy.rule)
-        return [
-            Flight(
-                claim=claim,
-                access=accesses[claim.account.id],
-                window=windows[claim.account.id],
-                known=known.get(claim.account.id, NO_DIGESTS),
-                totals=totals.get(claim.account.id, ()),
-            )
-            for claim in claims
-        ]
+    def _start(self, claimed: Claimed[T]) -> None:
+        most, ahead = self._asked
+        found = len(claimed.items)
+        # Fewer than asked: what is left is for the process that can begin it first.
+        self._is_near_end = found < most + ahead
+        # None, and not only because no thread was free: nothing is left for now.
+        self._came_back_empty = None if found or (ahead and not most) else monotonic()
+        self.pool.start(claimed)
 
-    def _ready_alone(self, tx: Transaction, claim: Claim) -> Flight:
-        """Ready one account; if that cannot be done, it is to land at once, as failed."""
-        try:
-            return self._ready(tx, [claim])[0]
-        except Exception as error:
-            if isinstance(error, StorageError):
-                raise
-            log.exception("account_not_readable", aws_account_id=claim.account.aws_account_id)
-            return Flight(
-                claim=claim,
-                access=Access(account=claim.account),
-                window=DateRange(self.run.today - ONE_DAY, self.run.today),
-                known=NO_DIGESTS,
-                totals=(),
-                problem=Failure(kind=ErrorKind.INTERNAL, message=ErrorKind.INTERNAL.advice),
-            )
+    def _take_over(self, tx: Transaction) -> None:
+        """Release what dead workers hold, of other runs too."""
+        released = tx.items.release_dead(self.is_gone)
+        self._dead |= {worker for run_id, worker in released if run_id == self.run.id}
 
-    def _window(self, account: Account) -> DateRange:
-        window = window_of(account, self.run.request, today=self.run.today, policy=self.policy.windows)
-        # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
-        start = max(window.start, self.policy.windows.earliest_day_on(utc_day(self.clock())))
-        return DateRange(min(start, window.last), window.end_exclusive)
+    def _requeue_of_dead(self) -> bool:
+        """Try again what dead processes of the run failed at, as their retry would; each process once.
+
+        At its start this process could not know: their claims looked alive.
+        """
+        dead, self._dead = self._dead, set()
+        if not dead:
+            return False
+
+        def requeue(tx: Transaction) -> int:
+            tx.runs.lock(self.run)
+            accounts = tx.items.requeue(self.run, lambda worker: worker in dead or self.is_gone(worker))
+            tx.runs.resume(self.run)
+            return accounts
+
+        accounts = in_transaction(self.database, requeue)
+        if accounts:
+            log.info("accounts_requeued", accounts=accounts)
+        return accounts > 0

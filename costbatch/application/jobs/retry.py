@@ -4,7 +4,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
-from costbatch.application.stores import Database, Transaction
+from costbatch.application.ports import Database, Transaction
 from costbatch.errors import StatementRefused, StorageError
 from costbatch.logs import get_logger
 

@@ -1,148 +1,181 @@
-"""The one writer: settles accounts that came back, several in one transaction, each as if it were alone."""
+"""Saves results in batches: what a job stores, events, progress and outcome of an account commit together."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, cast
 
-from costbatch.application.collect.job import Settlement
-from costbatch.application.jobs.pool import Landing
+from costbatch.application.jobs.job import Attempt, Job, R, Result, T
 from costbatch.application.jobs.retry import in_transaction
-from costbatch.application.ports import Clock, Progress
-from costbatch.application.stores import Database
-from costbatch.domain.costs import FetchedCosts
-from costbatch.domain.runs import CollectionState, Ending, Failure
+from costbatch.application.ports import Clock, Database, Display, Transaction
+from costbatch.domain.accounts import AccountStatus, Failing, Progress
+from costbatch.domain.events import Event, account_failed, account_recovered
+from costbatch.domain.runs import MAX_ATTEMPTS, Failure, ItemState, Outcome, Run, SkipReason
 from costbatch.errors import CostbatchError, ErrorKind, StatementRefused, StorageError
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
 
-# A transaction of so many accounts costs the server little more than half of what each costs alone; more
-# gain nothing. A first collection can have a hundred times the rows of an ordinary one: those go apart.
+# A transaction of this many accounts costs the server little more than half of what each costs alone; more
+# gain nothing. An account's first run can have a hundred times the rows of an ordinary one.
 _MOST_TOGETHER = 20
 _MOST_ROWS_TOGETHER = 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """Accounts that were settled together, and how each ended, by collection."""
+class Saved(Generic[T, R]):
+    """Results that were saved together, and their outcomes by item; a lost claim has none."""
 
-    landings: Sequence[Landing]
-    endings: Mapping[int, Ending]
-
-    @property
-    def api_requests(self) -> int:
-        """The paid requests that are in the run's record now."""
-        return sum(landing.api_requests for landing in self.landings)
-
-    @property
-    def left_out(self) -> int:
-        """The accounts that the cap on API cost stopped."""
-        return sum(landing.outcome is None for landing in self.landings)
+    results: Sequence[Attempt[T, R]]
+    outcomes: Mapping[int, Outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writer:
-    """Writes what came back, tells the log and the screen."""
+class Writer(Generic[T, R]):
+    """Saves the results of one run.
+
+    retry_pause: before an account's second attempt; it doubles for the next. sinks: where events go.
+    """
 
     database: Database
-    settlement: Settlement
+    job: Job[T, R]
+    run: Run
+    retry_pause: timedelta
+    sinks: tuple[str, ...]
     clock: Clock
-    progress: Progress
+    display: Display
+    most: int = _MOST_TOGETHER
 
-    @property
-    def most(self) -> int:
-        """How many accounts to write together."""
-        return _MOST_TOGETHER
-
-    def write(self, landings: Sequence[Landing]) -> Iterator[Written]:
-        """Settle every account that came back, in parts; nothing is told of them yet.
+    def save(self, results: Sequence[Attempt[T, R]]) -> Iterator[Saved[T, R]]:
+        """Save results in batches that are not too large for one transaction.
 
         Raises:
             StorageError: the database is lost.
 
         """
-        parts = _parts(landings)
-        # Their costs take memory that others wait for, so that nothing here keeps them once they are stored.
-        del landings
-        while parts:
-            together = parts.pop(0)
-            yield Written(together, self._settle_or_part(together))
+        batches = self._batches(results)
+        # What they hold takes memory that others wait for: nothing here keeps it once it is stored.
+        del results
+        while batches:
+            batch = batches.pop(0)
+            try:
+                outcomes = self._save(batch)
+            except Exception as error:
+                if _is_lost(error):
+                    raise
+                # One of them cannot be saved: alone, it does not affect the others.
+                outcomes = [outcome for result in batch for outcome in self._save_alone(result)]
+            yield Saved(batch, {outcome.item.id: outcome for outcome in outcomes})
 
-    def tell(self, written: Written) -> None:
-        """Tell the log and the screen how each account stands."""
-        for landing in written.landings:
-            self._tell(landing, written.endings.get(landing.flight.claim.collection_id))
+    def report(self, saved: Saved[T, R]) -> None:
+        """Log and display how each account ended."""
+        for result in saved.results:
+            account = result.item.account
+            outcome = saved.outcomes.get(result.item.id)
+            if outcome is None:
+                log.warning("claim_lost", aws_account_id=account.aws_account_id)
+                continue
+            about: dict[str, Any] = {
+                "aws_account_id": account.aws_account_id,
+                "state": outcome.state.value,
+                "attempt": outcome.item.attempt,
+                "api_requests": outcome.api_requests,
+            }
+            if outcome.failure is None:
+                log.info("account_finished", **about)
+                for event, fields in outcome.warnings.items():
+                    log.warning(event, aws_account_id=account.aws_account_id, **fields)
+            else:
+                failure = outcome.failure
+                log.warning("account_failed", **about, kind=failure.kind.value, reason=failure.message)
+            if outcome.state is not ItemState.PENDING:
+                self.display.advance(outcome.state.value, account)
 
-    def _settle_or_part(self, landings: Sequence[Landing]) -> dict[int, Ending]:
+    def _batches(self, results: Sequence[Attempt[T, R]]) -> list[list[Attempt[T, R]]]:
+        batches: list[list[Attempt[T, R]]] = []
+        room = 0
+        for result in results:
+            value = result.value
+            rows = 0 if value is None or isinstance(value, Failure) else self.job.size(value)
+            if not batches or rows > room:
+                batches.append([])
+                room = _MOST_ROWS_TOGETHER
+            batches[-1].append(result)
+            room -= rows
+        return batches
+
+    def _save_alone(self, result: Attempt[T, R]) -> list[Outcome]:
+        """Save one result; if the database refuses it, the account has failed."""
         try:
-            return self._settle(landings)
+            return self._save([result])
         except Exception as error:
             if _is_lost(error):
                 raise
-            # One of them makes trouble: apart, the others do not notice.
-            return {row: ending for landing in landings for row, ending in self._alone(landing).items()}
+            log.exception("account_not_stored", aws_account_id=result.item.account.aws_account_id)
+            kind = ErrorKind.INTERNAL
+            # An error that is not ours may quote anything.
+            message = f"{error} {kind.advice}" if isinstance(error, CostbatchError) else kind.advice
+            return self._save([replace(result, value=Failure(kind=kind, message=message))])
 
-    def _settle(self, landings: Sequence[Landing]) -> dict[int, Ending]:
-        return in_transaction(
-            self.database, lambda tx: self.settlement.settle(tx, landings, now=self.clock())
-        )
+    def _save(self, results: Sequence[Attempt[T, R]]) -> list[Outcome]:
+        now = self.clock()
+        return in_transaction(self.database, lambda tx: self._save_in(tx, results, now))
 
-    def _alone(self, landing: Landing) -> dict[int, Ending]:
-        """Settle one account; where that fails while the database is there, the account has failed."""
-        try:
-            return self._settle([landing])
-        except Exception as error:
-            if _is_lost(error):
-                raise
-            log.exception("account_not_stored", aws_account_id=landing.flight.claim.account.aws_account_id)
-            return self._settle([replace(landing, outcome=_not_stored(error))])
+    def _save_in(self, tx: Transaction, results: Sequence[Attempt[T, R]], now: datetime) -> list[Outcome]:
+        """Return the outcomes; for items that another process has taken over there are none."""
+        ours = {item.id: item for item in tx.items.lock([result.item for result in results])}
+        outcomes: list[Outcome] = []
+        to_store: list[Result[T, R]] = []
+        for result in results:
+            if (item := ours.get(result.item.id)) is None:
+                continue
+            current = replace(result, item=item)
+            if item.account.status is not AccountStatus.ACTIVE:
+                outcomes.append(current.skipped(SkipReason.NOT_ACTIVE))
+            elif current.value is None:
+                outcomes.append(current.skipped(SkipReason.API_COST_CAP))
+            elif isinstance(current.value, Failure):
+                outcomes.append(current.failed(current.value))
+            else:
+                to_store.append(cast("Result[T, R]", current))
+        if to_store:
+            outcomes += self.job.save(tx, self.run, to_store, now=now)
+        outcomes = [self._with_retry(outcome) for outcome in outcomes]
+        if outcomes:
+            tx.items.finish(outcomes, now=now)
+            self._record_progress(tx, outcomes, now)
+        return outcomes
 
-    def _tell(self, landing: Landing, ending: Ending | None) -> None:
-        account = landing.flight.claim.account
-        if ending is None:
-            log.warning("claim_lost", aws_account_id=account.aws_account_id)
-            return
-        _log_outcome(ending)
-        if ending.state is not CollectionState.PENDING:
-            self.progress.advance(ending.state.value, account)
+    def _with_retry(self, outcome: Outcome) -> Outcome:
+        """Return the outcome, pending again if the failure is transient and attempts are left."""
+        failure, attempt = outcome.failure, outcome.item.attempt
+        if failure is None or not failure.kind.is_transient or attempt >= MAX_ATTEMPTS:
+            return outcome
+        return replace(outcome, state=ItemState.PENDING, retry_after=self.retry_pause * (1 << (attempt - 1)))
 
-
-def _parts(landings: Sequence[Landing]) -> list[list[Landing]]:
-    """Return the landings in parts that are not too large for one transaction."""
-    parts: list[list[Landing]] = []
-    room = 0
-    for landing in landings:
-        rows = len(landing.outcome.costs) if isinstance(landing.outcome, FetchedCosts) else 0
-        if not parts or rows > room:
-            parts.append([])
-            room = _MOST_ROWS_TOGETHER
-        parts[-1].append(landing)
-        room -= rows
-    return parts
+    def _record_progress(self, tx: Transaction, outcomes: Sequence[Outcome], now: datetime) -> None:
+        changed: dict[int, Progress] = {}
+        for outcome in outcomes:
+            account, before = outcome.item.account, outcome.item.progress
+            after, events = before, list[Event]()
+            if outcome.state is ItemState.SUCCEEDED:
+                after, events = Progress(covered=outcome.covered), list(outcome.events)
+                if before.failing is not None:
+                    events.append(account_recovered(account, before.failing, run_id=self.run.id, now=now))
+            elif outcome.state is ItemState.FAILED and (failure := outcome.failure) is not None:
+                if before.failing is not None and before.failing.kind == failure.kind:
+                    continue
+                since = before.failing.since if before.failing else now
+                after = replace(before, failing=Failing(since=since, kind=failure.kind))
+                event = account_failed(account, failure.kind, failure.message, run_id=self.run.id, now=now)
+                events.append(event)
+            if after != before:
+                changed[account.id] = after
+            if events:
+                tx.outbox.append(events, self.sinks, account_id=account.id, run_id=self.run.id)
+        if changed:
+            tx.progress.save(self.job.name, changed)
 
 
 def _is_lost(error: Exception) -> bool:
     return isinstance(error, StorageError) and not isinstance(error, StatementRefused)
-
-
-def _not_stored(error: Exception) -> Failure:
-    """Return why an account's costs could not be settled; a stranger's error may hold anything."""
-    kind = ErrorKind.INTERNAL
-    is_ours = isinstance(error, CostbatchError)
-    return Failure(kind=kind, message=f"{error} {kind.advice}" if is_ours else kind.advice)
-
-
-def _log_outcome(ending: Ending) -> None:
-    claim, failure = ending.claim, ending.failure
-    about = {
-        "aws_account_id": claim.account.aws_account_id,
-        "state": ending.state.value,
-        "attempt": claim.attempt,
-        "api_requests": ending.api_requests,
-    }
-    if failure is not None:
-        log.warning("account_failed", **about, kind=failure.kind.value, reason=failure.message)
-        return
-    log.info("account_finished", **about)
-    if ending.days_kept:
-        account = claim.account.aws_account_id
-        log.warning("stored_days_kept", aws_account_id=account, days=ending.days_kept)

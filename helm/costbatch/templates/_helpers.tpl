@@ -64,7 +64,7 @@ to store what came in and to close the run. 25 and 10 are the defaults of the tw
 {{- $push := dig "COSTBATCH_PUSH_TIMEOUT_SECONDS" "10" .Values.settings | toString | float64 | ceil | int }}
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds }}{{ add $grace $push 25 }}
 {{- else if gt (int .Values.terminationGracePeriodSeconds) (add $grace $push | int) }}{{ .Values.terminationGracePeriodSeconds }}
-{{- else }}{{ fail (printf "terminationGracePeriodSeconds must be more than %d: COSTBATCH_GRACE_SECONDS and COSTBATCH_PUSH_TIMEOUT_SECONDS. Leave it out, and it is derived." (add $grace $push)) }}
+{{- else }}{{ fail (printf "terminationGracePeriodSeconds must be more than %d: COSTBATCH_GRACE_SECONDS and COSTBATCH_PUSH_TIMEOUT_SECONDS. Omit it to derive it." (add $grace $push)) }}
 {{- end }}
 {{- end }}
 
@@ -102,7 +102,7 @@ namespace={{ .Release.Namespace }},release={{ .Release.Name }}
 {{- $secrets := .Values.secrets }}
 {{- if .Values.demo.enabled }}
 {{- if or $secrets.existingSecret $secrets.values $secrets.files }}
-{{- fail "demo.enabled brings its own database and key: leave secrets.* out, or demo.enabled." }}
+{{- fail "demo.enabled has its own database and key: omit secrets.*, or demo.enabled." }}
 {{- end }}
 {{- else if not (or $secrets.existingSecret $secrets.values $secrets.files .Values.extraEnvFrom) }}
 {{- fail "costbatch needs DATABASE_URL and ENCRYPTION_KEY: set secrets.existingSecret to a Secret that holds them, or secrets.values for a trial." }}

@@ -3,7 +3,7 @@
 {{- define "costbatch.podFields" -}}
 restartPolicy: Never
 automountServiceAccountToken: {{ .Values.serviceAccount.automountToken }}
-# The variables that Kubernetes makes of Services named costbatch-… would look like settings.
+# The variables that Kubernetes creates for Services named costbatch-… would look like settings.
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ include "costbatch.gracePeriod" . }}
 securityContext:
@@ -69,7 +69,7 @@ hostAliases:
 
 {{- define "costbatch.env" -}}
 {{- if .runKey }}
-# The Job's uid: its retries and its parallel pods work on one run; a Job by hand is a run of its own.
+# The Job's uid: its retries and its parallel pods share one run; a manual Job is a run of its own.
 - name: COSTBATCH_RUN_KEY
   valueFrom:
     fieldRef:

@@ -9,7 +9,7 @@ from threading import current_thread
 import pytest
 
 from costbatch.application.jobs.queue import Claimer
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.runs import RunRequest
 from costbatch.errors import StatementRefused, StorageError
 from tests.support.factories import NOW, make_account

@@ -6,7 +6,7 @@ import pytest
 
 from costbatch.application.jobs import retry
 from costbatch.application.jobs.retry import PATIENCE_SECONDS, in_transaction
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.errors import ConfigError, StatementRefused, StorageError
 from tests.support.factories import days
 from tests.support.fake_store import FakeStore

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from costbatch.application.collect.plan import check_days, plan_run, select_accounts, window_of
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.periods import ONE_DAY, DateRange, WindowPolicy, earliest_available
 from costbatch.domain.runs import RunRequest

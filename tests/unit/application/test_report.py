@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from costbatch.application.collect.report import Detail, brief_report, full_report
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended

@@ -46,7 +46,7 @@ def test_rows_go_in_bounded_batches_until_none_is_left(monkeypatch: pytest.Monke
         f"delete {number} runs" for number in (10, 10, 5, 0)
     ]
     assert pruning.rows == {
-        OldRows.COLLECTIONS: 50,
+        OldRows.RUN_ITEMS: 50,
         OldRows.RUNS: 25,
         OldRows.EVENTS: 1,
         OldRows.ANOMALIES: 0,

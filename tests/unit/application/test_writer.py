@@ -10,7 +10,7 @@ import pytest
 from costbatch.application.collect.job import Settlement
 from costbatch.application.jobs.pool import Flight, Landing
 from costbatch.application.jobs.writer import Writer
-from costbatch.application.stores import Transaction
+from costbatch.application.ports import Transaction
 from costbatch.domain.detection import Rule
 from costbatch.domain.runs import Collection, CollectionState
 from costbatch.errors import StatementRefused

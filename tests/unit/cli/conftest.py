@@ -41,7 +41,7 @@ class FakeWiring:
     sealing: FakeVault | None
 
     def accounts(self, *, verify: bool = False) -> Accounts:
-        """Return the stories of the accounts."""
+        """Return the use cases of the accounts."""
         return Accounts(database=self.database, vault=self.sealing, now=self.now)
 
     def vault(self) -> FakeVault:

@@ -71,9 +71,9 @@ def test_a_person_is_asked_and_does_not_see_the_secret(shell: Any) -> None:
     assert SECRET not in result.output
 
 
-def test_without_a_terminal_nobody_is_asked(shell: Any) -> None:
-    """A script that waits for ever helps nobody."""
-    assert_refused(shell.run(*ADD), "nobody is there to type them: use --secrets-file")
+def test_without_a_terminal_there_is_no_prompt(shell: Any) -> None:
+    """A script must not wait forever."""
+    assert_refused(shell.run(*ADD), "there is no terminal to prompt on; use --secrets-file")
 
 
 def test_giving_up_at_the_prompt_is_quiet(shell: Any) -> None:
@@ -148,14 +148,14 @@ def test_options_that_do_not_fit_are_refused(shell: Any, options: tuple[str, ...
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("", 'is empty. It must hold JSON such as {"access_key_id": "…", "secret_access_key": "…"}'),
-        ("{", "is not a JSON object of texts"),
-        ('{"access_key_id": 1}', "is not a JSON object of texts"),
-        ("{}", "has none or too many of access_key_id"),
+        ("", 'is empty. Expected JSON such as {"access_key_id": "…", "secret_access_key": "…"}'),
+        ("{", "is not a JSON object of strings"),
+        ('{"access_key_id": 1}', "is not a JSON object of strings"),
+        ("{}", "holds no secrets"),
         (json.dumps({"AccessKeyId": KEY_ID}), "without the other"),
         (json.dumps({"access_key_id": KEY_ID}), "without the other"),
         (json.dumps({"secret_access_key": SECRET}), "without the other"),
-        (f"{KEY_ID}\n{SECRET}\n", "cannot be understood"),
+        (f"{KEY_ID}\n{SECRET}\n", "is not understood"),
         (f"[a]\n{PROFILE}[b]\n{PROFILE}", "holds 2 profiles; keep one"),
         (json.dumps({"access_key_id": SECRET, "secret_access_key": KEY_ID}), "look swapped"),
         (json.dumps({"access_key_id": KEY_ID, "secret_access_key": ""}), "is empty"),
@@ -228,7 +228,7 @@ def test_the_list_can_be_of_one_status(shell: Any) -> None:
     assert ID in shell.run("accounts", "list", "--status", "paused").stdout
 
 
-def test_show_tells_everything_but_the_secrets(shell: Any) -> None:
+def test_show_prints_everything_but_the_secrets(shell: Any) -> None:
     """Why it fails, with what to do, and whether its credentials open."""
     shell.run(*ADD, "--secrets-file", "-", stdin=DOCUMENT)
     failing = Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="access_denied")
@@ -241,7 +241,7 @@ def test_show_tells_everything_but_the_secrets(shell: Any) -> None:
         "access_denied",
         "ce:GetCostAndUsage",
         "11112222",
-        "open with ENCRYPTION_KEY",
+        "can be decrypted with ENCRYPTION_KEY",
     ):
         assert words in result.stdout
     assert SECRET not in result.stdout
@@ -256,7 +256,7 @@ def test_show_says_when_credentials_do_not_open_or_are_not_there(shell: Any) -> 
     store.save_progress([replace(store.rows[1], failing=failing)])
     assert "none stored" in shell.run("accounts", "show", ID).stdout
     shell.database.accounts.sealed[1] = FakeVault("99998888").seal(ID, KEYS)
-    assert "do not open with ENCRYPTION_KEY" in shell.run("accounts", "show", ID).stdout
+    assert "cannot be decrypted with ENCRYPTION_KEY" in shell.run("accounts", "show", ID).stdout
 
 
 def test_show_works_without_the_key(shell: Any) -> None:
@@ -285,7 +285,7 @@ def test_show_of_an_unknown_account_is_refused(shell: Any) -> None:
 def test_an_account_is_paused_and_resumed(shell: Any) -> None:
     """Each says what it means for the next run."""
     shell.run(*ADD, "--pod-identity")
-    assert "is paused; runs leave it out" in shell.run("accounts", "pause", ID).stdout
+    assert "is paused; it will be skipped until you resume it" in shell.run("accounts", "pause", ID).stdout
     assert "is active; the next run collects it" in shell.run("accounts", "resume", ID).stdout
 
 
@@ -303,7 +303,7 @@ def test_removing_asks_first(shell: Any, answer: str, status: str) -> None:
 def test_removing_without_a_terminal_needs_yes(shell: Any) -> None:
     """A script says that it means it; the answer says what is kept."""
     shell.run(*ADD, "--pod-identity")
-    assert_refused(shell.run("accounts", "remove", ID), "add --yes")
+    assert_refused(shell.run("accounts", "remove", ID), "pass --yes")
     result = shell.run("accounts", "remove", ID, "--yes")
     assert result.stdout.endswith("is removed: its credentials are erased, its history is kept.\n")
 

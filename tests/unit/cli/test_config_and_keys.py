@@ -34,7 +34,7 @@ def test_a_new_key_as_json(shell: Any) -> None:
     assert len(json.loads(shell.run("keys", "generate", "--output", "json").stdout)["key"]) == 64
 
 
-def test_a_person_is_told_what_the_key_is_for(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_a_note_on_what_the_key_is_for(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On standard error, and only on a terminal."""
     monkeypatch.setattr("costbatch.cli.keys.is_terminal", lambda: True)
     result = shell.run("keys", "generate")

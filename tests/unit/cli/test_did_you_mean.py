@@ -1,10 +1,10 @@
 """A misspelt command or option is answered with the one that may have been meant, in every group."""
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from costbatch.cli import COMMANDS, cli
-from costbatch.cli.lazy import LazyGroup
 
 
 def _complaint(*words: str) -> str:
@@ -46,11 +46,11 @@ def test_nothing_is_suggested_if_nothing_is_close(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "group", [name for name, each in COMMANDS.items() if isinstance(each.load(), LazyGroup)]
+    "group", [name for name, each in COMMANDS.items() if isinstance(each.load(), click.Group)]
 )
 def test_every_group_suggests(group: str) -> None:
     """Each command of each group is found with its last letter missing."""
     loaded = COMMANDS[group].load()
-    assert isinstance(loaded, LazyGroup)
-    for name in loaded.lazy:
+    assert isinstance(loaded, click.Group)
+    for name in loaded.commands:
         assert f"'{name}'" in _complaint(group, name[:-1] + "_")

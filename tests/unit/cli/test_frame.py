@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -12,15 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from costbatch import __version__
-from costbatch.cli import COMMANDS, cli
-from costbatch.cli import accounts as accounts_package
-from costbatch.cli.accounts import COMMANDS as ACCOUNT_COMMANDS
-from costbatch.cli.accounts import accounts
-from costbatch.cli.config import config
+from costbatch.cli import COMMANDS, LazyCommand, cli
 from costbatch.cli.context import Context
 from costbatch.cli.exit_status import ExitStatus
-from costbatch.cli.keys import generate, keys
-from costbatch.cli.lazy import LazyCommand
 from costbatch.config import PREFIX, VARIABLES
 from costbatch.errors import AccountError, ConfigError, ErrorKind, StorageError
 
@@ -34,7 +28,17 @@ HEAVY = {
     "structlog",
     "cryptography",
 }
-OUR_COMMANDS = [cli, accounts, config, keys, generate, *(one.load() for one in ACCOUNT_COMMANDS.values())]
+
+
+def all_commands(command: click.Command = cli) -> Iterator[click.Command]:
+    """Return a command and, of a group, all below it."""
+    yield command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from all_commands(found)
 
 
 def clean_environment() -> dict[str, str]:
@@ -83,7 +87,7 @@ def test_the_module_is_the_command() -> None:
     assert python("-m", "costbatch", "--help").stdout.startswith("Usage: costbatch ")
 
 
-@pytest.mark.parametrize("command", OUR_COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", list(all_commands()), ids=lambda command: command.name)
 def test_every_command_has_help_with_an_example(command: click.Command) -> None:
     """A line to copy says more than a synopsis."""
     assert command.help
@@ -92,7 +96,7 @@ def test_every_command_has_help_with_an_example(command: click.Command) -> None:
     assert "costbatch" in command.epilog
 
 
-@pytest.mark.parametrize("name", ["accounts", "config", "keys"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_of_commands_leads_to_them(name: str) -> None:
     """The short help is there without an import, the command with one."""
     result = CliRunner().invoke(cli, [name, "--help"])
@@ -100,12 +104,16 @@ def test_the_table_of_commands_leads_to_them(name: str) -> None:
     assert COMMANDS[name].short_help in CliRunner().invoke(cli, ["--help"]).stdout
 
 
-def test_every_account_command_is_in_the_groups_help() -> None:
-    """No command is hidden."""
-    shown = CliRunner().invoke(cli, ["accounts", "--help"]).stdout
-    files = {path.stem.replace("_", "-") for path in Path(str(accounts_package.__path__[0])).glob("*.py")}
-    assert files - {"--init--", "formats", "shared", "secrets"} == set(ACCOUNT_COMMANDS)
-    assert all(f"  {name} " in shown for name in ACCOUNT_COMMANDS)
+@pytest.mark.parametrize("group", ["accounts", "db"])
+def test_every_command_of_a_group_is_in_its_help(group: str) -> None:
+    """No command is hidden, and none has its short help cut."""
+    loaded = COMMANDS[group].load()
+    assert isinstance(loaded, click.Group)
+    shown = CliRunner().invoke(cli, [group, "--help"]).stdout
+    for name, command in loaded.commands.items():
+        assert f"  {name} " in shown
+        assert command.short_help
+        assert command.short_help in shown
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:
@@ -157,7 +165,7 @@ def test_an_error_becomes_an_exit_status_and_sentences(
 
 
 @pytest.mark.parametrize("environ", [{}, {"COSTBATCH_SINKS": "wrong"}])
-def test_an_unexpected_error_is_logged_and_told_without_secrets(
+def test_an_unexpected_error_is_logged_and_reported_without_secrets(
     monkeypatch: pytest.MonkeyPatch, shell: Any, environ: dict[str, str]
 ) -> None:
     """The traceback is in the log, one sentence is for the person; wrong settings do not hide it."""
@@ -205,9 +213,9 @@ def real_wiring() -> Context:
     )
 
 
-def test_the_real_wiring_builds_the_stories(real_wiring: Context) -> None:
+def test_the_real_wiring_builds_the_use_cases(real_wiring: Context) -> None:
     """Building connects to nothing."""
     assert len(real_wiring.bootstrap().vault().key_id) == 8
-    stories = real_wiring.bootstrap().accounts()
-    assert stories.vault is not None
-    assert stories.now().utcoffset() is not None
+    accounts = real_wiring.bootstrap().accounts()
+    assert accounts.vault is not None
+    assert accounts.now().utcoffset() is not None

@@ -7,9 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from costbatch.cli.progress import QuietProgress, TerminalProgress, make_progress
+from costbatch.cli.views.progress import QuietProgress, TerminalProgress, make_progress
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
-from tests.support.machine import run_python
 
 ACCOUNT = Account(
     id=1,
@@ -54,7 +53,7 @@ def test_the_quiet_one_writes_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     progress.begin(3)
     progress.advance("collected", ACCOUNT)
     progress.end()
-    progress.say("Stopping.")
+    progress.print("Stopping.")
     assert capsys.readouterr() == ("", "")
 
 
@@ -100,15 +99,3 @@ def test_logs_that_go_elsewhere_are_left_alone(log_stream: StringIO) -> None:
     logging.getLogger().warning("elsewhere")
     assert log_stream.getvalue() == "elsewhere\n"
     progress.end()
-
-
-def test_what_draws_the_bar_is_loaded_for_a_terminal_only() -> None:
-    """A program that reads the log does not pay for a display that it never sees."""
-    program = (
-        "import sys, costbatch.cli.collect\n"
-        "from costbatch.cli.progress import make_progress\n"
-        "from costbatch.cli.terminal import standard_error\n"
-        "make_progress(standard_error())\n"
-        "print('rich.progress' in sys.modules)\n"
-    )
-    assert run_python(program) == "False\n"

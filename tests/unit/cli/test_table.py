@@ -6,8 +6,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from costbatch.cli.run_view.page import Page
-from costbatch.cli.table import Column, show_table
+from costbatch.cli.output import Column, show_table
+from costbatch.cli.views.page import Page
 
 IDS = Column(title="account", cells=["100000000001", "100000000002"])
 NAMES = Column(title="name", cells=["東京" * 20, "short"], is_name=True)

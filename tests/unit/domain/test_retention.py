@@ -49,9 +49,7 @@ def test_what_is_kept_is_a_number_of_months_or_years(text: str, months: int) -> 
 )
 def test_anything_else_earns_one_sentence(text: str) -> None:
     """It shows the right form and the wrong text; an m could be minutes, and nobody keeps for ever."""
-    with pytest.raises(
-        ValueError, match=r"^What is kept is a number of months or years, as in .*\.$"
-    ) as raised:
+    with pytest.raises(ValueError, match=r"^Expected a number of months or years, such as .*\.$") as raised:
         parse_keep(text)
     assert repr(text) in str(raised.value)
 

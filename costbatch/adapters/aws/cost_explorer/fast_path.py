@@ -24,7 +24,7 @@ from typing_extensions import override
 from costbatch.adapters.aws.cost_explorer.requests import EVENT, CostRequests
 from costbatch.adapters.aws.hooks import OK, Caller, credentials_of
 from costbatch.adapters.aws.rate_limiter import LimitedRequest, RateLimiter
-from costbatch.domain.costs import Spend
+from costbatch.application.ports import Spend
 from costbatch.domain.credentials import AccessKeys
 
 # Most answers are read at once: each further read is a switch between threads.

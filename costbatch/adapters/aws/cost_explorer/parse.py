@@ -71,7 +71,8 @@ class _Piece:
     place: str
     estimated: bool
     groups: msgspec.Raw | None
-    total: msgspec.Raw
+    # A copy: the text of a page must not be held by it.
+    total: bytes
     digest: bytes
     packed: bytes = b""
 
@@ -185,7 +186,9 @@ class CostAnswer:
     def _piece_of(self, result: Result, index: int) -> _Piece:
         day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
         digest = _digest(result)
-        piece = _Piece(day, f"ResultsByTime[{index}]", result.Estimated, result.Groups, result.Total, digest)
+        piece = _Piece(
+            day, f"ResultsByTime[{index}]", result.Estimated, result.Groups, bytes(result.Total), digest
+        )
         self._pieces.setdefault(day, []).append(piece)
         return piece
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from costbatch.adapters.aws.hooks import OK, Caller, calling_as
-from costbatch.domain.costs import Spend
+from costbatch.application.ports import Spend
 from costbatch.domain.credentials import AccessKeys
 
 # botocore's name of the operation in the names of its events.

@@ -13,9 +13,9 @@ from costbatch.adapters.aws.cost_explorer.schema import METRICS
 from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import BeforeHistoryError, answer_of
-from costbatch.application.ports import CostSource
+from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.accounts import Account, AwsNeeds
-from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts, Spend
+from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange, month_start
 from costbatch.errors import AccountError, ErrorKind
@@ -49,11 +49,13 @@ class CostExplorerSource(CostSource):
         window: DateRange,
         spend: Spend,
         known: DayDigests = NO_DIGESTS,
+        *,
+        is_first: bool = False,
     ) -> FetchedCosts:
         keys = self._identities.resolve(access)
         requests = self._clients.cost_requests(access.account.partition)
         refused: BeforeHistoryError | None = None
-        for days in _windows(access.account, window):
+        for days in _windows(window, is_first=is_first):
             query = _query(access.account, days)
             try:
                 with self._in_flight.answer() as share:
@@ -88,10 +90,10 @@ class CostExplorerSource(CostSource):
         raise _too_long(self._clients.settings.page_limit)
 
 
-def _windows(account: Account, window: DateRange) -> Iterator[DateRange]:
+def _windows(window: DateRange, *, is_first: bool) -> Iterator[DateRange]:
     """Yield the window and, for an account that was never collected, shorter ones in case AWS refuses it."""
     yield window
-    if account.collected is None:
+    if is_first:
         starts = (month_start(window.last, months_back=months) for months in _FALLBACK_MONTHS)
         yield from (DateRange(start, window.end_exclusive) for start in starts if start > window.start)
 

@@ -1,4 +1,4 @@
-{{/* Registers the stand-in's accounts; those that are there stay as they are. */}}
+{{/* Registers the accounts of the local AWS; accounts that exist are left unchanged. */}}
 {{- define "costbatch.demoAccountsContainer" -}}
 - name: demo-accounts
   image: {{ include "costbatch.demoImage" . }}

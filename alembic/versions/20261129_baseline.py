@@ -1,0 +1,562 @@
+"""Accounts, runs and their items, daily costs, digests of days, anomalies, and the outbox.
+
+Revision: 20261129_baseline
+After: nothing
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from alembic import op
+
+revision = "20261129_baseline"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "accounts",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="The row"),
+        sa.Column(
+            "aws_account_id", sa.Text(collation="C"), nullable=False, comment="The 12 digits, zeros kept"
+        ),
+        sa.Column("name", sa.Text(), nullable=False, comment="What people call it"),
+        sa.Column(
+            "status", sa.Text(collation="C"), nullable=False, comment="Only active accounts are collected"
+        ),
+        sa.Column("access", sa.Text(collation="C"), nullable=False, comment="How its costs are reached"),
+        sa.Column("partition", sa.Text(collation="C"), nullable=False, comment="AWS's cloud that it lies in"),
+        sa.Column("role_arn", sa.Text(), nullable=True, comment="The role to assume, for assumed_role"),
+        sa.Column(
+            "base_account_id",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Whose credentials assume the role; null: the pod's own",
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(access = 'assumed_role') = (role_arn IS NOT NULL)", name=op.f("ck_accounts_role_iff_assumed")
+        ),
+        sa.CheckConstraint(
+            "access IN ('access_keys', 'assumed_role', 'pod_identity')", name=op.f("ck_accounts_access_known")
+        ),
+        sa.CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name=op.f("ck_accounts_aws_account_id_digits")),
+        sa.CheckConstraint(
+            "base_account_id IS NULL OR access = 'assumed_role'", name=op.f("ck_accounts_base_only_assumed")
+        ),
+        sa.CheckConstraint(
+            "created_at BETWEEN '2000-01-01' AND '2999-12-31' AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_accounts_times_plausible"),
+        ),
+        sa.CheckConstraint("name <> ''", name=op.f("ck_accounts_name_given")),
+        sa.CheckConstraint(
+            "partition IN ('aws', 'aws-cn', 'aws-us-gov')", name=op.f("ck_accounts_partition_known")
+        ),
+        sa.CheckConstraint(
+            "status IN ('active', 'paused', 'removed')", name=op.f("ck_accounts_status_known")
+        ),
+        sa.CheckConstraint("base_account_id <> id", name=op.f("ck_accounts_base_is_another")),
+        sa.ForeignKeyConstraint(
+            ["base_account_id"], ["accounts.id"], name=op.f("fk_accounts_base_account_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("aws_account_id", name=op.f("uq_accounts_aws_account_id")),
+        comment="AWS accounts that jobs work on",
+    )
+    op.create_table(
+        "runs",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "job", sa.Text(collation="C"), nullable=False, comment="Which job it runs, such as collect"
+        ),
+        sa.Column("run_key", sa.Text(), nullable=False, comment="In Kubernetes the Job's uid"),
+        sa.Column("status", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "today", sa.Date(), nullable=False, comment="UTC day of the start, for every process of the run"
+        ),
+        sa.Column(
+            "aws_account_ids",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="Accounts asked for; []: every active one",
+        ),
+        sa.Column(
+            "options",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="What else was asked for, as the job defines it",
+        ),
+        sa.Column("version", sa.Text(), nullable=False, comment="Version of costbatch that started it"),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "stopped_by",
+            sa.Text(collation="C"),
+            nullable=True,
+            comment="What interrupted it, while it is stopped",
+        ),
+        sa.CheckConstraint(
+            "(status = 'running') = (finished_at IS NULL)", name=op.f("ck_runs_finished_iff_not_running")
+        ),
+        sa.CheckConstraint("job <> ''", name=op.f("ck_runs_job_given")),
+        sa.CheckConstraint(
+            "jsonb_typeof(aws_account_ids) = 'array'", name=op.f("ck_runs_aws_account_ids_is_list")
+        ),
+        sa.CheckConstraint("jsonb_typeof(options) = 'object'", name=op.f("ck_runs_options_is_object")),
+        sa.CheckConstraint("run_key <> ''", name=op.f("ck_runs_run_key_given")),
+        sa.CheckConstraint(
+            "status IN ('running', 'stopped', 'completed', 'partial', 'failed')",
+            name=op.f("ck_runs_status_known"),
+        ),
+        sa.CheckConstraint("stopped_by IN ('signal', 'deadline')", name=op.f("ck_runs_stopped_by_known")),
+        sa.CheckConstraint(
+            "stopped_by IS NULL OR status = 'stopped'", name=op.f("ck_runs_stopped_by_only_stopped")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
+        comment="One execution of a job under one run key",
+    )
+    op.create_index("uq_runs_job_run_key", "runs", ["job", "run_key"], unique=True)
+    op.create_table(
+        "account_credentials",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("key_id", sa.Text(collation="C"), nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False, comment="AES-256-GCM, bound to the account"),
+        sa.Column(
+            "proven_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When AWS said that they are the account's; null: not yet",
+        ),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("key_id <> '' AND sealed <> ''", name=op.f("ck_account_credentials_given")),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["accounts.id"],
+            name=op.f("fk_account_credentials_account_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_account_credentials")),
+        comment="Sealed credentials, apart, so that a reader can be granted every other table",
+    )
+    op.create_table(
+        "account_progress",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("job", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "covered_start", sa.Date(), nullable=True, comment="First day that is stored without a gap"
+        ),
+        sa.Column(
+            "covered_end_exclusive",
+            sa.Date(),
+            nullable=True,
+            comment="Day after the last one stored without a gap",
+        ),
+        sa.Column(
+            "failing_since",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When it failed first, while it fails",
+        ),
+        sa.Column("failing_kind", sa.Text(collation="C"), nullable=True, comment="Why it fails"),
+        sa.CheckConstraint(
+            "covered_start BETWEEN '2000-01-01' AND '2999-12-31' AND covered_end_exclusive BETWEEN '2000-01-01' AND '2999-12-31' AND failing_since BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_account_progress_times_plausible"),
+        ),
+        sa.CheckConstraint("job <> ''", name=op.f("ck_account_progress_job_given")),
+        sa.CheckConstraint(
+            "(covered_start IS NULL) = (covered_end_exclusive IS NULL)",
+            name=op.f("ck_account_progress_covered_both_or_none"),
+        ),
+        sa.CheckConstraint(
+            "(failing_since IS NULL) = (failing_kind IS NULL)",
+            name=op.f("ck_account_progress_failing_both_or_none"),
+        ),
+        sa.CheckConstraint(
+            "covered_start < covered_end_exclusive", name=op.f("ck_account_progress_covered_not_empty")
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_account_progress_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "job", name=op.f("pk_account_progress")),
+        comment="How far each job got with each account, over all its runs",
+    )
+    op.create_table(
+        "anomalies",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("service", sa.Text(collation="C"), nullable=True, comment="Null: the account's total"),
+        sa.Column("direction", sa.Text(collation="C"), nullable=False),
+        sa.Column("state", sa.Text(collation="C"), nullable=False),
+        sa.Column("severity", sa.Text(collation="C"), nullable=False),
+        sa.Column("resolution", sa.Text(collation="C"), nullable=True, comment="Why it is no longer open"),
+        sa.Column("start_date", sa.Date(), nullable=False, comment="First anomalous day"),
+        sa.Column("last_date", sa.Date(), nullable=False, comment="Last anomalous day so far"),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False),
+        sa.Column("cost_basis", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "expected", sa.Numeric(), nullable=False, comment="Sum of the baselines of the anomalous days"
+        ),
+        sa.Column("actual", sa.Numeric(), nullable=False, comment="Sum of the cost of the anomalous days"),
+        sa.Column(
+            "explanation",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="The services that moved, largest first",
+        ),
+        sa.Column("revision", sa.Integer(), nullable=False, comment="Counts the changes that were told"),
+        sa.Column("run_id", sa.Uuid(), nullable=True, comment="The run that found it"),
+        sa.Column("detected_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(direction = 'spike') = (actual > expected)", name=op.f("ck_anomalies_direction_agrees")
+        ),
+        sa.CheckConstraint(
+            "(state = 'resolved') = (resolution IS NOT NULL)", name=op.f("ck_anomalies_resolved_has_reason")
+        ),
+        sa.CheckConstraint(
+            "cost_basis IN ('unblended', 'amortized', 'net_unblended', 'net_amortized')",
+            name=op.f("ck_anomalies_cost_basis_known"),
+        ),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_anomalies_currency_code")),
+        sa.CheckConstraint("direction IN ('spike', 'drop')", name=op.f("ck_anomalies_direction_known")),
+        sa.CheckConstraint(
+            "jsonb_typeof(explanation) = 'array'", name=op.f("ck_anomalies_explanation_is_list")
+        ),
+        sa.CheckConstraint(
+            "resolution IN ('ended', 'restated', 'merged')", name=op.f("ck_anomalies_resolution_known")
+        ),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_anomalies_service_given")),
+        sa.CheckConstraint("severity IN ('low', 'medium', 'high')", name=op.f("ck_anomalies_severity_known")),
+        sa.CheckConstraint(
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND last_date BETWEEN '2000-01-01' AND '2999-12-31' AND detected_at BETWEEN '2000-01-01' AND '2999-12-31' AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_anomalies_times_plausible"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('open', 'resolved', 'dismissed')", name=op.f("ck_anomalies_state_known")
+        ),
+        sa.CheckConstraint(
+            'CASE jsonb_typeof(explanation) WHEN \'array\' THEN jsonb_array_length(explanation) = jsonb_array_length(jsonb_path_query_array(explanation, \'strict $[*] ? (@.type() == "object" && @.service.type() == "string" && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$" && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")\')) ELSE true END',
+            name=op.f("ck_anomalies_explanation_names_services"),
+        ),
+        sa.CheckConstraint(
+            "abs(expected) < 1e30 AND abs(actual) < 1e30", name=op.f("ck_anomalies_amounts_are_numbers")
+        ),
+        sa.CheckConstraint("revision >= 1", name=op.f("ck_anomalies_revision_counts")),
+        sa.CheckConstraint("start_date <= last_date", name=op.f("ck_anomalies_dates_ordered")),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_anomalies_account_id")),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["runs.id"], name=op.f("fk_anomalies_run_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_anomalies")),
+        comment="Days or runs of days that depart from their baseline",
+    )
+    op.create_index(
+        "ix_anomalies_account_id_last_date", "anomalies", ["account_id", "last_date"], unique=False
+    )
+    op.create_index("ix_anomalies_run_id", "anomalies", ["run_id"], unique=False)
+    op.create_index("ix_anomalies_state", "anomalies", ["state"], unique=False)
+    op.create_index(
+        "uq_anomalies_live",
+        "anomalies",
+        ["account_id", sa.literal_column("coalesce(service, '')"), "currency", "direction", "start_date"],
+        unique=True,
+        postgresql_where=sa.text("state <> 'resolved'"),
+    )
+    op.create_table(
+        "daily_costs",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("usage_date", sa.Date(), nullable=False, comment="The UTC day that AWS bills"),
+        sa.Column("service", sa.Text(collation="C"), nullable=False, comment="As Cost Explorer names it"),
+        sa.Column(
+            "record_type",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="Usage, Tax, Credit, Refund, …: an open list",
+        ),
+        sa.Column(
+            "currency",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="ISO code; an account can have several",
+        ),
+        sa.Column("unblended", sa.Numeric(), nullable=False, comment="Exact, as AWS printed it"),
+        sa.Column("amortized", sa.Numeric(), nullable=False),
+        sa.Column(
+            "net_unblended", sa.Numeric(), nullable=True, comment="After discounts; null where AWS gives none"
+        ),
+        sa.Column(
+            "net_amortized", sa.Numeric(), nullable=True, comment="After discounts; null where AWS gives none"
+        ),
+        sa.Column(
+            "usage_quantity",
+            sa.Numeric(),
+            nullable=True,
+            comment="Sum over mixed units, as Cost Explorer gives it",
+        ),
+        sa.Column("estimated", sa.Boolean(), nullable=False, comment="Whether AWS may still change it"),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_daily_costs_currency_code")),
+        sa.CheckConstraint("record_type <> ''", name=op.f("ck_daily_costs_record_type_given")),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_daily_costs_service_given")),
+        sa.CheckConstraint(
+            "abs(unblended) < 1e30 AND abs(amortized) < 1e30 AND abs(net_unblended) < 1e30 AND abs(net_amortized) < 1e30 AND abs(usage_quantity) < 1e30",
+            name=op.f("ck_daily_costs_amounts_are_numbers"),
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_daily_costs_account_id")),
+        sa.PrimaryKeyConstraint(
+            "account_id", "usage_date", "service", "record_type", "currency", name=op.f("pk_daily_costs")
+        ),
+        comment="Daily cost of each account by service, record type and currency; partitioned by month",
+        postgresql_partition_by="RANGE (usage_date)",
+    )
+    op.create_table(
+        "day_digests",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "run_item_id", sa.BigInteger(), nullable=False, comment="Not used once a later one succeeded"
+        ),
+        sa.Column("start_date", sa.Date(), nullable=False, comment="The first day"),
+        sa.Column(
+            "days", sa.LargeBinary(), nullable=False, comment="Of each day 16 bytes of digest, 4 of row count"
+        ),
+        sa.CheckConstraint(
+            "days <> '' AND octet_length(days) % 20 = 0", name=op.f("ck_day_digests_days_whole")
+        ),
+        sa.CheckConstraint(
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31'", name=op.f("ck_day_digests_times_plausible")
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_day_digests_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_day_digests")),
+        comment="Digests of what AWS last answered for each day: an unchanged day is not compared again",
+    )
+    op.create_table(
+        "events",
+        sa.Column(
+            "id", sa.Uuid(), nullable=False, comment="Derived from what it tells: the same event, the same id"
+        ),
+        sa.Column("sequence", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("type", sa.Text(collation="C"), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=True),
+        sa.Column("run_id", sa.Uuid(), nullable=True),
+        sa.Column(
+            "cloudevent",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="CloudEvents 1.0 JSON",
+        ),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
+        sa.CheckConstraint(
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'account.failed', 'account.recovered', 'run.completed', 'run.failed')",
+            name=op.f("ck_events_type_known"),
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_events_run_id"), ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sa.UniqueConstraint("sequence", name=op.f("uq_events_sequence")),
+        comment="The outbox: written in the transaction of what it tells",
+    )
+    op.create_index("ix_events_run_id", "events", ["run_id"], unique=False)
+    op.create_table(
+        "run_items",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("job", sa.Text(collation="C"), nullable=False, comment="The run's job"),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "attempts", sa.SmallInteger(), server_default="0", nullable=False, comment="Recorded attempts"
+        ),
+        sa.Column(
+            "available_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be claimed before"
+        ),
+        sa.Column(
+            "claimed_by",
+            sa.Text(),
+            nullable=True,
+            comment="Host, process namespace and process of the worker",
+        ),
+        sa.Column("failed_by", sa.Text(), nullable=True, comment="Worker whose last attempt did not succeed"),
+        sa.Column(
+            "claim_token", sa.Uuid(), nullable=True, comment="Proof of the claim; a lost one cannot write"
+        ),
+        sa.Column(
+            "lease_expires_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When the claim ends unless it is renewed",
+        ),
+        sa.Column(
+            "api_requests", sa.Integer(), server_default="0", nullable=False, comment="Paid, $0.01 each"
+        ),
+        sa.Column(
+            "api_requests_unanswered",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="Of these, without an answer: AWS may not have charged them",
+        ),
+        sa.Column("error_kind", sa.Text(collation="C"), nullable=True),
+        sa.Column("error_message", sa.Text(), nullable=True),
+        sa.Column("skip_reason", sa.Text(collation="C"), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(state = 'running') = (claim_token IS NOT NULL) AND (claim_token IS NULL) = (claimed_by IS NULL) AND (claim_token IS NULL) = (lease_expires_at IS NULL)",
+            name=op.f("ck_run_items_claim_iff_running"),
+        ),
+        sa.CheckConstraint(
+            "(state = 'skipped') = (skip_reason IS NOT NULL)", name=op.f("ck_run_items_skipped_has_reason")
+        ),
+        sa.CheckConstraint(
+            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'pod_identity_missing', 'wrong_clock', 'access_denied', 'cost_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'implausible_answer', 'wrong_account', 'internal')",
+            name=op.f("ck_run_items_error_kind_known"),
+        ),
+        sa.CheckConstraint(
+            "skip_reason IN ('api_cost_cap', 'not_active')", name=op.f("ck_run_items_skip_reason_known")
+        ),
+        sa.CheckConstraint(
+            "state <> 'failed' OR error_kind IS NOT NULL", name=op.f("ck_run_items_failed_has_kind")
+        ),
+        sa.CheckConstraint(
+            "state IN ('pending', 'running') OR finished_at IS NOT NULL",
+            name=op.f("ck_run_items_ended_has_finish"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('pending', 'running', 'succeeded', 'failed', 'skipped')",
+            name=op.f("ck_run_items_state_known"),
+        ),
+        sa.CheckConstraint(
+            "(error_kind IS NULL) = (error_message IS NULL)", name=op.f("ck_run_items_error_both_or_none")
+        ),
+        sa.CheckConstraint(
+            "api_requests_unanswered <= api_requests", name=op.f("ck_run_items_unanswered_are_paid")
+        ),
+        sa.CheckConstraint(
+            "attempts >= 0 AND api_requests >= 0 AND api_requests_unanswered >= 0",
+            name=op.f("ck_run_items_counts_not_negative"),
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_run_items_account_id")),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["runs.id"], name=op.f("fk_run_items_run_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run_items")),
+        comment="One account within one run, with its one outcome",
+    )
+    op.create_index(
+        "ix_run_items_account_id_finished_at", "run_items", ["account_id", "finished_at"], unique=False
+    )
+    op.create_index(
+        "ix_run_items_pending",
+        "run_items",
+        ["run_id", "attempts", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'pending'"),
+    )
+    op.create_index(
+        "uq_run_items_one_claim",
+        "run_items",
+        ["account_id", "job"],
+        unique=True,
+        postgresql_where=sa.text("state = 'running'"),
+    )
+    op.create_index("uq_run_items_run_id_account_id", "run_items", ["run_id", "account_id"], unique=True)
+    op.create_table(
+        "cost_collections",
+        sa.Column("run_item_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("window_start", sa.Date(), nullable=False),
+        sa.Column("window_end_exclusive", sa.Date(), nullable=False),
+        sa.Column("rows_fetched", sa.Integer(), nullable=False),
+        sa.Column("rows_inserted", sa.Integer(), nullable=False),
+        sa.Column("rows_updated", sa.Integer(), nullable=False),
+        sa.Column("rows_deleted", sa.Integer(), nullable=False),
+        sa.Column(
+            "days_kept", sa.Integer(), nullable=False, comment="Stored days that AWS no longer reports, kept"
+        ),
+        sa.CheckConstraint(
+            "rows_fetched >= 0 AND rows_inserted >= 0 AND rows_updated >= 0 AND rows_deleted >= 0 AND days_kept >= 0",
+            name=op.f("ck_cost_collections_counts_not_negative"),
+        ),
+        sa.CheckConstraint(
+            "window_start < window_end_exclusive", name=op.f("ck_cost_collections_window_not_empty")
+        ),
+        sa.ForeignKeyConstraint(
+            ["run_item_id"],
+            ["run_items.id"],
+            name=op.f("fk_cost_collections_run_item_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("run_item_id", name=op.f("pk_cost_collections")),
+        comment="What the cost job did for one account within one run",
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("sink", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "sequence",
+            sa.BigInteger(),
+            sa.Identity(always=True),
+            nullable=False,
+            comment="The order of delivery",
+        ),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be tried before"),
+        sa.Column(
+            "delivered_at", sa.DateTime(timezone=True), nullable=True, comment="Null: still to be delivered"
+        ),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.CheckConstraint("sink <> ''", name=op.f("ck_deliveries_sink_given")),
+        sa.CheckConstraint("attempts >= 0", name=op.f("ck_deliveries_counts_not_negative")),
+        sa.ForeignKeyConstraint(
+            ["event_id"], ["events.id"], name=op.f("fk_deliveries_event_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("event_id", "sink", name=op.f("pk_deliveries")),
+        comment="Each event's way to each sink",
+    )
+    op.create_index(
+        "ix_deliveries_pending",
+        "deliveries",
+        ["sink", "sequence"],
+        unique=False,
+        postgresql_where=sa.text("delivered_at IS NULL"),
+    )
+    # Every command looks at it first, those of a role that only reads too; it holds nothing but the revision.
+    op.execute("GRANT SELECT ON alembic_version TO PUBLIC")
+
+
+def downgrade() -> None:
+    op.drop_index(
+        "ix_deliveries_pending", table_name="deliveries", postgresql_where=sa.text("delivered_at IS NULL")
+    )
+    op.drop_table("deliveries")
+    op.drop_table("cost_collections")
+    op.drop_index("uq_run_items_run_id_account_id", table_name="run_items")
+    op.drop_index(
+        "uq_run_items_one_claim", table_name="run_items", postgresql_where=sa.text("state = 'running'")
+    )
+    op.drop_index(
+        "ix_run_items_pending", table_name="run_items", postgresql_where=sa.text("state = 'pending'")
+    )
+    op.drop_index("ix_run_items_account_id_finished_at", table_name="run_items")
+    op.drop_table("run_items")
+    op.drop_index("ix_events_run_id", table_name="events")
+    op.drop_table("events")
+    op.drop_table("day_digests")
+    op.drop_table("daily_costs")
+    op.drop_index(
+        "uq_anomalies_live", table_name="anomalies", postgresql_where=sa.text("state <> 'resolved'")
+    )
+    op.drop_index("ix_anomalies_state", table_name="anomalies")
+    op.drop_index("ix_anomalies_run_id", table_name="anomalies")
+    op.drop_index("ix_anomalies_account_id_last_date", table_name="anomalies")
+    op.drop_table("anomalies")
+    op.drop_table("account_progress")
+    op.drop_table("account_credentials")
+    op.drop_index("uq_runs_job_run_key", table_name="runs")
+    op.drop_table("runs")
+    op.drop_table("accounts")

@@ -1,0 +1,106 @@
+"""What the cost job did for each account of a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json import dumps
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from typing_extensions import override
+
+from costbatch.adapters.postgres.tables import accounts, cost_collections, run_items
+from costbatch.application.ports import CollectionStore
+from costbatch.domain.collection import CollectionCounts, CollectionRecord
+from costbatch.domain.costs import StoredChange
+from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import ItemState, Run
+
+_SAVE = sa.text("""
+INSERT INTO cost_collections (run_item_id, window_start, window_end_exclusive,
+    rows_fetched, rows_inserted, rows_updated, rows_deleted, days_kept)
+SELECT * FROM json_to_recordset(:records) AS record (
+    run_item_id bigint, window_start date, window_end_exclusive date,
+    rows_fetched integer, rows_inserted integer, rows_updated integer, rows_deleted integer,
+    days_kept integer)
+ON CONFLICT (run_item_id) DO UPDATE SET
+    window_start = excluded.window_start, window_end_exclusive = excluded.window_end_exclusive,
+    rows_fetched = excluded.rows_fetched, rows_inserted = excluded.rows_inserted,
+    rows_updated = excluded.rows_updated, rows_deleted = excluded.rows_deleted,
+    days_kept = excluded.days_kept
+""")
+_SUMS = ("rows_fetched", "rows_inserted", "rows_updated", "rows_deleted", "days_kept")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresCollections(CollectionStore):
+    """The cost job's records, within one transaction."""
+
+    connection: Connection
+
+    @override
+    def save(self, records: Mapping[int, CollectionRecord]) -> None:
+        data = [
+            {
+                "run_item_id": item_id,
+                "window_start": str(record.window.start),
+                "window_end_exclusive": str(record.window.end_exclusive),
+                "rows_fetched": record.rows_fetched,
+                "rows_inserted": record.change.inserted,
+                "rows_updated": record.change.updated,
+                "rows_deleted": record.change.deleted,
+                "days_kept": record.days_kept,
+            }
+            for item_id, record in records.items()
+        ]
+        self.connection.execute(_SAVE, {"records": dumps(data)})
+
+    @override
+    def of_run(self, run: Run, *, kept_only: bool = False) -> dict[int, CollectionRecord]:
+        statement = sa.select(cost_collections).join(run_items).where(run_items.c.run_id == run.id)
+        if kept_only:
+            statement = statement.where(cost_collections.c.days_kept > 0)
+        return {
+            row.run_item_id: CollectionRecord(
+                window=DateRange(row.window_start, row.window_end_exclusive),
+                rows_fetched=row.rows_fetched,
+                change=StoredChange(
+                    inserted=row.rows_inserted, updated=row.rows_updated, deleted=row.rows_deleted
+                ),
+                days_kept=row.days_kept,
+            )
+            for row in self.connection.execute(statement)
+        }
+
+    @override
+    def counts(self, run: Run) -> CollectionCounts:
+        sums = [sa.func.coalesce(sa.func.sum(cost_collections.c[name]), 0).label(name) for name in _SUMS]
+        start = sa.func.min(cost_collections.c.window_start).label("start")
+        end_exclusive = sa.func.max(cost_collections.c.window_end_exclusive).label("end_exclusive")
+        statement = sa.select(*sums, start, end_exclusive).select_from(cost_collections).join(run_items)
+        row = self.connection.execute(statement.where(run_items.c.run_id == run.id)).one()
+        return CollectionCounts(
+            rows_fetched=row.rows_fetched,
+            change=StoredChange(
+                inserted=row.rows_inserted, updated=row.rows_updated, deleted=row.rows_deleted
+            ),
+            days_kept=row.days_kept,
+            days_read=DateRange(row.start, row.end_exclusive) if row.start else None,
+        )
+
+    @override
+    def last_requests(self) -> dict[int, tuple[int, int]]:
+        days = cost_collections.c.window_end_exclusive - cost_collections.c.window_start
+        # One look into the index for each account: reading every collection ever made would take seconds.
+        newest = (
+            sa.select(run_items.c.api_requests, days.label("days"))
+            .join_from(run_items, cost_collections)
+            .where(
+                run_items.c.account_id == accounts.c.id,
+                run_items.c.state == ItemState.SUCCEEDED.value,
+            )
+            .order_by(run_items.c.finished_at.desc())
+            .limit(1)
+            .lateral()
+        )
+        statement = sa.select(accounts.c.id, newest).join_from(accounts, newest, sa.true())
+        return {row[0]: (row[1], row[2]) for row in self.connection.execute(statement)}

@@ -1,0 +1,340 @@
+"""``costbatch accounts``: register AWS accounts and manage them. No command prints a secret."""
+
+from dataclasses import dataclass
+
+import click
+
+from costbatch.application.accounts import AccountDetails
+from costbatch.application.registration import Registration
+from costbatch.cli.context import Context, pass_context
+from costbatch.cli.options import JSON, AccountId, account_argument, example, output_option
+from costbatch.cli.output import print_json, print_result, print_table
+from costbatch.cli.secrets import prompt_for_secrets, read_external_id, read_secrets
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition, Progress
+from costbatch.domain.credentials import StoredSecrets
+from costbatch.errors import ConfigError, ErrorKind
+
+_LIST_COLUMNS = ("account", "name", "status", "access", "collected to", "failing since", "why")
+
+_secrets_file_option = click.option(
+    "--secrets-file",
+    metavar="FILE",
+    help="Read the secrets from this file, or from standard input (-): JSON, a profile of an AWS "
+    "credentials file, or an access key as the AWS console or CLI exports it.",
+)
+_no_verify_option = click.option(
+    "--no-verify", is_flag=True, help="Store the credentials without asking AWS which account owns them."
+)
+
+
+@click.group(epilog=example("costbatch accounts add 123456789012 --name production"))
+def accounts() -> None:
+    """Register and manage AWS accounts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessOptions:
+    """The options that say how the account is reached and where its secrets are."""
+
+    access_key: bool
+    role_arn: str | None
+    pod_identity: bool
+    base_account: str | None
+    external_id_stdin: bool
+    external_id_file: str | None
+    secrets_file: str | None
+
+    def access(self) -> AccessMethod:
+        """Return the one access method that the options name.
+
+        Raises:
+            ConfigError: options that contradict each other.
+
+        """
+        chosen = [
+            method
+            for method, is_chosen in (
+                (AccessMethod.ACCESS_KEYS, self.access_key),
+                (AccessMethod.ASSUMED_ROLE, self.role_arn is not None),
+                (AccessMethod.POD_IDENTITY, self.pod_identity),
+            )
+            if is_chosen
+        ]
+        if len(chosen) > 1:
+            raise ConfigError("Give only one of --access-key, --role-arn and --pod-identity.")
+        method = chosen[0] if chosen else AccessMethod.ACCESS_KEYS
+        of_roles = self.base_account or self.external_id_stdin or self.external_id_file
+        if of_roles and method is not AccessMethod.ASSUMED_ROLE:
+            raise ConfigError("--base-account and --external-id-… are for roles; give --role-arn too.")
+        return method
+
+    def secrets(self, context: Context, method: AccessMethod) -> StoredSecrets:
+        """Return the secrets from the one source that the options name, or from a prompt.
+
+        Raises:
+            ConfigError: more than one source, or one that holds no secrets.
+
+        """
+        external_id_file = "-" if self.external_id_stdin else self.external_id_file
+        sources = [self.secrets_file, self.external_id_file, self.external_id_stdin]
+        if sum(map(bool, sources)) > 1:
+            raise ConfigError("Give only one of --secrets-file, --external-id-file and --external-id-stdin.")
+        if self.secrets_file:
+            return read_secrets(self.secrets_file)
+        if external_id_file:
+            return read_external_id(external_id_file)
+        if method is AccessMethod.ACCESS_KEYS:
+            return prompt_for_secrets(context, method)
+        return StoredSecrets()
+
+
+@accounts.command(
+    short_help="Register an account.",
+    epilog=example(
+        "costbatch accounts add 123456789012 --name production",
+        "costbatch accounts add 123456789012 --name production --secrets-file - < credentials.json",
+        "costbatch accounts add 123456789012 --name production \\",
+        "  --role-arn arn:aws:iam::123456789012:role/costbatch --external-id-file external-id",
+        "costbatch accounts add 123456789012 --name tools --pod-identity",
+    ),
+)
+@account_argument
+@click.option("--name", required=True, help="Display name.")
+@click.option("--access-key", is_flag=True, help="Use an access key (the default).")
+@click.option("--role-arn", metavar="ARN", help="Assume this role.")
+@click.option("--pod-identity", is_flag=True, help="Use the pod's own identity; no secret is stored.")
+@click.option(
+    "--base-account",
+    type=AccountId(),
+    metavar="AWS_ACCOUNT_ID",
+    help="The registered account whose credentials assume the role.  [default: the pod's own identity]",
+)
+@click.option("--external-id-stdin", is_flag=True, help="Read the role's external id from standard input.")
+@click.option("--external-id-file", metavar="FILE", help="Read the role's external id from this file.")
+@_secrets_file_option
+@click.option(
+    "--partition",
+    type=click.Choice([partition.value for partition in Partition]),
+    help="AWS partition of the account.  [default: the role's, or aws]",
+)
+@_no_verify_option
+@output_option
+@pass_context
+def add(
+    context: Context,
+    /,
+    aws_account_id: str,
+    name: str,
+    partition: str | None,
+    output: str,
+    *,
+    no_verify: bool,
+    **options: object,
+) -> None:
+    """Register an account; the next run collects it.
+
+    An access key is prompted for without echo, or read with --secrets-file. Secrets are never options,
+    because other users of the machine can see a command line. Adding a removed account restores its history.
+
+    Before a stored key or a role with a base account is accepted, AWS is asked which account owns it. This is
+    free. If AWS cannot be reached, nothing is registered; --no-verify skips the check.
+    """
+    asked = AccessOptions(**options)  # type: ignore[arg-type] # click gives every option by its name
+    method = asked.access()
+    registration = Registration(
+        aws_account_id=aws_account_id,
+        name=name,
+        access=method,
+        partition=Partition(partition) if partition else None,
+        role_arn=asked.role_arn,
+        base=asked.base_account,
+    )
+    use_cases = context.bootstrap().accounts(verify=not no_verify)
+    # Before a secret is asked for.
+    use_cases.check_new(registration)
+    account = use_cases.add(registration, asked.secrets(context, method))
+    sentence = f"Account {account} is registered; the next run collects it."
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
+
+
+@accounts.command(
+    "list",
+    short_help="List the accounts.",
+    epilog=example("costbatch accounts list", "costbatch accounts list --status paused"),
+)
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice([status.value for status in AccountStatus]),
+    multiple=True,
+    help="Only accounts with this status; may be repeated.  [default: all but removed]",
+)
+@output_option
+@pass_context
+def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> None:
+    """List the accounts, how they are reached and whether they are collected."""
+    found = context.bootstrap().accounts().list_accounts([AccountStatus(status) for status in statuses])
+    if output == JSON:
+        print_json([account_document(account, progress) for account, progress in found])
+    elif found:
+        print_table(
+            _LIST_COLUMNS, [_list_row(account, progress) for account, progress in found], names=("name",)
+        )
+    else:
+        click.echo("No accounts found; register one with `costbatch accounts add`.")
+
+
+def _list_row(account: Account, progress: Progress) -> tuple[object, ...]:
+    return (
+        account.aws_account_id,
+        account.name,
+        account.status,
+        account.access,
+        progress.covered.last if progress.covered else None,
+        progress.failing.since if progress.failing else None,
+        progress.failing.kind if progress.failing else None,
+    )
+
+
+@accounts.command(short_help="Show one account.", epilog=example("costbatch accounts show 123456789012"))
+@account_argument
+@output_option
+@pass_context
+def show(context: Context, aws_account_id: str, output: str) -> None:
+    """Show how an account is reached, what is collected and why it fails. Secrets are never shown."""
+    details = context.bootstrap().accounts().show(aws_account_id)
+    failing = details.progress.failing
+    document = {
+        **account_document(details.account, details.progress),
+        "failing_advice": _advice(failing.kind) if failing else None,
+        "base_account": details.base.aws_account_id if details.base else None,
+        "credentials_key_id": details.key_id,
+        "credentials": _credentials_text(details),
+    }
+    if output == JSON:
+        print_json(document)
+        return
+    aws_account_id = details.account.aws_account_id
+    rows = [(name.replace("_", " "), value) for name, value in document.items()]
+    print_table(("account", aws_account_id), rows[1:], texts=(aws_account_id,))
+
+
+def _advice(kind: str) -> str:
+    """Return what to do about a kind of failure; a later release may have stored one that is unknown here."""
+    return ErrorKind(kind).advice if kind in set(ErrorKind) else ""
+
+
+def _credentials_text(details: AccountDetails) -> str:
+    if details.is_withheld:
+        return "not visible to this database role"
+    if details.key_id is None:
+        return "none stored"
+    if details.opens is None:
+        return "not checked, because ENCRYPTION_KEY is not set"
+    return (
+        "can be decrypted with ENCRYPTION_KEY" if details.opens else "cannot be decrypted with ENCRYPTION_KEY"
+    )
+
+
+@accounts.command(
+    short_help="Stop collecting an account for a while.",
+    epilog=example("costbatch accounts pause 123456789012"),
+)
+@account_argument
+@output_option
+@pass_context
+def pause(context: Context, aws_account_id: str, output: str) -> None:
+    """Skip an account until you resume it; its stored costs stay."""
+    use_cases = context.bootstrap().accounts()
+    account = use_cases.pause(aws_account_id)
+    sentence = f"Account {account} is paused; it will be skipped until you resume it."
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
+
+
+@accounts.command(
+    short_help="Collect a paused account again.", epilog=example("costbatch accounts resume 123456789012")
+)
+@account_argument
+@output_option
+@pass_context
+def resume(context: Context, aws_account_id: str, output: str) -> None:
+    """Collect a paused account again, including the days that it missed."""
+    use_cases = context.bootstrap().accounts()
+    account = use_cases.resume(aws_account_id)
+    sentence = f"Account {account} is active; the next run collects it, including the days that it missed."
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
+
+
+@accounts.command(
+    short_help="Erase an account's credentials, keep its history.",
+    epilog=example("costbatch accounts remove 123456789012", "costbatch accounts remove 123456789012 --yes"),
+)
+@account_argument
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@output_option
+@pass_context
+def remove(context: Context, aws_account_id: str, output: str, *, yes: bool) -> None:
+    """Erase an account's credentials and stop collecting it; its costs and anomalies stay.
+
+    An account whose credentials assume the roles of other accounts can only be removed after them.
+    """
+    use_cases = context.bootstrap().accounts()
+    account = use_cases.show(aws_account_id).account
+    if not yes:
+        if not context.can_ask():
+            raise ConfigError("Removing an account needs confirmation and there is no terminal; pass --yes.")
+        question = f"Erase the credentials of account {account} and stop collecting it?"
+        if not click.confirm(question, err=True):
+            click.echo("Nothing was changed.", err=True)
+            return
+    removed = use_cases.remove(aws_account_id)
+    sentence = f"Account {removed} is removed: its credentials are erased, its history is kept."
+    print_result(sentence, account_document(removed, use_cases.progress(removed)), output)
+
+
+@accounts.command(
+    "set-credentials",
+    short_help="Replace an account's credentials.",
+    epilog=example(
+        "costbatch accounts set-credentials 123456789012",
+        "costbatch accounts set-credentials 123456789012 --secrets-file - < credentials.json",
+    ),
+)
+@account_argument
+@_secrets_file_option
+@_no_verify_option
+@output_option
+@pass_context
+def set_credentials(
+    context: Context, aws_account_id: str, secrets_file: str | None, output: str, *, no_verify: bool
+) -> None:
+    """Replace an account's credentials; the old ones are erased.
+
+    Without --secrets-file they are prompted for without echo. They are never options, because other users of
+    the machine can see a command line. AWS is asked first which account owns them, which is free; credentials
+    of another account are refused.
+    """
+    use_cases = context.bootstrap().accounts(verify=not no_verify)
+    access = use_cases.show(aws_account_id).account.access
+    secrets = read_secrets(secrets_file) if secrets_file else prompt_for_secrets(context, access)
+    account = use_cases.set_credentials(aws_account_id, secrets)
+    sentence = f"The credentials of account {account} are replaced."
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
+
+
+def account_document(account: Account, progress: Progress) -> dict[str, object]:
+    """Return an account as a JSON document; it holds no secret."""
+    collected, failing = progress.covered, progress.failing
+    return {
+        "aws_account_id": account.aws_account_id,
+        "name": account.name,
+        "status": account.status,
+        "access": account.access,
+        "partition": account.partition,
+        "role_arn": account.role_arn,
+        "collected_from": collected.start if collected else None,
+        "collected_to": collected.last if collected else None,
+        "failing_since": failing.since if failing else None,
+        "failing_kind": failing.kind if failing else None,
+        "added_at": account.created_at,
+    }

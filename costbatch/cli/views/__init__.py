@@ -1,0 +1,1 @@
+"""What commands print for people: runs, plans, anomalies, health checks and progress."""

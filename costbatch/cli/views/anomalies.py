@@ -1,0 +1,160 @@
+"""Open anomalies, each with a sparkline of the cost that leads up to it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from costbatch.cli.views.page import Page, amount, money
+from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.detection import Severity
+from costbatch.domain.reports import AnomalyView, RunReport
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+ASCII_LEVELS = "_.:-=+*#"
+
+_TREND_DAYS = 30
+_NAME_WIDTH = 60
+_MOST_SERVICES = 2
+_TITLES = (
+    "Severity",
+    "State",
+    "Account",
+    "Name",
+    "Service",
+    "First day",
+    "Last day",
+    "Expected",
+    "Actual",
+    "Impact",
+    "Deviation",
+    "Services",
+    "Trend",
+)
+_STYLES = {Severity.HIGH: "bold red", Severity.MEDIUM: "bold yellow", Severity.LOW: "bold cyan"}
+
+
+def sparkline(values: Sequence[Decimal | None], *, levels: str = BLOCKS) -> str:
+    """Return one character per value, scaled from zero, or from the lowest value below it, to the highest.
+
+    The scale starts at zero so that twice the cost looks twice as high. None is a gap.
+    """
+    known = [value for value in values if value is not None]
+    low, high = min([Decimal(0), *known]), max([Decimal(0), *known])
+    steps = (len(levels) - 1) / (high - low) if high > low else Decimal(0)
+    return "".join(" " if value is None else levels[round((value - low) * steps)] for value in values)
+
+
+def print_anomalies(report: RunReport, page: Page) -> None:
+    """Print the open anomalies in the report's order: the most severe first."""
+    views = report.open_anomalies
+    if not views:
+        return
+    if page.is_piped:
+        page.records(_TITLES, [_record(view, page) for view in views])
+    else:
+        _print_table(views, page)
+    if (total := report.summary["anomalies"]["open"]) > len(views):
+        page.blank()
+        page.line(f"{total - len(views):,} more are open, less severe or with a smaller impact.", "dim")
+
+
+def _record(view: AnomalyView, page: Page) -> Sequence[str]:
+    """Return an anomaly as the values of one record."""
+    anomaly = view.anomaly
+    values = (
+        anomaly.severity.value,
+        "new" if view.is_new else "open",
+        view.aws_account_id,
+        view.account_name,
+        anomaly.service or "total",
+        str(anomaly.start_date),
+        str(anomaly.last_date),
+        amount(anomaly.expected, anomaly.currency),
+        amount(anomaly.actual, anomaly.currency),
+        money(anomaly.impact, anomaly.currency, sign=True),
+        _deviation(anomaly),
+        ", ".join(_contributions(anomaly)),
+        _blocks(view, page),
+    )
+    return [page.text(value).plain for value in values]
+
+
+def _print_table(views: Sequence[AnomalyView], page: Page) -> None:
+    table = page.table()
+    table.add_column("Severity", no_wrap=True)
+    table.add_column("Open anomalies", overflow="fold", min_width=_TREND_DAYS, max_width=_NAME_WIDTH)
+    table.add_column("Expected\nActual", justify="right", no_wrap=True)
+    table.add_column("Impact\nDeviation", justify="right", no_wrap=True)
+    if page.is_wide:
+        table.add_column("Trend", no_wrap=True)
+    for place, view in enumerate(views):
+        if place:
+            table.add_row()
+        table.add_row(*_row(view, page))
+    page.show(table)
+
+
+def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:
+    anomaly = view.anomaly
+    style = _STYLES[anomaly.severity]
+    yield Text(anomaly.severity.value + ("\nnew" if view.is_new else ""), style)
+    trend = Group(_trend(view, page), Text(_dates(anomaly)))
+    what = Group(*_description(view, page))
+    yield what if page.is_wide else Group(what, trend)
+    yield "\n".join(amount(value, anomaly.currency) for value in (anomaly.expected, anomaly.actual))
+    yield Text(f"{money(anomaly.impact, anomaly.currency, sign=True)}\n{_deviation(anomaly)}", style)
+    if page.is_wide:
+        yield trend
+
+
+def _description(view: AnomalyView, page: Page) -> Iterable[Text]:
+    anomaly = view.anomaly
+    yield page.name(f"{view.aws_account_id} {view.account_name}", "bold")
+    yield page.text(anomaly.service or "total")
+    for moved in _contributions(anomaly):
+        yield page.text(moved, "dim")
+
+
+def _contributions(anomaly: Anomaly) -> list[str]:
+    return [
+        f"{amount(moved.impact, anomaly.currency, sign=True)} {moved.service}"
+        for moved in anomaly.explanation[:_MOST_SERVICES]
+    ]
+
+
+def _deviation(anomaly: Anomaly) -> str:
+    ratio = anomaly.deviation_ratio
+    return "new cost" if ratio is None else f"{ratio * 100:+,.0f} %"
+
+
+def _dates(anomaly: Anomaly) -> str:
+    if anomaly.start_date == anomaly.last_date:
+        return str(anomaly.start_date)
+    return f"{anomaly.start_date} to {anomaly.last_date}"
+
+
+def _trend(view: AnomalyView, page: Page) -> RenderableType:
+    """Return the sparkline, with the anomaly's days coloured, or marked in a line below."""
+    anomaly, blocks = view.anomaly, _blocks(view, page)
+    is_anomalous = [anomaly.start_date <= day <= anomaly.last_date for day in _trend_days(view)]
+    if not page.has_colors:
+        return Text(f"{blocks}\n{''.join('^' if is_one else ' ' for is_one in is_anomalous)}")
+    styles = (_STYLES[anomaly.severity] if is_one else "dim" for is_one in is_anomalous)
+    return Text.assemble(*zip(blocks, styles, strict=True))
+
+
+def _blocks(view: AnomalyView, page: Page) -> str:
+    amounts = {total.usage_date: total.amount for total in view.trend}
+    levels = ASCII_LEVELS if page.is_ascii else BLOCKS
+    return sparkline([amounts.get(day) for day in _trend_days(view)], levels=levels)
+
+
+def _trend_days(view: AnomalyView) -> list[date]:
+    """Return the days of the trend; empty without a trend."""
+    if not view.trend:
+        return []
+    last = view.trend[-1].usage_date
+    return [last - timedelta(days=n) for n in reversed(range(_TREND_DAYS))]

@@ -1,0 +1,65 @@
+"""What ``doctor`` prints: one line per check as it ends, and a summary."""
+
+from collections.abc import Iterable, Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from costbatch.application.doctor.findings import CheckResult, Examination, Mark
+from costbatch.cli.output import many
+from costbatch.cli.views.page import TEXT_WIDTH, Page
+
+_STYLES = {Mark.OK: "green", Mark.WARNING: "yellow", Mark.FAILURE: "bold red", Mark.SKIPPED: "dim"}
+_WORDS = {Mark.FAILURE: "FAILED"}
+_MARK_WIDTH = max(len(_WORDS.get(mark, mark)) for mark in Mark)
+_HEADLINES = {Mark.FAILURE: "FAILED", Mark.WARNING: "OK, with warnings"}
+
+
+class DoctorView:
+    """Prints each result as it comes, in columns whose widths are known from the checks' names."""
+
+    def __init__(self, console: Console, names: Sequence[str]) -> None:
+        self._page = Page(console)
+        self._name_width = max(map(len, names))
+
+    def show_all(self, results: Iterable[CheckResult]) -> Examination:
+        """Print each result as it comes, then the summary; return all of them."""
+        seen = []
+        for result in results:
+            self._show(result)
+            seen.append(result)
+        examination = Examination(tuple(seen))
+        self._summarize(examination)
+        return examination
+
+    def _show(self, result: CheckResult) -> None:
+        finding, page = result.finding, self._page
+        mark = Text(_WORDS.get(finding.mark, finding.mark.value), _STYLES[finding.mark])
+        style = "dim" if finding.mark is Mark.SKIPPED else ""
+        lines = [page.text(line, style) for line in finding.found.splitlines()]
+        # Without colours, the arrow separates the advice from the finding.
+        arrow = "-> " if page.is_ascii else "\N{RIGHTWARDS ARROW} "
+        lines += [page.text(f"{arrow}{line}", "italic") for line in finding.advice.splitlines()]
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(no_wrap=True, width=_MARK_WIDTH)
+        row.add_column(no_wrap=True, width=self._name_width)
+        row.add_column(overflow="fold")
+        row.add_row(mark, page.text(result.name), Text("\n").join(lines))
+        width = _MARK_WIDTH + self._name_width + TEXT_WIDTH
+        with page.console.capture() as printed:
+            page.console.print(row, width=min(page.console.width, width))
+        click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+
+    def _summarize(self, examination: Examination) -> None:
+        warnings, failures = examination.count(Mark.WARNING), examination.count(Mark.FAILURE)
+        skipped = examination.count(Mark.SKIPPED)
+        checks = many(len(examination.results), "check")
+        counts = f"{checks}, {many(failures, 'failure')}, {many(warnings, 'warning')}"
+        headline = _HEADLINES.get(examination.status, "OK")
+        self._page.blank()
+        self._page.line(
+            f"{headline}: {counts}" + (f", {skipped} skipped." if skipped else "."),
+            _STYLES[examination.status],
+        )
