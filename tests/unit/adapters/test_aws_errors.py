@@ -53,9 +53,9 @@ def test_the_codes_that_matter_most_are_as_agreed(code: str, kind: ErrorKind) ->
 
 
 @pytest.mark.parametrize("code", ["InvalidNextTokenException", "RequestChangedException"])
-def test_a_page_token_that_went_stale_is_passing(code: str) -> None:
-    """The paging starts anew with the next attempt."""
-    assert KIND_OF_CODE[code].is_passing
+def test_a_page_token_that_expired_is_transient(code: str) -> None:
+    """The next attempt starts with the first page."""
+    assert KIND_OF_CODE[code].is_transient
 
 
 def test_cost_explorer_that_was_never_switched_on_is_told_apart() -> None:

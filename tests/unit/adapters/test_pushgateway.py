@@ -17,25 +17,26 @@ from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import Collection, CollectionState, Failure, RunCounts
+from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunCounts
 from costbatch.errors import DeliveryError, ErrorKind
-from tests.support.factories import tally_of
+from tests.support.fake_runs import counts_of
 from tests.support.pushed_run import partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 RUN = partial_run(NOW)
-COLLECTIONS = (
-    Collection(aws_account_id="1" * 12, name="one", state=CollectionState.COLLECTED, api_requests=2),
-    Collection(
+ITEMS = (
+    ItemRecord(id=1, aws_account_id="1" * 12, name="one", state=ItemState.SUCCEEDED, api_requests=2),
+    ItemRecord(
+        id=2,
         aws_account_id="2" * 12,
         name="two",
-        state=CollectionState.FAILED,
+        state=ItemState.FAILED,
         failure=Failure(kind=ErrorKind.THROTTLED, message="arn:aws:iam::222222222222:user/x"),
     ),
 )
 REPORT = RunReport(
     run=RUN,
-    counts=tally_of(COLLECTIONS),
+    counts=counts_of(ITEMS),
     reported_at=NOW,
     costs=(("1" * 12, "USD", Decimal("12.34")),),
 )
