@@ -4,7 +4,7 @@ import base64
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from http import HTTPStatus
 from http.client import HTTPException
 from itertools import product
@@ -288,7 +288,8 @@ def _report_samples(report: RunReport) -> Iterable[Sample]:
     yield Sample("costbatch_run_duration_seconds", report.duration_seconds)
     if summary["accounts"]["collected"]:
         # A run that collected nothing has no newest date.
-        yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
+        newest_day = datetime.combine(report.cost_date, time(), UTC)
+        yield Sample("costbatch_cost_date_timestamp_seconds", newest_day.timestamp())
     for outcome in ("collected", "failed", "skipped", "unfinished"):
         yield Sample("costbatch_accounts", summary["accounts"][outcome], (outcome,))
     for kind in ErrorKind:
@@ -312,7 +313,3 @@ def _account_samples(report: RunReport) -> Iterable[Sample]:
     for aws_account_id, currency, amount in report.costs:
         # Prometheus has only floats; no decision is made on this number.
         yield Sample("costbatch_account_cost", float(amount), (aws_account_id, currency))
-
-
-def _start_of_day(day: date) -> float:
-    return datetime.combine(day, time(), UTC).timestamp()
