@@ -1,4 +1,4 @@
-"""Rows that were edited by hand: refused if the program cannot read them, and never the end of a run."""
+"""Rows that were edited by hand: refused if the program cannot read them, and no run ends because of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +17,9 @@ CONSTRAINTS = (
     "anomalies DROP CONSTRAINT ck_anomalies_dates_ordered",
     "anomalies DROP CONSTRAINT ck_anomalies_severity_known",
     "anomalies DROP CONSTRAINT ck_anomalies_amounts_are_numbers",
-    "answers DROP CONSTRAINT ck_answers_times_plausible",
+    "day_digests DROP CONSTRAINT ck_day_digests_times_plausible",
     "accounts DROP CONSTRAINT ck_accounts_times_plausible",
+    "account_progress DROP CONSTRAINT ck_account_progress_times_plausible",
     "daily_costs DROP CONSTRAINT ck_daily_costs_amounts_are_numbers",
 )
 
@@ -79,8 +80,8 @@ def test_an_explanation_that_cannot_be_read_is_refused(two: Harness, explanation
         ("anomalies", "updated_at = '20000-01-01'", "ck_anomalies_times_plausible"),
         ("anomalies", "actual = 1e30", "ck_anomalies_amounts_are_numbers"),
         ("accounts", "created_at = '-infinity'", "ck_accounts_times_plausible"),
-        ("accounts", "collected_end_exclusive = '9999-12-31'", "ck_accounts_times_plausible"),
-        ("answers", "start_date = '0044-03-15 BC'", "ck_answers_times_plausible"),
+        ("account_progress", "covered_end_exclusive = '9999-12-31'", "ck_account_progress_times_plausible"),
+        ("day_digests", "start_date = '0044-03-15 BC'", "ck_day_digests_times_plausible"),
         ("daily_costs", "unblended = 1e30", "ck_daily_costs_amounts_are_numbers"),
     ],
 )
@@ -102,10 +103,10 @@ def test_days_and_amounts_that_break_python_are_refused(
         ("anomalies", "service = 'Nothing of ours'"),
         ("anomalies", "currency = 'XXX'"),
         ("anomalies", 'explanation = \'[{"service": "", "expected": "0E-60", "actual": "9E+99"}]\''),
-        ("accounts", "collected_start = '2000-01-01', collected_end_exclusive = '2999-12-31'"),
-        ("accounts", "failing_since = '2999-12-31', failing_kind = 'nothing of ours'"),
-        ("answers", "start_date = '2999-12-31'"),
-        ("answers", "days = decode(repeat('ff', 400), 'hex')"),
+        ("account_progress", "covered_start = '2000-01-01', covered_end_exclusive = '2999-12-31'"),
+        ("account_progress", "failing_since = '2999-12-31', failing_kind = 'nothing of ours'"),
+        ("day_digests", "start_date = '2999-12-31'"),
+        ("day_digests", "days = decode(repeat('ff', 400), 'hex')"),
         ("daily_costs", "unblended = 9e29"),
         ("daily_costs", "service = 'Nothing of ours' || service"),
         ("daily_costs", "currency = 'XXX'"),
@@ -130,17 +131,17 @@ def test_what_the_constraints_let_pass_does_no_harm(two: Harness, table: str, as
         ("anomalies", 'explanation = \'[{"service": 1, "expected": "x", "actual": "y"}]\''),
         ("anomalies", "severity = 'apocalyptic'"),
         ("anomalies", "actual = 'NaN'"),
-        ("answers", "start_date = '9999-12-31'"),
-        ("answers", "start_date = '20000-01-01'"),
-        ("accounts", "collected_end_exclusive = '9999-12-31'"),
-        ("accounts", "collected_start = '0001-01-01'"),
+        ("day_digests", "start_date = '9999-12-31'"),
+        ("day_digests", "start_date = '20000-01-01'"),
+        ("account_progress", "covered_end_exclusive = '9999-12-31'"),
+        ("account_progress", "covered_start = '0001-01-01'"),
         ("daily_costs", "unblended = 'NaN'"),
     ],
 )
 def test_without_the_constraints_only_the_account_of_the_row_fails(
     two: Harness, table: str, assignment: str
 ) -> None:
-    """Nothing that is stored of one account ends the run or hides what is told of the others."""
+    """Nothing that is stored of one account ends the run or hides what is reported of the others."""
     with without_constraints(two):
         edit(two, table, assignment)
         run = two.collect()

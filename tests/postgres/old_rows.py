@@ -46,30 +46,42 @@ def store_costs(database: PostgresDatabase, query: Query) -> None:
 
 
 def add_run(
-    query: Query, *, started: datetime, ended: datetime | None, accounts: int = 1, **collection: object
+    query: Query, *, started: datetime, ended: datetime | None, accounts: int = 1, **item: object
 ) -> UUID:
-    """Add a run with an account or more, each with the same collection."""
+    """Add a run with an account or more, each with the same item."""
     run = uuid4()
     query(
-        "INSERT INTO runs (id, run_key, status, today, aws_account_ids, version, started_at, finished_at)"
-        " VALUES (:id, :key, :status, '2025-01-01', '[]', '1', :started, :ended)",
+        "INSERT INTO runs"
+        " (id, job, run_key, status, today, aws_account_ids, options, version, started_at, finished_at)"
+        " VALUES (:id, 'collect', :key, :status, '2025-01-01', '[]', '{}', '1', :started, :ended)",
         id=run,
         key=f"{run}",
         status="completed" if ended else "running",
         started=started,
         ended=ended,
     )
-    values = {"state": "failed", "available_at": started, "finished_at": ended, **collection}
+    values = {"state": "failed", "available_at": started, "finished_at": ended, **item}
     query(
-        "INSERT INTO collections"
-        " (run_id, account_id, state, available_at, finished_at, error_kind, error_message)"
-        " SELECT :run, id, :state, :available_at, :finished_at, 'throttled', 'x'"
+        "INSERT INTO run_items"
+        " (run_id, job, account_id, state, available_at, finished_at, error_kind, error_message)"
+        " SELECT :run, 'collect', id, :state, :available_at, :finished_at, 'throttled', 'x'"
         " FROM accounts ORDER BY id LIMIT :n",
         run=run,
         n=accounts,
         **values,
     )
     return run
+
+
+def cover(query: Query, start: str | None, end_exclusive: str | None, name: str = "%") -> None:
+    """Record the days of accounts, all or those with this name, that are stored without a gap."""
+    query(
+        "INSERT INTO account_progress (account_id, job, covered_start, covered_end_exclusive)"
+        " SELECT id, 'collect', :start, :end FROM accounts WHERE name LIKE :name",
+        start=start,
+        end=end_exclusive,
+        name=name,
+    )
 
 
 def add_event(query: Query, occurred: datetime, *delivered: datetime | None, run: UUID | None = None) -> UUID:

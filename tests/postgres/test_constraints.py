@@ -43,7 +43,7 @@ def known(shared: PostgresDatabase) -> Known:
     prepare_months(shared)
     listed = add_account(shared, 1)
     run = open_run(shared)
-    claim(shared, run)
+    (item,) = claim(shared, run)
     second = open_run(shared, "second", aws_account_ids=(account_id(8),))
     account, told = add_account(shared, 2), event()
     with shared.transaction() as tx:
@@ -57,6 +57,7 @@ def known(shared: PostgresDatabase) -> Known:
         "{account}": account.id,
         "{listed}": listed.id,
         "{run}": run.id,
+        "{item}": item.id,
         "{second run}": second.id,
         "{event}": told.id,
     }
@@ -102,7 +103,7 @@ def test_an_account_cannot_be_its_own_base(connection: Connection, known: Known)
 
 
 def test_every_constraint_has_a_row_that_it_refuses() -> None:
-    """A constraint that is added without a wrong row here is a constraint that nobody has seen working."""
+    """A constraint that is added without a wrong row here is a constraint that was never seen working."""
     tables = metadata.tables.values()
     declared = {
         str(constraint.name)
@@ -112,7 +113,7 @@ def test_every_constraint_has_a_row_that_it_refuses() -> None:
     }
     declared |= {str(index.name) for table in tables for index in table.indexes if index.unique}
     seen = {constraint for _, _, constraint in BAD}
-    # The first is tested above; the second is an identity that nobody can set.
+    # The first is tested above; the second is an identity that cannot be set.
     assert declared - seen == {"ck_accounts_base_is_another", "uq_events_sequence"}
 
 

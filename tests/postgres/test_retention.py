@@ -20,6 +20,7 @@ from tests.postgres.old_rows import (
     add_anomaly,
     add_event,
     add_run,
+    cover,
     ids,
     keeper,
     prune,
@@ -59,7 +60,7 @@ def test_months_that_lie_wholly_before_the_first_kept_day_go(
 @pytest.mark.usefixtures("costs")
 def test_a_look_tells_what_goes_and_changes_nothing(database: PostgresDatabase, query: Query) -> None:
     """The same months, accounts and rows as the pruning then takes."""
-    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    cover(query, "2025-09-01", "2026-03-10")
     run = add_run(query, started=OLD, ended=OLD, accounts=2)
     add_event(query, OLD, OLD, run=run)
     add_anomaly(query, "resolved", date(2025, 11, 30), run=run)
@@ -84,14 +85,9 @@ def test_stored_days_begin_with_the_first_kept_one(database: PostgresDatabase, q
     ]
     for number, (start, end, *_) in enumerate(ranges, 1):
         add_account(database, number)
-        query(
-            "UPDATE accounts SET collected_start = :start, collected_end_exclusive = :end WHERE name = :name",
-            start=start,
-            end=end,
-            name=f"account-{number}",
-        )
+        cover(query, start, end, f"account-{number}")
     assert prune(database).accounts == 3
-    assert query("SELECT collected_start, collected_end_exclusive FROM accounts ORDER BY id") == [
+    assert query("SELECT covered_start, covered_end_exclusive FROM account_progress ORDER BY account_id") == [
         each[2:] for each in ranges
     ]
 
@@ -103,12 +99,12 @@ def test_more_accounts_than_a_batch_are_all_moved(
     monkeypatch.setattr(retention, "_ACCOUNTS_BATCH", 2)
     for number in range(1, 6):
         add_account(database, number)
-    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    cover(query, "2025-09-01", "2026-03-10")
     assert prune(database).accounts == 5
-    assert query("SELECT DISTINCT collected_start FROM accounts") == [(FIRST_KEPT,)]
+    assert query("SELECT DISTINCT covered_start FROM account_progress") == [(FIRST_KEPT,)]
 
 
-def test_runs_that_ended_before_go_with_their_collections(database: PostgresDatabase, query: Query) -> None:
+def test_runs_that_ended_before_go_with_their_items(database: PostgresDatabase, query: Query) -> None:
     """What they found and wrote stays, without its run, where it has reason to."""
     for number in (1, 2):
         add_account(database, number)
@@ -118,7 +114,7 @@ def test_runs_that_ended_before_go_with_their_collections(database: PostgresData
     opened = add_anomaly(query, "open", date(2025, 10, 1), run=old)
     pruning = prune(database)
     assert ids(query, "runs") == {kept}
-    assert query("SELECT DISTINCT run_id FROM collections") == [(kept,)]
+    assert query("SELECT DISTINCT run_id FROM run_items") == [(kept,)]
     assert (pruning.rows[OldRows.RUNS], pruning.rows[OldRows.RUN_ITEMS]) == (1, 2)
     assert query("SELECT id, run_id FROM events") == [(undelivered, None)]
     assert query("SELECT id, run_id FROM anomalies") == [(opened, None)]
@@ -131,18 +127,18 @@ def test_a_run_that_never_ended_goes_once_nothing_of_it_lives(
     add_account(database)
     add_run(query, started=OLD, ended=None, state="pending")
     reopened = add_run(query, started=OLD, ended=None, state="pending", available_at=YOUNG)
-    collected = add_run(query, started=OLD, ended=None, finished_at=YOUNG)
+    ended = add_run(query, started=OLD, ended=None, finished_at=YOUNG)
     recent = add_run(query, started=YOUNG, ended=None, state="pending")
     leased = add_run(query, started=OLD, ended=None, state="pending")
     query(
-        "UPDATE collections SET state = 'collecting', claimed_by = 'x', claim_token = gen_random_uuid(),"
+        "UPDATE run_items SET state = 'running', claimed_by = 'x', claim_token = gen_random_uuid(),"
         " lease_expires_at = :at WHERE run_id = :run",
         at=YOUNG,
         run=leased,
     )
     prune(database)
-    assert ids(query, "runs") == {reopened, collected, recent, leased}
-    assert query("SELECT count(*) FROM collections") == [(4,)]
+    assert ids(query, "runs") == {reopened, ended, recent, leased}
+    assert query("SELECT count(*) FROM run_items") == [(4,)]
 
 
 def test_events_that_every_sink_has_go(database: PostgresDatabase, query: Query) -> None:
@@ -197,9 +193,9 @@ def test_many_rows_go_in_small_transactions(
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
-def test_no_batch_reads_all_collections(database: PostgresDatabase, query: Query, *, analyzed: bool) -> None:
+def test_no_batch_reads_all_items(database: PostgresDatabase, query: Query, *, analyzed: bool) -> None:
     """Ten thousand accounts make 3.6 million of them a year: those of a run are found by their index."""
-    query("ALTER TABLE collections SET (autovacuum_enabled = off)")
+    query("ALTER TABLE run_items SET (autovacuum_enabled = off)")
     query(
         "INSERT INTO accounts (aws_account_id, name, status, access, partition, created_at, updated_at)"
         " SELECT lpad(n::text, 12, '0'), 'n', 'active', 'pod_identity', 'aws', now(), now()"
@@ -212,7 +208,7 @@ def test_no_batch_reads_all_collections(database: PostgresDatabase, query: Query
     plans: list[str] = []
 
     def explain(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
-        if "collections" in statement and "EXPLAIN" not in statement:
+        if "run_items" in statement and "EXPLAIN" not in statement:
             with database.connection() as connection:
                 rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
                 plans.append("\n".join(row[0] for row in rows))
@@ -224,4 +220,4 @@ def test_no_batch_reads_all_collections(database: PostgresDatabase, query: Query
         OldRows.RUNS: 1,
     }
     assert len(plans) == 5
-    assert [plan for plan in plans if "Seq Scan on collections" in plan] == []
+    assert [plan for plan in plans if "Seq Scan on run_items" in plan] == []

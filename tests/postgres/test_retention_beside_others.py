@@ -23,6 +23,7 @@ from tests.postgres.old_rows import (
     PARTITIONS,
     add_event,
     add_run,
+    cover,
     prune,
     store_costs,
 )
@@ -63,7 +64,7 @@ def test_rows_that_somebody_works_on_are_left_for_the_next_time(
     add_account(database)
     run = add_run(query, started=OLD, ended=OLD)
     with other.connection() as connection:
-        connection.execute(sa.text("SELECT FROM collections WHERE run_id = :run FOR UPDATE"), {"run": run})
+        connection.execute(sa.text("SELECT FROM run_items WHERE run_id = :run FOR UPDATE"), {"run": run})
         assert prune(database).rows == dict.fromkeys(OldRows, 0)
     assert prune(database).rows[OldRows.RUNS] == 1
 
@@ -130,7 +131,7 @@ def test_a_locked_account_keeps_its_months(
 ) -> None:
     """Whose stored days cannot be moved now must not lose any."""
     monkeypatch.setattr(retention, "_ATTEMPTS", 2)
-    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    cover(query, "2025-09-01", "2026-03-10")
     with busy(other, WRITER[0]):
         pruning = prune(database)
         assert (pruning.months, len(pruning.held_up)) == ((), 3)

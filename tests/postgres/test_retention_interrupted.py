@@ -21,6 +21,7 @@ from tests.postgres.old_rows import (
     add_anomaly,
     add_event,
     add_run,
+    cover,
     ids,
     prune,
     store_costs,
@@ -62,21 +63,22 @@ def test_a_pruning_that_was_killed_is_simply_run_again(
     database: PostgresDatabase, query: Query, number: int, *, commits: bool
 ) -> None:
     """Before or after the commit of any of its transactions: no wrong claim between, and all done after."""
-    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    cover(query, "2025-09-01", "2026-03-10")
     old = add_run(query, started=OLD, ended=OLD, accounts=2)
     add_event(query, OLD, OLD, run=old)
     add_anomaly(query, "resolved", date(2025, 10, 2), run=old)
     with pytest.raises(Killed):
         prune(database, killed_at(database, number, commits=commits))
     missing = (
-        "SELECT count(*) FROM accounts, generate_series('2025-09-01'::date, '2026-03-01', '1 month') AS month"
-        " WHERE month::date + 4 >= collected_start AND NOT EXISTS (SELECT FROM daily_costs"
-        " WHERE account_id = accounts.id AND usage_date = month::date + 4)"
+        "SELECT count(*) FROM account_progress,"
+        " generate_series('2025-09-01'::date, '2026-03-01', '1 month') AS month"
+        " WHERE month::date + 4 >= covered_start AND NOT EXISTS (SELECT FROM daily_costs"
+        " WHERE daily_costs.account_id = account_progress.account_id AND usage_date = month::date + 4)"
     )
     assert query(missing) == [(0,)]
     prune(database)
     assert query("SELECT count(*), min(usage_date) FROM daily_costs") == [(16, date(2025, 12, 5))]
-    assert query("SELECT DISTINCT collected_start FROM accounts") == [(FIRST_KEPT,)]
+    assert query("SELECT DISTINCT covered_start FROM account_progress") == [(FIRST_KEPT,)]
     assert [ids(query, table) for table in OldRows] == [set()] * 4
     assert query(missing) == [(0,)]
 
@@ -121,7 +123,7 @@ def test_a_role_that_does_not_own_the_months_is_refused_before_anything(
     clerk: PostgresDatabase, query: Query
 ) -> None:
     """One sentence names what it lacks; not a row is gone."""
-    query("UPDATE accounts SET collected_start = '2025-09-01', collected_end_exclusive = '2026-03-10'")
+    cover(query, "2025-09-01", "2026-03-10")
     query("REVOKE DELETE ON runs FROM clerk")
     with pytest.raises(ConfigError) as refused:
         prune(clerk)
@@ -130,7 +132,7 @@ def test_a_role_that_does_not_own_the_months_is_refused_before_anything(
         "ownership of daily_costs_2025_10, ownership of daily_costs_2025_11; "
         "let DATABASE_URL name the role that owns the tables."
     )
-    assert query("SELECT DISTINCT collected_start FROM accounts") == [(date(2025, 9, 1),)]
+    assert query("SELECT DISTINCT covered_start FROM account_progress") == [(date(2025, 9, 1),)]
     assert query("SELECT count(*) FROM daily_costs") == [(28,)]
 
 

@@ -126,8 +126,9 @@ def test_accounts_are_those_that_are_not_removed(database: PostgresDatabase, que
     query("UPDATE accounts SET status = 'removed' WHERE name = 'account-1'")
     query("UPDATE accounts SET status = 'paused' WHERE name = 'account-2'")
     query(
-        "INSERT INTO runs (id, run_key, status, today, aws_account_ids, version, started_at, finished_at)"
-        " SELECT gen_random_uuid(), day::text, 'completed', day, '[]', '1', day, day"
+        "INSERT INTO runs"
+        " (id, job, run_key, status, today, aws_account_ids, options, version, started_at, finished_at)"
+        " SELECT gen_random_uuid(), 'collect', day::text, 'completed', day, '[]', '{}', '1', day, day"
         " FROM generate_series('2025-05-01'::timestamptz, '2025-05-03', '1 day') AS day"
     )
     sizes = measure(database)

@@ -4,22 +4,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.adapters.postgres.engine import PostgresTransaction
+from costbatch.application.ports import Database, Transaction
 from costbatch.domain.accounts import AccessMethod, Account, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
-from costbatch.domain.costs import CostBasis, FetchedCosts, StoredChange
+from costbatch.domain.collection import CollectionRecord, CollectOptions
+from costbatch.domain.costs import CostBasis, DayDigests, FetchedCosts, StoredChange
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.events import Event, EventType
 from costbatch.domain.periods import ONE_DAY, DateRange
-from costbatch.domain.runs import Claim, CollectionState, Ending, Failure, Run, RunRequest
+from costbatch.domain.runs import (
+    Failure,
+    ItemRecord,
+    ItemState,
+    Outcome,
+    Run,
+    RunStatus,
+    SkipReason,
+    WorkItem,
+)
 from costbatch.errors import ErrorKind
 from tests.support.factories import CostRow, make_fetched
+from tests.support.fake_store import FakeStore
+from tests.support.run_harness import RunHarness
 
 NOW = datetime(2026, 3, 10, 7, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
 TODAY = date(2026, 3, 10)
 MONTHS = DateRange(date(2026, 1, 1), date(2026, 4, 1))
 WINDOW = DateRange(date(2026, 3, 1), TODAY)
@@ -51,20 +63,20 @@ def assumed_role(number: int, base: Account | None = None) -> NewAccount:
     )
 
 
-def add_account(database: PostgresDatabase, number: int = 1, **fields: Any) -> Account:
+def add_account(database: Database, number: int = 1, **fields: Any) -> Account:
     """Register an account for good."""
     with database.transaction() as tx:
         return tx.accounts.add(new_account(number, **fields), now=NOW)
 
 
-def prepare_months(database: PostgresDatabase, days: DateRange = MONTHS) -> None:
+def prepare_months(database: Database, days: DateRange = MONTHS) -> None:
     """Make the partitions that a test's costs fall into."""
     with database.transaction() as tx:
         tx.costs.prepare_months(days)
 
 
 def cost_row(day: date | int = TODAY - ONE_DAY, amount: str = "1.50", **fields: Any) -> CostRow:
-    """Return one service's cost on a day (of March 2026 where only a number is given)."""
+    """Return one service's cost on a day (of March 2026 if only a number is given)."""
     defaults = {
         "usage_date": date(2026, 3, day) if isinstance(day, int) else day,
         "service": "Amazon Simple Storage Service",
@@ -81,7 +93,7 @@ def cost_row(day: date | int = TODAY - ONE_DAY, amount: str = "1.50", **fields: 
 
 
 def store(
-    database: PostgresDatabase, account: Account, rows: list[CostRow], window: DateRange = WINDOW
+    database: Database, account: Account, rows: list[CostRow], window: DateRange = WINDOW
 ) -> StoredChange:
     """Replace an account's window in a transaction of its own."""
     with database.transaction() as tx:
@@ -89,28 +101,29 @@ def store(
 
 
 def replace_window(
-    tx: PostgresTransaction, account: Account, rows: Sequence[CostRow], window: DateRange = WINDOW
+    tx: Transaction, account: Account, rows: Sequence[CostRow], window: DateRange = WINDOW
 ) -> StoredChange:
     """Replace an account's window."""
-    fetched = make_fetched(window, *rows)
-    (change,) = tx.costs.replace_windows([(account, fetched)])
-    return change
+    return tx.costs.replace_windows({account.id: make_fetched(window, *rows)})[account.id]
 
 
-def open_run(database: PostgresDatabase, key: str = "nightly", **request: Any) -> Run:
-    """Open or join a run and put its accounts on the list."""
+def open_run(
+    database: Database, key: str = "nightly", *, aws_account_ids: tuple[str, ...] = (), **options: Any
+) -> Run:
+    """Open or join a run of the cost job and enlist its accounts."""
     with database.transaction() as tx:
-        run = tx.runs.open(key, RunRequest(**request), now=NOW, version="1.0")
-        tx.runs.enlist(run)
+        request = CollectOptions(**options).to_request(aws_account_ids)
+        run = tx.runs.open(key, request, now=NOW, version="1.0")
+        tx.items.enlist(run)
         return run
 
 
 def claim(
-    database: PostgresDatabase, run: Run, worker: str = "worker", *, most: int = 100, lease: timedelta = LEASE
-) -> list[Claim]:
-    """Claim accounts in a transaction of its own."""
+    database: Database, run: Run, worker: str = "worker", *, most: int = 100, lease: timedelta = LEASE
+) -> list[WorkItem]:
+    """Claim items in a transaction of its own."""
     with database.transaction() as tx:
-        return tx.claims.claim(run, worker=worker, most=most, lease=lease)
+        return tx.items.claim(run, worker=worker, most=most, lease=lease)
 
 
 def fetched(*rows: CostRow, api_requests: int = 2) -> FetchedCosts:
@@ -119,43 +132,101 @@ def fetched(*rows: CostRow, api_requests: int = 2) -> FetchedCosts:
 
 
 def failure(kind: ErrorKind = ErrorKind.THROTTLED) -> Failure:
-    """Return why an account was not collected."""
+    """Return why an account failed."""
     return Failure(kind=kind, message=kind.advice)
 
 
-def collected(one: Claim, **fields: Any) -> Ending:
-    """Return that a claimed account was collected."""
-    ending = Ending(
-        claim=one,
-        state=CollectionState.COLLECTED,
-        api_requests=2,
-        window=WINDOW,
-        rows_fetched=0,
-        change=StoredChange(),
-        started_at=NOW,
-    )
-    return replace(ending, **fields)
+def record(**fields: Any) -> CollectionRecord:
+    """Return what the cost job did for an account: it read the window and changed nothing."""
+    return replace(CollectionRecord(window=WINDOW, rows_fetched=0, change=StoredChange()), **fields)
 
 
-def collect(database: PostgresDatabase, one: Claim, *, now: datetime = NOW, api_requests: int = 2) -> bool:
-    """Record that a claimed account was collected, if it is still ours; return whether it is."""
+def succeeded(item: WorkItem, **fields: Any) -> Outcome:
+    """Return that the work on an item succeeded."""
+    outcome = Outcome(item=item, state=ItemState.SUCCEEDED, api_requests=2, started_at=NOW)
+    return replace(outcome, **fields)
+
+
+def collect(
+    database: Database,
+    item: WorkItem,
+    *,
+    now: datetime = NOW,
+    api_requests: int = 2,
+    digests: DayDigests | None = None,
+    **fields: Any,
+) -> bool:
+    """Save an item as the cost job does, if it is still ours; return whether it is.
+
+    fields: of the record of the collection.
+    """
     with database.transaction() as tx:
-        held = tx.claims.hold([one])
-        if held:
-            tx.claims.finish([collected(one, api_requests=api_requests, started_at=now)], now=now)
-    return bool(held)
+        if tx.items.lock([item]):
+            save_collected(tx, item, now=now, api_requests=api_requests, digests=digests, **fields)
+            return True
+    return False
 
 
-def failed(one: Claim, *, retry_after: timedelta | None = None) -> Ending:
-    """Return that a claimed account failed."""
-    state = CollectionState.FAILED if retry_after is None else CollectionState.PENDING
-    return Ending(claim=one, state=state, api_requests=1, failure=failure(), retry_after=retry_after)
+def save_collected(
+    tx: Transaction,
+    item: WorkItem,
+    *,
+    now: datetime = NOW,
+    api_requests: int = 2,
+    digests: DayDigests | None = None,
+    **fields: Any,
+) -> None:
+    """Save the record, digests and outcome of a locked item."""
+    tx.collections.save({item.id: record(**fields)})
+    tx.digests.replace({item.account.id: None if digests is None else (item.id, digests)})
+    tx.items.finish([succeeded(item, api_requests=api_requests, started_at=now)], now=now)
 
 
-def fail(database: PostgresDatabase, one: Claim, *, retry_after: timedelta | None = None) -> None:
-    """Record that a claimed account failed."""
+def failed(item: WorkItem, *, retry_after: timedelta | None = None) -> Outcome:
+    """Return that the work on an item failed."""
+    state = ItemState.FAILED if retry_after is None else ItemState.PENDING
+    return Outcome(item=item, state=state, api_requests=1, failure=failure(), retry_after=retry_after)
+
+
+def skipped(item: WorkItem, reason: SkipReason, *, api_requests: int = 0) -> Outcome:
+    """Return that an item was skipped."""
+    return Outcome(item=item, state=ItemState.SKIPPED, api_requests=api_requests, skip_reason=reason)
+
+
+def finish(database: Database, *outcomes: Outcome, now: datetime = NOW) -> None:
+    """Record outcomes in a transaction of its own."""
     with database.transaction() as tx:
-        tx.claims.finish([failed(one, retry_after=retry_after)], now=NOW)
+        tx.items.finish(outcomes, now=now)
+
+
+def fail(database: Database, item: WorkItem, *, retry_after: timedelta | None = None) -> None:
+    """Record that the work on an item failed."""
+    finish(database, failed(item, retry_after=retry_after))
+
+
+def records(database: Database, run: Run) -> list[ItemRecord]:
+    """Return the accounts of a run as they are recorded, by 12-digit id."""
+    with database.transaction() as tx:
+        return tx.items.records(run)
+
+
+def states(database: Database, run: Run) -> list[str]:
+    """Return the states of a run's accounts, by 12-digit id."""
+    return [each.state.value for each in records(database, run)]
+
+
+def join(
+    database: Database, key: str = "nightly", *, aws_account_ids: tuple[str, ...] = (), **options: Any
+) -> tuple[Run, int]:
+    """Open or join a run a day later as a process does; return it with the number of unfinished accounts."""
+    runner = RunHarness(store=cast("FakeStore", database), now=LATER).runner()
+    return runner._open(key, CollectOptions(**options).to_request(aws_account_ids))
+
+
+def close(database: Database, run: Run, status: RunStatus) -> bool:
+    """Close a run; return whether this call changed its status."""
+    with database.transaction() as tx:
+        return tx.runs.close(run, status, now=NOW)
 
 
 def anomaly(account: Account, **fields: Any) -> Anomaly:
@@ -179,7 +250,7 @@ def anomaly(account: Account, **fields: Any) -> Anomaly:
 
 
 def event(type_: EventType = EventType.ACCOUNT_FAILED, **fields: Any) -> Event:
-    """Return something worth telling."""
+    """Return an event."""
     defaults: dict[str, Any] = {
         "id": uuid4(),
         "type": type_,

@@ -43,6 +43,7 @@ from costbatch.domain.runs import (
     StopReason,
     WorkItem,
 )
+from costbatch.errors import ConfigError
 from tests.support.factories import make_fetched
 from tests.support.fakes import FakeAccounts
 
@@ -102,6 +103,8 @@ class FakeRuns(RunStore):
                 today=utc_day(now),
                 started_at=now,
             )
+        if self.rows[key].request != request:
+            raise ConfigError(f"The run key {key!r} belongs to a run that was asked for something else.")
         return self.rows[key]
 
     @override

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from costbatch.adapters.postgres.copy_format import CopyNames, copy_lines
+from costbatch.adapters.postgres.cost_collections import is_of_run
 from costbatch.adapters.postgres.tables import (
     account_progress,
     accounts,
@@ -435,7 +436,7 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
             place,
         )
         .join_from(run_items, accounts)
-        .outerjoin(cost_collections, window.run_item_id == run_items.c.id)
+        .outerjoin(cost_collections, sa.and_(window.run_item_id == run_items.c.id, is_of_run(run)))
         .outerjoin(
             account_progress, sa.and_(covered.account_id == accounts.c.id, covered.job == run.request.job)
         )

@@ -1,4 +1,4 @@
-"""Claims under contention: separate processes, separate runs, and the index that has the last word."""
+"""Claims under contention: separate processes, separate runs, and the index that decides."""
 
 from collections import Counter
 from random import Random
@@ -9,28 +9,28 @@ import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.credentials import Secret
-from costbatch.domain.runs import Claim, Run
+from costbatch.domain.runs import Run, WorkItem
 from tests.postgres.conftest import Query
 from tests.support.database_rows import NOW, account_id, add_account, claim, collect, new_account, open_run
 
 
 def work(url: str, run: Run, worker: str, done: list[tuple[str, str]]) -> None:
-    """Claim a few accounts at a time and collect them, as one process does, until none is left."""
+    """Claim a few items at a time and collect their accounts, as one process does, until none are left."""
     database, random = PostgresDatabase(Secret(url)), Random(worker)
-    while claims := claim_patiently(database, run, worker, random.randint(1, 5)):
+    while claims := claim_or_wait(database, run, worker, random.randint(1, 5)):
         for one in claims:
             collect(database, one)
             done.append((one.account.aws_account_id, str(run.id)))
     database.close()
 
 
-def claim_patiently(database: PostgresDatabase, run: Run, worker: str, most: int) -> list[Claim]:
-    """Claim; where others hold everything that is left, wait and look again."""
+def claim_or_wait(database: PostgresDatabase, run: Run, worker: str, most: int) -> list[WorkItem]:
+    """Claim; if others hold everything that is left, wait and look again."""
     for _ in range(200):
         if claims := claim(database, run, worker, most=most):
             return claims
         with database.transaction() as tx:
-            if tx.claims.seconds_until_work(run) is None:
+            if tx.items.seconds_until_work(run) is None:
                 return []
         sleep(0.02)
     raise TimeoutError
@@ -54,8 +54,8 @@ def test_processes_that_hammer_never_get_the_same_account(
     for thread in threads:
         thread.join(60)
     assert Counter(done) == Counter({(account_id(n), str(run.id)): 1 for n in range(1, 61) for run in opened})
-    assert query("SELECT state, attempts, count(*) FROM collections GROUP BY 1, 2") == [
-        ("collected", 1, 60 * runs)
+    assert query("SELECT state, attempts, count(*) FROM run_items GROUP BY 1, 2") == [
+        ("succeeded", 1, 60 * runs)
     ]
 
 
@@ -80,31 +80,31 @@ def test_an_account_being_claimed_is_skipped_without_waiting(
         add_account(database, number)
     nightly, manual = open_run(database, "nightly"), open_run(database, "manual")
     with database.transaction() as tx:
-        tx.claims.claim(nightly, worker="first", most=1, lease=NOW - NOW)
+        tx.items.claim(nightly, worker="first", most=1, lease=NOW - NOW)
         (sibling,) = claim(other, nightly, "second", most=1)
         (stranger,) = claim(other, manual, "third", most=2)
     assert sibling.account.aws_account_id == account_id(2)
     assert stranger.account.aws_account_id == account_id(3)
 
 
-def test_the_index_has_the_last_word(
+def test_the_index_decides_between_claims_of_the_same_instant(
     database: PostgresDatabase, other: PostgresDatabase, query: Query
 ) -> None:
-    """A claim that was taken in the same instant is a claim of nothing; the transaction goes on."""
+    """A claim that was taken in the same instant is a claim of nothing; the transaction continues."""
     add_account(database)
     nightly, manual = open_run(database, "nightly"), open_run(database, "manual")
-    claimed: list[list[Claim]] = []
+    claimed: list[list[WorkItem]] = []
 
     def claim_as_well() -> None:
         with other.transaction() as tx:
-            claimed.append(tx.claims.claim(manual, worker="late", most=1, lease=NOW - NOW))
+            claimed.append(tx.items.claim(manual, worker="late", most=1, lease=NOW - NOW))
             assert tx.runs.load(manual) == manual
 
     thread = Thread(target=claim_as_well)
     with database.transaction() as tx:
         # Past the lock on the account, as a claim that was not seen yet.
         tx.connection.exec_driver_sql(
-            "UPDATE collections SET state = 'collecting', claimed_by = 'early', lease_expires_at = now(),"
+            "UPDATE run_items SET state = 'running', claimed_by = 'early', lease_expires_at = now(),"
             " claim_token = gen_random_uuid() WHERE run_id = %s",
             (str(nightly.id),),
         )
@@ -113,5 +113,5 @@ def test_the_index_has_the_last_word(
         assert thread.is_alive()
     thread.join(10)
     assert claimed == [[]]
-    assert query("SELECT claimed_by FROM collections WHERE state = 'collecting'") == [("early",)]
+    assert query("SELECT claimed_by FROM run_items WHERE state = 'running'") == [("early",)]
     assert claim(database, manual) == []

@@ -171,18 +171,20 @@ def test_several_accounts_are_replaced_together_each_with_its_own_window(
     store(database, neighbour, [cost_row(3), cost_row(4)])
     store(database, third, [cost_row(5)])
     early = DateRange(date(2026, 2, 1), date(2026, 3, 1))
-    fetched = [
-        (account, make_fetched(early, cost_row(date(2026, 2, 7)))),
-        (neighbour, make_fetched(WINDOW, cost_row(3, "9"))),
-        (third, make_fetched(WINDOW, cost_row(5))),
-    ]
+    fetched = {
+        account.id: make_fetched(early, cost_row(date(2026, 2, 7))),
+        neighbour.id: make_fetched(WINDOW, cost_row(3, "9")),
+        third.id: make_fetched(WINDOW, cost_row(5)),
+    }
     with database.transaction() as tx:
         changes = tx.costs.replace_windows(fetched)
-    assert changes == [
-        StoredChange(inserted=1, changed_dates=frozenset({date(2026, 2, 7)})),
-        StoredChange(updated=1, deleted=1, changed_dates=frozenset({date(2026, 3, 3), date(2026, 3, 4)})),
-        UNCHANGED,
-    ]
+    assert changes == {
+        account.id: StoredChange(inserted=1, changed_dates=frozenset({date(2026, 2, 7)})),
+        neighbour.id: StoredChange(
+            updated=1, deleted=1, changed_dates=frozenset({date(2026, 3, 3), date(2026, 3, 4)})
+        ),
+        third.id: UNCHANGED,
+    }
     assert stored(database, account) == [cost_row(date(2026, 2, 7))]
     assert stored(database, neighbour) == [cost_row(3, "9")]
     assert stored(database, third) == [cost_row(5)]

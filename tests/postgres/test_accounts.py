@@ -8,7 +8,8 @@ from time import sleep
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.domain.accounts import AccessMethod, AccountStatus, Failing, Partition
+from costbatch.domain.accounts import AccessMethod, AccountStatus, Failing, Partition, Progress
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import SealedCredentials
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
@@ -40,7 +41,6 @@ def test_an_account_reads_back_as_it_was_added(database: PostgresDatabase) -> No
         NOW,
     )
     assert (added.role_arn, added.base_account_id) == ("arn:aws:iam::000000000007:role/costbatch", None)
-    assert (added.collected, added.failing) == (None, None)
 
 
 def test_an_unknown_account_is_not_found(database: PostgresDatabase) -> None:
@@ -88,25 +88,26 @@ def test_of_two_adds_at_once_one_is_refused(
 
 
 def test_a_removed_account_comes_back_with_its_history(database: PostgresDatabase) -> None:
-    """The row, the stored days and the costs are the old ones; name, status and way of access are new."""
+    """The row, the covered days and the costs are the old ones; name, status and way of access are new."""
     prepare_months(database)
     account = add_account(database)
     store(database, account, [cost_row()])
     days = DateRange(date(2026, 1, 1), date(2026, 3, 10))
     with database.transaction() as tx:
         failing = Failing(since=NOW, kind="throttled")
-        tx.accounts.save_progress([replace(account, collected=days, failing=failing)])
+        tx.progress.save(COLLECT, {account.id: Progress(covered=days, failing=failing)})
         tx.accounts.set_status(account, AccountStatus.REMOVED, now=NOW)
+        tx.progress.forget_failures(account.id)
         later = NOW + timedelta(days=1)
         back = tx.accounts.add(replace(assumed_role(1), name="reborn"), now=later)
         assert tx.costs.first_days({back.id: ["USD"]}) == {(back.id, "USD"): date(2026, 3, 9)}
-    assert (back.id, back.created_at, back.collected) == (account.id, NOW, days)
+        assert tx.progress.load(COLLECT) == {account.id: Progress(covered=days)}
+    assert (back.id, back.created_at) == (account.id, NOW)
     assert (back.name, back.status, back.access) == (
         "reborn",
         AccountStatus.ACTIVE,
         AccessMethod.ASSUMED_ROLE,
     )
-    assert back.failing is None
 
 
 def test_accounts_are_listed_by_id_and_status(database: PostgresDatabase) -> None:
@@ -212,21 +213,3 @@ def test_proof_is_of_the_very_credentials_that_were_tried(database: PostgresData
         assert not tx.accounts.load_access(account).is_proven
         tx.accounts.save_proven([tried], now=NOW)
         assert not tx.accounts.load_access(account).is_proven
-
-
-def test_what_is_collected_and_what_fails_is_remembered_and_forgotten(database: PostgresDatabase) -> None:
-    """Both can be set and taken back, of several accounts together, each with its own."""
-    account, other, failing = (
-        add_account(database),
-        add_account(database, 2),
-        Failing(since=NOW, kind="throttled"),
-    )
-    changed = [
-        replace(account, collected=DateRange(date(2026, 1, 1), date(2026, 2, 1)), failing=failing),
-        replace(other, collected=DateRange(date(2025, 1, 1), date(2026, 2, 1))),
-    ]
-    with database.transaction() as tx:
-        tx.accounts.save_progress(changed)
-        assert tx.accounts.list_all() == changed
-        tx.accounts.save_progress([account])
-        assert tx.accounts.list_all() == [account, changed[1]]
