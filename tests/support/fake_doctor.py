@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from typing_extensions import override
+
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import CheckResult, Finding, PaidRequest
 from costbatch.application.doctor.ports import (
+    AwsProbe,
     Caller,
     Endpoint,
+    Gateway,
     NewestRun,
     SchemaVersion,
     SealedSample,
@@ -16,7 +20,7 @@ from costbatch.application.doctor.ports import (
     WaitingEvents,
 )
 from costbatch.application.inspection import Rights
-from costbatch.application.ports import Spend
+from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition, Progress
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
@@ -102,20 +106,20 @@ class FakeHealth:
 
 
 @dataclass
-class FakeGateway:
+class FakeGateway(Gateway):
     """A Pushgateway; ``problem`` is what it refuses with."""
 
     problem: str = ""
     address: str = "http://gateway:9091"
 
+    @override
     def check_ready(self) -> None:
-        """Be ready, or not."""
         if self.problem:
             raise DeliveryError(self.problem)
 
 
 @dataclass
-class FakeAws:
+class FakeAws(AwsProbe):
     """AWS, which answers; ``changed`` replaces the endpoint of a partition."""
 
     changed: dict[Partition, Endpoint] = field(default_factory=dict)
@@ -124,20 +128,21 @@ class FakeAws:
     asked: list[Partition] = field(default_factory=list)
     needs: list[AwsNeeds] = field(default_factory=list)
 
+    @override
     def check_environment(self, needs: AwsNeeds) -> None:
         """Find nothing wrong, or raise what a test sets."""
         self.needs.append(needs)
         if self.environment_error:
             raise self.environment_error
 
+    @override
     def endpoints(self, partition: Partition) -> list[Endpoint]:
-        """Return the two endpoints of a partition."""
         self.asked.append(partition)
         good = [Endpoint(address=f"https://{s}.{partition}", is_encrypted=True) for s in ("sts", "ce")]
         return [self.changed[partition]] if partition in self.changed else good
 
+    @override
     def pod(self, partition: Partition) -> Caller:
-        """Return the pod."""
         if self.pod_error:
             raise self.pod_error
         return Caller(
@@ -146,7 +151,7 @@ class FakeAws:
 
 
 @dataclass
-class FakeSource:
+class FakeSource(CostSource):
     """Cost Explorer; ``pages`` is how many requests a fetch makes, ``error`` is raised after the first.
 
     is_refused: AWS charges none of them; None: there is no answer.
@@ -157,6 +162,7 @@ class FakeSource:
     error: CostbatchError | None = None
     fetched: list[tuple[str, DateRange]] = field(default_factory=list)
 
+    @override
     def fetch(
         self,
         access: Access,
@@ -166,7 +172,6 @@ class FakeSource:
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
-        """Return no rows, for money."""
         self.fetched.append((access.account.aws_account_id, window))
         for _ in range(self.pages):
             spend()
