@@ -85,9 +85,10 @@ def _help(name: str, command: click.Command) -> Iterator[str]:
     yield f"`{usage}`\n"
     for paragraph in _paragraphs(command):
         yield re.sub(r"(?<=[.?!]) (?=[A-Z`])", "\n", paragraph) + "\n"
-    records = (option.get_help_record(ctx) for option in command.get_params(ctx))
-    options = [(f"`{spelling}`", text.replace("  [", " [")) for spelling, text in filter(None, records)]
-    yield _table(("option", "meaning"), [row for row in options if row[0] != "`--help`"])
+    options = (each for each in command.get_params(ctx) if isinstance(each, click.Option))
+    records = (option.get_help_record(ctx) for option in options)
+    rows = ((f"`{spelling}`", text.replace("  [", " [")) for spelling, text in filter(None, records))
+    yield _table(("option", "meaning"), (row for row in rows if row[0] != "`--help`"))
     if command.epilog:
         example = command.epilog.partition("Example:\n")[2]
         yield f"```sh\n{inspect.cleandoc(example)}\n```\n"
