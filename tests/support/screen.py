@@ -10,7 +10,6 @@ import sys
 import termios
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 
 from tests.support.harness import Harness
 
@@ -21,19 +20,10 @@ def look(harness: Harness, *args: str, columns: int = 80) -> str:
     """Return what a command prints on a terminal without colours that is so many columns wide."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environ = {
-        **os.environ,
-        **harness.environ,
-        "TEST_NOW": f"{harness.now().isoformat()} {monotonic()}",
-        "PYTHONPATH": str(_ROOT),
-        "TERM": "xterm",
-        "NO_COLOR": "1",
-        # Without COLUMNS it is the terminal that says how wide it is.
-        "COLUMNS": "",
-        "LINES": "",
-    }
+    # Without COLUMNS the terminal itself says how wide it is.
+    environ = harness.process_environ(TERM="xterm", NO_COLOR="1", COLUMNS="", LINES="")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.harness", *args],
+        [sys.executable, "-m", "tests.support.command", *args],
         env=environ,
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,
