@@ -1,4 +1,4 @@
-"""The runs and claims of the database in memory, the clock, the cost source and the screen of a test."""
+"""Fakes for a run: its store, its claims, the clock, the cost source and the progress bar."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

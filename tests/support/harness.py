@@ -1,4 +1,4 @@
-"""The harness of tests that run the whole program: PostgreSQL, the local AWS, a clock, the command line.
+"""The harness for tests of the whole program: PostgreSQL, the local AWS, a clock and the command line.
 
     harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
     run = harness.collect("--fail-on", "partial")
@@ -7,7 +7,7 @@
     process = harness.start("collect", "--run-key", "k")  # in a process of its own, with the harness's clock
     assert wait_for(process).status == 0
 
-A conftest that wants the fixtures imports them: ``from tests.support.harness import aws, harness``.
+A conftest imports the fixtures: ``from tests.support.harness import aws, harness``.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a command of the harness shows on a terminal of a given width."""
+"""Returns what a command shows on a terminal of a given width."""
 
 import fcntl
 import os
