@@ -7,8 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-clean test check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
+.PHONY: help demo demo-clean test tests-with-coverage check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
 	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-compare bench-pages bench-storage lock clean
 
 help: ## List the targets.
@@ -29,9 +30,12 @@ demo: $(READY) ## Collect from a local AWS into an embedded PostgreSQL: no Docke
 demo-clean: ## Remove everything that the demo keeps.
 	@rm -rf .demo
 
+# Lint and types run beside the tests. Files are dealt out in their order, long ones first: see tests/README.md.
 test: $(READY) parts ## Run every test, with lint, types and coverage.
-	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest --numprocesses auto --dist loadfile --cov --cov-report=term
+	@$(MAKE) --no-print-directory --jobs=2 check tests-with-coverage
+
+tests-with-coverage:
+	@$(BIN)/pytest $(IN_PARALLEL) --cov --cov-report=term
 
 check: lint types ## Lint and type-check, Python and shell and Dockerfile.
 
@@ -63,7 +67,7 @@ chart-update: $(READY) ## Regenerate the chart's files and snapshots after a cha
 	@UPDATE_SNAPSHOTS=1 $(BIN)/pytest --quiet tests/chart/test_chart_manifests.py
 
 helm-test: $(READY) parts ## Test the Helm chart alone.
-	@$(BIN)/pytest tests/chart --numprocesses auto --dist loadfile
+	@$(BIN)/pytest tests/chart $(IN_PARALLEL)
 
 image: ## Build the image and the trial's, with Docker or with buildah.
 	@.ci/image release demo

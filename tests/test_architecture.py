@@ -52,6 +52,7 @@ READS_ENVIRONMENT = {
     "adapters/aws/sessions.py": "botocore takes an empty variable for a value",
     "cli/context.py": "passes the environment to Settings.from_environment; a test passes another",
     "demo/register.py": "a program of its own, as cli/context.py",
+    "demo/environment.py": "what the demo takes out of it",
     "demo/stage.py": "what the demo's own processes inherit",
 }
 MAKES_FLOATS = {

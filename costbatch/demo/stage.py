@@ -24,8 +24,6 @@ from costbatch.simulator.world import World
 
 # Long enough to see the accounts come in.
 _LATENCY_SECONDS = 0.25
-# What a shell may have set for the real installation: libpq's variables too, and proxies in either case.
-_FOREIGN = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL", "PG", "BOTO")
 
 
 class Demo:
@@ -58,9 +56,6 @@ class Demo:
     @contextmanager
     def _stage(self, today: date) -> Iterator[tuple[World, dict[str, str]]]:
         """Start PostgreSQL and AWS; give the world and the environment of the commands."""
-        for name in [name for name in os.environ if _is_foreign(name)]:
-            # Here and not only for the commands: the server and the driver read the environment, too.
-            del os.environ[name]
         world = demo_world(today)
         with (
             embedded_postgres(self._folder / "postgres") as postgres,
@@ -116,10 +111,6 @@ class Demo:
 
     def _say(self, sentence: str) -> None:
         self._console.print(sentence, style="bold", markup=False)
-
-
-def _is_foreign(name: str) -> bool:
-    return name.upper().startswith(_FOREIGN) or name.upper().endswith("_PROXY")
 
 
 def _call(environ: Mapping[str, str], arguments: Sequence[str]) -> int:

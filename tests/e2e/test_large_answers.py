@@ -22,12 +22,12 @@ from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, PackedC
 from costbatch.domain.periods import ONE_DAY
 from costbatch.errors import AccountError
 from costbatch.simulator.world import Anomaly
-from tests.postgres.conftest import Query, query
 from tests.support import second_database
 from tests.support.database_rows import WINDOW as STORED_WINDOW
 from tests.support.database_rows import add_account, cost_row, prepare_months, store
 from tests.support.factories import CostRow, days, make_fetched, rows_of
 from tests.support.harness import TODAY, Harness, make_account
+from tests.support.query import Query, query
 
 __all__ = ["query"]
 

@@ -1,20 +1,17 @@
 """What the tests of the stores share: a second process's connection, and looks behind the stores."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.credentials import Secret
 from tests.support.harness import aws, harness
 from tests.support.pooler import pooled_url
+from tests.support.query import Query, query
 from tests.support.web_servers import closed_port
 
-__all__ = ["aws", "closed_port", "harness", "pooled_url"]
-
-Query = Callable[..., list[tuple[Any, ...]]]
+__all__ = ["Query", "aws", "closed_port", "harness", "pooled_url", "query"]
 
 
 @pytest.fixture
@@ -23,15 +20,3 @@ def other(database_url: str) -> Iterator[PostgresDatabase]:
     database = PostgresDatabase(Secret(database_url))
     yield database
     database.close()
-
-
-@pytest.fixture
-def query(database: PostgresDatabase) -> Query:
-    """Run a statement in a transaction of its own; return its rows."""
-
-    def run(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        with database.connection() as connection:
-            result = connection.execute(sa.text(statement), parameters)
-            return [tuple(row) for row in result] if result.returns_rows else []
-
-    return run

@@ -1,4 +1,4 @@
-"""What AWS bills and what the database holds, in one form, to be held against each other exactly."""
+"""What AWS bills and what the database holds, in one form, for exact comparison."""
 
 from collections.abc import Iterable
 from datetime import date

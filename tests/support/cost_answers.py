@@ -1,4 +1,4 @@
-"""Whole answers of Cost Explorer through the parser."""
+"""Parses whole responses of Cost Explorer."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Rows for the tests of the stores: valid as they come, with what a test is about given by name."""
+"""Valid rows for the tests of the stores; a test names only what it is about."""
 
 from collections.abc import Sequence
 from dataclasses import replace

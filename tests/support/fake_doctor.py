@@ -1,4 +1,4 @@
-"""What an examination works with, in memory and in good health; a test breaks the part that it is about."""
+"""The parts that `costbatch doctor` checks, in memory and healthy; a test breaks the one that it is about."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

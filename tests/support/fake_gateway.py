@@ -1,4 +1,4 @@
-"""A stand-in for the Pushgateway that keeps what it is sent, or keeps its caller waiting."""
+"""A fake Pushgateway that keeps what is pushed, or delays its responses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

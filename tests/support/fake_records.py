@@ -1,4 +1,4 @@
-"""What is stored of the past, in memory: two months, and rows that are old."""
+"""Old rows in memory, for the tests of pruning."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

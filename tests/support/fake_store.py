@@ -1,4 +1,4 @@
-"""A database in memory with all that a run writes: a transaction that ends in an error changes nothing."""
+"""A database in memory with everything that a run writes; a transaction that fails changes nothing."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

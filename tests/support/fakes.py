@@ -1,4 +1,4 @@
-"""Hand-written stand-ins for the ports: they keep everything in memory and behave as the ports promise."""
+"""Hand-written fakes of the ports, in memory."""
 
 import json
 from collections import Counter

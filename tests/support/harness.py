@@ -1,4 +1,4 @@
-"""The harness of tests that run the whole program: PostgreSQL, the local AWS, a clock, the command line.
+"""The harness for tests of the whole program: PostgreSQL, the local AWS, a clock and the command line.
 
     harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
     run = harness.collect("--fail-on", "partial")
@@ -7,14 +7,14 @@
     process = harness.start("collect", "--run-key", "k")  # in a process of its own, with the harness's clock
     assert wait_for(process).status == 0
 
-A conftest that wants the fixtures imports them: ``from tests.support.harness import aws, harness``.
+A conftest imports the fixtures: ``from tests.support.harness import aws, harness``.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -39,6 +39,7 @@ from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.simulator import demo_world
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account, CostRow, Role, World
+from tests.support.command import NOW, clock_from
 from tests.support.in_process import closed_databases, restored_logs
 from tests.support.machine import unmeasured_children
 
@@ -49,7 +50,6 @@ KEY = "7d1f0c52a9e84b36c3d5f7e1b2a80946e5c1d7f38a2b4096cfd31e7a58b04c92"
 EC2 = "Amazon Elastic Compute Cloud - Compute"
 _MORNING = time(6, 30, tzinfo=UTC)
 _ROOT = Path(__file__).resolve().parents[2]
-_NOW = "TEST_NOW"
 
 Row = dict[str, Any]
 
@@ -140,7 +140,7 @@ class Harness:
     def wake_at(self, instant: datetime) -> None:
         """Make it an instant, in whatever time zone it is written."""
         self.today = instant.astimezone(UTC).date()
-        self._clock = _clock_from(instant, monotonic())
+        self._clock = clock_from(instant, monotonic())
         self.aws.set_today(self.today)
 
     def now(self) -> datetime:
@@ -191,7 +191,7 @@ class Harness:
     def start_with(self, stderr: int, /, *args: str, **environ: str) -> subprocess.Popen[str]:
         """Start a command whose standard error goes where subprocess is told here."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.harness", *args],
+            [sys.executable, "-m", "tests.support.command", *args],
             env=self.process_environ(**environ),
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
@@ -203,7 +203,7 @@ class Harness:
     def start_on(self, terminal: int, /, *args: str, **environ: str) -> subprocess.Popen[bytes]:
         """Start a command whose three streams are a terminal that is its own, as a shell does."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.harness", *args],
+            [sys.executable, "-m", "tests.support.command", *args],
             env=self.process_environ(**environ),
             cwd=_ROOT,
             preexec_fn=lambda: os.login_tty(terminal),  # noqa: PLW1509 - nothing else makes Ctrl-C a signal
@@ -219,7 +219,7 @@ class Harness:
                 ("COSTBATCH_", "AWS_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL")
             )
         }
-        clock = {_NOW: f"{self.now().isoformat()} {monotonic()}", "PYTHONPATH": str(_ROOT)}
+        clock = {NOW: f"{self.now().isoformat()} {monotonic()}", "PYTHONPATH": str(_ROOT)}
         return {**own, **self.environ, **environ, **clock}
 
     def rows(self, query: str, *parameters: object) -> list[Row]:
@@ -262,11 +262,6 @@ def _secrets(account: Account, role: Role | None) -> StoredSecrets:
     return StoredSecrets(access_keys=keys)
 
 
-def _clock_from(start: datetime, began: float) -> Callable[[], datetime]:
-    """Return a clock that showed ``start`` when every process's monotonic clock showed ``began``."""
-    return lambda: start + timedelta(seconds=monotonic() - began)
-
-
 @pytest.fixture(scope="session")
 def aws() -> Iterator[SimulatorProcess]:
     """Run one local AWS for all tests of this process; each test gives it a world of its own."""
@@ -281,14 +276,3 @@ def harness(aws: SimulatorProcess, database_url: str) -> Harness:
     """Return a harness with a migrated database and an empty world."""
     aws.replace_world(World(accounts=()))
     return Harness(aws, database_url)
-
-
-def main(environ: Mapping[str, str]) -> None:
-    """Run the command line with the clock that the environment names: what ``Harness.start`` starts."""
-    start, began = environ[_NOW].split()
-    clock = _clock_from(datetime.fromisoformat(start), float(began))
-    cli(prog_name="costbatch", obj=Context(now=clock))
-
-
-if __name__ == "__main__":
-    main(os.environ)

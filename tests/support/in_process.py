@@ -1,4 +1,4 @@
-"""What a command leaves behind in a process that goes on: taken away again after each."""
+"""Undoes what a command leaves behind in the process of the tests: connections and log handlers."""
 
 import logging
 from collections.abc import Iterator

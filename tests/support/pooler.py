@@ -1,4 +1,4 @@
-"""A stand-in for a connection pooler in front of PostgreSQL."""
+"""A fake connection pooler in front of PostgreSQL."""
 
 import os
 import socket

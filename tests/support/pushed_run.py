@@ -1,4 +1,4 @@
-"""The run whose metrics are pushed, wherever a test looks at what becomes of them."""
+"""A sample run whose metrics are pushed."""
 
 from datetime import date, datetime, timedelta
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""A web server that remembers what it was asked, over which connection, and answers as it is told."""
+"""A web server that records requests and their connections, and answers as told."""
 
 import json
 import ssl

@@ -1,4 +1,4 @@
-"""One account's life, morning by morning: what AWS says, what a run stores, judges and tells."""
+"""Replays the nights of one account in memory: what AWS says, what is stored, the events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

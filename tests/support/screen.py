@@ -1,4 +1,4 @@
-"""What a command of the harness shows on a terminal of a given width."""
+"""Returns what a command shows on a terminal of a given width."""
 
 import fcntl
 import os
@@ -10,7 +10,6 @@ import sys
 import termios
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 
 from tests.support.harness import Harness
 
@@ -31,20 +30,12 @@ def look_in_color(harness: Harness, *args: str, columns: int = 80, **variables: 
     """Return what a command prints on a terminal of this width, with its escape sequences."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environ = {
-        **os.environ,
-        **harness.environ,
-        "TEST_NOW": f"{harness.now().isoformat()} {monotonic()}",
-        "PYTHONPATH": str(_ROOT),
-        "TERM": "xterm",
-        "NO_COLOR": "",
-        # Without COLUMNS it is the terminal that says how wide it is.
-        "COLUMNS": "",
-        "LINES": "",
-        **variables,
-    }
+    # Without COLUMNS it is the terminal that says how wide it is.
+    environ = harness.process_environ(
+        **{"TERM": "xterm", "NO_COLOR": "", "COLUMNS": "", "LINES": "", **variables}
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.harness", *args],
+        [sys.executable, "-m", "tests.support.command", *args],
         env=environ,
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,

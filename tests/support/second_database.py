@@ -1,4 +1,4 @@
-"""A second database before the same AWS: what is told apart by a test must not make a difference."""
+"""A second database in front of the same AWS, and what must be equal in both."""
 
 import pytest
 from sqlalchemy.engine import make_url

@@ -1,4 +1,4 @@
-"""Servers that take their time: one that drips its answer, and a way to a database that sleeps."""
+"""Slow servers: one that sends a byte at a time, and a database that takes time to wake up."""
 
 import socket
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A copy of what packages, charts and images are made of, for tests that change something in it."""
+"""A copy of the sources of packages, charts and images, for tests that change something in them."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""A real terminal for a command of the harness: what is printed there, keys, and the size of the screen."""
+"""Runs a command on a real terminal: output, keys and the size of the screen."""
 
 import fcntl
 import os

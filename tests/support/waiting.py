@@ -1,4 +1,4 @@
-"""Waiting for what another process does, and locks that hold it up at a chosen place."""
+"""Waits for another process, and locks that stop it at a chosen point."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ MOST_SECONDS = 60
 
 
 def until(happened: Callable[[], bool]) -> None:
-    """Wait until it has happened; fail where it does not."""
+    """Wait until this returns true; fail after ``MOST_SECONDS``."""
     deadline = monotonic() + MOST_SECONDS
     while not happened():
         assert monotonic() < deadline, "It did not happen in time."
@@ -36,7 +36,7 @@ def count(harness: Harness, state: str) -> int:
 
 @contextmanager
 def locked(harness: Harness, table: str) -> Iterator[None]:
-    """Let nobody write to a table for the time of the block, and nobody make a partition of it."""
+    """Block writes to a table, and new partitions of it, during the block."""
     connection = psycopg2.connect(harness.database_url)
     try:
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Servers in a thread: the same answer to every request in HTTP or HTTPS, silence, and a closed port."""
+"""Servers in threads: one response to every request in HTTP or HTTPS, silence, and a closed port."""
 
 import socket
 import ssl
