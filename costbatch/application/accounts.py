@@ -1,6 +1,6 @@
-"""The stories of the accounts: register, look up, pause, resume, remove, replace credentials.
+"""The use cases of accounts: add, list, show, pause, resume, remove, replace credentials.
 
-Each either happens whole, in one transaction, or ends in a ConfigError that says why not.
+Each takes effect as a whole, in one transaction, or raises a ConfigError that says why it cannot.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,11 +35,11 @@ _NO_ROW = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountDetails:
-    """An account with what is known of its credentials, never the secrets.
+    """An account with facts about its credentials, but not the secrets.
 
     base: the account whose credentials assume its role.
-    opens: whether the current key opens the credentials; None where there are none, or no key.
-    is_withheld: whether the database does not let this role read the credentials.
+    opens: whether the current key decrypts the credentials; None without credentials or key.
+    is_withheld: whether this database role may not read the credentials.
     """
 
     account: Account
@@ -52,9 +52,9 @@ class AccountDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """The stories; ``vault`` is None where no encryption key is configured.
+    """The use cases; ``vault`` is None if no encryption key is configured.
 
-    owner_of: asks AWS whose credentials are; None asks nothing.
+    owner_of: asks AWS which account owns credentials; None: they are not verified.
     """
 
     database: Database
@@ -63,7 +63,7 @@ class Accounts:
     owner_of: OwnerOf | None = None
 
     def add(self, registration: Registration, secrets: StoredSecrets = NO_SECRETS) -> Account:
-        """Register an account with its credentials; a removed one comes back with its history."""
+        """Register an account with its credentials; a removed account returns with its history."""
         new = check_registration(registration)
         check_secrets(new.access, secrets, is_new=True)
         if self.owner_of:
@@ -75,7 +75,7 @@ class Accounts:
             return account
 
     def check_new(self, registration: Registration) -> None:
-        """Refuse what cannot be registered, before a person is asked for its secrets."""
+        """Refuse what cannot be registered, before its secrets are prompted for."""
         new = check_registration(registration)
         if new.access is AccessMethod.ACCESS_KEYS:
             self._require_vault()
@@ -94,7 +94,7 @@ class Accounts:
         return [(account, progress.get(account.id, NO_PROGRESS)) for account in accounts]
 
     def show(self, aws_account_id: str) -> AccountDetails:
-        """Return an account and what is known of its credentials."""
+        """Return an account and facts about its credentials."""
         with self._transaction() as tx:
             account = _find(tx, aws_account_id)
             progress = tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
@@ -117,22 +117,22 @@ class Accounts:
             return tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
 
     def pause(self, aws_account_id: str) -> Account:
-        """Let runs leave an account out until it is resumed."""
+        """Let runs skip an account until it is resumed."""
         return self._set_status(aws_account_id, AccountStatus.PAUSED)
 
     def resume(self, aws_account_id: str) -> Account:
-        """Let runs collect a paused account again."""
+        """Let runs work on a paused account again."""
         return self._set_status(aws_account_id, AccountStatus.ACTIVE)
 
     def remove(self, aws_account_id: str) -> Account:
-        """Erase an account's credentials and never collect it again; its history stays."""
+        """Delete an account's credentials and let runs skip it; its history is kept."""
         with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)
             if dependents := tx.accounts.dependents(account):
                 names = ", ".join(str(dependent) for dependent in dependents)
                 raise ConfigError(
                     f"Account {account} cannot be removed: its credentials assume the roles of {names}. "
-                    "Remove those first; they can be added again with another --base-account."
+                    "Remove those first; then add them again with another --base-account."
                 )
             tx.accounts.set_status(account, AccountStatus.REMOVED, now=self.now())
             tx.progress.forget_failures(account.id)
@@ -146,7 +146,7 @@ class Accounts:
             access = replace(
                 tx.accounts.load_access(account), sealed=self._seal(account, secrets), is_proven=False
             )
-        # Between two transactions: AWS may take long to answer.
+        # Between two transactions, because AWS may take long to respond.
         if self.owner_of:
             check_owner(access, self.owner_of)
         with self._transaction() as tx:
@@ -155,7 +155,7 @@ class Accounts:
             return account
 
     def _access_of(self, new: NewAccount, base: str | None, secrets: StoredSecrets) -> Access:
-        """Return how a new account would be reached."""
+        """Return the access to an account that is not stored yet."""
         account = Account(
             id=_NO_ROW,
             aws_account_id=new.aws_account_id,
@@ -204,24 +204,24 @@ class Accounts:
 
 
 def _fit_in(tx: Transaction, new: NewAccount, base: str | None) -> NewAccount:
-    """Return the new account with its base; raise ConfigError where it does not fit what is there."""
+    """Return the new account with its base; raise ConfigError if it conflicts with registered accounts."""
     known = tx.accounts.find(new.aws_account_id)
     if known and known.status is not AccountStatus.REMOVED:
         raise ConfigError(
-            f"Account {known} is registered already. To replace its credentials, "
+            f"Account {known} is already registered. To replace its credentials, "
             f"use `costbatch accounts set-credentials {known.aws_account_id}`."
         )
     return replace(new, base_account_id=_find_base(tx, base, new)) if base else new
 
 
 def _find_base(tx: Transaction, base: str, new: NewAccount) -> int:
-    """Return the row of the account whose credentials are to assume the new account's role."""
+    """Return the row id of the account whose credentials will assume the new account's role."""
     if base.replace("-", "").strip() == new.aws_account_id:
         raise ConfigError(f"Account {new.aws_account_id} cannot be its own base; name another account.")
     account = _find_registered(tx, base)
     if account.partition is not new.partition:
         raise ConfigError(
-            f"The base account {account} lies in the partition {account.partition}, whose credentials "
+            f"The base account {account} is in the partition {account.partition}, whose credentials "
             f"cannot assume a role in {new.partition}."
         )
     chain = tx.accounts.load_access(account).chain
@@ -241,7 +241,7 @@ def _find(tx: Transaction, aws_account_id: str) -> Account:
         raise ConfigError(str(error)) from None
     if account is None:
         raise ConfigError(
-            f"No account {aws_account_id} is registered; `costbatch accounts list` shows those that are."
+            f"Account {aws_account_id} is not registered; `costbatch accounts list` shows all that are."
         )
     return account
 
@@ -251,6 +251,6 @@ def _find_registered(tx: Transaction, aws_account_id: str) -> Account:
     if account.status is AccountStatus.REMOVED:
         raise ConfigError(
             f"Account {account} was removed; "
-            f"`costbatch accounts add {account.aws_account_id}` brings it back with its history."
+            f"`costbatch accounts add {account.aws_account_id}` restores it with its history."
         )
     return account

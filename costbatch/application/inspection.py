@@ -1,4 +1,4 @@
-"""What is found in the database itself: its size, how it grows, and what its role may not do."""
+"""Facts about the database itself: its size, its growth, and the privileges of its role."""
 
 from calendar import monthrange
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from costbatch.domain.periods import month_start
 
-# As many full months as tell how it grows now.
+# The growth is the mean of up to this many full months.
 _GROWTH_MONTHS = 3
 _PROJECTED_MONTHS = 12
 _DAYS_OF_A_MONTH = 365.25 / 12
@@ -16,7 +16,7 @@ _DAYS_OF_A_MONTH = 365.25 / 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """What the database's role may not do. ``missing`` names each as it would be granted."""
+    """The privileges that the database role lacks. ``missing`` names each as GRANT does."""
 
     role: str
     missing: tuple[str, ...]
@@ -25,7 +25,7 @@ class Rights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonthSize:
-    """One month of daily costs: its first day, its rows as PostgreSQL estimates them, its bytes in all."""
+    """One month of daily costs: its first day, its rows as PostgreSQL estimates them, its size in bytes."""
 
     month: date
     rows: int
@@ -33,11 +33,11 @@ class MonthSize:
 
     @property
     def bytes_per_row(self) -> int | None:
-        """The bytes of a row with its share of the index; None where there is no row."""
+        """The bytes of a row with its share of the index; None without rows."""
         return round(self.bytes / self.rows) if self.rows else None
 
     def to_document(self) -> dict[str, Any]:
-        """Return the month, JSON-ready."""
+        """Return the month as JSON has it."""
         return {
             "month": f"{self.month:%Y-%m}",
             "rows": self.rows,
@@ -50,8 +50,8 @@ class MonthSize:
 class TableSize:
     """One table with all its partitions. Rows are PostgreSQL's estimates.
 
-    dead_rows: rows that are gone and whose place is not free yet.
-    vacuumed_at: when that was last seen to; None: not since the statistics began.
+    dead_rows: deleted rows whose space is not free yet.
+    vacuumed_at: the last vacuum; None: not since the statistics began.
     """
 
     name: str
@@ -64,11 +64,11 @@ class TableSize:
 
     @property
     def total_bytes(self) -> int:
-        """Everything that it takes on the disk."""
+        """All its bytes on disk."""
         return self.table_bytes + self.index_bytes + self.toast_bytes
 
     def to_document(self) -> dict[str, Any]:
-        """Return the table, JSON-ready."""
+        """Return the table as JSON has it."""
         return {
             "name": self.name,
             "rows": self.rows,
@@ -91,7 +91,7 @@ class Growth:
 
     @property
     def bytes(self) -> int:
-        """What a month adds in all."""
+        """The bytes that a month adds in all."""
         return self.cost_bytes + self.other_bytes
 
 
@@ -99,9 +99,9 @@ class Growth:
 class DatabaseSizes:
     """The sizes on a UTC day.
 
-    database_bytes: the whole database, also what is not costbatch's.
+    database_bytes: of the whole database, including tables that are not costbatch's.
     months: oldest first.
-    accounts: all but the removed.
+    accounts: how many are registered.
     first_run_at: the start of the oldest run that is stored.
     """
 
@@ -114,13 +114,13 @@ class DatabaseSizes:
 
     @property
     def full_months(self) -> list[MonthSize]:
-        """The last months that are over and hold anything."""
+        """The last full months that have rows."""
         first, end = (month_start(self.today, months_back=n) for n in (_GROWTH_MONTHS, 0))
         return [each for each in self.months if first <= each.month < end and each.rows]
 
     @property
     def rows_per_account_and_day(self) -> float | None:
-        """The rows of the last full month by day and by account of today; None without either."""
+        """The rows of the last full month per day and registered account; None without either."""
         if not (self.full_months and self.accounts):
             return None
         newest = self.full_months[-1]
@@ -129,7 +129,7 @@ class DatabaseSizes:
 
     @property
     def growth(self) -> Growth | None:
-        """The mean of the last full months; None where there is none yet."""
+        """The mean of the last full months; None before there is one."""
         full = self.full_months
         if not full:
             return None
@@ -141,9 +141,9 @@ class DatabaseSizes:
         )
 
     def projected_bytes(self, *, keep_months: int | None) -> int | None:
-        """Return how large the database will be in a year; None where nothing tells how it grows.
+        """Return the size of the database in a year, in bytes; None if its growth is not known.
 
-        keep_months: what every run keeps; None: everything, so that it grows on.
+        keep_months: how many months runs keep; None: all.
         """
         growth = self.growth
         if growth is None:
@@ -153,7 +153,7 @@ class DatabaseSizes:
         return self.database_bytes + round(costs * growth.cost_bytes + others * growth.other_bytes)
 
     def to_document(self, *, keep_months: int | None) -> dict[str, Any]:
-        """Return all of it, JSON-ready."""
+        """Return all of it as JSON has it."""
         return {
             "database_bytes": self.database_bytes,
             "accounts": self.accounts,
@@ -169,16 +169,16 @@ class DatabaseSizes:
         }
 
     def _months_of_runs(self) -> float:
-        """Return for how long runs have been recorded, in months."""
+        """Return for how many months runs have been recorded."""
         if self.first_run_at is None:
             return 0
         return max((self.today - self.first_run_at.date()).days / _DAYS_OF_A_MONTH, 0)
 
 
 def _added_months(now: float, keep_months: int | None) -> float:
-    """Return how many months more there will be in a year; fewer than none where pruning is still to come."""
+    """Return how many months there will be more in a year; negative if pruning is still to come."""
     later = now + _PROJECTED_MONTHS
-    # Besides the months that are kept there is the current one.
+    # The current month is stored besides those that are kept.
     return (later if keep_months is None else min(later, keep_months + 1)) - now
 
 

@@ -1,4 +1,4 @@
-"""Asks AWS whose credentials are before they are stored; STS answers that for nothing."""
+"""Asks STS, free of charge, which account owns credentials before they are stored."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ OwnerOf = Callable[[Access], str]
 _NOT_STORED = "Nothing was stored."
 _WHAT_TO_DO = {
     ErrorKind.CREDENTIALS_REJECTED: (
-        "The key is mistyped, inactive or deleted; a new one takes some seconds until AWS knows it. "
+        "The key is mistyped, inactive or deleted; a new key works only after some seconds. "
     ),
     ErrorKind.ACCESS_DENIED: "The role's trust policy must allow the base account, with this external id. ",
 }
 
 
 def check_owner(access: Access, owner_of: OwnerOf) -> None:
-    """Refuse credentials that AWS does not accept, or that belong to another account.
+    """Refuse credentials that AWS rejects, or that belong to another account.
 
-    If it is the pod's own identity that signs, nothing is asked: this command may run elsewhere.
+    If the pod's own identity signs, AWS is not asked, because this command may run outside of the pod.
 
     Raises:
-        ConfigError: they are wrong.
-        CostbatchError: AWS could not be asked.
+        ConfigError: the credentials are wrong.
+        CostbatchError: AWS could not be reached.
 
     """
     account = access.account
@@ -36,12 +36,12 @@ def check_owner(access: Access, owner_of: OwnerOf) -> None:
     except AccountError as error:
         if error.kind.is_transient:
             raise CostbatchError(
-                f"{error.detail} So it is not known whose credentials these are. {_NOT_STORED} "
+                f"{error.detail} The owner of the credentials could not be verified. {_NOT_STORED} "
                 "Try again, or skip this check with --no-verify."
             ) from None
         raise ConfigError(f"{error.detail} {_WHAT_TO_DO.get(error.kind, '')}{_NOT_STORED}") from None
     if owner != account.aws_account_id:
         raise ConfigError(
-            f"These are credentials of account {owner}, not of account {account.aws_account_id}. "
-            f"{_NOT_STORED} Give the credentials of {account.aws_account_id}, or name account {owner}."
+            f"These credentials belong to account {owner}, not to {account.aws_account_id}. "
+            f"{_NOT_STORED} Use the credentials of {account.aws_account_id}, or register account {owner}."
         )

@@ -1,4 +1,4 @@
-"""What people say of an account and its secrets, checked before anything is stored: pure."""
+"""Checks the input for an account and its secrets before anything is stored. Pure functions."""
 
 import re
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """What a person says about an account to register.
+    """The input for registering an account.
 
-    partition: None takes it from the role's ARN, or the ordinary one.
+    partition: None: that of the role's ARN, or "aws".
     base: the 12-digit id of the account whose credentials assume the role; None: the pod's own.
     """
 
@@ -32,7 +32,7 @@ class Registration:
 
 
 def check_registration(registration: Registration) -> NewAccount:
-    """Return the new account, its base still open; raise ConfigError where something cannot be."""
+    """Return the new account, without its base; raise ConfigError if the input is invalid."""
     try:
         aws_account_id = parse_account_id(registration.aws_account_id)
         role = RoleArn.parse(registration.role_arn) if registration.role_arn else None
@@ -44,11 +44,9 @@ def check_registration(registration: Registration) -> NewAccount:
     if role:
         _check_role(role, aws_account_id, registration.partition)
     if (role is not None) != (registration.access is AccessMethod.ASSUMED_ROLE):
-        raise ConfigError("The ARN of a role is needed where a role is assumed, and only there.")
+        raise ConfigError("A role ARN is required to assume a role, and not allowed otherwise.")
     if registration.base and not role:
-        raise ConfigError(
-            "A base account is for roles only: it is the one whose credentials assume the role."
-        )
+        raise ConfigError("A base account is for roles only: its credentials assume the role.")
     return NewAccount(
         aws_account_id=aws_account_id,
         name=name,
@@ -65,35 +63,33 @@ def _check_role(role: RoleArn, aws_account_id: str, partition: Partition | None)
             "Use a role of the account whose cost is to be collected."
         )
     if partition and partition is not role.partition:
-        raise ConfigError(f"The role {role.arn} lies in the partition {role.partition}, not in {partition}.")
+        raise ConfigError(f"The role {role.arn} is in the partition {role.partition}, not in {partition}.")
 
 
 def check_secrets(access: AccessMethod, secrets: StoredSecrets, *, is_new: bool) -> None:
-    """Raise ConfigError where the secrets do not fit the way in which the account is reached."""
+    """Raise ConfigError if the secrets do not match the access method."""
     keys, external_id = secrets.access_keys, secrets.external_id
     match access:
         case AccessMethod.POD_IDENTITY if secrets != NO_SECRETS or not is_new:
             raise ConfigError(
-                "This account is reached by the pod's own identity; it has no credentials to store."
+                "This account is reached with the pod's own identity; it has no credentials to store."
             )
         case AccessMethod.ASSUMED_ROLE if keys or not (external_id or is_new):
             raise ConfigError(
-                'A role takes an external id only: {"external_id": "…"}. No access key is stored.'
+                'A role takes only an external id: {"external_id": "…"}. Access keys are not allowed.'
             )
         case AccessMethod.ACCESS_KEYS if external_id or keys is None:
             raise ConfigError(
-                "An access key is needed: access_key_id and secret_access_key, and no external id."
+                "An access key is required: access_key_id and secret_access_key, without an external id."
             )
     if keys:
         _check_access_keys(keys)
     if external_id and not _EXTERNAL_ID.fullmatch(external_id.reveal()):
-        raise ConfigError(
-            "An external id has 2 to 1224 letters, digits or any of + = , . @ : / - _; this one has not."
-        )
+        raise ConfigError("An external id must have 2 to 1224 letters, digits or any of + = , . @ : / - _.")
 
 
 def _check_access_keys(keys: AccessKeys) -> None:
-    """Refuse what cannot be an access key; the sentences never show what was given."""
+    """Refuse what cannot be an access key; the messages never show the input."""
     key_id, secret = keys.access_key_id.reveal(), keys.secret_access_key.reveal()
     if not secret.strip():
         raise ConfigError("The secret access key is empty.")
@@ -101,12 +97,12 @@ def _check_access_keys(keys: AccessKeys) -> None:
         raise ConfigError("The access key id and the secret access key look swapped.")
     if not _ACCESS_KEY_ID.fullmatch(key_id):
         raise ConfigError(
-            "The access key id is not one: it has 16 to 128 capital letters and digits, such as AKIA…."
+            "The access key id is invalid: it must have 16 to 128 capital letters and digits, such as AKIA…."
         )
     if re.search(r"\s", secret):
-        raise ConfigError("The secret access key holds a space or a line break; copy it again.")
+        raise ConfigError("The secret access key contains a space or a line break; copy it again.")
     if key_id.startswith(_TEMPORARY_PREFIX) and not keys.session_token:
         raise ConfigError(
-            "The access key is a temporary one (ASIA…), which works only with its session token and only "
-            "for hours. For a batch that runs every night, use a long-lived key (AKIA…) or a role."
+            "The access key is temporary (ASIA…): it works only with its session token, and only for hours. "
+            "For nightly runs, use a long-lived key (AKIA…) or a role."
         )

@@ -1,6 +1,6 @@
-"""The story of what is no longer kept: old months are dropped whole, old rows go in small batches.
+"""Prunes old records: drops old months whole, and deletes old rows in small batches.
 
-Every step is a transaction of its own and harmless to repeat, so that a pruning can be stopped anywhere, and
+Every step is a transaction of its own and safe to repeat, so that pruning can be stopped at any time, and
 several processes can prune at once.
 """
 
@@ -18,17 +18,17 @@ from costbatch.errors import ConfigError
 
 T = TypeVar("T")
 
-# Some ten milliseconds' work: nobody notices the locks.
+# Tens of milliseconds of work: the locks are not noticed.
 _BATCH = 5_000
-# An account's row is locked by whoever stores its costs; fewer at a time, so that nobody waits for many.
+# Writers lock the row of each account that they store; fewer at a time, so that they wait only briefly.
 _ACCOUNTS_BATCH = 500
-# Between two attempts at a lock everybody else gets through.
+# Other transactions get through between two attempts at a lock.
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.5
 
 
 class OldRows(StrEnum):
-    """What is old besides costs."""
+    """The kinds of old rows besides costs."""
 
     RUN_ITEMS = "run_items"
     RUNS = "runs"
@@ -38,13 +38,13 @@ class OldRows(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning:
-    """What a pruning takes away, or took.
+    """What pruning removes, or removed.
 
-    first_kept: the first day whose cost stays.
-    months: those dropped, oldest first; their rows are estimates.
-    held_up: those that stay for now, because somebody's transaction was in the way.
+    first_kept: the first day whose cost is kept.
+    months: the dropped ones, oldest first; their rows are estimates.
+    held_up: those that were not dropped, because another transaction held a lock.
     accounts: how many have their stored days begin later.
-    rows: how many went of each table.
+    rows: how many were deleted, by kind.
     """
 
     first_kept: date
@@ -55,11 +55,11 @@ class Pruning:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was nothing to take."""
+        """Whether there was nothing to remove."""
         return not (self.months or self.held_up or self.accounts or any(self.rows.values()))
 
     def to_document(self) -> dict[str, Any]:
-        """Return the pruning, JSON-ready."""
+        """Return the pruning as JSON has it."""
         return {
             "first_kept_day": self.first_kept,
             "months": [month.to_document() for month in self.months],
@@ -70,42 +70,39 @@ class Pruning:
 
 
 class OldRecords(Protocol):
-    """What is stored of the past. Every method is a transaction of its own and may raise StorageError."""
+    """The old records. Every method is a transaction of its own and may raise StorageError."""
 
     def rights(self, first_kept: date) -> Rights:
-        """Return what the role may not do that a pruning must."""
+        """Return the privileges that pruning needs and the role lacks."""
 
     def months_before(self, first_kept: date) -> list[MonthSize]:
-        """Return the months that lie wholly before a first of a month, oldest first."""
+        """Return the months before the first kept day, oldest first."""
 
     def drop_month(self, month: MonthSize) -> MonthSize | None:
-        """Drop a month, if it is still there, and return it.
-
-        None where somebody's transaction is in the way.
-        """
+        """Drop a month, if it still exists, and return it; None if another transaction holds a lock."""
 
     def count_reaching_back(self, first_kept: date) -> int:
-        """Return how many accounts have days before the first kept one stored without a gap."""
+        """Return how many accounts have days before the first kept one on record."""
 
     def move_covered(self, first_kept: date, *, most: int) -> int | None:
-        """Let up to ``most`` accounts have their days stored from the first kept one on; return how many.
+        """Let the stored days of up to ``most`` accounts begin with the first kept one; return how many.
 
-        None where somebody's transaction is in the way.
+        None if another transaction holds a lock.
         """
 
     def count_old(self, kind: OldRows, first_kept: date) -> int:
         """Return how many rows of a kind are old."""
 
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
-        """Delete up to ``most`` old rows of a kind that nobody works on; return how many, by kind.
+        """Delete up to ``most`` old rows of a kind that are not locked; return how many, by kind.
 
-        A run goes with its items.
+        A run is deleted with its items, and counts once it is deleted itself.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Keeps the current month and so many whole ones before it. ``stop``: set when the process is to end."""
+    """Keeps the current month and ``keep_months`` before it. ``stop``: set when the process is to end."""
 
     records: OldRecords
     keep_months: int
@@ -113,11 +110,11 @@ class Retention:
     stop: Signal = field(default_factory=Signal)
 
     def first_kept_day(self, today: date) -> date:
-        """Return the first day that stays stored."""
+        """Return the first day that is kept."""
         return month_start(today, months_back=self.keep_months)
 
     def look(self, today: date) -> Pruning:
-        """Return what a pruning would take; nothing is changed."""
+        """Return what pruning would remove; nothing is changed."""
         self.check_schema()
         first_kept = self.first_kept_day(today)
         return Pruning(
@@ -128,26 +125,26 @@ class Retention:
         )
 
     def prune(self, today: date) -> Pruning:
-        """Take away what is no longer kept; return what went, and what is held up.
+        """Remove what is no longer kept; return what was removed, and what was held up.
 
         Raises:
-            ConfigError: the role may not do it; nothing was done.
-            StorageError: the database is lost; what went is gone, and the next pruning goes on.
+            ConfigError: the role lacks privileges; nothing was done.
+            StorageError: the connection was lost; the next pruning continues from there.
 
         """
         first_kept = self.first_kept_day(today)
-        # First, because a role that may do nothing cannot even read the schema's version.
+        # First: a role without privileges cannot even read the schema's revision.
         self._check_rights(first_kept)
         self.check_schema()
         months = self.records.months_before(first_kept)
-        # What is called stored without a gap must be so at every moment, so this comes before the months.
+        # Before the months are dropped: days on record must be stored at every moment.
         moved = self._move_covered(first_kept)
         dropped = self._drop(months) if moved is not None else []
         return Pruning(
             first_kept=first_kept,
             months=tuple(dropped),
             held_up=tuple(month for month in months if month not in dropped),
-            # Whoever was being stored meanwhile has written what it had read before.
+            # Again: accounts that were being stored meanwhile may have written the old range.
             accounts=(moved or 0) + (self._move_covered(first_kept) or 0),
             rows=self._delete_old(first_kept),
         )
@@ -156,15 +153,15 @@ class Retention:
         rights = self.records.rights(first_kept)
         if rights.missing:
             raise ConfigError(
-                f"The role {rights.role} may not prune, because it lacks {', '.join(rights.missing)}; "
-                "let DATABASE_URL name the role that owns the tables."
+                f"The role {rights.role} cannot prune, because it lacks {', '.join(rights.missing)}; "
+                "set DATABASE_URL to the role that owns the tables."
             )
 
     def _move_covered(self, first_kept: date) -> int | None:
-        """Return how many accounts were moved; None where not all could be."""
+        """Return how many accounts were moved; None if some are held up."""
         total = 0
         while True:
-            moved = self._patiently(partial(self.records.move_covered, first_kept, most=_ACCOUNTS_BATCH))
+            moved = self._retrying(partial(self.records.move_covered, first_kept, most=_ACCOUNTS_BATCH))
             if moved is None:
                 return None
             total += moved
@@ -172,9 +169,9 @@ class Retention:
                 return total
 
     def _drop(self, months: list[MonthSize]) -> list[MonthSize]:
-        """Return the months that were dropped; where one is held up, so are those after it."""
+        """Return the months that were dropped; stop at the first that is held up."""
         for number, month in enumerate(months):
-            if self._patiently(partial(self.records.drop_month, month)) is None:
+            if self._retrying(partial(self.records.drop_month, month)) is None:
                 return months[:number]
         return months
 
@@ -188,8 +185,8 @@ class Retention:
                 totals |= {each: totals[each] + number for each, number in deleted.items()}
         return totals
 
-    def _patiently(self, attempt: Callable[[], T | None]) -> T | None:
-        """Try something until it is not None, with pauses for everybody else; None where it never was."""
+    def _retrying(self, attempt: Callable[[], T | None]) -> T | None:
+        """Try until the result is not None, with pauses for other transactions; None if it never was."""
         for _ in range(_ATTEMPTS):
             if self.stop.is_set():
                 return None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TextIO
 from uuid import UUID
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from costbatch.cli.options import JSON
 from costbatch.domain.credentials import Secret
+from costbatch.domain.periods import instant
 
 # Wide enough for any row: piped output must not be folded to a terminal's width.
 _PIPED_WIDTH = 200
@@ -99,7 +100,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - json.dumps asks for it
         case Decimal():
             return f"{value:f}"
         case datetime():
-            return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            return instant(value.replace(microsecond=0))
         case date():
             return value.isoformat()
         case UUID() | Secret():

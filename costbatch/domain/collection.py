@@ -1,7 +1,6 @@
 """The cost job's own words: what a run of it was asked for, and what it did for an account."""
 
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 from costbatch.domain.costs import StoredChange
@@ -27,10 +26,7 @@ class CollectOptions:
         """Return the request of a run."""
         options: dict[str, Any] = {}
         if self.days is not None:
-            options["days"] = {
-                "start": self.days.start.isoformat(),
-                "end_exclusive": self.days.end_exclusive.isoformat(),
-            }
+            options["days"] = self.days.to_document()
         if self.accept_vanished:
             options["accept_vanished"] = True
         return RunRequest(job=COLLECT, aws_account_ids=aws_account_ids, options=options)
@@ -39,9 +35,10 @@ class CollectOptions:
     def of(cls, request: RunRequest) -> "CollectOptions":
         """Return the options of a run's request."""
         days = request.options.get("days")
-        if days is not None:
-            days = DateRange(date.fromisoformat(days["start"]), date.fromisoformat(days["end_exclusive"]))
-        return cls(days=days, accept_vanished=bool(request.options.get("accept_vanished")))
+        return cls(
+            days=DateRange.from_document(days) if days else None,
+            accept_vanished=bool(request.options.get("accept_vanished")),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,12 +79,9 @@ class CostSummary:
         )
 
     def to_document(self) -> dict[str, Any]:
-        """Return the summary, JSON-ready."""
+        """Return the summary as JSON has it."""
         return {
-            "days": {
-                "start": self.days.start.isoformat(),
-                "end_exclusive": self.days.end_exclusive.isoformat(),
-            },
+            "days": self.days.to_document(),
             "cost_basis": self.rule.cost_basis.value,
             "excluded_record_types": sorted(self.rule.excluded_record_types),
             "is_incomplete": self.is_incomplete,

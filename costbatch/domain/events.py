@@ -1,8 +1,8 @@
-"""Things worth telling, as CloudEvents 1.0: what is in them and what makes two of them the same."""
+"""Events, as CloudEvents 1.0: their data, and the ids by which receivers drop repeats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -11,9 +11,10 @@ from uuid import UUID, uuid5
 from costbatch.domain.accounts import Account, Failing
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind
 from costbatch.domain.money import to_cents
+from costbatch.domain.periods import instant
 from costbatch.errors import ErrorKind
 
-# An event's id is derived from what it tells, so that a receiver can drop a repeat.
+# An event's id is derived from its content, so that a receiver can drop a repeat.
 _NAMESPACE = UUID("0d7f3a52-9d0e-4c55-8a53-2f6f5a1c9b10")
 _SOURCE = "/costbatch"
 _DATA_VERSION = 1
@@ -40,7 +41,7 @@ _OF_CHANGE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing worth telling. ``data`` is JSON-ready: amounts are strings, days and instants ISO 8601."""
+    """One event. ``data`` is plain JSON: amounts are strings, days and instants ISO 8601."""
 
     id: UUID
     type: EventType
@@ -63,7 +64,7 @@ class Event:
 
 
 def _event(type_: EventType, subject: str, once_per: str, now: datetime, data: Mapping[str, Any]) -> Event:
-    """Build an event whose id is that of every event of this type that tells ``once_per``."""
+    """Return an event; events of one type with the same ``once_per`` have the same id."""
     identity = uuid5(_NAMESPACE, f"{type_}/{once_per}")
     return Event(
         id=identity, type=type_, subject=subject, occurred_at=now, data={"version": _DATA_VERSION, **data}
@@ -71,7 +72,7 @@ def _event(type_: EventType, subject: str, once_per: str, now: datetime, data: M
 
 
 def anomaly_event(change: AnomalyChange, account: Account, *, run_id: UUID, now: datetime) -> Event:
-    """Tell that an anomaly was detected, updated or resolved."""
+    """Return the event of an anomaly that was detected, updated or resolved."""
     anomaly = change.anomaly
     return _event(
         _OF_CHANGE[change.kind],
@@ -83,7 +84,7 @@ def anomaly_event(change: AnomalyChange, account: Account, *, run_id: UUID, now:
 
 
 def account_failed(account: Account, kind: ErrorKind, message: str, *, run_id: UUID, now: datetime) -> Event:
-    """Tell that an account stopped being collected, or fails for another reason than before."""
+    """Return the event of an account that begins to fail, or fails for a new reason."""
     data = {"run_id": str(run_id), "account": _account_data(account)}
     error = {"kind": kind.value, "message": message}
     return _event(
@@ -96,7 +97,7 @@ def account_failed(account: Account, kind: ErrorKind, message: str, *, run_id: U
 
 
 def account_recovered(account: Account, failing: Failing, *, run_id: UUID, now: datetime) -> Event:
-    """Tell that an account which failed is collected again."""
+    """Return the event of an account that has stopped failing."""
     failed = {"since": instant(failing.since), "kind": failing.kind}
     return _event(
         EventType.ACCOUNT_RECOVERED,
@@ -110,13 +111,13 @@ def account_recovered(account: Account, failing: Failing, *, run_id: UUID, now: 
 def run_ended(
     summary: Mapping[str, Any], *, run_id: UUID, run_key: str, failed: bool, now: datetime
 ) -> Event:
-    """Tell how a run ended; a retry that changes nothing tells nothing new."""
+    """Return the event of a run that ended; a retry with the same status repeats its id."""
     type_ = EventType.RUN_FAILED if failed else EventType.RUN_COMPLETED
     return _event(type_, run_key, f"{run_id}/{summary['status']}", now, {"run": dict(summary)})
 
 
 def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
-    """Return an anomaly as JSON-ready data, amounts to the cent as strings."""
+    """Return an anomaly as JSON has it, amounts to the cent as strings."""
     ratio = anomaly.deviation_ratio
     return {
         "id": str(anomaly.id),
@@ -141,14 +142,9 @@ def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
     }
 
 
-def instant(moment: datetime) -> str:
-    """Return an instant as every document of ours has it: ISO 8601 in UTC, with Z."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def cents(amount: Decimal) -> str:
-    """Return an amount to the cent, for people and for events; the database keeps every digit."""
-    return format(to_cents(amount), "zf")  # z takes the sign off "-0.00"
+    """Return an amount to the cent, for display and for events; the database keeps every digit."""
+    return format(to_cents(amount), "zf")  # z: no sign on "-0.00"
 
 
 def _account_data(account: Account) -> dict[str, str]:

@@ -3,7 +3,7 @@
 A day is AWS's: a UTC date. Ranges are half-open, as in Cost Explorer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -47,17 +47,31 @@ class DateRange:
         """Return the range that spans both."""
         return DateRange(min(self.start, other.start), max(self.end_exclusive, other.end_exclusive))
 
+    def to_document(self) -> dict[str, str]:
+        """Return the range as JSON has it."""
+        return {"start": self.start.isoformat(), "end_exclusive": self.end_exclusive.isoformat()}
 
-def utc_day(instant: datetime) -> date:
+    @classmethod
+    def from_document(cls, document: Mapping[str, str]) -> "DateRange":
+        """Return the range that ``to_document`` wrote."""
+        return cls(date.fromisoformat(document["start"]), date.fromisoformat(document["end_exclusive"]))
+
+
+def instant(moment: datetime) -> str:
+    """Return an aware instant as every document has it: ISO 8601 in UTC, with Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def utc_day(moment: datetime) -> date:
     """Return the UTC day of an aware instant.
 
     Raises:
         ValueError: the instant is naive, so that its day is not known.
 
     """
-    if instant.tzinfo is None:
+    if moment.tzinfo is None:
         raise ValueError("an instant must carry its time zone")
-    return instant.astimezone(UTC).date()
+    return moment.astimezone(UTC).date()
 
 
 def month_start(day: date, *, months_back: int = 0) -> date:

@@ -37,7 +37,7 @@ class CollectionPlan:
         return self.api_requests * REQUEST_PRICE_USD
 
     def to_document(self) -> dict[str, Any]:
-        """Return the plan, JSON-ready."""
+        """Return the plan as JSON has it."""
         return {
             "today": self.today.isoformat(),
             "api": {"requests": self.api_requests, "cost_usd": str(self.api_cost_usd)},
@@ -45,10 +45,7 @@ class CollectionPlan:
                 {
                     "aws_account_id": planned.account.aws_account_id,
                     "name": planned.account.name,
-                    "window": {
-                        "start": planned.window.start.isoformat(),
-                        "end_exclusive": planned.window.end_exclusive.isoformat(),
-                    },
+                    "window": planned.window.to_document(),
                     "api": {"requests": planned.api_requests},
                 }
                 for planned in self.collections

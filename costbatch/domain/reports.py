@@ -1,4 +1,4 @@
-"""What a run did, as one value: the summary, the metrics and the run's event are all read off it."""
+"""The report of a run: its summary, its metrics and its event are all made from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.collection import CollectionCounts, CollectionRecord, CollectOptions
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal, StoredChange
-from costbatch.domain.events import EventType, anomaly_data, instant
-from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.events import EventType, anomaly_data
+from costbatch.domain.periods import ONE_DAY, DateRange, instant
 from costbatch.domain.runs import UNFINISHED, ItemRecord, ItemState, Run, RunCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnomalyView:
-    """An anomaly with what a reader needs beside it: its account, and the daily cost that leads up to it."""
+    """An anomaly with its account, and the daily cost up to it."""
 
     anomaly: Anomaly
     aws_account_id: str
@@ -60,9 +60,9 @@ class RunReport:
 
     counts, collected: all its accounts. event_counts: events that the run wrote, by type.
     anomaly_counts: anomalies in the database, or of the accounts asked for, by (state, severity).
-    collections: the accounts to be told of one by one; where they are very many, those that need a look.
+    collections: the accounts to list; if there are very many, those that need attention.
     cost_summary: what the days that were read cost; None in a brief report.
-    costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount), where asked for.
+    costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount), if asked for.
     """
 
     run: Run
@@ -100,7 +100,7 @@ class RunReport:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The run in a few numbers, JSON-ready: what its event carries."""
+        """The numbers of the run as JSON has them: the data of its event."""
         run, counts, collected = self.run, self.counts, self.collected
         return {
             "id": str(run.id),
@@ -108,7 +108,7 @@ class RunReport:
             "status": run.status.value,
             "stopped_by": run.stopped_by.value if run.stopped_by else None,
             "cost_date": self.cost_date.isoformat(),
-            "days_read": _range_data(collected.days_read),
+            "days_read": collected.days_read.to_document() if collected.days_read else None,
             "started_at": instant(run.started_at),
             "finished_at": instant(run.finished_at) if run.finished_at else None,
             "duration_seconds": round(self.duration_seconds, 3),
@@ -138,7 +138,7 @@ class RunReport:
         }
 
     def to_document(self) -> dict[str, Any]:
-        """Return the whole report, JSON-ready: the one summary of ``collect --output json``."""
+        """Return the whole report as JSON has it: the output of ``collect --output json``."""
         return {
             "run": self.summary,
             "accounts": [_collection_data(collection) for collection in self.collections],
@@ -156,7 +156,7 @@ def _collection_data(collection: Collection) -> dict[str, Any]:
         "name": item.name,
         "state": collection.state,
         "attempts": item.attempts,
-        "window": _range_data(record.window) if record else None,
+        "window": record.window.to_document() if record else None,
         "days": len(record.window) if record else 0,
         "rows": {
             "fetched": record.rows_fetched if record else 0,
@@ -171,12 +171,6 @@ def _collection_data(collection: Collection) -> dict[str, Any]:
         "skip_reason": item.skip_reason.value if item.skip_reason else None,
         "duration_seconds": item.duration_seconds,
     }
-
-
-def _range_data(days: DateRange | None) -> dict[str, str] | None:
-    if days is None:
-        return None
-    return {"start": days.start.isoformat(), "end_exclusive": days.end_exclusive.isoformat()}
 
 
 def _view_data(view: AnomalyView) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_the_key_of_another_account_is_refused(harness: Harness, form: str) -> N
     wrong = ("accounts", "add", SECOND.account_id, "--name", "second", "--secrets-file", "-")
     run = harness.run(*wrong, stdin=HANDED_OUT[form])
     assert (run.status, len(run.sentences)) == (2, 1)
-    assert f"credentials of account {FIRST.account_id}, not of account {SECOND.account_id}" in run.stderr
+    assert f"credentials belong to account {FIRST.account_id}, not to {SECOND.account_id}" in run.stderr
     assert not is_registered(harness)
     assert set(harness.aws.requests()["accounts"][FIRST.account_id]["requests"]) == {"GetCallerIdentity"}
     harness.aws.reset_requests()
@@ -123,7 +123,7 @@ def test_replacing_by_the_key_of_another_account_keeps_the_old_one(harness: Harn
     command = ("accounts", "set-credentials", third.account_id, "--secrets-file", "-")
     run = harness.run(*command, stdin=HANDED_OUT["our own JSON"])
     assert (run.status, len(run.sentences)) == (2, 1)
-    assert f"credentials of account {FIRST.account_id}, not of account {third.account_id}" in run.stderr
+    assert f"credentials belong to account {FIRST.account_id}, not to {third.account_id}" in run.stderr
     assert set(harness.collect().outcomes.values()) == {"collected"}
     assert harness.run(*command, "--no-verify", stdin=HANDED_OUT["our own JSON"]).status == 0
 

@@ -22,7 +22,7 @@ def test_a_healthy_installation_is_0_and_every_check_ok(
     before, paid = harness.contents(), harness.aws.paid()
     found = examine(harness, PUSHGATEWAY_URL=gateway_url)
     assert (found.finished.status, found.status, len(found.names("ok"))) == (0, "ok", 13)
-    assert "opens all 2 stored credentials" in found["encryption key"]["found"]
+    assert "decrypts all 2 stored credentials" in found["encryption key"]["found"]
     assert harness.contents() == before
     assert harness.aws.paid() == paid
 
@@ -50,9 +50,9 @@ def test_the_table_is_readable_without_colours(harness: Harness, now: datetime) 
     harness.open(make_account(1))
     finished = harness.run("doctor")
     lines = finished.stdout.splitlines()
-    assert lines[0] == "ok       configuration   Every setting can be read, and none is missing."
+    assert lines[0] == "ok       configuration   All settings are valid."
     assert any(
-        line.startswith("warning  last run        No run over all accounts has been made yet.")
+        line.startswith("warning  last run        There has been no run over all accounts yet.")
         for line in lines
     )
     assert any(line.strip().startswith("→ Wait for the first night") for line in lines)
@@ -70,7 +70,7 @@ def test_a_lost_database_is_1_and_names_what_was_skipped(
     assert (found.finished.status, found.status) == (1, "failure")
     assert found.names("failure") == ["database"]
     assert found.names("ok") == ["configuration", "Pushgateway"]
-    assert found["schema"]["found"] == "Not looked at, because the check of the database failed."
+    assert found["schema"]["found"] == "Skipped: depends on the failed database check."
 
 
 def test_wrong_settings_are_2_with_every_problem(harness: Harness) -> None:
@@ -94,7 +94,7 @@ def test_an_empty_database_is_2(harness: Harness, empty_database_url: str) -> No
     found = examine(harness, DATABASE_URL=empty_database_url)
     assert found.finished.status == 2
     assert found["schema"]["advice"] == "Run `costbatch db upgrade`."
-    assert found["privileges"]["found"] == "Not looked at, because the check of the schema failed."
+    assert found["privileges"]["found"] == "Skipped: depends on the failed schema check."
 
 
 def test_a_key_that_opens_nothing_is_2(harness: Harness, now: datetime) -> None:
@@ -157,7 +157,9 @@ def test_paid_makes_exactly_one_request_and_says_its_price(harness: Harness, now
     harness.open(make_account(1), make_account(2))
     found = examine(harness, "--paid")
     assert found.finished.status == 0
-    assert found["Cost Explorer"]["found"].startswith(f"{harness.ids[0]} (account-1): Cost Explorer gave ")
+    assert found["Cost Explorer"]["found"].startswith(
+        f"{harness.ids[0]} (account-1): Cost Explorer returned "
+    )
     assert "This request cost $0.01." in found["Cost Explorer"]["found"]
     assert (harness.aws.paid(harness.ids[0]), harness.aws.paid()) == (1, 1)
     assert examine(harness, "--paid", "--account", harness.ids[1]).finished.status == 0
@@ -169,7 +171,7 @@ def test_a_paid_request_that_is_refused_is_1(harness: Harness, now: datetime) ->
     harness.open(make_account(1, faults=(Fault("not_enabled"),)))
     found = examine(harness, "--paid")
     assert found.finished.status == 1
-    assert "open it once in the AWS console" in found["Cost Explorer"]["advice"]
+    assert "open it once in the AWS billing console" in found["Cost Explorer"]["advice"]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_a_database_that_never_answers_ends_in_time(harness: Harness, silent_por
     finished = wait_for(harness.start("doctor", "--timeout", "0.5", DATABASE_URL=url))
     assert time.monotonic() - began < 20
     assert finished.status == 1
-    assert "There was no answer within 0.5 seconds." in finished.stdout
+    assert "Timed out after 0.5 seconds." in finished.stdout
     assert "Traceback" not in finished.stdout + finished.stderr
 
 
@@ -216,7 +218,7 @@ def test_an_unexpected_error_shows_no_traceback(harness: Harness, monkeypatch: p
     monkeypatch.setattr(checks, "check_newest_run", fail)
     finished = harness.run("doctor")
     assert finished.status == 1
-    assert "broke with an unexpected error (ZeroDivisionError)" in finished.stdout
+    assert "crashed with an unexpected error (ZeroDivisionError)" in finished.stdout
     assert "Traceback" not in finished.stdout + finished.stderr
     debug = harness.run("doctor", COSTBATCH_LOG_LEVEL="debug")
     assert "Traceback" in debug.stderr

@@ -244,7 +244,7 @@ def test_the_doctor_looks_at_the_night(harness: Harness) -> None:
     harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
     harness.collect("--account", ONE)
     found = examine(harness)["last run"]
-    assert (found["status"], found["found"]) == ("warning", "No run over all accounts has been made yet.")
+    assert (found["status"], found["found"]) == ("warning", "There has been no run over all accounts yet.")
     harness.aws.add_fault(ONE, "data_unavailable")
     assert harness.collect().status == 1
     harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))

@@ -215,9 +215,7 @@ def test_a_reader_may_not_prune_and_is_told_what_it_lacks(grown: Harness, clerk_
     before = grown.contents()
     run = grown.run("db", "prune", "--keep", "6 months", DATABASE_URL=clerk_url)
     assert (run.status, run.stdout, len(run.sentences)) == (2, "", 1)
-    assert run.sentences[0].startswith(
-        "The role e2e_clerk may not prune, because it lacks UPDATE on accounts"
-    )
+    assert run.sentences[0].startswith("The role e2e_clerk cannot prune, because it lacks UPDATE on accounts")
     assert "ownership of daily_costs_2024_02" in run.sentences[0]
     assert grown.contents() == before
 

@@ -187,7 +187,7 @@ def test_the_newest_run_is_the_one_that_started_last(harness: Harness, health: P
     run = health.newest_run(COLLECT)
     assert run is not None
     assert (run.key, run.status) == ("second", RunStatus.PARTIAL)
-    assert run.accounts == {"collected": 1, "failed": 1}
+    assert run.accounts == {"succeeded": 1, "failed": 1}
     assert run.finished_at is not None
     assert run.started_at < run.finished_at
 

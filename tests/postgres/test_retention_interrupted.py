@@ -128,9 +128,9 @@ def test_a_role_that_does_not_own_the_months_is_refused_before_anything(
     with pytest.raises(ConfigError) as refused:
         prune(clerk)
     assert str(refused.value) == (
-        "The role clerk may not prune, because it lacks DELETE on runs, ownership of daily_costs_2025_09, "
+        "The role clerk cannot prune, because it lacks DELETE on runs, ownership of daily_costs_2025_09, "
         "ownership of daily_costs_2025_10, ownership of daily_costs_2025_11; "
-        "let DATABASE_URL name the role that owns the tables."
+        "set DATABASE_URL to the role that owns the tables."
     )
     assert query("SELECT DISTINCT covered_start FROM account_progress") == [(date(2025, 9, 1),)]
     assert query("SELECT count(*) FROM daily_costs") == [(28,)]
@@ -159,7 +159,7 @@ def test_a_database_without_our_tables_is_refused_by_the_schema_check(empty_data
 def test_a_statement_that_is_refused_is_not_taken_for_a_lock(
     database: PostgresDatabase, query: Query
 ) -> None:
-    """A view that somebody built on a month keeps it from being dropped, and the sentence says so."""
+    """A view that was built on a month keeps it from being dropped, and the sentence says so."""
     prepare_months(database, MONTHS)
     query("CREATE VIEW autumn AS SELECT * FROM daily_costs_2025_09")
     with pytest.raises(StatementRefused, match="cannot drop table daily_costs_2025_09 because other objects"):

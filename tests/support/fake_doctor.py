@@ -1,6 +1,6 @@
 """What an examination works with, in memory and in good health; a test breaks the part that it is about."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -21,14 +21,14 @@ from costbatch.application.doctor.ports import (
 )
 from costbatch.application.inspection import Rights
 from costbatch.application.ports import CostSource, Spend
-from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition, Progress
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import CostbatchError, DeliveryError
 from tests.support.factories import make_fetched
-from tests.support.fakes import FakeAccounts, FakeDatabase, FakeVault
+from tests.support.fakes import FakeAccounts, FakeDatabase, FakeProgress, FakeVault
 
 NOW = datetime(2025, 3, 12, 6, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -39,16 +39,16 @@ SERVER = Server(
 )
 SCHEMA = SchemaVersion(current="r2", needed="r2", is_known=True)
 RIGHTS = Rights(role="costbatch", missing=())
+LAST_NIGHT = Progress(covered=DateRange(TODAY - 40 * DAY, TODAY))
 
 
 def make_account(
     number: int, *, access: AccessMethod = AccessMethod.ACCESS_KEYS, **fields: object
 ) -> Account:
-    """Return an active account that was collected last night."""
-    usual = {
+    """Return an active account."""
+    usual: dict[str, object] = {
         "name": f"account-{number}",
         "status": AccountStatus.ACTIVE,
-        "collected": DateRange(TODAY - 40 * DAY, TODAY),
         "created_at": NOW - 50 * DAY,
     }
     return Account(id=number, aws_account_id=f"{number:012}", access=access, **{**usual, **fields})  # type: ignore[arg-type] # a test names fields of Account
@@ -70,7 +70,7 @@ class FakeHealth:
     the_schema: SchemaVersion = SCHEMA
     the_rights: Rights = RIGHTS
     samples: Sequence[SealedSample] = ()
-    run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, collected=2))
+    run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, succeeded=2))
     waiting: Sequence[WaitingEvents] = ()
     error: Exception | None = None
 
@@ -130,6 +130,7 @@ class FakeAws(AwsProbe):
 
     @override
     def check_environment(self, needs: AwsNeeds) -> None:
+        """Find nothing wrong, or raise what a test sets."""
         self.needs.append(needs)
         if self.environment_error:
             raise self.environment_error
@@ -183,9 +184,13 @@ class FakeSource(CostSource):
 
 @dataclass
 class Ward:
-    """Everything that an examination works with; None where it could not be built."""
+    """Everything that an examination works with; None: it could not be built.
+
+    progress: by account row, of the accounts that were not collected last night.
+    """
 
     accounts: Sequence[Account] = (make_account(1), make_account(2))
+    progress: Mapping[int, Progress] = field(default_factory=dict)
     problems: Sequence[str] = ()
     is_readable: bool = True
     has_store: bool = True
@@ -199,7 +204,9 @@ class Ward:
 
     def examine(self) -> dict[str, CheckResult]:
         """Return every result by the name of its check."""
-        database = FakeDatabase(FakeAccounts({account.id: account for account in self.accounts}))
+        rows = {account.id: account for account in self.accounts}
+        progress = FakeProgress({**dict.fromkeys(rows, LAST_NIGHT), **self.progress})
+        database = FakeDatabase(FakeAccounts(rows), progress)
         doctor = Doctor(
             problems=self.problems,
             is_readable=self.is_readable,

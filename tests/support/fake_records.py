@@ -42,7 +42,7 @@ class FakeRecords:
         """Count the accounts."""
         return self.accounts
 
-    def move_collected(self, first_kept: date, *, most: int) -> int | None:
+    def move_covered(self, first_kept: date, *, most: int) -> int | None:
         """Move some accounts."""
         if self._is_held("move"):
             return None

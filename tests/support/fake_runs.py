@@ -16,11 +16,10 @@ from costbatch.application.ports import (
     CostSource,
     Display,
     ItemStore,
-    ProgressStore,
     RunStore,
     Spend,
 )
-from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.costs import (
     NO_DIGESTS,
@@ -45,7 +44,7 @@ from costbatch.domain.runs import (
 )
 from costbatch.errors import ConfigError
 from tests.support.factories import make_fetched
-from tests.support.fakes import FakeAccounts
+from tests.support.fakes import FakeAccounts, FakeProgress
 
 
 @dataclass(frozen=True)
@@ -58,30 +57,6 @@ class Listed:
     token: UUID | None = None
     retry_after: timedelta | None = None
     failed_by: str | None = None
-
-
-@dataclass
-class FakeProgress(ProgressStore):
-    """The progress of the one job that a test needs, by account row."""
-
-    rows: dict[int, Progress] = field(default_factory=dict)
-
-    def copy(self) -> "FakeProgress":
-        """Return what a transaction works on."""
-        return FakeProgress(dict(self.rows))
-
-    @override
-    def load(self, job: str, account_ids: Collection[int] | None = None) -> dict[int, Progress]:
-        return {row: each for row, each in self.rows.items() if account_ids is None or row in account_ids}
-
-    @override
-    def save(self, job: str, progress: Mapping[int, Progress]) -> None:
-        self.rows |= progress
-
-    @override
-    def forget_failures(self, account_id: int) -> None:
-        if account_id in self.rows:
-            self.rows[account_id] = replace(self.rows[account_id], failing=None)
 
 
 @dataclass
@@ -353,12 +328,14 @@ class FakeSource(CostSource):
     """Answers each account with the next of its answers, the last one again and again; each is one request.
 
     ``gate`` closed: every fetch waits, as in a request that hangs. ``known``: the digests given to it.
+    ``first``: the accounts that were fetched as never collected.
     """
 
     answers: Mapping[int, Sequence[Exception | None]] = field(default_factory=dict)
     gate: Signal = field(default_factory=Signal)
     fetched: list[tuple[int, DateRange]] = field(default_factory=list)
     known: dict[int, list[DayDigests]] = field(default_factory=dict)
+    first: set[int] = field(default_factory=set)
     on_fetch: Callable[[], None] = lambda: None
     _lock: Lock = field(default_factory=Lock)
 
@@ -381,6 +358,8 @@ class FakeSource(CostSource):
             turn = sum(account == access.account.id for account, _ in self.fetched)
             self.fetched.append((access.account.id, window))
             self.known.setdefault(access.account.id, []).append(known)
+            if is_first:
+                self.first.add(access.account.id)
         self.on_fetch()
         self.gate.wait(10)
         error = answers[min(turn, len(answers) - 1)]

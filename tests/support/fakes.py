@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -10,8 +10,8 @@ from typing import cast
 
 from typing_extensions import override
 
-from costbatch.application.ports import Transaction, Vault
-from costbatch.domain.accounts import Account, AccountStatus, NewAccount
+from costbatch.application.ports import ProgressStore, Transaction, Vault
+from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.errors import AccountError, ConfigError, ErrorKind
 
@@ -112,10 +112,35 @@ _KEPT = (AccountStatus.ACTIVE, AccountStatus.PAUSED)
 
 
 @dataclass
+class FakeProgress(ProgressStore):
+    """The progress of the one job that a test needs, by account row."""
+
+    rows: dict[int, Progress] = field(default_factory=dict)
+
+    def copy(self) -> "FakeProgress":
+        """Return what a transaction works on."""
+        return FakeProgress(dict(self.rows))
+
+    @override
+    def load(self, job: str, account_ids: Collection[int] | None = None) -> dict[int, Progress]:
+        return {row: each for row, each in self.rows.items() if account_ids is None or row in account_ids}
+
+    @override
+    def save(self, job: str, progress: Mapping[int, Progress]) -> None:
+        self.rows |= progress
+
+    @override
+    def forget_failures(self, account_id: int) -> None:
+        if account_id in self.rows:
+            self.rows[account_id] = replace(self.rows[account_id], failing=None)
+
+
+@dataclass
 class FakeTransaction:
-    """A transaction with accounts only; asking for anything else is an error."""
+    """A transaction with accounts and their progress only; asking for anything else is an error."""
 
     accounts: FakeAccounts
+    progress: FakeProgress
 
 
 @dataclass
@@ -123,6 +148,7 @@ class FakeDatabase:
     """A database in memory: a transaction that ends in an error changes nothing."""
 
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    progress: FakeProgress = field(default_factory=FakeProgress)
     transactions: int = 0
     schema_problem: str | None = None
 
@@ -138,6 +164,6 @@ class FakeDatabase:
     @contextmanager
     def _transaction(self) -> Iterator[Transaction]:
         self.transactions += 1
-        working = self.accounts.copy()
-        yield cast("Transaction", FakeTransaction(working))
-        self.accounts = working
+        accounts, progress = self.accounts.copy(), self.progress.copy()
+        yield cast("Transaction", FakeTransaction(accounts, progress))
+        self.accounts, self.progress = accounts, progress

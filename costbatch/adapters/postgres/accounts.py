@@ -18,6 +18,7 @@ from costbatch.domain.accounts import (
     AccountStatus,
     NewAccount,
     Partition,
+    base_chain,
 )
 from costbatch.domain.credentials import Access, SealedCredentials
 from costbatch.errors import ConfigError
@@ -171,15 +172,9 @@ class PostgresAccounts(AccountStore):
 
 
 def _access(account: Account, known: Mapping[int, Account], sealed: Mapping[int, _Stored]) -> Access:
-    """Return the chain that begins with the first account whose credentials are used."""
-    chain: list[Account] = []
-    link: Account | None = account
-    # The program refuses circles; one made by hand must not hang it.
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = known.get(link.base_account_id) if link.base_account_id is not None else None
+    """Return how to reach an account, with the chain of accounts whose credentials are used."""
     access = None
-    for link in reversed(chain):
+    for link in reversed(base_chain(account, known)):
         credentials, is_proven = sealed.get(link.id, (None, False))
         access = Access(account=link, sealed=credentials, base=access, is_proven=is_proven)
     return access or Access(account=account)

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from costbatch.adapters.postgres.copy_format import CopyNames, copy_lines
 from costbatch.adapters.postgres.cost_collections import is_of_run
+from costbatch.adapters.postgres.partitions import create_partitions
 from costbatch.adapters.postgres.tables import (
     account_progress,
     accounts,
@@ -27,7 +28,7 @@ from costbatch.domain.accounts import Account
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.detection import Rule
-from costbatch.domain.periods import ONE_DAY, DateRange, month_start
+from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import ItemState, Run
 
 _COLUMNS = """(account_id, usage_date, service, record_type, currency,
@@ -129,18 +130,11 @@ WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :
 GROUP BY account_id, usage_date, currency
 """)
 
-_LOCK_PARTITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
-
 # An ordinary batch is sent at once: after each piece, psycopg2's own have 8 kB, the writer would have to wait
 # again for the interpreter that the fetching threads share with it.
 _MOST_LINES_AT_ONCE = 20_000
 # Fewer rows are compared in one statement with those of other accounts, even if nothing is stored of theirs.
 _MANY_ROWS = 2_000
-
-_PARTITIONS = sa.text("""
-SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-WHERE inhparent = 'daily_costs'::regclass
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,27 +144,8 @@ class PostgresCosts(CostStore):
     connection: Connection
 
     def prepare_months(self, days: DateRange) -> None:
-        """Make the partitions that the days fall into; commit soon, because writers wait meanwhile."""
-        missing = self._missing_months(days)
-        if not missing:
-            return
-        # Two processes that make one month at once would collide: they take turns, and look again.
-        self.connection.execute(_LOCK_PARTITIONS)
-        for month in self._missing_months(days):
-            name = _partition_name(month)
-            bounds = f"FROM ('{month}') TO ('{month_start(month, months_back=-1)}')"
-            # Attaching a table leaves the readers of the others alone; CREATE … PARTITION OF would not.
-            self.connection.exec_driver_sql(
-                f"CREATE TABLE {name} (LIKE daily_costs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
-            )
-            self.connection.exec_driver_sql(
-                f"ALTER TABLE daily_costs ATTACH PARTITION {name} FOR VALUES {bounds}"
-            )
-
-    def _missing_months(self, days: DateRange) -> list[date]:
-        present = set(self.connection.scalars(_PARTITIONS))
-        months = sorted({month_start(day) for day in days})
-        return [month for month in months if _partition_name(month) not in present]
+        """Create the partitions that the days need; commit soon, because writers wait meanwhile."""
+        create_partitions(self.connection, days)
 
     def replace_windows(
         self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
@@ -347,10 +322,6 @@ def _copy_texts(fetched: Mapping[int, FetchedCosts]) -> Iterator[str]:
                 lines.clear()
     if lines:
         yield "".join(lines)
-
-
-def _partition_name(month: date) -> str:
-    return f"daily_costs_{month:%Y_%m}"
 
 
 def _change_of(

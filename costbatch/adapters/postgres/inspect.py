@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Row
+from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import MAY_READ_CREDENTIALS
 from costbatch.adapters.postgres.migrations import REVISIONS, current_revision
@@ -26,7 +27,14 @@ from costbatch.adapters.postgres.tables import (
     run_items,
     runs,
 )
-from costbatch.application.doctor.ports import NewestRun, SchemaVersion, SealedSample, Server, WaitingEvents
+from costbatch.application.doctor.ports import (
+    DatabaseHealth,
+    NewestRun,
+    SchemaVersion,
+    SealedSample,
+    Server,
+    WaitingEvents,
+)
 from costbatch.application.inspection import DatabaseSizes, MonthSize, Rights, TableSize
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.credentials import SealedCredentials
@@ -88,18 +96,18 @@ _ACCOUNTS = sa.select(sa.func.count()).where(accounts.c.status != AccountStatus.
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresHealth:
-    """Looks at one database. ``connect`` opens a transaction."""
+class PostgresHealth(DatabaseHealth):
+    """Inspects one database. ``connect`` opens a transaction."""
 
     connect: Callable[[], AbstractContextManager[Connection]]
 
+    @override
     def server(self) -> Server:
-        """Connect, and return what answered."""
         began = monotonic()
         with self._look() as connection:
             row = connection.execute(_SERVER).one()
             seconds = monotonic() - began
-            # A pooler makes up the process id that a client is told when it connects.
+            # A pooler tells clients a made-up process id when they connect.
             raw: Any = connection.connection.driver_connection
         return Server(
             version_number=row.number,
@@ -109,20 +117,20 @@ class PostgresHealth:
             connect_seconds=seconds,
         )
 
+    @override
     def clock(self) -> datetime:
-        """Return what time it is there."""
         with self._look() as connection:
             now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
         return now
 
+    @override
     def schema(self) -> SchemaVersion:
-        """Return which schema is there."""
         with self._look() as connection:
             current = current_revision(connection)
         return SchemaVersion(current=current, needed=REVISIONS[-1], is_known=current in REVISIONS)
 
+    @override
     def rights(self) -> Rights:
-        """Return what a run may not do that it must."""
         with self._look() as connection:
             missing = list(connection.scalars(_MISSING_ON_TABLES, {"tables": sorted(metadata.tables)}))
             row = connection.execute(_RIGHTS).one()
@@ -134,8 +142,8 @@ class PostgresHealth:
             missing.append("ownership of daily_costs")
         return Rights(role=row.role, missing=tuple(missing), is_read_only=row.is_read_only)
 
+    @override
     def sealed_samples(self) -> list[SealedSample] | None:
-        """Return one credential of each key that has sealed any; None if our role may not read them."""
         sealed = account_credentials.c
         number = sa.func.count().over(partition_by=sealed.key_id).label("number")
         statement = (
@@ -156,8 +164,8 @@ class PostgresHealth:
                 for row in connection.execute(statement)
             ]
 
+    @override
     def newest_run(self, job: str) -> NewestRun | None:
-        """Return the newest run over all accounts and their ordinary days."""
         is_whole = sa.and_(runs.c.options == sa.cast({}, JSONB), runs.c.aws_account_ids == sa.cast([], JSONB))
         newest = (
             sa.select(runs).where(runs.c.job == job, is_whole).order_by(runs.c.started_at.desc()).limit(1)
@@ -176,8 +184,8 @@ class PostgresHealth:
             accounts=dict(states),
         )
 
+    @override
     def events_before(self, instant: datetime) -> list[WaitingEvents]:
-        """Return, by sink, the events from before an instant that it has not taken."""
         errors = sa.func.array_agg(sa.text("deliveries.last_error ORDER BY events.sequence"))
         statement = (
             sa.select(deliveries.c.sink, sa.func.count(), sa.func.min(events.c.occurred_at), errors)

@@ -1,10 +1,9 @@
-"""Takes old months and old rows out of the database, so that nobody else waits for it longer than an instant.
+"""Removes old months and old rows, so that other transactions wait for it only for an instant.
 
-A month goes with one DROP TABLE. That locks `daily_costs` for the instant of its commit, as a plain DETACH
-would, and nothing else; DETACH and DROP together lock `accounts` too, against its readers, because a detached
-table gets a foreign key of its own. DETACH CONCURRENTLY cannot be part of a transaction, and waits for every
-reader. While a lock is waited for, everybody who comes later waits behind: hence the short timeout, and
-another attempt later.
+A month is removed by one DROP TABLE. Like a plain DETACH, it locks only `daily_costs`, for the instant of its
+commit. DETACH and DROP together would lock `accounts` too, against its readers, because a detached table gets
+a foreign key of its own. DETACH CONCURRENTLY cannot be part of a transaction, and waits for every reader.
+Later transactions queue behind one that waits for a lock: hence the short timeout, and another attempt later.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +16,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
+from typing_extensions import override
 
 from costbatch.adapters.postgres.inspect import month_sizes
-from costbatch.adapters.postgres.partitions import LOCK_PARTITIONS, partition_name
+from costbatch.adapters.postgres.partitions import drop_partition, partition_name
 from costbatch.adapters.postgres.tables import (
     account_progress,
     accounts,
@@ -30,27 +30,22 @@ from costbatch.adapters.postgres.tables import (
     runs,
 )
 from costbatch.application.inspection import MonthSize, Rights
-from costbatch.application.retention import OldRows
+from costbatch.application.retention import OldRecords, OldRows
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import StorageError
 
 T = TypeVar("T")
 
-# SQLSTATEs of a lock that was not to be had: the timeout, and a deadlock that was ended at our cost.
+# SQLSTATEs of a lock that was not granted: the timeout, and a deadlock whose victim we are.
 _HELD = {"55P03", "40P01"}
 
-# A step deletes no more runs than this, however few items they have.
+# One step deletes at most this many runs, however few items they have.
 _RUNS_BATCH = 100
 
 _BRIEFLY = sa.text("SELECT set_config('lock_timeout', '200ms', true)")
 
-_PARTITION = sa.text("""
-SELECT pg_class.oid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-WHERE inhparent = 'daily_costs'::regclass AND relname = :name
-""")
-
-# Of a database without our tables nothing is missing here; the schema's check says what is.
+# Without our tables nothing is missing here; the check of the schema reports that.
 _NOT_OWNED = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -70,13 +65,13 @@ ORDER BY name, privilege
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresRetention:
-    """The old things of one database. ``connect`` opens a transaction."""
+class PostgresRetention(OldRecords):
+    """The old records of one database. ``connect`` opens a transaction."""
 
     connect: Callable[[], AbstractContextManager[Connection]]
 
+    @override
     def rights(self, first_kept: date) -> Rights:
-        """Return what the role may not do that a pruning must."""
         with self.connect() as connection:
             names = [partition_name(month.month) for month in _months_before(connection, first_kept)]
             missing = list(connection.scalars(_MISSING))
@@ -84,35 +79,26 @@ class PostgresRetention:
             role = connection.execute(sa.text("SELECT current_user")).scalar_one()
         return Rights(role=role, missing=tuple(missing))
 
+    @override
     def months_before(self, first_kept: date) -> list[MonthSize]:
-        """Return the months that lie wholly before a first of a month, oldest first."""
         with self.connect() as connection:
             return _months_before(connection, first_kept)
 
+    @override
     def drop_month(self, month: MonthSize) -> MonthSize | None:
-        """Drop a month with all its costs, if it is still there, and return it.
-
-        None where somebody's transaction is in the way.
-        """
 
         def drop(connection: Connection) -> MonthSize:
-            connection.execute(LOCK_PARTITIONS)
-            partition = connection.scalar(_PARTITION, {"name": partition_name(month.month)})
-            if partition is not None:
-                connection.exec_driver_sql(f"DROP TABLE {partition}")
+            drop_partition(connection, month.month)
             return month
 
         return self._briefly(drop)
 
+    @override
     def count_reaching_back(self, first_kept: date) -> int:
-        """Return how many accounts have days before the first kept one stored without a gap."""
         return self._count(account_progress, account_progress.c.covered_start < first_kept)
 
+    @override
     def move_covered(self, first_kept: date, *, most: int) -> int | None:
-        """Let up to ``most`` accounts have their days stored from the first kept one on; return how many.
-
-        None where somebody's transaction is in the way.
-        """
         covered = account_progress.c
         # Whoever saves an account holds the lock on its row, and has read its progress under it.
         locked = (
@@ -137,8 +123,8 @@ class PostgresRetention:
 
         return self._briefly(move)
 
+    @override
     def count_old(self, kind: OldRows, first_kept: date) -> int:
-        """Return how many rows of a kind are old."""
         before = datetime.combine(first_kept, time(), UTC)
         match kind:
             case OldRows.RUN_ITEMS:
@@ -151,11 +137,8 @@ class PostgresRetention:
             case OldRows.ANOMALIES:
                 return self._count(anomalies, anomalies.c.id.in_(_old_anomalies(first_kept)))
 
+    @override
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
-        """Delete up to ``most`` old rows of a kind that nobody works on; return how many, by kind.
-
-        A run goes with its items, and counts only when it is gone itself.
-        """
         before = datetime.combine(first_kept, time(), UTC)
         match kind:
             case OldRows.RUNS | OldRows.RUN_ITEMS:
@@ -173,7 +156,7 @@ class PostgresRetention:
             return connection.execute(statement).scalar_one()
 
     def _briefly(self, action: Callable[[Connection], T]) -> T | None:
-        """Do something in a transaction of its own; None where a lock is not to be had in an instant."""
+        """Return the result of a transaction of its own; None if a lock is not granted at once."""
         try:
             with self.connect() as connection:
                 connection.execute(_BRIEFLY)
@@ -194,22 +177,22 @@ def _months_before(connection: Connection, first_kept: date) -> list[MonthSize]:
 
 
 def _run_is_old(before: datetime) -> sa.ColumnElement[bool]:
-    """Return whether a run ended long ago, or never did and nothing of it has happened since."""
+    """Return whether a run ended long ago, or never ended and shows no activity since."""
     of_run = run_items.alias("of_run")
-    sign_of_life = sa.func.greatest(of_run.c.available_at, of_run.c.finished_at, of_run.c.lease_expires_at)
-    # A run key can be used again for years, so that the start alone says nothing.
-    last = sa.select(sa.func.max(sign_of_life)).where(of_run.c.run_id == runs.c.id).scalar_subquery()
+    last_activity = sa.func.greatest(of_run.c.available_at, of_run.c.finished_at, of_run.c.lease_expires_at)
+    # A run key can be used for years, so that the start alone does not tell.
+    last = sa.select(sa.func.max(last_activity)).where(of_run.c.run_id == runs.c.id).scalar_subquery()
     never_ended = (runs.c.status == RunStatus.RUNNING.value) & (runs.c.started_at < before)
     return (runs.c.finished_at < before) | never_ended & (sa.func.coalesce(last, runs.c.started_at) < before)
 
 
 def _delete_runs(connection: Connection, before: datetime, most: int) -> Mapping[OldRows, int]:
     """Delete the items of old runs, and each run whose items are gone."""
-    # Run by run: what is left of those that were emptied before need not be searched each time.
+    # Run by run, so that the runs that are already empty are not searched again.
     old = sa.select(runs.c.id).where(_run_is_old(before)).order_by(runs.c.started_at).limit(_RUNS_BATCH)
     deleted = dict.fromkeys((OldRows.RUN_ITEMS, OldRows.RUNS), 0)
     for run_id in connection.scalars(old).all():
-        # In the order of an index, so that it is read whatever the statistics say.
+        # In the order of an index, so that it is used whatever the statistics say.
         mine = sa.select(run_items.c.id).where(run_items.c.run_id == run_id)
         mine = mine.order_by(run_items.c.account_id)
         some = mine.limit(most - deleted[OldRows.RUN_ITEMS])

@@ -1,1 +1,1 @@
-"""Checks an installation: `checks` lists what is looked at, `findings` is what comes out of it."""
+"""Checks an installation: `checks` lists the checks, `findings` has their results."""

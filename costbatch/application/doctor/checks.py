@@ -1,4 +1,4 @@
-"""The examination of an installation: which checks there are, in which order, and what each needs."""
+"""The checks of an installation: their order, and which earlier checks each depends on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Gateway
 from costbatch.application.doctor.records import check_accounts, check_events, check_newest_run
 from costbatch.application.ports import Clock, CostSource, Database, Vault
 
-# The names of the checks, which programs that read the JSON know them by.
+# The names of the checks, also in the JSON.
 CONFIGURATION = "configuration"
 DATABASE = "database"
 SCHEMA = "schema"
@@ -34,15 +34,27 @@ ENDPOINTS = "AWS endpoints"
 POD = "pod identity"
 GATEWAY = "Pushgateway"
 COST_EXPLORER = "Cost Explorer"
-_OF_STORE = (DATABASE, SCHEMA, RIGHTS, CLOCK, KEY, ACCOUNTS, NEWEST_RUN, EVENTS, ENVIRONMENT, ENDPOINTS, POD)
+_CHECKS_OF_STORE = (
+    DATABASE,
+    SCHEMA,
+    RIGHTS,
+    CLOCK,
+    KEY,
+    ACCOUNTS,
+    NEWEST_RUN,
+    EVENTS,
+    ENVIRONMENT,
+    ENDPOINTS,
+    POD,
+)
 
-# A real answer of Cost Explorer may take long, and giving up on it saves nothing: it is paid.
+# A response of Cost Explorer may take long, and giving up saves nothing: the request is paid.
 _PAID_LIMIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The database as the stories use it, and as it is examined."""
+    """The database as use cases see it, and as it is inspected."""
 
     database: Database
     health: DatabaseHealth
@@ -50,11 +62,11 @@ class Store:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doctor:
-    """What an examination works with; None for what the configuration does not let be built.
+    """Everything the checks need; None for what the configuration does not allow to build.
 
-    problems: what is wrong with the configuration. is_readable: whether there are settings at all.
-    gateway: None also where there shall be none. paid: None where nothing may be paid.
-    key_weakness: why the key is easy to guess, or empty. limit_seconds: how long one check may take.
+    problems: what is wrong with the configuration. is_readable: whether the settings could be read.
+    gateway: None also if none is configured. paid: None if nothing may be paid.
+    key_weakness: why the key is easy to guess, or empty. limit_seconds: the timeout of one check.
     """
 
     problems: Sequence[str]
@@ -71,14 +83,14 @@ class Doctor:
     limit_seconds: float = 15.0
 
     def examine(self) -> Iterator[CheckResult]:
-        """Yield each check's result as soon as it is there; nothing is written anywhere."""
+        """Yield the result of each check as soon as it is known; nothing is written."""
         return examine(self.checks(), limit_seconds=self.limit_seconds)
 
     def checks(self) -> list[Check]:
-        """Return the checks in their order."""
+        """Return the checks in order."""
         return [
             Check(CONFIGURATION, partial(check_configuration, self.problems)),
-            *(self._of_store(self.store) if self.store else map(_blocked_by_configuration, _OF_STORE)),
+            *(self._of_store(self.store) if self.store else map(_blocked_by_configuration, _CHECKS_OF_STORE)),
             *self._of_gateway(),
             *self._of_money(),
         ]
@@ -127,5 +139,5 @@ class Doctor:
 
 
 def _blocked_by_configuration(name: str) -> Check:
-    """Return a check that stays skipped, because what it works with could not be built."""
+    """Return a check that is skipped, because its parts could not be built."""
     return Check(name, partial(check_configuration, ()), [CONFIGURATION])

@@ -1,4 +1,4 @@
-"""Whether the settings can be read, and whether the key opens what is sealed."""
+"""Checks the settings, and whether the key decrypts the stored credentials."""
 
 from collections.abc import Sequence
 
@@ -15,44 +15,42 @@ _REPLACE_KEY = (
 
 
 def check_configuration(problems: Sequence[str]) -> Finding:
-    """Tell every problem of the configuration."""
+    """Report every problem of the configuration."""
     if problems:
         return of_problems(problems)
-    return ok("Every setting can be read, and none is missing.")
+    return ok("All settings are valid.")
 
 
 def check_key(health: DatabaseHealth, vault: Vault, weakness: str = "") -> Finding:
-    """Open one credential of each key that has sealed any; what it holds is dropped at once."""
+    """Decrypt one stored credential per key id; the result is dropped."""
     samples = health.sealed_samples()
     if samples is None:
-        return Finding(
-            Mark.SKIPPED, "Not looked at, because this database role may not read account_credentials."
-        )
-    reasons = {sample.sealed.key_id: _why_closed(vault, sample) for sample in samples}
+        return Finding(Mark.SKIPPED, "Skipped: this database role may not read account_credentials.")
+    reasons = {sample.sealed.key_id: _decryption_problem(vault, sample) for sample in samples}
     total = sum(sample.number for sample in samples)
     closed = [sample for sample in samples if reasons[sample.sealed.key_id]]
     opened = total - sum(sample.number for sample in closed)
     key = f"ENCRYPTION_KEY (key id {vault.key_id})"
     if not closed:
-        found = f"{key} opens all {total:,} stored credentials."
+        found = f"{key} decrypts all {total:,} stored credentials."
         if not samples:
-            found = f"{key} is well formed; no credentials are stored yet."
+            found = f"{key} is valid; no credentials are stored yet."
         return warning(f"{found} {weakness}", _REPLACE_KEY) if weakness else ok(found)
     groups = "\n".join(_group(sample, reasons[sample.sealed.key_id]) for sample in closed)
     if not opened:
         return failure(
-            f"{key} opens none of the {total:,} stored credentials.\n{groups}",
-            "Set ENCRYPTION_KEY to the key that sealed them; a run refuses to start with another one.",
+            f"{key} decrypts none of the {total:,} stored credentials.\n{groups}",
+            "Set ENCRYPTION_KEY to the key that encrypted them; runs refuse to start with another key.",
             is_configuration=True,
         )
     return warning(
-        f"{key} opens {opened:,} of the {total:,} stored credentials.\n{groups}",
-        "Store the others again with `costbatch accounts set-credentials`; until then these accounts fail.",
+        f"{key} decrypts {opened:,} of the {total:,} stored credentials.\n{groups}",
+        "Store the others again with `costbatch accounts set-credentials`; until then their accounts fail.",
     )
 
 
-def _why_closed(vault: Vault, sample: SealedSample) -> str:
-    """Return why a credential does not open; empty where it does."""
+def _decryption_problem(vault: Vault, sample: SealedSample) -> str:
+    """Return why a credential cannot be decrypted; empty if it can."""
     try:
         vault.open(sample.aws_account_id, sample.sealed)
     except AccountError as error:
@@ -61,4 +59,4 @@ def _why_closed(vault: Vault, sample: SealedSample) -> str:
 
 
 def _group(sample: SealedSample, reason: str) -> str:
-    return f"{sample.number:,} sealed with key id {sample.sealed.key_id}; the one that was tried: {reason}"
+    return f"{sample.number:,} encrypted with key id {sample.sealed.key_id}; one of them was tried: {reason}"

@@ -1,4 +1,4 @@
-"""Makes checks one after the other: each within its time, none stopping the others, whatever happens."""
+"""Runs the checks one after the other, each with a timeout; a check that fails does not stop the others."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at, once all that it ``needs`` was found in order.
+    """One check; it is skipped if a check that it ``needs`` failed.
 
-    limit_seconds: 0 for the examination's own limit.
+    limit_seconds: its own timeout; 0: that of the examination.
     """
 
     name: str
@@ -27,8 +27,8 @@ class Check:
 
 
 def examine(checks: Sequence[Check], *, limit_seconds: float) -> Iterator[CheckResult]:
-    """Yield each check's result as soon as it is there."""
-    # By check that cannot be relied on: the one that failed in the first place.
+    """Yield the result of each check as soon as it is known."""
+    # By check that failed or was skipped: the one that failed first.
     culprits: dict[str, str] = {}
     for check in checks:
         began = monotonic()
@@ -41,7 +41,7 @@ def examine(checks: Sequence[Check], *, limit_seconds: float) -> Iterator[CheckR
 
 
 def of_error(error: CostbatchError) -> Finding:
-    """Return the failure that an error of ours means; its last sentence says what to do."""
+    """Return the failure for an error; the last sentence of its message is the advice."""
     match error:
         case AccountError():
             return failure(error.detail, error.advice)
@@ -49,32 +49,32 @@ def of_error(error: CostbatchError) -> Finding:
             return of_problems(error.problems)
     found, separator, advice = str(error).rpartition(". ")
     if not separator:
-        return failure(advice, "Put that right and run `costbatch doctor` again.")
+        return failure(advice, "Fix this and run `costbatch doctor` again.")
     return failure(f"{found}.", advice)
 
 
 def of_problems(problems: Sequence[str]) -> Finding:
-    """Return the failure that problems with the configuration are."""
-    what = "what it says" if len(problems) == 1 else f"these {len(problems)} problems"
+    """Return the failure for problems of the configuration."""
+    what = "this" if len(problems) == 1 else f"these {len(problems)} problems"
     return failure(
         "\n".join(problems),
-        f"Put {what} right; `costbatch config` shows every setting and where it comes from.",
+        f"Fix {what}; `costbatch config` shows every setting and where it comes from.",
         is_configuration=True,
     )
 
 
 def _look(check: Check, limit_seconds: float) -> Finding:
-    """Return what a check finds, or that it took too long."""
+    """Return the finding of a check, or that it timed out."""
     answer: SimpleQueue[Finding] = SimpleQueue()
-    # A daemon: one that hangs in the system for ever must not keep the process from ending.
+    # A daemon thread: a system call that hangs must not keep the process from exiting.
     Thread(target=lambda: answer.put(_guarded(check)), name=check.name, daemon=True).start()
     try:
         return answer.get(timeout=limit_seconds)
     except Empty:
         return failure(
-            f"There was no answer within {limit_seconds:g} seconds.",
-            "Look for what holds it back, such as a network policy that drops packets; "
-            "--timeout lets a check take longer.",
+            f"Timed out after {limit_seconds:g} seconds.",
+            "Look for what blocks it, such as a network policy that drops packets; "
+            "--timeout allows a check to take longer.",
         )
 
 
@@ -85,16 +85,16 @@ def _guarded(check: Check) -> Finding:
         if isinstance(error, AccountError) and error.kind is ErrorKind.INTERNAL:
             log.exception("check_failed", check=check.name)
         return of_error(error)
-    except Exception as error:  # a check that breaks must not keep the others from being made
+    except Exception as error:  # a crash must not stop the other checks
         log.debug("check_crashed", check=check.name, exc_info=True)
         return failure(
-            f"The check itself broke with an unexpected error ({type(error).__name__}).",
-            "Please report it; with COSTBATCH_LOG_LEVEL=debug the log holds the traceback.",
+            f"The check crashed with an unexpected error ({type(error).__name__}).",
+            "Please report it; with COSTBATCH_LOG_LEVEL=debug, the log has the traceback.",
         )
 
 
 def _skipped(culprit: str) -> Finding:
-    return Finding(Mark.SKIPPED, f"Not looked at, because the check of the {culprit} failed.")
+    return Finding(Mark.SKIPPED, f"Skipped: depends on the failed {culprit} check.")
 
 
 def _without_secrets(finding: Finding) -> Finding:

@@ -1,4 +1,4 @@
-"""What is asked of an examination, and the verdict of each check and of all together."""
+"""The findings of checks, and their overall status."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,13 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidRequest:
-    """The wish for one real request; ``aws_account_id`` None: the first active account's."""
+    """A request to call Cost Explorer once; ``aws_account_id`` None: for the first active account."""
 
     aws_account_id: str | None = None
 
 
 class Mark(StrEnum):
-    """The verdict of one check, and of all. ``skipped``: it could not be looked at."""
+    """The status of one check, and of all. ``skipped``: it could not be made."""
 
     OK = "ok"
     WARNING = "warning"
@@ -23,9 +23,9 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found, in whole sentences, one a line; ``advice`` says what to do where it is not ok.
+    """What one check found, in whole sentences, one a line; ``advice`` says what to do if it is not ok.
 
-    is_configuration: trying again cannot help, somebody must change a setting or run a command.
+    is_configuration: trying again cannot help; a setting must be changed or a command run.
     """
 
     mark: Mark
@@ -35,18 +35,23 @@ class Finding:
 
 
 def ok(found: str) -> Finding:
-    """Return that all is well."""
+    """Return a finding that needs no action."""
     return Finding(Mark.OK, found)
 
 
 def warning(found: str, advice: str) -> Finding:
-    """Return that it works, yet somebody should look at it."""
+    """Return a finding that works but needs attention."""
     return Finding(Mark.WARNING, found, advice)
 
 
 def failure(found: str, advice: str, *, is_configuration: bool = False) -> Finding:
-    """Return that it does not work."""
+    """Return a finding that does not work."""
     return Finding(Mark.FAILURE, found, advice, is_configuration)
+
+
+def many(number: int, noun: str) -> str:
+    """Return "1 account" or "1,234 accounts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class CheckResult:
     seconds: float
 
     def to_document(self) -> dict[str, Any]:
-        """Return the result, JSON-ready."""
+        """Return the result as JSON has it."""
         return {
             "name": self.name,
             "status": self.finding.mark.value,
@@ -70,7 +75,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Every check's result, in the order in which they were made."""
+    """The results of all checks, in their order."""
 
     results: tuple[CheckResult, ...]
 
@@ -80,16 +85,16 @@ class Examination:
 
     @property
     def status(self) -> Mark:
-        """The worst of all marks; what was skipped has its reason in a failure."""
+        """The worst of all marks; a skipped check follows a failed one."""
         return next((mark for mark in (Mark.FAILURE, Mark.WARNING) if self.count(mark)), Mark.OK)
 
     @property
     def is_configuration(self) -> bool:
-        """Whether trying again is of no use before somebody changes something."""
+        """Whether trying again cannot help before something is changed."""
         return any(result.finding.is_configuration for result in self.results)
 
     def to_document(self) -> dict[str, Any]:
-        """Return the whole examination, JSON-ready."""
+        """Return the whole examination as JSON has it."""
         return {
             "checks": [result.to_document() for result in self.results],
             "status": self.status.value,

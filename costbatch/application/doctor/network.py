@@ -1,10 +1,10 @@
-"""Whether metrics and AWS can be reached, as whom, and, where it is asked for, one paid request."""
+"""Checks the Pushgateway, the way to AWS and the pod's identity, and makes one paid request if asked to."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from costbatch.application.collect.plan import select_accounts
-from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
+from costbatch.application.doctor.findings import Finding, Mark, failure, many, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import CostSource, Database
@@ -26,35 +26,35 @@ _CLOCK_TOLERANCE_SECONDS = 120.0
 
 
 def check_gateway(gateway: Gateway | None) -> Finding:
-    """Ask the Pushgateway whether it is ready."""
+    """Check that the Pushgateway is ready."""
     if gateway is None:
         return warning(
-            "PUSHGATEWAY_URL is not set, so no metrics are pushed and no alert notices a missing run.",
-            "Set it, or watch the CronJob in another way.",
+            "PUSHGATEWAY_URL is not set, so no metrics are pushed and no alert fires if runs stop.",
+            "Set it, or monitor the CronJob some other way.",
         )
     gateway.check_ready()
-    return ok(f"The Pushgateway at {gateway.address} is ready and takes the credentials in its URL.")
+    return ok(f"The Pushgateway at {gateway.address} is ready and accepts the credentials in its URL.")
 
 
 def check_aws_environment(database: Database, aws: AwsProbe) -> Finding:
-    """Look at what the process was given to call AWS with: variables, files, proxies, certificates."""
+    """Check the variables, files, proxies and certificates for calling AWS."""
     with database.transaction() as tx:
         registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
     active = [account for account in registered if account.status is AccountStatus.ACTIVE]
     needs = needs_of(active, registered)
-    # Before the first account there is one, it is most likely to be in the ordinary partition.
+    # The first account is most likely to be in the ordinary partition.
     aws.check_environment(replace(needs, partitions=needs.partitions or frozenset({Partition.AWS})))
-    return ok("The variables and files that AWS is called with can be used.")
+    return ok("The variables and files for calling AWS are valid.")
 
 
 def check_endpoints(database: Database, aws: AwsProbe) -> Finding:
-    """Reach every address that the active accounts need."""
+    """Check every address that the active accounts need."""
     with database.transaction() as tx:
         accounts = tx.accounts.list_all([AccountStatus.ACTIVE])
-    # Before the first account there is one, it is most likely to be in the ordinary partition.
+    # The first account is most likely to be in the ordinary partition.
     partitions = sorted({account.partition for account in accounts} or {Partition.AWS})
     endpoints = [endpoint for partition in partitions for endpoint in aws.endpoints(partition)]
-    # With AWS_ENDPOINT_URL both services have the same address.
+    # With AWS_ENDPOINT_URL, both services have the same address.
     endpoints = list({endpoint.address: endpoint for endpoint in endpoints}.values())
     found = "\n".join(_describe(endpoint) for endpoint in endpoints)
     broken = [endpoint for endpoint in endpoints if endpoint.problem]
@@ -68,7 +68,7 @@ def check_endpoints(database: Database, aws: AwsProbe) -> Finding:
             "Synchronize this machine's clock (NTP): AWS refuses requests that are 5 minutes off.",
         )
     if any(endpoint.http_status >= _SERVER_ERROR for endpoint in endpoints):
-        return warning(found, "Try again later: AWS, or a proxy in between, has a problem of its own.")
+        return warning(found, "Try again later: AWS, or a proxy in between, has a problem.")
     return ok(found)
 
 
@@ -77,31 +77,36 @@ def _describe(endpoint: Endpoint) -> str:
     if endpoint.problem:
         return f"{endpoint.address}{by} {endpoint.problem}."
     if endpoint.http_status >= _SERVER_ERROR:
-        return f"{endpoint.address} answers{by} with HTTP status {endpoint.http_status}."
-    how = "over trusted TLS" if endpoint.is_encrypted else "in plain HTTP, as a stand-in for AWS may"
-    return f"{endpoint.address} answers{by} {how}."
+        return f"{endpoint.address} responds{by} with HTTP status {endpoint.http_status}."
+    how = "over trusted TLS" if endpoint.is_encrypted else "over plain HTTP, as a local stand-in for AWS may"
+    return f"{endpoint.address} responds{by} {how}."
 
 
 def check_pod(database: Database, aws: AwsProbe) -> Finding:
-    """Ask STS who the pod is, where an account is reached as the pod."""
+    """Ask STS for the pod's identity, if an account is reached with it."""
     with database.transaction() as tx:
         accounts = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
     users = users_of_pod([each for each in accounts if each.status is AccountStatus.ACTIVE], accounts)
     if not users:
-        return ok("No active account needs an AWS identity of the pod.")
+        return ok("No active account uses the pod's AWS identity.")
     sentences, strangers = [], []
     for partition in sorted({account.partition for account in users}):
         caller = aws.pod(partition)
         own = [each for each in users if each.partition is partition]
         sentences.append(
-            f"The pod is {caller.arn}; accounts reached as the pod in partition {partition}: {len(own):,}."
+            f"The pod is {caller.arn}; it reaches {many(len(own), 'account')} in partition {partition}."
         )
         strangers += [each for each in own if _is_stranger(each, caller.aws_account_id)]
     if strangers:
         names = ", ".join(map(str, strangers))
         return failure(
-            "\n".join([*sentences, f"It does not belong to the accounts said to be the pod's own: {names}."]),
-            "Register these accounts with a role (`costbatch accounts add --role-arn …`) instead.",
+            "\n".join(
+                [
+                    *sentences,
+                    f"It does not belong to accounts that are registered as its own: {names}.",
+                ]
+            ),
+            "Register them with a role instead (`costbatch accounts add --role-arn …`).",
         )
     return ok("\n".join(sentences))
 
@@ -113,13 +118,13 @@ def _is_stranger(account: Account, pod_account_id: str) -> bool:
 def check_cost_explorer(
     database: Database, source: CostSource, now: datetime, aws_account_id: str | None
 ) -> Finding:
-    """Make one real request: one day of one account. It is the only check that is paid."""
+    """Request one day of one account from Cost Explorer; this is the only check that costs money."""
     today = utc_day(now)
     day = DateRange(today - ONE_DAY, today)
     with database.transaction() as tx:
         accounts = select_accounts(tx, [aws_account_id] if aws_account_id else [])
         if not accounts:
-            return Finding(Mark.SKIPPED, "No account is active, so nobody was asked and nothing was paid.")
+            return Finding(Mark.SKIPPED, "No account is active, so no request was made and nothing was paid.")
         access = tx.accounts.load_access(accounts[0])
     purse = Meter(ApiBudget(1))
     account, price = accounts[0], f"${REQUEST_PRICE_USD}"
@@ -133,4 +138,4 @@ def check_cost_explorer(
         if purse.unanswered:
             paid = f"The request cost at most {price}."
         return failure(f"{account}: {error.detail} {paid}", error.advice)
-    return ok(f"{account}: Cost Explorer gave {rows} of {day.start}. This request cost {price}.")
+    return ok(f"{account}: Cost Explorer returned {rows} for {day.start}. This request cost {price}.")

@@ -1,4 +1,4 @@
-"""What the examination needs from outside, besides the ports of the use cases, and the facts it gets."""
+"""The ports of the checks, besides those of the use cases, and the facts that they return."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +13,9 @@ from costbatch.domain.runs import RunStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A database server that answered. ``version_number`` is 160004 for 16.4, ``version`` its text.
+    """A database server. ``version_number`` is 160004 for 16.4, ``version`` its text.
 
-    encoding: the database's, by PostgreSQL's name for it.
-    is_pooled: a connection pooler stands between.
+    encoding: of the database, by PostgreSQL's name. is_pooled: whether a connection pooler is in between.
     """
 
     version_number: int
@@ -28,9 +27,9 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaVersion:
-    """The revision that the database is at (None: no tables yet), and the one that this program needs.
+    """The revision of the database (None: no tables yet), and the one that this version needs.
 
-    is_known: whether this program knows the current one; if not, a newer program made it.
+    is_known: whether this version knows the current revision; if not, it is from a newer version.
     """
 
     current: str | None
@@ -40,7 +39,7 @@ class SchemaVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedSample:
-    """One of the ``number`` credentials that a key has sealed."""
+    """One of the ``number`` credentials that a key has encrypted."""
 
     aws_account_id: str
     sealed: SealedCredentials
@@ -49,7 +48,7 @@ class SealedSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewestRun:
-    """The newest run over everything in a few numbers; ``accounts`` counts its accounts by state."""
+    """The newest run over all accounts; ``accounts`` counts its accounts by state."""
 
     key: str
     status: RunStatus
@@ -60,7 +59,7 @@ class NewestRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingEvents:
-    """Events that a sink has not taken. ``last_error`` is what it said to the oldest of them."""
+    """Events that a sink has not accepted. ``last_error``: of the oldest of them."""
 
     sink: str
     number: int
@@ -70,11 +69,11 @@ class WaitingEvents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An address of AWS and how it answered. ``problem`` is empty where it did.
+    """An address of AWS and how it responded. ``problem`` is empty if it did.
 
-    proxy: the proxy in between, without its credentials; empty where there is none.
-    http_status: any answer counts, because the request is not signed and AWS refuses it.
-    seconds_ahead: of this machine's clock, compared with the answer's Date; None if it has none.
+    proxy: the proxy in between, without its credentials; empty if there is none.
+    http_status: any status is fine: the request is not signed, so AWS refuses it.
+    seconds_ahead: of this machine's clock, compared with the Date header; None without one.
     """
 
     address: str
@@ -88,71 +87,71 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whose credentials STS says these are."""
+    """The owner of credentials, as STS reports it."""
 
     aws_account_id: str
     arn: str
 
 
 class DatabaseHealth(Protocol):
-    """Looks at the database and changes nothing. Every method may raise StorageError."""
+    """Inspects the database without changing it. Every method may raise StorageError."""
 
     def server(self) -> Server:
-        """Connect, and return what answered."""
+        """Connect, and describe the server."""
 
     def clock(self) -> datetime:
-        """Return what time it is there."""
+        """Return the time of the server's clock."""
 
     def schema(self) -> SchemaVersion:
-        """Return which schema is there."""
+        """Return the revision of the schema."""
 
     def rights(self) -> Rights:
-        """Return what a run may not do that it must."""
+        """Return the privileges that a run needs and the role lacks."""
 
     def sealed_samples(self) -> Sequence[SealedSample] | None:
-        """Return one credential of each key that has sealed any; None if our role may not read them."""
+        """Return one stored credential per key id; None if the role may not read them."""
 
     def newest_run(self, job: str) -> NewestRun | None:
         """Return the newest run over all accounts and their ordinary days."""
 
     def events_before(self, instant: datetime) -> Sequence[WaitingEvents]:
-        """Return, by sink, the events from before an instant that it has not taken."""
+        """Return, by sink, the undelivered events from before an instant."""
 
 
 class Gateway(Protocol):
-    """The receiver of metrics."""
+    """The Pushgateway."""
 
     @property
     def address(self) -> str:
-        """Where it is, without credentials."""
+        """Its URL, without credentials."""
 
     def check_ready(self) -> None:
-        """Ask whether it would take metrics.
+        """Check that it accepts metrics.
 
         Raises:
-            DeliveryError: it would not; the message ends with what to do.
+            DeliveryError: it does not; the message ends with the advice.
 
         """
 
 
 class AwsProbe(Protocol):
-    """Looks at AWS without paying."""
+    """Checks AWS with requests that cost nothing."""
 
     def check_environment(self, needs: AwsNeeds) -> None:
-        """Examine what the process was given to call AWS with, without calling it.
+        """Check the variables and files for calling AWS, without calling it.
 
         Raises:
-            ConfigError: a variable or a file that cannot be used.
+            ConfigError: a variable or a file is invalid.
 
         """
 
     def endpoints(self, partition: Partition) -> Sequence[Endpoint]:
-        """Return how each address that a collection in the partition needs answers."""
+        """Return how each address responds that a collection in the partition needs."""
 
     def pod(self, partition: Partition) -> Caller:
-        """Return who the pod's own credentials are.
+        """Return the owner of the pod's own credentials.
 
         Raises:
-            AccountError: there are none, or AWS refuses them.
+            AccountError: the pod has none, or AWS refuses them.
 
         """

@@ -1,9 +1,9 @@
-"""What the database tells of the past: the newest run, accounts left behind, events nobody took."""
+"""Checks the records of past runs: the newest run, accounts without recent data, undelivered events."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from costbatch.application.doctor.findings import Finding, ok, warning
+from costbatch.application.doctor.findings import Finding, many, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, WaitingEvents
 from costbatch.application.ports import Database
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
@@ -25,27 +25,30 @@ _STATES = {
 
 
 def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
-    """Look at how the newest run over all accounts ended."""
+    """Check how the newest run over all accounts ended."""
     run = health.newest_run(COLLECT)
     if run is None:
         return warning(
-            "No run over all accounts has been made yet.",
+            "There has been no run over all accounts yet.",
             "Wait for the first night, or start one: "
             "`kubectl create job --from=cronjob/costbatch costbatch-manual-$(date +%s)`.",
         )
     found = _describe(run)
     if run.status is RunStatus.RUNNING and now - run.started_at > _ONE_DAY:
-        return warning(found, "It seems to have died: the next run collects what it left; see why it ended.")
+        return warning(
+            found,
+            "It appears to have crashed. The next run picks up the remaining accounts; find the cause.",
+        )
     if run.status in {RunStatus.FAILED, RunStatus.PARTIAL}:
-        return warning(found, "See which accounts failed, and why, with `costbatch accounts list`.")
+        return warning(found, "Run `costbatch accounts list` to see which accounts failed and why.")
     if run.status is RunStatus.STOPPED:
         return warning(
             found,
-            "It was stopped before its end; the next one collects what it left. Give the Job more time.",
+            "It was stopped early. The next run picks up the remaining accounts; give the Job more time.",
         )
     if now - run.started_at > _LONG:
         return warning(
-            found, "That is more than 2 days ago: see whether the CronJob is suspended or cannot start pods."
+            found, "That is more than 2 days ago. Check that the CronJob is active and can start pods."
         )
     return ok(found)
 
@@ -61,7 +64,7 @@ def _describe(run: NewestRun) -> str:
 
 
 def check_accounts(database: Database, now: datetime) -> Finding:
-    """Look for active accounts that were not collected for long."""
+    """Check that every active account was collected recently."""
     with database.transaction() as tx:
         progress = tx.progress.load(COLLECT)
         active = [
@@ -75,11 +78,11 @@ def check_accounts(database: Database, now: datetime) -> Finding:
         )
     late = [each for each in active if _is_late(*each, now)]
     if not late:
-        return ok(f"{_many(len(active), 'active account')}, none left behind for more than 2 days.")
+        return ok(f"{many(len(active), 'active account')}, all collected within the last 2 days.")
     lines = [f"{account}: {_fate(progress)}." for account, progress in late[:_MOST_SHOWN]]
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
-    found = f"{len(late):,} of {_many(len(active), 'active account')} not collected for more than 2 days."
+    found = f"{len(late):,} of {many(len(active), 'active account')} not collected for more than 2 days."
     return warning("\n".join([found, *lines]), _advice([progress for _, progress in late[:_MOST_SHOWN]]))
 
 
@@ -100,30 +103,28 @@ def _advice(late: Sequence[Progress]) -> str:
     kinds = dict.fromkeys(progress.failing.kind for progress in late if progress.failing)
     advice = [f"{kind}: {ErrorKind(kind).advice}" for kind in kinds]
     if any(progress.failing is None for progress in late):
-        advice.append("Where no failure is recorded no run came by: see whether the CronJob runs.")
+        advice.append("Accounts without a recorded failure were in no run: check that the CronJob runs.")
     return "\n".join(advice)
 
 
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:
-    """Look for events that nobody took for a day."""
+    """Check that no event has been undelivered for more than a day."""
     waiting = health.events_before(now - _ONE_DAY)
     if not waiting:
-        return ok("No event has been waiting for its delivery for more than a day.")
+        return ok("No event has been undelivered for more than a day.")
     found = "\n".join(_waiting(events) for events in waiting)
     gone = [events.sink for events in waiting if events.sink not in sinks]
     if gone:
-        return warning(found, f"Nobody delivers to {', '.join(gone)} any more: add it to COSTBATCH_SINKS.")
-    return warning(found, "See to it that the receiver answers; the next run tries again.")
+        return warning(
+            found, f"Events are no longer delivered to {', '.join(gone)}: add it to COSTBATCH_SINKS."
+        )
+    return warning(found, "Check that the receiver is reachable; the next run tries again.")
 
 
 def _waiting(events: WaitingEvents) -> str:
-    since = f"{_many(events.number, 'event')} not taken by {events.sink} since {_instant(events.oldest_at)}"
-    return f"{since}; it said: {events.last_error}" if events.last_error else f"{since}."
+    since = f"{many(events.number, 'event')} undelivered to {events.sink} since {_instant(events.oldest_at)}"
+    return f"{since}; last error: {events.last_error}" if events.last_error else f"{since}."
 
 
 def _instant(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M} UTC"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

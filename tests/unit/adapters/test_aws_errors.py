@@ -48,13 +48,13 @@ def test_a_code_gives_its_kind_and_a_sentence_of_our_own(code: str, kind: ErrorK
     ],
 )
 def test_the_codes_that_matter_most_are_as_agreed(code: str, kind: ErrorKind) -> None:
-    """These decide whether a night is tried again and who is told."""
+    """They decide whether an account is tried again, and what its owner has to do."""
     assert KIND_OF_CODE[code] is kind
 
 
 @pytest.mark.parametrize("code", ["InvalidNextTokenException", "RequestChangedException"])
-def test_a_page_token_that_expired_is_transient(code: str) -> None:
-    """The next attempt starts with the first page."""
+def test_a_stale_page_token_is_a_transient_failure(code: str) -> None:
+    """The paging starts anew with the next attempt."""
     assert KIND_OF_CODE[code].is_transient
 
 

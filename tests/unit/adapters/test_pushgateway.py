@@ -210,7 +210,7 @@ def test_a_hanging_gateway_ends_after_the_timeout() -> None:
 
 
 def test_a_gateway_that_hangs_up_is_a_delivery_error() -> None:
-    """A connection that is closed without an answer is told by Python's name for it, not by what was sent."""
+    """A connection closed without an answer is named as Python names it, not by what was sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
@@ -225,7 +225,7 @@ def test_a_gateway_that_hangs_up_is_a_delivery_error() -> None:
 
 
 def test_an_absent_gateway_is_a_delivery_error() -> None:
-    """Nobody listening is told in one sentence with the address."""
+    """A closed port is reported in one sentence with the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     message = _failure(f"http://me:hunter22@{address}")

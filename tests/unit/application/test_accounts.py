@@ -1,4 +1,4 @@
-"""The stories of the accounts, against a database in memory."""
+"""Managing accounts, against a database in memory."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ def database() -> FakeDatabase:
 
 @pytest.fixture
 def accounts(database: FakeDatabase) -> Accounts:
-    """Return the stories on that database."""
+    """Return the use cases on that database."""
     return Accounts(database=database, vault=FakeVault(), now=lambda: NOW)
 
 
@@ -77,18 +77,18 @@ def test_without_a_key_nothing_is_stored(database: FakeDatabase) -> None:
 
 
 def test_an_account_is_checked_before_its_secrets_are_asked_for(database: FakeDatabase) -> None:
-    """Nobody types a secret in vain: duplicates and a missing key are told first."""
+    """Duplicates and a missing key are reported before a secret is typed."""
     keyless = Accounts(database=database, vault=None, now=lambda: NOW)
     with pytest.raises(ConfigError, match="ENCRYPTION_KEY is not set"):
         keyless.check_new(BY_KEY)
     keyless.check_new(BY_POD)
     keyless.add(BY_POD)
-    with pytest.raises(ConfigError, match="is registered already"):
+    with pytest.raises(ConfigError, match="is already registered"):
         keyless.check_new(BY_POD)
 
 
 def test_nothing_is_done_on_a_schema_that_is_not_ours(accounts: Accounts, database: FakeDatabase) -> None:
-    """The sentence of the database is told as it is."""
+    """The sentence of the database is passed on as it is."""
     database.schema_problem = "Run `costbatch db upgrade`."
     with pytest.raises(ConfigError, match="Run `costbatch db upgrade`"):
         accounts.list_accounts()
@@ -98,7 +98,7 @@ def test_a_registered_account_is_not_registered_again(accounts: Accounts) -> Non
     """The sentence names it and the command that was perhaps meant."""
     accounts.add(BY_KEY, keys())
     sentence = refusal(accounts, BY_KEY, keys())
-    assert sentence.startswith(f"Account {ID} (production) is registered already.")
+    assert sentence.startswith(f"Account {ID} (production) is already registered.")
     assert f"set-credentials {ID}" in sentence
 
 
@@ -123,7 +123,7 @@ def test_a_name_is_short_and_printable(accounts: Accounts, name: str) -> None:
 
 
 def test_a_role_needs_no_secret_and_takes_an_external_id(accounts: Accounts, database: FakeDatabase) -> None:
-    """The pod's own identity assumes it where no base is named."""
+    """The pod's own identity assumes it if no base is named."""
     account = accounts.add(BY_ROLE)
     assert (account.role_arn, account.base_account_id, database.accounts.sealed) == (
         BY_ROLE.role_arn,
@@ -148,11 +148,11 @@ def test_the_partition_comes_from_the_role(accounts: Accounts) -> None:
             replace(BY_ROLE, role_arn=f"arn:aws:iam::{OTHER}:role/x"),
             f"belongs to account {OTHER}, not to {ID}",
         ),
-        (replace(BY_ROLE, partition=Partition.CHINA), "lies in the partition aws, not in aws-cn"),
-        (replace(BY_ROLE, role_arn=None), "The ARN of a role is needed"),
-        (replace(BY_POD, role_arn=BY_ROLE.role_arn), "and only there"),
+        (replace(BY_ROLE, partition=Partition.CHINA), "is in the partition aws, not in aws-cn"),
+        (replace(BY_ROLE, role_arn=None), "A role ARN is required"),
+        (replace(BY_POD, role_arn=BY_ROLE.role_arn), "and not allowed otherwise"),
         (replace(BY_POD, base=OTHER), "A base account is for roles only"),
-        (replace(BY_ROLE, base=OTHER), f"No account {OTHER} is registered"),
+        (replace(BY_ROLE, base=OTHER), f"Account {OTHER} is not registered"),
         (replace(BY_ROLE, base="x"), "is not an AWS account id"),
         (replace(BY_ROLE, base=ID), "cannot be its own base"),
     ],
@@ -173,7 +173,7 @@ def test_a_role_can_be_assumed_with_another_accounts_credentials(accounts: Accou
 
 
 def test_a_base_of_another_partition_is_refused(accounts: Accounts) -> None:
-    """Credentials end where the partition does."""
+    """Credentials are valid in one partition only."""
     accounts.add(replace(BY_KEY, aws_account_id=OTHER, partition=Partition.GOVCLOUD), keys())
     assert "cannot assume a role in aws" in refusal(accounts, replace(BY_ROLE, base=OTHER))
 
@@ -186,7 +186,7 @@ def test_a_removed_base_is_refused(accounts: Accounts) -> None:
 
 
 def test_a_circle_of_bases_is_refused(accounts: Accounts, database: FakeDatabase) -> None:
-    """Even where somebody changed the rows by hand."""
+    """Even if the rows were changed by hand."""
     first = accounts.add(BY_ROLE)
     accounts.add(replace(BY_ROLE, aws_account_id=OTHER, role_arn=f"arn:aws:iam::{OTHER}:role/x", base=ID))
     database.accounts.rows[first.id] = replace(first, status=AccountStatus.REMOVED)
@@ -196,17 +196,17 @@ def test_a_circle_of_bases_is_refused(accounts: Accounts, database: FakeDatabase
 @pytest.mark.parametrize(
     ("registration", "secrets", "words"),
     [
-        (BY_KEY, StoredSecrets(), "An access key is needed"),
-        (BY_KEY, external_id(), "An access key is needed"),
-        (BY_ROLE, keys(), "A role takes an external id only"),
-        (BY_POD, keys(), "reached by the pod's own identity"),
-        (BY_ROLE, external_id("x"), "An external id has 2 to 1224"),
-        (BY_ROLE, external_id("two words"), "An external id has 2 to 1224"),
+        (BY_KEY, StoredSecrets(), "An access key is required"),
+        (BY_KEY, external_id(), "An access key is required"),
+        (BY_ROLE, keys(), "A role takes only an external id"),
+        (BY_POD, keys(), "reached with the pod's own identity"),
+        (BY_ROLE, external_id("x"), "An external id must have 2 to 1224"),
+        (BY_ROLE, external_id("two words"), "An external id must have 2 to 1224"),
         (BY_KEY, keys(secret="  "), "The secret access key is empty."),
-        (BY_KEY, keys("akia"), "The access key id is not one"),
+        (BY_KEY, keys("akia"), "The access key id is invalid"),
         (BY_KEY, keys("abc/def+ghi", ACCESS_KEY_ID), "look swapped"),
-        (BY_KEY, keys(secret="abc def"), "holds a space"),
-        (BY_KEY, keys("ASIA" + "ABCDEFGHIJKLMNOP"), "is a temporary one"),
+        (BY_KEY, keys(secret="abc def"), "contains a space"),
+        (BY_KEY, keys("ASIA" + "ABCDEFGHIJKLMNOP"), "is temporary"),
     ],
 )
 def test_implausible_secrets_are_refused_without_showing_them(
@@ -229,14 +229,14 @@ def test_the_list_leaves_the_removed_out_unless_they_are_asked_for(accounts: Acc
         accounts.add(replace(BY_POD, aws_account_id=digit * 12))
     accounts.pause("2" * 12)
     accounts.remove("3" * 12)
-    assert [account.aws_account_id[0] for account in accounts.list_accounts()] == ["1", "2"]
-    assert [one.aws_account_id[0] for one in accounts.list_accounts([AccountStatus.REMOVED])] == ["3"]
+    assert [account.aws_account_id[0] for account, _ in accounts.list_accounts()] == ["1", "2"]
+    assert [one.aws_account_id[0] for one, _ in accounts.list_accounts([AccountStatus.REMOVED])] == ["3"]
 
 
 def test_the_details_say_whether_the_key_opens_the_credentials(
     accounts: Accounts, database: FakeDatabase
 ) -> None:
-    """True, false, or unknown without a key; nothing where nothing is stored."""
+    """True, false, or unknown without a key; nothing if there are none."""
     accounts.add(BY_KEY, keys())
     accounts.add(replace(BY_POD, aws_account_id=OTHER))
     other_key = Accounts(database=database, vault=FakeVault("99998888"), now=lambda: NOW)
@@ -284,8 +284,8 @@ def test_setting_credentials_replaces_them(accounts: Accounts, database: FakeDat
     ("registration", "secrets", "words"),
     [
         (BY_POD, StoredSecrets(), "no credentials to store"),
-        (BY_ROLE, StoredSecrets(), "A role takes an external id only"),
-        (BY_ROLE, keys(), "A role takes an external id only"),
+        (BY_ROLE, StoredSecrets(), "A role takes only an external id"),
+        (BY_ROLE, keys(), "A role takes only an external id"),
     ],
 )
 def test_credentials_that_do_not_fit_the_access_are_refused(
@@ -299,10 +299,10 @@ def test_credentials_that_do_not_fit_the_access_are_refused(
 
 def test_what_is_not_registered_or_was_removed_cannot_be_changed(accounts: Accounts) -> None:
     """Each sentence says what to do instead."""
-    with pytest.raises(ConfigError, match=r"^No account 2{12} is registered; `costbatch accounts list`"):
+    with pytest.raises(ConfigError, match=r"^Account 2{12} is not registered; `costbatch accounts list`"):
         accounts.pause(OTHER)
     accounts.add(BY_POD)
     accounts.remove(ID)
     for story in (accounts.pause, accounts.resume, accounts.remove):
-        with pytest.raises(ConfigError, match=r"was removed; `costbatch accounts add 1{12}` brings it back"):
+        with pytest.raises(ConfigError, match=r"was removed; `costbatch accounts add 1{12}` restores it"):
             story(ID)

@@ -8,7 +8,7 @@ import pytest
 from costbatch.application.doctor.findings import Mark
 from costbatch.application.doctor.ports import SchemaVersion, SealedSample, WaitingEvents
 from costbatch.application.inspection import Rights
-from costbatch.domain.accounts import AccountStatus, Failing
+from costbatch.domain.accounts import NO_PROGRESS, AccountStatus, Failing, Progress
 from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
@@ -48,7 +48,7 @@ def test_a_key_that_opens_everything_is_ok() -> None:
     """With the number of credentials, and nothing of what they hold."""
     finding = Ward(health=FakeHealth(samples=[sample(1234)])).find("encryption key")
     assert finding.mark is Mark.OK
-    assert finding.found == "ENCRYPTION_KEY (key id 11112222) opens all 1,234 stored credentials."
+    assert finding.found == "ENCRYPTION_KEY (key id 11112222) decrypts all 1,234 stored credentials."
 
 
 def test_a_key_with_nothing_to_open_is_ok() -> None:
@@ -65,8 +65,8 @@ def test_a_key_that_opens_some_is_a_warning_with_the_counts() -> None:
     )
     assert finding.mark is Mark.WARNING
     first, second = finding.found.splitlines()
-    assert first == "ENCRYPTION_KEY (key id 11112222) opens 30 of the 32 stored credentials."
-    assert second.startswith("2 sealed with key id 99998888; the one that was tried: ")
+    assert first == "ENCRYPTION_KEY (key id 11112222) decrypts 30 of the 32 stored credentials."
+    assert second.startswith("2 encrypted with key id 99998888; one of them was tried: ")
     assert "set-credentials" in finding.advice
 
 
@@ -75,7 +75,7 @@ def test_a_key_that_opens_none_is_a_failure_of_the_configuration() -> None:
     finding = Ward(health=FakeHealth(samples=[sample(2, key_id="99998888")])).find("encryption key")
     assert finding.mark is Mark.FAILURE
     assert finding.is_configuration
-    assert "opens none of the 2" in finding.found
+    assert "decrypts none of the 2" in finding.found
 
 
 def test_a_credential_of_another_account_s_row_does_not_open() -> None:
@@ -94,7 +94,7 @@ def test_what_a_credential_holds_is_never_told() -> None:
 def test_the_database_says_its_version_and_how_long_it_took() -> None:
     """And that a pooler stands between, which is fine."""
     health = FakeHealth()
-    assert Ward(health=health).find("database").found == "PostgreSQL 16.4 took the connection in 12 ms."
+    assert Ward(health=health).find("database").found == "Connected to PostgreSQL 16.4 in 12 ms."
     health.the_server = replace(health.the_server, is_pooled=True)
     finding = Ward(health=health).find("database")
     assert finding.mark is Mark.OK
@@ -120,8 +120,16 @@ def test_an_old_server_is_a_failure() -> None:
             "no costbatch tables",
             "costbatch db upgrade",
         ),
-        (SchemaVersion(current="r1", needed="r2", is_known=True), "older than", "costbatch db upgrade"),
-        (SchemaVersion(current="r9", needed="r2", is_known=False), "newer costbatch", "that version"),
+        (
+            SchemaVersion(current="r1", needed="r2", is_known=True),
+            "but this version needs r2",
+            "costbatch db upgrade",
+        ),
+        (
+            SchemaVersion(current="r9", needed="r2", is_known=False),
+            "a newer version of costbatch",
+            "that version",
+        ),
     ],
     ids=["empty", "behind", "newer"],
 )
@@ -138,7 +146,7 @@ def test_missing_privileges_are_listed() -> None:
     rights = Rights(role="app", missing=("INSERT on runs", "ownership of daily_costs"))
     finding = Ward(health=FakeHealth(the_rights=rights)).find("privileges")
     assert finding.mark is Mark.FAILURE
-    assert finding.found == "The role app lacks:\nINSERT on runs\nownership of daily_costs"
+    assert finding.found == "The role app lacks privileges:\nINSERT on runs\nownership of daily_costs"
 
 
 def test_a_standby_is_a_failure() -> None:
@@ -170,15 +178,15 @@ def test_clocks_may_differ_by_a_few_seconds(seconds: int, mark: Mark, found: str
 @pytest.mark.parametrize(
     ("run", "mark", "words"),
     [
-        (None, Mark.WARNING, "No run over all accounts has been made yet."),
-        (make_run(RunStatus.COMPLETED, collected=1200), Mark.OK, "it is completed (1,200 collected)."),
+        (None, Mark.WARNING, "There has been no run over all accounts yet."),
+        (make_run(RunStatus.COMPLETED, succeeded=1200), Mark.OK, "it is completed (1,200 collected)."),
         (make_run(RunStatus.COMPLETED), Mark.OK, "it is completed (no accounts)."),
-        (make_run(RunStatus.RUNNING, collected=1, pending=2), Mark.OK, "running (1 collected, 2 pending)"),
+        (make_run(RunStatus.RUNNING, succeeded=1, pending=2), Mark.OK, "running (1 collected, 2 pending)"),
         (make_run(RunStatus.RUNNING, hours_ago=25), Mark.WARNING, "it is running"),
         (make_run(RunStatus.FAILED, failed=3), Mark.WARNING, "failed (3 failed)"),
-        (make_run(RunStatus.PARTIAL, collected=2, failed=1), Mark.WARNING, "partial (2 collected, 1 failed)"),
-        (make_run(RunStatus.STOPPED, collected=2, pending=1), Mark.WARNING, "stopped"),
-        (make_run(RunStatus.COMPLETED, hours_ago=49, collected=1), Mark.WARNING, "2025-03-10 05:30 UTC"),
+        (make_run(RunStatus.PARTIAL, succeeded=2, failed=1), Mark.WARNING, "partial (2 collected, 1 failed)"),
+        (make_run(RunStatus.STOPPED, succeeded=2, pending=1), Mark.WARNING, "stopped"),
+        (make_run(RunStatus.COMPLETED, hours_ago=49, succeeded=1), Mark.WARNING, "2025-03-10 05:30 UTC"),
     ],
 )
 def test_the_newest_run_is_told(run: object, mark: Mark, words: str) -> None:
@@ -199,15 +207,15 @@ def test_no_active_account_is_a_warning() -> None:
 def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
     """The first five; new accounts and those of yesterday are not behind."""
     failing = Failing(since=NOW - 4 * DAY, kind="access_denied")
-    late = [
-        make_account(n, collected=DateRange(TODAY - 9 * DAY, TODAY - 3 * DAY), failing=failing)
-        for n in range(10, 17)
-    ]
-    fine = [
-        make_account(1, collected=DateRange(TODAY - 9 * DAY, TODAY - 2 * DAY)),
-        make_account(2, collected=None, created_at=NOW - DAY),
-    ]
-    finding = Ward(accounts=[*fine, *late]).find("accounts")
+    behind = Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 3 * DAY), failing=failing)
+    late = [make_account(n) for n in range(10, 17)]
+    fine = [make_account(1), make_account(2, created_at=NOW - DAY)]
+    progress = {
+        1: Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 2 * DAY)),
+        2: NO_PROGRESS,
+        **{account.id: behind for account in late},
+    }
+    finding = Ward(accounts=[*fine, *late], progress=progress).find("accounts")
     assert finding.mark is Mark.WARNING
     lines = finding.found.splitlines()
     assert lines[0] == "7 of 9 active accounts not collected for more than 2 days."
@@ -220,18 +228,18 @@ def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
 
 def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
     """There is no failure to name then; the CronJob is suspected."""
-    finding = Ward(accounts=[make_account(1, collected=None)]).find("accounts")
+    finding = Ward(accounts=[make_account(1)], progress={1: NO_PROGRESS}).find("accounts")
     assert "never collected; no failure is recorded." in finding.found
     assert "CronJob" in finding.advice
 
 
 def test_events_that_wait_for_more_than_a_day_are_a_warning() -> None:
-    """With what the receiver said; younger ones are not told of."""
+    """With what the receiver answered; younger ones are not mentioned."""
     old = WaitingEvents(sink="log", number=3, oldest_at=NOW - 2 * DAY, last_error="It is full.")
     young = WaitingEvents(sink="log", number=1, oldest_at=NOW - DAY / 2)
     finding = Ward(health=FakeHealth(waiting=[old, young])).find("events")
     assert finding.mark is Mark.WARNING
-    assert finding.found == "3 events not taken by log since 2025-03-10 06:30 UTC; it said: It is full."
+    assert finding.found == "3 events undelivered to log since 2025-03-10 06:30 UTC; last error: It is full."
     assert Ward(health=FakeHealth(waiting=[young])).find("events").mark is Mark.OK
 
 
@@ -239,7 +247,7 @@ def test_events_for_a_sink_that_is_no_longer_set_are_a_warning_of_their_own() ->
     """No run will ever deliver them."""
     old = WaitingEvents(sink="pager", number=1, oldest_at=NOW - 2 * DAY)
     finding = Ward(health=FakeHealth(waiting=[old])).find("events")
-    assert finding.found == "1 event not taken by pager since 2025-03-10 06:30 UTC."
+    assert finding.found == "1 event undelivered to pager since 2025-03-10 06:30 UTC."
     assert "COSTBATCH_SINKS" in finding.advice
 
 

@@ -40,7 +40,7 @@ def test_the_endpoints_of_the_active_accounts_partitions_are_asked() -> None:
     china = make_account(3, partition=Partition.CHINA)
     paused = make_account(4, partition=Partition.GOVCLOUD, status=AccountStatus.PAUSED)
     ward = Ward(accounts=[make_account(1), china, paused])
-    assert ward.find("AWS endpoints").found.count("answers over trusted TLS") == 4
+    assert ward.find("AWS endpoints").found.count("responds over trusted TLS") == 4
     assert ward.aws.asked == [Partition.AWS, Partition.CHINA]
     empty = Ward(accounts=[])
     empty.examine()
@@ -52,7 +52,7 @@ def test_a_plain_endpoint_is_fine_and_said_to_be_plain() -> None:
     plain = Endpoint(address="http://127.0.0.1:4566", is_encrypted=False, http_status=400)
     finding = Ward(aws=FakeAws({Partition.AWS: plain})).find("AWS endpoints")
     assert finding.mark is Mark.OK
-    assert finding.found == "http://127.0.0.1:4566 answers in plain HTTP, as a stand-in for AWS may."
+    assert finding.found == "http://127.0.0.1:4566 responds over plain HTTP, as a local stand-in for AWS may."
 
 
 def test_an_endpoint_that_does_not_answer_is_a_failure() -> None:
@@ -78,13 +78,13 @@ def test_an_endpoint_with_a_problem_of_its_own_is_a_warning() -> None:
 
 
 def test_without_an_account_that_needs_it_the_pod_s_identity_is_not_asked_for() -> None:
-    """A pod needs none where every account has keys."""
+    """A pod needs none if every account has keys."""
     finding = Ward(aws=FakeAws(pod_error=AccountError(ErrorKind.INTERNAL, "No."))).find("pod identity")
     assert finding.mark is Mark.OK
 
 
 def test_the_pod_is_asked_for_where_the_chain_of_roles_begins_with_it() -> None:
-    """Directly or through other accounts, but not where a key begins the chain or the account is paused."""
+    """Directly or through other accounts, but not if a key begins the chain or the account is paused."""
     direct = make_account(3, access=ROLE)
     through = make_account(4, access=ROLE, base_account_id=3)
     by_key = make_account(5, access=ROLE, base_account_id=1)
@@ -92,9 +92,7 @@ def test_the_pod_is_asked_for_where_the_chain_of_roles_begins_with_it() -> None:
     circle = make_account(7, access=ROLE, base_account_id=7)
     finding = Ward(accounts=[make_account(1), direct, through, by_key, paused, circle]).find("pod identity")
     assert finding.mark is Mark.OK
-    assert (
-        f"{POD_ACCOUNT}:assumed-role/pod/x; accounts reached as the pod in partition aws: 2." in finding.found
-    )
+    assert f"{POD_ACCOUNT}:assumed-role/pod/x; it reaches 2 accounts in partition aws." in finding.found
 
 
 def test_a_pod_without_an_identity_is_a_failure() -> None:
@@ -121,12 +119,13 @@ def test_without_the_wish_nothing_is_paid() -> None:
 
 
 def test_the_paid_request_is_one_day_of_the_first_active_account() -> None:
-    """Yesterday, once, and its price is told."""
+    """Yesterday, once, and its price is shown."""
     ward = Ward(paid=PaidRequest())
     finding = ward.find("Cost Explorer")
     assert finding.mark is Mark.OK
     assert finding.found == (
-        "000000000001 (account-1): Cost Explorer gave 0 cost rows of 2025-03-11. This request cost $0.01."
+        "000000000001 (account-1): Cost Explorer returned 0 cost rows for 2025-03-11. "
+        "This request cost $0.01."
     )
     assert ward.source.fetched == [("000000000001", DateRange(TODAY - DAY, TODAY))]
 
@@ -137,7 +136,7 @@ def test_the_paid_request_is_one_even_where_the_answer_has_more_pages() -> None:
         "Cost Explorer"
     )
     assert finding.mark is Mark.OK
-    assert "000000000002 (account-2): Cost Explorer gave the first page" in finding.found
+    assert "000000000002 (account-2): Cost Explorer returned the first page" in finding.found
 
 
 @pytest.mark.parametrize(
@@ -173,7 +172,7 @@ def test_the_paid_request_for_an_account_that_is_none_is_refused() -> None:
     assert ward.source.fetched == []
 
 
-def test_without_an_active_account_nobody_is_asked_and_nothing_paid() -> None:
+def test_without_an_active_account_no_request_is_made_or_paid() -> None:
     """The warning about it is another check's."""
     ward = Ward(accounts=[], paid=PaidRequest())
     assert ward.find("Cost Explorer").mark is Mark.SKIPPED

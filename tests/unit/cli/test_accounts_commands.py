@@ -1,7 +1,6 @@
 """``costbatch accounts …`` as a person or a script uses it."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from costbatch.domain.accounts import Failing
+from costbatch.domain.accounts import Failing, Progress
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
 from tests.support.fakes import FakeVault
@@ -131,8 +130,8 @@ def test_a_pods_identity_needs_no_secret(shell: Any) -> None:
         ),
         (("--role-arn", "nonsense"), "is not the ARN of an IAM role"),
         (("--role-arn", ROLE.replace(ID, OTHER)), f"belongs to account {OTHER}, not to {ID}"),
-        (("--role-arn", ROLE, "--partition", "aws-cn"), "lies in the partition aws, not in aws-cn"),
-        (("--role-arn", ROLE, "--base-account", OTHER), f"No account {OTHER} is registered"),
+        (("--role-arn", ROLE, "--partition", "aws-cn"), "is in the partition aws, not in aws-cn"),
+        (("--role-arn", ROLE, "--base-account", OTHER), f"Account {OTHER} is not registered"),
         (("--role-arn", ROLE, "--base-account", ID), "cannot be its own base"),
         (("--pod-identity", "--secrets-file", "-"), "has no credentials to store"),
         (("--secrets-file", "/no/such/file"), "cannot be read: No such file or directory"),
@@ -159,7 +158,7 @@ def test_options_that_do_not_fit_are_refused(shell: Any, options: tuple[str, ...
         (f"[a]\n{PROFILE}[b]\n{PROFILE}", "holds 2 profiles; keep one"),
         (json.dumps({"access_key_id": SECRET, "secret_access_key": KEY_ID}), "look swapped"),
         (json.dumps({"access_key_id": KEY_ID, "secret_access_key": ""}), "is empty"),
-        (json.dumps({"external_id": "x7"}), "An access key is needed"),
+        (json.dumps({"external_id": "x7"}), "An access key is required"),
     ],
 )
 def test_a_document_that_holds_no_access_key_is_refused(shell: Any, document: str, words: str) -> None:
@@ -184,16 +183,14 @@ def test_an_id_with_11_digits_is_refused(shell: Any) -> None:
 def test_a_duplicate_is_refused(shell: Any) -> None:
     """The sentence names the command that was perhaps meant."""
     shell.run(*ADD, "--pod-identity")
-    assert_refused(shell.run(*ADD, "--pod-identity"), "is registered already. To replace its credentials")
+    assert_refused(shell.run(*ADD, "--pod-identity"), "is already registered. To replace its credentials")
 
 
 def test_the_list_is_a_table_for_people(shell: Any) -> None:
     """When it is piped: one account a line, tabs between the values, however long the name."""
     shell.run("accounts", "add", ID, "--name", "n" * 150, "--pod-identity")
-    store = shell.database.accounts
-    account = store.rows[1]
     failing = Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="throttled")
-    store.save_progress([replace(account, collected=COLLECTED, failing=failing)])
+    shell.database.progress.rows[1] = Progress(covered=COLLECTED, failing=failing)
     header, row = shell.run("accounts", "list").stdout.splitlines()
     assert header.split("\t")[:2] == ["account", "name"]
     assert row.split("\t") == [
@@ -210,8 +207,7 @@ def test_the_list_is_a_table_for_people(shell: Any) -> None:
 def test_the_list_is_json_for_programs(shell: Any) -> None:
     """Days and instants are ISO 8601; the document ends with a newline."""
     shell.run(*ADD, "--pod-identity")
-    store = shell.database.accounts
-    store.save_progress([replace(store.rows[1], collected=COLLECTED)])
+    shell.database.progress.rows[1] = Progress(covered=COLLECTED)
     result = shell.run("accounts", "list", "--output", "json")
     assert result.stdout.endswith("]\n")
     (account,) = json.loads(result.stdout)
@@ -232,8 +228,7 @@ def test_show_prints_everything_but_the_secrets(shell: Any) -> None:
     """Why it fails, with what to do, and whether its credentials open."""
     shell.run(*ADD, "--secrets-file", "-", stdin=DOCUMENT)
     failing = Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="access_denied")
-    store = shell.database.accounts
-    store.save_progress([replace(store.rows[1], failing=failing)])
+    shell.database.progress.rows[1] = Progress(failing=failing)
     result = shell.run("accounts", "show", ID)
     for words in (
         ID,
@@ -253,7 +248,7 @@ def test_show_says_when_credentials_do_not_open_or_are_not_there(shell: Any) -> 
     shell.run(*ADD, "--pod-identity")
     store = shell.database.accounts
     failing = Failing(since=store.rows[1].created_at, kind="of the future")
-    store.save_progress([replace(store.rows[1], failing=failing)])
+    shell.database.progress.rows[1] = Progress(failing=failing)
     assert "none stored" in shell.run("accounts", "show", ID).stdout
     shell.database.accounts.sealed[1] = FakeVault("99998888").seal(ID, KEYS)
     assert "cannot be decrypted with ENCRYPTION_KEY" in shell.run("accounts", "show", ID).stdout
@@ -271,14 +266,14 @@ def test_a_person_hears_of_a_duplicate_before_typing_a_secret(shell: Any) -> Non
     shell.run(*ADD, "--pod-identity")
     shell.is_interactive = True
     result = shell.run(*ADD, stdin=f"{KEY_ID}\n{SECRET}\n")
-    assert_refused(result, "is registered already")
+    assert_refused(result, "is already registered")
     assert "Access key id" not in result.stderr
 
 
 def test_show_of_an_unknown_account_is_refused(shell: Any) -> None:
     """With the way to those that are known."""
     assert_refused(
-        shell.run("accounts", "show", ID), f"No account {ID} is registered; `costbatch accounts list`"
+        shell.run("accounts", "show", ID), f"Account {ID} is not registered; `costbatch accounts list`"
     )
 
 

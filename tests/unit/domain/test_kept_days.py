@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from costbatch.application.collect.plan import check_kept
+from costbatch.application.collect.plan import check_days
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window
 from costbatch.errors import ConfigError
 
@@ -45,11 +45,11 @@ def test_an_ordinary_night_is_what_it_was() -> None:
 
 def test_a_backfill_of_what_is_not_kept_is_refused() -> None:
     """One sentence with the first day that is; the days from there on are fine."""
-    check_kept(DateRange(date(2024, 12, 1), date(2025, 1, 1)), today=TODAY, policy=KEEPS_SIX)
-    check_kept(DateRange(date(2024, 5, 1), date(2025, 1, 1)), today=TODAY, policy=WindowPolicy())
+    check_days(DateRange(date(2024, 12, 1), date(2025, 1, 1)), today=TODAY, policy=KEEPS_SIX)
+    check_days(DateRange(date(2024, 5, 1), date(2025, 1, 1)), today=TODAY, policy=WindowPolicy())
     sentence = (
         "The cost of 2024-11-30 is not kept, because COSTBATCH_KEEP_MONTHS is 6; ask for 2024-12-01 or later."
     )
     with pytest.raises(ConfigError) as refused:
-        check_kept(DateRange(date(2024, 11, 30), date(2025, 1, 1)), today=TODAY, policy=KEEPS_SIX)
+        check_days(DateRange(date(2024, 11, 30), date(2025, 1, 1)), today=TODAY, policy=KEEPS_SIX)
     assert refused.value.problems == (sentence,)

@@ -1,62 +1,65 @@
-"""The report of a run, and the plan of one: all the numbers that are told."""
+"""The report of a run, and the plan of one: every number that is reported."""
 
 import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import DayTotal, StoredChange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
-from costbatch.domain.reports import AnomalyView, RunReport, is_failed
-from costbatch.domain.runs import (
-    Collection,
-    CollectionState,
-    Failure,
-    RunRequest,
-    RunStatus,
-    SkipReason,
-)
+from costbatch.domain.reports import AnomalyView, Collection, RunReport
+from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
-from tests.support.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run, tally_of
+from tests.support.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run
+from tests.support.fake_runs import FakeCollections, counts_of
 
-GOOD = Collection(
-    aws_account_id="000000000001",
-    name="one",
-    state=CollectionState.COLLECTED,
-    attempts=2,
+RECORD = CollectionRecord(
     window=days(100, 135),
     rows_fetched=700,
     change=StoredChange(inserted=20, updated=3, deleted=1, changed_dates=frozenset({day(134)})),
+)
+GOOD = ItemRecord(
+    id=1,
+    aws_account_id="000000000001",
+    name="one",
+    state=ItemState.SUCCEEDED,
+    attempts=2,
     api_requests=3,
     duration_seconds=1.25,
 )
-THROTTLED = Collection(
+THROTTLED = ItemRecord(
+    id=2,
     aws_account_id="000000000002",
     name="two",
-    state=CollectionState.FAILED,
+    state=ItemState.FAILED,
     attempts=3,
     api_requests=3,
     failure=Failure(kind=ErrorKind.THROTTLED, message="Too many."),
 )
-SKIPPED = Collection(
+SKIPPED = ItemRecord(
+    id=3,
     aws_account_id="000000000003",
     name="three",
-    state=CollectionState.SKIPPED,
+    state=ItemState.SKIPPED,
     skip_reason=SkipReason.API_COST_CAP,
 )
-PENDING = Collection(
+PENDING = ItemRecord(
+    id=4,
     aws_account_id="000000000004",
     name="four",
-    state=CollectionState.PENDING,
+    state=ItemState.PENDING,
     attempts=1,
     api_requests=1,
     failure=Failure(kind=ErrorKind.TIMEOUT, message="Once."),
 )
-COLLECTIONS = (GOOD, replace(GOOD, aws_account_id="000000000005"), THROTTLED, SKIPPED, PENDING)
+ITEMS = (GOOD, replace(GOOD, id=5, aws_account_id="000000000005"), THROTTLED, SKIPPED, PENDING)
+RECORDS = {1: RECORD, 5: RECORD}
 REPORT = RunReport(
     run=make_run(status=RunStatus.PARTIAL, finished_at=NOW + timedelta(seconds=90.12345)),
-    counts=tally_of(COLLECTIONS),
-    collections=COLLECTIONS,
+    counts=counts_of(ITEMS),
+    collected=FakeCollections(RECORDS).counts(make_run()),
+    collections=tuple(Collection(item=item, record=RECORDS.get(item.id)) for item in ITEMS),
     reported_at=NOW + timedelta(hours=1),
     event_counts={"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},
     anomaly_counts={
@@ -79,7 +82,7 @@ REPORT = RunReport(
 )
 
 
-def test_the_headline_sums_up_every_account() -> None:
+def test_the_summary_sums_up_every_account() -> None:
     """Accounts by outcome, rows, requests and their price, anomalies of the run and in all."""
     summary = REPORT.summary
     assert summary["accounts"] == {"total": 5, "collected": 2, "failed": 1, "skipped": 1, "unfinished": 1}
@@ -93,7 +96,7 @@ def test_an_account_that_waits_for_another_attempt_has_not_failed() -> None:
     assert REPORT.summary["failures"] == {"throttled": 1}
 
 
-def test_the_headline_says_which_run_it_was_and_how_it_went() -> None:
+def test_the_summary_says_which_run_it_was_and_how_it_went() -> None:
     """Its id, key and status, the day it was about, and how long it took."""
     told = {name: REPORT.summary[name] for name in ("id", "key", "status", "cost_date", "duration_seconds")}
     assert told == {
@@ -117,7 +120,7 @@ def test_a_run_that_goes_on_lasts_until_now() -> None:
 def test_the_day_of_a_run_is_the_newest_that_it_read() -> None:
     """Yesterday, or the last day of a backfill."""
     assert REPORT.cost_date == TODAY - timedelta(days=1)
-    backfill = make_run(request=RunRequest(days=days(10, 20)))
+    backfill = make_run(request=CollectOptions(days=days(10, 20)).to_request())
     assert replace(REPORT, run=backfill).cost_date == day(19)
 
 
@@ -170,9 +173,9 @@ def test_an_open_anomaly_comes_with_its_account_and_its_trend() -> None:
     assert view["trend"] == [{"date": "2025-02-10", "amount": "200.5"}]
 
 
-def test_only_total_failure_is_a_failed_run() -> None:
-    """Partial failure is not."""
-    assert [status for status in RunStatus if is_failed(status)] == [RunStatus.FAILED]
+def test_every_request_costs_a_cent() -> None:
+    """The price of an account is exact."""
+    assert Collection(item=replace(GOOD, api_requests=7)).api_cost_usd == Decimal("0.07")
 
 
 def test_a_plan_tells_what_would_be_read_and_paid() -> None:

@@ -1,4 +1,4 @@
-"""What stands behind a run, and what is loaded for it."""
+"""What is loaded to make a nightly run."""
 
 from tests.support.machine import run_python
 
@@ -16,6 +16,6 @@ print(sorted(set(sys.argv[1:]) & set(sys.modules)))
 _NOT_NEEDED = ("alembic", "boto3", "botocore")
 
 
-def test_a_run_waits_for_nothing_that_it_does_not_need() -> None:
+def test_a_run_loads_nothing_that_it_does_not_need() -> None:
     """Botocore is loaded for the first account, and Alembic for commands that change the schema."""
     assert run_python(_WIRED, *_NOT_NEEDED) == "[]\n"
