@@ -48,7 +48,7 @@ format: $(READY) ## Format the code and sort the imports.
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
 
-docs: $(READY) ## Write everything in the documents that comes from the program: tables, outputs and the picture.
+docs: $(READY) ## Regenerate everything in the documents that comes from the program: tables, outputs, the picture.
 	@$(BIN)/python -m tests.support.documents
 	@$(BIN)/python -m tests.chart.generate
 	@UPDATE_SAMPLES=1 $(BIN)/pytest --quiet tests/e2e/test_samples.py
@@ -58,7 +58,7 @@ chart: $(READY) ## Lint the Helm chart and package it into dist/.
 	@node_modules/.bin/helm lint --strict helm/costbatch --values tests/chart/values/everything.yaml
 	@node_modules/.bin/helm package helm/costbatch --destination dist
 
-chart-update: $(READY) ## Write the chart's generated files and snapshots anew, after a change of values or settings.
+chart-update: $(READY) ## Regenerate the chart's files and snapshots after a change of values or settings.
 	@$(BIN)/python -m tests.chart.generate
 	@UPDATE_SNAPSHOTS=1 $(BIN)/pytest --quiet tests/chart/test_chart_manifests.py
 
@@ -77,10 +77,10 @@ run-local-clean: ## Remove everything that run-local keeps.
 e2e-image: $(READY) ## Build the image without a Docker engine and run it hardened, through every exit status.
 	@.ci/e2e-image
 
-e2e-arm64: $(READY) ## Build the image for arm64 and run it hardened, on an emulated processor where need be.
+e2e-arm64: $(READY) ## Build the image for arm64 and run it hardened, on an emulated processor if needed.
 	@.ci/e2e-arm64
 
-e2e-kind: ## Install the chart on a kind cluster of its own: trial mode, a Job by hand, helm test.
+e2e-kind: ## Install the chart on a kind cluster of its own: trial mode, a manual Job, helm test.
 	@.ci/e2e-kind
 
 e2e-compose: ## Run docker-compose.yml on a Docker engine of its own.
@@ -98,19 +98,19 @@ audit: ## Look the locked packages up among known vulnerabilities.
 parts: ## Install the system parts that some tests use: npm for Helm, a Pushgateway, Prometheus and promtool.
 	@.ci/parts
 
-bench: $(READY) ## Measure the whole program, each target of its own, and compare with the committed figures (about 45 minutes).
+bench: $(READY) ## Measure each target of the whole program, and compare with the committed figures (about 45 minutes).
 	@$(BIN)/python -m benchmarks.collect --output .cache/bench/collect.json
 
 bench-compare: $(READY) ## Measure whole nights of costbatch, of a plain script and of dlt (about 13 minutes).
 	@$(BIN)/python -m benchmarks.collect comparison --output .cache/bench/comparison.json
 
-bench-pages: $(READY) ## Write benchmarks/comparison.md and benchmarks/growth.md anew from the committed figures.
+bench-pages: $(READY) ## Regenerate benchmarks/comparison.md and benchmarks/growth.md from the committed figures.
 	@$(BIN)/python -m benchmarks.pages
 
 bench-storage: $(READY) ## Measure the storage layouts against each other (about 9 minutes at 20 million rows).
 	@$(BIN)/python -m benchmarks.storage_layout --output benchmarks/results/storage_layout.json
 
-lock: $(READY) ## Resolve the dependencies anew and pin them by hash.
+lock: $(READY) ## Resolve the dependencies again and pin them by hash.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		pyproject.toml --output-file requirements.lock
@@ -123,5 +123,5 @@ lock: $(READY) ## Resolve the dependencies anew and pin them by hash.
 	@printf 'cyclonedx-bom>=7\npip-audit>=2.9\n' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate - --output-file requirements-supply.lock
 
-clean: demo-clean ## Remove everything that was made here.
+clean: demo-clean ## Remove everything that make created.
 	@rm -rf $(VENV) .cache node_modules .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov dist

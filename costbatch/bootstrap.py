@@ -8,12 +8,11 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from costbatch import __version__
-from costbatch.adapters.network import GatewayProbe
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.inspect import PostgresHealth, PostgresSizes
 from costbatch.adapters.postgres.migrations import Schema
 from costbatch.adapters.postgres.retention import PostgresRetention
-from costbatch.adapters.pushgateway import Pushgateway
+from costbatch.adapters.pushgateway import GatewayProbe, Pushgateway
 from costbatch.adapters.sinks import SINKS, make_sinks
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker

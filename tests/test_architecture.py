@@ -1,6 +1,7 @@
-"""The harness keeps its shape: imports point one way, and each thing has one place."""
+"""The code keeps its structure: imports point one way, and each thing has one place."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "costbatch"
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 500, 60
 
-# What each part may import of costbatch besides itself. Nobody imports the command line or the demo.
+# What each part may import of costbatch besides itself. Nothing imports the command line or the demo.
 ALLOWED = {
     "errors": (),
     "timeout": (),
@@ -41,7 +42,7 @@ ALLOWED = {
 # Single files that need one thing more than their part, and why.
 EXCEPTIONS = {
     ("cli/demo.py", "demo.stage"): "the command that runs the demo",
-    ("cli/accounts.py", "application.registration"): "the type of what a command hands over",
+    ("cli/accounts.py", "application.registration"): "the type of what a command passes on",
     ("demo/register.py", "cli.exit_status"): "a program of its own that ends as the commands do",
     ("cli/accounts.py", "application.accounts"): "AccountDetails, the type of what it prints",
 }
@@ -49,7 +50,7 @@ EXCEPTIONS = {
 READS_ENVIRONMENT = {
     "adapters/aws/environment.py": "what botocore takes from it by itself, before a run relies on it",
     "adapters/aws/sessions.py": "botocore takes an empty variable for a value",
-    "cli/context.py": "hands the environment to Settings.from_environment; a test hands over another",
+    "cli/context.py": "passes the environment to Settings.from_environment; a test passes another",
     "demo/register.py": "a program of its own, as cli/context.py",
     "demo/stage.py": "what the demo's own processes inherit",
 }
@@ -65,6 +66,20 @@ IMPORTS_LATE = {
     "cli/demo.py": "only once its packages are known to be installed",
     "cli/exit_status.py": "--help must not load the log library",
 }
+# What the job engine may import, and the words that are not its business.
+JOBS_IMPORT = (
+    "application.jobs",
+    "application.ports",
+    "domain.accounts",
+    "domain.events",
+    "domain.periods",
+    "domain.runs",
+    "errors",
+    "logs",
+)
+NOT_OF_JOBS = re.compile(r"(?<![a-z])(costs?|windows?|anomaly|anomalies)(?![a-z])", re.IGNORECASE)
+# Public names that stay: operators know the cap on requests as COSTBATCH_MAX_API_COST_USD.
+NAMES_OF_THE_CAP = ("api_cost_cap_reached", "API_COST_CAP")
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[tuple[str, str], str] = {}
 
@@ -77,7 +92,7 @@ def sources() -> dict[str, ast.Module]:
 
 
 def part_of(name: str) -> str:
-    """Return the part of the harness that a path or a module inside it belongs to."""
+    """Return the part of the package that a path or a module inside it belongs to."""
     return name.removesuffix(".py").replace("/", ".").split(".")[0]
 
 
@@ -91,7 +106,7 @@ def imports_of(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def house_imports(tree: ast.Module) -> Iterator[str]:
+def own_imports(tree: ast.Module) -> Iterator[str]:
     """Return what a module imports of costbatch, without the name in front."""
     for name in imports_of(tree):
         if name.split(".")[0] == "costbatch":
@@ -105,7 +120,7 @@ def is_within(name: str, parts: Iterable[str]) -> bool:
 
 
 def files_of(*parts: str) -> dict[str, ast.Module]:
-    """Return the modules of some parts of the harness."""
+    """Return the modules of some parts of the package."""
     return {path: tree for path, tree in sources().items() if part_of(path) in parts}
 
 
@@ -116,31 +131,31 @@ def used_names(tree: ast.Module) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-def test_every_part_of_the_house_has_a_rule() -> None:
+def test_every_part_of_the_package_has_a_rule() -> None:
     """A new part begins with a decision about what it may import."""
     assert {part_of(path) for path in sources()} == set(ALLOWED)
 
 
 @pytest.mark.parametrize("path", sorted(sources()))
 def test_imports_point_one_way(path: str) -> None:
-    """From the command line through bootstrap to the stories and the domain; from adapters to their ports."""
+    """From the command line through bootstrap to use cases and domain; from adapters to ports and domain."""
     allowed = [part_of(path), *ALLOWED[part_of(path)]]
     allowed += [name for file, name in EXCEPTIONS if file == path]
-    assert [name for name in house_imports(sources()[path]) if not is_within(name, allowed)] == []
+    assert [name for name in own_imports(sources()[path]) if not is_within(name, allowed)] == []
 
 
 def test_each_exception_is_needed() -> None:
-    """An exception that nobody uses any more is struck off."""
+    """An exception that is no longer used is removed."""
     for path, name in EXCEPTIONS:
-        assert any(is_within(found, [name]) for found in house_imports(sources()[path])), (path, name)
+        assert any(is_within(found, [name]) for found in own_imports(sources()[path])), (path, name)
 
 
-def test_the_command_line_takes_only_types_from_the_stories() -> None:
-    """What a command needs of the application are names of records, never a function or a story."""
+def test_the_command_line_imports_only_types_of_use_cases() -> None:
+    """What a command needs of the application are names of records, never a function or a use case."""
     taken = {
         name
         for tree in files_of("cli").values()
-        for name in house_imports(tree)
+        for name in own_imports(tree)
         if part_of(name) == "application"
     }
     assert taken == {
@@ -153,12 +168,12 @@ def test_the_command_line_takes_only_types_from_the_stories() -> None:
     }
 
 
-def test_only_wiring_knows_the_adapters() -> None:
-    """Who stands behind a port is decided in one file."""
+def test_only_bootstrap_knows_the_adapters() -> None:
+    """Which adapter stands behind a port is decided in one file."""
     users = {
         path
         for path, tree in sources().items()
-        for name in house_imports(tree)
+        for name in own_imports(tree)
         if part_of(name) == "adapters" and part_of(path) != "adapters"
     }
     assert users == {"bootstrap.py"}
@@ -169,9 +184,7 @@ def test_adapters_of_one_kind_do_not_know_those_of_another() -> None:
     for path, tree in files_of("adapters").items():
         kind = ".".join(path.removesuffix(".py").split("/")[:2])
         foreign = [
-            name
-            for name in house_imports(tree)
-            if part_of(name) == "adapters" and not is_within(name, [kind])
+            name for name in own_imports(tree) if part_of(name) == "adapters" and not is_within(name, [kind])
         ]
         assert foreign == [], path
 
@@ -181,19 +194,19 @@ def test_only_the_demo_knows_the_simulator() -> None:
     users = {
         part_of(path)
         for path, tree in sources().items()
-        for name in house_imports(tree)
+        for name in own_imports(tree)
         if part_of(name) == "simulator"
     }
     assert users == {"demo", "simulator"}
 
 
 def test_migrations_know_the_tables_and_the_settings_only() -> None:
-    """Alembic's entry is a program of its own and wires itself; revisions know nothing of the harness."""
-    env = set(house_imports(ast.parse((ROOT / "alembic/env.py").read_text())))
+    """Alembic's entry is a program of its own; revisions import nothing of the package."""
+    env = set(own_imports(ast.parse((ROOT / "alembic/env.py").read_text())))
     assert {part_of(name) for name in env} <= {"adapters", "config"}
     assert all(is_within(name, ["adapters.postgres", "config"]) for name in env)
     for revision in (ROOT / "alembic/versions").glob("*.py"):
-        assert list(house_imports(ast.parse(revision.read_text()))) == [], revision.name
+        assert list(own_imports(ast.parse(revision.read_text()))) == [], revision.name
 
 
 @pytest.mark.parametrize("path", sorted(files_of("domain", "errors")))
@@ -214,12 +227,23 @@ def test_the_domain_needs_the_standard_library_only(path: str) -> None:
     }
 
 
-def test_the_stories_need_the_standard_library_only() -> None:
-    """Frameworks stay at the edges."""
+def test_use_cases_need_the_standard_library_only() -> None:
+    """Frameworks stay at the edges; ``override`` is in typing from Python 3.12 on."""
     for path, tree in files_of("application").items():
-        roots = {name.split(".")[0] for name in imports_of(tree)}
-        assert roots - {"costbatch", "typing_extensions"} <= set(sys.stdlib_module_names), path
+        names = set(imports_of(tree)) - {"typing_extensions.override"}
+        roots = {name.split(".")[0] for name in names}
+        assert roots - {"costbatch"} <= set(sys.stdlib_module_names), path
         assert not roots & {"os", "pathlib", "socket", "subprocess"}, path
+
+
+@pytest.mark.parametrize("path", sorted(path for path in sources() if path.startswith("application/jobs/")))
+def test_the_job_engine_knows_no_job(path: str) -> None:
+    """It imports nothing of the cost job and has no word of it, so that a second job does not change it."""
+    foreign = [name for name in own_imports(sources()[path]) if not is_within(name, JOBS_IMPORT)]
+    text = (PACKAGE / path).read_text()
+    for name in NAMES_OF_THE_CAP:
+        text = text.replace(name, "")
+    assert (foreign, NOT_OF_JOBS.findall(text)) == ([], [])
 
 
 def test_only_these_files_read_the_environment() -> None:
@@ -234,7 +258,7 @@ def test_only_these_files_read_the_environment() -> None:
 
 
 def test_now_and_today_are_parameters() -> None:
-    """The domain and the stories never look at a clock; waiting goes by the monotonic one."""
+    """Domain and use cases never read a clock; waiting goes by the monotonic one."""
     clocks = (
         "datetime.now",
         "datetime.utcnow",
@@ -265,7 +289,7 @@ def test_imports_are_at_the_top_but_for_five_places() -> None:
 
 
 def test_money_never_becomes_a_float() -> None:
-    """``float(`` stands where a receiver knows nothing else, or where no money is."""
+    """``float(`` is for receivers that know nothing else, and for what is not money."""
     makers = {
         path
         for path, tree in files_of("domain", "application", "adapters").items()

@@ -38,7 +38,17 @@ from tests.support.documents import (
 
 CHART_README = "helm/costbatch/README.md"
 # Names in code marks that only other programs have.
-FOREIGN_NAMES = {"exported_job", "exported_namespace", "target_session_attrs"}
+FOREIGN_NAMES = {
+    "CreateContainerConfigError",
+    "DeadlineExceeded",
+    "OOMKilled",
+    "NUMERIC",
+    "VACUUM",
+    "dlt",
+    "exported_job",
+    "exported_namespace",
+    "target_session_attrs",
+}
 SOURCES = {".py", ".yaml", ".json", ".txt", ".tpl"}
 MOST_BYTES_OF_README = 10_000
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in (*DOCUMENTS, CHART_README)}
@@ -146,8 +156,18 @@ def test_no_document_names_what_is_gone() -> None:
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in SOURCES]
     sources = {word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
     for name in {*TEXTS} - {"CHANGELOG.md"}:
-        named = {word for span in _CODE.findall(prose(name)) for word in re.findall(r"[a-z]+_[a-z_]+", span)}
-        assert named - sources - FOREIGN_NAMES == set(), name
+        spans = _CODE.findall(prose(name))
+        named = {word for span in spans for word in re.findall(r"[a-z]+(?:_[a-z]+)+|^`[A-Za-z]\w+`$", span)}
+        assert {bare(word) for word in named} - sources - FOREIGN_NAMES == set(), name
+
+
+def test_every_path_in_a_document_exists() -> None:
+    """A reader who is sent to a file finds it."""
+    for name in {*TEXTS} - {"CHANGELOG.md"}:
+        paths = re.findall(
+            r"`((?:costbatch|tests|alembic|helm|docs|benchmarks|\.ci|\.github)/[^` ]*)`", prose(name)
+        )
+        assert [path for path in paths if not (ROOT / path).exists()] == [], name
 
 
 def test_every_make_target_that_a_document_names_is_there() -> None:

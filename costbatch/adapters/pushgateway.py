@@ -1,10 +1,10 @@
-"""Pushes a run's metrics to a Pushgateway; METRICS declares them all."""
+"""Pushes a run's metrics to a Pushgateway, and checks that it is ready; METRICS declares the metrics."""
 
 import base64
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from http import HTTPStatus
 from http.client import HTTPException
 from itertools import product
@@ -12,12 +12,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import push_to_gateway
 from typing_extensions import override
 
+from costbatch.application.doctor.ports import Gateway
 from costbatch.application.ports import Metrics
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import Secret
@@ -33,6 +34,9 @@ SUCCESS_GROUP = {"group": "last_success"}
 # A run that was restricted to some accounts or days has a group of its own too, so that it does not replace
 # the metrics of complete runs: `run=""` in a selector leaves it out.
 MANUAL_GROUP = {"run": "manual"}
+
+_READY = "/-/ready"
+_REDIRECTS = range(300, 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,7 @@ class Pushgateway(Metrics):
         version: str,
         labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        parts = urlsplit(url.reveal())
-        host = parts.netloc.rpartition("@")[2]
-        self._address = f"{parts.scheme}://{host}"
-        self._path = parts.path.rstrip("/")
-        self._credentials = _basic_auth(parts.username, parts.password)
+        self._address, self._path, self._credentials = _parts_of(url)
         self._timeout_seconds = timeout_seconds
         self._account_metrics = account_metrics
         self._version = version
@@ -177,31 +177,88 @@ class Pushgateway(Metrics):
         return send
 
     def _refused(self, status: int) -> DeliveryError:
-        # Python's own phrase: a server's may contain anything.
-        known = status in HTTPStatus.__members__.values()
-        phrase = f"{status} {HTTPStatus(status).phrase}" if known else str(status)
         advice = ""
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             advice = "; check the user and the password in PUSHGATEWAY_URL"
-        elif status // 100 == 3:  # noqa: PLR2004 - 3xx is a redirect
+        elif status in _REDIRECTS:
             advice = "; redirects are not followed, so set PUSHGATEWAY_URL to the final address"
-        return DeliveryError(f"The Pushgateway at {self._address} refused the metrics with {phrase}{advice}.")
+        return DeliveryError(
+            f"The Pushgateway at {self._address} refused the metrics with {_phrase(status)}{advice}."
+        )
 
     def _unreachable(self, error: Exception) -> DeliveryError:
-        reason = error.reason if isinstance(error, URLError) else error
-        if isinstance(reason, TimeoutError):
-            return DeliveryError(
-                f"The Pushgateway at {self._address} did not answer within {self._timeout_seconds:g} seconds."
-            )
-        why = reason.strerror if isinstance(reason, OSError) and reason.strerror else type(reason).__name__
-        return DeliveryError(f"The Pushgateway at {self._address} cannot be reached: {why}.")
+        return DeliveryError(_no_answer(self._address, error, self._timeout_seconds))
 
 
-def _basic_auth(user: str | None, password: str | None) -> str | None:
-    if user is None:
-        return None
-    pair = f"{unquote(user)}:{unquote(password or '')}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+class GatewayProbe(Gateway):
+    """Checks that a Pushgateway is ready, with the address, credentials and proxy of a push."""
+
+    def __init__(self, url: Secret, *, timeout_seconds: float) -> None:
+        self._address, self._path, self._credentials = _parts_of(url)
+        self._timeout_seconds = timeout_seconds
+
+    @property
+    @override
+    def address(self) -> str:
+        return self._address
+
+    @override
+    def check_ready(self) -> None:
+        request = Request(self._address + self._path + _READY)  # noqa: S310 - the setting is checked to be http or https
+        if self._credentials:
+            request.add_unredirected_header("Authorization", self._credentials)
+        try:
+            build_opener(_NoRedirects).open(request, timeout=self._timeout_seconds).close()
+        except HTTPError as error:
+            error.close()
+            raise DeliveryError(f"The Pushgateway at {self._address} {_not_ready(error.code)}") from None
+        except (OSError, HTTPException, ValueError) as error:
+            advice = "Check PUSHGATEWAY_URL, the network policy and that the Pushgateway is up."
+            problem = _no_answer(self._address, error, self._timeout_seconds)
+            raise DeliveryError(f"{problem} {advice}") from None
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Follows no redirects, because a push follows none."""
+
+    @override
+    def redirect_request(self, *_: object) -> None:
+        """Return no request, so that a redirect is an error like any other."""
+
+
+def _not_ready(status: int) -> str:
+    answer = f"answered {_phrase(status)}"
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return f"{answer}. Check the user and the password in PUSHGATEWAY_URL."
+    if status in _REDIRECTS:
+        return f"{answer}. Redirects are not followed, so set PUSHGATEWAY_URL to the final address."
+    if status == HTTPStatus.NOT_FOUND:
+        return f"{answer} for {_READY}. Check that PUSHGATEWAY_URL is a Pushgateway's, with its path prefix."
+    return f"{answer}, so it is not ready. See its log, and the log of a proxy in front of it."
+
+
+def _phrase(status: int) -> str:
+    # Python's own phrase: a server's may contain anything.
+    is_known = status in HTTPStatus.__members__.values()
+    return f"{status} {HTTPStatus(status).phrase}" if is_known else str(status)
+
+
+def _no_answer(address: str, error: Exception, timeout_seconds: float) -> str:
+    reason = error.reason if isinstance(error, URLError) else error
+    if isinstance(reason, TimeoutError):
+        return f"The Pushgateway at {address} did not answer within {timeout_seconds:g} seconds."
+    why = reason.strerror if isinstance(reason, OSError) and reason.strerror else type(reason).__name__
+    return f"The Pushgateway at {address} cannot be reached: {why}."
+
+
+def _parts_of(url: Secret) -> tuple[str, str, str | None]:
+    """Return the address without credentials, the path prefix, and the value of the Authorization header."""
+    parts = urlsplit(url.reveal())
+    address, path = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.rstrip("/")
+    if parts.username is None:
+        return address, path, None
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return address, path, "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
@@ -231,7 +288,8 @@ def _report_samples(report: RunReport) -> Iterable[Sample]:
     yield Sample("costbatch_run_duration_seconds", report.duration_seconds)
     if summary["accounts"]["collected"]:
         # A run that collected nothing has no newest date.
-        yield Sample("costbatch_cost_date_timestamp_seconds", _start_of_day(report.cost_date))
+        newest_day = datetime.combine(report.cost_date, time(), UTC)
+        yield Sample("costbatch_cost_date_timestamp_seconds", newest_day.timestamp())
     for outcome in ("collected", "failed", "skipped", "unfinished"):
         yield Sample("costbatch_accounts", summary["accounts"][outcome], (outcome,))
     for kind in ErrorKind:
@@ -255,7 +313,3 @@ def _account_samples(report: RunReport) -> Iterable[Sample]:
     for aws_account_id, currency, amount in report.costs:
         # Prometheus has only floats; no decision is made on this number.
         yield Sample("costbatch_account_cost", float(amount), (aws_account_id, currency))
-
-
-def _start_of_day(day: date) -> float:
-    return datetime.combine(day, time(), UTC).timestamp()

@@ -22,7 +22,7 @@ def _utc_now() -> datetime:
 
 
 def _wire(settings: Settings, now: Callable[[], datetime]) -> "Bootstrap":
-    from costbatch.bootstrap import Bootstrap  # noqa: PLC0415 - a command's help must not load the use cases
+    from costbatch.bootstrap import Bootstrap  # noqa: PLC0415 - a command's help must not load the adapters
 
     return Bootstrap(settings=settings, now=now)
 
@@ -49,8 +49,7 @@ class Context:
             ConfigError: with every problem of the configuration.
 
         """
-        from costbatch import logs  # noqa: PLC0415 - see the imports above
-        from costbatch.bootstrap import read_settings  # noqa: PLC0415 - see the imports above
+        from costbatch.bootstrap import read_settings  # noqa: PLC0415 - as in _wire
 
         settings = read_settings(self.environ)
         for secret in settings.secrets:

@@ -1,4 +1,4 @@
-"""Starts the stand-in: `python -m costbatch.simulator`."""
+"""Starts the simulator: `python -m costbatch.simulator`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STANDARD_INPUT = "-"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; give the exit status."""
+    """Serve until SIGTERM or SIGINT; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         world = _world(options)
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m costbatch.simulator",
-        description="A local stand-in for AWS Cost Explorer, STS and Organizations.",
+        description="A local simulator of AWS Cost Explorer, STS and Organizations.",
     )
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
@@ -86,13 +86,13 @@ def _source(options: argparse.Namespace) -> World:
         return World.from_plain(data)
     if options.load is not None:
         return load_world(options.load, seed=seed, today=options.today)
-    # The anomalies are planted relative to the day of the start; the world's clock then runs on.
+    # Anomalies are planted relative to the day of the start; the world's clock continues from there.
     world = demo_world(options.today or datetime.now(UTC).date(), seed)
     return replace(world, today=options.today)
 
 
 def _print_keys(world: World, account_id: str) -> int:
-    """Print an account's access key as AWS hands it out; give the exit status."""
+    """Print an account's access key in AWS's own format; return the exit status."""
     account = next((account for account in world.accounts if account.account_id == account_id), None)
     if account is None:
         known = ", ".join(f"{account.account_id} ({account.name})" for account in world.accounts)

@@ -1,4 +1,4 @@
-"""What an operation answers, before it becomes an HTTP response."""
+"""The answer of an operation, before it becomes an HTTP response."""
 
 from __future__ import annotations
 

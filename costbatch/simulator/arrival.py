@@ -1,4 +1,4 @@
-"""How a day's cost arrives: late at first, then restated, then corrected until the month is closed."""
+"""How a day's cost changes: incomplete at first, then restated, then corrected until the month is closed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _EVEN = 0.5
 
 
 def month_closed_on(day: date) -> date:
-    """Name the date from which the month of a usage day no longer changes."""
+    """Return the date from which the month of a usage day is final."""
     next_month = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
     return next_month.replace(day=CLOSING_DAY)
 
 
 def is_estimated(day: date, read_on: date) -> bool:
-    """Tell whether AWS may still change a day."""
+    """Whether AWS may still change a day."""
     return read_on < month_closed_on(day)
 
 
 def arrived_share(identity: str, day: date, read_on: date, *, profile: Profile) -> float:
-    """Tell how much of a day's cost AWS knows when it is read; 1 is all of it."""
+    """Return the share of a day's cost that is known when it is read; 1 is all of it."""
     age = (read_on - day).days
     if age < 0:
         return 0.0
@@ -44,7 +44,7 @@ def arrived_share(identity: str, day: date, read_on: date, *, profile: Profile) 
 
 
 def correction(identity: str, service: str, *, day: date, read_on: date) -> float:
-    """Give the factor of a late correction: 1 for most services, and for all once the month is closed."""
+    """Return the factor of a late correction: 1 for most services, and for all once the month is closed."""
     if (read_on - day).days < SETTLED_AGE or not is_estimated(day, read_on):
         return 1.0
     chance, size, *_ = draws(f"{identity}|correction|{service}|{day}|{read_on.toordinal() // 2}")

@@ -1,4 +1,4 @@
-"""A least-recently-used cache of rendered answers, bounded by the bytes that it holds."""
+"""A least-recently-used cache of rendered answers, limited by bytes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Pages = tuple[bytes, ...]
 
 
 class PageCache:
-    """Keeps the answers that were asked for last."""
+    """Keeps the answers that were used last."""
 
     def __init__(self, *, most_bytes: int) -> None:
-        """Hold at most this many bytes of answers."""
+        """Keep at most this many bytes of answers."""
         self._most_bytes = most_bytes
         self._held_bytes = 0
         self._pages: OrderedDict[Hashable, Pages] = OrderedDict()
 
     def get(self, key: Hashable, render: Callable[[], Pages]) -> Pages:
-        """Return the answer of a key, rendering it when it is not held."""
+        """Return the answer of a key, and render it if it is not in the cache."""
         pages = self._pages.get(key)
         if pages is not None:
             self._pages.move_to_end(key)
@@ -29,7 +29,7 @@ class PageCache:
         pages = render()
         self._pages[key] = pages
         self._held_bytes += _size(pages)
-        # The newest stays, however large: otherwise each of its pages would be rendered with all the others.
+        # The newest stays, however large: otherwise every one of its pages would render all of them.
         while self._held_bytes > self._most_bytes and len(self._pages) > 1:
             _, dropped = self._pages.popitem(last=False)
             self._held_bytes -= _size(dropped)

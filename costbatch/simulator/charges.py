@@ -29,7 +29,7 @@ class Charge:
 
 
 def monthly_charges(day: date, *, daily_cost: float, profile: Profile) -> Iterator[Charge]:
-    """Charge what lands on the first days of a month and, for some accounts, a refund later."""
+    """Return the charges of a month's first days and, for some accounts, a later refund."""
     if profile.month_start and day.day == 1:
         yield Charge(TAX, "Tax", daily_cost * 1.9, daily_cost * 1.9)
         # A reservation's fee is paid at once; amortized, its cost is in the usage that it covers.
@@ -44,7 +44,7 @@ def monthly_charges(day: date, *, daily_cost: float, profile: Profile) -> Iterat
 
 
 def usage_charges(service: str, cost: float, *, usage: float, profile: Profile) -> Iterator[Charge]:
-    """Charge a service's use of a day, split by how it is paid for."""
+    """Return a service's usage of a day, split by how it is paid for."""
     covered = cost * profile.committed_share if service == COMPUTE else 0.0
     plain = cost - covered
     yield Charge(service, "Usage", plain, plain, usage)

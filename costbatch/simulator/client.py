@@ -1,4 +1,4 @@
-"""The Python side of the stand-in: starts it as a process and drives its control plane."""
+"""A client of the simulator: starts it as a process and drives its control plane."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 CONTROL_TIMEOUT_SECONDS = 10.0
 STOP_TIMEOUT_SECONDS = 10.0
-# Loopback is never reached through a proxy, whatever the environment says.
+# Loopback is never reached through a proxy, also if the environment sets one.
 _OPENER = build_opener(ProxyHandler({}))
 
 
 class ControlError(Exception):
-    """The control plane refused; the message is its sentence."""
+    """The control plane refused; the message says why."""
 
 
 class SimulatorClient:
@@ -43,7 +43,7 @@ class SimulatorClient:
         return World.from_plain(self._call("GET", "world"))
 
     def replace_world(self, world: World) -> None:
-        """Start anew with another world."""
+        """Restart with another world."""
         self._call("PUT", "world", to_plain(world))
 
     def account(self, account_id: str) -> Account:
@@ -55,7 +55,7 @@ class SimulatorClient:
         return Account.from_plain(self._call("PATCH", f"accounts/{account_id}", changes))
 
     def set_rows(self, account_id: str, rows: Iterable[CostRow | Mapping[str, Any]] | None) -> None:
-        """Give an account exact cost rows, or (null) its generated cost back."""
+        """Set an account's exact cost rows, or (null) return to its generated cost."""
         plain = None if rows is None else [_row(row) for row in rows]
         self._call("PUT", f"accounts/{account_id}/rows", {"rows": plain})
 
@@ -100,7 +100,7 @@ class SimulatorClient:
         return str(self._call("GET", "today")["today"])
 
     def set_outage(self, *, on: bool) -> None:
-        """Answer everything with 503, or stop doing so."""
+        """Answer every request with 503, or stop doing so."""
         self._call("POST", "outage", {"on": on})
 
     def set_latency(self, seconds: float) -> None:
@@ -108,7 +108,7 @@ class SimulatorClient:
         self._call("PUT", "latency", {"seconds": seconds})
 
     def set_rate_limit(self, requests_per_second: float | None) -> None:
-        """Throttle the cost requests of all accounts beyond this rate; null takes any number.
+        """Throttle the cost requests of all accounts beyond this rate; null means no limit.
 
         The limit of one account is its own: `update_account(account_id, requests_per_second=…)`.
         """
@@ -119,7 +119,7 @@ class SimulatorClient:
         return list(self._call("GET", "truth")["anomalies"])
 
     def expire_sessions(self) -> int:
-        """End every temporary credential; say how many there were."""
+        """End every temporary credential; return how many there were."""
         return int(self._call("POST", "sessions/expire")["expired"])
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -165,12 +165,12 @@ class SimulatorProcess(SimulatorClient):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # Ctrl-C on a terminal is for those who ask: it must still answer them while they end in order.
+            # Ctrl-C on a terminal is for its clients: it must still answer them while they shut down.
             start_new_session=True,
         )
         self._process = process
         world = "" if self._world is None else json.dumps(to_plain(self._world))
-        # A process that has already failed says so by its exit status below.
+        # The exit status below reports a process that has already failed.
         with suppress(BrokenPipeError), _pipe(process.stdin) as pipe:
             pipe.write(world)
         ready = _pipe(process.stdout).readline()

@@ -1,4 +1,4 @@
-"""GetCostAndUsage: from a checked question to the page that answers it."""
+"""GetCostAndUsage: returns the page that a checked query asks for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 16
 LINKED_ACCOUNT = "LINKED_ACCOUNT"
-# What a cost answer does not depend on. Accounts that differ in nothing else share their rendered pages.
+# Fields that no answer depends on: accounts that differ only in these share their rendered pages.
 _NOT_COST = frozenset(
     {
         "account_id",
@@ -44,7 +44,7 @@ _NOT_COST = frozenset(
 
 
 class CostExplorer:
-    """Answers cost questions about the accounts of one world."""
+    """Answers cost queries about the accounts of one world."""
 
     def __init__(self, *, seed: int, page_size: int, cache: PageCache) -> None:
         """Answer from this seed in pages of this many groups."""
@@ -106,7 +106,7 @@ class CostExplorer:
 
 
 def _without_own_filter(query: CostQuery, account: Account) -> CostQuery:
-    """Return the question without a filter on the asking account: it is all that an account has.
+    """Return the query without a filter on the calling account, which selects all that it has.
 
     So accounts with the same costs share their rendered pages.
     """
@@ -133,7 +133,7 @@ def _grouping(account: Account, group_by: tuple[str, ...]) -> Callable[[CostRow]
     if not group_by:
         return None
     if group_by == ("SERVICE", "RECORD_TYPE"):
-        return lambda row: (row.service, row.record_type)  # the usual question, without the general walk
+        return lambda row: (row.service, row.record_type)  # the usual query, without the general case
     dimensions = [DIMENSIONS[key] for key in group_by]
     return lambda row: tuple(dimension(account, row) for dimension in dimensions)
 

@@ -23,7 +23,7 @@ DIMENSIONS: dict[str, Callable[[Account, CostRow], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A filter: a leaf compares a dimension with values; And, Or and Not hold parts."""
+    """A filter: a leaf compares a dimension with values; And, Or and Not have parts."""
 
     operator: str
     dimension: str = ""
@@ -31,7 +31,7 @@ class Expression:
     parts: tuple[Expression, ...] = ()
 
     def matches(self, account: Account, row: CostRow) -> bool:
-        """Tell whether a row passes."""
+        """Whether a row passes."""
         if self.operator == "Dimensions":
             return DIMENSIONS[self.dimension](account, row) in self.values
         results = (part.matches(account, row) for part in self.parts)
@@ -41,7 +41,7 @@ class Expression:
 
 
 def parse_filter(data: object) -> Expression:
-    """Read a filter expression."""
+    """Parse a filter expression."""
     if not isinstance(data, dict) or len(data) != 1:
         raise validation_error("Expression must have exactly one operator.")
     operator, operand = next(iter(data.items()))

@@ -1,4 +1,4 @@
-"""The parameters of GetCostAndUsage: read, checked as AWS checks them, and refused with its sentences."""
+"""The parameters of GetCostAndUsage: parsed, checked as AWS does, and refused with its messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
 
 @dataclass(frozen=True, slots=True)
 class CostQuery:
-    """A valid question, without its page token: half-open usage dates, what to measure and how to group."""
+    """A valid query, without its page token: half-open usage dates, metrics and grouping."""
 
     start: date
     end_exclusive: date
@@ -35,16 +35,16 @@ class CostQuery:
 
 @dataclass(frozen=True, slots=True)
 class CostRequest:
-    """A question and the page of its answer that is wanted."""
+    """A query and the page that it asks for."""
 
     query: CostQuery
     page_token: str | None
 
 
-# Under load every account is asked the same question day after day, but for its own id: it is checked once.
+# Under load all accounts send the same query except for their ids: it is checked once.
 @lru_cache(maxsize=65536)
 def parse_request(body: bytes, today: date) -> CostRequest:
-    """Read a request body."""
+    """Parse a request body."""
     data = json_object(body)
     granularity = _granularity(data)
     start, end = _period(data, granularity)
@@ -61,7 +61,7 @@ def parse_request(body: bytes, today: date) -> CostRequest:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON 1.1 request body."""
+    """Parse a JSON 1.1 request body."""
     try:
         data = loads(body or b"{}")
     except (JSONDecodeError, UnicodeDecodeError) as error:
@@ -72,13 +72,13 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def history_start(today: date) -> date:
-    """Name the first usage date that Cost Explorer still holds."""
+    """Return the first usage date that Cost Explorer still keeps."""
     months = today.year * MONTHS_OF_YEAR + today.month - 1 - HISTORY_MONTHS
     return date(months // MONTHS_OF_YEAR, months % MONTHS_OF_YEAR + 1, 1)
 
 
 def next_month(day: date) -> date:
-    """Name the first day of the month after a day's month."""
+    """Return the first day of the next month."""
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 

@@ -73,7 +73,7 @@ def _factor(anomaly: Anomaly, elapsed_days: int) -> float:
 
 def _level(account: Account, profile: Profile, day: date) -> float:
     age = (day - account.start).days
-    # Growth ends one day, so that an early start does not make today's cost absurd.
+    # Growth is limited, so that an early start does not make today's cost absurd.
     growth = (1.0 + profile.growth_per_day) ** min(age, LAST_GROWTH_DAY)
     season = 1.0 + profile.season * math.sin(2.0 * math.pi * day.timetuple().tm_yday / DAYS_OF_YEAR)
     weekend = profile.weekend if day.weekday() >= SATURDAY else 1.0
@@ -133,5 +133,5 @@ def _row(reading: _Reading, charge: Charge) -> CostRow:
 
 
 def _amount(value: float) -> Decimal:
-    # The generator may compute in floats: what it prints here is, from then on, the exact amount.
+    # The generator may compute in floats: the text that it prints here is the exact amount from then on.
     return Decimal(f"{value:.10f}")

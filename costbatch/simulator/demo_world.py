@@ -1,4 +1,4 @@
-"""Worlds that are made rather than written: the demonstration and the load."""
+"""Generated worlds: for the demonstration and for load tests."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _load_account(number: int, services: int, *, start: date, seed: int) -> Acco
 
 
 def demo_world(today: date, seed: int = 1) -> World:
-    """Make the accounts of the demonstration: every shape of cost, and every trouble, at least once."""
+    """Make the demonstration's accounts: every shape of cost and every kind of failure at least once."""
     accounts = [*_healthy(), *_anomalous(today), *_unusual(today), *_troubled()]
     numbered = (
         _numbered(account, place + 1, seed=seed, today=today) for place, account in enumerate(accounts)

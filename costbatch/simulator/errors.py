@@ -1,4 +1,4 @@
-"""The errors that AWS answers with: codes per protocol, statuses and the bodies that carry them."""
+"""AWS's error responses: codes for each protocol, statuses and bodies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class AwsError(Exception):
-    """A refusal that AWS would give: its code, its message and its HTTP status."""
+    """An error response of AWS: its code, its message and its HTTP status."""
 
     def __init__(self, code: str, message: str, *, status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
@@ -24,7 +24,7 @@ class AwsError(Exception):
 
 
 class AuthProblem(Enum):
-    """Problems that both protocols have: the code in JSON, the code in the query protocol, its status."""
+    """Errors of both protocols: the code in JSON, the code in the query protocol, the status."""
 
     MISSING = ("MissingAuthenticationTokenException", "MissingAuthenticationToken", 403)
     INCOMPLETE = ("IncompleteSignatureException", "IncompleteSignature", 400)
@@ -36,7 +36,7 @@ class AuthProblem(Enum):
     INVALID = ("ValidationException", "ValidationError", 400)
 
     def error(self, service: str, message: str) -> AwsError:
-        """Word the problem as this service does."""
+        """Return the error in this service's words."""
         json_code, query_code, query_status = self.value
         if service == STS:
             return AwsError(query_code, message, status=query_status)
@@ -48,12 +48,12 @@ EXPIRED_TOKEN_MESSAGE = "The security token included in the request is expired" 
 
 
 def validation_error(message: str) -> AwsError:
-    """Refuse a parameter as the JSON services do."""
+    """Return the JSON services' error for an invalid parameter."""
     return AwsError("ValidationException", message)
 
 
 def error_answer(service: str, error: AwsError) -> Answer:
-    """Write an error in the protocol of the service."""
+    """Return an error in the service's protocol."""
     if service == STS:
         return Answer(body=_xml_error(error), status=error.status, content_type=XML_TYPE)
     body = json.dumps({"__type": error.code, "Message": error.message}).encode()

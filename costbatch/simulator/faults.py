@@ -54,7 +54,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a fault is applied to: an operation of a service, asked by a principal about an account."""
+    """A call that a fault is applied to: a service's operation, its principal and its account."""
 
     service: str
     operation: str
@@ -107,7 +107,7 @@ class FaultScript:
             self.add(fault)
 
     def add(self, fault: Fault) -> None:
-        """Append a fault, or refuse one that is not known."""
+        """Append a fault; refuse an unknown one."""
         if fault.kind not in KINDS:
             raise WorldError(f"Unknown kind of fault {fault.kind!r}; known: {', '.join(sorted(KINDS))}.")
         if operation_of(fault) not in OPERATIONS:
@@ -132,12 +132,12 @@ class FaultScript:
         return None
 
     def clear(self) -> None:
-        """Forget every fault."""
+        """Remove every fault."""
         self._waiting.clear()
 
 
 def operation_of(fault: Fault) -> str:
-    """Name the operation that a fault is for."""
+    """Return the operation of a fault."""
     return fault.operation or (GET_IDENTITY if fault.kind == "wrong_account" else GET_COST)
 
 
@@ -225,7 +225,7 @@ _EFFECTS: dict[str, Callable[[Fault], Effect]] = {
         answer=Answer(body=fault.body.encode(), status=fault.status, content_type=JSON_TYPE)
     ),
     "missing_fields": lambda fault: Effect(alter=_altered(_without(fault.field))),
-    # Their tokens were never issued, so they are not checked when they come back.
+    # Their tokens were never issued, so they are not checked when a client sends them.
     "repeat_token": lambda _: Effect(
         alter=_altered(_with_token(lambda: "the-same-token")), ignores_token=True
     ),

@@ -1,4 +1,4 @@
-"""From an HTTP request to an answer: which service, who is calling, which fault, which operation."""
+"""Answers an HTTP request: finds its service, its caller, its fault and its operation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN_ACCOUNT = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What goes back, after which wait, how the connection ends, and what the ledger calls it."""
+    """The response, the wait before it, how the connection ends, and its name in the ledger."""
 
     answer: Answer
     account_id: str
@@ -87,7 +87,7 @@ def _authenticate(simulation: Simulation, request: HttpRequest, operation: _Oper
 
 
 def _subject(simulation: Simulation, principal: Principal, operation: _Operation) -> str:
-    # An assumed role is counted and broken where it lives: the caller may serve many accounts.
+    # An assumed role's requests and faults are its own account's: the caller may serve many accounts.
     role_account_id = sts.role_account_id(operation.form)
     return role_account_id if role_account_id in simulation.accounts else principal.account_id
 

@@ -33,10 +33,10 @@ class Principal:
 
 
 class Identities:
-    """Every credential that is valid, was valid or was never valid."""
+    """All credentials, valid or not."""
 
     def __init__(self, accounts: Iterable[Account], *, clock: Callable[[], datetime]) -> None:
-        """Know the access keys of the accounts."""
+        """Start with the access keys of the accounts."""
         self._clock = clock
         self._users: dict[str, Principal] = {}
         self._key_of_account: dict[str, str] = {}
@@ -57,7 +57,7 @@ class Identities:
         )
 
     def authenticate(self, request: HttpRequest) -> Principal:
-        """Name the principal that signed a request, or raise SignatureError."""
+        """Return the principal that signed a request; raise SignatureError if there is none."""
         authorization = parse_authorization(request.headers)
         principal = self.owner_of(authorization.access_key_id)
         token = request.headers.get("X-Amz-Security-Token")
@@ -91,7 +91,7 @@ class Identities:
         return principal
 
     def expire_sessions(self) -> int:
-        """End every temporary credential now; say how many there were."""
+        """End every temporary credential now; return how many there were."""
         ended = self._clock() - timedelta(seconds=1)
         self._sessions = {key: replace(item, expires_at=ended) for key, item in self._sessions.items()}
         return len(self._sessions)

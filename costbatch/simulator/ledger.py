@@ -1,4 +1,4 @@
-"""Counts what was asked and what AWS would have charged for."""
+"""Counts requests, and the pages that AWS would charge for."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class Ledger:
         self._paid: dict[str, int] = defaultdict(int)
 
     def asked(self, account_id: str, operation: str) -> None:
-        """Count a request, whatever becomes of it."""
+        """Count a request, with any outcome."""
         self._requests[account_id][operation] += 1
 
     def answered(self, account_id: str, operation: str, status: int) -> None:
-        """Count a page that AWS would charge for: a cost request that was answered well."""
+        """Count a page that AWS would charge for: a cost request that succeeded."""
         if operation == PAID_OPERATION and status == OK:
             self._paid[account_id] += 1
 
     def reset(self) -> None:
-        """Start at zero again."""
+        """Reset all counts."""
         self._requests.clear()
         self._paid.clear()
 
     def to_plain(self) -> dict[str, Any]:
-        """Report everything as JSON data."""
+        """Return everything as JSON data."""
         accounts = {
             account_id: {"requests": dict(requests), "paid": self._paid.get(account_id, 0)}
             for account_id, requests in self._requests.items()

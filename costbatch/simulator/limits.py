@@ -26,14 +26,14 @@ class Bucket:
         self._filled_at = now
 
     def has_token(self, now: datetime) -> bool:
-        """Whether a request would be taken now."""
+        """Whether a request would be accepted now."""
         gained = (now - self._filled_at).total_seconds() * self.per_second
         self._tokens = min(self._tokens + gained, self._capacity)
         self._filled_at = now
         return self._tokens >= 1
 
     def take(self) -> None:
-        """Use a token up."""
+        """Use a token."""
         self._tokens -= 1
 
 
@@ -41,12 +41,12 @@ class RateLimits:
     """Every limit of one world."""
 
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
-        """Go by this clock; nothing is limited that has no rate."""
+        """Use this clock; without a rate nothing is limited."""
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
 
     def admit(self, account: Account, requests_per_second: float | None) -> bool:
-        """Whether a request of an account is taken; the rate is that of all accounts together."""
+        """Whether a request of an account is accepted; the rate is that of all accounts together."""
         now = self._clock()
         buckets = [
             self._bucket(name, rate, now)

@@ -1,4 +1,4 @@
-"""Deterministic chance: the same key always draws the same numbers, in any process and any order."""
+"""Deterministic random numbers: the same key always gives the same ones, in any process and order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Page tokens: opaque to the caller, bound to one question of one account, checkable without memory."""
+"""Page tokens: opaque, valid for one query of one account, checked without any state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hmac
 from costbatch.simulator.errors import AwsError
 
 DIGEST_BYTES = 16
-_SECRET = b"page tokens of the stand-in"
+_SECRET = b"page tokens of the simulator"
 
 
 def make_token(page: int, *, question: str, owner: str) -> str:
@@ -19,7 +19,7 @@ def make_token(page: int, *, question: str, owner: str) -> str:
 
 
 def page_of_token(token: str, *, question: str, owner: str) -> int:
-    """Read a token back; a token of another question or account, or never issued, is refused as AWS does."""
+    """Parse a token; refuse one of another query or account, or one that was never issued, as AWS does."""
     try:
         content, _, check = base64.urlsafe_b64decode(token.encode()).decode().rpartition("|")
     except (binascii.Error, UnicodeError) as error:

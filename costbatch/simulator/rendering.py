@@ -1,4 +1,4 @@
-"""Cost rows to Cost Explorer's JSON: amounts as AWS prints them, groups, totals and pages."""
+"""Renders cost rows as Cost Explorer's JSON: amounts as AWS prints them, groups, totals and pages."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Server:
             return await control.handle(self._simulation, request)
         signed = await _signed_request(request)
         simulation, now = self._simulation, asyncio.get_running_loop().time
-        # From the request on: what it takes to make an answer is part of its latency.
+        # From the request on: the time to make an answer is part of its latency.
         due = now() + simulation.latency_seconds
         outcome = OUTAGE if simulation.outage else self._respond(signed)
         wait_seconds = due - now() + outcome.wait_seconds
@@ -54,15 +54,15 @@ class Server:
     def _respond(self, request: HttpRequest) -> Outcome:
         outcome = respond(self._simulation, request)
         if outcome.ending is not Ending.RESET:
-            # Now: AWS charges for what it was asked, also where the client is gone before the answer comes.
+            # Now: AWS charges for a request, also if the client has left before the answer.
             self._simulation.ledger.answered(outcome.account_id, outcome.operation, outcome.answer.status)
         return outcome
 
 
 @asynccontextmanager
 async def serving(simulation: Simulation, *, host: str = LOOPBACK, port: int = 0) -> AsyncIterator[str]:
-    """Serve while the context lasts; gives the URL. Port 0 takes a free one."""
-    # Handlers are cancelled when a client leaves: a hanging one must not outlive its connection.
+    """Serve during the ``with`` block and yield the URL. Port 0: any free port."""
+    # Handlers are cancelled when a client leaves: a hanging one must end with its connection.
     server = web.Server(Server(simulation).handle, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()

@@ -1,4 +1,4 @@
-"""Which AWS services an account uses: their names, weights, first days and habits."""
+"""The AWS services that an account uses: names, weights, first days and patterns."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Service:
 
 @lru_cache(maxsize=4096)
 def services_of(identity: str, count: int, *, start: date, uniform: bool) -> tuple[Service, ...]:
-    """List an account's services, largest first. The last of many costs next to nothing, as on real bills."""
+    """List an account's services, largest first. The last ones cost almost nothing, as on real bills."""
     total = sum(_zipf(rank) for rank in range(count))
     return tuple(
         _service(identity, rank, weight=_zipf(rank) / total, start=start, uniform=uniform, count=count)

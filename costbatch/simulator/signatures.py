@@ -1,4 +1,4 @@
-"""Signature Version 4, checked by recomputing it; knows nothing of accounts and errors' wire form."""
+"""Checks Signature Version 4 by recomputing it. Knows neither accounts nor error formats."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Authorization:
 
 
 def parse_authorization(headers: Mapping[str, str]) -> Authorization:
-    """Read the Authorization header."""
+    """Parse the Authorization header."""
     value = headers.get("Authorization")
     if value is None:
         raise SignatureError(AuthProblem.MISSING, "Missing Authentication Token")
@@ -77,7 +77,7 @@ def parse_authorization(headers: Mapping[str, str]) -> Authorization:
 
 
 def verify(request: HttpRequest, authorization: Authorization, *, secret: str, now: datetime) -> None:
-    """Accept the request, or raise SignatureError."""
+    """Raise SignatureError unless the signature is valid."""
     timestamp = _timestamp(request.headers)
     _check_clock(timestamp, authorization, now)
     _check_signed_headers(request.headers, authorization)
@@ -105,7 +105,7 @@ def signature(canonical: str, authorization: Authorization, *, secret: str, time
     return hmac.new(key, f"{ALGORITHM}\n{timestamp}\n{scope}\n{digest}".encode(), "sha256").hexdigest()
 
 
-# One derivation is four HMACs and holds for a day, a region and a service: under load it is made once.
+# A derivation takes four HMACs and is valid for a day, a region and a service: it is cached.
 @lru_cache(maxsize=65536)
 def signing_key(secret: str, date: str, *, region: str, service: str) -> bytes:
     """Derive the key that signs one day's requests to one service of one region."""

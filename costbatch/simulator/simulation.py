@@ -20,12 +20,12 @@ CACHE_BYTES = 256 * 1024 * 1024
 
 
 def utc_now() -> datetime:
-    """Tell the real time."""
+    """Return the real time."""
     return datetime.now(UTC)
 
 
 class Simulation:
-    """One world in motion. `clock` is the time that signatures and sessions are checked against."""
+    """A running world. `clock` is the time that signatures and sessions are checked against."""
 
     def __init__(self, world: World, *, clock: Callable[[], datetime] = utc_now) -> None:
         """Start the world."""
@@ -34,7 +34,7 @@ class Simulation:
         self.load(world)
 
     def load(self, world: World) -> None:
-        """Replace the world; the ledger, the sessions, the faults and the switches start anew."""
+        """Replace the world, and reset the ledger, the sessions, the faults and the switches."""
         accounts = {account.account_id: account for account in world.accounts}
         scripts = {account.account_id: FaultScript(account.faults) for account in world.accounts}
         _check_world(world, accounts)

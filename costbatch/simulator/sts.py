@@ -25,18 +25,18 @@ Form = dict[str, str]
 
 
 def parse_form(body: bytes) -> Form:
-    """Read a query-protocol request body."""
+    """Parse a query-protocol request body."""
     return dict(parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True))
 
 
 def role_account_id(form: Form) -> str | None:
-    """Name the account of the role that AssumeRole asks for."""
+    """Return the account of the role that AssumeRole names."""
     match = _ROLE_ARN.fullmatch(form.get("RoleArn", ""))
     return match.group(1) if match else None
 
 
 def get_caller_identity(principal: Principal, *, account_id: str | None = None) -> Answer:
-    """Say who is calling; a fault may name another account."""
+    """Return who is calling; a fault may return another account."""
     account = account_id or principal.account_id
     arn = principal.arn.replace(principal.account_id, account)
     fields = (
@@ -48,7 +48,7 @@ def get_caller_identity(principal: Principal, *, account_id: str | None = None) 
 def assume_role(
     principal: Principal, form: Form, *, accounts: Mapping[str, Account], identities: Identities
 ) -> Answer:
-    """Issue temporary credentials of a role whose trust policy admits the caller."""
+    """Issue temporary credentials of a role if its trust policy allows the caller."""
     arn, session = _required(form, "RoleArn"), _required(form, "RoleSessionName")
     match = _ROLE_ARN.fullmatch(arn)
     if match is None:

@@ -22,7 +22,7 @@ ANOMALY_KINDS = frozenset({"spike", "level_shift", "drop", "runaway"})
 
 
 class WorldError(ValueError):
-    """A world, or a change to one, that makes no sense; the message says why."""
+    """An invalid world, or an invalid change to one; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class CurrencyChange:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One AWS account: who it is, how its cost is made and what is wrong with it.
+    """One AWS account: its identity, its cost and its faults.
 
     `daily_cost` is the typical cost of a day. `rows` replaces the generated cost. Accounts with the same
     `costs_like` and the same settings have the same cost. `requests_per_second` is the most that AWS takes
@@ -157,7 +157,7 @@ class Account:
     requests_per_second: float | None = None
 
     def currency_on(self, day: date) -> str:
-        """Name the currency that a usage date is billed in."""
+        """Return the currency that a usage date is billed in."""
         change = self.currency_change
         return change.currency if change and day >= change.start else self.currency
 
@@ -260,7 +260,7 @@ def _date(value: object) -> date:
 
 def _amount(data: Mapping[str, Any], name: str, default: str | Decimal) -> Decimal:
     value = data.get(name)
-    # A float has already lost the exact amount, so it is refused rather than guessed at.
+    # A float has already lost the exact amount, so it is refused.
     if isinstance(value, float):
         raise WorldError(f"{name} must be a string such as '1.25', not the float {value!r}.")
     try:

@@ -7,7 +7,7 @@ import pytest
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.probe import BotocoreProbe
-from costbatch.adapters.network import GatewayProbe
+from costbatch.adapters.pushgateway import GatewayProbe
 from costbatch.application.doctor.ports import Endpoint
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import Secret

@@ -134,7 +134,7 @@ def test_anomalies_are_counted_by_state_and_severity(
 def test_one_series_has_one_live_anomaly_for_a_start(
     database: PostgresDatabase, run: Run, account: Account
 ) -> None:
-    """A second one under another id would be told twice; a resolved one is no obstacle."""
+    """A second one under another id would be reported twice; a resolved one is no obstacle."""
     save(database, run, anomaly(account, state=AnomalyState.RESOLVED, resolution=Resolution.RESTATED))
     save(database, run, anomaly(account))
     save(database, run, anomaly(account, service="Amazon S3"))

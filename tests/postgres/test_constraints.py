@@ -1,4 +1,4 @@
-"""Wrong rows are impossible, whoever writes them: each is refused, for its own reason."""
+"""Wrong rows are impossible, also by hand: each is refused, for its own reason."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

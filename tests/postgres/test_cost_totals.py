@@ -1,4 +1,4 @@
-"""Sums for judging and reporting: which rows count, in which basis, currencies apart."""
+"""Sums for detection and reports: which rows count, in which basis, currencies apart."""
 
 import random
 from datetime import date
@@ -44,7 +44,7 @@ def test_a_day_is_the_exact_sum_of_its_services(database: PostgresDatabase, acco
 
 
 def test_excluded_record_types_do_not_count(database: PostgresDatabase, account: Account) -> None:
-    """Credits, refunds and tax are left out by default, whatever else there is counts."""
+    """Credits, refunds and tax are left out by default, everything else counts."""
     kinds = {"Usage": "10", "Credit": "-4", "Refund": "-2", "Tax": "3", "Something new": "5"}
     rows = [cost_row(3, amount, record_type=kind) for kind, amount in kinds.items()]
     store(database, account, rows)
@@ -66,7 +66,7 @@ def test_excluded_record_types_do_not_count(database: PostgresDatabase, account:
 def test_each_basis_is_its_own_column_and_net_falls_back(
     database: PostgresDatabase, account: Account, basis: CostBasis, with_net: str, without_net: str
 ) -> None:
-    """Where AWS gives no net amount there is no discount: the plain one counts, row by row."""
+    """If AWS gives no net amount there is no discount: the plain one counts, row by row."""
     one, two, three, four, ten, twenty = (Decimal(n) for n in (1, 2, 3, 4, 10, 20))
     discounted: dict[str, Any] = {
         "unblended": one,
@@ -89,7 +89,7 @@ def test_each_basis_is_its_own_column_and_net_falls_back(
 def test_the_database_sums_as_memory_does(
     database: PostgresDatabase, account: Account, basis: CostBasis
 ) -> None:
-    """An account is judged by either, as its window happens to reach: both must say the same."""
+    """Detection uses either, depending on the window: both must say the same."""
     dice = random.Random(11)
     texts = ["0.1", "-7E-10", "123456789.0123456789", "999999999999999999.5", "0"]
     rows = []
@@ -162,7 +162,7 @@ def test_the_cost_of_a_day_is_that_of_every_account(database: PostgresDatabase, 
 def test_what_is_stored_of_a_day_counts_every_row_in_its_currency(
     database: PostgresDatabase, account: Account
 ) -> None:
-    """Whatever its record type; a day whose credit balances its usage has cost, one of zeros has none."""
+    """Of any record type; a day whose credit balances its usage has cost, one of zeros has none."""
     store(
         database,
         account,

@@ -166,7 +166,7 @@ def test_the_window_of_a_second_account_in_one_transaction_is_its_own(
 def test_several_accounts_are_replaced_together_each_with_its_own_window(
     database: PostgresDatabase, account: Account
 ) -> None:
-    """One call, two windows: what differs is written for each, and each is told its own change."""
+    """One call, two windows: what differs is written for each, and each has its own change."""
     neighbour, third = add_account(database, 2), add_account(database, 3)
     store(database, neighbour, [cost_row(3), cost_row(4)])
     store(database, third, [cost_row(5)])

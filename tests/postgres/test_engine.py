@@ -127,7 +127,7 @@ def test_a_connection_lost_between_transactions_is_replaced(
 def test_a_connection_that_is_in_use_all_the_time_is_not_asked(
     database: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where it is lost all the same, one transaction fails, and the next one is served."""
+    """If it is lost all the same, one transaction fails, and the next one is served."""
     monkeypatch.setattr(engine, "_REST_SECONDS", 60)
     account = add_account(database)
     terminate(other)
@@ -264,7 +264,7 @@ database.check_schema()
 
 
 def test_a_process_that_ends_takes_leave_of_the_server(database_url: str, query: Query) -> None:
-    """Nobody closes the database of a command, and a pooler complains of clients that just go away."""
+    """No command closes its database itself, and a pooler complains of clients that just go away."""
     others = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )

@@ -54,7 +54,7 @@ def test_months_have_the_index_the_checks_and_the_key_of_the_table(
 def test_two_processes_that_make_the_same_months_take_turns(
     database: PostgresDatabase, database_url: str, query: Query
 ) -> None:
-    """Whoever comes second finds them there."""
+    """The second one finds them there."""
     barrier, errors = Barrier(4), list[Exception]()
 
     def prepare() -> None:
@@ -63,7 +63,7 @@ def test_two_processes_that_make_the_same_months_take_turns(
             barrier.wait(20)
         try:
             prepare_months(own, YEAR)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+        except Exception as error:  # noqa: BLE001 - any error, the test shows it
             errors.append(error)
         own.close()
 
@@ -75,7 +75,7 @@ def test_two_processes_that_make_the_same_months_take_turns(
 def test_making_a_month_neither_waits_for_a_reader_nor_holds_one_up(
     database: PostgresDatabase, other: PostgresDatabase, database_url: str
 ) -> None:
-    """An analyst's long query goes on while the night makes a month, and so does the next one."""
+    """An analyst's long query continues while the night makes a month, and so does the next one."""
     prepare_months(database)
     count = sa.text("SELECT count(*) FROM daily_costs JOIN accounts ON accounts.id = account_id")
     third = PostgresDatabase(Secret(database_url))

@@ -227,6 +227,6 @@ def test_a_few_accounts_are_saved_without_looking_at_the_others(plan_of: Plan, r
 
 
 def test_the_cost_of_a_day_reads_its_month_only(plan_of: Plan) -> None:
-    """Once a run every account is asked about: one partition, whatever there is of other months."""
+    """Once a run every account is asked about: one partition, however many other months there are."""
     plan = plan_of(lambda tx: tx.costs.cost_of_day(date(2026, 2, 3), RULE))
     assert set(re.findall(r"daily_costs_\d{4}_\d\d\b", plan)) == {"daily_costs_2026_02"}

@@ -105,7 +105,7 @@ def test_more_accounts_than_a_batch_are_all_moved(
 
 
 def test_runs_that_ended_before_go_with_their_items(database: PostgresDatabase, query: Query) -> None:
-    """What they found and wrote stays, without its run, where it has reason to."""
+    """What they found and wrote stays, without its run, if it is still needed."""
     for number in (1, 2):
         add_account(database, number)
     old = add_run(query, started=OLD, ended=OLD, accounts=2)
@@ -123,7 +123,7 @@ def test_runs_that_ended_before_go_with_their_items(database: PostgresDatabase, 
 def test_a_run_that_never_ended_goes_once_nothing_of_it_lives(
     database: PostgresDatabase, query: Query
 ) -> None:
-    """A key that is used again for years keeps its run, and so does one that somebody works on."""
+    """A key that is used again for years keeps its run, and so does one that is worked on."""
     add_account(database)
     add_run(query, started=OLD, ended=None, state="pending")
     reopened = add_run(query, started=OLD, ended=None, state="pending", available_at=YOUNG)
@@ -142,7 +142,7 @@ def test_a_run_that_never_ended_goes_once_nothing_of_it_lives(
 
 
 def test_events_that_every_sink_has_go(database: PostgresDatabase, query: Query) -> None:
-    """One that a sink still has to take stays, however old; so does whatever happened since."""
+    """One that a sink still has to take stays, however old; so does everything that happened since."""
     waiting = add_event(query, OLD, OLD, None)
     add_event(query, OLD, OLD, YOUNG)
     add_event(query, OLD)

@@ -1,4 +1,4 @@
-"""Pruning beside other transactions: nobody waits for it, and it waits for nobody."""
+"""Pruning beside other transactions: they do not wait for it, and it does not wait for them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,10 +57,10 @@ WRITER = (
 READER = ("SELECT count(*) FROM daily_costs JOIN accounts ON accounts.id = account_id",)
 
 
-def test_rows_that_somebody_works_on_are_left_for_the_next_time(
+def test_rows_that_are_locked_are_left_for_the_next_time(
     database: PostgresDatabase, other: PostgresDatabase, query: Query
 ) -> None:
-    """Nobody is waited for, and nobody is kept waiting."""
+    """Pruning waits for no other transaction, and keeps none waiting."""
     add_account(database)
     run = add_run(query, started=OLD, ended=OLD)
     with other.connection() as connection:
@@ -71,7 +71,7 @@ def test_rows_that_somebody_works_on_are_left_for_the_next_time(
 
 @pytest.mark.usefixtures("costs")
 @pytest.mark.parametrize("open_transaction", [WRITER, READER], ids=["writer", "reader"])
-def test_an_open_transaction_is_waited_for_and_nobody_waits_behind(
+def test_an_open_transaction_is_waited_for_and_others_do_not_queue_behind(
     database: PostgresDatabase,
     other: PostgresDatabase,
     database_url: str,

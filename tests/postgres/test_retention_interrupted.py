@@ -159,7 +159,7 @@ def test_a_database_without_our_tables_is_refused_by_the_schema_check(empty_data
 def test_a_statement_that_is_refused_is_not_taken_for_a_lock(
     database: PostgresDatabase, query: Query
 ) -> None:
-    """A view that somebody built on a month keeps it from being dropped, and the sentence says so."""
+    """A view that was built on a month keeps it from being dropped, and the sentence says so."""
     prepare_months(database, MONTHS)
     query("CREATE VIEW autumn AS SELECT * FROM daily_costs_2025_09")
     with pytest.raises(StatementRefused, match="cannot drop table daily_costs_2025_09 because other objects"):

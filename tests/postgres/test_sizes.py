@@ -1,4 +1,4 @@
-"""The sizes on a real PostgreSQL: held against PostgreSQL's own sums, and cheap whoever asks."""
+"""The sizes on a real PostgreSQL: held against PostgreSQL's own sums, and cheap for every role."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -93,7 +93,7 @@ def test_rows_that_came_since_the_last_analysis_count(database: PostgresDatabase
 
 
 @pytest.mark.usefixtures("costs")
-def test_rows_that_nobody_ever_analysed_come_from_the_statistics(
+def test_rows_that_were_never_analysed_come_from_the_statistics(
     database: PostgresDatabase, query: Query
 ) -> None:
     """A fresh installation shows its rows at once."""
@@ -138,7 +138,7 @@ def test_accounts_are_those_that_are_not_removed(database: PostgresDatabase, que
 def test_a_partition_of_another_shape_counts_and_is_no_month(
     database: PostgresDatabase, query: Query
 ) -> None:
-    """What somebody made by hand is seen in the table's size, and never dropped as a month."""
+    """What was made by hand is seen in the table's size, and never dropped as a month."""
     query("CREATE TABLE ancient PARTITION OF daily_costs FOR VALUES FROM ('2000-01-01') TO ('2020-01-01')")
     sizes = measure(database)
     (costs,) = (table for table in sizes.tables if table.name == "daily_costs")

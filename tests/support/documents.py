@@ -85,9 +85,10 @@ def _help(name: str, command: click.Command) -> Iterator[str]:
     yield f"`{usage}`\n"
     for paragraph in _paragraphs(command):
         yield re.sub(r"(?<=[.?!]) (?=[A-Z`])", "\n", paragraph) + "\n"
-    records = (option.get_help_record(ctx) for option in command.get_params(ctx))
+    # Without --help, whose spelling depends on whether the command has run before: click keeps it.
+    records = (option.get_help_record(ctx) for option in command.params)
     options = [(f"`{spelling}`", text.replace("  [", " [")) for spelling, text in filter(None, records)]
-    yield _table(("option", "meaning"), [row for row in options if row[0] != "`--help`"])
+    yield _table(("option", "meaning"), options)
     if command.epilog:
         example = command.epilog.partition("Example:\n")[2]
         yield f"```sh\n{inspect.cleandoc(example)}\n```\n"

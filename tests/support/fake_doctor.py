@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from typing_extensions import override
+
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import CheckResult, Finding, PaidRequest
 from costbatch.application.doctor.ports import (
+    AwsProbe,
     Caller,
     Endpoint,
+    Gateway,
     NewestRun,
     SchemaVersion,
     SealedSample,
@@ -16,7 +20,7 @@ from costbatch.application.doctor.ports import (
     WaitingEvents,
 )
 from costbatch.application.inspection import Rights
-from costbatch.application.ports import Spend
+from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition, Progress
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
@@ -42,7 +46,7 @@ def make_account(
     number: int, *, access: AccessMethod = AccessMethod.ACCESS_KEYS, **fields: object
 ) -> Account:
     """Return an active account."""
-    usual = {
+    usual: dict[str, object] = {
         "name": f"account-{number}",
         "status": AccountStatus.ACTIVE,
         "created_at": NOW - 50 * DAY,
@@ -102,20 +106,20 @@ class FakeHealth:
 
 
 @dataclass
-class FakeGateway:
+class FakeGateway(Gateway):
     """A Pushgateway; ``problem`` is what it refuses with."""
 
     problem: str = ""
     address: str = "http://gateway:9091"
 
+    @override
     def check_ready(self) -> None:
-        """Be ready, or not."""
         if self.problem:
             raise DeliveryError(self.problem)
 
 
 @dataclass
-class FakeAws:
+class FakeAws(AwsProbe):
     """AWS, which answers; ``changed`` replaces the endpoint of a partition."""
 
     changed: dict[Partition, Endpoint] = field(default_factory=dict)
@@ -124,20 +128,21 @@ class FakeAws:
     asked: list[Partition] = field(default_factory=list)
     needs: list[AwsNeeds] = field(default_factory=list)
 
+    @override
     def check_environment(self, needs: AwsNeeds) -> None:
-        """Find nothing wrong, or what it is told to find."""
+        """Find nothing wrong, or raise what a test sets."""
         self.needs.append(needs)
         if self.environment_error:
             raise self.environment_error
 
+    @override
     def endpoints(self, partition: Partition) -> list[Endpoint]:
-        """Return the two endpoints of a partition."""
         self.asked.append(partition)
         good = [Endpoint(address=f"https://{s}.{partition}", is_encrypted=True) for s in ("sts", "ce")]
         return [self.changed[partition]] if partition in self.changed else good
 
+    @override
     def pod(self, partition: Partition) -> Caller:
-        """Return the pod."""
         if self.pod_error:
             raise self.pod_error
         return Caller(
@@ -146,7 +151,7 @@ class FakeAws:
 
 
 @dataclass
-class FakeSource:
+class FakeSource(CostSource):
     """Cost Explorer; ``pages`` is how many requests a fetch makes, ``error`` is raised after the first.
 
     is_refused: AWS charges none of them; None: there is no answer.
@@ -157,6 +162,7 @@ class FakeSource:
     error: CostbatchError | None = None
     fetched: list[tuple[str, DateRange]] = field(default_factory=list)
 
+    @override
     def fetch(
         self,
         access: Access,
@@ -166,7 +172,6 @@ class FakeSource:
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
-        """Return no rows, for money."""
         self.fetched.append((access.account.aws_account_id, window))
         for _ in range(self.pages):
             spend()
@@ -179,9 +184,9 @@ class FakeSource:
 
 @dataclass
 class Ward:
-    """Everything that an examination works with; None if it could not be built.
+    """Everything that an examination works with; None: it could not be built.
 
-    progress: by account row; other accounts were collected last night.
+    progress: by account row, of the accounts that were not collected last night.
     """
 
     accounts: Sequence[Account] = (make_account(1), make_account(2))
@@ -199,9 +204,9 @@ class Ward:
 
     def examine(self) -> dict[str, CheckResult]:
         """Return every result by the name of its check."""
-        progress = {account.id: self.progress.get(account.id, LAST_NIGHT) for account in self.accounts}
-        accounts = FakeAccounts({account.id: account for account in self.accounts})
-        database = FakeDatabase(accounts, FakeProgress(progress))
+        rows = {account.id: account for account in self.accounts}
+        progress = FakeProgress({**dict.fromkeys(rows, LAST_NIGHT), **self.progress})
+        database = FakeDatabase(FakeAccounts(rows), progress)
         doctor = Doctor(
             problems=self.problems,
             is_readable=self.is_readable,

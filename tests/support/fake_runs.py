@@ -328,12 +328,14 @@ class FakeSource(CostSource):
     """Answers each account with the next of its answers, the last one again and again; each is one request.
 
     ``gate`` closed: every fetch waits, as in a request that hangs. ``known``: the digests given to it.
+    ``first``: the accounts that were fetched as never collected.
     """
 
     answers: Mapping[int, Sequence[Exception | None]] = field(default_factory=dict)
     gate: Signal = field(default_factory=Signal)
     fetched: list[tuple[int, DateRange]] = field(default_factory=list)
     known: dict[int, list[DayDigests]] = field(default_factory=dict)
+    first: set[int] = field(default_factory=set)
     on_fetch: Callable[[], None] = lambda: None
     _lock: Lock = field(default_factory=Lock)
 
@@ -356,6 +358,8 @@ class FakeSource(CostSource):
             turn = sum(account == access.account.id for account, _ in self.fetched)
             self.fetched.append((access.account.id, window))
             self.known.setdefault(access.account.id, []).append(known)
+            if is_first:
+                self.first.add(access.account.id)
         self.on_fetch()
         self.gate.wait(10)
         error = answers[min(turn, len(answers) - 1)]

@@ -21,8 +21,8 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import Run
 from costbatch.errors import ConfigError
 from tests.support.factories import CostRow, make_account, rows_of
-from tests.support.fake_runs import FakeCollections, FakeItems, FakeProgress, FakeRuns
-from tests.support.fakes import FakeAccounts
+from tests.support.fake_runs import FakeCollections, FakeItems, FakeRuns
+from tests.support.fakes import FakeAccounts, FakeProgress
 
 # Account row, day, service, record type, currency.
 RowKey = tuple[int, date, str, str, str]
@@ -30,15 +30,20 @@ RowKey = tuple[int, date, str, str, str]
 
 @dataclass
 class FakeCosts:
-    """The daily costs. ``refuses``: the error with which an account's rows are not taken."""
+    """The daily costs.
+
+    ``refuses``: the error with which an account's rows are not taken. ``first``: the accounts that were
+    stored as never collected.
+    """
 
     rows: dict[RowKey, CostRow] = field(default_factory=dict)
     prepared: list[DateRange] = field(default_factory=list)
     refuses: dict[int, Exception] = field(default_factory=dict)
+    first: set[int] = field(default_factory=set)
 
     def copy(self) -> "FakeCosts":
         """Return what a transaction works on."""
-        return FakeCosts(dict(self.rows), list(self.prepared), self.refuses)
+        return FakeCosts(dict(self.rows), list(self.prepared), self.refuses, set(self.first))
 
     def prepare_months(self, days: DateRange) -> None:
         """Note the days that room was made for."""
@@ -48,6 +53,7 @@ class FakeCosts:
         self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         """Make the fresh days of each account equal to what was fetched."""
+        self.first |= set(first)
         return {row: self._replace(row, costs.fresh, rows_of(costs.costs)) for row, costs in fetched.items()}
 
     def _replace(self, account_id: int, days: DateRange | None, rows: Sequence[CostRow]) -> StoredChange:

@@ -10,26 +10,29 @@ from typing import cast
 
 from typing_extensions import override
 
-from costbatch.application.ports import ProgressStore, Transaction
+from costbatch.application.ports import ProgressStore, Transaction, Vault
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.errors import AccountError, ConfigError, ErrorKind
 
 
 @dataclass
-class FakeVault:
+class FakeVault(Vault):
     """Seals by writing down who may open; opens only what its own key sealed."""
 
     key_id: str = "11112222"
 
+    @override
     def seal(self, aws_account_id: str, secrets: StoredSecrets) -> SealedCredentials:
-        """Return the secrets as JSON that names the account."""
         document = {"account": aws_account_id, "secrets": secrets.to_document()}
         return SealedCredentials(self.key_id, json.dumps(document).encode())
 
+    @override
     def open(self, aws_account_id: str, sealed: SealedCredentials) -> StoredSecrets:
-        """Return what was sealed by this key for this account."""
-        document = json.loads(sealed.sealed)
+        try:
+            document = json.loads(bytes(sealed.sealed))
+        except ValueError:
+            document = {"account": None}
         if sealed.key_id != self.key_id or document["account"] != aws_account_id:
             raise AccountError(ErrorKind.CREDENTIALS_UNREADABLE, "Sealed with another key.")
         return StoredSecrets.from_document(document["secrets"])

@@ -90,6 +90,6 @@ class RunHarness:
         return [line for line in lines if line["event"] == event]
 
     @property
-    def told(self) -> list[str]:
+    def event_types(self) -> list[str]:
         """The types of the events in the outbox."""
         return [event.type.value for event in self.store.tables.outbox.events]

@@ -100,9 +100,16 @@ class AwsClients:
         if self._session is None:
             self._session = _session_without_credentials()
         settings = self.settings
-        client = self._session.create_client(
-            service, region_name=_REGIONS[partition], config=_config(settings)
+        config = Config(
+            connect_timeout=settings.connect_timeout_seconds,
+            read_timeout=settings.read_timeout_seconds,
+            max_pool_connections=settings.concurrency,
+            # Not "adaptive": its rate limiter belongs to the client, so one throttled account would slow down
+            # all. rate_limiter.py has a limit per account.
+            retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
+            user_agent_extra=f"costbatch/{settings.version}",
         )
+        client = self._session.create_client(service, region_name=_REGIONS[partition], config=config)
         limit_client(client)
         limiter = RateLimiter(service, partition, max_wait_seconds=settings.read_timeout_seconds)
         AttemptHooks(limiter, settings.max_attempts).register(client)
@@ -137,18 +144,6 @@ class _OurServices(Loader):
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature
         return [COST_EXPLORER, STS]
-
-
-def _config(settings: AwsSettings) -> Config:
-    return Config(
-        connect_timeout=settings.connect_timeout_seconds,
-        read_timeout=settings.read_timeout_seconds,
-        max_pool_connections=settings.concurrency,
-        # Not "adaptive": its rate limiter belongs to the client, so one throttled account would slow down
-        # all. rate_limiter.py has a limit per account.
-        retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
-        user_agent_extra=f"costbatch/{settings.version}",
-    )
 
 
 def _drop_foreign_error(response_dict: dict[str, Any], **_: object) -> None:

@@ -203,7 +203,10 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
         return AccountError(
             _kind_of_status(status), f"AWS answered {operation} with HTTP status {status} and no error code."
         )
-    kind, advice = KIND_OF_CODE.get(code) or _kind_of_unknown(status), ""
+    kind, advice = KIND_OF_CODE.get(code), ""
+    if kind is None:
+        kind = _kind_of_status(status)
+        kind = ErrorKind.INTERNAL if kind is ErrorKind.MALFORMED_RESPONSE else kind
     # An unknown code may be any text that has the form of one.
     detail = f"AWS answered {operation} with {redact(code)}."
     match kind:
@@ -226,12 +229,6 @@ def _status_of(error: aws.ClientError, code: str) -> int:
     if _STATUS_CODE.fullmatch(code):
         return int(code)
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _kind_of_unknown(status: int) -> ErrorKind:
-    """Return the kind of an error code that is not in the list."""
-    kind = _kind_of_status(status)
-    return ErrorKind.INTERNAL if kind is ErrorKind.MALFORMED_RESPONSE else kind
 
 
 def _kind_of_status(status: int) -> ErrorKind:

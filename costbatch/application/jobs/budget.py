@@ -1,4 +1,4 @@
-"""The cap on API cost, and the count of what each account spends of it."""
+"""The cap on paid requests, and the count of what each account spends of it."""
 
 from threading import Condition
 
@@ -45,7 +45,7 @@ class ApiBudget:
         with self._changed:
             self._changed.wait_for(lambda: not (self.is_spent and self._reserved))
             if self.is_spent:
-                raise BudgetSpent("The cap on API cost is reached.")
+                raise BudgetSpent("The cap on paid requests is reached.")
             self._reserved += 1
 
     def settle(self, *, is_charged: bool) -> None:

@@ -66,7 +66,7 @@ class Result(Generic[T, R]):
         )
 
 
-# An attempt. Its value is why it failed, or None if the cap on API cost stopped it; its task is None if it
+# An attempt. The value: why it failed, or None if the cap on paid requests stopped it. The task: None if it
 # could not be prepared.
 Attempt = Result[T | None, R | Failure | None]
 

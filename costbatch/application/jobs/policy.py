@@ -12,7 +12,7 @@ class RunPolicy:
     retry_pause: before an account's second attempt; it doubles for the next.
     grace: time for the accounts in flight once the process is asked to stop.
     deadline: the process takes no more accounts after this time; None: until all are done.
-    most_requests: the cap on API cost in paid requests; None: no cap.
+    most_requests: the cap on the paid requests of the whole run; None: no cap.
     """
 
     concurrency: int

@@ -20,8 +20,8 @@ log = get_logger(__name__)
 
 # How often within a lease the own claims are extended and those of dead processes are looked for.
 _LOOKS_PER_LEASE = 5
-# How many items are claimed at once: fewer cost more each, and with more the first of them wait. When no more
-# than this wait for a thread, it is time to claim again.
+# How many items are claimed at once: a claim of fewer takes more time for each, with more the first of them
+# wait. When no more than this wait for a thread, it is time to claim again.
 _CLAIMED_AT_ONCE = 16
 # The longest pause before the queue is looked at again.
 BEAT_SECONDS = 1.0
@@ -70,7 +70,7 @@ class Queue(Generic[T, R]):
             return self.pool.free > 0 and monotonic() - self._came_back_empty > self.beat_seconds
         if not self._is_near_end:
             return self.pool.waiting < _CLAIMED_AT_ONCE
-        # Not for each item that makes room: a claim of several costs little more than of one.
+        # Not for each item that makes room: a claim of several takes little longer than of one.
         return self.pool.free + self._soon > 0 and self.pool.waiting <= self._soon // 2
 
     def take(self) -> bool:

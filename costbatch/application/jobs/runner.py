@@ -160,7 +160,7 @@ class Runner(Generic[T, R]):
             # Also for items that wait already: other processes may have spent the rest meanwhile.
             budget.learn(in_transaction(self.database, lambda tx: tx.items.api_requests(run)))
         if not queue.take() and queue.may_claim:
-            # While requests are in flight, some of their cost may be given back.
+            # A request in flight may turn out not to be charged.
             if budget.is_spent and not pool.in_flight:
                 budget.left_out += self._skip_rest(run)
             queue.claim(budget.affordable)

@@ -16,7 +16,7 @@ from costbatch.logs import get_logger
 
 log = get_logger(__name__)
 
-# A transaction of this many accounts costs the server little more than half of what each costs alone; more
+# A transaction of this many accounts takes the server little more than half the time of one for each; more
 # gain nothing. An account's first run can have a hundred times the rows of an ordinary one.
 _MOST_TOGETHER = 20
 _MOST_ROWS_TOGETHER = 30_000

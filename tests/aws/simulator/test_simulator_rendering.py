@@ -45,11 +45,13 @@ def test_the_cache_forgets_what_was_used_least_recently() -> None:
     assert cache.get("b", lambda: (b"new",)) == (b"new",)
 
 
-def test_an_answer_that_is_too_large_is_not_kept() -> None:
-    """One answer larger than the bound leaves an empty cache."""
+def test_the_newest_answer_is_kept_however_large() -> None:
+    """Otherwise each of its pages would be rendered with all the others; the next answer replaces it."""
     cache = PageCache(most_bytes=3)
     assert cache.get("a", lambda: (b"1234",)) == (b"1234",)
-    assert len(cache) == 0
+    assert cache.get("a", lambda: pytest.fail("it is kept")) == (b"1234",)
+    cache.get("b", lambda: (b"12",))
+    assert len(cache) == 1
 
 
 def test_chance_depends_on_the_key_alone() -> None:

@@ -48,14 +48,14 @@ def test_a_code_gives_its_kind_and_a_sentence_of_our_own(code: str, kind: ErrorK
     ],
 )
 def test_the_codes_that_matter_most_are_as_agreed(code: str, kind: ErrorKind) -> None:
-    """These decide whether a night is tried again and who is told."""
+    """They decide whether an account is tried again, and what its owner has to do."""
     assert KIND_OF_CODE[code] is kind
 
 
 @pytest.mark.parametrize("code", ["InvalidNextTokenException", "RequestChangedException"])
-def test_a_page_token_that_went_stale_is_passing(code: str) -> None:
+def test_a_stale_page_token_is_a_transient_failure(code: str) -> None:
     """The paging starts anew with the next attempt."""
-    assert KIND_OF_CODE[code].is_passing
+    assert KIND_OF_CODE[code].is_transient
 
 
 def test_cost_explorer_that_was_never_switched_on_is_told_apart() -> None:

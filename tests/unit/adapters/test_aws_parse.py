@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from costbatch.adapters.aws.cost_explorer.diagnose import Explanation
+from costbatch.adapters.aws.cost_explorer.diagnose import explain
 from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
 from costbatch.adapters.aws.cost_explorer.schema import METRICS, Amounts, Quantity
 from costbatch.domain.money import parse_amount
@@ -282,6 +282,5 @@ def test_a_member_that_is_missing_is_absent() -> None:
 def test_a_refused_page_without_a_visible_fault_is_still_refused() -> None:
     """Explaining is not deciding: when it finds nothing, the page stays refused."""
     days = {(day.isoformat(), (day + ONE_DAY).isoformat()): day for day in WINDOW}
-    search = Explanation(metrics=METRICS, window=WINDOW, days=days, check_name=str, check_amount=str)
-    found = search.of_page(json.dumps(answer(result(WINDOW.start, group()))).encode())
+    found = explain(json.dumps(answer(result(WINDOW.start, group()))).encode(), WINDOW, days)
     assert found.to_account_error().detail == "GetCostAndUsage: the body is not as documented."

@@ -17,25 +17,26 @@ from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import Collection, CollectionState, Failure, RunCounts
+from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunCounts
 from costbatch.errors import DeliveryError, ErrorKind
-from tests.support.factories import tally_of
+from tests.support.fake_runs import counts_of
 from tests.support.pushed_run import partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 RUN = partial_run(NOW)
-COLLECTIONS = (
-    Collection(aws_account_id="1" * 12, name="one", state=CollectionState.COLLECTED, api_requests=2),
-    Collection(
+ITEMS = (
+    ItemRecord(id=1, aws_account_id="1" * 12, name="one", state=ItemState.SUCCEEDED, api_requests=2),
+    ItemRecord(
+        id=2,
         aws_account_id="2" * 12,
         name="two",
-        state=CollectionState.FAILED,
+        state=ItemState.FAILED,
         failure=Failure(kind=ErrorKind.THROTTLED, message="arn:aws:iam::222222222222:user/x"),
     ),
 )
 REPORT = RunReport(
     run=RUN,
-    counts=tally_of(COLLECTIONS),
+    counts=counts_of(ITEMS),
     reported_at=NOW,
     costs=(("1" * 12, "USD", Decimal("12.34")),),
 )
@@ -209,7 +210,7 @@ def test_a_hanging_gateway_ends_after_the_timeout() -> None:
 
 
 def test_a_gateway_that_hangs_up_is_a_delivery_error() -> None:
-    """A connection that is closed without an answer is told by Python's name for it, not by what was sent."""
+    """A connection closed without an answer is named as Python names it, not by what was sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
@@ -224,7 +225,7 @@ def test_a_gateway_that_hangs_up_is_a_delivery_error() -> None:
 
 
 def test_an_absent_gateway_is_a_delivery_error() -> None:
-    """Nobody listening is told in one sentence with the address."""
+    """A closed port is reported in one sentence with the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     message = _failure(f"http://me:hunter22@{address}")

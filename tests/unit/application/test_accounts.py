@@ -1,4 +1,4 @@
-"""The stories of the accounts, against a database in memory."""
+"""Managing accounts, against a database in memory."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ def database() -> FakeDatabase:
 
 @pytest.fixture
 def accounts(database: FakeDatabase) -> Accounts:
-    """Return the stories on that database."""
+    """Return the use cases on that database."""
     return Accounts(database=database, vault=FakeVault(), now=lambda: NOW)
 
 
@@ -77,7 +77,7 @@ def test_without_a_key_nothing_is_stored(database: FakeDatabase) -> None:
 
 
 def test_an_account_is_checked_before_its_secrets_are_asked_for(database: FakeDatabase) -> None:
-    """Nobody types a secret in vain: duplicates and a missing key are told first."""
+    """Duplicates and a missing key are reported before a secret is typed."""
     keyless = Accounts(database=database, vault=None, now=lambda: NOW)
     with pytest.raises(ConfigError, match="ENCRYPTION_KEY is not set"):
         keyless.check_new(BY_KEY)
@@ -88,7 +88,7 @@ def test_an_account_is_checked_before_its_secrets_are_asked_for(database: FakeDa
 
 
 def test_nothing_is_done_on_a_schema_that_is_not_ours(accounts: Accounts, database: FakeDatabase) -> None:
-    """The sentence of the database is told as it is."""
+    """The sentence of the database is passed on as it is."""
     database.schema_problem = "Run `costbatch db upgrade`."
     with pytest.raises(ConfigError, match="Run `costbatch db upgrade`"):
         accounts.list_accounts()
@@ -123,7 +123,7 @@ def test_a_name_is_short_and_printable(accounts: Accounts, name: str) -> None:
 
 
 def test_a_role_needs_no_secret_and_takes_an_external_id(accounts: Accounts, database: FakeDatabase) -> None:
-    """The pod's own identity assumes it where no base is named."""
+    """The pod's own identity assumes it if no base is named."""
     account = accounts.add(BY_ROLE)
     assert (account.role_arn, account.base_account_id, database.accounts.sealed) == (
         BY_ROLE.role_arn,
@@ -173,7 +173,7 @@ def test_a_role_can_be_assumed_with_another_accounts_credentials(accounts: Accou
 
 
 def test_a_base_of_another_partition_is_refused(accounts: Accounts) -> None:
-    """Credentials end where the partition does."""
+    """Credentials are valid in one partition only."""
     accounts.add(replace(BY_KEY, aws_account_id=OTHER, partition=Partition.GOVCLOUD), keys())
     assert "cannot assume a role in aws" in refusal(accounts, replace(BY_ROLE, base=OTHER))
 
@@ -186,7 +186,7 @@ def test_a_removed_base_is_refused(accounts: Accounts) -> None:
 
 
 def test_a_circle_of_bases_is_refused(accounts: Accounts, database: FakeDatabase) -> None:
-    """Even where somebody changed the rows by hand."""
+    """Even if the rows were changed by hand."""
     first = accounts.add(BY_ROLE)
     accounts.add(replace(BY_ROLE, aws_account_id=OTHER, role_arn=f"arn:aws:iam::{OTHER}:role/x", base=ID))
     database.accounts.rows[first.id] = replace(first, status=AccountStatus.REMOVED)
@@ -230,15 +230,13 @@ def test_the_list_leaves_the_removed_out_unless_they_are_asked_for(accounts: Acc
     accounts.pause("2" * 12)
     accounts.remove("3" * 12)
     assert [account.aws_account_id[0] for account, _ in accounts.list_accounts()] == ["1", "2"]
-    assert [account.aws_account_id[0] for account, _ in accounts.list_accounts([AccountStatus.REMOVED])] == [
-        "3"
-    ]
+    assert [one.aws_account_id[0] for one, _ in accounts.list_accounts([AccountStatus.REMOVED])] == ["3"]
 
 
 def test_the_details_say_whether_the_key_opens_the_credentials(
     accounts: Accounts, database: FakeDatabase
 ) -> None:
-    """True, false, or unknown without a key; nothing where nothing is stored."""
+    """True, false, or unknown without a key; nothing if there are none."""
     accounts.add(BY_KEY, keys())
     accounts.add(replace(BY_POD, aws_account_id=OTHER))
     other_key = Accounts(database=database, vault=FakeVault("99998888"), now=lambda: NOW)

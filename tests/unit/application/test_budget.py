@@ -1,4 +1,4 @@
-"""The cap on API cost."""
+"""The cap on paid requests."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
@@ -40,7 +40,7 @@ def test_the_last_cent_may_be_spent_and_no_more() -> None:
         spent.append(budget.is_spent)
         spend(budget)
     assert [*spent, budget.is_spent] == [False, False, True]
-    with pytest.raises(BudgetSpent, match="cap on API cost is reached"):
+    with pytest.raises(BudgetSpent, match="cap on paid requests is reached"):
         spend(budget)
 
 
@@ -59,7 +59,7 @@ def test_a_cap_of_nothing_allows_nothing() -> None:
 
 
 def test_what_the_run_has_spent_before_counts() -> None:
-    """A retry of the same run goes on with the same cap."""
+    """A retry of the same run has the same cap."""
     budget = ApiBudget(3)
     budget.learn(2)
     spend(budget)
@@ -89,7 +89,7 @@ def test_what_others_spend_meanwhile_counts_and_what_is_ours_counts_once() -> No
 
 
 def test_what_is_known_to_be_spent_is_not_forgotten() -> None:
-    """An account that was taken over from us is in nobody's record, and paid for."""
+    """Requests for an account that another process took over are not recorded, and are paid."""
     budget = ApiBudget(3)
     spend(budget)
     budget.record(1)
@@ -127,7 +127,7 @@ def test_the_cap_is_exact_under_threads() -> None:
 
 
 def test_what_is_not_charged_is_given_back() -> None:
-    """A refused request leaves the cap as it was; one without an answer counts, and is told apart."""
+    """A refused request leaves the cap as it was; one without an answer counts, and is counted apart."""
     budget = ApiBudget(2)
     meter = Meter(budget)
     meter()

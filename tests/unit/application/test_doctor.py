@@ -207,13 +207,15 @@ def test_no_active_account_is_a_warning() -> None:
 def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
     """The first five; new accounts and those of yesterday are not behind."""
     failing = Failing(since=NOW - 4 * DAY, kind="access_denied")
-    late = Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 3 * DAY), failing=failing)
-    progress = dict.fromkeys(range(10, 17), late)
-    progress |= {1: Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 2 * DAY)), 2: NO_PROGRESS}
-    accounts = [make_account(n, created_at=NOW - (1 if n == 2 else 50) * DAY) for n in progress]
-    finding = Ward(accounts=sorted(accounts, key=lambda account: account.id), progress=progress).find(
-        "accounts"
-    )
+    behind = Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 3 * DAY), failing=failing)
+    late = [make_account(n) for n in range(10, 17)]
+    fine = [make_account(1), make_account(2, created_at=NOW - DAY)]
+    progress = {
+        1: Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 2 * DAY)),
+        2: NO_PROGRESS,
+        **{account.id: behind for account in late},
+    }
+    finding = Ward(accounts=[*fine, *late], progress=progress).find("accounts")
     assert finding.mark is Mark.WARNING
     lines = finding.found.splitlines()
     assert lines[0] == "7 of 9 active accounts not collected for more than 2 days."
@@ -232,7 +234,7 @@ def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
 
 
 def test_events_that_wait_for_more_than_a_day_are_a_warning() -> None:
-    """With what the receiver said; younger ones are not told of."""
+    """With what the receiver answered; younger ones are not mentioned."""
     old = WaitingEvents(sink="log", number=3, oldest_at=NOW - 2 * DAY, last_error="It is full.")
     young = WaitingEvents(sink="log", number=1, oldest_at=NOW - DAY / 2)
     finding = Ward(health=FakeHealth(waiting=[old, young])).find("events")

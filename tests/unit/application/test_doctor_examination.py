@@ -37,7 +37,7 @@ def test_in_good_health_every_check_is_ok() -> None:
 
 
 def test_a_check_that_takes_too_long_is_its_own_failure() -> None:
-    """Its time ends, the others are made, and nobody waits for it."""
+    """Its time ends, the other checks run, and the command does not wait for it."""
     never = Event()
     began = time.monotonic()
     found = run(
@@ -60,7 +60,7 @@ def test_a_check_may_have_a_limit_of_its_own() -> None:
 
 
 def test_an_unexpected_error_is_that_check_s_failure() -> None:
-    """Only its type is told: its text may hold anything."""
+    """Only its type is shown: its text may hold anything."""
     found = run(raising(KeyError("hunter2")), Check("next", lambda: ok("Fine.")))
     assert found["broken"].finding.mark is Mark.FAILURE
     assert found["broken"].finding.found == "The check crashed with an unexpected error (KeyError)."
@@ -91,7 +91,7 @@ def test_an_account_s_error_brings_its_kind_s_advice() -> None:
 
 
 def test_a_configuration_error_is_known_as_one() -> None:
-    """Every problem is told, and trying again is known to be of no use."""
+    """Every problem is shown, and a retry is known not to help."""
     found = run(raising(ConfigError("One.", "Two.")))["broken"].finding
     assert found.found.splitlines() == ["One.", "Two."]
     assert "these 2 problems" in found.advice
@@ -121,7 +121,7 @@ def test_a_warning_keeps_nothing_from_being_looked_at() -> None:
     assert results["b"].finding.mark is Mark.OK
 
 
-def test_secrets_are_masked_whatever_a_check_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_masked_in_every_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """In what was found and in the advice."""
     monkeypatch.setattr(logs, "_secrets", {})
     logs.register_secret(Secret("correct-horse"))
@@ -140,7 +140,7 @@ def test_the_worst_mark_is_the_examination_s() -> None:
 
 
 def test_the_document_has_every_check_and_the_status() -> None:
-    """The JSON for programs; advice is null where none is needed."""
+    """The JSON for programs; advice is null if none is needed."""
     results = (CheckResult("a", ok("Fine."), 0.12345), CheckResult("b", warning("Old.", "Renew."), 1))
     assert Examination(results).to_document() == {
         "checks": [

@@ -78,13 +78,13 @@ def test_an_endpoint_with_a_problem_of_its_own_is_a_warning() -> None:
 
 
 def test_without_an_account_that_needs_it_the_pod_s_identity_is_not_asked_for() -> None:
-    """A pod needs none where every account has keys."""
+    """A pod needs none if every account has keys."""
     finding = Ward(aws=FakeAws(pod_error=AccountError(ErrorKind.INTERNAL, "No."))).find("pod identity")
     assert finding.mark is Mark.OK
 
 
 def test_the_pod_is_asked_for_where_the_chain_of_roles_begins_with_it() -> None:
-    """Directly or through other accounts, but not where a key begins the chain or the account is paused."""
+    """Directly or through other accounts, but not if a key begins the chain or the account is paused."""
     direct = make_account(3, access=ROLE)
     through = make_account(4, access=ROLE, base_account_id=3)
     by_key = make_account(5, access=ROLE, base_account_id=1)
@@ -119,7 +119,7 @@ def test_without_the_wish_nothing_is_paid() -> None:
 
 
 def test_the_paid_request_is_one_day_of_the_first_active_account() -> None:
-    """Yesterday, once, and its price is told."""
+    """Yesterday, once, and its price is shown."""
     ward = Ward(paid=PaidRequest())
     finding = ward.find("Cost Explorer")
     assert finding.mark is Mark.OK
@@ -172,7 +172,7 @@ def test_the_paid_request_for_an_account_that_is_none_is_refused() -> None:
     assert ward.source.fetched == []
 
 
-def test_without_an_active_account_nobody_is_asked_and_nothing_paid() -> None:
+def test_without_an_active_account_no_request_is_made_or_paid() -> None:
     """The warning about it is another check's."""
     ward = Ward(accounts=[], paid=PaidRequest())
     assert ward.find("Cost Explorer").mark is Mark.SKIPPED

@@ -13,7 +13,7 @@ MB = 1024 * 1024
 
 
 def month(months_back: int, rows: int = 3000, size: int = 3 * MB) -> MonthSize:
-    """Return a month so many months ago."""
+    """Return a month this many months ago."""
     return MonthSize(month=month_start(TODAY, months_back=months_back), rows=rows, bytes=size)
 
 
@@ -68,7 +68,7 @@ def test_without_a_full_month_nothing_tells_how_it_grows() -> None:
 
 @pytest.mark.parametrize("first_run_at", [None, datetime(2025, 6, 19, tzinfo=UTC)])
 def test_what_is_not_costs_grows_by_no_more_than_it_is(first_run_at: datetime | None) -> None:
-    """Some days of runs do not tell of a month; nothing is divided by nothing."""
+    """Some days of runs say nothing about a month; nothing is divided by zero."""
     growth = sizes(month(1), others=2 * MB, first_run_at=first_run_at).growth
     assert growth is not None
     assert growth.other_bytes == 2 * MB

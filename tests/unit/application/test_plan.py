@@ -7,9 +7,9 @@ import pytest
 
 from costbatch.application.collect.plan import check_days, plan_run, select_accounts, window_of
 from costbatch.application.ports import Transaction
-from costbatch.domain.accounts import AccountStatus
+from costbatch.domain.accounts import AccountStatus, Progress
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange, WindowPolicy, earliest_available
-from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
 from tests.support.factories import TODAY, days, make_account
 from tests.support.fake_store import FakeTables
@@ -66,34 +66,34 @@ def test_days_that_are_not_over_are_refused(ahead: int) -> None:
     """Today's cost is not whole, tomorrow's not there; the sentence says which day it is."""
     asked = DateRange(YESTERDAY, TODAY + timedelta(days=ahead + 1))
     with pytest.raises(ConfigError, match=rf"{asked.last} is not over yet; .* before {TODAY} \(today, UTC\)"):
-        check_days(asked, today=TODAY)
+        check_days(asked, today=TODAY, policy=POLICY)
 
 
 def test_days_before_the_history_of_aws_are_refused() -> None:
     """The sentence says which day is the first to be had."""
     first = earliest_available(TODAY)
     with pytest.raises(ConfigError, match=rf"cost of {first - ONE_DAY}; ask for {first} or later"):
-        check_days(DateRange(first - ONE_DAY, TODAY), today=TODAY)
+        check_days(DateRange(first - ONE_DAY, TODAY), today=TODAY, policy=POLICY)
 
 
 def test_all_of_the_history_may_be_asked_for() -> None:
     """From its first day to yesterday."""
-    check_days(DateRange(earliest_available(TODAY), TODAY), today=TODAY)
-    check_days(DateRange(YESTERDAY, TODAY), today=TODAY)
+    check_days(DateRange(earliest_available(TODAY), TODAY), today=TODAY, policy=POLICY)
+    check_days(DateRange(YESTERDAY, TODAY), today=TODAY, policy=POLICY)
 
 
 def test_a_backfill_reads_the_days_that_it_was_asked_for() -> None:
     """An ordinary run reads the account's own window."""
-    account = make_account(collected=DateRange(TODAY - timedelta(days=100), TODAY - ONE_DAY))
-    asked = RunRequest(days=days(3, 9))
-    assert window_of(account, asked, today=TODAY, policy=POLICY) == days(3, 9)
-    ordinary = window_of(account, RunRequest(), today=TODAY, policy=POLICY)
+    progress = Progress(covered=DateRange(TODAY - timedelta(days=100), TODAY - ONE_DAY))
+    asked = CollectOptions(days=days(3, 9))
+    assert window_of(progress, asked, today=TODAY, policy=POLICY) == days(3, 9)
+    ordinary = window_of(progress, CollectOptions(), today=TODAY, policy=POLICY)
     assert ordinary == DateRange(TODAY - timedelta(days=35), TODAY)
 
 
 def test_a_plan_expects_one_request_of_an_account_never_collected(tables: FakeTables) -> None:
-    """Whatever its window; nobody knows better yet."""
-    plan = plan_run(as_transaction(tables), RunRequest(), today=TODAY, policy=POLICY)
+    """For any window: there is nothing to estimate from yet."""
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
     assert [(each.account.id, each.api_requests) for each in plan.collections] == [(1, 1), (2, 1)]
     assert plan.today == TODAY
 
@@ -106,9 +106,10 @@ def test_a_plan_expects_requests_in_proportion_to_the_newest_collection(
     tables: FakeTables, requests: int, over_days: int, expected: int
 ) -> None:
     """Pages grow with days; part of a page is a page, and no collection is without one."""
-    tables.accounts.rows = {1: make_account(collected=DateRange(TODAY - timedelta(days=99), TODAY))}
-    tables.runs.last = {1: (requests, over_days)}
-    plan = plan_run(as_transaction(tables), RunRequest(), today=TODAY, policy=POLICY)
+    tables.accounts.rows = {1: make_account()}
+    tables.progress.rows = {1: Progress(covered=DateRange(TODAY - timedelta(days=99), TODAY))}
+    tables.collections.last = {1: (requests, over_days)}
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
     assert plan.api_requests == expected
 
 
@@ -116,5 +117,8 @@ def test_a_plan_of_accounts_that_cannot_be_collected_is_refused(tables: FakeTabl
     """A dry run says what the run would say."""
     with pytest.raises(ConfigError, match="is paused"):
         plan_run(
-            as_transaction(tables), RunRequest(aws_account_ids=("000000000003",)), today=TODAY, policy=POLICY
+            as_transaction(tables),
+            CollectOptions().to_request(("000000000003",)),
+            today=TODAY,
+            policy=POLICY,
         )

@@ -1,4 +1,4 @@
-"""What a run did, gathered from the database."""
+"""What a run did, read from the database."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -11,11 +11,13 @@ import pytest
 from costbatch.application.collect.report import Detail, brief_report, full_report
 from costbatch.application.ports import Transaction
 from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.collection import CollectionRecord, CollectOptions
+from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import Collection, CollectionState, Failure, RunRequest
+from costbatch.domain.runs import Failure, ItemRecord, ItemState
 from costbatch.errors import ErrorKind
 from tests.support.factories import (
     NOW,
@@ -39,7 +41,7 @@ def tables() -> FakeTables:
     """Return an account with forty days of two services, and a run that found one anomaly of yesterday."""
     tables, run = FakeTables(), make_run()
     tables.accounts.rows = {1: make_account()}
-    tables.runs.rows = {run.key: run}
+    tables.run_rows = {run.key: run}
     window = DateRange(TODAY - timedelta(days=40), TODAY)
     rows: list[CostRow] = []
     for usage_date in window:
@@ -47,21 +49,23 @@ def tables() -> FakeTables:
         rows.append(make_row(usage_date, "5", service="Amazon EC2"))
         rows.append(make_row(usage_date, "-4", record_type="Credit"))
     fetched = make_fetched(window, *rows)
-    tables.costs.replace_windows([(make_account(), fetched)])
+    tables.costs.replace_windows({1: fetched})
     tables.anomalies.save(make_anomaly(start_date=YESTERDAY, last_date=YESTERDAY), run_id=run.id, now=NOW)
     return tables
 
 
 def report_of(tables: FakeTables, detail: Detail = Detail(costs=True)) -> RunReport:  # noqa: B008 - frozen
     """Return everything about the run."""
-    return full_report(cast("Transaction", tables), tables.runs.rows["job-7"], detail, rule=Rule(), now=NOW)
+    return full_report(cast("Transaction", tables), tables.run_rows["job-7"], detail, rule=Rule(), now=NOW)
 
 
 def list_accounts(tables: FakeTables, collected: int) -> None:
-    """Let the run have so many accounts that were collected, and one that failed."""
-    states = [CollectionState.COLLECTED] * collected + [CollectionState.FAILED]
-    tables.runs.listed = {
-        row: Listed(row, Collection(aws_account_id=f"{row:012}", name="", state=state, failure=FAILURE))
+    """Let the run have this many accounts that were collected, and one that failed."""
+    states = [ItemState.SUCCEEDED] * collected + [ItemState.FAILED]
+    tables.items.listed = {
+        row: Listed(
+            row, ItemRecord(id=row, aws_account_id=f"{row:012}", name="", state=state, failure=FAILURE)
+        )
         for row, state in enumerate(states, 1)
     }
 
@@ -94,7 +98,7 @@ def test_an_open_anomaly_comes_with_its_account_and_thirty_days(tables: FakeTabl
 def test_a_trend_reaches_to_the_last_day_of_its_anomaly(tables: FakeTables) -> None:
     """Also in the report of a backfill, whose newest day lies long before."""
     before = DateRange(TODAY - timedelta(days=90), TODAY - timedelta(days=80))
-    tables.runs.rows["job-7"] = make_run(request=RunRequest(days=before))
+    tables.run_rows["job-7"] = make_run(request=CollectOptions(days=before).to_request())
     (view,) = report_of(tables).open_anomalies
     assert view.trend[-1].usage_date == YESTERDAY
 
@@ -139,12 +143,12 @@ def test_the_cost_of_the_newest_day_is_comparable_cost(tables: FakeTables) -> No
     """By account and currency, without credits; of a backfill, of its last day."""
     assert report_of(tables).costs == (("000000000001", "USD", Decimal(15)),)
     before = DateRange(TODAY - timedelta(days=90), TODAY - timedelta(days=80))
-    tables.runs.rows["job-7"] = make_run(request=RunRequest(days=before))
+    tables.run_rows["job-7"] = make_run(request=CollectOptions(days=before).to_request())
     assert report_of(tables).costs == ()
 
 
-def test_the_cost_of_single_accounts_is_summed_only_where_it_is_asked_for(tables: FakeTables) -> None:
-    """Only the metrics tell it."""
+def test_the_cost_of_single_accounts_is_summed_only_on_request(tables: FakeTables) -> None:
+    """Only the metrics need it."""
     assert report_of(tables, Detail()).costs == ()
 
 
@@ -156,9 +160,23 @@ def test_of_very_many_accounts_only_those_that_need_a_look_are_listed(
     list_accounts(tables, collected)
     report = report_of(tables)
     assert len(report.collections) == listed
-    assert report.collections[-1].state is CollectionState.FAILED
+    assert report.collections[-1].item.state is ItemState.FAILED
     assert report.summary["accounts"]["total"] == collected + 1
     assert report.summary["failures"] == {"throttled": 1}
+
+
+def test_an_account_whose_days_were_kept_needs_a_look(tables: FakeTables) -> None:
+    """It is listed with what was recorded of it, however many accounts there are."""
+    list_accounts(tables, 60)
+    window = DateRange(TODAY - timedelta(days=35), TODAY)
+    plain = CollectionRecord(window=window, rows_fetched=70, change=StoredChange())
+    tables.collections.rows = dict.fromkeys(range(1, 61), plain) | {5: replace(plain, days_kept=3)}
+    report = report_of(tables)
+    assert [(each.item.id, each.record) for each in report.collections] == [
+        (5, replace(plain, days_kept=3)),
+        (61, None),
+    ]
+    assert report.summary["days_kept"] == 3
 
 
 def test_a_program_is_told_of_every_account(tables: FakeTables) -> None:

@@ -1,4 +1,4 @@
-"""The story of a pruning: its order, its patience, and what it leaves for the next one."""
+"""Pruning: its order, its retries, and what it leaves for the next one."""
 
 from datetime import date
 from threading import Event
@@ -21,26 +21,26 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "_PAUSE_SECONDS", 0)
 
 
-def story(records: FakeRecords, **fields: Any) -> Retention:
-    """Return the story that keeps three months."""
+def keeping_three_months(records: FakeRecords, **fields: Any) -> Retention:
+    """Return the pruning that keeps three months."""
     return Retention(records=records, keep_months=3, check_schema=lambda: None, **fields)
 
 
 def test_the_stored_days_move_before_and_after_the_months_go() -> None:
-    """What is called stored is stored at every moment; whoever was being stored is moved afterwards."""
+    """Days called stored are stored at every moment; accounts saved meanwhile are moved afterwards."""
     records = FakeRecords(accounts=3)
-    pruning = story(records).prune(TODAY)
+    pruning = keeping_three_months(records).prune(TODAY)
     assert records.steps[:4] == ["move 3", "drop January", "drop February", "move 0"]
     assert (pruning.first_kept, pruning.months, pruning.accounts) == (FIRST_KEPT, (JANUARY, FEBRUARY), 3)
     assert (pruning.held_up, records.months) == ((), [])
 
 
 def test_rows_go_in_bounded_batches_until_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each batch is one short transaction; runs count with their collections."""
+    """Each batch is one short transaction; runs count with their items."""
     monkeypatch.setattr(retention, "_BATCH", 10)
     monkeypatch.setattr(retention, "_ACCOUNTS_BATCH", 2)
     records = FakeRecords(months=[], accounts=5, old={OldRows.RUNS: 25, OldRows.EVENTS: 1})
-    pruning = story(records).prune(TODAY)
+    pruning = keeping_three_months(records).prune(TODAY)
     assert records.steps[:3] == ["move 2", "move 2", "move 1"]
     assert [step for step in records.steps if "runs" in step] == [
         f"delete {number} runs" for number in (10, 10, 5, 0)
@@ -53,26 +53,26 @@ def test_rows_go_in_bounded_batches_until_none_is_left(monkeypatch: pytest.Monke
     }
 
 
-def test_somebody_in_the_way_is_waited_for() -> None:
-    """A few attempts later the lock is there."""
+def test_a_lock_held_by_another_process_is_waited_for() -> None:
+    """A few attempts later it is free."""
     records = FakeRecords(accounts=1, held={"drop": 5, "move": 5})
-    assert story(records).prune(TODAY).months == (JANUARY, FEBRUARY)
+    assert keeping_three_months(records).prune(TODAY).months == (JANUARY, FEBRUARY)
 
 
 def test_a_month_that_is_never_free_stays_and_the_later_ones_with_it() -> None:
-    """No gap is torn into what is stored; everything else goes on, and the next pruning drops them."""
+    """There is no gap in what is stored; everything else is pruned, and the next pruning drops them."""
     records = FakeRecords(held={"drop": 10_000}, old={OldRows.EVENTS: 4})
-    pruning = story(records).prune(TODAY)
+    pruning = keeping_three_months(records).prune(TODAY)
     assert (pruning.months, pruning.held_up) == ((), (JANUARY, FEBRUARY))
     assert pruning.rows[OldRows.EVENTS] == 4
     records.held = {}
-    assert story(records).prune(TODAY).months == (JANUARY, FEBRUARY)
+    assert keeping_three_months(records).prune(TODAY).months == (JANUARY, FEBRUARY)
 
 
 def test_no_month_goes_while_an_account_counts_on_it() -> None:
     """An account whose row is locked all the time keeps its days."""
     records = FakeRecords(accounts=1, held={"move": 10_000})
-    pruning = story(records).prune(TODAY)
+    pruning = keeping_three_months(records).prune(TODAY)
     assert (pruning.months, pruning.held_up, pruning.accounts) == ((), (JANUARY, FEBRUARY), 0)
 
 
@@ -80,7 +80,7 @@ def test_a_role_without_the_rights_does_nothing_at_all() -> None:
     """One sentence names everything that it lacks."""
     records = FakeRecords(missing=("DELETE on runs", "ownership of daily_costs_2025_01"))
     with pytest.raises(ConfigError) as refused:
-        story(records).prune(TODAY)
+        keeping_three_months(records).prune(TODAY)
     assert str(refused.value) == (
         "The role reader cannot prune, because it lacks DELETE on runs, ownership of daily_costs_2025_01; "
         "set DATABASE_URL to the role that owns the tables."
@@ -103,9 +103,9 @@ def test_a_schema_that_does_not_fit_is_left_alone() -> None:
 
 
 def test_a_look_changes_nothing() -> None:
-    """It tells what a pruning would take."""
+    """It returns what a pruning would delete."""
     records = FakeRecords(accounts=2, old={OldRows.ANOMALIES: 7})
-    found = story(records).look(TODAY)
+    found = keeping_three_months(records).look(TODAY)
     assert (found.first_kept, found.months, found.accounts) == (FIRST_KEPT, (JANUARY, FEBRUARY), 2)
     assert found.rows[OldRows.ANOMALIES] == 7
     assert records.steps == []
@@ -117,7 +117,7 @@ def test_a_process_that_is_to_end_stops_between_two_steps(monkeypatch: pytest.Mo
     stop = Event()
     records = FakeRecords(old={OldRows.RUNS: 25})
     records.after_each = lambda: stop.set() if "drop January" in records.steps else None
-    pruning = story(records, stop=stop).prune(TODAY)
+    pruning = keeping_three_months(records, stop=stop).prune(TODAY)
     assert (pruning.months, pruning.held_up) == ((JANUARY,), (FEBRUARY,))
     assert records.steps[-1] == "drop January"
     assert records.old[OldRows.RUNS] == 25

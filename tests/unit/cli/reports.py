@@ -1,9 +1,10 @@
 """Reports to be drawn, and what was drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -11,20 +12,14 @@ from rich.console import Console
 
 from costbatch.cli.views.run import print_run
 from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import CostBasis, DayTotal, StoredChange
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.periods import DateRange
-from costbatch.domain.reports import AnomalyView, RunReport
-from costbatch.domain.runs import (
-    Collection,
-    CollectionState,
-    Failure,
-    Run,
-    RunRequest,
-    RunStatus,
-)
+from costbatch.domain.reports import AnomalyView, Collection, RunReport
+from costbatch.domain.runs import Failure, ItemRecord, ItemState, Run, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
-from tests.support.factories import tally_of
+from tests.support.fake_runs import FakeCollections, counts_of
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 TODAY = date(2025, 1, 15)
@@ -37,7 +32,7 @@ def make_run(status: RunStatus) -> Run:
     return Run(
         id=UUID(int=1),
         key="nightly-42",
-        request=RunRequest(),
+        request=CollectOptions().to_request(),
         status=status,
         today=TODAY,
         started_at=NOW - timedelta(seconds=95),
@@ -50,32 +45,50 @@ def account_id(number: int) -> str:
     return f"{123456780000 + number}"
 
 
-def collected(number: int = 1, **fields: Any) -> Collection:
-    """Return an account that was collected."""
-    return Collection(
+def item(number: int, state: ItemState, **fields: Any) -> ItemRecord:
+    """Return an account of the run, as it is recorded."""
+    return ItemRecord(
         **{
+            "id": number,
             "aws_account_id": account_id(number),
             "name": f"account-{number}",
-            "state": CollectionState.COLLECTED,
-            "window": DateRange(date(2024, 12, 1), TODAY),
-            "rows_fetched": 1234,
-            "change": StoredChange(inserted=60, updated=5, deleted=2),
-            "api_requests": 2,
-            "duration_seconds": 3.21,
+            "state": state,
             **fields,
         }
     )
 
 
-def failed(number: int, kind: ErrorKind = ErrorKind.THROTTLED) -> Collection:
-    """Return an account that was not."""
+def collected(
+    number: int = 1, *, record: Mapping[str, Any] = MappingProxyType({}), **fields: Any
+) -> Collection:
+    """Return an account that was collected; record: fields of what was read and changed."""
     return Collection(
-        aws_account_id=account_id(number),
-        name=f"account-{number}",
-        state=CollectionState.FAILED,
-        api_requests=1,
-        failure=Failure(kind=kind, message=f"It went wrong. {kind.advice}"),
+        item=item(number, ItemState.SUCCEEDED, **{"api_requests": 2, "duration_seconds": 3.21, **fields}),
+        record=CollectionRecord(
+            **{
+                "window": DateRange(date(2024, 12, 1), TODAY),
+                "rows_fetched": 1234,
+                "change": StoredChange(inserted=60, updated=5, deleted=2),
+                **record,
+            }
+        ),
     )
+
+
+def unfinished(number: int, state: ItemState = ItemState.PENDING) -> Collection:
+    """Return an account that is waiting or being collected."""
+    return Collection(item=item(number, state))
+
+
+def skipped(number: int, reason: SkipReason) -> Collection:
+    """Return an account that the run skipped."""
+    return Collection(item=item(number, ItemState.SKIPPED, skip_reason=reason))
+
+
+def failed(number: int, kind: ErrorKind = ErrorKind.THROTTLED, **fields: Any) -> Collection:
+    """Return an account that was not collected."""
+    failure = Failure(kind=kind, message=f"It went wrong. {kind.advice}")
+    return Collection(item=item(number, ItemState.FAILED, api_requests=1, failure=failure, **fields))
 
 
 def make_view(**fields: Any) -> AnomalyView:
@@ -112,9 +125,12 @@ def make_report(
     **fields: Any,
 ) -> RunReport:
     """Return the report of a run; it lists every account unless a test says which."""
+    run = make_run(status)
+    records = {each.item.id: each.record for each in accounts if each.record}
     return RunReport(
-        run=make_run(status),
-        counts=tally_of(accounts),
+        run=run,
+        counts=counts_of([each.item for each in accounts]),
+        collected=FakeCollections(records).counts(run),
         collections=tuple(accounts if listed is None else listed),
         reported_at=NOW,
         **fields,

@@ -120,7 +120,7 @@ def test_names_are_text_and_nothing_else() -> None:
     console = Console(file=stream, width=200, force_terminal=True, color_system=None, _environ={})
     parts = (Contribution(HOSTILE, Decimal(1), Decimal(2)),)
     view = replace(make_view(service=HOSTILE, explanation=parts), account_name=HOSTILE)
-    lost = replace(failed(2), name=HOSTILE)
+    lost = failed(2, name=HOSTILE)
     report = make_report([collected(name=HOSTILE), lost], RunStatus.PARTIAL, open_anomalies=(view,))
     print_run(report, console)
     assert stream.getvalue().count("[red]a[/red]\ufffd[31m\ufffd\ufffd\ufffd:boom:") == 6
@@ -144,8 +144,7 @@ def test_long_names_are_shortened_and_services_fold(width: int) -> None:
 def test_ids_and_numbers_are_whole_on_any_screen(width: int) -> None:
     """A number that is cut is another number, so what has no room beside its row stands below it."""
     huge = collected(
-        rows_fetched=123_456_789,
-        change=StoredChange(inserted=23_456_789),
+        record={"rows_fetched": 123_456_789, "change": StoredChange(inserted=23_456_789)},
         api_requests=34_567,
         duration_seconds=45_678.9,
     )

@@ -14,12 +14,8 @@ from costbatch.cli.views.run import print_plan
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
-from costbatch.domain.runs import (
-    Collection,
-    CollectionState,
-    RunStatus,
-    SkipReason,
-)
+from costbatch.domain.reports import Collection
+from costbatch.domain.runs import ItemState, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
 from tests.unit.cli.reports import (
     TODAY,
@@ -29,6 +25,8 @@ from tests.unit.cli.reports import (
     line_with,
     make_report,
     printed_run,
+    skipped,
+    unfinished,
     unfolded,
 )
 
@@ -42,12 +40,12 @@ from tests.unit.cli.reports import (
         (RunStatus.FAILED, [failed(1), failed(2)], "FAILED: 0 of 2 accounts collected"),
         (
             RunStatus.STOPPED,
-            [collected(), collected(2, state=CollectionState.PENDING)],
+            [collected(), unfinished(2)],
             "STOPPED: 1 of 2 accounts not finished",
         ),
         (
             RunStatus.RUNNING,
-            [collected(2, state=CollectionState.COLLECTING)],
+            [unfinished(2, ItemState.RUNNING)],
             "STILL RUNNING in another process: 1 of 1 account not finished",
         ),
     ],
@@ -64,14 +62,10 @@ def test_the_headline_says_how_the_run_ended(
 
 def test_the_last_line_counts_the_reasons() -> None:
     """The most frequent first: of many accounts the log may keep no more than this line."""
-    skipped = Collection(
-        aws_account_id=account_id(4),
-        name="four",
-        state=CollectionState.SKIPPED,
-        skip_reason=SkipReason.API_COST_CAP,
-    )
     failures = [failed(1, ErrorKind.ACCESS_DENIED), failed(2), failed(3)]
-    printed = printed_run(make_report([collected(5), *failures, skipped], RunStatus.PARTIAL))
+    printed = printed_run(
+        make_report([collected(5), *failures, skipped(4, SkipReason.API_COST_CAP)], RunStatus.PARTIAL)
+    )
     assert printed.splitlines()[-1].strip() == (
         "PARTIAL: 4 of 5 accounts NOT COLLECTED (2 throttled, 1 access_denied, 1 api_cost_cap)"
     )
@@ -105,11 +99,8 @@ def test_a_failure_is_explained_once_with_all_its_accounts() -> None:
 @pytest.mark.parametrize("reason", SkipReason)
 def test_every_reason_to_skip_is_explained(reason: SkipReason) -> None:
     """Nobody has to look up what a skipped account means."""
-    skipped = Collection(
-        aws_account_id=account_id(2), name="two", state=CollectionState.SKIPPED, skip_reason=reason
-    )
-    printed = printed_run(make_report([collected(), skipped], RunStatus.PARTIAL))
-    assert f"skipped: {reason.value} (1 account)\n  {account_id(2)} two\n  " in printed
+    printed = printed_run(make_report([collected(), skipped(2, reason)], RunStatus.PARTIAL))
+    assert f"skipped: {reason.value} (1 account)\n  {account_id(2)} account-2\n  " in printed
 
 
 def test_accounts_that_the_report_does_not_list_are_a_count() -> None:

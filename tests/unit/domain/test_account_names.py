@@ -71,7 +71,7 @@ def test_anything_else_is_no_role_arn(text: str) -> None:
 
 
 def test_an_account_reads_as_its_id_and_name() -> None:
-    """Both appear wherever a person is told about an account."""
+    """Both appear in every message about an account."""
     account = Account(
         id=1,
         aws_account_id="012345678901",

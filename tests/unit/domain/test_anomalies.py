@@ -71,7 +71,7 @@ def test_an_anomaly_is_over_with_the_third_settled_ordinary_day() -> None:
 
 
 def test_what_is_not_over_is_announced() -> None:
-    """The earliest last day of an open anomaly is the first one whose history is told."""
+    """The earliest last day of an open anomaly is the first one that is announced."""
     since = announced_since(day(46), RULE)
     assert since == day(41)
     assert not has_ended(since, today=day(46), rule=RULE)
@@ -93,7 +93,7 @@ def from_day(*known: tuple[int, int, AnomalyState], start: int = 50) -> date:
 
 
 def test_what_may_reach_into_the_changed_days_is_judged_from_its_beginning() -> None:
-    """Whatever is open, what lies within reach, and what lies within reach of that."""
+    """All that is open, what lies within the merge window, and what lies within that of those."""
     over, opened = AnomalyState.RESOLVED, AnomalyState.OPEN
     assert from_day() == day(50)
     assert from_day((40, 46, over)) == day(50)
@@ -117,14 +117,14 @@ def test_what_may_reach_into_the_changed_days_is_judged_from_its_beginning() -> 
 def test_why_an_anomaly_without_an_episode_is_gone(
     first: int, last: int, resolution: Resolution | None
 ) -> None:
-    """In the judged days: AWS took it back; before them: over in time; after them: nobody knows."""
+    """In the judged days: AWS took it back; before them: over in time; after them: unknown."""
     known = make_anomaly(start_date=day(first), last_date=day(last))
     found = [each.anomaly.resolution for each in reconcile([known], [], judgement=JUDGEMENT)]
     assert found == ([resolution] if resolution else [])
 
 
 def test_an_open_anomaly_before_the_judged_days_stays_open_until_it_is_over() -> None:
-    """Days that nobody knows do not end it early."""
+    """Unknown days do not end it early."""
     known = make_anomaly(start_date=day(29), last_date=day(29))
     assert reconcile([known], [], judgement=replace(JUDGEMENT, today=day(34))) == []
 
@@ -176,6 +176,6 @@ def test_what_is_judged_no_longer_is_closed() -> None:
 
 
 def test_the_deviation_is_a_ratio_and_nothing_where_nothing_was_expected() -> None:
-    """A person is told a percentage only where there is one."""
+    """A percentage is shown only if there is one."""
     assert make_anomaly(expected=Decimal(-100), actual=Decimal(-150)).deviation_ratio == Decimal("-0.5")
     assert make_anomaly(expected=Decimal(0)).deviation_ratio is None

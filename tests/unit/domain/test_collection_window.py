@@ -25,7 +25,7 @@ def collected_until(end_exclusive: date) -> DateRange:
 
 
 def window(today: date, *, missed: int = 0, policy: WindowPolicy = POLICY) -> DateRange:
-    """Return what a run reads after so many missed nights."""
+    """Return what a run reads after this many missed nights."""
     collected = collected_until(today - timedelta(days=1 + missed))
     return collection_window(today, collected=collected, policy=policy)
 
@@ -98,8 +98,8 @@ def test_the_trailing_days_reach_further_than_last_month_where_they_are_longer()
 def test_after_an_outage_a_run_reads_what_the_missed_ones_would_have(missed: int) -> None:
     """The days before the outage had not settled either: every day is read as if no run were missed."""
     healed = window(LATE, missed=missed)
-    replay = [LATE - timedelta(days=n) for n in range(missed + 1)]
-    assert healed.start == min(window(morning).start for morning in replay)
+    todays = [LATE - timedelta(days=n) for n in range(missed + 1)]
+    assert healed.start == min(window(today).start for today in todays)
     assert healed.end_exclusive == LATE
     assert LATE - timedelta(days=1 + missed) in healed
 
@@ -124,11 +124,9 @@ def test_a_clock_set_back_reads_no_day_that_is_not_over() -> None:
 
 def local_days(first: date, nights: int, *, skipped: date | None = None) -> list[date]:
     """Return the UTC days of runs at 02:00 in New York, night after night."""
-    replay = [first + timedelta(days=n) for n in range(nights)]
+    days = [first + timedelta(days=n) for n in range(nights)]
     return [
-        utc_day(datetime(day.year, day.month, day.day, 2, tzinfo=NEW_YORK))
-        for day in replay
-        if day != skipped
+        utc_day(datetime(day.year, day.month, day.day, 2, tzinfo=NEW_YORK)) for day in days if day != skipped
     ]
 
 

@@ -1,4 +1,4 @@
-"""What is told, as CloudEvents 1.0."""
+"""Events, as CloudEvents 1.0."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_the_same_thing_told_again_has_the_same_id(make: Callable[..., Event]) -
 
 
 def test_the_id_of_an_anomaly_event_is_of_its_anomaly_and_revision() -> None:
-    """Another run that tells the same revision tells the same event; another revision is another one."""
+    """Another run that reports the same revision has the same event; another revision is another one."""
     assert of_anomaly().id == of_anomaly(run_id=OTHER_RUN).id
     others = [of_anomaly(revision=2), of_anomaly(id=UUID(int=41))]
     updated = anomaly_event(AnomalyChange(ChangeKind.UPDATED, make_anomaly()), ACCOUNT, run_id=RUN, now=NOW)
@@ -129,7 +129,7 @@ def test_the_subject_of_an_anomaly_is_its_account_and_service() -> None:
 
 
 def test_an_anomaly_is_told_with_amounts_to_the_cent_as_strings() -> None:
-    """No float, no exponent, no digits that nobody pays."""
+    """No float, no exponent, no digits below a cent."""
     anomaly = make_anomaly(
         expected=Decimal("100.0049"),
         actual=Decimal("2.5E+2"),
@@ -164,7 +164,7 @@ def test_an_anomaly_is_told_with_amounts_to_the_cent_as_strings() -> None:
 def test_the_deviation_is_a_part_of_what_was_expected(
     expected: str, actual: str, percent: str | None
 ) -> None:
-    """Nothing expected: no percentage; its sign is that of the money, also where credits weigh more."""
+    """Nothing expected: no percentage; its sign is that of the money, also if credits weigh more."""
     anomaly = make_anomaly(expected=Decimal(expected), actual=Decimal(actual))
     assert anomaly_data(anomaly)["deviation_percent"] == percent
 

@@ -69,7 +69,7 @@ def test_a_day_is_the_utc_day() -> None:
 
 
 def test_an_instant_without_a_zone_has_no_day() -> None:
-    """Nobody guesses a time zone."""
+    """A time zone is never guessed."""
     with pytest.raises(ValueError, match="must carry its time zone"):
         utc_day(datetime(2025, 3, 9, 12))  # noqa: DTZ001 - the point of the test
 
@@ -97,7 +97,7 @@ def test_a_month_begins_with_its_first_day() -> None:
 
 
 def test_aws_keeps_this_month_and_thirteen_before_it() -> None:
-    """The first day to be had is the first of a month, whatever day it is today."""
+    """It is the first of a month, on any day of the month."""
     assert earliest_available(date(2025, 3, 1)) == earliest_available(date(2025, 3, 31)) == date(2024, 2, 1)
     assert earliest_available(date(2025, 1, 15)) == date(2023, 12, 1)
 
@@ -110,7 +110,7 @@ def test_aws_keeps_this_month_and_thirteen_before_it() -> None:
 def test_a_window_that_touches_what_is_known_extends_it(
     window: DateRange, known: DateRange, *, ordinary: bool
 ) -> None:
-    """A run and a backfill both count where no day is missing between."""
+    """A run and a backfill both count if no day is missing between."""
     assert extend_collected(days(10, 20), window, is_ordinary=ordinary) == known
 
 

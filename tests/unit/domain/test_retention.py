@@ -48,7 +48,7 @@ def test_what_is_kept_is_a_number_of_months_or_years(text: str, months: int) -> 
     ],
 )
 def test_anything_else_earns_one_sentence(text: str) -> None:
-    """It shows the right form and the wrong text; an m could be minutes, and nobody keeps for ever."""
+    """It shows the right form and the wrong text; an m could be minutes, and costs are not kept for ever."""
     with pytest.raises(ValueError, match=r"^Expected a number of months or years, such as .*\.$") as raised:
         parse_keep(text)
     assert repr(text) in str(raised.value)
@@ -59,7 +59,7 @@ def test_an_installation_without_settings_keeps_three_months_at_least() -> None:
     assert least_kept_months(WindowPolicy(), Rule()) == 3
 
 
-def test_nobody_keeps_less_than_three_months() -> None:
+def test_less_than_three_months_are_refused() -> None:
     """However little the runs would read."""
     policy = WindowPolicy(trailing_days=3, month_close_day=0)
     assert least_kept_months(policy, Rule(baseline_days=1, settle_days=0)) == 3
@@ -71,7 +71,7 @@ def test_nobody_keeps_less_than_three_months() -> None:
 def test_what_must_be_kept_holds_every_day_that_a_run_reads_or_compares(
     trailing_days: int, close_day: int, baseline_days: int
 ) -> None:
-    """Whatever day it is: the months that stay begin before the first baseline of the first day read."""
+    """On every day: the months that stay begin before the first baseline of the first day read."""
     policy = WindowPolicy(trailing_days=trailing_days, month_close_day=close_day)
     rule = Rule(baseline_days=baseline_days)
     least = least_kept_months(policy, rule)

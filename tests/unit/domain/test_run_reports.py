@@ -1,17 +1,18 @@
-"""The report of a run, and the plan of one: all the numbers that are told."""
+"""The report of a run, and the plan of one: every number that is reported."""
 
 import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from costbatch.domain.collection import CollectionCounts, CollectionRecord, CollectOptions
+from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import DayTotal, StoredChange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
 from costbatch.domain.reports import AnomalyView, Collection, RunReport
-from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunCounts, RunStatus, SkipReason
+from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
 from tests.support.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run
+from tests.support.fake_runs import FakeCollections, counts_of
 
 RECORD = CollectionRecord(
     window=days(100, 135),
@@ -52,25 +53,13 @@ PENDING = ItemRecord(
     api_requests=1,
     failure=Failure(kind=ErrorKind.TIMEOUT, message="Once."),
 )
-COUNTS = RunCounts(
-    accounts={ItemState.SUCCEEDED: 2, ItemState.FAILED: 1, ItemState.SKIPPED: 1, ItemState.PENDING: 1},
-    failures={ErrorKind.THROTTLED: 1},
-    skips={SkipReason.API_COST_CAP: 1},
-    api_requests=10,
-)
-COLLECTED = CollectionCounts(
-    rows_fetched=1400, change=StoredChange(inserted=40, updated=6, deleted=2), days_read=days(100, 135)
-)
-COLLECTIONS = (
-    Collection(item=GOOD, record=RECORD),
-    Collection(item=replace(GOOD, aws_account_id="000000000005"), record=RECORD),
-    *(Collection(item=item) for item in (THROTTLED, SKIPPED, PENDING)),
-)
+ITEMS = (GOOD, replace(GOOD, id=5, aws_account_id="000000000005"), THROTTLED, SKIPPED, PENDING)
+RECORDS = {1: RECORD, 5: RECORD}
 REPORT = RunReport(
     run=make_run(status=RunStatus.PARTIAL, finished_at=NOW + timedelta(seconds=90.12345)),
-    counts=COUNTS,
-    collected=COLLECTED,
-    collections=COLLECTIONS,
+    counts=counts_of(ITEMS),
+    collected=FakeCollections(RECORDS).counts(make_run()),
+    collections=tuple(Collection(item=item, record=RECORDS.get(item.id)) for item in ITEMS),
     reported_at=NOW + timedelta(hours=1),
     event_counts={"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},
     anomaly_counts={
@@ -93,7 +82,7 @@ REPORT = RunReport(
 )
 
 
-def test_the_headline_sums_up_every_account() -> None:
+def test_the_summary_sums_up_every_account() -> None:
     """Accounts by outcome, rows, requests and their price, anomalies of the run and in all."""
     summary = REPORT.summary
     assert summary["accounts"] == {"total": 5, "collected": 2, "failed": 1, "skipped": 1, "unfinished": 1}
@@ -102,7 +91,12 @@ def test_the_headline_sums_up_every_account() -> None:
     assert summary["anomalies"] == {"detected": 2, "updated": 0, "resolved": 1, "open": 4}
 
 
-def test_the_headline_says_which_run_it_was_and_how_it_went() -> None:
+def test_an_account_that_waits_for_another_attempt_has_not_failed() -> None:
+    """Only failures that stand are counted by kind."""
+    assert REPORT.summary["failures"] == {"throttled": 1}
+
+
+def test_the_summary_says_which_run_it_was_and_how_it_went() -> None:
     """Its id, key and status, the day it was about, and how long it took."""
     told = {name: REPORT.summary[name] for name in ("id", "key", "status", "cost_date", "duration_seconds")}
     assert told == {
@@ -177,6 +171,11 @@ def test_an_open_anomaly_comes_with_its_account_and_its_trend() -> None:
     assert view["is_new"] is True
     assert view["impact"] == "100.00"
     assert view["trend"] == [{"date": "2025-02-10", "amount": "200.5"}]
+
+
+def test_every_request_costs_a_cent() -> None:
+    """The price of an account is exact."""
+    assert Collection(item=replace(GOOD, api_requests=7)).api_cost_usd == Decimal("0.07")
 
 
 def test_a_plan_tells_what_would_be_read_and_paid() -> None:

@@ -64,7 +64,7 @@ def test_a_secret_cannot_be_pickled(protocol: int) -> None:
 
 
 def test_a_secret_cannot_be_copied_out() -> None:
-    """``asdict`` copies deeply, and would hand a secret to whoever prints dictionaries."""
+    """``asdict`` copies deeply, and would pass a secret to code that prints dictionaries."""
     with pytest.raises(TypeError, match="a secret cannot be pickled"):
         copy.deepcopy(SECRET)
     with pytest.raises(TypeError, match="a secret cannot be pickled"):
@@ -92,7 +92,7 @@ def test_a_traceback_that_shows_locals_shows_no_secret() -> None:
 
 
 def test_revealing_is_the_one_way_out() -> None:
-    """What went in comes out, where it is asked for by name."""
+    """What went in comes out, if it is asked for by name."""
     assert SECRET.reveal() == TEXT
 
 
@@ -107,7 +107,7 @@ def test_secrets_are_equal_where_their_texts_are() -> None:
 
 
 def test_sealed_credentials_show_their_key_id_only() -> None:
-    """The sealed bytes are nobody's reading, also where an access holds them."""
+    """The sealed bytes are not shown, also if an access holds them."""
     sealed = SealedCredentials("1a2b3c4d", b"ciphertext")
     assert repr(sealed) == "SealedCredentials(key_id='1a2b3c4d')"
     assert "ciphertext" not in repr(Access(account=make_account(), sealed=sealed))

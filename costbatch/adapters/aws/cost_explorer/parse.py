@@ -16,19 +16,17 @@ from zlib import compress, decompress
 
 import msgspec
 
-from costbatch.adapters.aws.cost_explorer.diagnose import Explanation, MalformedError, shown
+from costbatch.adapters.aws.cost_explorer.diagnose import MalformedError, explain, shown
 from costbatch.adapters.aws.cost_explorer.in_flight import Share
 from costbatch.adapters.aws.cost_explorer.repeated import check_groups, check_page
 from costbatch.adapters.aws.cost_explorer.schema import (
     COST_METRICS,
-    METRICS,
     NO_CURRENCY,
     Amounts,
     Currencies,
     Keys,
     Metrics,
     Result,
-    check_name,
     read_groups,
     read_page,
     read_total,
@@ -71,7 +69,7 @@ class _Piece:
     place: str
     estimated: bool
     groups: msgspec.Raw | None
-    # A copy: the text of a page must not be held by it.
+    # A copy, which does not keep the whole page in memory.
     total: bytes
     digest: bytes
     packed: bytes = b""
@@ -139,11 +137,11 @@ class CostAnswer:
             self._make_room()
             if page.NextPageToken != "":
                 return page.NextPageToken
-            problem = self._explain(body)
+            problem = explain(body, self._window, self._days)
         except MalformedError as error:
             problem = error
         except _UNREADABLE:
-            problem = self._explain(body)
+            problem = explain(body, self._window, self._days)
         # Outside of the handler, so that AWS's text is not even in the context.
         raise problem.to_account_error()
 
@@ -177,20 +175,17 @@ class CostAnswer:
 
     def _add_results(self, results: Sequence[Result]) -> None:
         """Parse the days of a page, except for those that are byte-for-byte as in the previous answer."""
-        pieces = [self._piece_of(result, index) for index, result in enumerate(results)]
+        pieces = []
+        for index, result in enumerate(results):
+            day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
+            place, digest = f"ResultsByTime[{index}]", _digest(result)
+            piece = _Piece(day, place, result.Estimated, result.Groups, bytes(result.Total), digest)
+            self._pieces.setdefault(day, []).append(piece)
+            pieces.append(piece)
         self._parse([piece for piece in pieces if not self._is_unchanged(piece)])
         # One day that is not parsed keeps the text of the whole page in memory.
         if not all(piece.is_parsed for piece in pieces):
             self._unparsed_bytes += sum(len(result.Groups) for result in results)
-
-    def _piece_of(self, result: Result, index: int) -> _Piece:
-        day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
-        digest = _digest(result)
-        piece = _Piece(
-            day, f"ResultsByTime[{index}]", result.Estimated, result.Groups, bytes(result.Total), digest
-        )
-        self._pieces.setdefault(day, []).append(piece)
-        return piece
 
     def _is_unchanged(self, piece: _Piece) -> bool:
         previous = self._previous.get(piece.day)
@@ -266,7 +261,22 @@ class CostAnswer:
             estimated += [piece.estimated] * len(groups)
             keys += [self._keys[group.Keys] for group in groups]
             metrics += [group.Metrics for group in groups]
-        columns = self._as_columns(usage_dates, estimated, keys, metrics)
+        unblended = [each.UnblendedCost for each in metrics]
+        amortized = [each.AmortizedCost for each in metrics]
+        net_unblended = [each.NetUnblendedCost for each in metrics]
+        net_amortized = [each.NetAmortizedCost for each in metrics]
+        amounts = Amounts()
+        columns = CostColumns(
+            usage_dates=usage_dates,
+            keys=keys,
+            currencies=self._currencies.of(unblended, amortized, net_unblended, net_amortized),
+            unblended=amounts.of(unblended),
+            amortized=amounts.of(amortized),
+            net_unblended=amounts.of_given(net_unblended),
+            net_amortized=amounts.of_given(net_amortized),
+            usage_quantities=amounts.of_given([each.UsageQuantity for each in metrics]),
+            estimated=estimated,
+        )
         present, start = set(columns.currencies), 0
         for piece, size in zip(pieces, sizes, strict=True):
             rows = slice(start, start := start + size)
@@ -304,29 +314,15 @@ class CostAnswer:
     def _costs(self) -> CostColumns | PackedCosts:
         """Return all rows, packed if some are packed already."""
         if not self._packed:
-            return self._columns[0] if len(self._columns) == 1 else _joined(self._columns)
+            if len(self._columns) == 1:
+                return self._columns[0]
+            names = CostColumns.__dataclass_fields__
+            all_of = chain.from_iterable
+            return CostColumns(
+                **{name: [*all_of(getattr(part, name) for part in self._columns)] for name in names}
+            )
         parts = [*self._packed, *(pack(columns) for columns in self._columns if len(columns))]
         return PackedCosts(parts, sum(self._rows_of_day.values()))
-
-    def _as_columns(
-        self, usage_dates: list[date], estimated: list[bool], keys: list[CostKey], metrics: Sequence[Metrics]
-    ) -> CostColumns:
-        unblended = [each.UnblendedCost for each in metrics]
-        amortized = [each.AmortizedCost for each in metrics]
-        net_unblended = [each.NetUnblendedCost for each in metrics]
-        net_amortized = [each.NetAmortizedCost for each in metrics]
-        amounts = Amounts()
-        return CostColumns(
-            usage_dates=usage_dates,
-            keys=keys,
-            currencies=self._currencies.of(unblended, amortized, net_unblended, net_amortized),
-            unblended=amounts.of(unblended),
-            amortized=amounts.of(amortized),
-            net_unblended=amounts.of_given(net_unblended),
-            net_amortized=amounts.of_given(net_amortized),
-            usage_quantities=amounts.of_given([each.UsageQuantity for each in metrics]),
-            estimated=estimated,
-        )
 
     def _note_keys(
         self, piece: _Piece, keys: Sequence[CostKey], currencies: Sequence[str], present: Collection[str]
@@ -346,7 +342,7 @@ class CostAnswer:
             before = len(seen)
             seen.update(mine)
             if len(seen) != before + len(mine):
-                raise _repeated([*zip(keys, currencies, strict=True)], currency, piece.day).below(piece.place)
+                raise _repeated(piece, [*zip(keys, currencies, strict=True)], currency)
             rows += len(mine)
         self._rows_of_day[piece.day] = rows
 
@@ -385,15 +381,6 @@ class CostAnswer:
             self._columns.append(_selected(assigned, [currency != NO_CURRENCY for currency in currencies]))
         self._zeros.clear()
 
-    def _explain(self, body: bytes) -> MalformedError:
-        return Explanation(
-            metrics=METRICS,
-            window=self._window,
-            days=self._days,
-            check_name=check_name,
-            check_amount=parse_amount,
-        ).of_page(body)
-
 
 @lru_cache(maxsize=8)
 def _days_by_text(window: DateRange) -> Mapping[tuple[str, str], date]:
@@ -411,23 +398,17 @@ def _digest(result: Result) -> bytes:
     return digest.digest()[:_DIGEST_BYTES]
 
 
-def _repeated(rows: Sequence[tuple[CostKey, str]], currency: str, day: date) -> MalformedError:
-    """Return the place of a group whose keys an earlier one has, here or on an earlier page."""
+def _repeated(piece: _Piece, rows: Sequence[tuple[CostKey, str]], currency: str) -> MalformedError:
+    """Return which group has the keys of an earlier one, here or on an earlier page."""
     index = next(
         (index for index, each in enumerate(rows) if each[1] == currency and each in rows[:index]), 0
     )
     (service, _), _ = rows[index]
-    return MalformedError(f"Groups[{index}].Keys", f"repeats {shown(service)} on {day}")
+    problem = f"repeats {shown(service)} on {piece.day}"
+    return MalformedError(f"{piece.place}.Groups[{index}].Keys", problem)
 
 
 def _selected(columns: CostColumns, is_wanted: Sequence[bool]) -> CostColumns:
     """Return the rows that are wanted."""
     names = CostColumns.__dataclass_fields__
     return CostColumns(**{name: [*select(getattr(columns, name), is_wanted)] for name in names})
-
-
-def _joined(parts: Sequence[CostColumns]) -> CostColumns:
-    """Return several parts of an answer as one."""
-    names = CostColumns.__dataclass_fields__
-    columns = {name: [*chain.from_iterable(getattr(part, name) for part in parts)] for name in names}
-    return CostColumns(**columns)

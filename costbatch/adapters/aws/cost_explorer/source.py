@@ -67,7 +67,14 @@ class CostExplorerSource(CostSource):
                 refused = error
                 continue
             if refused is not None:
-                log.warning("history_shortened", **_shortening(access.account, window, days))
+                log.warning(
+                    "history_shortened",
+                    aws_account_id=access.account.aws_account_id,
+                    first_day=f"{days.start}",
+                    reason=f"AWS has no cost of {window.start}: it keeps about 13 months, for some accounts "
+                    f"less. This first collection begins with {days.start}; lower COSTBATCH_HISTORY_MONTHS "
+                    "to request no more than that.",
+                )
             return fetched
         raise refused or _malformed("there is no day to ask for")
 
@@ -87,7 +94,13 @@ class CostExplorerSource(CostSource):
             seen.add(token)
             query["NextPageToken"] = token
             share.wait_for_memory()
-        raise _too_long(self._clients.settings.page_limit)
+        pages, price = self._clients.settings.page_limit, REQUEST_PRICE_USD
+        raise AccountError(
+            ErrorKind.MALFORMED_RESPONSE,
+            f"{OPERATION}: the answer has more than {pages} pages.",
+            "Nothing was stored. If the account is that large, raise COSTBATCH_PAGE_LIMIT: each page is a "
+            f"request of ${price}, so {pages * 2} pages cost up to ${pages * 2 * price} in each run.",
+        )
 
 
 def _windows(window: DateRange, *, is_first: bool) -> Iterator[DateRange]:
@@ -96,18 +109,6 @@ def _windows(window: DateRange, *, is_first: bool) -> Iterator[DateRange]:
     if is_first:
         starts = (month_start(window.last, months_back=months) for months in _FALLBACK_MONTHS)
         yield from (DateRange(start, window.end_exclusive) for start in starts if start > window.start)
-
-
-def _shortening(account: Account, window: DateRange, available: DateRange) -> dict[str, str]:
-    return {
-        "aws_account_id": account.aws_account_id,
-        "first_day": f"{available.start}",
-        "reason": (
-            f"AWS has no cost of {window.start}: it keeps about 13 months, for some accounts less. "
-            f"This first collection begins with {available.start}; lower COSTBATCH_HISTORY_MONTHS to request "
-            "no more than that."
-        ),
-    }
 
 
 def _query(account: Account, window: DateRange) -> dict[str, Any]:
@@ -123,13 +124,3 @@ def _query(account: Account, window: DateRange) -> dict[str, Any]:
 
 def _malformed(problem: str) -> AccountError:
     return AccountError(ErrorKind.MALFORMED_RESPONSE, f"{OPERATION}: {problem}.")
-
-
-def _too_long(pages: int) -> AccountError:
-    twice, price = pages * 2, REQUEST_PRICE_USD
-    return AccountError(
-        ErrorKind.MALFORMED_RESPONSE,
-        f"{OPERATION}: the answer has more than {pages} pages.",
-        "Nothing was stored. If the account is that large, raise COSTBATCH_PAGE_LIMIT: each page is a "
-        f"request of ${price}, so {twice} pages cost up to ${twice * price} in each run.",
-    )

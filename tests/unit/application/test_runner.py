@@ -1,4 +1,4 @@
-"""The run against fakes: who is claimed, fetched, settled, tried again, given back or left out."""
+"""The run against fakes: which accounts are claimed, saved, tried again, released or skipped."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,10 +7,10 @@ import pytest
 
 from costbatch import logs
 from costbatch.domain.accounts import AccountStatus
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import (
-    CollectionState,
-    RunRequest,
+    ItemState,
     RunStatus,
     SkipReason,
 )
@@ -33,14 +33,14 @@ def harness() -> RunHarness:
 
 
 def test_every_account_is_collected_once(harness: RunHarness) -> None:
-    """Fetched over its window, settled, shown, and the run's event written."""
+    """Fetched over its window, saved, displayed, and the run's event written."""
     run = harness.collect()
     assert run.status is RunStatus.COMPLETED
     assert sorted(row for row, _ in harness.source.fetched) == [1, 2, 3, 4]
-    assert harness.states == ["collected"] * 4
-    assert harness.told == ["run.completed"]
-    assert (harness.progress.total, harness.progress.ended) == (4, 1)
-    assert sorted(harness.progress.outcomes) == [("collected", row) for row in range(1, 5)]
+    assert harness.states == ["succeeded"] * 4
+    assert harness.event_types == ["run.completed"]
+    assert (harness.display.total, harness.display.ended) == (4, 1)
+    assert sorted(harness.display.outcomes) == [("succeeded", row) for row in range(1, 5)]
     assert run.today == TODAY
     lines = [*harness.logged("run_started"), *harness.logged("account_finished")]
     assert {(line["run_key"], line["run_id"]) for line in lines} == {("job", str(run.id))}
@@ -56,6 +56,17 @@ def test_room_is_made_for_every_month_that_can_come(harness: RunHarness) -> None
     ]
 
 
+def test_only_an_account_that_was_never_collected_is_a_first_collection(harness: RunHarness) -> None:
+    """Source and store get to know which ones: there is nothing to compare them with."""
+    harness.collect(key="one")
+    assert harness.source.first == harness.store.tables.costs.first == {1, 2, 3, 4}
+    harness.source.first.clear()
+    harness.store.tables.costs.first.clear()
+    harness.store.tables.accounts.rows[5] = make_account(5)
+    harness.collect(key="two")
+    assert harness.source.first == harness.store.tables.costs.first == {5}
+
+
 def test_no_accounts_at_all_is_a_completed_run(harness: RunHarness) -> None:
     """Nothing to do is no failure."""
     harness.store.tables.accounts.rows.clear()
@@ -64,11 +75,11 @@ def test_no_accounts_at_all_is_a_completed_run(harness: RunHarness) -> None:
 
 
 def test_one_that_fails_leaves_the_others_alone(harness: RunHarness) -> None:
-    """Partial failure, told with its account."""
+    """Partial failure, reported with its account."""
     harness.source.answers = {2: [DENIED]}
     assert harness.collect().status is RunStatus.PARTIAL
-    assert harness.states == ["collected", "failed", "collected", "collected"]
-    assert sorted(harness.told) == ["account.failed", "run.completed"]
+    assert harness.states == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert sorted(harness.event_types) == ["account.failed", "run.completed"]
     (line,) = harness.logged("account_failed")
     assert (line["aws_account_id"], line["kind"]) == ("000000000002", "access_denied")
     assert len(harness.logged("account_finished")) == 3
@@ -78,17 +89,17 @@ def test_a_run_of_which_every_account_fails_has_failed(harness: RunHarness) -> N
     """Total failure has an event of its own, written last."""
     harness.source.answers = {row: [DENIED] for row in range(1, 5)}
     assert harness.collect().status is RunStatus.FAILED
-    assert harness.told[-1] == "run.failed"
+    assert harness.event_types[-1] == "run.failed"
 
 
-def test_a_passing_failure_gets_three_attempts(harness: RunHarness) -> None:
-    """One succeeds with its third, another fails with it; the screen shows only how it ends."""
+def test_a_transient_failure_gets_three_attempts(harness: RunHarness) -> None:
+    """One succeeds with its third, another fails with it; the display shows only how it ends."""
     harness.source.answers = {1: [THROTTLED, THROTTLED, None], 2: [THROTTLED]}
     assert harness.collect().status is RunStatus.PARTIAL
-    assert [harness.collections[row].attempts for row in (1, 2, 3)] == [3, 3, 1]
-    assert [harness.collections[row].api_requests for row in (1, 2, 3)] == [3, 3, 1]
-    assert ("failed", 2) in harness.progress.outcomes
-    assert len(harness.progress.outcomes) == 4
+    assert [harness.records[row].attempts for row in (1, 2, 3)] == [3, 3, 1]
+    assert [harness.records[row].api_requests for row in (1, 2, 3)] == [3, 3, 1]
+    assert ("failed", 2) in harness.display.outcomes
+    assert len(harness.display.outcomes) == 4
 
 
 def test_a_retry_of_the_run_does_not_pay_again(harness: RunHarness) -> None:
@@ -97,29 +108,40 @@ def test_a_retry_of_the_run_does_not_pay_again(harness: RunHarness) -> None:
     harness.collect()
     harness.source.fetched.clear()
     assert harness.collect().status is RunStatus.PARTIAL
+    assert [row for row, _ in harness.source.fetched] == [2]
+    assert harness.event_types.count("run.completed") == 1
+    assert [line["accounts"] for line in harness.logged("run_started")] == [4, 1]
+    assert harness.logged("run_finished_before") == []
+
+
+def test_a_run_that_is_done_is_not_started_again(harness: RunHarness) -> None:
+    """Nothing is paid or reported twice, and a warning says that the key belongs to a finished run."""
+    harness.collect()
+    harness.source.fetched.clear()
+    assert harness.collect().status is RunStatus.COMPLETED
     assert harness.source.fetched == []
-    assert harness.told.count("run.completed") == 1
-    assert [line["status"] for line in harness.logged("run_finished_before")] == ["partial"]
+    assert harness.event_types.count("run.completed") == 1
+    assert [line["status"] for line in harness.logged("run_finished_before")] == ["completed"]
     assert len(harness.logged("run_started")) == 1
 
 
-def test_the_wish_of_a_run_is_checked_before_anything_is_written(harness: RunHarness) -> None:
+def test_a_request_is_checked_before_anything_is_written(harness: RunHarness) -> None:
     """A day that is not over, an account that is paused: one sentence, no run, no request."""
     harness.store.tables.accounts.rows[1] = make_account(status=AccountStatus.PAUSED)
-    future = RunRequest(days=DateRange(TODAY, TODAY + ONE_DAY))
+    future = CollectOptions(days=DateRange(TODAY, TODAY + ONE_DAY)).to_request()
     for request, sentence in (
         (future, "not over yet"),
-        (RunRequest(aws_account_ids=("000000000001",)), "paused"),
+        (CollectOptions().to_request(("000000000001",)), "paused"),
     ):
         with pytest.raises(ConfigError, match=sentence):
             harness.collect(request)
-    assert (harness.store.tables.runs.rows, harness.source.fetched, harness.progress.total) == ({}, [], None)
+    assert (harness.store.tables.run_rows, harness.source.fetched, harness.display.total) == ({}, [], None)
 
 
 def test_a_backfill_reads_its_days_of_the_accounts_asked_for(harness: RunHarness) -> None:
     """These days, these accounts."""
     days = DateRange(TODAY - timedelta(days=90), TODAY - timedelta(days=80))
-    harness.collect(RunRequest(days=days, aws_account_ids=("000000000003",)))
+    harness.collect(CollectOptions(days=days).to_request(("000000000003",)))
     assert harness.source.fetched == [(3, days)]
 
 
@@ -127,26 +149,21 @@ def test_no_more_accounts_are_in_flight_than_threads(harness: RunHarness) -> Non
     """The others wait for their turn, so that memory does not grow with their number."""
     seen = []
     harness.source.on_fetch = lambda: seen.append(
-        sum(
-            each.collection.state is CollectionState.COLLECTING
-            for each in harness.store.tables.runs.listed.values()
-        )
+        sum(each.record.state is ItemState.RUNNING for each in harness.store.tables.items.listed.values())
     )
     harness.collect()
     assert max(seen) <= 2
 
 
-def test_a_spent_cap_leaves_the_rest_out(harness: RunHarness) -> None:
+def test_a_spent_cap_skips_the_rest(harness: RunHarness) -> None:
     """Exactly as many requests as allowed, and every account has its outcome."""
     harness.policy = replace(POLICY, most_requests=2)
     assert harness.collect().status is RunStatus.PARTIAL
     assert len(harness.source.fetched) == 2
-    assert sorted(harness.states) == ["collected", "collected", "skipped", "skipped"]
-    reasons = {
-        each.skip_reason for each in harness.collections.values() if each.state is CollectionState.SKIPPED
-    }
+    assert sorted(harness.states) == ["skipped", "skipped", "succeeded", "succeeded"]
+    reasons = {each.skip_reason for each in harness.records.values() if each.state is ItemState.SKIPPED}
     assert reasons == {SkipReason.API_COST_CAP}
-    assert sorted(each.attempts for each in harness.collections.values()) == [0, 0, 1, 1]
+    assert sorted(each.attempts for each in harness.records.values()) == [0, 0, 1, 1]
     assert [line["accounts_skipped"] for line in harness.logged("api_cost_cap_reached")] == [2]
 
 
@@ -159,4 +176,4 @@ def test_what_the_run_spent_before_counts_towards_the_cap(harness: RunHarness) -
     harness.source.fetched.clear()
     harness.collect()
     assert harness.source.fetched == []
-    assert harness.collections[9].skip_reason is SkipReason.API_COST_CAP
+    assert harness.records[9].skip_reason is SkipReason.API_COST_CAP

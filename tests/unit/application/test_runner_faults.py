@@ -1,5 +1,6 @@
 """The run under stress: signals, leases, takeovers, refusals and a database that goes away."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from threading import Event as Signal
@@ -9,15 +10,19 @@ from threading import enumerate as enumerate_threads
 import pytest
 
 from costbatch import logs
-from costbatch.application.jobs import runner
+from costbatch.application.jobs import queue
+from costbatch.domain.accounts import Account
+from costbatch.domain.credentials import Access
 from costbatch.domain.runs import (
-    CollectionState,
+    Failure,
+    ItemState,
     RunStatus,
     StopReason,
 )
 from costbatch.errors import ErrorKind, StatementRefused, StorageError
 from tests.support.factories import make_account
 from tests.support.fake_runs import LEASES
+from tests.support.fakes import FakeAccounts
 from tests.support.run_harness import POLICY, RunHarness
 
 
@@ -31,47 +36,47 @@ def harness() -> RunHarness:
     return harness
 
 
-def test_a_stop_signal_lets_those_in_flight_finish(harness: RunHarness) -> None:
-    """No account is taken any more; the run is stopped, not ended, and tells nothing."""
+def test_a_stop_signal_lets_accounts_in_flight_finish(harness: RunHarness) -> None:
+    """No more accounts are claimed; the run is stopped, not ended, and writes no event."""
     harness.source.on_fetch = harness.stop.set
     assert harness.collect().status is RunStatus.STOPPED
-    done = harness.states.count("collected")
+    done = harness.states.count("succeeded")
     assert done == len(harness.source.fetched) <= 2
     assert harness.states.count("pending") == 4 - done >= 2
-    assert "run.completed" not in harness.told
+    assert "run.completed" not in harness.event_types
 
 
-def test_those_in_flight_are_waited_for(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accounts_in_flight_are_waited_for(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the grace period an answer that comes late is still stored."""
-    monkeypatch.setattr(runner, "_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     harness.source.gate.clear()
     harness.source.on_fetch = harness.stop.set
     Timer(0.2, harness.source.gate.set).start()
     assert harness.collect().status is RunStatus.STOPPED
-    assert harness.states.count("collected") == len(harness.source.fetched) >= 1
+    assert harness.states.count("succeeded") == len(harness.source.fetched) >= 1
 
 
 def test_a_deadline_ends_the_work_and_is_recorded(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is in flight is finished; the rest is left to a retry of the run, which takes it up."""
-    monkeypatch.setattr(runner, "_BEAT_SECONDS", 0.02)
+    """What is in flight is finished; the rest is left to a retry, which resumes the run."""
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     harness.policy = replace(POLICY, concurrency=1, deadline=timedelta(seconds=0.2))
     harness.source.gate.clear()
     Timer(0.4, harness.source.gate.set).start()
     run = harness.collect()
     assert (run.status, run.stopped_by) == (RunStatus.STOPPED, StopReason.DEADLINE)
-    assert sorted(harness.states) == ["collected", "pending", "pending", "pending"]
+    assert sorted(harness.states) == ["pending", "pending", "pending", "succeeded"]
     assert len(harness.logged("deadline_reached")) == 1
-    assert "run.completed" not in harness.told
+    assert "run.completed" not in harness.event_types
     harness.policy = POLICY
     again = harness.collect()
     assert (again.status, again.stopped_by) == (RunStatus.COMPLETED, None)
     assert len(harness.source.fetched) == 4
 
 
-def test_a_run_that_is_done_in_time_knows_no_deadline(harness: RunHarness) -> None:
-    """It completes as any other."""
+def test_a_run_that_is_done_before_its_deadline_completes(harness: RunHarness) -> None:
+    """As any other does."""
     harness.policy = replace(POLICY, deadline=timedelta(hours=1))
     run = harness.collect()
     assert (run.status, run.stopped_by) == (RunStatus.COMPLETED, None)
@@ -80,21 +85,19 @@ def test_a_run_that_is_done_in_time_knows_no_deadline(harness: RunHarness) -> No
 def test_a_run_leaves_no_thread_behind(harness: RunHarness) -> None:
     """Its idle threads end with it."""
     harness.collect()
-    threads = [thread for thread in enumerate_threads() if thread.name.startswith("fetch-")]
+    threads = [thread for thread in enumerate_threads() if thread.name.startswith(("work-", "claim"))]
     for thread in threads:
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_claim_in_our_name_that_we_never_heard_of_is_taken_again(harness: RunHarness) -> None:
-    """Its commit arrived and the answer to it did not: the account must not wait for its lease."""
+def test_a_claim_whose_commit_was_not_confirmed_is_made_again(harness: RunHarness) -> None:
+    """Its commit succeeded and the answer to it was lost: the account must not wait for its lease."""
     harness.stop.set()
     harness.collect()
-    listed = harness.store.tables.runs.listed
-    taken = replace(listed[1].collection, state=CollectionState.COLLECTING)
-    listed[1] = replace(
-        listed[1], collection=taken, worker="this", token=harness.store.tables.runs.rows["job"].id
-    )
+    listed = harness.store.tables.items.listed
+    taken = replace(listed[1].record, state=ItemState.RUNNING)
+    listed[1] = replace(listed[1], record=taken, worker="this", token=harness.store.tables.run_rows["job"].id)
     harness.stop = Signal()
     assert harness.collect().status is RunStatus.COMPLETED
 
@@ -106,21 +109,21 @@ def test_a_run_stopped_before_it_began_fetches_nothing(harness: RunHarness) -> N
     assert harness.source.fetched == []
 
 
-def test_a_stopped_run_is_taken_up_again(harness: RunHarness) -> None:
+def test_a_stopped_run_is_resumed(harness: RunHarness) -> None:
     """The next process with its key collects the rest, and only the rest."""
     harness.source.on_fetch = harness.stop.set
     harness.collect()
     harness.stop, harness.source.on_fetch = Signal(), lambda: None
     assert harness.collect().status is RunStatus.COMPLETED
     assert sorted(row for row, _ in harness.source.fetched) == [1, 2, 3, 4]
-    assert harness.told == ["run.completed"]
+    assert harness.event_types == ["run.completed"]
 
 
-def test_when_the_grace_is_over_claims_are_given_back(
+def test_when_the_grace_period_is_over_claims_are_released(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request that hangs does not keep the process: another one may take the account at once."""
-    monkeypatch.setattr(runner, "_BEAT_SECONDS", 0.02)
+    """A request that hangs does not keep the process: another one may claim the account at once."""
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     harness.policy = replace(POLICY, grace=timedelta(seconds=0.05))
     harness.source.gate.clear()
     harness.source.on_fetch = harness.stop.set
@@ -128,8 +131,8 @@ def test_when_the_grace_is_over_claims_are_given_back(
     harness.source.gate.set()
     assert run.status is RunStatus.STOPPED
     assert harness.states == ["pending"] * 4
-    assert [each.worker for each in harness.store.tables.runs.listed.values()] == [None] * 4
-    assert [each.attempts for each in harness.collections.values()] == [0] * 4
+    assert [each.worker for each in harness.store.tables.items.listed.values()] == [None] * 4
+    assert [each.attempts for each in harness.records.values()] == [0] * 4
     assert len(harness.logged("claims_released")) == 1
 
 
@@ -150,37 +153,35 @@ def test_leases_of_accounts_in_flight_are_extended(
 def test_an_account_that_another_process_took_over_is_theirs(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What we fetched is dropped, and they end it: here the run finds it collected by another's hand."""
+    """What this process fetched is dropped; the run completes with the result of the other process."""
 
     def take_over() -> None:
         harness.source.on_fetch = lambda: None
-        listed = harness.store.tables.runs.listed
-        theirs = replace(listed[1].collection, state=CollectionState.COLLECTED, name="theirs")
-        listed[1] = replace(listed[1], collection=theirs, worker=None, token=None)
+        listed = harness.store.tables.items.listed
+        theirs = replace(listed[1].record, state=ItemState.SUCCEEDED, name="theirs")
+        listed[1] = replace(listed[1], record=theirs, worker=None, token=None)
 
     harness.store.tables.accounts.rows = {1: make_account()}
     harness.source.on_fetch = take_over
     assert harness.collect().status is RunStatus.COMPLETED
-    assert harness.collections[1].name == "theirs"
-    assert harness.progress.outcomes == []
+    assert harness.records[1].name == "theirs"
+    assert harness.display.outcomes == []
     assert len(harness.logged("claim_lost")) == 1
 
 
-def test_the_work_of_a_dead_process_is_picked_up(harness: RunHarness) -> None:
+def test_the_work_of_a_dead_process_is_taken_over(harness: RunHarness) -> None:
     """A claim whose worker is known to be gone is free at once."""
     harness.stop.set()
     harness.collect()
-    listed = harness.store.tables.runs.listed
-    taken = replace(listed[1].collection, state=CollectionState.COLLECTING)
-    listed[1] = replace(
-        listed[1], collection=taken, worker="dead", token=harness.store.tables.runs.rows["job"].id
-    )
+    listed = harness.store.tables.items.listed
+    taken = replace(listed[1].record, state=ItemState.RUNNING)
+    listed[1] = replace(listed[1], record=taken, worker="dead", token=harness.store.tables.run_rows["job"].id)
     harness.stop, harness.is_gone = Signal(), "dead".__eq__
     assert harness.collect().status is RunStatus.COMPLETED
 
 
 class PatientSignal(Signal):
-    """A stop signal that notes for how long somebody waited for it."""
+    """A stop signal that notes how long it was waited for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,10 +197,10 @@ def test_a_run_waits_for_the_accounts_that_another_process_has(harness: RunHarne
     """While that process lives the run is not over; when it is gone, its account is taken over."""
     harness.stop.set()
     harness.collect()
-    listed = harness.store.tables.runs.listed
-    taken = replace(listed[1].collection, state=CollectionState.COLLECTING)
+    listed = harness.store.tables.items.listed
+    taken = replace(listed[1].record, state=ItemState.RUNNING)
     listed[1] = replace(
-        listed[1], collection=taken, worker="other", token=harness.store.tables.runs.rows["job"].id
+        listed[1], record=taken, worker="other", token=harness.store.tables.run_rows["job"].id
     )
     harness.stop = signal = PatientSignal()
     looks = iter([False, False, True])
@@ -220,28 +221,47 @@ def test_a_run_waits_for_the_accounts_that_another_process_has(harness: RunHarne
 def test_what_cannot_be_stored_fails_its_account_only(
     harness: RunHarness, error: Exception, message: str
 ) -> None:
-    """The database is there: the account has failed inside after its attempts, the others are collected."""
+    """The database is available: the account fails after its attempts, the others are collected."""
     harness.store.tables.costs.refuses = {2: error}
     assert harness.collect().status is RunStatus.PARTIAL
-    assert harness.states == ["collected", "failed", "collected", "collected"]
-    failure = harness.collections[2].failure
+    assert harness.states == ["succeeded", "failed", "succeeded", "succeeded"]
+    failure = harness.records[2].failure
     assert failure is not None
     assert (failure.kind, failure.message) == (ErrorKind.INTERNAL, message)
-    assert harness.collections[2].attempts == 3
+    assert harness.records[2].attempts == 3
     assert [line["aws_account_id"] for line in harness.logged("account_not_stored")] == ["000000000002"] * 3
 
 
+def test_what_cannot_be_read_fails_its_account_only(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account fails after its attempts without a request; accounts claimed with it are collected."""
+    load_accesses = FakeAccounts.load_accesses
+
+    def load(accounts: FakeAccounts, wanted: Sequence[Account]) -> dict[int, Access]:
+        if any(account.id == 2 for account in wanted):
+            raise ValueError("holds anything")
+        return load_accesses(accounts, wanted)
+
+    monkeypatch.setattr(FakeAccounts, "load_accesses", load)
+    assert harness.collect().status is RunStatus.PARTIAL
+    assert harness.states == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert harness.records[2].failure == Failure(kind=ErrorKind.INTERNAL, message=ErrorKind.INTERNAL.advice)
+    assert (harness.records[2].attempts, harness.records[2].api_requests) == (3, 0)
+    assert [line["aws_account_id"] for line in harness.logged("account_not_readable")] == ["000000000002"] * 3
+
+
 def test_a_database_that_is_lost_ends_the_run(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nowhere to write; what is done stays done, and the screen is left in order."""
+    """There is nowhere to write; what is done stays done, and the display is ended."""
     monkeypatch.setattr("costbatch.application.jobs.retry.PATIENCE_SECONDS", 0)
     harness.store.tables.costs.refuses = dict.fromkeys(range(1, 5), StorageError("Gone."))
     with pytest.raises(StorageError, match="Gone"):
         harness.collect()
-    assert harness.progress.ended == 1
-    assert harness.told == []
+    assert harness.display.ended == 1
+    assert harness.event_types == []
 
 
-def test_a_database_that_is_away_for_a_moment_costs_nothing(
+def test_a_short_outage_of_the_database_costs_nothing(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was fetched waits for it; nothing is paid twice."""

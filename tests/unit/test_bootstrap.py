@@ -1,4 +1,4 @@
-"""What stands behind a run, and what is loaded for it."""
+"""What is loaded to make a nightly run."""
 
 from tests.support.machine import run_python
 
@@ -9,13 +9,13 @@ import costbatch.cli.collect
 from costbatch.cli.context import Context
 
 context = Context(environ={"DATABASE_URL": "postgresql://nobody@localhost/none", "ENCRYPTION_KEY": "5b" * 32})
-context.bootstrap().daily_run(stop=Event(), progress=None)
+context.bootstrap().nightly(stop=Event(), display=None)
 print(sorted(set(sys.argv[1:]) & set(sys.modules)))
 """
 
 _NOT_NEEDED = ("alembic", "boto3", "botocore")
 
 
-def test_a_run_waits_for_nothing_that_it_does_not_need() -> None:
+def test_a_run_loads_nothing_that_it_does_not_need() -> None:
     """Botocore is loaded for the first account, and Alembic for commands that change the schema."""
     assert run_python(_WIRED, *_NOT_NEEDED) == "[]\n"

@@ -1,4 +1,4 @@
-"""Several processes with one run key, against fakes: heirs, who joins at the end, and the cap of all."""
+"""Several processes with one run key, against fakes: takeovers, late joiners, and the cap of all."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +11,15 @@ from uuid import uuid4
 import pytest
 
 from costbatch import logs
-from costbatch.application.jobs import runner
-from costbatch.application.jobs.runner import Shift
+from costbatch.application.collect.job import CollectTask
+from costbatch.application.jobs import queue, stopping
+from costbatch.application.jobs.runner import Runner
 from costbatch.domain.accounts import Account
-from costbatch.domain.runs import CollectionState, RunStatus, StopReason
+from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.runs import ItemState, Run, RunStatus, StopReason
 from costbatch.errors import AccountError, ErrorKind
 from tests.support.factories import make_account
-from tests.support.fake_runs import FakeProgress, FakeRuns
+from tests.support.fake_runs import FakeDisplay, FakeItems
 from tests.support.run_harness import POLICY, RunHarness
 
 DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
@@ -26,8 +28,8 @@ Joins = Callable[[Callable[[], None]], None]
 
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> RunHarness:
-    """Return a harness with four accounts, whose process looks again soon where it waits for another."""
-    monkeypatch.setattr(runner, "_BEAT_SECONDS", 0.02)
+    """Return a harness with four accounts, whose process looks again soon while it waits for another."""
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     logs.unbind_run()
     harness = RunHarness()
     logs.configure("info", "json", harness.log)
@@ -40,34 +42,39 @@ def when_all_is_done(monkeypatch: pytest.MonkeyPatch) -> Joins:
     """Return what makes something happen once, after a process has found all done and before it closes."""
 
     def arrange(happens: Callable[[], None]) -> None:
-        work, events = Shift.work, [happens]
+        work, events = Runner._work, [happens]
 
-        def work_and_be_joined(shift: Shift) -> StopReason | None:
-            stopped_by = work(shift)
+        def work_and_be_joined(runner: Runner[CollectTask, FetchedCosts], run: Run) -> StopReason | None:
+            stopped_by = work(runner, run)
             while events:
                 events.pop()()
             return stopped_by
 
-        monkeypatch.setattr(Shift, "work", work_and_be_joined)
+        monkeypatch.setattr(Runner, "_work", work_and_be_joined)
 
     return arrange
 
 
 def requeue(harness: RunHarness) -> None:
-    """Put failed accounts back on the list, as a retry does when it comes."""
+    """Requeue failed accounts, as a retry does when it joins."""
+    run = harness.store.tables.run_rows["job"]
     with harness.store.transaction() as tx:
-        assert tx.runs.requeue(harness.store.tables.runs.rows["job"]) == 1
+        assert tx.items.requeue(run) == 1
+        tx.runs.resume(run)
 
 
 def give_claim(harness: RunHarness, row: int, worker: str) -> None:
-    """Make an account look as if another process was on it."""
-    listed = harness.store.tables.runs.listed
-    taken = replace(listed[row].collection, state=CollectionState.COLLECTING)
-    listed[row] = replace(listed[row], collection=taken, worker=worker, token=uuid4())
+    """Make an account look as if another process worked on it."""
+    listed = harness.store.tables.items.listed
+    taken = replace(listed[row].record, state=ItemState.RUNNING)
+    listed[row] = replace(listed[row], record=taken, worker=worker, token=uuid4())
 
 
 def begin(harness: RunHarness, worker: str) -> None:
-    """Leave a worker's run: one account was collected, one has failed, the worker claims the other two."""
+    """Leave the run of another worker.
+
+    One account succeeded, one failed, and the worker has claimed the other two.
+    """
     harness.source.answers, harness.worker = {2: [DENIED]}, worker
     harness.collect()
     harness.worker = "this"
@@ -78,24 +85,24 @@ def begin(harness: RunHarness, worker: str) -> None:
 
 
 def dies_after(looks: int) -> Callable[[str], bool]:
-    """Return a worker's place in the process table: it is gone once somebody has looked so often."""
+    """Return a process table that has the worker "dead" no more after this many looks."""
     left = iter([False] * looks)
     return lambda worker: worker == "dead" and next(left, True)
 
 
 @pytest.mark.parametrize("looks", [1, 2])
-def test_an_heir_tries_again_what_the_dead_one_left_failed(harness: RunHarness, looks: int) -> None:
-    """It came while the claims of the dead looked alive; with them it gets every account not collected."""
+def test_a_takeover_includes_what_the_dead_process_left_failed(harness: RunHarness, looks: int) -> None:
+    """It started while the claims of the dead looked alive; it gets every account that did not succeed."""
     begin(harness, "dead")
     harness.is_gone = dies_after(looks)
     run = harness.collect()
     assert run.status is RunStatus.COMPLETED
     assert sorted(row for row, _ in harness.source.fetched) == [2, 3, 4]
-    assert harness.collections[2].attempts == 1
+    assert harness.records[2].attempts == 1
     assert [line["accounts"] for line in harness.logged("accounts_requeued")] == [1]
 
 
-def test_an_heir_tries_what_failed_once_more_and_no_oftener(harness: RunHarness) -> None:
+def test_a_takeover_tries_what_failed_only_once_more(harness: RunHarness) -> None:
     """What fails for good ends the run as it would have without the death."""
     begin(harness, "dead")
     harness.source.answers = {2: [DENIED]}
@@ -104,28 +111,28 @@ def test_an_heir_tries_what_failed_once_more_and_no_oftener(harness: RunHarness)
     assert [row for row, _ in harness.source.fetched].count(2) == 1
 
 
-def test_who_has_inherited_nothing_puts_nothing_back(harness: RunHarness) -> None:
-    """The other process lives and ends its accounts itself: what the run has decided stays."""
+def test_without_a_takeover_nothing_is_requeued(harness: RunHarness) -> None:
+    """The other process lives and finishes its accounts itself: outcomes of the run stay."""
 
     class TheirEnd(Signal):
-        """A stop signal; while it is waited for, the other process gets its accounts done."""
+        """A stop signal; during a wait for it the other process finishes its accounts."""
 
         def wait(self, timeout: float | None = None) -> bool:
-            listed = harness.store.tables.runs.listed
+            listed = harness.store.tables.items.listed
             for row in (3, 4):
-                done = replace(listed[row].collection, state=CollectionState.COLLECTED)
-                listed[row] = replace(listed[row], collection=done, worker=None, token=None)
+                done = replace(listed[row].record, state=ItemState.SUCCEEDED)
+                listed[row] = replace(listed[row], record=done, worker=None, token=None)
             return super().wait(0)
 
     begin(harness, "other")
     harness.stop = TheirEnd()
     assert harness.collect().status is RunStatus.PARTIAL
     assert harness.source.fetched == []
-    assert harness.states == ["collected", "failed", "collected", "collected"]
+    assert harness.states == ["succeeded", "failed", "succeeded", "succeeded"]
 
 
-def test_an_heir_without_failed_accounts_just_ends(harness: RunHarness) -> None:
-    """There is nothing to put back."""
+def test_a_takeover_without_failed_accounts_just_ends(harness: RunHarness) -> None:
+    """There is nothing to requeue."""
     begin(harness, "dead")
     requeue(harness)
     harness.is_gone = dies_after(1)
@@ -133,7 +140,7 @@ def test_an_heir_without_failed_accounts_just_ends(harness: RunHarness) -> None:
     assert harness.logged("accounts_requeued") == []
 
 
-def test_claims_of_the_dead_are_looked_for_while_there_is_other_work(harness: RunHarness) -> None:
+def test_claims_of_dead_processes_are_looked_for_while_there_is_other_work(harness: RunHarness) -> None:
     """A death in the middle of the run is noticed during a fetch, and the account is the next one."""
     harness.policy = replace(POLICY, lease=timedelta(seconds=0.05), concurrency=1)
     harness.stop.set()
@@ -155,19 +162,19 @@ def test_claims_of_the_dead_are_looked_for_while_there_is_other_work(harness: Ru
     assert [row for row, _ in harness.source.fetched] == [2, 1, 3, 4]
 
 
-def test_a_process_goes_on_where_a_retry_puts_accounts_back_while_it_closes(
+def test_a_process_continues_if_a_retry_requeues_accounts_while_it_closes(
     harness: RunHarness, when_all_is_done: Joins
 ) -> None:
-    """It does not end as if somebody had stopped it: the accounts are there for everybody."""
+    """It does not end as if it had been stopped: the accounts are for every process of the run."""
     harness.source.answers = {2: [DENIED, None]}
     when_all_is_done(lambda: requeue(harness))
     run = harness.collect()
     assert (run.status, run.stopped_by) == (RunStatus.COMPLETED, None)
     assert [row for row, _ in harness.source.fetched].count(2) == 2
-    assert harness.told.count("run.completed") == 1
+    assert harness.event_types.count("run.completed") == 1
 
 
-def test_a_process_that_was_stopped_does_not_go_on(harness: RunHarness, when_all_is_done: Joins) -> None:
+def test_a_process_that_was_stopped_does_not_continue(harness: RunHarness, when_all_is_done: Joins) -> None:
     """Accounts that come back while it closes are left to the retry."""
     harness.source.answers = {2: [DENIED, None]}
 
@@ -181,7 +188,7 @@ def test_a_process_that_was_stopped_does_not_go_on(harness: RunHarness, when_all
     assert [row for row, _ in harness.source.fetched].count(2) == 1
 
 
-def test_the_deadline_counts_from_the_start_also_where_a_process_goes_on(
+def test_the_deadline_counts_from_the_start_also_if_a_process_continues(
     harness: RunHarness, when_all_is_done: Joins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accounts that come back do not give the process its time anew."""
@@ -191,7 +198,7 @@ def test_the_deadline_counts_from_the_start_also_where_a_process_goes_on(
     def join_later() -> None:
         requeue(harness)
         then = monotonic() + 3601
-        monkeypatch.setattr(runner, "monotonic", lambda: then)
+        monkeypatch.setattr(stopping, "monotonic", lambda: then)
 
     when_all_is_done(join_later)
     run = harness.collect()
@@ -200,35 +207,37 @@ def test_the_deadline_counts_from_the_start_also_where_a_process_goes_on(
 
 
 def test_the_cap_is_of_all_processes_of_the_run(harness: RunHarness) -> None:
-    """What another one has spent while this one was at work is not there any more."""
+    """What another process has spent meanwhile is not left for this one."""
 
-    class Joined(FakeProgress):
-        """The screen; when it shows the first account another process joins, which does one and ends."""
+    class Joined(FakeDisplay):
+        """When it shows the first account, another process joins, does one account and ends."""
 
         def advance(self, outcome: str, account: Account) -> None:
             super().advance(outcome, account)
             if len(self.outcomes) == 1:
                 other.collect()
 
-    harness.policy, harness.progress = replace(POLICY, concurrency=1, most_requests=2), Joined()
+    harness.policy, harness.display = replace(POLICY, concurrency=1, most_requests=2), Joined()
     other = RunHarness(store=harness.store, policy=harness.policy)
     other.source.on_fetch = other.stop.set
     assert harness.collect().status is RunStatus.PARTIAL
     assert (len(harness.source.fetched), len(other.source.fetched)) == (1, 1)
-    assert sorted(harness.states) == ["collected", "collected", "skipped", "skipped"]
+    assert sorted(harness.states) == ["skipped", "skipped", "succeeded", "succeeded"]
 
 
-def test_without_a_cap_the_record_is_not_asked(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ordinary run pays for no statement that it has no use for."""
-    monkeypatch.delattr(FakeRuns, "api_requests")
+def test_without_a_cap_the_recorded_requests_are_not_read(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ordinary run makes no statement that it does not need."""
+    monkeypatch.delattr(FakeItems, "api_requests")
     assert harness.collect().status is RunStatus.COMPLETED
 
 
 def test_towards_the_end_a_free_thread_takes_what_is_left(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A claim that found no room is no reason to leave accounts lying until all others have landed."""
-    monkeypatch.setattr(runner, "_BEAT_SECONDS", 30)
+    """A claim that found no room is no reason to leave accounts until all others are saved."""
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 30)
     all_begun, waits = Signal(), Lock()
     seen = list[bool]()
 

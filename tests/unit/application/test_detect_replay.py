@@ -1,9 +1,9 @@
 """Replays: however the days came in, what is known in the end follows from what they cost in the end.
 
-The invariant: after any sequence of replay, each of which re-reads every day that AWS has changed since
+The invariant: after any sequence of nights, each of which re-reads every day that AWS has changed since
 the last one, the anomalies that are neither restated nor merged are those that judging the whole history
-once would find, with the same days, state and amounts to the cent. Ids, revisions and what was told
-on the way depend on the way; a dismissal holds for the whole anomaly, whatever becomes of its days.
+once would find, with the same days, state and amounts to the cent. Ids, revisions and the events
+on the way depend on the way; a dismissal holds for the whole anomaly, even if its days are restated.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ def restate(life: Replay, random: Random, today: int) -> None:
 
 
 def replay(seed: int, *, dismissing: bool = False) -> tuple[Replay, list[Event]]:
-    """Live through sixty replay with restatements and outages; return the end and all that was told."""
+    """Replay sixty nights with restatements and outages; return the end and all events."""
     random, life, events = Random(seed), Replay(), []
     life.costs({n: amount_of_a_day(random) for n in range(FIRST)})
     for today in range(FIRST, LAST + 1):
@@ -68,7 +68,7 @@ def facts(anomalies: list[Anomaly]) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_mornings_end_where_judging_everything_at_once_ends(seed: int) -> None:
+def test_nights_end_with_what_judging_everything_at_once_finds(seed: int) -> None:
     """Restatements, late days and outages leave no trace in what is known in the end."""
     life, _ = replay(seed)
     assert facts(life.real) == facts(judged_at_once(life).real)
@@ -76,10 +76,10 @@ def test_mornings_end_where_judging_everything_at_once_ends(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_told_adds_up_to_what_is_stored(seed: int) -> None:
-    """Revisions count the changes, each is told once, and the last event says how the anomaly stands.
+def test_the_events_add_up_to_what_is_stored(seed: int) -> None:
+    """Revisions count the changes, each is one event, and the last one has the state of the anomaly.
 
-    Only what the first morning found long over is never announced.
+    Only what the first night found long over is never announced.
     """
     life, events = replay(seed)
     assert len({event.id for event in events}) == len(events)
@@ -96,7 +96,7 @@ def test_what_is_told_adds_up_to_what_is_stored(seed: int) -> None:
 
 
 def live_days(life: Replay) -> Counter[tuple[str, int]]:
-    """Return how many real anomalies that nobody dismissed cover each day, by direction."""
+    """Return how many real anomalies that are not dismissed cover each day, by direction."""
     live = [each for each in life.real if not each.is_dismissed]
     return Counter((way, n) for way, first, last, _ in spans(live) for n in range(first, last + 1))
 
@@ -128,8 +128,8 @@ def test_what_a_person_dismissed_stays_dismissed_and_silent(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_morning_repeated_changes_nothing_and_tells_nothing(seed: int) -> None:
-    """A retry of the last morning finds everything as it left it."""
+def test_a_night_repeated_changes_nothing_and_reports_nothing(seed: int) -> None:
+    """A retry of the last night finds everything as it left it."""
     life, _ = replay(seed)
     before = dict(life.store.tables.anomalies.rows)
     assert life.run(LAST) == []
@@ -147,7 +147,7 @@ def test_a_backfill_of_unchanged_days_changes_nothing(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS[:15])
-def test_a_backfill_of_restated_days_ends_where_judging_at_once_ends(seed: int) -> None:
+def test_a_backfill_of_restated_days_ends_with_what_judging_at_once_finds(seed: int) -> None:
     """Days that have a restated one in their mean are judged again too, although they were not read."""
     life, _ = replay(seed)
     random = Random(seed)

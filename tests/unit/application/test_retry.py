@@ -1,4 +1,4 @@
-"""A database that is away for a moment."""
+"""A database that is unavailable for a moment."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from tests.support.fake_store import FakeStore
 
 @dataclass
 class Clock:
-    """A clock that goes on only while somebody sleeps."""
+    """A clock that moves only during a sleep."""
 
     now: float = 1000.0
     pauses: list[float] = field(default_factory=list)
@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def away(times: int) -> FakeStore:
-    """Return a database that is away so many times."""
+    """Return a database that is unavailable this many times."""
     return FakeStore(faults=[StorageError(f"Away, {n}.") for n in range(times)])
 
 
@@ -51,8 +51,8 @@ def test_an_action_is_done_again_until_the_database_is_back(clock: Clock) -> Non
     assert clock.pauses == [0.5, 1, 2, 4, 4, 4]
 
 
-def test_a_database_that_stays_away_is_given_up_in_time(clock: Clock) -> None:
-    """Within the retry, with the last error, and not at the first."""
+def test_a_database_that_stays_unavailable_is_given_up_in_time(clock: Clock) -> None:
+    """Within the limit, with the last error, and not at the first."""
     with pytest.raises(StorageError, match="Away"):
         in_transaction(away(1000), lambda _: None)
     assert PATIENCE_SECONDS - 4 <= clock.now - 1000 <= PATIENCE_SECONDS
@@ -72,8 +72,8 @@ def test_a_connection_lost_within_the_action_begins_it_anew(clock: Clock) -> Non
 
 
 @pytest.mark.parametrize("error", [StatementRefused("Bad row."), ConfigError("Taken."), ValueError("Ours.")])
-def test_whatever_waiting_does_not_help_is_raised_at_once(clock: Clock, error: Exception) -> None:
-    """The database is there and refuses, or the fault is ours."""
+def test_an_error_that_waiting_does_not_help_is_raised_at_once(clock: Clock, error: Exception) -> None:
+    """The database is available and refuses, or the error is a bug."""
 
     def act(_tx: Transaction) -> None:
         attempts.append(1)

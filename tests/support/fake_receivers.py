@@ -1,0 +1,61 @@
+"""Stand-ins for what a run sends to: a sink and a receiver of metrics that keep what they get."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from typing_extensions import override
+
+from costbatch.application.ports import Metrics, Sink
+from costbatch.domain.reports import RunReport
+from costbatch.errors import DeliveryError
+
+
+@dataclass
+class FakeSink(Sink):
+    """Takes every event but those of the refused subjects ("*": all); ``error`` is raised in any case."""
+
+    name: str = "log"
+    refused: set[str] = field(default_factory=set)
+    error: Exception | None = None
+    on_delivery: Callable[[Mapping[str, object]], None] = lambda _: None
+    tried: int = 0
+    taken: list[Mapping[str, object]] = field(default_factory=list)
+
+    @override
+    def deliver(self, cloudevent: Mapping[str, object]) -> None:
+        self.tried += 1
+        if self.error:
+            raise self.error
+        if cloudevent["subject"] in self.refused or "*" in self.refused:
+            raise DeliveryError("The receiver is away.")
+        self.taken.append(cloudevent)
+        self.on_delivery(cloudevent)
+
+    @property
+    def subjects(self) -> list[str]:
+        """What the taken events are about."""
+        return [str(each["subject"]) for each in self.taken]
+
+    @property
+    def types(self) -> list[str]:
+        """The types of the taken events."""
+        return [str(each["type"]) for each in self.taken]
+
+
+@dataclass
+class FakeMetrics(Metrics):
+    """Notes what was pushed, and then refuses it if a test says so."""
+
+    refuses: bool = False
+    pushed: list[tuple[RunReport | None, bool]] = field(default_factory=list)
+    whole: list[bool] = field(default_factory=list)
+
+    @override
+    def push(
+        self, report: RunReport | None, *, succeeded: bool, now: datetime, is_whole: bool = True
+    ) -> None:
+        self.whole.append(is_whole)
+        self.pushed.append((report, succeeded))
+        if self.refuses:
+            raise DeliveryError("The gateway is away.")
