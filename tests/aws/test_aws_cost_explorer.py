@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from costbatch.simulator.client import SimulatorProcess
-    from tests.aws.conftest import Harness
+    from tests.support.aws import Harness
 
 ONE = "100000000001"
 WINDOW = DateRange(date(2024, 3, 1), date(2024, 3, 4))
