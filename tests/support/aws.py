@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -29,7 +30,7 @@ from costbatch.domain.periods import DateRange
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account as SimulatedAccount
 from costbatch.simulator.world import CostRow, Role, World
-from tests.support.machine import free_port
+from tests.support.machine import free_port, unmeasured_children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,7 +162,9 @@ def simulator_process(_clean_environment: None) -> Iterator[SimulatorProcess]:
         today=date(2024, 3, 20),
         page_size=3,
     )
-    with SimulatorProcess(world) as simulator:
+    with ExitStack() as exits:
+        with unmeasured_children():
+            simulator = exits.enter_context(SimulatorProcess(world))
         yield simulator
 
 
@@ -187,11 +190,12 @@ def moto_url(_clean_environment: None) -> Iterator[str]:
     """Start moto's server, an AWS stand-in that is not of our making."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with unmeasured_children():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
     try:
         _wait_until_it_serves(f"{url}/moto-api/data.json")
         yield url

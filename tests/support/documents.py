@@ -27,6 +27,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "tests/README.md",
     *PAGES,
     "benchmarks/README.md",
     "benchmarks/comparison.md",
