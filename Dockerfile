@@ -48,7 +48,8 @@ COPY helm/costbatch/Chart.yaml helm/costbatch/
 RUN /opt/build/bin/python -m hatchling build --target wheel --directory /wheel
 
 
-# The project as it lies over the virtualenv, and the bytecode of what it uses of the standard library.
+# The project as it lies over the virtualenv, without what only the trial has, which goes to /trial; and the bytecode of
+# what the project uses of the standard library.
 FROM dependencies AS project
 COPY docker/standard_library.py ./
 COPY --from=wheel /wheel /wheel
@@ -56,9 +57,12 @@ RUN python -m pip --quiet --python /opt/costbatch/bin/python \
       install --no-compile --no-index --no-deps --root /project /wheel/*.whl \
  && rm -f /project/opt/costbatch/lib/python*/site-packages/costbatch-*.dist-info/direct_url.json \
  && python -m compileall -fq --invalidation-mode unchecked-hash -s /project -p / /project \
+ && package="$(echo /project/opt/costbatch/lib/python*/site-packages/costbatch)" \
+ && mkdir -p "/trial${package#/project}" \
+ && mv "$package/demo" "$package/simulator" "/trial${package#/project}" \
  && PYTHONPATH="$(echo /project/opt/costbatch/lib/python*/site-packages)" \
       /opt/costbatch/bin/python standard_library.py /standard-library \
- && find /project /standard-library -exec touch --no-dereference --date=1980-01-01 {} +
+ && find /project /trial /standard-library -exec touch --no-dereference --date=1980-01-01 {} +
 
 
 # What only the trial has: a server for the stand-in for AWS, and PostgreSQL.
@@ -101,6 +105,7 @@ ENTRYPOINT ["costbatch"]
 
 FROM release AS demo
 COPY --from=demo-dependencies /demo/opt/costbatch /opt/costbatch
+COPY --from=project /trial/opt/costbatch /opt/costbatch
 LABEL org.opencontainers.image.title="costbatch-demo" \
       org.opencontainers.image.description="costbatch with a local stand-in for AWS and a PostgreSQL, for trials only."
 

@@ -8,7 +8,6 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import example
 from costbatch.cli.output import standard_output
-from costbatch.demo.environment import remove_foreign_variables
 from costbatch.domain.periods import utc_day
 from costbatch.errors import ConfigError
 
@@ -40,8 +39,11 @@ def demo(ctx: click.Context, context: Context, /, folder: Path, command: tuple[s
     """
     if not all(find_spec(module) for module in _EXTRAS):
         raise ConfigError("The demo needs more packages: install costbatch[demo].")
+    # Imported once the packages are known to be installed and nothing foreign is in the environment.
+    from costbatch.demo.environment import remove_foreign_variables  # noqa: PLC0415 - see above
+
     remove_foreign_variables()
-    from costbatch.demo.stage import Demo  # noqa: PLC0415 - only once its packages are known to be installed
+    from costbatch.demo.stage import Demo  # noqa: PLC0415 - see above
 
     stage = Demo(folder.resolve(), standard_output())
     today = utc_day(context.now())

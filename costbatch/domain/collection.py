@@ -16,7 +16,7 @@ class CollectOptions:
     """What a run of the cost job was asked for, besides its accounts.
 
     days: a backfill; None: the ordinary window of each account.
-    accept_vanished: whether stored days may go, however many of them AWS shows no cost of any more.
+    accept_vanished: whether to accept that AWS reports no cost for any number of stored days.
     """
 
     days: DateRange | None = None

@@ -16,10 +16,10 @@ from costbatch.domain.periods import DateRange
 # The price of one Cost Explorer request; every page is one.
 REQUEST_PRICE_USD = Decimal("0.01")
 
-# A service and a record type: what tells the rows of a day apart.
+# A service and a record type: the key of a row within its day.
 CostKey = tuple[str, str]
 
-# The columns of amounts, and how an amount that AWS leaves out reads as text.
+# The columns of amounts, and the text of an amount that AWS leaves out.
 _AMOUNTS = ("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantities")
 _NO_AMOUNT = str(None)
 
@@ -35,10 +35,10 @@ class CostBasis(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class CostColumns:
-    """Cost rows by column: the n-th of each belong together.
+    """Cost rows by column: the n-th values of all columns are one row.
 
-    An answer holds thousands of rows, and columns cost a third of what as many objects would.
-    Columns that are alike may be one and the same.
+    A response has thousands of rows, and columns take a third of the memory and time of objects.
+    Columns with the same values may be one and the same object.
     """
 
     usage_dates: Sequence[date]
@@ -57,13 +57,13 @@ class CostColumns:
 
     @property
     def parts(self) -> Iterator["CostColumns"]:
-        """The rows as ``PackedCosts`` gives them: here they are one part."""
+        """The rows in parts, like those of ``PackedCosts``: here one part."""
         yield self
 
     def days_with_cost(self) -> set[date]:
         """Return the days on which any amount is not zero."""
         columns = (self.unblended, self.amortized, self.net_unblended, self.net_amortized)
-        # Columns are often one and the same: each is read once.
+        # Columns are often the same object: each is read once.
         return {
             day
             for column in {id(column): column for column in columns}.values()
@@ -79,7 +79,7 @@ class CostColumns:
         )
 
     def amounts(self, basis: CostBasis) -> Sequence[Decimal]:
-        """Return a column of amounts; without discounts AWS gives no net amounts, and the others count."""
+        """Return the amounts of a basis; without discounts AWS gives no net amounts, so the gross ones."""
         match basis:
             case CostBasis.UNBLENDED:
                 return self.unblended
@@ -97,9 +97,9 @@ def _first_given(amounts: Sequence[Decimal | None], others: Sequence[Decimal]) -
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class PackedCosts:
-    """Cost rows of a large answer: compressed to a tenth, in parts that are small when unpacked.
+    """Cost rows of a large response: compressed to a tenth, in parts that are small when unpacked.
 
-    Each part can be unpacked again and again, as when a transaction has to be repeated.
+    The parts can be unpacked repeatedly, for example if a transaction is retried.
     """
 
     packed: Sequence[bytes]
@@ -125,7 +125,7 @@ class PackedCosts:
 
 
 def pack(costs: CostColumns) -> bytes:
-    """Return rows as a part of ``PackedCosts``; amounts as text, because Decimals are slow to pickle."""
+    """Return rows as a part of ``PackedCosts``; amounts are text, because Decimals are slow to pickle."""
     columns = {name: getattr(costs, name) for name in CostColumns.__dataclass_fields__}
     texts = {id(columns[name]): "\n".join(map(str, columns[name])) for name in _AMOUNTS}
     columns |= {name: texts[id(columns[name])] for name in _AMOUNTS}
@@ -134,7 +134,7 @@ def pack(costs: CostColumns) -> bytes:
 
 def _unpack(part: bytes) -> CostColumns:
     columns = pickle.loads(zlib.decompress(part))  # noqa: S301 - made by pack, in this process
-    # Pickle keeps columns that are alike one and the same.
+    # Pickle preserves that columns are the same object.
     texts = {id(columns[name]): columns[name] for name in _AMOUNTS}
     amounts = {
         key: [None if amount == _NO_AMOUNT else Decimal(amount) for amount in text.splitlines()]
@@ -144,9 +144,9 @@ def _unpack(part: bytes) -> CostColumns:
 
 
 class DayDigest(NamedTuple):
-    """What AWS said of a day, in short: a digest of the text, and how many rows are stored of it.
+    """A digest of AWS's text for a day, and how many rows are stored for it.
 
-    is_kept: AWS showed no cost, and the rows that were stored before were kept.
+    is_kept: AWS reported no cost, and the rows that were stored before were kept.
     """
 
     digest: bytes
@@ -155,22 +155,22 @@ class DayDigest(NamedTuple):
 
     @property
     def fetched_rows(self) -> int:
-        """How many rows the answer holds."""
+        """How many rows the response has."""
         return 0 if self.is_kept else self.rows
 
 
-# What AWS said of the days of one account; a day that is absent was not asked for.
+# The digests of one account by day; a day that is absent was not requested.
 DayDigests = Mapping[date, DayDigest]
 NO_DIGESTS: DayDigests = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedCosts:
-    """Everything that Cost Explorer reports of one account for a window: complete, or it is not made.
+    """Everything that Cost Explorer reports for one account and window; never a part of it.
 
-    answers: every day of the window, in short.
-    fresh: the days that may differ from what is stored; None: each reads to the letter as it did before.
-    costs: the rows of the fresh days; packed if they are very many.
+    answers: the digest of every day of the window.
+    fresh: the days that may differ from what is stored; None: AWS's text of every day is unchanged.
+    costs: the rows of the fresh days; packed if there are very many.
     """
 
     window: DateRange
@@ -181,18 +181,18 @@ class FetchedCosts:
 
     @property
     def rows(self) -> int:
-        """How many rows the answer holds."""
+        """How many rows the response has."""
         return sum(answer.fetched_rows for answer in self.answers.values())
 
     @property
     def days_kept(self) -> int:
-        """How many days show no cost any more, and are stored as they were."""
+        """How many days AWS reports no cost for, while their stored rows are kept."""
         return sum(answer.is_kept for answer in self.answers.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChange:
-    """What replacing a window did to the database; ``changed_dates`` are new, restated and vanished days."""
+    """What replacing a window changed; ``changed_dates`` are new, restated and vanished days."""
 
     inserted: int = 0
     updated: int = 0
@@ -201,7 +201,7 @@ class StoredChange:
 
 
 class StoredDay(NamedTuple):
-    """What is stored of an account for one day in one currency.
+    """The stored cost of an account for one day in one currency.
 
     has_cost: any amount is not zero. amount: the unblended cost, every record type together.
     """

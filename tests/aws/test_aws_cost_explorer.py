@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from costbatch.simulator.client import SimulatorProcess
-    from tests.aws.conftest import Harness
+    from tests.support.aws import Harness
 
 ONE = "100000000001"
 WINDOW = DateRange(date(2024, 3, 1), date(2024, 3, 4))
@@ -140,14 +140,14 @@ def test_throttled_twice_and_then_fine_costs_one_request(
 def test_a_repeated_token_ends_at_once(simulator: SimulatorProcess, aws: Harness, one_page: None) -> None:
     """The same token twice would be an endless answer; it costs two requests, not two hundred."""
     simulator.add_fault(ONE, "repeat_token")
-    assert failure(aws).detail == "GetCostAndUsage: page 2 of the answer repeats an earlier page token."
+    assert failure(aws).detail == "GetCostAndUsage: page 2 of the response repeats an earlier page token."
     assert aws.requests == 2
 
 
 def test_endless_pages_end_at_the_limit(simulator: SimulatorProcess, aws: Harness, one_page: None) -> None:
     """Pages that never end are bounded by the setting, and no more are paid."""
     simulator.add_fault(ONE, "endless_pages")
-    assert failure(aws, page_limit=7).detail == "GetCostAndUsage: the answer has more than 7 pages."
+    assert failure(aws, page_limit=7).detail == "GetCostAndUsage: the response has more than 7 pages."
     assert aws.requests == 7
 
 

@@ -17,7 +17,7 @@ from tests.support.factories import rows_of
 
 if TYPE_CHECKING:
     from costbatch.simulator.client import SimulatorProcess
-    from tests.aws.conftest import Harness
+    from tests.support.aws import Harness
 
 ONE, TWO, THREE = "100000000001", "100000000002", "100000000003"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from costbatch.adapters.aws.clients import COST_EXPLORER, AwsClients, AwsSettings, signing_as
-from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.errors import call_aws
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
@@ -49,7 +49,7 @@ def make_clients(**settings: Any) -> AwsClients:
 
 def ask(clients: AwsClients, keys: AccessKeys = KEYS) -> bytes | None:
     """Ask the lean way; raise what a fetch would."""
-    return answer_of(
+    return call_aws(
         "GetCostAndUsage", lambda: clients.cost_requests(Partition.AWS).send(QUERY, keys, Meter(ApiBudget()))
     )
 

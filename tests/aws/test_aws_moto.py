@@ -15,7 +15,7 @@ from costbatch.errors import AccountError, ErrorKind
 from tests.support.factories import rows_of
 
 if TYPE_CHECKING:
-    from tests.aws.conftest import Harness
+    from tests.support.aws import Harness
 
 MOTO_ACCOUNT = "123456789012"
 ROLE_ACCOUNT = "210987654321"

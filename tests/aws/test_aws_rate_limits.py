@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
     from costbatch.simulator.world import Account
-    from tests.aws.conftest import Harness
+    from tests.support.aws import Harness
 
 TODAY = date(2024, 3, 20)
 WINDOW = DateRange(date(2024, 3, 17), TODAY)

@@ -14,7 +14,7 @@ from costbatch.adapters.aws.cost_explorer.requests import CostRequests
 from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, BudgetSpent, ErrorKind
-from tests.aws.conftest import Harness, _clean_environment, _no_backoff, aws, simulator, simulator_process
+from tests.support.aws import Harness, _clean_environment, _no_backoff, aws, simulator, simulator_process
 from tests.support.factories import make_access, make_account
 from tests.support.fake_runs import FakeSource
 

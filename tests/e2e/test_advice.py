@@ -13,7 +13,7 @@ from botocore import exceptions as botocore_errors
 
 from costbatch import logs
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
-from costbatch.adapters.aws.errors import BeforeHistoryError, answer_of, translate
+from costbatch.adapters.aws.errors import BeforeHistoryError, call_aws, translate
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
@@ -163,7 +163,7 @@ def test_the_date_header_of_a_real_answer_is_read(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("AWS_ENDPOINT_URL", recorder.url)
         costs = AwsClients(AwsSettings(version="0", max_attempts=1)).cost_requests(Partition.AWS)
         with pytest.raises(AccountError, match="30 minutes behind AWS's") as caught:
-            answer_of("GetCostAndUsage", lambda: costs.send(QUESTION, keys, Meter(ApiBudget())))
+            call_aws("GetCostAndUsage", lambda: costs.send(QUESTION, keys, Meter(ApiBudget())))
     assert caught.value.kind is ErrorKind.WRONG_CLOCK
 
 
@@ -318,7 +318,7 @@ def test_a_translated_error_keeps_where_it_happened(error: Exception) -> None:
         raise error
 
     with pytest.raises(AccountError) as caught:
-        answer_of("GetCostAndUsage", deep_inside)
+        call_aws("GetCostAndUsage", deep_inside)
     assert caught.value.kind is ErrorKind.INTERNAL
     assert "deep_inside" in [entry.name for entry in caught.traceback]
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)

@@ -13,7 +13,7 @@ from time import monotonic
 import pytest
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings, signing_as
-from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.pushgateway import Pushgateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.config import Settings
@@ -49,7 +49,7 @@ def test_an_answer_of_aws_that_drips_ends_at_the_limit(
             call = lambda: costs.send(dict(QUESTION), KEYS, Meter(ApiBudget()))  # noqa: E731 - shorter than a function
         begun = monotonic()
         with pytest.raises(AccountError) as caught, signing_as(KEYS):
-            answer_of("X", call)
+            call_aws("X", call)
     assert caught.value.kind is ErrorKind.TIMEOUT
     assert monotonic() - begun < 5
 
@@ -69,7 +69,7 @@ def test_a_connection_that_never_opens_ends_at_its_own_limit(monkeypatch: pytest
         clients = AwsClients(AwsSettings(version="0", **settings))  # type: ignore[arg-type] # as above
         begun = monotonic()
         with pytest.raises(AccountError) as caught, signing_as(KEYS):
-            answer_of("X", clients.get("sts", Partition.AWS).get_caller_identity)
+            call_aws("X", clients.get("sts", Partition.AWS).get_caller_identity)
         for each in held:
             each.close()
     assert caught.value.kind is ErrorKind.TIMEOUT

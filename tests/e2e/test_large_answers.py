@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from costbatch.adapters.aws.cost_explorer import in_flight
-from costbatch.adapters.aws.cost_explorer.in_flight import AnswersInFlight, Share
-from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
+from costbatch.adapters.aws.cost_explorer.in_flight import ResponsesInFlight, Share
+from costbatch.adapters.aws.cost_explorer.parse import CostResponse
 from costbatch.adapters.postgres import PostgresDatabase, costs
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, PackedCosts, StoredChange, pack
@@ -54,7 +54,7 @@ def result(day: date, *names: str, amount: str = "1.50", discount: bool = False)
 
 def read(pages: Pages, share: Share | None = None, known: DayDigests = NO_DIGESTS) -> FetchedCosts:
     """Read an answer."""
-    answer = CostAnswer(WINDOW, known, share)
+    answer = CostResponse(WINDOW, known, share)
     for number, page in enumerate(pages, 1):
         token = {"NextPageToken": str(number)} if number < len(pages) else {}
         answer.add_page(json.dumps({"ResultsByTime": page, **token}).encode())
@@ -125,7 +125,7 @@ def test_a_row_that_is_repeated_is_refused_after_its_day_was_packed(tight: None,
 
 def test_what_was_read_of_a_page_is_not_held() -> None:
     """The text is gone before the next page comes."""
-    answer = CostAnswer(WINDOW)
+    answer = CostResponse(WINDOW)
     body = json.dumps({"ResultsByTime": PLAIN[:3], "NextPageToken": "2"}).encode()
     held = sys.getrefcount(body)
     answer.add_page(body)
@@ -134,7 +134,7 @@ def test_what_was_read_of_a_page_is_not_held() -> None:
 
 def test_a_page_with_known_days_is_not_held_if_memory_is_tight(tight: None) -> None:
     """One known day would hold the text of all the others."""
-    answer = CostAnswer(WINDOW, read([PLAIN]).answers)
+    answer = CostResponse(WINDOW, read([PLAIN]).answers)
     body = json.dumps({"ResultsByTime": PLAIN[:3], "NextPageToken": "2"}).encode()
     held = sys.getrefcount(body)
     answer.add_page(body)
@@ -151,12 +151,12 @@ def test_packed_rows_take_a_tenth_of_the_memory() -> None:
 
 
 @pytest.fixture
-def all_answers() -> AnswersInFlight:
+def all_answers() -> ResponsesInFlight:
     """Return the memory of a process."""
-    return AnswersInFlight()
+    return ResponsesInFlight()
 
 
-def held_by(answers: AnswersInFlight) -> int:
+def held_by(answers: ResponsesInFlight) -> int:
     """Return how many bytes count as held."""
     gc.collect()
     return answers._bytes
@@ -164,37 +164,39 @@ def held_by(answers: AnswersInFlight) -> int:
 
 @pytest.mark.parametrize("tight_bytes", [0, 1_000_000])
 def test_memory_counts_until_the_rows_are_gone(
-    monkeypatch: pytest.MonkeyPatch, all_answers: AnswersInFlight, tight_bytes: int
+    monkeypatch: pytest.MonkeyPatch, all_answers: ResponsesInFlight, tight_bytes: int
 ) -> None:
     """From the first page until the writer has stored them and lets go."""
     monkeypatch.setattr(in_flight, "_TIGHT_BYTES", tight_bytes)
-    with all_answers.answer() as share:
+    with all_answers.response() as share:
         fetched = read(ANSWERS["a page for each day"], share)
     assert held_by(all_answers) > 0
     del fetched
     assert held_by(all_answers) == 0
 
 
-def test_an_answer_that_fails_holds_nothing(all_answers: AnswersInFlight) -> None:
+def test_an_answer_that_fails_holds_nothing(all_answers: ResponsesInFlight) -> None:
     """Its attempt is over; the next one begins anew."""
-    with pytest.raises(AccountError), all_answers.answer() as share:
+    with pytest.raises(AccountError), all_answers.response() as share:
         read([PLAIN, PLAIN], share)
     assert held_by(all_answers) == 0
 
 
-def test_one_answer_at_a_time_goes_on_if_memory_is_scarce(scarce: None, all_answers: AnswersInFlight) -> None:
+def test_one_answer_at_a_time_goes_on_if_memory_is_scarce(
+    scarce: None, all_answers: ResponsesInFlight
+) -> None:
     """The others wait before their next page, and then each has its turn; no answer waits for itself."""
     ended: list[int] = []
 
     def fetch(number: int) -> None:
-        with all_answers.answer() as share:
+        with all_answers.response() as share:
             share.resize(1)
             share.wait_for_memory()
             share.wait_for_memory()
             time.sleep(0.05)
             ended.append(number)
 
-    with all_answers.answer() as first:
+    with all_answers.response() as first:
         first.resize(1)
         first.wait_for_memory()
         others = [Thread(target=fetch, args=(number,)) for number in range(3)]

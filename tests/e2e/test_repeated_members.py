@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings, signing_as
-from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
-from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.cost_explorer.parse import CostResponse
+from costbatch.adapters.aws.errors import call_aws
 from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
@@ -41,7 +41,7 @@ def page(service: str = "EC2", metrics: tuple[str, ...] = METRICS) -> str:
 
 def read(text: str) -> int:
     """Return how many rows an answer holds."""
-    answer = CostAnswer(WINDOW)
+    answer = CostResponse(WINDOW)
     answer.add_page(text.encode())
     return len(answer.fetched(1).costs)
 
@@ -124,7 +124,7 @@ def test_the_error_of_aws_that_names_two_codes_is_no_code(
         "Metrics": ["UnblendedCost"],
     }
     with signing_as(keys), pytest.raises(AccountError, match="no error code") as caught:
-        answer_of("X", lambda: client.get_cost_and_usage(**question))
+        call_aws("X", lambda: client.get_cost_and_usage(**question))
     assert caught.value.kind is ErrorKind.MALFORMED_RESPONSE
 
 

@@ -258,7 +258,7 @@ def test_the_table_warns_of_what_was_kept(collected: Harness) -> None:
     assert "warning: stored days kept (1 account) 100000000001" in printed
 
 
-def answer_of(day: date, total: dict[str, Any]) -> str:
+def call_aws(day: date, total: dict[str, Any]) -> str:
     """Return an answer with one day that has no groups but this total."""
     period = {"Start": str(day), "End": str(day + ONE_DAY)}
     return json.dumps(
@@ -287,7 +287,7 @@ def test_a_total_without_groups_is_malformed(harness: Harness, total: dict[str, 
     day = TODAY - ONE_DAY
     harness.open(make_account(1, rows=steady("100", days=1)))
     harness.collect()
-    harness.aws.add_fault(ONE, **_body(answer_of(day, total)))
+    harness.aws.add_fault(ONE, **_body(call_aws(day, total)))
     run = harness.collect("--date", str(day))
     assert run.outcomes == {ONE: "malformed_response"}
     assert "ResultsByTime[0].Total" in run.account(ONE)["error"]["message"]
@@ -301,7 +301,7 @@ def test_a_total_of_nothing_is_a_day_without_cost(harness: Harness, total: dict[
     """AWS describes one like this; usage without cost is not cost."""
     day = TODAY - ONE_DAY
     harness.open(make_account(1, rows=()))
-    harness.aws.add_fault(ONE, **_body(answer_of(day, total)))
+    harness.aws.add_fault(ONE, **_body(call_aws(day, total)))
     assert harness.collect("--date", str(day)).outcomes == {ONE: "collected"}
 
 
@@ -310,7 +310,7 @@ def test_a_day_that_was_known_to_be_empty_is_looked_at_again(harness: Harness) -
     harness.open(make_account(1, rows=()))
     harness.collect()
     days = [TODAY - timedelta(days=n) for n in range(35, 0, -1)]
-    results = [json.loads(answer_of(day, usd("0")))["ResultsByTime"][0] for day in days]
+    results = [json.loads(call_aws(day, usd("0")))["ResultsByTime"][0] for day in days]
     results[20]["Total"] = usd("150")
     harness.aws.add_fault(ONE, **_body(json.dumps({"ResultsByTime": results})))
     run = harness.collect()

@@ -105,6 +105,14 @@ def test_no_file_of_the_image_tells_where_packages_came_from(files: Path) -> Non
     assert not list(files.glob("mnt/*"))
 
 
+def test_the_image_does_not_carry_the_stand_in_for_aws(files: Path, box: Box) -> None:
+    """Only the trial's image has the simulator and the demo; the command says what is missing."""
+    package = next(files.glob("opt/costbatch/lib/python3*/site-packages/costbatch"))
+    assert not [path for path in package.rglob("*") if {"demo", "simulator"} & set(path.parts[-2:-1])]
+    ended = box.run("demo")
+    assert (ended.status, "install costbatch[demo]" in ended.stderr) == (2, True)
+
+
 def test_the_image_has_no_tools_to_build_or_install_python_packages(files: Path, box: Box) -> None:
     """What is not there cannot be used against us, and needs no update."""
     found = [

@@ -37,6 +37,14 @@ def test_the_stage_that_is_built_without_a_target_is_the_production_image() -> N
     assert DOCKERFILE.rstrip().endswith("FROM release AS costbatch")
 
 
+def test_the_stand_in_for_aws_is_the_trials_alone() -> None:
+    """The project leaves the simulator and the demo to a folder that only the trial's stage copies."""
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)$(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
+
+    assert 'mv "$package/demo" "$package/simulator" "/trial' in stages["project"]
+    assert [name for name, text in stages.items() if "--from=project /trial" in text] == ["demo"]
+
+
 def test_everything_from_an_index_is_installed_by_hash() -> None:
     """A package that was exchanged after it was locked is refused."""
     installs = re.findall(r"\binstall ([^&]+)", DOCKERFILE)
@@ -110,12 +118,13 @@ def test_compose_starts_only_postgres_unless_it_is_asked_for_more() -> None:
         "pushgateway": ["monitoring"],
         "prometheus": ["monitoring"],
         "costbatch": ["run"],
+        "demo-accounts": ["run"],
     }
 
 
 def test_compose_runs_our_containers_hardened() -> None:
     """As in Kubernetes: read-only, without capabilities."""
-    for name in ("aws", "costbatch"):
+    for name in ("aws", "costbatch", "demo-accounts"):
         service = COMPOSE["services"][name]
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]

@@ -18,7 +18,7 @@ from botocore.session import Session, get_session
 
 from costbatch.adapters.aws.cost_explorer.fast_path import FastCostRequests
 from costbatch.adapters.aws.cost_explorer.requests import CostRequests
-from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.aws.hooks import OK, AttemptHooks, Caller, calling_as
 from costbatch.adapters.aws.rate_limiter import RateLimiter
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables
@@ -42,7 +42,7 @@ _REGIONS = {
 class AwsSettings:
     """How AWS is called.
 
-    Timeouts are for one attempt as a whole: opening its connection, and its answer to the last byte.
+    Timeouts are for one attempt as a whole: opening its connection, and its response to the last byte.
     ``max_attempts`` includes the first one. ``concurrency``: threads that call at the same time.
     ``page_limit``: pages that one fetch reads at most. ``version``: costbatch's own.
     """
@@ -92,7 +92,7 @@ class AwsClients:
         with self._lock:
             made = self._made.get((service, partition))
             if made is None:
-                made = answer_of(f"Creating the client of {service}", lambda: self._make(service, partition))
+                made = call_aws(f"Creating the client of {service}", lambda: self._make(service, partition))
                 self._made[service, partition] = made
             return made
 

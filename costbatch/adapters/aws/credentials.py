@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from costbatch.adapters.aws.clients import STS, AwsClients, signing_as
-from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.domain.accounts import AccessMethod, Account, parse_account_id
 from costbatch.domain.credentials import Access, AccessKeys, SealedCredentials, Secret, StoredSecrets
@@ -34,7 +34,7 @@ class Identities:
         """Return credentials of the account, after STS has confirmed that they are the account's.
 
         STS is asked once who owns a stored key, before the first paid request that it signs: a key never
-        moves to another account. A role is assumed every time, and the answer names its account.
+        moves to another account. A role is assumed every time, and the response names its account.
 
         Raises:
             AccountError: there are none, AWS refuses them, or they are another account's (wrong_account).
@@ -92,9 +92,9 @@ class Identities:
         if external_id:
             request["ExternalId"] = external_id.reveal()
         base = self._keys(access.base) if access.base else self._pod.access_keys()
-        answer = self._call("AssumeRole", account, base, request)
-        keys = _assumed_keys(answer)
-        _check_owner(account, _owner_of_role(answer))
+        response = self._call("AssumeRole", account, base, request)
+        keys = _assumed_keys(response)
+        _check_owner(account, _owner_of_role(response))
         return keys
 
     def _call(
@@ -105,8 +105,8 @@ class Identities:
             operation
         ]
         with signing_as(keys):
-            answer: dict[str, Any] = answer_of(operation, lambda: method(**request))
-        return answer
+            response: dict[str, Any] = call_aws(operation, lambda: method(**request))
+        return response
 
 
 def _mask(secrets: StoredSecrets, account: Account) -> None:
@@ -145,23 +145,25 @@ def _is_token(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
-def _assumed_keys(answer: dict[str, Any]) -> AccessKeys:
-    credentials = answer.get("Credentials") or {}
+def _assumed_keys(response: dict[str, Any]) -> AccessKeys:
+    credentials = response.get("Credentials") or {}
     texts = [credentials.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
     secrets = [Secret(text) for text in texts if isinstance(text, str) and _is_token(text)]
     if len(secrets) != len(texts):
-        raise AccountError(ErrorKind.MALFORMED_RESPONSE, "The answer to AssumeRole contains no credentials.")
+        raise AccountError(
+            ErrorKind.MALFORMED_RESPONSE, "The response to AssumeRole contains no credentials."
+        )
     for each in secrets:
         register_secret(each)
     key_id, secret, token = secrets
     return AccessKeys(access_key_id=key_id, secret_access_key=secret, session_token=token)
 
 
-def _owner(answer: dict[str, Any]) -> str:
+def _owner(response: dict[str, Any]) -> str:
     try:
-        return parse_account_id(str(answer.get("Account")))
+        return parse_account_id(str(response.get("Account")))
     except ValueError:
-        problem = "The answer to GetCallerIdentity names no account."
+        problem = "The response to GetCallerIdentity names no account."
     raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem)
 
 
@@ -172,13 +174,13 @@ def _needs_proof(access: Access) -> bool:
     return access.account.access is AccessMethod.POD_IDENTITY
 
 
-def _owner_of_role(answer: dict[str, Any]) -> str:
+def _owner_of_role(response: dict[str, Any]) -> str:
     """Return the account of an assumed role: arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION."""
-    arn = str((answer.get("AssumedRoleUser") or {}).get("Arn"))
+    arn = str((response.get("AssumedRoleUser") or {}).get("Arn"))
     try:
         return parse_account_id(arn.split(":")[4])
     except (IndexError, ValueError):
-        problem = "The answer to AssumeRole names no account."
+        problem = "The response to AssumeRole names no account."
     raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem)
 
 

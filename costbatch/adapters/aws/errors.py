@@ -50,7 +50,7 @@ _BY_KIND: Final = {
         RequestTimeout RequestTimeoutException InternalFailure InternalError InternalServerError
         InternalServerException ServiceUnavailable ServiceUnavailableException IDPCommunicationError
     """,
-    # Transient ones first: the page token expired, or the answer changed between pages; the next attempt
+    # Transient ones first: the page token expired, or the response changed between pages; the next attempt
     # starts with the first page. The others belong to operations that are never called, or are our fault.
     ErrorKind.INTERNAL: """
         InvalidNextTokenException RequestChangedException
@@ -84,7 +84,7 @@ _KIND_OF_EXCEPTION: Final = (
     # OSError: a token file or a CA bundle that botocore cannot read.
     ((aws.BotoCoreError, OSError), ErrorKind.INTERNAL),
 )
-# What botocore's parsers raise for an answer that is not as documented.
+# What botocore's parsers raise for a response that is not as documented.
 _PARSER_ERRORS: Final = (
     ResponseParserError,
     ValueError,
@@ -136,7 +136,7 @@ _is_before_history = re.compile(
 # AWS names both times: "Signature expired: OURS is now earlier than … (THEIRS - 5 min.)".
 _is_about_time = re.compile(r"signature expired|not yet current|request has expired|too skewed").search
 _instants_in = re.compile(r"\d{8}T\d{6}Z").findall
-# AWS accepts 5 minutes; the time that an answer takes is not a wrong clock.
+# AWS accepts 5 minutes; the time that a response takes is not a wrong clock.
 _CLOCK_TOLERANCE_SECONDS = 240.0
 _TWO_MINUTES = 120
 # Words, actions such as ce:GetCostAndUsage, numbers and times: all else may be an ARN, a key or a token.
@@ -150,7 +150,7 @@ class BeforeHistoryError(AccountError):
     """The first requested day is older than the days that AWS keeps."""
 
 
-def answer_of(operation: str, call: Callable[[], T]) -> T:
+def call_aws(operation: str, call: Callable[[], T]) -> T:
     """Return what an AWS call returns.
 
     Raises:
@@ -172,7 +172,7 @@ def answer_of(operation: str, call: Callable[[], T]) -> T:
 def is_unsent(error: BaseException | None) -> bool:
     """Whether a call failed while urllib3 was connecting, so that no request was sent.
 
-    The exception's type does not tell: a reset during a TLS handshake is the same as one during an answer.
+    The exception's type does not tell: a reset during a TLS handshake is the same as one during a response.
     """
     while error is not None:
         if any(frame.f_code.co_name == "connect" for frame, _ in walk_tb(error.__traceback__)):
@@ -225,7 +225,7 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
 
 
 def _status_of(error: aws.ClientError, code: str) -> int:
-    """Return the HTTP status; botocore puts it in place of an error code if the answer has none."""
+    """Return the HTTP status; botocore puts it in place of an error code if the response has none."""
     if _STATUS_CODE.fullmatch(code):
         return int(code)
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -270,7 +270,7 @@ def is_before_history(text: str) -> bool:
 def clock_problem(text: str, date: str) -> str | None:
     """Return how wrong the clock is, empty if that is unknown; None if the clock is not the reason.
 
-    ``date`` is the header of the answer.
+    ``date`` is the header of the response.
     """
     seconds = seconds_ahead(date, datetime.now(tz=UTC))
     if seconds is None or abs(seconds) < _CLOCK_TOLERANCE_SECONDS:

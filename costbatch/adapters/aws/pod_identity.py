@@ -10,7 +10,7 @@ from typing import TypeVar
 import boto3
 from botocore.credentials import Credentials
 
-from costbatch.adapters.aws.errors import answer_of
+from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.aws.sessions import forget_empty_variables
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
@@ -80,7 +80,7 @@ def _read(call: Callable[[], T]) -> T:
     The timeouts of the pod's metadata, its agent and STS apply to each read: here they share one limit.
     """
     try:
-        return within(_LIMIT_SECONDS, lambda: answer_of(_OPERATION, call))
+        return within(_LIMIT_SECONDS, lambda: call_aws(_OPERATION, call))
     except TimeoutError:
         problem = f"{_OPERATION} did not end within {_LIMIT_SECONDS:g} seconds."
         failure = AccountError(ErrorKind.TIMEOUT, problem)

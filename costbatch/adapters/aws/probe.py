@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, signing_as
 from costbatch.adapters.aws.environment import check_environment
-from costbatch.adapters.aws.errors import answer_of, seconds_ahead
+from costbatch.adapters.aws.errors import call_aws, seconds_ahead
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.adapters.aws.timeouts import limit_session
 from costbatch.application.doctor.ports import AwsProbe, Caller, Endpoint
@@ -60,13 +60,13 @@ class BotocoreProbe(AwsProbe):
     def pod(self, partition: Partition) -> Caller:
         client = self._clients.get(STS, partition)
         with signing_as(self._pod.access_keys()):
-            answer: dict[str, Any] = answer_of("GetCallerIdentity", client.get_caller_identity)
+            response: dict[str, Any] = call_aws("GetCallerIdentity", client.get_caller_identity)
         try:
-            owner = parse_account_id(str(answer.get("Account")))
+            owner = parse_account_id(str(response.get("Account")))
         except ValueError:
-            problem = "The answer to GetCallerIdentity names no account."
+            problem = "The response to GetCallerIdentity names no account."
             raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem) from None
-        return Caller(aws_account_id=owner, arn=str(answer.get("Arn")))
+        return Caller(aws_account_id=owner, arn=str(response.get("Arn")))
 
     def _reach(self, client: Any) -> Endpoint:  # noqa: ANN401 - botocore makes clients at run time
         url = urlsplit(client.meta.endpoint_url)
@@ -88,7 +88,7 @@ class BotocoreProbe(AwsProbe):
             return replace(found, problem=problem, advice=advice)
 
     def _ask(self, client: Any) -> tuple[int, str]:  # noqa: ANN401 - as above
-        """Send an unsigned request, which AWS refuses free of charge; return the answer's status and Date."""
+        """Send an unsigned request, which AWS refuses free of charge; return its status and Date."""
         settings, meta = self._clients.settings, client.meta
         # botocore accepts more types than its stubs declare.
         verify: Any = get_session().get_config_variable("ca_bundle")
@@ -103,10 +103,10 @@ class BotocoreProbe(AwsProbe):
         limit_session(endpoint.http_session)
         request = AWSRequest(method="GET", url=f"{meta.endpoint_url.rstrip('/')}/").prepare()
         try:
-            answer = endpoint.http_session.send(request)
+            response = endpoint.http_session.send(request)
         finally:
             endpoint.close()
-        return answer.status_code, answer.headers.get("Date", "")
+        return response.status_code, response.headers.get("Date", "")
 
 
 def _place(url: SplitResult) -> str:

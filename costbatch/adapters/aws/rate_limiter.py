@@ -17,7 +17,7 @@ from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
 from costbatch.logs import get_logger
 
-# Throttled answers further apart than this are unrelated.
+# Throttled responses further apart than this are unrelated.
 _WINDOW_SECONDS = 10.0
 # A rate measured over less time than this is unreliable.
 _SHORTEST_MEASURE_SECONDS = 0.5
@@ -79,7 +79,7 @@ class PacedQueue:
 
 
 class LearnedRate:
-    """What throttled answers say about one limit of AWS; ``queue`` is None while no limit is known.
+    """What throttled responses say about one limit of AWS; ``queue`` is None while no limit is known.
 
     A limit is set when ``callers_needed`` different callers were throttled within seconds, and they are no
     small share of the requests that succeeded meanwhile; with ``needs_success`` they do not count while no
@@ -101,7 +101,7 @@ class LearnedRate:
         return now - self._throttled_at > _WINDOW_SECONDS
 
     def throttled(self, caller: Hashable | None, *, sent_at: float, now: float) -> bool:
-        """Count a throttled answer, and its caller if there is one; return whether the rate fell."""
+        """Count a throttled response, and its caller if there is one; return whether the rate fell."""
         self._throttled_at = now
         if sent_at < self._slowed_at:
             return False  # sent before the rate last fell
@@ -116,7 +116,7 @@ class LearnedRate:
         return True
 
     def succeeded(self, now: float) -> bool:
-        """Count a good answer; return whether the limit was lifted because it is no longer reached."""
+        """Count a good response; return whether the limit was lifted because it is no longer reached."""
         if self._needs_success and not self._succeeded and now - self._began > _LONGEST_SILENCE_SECONDS:
             self._open_window(now)
         self._succeeded += 1

@@ -1,4 +1,4 @@
-"""Applies timeouts to a whole request to AWS: its connection, then all of it to the answer's last byte.
+"""Applies timeouts to a whole request to AWS: its connection, then all of it to the response's last byte.
 
 urllib3 restarts its timeouts for each address that it tries and for each read, so a server that sends a byte
 now and then would never time out. The resolver limits how long a name takes to resolve.
@@ -36,7 +36,7 @@ def limit_session(http_session: Any) -> None:  # noqa: ANN401 - botocore does no
 class _Limited:
     """A connection of urllib3 whose timeouts apply to the whole.
 
-    Its ``timeout`` is the connection's until the answer is read, as in urllib3.
+    Its ``timeout`` is the connection's until the response is read, as in urllib3.
     """
 
     sock: Any
@@ -47,7 +47,7 @@ class _Limited:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's
         super().__init__(*args, **kwargs)
-        # botocore keeps the class that reads an answer under both names.
+        # botocore keeps the class that reads a response under both names.
         self.response_class: Any = self._response
         self._original_response_cls: Any = self._response
         self._deadline = 0.0
@@ -63,12 +63,12 @@ class _Limited:
         """Send a request."""
         self._sent_at = monotonic()
         if self.sock is not None:
-            # The last answer left it with the time that remained.
+            # The last response left it with the time that remained.
             self.sock.settimeout(self.timeout)
         super().request(*args, **kwargs)  # type: ignore[misc]
 
     def getresponse(self) -> Any:  # noqa: ANN401 - urllib3's
-        """Return the answer; its body has to be read within the same limit."""
+        """Return the response; its body has to be read within the same limit."""
         self._deadline = self._sent_at + self.timeout
         return super().getresponse()  # type: ignore[misc]
 
@@ -117,7 +117,7 @@ class _TlsPool(AWSHTTPSConnectionPool):
 
 
 class _SocketUntil:
-    """A socket for http.client's answers that times out at the deadline."""
+    """A socket for http.client's responses that times out at the deadline."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock, self._deadline = sock, deadline

@@ -1,33 +1,33 @@
-"""Types and constraints that several tables have."""
+"""Types and constraints that several tables share."""
 
 from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, DateTime, Text
 
-# Names that are compared byte by byte: quicker than a locale's order, and the same everywhere.
+# Compared byte by byte: faster than a locale's order, and the same everywhere.
 CODE = Text(collation="C")
 INSTANT = DateTime(timezone=True)
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    """Return the constraint that a text column holds one of a closed list."""
+    """Return the constraint that a text column has one of a closed list of values."""
     quoted = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({quoted})", name=f"{column}_known")
 
 
 def finite(*columns: str) -> CheckConstraint:
-    """Return the constraint that amounts are numbers, and no larger than any bill; NaN is to PostgreSQL."""
+    """Return the constraint that amounts are plausible; to PostgreSQL, NaN is larger than every number."""
     return CheckConstraint(
         " AND ".join(f"abs({column}) < 1e30" for column in columns), name="amounts_are_numbers"
     )
 
 
 def plausible_times(*columns: str) -> CheckConstraint:
-    """Return the constraint that days and instants are such as a bill can have; others break Python's."""
+    """Return the constraint that days and instants are plausible, and within the range of Python's."""
     bounds = "BETWEEN '2000-01-01' AND '2999-12-31'"
     return CheckConstraint(" AND ".join(f"{column} {bounds}" for column in columns), name="times_plausible")
 
 
 def not_negative(*columns: str) -> CheckConstraint:
-    """Return the constraint that counts are none below zero."""
+    """Return the constraint that counts are not negative."""
     return CheckConstraint(" AND ".join(f"{column} >= 0" for column in columns), name="counts_not_negative")

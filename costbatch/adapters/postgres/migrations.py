@@ -1,6 +1,6 @@
-"""The schema's version: what this program needs, what the database has, and the way from one to the other.
+"""The revision of the schema: the one that this version needs, that of the database, and the upgrade.
 
-Only ``upgrade`` and ``check`` load Alembic; a run compares two strings.
+Only ``upgrade`` and ``differences`` load Alembic; a run compares two strings.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from costbatch.errors import ConfigError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# Every revision, oldest first; a test holds it against the files.
+# Every revision, oldest first; a test compares it with the files.
 REVISIONS = ("20261129_baseline",)
 
 
 class SchemaState(Enum):
-    """How the database's schema stands to this program."""
+    """The database's schema compared with the one that this version needs."""
 
     CURRENT = "current"
     EMPTY = "empty"
@@ -33,7 +33,7 @@ class SchemaState(Enum):
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the revision that the database is at; None where no migration ever ran."""
+    """Return the revision of the database; None if no migration has ever run."""
     if connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
         return None
     revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
@@ -41,7 +41,7 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def schema_state(revision: str | None) -> SchemaState:
-    """Return how a revision stands to this program."""
+    """Return how a revision compares with the one that this version needs."""
     if revision is None:
         return SchemaState.EMPTY
     if revision not in REVISIONS:
@@ -50,7 +50,7 @@ def schema_state(revision: str | None) -> SchemaState:
 
 
 def require_current_schema(connection: Connection) -> None:
-    """Refuse to work on a schema that this program does not know.
+    """Refuse a schema that this version does not work with.
 
     Raises:
         ConfigError: not migrated, behind, or newer than the program.
@@ -75,7 +75,7 @@ def require_current_schema(connection: Connection) -> None:
 
 
 def require_every_name(connection: Connection) -> None:
-    """Refuse a database whose encoding would change or refuse the names of services and accounts.
+    """Refuse a database whose encoding cannot store every name of a service or an account.
 
     Raises:
         ConfigError: any encoding but UTF8.
@@ -105,10 +105,10 @@ SELECT current_user AS role, current_database() AS database, current_schema() AS
 
 
 def require_upgrade_rights(connection: Connection) -> None:
-    """Refuse a database in which this role cannot make or change tables.
+    """Refuse a database in which the role cannot create or change tables.
 
     Raises:
-        ConfigError: with the GRANT to run, or whom to connect as.
+        ConfigError: with the GRANT to run, or the role to connect as.
 
     """
     row = connection.execute(_RIGHTS).one()
@@ -152,16 +152,16 @@ class Schema:
 
     @property
     def needed(self) -> str:
-        """The revision that this program needs."""
+        """The revision that this version needs."""
         return REVISIONS[-1]
 
     def current(self) -> str | None:
-        """Return the revision that the database is at."""
+        """Return the revision of the database."""
         with self.connect() as connection:
             return current_revision(connection)
 
     def upgrade(self) -> tuple[str | None, str]:
-        """Bring the schema to what this program needs, whole or not at all.
+        """Upgrade the schema to the revision that this version needs, as a whole or not at all.
 
         Return the revisions before and after.
 
@@ -185,7 +185,7 @@ class Schema:
         return before, self.needed
 
     def differences(self) -> list[str]:
-        """Return how the database differs from the declared tables; empty where it does not.
+        """Return the differences between the database and the declared tables.
 
         Raises:
             ConfigError: not migrated, behind, or newer than the program.
@@ -207,7 +207,7 @@ class Schema:
 
 
 def _is_populated(connection: Connection) -> bool:
-    """Whether any of costbatch's tables is there."""
+    """Whether any of costbatch's tables exists."""
     from costbatch.adapters.postgres.tables import metadata  # noqa: PLC0415 - a run compares two strings
 
     return bool(set(sa.inspect(connection).get_table_names()) & metadata.tables.keys())
@@ -217,7 +217,7 @@ def alembic_config(connection: Connection | None = None) -> "Config":
     """Return Alembic's configuration for one connection, whose transaction it works in."""
     from alembic.config import Config  # noqa: PLC0415 - as above
 
-    config = Config(stdout=StringIO())  # what Alembic says about itself is not our output
+    config = Config(stdout=StringIO())  # Alembic's own messages are not part of our output
     config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

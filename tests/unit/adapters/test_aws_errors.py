@@ -5,7 +5,7 @@ import pytest
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from costbatch.adapters.aws.errors import KIND_OF_CODE, answer_of, translate
+from costbatch.adapters.aws.errors import KIND_OF_CODE, call_aws, translate
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.errors import AccountError, ErrorKind
 
@@ -126,7 +126,7 @@ def test_botocores_own_errors_have_a_kind(error: Exception, kind: ErrorKind) -> 
         raise error
 
     with pytest.raises(AccountError) as caught:
-        answer_of("GetCostAndUsage", call)
+        call_aws("GetCostAndUsage", call)
     assert caught.value.kind is kind
     assert caught.value.detail == f"GetCostAndUsage failed: {type(error).__name__}."
     assert caught.value.__cause__ is None
@@ -141,7 +141,7 @@ def test_our_own_errors_pass_through() -> None:
         raise ours
 
     with pytest.raises(AccountError) as caught:
-        answer_of("X", call)
+        call_aws("X", call)
     assert caught.value is ours
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from costbatch.adapters.aws.cost_explorer.diagnose import explain
-from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
+from costbatch.adapters.aws.cost_explorer.parse import CostResponse
 from costbatch.adapters.aws.cost_explorer.schema import METRICS, Amounts, Quantity
 from costbatch.domain.money import parse_amount
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -145,7 +145,7 @@ def test_a_day_may_be_split_across_pages() -> None:
 
 def test_the_token_of_the_next_page_is_given() -> None:
     """None says that this was the last page."""
-    gathered = CostAnswer(WINDOW)
+    gathered = CostResponse(WINDOW)
     assert gathered.add_page(json.dumps(answer(NextPageToken="abc")).encode()) == "abc"
     assert gathered.add_page(b'{"ResultsByTime": []}') is None
     assert len(gathered.fetched(2).costs) == 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from costbatch.adapters.aws.cost_explorer.parse import CostAnswer, _digest
+from costbatch.adapters.aws.cost_explorer.parse import CostResponse, _digest
 from costbatch.adapters.aws.cost_explorer.schema import METRICS, read_page
 from costbatch.domain.costs import NO_DIGESTS, DayDigest
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -47,7 +47,7 @@ def results(**other: Any) -> list[Result]:
 
 def read(*pages: list[Result], known: DayDigests = NO_DIGESTS) -> FetchedCosts:
     """Read an answer of these pages."""
-    answer = CostAnswer(WINDOW, known)
+    answer = CostResponse(WINDOW, known)
     for number, page in enumerate(pages, 1):
         token = {} if number == len(pages) else {"NextPageToken": str(number)}
         answer.add_page(json.dumps({"ResultsByTime": page, **token}).encode())
@@ -280,7 +280,7 @@ def test_damage_is_never_hidden_by_what_is_known() -> None:
 
 
 def _outcome(body: bytes, known: DayDigests) -> dict[date, DayDigest] | str:
-    answer = CostAnswer(WINDOW, known)
+    answer = CostResponse(WINDOW, known)
     try:
         answer.add_page(body)
         return dict(answer.fetched(1).answers)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
+from costbatch.adapters.aws.cost_explorer.parse import CostResponse
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError
 from tests.support.cost_answers import parse_costs
@@ -161,7 +161,7 @@ def test_a_service_and_type_in_two_currencies_are_two_rows_and_in_one_a_repetiti
 
 def test_the_count_of_a_day_is_that_of_its_rows() -> None:
     """With the zeros that took a currency, and without those that are left out."""
-    answer = CostAnswer(WINDOW)
+    answer = CostResponse(WINDOW)
     zeros = [group("A", "0", "N/A"), group("Z", "0", "N/A")]
     answer.add_page(page({FIRST: [group("A"), *zeros], SECOND: [group("A", "0", "")]}))
     fetched = answer.fetched(1)

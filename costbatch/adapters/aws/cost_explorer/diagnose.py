@@ -1,6 +1,6 @@
-"""Explains where an answer is not as documented, after parse.py has refused it.
+"""Explains where a response is not as documented, after parse.py has refused it.
 
-Shows at most a few printable characters of the answer.
+Shows at most a few printable characters of the response.
 """
 
 from __future__ import annotations

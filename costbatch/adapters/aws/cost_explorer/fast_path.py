@@ -1,6 +1,6 @@
 """Sends GetCostAndUsage at a third of the CPU time of botocore's client.
 
-A run makes the same request thousands of times, and nearly every answer is good. So the first attempt is
+A run makes the same request thousands of times, and nearly every response is good. So the first attempt is
 assembled from botocore's own parts, around a request that botocore has prepared once. Anything but HTTP
 status 200 is handed to botocore as the outcome of the first attempt of an ordinary call: errors, pauses and
 retries are botocore's.
@@ -27,7 +27,7 @@ from costbatch.adapters.aws.rate_limiter import LimitedRequest, RateLimiter
 from costbatch.application.ports import Spend
 from costbatch.domain.credentials import AccessKeys
 
-# Most answers are read at once: each further read is a switch between threads.
+# Most responses are read at once: each further read is a switch between threads.
 _READ_BYTES = 4 * 1024 * 1024
 _ANY_QUERY: dict[str, Any] = {
     "TimePeriod": {"Start": "2000-01-01", "End": "2000-01-02"},
@@ -69,7 +69,7 @@ class FastCostRequests(CostRequests):
 
     def _send_once(self, request: AWSPreparedRequest) -> tuple[AWSResponse, bytes]:
         response = self._http.send(request)
-        # An incomplete answer is malformed, as it is to botocore's client, so there is no length to check.
+        # An incomplete response is malformed, as it is to botocore's client, so there is no length to check.
         unchecked: Any = None
         return response, b"".join(StreamingBody(response.raw, unchecked).iter_chunks(_READ_BYTES))
 

@@ -1,4 +1,4 @@
-"""Limits the memory that the answers in flight use.
+"""Limits the memory that the responses in flight use.
 
 An ordinary night stays far below these limits. Many long first collections do not: then rows are packed as
 they arrive, and if that is not enough, only one account at a time requests further pages.
@@ -12,7 +12,7 @@ from weakref import finalize
 from costbatch.domain.costs import CostColumns, PackedCosts
 
 _MEGABYTE = 1 << 20
-# Above the first, rows are packed; above the second, one answer at a time requests further pages.
+# Above the first, rows are packed; above the second, one response at a time requests further pages.
 _TIGHT_BYTES = 40 * _MEGABYTE
 _SCARCE_BYTES = 112 * _MEGABYTE
 # The objects of a text take several times its size while it is read. Threads gain nothing by reading at the
@@ -20,16 +20,16 @@ _SCARCE_BYTES = 112 * _MEGABYTE
 _LARGE_TEXT_BYTES = 64 * 1024
 
 
-class AnswersInFlight:
-    """The memory of one process's answers until they are stored; safe to share between threads."""
+class ResponsesInFlight:
+    """The memory of one process's responses until they are stored; safe to share between threads."""
 
     def __init__(self) -> None:
         self._bytes = 0
         self._lock, self._reading, self._continuing = Lock(), Lock(), Lock()
 
     @contextmanager
-    def answer(self) -> Iterator["Share"]:
-        """Yield the share of one answer; it ends with the block unless it was handed over."""
+    def response(self) -> Iterator["Share"]:
+        """Yield the share of one response; it ends with the block unless it was handed over."""
         share = Share(self)
         try:
             yield share
@@ -51,25 +51,25 @@ class AnswersInFlight:
         return self._reading if text_bytes > _LARGE_TEXT_BYTES else nullcontext()
 
     def wait_for_turn(self) -> bool:
-        """If memory is scarce, wait until this answer may continue; return whether to call ``end_turn``."""
+        """If memory is scarce, wait until this response may continue; return whether to call ``end_turn``."""
         return self._bytes > _SCARCE_BYTES and self._continuing.acquire()
 
     def end_turn(self) -> None:
-        """Let another answer continue."""
+        """Let another response continue."""
         self._continuing.release()
 
 
 class Share:
-    """The estimated memory of one answer."""
+    """The estimated memory of one response."""
 
-    def __init__(self, of: AnswersInFlight | None = None) -> None:
-        self._all = of or AnswersInFlight()
+    def __init__(self, of: ResponsesInFlight | None = None) -> None:
+        self._all = of or ResponsesInFlight()
         self._bytes = 0
         self._has_turn = False
 
     @property
     def is_tight(self) -> bool:
-        """Whether rows have to be packed, because all answers together use much memory."""
+        """Whether rows have to be packed, because all responses together use much memory."""
         return self._all.is_tight
 
     def reading(self, text_bytes: int) -> AbstractContextManager[object]:
@@ -77,7 +77,7 @@ class Share:
         return self._all.reading(text_bytes)
 
     def resize(self, size: int) -> None:
-        """Set how many bytes the answer uses now."""
+        """Set how many bytes the response uses now."""
         self._all.add(size - self._bytes)
         self._bytes = size
 

@@ -1,7 +1,7 @@
-"""Parses Cost Explorer's answers: pure, strict, and fast, because an answer has thousands of rows.
+"""Parses Cost Explorer's responses: pure, strict, and fast, because a response has thousands of rows.
 
 Anything that is not as documented is refused, naming its place; nothing is guessed or filled in.
-A day whose text is the same as in the previous answer is not parsed again: on most nights, nearly all are.
+A day whose text is the same as in the previous response is not parsed again: on most nights, nearly all are.
 """
 
 from collections import Counter
@@ -94,8 +94,8 @@ class _Piece:
             self.packed, self.groups = compress(self.groups, level=1), None
 
 
-class CostAnswer:
-    """Collects the pages of one answer; ``previous`` are the digests of the one before. Not thread-safe.
+class CostResponse:
+    """Collects the pages of one response; ``previous`` are the digests of the one before. Not thread-safe.
 
     share: its share of the memory. The text of a page is released once it is parsed.
     """
@@ -174,7 +174,7 @@ class CostAnswer:
         raise problem.to_account_error()
 
     def _add_results(self, results: Sequence[Result]) -> None:
-        """Parse the days of a page, except for those that are byte-for-byte as in the previous answer."""
+        """Parse the days of a page, except for those that are byte-for-byte as in the previous response."""
         pieces = []
         for index, result in enumerate(results):
             day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
@@ -354,7 +354,7 @@ class CostAnswer:
         return seen
 
     def _assign_currencies_to_zeros(self) -> None:
-        """Give each zero without a currency the most common one of its day's rows, or else of the answer's.
+        """Give each zero without a currency the most common one of its day's rows, or else of the response's.
 
         It is left out if there is none, or if its service and record type already have a row of that day.
         """

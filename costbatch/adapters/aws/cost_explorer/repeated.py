@@ -1,4 +1,4 @@
-"""Finds repeated members in an answer's objects: msgspec would silently take the last one.
+"""Finds repeated members in a response's objects: msgspec would silently take the last one.
 
 Both checks prove quickly that there are none, or else parse the text strictly, which is slow.
 """

@@ -1,4 +1,4 @@
-"""Sends GetCostAndUsage through botocore's client, and takes the answer before botocore parses it."""
+"""Sends GetCostAndUsage through botocore's client, and takes the response before botocore parses it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from costbatch.domain.credentials import AccessKeys
 
 # botocore's name of the operation in the names of its events.
 EVENT = "cost-explorer.GetCostAndUsage"
-# The member of botocore's answer that keeps the body as it was received.
+# The member of botocore's response that keeps the body as it was received.
 _RAW_BODY = "RawBody"
 
 
@@ -20,7 +20,7 @@ class CostRequests:
         client.meta.events.register(f"before-parse.{EVENT}", _keep_raw_body)
 
     def send(self, query: dict[str, Any], keys: AccessKeys, spend: Spend) -> bytes | None:
-        """Return the body of the answer; None if it is neither an error nor HTTP status 200.
+        """Return the body of the response; None if it is neither an error nor HTTP status 200.
 
         Raises:
             BotoCoreError: and anything else that botocore's client raises.
@@ -32,14 +32,14 @@ class CostRequests:
     def send_as(self, caller: Caller, query: dict[str, Any]) -> bytes | None:
         """As ``send``, for a caller that may have made the first attempt already."""
         with calling_as(caller):
-            answer: dict[str, Any] = self._client.get_cost_and_usage(**query)
-        return answer.get(_RAW_BODY)
+            response: dict[str, Any] = self._client.get_cost_and_usage(**query)
+        return response.get(_RAW_BODY)
 
 
 def _keep_raw_body(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
 ) -> None:
-    """Keep a good answer from botocore's parser, which takes three times as long as parse.py."""
+    """Keep a good response from botocore's parser, which takes three times as long as parse.py."""
     if response_dict["status_code"] == OK:
         customized_response_dict[_RAW_BODY] = response_dict["body"]
         response_dict["body"] = b"{}"

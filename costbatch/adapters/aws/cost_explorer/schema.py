@@ -1,4 +1,4 @@
-"""The schema of Cost Explorer's answers: typed as documented, and strict."""
+"""The schema of Cost Explorer's responses: typed as documented, and strict."""
 
 import re
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class Result(msgspec.Struct, gc=False):
 
 
 class Page(msgspec.Struct, gc=False):
-    """One page of an answer."""
+    """One page of a response."""
 
     ResultsByTime: list[Result]
     NextPageToken: str | None = None
@@ -92,7 +92,7 @@ def check_name(text: str) -> None:
         raise ValueError("a name must not contain control characters")
 
 
-# These repeat within an answer: each is checked once. A dictionary that fills itself takes no Python call
+# These repeat within a response: each is checked once. A dictionary that fills itself takes no Python call
 # for a known key, and returns the same object for all days.
 class Keys(dict[CostKey, CostKey]):
     """Each service and record type by itself; ValueError if one is not a name."""

@@ -7,12 +7,12 @@ from typing import Any
 from typing_extensions import override
 
 from costbatch.adapters.aws.clients import AwsClients
-from costbatch.adapters.aws.cost_explorer.in_flight import AnswersInFlight, Share
-from costbatch.adapters.aws.cost_explorer.parse import CostAnswer
+from costbatch.adapters.aws.cost_explorer.in_flight import ResponsesInFlight, Share
+from costbatch.adapters.aws.cost_explorer.parse import CostResponse
 from costbatch.adapters.aws.cost_explorer.schema import METRICS
 from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
-from costbatch.adapters.aws.errors import BeforeHistoryError, answer_of
+from costbatch.adapters.aws.errors import BeforeHistoryError, call_aws
 from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
@@ -36,7 +36,7 @@ class CostExplorerSource(CostSource):
     def __init__(self, *, clients: AwsClients, identities: Identities) -> None:
         self._clients = clients
         self._identities = identities
-        self._in_flight = AnswersInFlight()
+        self._in_flight = ResponsesInFlight()
 
     def check_environment(self, needs: AwsNeeds) -> None:
         """Check the variables and files that AWS is called with; raises ConfigError."""
@@ -58,10 +58,10 @@ class CostExplorerSource(CostSource):
         for days in _windows(window, is_first=is_first):
             query = _query(access.account, days)
             try:
-                with self._in_flight.answer() as share:
-                    answer = CostAnswer(days, known, share)
+                with self._in_flight.response() as share:
+                    response = CostResponse(days, known, share)
                     fetched = self._read_pages(
-                        partial(requests.send, query, keys, spend), query, answer, share
+                        partial(requests.send, query, keys, spend), query, response, share
                     )
             except BeforeHistoryError as error:
                 refused = error
@@ -79,25 +79,25 @@ class CostExplorerSource(CostSource):
         raise refused or _malformed("there is no day to ask for")
 
     def _read_pages(
-        self, send: Callable[[], bytes | None], query: dict[str, Any], answer: CostAnswer, share: Share
+        self, send: Callable[[], bytes | None], query: dict[str, Any], response: CostResponse, share: Share
     ) -> FetchedCosts:
         seen = set[str]()
         for page in range(1, self._clients.settings.page_limit + 1):
-            body = answer_of(OPERATION, send)
+            body = call_aws(OPERATION, send)
             if body is None:
-                raise _malformed("the answer is neither an error nor HTTP status 200")
-            token = answer.add_page(body)
+                raise _malformed("the response is neither an error nor HTTP status 200")
+            token = response.add_page(body)
             if token is None:
-                return answer.fetched(page)
+                return response.fetched(page)
             if token in seen:
-                raise _malformed(f"page {page} of the answer repeats an earlier page token")
+                raise _malformed(f"page {page} of the response repeats an earlier page token")
             seen.add(token)
             query["NextPageToken"] = token
             share.wait_for_memory()
         pages, price = self._clients.settings.page_limit, REQUEST_PRICE_USD
         raise AccountError(
             ErrorKind.MALFORMED_RESPONSE,
-            f"{OPERATION}: the answer has more than {pages} pages.",
+            f"{OPERATION}: the response has more than {pages} pages.",
             "Nothing was stored. If the account is that large, raise COSTBATCH_PAGE_LIMIT: each page is a "
             f"request of ${price}, so {pages * 2} pages cost up to ${pages * 2 * price} in each run.",
         )
