@@ -2,7 +2,7 @@
 
 import click
 
-from costbatch.application.inspection import DatabaseSizes, MonthSize, TableSize
+from costbatch.application.inspection import DatabaseSizes, TableSize
 from costbatch.application.retention import OldRows, Pruning
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Months, example, output_option
@@ -169,7 +169,11 @@ def stats(context: Context, output: str) -> None:
     print_table(_TABLE_COLUMNS, map(_table_row, sizes.tables), numbers=_TABLE_COLUMNS[1:6])
     click.echo()
     if sizes.months:
-        print_table(_MONTH_COLUMNS, map(_month_row, sizes.months), numbers=_MONTH_COLUMNS[1:])
+        months = [
+            (f"{each.month:%Y-%m}", f"{each.rows:,}", size(each.bytes), each.bytes_per_row)
+            for each in sizes.months
+        ]
+        print_table(_MONTH_COLUMNS, months, numbers=_MONTH_COLUMNS[1:])
         click.echo()
     for sentence in _size_sentences(sizes, settings.keep_months):
         click.echo(sentence)
@@ -180,10 +184,6 @@ def _table_row(table: TableSize) -> tuple[object, ...]:
     parts = (table.table_bytes + table.toast_bytes, table.index_bytes, table.total_bytes)
     vacuumed_on = utc_day(table.vacuumed_at) if table.vacuumed_at else None
     return (table.name, f"{table.rows:,}", f"{table.dead_rows:,}", *map(size, parts), vacuumed_on)
-
-
-def _month_row(month: MonthSize) -> tuple[object, ...]:
-    return (f"{month.month:%Y-%m}", f"{month.rows:,}", size(month.bytes), month.bytes_per_row)
 
 
 def _size_sentences(sizes: DatabaseSizes, keep_months: int | None) -> list[str]:

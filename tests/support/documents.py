@@ -87,7 +87,7 @@ def _help(name: str, command: click.Command) -> Iterator[str]:
     for paragraph in _paragraphs(command):
         yield re.sub(r"(?<=[.?!]) (?=[A-Z`])", "\n", paragraph) + "\n"
     # Without --help, whose spelling depends on whether the command has run before: click keeps it.
-    records = (option.get_help_record(ctx) for option in command.params)
+    records = (each.get_help_record(ctx) for each in command.params if isinstance(each, click.Option))
     options = [(f"`{spelling}`", text.replace("  [", " [")) for spelling, text in filter(None, records)]
     yield _table(("option", "meaning"), options)
     if command.epilog:

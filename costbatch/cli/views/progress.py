@@ -69,7 +69,8 @@ class TerminalProgress:
 
     def end(self) -> None:
         """Remove the bar; without one, do nothing."""
-        self._restore_logs()
+        while self._diverted:
+            self._diverted.pop().setStream(self._console.file)
         self._progress.stop()
 
     def print(self, sentence: str) -> None:
@@ -82,10 +83,6 @@ class TerminalProgress:
             if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
                 handler.setStream(FileProxy(self._console, stream))
                 self._diverted.append(handler)
-
-    def _restore_logs(self) -> None:
-        while self._diverted:
-            self._diverted.pop().setStream(self._console.file)
 
 
 def _print_unfolded(console: Console, sentence: str) -> None:

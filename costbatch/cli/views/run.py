@@ -245,26 +245,21 @@ def _print_totals(report: RunReport, page: Page) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold", max_width=TEXT_WIDTH)
-    for label, value in _total_lines(report):
-        grid.add_row(label, value)
-    page.blank()
-    page.console.print(grid)
-
-
-def _total_lines(report: RunReport) -> Iterable[tuple[str, str]]:
     summary = report.summary
     rows, found = summary["rows"], summary["anomalies"]
     outcomes = (f"{n:,} {outcome}" for outcome, n in summary["accounts"].items() if outcome != "total" and n)
     changes = f"{rows['inserted']:,} new, {rows['updated']:,} restated, {rows['deleted']:,} deleted"
     written = rows["inserted"] + rows["updated"] + rows["deleted"]
-    yield "Accounts", ", ".join(outcomes) or "none"
-    yield "Rows", f"{rows['fetched']:,} fetched, {written:,} written ({changes})"
+    grid.add_row("Accounts", ", ".join(outcomes) or "none")
+    grid.add_row("Rows", f"{rows['fetched']:,} fetched, {written:,} written ({changes})")
     # Without a response it is unknown whether AWS charges.
     most = "at most " if report.counts.unanswered else ""
     requests = many(report.counts.api_requests, "request")
-    yield "API", f"{most}{requests}, {money(report.api_cost_usd, 'USD')}"
-    yield "Time", duration(report.duration_seconds)
+    grid.add_row("API", f"{most}{requests}, {money(report.api_cost_usd, 'USD')}")
+    grid.add_row("Time", duration(report.duration_seconds))
     changes = f"{found['detected']:,} detected, {found['updated']:,} updated, {found['resolved']:,} resolved"
-    yield "Anomalies", f"{found['open']:,} open ({changes})"
+    grid.add_row("Anomalies", f"{found['open']:,} open ({changes})")
     if report.events_pending:
-        yield "Events", f"{report.events_pending:,} not delivered yet"
+        grid.add_row("Events", f"{report.events_pending:,} not delivered yet")
+    page.blank()
+    page.console.print(grid)
