@@ -77,7 +77,7 @@ def test_a_wrong_option_is_refused(opened: Harness, args: list[str], sentence: s
         ("ENCRYPTION_KEY", "6c" * 32, "opens none of the 2 stored credentials: they were sealed with key id"),
         ("DATABASE_URL", "", "DATABASE_URL is not set"),
         ("DATABASE_URL", "mysql://root@db/costs", "DATABASE_URL must begin with postgresql://"),
-        ("PUSHGATEWAY_URL", "gateway", "PUSHGATEWAY_URL must be an address"),
+        ("PUSHGATEWAY_URL", "gateway", "PUSHGATEWAY_URL must be a URL"),
         ("COSTBATCH_CONCURRENCY", "many", "COSTBATCH_CONCURRENCY must be a whole number from 1 to 256"),
         ("COSTBATCH_CONCURENCY", "4", "did you mean COSTBATCH_CONCURRENCY?"),
         ("COSTBATCH_SINKS", "pigeon", "COSTBATCH_SINKS must be one of log"),

@@ -49,7 +49,7 @@ def test_an_account_is_registered_collected_and_shown(harness: Harness) -> None:
             "'12345678901' is not an AWS account id: it must have 12 digits.",
         ),
         (["add", "1234567890123", "--name", "x"], "it must have 12 digits."),
-        (["add", ONE, "--name", "again"], f"Account {ONE} (account-1) is registered already."),
+        (["add", ONE, "--name", "again"], f"Account {ONE} (account-1) is already registered."),
         (["add", TWO, "--name", ""], "The name of an account must have 1 to 200 printable characters."),
         (
             ["add", TWO, "--name", "x", "--role-arn", "arn:aws:iam::12:role/x"],

@@ -104,7 +104,7 @@ def test_the_examination_says_what_it_could_not_look_at(reader: Reader) -> None:
         assert checks[name]["status"] in {"ok", "warning"}, checks[name]
     # What a run must write, this role may not: that is said, with the way to examine the batch's own role.
     assert "INSERT, UPDATE, DELETE on daily_costs" in checks["privileges"]["found"]
-    assert "DATABASE_URL of its own role" in checks["privileges"]["advice"]
+    assert "DATABASE_URL of the role that runs use" in checks["privileges"]["advice"]
     assert "permission denied" not in run.stdout
     assert run.stderr.splitlines()[-1] == "FAILED: privileges; see the advice for each check."
 

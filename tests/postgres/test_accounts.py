@@ -52,7 +52,7 @@ def test_an_unknown_account_is_not_found(database: PostgresDatabase) -> None:
 def test_an_account_cannot_be_added_twice(database: PostgresDatabase) -> None:
     """The second one is refused with a sentence, and the first one stays as it is."""
     first = add_account(database, name="first")
-    with pytest.raises(ConfigError, match=r"^Account 000000000001 is registered already\.$"):
+    with pytest.raises(ConfigError, match=r"^Account 000000000001 is already registered\.$"):
         add_account(database, name="second")
     with database.transaction() as tx:
         assert tx.accounts.list_all() == [first]

@@ -100,7 +100,7 @@ class PostgresAccounts(AccountStore):
         row = self.connection.execute(revive.returning(accounts)).first()
         if row is None:
             # The story looked first; somebody else was quicker.
-            raise ConfigError(f"Account {new.aws_account_id} is registered already.")
+            raise ConfigError(f"Account {new.aws_account_id} is already registered.")
         return account_from_row(row)
 
     def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
