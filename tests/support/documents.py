@@ -27,7 +27,6 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
-    "tests/README.md",
     *PAGES,
     "benchmarks/README.md",
     "benchmarks/comparison.md",
