@@ -5,7 +5,8 @@ from datetime import date
 from typing import NamedTuple
 
 from benchmarks.anomaly.dataset import Account
-from costbatch.domain.adaptive import AdaptiveRule, Detector, Sensitivity
+from costbatch.domain.adaptive import Detector
+from costbatch.domain.adaptive_rule import AdaptiveRule, Sensitivity
 from costbatch.domain.expectation import median
 
 TOTAL = "*"

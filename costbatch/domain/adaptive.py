@@ -5,16 +5,15 @@ saw then. It never sees a later day, so a longer history changes no earlier judg
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from itertools import pairwise
 from math import exp, inf, log, sqrt
 
+from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Reason, Sensitivity
 from costbatch.domain.detection import Severity
 from costbatch.domain.expectation import SETTLE_DAYS, Band, History, Mark, median
-from costbatch.domain.money import Limit
 
 _NEWEST_FIRST = range(SETTLE_DAYS + 1)
 # An account needs this many days before a service that appears in it is news.
@@ -33,113 +32,15 @@ _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
 _OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
+_FIRST_DAY, _NEARLY_EMPTY = 0.75, 0.3
 _OUTAGE_DAYS, _CALM_DAYS = 35, 10
 _LEAST_USUAL_DAYS = 20
 _NOISIEST_GROWTH = 0.2
 _MONTH, _WEEK, _NINE_WEEKS = 28, 7, 63
 
 
-class Reason(StrEnum):
-    """Why a day is an anomaly."""
-
-    SPIKE = "spike"
-    BURST = "burst"
-    GROWTH = "growth"
-    DROP = "drop"
-    NEW_SERVICE = "new_service"
-    DORMANT_SERVICE = "dormant_service"
-
-
-class Excuse(StrEnum):
-    """Why a day that stands out is none."""
-
-    ACCOUNT_WIDE = "account_wide"
-    RECURRING = "recurring"
-    USUAL_SURPRISE = "usual_surprise"
-    USUAL_LEVEL = "usual_level"
-    NATURE = "nature"
-
-
-_WORDS = {
-    Reason.SPIKE: "above the level of the last week for this weekday, by more than its own surprises explain",
-    Reason.BURST: "larger than any earlier burst of a service that is used now and then",
-    Reason.GROWTH: "grown steadily above its level of four weeks ago, while the account has not",
-    Reason.DROP: "far below everything of the last five weeks, and the day is complete",
-    Reason.NEW_SERVICE: "the account has not paid for this service before",
-    Reason.DORMANT_SERVICE: "the service costs again after a long time without use",
-    Excuse.ACCOUNT_WIDE: "several services of the account moved by as much on the same day",
-    Excuse.RECURRING: "a charge like it came on the same day of an earlier month, quarter or fortnight",
-    Excuse.USUAL_SURPRISE: "the service strays as far by itself",
-    Excuse.USUAL_LEVEL: "it cost as much within the last nine weeks",
-    Excuse.NATURE: "the service has had several such days within half a year",
-}
-
-
-class Sensitivity(StrEnum):
-    """How much evidence an alarm takes."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-
-
+# Times the evidence that an alarm takes.
 _EVIDENCE = {Sensitivity.LOW: 1.4, Sensitivity.MEDIUM: 1.0, Sensitivity.HIGH: 0.75}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptiveRule:
-    """What is worth an alarm.
-
-    minimum_ratio: smallest rise as a part of what was expected.
-    wide_ratio, account_share: a smaller rise also counts if it is this part of the account's daily cost.
-    noise_multiple, sum_multiple: times the noise of the series, for one day and for the sum of three.
-    surprise_multiple: times the second largest surprise of the last 17 weeks.
-    new_share: part of the account's daily cost from which a new service is worth an alarm.
-    growth_ratio: smallest growth within four weeks.
-    burst_multiple: times the largest earlier burst, for services that are used now and then.
-    floor, medium_impact, high_impact: money limits of a day, by currency.
-    """
-
-    sensitivity: Sensitivity = Sensitivity.MEDIUM
-    minimum_ratio: float = 0.25
-    wide_ratio: float = 0.2
-    account_share: float = 0.03
-    noise_multiple: float = 5.5
-    sum_multiple: float = 6.0
-    surprise_multiple: float = 1.3
-    new_share: float = 0.02
-    growth_ratio: float = 1.28
-    burst_multiple: float = 1.8
-    floor: Limit = field(default=Limit(Decimal(3)))
-    medium_impact: Limit = field(default=Limit(Decimal(100)))
-    high_impact: Limit = field(default=Limit(Decimal(1000)))
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One day of one service as it was judged one morning.
-
-    expected, lower, upper: the band, in money. score: 0 to 1; 0.5 is the edge of the band.
-    reason: None unless it is an anomaly. excuse: why a day outside the band is none.
-    """
-
-    service: str
-    usage_date: date
-    expected: float
-    lower: float
-    upper: float
-    actual: float
-    score: float
-    severity: Severity
-    reason: Reason | None = None
-    excuse: Excuse | None = None
-
-    @property
-    def why(self) -> str:
-        """What was expected, from what, and what makes the day an anomaly or not, in words."""
-        ground = self.reason or self.excuse
-        band = f"{self.expected:,.2f} ({self.lower:,.2f} to {self.upper:,.2f})"
-        return f"{self.actual:,.2f}, expected {band}: {_WORDS[ground] if ground else 'an ordinary day'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,14 +254,18 @@ class Detector:
             return None
         fall, next_fall = first.expected - amounts[2], second.expected - amounts[1]
         least = max(self._floor, 3 * self._evidence * first.noise * first.scale)
-        if amounts[2] >= _OUTAGE * first.expected or amounts[1] >= _OUTAGE * second.expected:
+        is_low = amounts[2] < _OUTAGE * first.expected and amounts[1] < _OUTAGE * second.expected
+        # It began during the first day: that one is complete and short, the next one nearly empty.
+        began = amounts[2] < _FIRST_DAY * first.expected and amounts[1] < _NEARLY_EMPTY * second.expected
+        if not (is_low or began):
             return None
         start = max(0, settled - _OUTAGE_DAYS - 1)
         pairs = zip(history.amounts[start : settled - 1], history.marks[start : settled - 1], strict=True)
         usual = sorted(amount for amount, mark in pairs if mark is Mark.NORMAL)
         if fall < least or next_fall < self._floor or len(usual) <= _LEAST_USUAL_DAYS:
             return None
-        if amounts[2] >= _BELOW_EVERYTHING * usual[1] or amounts[1] >= _NEXT_BELOW * usual[1]:
+        lowest = usual[1]
+        if (not began and amounts[2] >= _BELOW_EVERYTHING * lowest) or amounts[1] >= _NEXT_BELOW * lowest:
             return _Found(SETTLE_DAYS, None, fall / least, Excuse.USUAL_LEVEL)
         if history.has_precedent(index, fall, -1, 0.6):
             return _Found(SETTLE_DAYS, None, fall / least, Excuse.RECURRING)
@@ -425,13 +330,17 @@ class Detector:
     ) -> tuple[float, Reason]:
         settled = history.amounts[:index]
         paid = [each for each in settled if each > 0]
-        if len(paid) < _DORMANT_PAYMENTS:
+        pairs = zip(settled, history.marks, strict=False)
+        usual = [each for each, mark in pairs if each > 0 and mark is not Mark.ANOMALOUS][-60:]
+        idle = settled[-_DORMANT_DAYS - SETTLE_DAYS : -SETTLE_DAYS]
+        if len(paid) < _DORMANT_PAYMENTS or not any(idle):
             if len(settled) < _DORMANT_DAYS:
                 return inf, Reason.BURST
             share = self._rule.new_share * self._account * self._evidence
-            return max(2 * self._floor, share, 2.5 * max(paid, default=0.0)), Reason.DORMANT_SERVICE
-        pairs = zip(settled, history.marks, strict=False)
-        usual = [each for each, mark in pairs if each > 0 and mark is not Mark.ANOMALOUS][-60:]
+            # Use that comes and goes is the nature of a service; one or two stints long ago are not.
+            stints = sum(1 for old, new in pairwise([0.0, *settled[:-SETTLE_DAYS]]) if new and not old)
+            if stints <= _NATURE:
+                return max(2 * self._floor, share), Reason.DORMANT_SERVICE
         top = max(usual, default=0.0)
         logs = [log(each) for each in paid[-60:]]
         middle = median(logs)
