@@ -24,14 +24,14 @@ def data_sets(arguments: argparse.Namespace) -> Iterator[tuple[str, Sequence[Acc
                 yield f"{family} {seed}", worlds.accounts(family, seed, arguments.accounts)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Print one row per data set and detector."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="*", help="data sets; without any, two families are made")
     parser.add_argument("--accounts", type=int, default=24, help="at most this many of each data set")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--only", nargs="*", choices=RULES, default=list(RULES))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     print(HEAD, "|---|---|---|---|---|---|---|---|", sep="\n")
     for name, accounts in data_sets(arguments):
         for rule in arguments.only:
