@@ -31,6 +31,8 @@ _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
 # So many earlier anomalies as large are the nature of the service.
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
+# A fee of its own may be a few times that of last month: the first one often covers part of a month.
+_SAME_CHARGE = 0.3
 _OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
 _FIRST_DAY, _NEARLY_EMPTY = 0.75, 0.3
 _OUTAGE_DAYS, _CALM_DAYS = 35, 10
@@ -164,8 +166,7 @@ class Detector:
                 continue
             rise = amounts[age] - band.expected
             total += rise / band.scale
-            is_wide = rise >= rule.account_share * self._account
-            if rise < max(self._floor, (rule.wide_ratio if is_wide else rule.minimum_ratio) * band.expected):
+            if rise < max(self._floor, rule.minimum_ratio * band.expected):
                 continue
             one_day = rise / (rule.noise_multiple * self._evidence * band.noise * band.scale)
             three_days = total / (rule.sum_multiple * self._evidence * band.noise * sqrt(count))
@@ -316,7 +317,7 @@ class Detector:
             if amount <= limit:
                 continue
             excuse = None
-            if history.has_precedent(index, amount):
+            if history.has_precedent(index, amount, part=_SAME_CHARGE):
                 excuse = Excuse.RECURRING
             elif history.earlier_alarms(index, amount) >= _NATURE:
                 excuse = Excuse.NATURE

@@ -58,7 +58,6 @@ class AdaptiveRule:
     """What is worth an alarm.
 
     minimum_ratio: smallest rise as a part of what was expected.
-    wide_ratio, account_share: a smaller rise also counts if it is this part of the account's daily cost.
     noise_multiple, sum_multiple: times the noise of the series, for one day and for the sum of three.
     surprise_multiple: times the second largest surprise of the last 17 weeks.
     new_share: part of the account's daily cost from which a new service is worth an alarm.
@@ -69,8 +68,6 @@ class AdaptiveRule:
 
     sensitivity: Sensitivity = Sensitivity.MEDIUM
     minimum_ratio: float = 0.25
-    wide_ratio: float = 0.2
-    account_share: float = 0.03
     noise_multiple: float = 5.5
     sum_multiple: float = 6.0
     surprise_multiple: float = 1.3
