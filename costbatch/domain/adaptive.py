@@ -47,7 +47,7 @@ _EVIDENCE = {Sensitivity.LOW: 1.4, Sensitivity.MEDIUM: 1.0, Sensitivity.HIGH: 0.
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A day that stands out, before it is told: its age, why, and the evidence as a part of what it takes."""
+    """A day that stands out, before it is judged: its age, why, and the evidence as a part of what it takes."""
 
     age: int
     reason: Reason | None
@@ -100,11 +100,11 @@ class Detector:
                 history.settle(days[service][-1])
             history.open_day(newest)
         self._compare_services(days)
-        told = []
+        judged = []
         for service, history in self._histories.items():
             found = self._find(history, days[service])
-            told += self._tell(service, newest, history, days[service], found)
-        return told
+            judged += self._judge_days(service, newest, history, days[service], found)
+        return judged
 
     def _begin(self, newest: date, amounts: list[float]) -> History:
         """Return the history of a service whose first cost is among the newest days."""
@@ -358,16 +358,16 @@ class Detector:
                 limit = top
         return limit, Reason.BURST
 
-    def _tell(
+    def _judge_days(
         self, service: str, newest: date, history: History, amounts: list[float], found: list[_Found]
     ) -> list[Judgement]:
         by_age = {each.age: each for each in sorted(found, key=lambda each: each.reason is not None)}
-        told = []
+        judged = []
         for age in _NEWEST_FIRST[: len(history.bands)]:
             band, each = history.bands[-1 - age], by_age.get(age)
             day = newest - timedelta(days=age)
-            told.append(self._judgement(service, day, amounts[age], band, each))
-        return told
+            judged.append(self._judgement(service, day, amounts[age], band, each))
+        return judged
 
     def _judgement(
         self, service: str, day: date, actual: float, band: Band | None, found: _Found | None

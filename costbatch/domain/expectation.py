@@ -1,4 +1,4 @@
-"""What a service should cost on a day, and how sure that is, told from its own settled days alone.
+"""What a service should cost on a day, and how sure that is, learned from its own settled days alone.
 
 Amounts are floats here: these are statistics, and no sum that is billed. Nothing looks ahead: a band is made
 once, on the first morning of its day, from the days that had settled by then, and never changes.

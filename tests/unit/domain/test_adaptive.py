@@ -1,4 +1,4 @@
-"""The adaptive detector: each kind of anomaly is found and told, and nothing is taken back by later days."""
+"""The adaptive detector: each kind of anomaly is found and explained, and nothing is taken back by later days."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -78,19 +78,19 @@ def test_an_ordinary_week_raises_nothing() -> None:
 def test_each_kind_of_anomaly_is_found_with_its_words(
     amounts: list[float], first: int, reason: Reason, words: str
 ) -> None:
-    """It is told within three days, a leak within a month, with a score above one half."""
+    """It is found within three days, a leak within a month, with a score above one half."""
     found = anomalies({"other": steady(200, seed=3), "this": amounts})
     assert {each.service for each in found} == {"this"}
     late = timedelta(days=30 if reason is Reason.GROWTH else 2)
-    told = found[0]
-    assert told.reason is reason
-    assert timedelta(0) <= told.usage_date - day(first) <= late
-    assert words in told.why
-    assert 0.5 <= told.score < 1
-    assert told.lower <= told.expected <= told.upper
+    first_found = found[0]
+    assert first_found.reason is reason
+    assert timedelta(0) <= first_found.usage_date - day(first) <= late
+    assert words in first_found.why
+    assert 0.5 <= first_found.score < 1
+    assert first_found.lower <= first_found.expected <= first_found.upper
 
 
-def test_a_level_shift_is_told_and_then_adapted_to() -> None:
+def test_a_level_shift_is_reported_and_then_adapted_to() -> None:
     """After a week the new level is what is expected."""
     found = anomalies({"this": changed(steady(100), 100, lambda _: 2.0)})
     assert max(each.usage_date for each in found) < day(108)
@@ -105,7 +105,7 @@ def test_a_monthly_charge_is_known_from_its_second_time() -> None:
     assert Excuse.RECURRING in excuses
 
 
-def test_what_the_whole_account_does_is_told_of_no_service() -> None:
+def test_what_the_whole_account_does_is_reported_of_no_service() -> None:
     """A campaign that moves every service is not four anomalies."""
     services = {f"s{n}": changed(steady(100, seed=n), 100, lambda _: 1.8, 3) for n in range(4)}
     assert anomalies(services) == []
@@ -164,7 +164,7 @@ def test_a_service_that_bursts_by_nature_is_known_for_it() -> None:
     assert all(each.usage_date < day(60) for each in found)
 
 
-def test_below_the_floor_nothing_is_told() -> None:
+def test_below_the_floor_nothing_is_reported() -> None:
     """Cents are not worth an alarm, whatever their ratio."""
     assert anomalies({"this": changed(steady(0.05), 100, lambda _: 20.0, 3)}) == []
 
