@@ -47,7 +47,7 @@ _EVIDENCE = {Sensitivity.LOW: 1.4, Sensitivity.MEDIUM: 1.0, Sensitivity.HIGH: 0.
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A day that stands out, before it is judged: its age, why, and the evidence as a part of what it takes."""
+    """A day that stands out: its age, why, and the evidence as a part of what an alarm takes."""
 
     age: int
     reason: Reason | None

@@ -1,4 +1,4 @@
-"""The adaptive detector: each kind of anomaly is found and explained, and nothing is taken back by later days."""
+"""The adaptive detector: each kind of anomaly is found and explained, and later days change nothing."""
 
 import random
 from collections.abc import Callable, Mapping
