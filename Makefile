@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-clean test tests-with-coverage check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
-	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-compare bench-pages bench-storage lock clean
+	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-anomaly bench-compare bench-pages bench-storage lock clean
 
 help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ parts: ## Install the system parts that some tests use: npm for Helm, a Pushgate
 
 bench: $(READY) ## Measure each target of the whole program, and compare with the committed figures (about 45 minutes).
 	@$(BIN)/python -m benchmarks.collect --output .cache/bench/collect.json
+
+bench-anomaly: $(READY) ## Compare the detectors on labelled cost: two made families, or the data sets in DATA (about 10 minutes).
+	@$(BIN)/python -m benchmarks.anomaly $(DATA)
 
 bench-compare: $(READY) ## Measure whole nights of costbatch, of a plain script and of dlt (about 13 minutes).
 	@$(BIN)/python -m benchmarks.collect comparison --output .cache/bench/comparison.json

@@ -1,0 +1,409 @@
+"""The adaptive detector: a service's day against what its own past leads one to expect. Pure, deterministic.
+
+One ``Detector`` per account and currency is shown each morning once, in order, and judges the days that it
+saw then. It never sees a later day, so a longer history changes no earlier judgement.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from math import exp, inf, log, sqrt
+
+from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Reason, Sensitivity
+from costbatch.domain.detection import Severity
+from costbatch.domain.expectation import SETTLE_DAYS, Band, History, Mark, median
+
+_NEWEST_FIRST = range(SETTLE_DAYS + 1)
+# An account needs this many days before a service that appears in it is news.
+_ESTABLISHED_DAYS = 14
+# A series needs this many days before one of them is judged, and before its growth is.
+_YOUNG_DAYS, _GROWTH_HISTORY = 18, 50
+# Weeks whose largest surprises tell how far the series strays by itself, and from when two of them count.
+_PEAK_WEEKS, _FIRST_WEEKS, _MATURE_WEEKS = 17, 3, 9
+# Services that burst: the second largest surprise is this large; a single day must then be twice as large.
+_BURST, _BURST_MARGIN, _HEAVIEST_TAIL = 0.25, 2.0, 2.5
+# A level below this part of the usual one is a trough; coming back from it is no rise.
+_TROUGH, _RETURN = 0.8, 1.3
+# As many other services that move by this part as much make it the account's movement.
+_ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
+# So many earlier anomalies as large are the nature of the service.
+_NATURE = 2
+_DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
+# A fee of its own may be a few times that of last month: the first one often covers part of a month.
+_SAME_CHARGE = 0.3
+_OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
+_FIRST_DAY, _NEARLY_EMPTY = 0.75, 0.3
+_OUTAGE_DAYS, _CALM_DAYS = 35, 10
+_LEAST_USUAL_DAYS = 20
+_NOISIEST_GROWTH = 0.2
+_MONTH, _WEEK, _NINE_WEEKS = 28, 7, 63
+
+
+# Times the evidence that an alarm takes.
+_EVIDENCE = {Sensitivity.LOW: 1.4, Sensitivity.MEDIUM: 1.0, Sensitivity.HIGH: 0.75}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A day that stands out: its age, why, and the evidence as a part of what an alarm takes."""
+
+    age: int
+    reason: Reason | None
+    strength: float
+    excuse: Excuse | None = None
+    expected: float | None = None
+
+
+class Detector:
+    """Judges the services of one account in one currency, morning by morning."""
+
+    def __init__(self, rule: AdaptiveRule, currency: str) -> None:
+        self._rule = rule
+        self._floor, self._medium, self._high = (
+            float(limit.of(currency)) for limit in (rule.floor, rule.medium_impact, rule.high_impact)
+        )
+        self._evidence = _EVIDENCE[rule.sensitivity]
+        self._histories: dict[str, History] = {}
+        self._newest: date | None = None
+        self._mornings = 0
+        self._totals: list[float] = []
+        self._account = 0.0
+        self._moves: tuple[list[float], ...] = ()
+        self._active: list[History] = []
+
+    def judge(self, newest: date, readings: Mapping[str, Sequence[Decimal | float]]) -> list[Judgement]:
+        """Return a judgement of each of the newest three days of each service that ever cost anything.
+
+        readings: by service what its newest days cost as read this morning: ``newest``, the day before it,
+        and the day before that, which is final. A service that is left out cost nothing.
+
+        Raises:
+            ValueError: the morning does not follow the last one.
+
+        """
+        if self._newest is not None and newest != self._newest + timedelta(days=1):
+            raise ValueError(f"the morning of {newest} does not follow that of {self._newest}")
+        self._newest = newest
+        self._mornings += 1
+        seen = {service: [float(amount) for amount in amounts] for service, amounts in readings.items()}
+        for service in sorted(seen.keys() - self._histories.keys()):
+            if any(seen[service]):
+                self._histories[service] = self._begin(newest, seen[service])
+        nothing = [0.0] * len(_NEWEST_FIRST)
+        days = {service: seen.get(service, nothing) for service in self._histories}
+        self._totals.append(sum(amounts[-1] for amounts in days.values()))
+        self._account = median(self._totals[-14:])
+        for service, history in self._histories.items():
+            if len(history.bands) > len(history.amounts) + SETTLE_DAYS - 1:
+                history.settle(days[service][-1])
+            history.open_day(newest)
+        self._compare_services(days)
+        judged = []
+        for service, history in self._histories.items():
+            found = self._find(history, days[service])
+            judged += self._judge_days(service, newest, history, days[service], found)
+        return judged
+
+    def _begin(self, newest: date, amounts: list[float]) -> History:
+        """Return the history of a service whose first cost is among the newest days."""
+        history = History()
+        first = max(age for age in _NEWEST_FIRST if amounts[age])
+        for age in range(first, 0, -1):
+            history.open_day(newest - timedelta(days=age))
+        return history
+
+    def _compare_services(self, days: Mapping[str, list[float]]) -> None:
+        """Remember which services moved on each of the newest days, to tell one service from the account."""
+        self._moves = tuple([] for _ in _NEWEST_FIRST)
+        self._active = []
+        for service, history in self._histories.items():
+            if history.levels and history.levels[-1] > self._floor / 3:
+                self._active.append(history)
+            if history.is_sparse:
+                continue
+            for age in _NEWEST_FIRST[: len(history.bands)]:
+                band = history.bands[-1 - age]
+                if band is None:
+                    continue
+                rise = days[service][age] - band.expected
+                if rise > max(3 * band.noise * band.scale, 0.15 * band.expected, self._floor / 20):
+                    self._moves[age].append(rise / band.scale)
+
+    def _find(self, history: History, amounts: list[float]) -> list[_Found]:
+        age = len(history.bands)
+        if age <= len(_NEWEST_FIRST) and self._mornings > _ESTABLISHED_DAYS + age - 1:
+            return self._find_new(history, amounts)
+        if age < _YOUNG_DAYS + len(_NEWEST_FIRST):
+            return []
+        if history.is_sparse:
+            return self._find_bursts(history, amounts)
+        found = self._find_spikes(history, amounts)
+        is_rise = any(each.reason for each in found)
+        if is_rise:
+            history.last_rise = len(history.amounts)
+        drop = self._find_drop(history, amounts)
+        growth = None if is_rise else self._find_growth(history)
+        return [*found, *(each for each in (drop, growth) if each)]
+
+    def _find_new(self, history: History, amounts: list[float]) -> list[_Found]:
+        least = max(self._floor, self._rule.new_share * self._account * self._evidence)
+        found = []
+        for age in _NEWEST_FIRST[: len(history.bands)]:
+            if amounts[age] >= least:
+                history.marks[-1 - age] = Mark.ANOMALOUS
+                found.append(_Found(age, Reason.NEW_SERVICE, amounts[age] / least))
+        return found
+
+    def _find_spikes(self, history: History, amounts: list[float]) -> list[_Found]:
+        """Judge rises from the oldest of the three days on: by each day, and by their sum."""
+        rule, found, total = self._rule, [], 0.0
+        for count, age in enumerate(reversed(_NEWEST_FIRST), 1):
+            index = len(history.bands) - 1 - age
+            band = history.bands[index]
+            if band is None:
+                continue
+            rise = amounts[age] - band.expected
+            total += rise / band.scale
+            if rise < max(self._floor, rule.minimum_ratio * band.expected):
+                continue
+            one_day = rise / (rule.noise_multiple * self._evidence * band.noise * band.scale)
+            three_days = total / (rule.sum_multiple * self._evidence * band.noise * sqrt(count))
+            if one_day < 1 and (count == 1 or three_days < 1 or rise < 2 * band.noise * band.scale):
+                continue
+            excuse = self._excuse(history, index, band, amounts, age)
+            if excuse is None:
+                history.marks[index] = Mark.ANOMALOUS
+            found.append(_Found(age, None if excuse else Reason.SPIKE, max(one_day, three_days), excuse))
+        return found
+
+    def _excuse(
+        self, history: History, index: int, band: Band, amounts: list[float], age: int
+    ) -> Excuse | None:
+        """Return what else explains a rise: the account, or the series' own past."""
+        amount, rise = amounts[age], amounts[age] - band.expected
+        before = min(len(history.amounts), index - SETTLE_DAYS)
+        moved = sum(1 for move in self._moves[age] if move > _SAME_MOVE * rise / band.scale)
+        day_before = self._day_before(history, index, amounts, age)
+        excuse = None
+        if moved > _ACCOUNT_WIDE:
+            excuse = Excuse.ACCOUNT_WIDE
+        elif history.marks[index] is Mark.RECURRING or history.has_precedent(index, rise):
+            excuse = Excuse.RECURRING
+        elif rise < self._surprise(history, before, day_before) * band.scale:
+            excuse = Excuse.USUAL_SURPRISE
+        elif self._is_return(history, before, amount) or amount < 1.1 * history.usual_top(index, before):
+            excuse = Excuse.USUAL_LEVEL
+        elif history.earlier_alarms(before, amount) >= _NATURE:
+            excuse = Excuse.NATURE
+        return excuse
+
+    @staticmethod
+    def _day_before(history: History, index: int, amounts: list[float], age: int) -> float:
+        """Return the error of the day before one of the newest days, relative to its scale."""
+        band = history.bands[index - 1]
+        if band is None:
+            return 0.0
+        known = index - 1 < len(history.amounts)
+        amount = history.amounts[index - 1] if known else amounts[age + 1]
+        return (amount - band.expected) / band.scale
+
+    def _surprise(self, history: History, before: int, day_before: float) -> float:
+        """Return the relative rise that the series' own weekly peaks do not explain.
+
+        The heavier the tail of the peaks, the wider the margin; a service that bursts must burst for two days
+        or twice as far.
+        """
+        week = before // _WEEK
+        first = week - _PEAK_WEEKS
+        if week > _PEAK_WEEKS - 6:
+            first = max(first, _FIRST_WEEKS)  # the weekdays were not known yet
+        peaks = sorted(history.peaks[max(0, first) : week])
+        if not peaks:
+            return 0.0
+        margin: float = self._rule.surprise_multiple * self._evidence
+        if len(peaks) < _MATURE_WEEKS:
+            unsure: float = 1.5 ** ((_MATURE_WEEKS - len(peaks)) / 6)
+            return margin * unsure * peaks[-1]
+        second, fifth = peaks[-2], peaks[-5]
+        if fifth > 0:
+            margin = min(_HEAVIEST_TAIL, max(margin, sqrt(second / fifth)))
+        if second > max(_BURST, 4 * history.noise) and day_before < 0.7 * second:
+            margin = max(margin, _BURST_MARGIN)
+        return margin * second
+
+    @staticmethod
+    def _is_return(history: History, before: int, amount: float) -> bool:
+        """Whether a level that had fallen (a holiday, a free tier) only comes back."""
+        if before <= _WEEK:
+            return False
+        level = history.levels[-1]
+        fell = level < _TROUGH * median(history.levels[max(0, before - _NINE_WEEKS) : before])
+        if not fell and (before >= _OUTAGE_DAYS or level >= _TROUGH * max(history.levels)):
+            return False
+        first = max(0, before - _NINE_WEEKS)
+        pairs = zip(history.amounts[first:before], history.marks[first:before], strict=True)
+        usual = sorted(each for each, mark in pairs if mark is Mark.NORMAL)
+        return amount < _RETURN * usual[-3] if usual[2:] else False
+
+    def _find_drop(self, history: History, amounts: list[float]) -> _Found | None:
+        """Find an outage: two days far below everything of the last five weeks, the first of them final."""
+        index, settled = len(history.bands) - 1 - SETTLE_DAYS, len(history.amounts)
+        first, second = history.bands[index], history.bands[index + 1]
+        if first is None or second is None or settled - history.last_drop <= _CALM_DAYS or amounts[2] < 0:
+            return None
+        fall, next_fall = first.expected - amounts[2], second.expected - amounts[1]
+        least = max(self._floor, 3 * self._evidence * first.noise * first.scale)
+        is_low = amounts[2] < _OUTAGE * first.expected and amounts[1] < _OUTAGE * second.expected
+        # It began during the first day: that one is complete and short, the next one nearly empty.
+        began = amounts[2] < _FIRST_DAY * first.expected and amounts[1] < _NEARLY_EMPTY * second.expected
+        if not (is_low or began):
+            return None
+        start = max(0, settled - _OUTAGE_DAYS - 1)
+        pairs = zip(history.amounts[start : settled - 1], history.marks[start : settled - 1], strict=True)
+        usual = sorted(amount for amount, mark in pairs if mark is Mark.NORMAL)
+        if fall < least or next_fall < self._floor or len(usual) <= _LEAST_USUAL_DAYS:
+            return None
+        lowest = usual[1]
+        if (not began and amounts[2] >= _BELOW_EVERYTHING * lowest) or amounts[1] >= _NEXT_BELOW * lowest:
+            return _Found(SETTLE_DAYS, None, fall / least, Excuse.USUAL_LEVEL)
+        if history.has_precedent(index, fall, -1, 0.6):
+            return _Found(SETTLE_DAYS, None, fall / least, Excuse.RECURRING)
+        history.marks[index] = Mark.ANOMALOUS
+        history.last_drop = settled
+        return _Found(SETTLE_DAYS, Reason.DROP, fall / least)
+
+    def _find_growth(self, history: History) -> _Found | None:
+        """Find a leak: steady growth beyond what the series and the account do by themselves."""
+        growth, settled = history.growth, len(history.amounts)
+        least = 1 + (self._rule.growth_ratio - 1) * self._evidence
+        is_young = settled < _GROWTH_HISTORY or len(history.growths) <= _LEAST_USUAL_DAYS
+        if growth < least or is_young or history.noise >= _NOISIEST_GROWTH:
+            return None
+        level = history.levels[-1]
+        reference = level / growth
+        gained = level - reference
+        # All but the largest four weeks: one step of the past says nothing about the next leak.
+        earlier = sorted(history.growths[-190:-12])
+        own = (earlier[-1 - _MONTH] if earlier[2 * _MONTH :] else earlier[-1]) if earlier else 1.0
+        recent = [history.levels[-8], history.levels[-4], level]
+        is_steady = all(old <= new for old, new in pairwise(recent)) and (
+            min(level - history.levels[-8], history.levels[-5] - reference) >= gained / 4
+        )
+        is_news = (
+            growth - 1 > 1.15 * (own - 1)
+            and level > 1.08 * max(history.levels[-91:-9])
+            and level >= 0.97 * least * median(history.levels[-42:-14])
+        )
+        if gained < self._floor or not is_steady or not is_news:
+            return None
+        grown = sum(1 for other in self._active if other.growth - 1 > _SAME_GROWTH * (growth - 1))
+        expected = reference * history.weights[history.weekdays[-1 - SETTLE_DAYS]]
+        strength = (growth - 1) / (least - 1)
+        if grown > _ACCOUNT_WIDE:
+            return _Found(SETTLE_DAYS, None, strength, Excuse.ACCOUNT_WIDE, expected)
+        history.last_rise = settled
+        return _Found(SETTLE_DAYS, Reason.GROWTH, strength, None, expected)
+
+    def _find_bursts(self, history: History, amounts: list[float]) -> list[_Found]:
+        """Judge a service that is used now and then: by the sizes of its earlier bursts."""
+        found = []
+        for age in reversed(_NEWEST_FIRST):
+            index, amount = len(history.bands) - 1 - age, amounts[age]
+            if amount < 2 * self._floor:
+                continue
+            limit, reason = self._burst_limit(history, index, amount, amounts)
+            if amount <= limit:
+                continue
+            excuse = None
+            if history.has_precedent(index, amount, part=_SAME_CHARGE):
+                excuse = Excuse.RECURRING
+            elif history.earlier_alarms(index, amount) >= _NATURE:
+                excuse = Excuse.NATURE
+            else:
+                history.marks[index] = Mark.ANOMALOUS
+            found.append(_Found(age, None if excuse else reason, amount / max(limit, self._floor), excuse))
+        return found
+
+    def _burst_limit(
+        self, history: History, index: int, amount: float, amounts: list[float]
+    ) -> tuple[float, Reason]:
+        settled = history.amounts[:index]
+        paid = [each for each in settled if each > 0]
+        pairs = zip(settled, history.marks, strict=False)
+        usual = [each for each, mark in pairs if each > 0 and mark is not Mark.ANOMALOUS][-60:]
+        idle = settled[-_DORMANT_DAYS - SETTLE_DAYS : -SETTLE_DAYS]
+        if len(paid) < _DORMANT_PAYMENTS or not any(idle):
+            if len(settled) < _DORMANT_DAYS:
+                return inf, Reason.BURST
+            share = self._rule.new_share * self._account * self._evidence
+            # Use that comes and goes is the nature of a service; one or two stints long ago are not.
+            stints = sum(1 for old, new in pairwise([0.0, *settled[:-SETTLE_DAYS]]) if new and not old)
+            if stints <= _NATURE:
+                return max(2 * self._floor, share), Reason.DORMANT_SERVICE
+        top = max(usual, default=0.0)
+        logs = [log(each) for each in paid[-60:]]
+        middle = median(logs)
+        spread = max(0.2, 1.4826 * median([abs(each - middle) for each in logs]))
+        sizes = exp(middle + 2.6 * self._evidence * spread * (1 + 3 / len(logs)))
+        limit = max(self._rule.burst_multiple * self._evidence * top, sizes)
+        if top < amount <= limit:
+            # Three days that together are larger than any three before are one burst that lasts.
+            known = [*history.amounts, amounts[1], amounts[0]]
+            three = sum(known[max(0, index - 2) : index + 1])
+            before = settled[: max(0, index - 2)]
+            largest = max((sum(before[i - 2 : i + 1]) for i in range(2, len(before))), default=0.0)
+            if three > max(amount, 1.6 * self._evidence * largest):
+                limit = top
+        return limit, Reason.BURST
+
+    def _judge_days(
+        self, service: str, newest: date, history: History, amounts: list[float], found: list[_Found]
+    ) -> list[Judgement]:
+        by_age = {each.age: each for each in sorted(found, key=lambda each: each.reason is not None)}
+        judged = []
+        for age in _NEWEST_FIRST[: len(history.bands)]:
+            band, each = history.bands[-1 - age], by_age.get(age)
+            day = newest - timedelta(days=age)
+            judged.append(self._judgement(service, day, amounts[age], band, each))
+        return judged
+
+    def _judgement(
+        self, service: str, day: date, actual: float, band: Band | None, found: _Found | None
+    ) -> Judgement:
+        if band is None:
+            expected, margin = 0.0, max(self._floor, self._rule.new_share * self._account)
+        else:
+            noise = self._rule.noise_multiple * self._evidence * band.noise * band.scale
+            expected = band.expected
+            margin = max(self._floor, self._rule.minimum_ratio * expected, noise)
+        if found is not None and found.expected is not None:
+            expected = found.expected
+        upper, lower = expected + margin, max(0.0, expected - max(margin, (1 - _OUTAGE) * expected))
+        distance = (
+            (actual - expected) / margin
+            if actual > expected
+            else (expected - actual) / max(expected - lower, margin)
+        )
+        score = distance / (1 + distance)
+        if found is not None and found.reason is not None:
+            score = max(score, found.strength / (1 + found.strength), 0.5)
+        elif found is not None:
+            score = min(score, 0.49)
+        impact = abs(actual - expected)
+        severity = Severity.HIGH if impact >= self._high else Severity.MEDIUM
+        if impact < self._medium:
+            severity = Severity.LOW
+        return Judgement(
+            service,
+            day,
+            expected,
+            lower,
+            upper,
+            actual,
+            score,
+            severity,
+            found.reason if found else None,
+            found.excuse if found else None,
+        )

@@ -1,0 +1,106 @@
+"""What the adaptive detector is set to, and what it says of a day."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from costbatch.domain.detection import Severity
+from costbatch.domain.money import Limit
+
+
+class Reason(StrEnum):
+    """Why a day is an anomaly."""
+
+    SPIKE = "spike"
+    BURST = "burst"
+    GROWTH = "growth"
+    DROP = "drop"
+    NEW_SERVICE = "new_service"
+    DORMANT_SERVICE = "dormant_service"
+
+
+class Excuse(StrEnum):
+    """Why a day that stands out is none."""
+
+    ACCOUNT_WIDE = "account_wide"
+    RECURRING = "recurring"
+    USUAL_SURPRISE = "usual_surprise"
+    USUAL_LEVEL = "usual_level"
+    NATURE = "nature"
+
+
+_WORDS = {
+    Reason.SPIKE: "above the level of the last week for this weekday, by more than its own surprises explain",
+    Reason.BURST: "larger than any earlier burst of a service that is used now and then",
+    Reason.GROWTH: "grown steadily above its level of four weeks ago, while the account has not",
+    Reason.DROP: "far below everything of the last five weeks, and the day is complete",
+    Reason.NEW_SERVICE: "the account has not paid for this service before",
+    Reason.DORMANT_SERVICE: "the service costs again after a long time without use",
+    Excuse.ACCOUNT_WIDE: "several services of the account moved by as much on the same day",
+    Excuse.RECURRING: "a charge like it came on the same day of an earlier month, quarter or fortnight",
+    Excuse.USUAL_SURPRISE: "the service strays as far by itself",
+    Excuse.USUAL_LEVEL: "it cost as much within the last nine weeks",
+    Excuse.NATURE: "the service has had several such days within half a year",
+}
+
+
+class Sensitivity(StrEnum):
+    """How much evidence an alarm takes."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveRule:
+    """What is worth an alarm.
+
+    minimum_ratio: smallest rise as a part of what was expected.
+    noise_multiple, sum_multiple: times the noise of the series, for one day and for the sum of three.
+    surprise_multiple: times the second largest surprise of the last 17 weeks.
+    new_share: part of the account's daily cost from which a new service is worth an alarm.
+    growth_ratio: smallest growth within four weeks.
+    burst_multiple: times the largest earlier burst, for services that are used now and then.
+    floor, medium_impact, high_impact: money limits of a day, by currency.
+    """
+
+    sensitivity: Sensitivity = Sensitivity.MEDIUM
+    minimum_ratio: float = 0.25
+    noise_multiple: float = 5.5
+    sum_multiple: float = 6.0
+    surprise_multiple: float = 1.3
+    new_share: float = 0.02
+    growth_ratio: float = 1.28
+    burst_multiple: float = 1.8
+    floor: Limit = field(default=Limit(Decimal(3)))
+    medium_impact: Limit = field(default=Limit(Decimal(100)))
+    high_impact: Limit = field(default=Limit(Decimal(1000)))
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One day of one service as it was judged one morning.
+
+    expected, lower, upper: the band, in money. score: 0 to 1; 0.5 is the edge of the band.
+    reason: None unless it is an anomaly. excuse: why a day outside the band is none.
+    """
+
+    service: str
+    usage_date: date
+    expected: float
+    lower: float
+    upper: float
+    actual: float
+    score: float
+    severity: Severity
+    reason: Reason | None = None
+    excuse: Excuse | None = None
+
+    @property
+    def why(self) -> str:
+        """What was expected, from what, and what makes the day an anomaly or not, in words."""
+        ground = self.reason or self.excuse
+        band = f"{self.expected:,.2f} ({self.lower:,.2f} to {self.upper:,.2f})"
+        return f"{self.actual:,.2f}, expected {band}: {_WORDS[ground] if ground else 'an ordinary day'}"

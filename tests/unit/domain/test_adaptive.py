@@ -1,0 +1,196 @@
+"""The adaptive detector: each kind of anomaly is found and explained, and later days change nothing."""
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from costbatch.domain.adaptive import Detector
+from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Reason, Sensitivity
+from costbatch.domain.detection import Severity
+from costbatch.domain.money import Limit
+from tests.support.factories import day
+
+DAYS = 150
+Change = Callable[[int], float]
+
+
+def steady(level: float, *, seed: int = 1, noise: float = 0.02) -> list[float]:
+    """Return a service that costs a little less at weekends."""
+    chance = random.Random(seed)
+    week = [0.8 if day(n).weekday() >= 5 else 1.0 for n in range(DAYS)]
+    return [level * each * (1 + noise * chance.gauss(0, 1)) for each in week]
+
+
+def changed(amounts: list[float], first: int, change: Change, length: int = DAYS) -> list[float]:
+    """Return amounts, multiplied from a day on by a function of the days since."""
+    inside = range(first, min(first + length, len(amounts)))
+    return [amount * change(n - first) if n in inside else amount for n, amount in enumerate(amounts)]
+
+
+def judgements(
+    services: Mapping[str, list[float]], rule: AdaptiveRule | None = None, *, days: int = DAYS
+) -> list[list[Judgement]]:
+    """Return what each morning says, all days being complete at once."""
+    detector = Detector(rule or AdaptiveRule(), "USD")
+    return [
+        detector.judge(
+            day(n),
+            {
+                name: [each[n - age] if n >= age else 0.0 for age in range(3)]
+                for name, each in services.items()
+            },
+        )
+        for n in range(days)
+    ]
+
+
+def anomalies(services: Mapping[str, list[float]], rule: AdaptiveRule | None = None) -> list[Judgement]:
+    """Return the anomalies of all mornings."""
+    return [each for morning in judgements(services, rule) for each in morning if each.reason]
+
+
+def test_a_constant_series_raises_nothing() -> None:
+    """Neither does one that has never moved, of any size."""
+    assert anomalies({"cents": [0.01] * DAYS, "dollars": [100.0] * DAYS, "free": [0.0] * DAYS}) == []
+
+
+def test_an_ordinary_week_raises_nothing() -> None:
+    """Noise and weekends are expected."""
+    assert anomalies({"EC2": steady(100), "S3": steady(30, seed=2, noise=0.1)}) == []
+
+
+@pytest.mark.parametrize(
+    ("amounts", "first", "reason", "words"),
+    [
+        (changed(steady(100), 100, lambda _: 2.0, 1), 100, Reason.SPIKE, "above the level of the last week"),
+        (changed(steady(100), 100, lambda _: 1.5), 100, Reason.SPIKE, "its own surprises"),
+        (changed(steady(100), 100, lambda _: 0.05, 4), 100, Reason.DROP, "the day is complete"),
+        (changed(steady(100), 100, lambda n: 1 + n / 30), 100, Reason.GROWTH, "four weeks ago"),
+        ([0.0] * 100 + steady(20)[100:], 100, Reason.NEW_SERVICE, "not paid for this service before"),
+        ([5.0] + [0.0] * 99 + [40.0] * 50, 100, Reason.DORMANT_SERVICE, "without use"),
+        ([10.0 * (n % 5 == 0) for n in range(100)] + [90.0] + [0.0] * 49, 100, Reason.BURST, "now and then"),
+    ],
+    ids=["spike", "jump", "drop", "leak", "new", "dormant", "burst"],
+)
+def test_each_kind_of_anomaly_is_found_with_its_words(
+    amounts: list[float], first: int, reason: Reason, words: str
+) -> None:
+    """It is found within three days, a leak within a month, with a score above one half."""
+    found = anomalies({"other": steady(200, seed=3), "this": amounts})
+    assert {each.service for each in found} == {"this"}
+    late = timedelta(days=30 if reason is Reason.GROWTH else 2)
+    first_found = found[0]
+    assert first_found.reason is reason
+    assert timedelta(0) <= first_found.usage_date - day(first) <= late
+    assert words in first_found.why
+    assert 0.5 <= first_found.score < 1
+    assert first_found.lower <= first_found.expected <= first_found.upper
+
+
+def test_a_level_shift_is_reported_and_then_adapted_to() -> None:
+    """After a week the new level is what is expected."""
+    found = anomalies({"this": changed(steady(100), 100, lambda _: 2.0)})
+    assert max(each.usage_date for each in found) < day(108)
+
+
+def test_a_monthly_charge_is_known_from_its_second_time() -> None:
+    """What came on the same day of the month before is no news."""
+    amounts = [amount + 300 * (n > 40 and day(n).day == 3) for n, amount in enumerate(steady(100))]
+    found = anomalies({"this": amounts})
+    assert len({each.usage_date for each in found}) == 1
+    excuses = {each.excuse for morning in judgements({"this": amounts}) for each in morning}
+    assert Excuse.RECURRING in excuses
+
+
+def test_what_the_whole_account_does_is_reported_of_no_service() -> None:
+    """A campaign that moves every service is not four anomalies."""
+    services = {f"s{n}": changed(steady(100, seed=n), 100, lambda _: 1.8, 3) for n in range(4)}
+    assert anomalies(services) == []
+    excused = [each for each in judgements(services)[100] if each.excuse]
+    assert {each.excuse for each in excused} == {Excuse.ACCOUNT_WIDE}
+    assert all(each.score < 0.5 for each in excused)
+
+
+def test_a_drop_waits_for_a_complete_day() -> None:
+    """A first reading that is nearly empty is no outage."""
+    amounts = steady(100)
+    detector = Detector(AdaptiveRule(), "USD")
+    for n in range(DAYS):
+        known = [amounts[n] / 20, *(amounts[n - age] if n >= age else 0.0 for age in (1, 2))]
+        assert [each for each in detector.judge(day(n), {"this": known}) if each.reason] == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_future_changes_no_judgement(seed: int) -> None:
+    """Cutting the series anywhere leaves every earlier morning as it was."""
+    chance = random.Random(seed)
+    first = chance.randrange(40, 120)
+    services = {"a": changed(steady(50, seed=seed), first, lambda _: 3.0, 4), "b": steady(20, noise=0.3)}
+    whole = judgements(services)
+    cut = chance.randrange(first - 5, first + 5)
+    assert judgements({name: each[:cut] for name, each in services.items()}, days=cut) == whole[:cut]
+
+
+def test_the_same_mornings_give_the_same_judgements_in_any_order_of_services() -> None:
+    """Neither chance nor the order of rows has a say."""
+    services = {
+        "a": changed(steady(50), 90, lambda _: 3.0, 4),
+        "b": steady(20, seed=2),
+        "c": steady(9, seed=3),
+    }
+    turned = dict(reversed(services.items()))
+    assert judgements(services) == judgements(turned)
+
+
+@pytest.mark.parametrize("factor", [4.0, 64.0, 1024.0])
+def test_money_has_no_scale_above_the_floor(factor: float) -> None:
+    """Ten times the bill, with ten times the floor, has the same anomalies and scores."""
+    services = {"a": changed(steady(50), 90, lambda _: 3.0, 4), "b": [0.0] * 60 + steady(20, seed=2)[60:]}
+    larger = {name: [amount * factor for amount in amounts] for name, amounts in services.items()}
+    rule = AdaptiveRule(floor=Limit(Decimal(3) * Decimal(factor)))
+    found, scaled = anomalies(services), anomalies(larger, rule)
+    key = [(each.service, each.usage_date, each.reason) for each in found]
+    assert key == [(each.service, each.usage_date, each.reason) for each in scaled]
+    assert [each.score for each in scaled] == pytest.approx([each.score for each in found])
+
+
+def test_a_service_that_bursts_by_nature_is_known_for_it() -> None:
+    """After a few bursts a day as large is no alarm."""
+    amounts = [amount * (2.5 if n % 11 == 4 else 1.0) for n, amount in enumerate(steady(100))]
+    found = anomalies({"this": amounts, "other": steady(40, seed=2)})
+    assert all(each.usage_date < day(60) for each in found)
+
+
+def test_below_the_floor_nothing_is_reported() -> None:
+    """Cents are not worth an alarm, whatever their ratio."""
+    assert anomalies({"this": changed(steady(0.05), 100, lambda _: 20.0, 3)}) == []
+
+
+def test_a_sensitive_rule_finds_what_an_ordinary_one_leaves() -> None:
+    """Sensitivity moves the edge of the band."""
+    services = {"this": changed(steady(100, noise=0.05), 100, lambda _: 1.3, 1), "other": steady(40, seed=2)}
+    low, high = (
+        anomalies(services, AdaptiveRule(sensitivity=each)) for each in (Sensitivity.LOW, Sensitivity.HIGH)
+    )
+    assert low == []
+    assert high
+
+
+@pytest.mark.parametrize(
+    ("factor", "severity"), [(1.7, Severity.LOW), (4.0, Severity.MEDIUM), (40.0, Severity.HIGH)]
+)
+def test_severity_is_the_money_of_the_day(factor: float, severity: Severity) -> None:
+    """By the limits of the rule."""
+    found = anomalies({"this": changed(steady(100), 100, lambda _: factor, 1)})
+    assert {each.severity for each in found if each.usage_date == day(100)} == {severity}
+
+
+def test_a_morning_cannot_be_left_out() -> None:
+    """The detector's memory is of consecutive days."""
+    detector = Detector(AdaptiveRule(), "USD")
+    detector.judge(day(0), {"this": [1.0, 0.0, 0.0]})
+    with pytest.raises(ValueError, match="does not follow"):
+        detector.judge(day(2), {"this": [1.0, 1.0, 1.0]})
