@@ -18,7 +18,8 @@ _PERIODS = 13
 _BYTES_OF_ROWS = """
 SELECT sum(pg_table_size(relid)) / (SELECT count(*) FROM daily_costs),
     sum(pg_indexes_size(relid)) / (SELECT count(*) FROM daily_costs),
-    pg_total_relation_size('run_items')::numeric / (SELECT count(*) FROM run_items)
+    (pg_total_relation_size('run_items') + pg_total_relation_size('cost_collections'))::numeric
+        / (SELECT count(*) FROM run_items)
 FROM pg_partition_tree('daily_costs') WHERE isleaf
 """
 _FORGET_NEWEST_DAY = f"""
@@ -87,8 +88,8 @@ def _copying(columns: Sequence[str], *, days_back: int) -> str:
 
 def _bytes_of_rows(database: Database) -> dict[str, float]:
     """Return what a row of costs takes on the disk, table and index apart, and what a collection takes."""
-    # Each collection is written three times; autovacuum frees the place of the old versions for the next.
-    execute(database.url, "VACUUM FULL collections")
+    # Each item is written three times; autovacuum frees the place of the old versions for the next.
+    execute(database.url, "VACUUM FULL run_items", "VACUUM FULL cost_collections")
     ((table, index, collection),) = rows(database.url, _BYTES_OF_ROWS)
     return {
         "table_bytes_per_row": float(table),

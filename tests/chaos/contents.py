@@ -37,7 +37,16 @@ _QUERIES = {
     "undelivered": "SELECT event_id FROM deliveries WHERE delivered_at IS NULL",
     "sinks": "SELECT sink, count(*) FROM deliveries GROUP BY 1 ORDER BY 1",
 }
-_VARYING = {"id", "run_id", "started_at", "finished_at", "since", "duration_seconds", "api"}
+_VARYING = {
+    "id",
+    "run_id",
+    "started_at",
+    "finished_at",
+    "since",
+    "duration_seconds",
+    "api",
+    "api_requests_unanswered",
+}
 
 
 def contents(harness: Harness, run_key: str) -> dict[str, list[Row] | list[str]]:

@@ -44,7 +44,7 @@ def test_a_run_outlives_a_restart_of_the_database(
     """What was fetched and paid waits for the database, whether it ends in order or crashes."""
     harness = stage_of_server
     process = harness.start("collect", "--run-key", RUN_KEY, "--output", "json")
-    until(lambda: count(harness, "collected") >= 2)
+    until(lambda: count(harness, "succeeded") >= 2)
     server.stop(mode)
     time.sleep(1.5)
     server.start()
@@ -63,7 +63,7 @@ def test_a_database_that_stays_away_ends_the_run_with_one_sentence(
     harness, stopped = stage_of_server, list[float]()
 
     def stop() -> None:
-        until(lambda: count(harness, "collected") >= 2)
+        until(lambda: count(harness, "succeeded") >= 2)
         stopped.append(monotonic())
         server.stop(signal.SIGINT)
 
@@ -78,7 +78,7 @@ def test_a_database_that_stays_away_ends_the_run_with_one_sentence(
     (sentence,) = finished.sentences
     assert sentence.startswith("The database cannot be reached or was lost: ")
     assert 1.4 < ended - stopped[0] < 6
-    paid, done = harness.aws.paid(), count(harness, "collected")
+    paid, done = harness.aws.paid(), count(harness, "succeeded")
     assert 2 <= done < _ACCOUNTS
     again = harness.collect("--run-key", RUN_KEY)
     assert again.outcomes == dict.fromkeys(harness.ids, "collected")

@@ -47,11 +47,11 @@ def test_a_signal_in_the_middle_finishes_what_is_in_flight_and_stops(
     """The run is stopped, told and measured; the next process with its key pays for nothing a second time."""
     scenario = scenarios[scenario_name]
     harness = copy_scenario(scenario)
-    before = count(harness, "collected")
+    before = count(harness, "succeeded")
     with serve_gateway() as gateway:
         gateway.open.set()
         process = _start(harness, PUSHGATEWAY_URL=gateway.url)
-        until(lambda: count(harness, "collected") > before)
+        until(lambda: count(harness, "succeeded") > before)
         process.send_signal(number)
         finished = _end(process)
     assert finished.status == _STATUS[number], finished.stderr
@@ -108,7 +108,7 @@ def test_an_account_that_does_not_answer_is_given_back_after_the_grace_period(
     """The process really ends in time, and the account is free at once for the next one."""
     _open_hanging(harness)
     process = _start(harness, COSTBATCH_GRACE_SECONDS="1", COSTBATCH_AWS_READ_TIMEOUT_SECONDS="60")
-    until(lambda: count(harness, "collected") == 1)
+    until(lambda: count(harness, "succeeded") == 1)
     process.send_signal(number)
     began = monotonic()
     finished = _end(process)
@@ -130,7 +130,7 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, is_ignored: bool, 
         process = _start(harness, COSTBATCH_GRACE_SECONDS="60", COSTBATCH_AWS_READ_TIMEOUT_SECONDS="60")
     finally:
         signal.signal(number, before)
-    until(lambda: count(harness, "collected") == 1)
+    until(lambda: count(harness, "succeeded") == 1)
     process.send_signal(number)
     assert process.stderr is not None
     assert any('"stopping"' in line for line in iter(process.stderr.readline, ""))

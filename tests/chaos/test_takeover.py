@@ -105,6 +105,7 @@ def test_a_retry_that_comes_before_the_lease_has_lapsed_tries_what_failed_too(ha
     harness.open(make_account(1), make_account(2, faults=(Fault("access_denied"),)))
     harness.collect("--run-key", RUN_KEY)
     _forge_claim(harness, _ELSEWHERE, lease_seconds=3, of=harness.ids[0])
+    harness.rows("UPDATE run_items SET failed_by = %s WHERE state = 'failed'", _ELSEWHERE)
     harness.aws.clear_faults(harness.ids[1])
     finished = wait_for(_start(harness), timeout_seconds=MOST_SECONDS)
     assert finished.status == 0
@@ -127,9 +128,9 @@ def test_the_account_of_a_dead_worker_elsewhere_does_not_wait_for_the_end_of_the
     """Within a lease and a little the others have taken it over, however much else they have to do."""
     harness.open(*map(make_account, range(1, 21)), latency_seconds=0.2)
     process = _start(harness, COSTBATCH_CONCURRENCY="1", COSTBATCH_LEASE_SECONDS="2")
-    until(lambda: count(harness, "collected") > 0)
+    until(lambda: count(harness, "succeeded") > 0)
     _forge_claim(harness, _ELSEWHERE, lease_seconds=1, of=harness.ids[10])
-    until(lambda: harness.value(_STATE_OF, harness.ids[10]) == "collected")
+    until(lambda: harness.value(_STATE_OF, harness.ids[10]) == "succeeded")
     assert count(harness, "pending") > 0
     assert wait_for(process, timeout_seconds=MOST_SECONDS).status == 0
 

@@ -58,7 +58,7 @@ def test_the_stand_in_understands_its_arguments(demo: Rendered, capsys: pytest.C
     with pytest.raises(SystemExit) as ended:
         simulator([*options, "--help"])
     assert (ended.value.code, options[:2]) == (0, ["--host", "0.0.0.0"])
-    assert "stand-in" in capsys.readouterr().out
+    assert "A local simulator of AWS" in capsys.readouterr().out
 
 
 def test_the_containers_of_the_run_do_their_work_one_after_the_other(

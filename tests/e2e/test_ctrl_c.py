@@ -30,7 +30,7 @@ def test_the_first_is_acknowledged_at_once_with_the_command_that_continues(harne
     _open_hanging(harness)
     options = ["--date", "2025-03-01", "--account", "100000000001", "--account", "100000000002"]
     with terminal(harness, "collect", "--run-key", "my$key", *options, **LONG) as shown:
-        until(lambda: count(harness, "collected") == 1)
+        until(lambda: count(harness, "succeeded") == 1)
         began = monotonic()
         shown.press_ctrl_c()
         shown.until("To continue: costbatch collect --run-key 'my$key'")
@@ -41,14 +41,14 @@ def test_the_first_is_acknowledged_at_once_with_the_command_that_continues(harne
     assert again == ["collect", "--run-key", "my$key", *options]
     # The terminal is gone, and its process with it; the next one takes its accounts over.
     assert wait_for(harness.start(*again)).status == 0
-    assert count(harness, "collected") == 2
+    assert count(harness, "succeeded") == 2
 
 
 def test_the_run_ends_in_order_and_its_last_line_continues_it(harness: Harness) -> None:
     """Status 130, a summary, the cursor back, and the command once more where the eye rests."""
     harness.open(*(make_account(number) for number in range(6)), latency_seconds=0.4)
     with terminal(harness, "collect", "--concurrency", "1") as shown:
-        until(lambda: count(harness, "collected") > 0)
+        until(lambda: count(harness, "succeeded") > 0)
         shown.press_ctrl_c()
         assert shown.wait() == 130
         last = shown.lines[-1]
@@ -57,7 +57,7 @@ def test_the_run_ends_in_order_and_its_last_line_continues_it(harness: Harness) 
         assert shown.screen.rfind(SHOW_CURSOR) > shown.screen.rfind(HIDE_CURSOR) >= 0
         again = _resume(shown, f"STOPPED: {left} of 6 accounts not finished. To continue: ")
     assert wait_for(harness.start(*again)).status == 0
-    assert count(harness, "collected") == 6
+    assert count(harness, "succeeded") == 6
 
 
 @pytest.mark.parametrize("options", [[], ["--output", "json"]])
@@ -65,7 +65,7 @@ def test_a_second_one_ends_at_once_and_leaves_everything_true(harness: Harness, 
     """The cursor is visible, the run is stopped, nothing is claimed, and the last line continues it."""
     _open_hanging(harness)
     with terminal(harness, "collect", "--run-key", "k", *options, **LONG) as shown:
-        until(lambda: count(harness, "collected") == 1)
+        until(lambda: count(harness, "succeeded") == 1)
         shown.press_ctrl_c()
         shown.until("Press Ctrl-C again")
         began = monotonic()

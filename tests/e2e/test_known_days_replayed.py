@@ -67,7 +67,7 @@ def test_anomalies_are_judged_the_same_whatever_is_known(
             others = {YESTERDAY + late * ONE_DAY: amount for late, amount in restated[n].items()}
             rows = [bill(day, amount) for day, amount in others.items() if amount]
             harness.aws.set_rows(harness.ids[0], [*(row for row in plain if row.date not in others), *rows])
-        second.rows("TRUNCATE answers")
+        second.rows("TRUNCATE day_digests")
         assert harness.collect(**environ).status == second.collect(**environ).status == 0
         assert judged(harness) == judged(second)
     anomalies, told = judged(harness)

@@ -101,7 +101,7 @@ def test_old_runs_events_and_anomalies_go_with_the_months(grown: Harness) -> Non
     grown.collect()
     assert grown.value("SELECT count(*) FROM runs") == 3
     pruned = grown.run("db", "prune", "--keep", "6 months", "--output", "json").summary["rows"]
-    assert (pruned["runs"], pruned["collections"]) == (2, 4)
+    assert (pruned["runs"], pruned["run_items"]) == (2, 4)
     assert grown.value("SELECT count(*) FROM runs") == 1
     assert grown.value("SELECT count(*) FROM run_items") == 2
     assert grown.value("SELECT count(*) FROM events WHERE occurred_at < '2025-09-01'") == 0
@@ -203,7 +203,10 @@ def clerk_url(grown: Harness) -> Iterator[str]:
     """Return the URL of a role that may read everything and write nothing."""
     grown.rows("DROP ROLE IF EXISTS e2e_clerk")
     grown.rows("CREATE ROLE e2e_clerk LOGIN")
-    tables = "accounts, runs, collections, daily_costs, answers, anomalies, events, deliveries"
+    tables = (
+        "accounts, account_progress, runs, run_items, cost_collections, daily_costs, day_digests,"
+        " anomalies, events, deliveries"
+    )
     grown.rows(f"GRANT SELECT ON {tables} TO e2e_clerk")
     yield grown.database_url.replace("//postgres:@", "//e2e_clerk@")
     grown.rows("DROP OWNED BY e2e_clerk")
@@ -215,15 +218,26 @@ def test_a_reader_may_not_prune_and_is_told_what_it_lacks(grown: Harness, clerk_
     before = grown.contents()
     run = grown.run("db", "prune", "--keep", "6 months", DATABASE_URL=clerk_url)
     assert (run.status, run.stdout, len(run.sentences)) == (2, "", 1)
-    assert run.sentences[0].startswith("The role e2e_clerk cannot prune, because it lacks UPDATE on accounts")
+    assert run.sentences[0].startswith(
+        "The role e2e_clerk cannot prune, because it lacks UPDATE on account_progress"
+    )
     assert "ownership of daily_costs_2024_02" in run.sentences[0]
     assert grown.contents() == before
 
 
 def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, clerk_url: str) -> None:
     """Months that another role made cannot be dropped by the batch; that is a warning and no more."""
-    tables = ("accounts", "account_credentials", "runs", "collections", "anomalies", "events", "deliveries")
-    for table in (*tables, "daily_costs", "answers", "alembic_version"):
+    costs = ("daily_costs", "cost_collections", "day_digests", "anomalies")
+    others = (
+        "accounts",
+        "account_credentials",
+        "account_progress",
+        "runs",
+        "run_items",
+        "events",
+        "deliveries",
+    )
+    for table in (*costs, *others, "alembic_version"):
         grown.rows(f"ALTER TABLE {table} OWNER TO e2e_clerk")
     grown.rows("GRANT CREATE ON SCHEMA public TO e2e_clerk")
     night = grown.collect(COSTBATCH_KEEP_MONTHS="6", DATABASE_URL=clerk_url)
