@@ -29,8 +29,7 @@ class PageCache:
         pages = render()
         self._pages[key] = pages
         self._held_bytes += _size(pages)
-        # The newest stays, however large: otherwise each of its pages would be rendered with all the others.
-        while self._held_bytes > self._most_bytes and len(self._pages) > 1:
+        while self._held_bytes > self._most_bytes:
             _, dropped = self._pages.popitem(last=False)
             self._held_bytes -= _size(dropped)
         return pages

@@ -16,7 +16,8 @@ from costbatch.simulator.world import Account, Fault, World, WorldError, rows_fr
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-CACHE_BYTES = 256 * 1024 * 1024
+# One answer of a million rows fits in; rendered for each of its pages anew, it would take hours.
+CACHE_BYTES = 512 * 1024 * 1024
 
 
 def utc_now() -> datetime:
