@@ -48,4 +48,6 @@ def resume_command(key: str, request: RunRequest) -> str:
         words += one_day if len(days) == 1 else ["--from", str(days.start), "--to", str(days.last)]
     for aws_account_id in request.aws_account_ids:
         words += ["--account", aws_account_id]
+    if request.accept_vanished:
+        words.append("--accept-vanished")
     return shlex.join(words)

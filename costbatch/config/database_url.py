@@ -147,8 +147,7 @@ def _parsed(text: str) -> Mapping[str, str]:
         raise ValueError("has an option after the ? that is not written as NAME=VALUE.")
     if not text.startswith("postgresql://"):
         raise ValueError(
-            "is neither a URL nor a list of NAME=VALUE, as in host=db dbname=costs user=costbatch "
-            "password='…'."
+            "is neither a URL nor a list of NAME=VALUE, as in host=db dbname=costs user=costbatch."
         )
     raise ValueError(f"is not a URL; {_ADVICE}")
 

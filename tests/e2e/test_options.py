@@ -198,6 +198,7 @@ def test_a_table_is_plain_where_nobody_looks(stage: Stage) -> None:
     assert [line[:3] for line in lines] == [
         [IDS[0], "account-1", "collected"],
         [IDS[1], "account-2", "failed"],
+        [IDS[0], "account-1", "102.08"],
     ]
 
 

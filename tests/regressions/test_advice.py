@@ -273,11 +273,13 @@ def test_only_a_first_collection_falls_back(stage: Stage) -> None:
     assert run.logs("history_shortened") == []
 
 
-def test_the_cap_holds_for_the_steps_too(stage: Stage) -> None:
-    """Each is a request like any other."""
-    stage.open(make_account(1, faults=(Fault("validation", message=TOO_EARLY[0]),)))
-    stage.collect("--max-api-cost", "0.02")
-    assert stage.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] <= 2
+def test_refused_steps_cost_nothing(stage: Stage) -> None:
+    """AWS does not charge them, so that they count neither as paid nor against the cap."""
+    stage.open(make_account(1, faults=(Fault("validation", message=TOO_EARLY[0], times=3),)))
+    run = stage.collect("--max-api-cost", "0.02")
+    assert run.outcomes == {BROKEN: "collected"}
+    assert run.account(BROKEN)["api"]["requests"] == stage.aws.paid() <= 2
+    assert stage.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] > 3
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ class _Piece:
     place: str
     estimated: bool
     groups: msgspec.Raw | None
-    total: msgspec.Raw
+    # A copy: the text of a page must not be held by it.
+    total: bytes
     digest: bytes
     packed: bytes = b""
 
@@ -186,7 +187,8 @@ class CostAnswer:
     def _piece_of(self, result: Result, index: int) -> _Piece:
         day = self._days[result.TimePeriod.Start, result.TimePeriod.End]
         digest = _digest(result)
-        piece = _Piece(day, f"ResultsByTime[{index}]", result.Estimated, result.Groups, result.Total, digest)
+        place, total = f"ResultsByTime[{index}]", bytes(result.Total)
+        piece = _Piece(day, place, result.Estimated, result.Groups, total, digest)
         self._pieces.setdefault(day, []).append(piece)
         return piece
 
