@@ -16,6 +16,12 @@ def test_every_folder_has_its_line() -> None:
     assert listed == folders - {"support"}
 
 
+def test_every_file_that_is_named_is_there() -> None:
+    """A test that moves takes its line with it."""
+    for name in re.findall(r"`([\w/]+\.py)`", MAP):
+        assert (HERE / name.removeprefix("tests/")).is_file(), name
+
+
 def test_every_helper_has_its_line() -> None:
     """And no helper that is gone."""
     helpers = {path.stem for path in (HERE / "support").glob("*.py")}
