@@ -7,9 +7,10 @@ import sqlalchemy as sa
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.tables import metadata
-from costbatch.domain.credentials import SealedCredentials, Secret
+from costbatch.domain.credentials import SealedCredentials
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
+from tests.postgres.roles import database_as
 from tests.support.database_rows import NOW, add_account, cost_row, prepare_months, store
 
 READABLE = sorted(metadata.tables.keys() - {"account_credentials"})
@@ -23,14 +24,9 @@ def reader(database: PostgresDatabase, database_url: str, query: Query) -> Itera
     store(database, account, [cost_row()])
     with database.transaction() as tx:
         tx.accounts.save_credentials(account, SealedCredentials("key", b"sealed"), now=NOW)
-    query("DROP ROLE IF EXISTS analyst")
-    query("CREATE ROLE analyst LOGIN")
-    query(f"GRANT SELECT ON {', '.join(READABLE)} TO analyst")
-    reader = PostgresDatabase(Secret(database_url.replace("//postgres:@", "//analyst@")))
-    yield reader
-    reader.close()
-    query("DROP OWNED BY analyst")
-    query("DROP ROLE analyst")
+    grant = f"SELECT ON {', '.join(READABLE)}"
+    with database_as("analyst", grant, database_url=database_url, query=query) as reader:
+        yield reader
 
 
 @pytest.mark.parametrize("table", READABLE)

@@ -26,6 +26,7 @@ from tests.postgres.old_rows import (
     prune,
     store_costs,
 )
+from tests.postgres.roles import database_as
 from tests.support.database_rows import prepare_months
 
 
@@ -108,14 +109,9 @@ def test_a_lost_database_is_said_and_what_went_is_gone(
 @pytest.fixture
 def clerk(database_url: str, query: Query) -> Iterator[PostgresDatabase]:
     """Open the database as a role that may read and write every row, and owns no table."""
-    query("DROP ROLE IF EXISTS clerk")
-    query("CREATE ROLE clerk LOGIN")
-    query("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk")
-    clerk = PostgresDatabase(Secret(database_url.replace("//postgres:@", "//clerk@")))
-    yield clerk
-    clerk.close()
-    query("DROP OWNED BY clerk")
-    query("DROP ROLE clerk")
+    grant = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"
+    with database_as("clerk", grant, database_url=database_url, query=query) as clerk:
+        yield clerk
 
 
 @pytest.mark.usefixtures("costs")

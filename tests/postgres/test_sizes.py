@@ -16,6 +16,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError, StatementRefused
 from tests.postgres.conftest import Query
+from tests.postgres.roles import database_as
 from tests.support.database_rows import add_account, prepare_months
 
 TODAY = date(2026, 3, 10)
@@ -150,14 +151,8 @@ def test_a_partition_of_another_shape_counts_and_is_no_month(
 @pytest.fixture
 def reader(database_url: str, query: Query) -> Iterator[PostgresDatabase]:
     """Open the database as a role that may read the accounts and the runs, and no cost."""
-    query("DROP ROLE IF EXISTS auditor")
-    query("CREATE ROLE auditor LOGIN")
-    query("GRANT SELECT ON accounts, runs TO auditor")
-    reader = PostgresDatabase(Secret(database_url.replace("//postgres:@", "//auditor@")))
-    yield reader
-    reader.close()
-    query("DROP OWNED BY auditor")
-    query("DROP ROLE auditor")
+    with database_as("auditor", "SELECT ON accounts, runs", database_url=database_url, query=query) as reader:
+        yield reader
 
 
 @pytest.mark.usefixtures("costs")

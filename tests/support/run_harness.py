@@ -8,6 +8,7 @@ from decimal import Decimal
 from io import StringIO
 from threading import Event as Signal
 
+from costbatch import logs
 from costbatch.application.collect.job import CollectJob, CollectTask
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
@@ -16,7 +17,7 @@ from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.runs import ItemRecord, Run, RunRequest
-from tests.support.factories import NOW
+from tests.support.factories import NOW, make_account
 from tests.support.fake_runs import FakeDisplay, FakeSource
 from tests.support.fake_store import FakeStore
 
@@ -93,3 +94,12 @@ class RunHarness:
     def event_types(self) -> list[str]:
         """The types of the events in the outbox."""
         return [event.type.value for event in self.store.tables.outbox.events]
+
+
+def harness_with(*rows: int) -> RunHarness:
+    """Return a harness with accounts, whose log is read by ``logged``."""
+    logs.unbind_run()
+    harness = RunHarness()
+    logs.configure("info", "json", harness.log)
+    harness.store.tables.accounts.rows = {row: make_account(row) for row in rows}
+    return harness

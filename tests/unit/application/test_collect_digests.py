@@ -2,14 +2,13 @@
 
 import pytest
 
-from costbatch import logs
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import DayDigests
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import AccountError, ErrorKind
-from tests.support.factories import TODAY, day, make_account, make_fetched
-from tests.support.run_harness import RunHarness
+from tests.support.factories import TODAY, day, make_fetched
+from tests.support.run_harness import RunHarness, harness_with
 
 EARLIER = make_fetched(DateRange(day(0), day(30))).answers
 THROTTLED = AccountError(ErrorKind.THROTTLED, "Again.")
@@ -19,11 +18,7 @@ DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
 @pytest.fixture
 def harness() -> RunHarness:
     """Return a harness with three accounts."""
-    logs.unbind_run()
-    harness = RunHarness()
-    logs.configure("info", "json", harness.log)
-    harness.store.tables.accounts.rows = {row: make_account(row) for row in (1, 2, 3)}
-    return harness
+    return harness_with(1, 2, 3)
 
 
 def stored(harness: RunHarness) -> dict[int, DayDigests]:

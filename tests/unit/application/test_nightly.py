@@ -1,8 +1,8 @@
 """A whole night: only the job can fail it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 
 import pytest
 
@@ -17,44 +17,10 @@ from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import FailOn, RunRequest, RunStatus
 from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind, StorageError
 from tests.support.factories import NOW, make_account
+from tests.support.fake_receivers import FakeMetrics, FakeSink
 from tests.support.fake_records import JANUARY, FakeRecords
 from tests.support.fakes import FakeVault
 from tests.support.run_harness import RunHarness
-
-
-@dataclass
-class FakeMetrics:
-    """Notes what was pushed; refuses if a test says so."""
-
-    refuses: bool = False
-    pushed: list[tuple[RunReport | None, bool]] = field(default_factory=list)
-    whole: list[bool] = field(default_factory=list)
-
-    def push(
-        self, report: RunReport | None, *, succeeded: bool, now: datetime, is_whole: bool = True
-    ) -> None:
-        """Note one push."""
-        self.whole.append(is_whole)
-        self.pushed.append((report, succeeded))
-        if self.refuses:
-            raise DeliveryError("The gateway is away.")
-
-
-@dataclass
-class FakeSink:
-    """Takes every event, or breaks as the database would."""
-
-    name: str = "log"
-    error: Exception | None = None
-    taken: list[object] = field(default_factory=list)
-    on_delivery: Callable[[Mapping[str, object]], None] = lambda _: None
-
-    def deliver(self, cloudevent: Mapping[str, object]) -> None:
-        """Take one event."""
-        if self.error:
-            raise self.error
-        self.taken.append(cloudevent["type"])
-        self.on_delivery(cloudevent)
 
 
 @dataclass
@@ -109,7 +75,7 @@ def test_a_night_collects_delivers_reports_and_pushes(night: Night) -> None:
     report = night.run()
     assert report.summary["accounts"]["collected"] == 2
     assert report.run.status is RunStatus.COMPLETED
-    assert night.sink.taken == ["run.completed"]
+    assert night.sink.types == ["run.completed"]
     assert report.events_pending == 0
     assert night.metrics
     assert night.metrics.pushed == [(report, True)]

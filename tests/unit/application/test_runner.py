@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from costbatch import logs
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -16,7 +15,7 @@ from costbatch.domain.runs import (
 )
 from costbatch.errors import AccountError, ConfigError, ErrorKind
 from tests.support.factories import TODAY, make_account
-from tests.support.run_harness import POLICY, RunHarness
+from tests.support.run_harness import POLICY, RunHarness, harness_with
 
 THROTTLED = AccountError(ErrorKind.THROTTLED, "Again.")
 DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
@@ -25,11 +24,7 @@ DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
 @pytest.fixture
 def harness() -> RunHarness:
     """Return a harness with four accounts."""
-    logs.unbind_run()
-    harness = RunHarness()
-    logs.configure("info", "json", harness.log)
-    harness.store.tables.accounts.rows = {row: make_account(row) for row in range(1, 5)}
-    return harness
+    return harness_with(1, 2, 3, 4)
 
 
 def test_every_account_is_collected_once(harness: RunHarness) -> None:

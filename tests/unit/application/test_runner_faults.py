@@ -9,7 +9,6 @@ from threading import enumerate as enumerate_threads
 
 import pytest
 
-from costbatch import logs
 from costbatch.application.jobs import queue
 from costbatch.domain.accounts import Account
 from costbatch.domain.credentials import Access
@@ -23,17 +22,13 @@ from costbatch.errors import ErrorKind, StatementRefused, StorageError
 from tests.support.factories import make_account
 from tests.support.fake_runs import LEASES
 from tests.support.fakes import FakeAccounts
-from tests.support.run_harness import POLICY, RunHarness
+from tests.support.run_harness import POLICY, RunHarness, harness_with
 
 
 @pytest.fixture
 def harness() -> RunHarness:
     """Return a harness with four accounts."""
-    logs.unbind_run()
-    harness = RunHarness()
-    logs.configure("info", "json", harness.log)
-    harness.store.tables.accounts.rows = {row: make_account(row) for row in range(1, 5)}
-    return harness
+    return harness_with(1, 2, 3, 4)
 
 
 def test_a_stop_signal_lets_accounts_in_flight_finish(harness: RunHarness) -> None:

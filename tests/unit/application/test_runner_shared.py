@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 
-from costbatch import logs
 from costbatch.application.collect.job import CollectTask
 from costbatch.application.jobs import queue, stopping
 from costbatch.application.jobs.runner import Runner
@@ -18,9 +17,8 @@ from costbatch.domain.accounts import Account
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.runs import ItemState, Run, RunStatus, StopReason
 from costbatch.errors import AccountError, ErrorKind
-from tests.support.factories import make_account
 from tests.support.fake_runs import FakeDisplay, FakeItems
-from tests.support.run_harness import POLICY, RunHarness
+from tests.support.run_harness import POLICY, RunHarness, harness_with
 
 DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
 Joins = Callable[[Callable[[], None]], None]
@@ -30,11 +28,7 @@ Joins = Callable[[Callable[[], None]], None]
 def harness(monkeypatch: pytest.MonkeyPatch) -> RunHarness:
     """Return a harness with four accounts, whose process looks again soon while it waits for another."""
     monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
-    logs.unbind_run()
-    harness = RunHarness()
-    logs.configure("info", "json", harness.log)
-    harness.store.tables.accounts.rows = {row: make_account(row) for row in range(1, 5)}
-    return harness
+    return harness_with(1, 2, 3, 4)
 
 
 @pytest.fixture
