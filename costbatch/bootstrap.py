@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from costbatch import __version__
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.inspect import PostgresHealth, PostgresSizes
@@ -26,7 +28,7 @@ from costbatch.application.doctor.findings import PaidRequest
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
 from costbatch.application.nightly import Nightly, preflight
-from costbatch.application.ports import Display, Metrics, Spend, Vault
+from costbatch.application.ports import CostSource, Display, Metrics, Spend, Vault
 from costbatch.application.retention import Retention
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
@@ -267,7 +269,7 @@ class Bootstrap:
         )
 
 
-class _WhenNeeded:
+class _WhenNeeded(CostSource):
     """A cost source that is made when there is an account to collect: botocore is slow to load."""
 
     def __init__(self, make: Callable[[], "CostExplorerSource"]) -> None:
@@ -278,6 +280,7 @@ class _WhenNeeded:
         """Examine what the process was given to call AWS with; raises ConfigError."""
         self._made().check_environment(needs)
 
+    @override
     def fetch(
         self,
         access: Access,
@@ -287,7 +290,6 @@ class _WhenNeeded:
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
-        """Return everything reported of the account in the window."""
         return self._made().fetch(access, window, spend, known, is_first=is_first)
 
     def _made(self) -> "CostExplorerSource":
@@ -309,7 +311,7 @@ def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | No
 
 @contextmanager
 def _noted(problems: list[str]) -> Iterator[None]:
-    """Add what is wrong with the configuration to the problems, and go on without what was to be built."""
+    """Add the problems of the configuration to the list, and continue without what was to be built."""
     try:
         yield
     except ConfigError as error:

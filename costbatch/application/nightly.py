@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from costbatch.application.collect.job import CollectTask
 from costbatch.application.collect.plan import select_accounts
@@ -11,6 +10,7 @@ from costbatch.application.deliver import Deliverer
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.jobs.runner import Runner
 from costbatch.application.ports import Clock, Database, Metrics, Vault
+from costbatch.application.retention import Retention
 from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.detection import Rule
@@ -18,10 +18,6 @@ from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import FailOn, Run, RunRequest, is_success
 from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
 from costbatch.logs import get_logger
-
-if TYPE_CHECKING:
-    # At run time whoever wants a retention imports it: most runs keep everything.
-    from costbatch.application.retention import Retention
 
 log = get_logger(__name__)
 
@@ -44,7 +40,7 @@ class Nightly:
     fail_on: FailOn
     check_environment: Callable[[AwsNeeds], None] = lambda _: None
     detail: Detail = field(default_factory=Detail)
-    retention: "Retention | None" = None
+    retention: Retention | None = None
 
     def run(self, key: str, request: RunRequest) -> RunReport:
         """Do the day's work and return what it did.
@@ -62,7 +58,7 @@ class Nightly:
                 self._push(None, request)
             raise
         self._push(report, request)
-        # Last: nobody need wait for it to hear how the run went.
+        # Last: the report does not wait for it.
         self._prune(report.run)
         return report
 

@@ -53,7 +53,12 @@ class AccountStore(Protocol):
         """Return the accounts with one of the statuses, by 12-digit id."""
 
     def add(self, new: NewAccount, *, now: datetime) -> Account:
-        """Register an account; one that was removed comes back with its history."""
+        """Register an account; one that was removed comes back with its history.
+
+        Raises:
+            ConfigError: it is there already.
+
+        """
 
     def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
         """Set the status; removing also erases the credentials."""
@@ -62,7 +67,7 @@ class AccountStore(Protocol):
         """Store sealed credentials in place of what was there."""
 
     def load_access(self, account: Account) -> Access:
-        """Return how to reach the account."""
+        """Return how to reach the account, with the chain of accounts whose credentials assume its role."""
 
     def load_accesses(self, accounts: Sequence[Account]) -> dict[int, Access]:
         """Return how to reach each account, by its row."""
@@ -184,7 +189,7 @@ class CostStore(Protocol):
     """The daily costs."""
 
     def prepare_months(self, days: DateRange) -> None:
-        """Make room for the days, in a transaction of its own."""
+        """Make room for the days; commit soon, because writers wait meanwhile."""
 
     def replace_windows(
         self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
@@ -262,6 +267,7 @@ class AnomalyStore(Protocol):
         """Return the anomalies in a state: the severest first, within a currency the largest impact.
 
         most: how many. aws_account_ids: only those of these accounts.
+        A row that was made unreadable by hand is left out: it must not hide the others.
         """
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
@@ -339,10 +345,10 @@ class Database(Protocol):
     """Opens transactions; leaving one by an error undoes it."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Return a transaction.
+        """Return a transaction that commits at the end and is undone by an error.
 
         Raises:
-            StorageError: the database is unreachable or lost.
+            StorageError: the database is unreachable, was lost, or refused a statement.
 
         """
 

@@ -11,6 +11,7 @@ import click
 
 from costbatch.cli.options import JSON, TABLE, example
 from costbatch.cli.output import is_terminal, print_json
+from costbatch.config.files import why_not_opened
 from costbatch.errors import ConfigError
 
 _KEY_BYTES = 32
@@ -70,8 +71,7 @@ def _write_new(path: Path, key: str) -> None:
     except FileExistsError:
         raise ConfigError(f"{path} exists and is not overwritten; choose another file.") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise ConfigError(f"{path} cannot be written: {reason}.") from None
+        raise ConfigError(f"{path} cannot be written: {why_not_opened(error)}.") from None
     try:
         with os.fdopen(file, "w", encoding="ascii") as written:
             written.write(f"{key}\n")

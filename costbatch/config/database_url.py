@@ -12,6 +12,7 @@ from urllib.parse import quote
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
+from costbatch.config.files import why_not_opened
 from costbatch.domain.credentials import Secret
 from costbatch.domain.excerpt import excerpt
 
@@ -206,5 +207,5 @@ def _why_unreadable(path: str) -> str:
         if not place.is_dir():
             place.open("rb").close()
     except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or "the path is not valid"
+        return why_not_opened(error)
     return ""

@@ -22,10 +22,14 @@ def read_small_file(path: str) -> bytes:
             f"could not be read within {LIMIT_SECONDS:g} seconds; is it a pipe without a writer?"
         ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise ValueError(f"cannot be read: {reason}.") from None
+        raise ValueError(f"cannot be read: {why_not_opened(error)}.") from None
     check_size(content)
     return content
+
+
+def why_not_opened(error: OSError | ValueError) -> str:
+    """Return, for a sentence, why a path could not be opened; a ValueError says that it is no path at all."""
+    return getattr(error, "strerror", None) or "the path is not valid"
 
 
 def check_size(content: bytes) -> None:

@@ -28,7 +28,7 @@ _BURST, _BURST_MARGIN, _HEAVIEST_TAIL = 0.25, 2.0, 2.5
 _TROUGH, _RETURN = 0.8, 1.3
 # As many other services that move by this part as much make it the account's movement.
 _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
-# So many earlier anomalies as large are the nature of the service.
+# This many earlier anomalies as large are the nature of the service.
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
 # A fee of its own may be a few times that of last month: the first one often covers part of a month.

@@ -23,7 +23,7 @@ _LEAST_ERRORS = 7
 _UNKNOWN_NOISE, _LEAST_NOISE = 0.3, 0.015
 # A weekday with less than this share of the mean says nothing about the level.
 _LEAST_WEIGHT = 0.15
-# Beyond so many times the noise a day counts as an outlier when weekdays are learned.
+# Beyond this many times the noise a day counts as an outlier when weekdays are learned.
 _OUTLIER = 6.0
 # A robust standard deviation is this many median deviations.
 _ROBUST = 1.4826

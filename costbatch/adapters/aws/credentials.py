@@ -119,16 +119,14 @@ def _mask(secrets: StoredSecrets, account: Account) -> None:
 def _check_chain(access: Access) -> None:
     """Refuse circular and too long chains of roles before any request."""
     seen: set[int] = set()
-    step: Access | None = access
-    while step is not None:
-        if step.account.id in seen:
+    for link in access.chain:
+        if link.account.id in seen:
             raise _unreadable(access.account, "Roles are assumed in a circle to reach account")
-        seen.add(step.account.id)
+        seen.add(link.account.id)
         if len(seen) > MAX_CHAIN:
             raise _unreadable(
                 access.account, f"More than {MAX_CHAIN} accounts in a row are used to reach account"
             )
-        step = step.base if step.account.access is AccessMethod.ASSUMED_ROLE else None
 
 
 def _check_printable(account: Account, keys: AccessKeys) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
+from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import account_credentials, accounts
 from costbatch.application.ports import AccountStore
@@ -66,22 +67,17 @@ class PostgresAccounts(AccountStore):
 
     connection: Connection
 
+    @override
     def find(self, aws_account_id: str) -> Account | None:
-        """Return the account, removed ones too."""
         found = self._select(accounts.c.aws_account_id == aws_account_id)
         return found[0] if found else None
 
+    @override
     def list_all(self, statuses: Sequence[AccountStatus] = tuple(AccountStatus)) -> list[Account]:
-        """Return the accounts with one of the statuses, by 12-digit id."""
         return self._select(accounts.c.status.in_([status.value for status in statuses]))
 
+    @override
     def add(self, new: NewAccount, *, now: datetime) -> Account:
-        """Register an account; one that was removed comes back with its history.
-
-        Raises:
-            ConfigError: it is there already.
-
-        """
         values = {
             "name": new.name,
             "status": AccountStatus.ACTIVE.value,
@@ -99,55 +95,55 @@ class PostgresAccounts(AccountStore):
         )
         row = self.connection.execute(revive.returning(accounts)).first()
         if row is None:
-            # The story looked first; somebody else was quicker.
+            # The use case looked first; another process was quicker.
             raise ConfigError(f"Account {new.aws_account_id} is already registered.")
         return account_from_row(row)
 
+    @override
     def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
-        """Set the status; removing also erases the credentials."""
         self._update(account, status=status.value, updated_at=now)
         if status is AccountStatus.REMOVED:
             self.connection.execute(
                 sa.delete(account_credentials).where(account_credentials.c.account_id == account.id)
             )
 
+    @override
     def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
-        """Store sealed credentials in place of what was there."""
         # Whose the new ones are, AWS has not said yet.
         values = {"key_id": sealed.key_id, "sealed": sealed.sealed, "proven_at": None, "updated_at": now}
         statement = insert(account_credentials).values(account_id=account.id, **values)
         self.connection.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=values))
 
+    @override
     def load_access(self, account: Account) -> Access:
-        """Return how to reach the account, with the chain of accounts whose credentials assume its role."""
         return self.load_accesses([account])[account.id]
 
+    @override
     def load_accesses(self, wanted: Sequence[Account]) -> dict[int, Access]:
-        """Return how to reach each account, by its row."""
         known = {account.id: account for account in wanted}
         while missing := {account.base_account_id for account in known.values()} - known.keys() - {None}:
             known |= {account.id: account for account in self._select(accounts.c.id.in_(missing))}
         sealed = self._load_sealed(known)
         return {account.id: _access(account, known, sealed) for account in wanted}
 
+    @override
     def dependents(self, account: Account) -> list[Account]:
-        """Return the accounts, not removed, whose roles this account's credentials assume."""
         return self._select(
             accounts.c.base_account_id == account.id, accounts.c.status != AccountStatus.REMOVED.value
         )
 
+    @override
     def may_read_credentials(self) -> bool:
-        """Whether the database lets this role read the sealed credentials."""
         return bool(self.connection.scalar(MAY_READ_CREDENTIALS))
 
+    @override
     def credential_key_ids(self) -> dict[str, int]:
-        """Return how many credentials each key id has sealed."""
         column = account_credentials.c.key_id
         rows = self.connection.execute(sa.select(column, sa.func.count()).group_by(column))
         return {key_id: count for key_id, count in rows}  # noqa: C416 - dict(rows) hides what the pairs are
 
+    @override
     def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
-        """Remember that AWS has said whose credentials these are, unless others have taken their place."""
         data = [
             {"id": access.account.id, "sealed": access.sealed.sealed.hex()}
             for access in accesses

@@ -10,8 +10,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
+from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import accounts, anomalies
+from costbatch.application.ports import AnomalyStore
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
@@ -27,13 +29,13 @@ ORDER BY start_date, id
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresAnomalies:
+class PostgresAnomalies(AnomalyStore):
     """The anomalies, within one transaction."""
 
     connection: Connection
 
+    @override
     def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
-        """Return, by account row, the anomalies that are open or end on or after the account's start."""
         near: dict[int, list[Anomaly]] = {}
         for start in dict.fromkeys(starts.values()):
             rows = [row for row, each in starts.items() if each == start]
@@ -42,19 +44,16 @@ class PostgresAnomalies:
                 near.setdefault(anomaly.account_id, []).append(anomaly)
         return near
 
+    @override
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
-        """Insert or update by id."""
         values = _to_values(anomaly) | {"updated_at": now}
         statement = insert(anomalies).values(id=anomaly.id, run_id=run_id, detected_at=now, **values)
         self.connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
+    @override
     def list_in_state(
         self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
     ) -> list[Anomaly]:
-        """Return the anomalies in a state: the severest first, within a currency the largest impact.
-
-        A row that was made unreadable by hand is left out: it must not hide the others.
-        """
         severities = {severity.value: n for n, severity in enumerate(Severity)}
         statement = (
             sa.select(anomalies)
@@ -75,12 +74,12 @@ class PostgresAnomalies:
                 log.exception("anomaly_unreadable", id=str(row.id))
         return found
 
+    @override
     def detected_by(self, run_id: UUID) -> set[UUID]:
-        """Return the ids of the anomalies that a run was the first to find."""
         return set(self.connection.scalars(sa.select(anomalies.c.id).where(anomalies.c.run_id == run_id)))
 
+    @override
     def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
         columns = [anomalies.c.state, anomalies.c.severity]
         statement = sa.select(*columns, sa.func.count()).where(*_of(aws_account_ids))
         rows = self.connection.execute(statement.group_by(*columns))

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
+from typing_extensions import override
 
 from costbatch.adapters.postgres.copy_format import CopyNames, copy_lines
 from costbatch.adapters.postgres.cost_collections import is_of_run
@@ -143,14 +144,14 @@ class PostgresCosts(CostStore):
 
     connection: Connection
 
+    @override
     def prepare_months(self, days: DateRange) -> None:
-        """Create the partitions that the days need; commit soon, because writers wait meanwhile."""
         create_partitions(self.connection, days)
 
+    @override
     def replace_windows(
         self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
-        """Make the fresh days equal to what was fetched, by account row: write only what differs."""
         changes = {row: StoredChange() for row in fetched}
         many = [row for row in first if len(fetched[row].costs) >= _MANY_ROWS]
         if new := self._without_costs(many):
@@ -182,9 +183,9 @@ class PostgresCosts(CostStore):
 
     def _replace_days(self, days: DateRange, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
         bounds = {"start": days.start, "end_exclusive": days.end_exclusive}
-        everybody = {**bounds, "account_ids": list(fetched)}
+        parameters = {**bounds, "account_ids": list(fetched)}
         self._copy(_COPY_TO_STAGING, fetched)
-        written = self.connection.execute(_WRITE_DIFFERENCES, everybody).all()
+        written = self.connection.execute(_WRITE_DIFFERENCES, parameters).all()
         stored: Counter[int] = Counter()
         for line in written:
             stored[line.account_id] += line.stored_before + line.inserted
@@ -195,21 +196,16 @@ class PostgresCosts(CostStore):
             vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
         return {row: _change_of(row, written, vanished) for row in fetched}
 
+    @override
     def stored_days(self, days_of: Mapping[int, DateRange]) -> dict[int, list[StoredDay]]:
-        """Return, by account row, what is stored of each day in each currency."""
         stored: dict[int, list[StoredDay]] = {row: [] for row in days_of}
-        for days in dict.fromkeys(days_of.values()):
-            asked = {
-                "account_ids": [row for row, each in days_of.items() if each == days],
-                "start": days.start,
-                "end_exclusive": days.end_exclusive,
-            }
+        for asked in _by_days(days_of):
             for row, *day in self.connection.execute(_STORED_DAYS, asked):
                 stored[row].append(StoredDay._make(day))
         return stored
 
+    @override
     def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
-        """Return, by account row and currency, the first day with cost."""
         pairs = [(row, currency) for row, currencies in currencies_of.items() for currency in currencies]
         asked = {
             "account_ids": [row for row, _ in pairs],
@@ -217,23 +213,18 @@ class PostgresCosts(CostStore):
         }
         return {(row, currency): day for row, currency, day in self.connection.execute(_FIRST_DAYS, asked)}
 
+    @override
     def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
-        """Return, by account row, the comparable cost of each day with cost."""
         totals: dict[int, list[DayTotal]] = {row: [] for row in days_of}
         statement = _day_totals(rule)
-        for days in dict.fromkeys(days_of.values()):
-            asked = {
-                "account_ids": [row for row, each in days_of.items() if each == days],
-                "start": days.start,
-                "end_exclusive": days.end_exclusive,
-            }
+        for asked in _by_days(days_of):
             # All at once: to take them one by one costs twice.
             for row, *total in self.connection.execute(statement, asked).all():
                 totals[row].append(DayTotal._make(total))
         return totals
 
+    @override
     def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
-        """Return the comparable cost of each day, by service."""
         columns = [daily_costs.c.service, daily_costs.c.usage_date, daily_costs.c.currency]
         statement = sa.select(*columns, _comparable_sum(rule)).where(
             daily_costs.c.account_id == account.id, *_in(days), _is_compared(rule)
@@ -243,8 +234,8 @@ class PostgresCosts(CostStore):
             totals.setdefault(service, []).append(DayTotal(*total))
         return totals
 
+    @override
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
-        """Return (12-digit account id, currency, comparable cost) of every account on one day."""
         columns = [accounts.c.aws_account_id, daily_costs.c.currency]
         statement = (
             sa.select(*columns, _comparable_sum(rule))
@@ -255,13 +246,10 @@ class PostgresCosts(CostStore):
         )
         return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
 
+    @override
     def compared_costs(
         self, run: Run, days: DateRange, rule: Rule, *, most: int | None
     ) -> list[ComparedCost]:
-        """Return what the collected accounts cost: the ``most`` largest, and the others together.
-
-        By currency. A single day is compared with the day before and the same weekday a week before.
-        """
         account = _compared_costs_by_account(run, days, rule).subquery()
         is_listed = account.c.place <= most if most is not None else sa.true()
         listed = [
@@ -311,7 +299,7 @@ class _Pieces:
 
 
 def _copy_texts(fetched: Mapping[int, FetchedCosts]) -> Iterator[str]:
-    """Yield all rows in COPY's text format, so many at a time that they take little memory."""
+    """Yield all rows in COPY's text format, in pieces that take little memory."""
     names = CopyNames()
     lines: list[str] = []
     for row, each in fetched.items():
@@ -414,6 +402,16 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
         .join(sums, sa.true())
         .where(run_items.c.run_id == run.id, run_items.c.state == ItemState.SUCCEEDED.value)
     )
+
+
+def _by_days(days_of: Mapping[int, DateRange]) -> Iterator[dict[str, object]]:
+    """Yield a statement's parameters for the accounts that share their days."""
+    for days in dict.fromkeys(days_of.values()):
+        yield {
+            "account_ids": [row for row, each in days_of.items() if each == days],
+            "start": days.start,
+            "end_exclusive": days.end_exclusive,
+        }
 
 
 def _in(days: DateRange) -> tuple[sa.ColumnElement[bool], ...]:

@@ -114,17 +114,12 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: Secret) -> None:
         self._engine = make_engine(url)
-        # Also where nobody calls close(): the server and a pooler note a client that leaves without a word.
+        # Also if close() is not called: the server and a pooler log a client that leaves without a word.
         finalize(self, self._engine.dispose)
 
+    @override
     @contextmanager
     def transaction(self) -> Iterator[PostgresTransaction]:
-        """Open a transaction that commits at the end and is undone by an error.
-
-        Raises:
-            StorageError: the database is unreachable, was lost, or refused a statement.
-
-        """
         with self.connection() as connection:
             yield PostgresTransaction(connection)
 
@@ -134,14 +129,8 @@ class PostgresDatabase(Database):
         with translated_errors(), self._engine.begin() as connection:
             yield connection
 
+    @override
     def check_schema(self) -> None:
-        """Refuse to work on a schema that this program does not know.
-
-        Raises:
-            ConfigError: not migrated, behind, or newer than the program.
-            StorageError: the database is unreachable.
-
-        """
         with self.connection() as connection:
             require_current_schema(connection)
 

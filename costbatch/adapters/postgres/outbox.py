@@ -8,21 +8,23 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
+from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import deliveries, events
+from costbatch.application.ports import Outbox
 from costbatch.domain.events import Delivery, Event
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresOutbox:
+class PostgresOutbox(Outbox):
     """The events, within one transaction."""
 
     connection: Connection
 
+    @override
     def append(
         self, new: Sequence[Event], sinks: Sequence[str], *, account_id: int | None, run_id: UUID | None
     ) -> None:
-        """Add events for every sink; one that is there already is left as it is."""
         for event in new:
             statement = insert(events).values(
                 id=event.id,
@@ -37,8 +39,8 @@ class PostgresOutbox:
                 way = [{"event_id": event.id, "sink": sink, "retry_at": event.occurred_at} for sink in sinks]
                 self.connection.execute(insert(deliveries).values(way))
 
+    @override
     def claim(self, sink: str, *, most: int, now: datetime) -> list[Delivery]:
-        """Lock up to ``most`` undelivered events of a sink for this transaction, oldest first."""
         statement = (
             sa.select(deliveries.c.event_id, deliveries.c.attempts, events.c.cloudevent)
             .join_from(deliveries, events)
@@ -54,22 +56,22 @@ class PostgresOutbox:
             for row in self.connection.execute(statement)
         ]
 
+    @override
     def mark_delivered(self, delivered: Sequence[Delivery], *, now: datetime) -> None:
-        """Record that a sink took them."""
         for delivery in delivered:
             self._update(delivery, delivered_at=now, attempts=delivery.attempt, last_error=None)
 
+    @override
     def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime) -> None:
-        """Record that a sink did not take one, and when to try again."""
         self._update(delivery, attempts=delivery.attempt, last_error=reason, retry_at=retry_at)
 
+    @override
     def count_pending(self) -> int:
-        """Return how many deliveries are still to be made."""
         statement = sa.select(sa.func.count()).where(deliveries.c.delivered_at.is_(None))
         return self.connection.scalars(statement.select_from(deliveries)).one()
 
+    @override
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
-        """Return how many events of each type a run has written."""
         statement = sa.select(events.c.type, sa.func.count()).where(events.c.run_id == run_id)
         rows = self.connection.execute(statement.group_by(events.c.type))
         return {type_: count for type_, count in rows}  # noqa: C416 - dict(rows) hides what the pairs are

@@ -100,7 +100,7 @@ class PostgresRetention(OldRecords):
     @override
     def move_covered(self, first_kept: date, *, most: int) -> int | None:
         covered = account_progress.c
-        # Whoever saves an account holds the lock on its row, and has read its progress under it.
+        # A process that saves an account holds the lock on its row, and has read its progress under it.
         locked = (
             sa.select(accounts.c.id)
             .join_from(accounts, account_progress)

@@ -46,7 +46,7 @@ class Replaced:
 
     @property
     def continues(self) -> bool:
-        """Whether the window goes on from what is stored already."""
+        """Whether the window continues what is stored already."""
         return self.covered is not None and self.covered.touches(self.fetched.window)
 
     @property
@@ -180,7 +180,7 @@ class Detector:
         return min((judged_from(group, start, self.rule) for group in groups.values()), default=start)
 
     def _days_to_judge(self, touched: DateRange, known: Sequence[Anomaly]) -> DateRange:
-        """Return the touched days, and those of every known anomaly that goes on into or out of them."""
+        """Return the touched days, and those of every known anomaly that reaches into or out of them."""
         start = min([touched.start, *(anomaly.start_date for anomaly in known)])
         end_exclusive = touched.end_exclusive
         for anomaly in sorted(known, key=lambda anomaly: anomaly.start_date):
@@ -200,8 +200,8 @@ class Detector:
     def _announce(self, changes: Sequence[AnomalyChange], each: _Account) -> list[Event]:
         """Return the events of the changes.
 
-        What a first collection or a backfill finds long over is history, not news; how an anomaly
-        that was told goes on, is. What a person dismissed stays silent.
+        What a first collection or a backfill finds long over is history and has no event; further changes
+        of an anomaly that had an event, do. What a person dismissed has none.
         """
         reads_history = self.is_backfill or not each.replaced.continues
         since = announced_since(self.today, self.rule) if reads_history else date.min

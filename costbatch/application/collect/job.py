@@ -77,7 +77,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     def prepare(self, tx: Transaction, run: Run, items: Sequence[WorkItem]) -> Mapping[int, CollectTask]:
         options = CollectOptions.of(run.request)
         accesses = tx.accounts.load_accesses([item.account for item in items])
-        windows = {item.account.id: self._window(run, item) for item in items}
+        windows = {item.account.id: self._window(run, item, options) for item in items}
         # A backfill compares every day with what is stored: it is how a person has that done. So does a run
         # that accepts what vanishes, or it would leave alone the days that were kept.
         compares_all = options.days is not None or options.accept_vanished
@@ -201,8 +201,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
             for result, costs in results
         ]
 
-    def _window(self, run: Run, item: WorkItem) -> DateRange:
-        options = CollectOptions.of(run.request)
+    def _window(self, run: Run, item: WorkItem, options: CollectOptions) -> DateRange:
         window = window_of(item.progress, options, today=run.today, policy=self.windows)
         # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
         start = max(window.start, self.windows.earliest_day_on(utc_day(self.clock())))

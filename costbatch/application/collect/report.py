@@ -78,7 +78,7 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
 
 def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Collection]:
     """Return every account of the run, or those that need a look."""
-    records = tx.collections.of_run(run) if collected_too else tx.collections.of_run(run, kept_only=True)
+    records = tx.collections.of_run(run, kept_only=not collected_too)
     items = tx.items.records(run, succeeded_too=collected_too, also=records)
     return [Collection(item=item, record=records.get(item.id)) for item in items]
 

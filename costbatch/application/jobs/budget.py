@@ -30,7 +30,7 @@ class ApiBudget:
         return not self.affordable(1)
 
     def affordable(self, accounts: int) -> int:
-        """Return how many of so many accounts there is a request for; each takes one at least."""
+        """Return how many of this many accounts the budget has a request for; each takes one at least."""
         if self._most is None:
             return accounts
         return max(min(accounts, self._most - self._recorded - self._unrecorded - self._reserved), 0)
@@ -56,7 +56,7 @@ class ApiBudget:
             self._changed.notify_all()
 
     def record(self, requests: int) -> None:
-        """Note that so many requests of this process are in the run's record from now on."""
+        """Note that this many requests of this process are in the run's record from now on."""
         with self._changed:
             self._unrecorded -= requests
             self._recorded += requests

@@ -79,7 +79,8 @@ class Runner(Generic[T, R]):
             tx.items.release(self.worker)
 
     def _open(self, key: str, request: RunRequest) -> tuple[Run, int]:
-        now, today = self.clock(), utc_day(self.clock())
+        now = self.clock()
+        today = utc_day(now)
 
         def enter(tx: Transaction) -> tuple[Run, int]:
             tx.items.release_dead(self.is_gone)
