@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
-from costbatch.application.nightly import Nightly, preflight
+from costbatch.application.nightly import Nightly, check_key
 from costbatch.application.ports import CostSource, Display, Metrics, Spend, Vault
 from costbatch.application.retention import Retention
 from costbatch.config import Settings
@@ -40,6 +41,7 @@ from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
+    from costbatch.adapters.aws.clients import AwsClients
     from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
     from costbatch.adapters.aws.probe import BotocoreProbe
 
@@ -86,7 +88,7 @@ class Bootstrap:
         return AesGcmVault(self.settings.key_bytes())
 
     def accounts(self, *, verify: bool = False) -> Accounts:
-        """Return the stories of the accounts; those without secrets work without the key.
+        """Return the use cases of the accounts; those without secrets work without the key.
 
         verify: ask AWS whose credentials are before they are stored.
         """
@@ -100,18 +102,9 @@ class Bootstrap:
 
     def _owner_of(self, access: Access) -> str:
         """Return whose an account's credentials are; a person waits for the answer."""
-        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
-        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - as above
+        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - botocore is slow to load
 
-        settings = self.settings
-        clients = AwsClients(
-            AwsSettings(
-                version=__version__,
-                connect_timeout_seconds=min(settings.aws_connect_timeout_seconds, _ANSWER_SECONDS),
-                read_timeout_seconds=min(settings.aws_read_timeout_seconds, _ANSWER_SECONDS),
-                max_attempts=min(settings.aws_max_attempts, 2),
-            )
-        )
+        clients = self._aws_clients(most_seconds=_ANSWER_SECONDS, most_attempts=2)
         return Identities(clients=clients, open_sealed=self.vault().open).owner(access)
 
     def plan(self, request: RunRequest) -> CollectionPlan:
@@ -119,10 +112,10 @@ class Bootstrap:
         today, database = utc_day(self.now()), self.database()
         database.check_schema()
         with database.transaction() as tx:
-            checks_key = tx.accounts.may_read_credentials()
+            is_reader = not tx.accounts.may_read_credentials()
         # A reader's role has neither the credentials nor the key, and the plan needs none.
-        if checks_key:
-            preflight(database, self.vault())
+        if not is_reader:
+            check_key(database, self.vault())
         with database.transaction() as tx:
             return plan_run(tx, request, today=today, policy=self.settings.window_policy)
 
@@ -199,22 +192,10 @@ class Bootstrap:
         return GatewayProbe(self.settings.pushgateway_url, timeout_seconds=self.settings.push_timeout_seconds)
 
     def _aws_probe(self, limit_seconds: float) -> "BotocoreProbe":
-        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
-        from costbatch.adapters.aws.probe import BotocoreProbe  # noqa: PLC0415 - as above
+        from costbatch.adapters.aws.probe import BotocoreProbe  # noqa: PLC0415 - botocore is slow to load
 
-        settings = self.settings
         # Both addresses are asked within the limit, or it could not be said which one does not answer.
-        share = limit_seconds / 6
-        return BotocoreProbe(
-            AwsClients(
-                AwsSettings(
-                    version=__version__,
-                    connect_timeout_seconds=min(settings.aws_connect_timeout_seconds, share),
-                    read_timeout_seconds=min(settings.aws_read_timeout_seconds, share),
-                    max_attempts=1,
-                )
-            )
-        )
+        return BotocoreProbe(self._aws_clients(most_seconds=limit_seconds / 6, most_attempts=1))
 
     def _policy(self) -> RunPolicy:
         settings = self.settings
@@ -231,23 +212,28 @@ class Bootstrap:
         )
 
     def _cost_source(self, vault: Vault) -> "CostExplorerSource":
-        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
-        from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource  # noqa: PLC0415 - as above
+        from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource  # noqa: PLC0415 - botocore is slow to load
         from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - as above
 
+        clients = self._aws_clients()
+        return CostExplorerSource(
+            clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
+        )
+
+    def _aws_clients(self, *, most_seconds: float = inf, most_attempts: float = inf) -> "AwsClients":
+        """Return the clients that the settings ask for; a person waits for less time than a run."""
+        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
+
         settings = self.settings
-        clients = AwsClients(
+        return AwsClients(
             AwsSettings(
                 version=__version__,
-                connect_timeout_seconds=settings.aws_connect_timeout_seconds,
-                read_timeout_seconds=settings.aws_read_timeout_seconds,
-                max_attempts=settings.aws_max_attempts,
+                connect_timeout_seconds=min(settings.aws_connect_timeout_seconds, most_seconds),
+                read_timeout_seconds=min(settings.aws_read_timeout_seconds, most_seconds),
+                max_attempts=int(min(settings.aws_max_attempts, most_attempts)),
                 concurrency=settings.concurrency,
                 page_limit=settings.page_limit,
             )
-        )
-        return CostExplorerSource(
-            clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
         )
 
     @property

@@ -1,1 +1,1 @@
-"""What costbatch does, one story per file, told in terms of the domain and of the ports."""
+"""What costbatch does, one use case per file, in terms of the domain and of the ports."""

@@ -134,7 +134,7 @@ def _needs(database: Database, request: RunRequest) -> AwsNeeds | None:
 
 
 def preflight(database: Database, vault: Vault) -> None:
-    """Refuse to start where no account could be collected: a schema or a key that does not fit.
+    """Refuse to start if no account could be collected: a schema or a key that does not fit.
 
     Raises:
         ConfigError: with what does not fit and what to do.
@@ -142,6 +142,17 @@ def preflight(database: Database, vault: Vault) -> None:
 
     """
     database.check_schema()
+    check_key(database, vault)
+
+
+def check_key(database: Database, vault: Vault) -> None:
+    """Refuse a key that opens none of the stored credentials.
+
+    Raises:
+        ConfigError: with the ids of the keys that sealed them.
+        StorageError: the database is unreachable.
+
+    """
     with database.transaction() as tx:
         sealed_by = tx.accounts.credential_key_ids()
     if sealed_by and vault.key_id not in sealed_by:

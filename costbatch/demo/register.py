@@ -21,14 +21,14 @@ from costbatch.simulator.world import Account, Role
 
 def register_accounts(accounts: Iterable[Account], settings: Settings) -> str:
     """Register the accounts that are not there yet; return a sentence that says how many."""
-    stories = Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).accounts()
-    known = {account.aws_account_id for account, _ in stories.list_accounts()}
+    use_cases = Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).accounts()
+    known = {account.aws_account_id for account, _ in use_cases.list_accounts()}
     new = [account for account in accounts if account.account_id not in known]
     for account in new:
         if account.roles:
-            stories.add(_by_role(account, account.roles[0]), _external_id(account.roles[0]))
+            use_cases.add(_by_role(account, account.roles[0]), _external_id(account.roles[0]))
         else:
-            stories.add(_by_keys(account), _access_keys(account))
+            use_cases.add(_by_keys(account), _access_keys(account))
     return f"Registered {len(new)} accounts; {len(known)} were there already."
 
 
