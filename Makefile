@@ -55,7 +55,7 @@ format: $(READY) ## Format the code and sort the imports.
 docs: $(READY) ## Regenerate everything in the documents that comes from the program: tables, outputs, the picture.
 	@$(BIN)/python -m tests.support.documents
 	@$(BIN)/python -m tests.chart.generate
-	@UPDATE_SAMPLES=1 $(BIN)/pytest --quiet tests/e2e/test_samples.py
+	@UPDATE_SAMPLES=1 $(BIN)/pytest --quiet tests/regressions/test_samples.py
 
 chart: $(READY) ## Lint the Helm chart and package it into dist/.
 	@npm ci --silent

@@ -7,7 +7,7 @@ from costbatch.config.parsers import TAKEN_LABELS
 from tests.chart.chart import render
 from tests.chart.pods import environment
 from tests.chart.test_chart_pods import SECRET
-from tests.e2e.test_metrics_of_restricted_runs import collect, pushed, value
+from tests.regressions.test_metrics_of_restricted_runs import collect, pushed, value
 from tests.support.harness import Harness, make_account
 
 
