@@ -166,7 +166,7 @@ class Bootstrap:
         if not problems:
             with _noted(found):
                 database = self.database()
-                store = Store(database=database, health=_health_of(database))
+                store = Store(database=database, health=PostgresHealth(database.connection))
             with _noted(found):
                 vault = self.vault()
                 source = self._cost_source(vault)
@@ -282,10 +282,6 @@ class _WhenNeeded(CostSource):
         with self._lock:
             self._source = self._source or self._make()
             return self._source
-
-
-def _health_of(database: PostgresDatabase) -> PostgresHealth:
-    return PostgresHealth(database.connection)
 
 
 def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | None = None) -> Retention:

@@ -30,7 +30,7 @@ ALLOWED = {
     ),
     "simulator": (),
     "bootstrap": ("adapters", "application", "config", "domain", "errors", "logs", "__init__"),
-    # What commands hand to the stories and get back; the stories themselves come from bootstrap.
+    # What commands pass to the use cases and get back; the use cases themselves come from bootstrap.
     "cli": (
         *("bootstrap", "config", "domain", "errors", "logs", "__init__"),
         *("application.doctor.findings", "application.inspection", "application.retention"),

@@ -6,9 +6,10 @@ from costbatch.application.inspection import DatabaseSizes, TableSize
 from costbatch.application.retention import OldRows, Pruning
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Months, example, output_option
-from costbatch.cli.output import many, print_json, print_result, print_table
+from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.config import PREFIX, Settings
 from costbatch.domain.periods import utc_day
+from costbatch.domain.plural import many
 from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError, StorageError
 

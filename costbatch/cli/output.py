@@ -84,11 +84,6 @@ def print_last_line(sentence: str) -> None:
         click.echo(sentence, err=True)
 
 
-def many(number: int, noun: str) -> str:
-    """Return "1 account" or "1,234 accounts"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def printable(text: str) -> str:
     """Return a text with every character replaced that could control a terminal."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

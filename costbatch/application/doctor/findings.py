@@ -49,11 +49,6 @@ def failure(found: str, advice: str, *, is_configuration: bool = False) -> Findi
     return Finding(Mark.FAILURE, found, advice, is_configuration)
 
 
-def many(number: int, noun: str) -> str:
-    """Return "1 account" or "1,234 accounts"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """One check's finding, and how long it took."""

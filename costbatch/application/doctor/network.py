@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from costbatch.application.collect.plan import select_accounts
-from costbatch.application.doctor.findings import Finding, Mark, failure, many, ok, warning
+from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import CostSource, Database
@@ -18,6 +18,7 @@ from costbatch.domain.accounts import (
 )
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.domain.plural import many
 from costbatch.errors import AccountError, BudgetSpent
 
 _SERVER_ERROR = 500

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from costbatch.application.doctor.findings import Finding, many, ok, warning
+from costbatch.application.doctor.findings import Finding, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, WaitingEvents
 from costbatch.application.ports import Database
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.periods import utc_day
+from costbatch.domain.plural import many
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
 

@@ -7,9 +7,10 @@ from decimal import Decimal
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from costbatch.cli.views.page import Page, amount, money
+from costbatch.cli.views.page import Page, amount, days_text, money
 from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.detection import Severity
+from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.reports import AnomalyView, RunReport
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -101,7 +102,8 @@ def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:
     anomaly = view.anomaly
     style = _STYLES[anomaly.severity]
     yield Text(anomaly.severity.value + ("\nnew" if view.is_new else ""), style)
-    trend = Group(_trend(view, page), Text(_dates(anomaly)))
+    days = DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY)
+    trend = Group(_trend(view, page), Text(days_text(days)))
     what = Group(*_description(view, page))
     yield what if page.is_wide else Group(what, trend)
     yield "\n".join(amount(value, anomaly.currency) for value in (anomaly.expected, anomaly.actual))
@@ -128,12 +130,6 @@ def _contributions(anomaly: Anomaly) -> list[str]:
 def _deviation(anomaly: Anomaly) -> str:
     ratio = anomaly.deviation_ratio
     return "new cost" if ratio is None else f"{ratio * 100:+,.0f} %"
-
-
-def _dates(anomaly: Anomaly) -> str:
-    if anomaly.start_date == anomaly.last_date:
-        return str(anomaly.start_date)
-    return f"{anomaly.start_date} to {anomaly.last_date}"
 
 
 def _trend(view: AnomalyView, page: Page) -> RenderableType:

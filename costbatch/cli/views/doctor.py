@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from costbatch.application.doctor.findings import CheckResult, Examination, Mark
-from costbatch.cli.output import many
 from costbatch.cli.views.page import TEXT_WIDTH, Page
+from costbatch.domain.plural import many
 
 _STYLES = {Mark.OK: "green", Mark.WARNING: "yellow", Mark.FAILURE: "bold red", Mark.SKIPPED: "dim"}
 _WORDS = {Mark.FAILURE: "FAILED"}

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from costbatch.cli.output import many
 from costbatch.cli.views.anomalies import print_anomalies
 from costbatch.cli.views.page import TEXT_WIDTH, Page, amount, days_text, duration, money
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.compared_costs import Change, ComparedCost, CostSummary
 from costbatch.domain.plans import CollectionPlan
+from costbatch.domain.plural import many
 from costbatch.domain.reports import Collection, RunReport
 from costbatch.domain.runs import UNFINISHED, ItemState, RunRequest, RunStatus, SkipReason, StopReason
 
