@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import AccessMethod, Account
 
 
 class Secret:
@@ -114,8 +114,11 @@ class Access:
 
     @property
     def chain(self) -> Iterator["Access"]:
-        """This access, the one whose credentials assume its role, and so on to the one that signs first."""
+        """This access, the one whose credentials assume its role, and so on to the one that signs first.
+
+        A base that is still stored for an account with access keys of its own is not used.
+        """
         link: Access | None = self
         while link is not None:
             yield link
-            link = link.base
+            link = link.base if link.account.access is AccessMethod.ASSUMED_ROLE else None
