@@ -24,6 +24,7 @@ class ErrorKind(StrEnum):
     WRONG_CLOCK = "wrong_clock"
     ACCESS_DENIED = "access_denied"
     COST_EXPLORER_NOT_ENABLED = "cost_explorer_not_enabled"
+    RESOURCE_EXPLORER_NOT_ENABLED = "resource_explorer_not_enabled"
     DATA_UNAVAILABLE = "data_unavailable"
     THROTTLED = "throttled"
     TIMEOUT = "timeout"
@@ -71,6 +72,11 @@ _ADVICE = {
     ErrorKind.COST_EXPLORER_NOT_ENABLED: (
         "Cost Explorer is not enabled in this account; open it once in the AWS billing console "
         "(data appears about 24 hours later)."
+    ),
+    ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED: (
+        "The account has no Resource Explorer view of all its regions; create an aggregator index and a "
+        "default view in it, or discover it with --source tagging "
+        "(resources that never had a tag then count as gone)."
     ),
     ErrorKind.DATA_UNAVAILABLE: (
         "AWS has no cost data yet, which is normal for about 24 hours after Cost Explorer is enabled; "

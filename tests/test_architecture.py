@@ -25,7 +25,7 @@ ALLOWED = {
         *("domain", "errors", "logs", "timeout"),
         "config",  # a sink is built from the settings
         # The ports that they implement, and the types of these.
-        *("application.ports", "application.doctor.ports"),
+        *("application.ports", "application.discover.ports", "application.doctor.ports"),
         *("application.inspection", "application.retention"),
     ),
     "simulator": (),

@@ -413,7 +413,7 @@ def upgrade() -> None:
             "(state = 'skipped') = (skip_reason IS NOT NULL)", name=op.f("ck_run_items_skipped_has_reason")
         ),
         sa.CheckConstraint(
-            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'pod_identity_missing', 'wrong_clock', 'access_denied', 'cost_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'implausible_answer', 'wrong_account', 'internal')",
+            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'pod_identity_missing', 'wrong_clock', 'access_denied', 'cost_explorer_not_enabled', 'resource_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'implausible_answer', 'wrong_account', 'internal')",
             name=op.f("ck_run_items_error_kind_known"),
         ),
         sa.CheckConstraint(

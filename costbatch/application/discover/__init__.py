@@ -1,0 +1,1 @@
+"""The discovery job: what exists in every account."""
