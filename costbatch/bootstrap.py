@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import inf
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import override
 
@@ -22,22 +22,24 @@ from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
-from costbatch.application.collect.report import Detail
+from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
+from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
-from costbatch.application.nightly import Nightly, check_key
-from costbatch.application.ports import CostSource, Display, Metrics, Spend, Vault
+from costbatch.application.nightly import Nightly, P, check_key
+from costbatch.application.ports import CostSource, Display, Metrics, Spend, Transaction, Vault
 from costbatch.application.retention import Retention
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
-from costbatch.domain.runs import RunRequest
+from costbatch.domain.runs import Run, RunRequest
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
     from costbatch.adapters.aws.probe import BotocoreProbe
 
+Q = TypeVar("Q")
 # How long a person waits for STS to say whose credentials are.
 _ANSWER_SECONDS = 10.0
 
@@ -107,8 +110,13 @@ class Bootstrap:
         clients = self._aws_clients(most_seconds=_ANSWER_SECONDS, most_attempts=2)
         return Identities(clients=clients, open_sealed=self.vault().open).owner(access)
 
-    def plan(self, request: RunRequest) -> CollectionPlan:
-        """Return what a run would read and cost; nothing is paid or written."""
+    def plan_collect(self, request: RunRequest) -> CollectionPlan:
+        """Return what a run of the cost job would read and cost; nothing is paid or written."""
+        policy = self.settings.window_policy
+        return self._plan(lambda tx, today: plan_run(tx, request, today=today, policy=policy))
+
+    def _plan(self, plan: Callable[[Transaction, date], Q]) -> Q:
+        """Return a job's plan, if a run could start."""
         today, database = utc_day(self.now()), self.database()
         database.check_schema()
         with database.transaction() as tx:
@@ -117,22 +125,46 @@ class Bootstrap:
         if not is_reader:
             check_key(database, self.vault())
         with database.transaction() as tx:
-            return plan_run(tx, request, today=today, policy=self.settings.window_policy)
+            return plan(tx, today)
 
-    def nightly(self, *, stop: Event, display: Display, every_account: bool = False) -> Nightly:
-        """Return a night's work. ``stop`` is set when the process is asked to end.
+    def collect(
+        self, *, stop: Event, display: Display, every_account: bool = False
+    ) -> Nightly[CollectReport]:
+        """Return a night of the cost job. ``stop`` is set when the process is asked to end.
 
         every_account: its report tells of each, however many they are.
         """
-        database, vault = self.database(), self.vault()
-        source = _WhenNeeded(lambda: self._cost_source(vault))
+        settings, vault = self.settings, self.vault()
+        source = _CostsWhenNeeded(lambda: self._cost_source(vault))
         job = CollectJob(
             source=source,
-            windows=self.settings.window_policy,
-            rule=self.settings.rule,
+            windows=settings.window_policy,
+            rule=settings.rule,
             clock=self.now,
-            vanished_ratio=self.settings.vanished_ratio,
+            vanished_ratio=settings.vanished_ratio,
         )
+        detail = Detail(every_account=every_account, costs=self._pushes_account_costs)
+        return self._nightly(
+            job,
+            lambda tx, run, now: full_report(tx, run, detail, rule=settings.rule, now=now),
+            vault=vault,
+            check_environment=source.check_environment,
+            stop=stop,
+            display=display,
+        )
+
+    def _nightly(
+        self,
+        job: Job[Any, Any],
+        report: Callable[[Transaction, Run, datetime], P],
+        *,
+        vault: Vault,
+        check_environment: Callable[[AwsNeeds], None],
+        stop: Event,
+        display: Display,
+    ) -> Nightly[P]:
+        """Return a night of any job, with what every job's night does."""
+        database, keep_months = self.database(), self.settings.keep_months
         runner = Runner(
             job=job,
             database=database,
@@ -143,17 +175,15 @@ class Bootstrap:
             is_gone=is_gone,
             stop=stop,
         )
-        sinks, keep_months = make_sinks(self.settings), self.settings.keep_months
         return Nightly(
             runner=runner,
-            rule=self.settings.rule,
-            deliverer=Deliverer(database=database, sinks=sinks, clock=self.now),
+            report=report,
+            deliverer=Deliverer(database=database, sinks=make_sinks(self.settings), clock=self.now),
             vault=vault,
-            metrics=self._metrics(),
+            metrics=self._metrics(job.name),
             clock=self.now,
             fail_on=self.settings.fail_on,
-            check_environment=source.check_environment,
-            detail=Detail(every_account=every_account, costs=self._pushes_account_costs),
+            check_environment=check_environment,
             retention=_retention_of(database, keep_months, stop) if keep_months else None,
         )
 
@@ -240,13 +270,13 @@ class Bootstrap:
     def _pushes_account_costs(self) -> bool:
         return self.settings.pushgateway_url is not None and self.settings.account_metrics
 
-    def _metrics(self) -> Metrics | None:
+    def _metrics(self, job: str) -> Metrics | None:
         if self.settings.pushgateway_url is None:
             return None
         return Pushgateway(
             self.settings.pushgateway_url,
+            job=job,
             timeout_seconds=self.settings.push_timeout_seconds,
-            account_metrics=self.settings.account_metrics,
             version=__version__,
             labels={
                 name: value
@@ -255,7 +285,7 @@ class Bootstrap:
         )
 
 
-class _WhenNeeded(CostSource):
+class _CostsWhenNeeded(CostSource):
     """A cost source that is made when there is an account to collect: botocore is slow to load."""
 
     def __init__(self, make: Callable[[], "CostExplorerSource"]) -> None:

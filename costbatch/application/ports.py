@@ -443,7 +443,7 @@ class Sink(Protocol):
 
 
 class Metrics(Protocol):
-    """Where metrics are pushed."""
+    """Where the metrics of a job are pushed."""
 
     def push(
         self, report: RunReport | None, *, succeeded: bool, now: datetime, is_whole: bool = True

@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from costbatch.adapters.postgres.tables import metadata
-from costbatch.adapters.pushgateway import METRICS
 from costbatch.cli import cli
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.config import VARIABLES
 from costbatch.domain.events import EventType
 from costbatch.errors import ErrorKind
+from tests.support.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = tuple(sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))

@@ -9,10 +9,11 @@ from typing import Any
 from typing_extensions import override
 
 from costbatch.application.collect.detect import Detector, Replaced
-from costbatch.application.collect.plan import check_days, select_accounts, window_of
+from costbatch.application.collect.plan import check_days, window_of
 from costbatch.application.collect.report import brief_report
 from costbatch.application.jobs.job import Job, Result
 from costbatch.application.ports import Clock, CostSource, Spend, Transaction
+from costbatch.application.selection import select_accounts
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.collection import COLLECT, CollectionRecord, CollectOptions
