@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import inf
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import override
 
@@ -24,6 +24,10 @@ from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
+from costbatch.application.discover.job import DiscoverJob
+from costbatch.application.discover.ports import ResourceSource
+from costbatch.application.discover.report import full_report as discover_report
+from costbatch.application.discover.report import plan_run as plan_discovery
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
 from costbatch.application.jobs.job import Job
@@ -37,17 +41,29 @@ from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
+from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
+from costbatch.domain.resources import Inventory, SourceChoice
 from costbatch.domain.runs import Run, RunRequest
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
     from costbatch.adapters.aws.clients import AwsClients
     from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
+    from costbatch.adapters.aws.inventory.source import AwsResourceSource
     from costbatch.adapters.aws.probe import BotocoreProbe
 
+
+class _Source(Protocol):
+    """What a source of AWS has, whatever it reads."""
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with."""
+
+
 Q = TypeVar("Q")
+S = TypeVar("S", bound=_Source)
 # How long a person waits for STS to say whose credentials are.
 _ANSWER_SECONDS = 10.0
 
@@ -115,6 +131,11 @@ class Bootstrap:
         policy = self.settings.window_policy
         return self._plan(lambda tx, today: plan_run(tx, request, today=today, policy=policy))
 
+    def plan_discover(self, request: RunRequest) -> DiscoveryPlan:
+        """Return what a run of the discovery job would read; nothing is requested or written."""
+        choice = self.settings.resource_source
+        return self._plan(lambda tx, today: plan_discovery(tx, request, today=today, choice=choice))
+
     def _plan(self, plan: Callable[[Transaction, date], Q]) -> Q:
         """Return a job's plan, if a run could start."""
         today, database = utc_day(self.now()), self.database()
@@ -147,6 +168,24 @@ class Bootstrap:
         return self._nightly(
             job,
             lambda tx, run, now: full_report(tx, run, detail, rule=settings.rule, now=now),
+            vault=vault,
+            check_environment=source.check_environment,
+            stop=stop,
+            display=display,
+        )
+
+    def discover(
+        self, *, stop: Event, display: Display, every_account: bool = False
+    ) -> Nightly[DiscoverReport]:
+        """Return a night of the discovery job; see ``collect``."""
+        settings, vault = self.settings, self.vault()
+        source = _ResourcesWhenNeeded(lambda: self._resource_source(vault))
+        job = DiscoverJob(
+            source=source, choice=settings.resource_source, expected_regions=settings.expected_regions
+        )
+        return self._nightly(
+            job,
+            lambda tx, run, now: discover_report(tx, run, now=now, every_account=every_account),
             vault=vault,
             check_environment=source.check_environment,
             stop=stop,
@@ -250,6 +289,15 @@ class Bootstrap:
             clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
         )
 
+    def _resource_source(self, vault: Vault) -> "AwsResourceSource":
+        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.inventory.source import AwsResourceSource  # noqa: PLC0415 - as above
+
+        clients = self._aws_clients()
+        identities = Identities(clients=clients, open_sealed=vault.open)
+        regions = sorted(self.settings.regions)
+        return AwsResourceSource(clients=clients, identities=identities, regions=regions)
+
     def _aws_clients(self, *, most_seconds: float = inf, most_attempts: float = inf) -> "AwsClients":
         """Return the clients that the settings ask for; a person waits for less time than a run."""
         from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
@@ -285,17 +333,25 @@ class Bootstrap:
         )
 
 
-class _CostsWhenNeeded(CostSource):
-    """A cost source that is made when there is an account to collect: botocore is slow to load."""
+class _WhenNeeded(Generic[S]):
+    """A source that is made when there is an account to work on: botocore is slow to load."""
 
-    def __init__(self, make: Callable[[], "CostExplorerSource"]) -> None:
+    def __init__(self, make: Callable[[], S]) -> None:
         self._make, self._lock = make, Lock()
-        self._source: CostExplorerSource | None = None
+        self._source: S | None = None
 
     def check_environment(self, needs: AwsNeeds) -> None:
         """Examine what the process was given to call AWS with; raises ConfigError."""
-        self._made().check_environment(needs)
+        self.made().check_environment(needs)
 
+    def made(self) -> S:
+        """Return the source, and make it if it is the first time."""
+        with self._lock:
+            self._source = self._source or self._make()
+            return self._source
+
+
+class _CostsWhenNeeded(_WhenNeeded["CostExplorerSource"], CostSource):
     @override
     def fetch(
         self,
@@ -306,12 +362,13 @@ class _CostsWhenNeeded(CostSource):
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
-        return self._made().fetch(access, window, spend, known, is_first=is_first)
+        return self.made().fetch(access, window, spend, known, is_first=is_first)
 
-    def _made(self) -> "CostExplorerSource":
-        with self._lock:
-            self._source = self._source or self._make()
-            return self._source
+
+class _ResourcesWhenNeeded(_WhenNeeded["AwsResourceSource"], ResourceSource):
+    @override
+    def find(self, access: Access, choice: SourceChoice) -> Inventory:
+        return self.made().find(access, choice)
 
 
 def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | None = None) -> Retention:

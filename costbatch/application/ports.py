@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
+from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
@@ -331,6 +332,14 @@ class Transaction(Protocol):
     @property
     def digests(self) -> DigestStore:
         """The digests of days."""
+
+    @property
+    def resources(self) -> ResourceStore:
+        """The resources of accounts."""
+
+    @property
+    def discoveries(self) -> DiscoveryStore:
+        """The discovery job's records."""
 
     @property
     def anomalies(self) -> AnomalyStore:

@@ -48,8 +48,15 @@ EVENT_MEANINGS = {
         "An account is no longer collected, or fails for another reason than before: once, not every night."
     ),
     EventType.ACCOUNT_RECOVERED: "An account that failed is collected again.",
-    EventType.RUN_COMPLETED: "A run ended with at least one account collected, or with nothing to do.",
-    EventType.RUN_FAILED: "A run ended with no account collected.",
+    EventType.REGION_FIRST_USED: (
+        "An account has its first resource in a region that it never used; not at its first discovery, and "
+        "not in `COSTBATCH_EXPECTED_REGIONS`."
+    ),
+    EventType.SERVICE_FIRST_USED: (
+        "An account has its first resource of a service that it never used; not at its first discovery."
+    ),
+    EventType.RUN_COMPLETED: "A run ended with at least one account done, or with nothing to do.",
+    EventType.RUN_FAILED: "A run ended with no account done.",
 }
 
 
