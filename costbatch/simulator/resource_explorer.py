@@ -180,9 +180,9 @@ def _filter(words: str) -> Callable[[Resource], bool]:
 
     def passes(resource: Resource) -> bool:
         has = {
-            "service": resource.arn.split(":")[2],
+            "service": _service_and_type(resource.arn)[0],
             "region": resource.region,
-            "resourcetype": _resource_type(resource.arn),
+            "resourcetype": ":".join(_service_and_type(resource.arn)),
         }
         return all(has.get(key) == value for key, _, value in wanted)
 
@@ -191,6 +191,7 @@ def _filter(words: str) -> Callable[[Resource], bool]:
 
 def _item(account: Account, resource: Resource, today: date, *, has_tags: bool) -> bytes:
     reported_at = f"{today}T00:00:00Z"
+    service, kind = _service_and_type(resource.arn)
     properties = []
     if has_tags and resource.tags:
         data = [{"Key": key, "Value": value} for key, value in resource.tags]
@@ -199,18 +200,19 @@ def _item(account: Account, resource: Resource, today: date, *, has_tags: bool) 
         "Arn": resource.arn,
         "OwningAccountId": account.account_id,
         "Region": resource.region,
-        "ResourceType": _resource_type(resource.arn),
-        "Service": resource.arn.split(":")[2],
+        "ResourceType": f"{service}:{kind}",
+        "Service": service,
         "LastReportedAt": reported_at,
         "Properties": properties,
     }
     return _encode(item).encode()
 
 
-def _resource_type(arn: str) -> str:
-    service, rest = arn.split(":", 5)[2], arn.split(":", 5)[5]
-    kind = TYPE_OF_SERVICE.get(service) or rest.replace("/", ":").partition(":")[0]
-    return f"{service}:{kind}"
+def _service_and_type(arn: str) -> tuple[str, str]:
+    """Return what an ARN says of its resource; a world may also name what is no ARN."""
+    parts = [*arn.split(":", 5), *[""] * 6]
+    service, rest = parts[2], parts[5]
+    return service, TYPE_OF_SERVICE.get(service) or rest.replace("/", ":").partition(":")[0]
 
 
 def _index_arn(account: Account, region: str) -> str:
