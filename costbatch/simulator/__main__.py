@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m costbatch.simulator",
-        description="A local simulator of AWS Cost Explorer, STS and Organizations.",
+        description="A local simulator of AWS: cost, identities, accounts, regions and resources.",
     )
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")

@@ -11,8 +11,9 @@ HTML_TYPE = "text/html"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer: status, body and content type."""
+    """A complete HTTP answer: status, body, content type, and the error code if it is a header."""
 
     body: bytes
     status: int = 200
     content_type: str = JSON_TYPE
+    error_type: str = ""

@@ -39,6 +39,10 @@ _NOT_COST = frozenset(
         "faults",
         "status",
         "requests_per_second",
+        "regions",
+        "resources",
+        "inventory",
+        "explorer",
     }
 )
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 from costbatch.simulator.answers import HTML_TYPE, JSON_TYPE, Answer
 from costbatch.simulator.errors import (
     EXPIRED_TOKEN_MESSAGE,
+    IAM_PREFIX,
     INVALID_TOKEN_MESSAGE,
     STS,
     AuthProblem,
@@ -26,8 +27,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 GET_COST, GET_IDENTITY = "GetCostAndUsage", "GetCallerIdentity"
+# The operations, and the member of their answers that is the token of the next page.
+PAGE_TOKENS = {
+    GET_COST: "NextPageToken",
+    "GetResources": "PaginationToken",
+    "ListRegions": "NextToken",
+    "ListIndexes": "NextToken",
+    "ListViews": "NextToken",
+    "ListResources": "NextToken",
+}
 OPERATIONS = frozenset(
-    {GET_COST, GET_IDENTITY, "AssumeRole", "ListAccounts", "DescribeOrganization", ANY_OPERATION}
+    {
+        *PAGE_TOKENS,
+        *(GET_IDENTITY, "AssumeRole", "ListAccounts", "DescribeOrganization"),
+        *("DescribeRegions", "GetIndex", "GetView", ANY_OPERATION),
+    }
 )
 ENDED_HTML = b"<html><head><title>Gateway</title></head><body>Not what you asked for.</body></html>"
 
@@ -54,9 +68,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that a fault is applied to: a service's operation, its principal and its account."""
+    """A call that a fault is applied to: a service's operation in a region, its principal and its account."""
 
     service: str
+    region: str
     operation: str
     account_id: str
     caller_arn: str
@@ -119,10 +134,10 @@ class FaultScript:
         if fault.times != 0:
             self._waiting.append((fault, fault.times))
 
-    def take(self, operation: str) -> Fault | None:
-        """Use the first fault of an operation once."""
+    def take(self, operation: str, region: str) -> Fault | None:
+        """Use the first fault of an operation in a region once."""
         for place, (fault, times) in enumerate(self._waiting):
-            if operation_of(fault) not in (operation, ANY_OPERATION):
+            if operation_of(fault) not in (operation, ANY_OPERATION) or fault.region not in (None, region):
                 continue
             if times == 1:
                 del self._waiting[place]
@@ -146,6 +161,11 @@ def effect_of(fault: Fault, call: Call) -> Effect:
     error = _error(fault, call)
     if error is not None:
         return Effect(answer=error_answer(call.service, error))
+    token = _TOKENS.get(fault.kind)
+    if token is not None:
+        # Their tokens were never issued, so they are not checked when a client sends them.
+        member = PAGE_TOKENS.get(call.operation, "NextToken")
+        return Effect(alter=_altered(lambda data: data.update({member: token()})), ignores_token=True)
     return _EFFECTS[fault.kind](fault)
 
 
@@ -163,11 +183,10 @@ def _error(fault: Fault, call: Call) -> AwsError | None:
 
 
 def _filled(message: str, call: Call) -> str:
-    region = "" if call.service == STS else "us-east-1"
+    region = "" if call.service == STS else call.region
     resource = f"arn:aws:{call.service}:{region}:{call.account_id}:/{call.operation}"
-    return message.format(
-        caller=call.caller_arn, action=f"{call.service}:{call.operation}", resource=resource
-    )
+    action = f"{IAM_PREFIX.get(call.service, call.service)}:{call.operation}"
+    return message.format(caller=call.caller_arn, action=action, resource=resource)
 
 
 def _altered(change: Callable[[dict[str, Any]], None]) -> Callable[[Answer], Answer]:
@@ -193,13 +212,6 @@ def _drop(data: object, field: str) -> None:
         _drop(item, field)
 
 
-def _with_token(make: Callable[[], str]) -> Callable[[dict[str, Any]], None]:
-    def change(data: dict[str, Any]) -> None:
-        data["NextPageToken"] = make()
-
-    return change
-
-
 def _in_currency(currency: str) -> Callable[[dict[str, Any]], None]:
     def change(data: dict[str, Any]) -> None:
         for result in data["ResultsByTime"]:
@@ -215,6 +227,10 @@ def _rename_currency(metrics: dict[str, dict[str, str]], currency: str) -> None:
             value["Unit"] = currency
 
 
+_TOKENS: dict[str, Callable[[], str]] = {
+    "repeat_token": lambda: "the-same-token",
+    "endless_pages": lambda: str(uuid4()),
+}
 _EFFECTS: dict[str, Callable[[Fault], Effect]] = {
     "hang": lambda fault: Effect(wait_seconds=fault.seconds, ending=Ending.RESET),
     "latency": lambda fault: Effect(wait_seconds=fault.seconds),
@@ -225,12 +241,7 @@ _EFFECTS: dict[str, Callable[[Fault], Effect]] = {
         answer=Answer(body=fault.body.encode(), status=fault.status, content_type=JSON_TYPE)
     ),
     "missing_fields": lambda fault: Effect(alter=_altered(_without(fault.field))),
-    # Their tokens were never issued, so they are not checked when a client sends them.
-    "repeat_token": lambda _: Effect(
-        alter=_altered(_with_token(lambda: "the-same-token")), ignores_token=True
-    ),
-    "endless_pages": lambda _: Effect(alter=_altered(_with_token(lambda: str(uuid4()))), ignores_token=True),
     "other_currency": lambda fault: Effect(alter=_altered(_in_currency(fault.currency))),
     "wrong_account": lambda fault: Effect(reported_account_id=fault.reported_account_id),
 }
-KINDS = frozenset({*_JSON_ERRORS, *_SHARED_ERRORS, *_SERVER_ERRORS, *_EFFECTS})
+KINDS = frozenset({*_JSON_ERRORS, *_SHARED_ERRORS, *_SERVER_ERRORS, *_TOKENS, *_EFFECTS})

@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from costbatch.simulator import organizations, sts
+from costbatch.simulator import organizations, region_lists, sts
 from costbatch.simulator.answers import Answer
-from costbatch.simulator.errors import STS, AuthProblem, AwsError, error_answer
+from costbatch.simulator.errors import (
+    EC2,
+    EXPLORER,
+    INVALID_TOKEN_MESSAGE,
+    REST_SERVICES,
+    STS,
+    TAGGING,
+    AuthProblem,
+    AwsError,
+    error_answer,
+)
 from costbatch.simulator.faults import GET_COST, NO_EFFECT, Call, Effect, Ending, effect_of
 from costbatch.simulator.signatures import SignatureError, parse_authorization
 from costbatch.simulator.world import Fault
@@ -17,7 +27,14 @@ if TYPE_CHECKING:
     from costbatch.simulator.signatures import HttpRequest
     from costbatch.simulator.simulation import Simulation
 
-TARGETS = {"AWSInsightsIndexService": "ce", "AWSOrganizationsV20161128": "organizations"}
+ORGANIZATIONS = "organizations"
+TARGETS = {
+    "AWSInsightsIndexService": "ce",
+    "AWSOrganizationsV20161128": ORGANIZATIONS,
+    "ResourceGroupsTaggingAPI_20170126": TAGGING,
+}
+# What only answers in regions that the account has enabled; the others have one endpoint in a partition.
+REGIONAL_SERVICES = frozenset({EC2, TAGGING, EXPLORER})
 UNKNOWN_ACCOUNT = "unknown"
 
 
@@ -38,6 +55,7 @@ class _Operation:
 
     service: str
     name: str
+    region: str = ""
     form: dict[str, str] = field(default_factory=dict)
 
 
@@ -58,12 +76,25 @@ def respond(simulation: Simulation, request: HttpRequest) -> Outcome:
 
 
 def _operation_of(request: HttpRequest) -> _Operation:
+    # One address serves every service and region, so the signature says which are meant.
+    service, region = _scope(request)
     target = request.headers.get("X-Amz-Target")
     if target is not None:
         prefix, _, name = target.partition(".")
-        return _Operation(TARGETS.get(prefix, prefix), name)
+        return _Operation(TARGETS.get(prefix, prefix), name, region)
+    if service in REST_SERVICES:
+        name = request.path.lstrip("/")
+        return _Operation(service, name[:1].upper() + name[1:], region)
     form = sts.parse_form(request.body)
-    return _Operation(STS, form.get("Action", ""), form)
+    return _Operation(EC2 if service == EC2 else STS, form.get("Action", ""), region, form)
+
+
+def _scope(request: HttpRequest) -> tuple[str, str]:
+    try:
+        authorization = parse_authorization(request.headers)
+    except SignatureError:
+        return "", ""
+    return authorization.service, authorization.region
 
 
 def _claimed_account_id(simulation: Simulation, request: HttpRequest) -> str:
@@ -83,6 +114,10 @@ def _authenticate(simulation: Simulation, request: HttpRequest, operation: _Oper
     if scoped != operation.service and operation.service in (STS, *TARGETS.values()):
         message = f"Credential should be scoped to correct service: '{operation.service}'."
         raise AuthProblem.SIGNATURE.error(operation.service, message)
+    account = simulation.accounts[principal.account_id]
+    if operation.service in REGIONAL_SERVICES and operation.region not in account.regions:
+        # AWS does not know an account's keys in a region that it has not enabled.
+        raise AuthProblem.UNKNOWN_KEY.error(operation.service, INVALID_TOKEN_MESSAGE)
     return principal
 
 
@@ -93,10 +128,12 @@ def _subject(simulation: Simulation, principal: Principal, operation: _Operation
 
 
 def _effect(simulation: Simulation, principal: Principal, operation: _Operation, subject: str) -> Effect:
-    fault = _refusal(simulation, operation, subject) or simulation.scripts[subject].take(operation.name)
+    fault = _refusal(simulation, operation, subject) or simulation.scripts[subject].take(
+        operation.name, operation.region
+    )
     if fault is None:
         return NO_EFFECT
-    return effect_of(fault, Call(operation.service, operation.name, subject, principal.arn))
+    return effect_of(fault, Call(operation.service, operation.region, operation.name, subject, principal.arn))
 
 
 def _refusal(simulation: Simulation, operation: _Operation, subject: str) -> Fault | None:
@@ -113,7 +150,7 @@ def _perform(
     try:
         if operation.service == STS:
             return _perform_sts(simulation, principal, operation, effect)
-        answer = _perform_json(simulation, request, principal, operation, effect)
+        answer = _perform_other(simulation, request, principal, operation, effect)
     except AwsError as error:
         return error_answer(operation.service, error)
     return effect.alter(answer) if effect.alter else answer
@@ -131,16 +168,36 @@ def _perform_sts(
     raise sts.unknown_action(operation.form)
 
 
-def _perform_json(
+def _perform_other(
     simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation, effect: Effect
 ) -> Answer:
     account = simulation.accounts[principal.account_id]
-    if (operation.service, operation.name) == ("ce", "GetCostAndUsage"):
-        return simulation.cost_explorer.answer(
-            account, request.body, simulation.today, ignores_token=effect.ignores_token
-        )
-    if operation.service == "organizations":
-        return _perform_organizations(simulation, request, principal, operation)
+    region, ignores_token = operation.region, effect.ignores_token
+    match operation.service, operation.name:
+        case "ce", "GetCostAndUsage":
+            return simulation.cost_explorer.answer(
+                account, request.body, simulation.today, ignores_token=ignores_token
+            )
+        case "tagging", "GetResources":
+            return simulation.tagging.answer(
+                account, request.body, simulation.today, region=region, ignores_token=ignores_token
+            )
+        case "account", "ListRegions":
+            return region_lists.list_regions(
+                account,
+                request.body,
+                region=region,
+                page_size=simulation.world.page_size,
+                ignores_token=ignores_token,
+            )
+        case "ec2", "DescribeRegions":
+            return region_lists.describe_regions(account, operation.form, region=region)
+        case "resource-explorer-2", name:
+            return simulation.resource_explorer.answer(
+                name, account, request.body, simulation.today, region=region, ignores_token=ignores_token
+            )
+        case "organizations", _:
+            return _perform_organizations(simulation, request, principal, operation)
     raise AwsError("UnknownOperationException", f"Unknown operation {operation.name}.")
 
 

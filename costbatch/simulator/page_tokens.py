@@ -5,9 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from typing import TYPE_CHECKING, TypeVar
 
 from costbatch.simulator.errors import AwsError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 DIGEST_BYTES = 16
 _SECRET = b"page tokens of the simulator"
 
@@ -36,6 +41,25 @@ def page_of_token(token: str, *, question: str, owner: str) -> int:
             "pagination token.",
         )
     return int(page)
+
+
+def page_of(
+    items: Sequence[T],
+    token: str | None,
+    *,
+    size: int,
+    question: str,
+    owner: str,
+    refuse: Callable[[str], AwsError],
+) -> tuple[Sequence[T], str | None]:
+    """Return the page that a token asks for, and the token of the next one; ``refuse`` makes the error."""
+    try:
+        number = page_of_token(token, question=question, owner=owner) if token else 0
+    except AwsError as error:
+        raise refuse(error.message) from error
+    end = (number + 1) * size
+    following = make_token(number + 1, question=question, owner=owner) if end < len(items) else None
+    return items[number * size : end], following
 
 
 def _check(content: str) -> str:

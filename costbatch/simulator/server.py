@@ -99,7 +99,8 @@ def _response(answer: Answer) -> web.Response:
 
 
 def _headers(answer: Answer) -> dict[str, str]:
-    return {"Content-Type": answer.content_type, "x-amzn-RequestId": str(uuid4())}
+    headers = {"Content-Type": answer.content_type, "x-amzn-RequestId": str(uuid4())}
+    return {**headers, "x-amzn-ErrorType": answer.error_type} if answer.error_type else headers
 
 
 async def _truncated(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:

@@ -9,8 +9,11 @@ from costbatch.simulator.cache import PageCache
 from costbatch.simulator.cost_explorer import CostExplorer
 from costbatch.simulator.faults import FaultScript
 from costbatch.simulator.identities import Identities
+from costbatch.simulator.inventory import Inventory
 from costbatch.simulator.ledger import Ledger
 from costbatch.simulator.limits import RateLimits
+from costbatch.simulator.resource_explorer import ResourceExplorer
+from costbatch.simulator.tagging import Tagging
 from costbatch.simulator.world import Account, Fault, World, WorldError, rows_from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -42,9 +45,11 @@ class Simulation:
         self.accounts = accounts
         self.scripts = scripts
         self.identities = Identities(world.accounts, clock=self._clock)
-        self.cost_explorer = CostExplorer(
-            seed=world.seed, page_size=world.page_size, cache=PageCache(most_bytes=CACHE_BYTES)
-        )
+        cache = PageCache(most_bytes=CACHE_BYTES)
+        self.cost_explorer = CostExplorer(seed=world.seed, page_size=world.page_size, cache=cache)
+        inventory = Inventory(seed=world.seed)
+        self.tagging = Tagging(inventory=inventory, page_size=world.page_size, cache=cache)
+        self.resource_explorer = ResourceExplorer(inventory=inventory, page_size=world.page_size, cache=cache)
         self.fixed_today = world.today
         self.latency_seconds = world.latency_seconds
         self.requests_per_second = world.requests_per_second

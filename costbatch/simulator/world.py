@@ -1,4 +1,4 @@
-"""The plain data of a simulated world: accounts, roles, cost rows, planted anomalies and faults."""
+"""The plain data of a simulated world: accounts, roles, cost, resources, planted anomalies, faults."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from costbatch.simulator.profiles import PROFILES
+from costbatch.simulator.regions import DEFAULT_REGIONS, REGIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,11 +98,15 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A scripted failure of one operation of an account; `times` null means until it is cleared."""
+    """A scripted failure of one operation of an account; `times` null means until it is cleared.
+
+    `region` null means requests to any region.
+    """
 
     kind: str
     times: int | None = None
     operation: str | None = None
+    region: str | None = None
     seconds: float = 1.0
     status: int = 200
     body: str = ""
@@ -130,12 +135,53 @@ class CurrencyChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource, in a region or "global". One that was tagged once is listed with the tagged ones."""
+
+    arn: str
+    region: str
+    tags: tuple[tuple[str, str], ...] = ()
+    was_tagged: bool = False
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read a resource from JSON data; its tags are pairs."""
+        resource = _build(cls, data)
+        return replace(resource, tags=tuple((str(key), str(value)) for key, value in resource.tags))
+
+
+@dataclass(frozen=True, slots=True)
+class Explorer:
+    """Resource Explorer as an account has set it up: an aggregator index in a region, with one view.
+
+    `replicating_from` null means every other enabled region. `view_filter` is words such as
+    `service:ec2 region:eu-west-1`, empty for all resources. `scope` null means the account.
+    """
+
+    region: str
+    replicating_from: tuple[str, ...] | None = None
+    state: str = "ACTIVE"
+    view_filter: str = ""
+    includes_tags: bool = True
+    scope: str | None = None
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read the setup from JSON data."""
+        explorer = _build(cls, data)
+        regions = explorer.replicating_from
+        return replace(explorer, replicating_from=None if regions is None else tuple(regions))
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """One AWS account: its identity, its cost and its faults.
+    """One AWS account: its identity, its cost, its resources and its faults.
 
     `daily_cost` is the typical cost of a day. `rows` replaces the generated cost. Accounts with the same
     `costs_like` and the same settings have the same cost. `requests_per_second` is the most that AWS takes
     of its cost requests; null means any number.
+    `regions` are the enabled ones, the most used first, all of one partition. `resources` is how many
+    resources the account ever has; some of them come and go with the days. `inventory` replaces them.
     """
 
     account_id: str
@@ -155,6 +201,10 @@ class Account:
     costs_like: str | None = None
     status: str = "ACTIVE"
     requests_per_second: float | None = None
+    regions: tuple[str, ...] = DEFAULT_REGIONS
+    resources: int = 40
+    inventory: tuple[Resource, ...] | None = None
+    explorer: Explorer | None = None
 
     def currency_on(self, day: date) -> str:
         """Return the currency that a usage date is billed in."""
@@ -170,7 +220,11 @@ class Account:
         profile = data.get("profile", "steady")
         if profile not in PROFILES:
             raise WorldError(f"Unknown profile {profile!r}; known: {', '.join(sorted(PROFILES))}.")
+        regions = tuple(data.get("regions", DEFAULT_REGIONS))
+        if unknown := [region for region in regions if region not in REGIONS]:
+            raise WorldError(f"Unknown region {unknown[0]!r}; known: {', '.join(REGIONS)}.")
         change, rows = data.get("currency_change"), data.get("rows")
+        inventory, explorer = data.get("inventory"), data.get("explorer")
         nested = {
             "start": _date(data.get("start", "2020-01-01")),
             "currency_change": None if change is None else CurrencyChange.from_plain(change),
@@ -179,6 +233,11 @@ class Account:
             "rows": None if rows is None else rows_from_plain(rows),
             "faults": tuple(Fault.from_plain(item) for item in data.get("faults", ())),
             "requests_per_second": rate_from_plain(data.get("requests_per_second")),
+            "regions": regions,
+            "inventory": None
+            if inventory is None
+            else tuple(Resource.from_plain(item) for item in inventory),
+            "explorer": None if explorer is None else Explorer.from_plain(explorer),
         }
         return _build(cls, {**data, **nested})
 
@@ -186,6 +245,8 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything that a simulator starts with. `today` null means the real UTC day.
+
+    `page_size` is the most items of a page, of any operation that is not limited to fewer.
 
     `requests_per_second` is the most that AWS takes of the cost requests of all accounts together; null means
     any number.
@@ -225,7 +286,7 @@ def rate_from_plain(value: object) -> float | None:
     return float(value)
 
 
-def to_plain(value: World | Account | CostRow | Fault | Anomaly) -> dict[str, Any]:
+def to_plain(value: World | Account | CostRow | Fault | Anomaly | Resource) -> dict[str, Any]:
     """Turn world data into JSON data; amounts and dates become strings."""
     plain = _plain(asdict(value))
     assert isinstance(plain, dict)  # noqa: S101 - asdict of a dataclass is a mapping; this tells mypy

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from costbatch.adapters.aws import hooks
-from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, AwsSettings, signing_as
+from costbatch.adapters.aws.clients import AwsClients, AwsSettings, signing_as
+from costbatch.adapters.aws.operations import COST_EXPLORER, STS
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret

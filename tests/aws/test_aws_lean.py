@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from costbatch.adapters.aws.clients import COST_EXPLORER, AwsClients, AwsSettings, signing_as
+from costbatch.adapters.aws.clients import AwsClients, AwsSettings, signing_as
 from costbatch.adapters.aws.errors import call_aws
+from costbatch.adapters.aws.operations import COST_EXPLORER, GET_COST_AND_USAGE
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
@@ -50,7 +51,8 @@ def make_clients(**settings: Any) -> AwsClients:
 def ask(clients: AwsClients, keys: AccessKeys = KEYS) -> bytes | None:
     """Ask the lean way; raise what a fetch would."""
     return call_aws(
-        "GetCostAndUsage", lambda: clients.cost_requests(Partition.AWS).send(QUERY, keys, Meter(ApiBudget()))
+        "GetCostAndUsage",
+        lambda: clients.requests(GET_COST_AND_USAGE, Partition.AWS).send(QUERY, keys, Meter(ApiBudget())),
     )
 
 
@@ -239,5 +241,5 @@ def test_the_certificates_of_aws_ca_bundle_are_trusted(
 
 def test_making_a_client_asks_nobody(recorder: Recorder) -> None:
     """The request that serves as the pattern is never sent."""
-    make_clients().cost_requests(Partition.AWS)
+    make_clients().requests(GET_COST_AND_USAGE, Partition.AWS)
     assert recorder.asked == []

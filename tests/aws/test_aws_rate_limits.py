@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from costbatch.adapters.aws.clients import COST_EXPLORER, STS
+from costbatch.adapters.aws.operations import COST_EXPLORER, STS
 from costbatch.adapters.aws.rate_limiter import RateLimiter
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition

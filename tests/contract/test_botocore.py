@@ -149,7 +149,7 @@ def _connection_attributes() -> bool:
 
 RELIANCES: dict[str, tuple[str, Callable[[], bool]]] = {
     "a client keeps its connections in _endpoint.http_session": (
-        "aws/timeouts.py and cost_explorer/fast_path.py",
+        "aws/timeouts.py and aws/fast_path.py",
         lambda: isinstance(client()._endpoint.http_session, URLLib3Session),
     ),
     "an HTTP session looks its pools up in _pool_classes_by_scheme": (
@@ -172,27 +172,27 @@ RELIANCES: dict[str, tuple[str, Callable[[], bool]]] = {
         lambda: takes(NameResolutionError, "host", None, OSError()),
     ),
     "an HTTP session sends a prepared request": (
-        "cost_explorer/fast_path.py",
+        "aws/fast_path.py",
         lambda: takes(URLLib3Session.send, None, "request"),
     ),
     "before-call comes with the request and its signer, and may answer the call": (
-        "cost_explorer/fast_path.py",
+        "aws/fast_path.py",
         gives("before-call", "params", "request_signer"),
     ),
     "the request of before-call has a url, headers and a context": (
-        "cost_explorer/fast_path.py",
+        "aws/fast_path.py",
         lambda: {"url", "headers", "context"} <= events()["before-call"]["params"].keys(),
     ),
     "a request signer knows its region and its signing name": (
-        "cost_explorer/fast_path.py",
+        "aws/fast_path.py",
         lambda: all(
             isinstance(getattr(events()["before-call"]["request_signer"], name), str)
             for name in ("region_name", "signing_name")
         ),
     ),
-    "SigV4Auth signs an AWSRequest": ("cost_explorer/fast_path.py", _signs),
+    "SigV4Auth signs an AWSRequest": ("aws/fast_path.py", _signs),
     "a StreamingBody reads a body of unknown length in chunks": (
-        "cost_explorer/fast_path.py",
+        "aws/fast_path.py",
         _reads_chunks_of_any_length,
     ),
     "before-sign comes with the request, which has a context": (
@@ -215,11 +215,11 @@ RELIANCES: dict[str, tuple[str, Callable[[], bool]]] = {
     ),
     "the throttling detector takes what needs-retry comes with": ("aws/hooks.py", _throttling_is_detected),
     "before-parse comes with the response and a place for other members": (
-        "cost_explorer/requests.py and aws/clients.py",
+        "aws/raw_requests.py and aws/clients.py",
         gives("before-parse", "response_dict", "customized_response_dict"),
     ),
     "the response of before-parse has a status_code and a body of bytes": (
-        "cost_explorer/requests.py and aws/clients.py",
+        "aws/raw_requests.py and aws/clients.py",
         lambda: (
             events()["before-parse"]["response_dict"]["status_code"] == 200
             and isinstance(events()["before-parse"]["response_dict"]["body"], bytes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from costbatch.adapters.aws import clients
-from costbatch.adapters.aws.cost_explorer.requests import CostRequests
+from costbatch.adapters.aws.raw_requests import RawRequests
 from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, BudgetSpent, ErrorKind
@@ -68,7 +68,9 @@ def subject(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         accounts = [make_access(make_account(row)) for row in (GOOD, BROKEN)]
         return Subject(FakeSource(answers={BROKEN: [error]}), *accounts)
     if request.param == "plain":
-        monkeypatch.setattr(clients, "FastCostRequests", lambda client, *_: CostRequests(client))
+        monkeypatch.setattr(
+            clients, "FastRequests", lambda client, operation, *_: RawRequests(client, operation)
+        )
     harness: Harness = request.getfixturevalue("aws")
     served: SimulatorProcess = request.getfixturevalue("simulator")
     accesses = [harness.simulated_keys(number) for number in (GOOD, BROKEN)]

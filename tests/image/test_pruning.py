@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from costbatch.adapters.aws.clients import COST_EXPLORER, STS
+from costbatch.adapters.aws.operations import COST_EXPLORER, STS
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("ce", "organizations", "sns", "sts", "s3", "ec2")

@@ -14,6 +14,7 @@ from botocore import exceptions as botocore_errors
 from costbatch import logs
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.errors import BeforeHistoryError, call_aws, translate
+from costbatch.adapters.aws.operations import GET_COST_AND_USAGE
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
@@ -161,7 +162,9 @@ def test_the_date_header_of_a_real_answer_is_read(monkeypatch: pytest.MonkeyPatc
     with recording() as recorder:
         recorder.answers.append((400, {"__type": "InvalidSignatureException", "Message": "does not match"}))
         monkeypatch.setenv("AWS_ENDPOINT_URL", recorder.url)
-        costs = AwsClients(AwsSettings(version="0", max_attempts=1)).cost_requests(Partition.AWS)
+        costs = AwsClients(AwsSettings(version="0", max_attempts=1)).requests(
+            GET_COST_AND_USAGE, Partition.AWS
+        )
         with pytest.raises(AccountError, match="30 minutes behind AWS's") as caught:
             call_aws("GetCostAndUsage", lambda: costs.send(QUESTION, keys, Meter(ApiBudget())))
     assert caught.value.kind is ErrorKind.WRONG_CLOCK

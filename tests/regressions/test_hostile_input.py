@@ -14,6 +14,7 @@ import pytest
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings, signing_as
 from costbatch.adapters.aws.errors import call_aws
+from costbatch.adapters.aws.operations import GET_COST_AND_USAGE
 from costbatch.adapters.pushgateway import Pushgateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.config import Settings
@@ -45,7 +46,7 @@ def test_an_answer_of_aws_that_drips_ends_at_the_limit(
         clients = AwsClients(AwsSettings(version="0", **settings))  # type: ignore[arg-type] # as above
         call = clients.get("sts", Partition.AWS).get_caller_identity
         if service == "ce":
-            costs = clients.cost_requests(Partition.AWS)
+            costs = clients.requests(GET_COST_AND_USAGE, Partition.AWS)
             call = lambda: costs.send(dict(QUESTION), KEYS, Meter(ApiBudget()))  # noqa: E731 - shorter than a function
         begun = monotonic()
         with pytest.raises(AccountError) as caught, signing_as(KEYS):

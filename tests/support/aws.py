@@ -21,6 +21,7 @@ import pytest
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
 from costbatch.adapters.aws.credentials import Identities
+from costbatch.adapters.aws.inventory.source import AwsResourceSource
 from costbatch.adapters.aws.rate_limiter import RateLimiter
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.application.jobs.budget import ApiBudget, Meter
@@ -33,7 +34,7 @@ from costbatch.simulator.world import CostRow, Role, World
 from tests.support.machine import free_port, unmeasured_children
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ACCOUNTS = 200
 WINDOW = DateRange(date(2024, 3, 1), date(2024, 3, 4))
@@ -82,17 +83,31 @@ class Harness:
         self.spend.close()
         return self.spend.requests
 
-    def source(self, **settings: Any) -> CostExplorerSource:
-        """Return a source with short timeouts."""
+    def clients(self, **settings: Any) -> AwsClients:
+        """Return clients with short timeouts."""
         usual: dict[str, Any] = {
             "version": "0.0.0",
             "connect_timeout_seconds": 1.0,
             "read_timeout_seconds": 5.0,
             "max_attempts": 3,
         }
-        clients = AwsClients(AwsSettings(**{**usual, **settings}))
+        return AwsClients(AwsSettings(**{**usual, **settings}))
+
+    def source(self, **settings: Any) -> CostExplorerSource:
+        """Return a source of costs."""
+        clients = self.clients(**settings)
         return CostExplorerSource(
             clients=clients, identities=Identities(clients=clients, open_sealed=self.vault.open)
+        )
+
+    def resources(
+        self, *, regions: Sequence[str] = (), page_limit: int = 500, **settings: Any
+    ) -> AwsResourceSource:
+        """Return a source of resources."""
+        clients = self.clients(**settings)
+        identities = Identities(clients=clients, open_sealed=self.vault.open)
+        return AwsResourceSource(
+            clients=clients, identities=identities, regions=regions, page_limit=page_limit
         )
 
     def account(self, aws_account_id: str, access: AccessMethod, **fields: Any) -> Account:

@@ -1,11 +1,12 @@
 """The botocore clients that all accounts share; each request is signed with its own account's credentials.
 
-Creating a client takes longer than ten requests, so there is one per service and partition. It has no
+Creating a client takes longer than ten requests, so there is one per service and region. It has no
 credentials of its own: outside of ``signing_as`` every request fails.
 """
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -16,22 +17,35 @@ from botocore.loaders import Loader
 from botocore.retries import standard
 from botocore.session import Session, get_session
 
-from costbatch.adapters.aws.cost_explorer.fast_path import FastCostRequests
-from costbatch.adapters.aws.cost_explorer.requests import CostRequests
 from costbatch.adapters.aws.errors import call_aws
+from costbatch.adapters.aws.fast_path import FastRequests
 from costbatch.adapters.aws.hooks import OK, AttemptHooks, Caller, calling_as
+from costbatch.adapters.aws.operations import (
+    ACCOUNT,
+    COST_EXPLORER,
+    DISCOVERY,
+    EC2,
+    EXPLORER,
+    GET_COST_AND_USAGE,
+    STS,
+    TAGGING,
+    Operation,
+)
 from costbatch.adapters.aws.rate_limiter import RateLimiter
+from costbatch.adapters.aws.raw_requests import RawRequests
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables
 from costbatch.adapters.aws.timeouts import limit_client
 from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
 
-COST_EXPLORER = "ce"
-STS = "sts"
-
+_SERVICES = (COST_EXPLORER, STS, ACCOUNT, TAGGING, EXPLORER, EC2)
+# Those whose errors are XML, and how one of their own begins.
+_XML_ERRORS = {STS: b"<ErrorResponse", EC2: b"<Response"}
+_OPERATIONS = (GET_COST_AND_USAGE, *(operation for operation in DISCOVERY if operation.service != EC2))
 _SERVER_ERROR = 500
-_REGIONS = {
+# The region of what a partition has once, and of resources that lie in no region.
+HOME_REGIONS = {
     Partition.AWS: "us-east-1",
     Partition.CHINA: "cn-northwest-1",
     Partition.GOVCLOUD: "us-gov-west-1",
@@ -60,43 +74,56 @@ def signing_as(keys: AccessKeys) -> AbstractContextManager[None]:
     return calling_as(Caller(keys))
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A client, its rate limiter, and its operations whose responses botocore does not parse."""
+
+    client: BaseClient
+    limiter: RateLimiter
+    requests: dict[str, RawRequests]
+
+
 class AwsClients:
-    """One client per service and partition, made when it is first used; safe to share between threads."""
+    """One client per service and region, made when it is first used; safe to share between threads.
+
+    Without a region it is the one of the partition's that serves what is not regional.
+    """
 
     def __init__(self, settings: AwsSettings) -> None:
         self.settings = settings
-        self._made: dict[tuple[str, Partition], tuple[BaseClient, RateLimiter]] = {}
-        self._cost_requests: dict[Partition, CostRequests] = {}
+        self._made: dict[tuple[str, str], _Made] = {}
         self._lock = Lock()
         self._session: Session | None = None
 
-    def get(self, service: str, partition: Partition) -> Any:  # noqa: ANN401 - botocore makes the methods at run time
-        """Return the client of a service in a partition.
+    def get(self, service: str, partition: Partition, region: str | None = None) -> Any:  # noqa: ANN401 - botocore makes the methods at run time
+        """Return the client of a service.
 
         Raises:
             AccountError: botocore's own configuration (a profile, an endpoint) is invalid.
 
         """
-        return self._get(service, partition)[0]
+        return self._get(service, partition, region).client
 
-    def limiter(self, service: str, partition: Partition) -> RateLimiter:
-        """Return the rate limiter of a service in a partition; raises as ``get``."""
-        return self._get(service, partition)[1]
+    def limiter(self, service: str, partition: Partition, region: str | None = None) -> RateLimiter:
+        """Return the rate limiter of a service; raises as ``get``."""
+        return self._get(service, partition, region).limiter
 
-    def cost_requests(self, partition: Partition) -> CostRequests:
-        """Return what sends requests for costs in a partition; raises as ``get``."""
-        self._get(COST_EXPLORER, partition)
-        return self._cost_requests[partition]
+    def requests(self, operation: Operation, partition: Partition, region: str | None = None) -> RawRequests:
+        """Return what sends requests of a JSON operation; raises as ``get``."""
+        return self._get(operation.service, partition, region).requests[operation.name]
 
-    def _get(self, service: str, partition: Partition) -> tuple[BaseClient, RateLimiter]:
+    def _get(self, service: str, partition: Partition, region: str | None) -> _Made:
+        region = region or HOME_REGIONS[partition]
         with self._lock:
-            made = self._made.get((service, partition))
+            made = self._made.get((service, region))
             if made is None:
-                made = call_aws(f"Creating the client of {service}", lambda: self._make(service, partition))
-                self._made[service, partition] = made
+                made = call_aws(
+                    f"Creating the client of {service}", lambda: self._make(service, partition, region)
+                )
+                self._made[service, region] = made
             return made
 
-    def _make(self, service: str, partition: Partition) -> tuple[BaseClient, RateLimiter]:
+    def _make(self, service: str, partition: Partition, region: str) -> _Made:
         if self._session is None:
             self._session = _session_without_credentials()
         settings = self.settings
@@ -109,17 +136,25 @@ class AwsClients:
             retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
             user_agent_extra=f"costbatch/{settings.version}",
         )
-        client = self._session.create_client(service, region_name=_REGIONS[partition], config=config)
+        client = self._session.create_client(service, region_name=region, config=config)
         limit_client(client)
         limiter = RateLimiter(service, partition, max_wait_seconds=settings.read_timeout_seconds)
         AttemptHooks(limiter, settings.max_attempts).register(client)
-        client.meta.events.register("before-parse.sts", _drop_foreign_error)
-        client.meta.events.register("before-parse.cost-explorer", _drop_ambiguous_error)
+        before_parse = f"before-parse.{client.meta.service_model.service_id.hyphenize()}"
+        if service in _XML_ERRORS:
+            client.meta.events.register(before_parse, partial(_drop_foreign_error, _XML_ERRORS[service]))
+        else:
+            client.meta.events.register(before_parse, _drop_ambiguous_error)
         _lift_shared_retry_quota(client, settings.max_attempts)
-        if service == COST_EXPLORER:
-            # Made here, so that a setting that no request can be prepared with is found before a run starts.
-            self._cost_requests[partition] = FastCostRequests(client, limiter, settings.max_attempts)
-        return client, limiter
+        # Made here, so that a setting that no request can be prepared with is found before a run starts.
+        requests = {
+            operation.name: FastRequests(client, operation, limiter, settings.max_attempts)
+            if operation.example
+            else RawRequests(client, operation)
+            for operation in _OPERATIONS
+            if operation.service == service
+        }
+        return _Made(client, limiter, requests)
 
 
 def _session_without_credentials() -> Session:
@@ -143,15 +178,15 @@ class _OurServices(Loader):
         super().__init__(extra_search_paths=search_paths, include_default_search_paths=False)
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature
-        return [COST_EXPLORER, STS]
+        return [*_SERVICES]
 
 
-def _drop_foreign_error(response_dict: dict[str, Any], **_: object) -> None:
-    """Keep only the status of a server error that is not STS's own XML, such as a gateway's or a proxy's.
+def _drop_foreign_error(own: bytes, response_dict: dict[str, Any], **_: object) -> None:
+    """Keep only the status of a server error that is not AWS's own XML, such as a gateway's or a proxy's.
 
     botocore's parser would fail on the body, and an error that a retry may fix would count as malformed.
     """
-    if response_dict["status_code"] >= _SERVER_ERROR and b"<ErrorResponse" not in response_dict["body"]:
+    if response_dict["status_code"] >= _SERVER_ERROR and own not in response_dict["body"]:
         response_dict["body"] = b""
 
 

@@ -6,8 +6,9 @@ Opens stored secrets, assumes roles, and checks owners. Sends no paid requests, 
 from collections.abc import Callable
 from typing import Any
 
-from costbatch.adapters.aws.clients import STS, AwsClients, signing_as
+from costbatch.adapters.aws.clients import AwsClients, signing_as
 from costbatch.adapters.aws.errors import call_aws
+from costbatch.adapters.aws.operations import STS
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.domain.accounts import AccessMethod, Account, parse_account_id
 from costbatch.domain.credentials import Access, AccessKeys, SealedCredentials, Secret, StoredSecrets

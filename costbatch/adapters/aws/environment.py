@@ -26,7 +26,8 @@ from botocore.credentials import create_credential_resolver
 from botocore.session import Session, get_session
 from botocore.utils import ContainerMetadataFetcher
 
-from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients
+from costbatch.adapters.aws.clients import AwsClients
+from costbatch.adapters.aws.operations import ACCOUNT, COST_EXPLORER, EC2, EXPLORER, STS, TAGGING
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables, use_no_profile
 from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.errors import AccountError, ConfigError
@@ -38,7 +39,15 @@ _KEY_ID, _KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 _FULL_URI, _RELATIVE_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
 _CONTAINER_TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a variable
 _ENDPOINT = "AWS_ENDPOINT_URL"
-_SERVICES = {COST_EXPLORER: "COST_EXPLORER", STS: "STS"}
+# As the variables name them that give a service an endpoint of its own.
+_ENDPOINT_NAMES = {
+    COST_EXPLORER: "COST_EXPLORER",
+    STS: "STS",
+    ACCOUNT: "ACCOUNT",
+    TAGGING: "RESOURCE_GROUPS_TAGGING_API",
+    EXPLORER: "RESOURCE_EXPLORER_2",
+    EC2: "EC2",
+}
 
 _is_role = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII).fullmatch
 _is_session_name = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII).fullmatch
@@ -57,20 +66,24 @@ _TRANSIENT = (
 )
 
 
-def check_environment(clients: AwsClients, needs: AwsNeeds) -> None:
+def check_environment(
+    clients: AwsClients, needs: AwsNeeds, services: Sequence[str] = (COST_EXPLORER, STS)
+) -> None:
     """Check everything that the clients take from outside, and the pod's identity if it is needed.
+
+    services: those that will be called.
 
     Raises:
         ConfigError: one sentence for each variable or file that cannot be used.
 
     """
     forget_empty_variables()
-    problems = [*_file_problems(needs), *_network_problems()]
+    problems = [*_file_problems(needs), *_network_problems(services)]
     if needs.pod_identity:
         problems += _identity_problems()
     if not problems:
         # Any other setting that botocore refuses.
-        problems += _client_problems(clients, needs)
+        problems += _client_problems(clients, needs, services)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
 
@@ -137,11 +150,11 @@ def _shown(path: object) -> str:
     return text if len(text) <= _LONGEST_PATH and text.isprintable() else "something that is not a path"
 
 
-def _network_problems() -> Iterator[str]:
+def _network_problems(services: Sequence[str]) -> Iterator[str]:
     """Check certificates, endpoints and proxies, which every account needs."""
     yield from _bundle_problems()
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
-        for variable in (_ENDPOINT, *(f"{_ENDPOINT}_{name}" for name in _SERVICES.values())):
+        for variable in (_ENDPOINT, *(f"{_ENDPOINT}_{_ENDPOINT_NAMES[each]}" for each in services)):
             if variable in os.environ and not _is_address(os.environ[variable]):
                 yield f"{variable} is not an address; write it as https://HOST or http://HOST:PORT."
     for scheme, proxy in getproxies_environment().items():
@@ -284,10 +297,10 @@ def _is_trusted_place(url: str) -> bool:
         return False
 
 
-def _client_problems(clients: AwsClients, needs: AwsNeeds) -> Iterator[str]:
+def _client_problems(clients: AwsClients, needs: AwsNeeds, services: Sequence[str]) -> Iterator[str]:
     """Let botocore make what a run will use, and report the settings that it refuses."""
     for partition in sorted(needs.partitions):
-        for service in _SERVICES:
+        for service in services:
             yield from _refused(partial(_find_client, service, partition), clients)
     if needs.pod_identity:
         yield from _refused(_find_identity, clients)

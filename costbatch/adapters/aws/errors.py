@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
+from costbatch.adapters.aws.operations import ACTIONS, DISCOVERY
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import MASK, get_logger, redact
 
@@ -40,6 +41,7 @@ _BY_KIND: Final = {
     ErrorKind.ACCESS_DENIED: """
         AccessDenied AccessDeniedException UnauthorizedOperation UnauthorizedAccess OptInRequired
         SubscriptionRequiredException RegionDisabledException SessionDurationEscalationException
+        UnauthorizedException
         OutboundWebIdentityFederationDisabledException
     """,
     # The bill cannot be read at the moment: nothing is wrong with the account's access.
@@ -48,17 +50,20 @@ _BY_KIND: Final = {
     """,
     ErrorKind.TIMEOUT: """
         RequestTimeout RequestTimeoutException InternalFailure InternalError InternalServerError
-        InternalServerException ServiceUnavailable ServiceUnavailableException IDPCommunicationError
+        InternalServerException InternalServiceException ServiceUnavailable ServiceUnavailableException
+        ResourceUnavailableException IDPCommunicationError
     """,
     # Transient ones first: the page token expired, or the response changed between pages; the next attempt
     # starts with the first page. The others belong to operations that are never called, or are our fault.
     ErrorKind.INTERNAL: """
-        InvalidNextTokenException RequestChangedException
+        InvalidNextTokenException PaginationTokenExpiredException RequestChangedException
         ValidationException ValidationError SerializationException ResourceNotFoundException
         UnresolvableUsageUnitException AnalysisNotFoundException BackfillLimitExceededException
         GenerationExistsException ServiceQuotaExceededException TooManyTagsException UnknownMonitorException
         UnknownSubscriptionException InvalidAuthorizationMessageException JWTPayloadSizeExceededException
         MalformedPolicyDocument PackedPolicyTooLarge
+        InvalidParameterException ConcurrentModificationException ConstraintViolationException
+        ConflictException
     """,
 }
 KIND_OF_CODE: Final = {code: kind for kind, codes in _BY_KIND.items() for code in codes.split()}
@@ -110,6 +115,7 @@ _ROLE = (
     "The role cannot be assumed: check that it exists, that its trust policy names the identity that assumes "
     "it and the same external id, and that this identity is granted sts:AssumeRole on the role."
 )
+_OF_DISCOVERY = frozenset(operation.name for operation in DISCOVERY)
 # By AWS's name of the policy that denies: what it belongs to, and who can change it.
 _POLICIES: Final = {
     "service control policy": "of the organization; ask its administrator",
@@ -122,7 +128,6 @@ _POLICIES: Final = {
     "identity-based policy": "of the identity; ask the account's administrator",
 }
 _denying_policy = re.compile(rf"(explicit deny in an?|because no) ({'|'.join(_POLICIES)})").search
-_ACTIONS: Final = {"GetCostAndUsage": "ce:GetCostAndUsage", "AssumeRole": "sts:AssumeRole"}
 
 HISTORY = (
     "AWS keeps daily cost for about 13 months: ask for later days with --from, "
@@ -249,10 +254,11 @@ def advice_of_denial(operation: str, text: str) -> str:
     text = text.lower()
     if "cost explorer" in text and _is_kept_out_by_payer(text):
         return _PAYER
-    found = _denying_policy(text)
+    found, action = _denying_policy(text), ACTIONS.get(operation, operation)
     if found is None or found.groups() == ("because no", "identity-based policy"):
+        if operation in _OF_DISCOVERY:
+            return f"The credentials are valid but lack a permission; grant the identity {action}."
         return _ROLE if operation == "AssumeRole" else ""
-    action = _ACTIONS.get(operation, operation)
     policy = found[2].replace("vpc", "VPC")
     if found[1] == "because no":
         return f"No {policy} allows {action}. It is a policy {_POLICIES[found[2]]} to allow it."

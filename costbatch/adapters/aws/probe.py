@@ -16,9 +16,10 @@ from botocore.session import get_session
 from botocore.utils import get_environ_proxies
 from typing_extensions import override
 
-from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, signing_as
+from costbatch.adapters.aws.clients import AwsClients, signing_as
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import call_aws, seconds_ahead
+from costbatch.adapters.aws.operations import COST_EXPLORER, STS
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.adapters.aws.timeouts import limit_session
 from costbatch.application.doctor.ports import AwsProbe, Caller, Endpoint

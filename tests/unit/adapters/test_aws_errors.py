@@ -18,7 +18,9 @@ def client_error(code: object, *, message: str = SECRET_TEXT, status: int = 400)
     return aws.ClientError(answer, "GetCostAndUsage")  # type: ignore[arg-type] # codes can be anything
 
 
-@pytest.mark.parametrize("service", ["ce", "sts"])
+@pytest.mark.parametrize(
+    "service", ["ce", "sts", "account", "resourcegroupstaggingapi", "resource-explorer-2"]
+)
 def test_every_error_of_botocores_service_models_is_mapped_on_purpose(service: str) -> None:
     """When AWS adds an error, somebody must decide which kind it is."""
     model = botocore.session.get_session().get_service_model(service)

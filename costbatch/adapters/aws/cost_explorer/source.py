@@ -13,6 +13,7 @@ from costbatch.adapters.aws.cost_explorer.schema import METRICS
 from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import BeforeHistoryError, call_aws
+from costbatch.adapters.aws.operations import GET_COST_AND_USAGE
 from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
@@ -21,7 +22,7 @@ from costbatch.domain.periods import DateRange, month_start
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import get_logger
 
-OPERATION = "GetCostAndUsage"
+OPERATION = GET_COST_AND_USAGE.name
 
 log = get_logger(__name__)
 
@@ -53,7 +54,7 @@ class CostExplorerSource(CostSource):
         is_first: bool = False,
     ) -> FetchedCosts:
         keys = self._identities.resolve(access)
-        requests = self._clients.cost_requests(access.account.partition)
+        requests = self._clients.requests(GET_COST_AND_USAGE, access.account.partition)
         refused: BeforeHistoryError | None = None
         for days in _windows(window, is_first=is_first):
             query = _query(access.account, days)

@@ -1,0 +1,1 @@
+"""Finds every resource of an AWS account."""

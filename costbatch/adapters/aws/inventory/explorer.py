@@ -1,0 +1,90 @@
+"""Reads the resources of an account from Resource Explorer, if it has a view of all of them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from costbatch.adapters.aws.inventory.pages import (
+    ExploredPage,
+    ExploredResource,
+    IndexPage,
+    IndexState,
+    Reader,
+    Tag,
+    View,
+    ViewAnswer,
+    ViewPage,
+    resource_of,
+)
+from costbatch.adapters.aws.operations import GET_INDEX, GET_VIEW, LIST_INDEXES, LIST_RESOURCES, LIST_VIEWS
+from costbatch.domain.resources import GLOBAL, Resource
+from costbatch.errors import AccountError, ErrorKind
+
+_TAGS = "tags"
+_MOST_PER_PAGE = 1000
+
+
+class NoViewError(AccountError):
+    """The account has no view of all resources in all enabled regions; the detail says what is missing."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED, detail)
+
+
+def explore(
+    reader: Reader, aws_account_id: str, enabled: Sequence[str]
+) -> tuple[list[Resource], dict[str, AccountError]]:
+    """Return every resource with or without tags, and the errors of regions that cannot be read.
+
+    Raises:
+        NoViewError: the account has no view of all its resources.
+        AccountError: AWS refused a request, did not answer, or not as documented.
+
+    """
+    region, view = _whole_view(reader, aws_account_id, enabled)
+    failed: dict[str, AccountError] = {}
+    found: list[Resource] = []
+    known = {*enabled, GLOBAL}
+    query = {"ViewArn": view, "MaxResults": _MOST_PER_PAGE}
+    for page in reader.pages(ExploredPage, LIST_RESOURCES, query, region):
+        for each in page.resources:
+            # What others share with the account is theirs.
+            if each.owner == aws_account_id and each.region in known:
+                try:
+                    found.append(resource_of(LIST_RESOURCES, each.arn, _tags(each), each.region))
+                except AccountError as error:
+                    failed.setdefault(each.region, error)
+    return found, failed
+
+
+def _whole_view(reader: Reader, aws_account_id: str, enabled: Sequence[str]) -> tuple[str, str]:
+    """Return the region of the aggregator index, and the ARN of a view there that shows everything."""
+    indexes = reader.pages(IndexPage, LIST_INDEXES, {"Type": "AGGREGATOR"})
+    aggregators = [index.region for page in indexes for index in page.indexes]
+    region = next((each for each in aggregators if each in enabled), None)
+    if region is None:
+        raise NoViewError("Resource Explorer has no aggregator index in an enabled region of the account.")
+    index = reader.read(IndexState, GET_INDEX, {}, region)
+    if index.state != "ACTIVE":
+        raise NoViewError(f"Resource Explorer's aggregator index in {region} is not active yet.")
+    if missing := sorted(set(enabled) - {region, *index.replicating_from}):
+        raise NoViewError(
+            f"Resource Explorer's aggregator index in {region} does not cover {', '.join(missing)}."
+        )
+    for page in reader.pages(ViewPage, LIST_VIEWS, {}, region):
+        for arn in page.views:
+            if _shows_all(reader.read(ViewAnswer, GET_VIEW, {"ViewArn": arn}, region).view, aws_account_id):
+                return region, arn
+    raise NoViewError(
+        f"Resource Explorer has no view in {region} that shows all resources of the account with their tags."
+    )
+
+
+def _shows_all(view: View, aws_account_id: str) -> bool:
+    is_whole = view.scope.endswith(f":iam::{aws_account_id}:root")
+    is_unfiltered = view.filter is None or not view.filter.text.strip()
+    return is_whole and is_unfiltered and any(each.name == _TAGS for each in view.properties)
+
+
+def _tags(explored: ExploredResource) -> list[Tag] | msgspec.Raw:
+    return next((each.data for each in explored.properties if each.name == _TAGS), [])

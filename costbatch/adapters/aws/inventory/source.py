@@ -1,0 +1,185 @@
+"""Reads what exists in an account: its enabled regions, then the resources of each with their tags."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from costbatch.adapters.aws.clients import AwsClients, signing_as
+from costbatch.adapters.aws.credentials import Identities
+from costbatch.adapters.aws.environment import check_environment
+from costbatch.adapters.aws.errors import call_aws
+from costbatch.adapters.aws.inventory.explorer import NoViewError, explore
+from costbatch.adapters.aws.inventory.pages import Reader, RegionPage, TaggedPage, malformed, resource_of
+from costbatch.adapters.aws.operations import (
+    ACCOUNT,
+    DESCRIBE_REGIONS,
+    EC2,
+    EXPLORER,
+    GET_RESOURCES,
+    LIST_REGIONS,
+    LIST_RESOURCES,
+    STS,
+    TAGGING,
+    Operation,
+)
+from costbatch.application.discover.ports import ResourceSource
+from costbatch.domain.accounts import AwsNeeds, Partition
+from costbatch.domain.credentials import Access
+from costbatch.domain.resources import Inventory, Resource, SourceChoice
+from costbatch.domain.runs import Failure
+from costbatch.errors import AccountError, ErrorKind
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
+
+_ENABLED = ["ENABLED", "ENABLED_BY_DEFAULT"]
+_MOST_PER_PAGE, _MOST_REGIONS_PER_PAGE = 100, 50
+# 500,000 resources of a region, or 5 million of Resource Explorer's. Nothing is charged for a page.
+_PAGE_LIMIT = 5_000
+# If so many regions do not answer before any does, the others would not either: each takes minutes.
+_UNREACHABLE_REGIONS = 3
+_DISABLED = (
+    "AWS accepts the credentials in other regions, but not in this one: it is probably being disabled for "
+    "the account, or was only just enabled. The next run tries again."
+)
+_PREFIXES = {Partition.CHINA: "cn-", Partition.GOVCLOUD: "us-gov-"}
+_is_region = re.compile(r"[a-z]{2,8}(-[a-z]{2,20}){1,3}-[0-9]{1,2}").fullmatch
+
+
+class AwsResourceSource(ResourceSource):
+    """Finds resources through Resource Explorer or the tagging API.
+
+    regions: those to read if AWS denies the list of the enabled ones. page_limit: pages of one list at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        clients: AwsClients,
+        identities: Identities,
+        regions: Sequence[str] = (),
+        page_limit: int = _PAGE_LIMIT,
+    ) -> None:
+        self._clients = clients
+        self._identities = identities
+        self._regions = regions
+        self._page_limit = page_limit
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Check the variables and files that AWS is called with; raises ConfigError."""
+        check_environment(self._clients, needs, (STS, ACCOUNT, TAGGING, EXPLORER))
+
+    @override
+    def find(self, access: Access, choice: SourceChoice) -> Inventory:
+        account = access.account
+        keys = self._identities.resolve(access)
+        reader = Reader(self._clients, keys, account.partition, self._page_limit)
+        regions = self._enabled_regions(reader)
+        if choice is not SourceChoice.TAGGING:
+            try:
+                found, failed = explore(reader, account.aws_account_id, regions)
+                return _inventory(SourceChoice.EXPLORER, LIST_RESOURCES, found, regions, failed)
+            except AccountError as error:
+                is_absent = isinstance(error, NoViewError) or error.kind is ErrorKind.ACCESS_DENIED
+                # A transient failure fails the account: in the tagging API, resources that never had a tag
+                # would seem to be gone.
+                if choice is SourceChoice.EXPLORER or not is_absent:
+                    raise
+                log.debug(
+                    "resource_explorer_not_used", aws_account_id=account.aws_account_id, reason=error.detail
+                )
+        found, failed = _read_tagged(reader, regions)
+        return _inventory(SourceChoice.TAGGING, GET_RESOURCES, found, regions, failed)
+
+    def _enabled_regions(self, reader: Reader) -> Sequence[str]:
+        """Return the enabled regions: as the account service or EC2 lists them, else those of the setting."""
+        for list_regions in (_list_by_account, _list_by_ec2):
+            try:
+                return list_regions(reader)
+            except AccountError as error:
+                if error.kind is not ErrorKind.ACCESS_DENIED:
+                    raise
+        regions = [region for region in self._regions if _partition_of(region) is reader.partition]
+        if not regions:
+            raise AccountError(
+                ErrorKind.ACCESS_DENIED,
+                f"AWS denied {LIST_REGIONS.iam_action} and {DESCRIBE_REGIONS.iam_action}, so that it is not "
+                "known which regions the account has enabled.",
+                f"Grant the identity {LIST_REGIONS.iam_action}, or name the regions in COSTBATCH_REGIONS.",
+            )
+        return regions
+
+
+def _list_by_account(reader: Reader) -> Sequence[str]:
+    query = {"RegionOptStatusContains": _ENABLED, "MaxResults": _MOST_REGIONS_PER_PAGE}
+    pages = reader.pages(RegionPage, LIST_REGIONS, query)
+    return _checked(LIST_REGIONS, [region.name for page in pages for region in page.regions])
+
+
+def _list_by_ec2(reader: Reader) -> Sequence[str]:
+    client = reader.clients.get(EC2, reader.partition)
+    with signing_as(reader.keys):
+        response: dict[str, Any] = call_aws(DESCRIBE_REGIONS.name, client.describe_regions)
+    return _checked(DESCRIBE_REGIONS, [region.get("RegionName") for region in response.get("Regions", ())])
+
+
+def _checked(operation: Operation, regions: Sequence[str | None]) -> Sequence[str]:
+    """Return the names of regions: they become parts of addresses, so that they must look like names."""
+    names = [region for region in regions if region and _is_region(region)]
+    if not names or len(names) < len(regions):
+        raise malformed(operation, "the response does not name the account's enabled regions")
+    return list(dict.fromkeys(names))
+
+
+def _partition_of(region: str) -> Partition:
+    return next((each for each, prefix in _PREFIXES.items() if region.startswith(prefix)), Partition.AWS)
+
+
+def _read_tagged(reader: Reader, regions: Sequence[str]) -> tuple[list[Resource], dict[str, AccountError]]:
+    """Return what the tagging API lists in the regions, and the errors of those that failed."""
+    found: list[Resource] = []
+    failed: dict[str, AccountError] = {}
+    for number, region in enumerate(regions):
+        try:
+            for page in reader.pages(TaggedPage, GET_RESOURCES, {"ResourcesPerPage": _MOST_PER_PAGE}, region):
+                found += (resource_of(GET_RESOURCES, each.arn, each.tags, region) for each in page.resources)
+        except AccountError as error:
+            failed[region] = error
+            unanswered = sum(each.kind is ErrorKind.TIMEOUT for each in failed.values())
+            if unanswered == number + 1 == _UNREACHABLE_REGIONS:
+                raise _nothing_read(GET_RESOURCES, failed) from None
+    return found, failed
+
+
+def _inventory(
+    source: SourceChoice,
+    operation: Operation,
+    found: Iterable[Resource],
+    regions: Sequence[str],
+    failed: Mapping[str, AccountError],
+) -> Inventory:
+    read = [region for region in regions if region not in failed]
+    if not read:
+        raise _nothing_read(operation, failed)
+    failures = {region: _failure(error) for region, error in failed.items()}
+    return Inventory.of(source, found, read=read, failed=failures)
+
+
+def _nothing_read(operation: Operation, failed: Mapping[str, AccountError]) -> AccountError:
+    """Return the error of an account without a region that could be read; transient if one of them is."""
+    region, error = max(failed.items(), key=lambda item: item[1].kind.is_transient)
+    if all(each.kind is ErrorKind.ACCESS_DENIED for each in failed.values()):
+        detail = f"AWS denied {operation.iam_action} in every region of the account."
+    else:
+        detail = f"No region of the account could be read; the error in {region}: {error.detail}"
+    return AccountError(error.kind, detail, error.advice)
+
+
+def _failure(error: AccountError) -> Failure:
+    if error.kind is ErrorKind.CREDENTIALS_REJECTED:
+        # They are good in other regions.
+        disabled = AccountError(ErrorKind.DATA_UNAVAILABLE, error.detail, _DISABLED)
+        return Failure(kind=disabled.kind, message=str(disabled))
+    return Failure(kind=error.kind, message=str(error))
