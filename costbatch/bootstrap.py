@@ -14,6 +14,7 @@ from costbatch import __version__
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.inspect import PostgresHealth, PostgresSizes
 from costbatch.adapters.postgres.migrations import Schema
+from costbatch.adapters.postgres.resource_queries import PostgresResourceQueries
 from costbatch.adapters.postgres.retention import PostgresRetention
 from costbatch.adapters.pushgateway import GatewayProbe, Pushgateway
 from costbatch.adapters.sinks import SINKS, make_sinks
@@ -101,6 +102,11 @@ class Bootstrap:
     def retention(self, keep_months: int) -> Retention:
         """Return what takes old costs away."""
         return _retention_of(self.database(), keep_months)
+
+    def resources(self) -> PostgresResourceQueries:
+        """Return what looks at the stored resources."""
+        database = self.database()
+        return PostgresResourceQueries(database.connection, database.check_schema)
 
     def vault(self) -> Vault:
         """Return the vault; raise ConfigError where its key is not set."""

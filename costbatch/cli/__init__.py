@@ -43,6 +43,9 @@ COMMANDS = {
     ),
     "doctor": LazyCommand("costbatch.cli.doctor:doctor", "Check this installation for problems."),
     "keys": LazyCommand("costbatch.cli.keys:keys", "Generate the key that encrypts stored credentials."),
+    "resources": LazyCommand(
+        "costbatch.cli.resources:resources", "List, count and export discovered resources."
+    ),
 }
 
 

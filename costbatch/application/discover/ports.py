@@ -1,6 +1,6 @@
 """What the discovery job needs from outside, besides what every job needs."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,6 +14,7 @@ from costbatch.domain.discovery import (
     KnownRegions,
     ResourceChange,
 )
+from costbatch.domain.resource_queries import ResourceFilter, StoredResource, TypeCount
 from costbatch.domain.resources import Inventory, RegionContent, SourceChoice
 from costbatch.domain.runs import Run
 
@@ -64,6 +65,19 @@ class ResourceStore(Protocol):
 
     def discoveries(self, account_ids: Collection[int] | None = None) -> dict[int, AccountDiscovery]:
         """Return what is stored of each account that was discovered, by row; of all if none are named."""
+
+
+class ResourceQueries(Protocol):
+    """Looks at the stored resources without changing them. Every method may raise StorageError."""
+
+    def count(self, asked: ResourceFilter) -> int:
+        """Return how many resources satisfy the filter."""
+
+    def find(self, asked: ResourceFilter, *, most: int | None = None) -> Iterator[StoredResource]:
+        """Yield them, by account, service, type and ARN; only some are in memory at a time."""
+
+    def stats(self, asked: ResourceFilter, required_tags: Sequence[str]) -> list[TypeCount]:
+        """Return how many there are of each type, the most first, and how many lack each required tag."""
 
 
 class DiscoveryStore(Protocol):
