@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from sys import intern
 from typing import Any
 
 from costbatch.domain.excerpt import excerpt
@@ -26,6 +27,8 @@ _GLOBAL_SERVICES = frozenset(
 # The type of resources whose ARN has nothing but their name.
 _TYPE_OF_SERVICE = {"s3": "bucket", "sns": "topic", "sqs": "queue"}
 _NO_TYPE = "resource"
+# Made once: `json.dumps` with these options makes an encoder for every call.
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 # What PostgreSQL cannot store as text: NUL, and half of a surrogate pair.
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -66,7 +69,8 @@ class Resource:
         service, region = match[1], match[2] or asked_region
         return cls(
             arn=_storable(arn),
-            region=GLOBAL if not match[2] and service in _GLOBAL_SERVICES else _storable(region),
+            # Interned: it is the same text for thousands of resources.
+            region=GLOBAL if not match[2] and service in _GLOBAL_SERVICES else intern(_storable(region)),
             tags_json=_tags_json(tags) if tags else "{}",
         )
 
@@ -159,5 +163,8 @@ def _storable(text: str) -> str:
 
 
 def _tags_json(tags: Mapping[str, Any]) -> str:
-    storable = {_storable(key): _storable(value) for key, value in tags.items()}
-    return json.dumps(storable, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = _encode(tags)
+    # Looked for in the text, once: hardly any tag has one of these.
+    if "\\u0000" in text or (not text.isascii() and _NOT_STORABLE.search(text)):
+        text = _encode({_storable(key): _storable(value) for key, value in tags.items()})
+    return text

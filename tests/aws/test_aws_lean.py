@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore import xform_name
 
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings, signing_as
 from costbatch.adapters.aws.errors import call_aws
-from costbatch.adapters.aws.operations import COST_EXPLORER, GET_COST_AND_USAGE
+from costbatch.adapters.aws.operations import (
+    COST_EXPLORER,
+    GET_COST_AND_USAGE,
+    GET_RESOURCES,
+    LIST_RESOURCES,
+    Operation,
+)
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
@@ -93,6 +100,32 @@ def test_the_request_is_the_one_that_botocore_makes(
         assert ours.headers[name] == botocores.headers[name], name
     assert signed_names(ours) == signed_names(botocores)
     assert ours.headers["amz-sdk-invocation-id"] != botocores.headers["amz-sdk-invocation-id"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "query"),
+    [
+        (GET_RESOURCES, {"ResourcesPerPage": 100}),
+        (GET_RESOURCES, {"ResourcesPerPage": 100, "PaginationToken": "t"}),
+        (LIST_RESOURCES, {"ViewArn": "arn:aws:…", "MaxResults": 1000, "NextToken": "t"}),
+    ],
+)
+def test_so_are_the_requests_of_discovery(
+    recorder: Recorder, operation: Operation, query: dict[str, Any]
+) -> None:
+    """In the region that is asked, which the signature names."""
+    clients = make_clients()
+    assert clients.requests(operation, Partition.AWS, "eu-west-3").send(query, KEYS)
+    with signing_as(KEYS):
+        getattr(clients.get(operation.service, Partition.AWS, "eu-west-3"), xform_name(operation.name))(
+            **query
+        )
+    ours, botocores = recorder.asked
+    assert (ours.target, json.loads(ours.body)) == (botocores.target, json.loads(botocores.body))
+    for name in ours.headers.keys() - VARYING - {"content-length"}:
+        assert ours.headers[name] == botocores.headers[name], name
+    assert signed_names(ours) == signed_names(botocores)
+    assert "/eu-west-3/" in ours.headers["authorization"]
 
 
 def test_both_kinds_of_attempt_share_their_connections(recorder: Recorder) -> None:

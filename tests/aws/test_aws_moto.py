@@ -11,8 +11,10 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.resources import SourceChoice
 from costbatch.errors import AccountError, ErrorKind
 from tests.support.factories import rows_of
+from tests.support.recorder import recording
 
 if TYPE_CHECKING:
     from tests.support.aws import Harness
@@ -81,3 +83,16 @@ def test_keys_of_another_account_are_refused_by_moto(moto: str, aws: Harness, wi
         aws.source().fetch(aws.keys(ROLE_ACCOUNT, "AKIAMOTO", "secret"), window, aws.spend)
     assert caught.value.kind is ErrorKind.WRONG_ACCOUNT
     assert aws.requests == 0
+
+
+def test_regions_are_listed_by_motos_ec2(moto: str, aws: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the account service denies them; moto lists those of every partition."""
+    with recording() as denying, recording() as tagging:
+        denying.answers = [(403, {"__type": "AccessDeniedException"})]
+        tagging.answers = [(200, {"ResourceTagMappingList": []})] * 100
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ACCOUNT", denying.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API", tagging.url)
+        access = aws.keys(MOTO_ACCOUNT, "AKIAMOTO", "secret")
+        found = aws.resources().find(access, SourceChoice.TAGGING)
+    assert found.regions.keys() >= {"us-east-1", "eu-west-1", "af-south-1"}
+    assert len(tagging.asked) == len(found.regions) - 1

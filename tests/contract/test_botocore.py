@@ -12,6 +12,7 @@ from typing import Any
 
 import botocore
 import pytest
+from botocore import xform_name
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import (
     AWSHTTPConnection,
@@ -151,6 +152,13 @@ RELIANCES: dict[str, tuple[str, Callable[[], bool]]] = {
     "a client keeps its connections in _endpoint.http_session": (
         "aws/timeouts.py and aws/fast_path.py",
         lambda: isinstance(client()._endpoint.http_session, URLLib3Session),
+    ),
+    "an operation's method has the name that xform_name makes of it": (
+        "aws/raw_requests.py",
+        lambda: all(
+            callable(getattr(client(), xform_name(name)))
+            for name in client().meta.service_model.operation_names
+        ),
     ),
     "an HTTP session looks its pools up in _pool_classes_by_scheme": (
         "aws/timeouts.py",

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from costbatch.adapters.aws.operations import COST_EXPLORER, STS
+from costbatch.adapters.aws.operations import DISCOVERY, GET_COST_AND_USAGE, STS
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = ("ce", "organizations", "sns", "sts", "s3", "ec2")
+KEPT = frozenset(runpy.run_path(str(ROOT / "docker" / "prune.py"))["SERVICES"])
+SERVICES = (*KEPT, "s3", "sqs")
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def site_packages(tmp_path: Path) -> Path:
     """Make a folder that looks like site-packages."""
     for name in SERVICES:
         (tmp_path / "botocore" / "data" / name / "2017-10-25").mkdir(parents=True)
+    (tmp_path / "botocore" / "data" / "ec2" / "2014-09-01").mkdir()
     (tmp_path / "botocore" / "data" / "endpoints.json").write_text("{}")
     (tmp_path / "boto3" / "data" / "s3").mkdir(parents=True)
     return tmp_path
@@ -34,7 +36,7 @@ def test_only_the_services_that_are_called_stay(site_packages: Path) -> None:
     assert prune(site_packages).returncode == 0
 
     left = {each.name for each in (site_packages / "botocore" / "data").iterdir()}
-    assert left == {"ce", "organizations", "sns", "sts", "endpoints.json"}
+    assert left == KEPT | {"endpoints.json"}
     assert not (site_packages / "boto3" / "data").exists()
 
 
@@ -52,6 +54,11 @@ def test_a_service_that_botocore_has_renamed_stops_the_build(site_packages: Path
 
 def test_the_services_that_the_program_calls_stay() -> None:
     """Whoever calls another service of AWS must let its description into the image."""
-    kept = runpy.run_path(str(ROOT / "docker" / "prune.py"))["SERVICES"]
+    assert {STS, *(operation.service for operation in (GET_COST_AND_USAGE, *DISCOVERY))} <= KEPT
 
-    assert {COST_EXPLORER, STS} <= kept
+
+def test_only_the_newest_version_of_an_api_stays(site_packages: Path) -> None:
+    """It is the one that botocore calls."""
+    prune(site_packages)
+    versions = (site_packages / "botocore" / "data" / "ec2").iterdir()
+    assert [version.name for version in versions] == ["2017-10-25"]

@@ -235,7 +235,7 @@ def _wait_until_it_serves(url: str) -> None:
 @pytest.fixture
 def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Point boto3 to moto, service by service, and forget what earlier tests left there."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_COST_EXPLORER", moto_url)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto_url)
+    for service in ("COST_EXPLORER", "STS", "EC2", "RESOURCE_GROUPS_TAGGING_API"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", moto_url)
     OPENER.open(Request(f"{moto_url}/moto-api/reset", method="POST"), timeout=5).close()
     return moto_url
