@@ -42,6 +42,7 @@ _NOT_COST = frozenset(
         "regions",
         "resources",
         "inventory",
+        "bursts",
         "explorer",
     }
 )
