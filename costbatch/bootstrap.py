@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import inf
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import override
 
@@ -14,6 +14,7 @@ from costbatch import __version__
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.inspect import PostgresHealth, PostgresSizes
 from costbatch.adapters.postgres.migrations import Schema
+from costbatch.adapters.postgres.resource_queries import PostgresResourceQueries
 from costbatch.adapters.postgres.retention import PostgresRetention
 from costbatch.adapters.pushgateway import GatewayProbe, Pushgateway
 from costbatch.adapters.sinks import SINKS, make_sinks
@@ -22,29 +23,48 @@ from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
-from costbatch.application.collect.report import Detail
+from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
+from costbatch.application.discover.job import DiscoverJob
+from costbatch.application.discover.ports import ResourceSource
+from costbatch.application.discover.report import full_report as discover_report
+from costbatch.application.discover.report import plan_run as plan_discovery
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
+from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
-from costbatch.application.nightly import Nightly, check_key
-from costbatch.application.ports import CostSource, Display, Metrics, Spend, Vault
+from costbatch.application.nightly import Nightly, P, check_key
+from costbatch.application.ports import CostSource, Display, Metrics, Spend, Transaction, Vault
 from costbatch.application.retention import Retention
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
+from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
-from costbatch.domain.runs import RunRequest
+from costbatch.domain.resources import Inventory, SourceChoice
+from costbatch.domain.runs import Run, RunRequest
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
     from costbatch.adapters.aws.clients import AwsClients
     from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
+    from costbatch.adapters.aws.inventory.source import AwsResourceSource
     from costbatch.adapters.aws.probe import BotocoreProbe
 
+
+class _Source(Protocol):
+    """What a source of AWS has, whatever it reads."""
+
+    def check_environment(self, needs: AwsNeeds) -> None:
+        """Examine what the process was given to call AWS with."""
+
+
+Q = TypeVar("Q")
+S = TypeVar("S", bound=_Source)
 # How long a person waits for STS to say whose credentials are.
 _ANSWER_SECONDS = 10.0
 
@@ -83,6 +103,11 @@ class Bootstrap:
         """Return what takes old costs away."""
         return _retention_of(self.database(), keep_months)
 
+    def resources(self) -> PostgresResourceQueries:
+        """Return what looks at the stored resources."""
+        database = self.database()
+        return PostgresResourceQueries(database.connection, database.check_schema)
+
     def vault(self) -> Vault:
         """Return the vault; raise ConfigError where its key is not set."""
         return AesGcmVault(self.settings.key_bytes())
@@ -107,8 +132,18 @@ class Bootstrap:
         clients = self._aws_clients(most_seconds=_ANSWER_SECONDS, most_attempts=2)
         return Identities(clients=clients, open_sealed=self.vault().open).owner(access)
 
-    def plan(self, request: RunRequest) -> CollectionPlan:
-        """Return what a run would read and cost; nothing is paid or written."""
+    def plan_collect(self, request: RunRequest) -> CollectionPlan:
+        """Return what a run of the cost job would read and cost; nothing is paid or written."""
+        policy = self.settings.window_policy
+        return self._plan(lambda tx, today: plan_run(tx, request, today=today, policy=policy))
+
+    def plan_discover(self, request: RunRequest) -> DiscoveryPlan:
+        """Return what a run of the discovery job would read; nothing is requested or written."""
+        choice = self.settings.resource_source
+        return self._plan(lambda tx, today: plan_discovery(tx, request, today=today, choice=choice))
+
+    def _plan(self, plan: Callable[[Transaction, date], Q]) -> Q:
+        """Return a job's plan, if a run could start."""
         today, database = utc_day(self.now()), self.database()
         database.check_schema()
         with database.transaction() as tx:
@@ -117,22 +152,64 @@ class Bootstrap:
         if not is_reader:
             check_key(database, self.vault())
         with database.transaction() as tx:
-            return plan_run(tx, request, today=today, policy=self.settings.window_policy)
+            return plan(tx, today)
 
-    def nightly(self, *, stop: Event, display: Display, every_account: bool = False) -> Nightly:
-        """Return a night's work. ``stop`` is set when the process is asked to end.
+    def collect(
+        self, *, stop: Event, display: Display, every_account: bool = False
+    ) -> Nightly[CollectReport]:
+        """Return a night of the cost job. ``stop`` is set when the process is asked to end.
 
         every_account: its report tells of each, however many they are.
         """
-        database, vault = self.database(), self.vault()
-        source = _WhenNeeded(lambda: self._cost_source(vault))
+        settings, vault = self.settings, self.vault()
+        source = _CostsWhenNeeded(lambda: self._cost_source(vault))
         job = CollectJob(
             source=source,
-            windows=self.settings.window_policy,
-            rule=self.settings.rule,
+            windows=settings.window_policy,
+            rule=settings.rule,
             clock=self.now,
-            vanished_ratio=self.settings.vanished_ratio,
+            vanished_ratio=settings.vanished_ratio,
         )
+        detail = Detail(every_account=every_account, costs=self._pushes_account_costs)
+        return self._nightly(
+            job,
+            lambda tx, run, now: full_report(tx, run, detail, rule=settings.rule, now=now),
+            vault=vault,
+            check_environment=source.check_environment,
+            stop=stop,
+            display=display,
+        )
+
+    def discover(
+        self, *, stop: Event, display: Display, every_account: bool = False
+    ) -> Nightly[DiscoverReport]:
+        """Return a night of the discovery job; see ``collect``."""
+        settings, vault = self.settings, self.vault()
+        source = _ResourcesWhenNeeded(lambda: self._resource_source(vault))
+        job = DiscoverJob(
+            source=source, choice=settings.resource_source, expected_regions=settings.expected_regions
+        )
+        return self._nightly(
+            job,
+            lambda tx, run, now: discover_report(tx, run, now=now, every_account=every_account),
+            vault=vault,
+            check_environment=source.check_environment,
+            stop=stop,
+            display=display,
+        )
+
+    def _nightly(
+        self,
+        job: Job[Any, Any],
+        report: Callable[[Transaction, Run, datetime], P],
+        *,
+        vault: Vault,
+        check_environment: Callable[[AwsNeeds], None],
+        stop: Event,
+        display: Display,
+    ) -> Nightly[P]:
+        """Return a night of any job, with what every job's night does."""
+        database, keep_months = self.database(), self.settings.keep_months
         runner = Runner(
             job=job,
             database=database,
@@ -143,17 +220,15 @@ class Bootstrap:
             is_gone=is_gone,
             stop=stop,
         )
-        sinks, keep_months = make_sinks(self.settings), self.settings.keep_months
         return Nightly(
             runner=runner,
-            rule=self.settings.rule,
-            deliverer=Deliverer(database=database, sinks=sinks, clock=self.now),
+            report=report,
+            deliverer=Deliverer(database=database, sinks=make_sinks(self.settings), clock=self.now),
             vault=vault,
-            metrics=self._metrics(),
+            metrics=self._metrics(job.name),
             clock=self.now,
             fail_on=self.settings.fail_on,
-            check_environment=source.check_environment,
-            detail=Detail(every_account=every_account, costs=self._pushes_account_costs),
+            check_environment=check_environment,
             retention=_retention_of(database, keep_months, stop) if keep_months else None,
         )
 
@@ -220,6 +295,15 @@ class Bootstrap:
             clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
         )
 
+    def _resource_source(self, vault: Vault) -> "AwsResourceSource":
+        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.inventory.source import AwsResourceSource  # noqa: PLC0415 - as above
+
+        clients = self._aws_clients()
+        identities = Identities(clients=clients, open_sealed=vault.open)
+        regions = sorted(self.settings.regions)
+        return AwsResourceSource(clients=clients, identities=identities, regions=regions)
+
     def _aws_clients(self, *, most_seconds: float = inf, most_attempts: float = inf) -> "AwsClients":
         """Return the clients that the settings ask for; a person waits for less time than a run."""
         from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
@@ -240,13 +324,13 @@ class Bootstrap:
     def _pushes_account_costs(self) -> bool:
         return self.settings.pushgateway_url is not None and self.settings.account_metrics
 
-    def _metrics(self) -> Metrics | None:
+    def _metrics(self, job: str) -> Metrics | None:
         if self.settings.pushgateway_url is None:
             return None
         return Pushgateway(
             self.settings.pushgateway_url,
+            job=job,
             timeout_seconds=self.settings.push_timeout_seconds,
-            account_metrics=self.settings.account_metrics,
             version=__version__,
             labels={
                 name: value
@@ -255,17 +339,25 @@ class Bootstrap:
         )
 
 
-class _WhenNeeded(CostSource):
-    """A cost source that is made when there is an account to collect: botocore is slow to load."""
+class _WhenNeeded(Generic[S]):
+    """A source that is made when there is an account to work on: botocore is slow to load."""
 
-    def __init__(self, make: Callable[[], "CostExplorerSource"]) -> None:
+    def __init__(self, make: Callable[[], S]) -> None:
         self._make, self._lock = make, Lock()
-        self._source: CostExplorerSource | None = None
+        self._source: S | None = None
 
     def check_environment(self, needs: AwsNeeds) -> None:
         """Examine what the process was given to call AWS with; raises ConfigError."""
-        self._made().check_environment(needs)
+        self.made().check_environment(needs)
 
+    def made(self) -> S:
+        """Return the source, and make it if it is the first time."""
+        with self._lock:
+            self._source = self._source or self._make()
+            return self._source
+
+
+class _CostsWhenNeeded(_WhenNeeded["CostExplorerSource"], CostSource):
     @override
     def fetch(
         self,
@@ -276,12 +368,13 @@ class _WhenNeeded(CostSource):
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
-        return self._made().fetch(access, window, spend, known, is_first=is_first)
+        return self.made().fetch(access, window, spend, known, is_first=is_first)
 
-    def _made(self) -> "CostExplorerSource":
-        with self._lock:
-            self._source = self._source or self._make()
-            return self._source
+
+class _ResourcesWhenNeeded(_WhenNeeded["AwsResourceSource"], ResourceSource):
+    @override
+    def find(self, access: Access, choice: SourceChoice) -> Inventory:
+        return self.made().find(access, choice)
 
 
 def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | None = None) -> Retention:

@@ -1,4 +1,4 @@
-"""Accounts, runs and their items, daily costs, digests of days, anomalies, and the outbox.
+"""Accounts, runs and their items, daily costs, digests of days, resources, anomalies, and the outbox.
 
 Revision: 20261129_baseline
 After: nothing
@@ -351,7 +351,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
         sa.CheckConstraint(
-            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'account.failed', 'account.recovered', 'run.completed', 'run.failed')",
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed')",
             name=op.f("ck_events_type_known"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
@@ -525,11 +525,150 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("delivered_at IS NULL"),
     )
+    op.create_table(
+        "discovered_regions",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "region",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="As AWS names it; global: what is in no region",
+        ),
+        sa.Column(
+            "read_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When all of it was last read; null: never yet",
+        ),
+        sa.Column("source", sa.Text(collation="C"), nullable=True, comment="The API that it was read from"),
+        sa.Column(
+            "digest",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="Of its content: an unchanged region is not compared again",
+        ),
+        sa.Column("resources", sa.Integer(), nullable=False, comment="How many are there"),
+        sa.Column("is_used", sa.Boolean(), nullable=False, comment="Whether it ever had a resource"),
+        sa.CheckConstraint(
+            "read_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_discovered_regions_times_plausible"),
+        ),
+        sa.CheckConstraint("region <> ''", name=op.f("ck_discovered_regions_region_given")),
+        sa.CheckConstraint(
+            "source IN ('tagging', 'explorer')", name=op.f("ck_discovered_regions_source_known")
+        ),
+        sa.CheckConstraint(
+            "(read_at IS NULL) = (source IS NULL) AND (read_at IS NULL) = (digest IS NULL)",
+            name=op.f("ck_discovered_regions_read_or_not"),
+        ),
+        sa.CheckConstraint("octet_length(digest) = 16", name=op.f("ck_discovered_regions_digest_whole")),
+        sa.CheckConstraint("resources >= 0", name=op.f("ck_discovered_regions_counts_not_negative")),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_discovered_regions_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "region", name=op.f("pk_discovered_regions")),
+        comment="The regions of each account: when each was last read",
+    )
+    op.create_table(
+        "resources",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "arn_digest", sa.LargeBinary(), nullable=False, comment="An ARN can be too long for an index"
+        ),
+        sa.Column("arn", sa.Text(), nullable=False),
+        sa.Column(
+            "service", sa.Text(collation="C"), nullable=False, comment="As the ARN names it, such as ec2"
+        ),
+        sa.Column(
+            "type", sa.Text(collation="C"), nullable=False, comment="As the ARN names it, such as instance"
+        ),
+        sa.Column(
+            "region", sa.Text(collation="C"), nullable=False, comment="Where it lies; global: in no region"
+        ),
+        sa.Column("name", sa.Text(), nullable=False, comment="The tag Name, else the end of the ARN"),
+        sa.Column("tags", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "last_seen_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="Null while it is there: then it was seen when its region was last read (discovered_regions)",
+        ),
+        sa.Column("gone_since", sa.DateTime(timezone=True), nullable=True, comment="Null while it is there"),
+        sa.CheckConstraint("arn <> '' AND service <> '' AND region <> ''", name=op.f("ck_resources_given")),
+        sa.CheckConstraint(
+            "first_seen_at BETWEEN '2000-01-01' AND '2999-12-31' AND last_seen_at BETWEEN '2000-01-01' AND '2999-12-31' AND gone_since BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_resources_times_plausible"),
+        ),
+        sa.CheckConstraint("jsonb_typeof(tags) = 'object'", name=op.f("ck_resources_tags_are_object")),
+        sa.CheckConstraint(
+            "(last_seen_at IS NULL) = (gone_since IS NULL)", name=op.f("ck_resources_gone_both_or_none")
+        ),
+        sa.CheckConstraint("octet_length(arn_digest) = 16", name=op.f("ck_resources_arn_digest_whole")),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_resources_account_id")),
+        sa.PrimaryKeyConstraint("account_id", "arn_digest", name=op.f("pk_resources")),
+        comment="What exists in every account, and what existed",
+    )
+    op.create_index(
+        "ix_resources_gone_since",
+        "resources",
+        ["gone_since"],
+        unique=False,
+        postgresql_where=sa.text("gone_since IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_resources_present",
+        "resources",
+        ["account_id", "region"],
+        unique=False,
+        postgresql_where=sa.text("gone_since IS NULL"),
+    )
+    op.create_table(
+        "discoveries",
+        sa.Column("run_item_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("source", sa.Text(collation="C"), nullable=False, comment="The API that was read"),
+        sa.Column("regions_read", sa.Integer(), nullable=False),
+        sa.Column(
+            "failed_regions",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="The regions that were not read, and why",
+        ),
+        sa.Column(
+            "resources", sa.Integer(), nullable=False, comment="What was found in the regions that were read"
+        ),
+        sa.Column("rows_inserted", sa.Integer(), nullable=False),
+        sa.Column("rows_updated", sa.Integer(), nullable=False),
+        sa.Column("rows_returned", sa.Integer(), nullable=False, comment="Gone before, and there again"),
+        sa.Column("rows_gone", sa.Integer(), nullable=False),
+        sa.CheckConstraint(
+            "jsonb_typeof(failed_regions) = 'array'", name=op.f("ck_discoveries_failed_regions_is_list")
+        ),
+        sa.CheckConstraint("source IN ('tagging', 'explorer')", name=op.f("ck_discoveries_source_known")),
+        sa.CheckConstraint(
+            "regions_read >= 0 AND resources >= 0 AND rows_inserted >= 0 AND rows_updated >= 0 AND rows_returned >= 0 AND rows_gone >= 0",
+            name=op.f("ck_discoveries_counts_not_negative"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["run_item_id"], ["run_items.id"], name=op.f("fk_discoveries_run_item_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("run_item_id", name=op.f("pk_discoveries")),
+        comment="What the discovery job did for one account within one run",
+    )
     # Every command looks at it first, those of a role that only reads too; it holds nothing but the revision.
     op.execute("GRANT SELECT ON alembic_version TO PUBLIC")
 
 
 def downgrade() -> None:
+    op.drop_table("discoveries")
+    op.drop_index(
+        "ix_resources_present", table_name="resources", postgresql_where=sa.text("gone_since IS NULL")
+    )
+    op.drop_index(
+        "ix_resources_gone_since", table_name="resources", postgresql_where=sa.text("gone_since IS NOT NULL")
+    )
+    op.drop_table("resources")
+    op.drop_table("discovered_regions")
     op.drop_index(
         "ix_deliveries_pending", table_name="deliveries", postgresql_where=sa.text("delivered_at IS NULL")
     )

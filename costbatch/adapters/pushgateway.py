@@ -1,15 +1,12 @@
-"""Pushes a run's metrics to a Pushgateway, and checks that it is ready; METRICS declares the metrics."""
+"""Pushes a run's metrics to a Pushgateway, and checks that it is ready."""
 
 import base64
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import datetime
 from http import HTTPStatus
 from http.client import HTTPException
-from itertools import product
 from types import MappingProxyType
-from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
@@ -20,16 +17,18 @@ from typing_extensions import override
 
 from costbatch.application.doctor.ports import Gateway
 from costbatch.application.ports import Metrics
-from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import Secret
-from costbatch.domain.detection import Severity
+from costbatch.domain.metrics import BUILD_INFO, LAST_RUN, LAST_RUN_SUCCEEDED, LAST_SUCCESS, Sample
 from costbatch.domain.reports import RunReport
-from costbatch.errors import DeliveryError, ErrorKind
+from costbatch.errors import DeliveryError
 from costbatch.timeout import within
 
-JOB = "costbatch"
+# The value of Prometheus' label ``job``: each job has its own, so that none replaces another's metrics.
+_JOB = "costbatch"
+_FIRST_JOB = "collect"
 # The last success has a group of its own, because the PUT that replaces a run's group would remove it with
-# every failing run. The job is the same, so that `{job="costbatch"}` selects all.
+# every failing run. The job is the same, so that
+# `{job="costbatch"}` selects both.
 SUCCESS_GROUP = {"group": "last_success"}
 # A run that was restricted to some accounts or days has a group of its own too, so that it does not replace
 # the metrics of complete runs: `run=""` in a selector leaves it out.
@@ -39,78 +38,29 @@ _READY = "/-/ready"
 _REDIRECTS = range(300, 400)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric as it is pushed. All are gauges: a batch job has no counters."""
-
-    name: str
-    labels: tuple[str, ...]
-    help: str
-    type: str = "gauge"
-
-
-METRICS = (
-    Metric(
-        "costbatch_last_success_timestamp_seconds",
-        (),
-        "When a run over all accounts last succeeded, as seconds since 1970; other runs leave it as it is.",
-    ),
-    Metric("costbatch_last_run_timestamp_seconds", (), "When a run last ended, as seconds since 1970."),
-    Metric("costbatch_last_run_succeeded", (), "Whether the last run succeeded: 1 yes, 0 no."),
-    Metric("costbatch_build_info", ("version", "python"), "Always 1; the labels say what runs."),
-    Metric("costbatch_run_duration_seconds", (), "How long the last run took."),
-    Metric(
-        "costbatch_cost_date_timestamp_seconds",
-        (),
-        "The newest usage date that the last run read, as seconds since 1970 at its start in UTC; "
-        "absent if it read none.",
-    ),
-    Metric("costbatch_accounts", ("outcome",), "Accounts of the last run, by how each ended."),
-    Metric("costbatch_account_failures", ("kind",), "Accounts that failed in the last run, by reason."),
-    Metric(
-        "costbatch_api_requests",
-        (),
-        "Paid Cost Explorer requests of the last run, and those without an answer.",
-    ),
-    Metric("costbatch_api_cost_usd", (), "What AWS charges for these requests, in US dollars."),
-    Metric("costbatch_rows_fetched", (), "Cost rows that the last run read from AWS."),
-    Metric("costbatch_rows_written", ("change",), "Cost rows that the last run changed in the database."),
-    Metric("costbatch_anomalies", ("state", "severity"), "Anomalies in the database."),
-    Metric("costbatch_events_pending", (), "Deliveries of events that are still to be made."),
-    Metric(
-        "costbatch_account_cost",
-        ("aws_account_id", "currency"),
-        "Comparable cost of the account on the newest usage date, in the currency of its label.",
-    ),
-)
-
-
-class Sample(NamedTuple):
-    """One value of one metric; ``labels`` are values in the order of the metric's labels."""
-
-    name: str
-    value: float
-    labels: tuple[str, ...] = ()
+def job_label(job: str) -> str:
+    """Return the label ``job`` of a job's metrics: "costbatch" for costs, else "costbatch-NAME"."""
+    return _JOB if job == _FIRST_JOB else f"{_JOB}-{job}"
 
 
 class Pushgateway(Metrics):
-    """Pushes runs to one Pushgateway; ``url`` may contain a user and a password.
+    """Pushes runs of one job to a Pushgateway; ``url`` may contain a user and a password.
 
-    labels: distinguish this installation's groups from others on the same Pushgateway.
+    job: its name. labels: distinguish this installation's groups from others on the same Pushgateway.
     """
 
     def __init__(
         self,
         url: Secret,
         *,
+        job: str,
         timeout_seconds: float,
-        account_metrics: bool,
         version: str,
         labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._address, self._path, self._credentials = _parts_of(url)
         self._timeout_seconds = timeout_seconds
-        self._account_metrics = account_metrics
+        self._job = job_label(job)
         self._version = version
         self._labels = labels
 
@@ -132,23 +82,21 @@ class Pushgateway(Metrics):
         ended_at = (report.run.finished_at if report else None) or now
         samples = [*_run_samples(succeeded=succeeded, ended_at=ended_at, version=self._version)]
         if report is not None:
-            samples += _report_samples(report)
+            samples += report.samples()
         if not is_whole:
             self._replace_group(samples, MANUAL_GROUP)
             return
         if succeeded:
-            success = Sample("costbatch_last_success_timestamp_seconds", ended_at.timestamp())
+            success = Sample(LAST_SUCCESS, ended_at.timestamp())
             self._replace_group([success], SUCCESS_GROUP)
         if report is not None:
-            samples += _database_samples(report)
-            if self._account_metrics:
-                samples += _account_samples(report)
+            samples += report.database_samples()
         self._replace_group(samples, {})
 
     def _replace_group(self, samples: Iterable[Sample], group: dict[str, str]) -> None:
         push_to_gateway(
             self._address + self._path,
-            job=JOB,
+            job=self._job,
             grouping_key={**self._labels, **group},
             registry=_registry(samples),
             timeout=self._timeout_seconds,
@@ -264,52 +212,17 @@ def _parts_of(url: Secret) -> tuple[str, str, str | None]:
 def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
     """Return a registry with these samples; a metric without samples is left out, not 0."""
     registry = CollectorRegistry()
-    declared = {metric.name: metric for metric in METRICS}
     gauges: dict[str, Gauge] = {}
-    for name, value, labels in samples:
-        if name not in gauges:
-            metric = declared[name]
-            gauges[name] = Gauge(name, metric.help, metric.labels, registry=registry)
-        gauge = gauges[name].labels(*labels) if labels else gauges[name]
-        gauge.set(value)
+    for metric, value, labels in samples:
+        if metric.name not in gauges:
+            gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, registry=registry)
+        gauge = gauges[metric.name].labels(*labels) if labels else gauges[metric.name]
+        gauge.set(float(value))
     return registry
 
 
 def _run_samples(*, succeeded: bool, ended_at: datetime, version: str) -> Iterable[Sample]:
     """Return the samples of every run, also of one without a report."""
-    yield Sample("costbatch_last_run_timestamp_seconds", ended_at.timestamp())
-    yield Sample("costbatch_last_run_succeeded", succeeded)
-    yield Sample("costbatch_build_info", 1, (version, platform.python_version()))
-
-
-def _report_samples(report: RunReport) -> Iterable[Sample]:
-    """Return the report's numbers, with a zero for each value of a closed list, so that alerts see it."""
-    summary = report.summary
-    yield Sample("costbatch_run_duration_seconds", report.duration_seconds)
-    if summary["accounts"]["collected"]:
-        # A run that collected nothing has no newest date.
-        newest_day = datetime.combine(report.cost_date, time(), UTC)
-        yield Sample("costbatch_cost_date_timestamp_seconds", newest_day.timestamp())
-    for outcome in ("collected", "failed", "skipped", "unfinished"):
-        yield Sample("costbatch_accounts", summary["accounts"][outcome], (outcome,))
-    for kind in ErrorKind:
-        yield Sample("costbatch_account_failures", summary["failures"].get(kind.value, 0), (kind.value,))
-    yield Sample("costbatch_api_requests", report.counts.api_requests)
-    yield Sample("costbatch_api_cost_usd", float(report.api_cost_usd))
-    yield Sample("costbatch_rows_fetched", summary["rows"]["fetched"])
-    for change in ("inserted", "updated", "deleted"):
-        yield Sample("costbatch_rows_written", summary["rows"][change], (change,))
-
-
-def _database_samples(report: RunReport) -> Iterable[Sample]:
-    """Return the numbers of the whole database: in one group only, so that no sum counts them twice."""
-    for state, severity in product(AnomalyState, Severity):
-        pair = (state.value, severity.value)
-        yield Sample("costbatch_anomalies", report.anomaly_counts.get(pair, 0), pair)
-    yield Sample("costbatch_events_pending", report.events_pending)
-
-
-def _account_samples(report: RunReport) -> Iterable[Sample]:
-    for aws_account_id, currency, amount in report.costs:
-        # Prometheus has only floats; no decision is made on this number.
-        yield Sample("costbatch_account_cost", float(amount), (aws_account_id, currency))
+    yield Sample(LAST_RUN, ended_at.timestamp())
+    yield Sample(LAST_RUN_SUCCEEDED, succeeded)
+    yield Sample(BUILD_INFO, 1, (version, platform.python_version()))

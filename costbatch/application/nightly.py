@@ -1,48 +1,47 @@
 """A whole night: run the job, deliver events, push metrics, prune; only the job decides its exit status."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
-from costbatch.application.collect.job import CollectTask
-from costbatch.application.collect.plan import select_accounts
-from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.jobs.runner import Runner
-from costbatch.application.ports import Clock, Database, Metrics, Vault
+from costbatch.application.ports import Clock, Database, Metrics, Transaction, Vault
 from costbatch.application.retention import Retention
+from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
-from costbatch.domain.costs import FetchedCosts
-from costbatch.domain.detection import Rule
 from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import FailOn, Run, RunRequest, is_success
 from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
 from costbatch.logs import get_logger
 
+P = TypeVar("P", bound=RunReport)
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nightly:
+class Nightly(Generic[P]):
     """A whole night of one job.
 
+    report: returns what a run did, read from the database at an instant.
     check_environment: raises ConfigError if AWS cannot be called from here at all.
-    metrics: None: there is no Pushgateway. detail: of the report. retention: None: everything is kept.
+    metrics: None: there is no Pushgateway. retention: None: everything is kept.
     fail_on: which failures make the run fail.
     """
 
-    runner: Runner[CollectTask, FetchedCosts]
-    rule: Rule
+    runner: Runner[Any, Any]
+    report: Callable[[Transaction, Run, datetime], P]
     deliverer: Deliverer
     vault: Vault
     metrics: Metrics | None
     clock: Clock
     fail_on: FailOn
     check_environment: Callable[[AwsNeeds], None] = lambda _: None
-    detail: Detail = field(default_factory=Detail)
     retention: Retention | None = None
 
-    def run(self, key: str, request: RunRequest) -> RunReport:
+    def run(self, key: str, request: RunRequest) -> P:
         """Do the day's work and return what it did.
 
         Raises:
@@ -71,7 +70,7 @@ class Nightly:
         """
         self.runner.give_up(key)
 
-    def _work(self, key: str, request: RunRequest) -> RunReport:
+    def _work(self, key: str, request: RunRequest) -> P:
         # First of all a transaction that has patience: a serverless database may refuse until it is awake.
         in_transaction(self.runner.database, lambda _: None)
         preflight(self.runner.database, self.vault)
@@ -90,11 +89,9 @@ class Nightly:
             if failed:
                 log.warning("events_not_delivered", deliveries=failed)
 
-    def _report(self, run: Run) -> RunReport:
-        rule, now = self.rule, self.clock()
-        report = in_transaction(
-            self.runner.database, lambda tx: full_report(tx, run, self.detail, rule=rule, now=now)
-        )
+    def _report(self, run: Run) -> P:
+        now = self.clock()
+        report = in_transaction(self.runner.database, lambda tx: self.report(tx, run, now))
         # As this process closed it: one that joined meanwhile may have set it running again.
         report = replace(report, run=run)
         log.info("run_ended", **report.summary["accounts"], status=report.run.status.value)

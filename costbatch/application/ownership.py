@@ -1,7 +1,9 @@
-"""Asks STS, free of charge, which account owns credentials before they are stored."""
+"""Asks STS, free of charge, which account owns credentials, and remembers what AWS has proven."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
+from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import Access
 from costbatch.errors import AccountError, ConfigError, CostbatchError, ErrorKind
@@ -45,3 +47,14 @@ def check_owner(access: Access, owner_of: OwnerOf) -> None:
             f"These credentials belong to account {owner}, not to {account.aws_account_id}. "
             f"{_NOT_STORED} Use the credentials of {account.aws_account_id}, or register account {owner}."
         )
+
+
+def save_proven(tx: Transaction, accesses: Sequence[Access], *, now: datetime) -> None:
+    """Remember that AWS has said whose these access keys are, so that it is not asked again."""
+    proven = [
+        access
+        for access in accesses
+        if access.account.access is AccessMethod.ACCESS_KEYS and not access.is_proven
+    ]
+    if proven:
+        tx.accounts.save_proven(proven, now=now)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
+from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
@@ -333,6 +334,14 @@ class Transaction(Protocol):
         """The digests of days."""
 
     @property
+    def resources(self) -> ResourceStore:
+        """The resources of accounts."""
+
+    @property
+    def discoveries(self) -> DiscoveryStore:
+        """The discovery job's records."""
+
+    @property
     def anomalies(self) -> AnomalyStore:
         """The anomalies."""
 
@@ -443,7 +452,7 @@ class Sink(Protocol):
 
 
 class Metrics(Protocol):
-    """Where metrics are pushed."""
+    """Where the metrics of a job are pushed."""
 
     def push(
         self, report: RunReport | None, *, succeeded: bool, now: datetime, is_whole: bool = True

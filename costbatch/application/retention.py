@@ -34,6 +34,7 @@ class OldRows(StrEnum):
     RUNS = "runs"
     EVENTS = "events"
     ANOMALIES = "anomalies"
+    RESOURCES = "resources"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +178,7 @@ class Retention:
 
     def _delete_old(self, first_kept: date) -> Mapping[OldRows, int]:
         totals = dict.fromkeys(OldRows, 0)
-        for kind in (OldRows.RUNS, OldRows.EVENTS, OldRows.ANOMALIES):
+        for kind in (OldRows.RUNS, OldRows.EVENTS, OldRows.ANOMALIES, OldRows.RESOURCES):
             while not self.stop.is_set():
                 deleted = self.records.delete_old(kind, first_kept, most=_BATCH)
                 if not any(deleted.values()):

@@ -38,8 +38,14 @@ COMMANDS = {
     "demo": LazyCommand(
         "costbatch.cli.demo:demo", "Run a self-contained demo: simulated AWS, embedded PostgreSQL."
     ),
+    "discover": LazyCommand(
+        "costbatch.cli.discover:discover", "Discover the resources of every active account."
+    ),
     "doctor": LazyCommand("costbatch.cli.doctor:doctor", "Check this installation for problems."),
     "keys": LazyCommand("costbatch.cli.keys:keys", "Generate the key that encrypts stored credentials."),
+    "resources": LazyCommand(
+        "costbatch.cli.resources:resources", "List, count and export discovered resources."
+    ),
 }
 
 

@@ -17,6 +17,7 @@ _NOUNS = {
     OldRows.RUN_ITEMS: "run item",
     OldRows.RUNS: "run",
     OldRows.EVENTS: "event",
+    OldRows.RESOURCES: "gone resource",
 }
 _TABLE_COLUMNS = ("table", "rows, about", "dead", "data", "indexes", "total", "vacuumed")
 _MONTH_COLUMNS = ("month", "rows, about", "size", "bytes per row")
@@ -97,9 +98,9 @@ def check(context: Context, output: str) -> None:
 def prune(context: Context, /, *, keep_months: int | None, dry_run: bool, output: str) -> None:
     """Drop the months of costs that are past retention, and the records that belong to them.
 
-    These records are runs, delivered events and closed anomalies from before the first month that is kept;
-    open anomalies and undelivered events stay. Months are dropped whole and instantly, other rows in small
-    batches, so runs and queries are not blocked. It can be interrupted and run again.
+    These records are runs, delivered events, closed anomalies and gone resources from before the first month
+    that is kept; open anomalies and undelivered events stay. Months are dropped whole and instantly, other
+    rows in small batches, so runs and queries are not blocked. It can be interrupted and run again.
 
     Exits with 1 if another transaction kept a month from being dropped, and 2 if the role may not drop it.
     """

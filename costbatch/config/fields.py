@@ -14,6 +14,7 @@ from costbatch.config.environment import PREFIX, Variable
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
 from costbatch.domain.money import Limit
+from costbatch.domain.resources import SourceChoice
 from costbatch.domain.retention import MOST_KEPT_MONTHS
 from costbatch.domain.runs import FailOn
 
@@ -197,6 +198,28 @@ class Fields:
         parsers.limit("1000"),
         "1000",
         "The smallest difference of high severity; one number or by currency, like the floor.",
+    )
+    resource_source: SourceChoice = _variable(
+        parsers.member(SourceChoice),
+        "auto",
+        "The API that discovery reads: tagging, explorer, or auto for Resource Explorer if the account has a "
+        "view of all its regions.",
+    )
+    regions: frozenset[str] = _variable(
+        parsers.regions,
+        "none",
+        "The regions that discovery reads if AWS denies the list of an account's enabled ones.",
+    )
+    expected_regions: frozenset[str] = _variable(
+        parsers.regions,
+        "none",
+        "Regions whose first use by an account raises no event, as a comma list.",
+    )
+    required_tags: frozenset[str] = _variable(
+        parsers.names,
+        "none",
+        "The tags that every resource should have, as a comma list; `costbatch resources stats` counts what "
+        "lacks them.",
     )
     sinks: tuple[str, ...] = _variable(
         parsers.sinks, "log", "Where events are delivered, as a comma list; log is the only sink so far."

@@ -27,6 +27,7 @@ TAKEN_LABELS = frozenset(
     }
 )
 MAKE_A_KEY = "Make one with `costbatch keys generate`."
+_REGION = re.compile(r"[a-z]{2,8}(-[a-z]{2,20}){1,3}-[0-9]{1,2}")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 # Longer than any number that a setting takes.
 _LONGEST_NUMBER = 40
@@ -135,6 +136,15 @@ def names(text: str) -> frozenset[str]:
     """Return the names of a comma list; "none" is the empty list, as an empty variable is unset."""
     found = frozenset(name.strip() for name in text.split(",") if name.strip())
     return frozenset() if found == {"none"} else found
+
+
+def regions(text: str) -> frozenset[str]:
+    """Return the AWS regions of a comma list; "none" is the empty list."""
+    found = names(text)
+    for name in sorted(found):
+        if not _REGION.fullmatch(name):
+            raise ValueError(f"must be AWS regions such as eu-west-1,us-east-1; {excerpt(name)} is not one.")
+    return found
 
 
 def sinks(text: str) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class EventType(StrEnum):
     ANOMALY_RESOLVED = "anomaly.resolved"
     ACCOUNT_FAILED = "account.failed"
     ACCOUNT_RECOVERED = "account.recovered"
+    REGION_FIRST_USED = "region.first_used"
+    SERVICE_FIRST_USED = "service.first_used"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
 
@@ -105,6 +107,44 @@ def account_recovered(account: Account, failing: Failing, *, run_id: UUID, now: 
         f"{run_id}/{account.id}",
         now,
         {"run_id": str(run_id), "account": _account_data(account), "failed": failed},
+    )
+
+
+def region_first_used(
+    account: Account, region: str, services: Mapping[str, int], *, run_id: UUID, now: datetime
+) -> Event:
+    """Return the event of an account's first resources in a region; services: how many of each."""
+    return _event(
+        EventType.REGION_FIRST_USED,
+        f"{account.aws_account_id}/{region}",
+        f"{account.id}/{region}",
+        now,
+        {
+            "run_id": str(run_id),
+            "account": _account_data(account),
+            "region": region,
+            "resources": sum(services.values()),
+            "services": dict(sorted(services.items())),
+        },
+    )
+
+
+def service_first_used(
+    account: Account, service: str, regions: Mapping[str, int], *, run_id: UUID, now: datetime
+) -> Event:
+    """Return the event of an account's first resources of a service; regions: how many in each."""
+    return _event(
+        EventType.SERVICE_FIRST_USED,
+        f"{account.aws_account_id}/{service}",
+        f"{account.id}/{service}",
+        now,
+        {
+            "run_id": str(run_id),
+            "account": _account_data(account),
+            "service": service,
+            "resources": sum(regions.values()),
+            "regions": dict(sorted(regions.items())),
+        },
     )
 
 

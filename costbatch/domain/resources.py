@@ -145,15 +145,16 @@ class Inventory:
         "global" counts as read if no region failed: it is not known which one would have shown its resources.
         """
         complete = {*read, GLOBAL} if not failed else set(read)
-        of_region: dict[str, dict[str, Resource]] = {region: {} for region in sorted(complete)}
+        by_arn: dict[str, Resource] = {}
         for resource in found:
-            if resource.region in of_region:
-                of_region[resource.region][resource.arn] = resource
-        regions = {}
-        for region, resources in of_region.items():
-            ordered = sorted(resources.items())
-            resources.clear()
-            regions[region] = RegionContent(tuple(resource for _, resource in ordered))
+            # What two regions show, lies in the first of them: whichever was read first.
+            known = by_arn.get(resource.arn)
+            if resource.region in complete and (known is None or resource.region < known.region):
+                by_arn[resource.arn] = resource
+        of_region: dict[str, list[Resource]] = {region: [] for region in sorted(complete)}
+        for arn in sorted(by_arn):
+            of_region[by_arn[arn].region].append(by_arn[arn])
+        regions = {region: RegionContent(tuple(resources)) for region, resources in of_region.items()}
         return cls(source=source, regions=regions, failed=dict(failed))
 
 

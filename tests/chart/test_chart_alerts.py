@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from costbatch.adapters.pushgateway import METRICS
 from costbatch.errors import ErrorKind
 from tests.chart.chart import HERE, render, render_file
 from tests.chart.test_chart_pods import SECRET
+from tests.support.metrics import METRICS
 
 # By file of promtool tests: the values that its rules are made with.
 _CASES: dict[str, dict[str, Any]] = {

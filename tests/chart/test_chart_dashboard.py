@@ -10,20 +10,21 @@ from typing import Any
 
 import pytest
 
-from costbatch.adapters.pushgateway import METRICS, Pushgateway
+from costbatch.adapters.pushgateway import Pushgateway
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
-from costbatch.domain.reports import RunReport
 from tests.chart.chart import CHART, render_file
 from tests.chart.prometheus import Prometheus, prometheus, wait_for
 from tests.support.fake_runs import counts_of
 from tests.support.machine import program
+from tests.support.metrics import METRICS
 from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
 from tests.support.pushgateway import serve_pushgateway
 
 NOW = datetime.now(tz=UTC)
 RUN = partial_run(NOW)
-REPORT = RunReport(
+REPORT = CollectReport(
     run=RUN,
     counts=counts_of([COLLECTED, DENIED]),
     collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
@@ -42,8 +43,8 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         for release in ("costbatch", "other"):
             adapter = Pushgateway(
                 Secret(f"http://{gateway}"),
+                job="collect",
                 timeout_seconds=5,
-                account_metrics=True,
                 version="1.2.3",
                 labels={"namespace": "finops", "release": release},
             )

@@ -31,7 +31,7 @@ def make_metrics(request: pytest.FixtureRequest) -> Iterator[MakeMetrics]:
             gateway = stack.enter_context(serve_gateway())
             gateway.open.set()
             url = gateway.url if is_there else NOWHERE
-            return Pushgateway(Secret(url), timeout_seconds=5, account_metrics=True, version="1.2.3")
+            return Pushgateway(Secret(url), job="collect", timeout_seconds=5, version="1.2.3")
 
         yield make
 

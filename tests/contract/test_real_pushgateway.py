@@ -10,13 +10,14 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from costbatch.adapters.pushgateway import METRICS, Pushgateway
+from costbatch.adapters.pushgateway import Pushgateway
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
-from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import ItemRecord, ItemState
 from costbatch.errors import DeliveryError
 from tests.support.fake_runs import counts_of
+from tests.support.metrics import METRICS
 from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
@@ -28,7 +29,7 @@ ITEMS = (
     ItemRecord(id=3, aws_account_id="3" * 12, name="three", state=ItemState.SKIPPED),
     ItemRecord(id=4, aws_account_id="4" * 12, name="four", state=ItemState.PENDING),
 )
-REPORT = RunReport(
+REPORT = CollectReport(
     run=RUN,
     counts=counts_of(ITEMS),
     collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
@@ -44,7 +45,7 @@ class Gateway:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.adapter = Pushgateway(Secret(url), timeout_seconds=5, account_metrics=True, version="1.2.3")
+        self.adapter = Pushgateway(Secret(url), job="collect", timeout_seconds=5, version="1.2.3")
 
     def exposition(self) -> str:
         """Return what Prometheus would scrape of ours."""
@@ -161,6 +162,6 @@ def test_every_series_has_the_job_costbatch(gateway: Gateway) -> None:
 
 def test_what_the_gateway_refuses_is_told(gateway: Gateway) -> None:
     """A real refusal: the wrong path."""
-    lost = Pushgateway(Secret(f"{gateway.url}/nowhere"), timeout_seconds=5, account_metrics=True, version="1")
+    lost = Pushgateway(Secret(f"{gateway.url}/nowhere"), job="collect", timeout_seconds=5, version="1")
     with pytest.raises(DeliveryError, match="refused the metrics with 404 Not Found"):
         lost.push(REPORT, succeeded=True, now=NOW)

@@ -205,7 +205,7 @@ def clerk_url(grown: Harness) -> Iterator[str]:
     grown.rows("CREATE ROLE e2e_clerk LOGIN")
     tables = (
         "accounts, account_progress, runs, run_items, cost_collections, daily_costs, day_digests,"
-        " anomalies, events, deliveries"
+        " anomalies, events, deliveries, resources, discovered_regions, discoveries"
     )
     grown.rows(f"GRANT SELECT ON {tables} TO e2e_clerk")
     yield grown.database_url.replace("//postgres:@", "//e2e_clerk@")
@@ -236,6 +236,9 @@ def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, cler
         "run_items",
         "events",
         "deliveries",
+        "resources",
+        "discovered_regions",
+        "discoveries",
     )
     for table in (*costs, *others, "alembic_version"):
         grown.rows(f"ALTER TABLE {table} OWNER TO e2e_clerk")

@@ -122,6 +122,21 @@ def add_anomaly(query: Query, state: str, last: date, *, run: UUID | None = None
     return anomaly
 
 
+def add_resource(query: Query, gone_since: datetime | None) -> UUID:
+    """Add a resource that was there before OLD."""
+    resource = uuid4()
+    query(
+        "INSERT INTO resources (account_id, arn_digest, arn, service, type, region, name, tags,"
+        " first_seen_at, last_seen_at, gone_since)"
+        " SELECT min(id), :digest, 'arn:x', 's3', 'bucket', 'eu-west-1', 'b', '{}', '2025-09-01',"
+        " :gone, :gone FROM accounts",
+        digest=resource.bytes,
+        gone=gone_since,
+    )
+    return resource
+
+
 def ids(query: Query, table: str) -> set[UUID]:
     """Return the ids that are left in a table."""
-    return {row[0] for row in query(f"SELECT id FROM {table}")}
+    column = "encode(arn_digest, 'hex')::uuid" if table == "resources" else "id"
+    return {row[0] for row in query(f"SELECT {column} FROM {table}")}

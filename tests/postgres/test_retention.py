@@ -19,6 +19,7 @@ from tests.postgres.old_rows import (
     YOUNG,
     add_anomaly,
     add_event,
+    add_resource,
     add_run,
     cover,
     ids,
@@ -64,6 +65,7 @@ def test_a_look_tells_what_goes_and_changes_nothing(database: PostgresDatabase, 
     run = add_run(query, started=OLD, ended=OLD, accounts=2)
     add_event(query, OLD, OLD, run=run)
     add_anomaly(query, "resolved", date(2025, 11, 30), run=run)
+    add_resource(query, OLD)
     query("ANALYZE")
     looked = keeper(database).look(TODAY)
     assert looked == keeper(database).look(TODAY)
@@ -177,6 +179,7 @@ def test_many_rows_go_in_small_transactions(
     for _ in range(9):
         add_event(query, OLD, OLD)
         add_anomaly(query, "resolved", date(2025, 10, 2))
+        add_resource(query, OLD)
     query("CREATE TABLE deleted (transaction xid8, name text, number bigint)")
     query(
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO deleted"
@@ -187,9 +190,18 @@ def test_many_rows_go_in_small_transactions(
             f"CREATE TRIGGER note AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone"
             " FOR EACH STATEMENT EXECUTE FUNCTION note()"
         )
-    assert sum(prune(database).rows.values()) == 30 + 3 + 9 + 9
+    assert sum(prune(database).rows.values()) == 30 + 3 + 9 + 9 + 9
     deleted = [row[0] for row in query("SELECT sum(number) FROM deleted GROUP BY transaction, name")]
-    assert (max(deleted), sum(deleted)) == (4, 51)
+    assert (max(deleted), sum(deleted)) == (4, 60)
+
+
+def test_resources_that_are_long_gone_go(database: PostgresDatabase, query: Query) -> None:
+    """Those that are there stay, however old they are."""
+    add_account(database)
+    add_resource(query, OLD)
+    kept = {add_resource(query, YOUNG), add_resource(query, None)}
+    assert prune(database).rows[OldRows.RESOURCES] == 1
+    assert ids(query, "resources") == kept
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

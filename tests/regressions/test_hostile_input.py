@@ -82,7 +82,7 @@ def test_a_gateway_that_drips_is_given_up_at_the_limit(harness: Harness, *, head
     """The push time-out is of the whole push; a body after the status is not waited for."""
     silent = pytest.raises(DeliveryError, match=r"did not answer within 0\.5 seconds")
     with dripping(headers=headers) as url:
-        gateway = Pushgateway(Secret(url), timeout_seconds=0.5, account_metrics=True, version="0")
+        gateway = Pushgateway(Secret(url), job="collect", timeout_seconds=0.5, version="0")
         begun = monotonic()
         with silent if headers else nullcontext():
             gateway.push(None, succeeded=True, now=harness.now())

@@ -2,13 +2,14 @@
 
 import pytest
 
-from costbatch.adapters.pushgateway import MANUAL_GROUP, METRICS, SUCCESS_GROUP
+from costbatch.adapters.pushgateway import MANUAL_GROUP, SUCCESS_GROUP
 from costbatch.config.parsers import TAKEN_LABELS
 from tests.chart.chart import render
 from tests.chart.pods import environment
 from tests.chart.test_chart_pods import SECRET
 from tests.regressions.test_metrics_of_restricted_runs import collect, pushed, value
 from tests.support.harness import Harness, make_account
+from tests.support.metrics import METRICS
 
 
 @pytest.mark.parametrize(

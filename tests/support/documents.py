@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from costbatch.adapters.postgres.tables import metadata
-from costbatch.adapters.pushgateway import METRICS
 from costbatch.cli import cli
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.config import VARIABLES
 from costbatch.domain.events import EventType
 from costbatch.errors import ErrorKind
+from tests.support.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = tuple(sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -48,8 +48,15 @@ EVENT_MEANINGS = {
         "An account is no longer collected, or fails for another reason than before: once, not every night."
     ),
     EventType.ACCOUNT_RECOVERED: "An account that failed is collected again.",
-    EventType.RUN_COMPLETED: "A run ended with at least one account collected, or with nothing to do.",
-    EventType.RUN_FAILED: "A run ended with no account collected.",
+    EventType.REGION_FIRST_USED: (
+        "An account has its first resource in a region that it never used; not at its first discovery, and "
+        "not in `COSTBATCH_EXPECTED_REGIONS`."
+    ),
+    EventType.SERVICE_FIRST_USED: (
+        "An account has its first resource of a service that it never used; not at its first discovery."
+    ),
+    EventType.RUN_COMPLETED: "A run ended with at least one account done, or with nothing to do.",
+    EventType.RUN_FAILED: "A run ended with no account done.",
 }
 
 

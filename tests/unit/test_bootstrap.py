@@ -9,7 +9,7 @@ import costbatch.cli.collect
 from costbatch.cli.context import Context
 
 context = Context(environ={"DATABASE_URL": "postgresql://nobody@localhost/none", "ENCRYPTION_KEY": "5b" * 32})
-context.bootstrap().nightly(stop=Event(), display=None)
+context.bootstrap().collect(stop=Event(), display=None)
 print(sorted(set(sys.argv[1:]) & set(sys.modules)))
 """
 

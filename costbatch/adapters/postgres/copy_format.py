@@ -1,11 +1,28 @@
-"""Cost rows as COPY's text format writes them: exact, and fast, for an answer holds thousands."""
+"""Rows as COPY's text format writes them: exact, and fast, for an answer holds thousands."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from costbatch.domain.costs import CostColumns, CostKey
 
 _NULL, _FLAGS = "\\N", {False: "f", True: "t"}
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Texts as COPY reads a file: each is sent whole, however few characters are asked for."""
+
+    texts: Iterator[str]
+
+    def read(self, _: int = -1) -> str:
+        """Return the next text."""
+        return next(self.texts, "")
+
+
+def escaped(text: str) -> str:
+    """Return a text as a value that COPY reads."""
+    return text.translate(_ESCAPES)
 
 
 def copy_lines(account_id: int, costs: CostColumns, names: Mapping[CostKey, str]) -> list[str]:
@@ -49,6 +66,6 @@ class CopyNames(dict[CostKey, str]):
     """Services and record types as COPY reads them, each made once; only names hold what it could misread."""
 
     def __missing__(self, key: CostKey) -> str:
-        escaped = "\t".join(name.translate(_ESCAPES) for name in key)
-        self[key] = escaped
-        return escaped
+        line = "\t".join(map(escaped, key))
+        self[key] = line
+        return line

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.copy_format import CopyNames, copy_lines
+from costbatch.adapters.postgres.copy_format import CopyNames, Pieces, copy_lines
 from costbatch.adapters.postgres.cost_collections import is_of_run
 from costbatch.adapters.postgres.partitions import create_partitions
 from costbatch.adapters.postgres.tables import (
@@ -285,17 +285,7 @@ class PostgresCosts(CostStore):
 
     def _copy(self, statement: str, fetched: Mapping[int, FetchedCosts]) -> None:
         with closing(self.connection.connection.cursor()) as cursor:
-            cursor.copy_expert(statement, _Pieces(_copy_texts(fetched)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Pieces:
-    """Texts as COPY reads a file: each is sent whole, however few characters are asked for."""
-
-    texts: Iterator[str]
-
-    def read(self, _: int = -1) -> str:
-        return next(self.texts, "")
+            cursor.copy_expert(statement, Pieces(_copy_texts(fetched)))
 
 
 def _copy_texts(fetched: Mapping[int, FetchedCosts]) -> Iterator[str]:

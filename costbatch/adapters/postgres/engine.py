@@ -23,9 +23,11 @@ from costbatch.adapters.postgres.anomalies import PostgresAnomalies
 from costbatch.adapters.postgres.cost_collections import PostgresCollections
 from costbatch.adapters.postgres.costs import PostgresCosts
 from costbatch.adapters.postgres.digests import PostgresDigests
+from costbatch.adapters.postgres.discoveries import PostgresDiscoveries
 from costbatch.adapters.postgres.migrations import require_current_schema
 from costbatch.adapters.postgres.outbox import PostgresOutbox
 from costbatch.adapters.postgres.progress import PostgresProgress
+from costbatch.adapters.postgres.resources import PostgresResources
 from costbatch.adapters.postgres.run_items import PostgresRunItems
 from costbatch.adapters.postgres.runs import PostgresRuns
 from costbatch.application.ports import Database, Transaction
@@ -97,6 +99,16 @@ class PostgresTransaction(Transaction):
     @override
     def digests(self) -> PostgresDigests:
         return PostgresDigests(self.connection)
+
+    @property
+    @override
+    def resources(self) -> PostgresResources:
+        return PostgresResources(self.connection)
+
+    @property
+    @override
+    def discoveries(self) -> PostgresDiscoveries:
+        return PostgresDiscoveries(self.connection)
 
     @property
     @override

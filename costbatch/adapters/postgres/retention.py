@@ -26,6 +26,7 @@ from costbatch.adapters.postgres.tables import (
     anomalies,
     deliveries,
     events,
+    resources,
     run_items,
     runs,
 )
@@ -56,8 +57,9 @@ ORDER BY relname
 _MISSING = sa.text("""
 SELECT privilege || ' on ' || name FROM (VALUES ('accounts', 'UPDATE'),
     ('account_progress', 'UPDATE'), ('run_items', 'UPDATE'), ('runs', 'UPDATE'), ('events', 'UPDATE'),
-    ('anomalies', 'UPDATE'),
-    ('run_items', 'DELETE'), ('runs', 'DELETE'), ('events', 'DELETE'), ('anomalies', 'DELETE')
+    ('anomalies', 'UPDATE'), ('resources', 'UPDATE'),
+    ('run_items', 'DELETE'), ('runs', 'DELETE'), ('events', 'DELETE'), ('anomalies', 'DELETE'),
+    ('resources', 'DELETE')
 ) AS needed (name, privilege)
 WHERE NOT has_table_privilege(to_regclass(name)::oid, privilege)
 ORDER BY name, privilege
@@ -136,6 +138,8 @@ class PostgresRetention(OldRecords):
                 return self._count(events, _event_is_old(before))
             case OldRows.ANOMALIES:
                 return self._count(anomalies, anomalies.c.id.in_(_old_anomalies(first_kept)))
+            case OldRows.RESOURCES:
+                return self._count(resources, resources.c.gone_since < before)
 
     @override
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
@@ -148,6 +152,8 @@ class PostgresRetention(OldRecords):
                 delete = _delete(events, some.limit(most))
             case OldRows.ANOMALIES:
                 delete = _delete(anomalies, _old_anomalies(first_kept).limit(most))
+            case OldRows.RESOURCES:
+                delete = _delete_gone(before, most)
         return {kind: self._briefly(lambda connection: connection.execute(delete).rowcount) or 0}
 
     def _count(self, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
@@ -224,6 +230,14 @@ def _old_anomalies(first_kept: date) -> sa.Select[tuple[UUID]]:
     # Dismissed ones too: their days are gone, so that they cannot be found again.
     is_over = anomalies.c.state != AnomalyState.OPEN.value
     return sa.select(anomalies.c.id).where(is_over, anomalies.c.last_date < first_kept)
+
+
+def _delete_gone(before: datetime, most: int) -> sa.Delete:
+    """Return the statement that deletes resources that are long gone."""
+    key = sa.tuple_(resources.c.account_id, resources.c.arn_digest)
+    old = sa.select(resources.c.account_id, resources.c.arn_digest).where(resources.c.gone_since < before)
+    free = old.order_by(resources.c.gone_since).limit(most).with_for_update(skip_locked=True)
+    return sa.delete(resources).where(key.in_(free))
 
 
 def _delete(table: sa.Table, ids: sa.Select[Any]) -> sa.Delete:

@@ -9,12 +9,13 @@ from typing import Any
 from typing_extensions import override
 
 from costbatch.application.collect.detect import Detector, Replaced
-from costbatch.application.collect.plan import check_days, select_accounts, window_of
+from costbatch.application.collect.plan import check_days, window_of
 from costbatch.application.collect.report import brief_report
 from costbatch.application.jobs.job import Job, Result
+from costbatch.application.ownership import save_proven
 from costbatch.application.ports import Clock, CostSource, Spend, Transaction
+from costbatch.application.selection import select_accounts
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
-from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.collection import COLLECT, CollectionRecord, CollectOptions
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, DayTotal, FetchedCosts
 from costbatch.domain.credentials import Access
@@ -183,13 +184,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
                 for result, costs in results
             }
         )
-        proven = [
-            result.task.access
-            for result, _ in results
-            if result.item.account.access is AccessMethod.ACCESS_KEYS and not result.task.access.is_proven
-        ]
-        if proven:
-            tx.accounts.save_proven(proven, now=now)
+        save_proven(tx, [result.task.access for result, _ in results], now=now)
         return [
             result.succeeded(
                 covered=extend_collected(

@@ -1,11 +1,11 @@
 """Which accounts and days a run would read: checked before anything is opened, paid or written."""
 
-from collections.abc import Sequence
 from datetime import date
 from math import ceil
 
 from costbatch.application.ports import Transaction
-from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
+from costbatch.application.selection import select_accounts
+from costbatch.domain.accounts import NO_PROGRESS, Progress
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import (
     DateRange,
@@ -42,32 +42,6 @@ def check_days(days: DateRange, *, today: date, policy: WindowPolicy) -> None:
             f"The cost of {days.start} is not kept, because COSTBATCH_KEEP_MONTHS is {policy.keep_months}; "
             f"ask for {first_kept} or later."
         )
-
-
-def select_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Account]:
-    """Return the active accounts, or those asked for.
-
-    Raises:
-        ConfigError: one that was asked for is unknown or not active.
-
-    """
-    if not aws_account_ids:
-        return tx.accounts.list_all([AccountStatus.ACTIVE])
-    found = {account.aws_account_id: account for account in tx.accounts.list_all()}
-    problems = []
-    for aws_account_id in aws_account_ids:
-        account = found.get(aws_account_id)
-        if account is None or account.status is AccountStatus.REMOVED:
-            problems.append(
-                f"Account {aws_account_id} is not registered; add it with `costbatch accounts add`."
-            )
-        elif account.status is AccountStatus.PAUSED:
-            problems.append(
-                f"Account {account} is paused; resume it with `costbatch accounts resume {aws_account_id}`."
-            )
-    if problems:
-        raise ConfigError(*problems)
-    return [found[aws_account_id] for aws_account_id in aws_account_ids]
 
 
 def window_of(progress: Progress, options: CollectOptions, *, today: date, policy: WindowPolicy) -> DateRange:

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import ZERO, Rule
 from costbatch.domain.periods import DateRange
-from costbatch.domain.reports import AnomalyView, Collection, RunReport
 from costbatch.domain.runs import Run
 
 # Enough to see what was normal, and it fits a terminal.
@@ -29,9 +29,9 @@ class Detail:
     costs: bool = False
 
 
-def brief_report(tx: Transaction, run: Run, *, now: datetime) -> RunReport:
+def brief_report(tx: Transaction, run: Run, *, now: datetime) -> CollectReport:
     """Return the counts of a run: enough for its event."""
-    return RunReport(
+    return CollectReport(
         run=tx.runs.load(run),
         counts=tx.items.counts(run),
         collected=tx.collections.counts(run),
@@ -41,7 +41,7 @@ def brief_report(tx: Transaction, run: Run, *, now: datetime) -> RunReport:
     )
 
 
-def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: datetime) -> RunReport:
+def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: datetime) -> CollectReport:
     """Return everything about a run, with the open anomalies and what is asked for of single accounts."""
     report = brief_report(tx, run, now=now)
     anomalies = tx.anomalies.list_in_state(
@@ -84,7 +84,7 @@ def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Coll
 
 
 def _trend(
-    tx: Transaction, account: Account, anomaly: Anomaly, report: RunReport, rule: Rule
+    tx: Transaction, account: Account, anomaly: Anomaly, report: CollectReport, rule: Rule
 ) -> tuple[DayTotal, ...]:
     """Return the daily cost up to the newest day, days without cost as zeros."""
     end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from costbatch.application.collect.plan import select_accounts
 from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import CostSource, Database
+from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import (
     AccessMethod,
     Account,

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from costbatch.cli.views.page import Page, amount, days_text, money
 from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.collect_report import AnomalyView, CollectReport
 from costbatch.domain.detection import Severity
 from costbatch.domain.periods import ONE_DAY, DateRange
-from costbatch.domain.reports import AnomalyView, RunReport
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.:-=+*#"
@@ -48,7 +48,7 @@ def sparkline(values: Sequence[Decimal | None], *, levels: str = BLOCKS) -> str:
     return "".join(" " if value is None else levels[round((value - low) * steps)] for value in values)
 
 
-def print_anomalies(report: RunReport, page: Page) -> None:
+def print_anomalies(report: CollectReport, page: Page) -> None:
     """Print the open anomalies in the report's order: the most severe first."""
     views = report.open_anomalies
     if not views:

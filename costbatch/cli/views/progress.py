@@ -9,6 +9,7 @@ from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from costbatch.domain.accounts import Account
+from costbatch.domain.reports import JobWords
 
 
 class QuietProgress:
@@ -39,12 +40,12 @@ class TerminalProgress:
     console, because direct writes would garble it.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, words: JobWords) -> None:
         self._console = console
         self._counts: Counter[str] = Counter()
         self._diverted: list[logging.StreamHandler[Any]] = []
         self._progress = Progress(
-            TextColumn("Collecting"),
+            TextColumn(words.doing.capitalize()),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[outcomes]}", markup=False),
@@ -90,7 +91,7 @@ def _print_unfolded(console: Console, sentence: str) -> None:
     console.print(sentence, markup=False, emoji=False, soft_wrap=True)
 
 
-def make_progress(console: Console) -> TerminalProgress | QuietProgress:
+def make_progress(console: Console, words: JobWords) -> TerminalProgress | QuietProgress:
     """Return a display for a console on standard error: a bar if it can be drawn."""
     # is_interactive: a terminal, and not a dumb one that would print every step of the bar below the last.
-    return TerminalProgress(console) if console.is_interactive else QuietProgress(console)
+    return TerminalProgress(console, words) if console.is_interactive else QuietProgress(console)

@@ -1,31 +1,31 @@
-"""What ``collect`` prints: the plan of a dry run; or how a run ended, its accounts, costs and anomalies."""
+"""How a run of any job ended: its headline, why accounts failed, and how to continue it."""
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from costbatch.cli.views.anomalies import print_anomalies
-from costbatch.cli.views.page import TEXT_WIDTH, Page, amount, days_text, duration, money
-from costbatch.domain.collection import CollectOptions
-from costbatch.domain.compared_costs import Change, ComparedCost, CostSummary
-from costbatch.domain.plans import CollectionPlan
+from costbatch.cli.views.page import Page
 from costbatch.domain.plural import many
-from costbatch.domain.reports import Collection, RunReport
-from costbatch.domain.runs import UNFINISHED, ItemState, RunRequest, RunStatus, SkipReason, StopReason
+from costbatch.domain.reports import RunReport
+from costbatch.domain.runs import (
+    UNFINISHED,
+    ItemRecord,
+    ItemState,
+    RunRequest,
+    RunStatus,
+    SkipReason,
+    StopReason,
+)
 
-_STATE_STYLES = {
+STATE_STYLES = {
     ItemState.SUCCEEDED: "green",
     ItemState.FAILED: "bold red",
     ItemState.SKIPPED: "yellow",
     ItemState.PENDING: "yellow",
     ItemState.RUNNING: "yellow",
 }
-_STATUS_STYLES = {
+STATUS_STYLES = {
     RunStatus.COMPLETED: "bold green",
     RunStatus.PARTIAL: "bold black on yellow",
     RunStatus.FAILED: "bold white on red",
@@ -36,73 +36,23 @@ _SKIP_SENTENCES = {
     SkipReason.API_COST_CAP: "The run reached its cap on API cost; the next run collects them.",
     SkipReason.NOT_ACTIVE: "Paused or removed after the run started.",
 }
-_KEPT_SENTENCE = (
-    "AWS no longer reports the first days of the window, as happens when an account joins an organization. "
-    "Their stored costs were kept; to remove them, run "
-    "`costbatch collect --account ID --accept-vanished`."
-)
-
-
-def print_plan(plan: CollectionPlan, console: Console) -> None:
-    """Print what a run would collect and what AWS would charge for it."""
-    page = Page(console)
-    if not plan.collections:
-        page.line("Nothing to collect: there are no active accounts.")
-        return
-    accounts, requests = many(len(plan.collections), "account"), many(plan.api_requests, "request")
-    price = money(plan.api_cost_usd, "USD")
-    page.line(f"Dry run: would collect {accounts} in {requests} ({price}).", "bold")
-    page.line("No requests were made and nothing was written.", "dim")
-    table = page.account_table()
-    table.add_column("First day", no_wrap=True)
-    table.add_column("Last day", no_wrap=True)
-    table.add_column("Days", justify="right", no_wrap=True)
-    table.add_column("Requests", justify="right", no_wrap=True)
-    for planned in plan.collections:
-        table.add_row(
-            planned.account.aws_account_id,
-            page.name(planned.account.name),
-            str(planned.window.start),
-            str(planned.window.last),
-            f"{len(planned.window):,}",
-            f"{planned.api_requests:,}",
-        )
-    page.show(table)
-
-
-def print_run(report: RunReport, console: Console, *, is_last: bool = True) -> None:
-    """Print what a run did. is_last: whether no closing sentence is printed after it."""
-    page = Page(console)
-    style = _STATUS_STYLES[report.run.status]
-    page.line(f" {headline(report)} ", style)
-    read = report.collected.days_read
-    days = f"Read {days_text(read)}" if read else "No days were read"
-    page.line(f"{days}, run {report.run.key}, took {duration(report.duration_seconds)}", "dim")
-    _print_accounts(report, page)
-    _print_problems(report.collections, page)
-    if report.cost_summary and report.cost_summary.costs:
-        _print_costs(report.cost_summary, page)
-    _print_totals(report, page)
-    print_anomalies(report, page)
-    if is_last and report.run.status is not RunStatus.COMPLETED:
-        # What is wrong is said again at the end, where the reader's eye is.
-        page.blank()
-        page.line(f" {closing_sentence(report)} ", style)
 
 
 def headline(report: RunReport) -> str:
     """Return how the run ended."""
-    counts = report.counts
+    counts, name, done = report.counts, report.words.name, report.words.done
     total, accounts = counts.count(), many(counts.count(), "account")
     unfinished = counts.count(*UNFINISHED)
     missing = total - counts.count(ItemState.SUCCEEDED)
     match report.run.status:
         case RunStatus.COMPLETED:
-            return f"COLLECTED {accounts}" if total else "NOTHING TO DO: there are no accounts to collect"
+            return (
+                f"{done.upper()} {accounts}" if total else f"NOTHING TO DO: there are no accounts to {name}"
+            )
         case RunStatus.PARTIAL:
-            return f"PARTIAL: {missing:,} of {accounts} NOT COLLECTED"
+            return f"PARTIAL: {missing:,} of {accounts} NOT {done.upper()}"
         case RunStatus.FAILED:
-            return f"FAILED: 0 of {accounts} collected"
+            return f"FAILED: 0 of {accounts} {done}"
         case RunStatus.STOPPED:
             at = " at its deadline" if report.run.stopped_by is StopReason.DEADLINE else ""
             return f"STOPPED{at}: {unfinished:,} of {accounts} not finished"
@@ -110,10 +60,10 @@ def headline(report: RunReport) -> str:
             return f"STILL RUNNING in another process: {unfinished:,} of {accounts} not finished"
 
 
-def closing_sentence(report: RunReport) -> str:
-    """Return how the run ended and why accounts were not collected, the most frequent reason first.
+def closing_sentence(report: RunReport, resume: str) -> str:
+    """Return how the run ended and why accounts were left out, the most frequent reason first.
 
-    For a stopped run, add the command that continues it.
+    resume: the command that continues it, if it was stopped.
     """
     reasons: Counter[str] = Counter(report.summary["failures"])
     reasons.update({reason.value: number for reason, number in report.counts.skips.items()})
@@ -121,59 +71,24 @@ def closing_sentence(report: RunReport) -> str:
     sentence = headline(report) + (f" ({why})" if why else "")
     if report.run.status is not RunStatus.STOPPED:
         return sentence
-    return f"{sentence}. To continue: {resume_command(report.run.key, report.run.request)}"
+    return f"{sentence}. To continue: {resume}"
 
 
-def resume_command(key: str, request: RunRequest) -> str:
-    """Return the command that continues a stopped run: its key, with the same days and accounts."""
-    words = ["costbatch", "collect", "--run-key", key]
-    options = CollectOptions.of(request)
-    if (days := options.days) is not None:
-        one_day = ["--date", str(days.start)]
-        words += one_day if len(days) == 1 else ["--from", str(days.start), "--to", str(days.last)]
+def resume_command(key: str, request: RunRequest, options: Sequence[str] = ()) -> str:
+    """Return the command that continues a stopped run; options: the job's own."""
+    words = ["costbatch", request.job, "--run-key", key, *options]
     for aws_account_id in request.aws_account_ids:
         words += ["--account", aws_account_id]
-    if options.accept_vanished:
-        words.append("--accept-vanished")
     return shlex.join(words)
 
 
-def _print_accounts(report: RunReport, page: Page) -> None:
-    if report.collections:
-        table = page.account_table()
-        table.add_column("Outcome", no_wrap=True)
-        for name in ("Days", "Rows\nfetched", "Rows\nwritten", "API\ncalls", "API\nUSD", "Time\n(s)"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for collection in report.collections:
-            table.add_row(*_account_row(collection, page))
-        page.show(table)
-    if hidden := report.counts.count() - len(report.collections):
-        page.blank()
-        page.line(f"{many(hidden, 'account')} collected and not listed.", "green")
+def print_problems(problems: Iterable[tuple[str, str, ItemRecord]], page: Page) -> None:
+    """Print why accounts failed, were skipped or are incomplete: each reason once, with its accounts.
 
-
-def _account_row(collection: Collection, page: Page) -> Iterator[str | Text]:
-    item, record = collection.item, collection.record
-    yield item.aws_account_id
-    yield page.name(item.name)
-    yield Text(collection.state, _STATE_STYLES[item.state])
-    if record is None:
-        yield from ("-", "-", "-")
-    else:
-        change = record.change
-        yield f"{len(record.window):,}"
-        yield f"{record.rows_fetched:,}"
-        yield f"{change.inserted + change.updated + change.deleted:,}"
-    yield f"{item.api_requests:,}"
-    yield amount(collection.api_cost_usd, "USD")
-    yield "-" if item.duration_seconds is None else f"{item.duration_seconds:,.1f}"
-
-
-def _print_problems(collections: Sequence[Collection], page: Page) -> None:
-    """Print why accounts were not collected or only in part: each reason once, with its accounts."""
-    unsorted = ((*_reason(one), one.item.aws_account_id, one.item.name) for one in collections)
-    explained = sorted(reason for reason in unsorted if reason[0])
-    for (label, sentence), group in groupby(explained, key=lambda reason: reason[:2]):
+    problems: a label, a sentence, and the account.
+    """
+    ordered = sorted((label, sentence, item.aws_account_id, item.name) for label, sentence, item in problems)
+    for (label, sentence), group in groupby(ordered, key=lambda problem: problem[:2]):
         accounts = [f"{aws_account_id} {name}" for _, _, aws_account_id, name in group]
         style = "bold red" if label.startswith("failed") else "bold yellow"
         page.blank()
@@ -182,84 +97,17 @@ def _print_problems(collections: Sequence[Collection], page: Page) -> None:
         page.line(sentence, indent=2)
 
 
-def _reason(collection: Collection) -> tuple[str, str]:
-    """Return a label and a sentence, or two empty strings if there is nothing to explain."""
-    item = collection.item
+def problem_of(item: ItemRecord) -> tuple[str, str] | None:
+    """Return a label and a sentence if the account failed or was skipped."""
     if item.failure and item.state is ItemState.FAILED:
         return f"failed: {item.failure.kind.value}", item.failure.message
-    if collection.record and collection.record.days_kept:
-        return "warning: stored days kept", _KEPT_SENTENCE
     if item.skip_reason and item.state is ItemState.SKIPPED:
         return f"skipped: {item.skip_reason.value}", _SKIP_SENTENCES[item.skip_reason]
-    return "", ""
+    return None
 
 
-def _print_costs(summary: CostSummary, page: Page) -> None:
-    """Print the cost by account, the largest first, and in total in each currency, beside earlier days."""
-    excluded = ", ".join(sorted(summary.rule.excluded_record_types))
-    basis = summary.rule.cost_basis.value.replace("_", " ")
-    incomplete = ", INCOMPLETE: AWS is still adding cost to the last day" if summary.is_incomplete else ""
-    page.blank()
-    page.line(f"Cost of {days_text(summary.days)}{incomplete}", "bold")
-    page.line(basis + (f", without {excluded}" if excluded else ""), "dim")
-    table = page.account_table()
-    table.add_column("Cost", justify="right", no_wrap=True)
-    is_compared = summary.day_before is not None
-    if is_compared:
-        for since in (summary.day_before, summary.week_before):
-            table.add_column(f"Change from\n{since}", justify="right", no_wrap=True)
-    totals = {total.currency: total for total in summary.totals}
-    for place, cost in enumerate(summary.costs):
-        table.add_row(*_cost_row(cost, page, is_compared=is_compared))
-        is_last = [each.currency for each in summary.costs[place + 1 : place + 2]] != [cost.currency]
-        if is_last:
-            total = totals[cost.currency]
-            table.add_row(*_cost_row(total, page, is_compared=is_compared, style="bold"), end_section=True)
-    page.show(table)
-
-
-def _cost_row(cost: ComparedCost, page: Page, *, is_compared: bool, style: str = "") -> Iterable[Text]:
-    if cost.aws_account_id:
-        yield page.text(cost.aws_account_id, style)
-        yield page.text(cost.name, style)
-    else:
-        yield Text(f"Total {cost.currency}" if style else f"Others {cost.currency}", style)
-        yield Text(many(cost.accounts, "account"), style)
-    yield Text(money(cost.amount, cost.currency), style)
-    if is_compared:
-        yield Text(_change(cost.from_day_before, cost.currency), style)
-        yield Text(_change(cost.from_week_before, cost.currency), style)
-
-
-def _change(change: Change | None, currency: str) -> str:
-    """Return "+12.30 (+4 %)"; a dash if the earlier day is not stored."""
-    if change is None:
-        return "-"
-    difference = amount(change.difference, currency, sign=bool(change.difference))
-    if change.ratio is None:
-        return f"{difference} (new)" if change.difference else difference
-    return f"{difference} ({change.ratio * 100:+z,.0f} %)"
-
-
-def _print_totals(report: RunReport, page: Page) -> None:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold", max_width=TEXT_WIDTH)
-    summary = report.summary
-    rows, found = summary["rows"], summary["anomalies"]
-    outcomes = (f"{n:,} {outcome}" for outcome, n in summary["accounts"].items() if outcome != "total" and n)
-    changes = f"{rows['inserted']:,} new, {rows['updated']:,} restated, {rows['deleted']:,} deleted"
-    written = rows["inserted"] + rows["updated"] + rows["deleted"]
-    grid.add_row("Accounts", ", ".join(outcomes) or "none")
-    grid.add_row("Rows", f"{rows['fetched']:,} fetched, {written:,} written ({changes})")
-    # Without a response it is unknown whether AWS charges.
-    most = "at most " if report.counts.unanswered else ""
-    requests = many(report.counts.api_requests, "request")
-    grid.add_row("API", f"{most}{requests}, {money(report.api_cost_usd, 'USD')}")
-    grid.add_row("Time", duration(report.duration_seconds))
-    changes = f"{found['detected']:,} detected, {found['updated']:,} updated, {found['resolved']:,} resolved"
-    grid.add_row("Anomalies", f"{found['open']:,} open ({changes})")
-    if report.events_pending:
-        grid.add_row("Events", f"{report.events_pending:,} not delivered yet")
-    page.blank()
-    page.console.print(grid)
+def print_end(report: RunReport, resume: str, page: Page) -> None:
+    """Print again how a run ended that did not complete: at the end, where the reader's eye is."""
+    if report.run.status is not RunStatus.COMPLETED:
+        page.blank()
+        page.line(f" {closing_sentence(report, resume)} ", STATUS_STYLES[report.run.status])

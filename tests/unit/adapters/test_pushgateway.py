@@ -12,14 +12,15 @@ from threading import Thread
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from costbatch.adapters.pushgateway import METRICS, Pushgateway
+from costbatch.adapters.pushgateway import Pushgateway
 from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Severity
-from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunCounts
 from costbatch.errors import DeliveryError, ErrorKind
 from tests.support.fake_runs import counts_of
+from tests.support.metrics import METRICS
 from tests.support.pushed_run import partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
@@ -34,7 +35,7 @@ ITEMS = (
         failure=Failure(kind=ErrorKind.THROTTLED, message="arn:aws:iam::222222222222:user/x"),
     ),
 )
-REPORT = RunReport(
+REPORT = CollectReport(
     run=RUN,
     counts=counts_of(ITEMS),
     reported_at=NOW,
@@ -89,10 +90,8 @@ def receiver() -> Iterator[Receiver]:
         server.shutdown()
 
 
-def _gateway(url: str, *, timeout_seconds: float = 5, account_metrics: bool = True) -> Pushgateway:
-    return Pushgateway(
-        Secret(url), timeout_seconds=timeout_seconds, account_metrics=account_metrics, version="1.2.3"
-    )
+def _gateway(url: str, *, timeout_seconds: float = 5) -> Pushgateway:
+    return Pushgateway(Secret(url), job="collect", timeout_seconds=timeout_seconds, version="1.2.3")
 
 
 def _failure(url: str, *, timeout_seconds: float = 5) -> str:
@@ -156,7 +155,7 @@ def test_closed_lists_are_sent_whole(receiver: Receiver) -> None:
 
 def test_account_metrics_can_be_switched_off(receiver: Receiver) -> None:
     """One series per account is a choice."""
-    _gateway(receiver.url, account_metrics=False).push(REPORT, succeeded=True, now=NOW)
+    _gateway(receiver.url).push(replace(REPORT, costs=()), succeeded=True, now=NOW)
     missing = {metric.name for metric in METRICS} - receiver.names()
     assert missing == {"costbatch_account_cost"}
 

@@ -7,13 +7,14 @@ from datetime import date
 import pytest
 
 from costbatch import logs
+from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
 from costbatch.application.nightly import Nightly, preflight
 from costbatch.application.retention import Retention
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.credentials import StoredSecrets
 from costbatch.domain.periods import DateRange, WindowPolicy
-from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import FailOn, RunRequest, RunStatus
 from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind, StorageError
 from tests.support.factories import NOW, make_account
@@ -32,12 +33,12 @@ class Night:
     sink: FakeSink = field(default_factory=FakeSink)
     records: FakeRecords | None = None
 
-    def run(self, request: RunRequest | None = None) -> RunReport:
+    def run(self, request: RunRequest | None = None) -> CollectReport:
         """Run the cost job, and what follows it."""
         harness = self.harness
         nightly = Nightly(
             runner=harness.runner(),
-            rule=harness.rule,
+            report=lambda tx, run, now: full_report(tx, run, Detail(), rule=harness.rule, now=now),
             deliverer=Deliverer(database=harness.store, sinks=[self.sink], clock=lambda: NOW),
             vault=FakeVault(),
             metrics=self.metrics,

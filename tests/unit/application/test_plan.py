@@ -5,8 +5,9 @@ from typing import cast
 
 import pytest
 
-from costbatch.application.collect.plan import check_days, plan_run, select_accounts, window_of
+from costbatch.application.collect.plan import check_days, plan_run, window_of
 from costbatch.application.ports import Transaction
+from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import AccountStatus, Progress
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange, WindowPolicy, earliest_available

@@ -11,12 +11,12 @@ import pytest
 from costbatch.application.collect.report import Detail, brief_report, full_report
 from costbatch.application.ports import Transaction
 from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended
 from costbatch.domain.periods import DateRange
-from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import Failure, ItemRecord, ItemState
 from costbatch.errors import ErrorKind
 from tests.support.factories import (
@@ -54,7 +54,7 @@ def tables() -> FakeTables:
     return tables
 
 
-def report_of(tables: FakeTables, detail: Detail = Detail(costs=True)) -> RunReport:  # noqa: B008 - frozen
+def report_of(tables: FakeTables, detail: Detail = Detail(costs=True)) -> CollectReport:  # noqa: B008 - frozen
     """Return everything about the run."""
     return full_report(cast("Transaction", tables), tables.run_rows["job-7"], detail, rule=Rule(), now=NOW)
 

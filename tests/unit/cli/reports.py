@@ -10,13 +10,13 @@ from uuid import UUID
 
 from rich.console import Console
 
-from costbatch.cli.views.run import print_run
+from costbatch.cli.views.collect import print_run
 from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import CostBasis, DayTotal, StoredChange
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.periods import DateRange
-from costbatch.domain.reports import AnomalyView, Collection, RunReport
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, Run, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
 from tests.support.fake_runs import FakeCollections, counts_of
@@ -123,11 +123,11 @@ def make_report(
     *,
     listed: Sequence[Collection] | None = None,
     **fields: Any,
-) -> RunReport:
+) -> CollectReport:
     """Return the report of a run; it lists every account unless a test says which."""
     run = make_run(status)
     records = {each.item.id: each.record for each in accounts if each.record}
-    return RunReport(
+    return CollectReport(
         run=run,
         counts=counts_of([each.item for each in accounts]),
         collected=FakeCollections(records).counts(run),
@@ -137,7 +137,7 @@ def make_report(
     )
 
 
-def printed_run(report: RunReport, width: int = 120) -> str:
+def printed_run(report: CollectReport, width: int = 120) -> str:
     """Return what a person without colours sees."""
     stream = StringIO()
     print_run(report, Console(file=stream, width=width, force_terminal=True, color_system=None, _environ={}))

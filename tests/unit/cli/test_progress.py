@@ -9,6 +9,7 @@ from rich.console import Console
 
 from costbatch.cli.views.progress import QuietProgress, TerminalProgress, make_progress
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
+from costbatch.domain.collect_report import WORDS
 
 ACCOUNT = Account(
     id=1,
@@ -37,14 +38,14 @@ def log_stream() -> Iterator[StringIO]:
 
 def test_a_terminal_gets_a_bar_and_a_pipe_gets_nothing() -> None:
     """Bars are for people who look."""
-    assert isinstance(make_progress(_terminal(StringIO())), TerminalProgress)
-    assert isinstance(make_progress(Console(file=StringIO(), _environ={})), QuietProgress)
+    assert isinstance(make_progress(_terminal(StringIO()), WORDS), TerminalProgress)
+    assert isinstance(make_progress(Console(file=StringIO(), _environ={}), WORDS), QuietProgress)
 
 
 def test_a_dumb_terminal_gets_nothing() -> None:
     """Where the cursor cannot move, every step would be one more line."""
     dumb = Console(file=StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
-    assert isinstance(make_progress(dumb), QuietProgress)
+    assert isinstance(make_progress(dumb, WORDS), QuietProgress)
 
 
 def test_the_quiet_one_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +61,7 @@ def test_the_quiet_one_writes_nothing(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_bar_counts_each_outcome() -> None:
     """A person sees how many are done and how each ended."""
     stream = StringIO()
-    progress = TerminalProgress(_terminal(stream))
+    progress = TerminalProgress(_terminal(stream), WORDS)
     progress.begin(3)
     for outcome in ("collected", "failed", "collected"):
         progress.advance(outcome, ACCOUNT)
@@ -70,7 +71,7 @@ def test_the_bar_counts_each_outcome() -> None:
 
 def test_ending_twice_or_without_a_beginning_is_harmless() -> None:
     """A run that fails early ends the display as well."""
-    progress = TerminalProgress(_terminal(StringIO()))
+    progress = TerminalProgress(_terminal(StringIO()), WORDS)
     progress.end()
     progress.begin(1)
     progress.end()
@@ -79,7 +80,7 @@ def test_ending_twice_or_without_a_beginning_is_harmless() -> None:
 
 def test_a_log_line_appears_whole_above_the_bar(log_stream: StringIO) -> None:
     """While the bar is there, the log's handlers write through its console; afterwards as before."""
-    progress = TerminalProgress(_terminal(log_stream))
+    progress = TerminalProgress(_terminal(log_stream), WORDS)
     progress.begin(2)
     logging.getLogger().warning("in the [red]middle")
     progress.end()
@@ -94,7 +95,7 @@ def test_a_log_line_appears_whole_above_the_bar(log_stream: StringIO) -> None:
 
 def test_logs_that_go_elsewhere_are_left_alone(log_stream: StringIO) -> None:
     """Only what is drawn on the same stream can tear the bar."""
-    progress = TerminalProgress(_terminal(StringIO()))
+    progress = TerminalProgress(_terminal(StringIO()), WORDS)
     progress.begin(1)
     logging.getLogger().warning("elsewhere")
     assert log_stream.getvalue() == "elsewhere\n"

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from costbatch.cli.views.anomalies import sparkline
-from costbatch.cli.views.run import print_run
+from costbatch.cli.views.collect import print_run
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Contribution
 from costbatch.domain.runs import (

@@ -8,13 +8,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from costbatch.cli.views.collect import print_plan
 from costbatch.cli.views.page import duration, money
-from costbatch.cli.views.run import print_plan
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
+from costbatch.domain.collect_report import Collection
 from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
 from costbatch.domain.plural import many
-from costbatch.domain.reports import Collection
 from costbatch.domain.runs import ItemState, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
 from tests.unit.cli.reports import (

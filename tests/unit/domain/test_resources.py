@@ -64,6 +64,20 @@ def test_resources_are_sorted_by_region() -> None:
     assert found == {"us-east-1": (two, one), "eu-west-1": (), GLOBAL: ()}
 
 
+def test_what_two_regions_show_is_there_once() -> None:
+    """In the first of them, whichever was read first: a night in another order changes nothing."""
+    both = [resource("arn:aws:s3:::b", region) for region in ("us-east-1", "eu-west-1")]
+    for found in (both, both[::-1]):
+        regions = Inventory.of(
+            SourceChoice.TAGGING, found, read=["us-east-1", "eu-west-1"], failed={}
+        ).regions
+        assert {region: len(content.resources) for region, content in regions.items()} == {
+            "eu-west-1": 1,
+            "us-east-1": 0,
+            GLOBAL: 0,
+        }
+
+
 def test_nothing_is_known_of_a_failed_region() -> None:
     """What was read of it before it failed is not kept, and what is global may be missing."""
     found = [resource("arn:aws:sns:us-east-1:1:b"), resource("arn:aws:iam::1:role/r")]

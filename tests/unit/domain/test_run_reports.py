@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import DayTotal, StoredChange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
-from costbatch.domain.reports import AnomalyView, Collection, RunReport
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
 from tests.support.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run
@@ -55,7 +55,7 @@ PENDING = ItemRecord(
 )
 ITEMS = (GOOD, replace(GOOD, id=5, aws_account_id="000000000005"), THROTTLED, SKIPPED, PENDING)
 RECORDS = {1: RECORD, 5: RECORD}
-REPORT = RunReport(
+REPORT = CollectReport(
     run=make_run(status=RunStatus.PARTIAL, finished_at=NOW + timedelta(seconds=90.12345)),
     counts=counts_of(ITEMS),
     collected=FakeCollections(RECORDS).counts(make_run()),

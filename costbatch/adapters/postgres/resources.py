@@ -1,0 +1,234 @@
+"""Resources: replacing a region's content by COPY, so that only what differs is written."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from json import dumps
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.engine import Connection
+from typing_extensions import override
+
+from costbatch.adapters.postgres.copy_format import Pieces, escaped
+from costbatch.adapters.postgres.tables import discovered_regions
+from costbatch.application.discover.ports import ResourceStore, Written
+from costbatch.domain.discovery import AccountDiscovery, KnownRegion, KnownRegions, ResourceChange
+from costbatch.domain.resources import GLOBAL, RegionContent, Resource, SourceChoice
+
+# As with costs_staging: made once per server connection, emptied by each commit, never in the WAL.
+_COPY_TO_STAGING = """
+CREATE TEMP TABLE IF NOT EXISTS resources_staging (
+    account_id bigint NOT NULL, arn_digest bytea NOT NULL, arn text NOT NULL,
+    service text COLLATE "C" NOT NULL, type text COLLATE "C" NOT NULL, region text COLLATE "C" NOT NULL,
+    name text NOT NULL, tags jsonb NOT NULL
+) ON COMMIT DELETE ROWS;
+DELETE FROM resources_staging;
+COPY resources_staging FROM STDIN
+"""
+
+# One look into the key for each resource, whatever the statistics say: the staging table has none. What is
+# compared is the table as it was before the INSERT.
+_WRITE_DIFFERENCES = sa.text("""
+WITH compared AS MATERIALIZED (
+    SELECT staged.*, stored.account_id IS NOT NULL AS was_stored, stored.gone_since IS NOT NULL AS was_gone
+    FROM resources_staging staged
+    LEFT JOIN resources stored USING (account_id, arn_digest)
+    WHERE stored.account_id IS NULL OR stored.gone_since IS NOT NULL
+       OR (stored.region, stored.name, stored.type, stored.tags)
+            IS DISTINCT FROM (staged.region, staged.name, staged.type, staged.tags)
+), written AS (
+    INSERT INTO resources (account_id, arn_digest, arn, service, type, region, name, tags, first_seen_at)
+    SELECT account_id, arn_digest, arn, service, type, region, name, tags, :now
+    FROM compared ORDER BY account_id, arn_digest
+    ON CONFLICT (account_id, arn_digest) DO UPDATE SET
+        region = excluded.region, name = excluded.name, type = excluded.type, tags = excluded.tags,
+        last_seen_at = NULL, gone_since = NULL
+)
+SELECT account_id, region, service, count(*) FILTER (WHERE NOT was_stored) AS inserted,
+    count(*) FILTER (WHERE was_stored AND NOT was_gone) AS updated,
+    count(*) FILTER (WHERE was_gone) AS returned
+FROM compared GROUP BY account_id, region, service
+""")
+
+_MARK_GONE = sa.text("""
+WITH asked AS MATERIALIZED (
+    SELECT asked.account_id, asked.region, coalesce(known.read_at, :now) AS last_read_at
+    FROM unnest(CAST(:account_ids AS bigint[]), CAST(:regions AS text[])) AS asked (account_id, region)
+    LEFT JOIN discovered_regions known USING (account_id, region)
+), gone AS (
+    UPDATE resources SET gone_since = :now, last_seen_at = asked.last_read_at
+    FROM asked
+    WHERE resources.account_id = asked.account_id AND resources.region = asked.region
+      AND resources.gone_since IS NULL
+      AND NOT EXISTS (
+        SELECT FROM resources_staging staged
+        WHERE staged.account_id = resources.account_id AND staged.arn_digest = resources.arn_digest)
+    RETURNING resources.account_id, resources.region
+)
+SELECT account_id, region, count(*) FROM gone GROUP BY account_id, region
+""")
+
+_NEW_SERVICES = sa.text("""
+SELECT account_id, service FROM resources WHERE account_id = ANY(:account_ids)
+GROUP BY account_id, service HAVING min(first_seen_at) >= :now
+""")
+
+# The count finds rows that were changed by hand: then the digest is not that of what is stored.
+_LOAD_REGIONS = sa.text("""
+SELECT known.*, known.resources = (
+    SELECT count(*) FROM resources
+    WHERE resources.account_id = known.account_id AND resources.region = known.region
+      AND gone_since IS NULL) AS is_stored
+FROM discovered_regions known WHERE account_id = ANY(:account_ids)
+""")
+
+_SAVE_REGIONS = sa.text("""
+INSERT INTO discovered_regions (account_id, region, read_at, source, digest, resources, is_used)
+SELECT account_id, region, read_at, source, decode(digest, 'hex'), resources, is_used
+FROM json_to_recordset(:regions) AS saved (account_id bigint, region text, read_at timestamptz,
+    source text, digest text, resources integer, is_used boolean)
+ON CONFLICT (account_id, region) DO UPDATE SET
+    read_at = excluded.read_at, source = excluded.source, digest = excluded.digest,
+    resources = excluded.resources, is_used = excluded.is_used
+""")
+
+# A digest of what is stored under an ARN; see the table.
+_DIGEST_BYTES = 16
+# How many lines a piece of COPY has: it is all that is held beside the resources themselves.
+_LINES_OF_A_PIECE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresResources(ResourceStore):
+    """The resources and their regions, within one transaction."""
+
+    connection: Connection
+
+    @override
+    def load_regions(self, account_ids: Collection[int]) -> dict[int, dict[str, KnownRegion]]:
+        known: dict[int, dict[str, KnownRegion]] = {row: {} for row in account_ids}
+        for row in self.connection.execute(_LOAD_REGIONS, {"account_ids": list(account_ids)}):
+            known[row.account_id][row.region] = KnownRegion(
+                read_at=row.read_at,
+                source=SourceChoice(row.source) if row.source else None,
+                digest=bytes(row.digest) if row.digest is not None and row.is_stored else None,
+                resources=row.resources,
+                is_used=row.is_used,
+            )
+        return known
+
+    @override
+    def replace(
+        self, contents: Mapping[int, Mapping[str, RegionContent]], *, now: datetime
+    ) -> dict[int, dict[str, Written]]:
+        changes = {row: dict.fromkeys(of_region, ResourceChange()) for row, of_region in contents.items()}
+        asked = [(row, region) for row, of_region in contents.items() for region in of_region]
+        if not asked:
+            return {row: {} for row in contents}
+        with closing(self.connection.connection.cursor()) as cursor:
+            cursor.copy_expert(_COPY_TO_STAGING, Pieces(_copy_texts(contents)))
+        written = self.connection.execute(_WRITE_DIFFERENCES, {"now": now}).all()
+        for line in written:
+            changes[line.account_id][line.region] += ResourceChange(
+                inserted=line.inserted, updated=line.updated, returned=line.returned
+            )
+        parameters = {
+            "account_ids": [row for row, _ in asked],
+            "regions": [region for _, region in asked],
+            "now": now,
+        }
+        for row, region, number in self.connection.execute(_MARK_GONE, parameters):
+            changes[row][region] += ResourceChange(gone=number)
+        new = self._new_services({line.account_id for line in written if line.inserted}, now)
+        services: dict[tuple[int, str], dict[str, int]] = {}
+        for line in written:
+            if line.inserted and (line.account_id, line.service) in new:
+                services.setdefault((line.account_id, line.region), {})[line.service] = line.inserted
+        return {
+            row: {
+                region: Written(change=change, new_services=services.get((row, region), {}))
+                for region, change in of_region.items()
+            }
+            for row, of_region in changes.items()
+        }
+
+    def _new_services(self, account_ids: Collection[int], now: datetime) -> set[tuple[int, str]]:
+        """Return the (account row, service) of which there was no resource before."""
+        if not account_ids:
+            return set()
+        asked = {"account_ids": list(account_ids), "now": now}
+        return {(row[0], row[1]) for row in self.connection.execute(_NEW_SERVICES, asked)}
+
+    @override
+    def save_regions(self, regions: Mapping[int, KnownRegions]) -> None:
+        data = [
+            {
+                "account_id": row,
+                "region": region,
+                "read_at": known.read_at.isoformat() if known.read_at else None,
+                "source": known.source,
+                "digest": known.digest.hex() if known.digest is not None else None,
+                "resources": known.resources,
+                "is_used": known.is_used,
+            }
+            for row, of_region in sorted(regions.items())
+            for region, known in sorted(of_region.items())
+        ]
+        if data:
+            self.connection.execute(_SAVE_REGIONS, {"regions": dumps(data)})
+
+    @override
+    def discoveries(self, account_ids: Collection[int] | None = None) -> dict[int, AccountDiscovery]:
+        known = discovered_regions.c
+        statement = (
+            sa.select(
+                known.account_id,
+                sa.func.max(known.read_at).label("discovered_at"),
+                sa.func.array_agg(aggregate_order_by(known.source, known.read_at.desc()))[1].label("source"),
+                sa.func.count().filter(known.region != GLOBAL).label("regions"),
+                sa.func.sum(known.resources).label("resources"),
+            )
+            .where(known.read_at.is_not(None))
+            .group_by(known.account_id)
+        )
+        if account_ids is not None:
+            statement = statement.where(known.account_id.in_(account_ids))
+        return {
+            row.account_id: AccountDiscovery(
+                discovered_at=row.discovered_at,
+                source=SourceChoice(row.source),
+                regions=row.regions,
+                resources=row.resources,
+            )
+            for row in self.connection.execute(statement)
+        }
+
+
+def _copy_texts(contents: Mapping[int, Mapping[str, RegionContent]]) -> Iterator[str]:
+    """Yield all resources in COPY's text format, in pieces that take little memory."""
+    lines: list[str] = []
+    for row, of_region in contents.items():
+        for content in of_region.values():
+            for resource in content.resources:
+                lines.append(_copy_line(row, resource))
+                if len(lines) == _LINES_OF_A_PIECE:
+                    yield "".join(lines)
+                    lines.clear()
+    if lines:
+        yield "".join(lines)
+
+
+def _copy_line(account_id: int, resource: Resource) -> str:
+    digest = hashlib.blake2b(resource.arn.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    texts = (
+        resource.arn,
+        resource.service,
+        resource.type,
+        resource.region,
+        resource.name,
+        resource.tags_json,
+    )
+    return "\t".join([str(account_id), rf"\\x{digest}", *map(escaped, texts)]) + "\n"

@@ -1,0 +1,210 @@
+"""The discovery job: reads what exists in each account, stores what differs, tells what is used first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from typing_extensions import override
+
+from costbatch.application.discover.ports import ResourceSource, Written
+from costbatch.application.discover.report import brief_report
+from costbatch.application.jobs.job import Job, Result
+from costbatch.application.ownership import save_proven
+from costbatch.application.ports import Spend, Transaction
+from costbatch.application.selection import select_accounts
+from costbatch.domain.credentials import Access
+from costbatch.domain.discovery import (
+    DISCOVER,
+    DiscoverOptions,
+    DiscoveryRecord,
+    KnownRegion,
+    KnownRegions,
+    ResourceChange,
+    choice_for,
+    last_source,
+)
+from costbatch.domain.events import Event, region_first_used, service_first_used
+from costbatch.domain.resources import GLOBAL, RegionContent, SourceChoice
+from costbatch.domain.runs import Failure, Outcome, Run, RunRequest, WorkItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoverTask:
+    """What it takes to discover one account: how to reach it, what to read, what is known of its regions."""
+
+    access: Access
+    choice: SourceChoice
+    known: KnownRegions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovered:
+    """What was read of one account, without the content of regions that are as they are stored.
+
+    read: every region that was read, with its digest and how many resources it has.
+    changed: the content of those that differ.
+    """
+
+    source: SourceChoice
+    read: Mapping[str, tuple[bytes, int]]
+    changed: Mapping[str, RegionContent]
+    failed: Mapping[str, Failure]
+
+
+DiscoverResult = Result[DiscoverTask, Discovered]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoverJob(Job[DiscoverTask, Discovered]):
+    """Discovers the resources of accounts.
+
+    choice: the API to read, if a run is not asked for another. expected_regions: their first use is no news.
+    """
+
+    source: ResourceSource
+    choice: SourceChoice
+    expected_regions: frozenset[str]
+
+    @property
+    @override
+    def name(self) -> str:
+        return DISCOVER
+
+    @override
+    def check(self, tx: Transaction, request: RunRequest, *, today: date) -> None:
+        if request.aws_account_ids:
+            select_accounts(tx, request.aws_account_ids)
+
+    @override
+    def begin(self, tx: Transaction, *, today: date) -> None:
+        pass
+
+    @override
+    def prepare(self, tx: Transaction, run: Run, items: Sequence[WorkItem]) -> Mapping[int, DiscoverTask]:
+        asked = DiscoverOptions.of(run.request).source or self.choice
+        accesses = tx.accounts.load_accesses([item.account for item in items])
+        known = tx.resources.load_regions([item.account.id for item in items])
+        return {
+            item.id: DiscoverTask(
+                access=accesses[item.account.id],
+                choice=choice_for(asked, last_source(known[item.account.id])),
+                known=known[item.account.id],
+            )
+            for item in items
+        }
+
+    @override
+    def work(self, item: WorkItem, task: DiscoverTask, spend: Spend) -> Discovered:
+        found = self.source.find(task.access, task.choice)
+        # In this thread, and so that what is stored already takes no memory while it waits for the writer.
+        changed = {
+            region: content
+            for region, content in found.regions.items()
+            if region not in task.known or task.known[region].digest != content.digest
+        }
+        read = {region: (content.digest, len(content.resources)) for region, content in found.regions.items()}
+        return Discovered(source=found.source, read=read, changed=changed, failed=found.failed)
+
+    @override
+    def size(self, value: Discovered) -> int:
+        return sum(len(content.resources) for content in value.changed.values())
+
+    @override
+    def save(
+        self, tx: Transaction, run: Run, results: Sequence[DiscoverResult], *, now: datetime
+    ) -> list[Outcome]:
+        # As it is now: another run may have stored this account since it was claimed.
+        known = tx.resources.load_regions([result.item.account.id for result in results])
+        written = tx.resources.replace(
+            {result.item.account.id: result.value.changed for result in results}, now=now
+        )
+        tx.resources.save_regions(
+            {
+                result.item.account.id: _regions_now(known[result.item.account.id], result.value, now)
+                for result in results
+            }
+        )
+        tx.discoveries.save(
+            {
+                result.item.id: DiscoveryRecord(
+                    source=result.value.source,
+                    regions_read=len(result.value.read.keys() - {GLOBAL}),
+                    resources=sum(number for _, number in result.value.read.values()),
+                    change=sum(
+                        (each.change for each in written[result.item.account.id].values()), ResourceChange()
+                    ),
+                    failed=result.value.failed,
+                )
+                for result in results
+            }
+        )
+        save_proven(tx, [result.task.access for result in results], now=now)
+        return [
+            result.succeeded(
+                events=self._events(
+                    run, result, known[result.item.account.id], written[result.item.account.id], now
+                ),
+                warnings={"regions_failed": {"regions": sorted(result.value.failed)}}
+                if result.value.failed
+                else {},
+            )
+            for result in results
+        ]
+
+    @override
+    def after(self, tx: Transaction, run: Run, *, now: datetime) -> Mapping[str, Any]:
+        return brief_report(tx, run, now=now).summary
+
+    def _events(
+        self,
+        run: Run,
+        result: DiscoverResult,
+        known: KnownRegions,
+        written: Mapping[str, Written],
+        now: datetime,
+    ) -> list[Event]:
+        """Return what is used for the first time, as far as it could have been seen before."""
+        account, value = result.item.account, result.value
+        comparable = [region for region in written if _could_be_seen(region, known, value.source)]
+        events = []
+        services: dict[str, dict[str, int]] = {}
+        for region in comparable:
+            content = value.changed[region].resources
+            is_new = bool(content) and not known.get(region, KnownRegion()).is_used
+            if is_new and region != GLOBAL and region not in self.expected_regions:
+                numbers: dict[str, int] = {}
+                for resource in content:
+                    numbers[resource.service] = numbers.get(resource.service, 0) + 1
+                events.append(region_first_used(account, region, numbers, run_id=run.id, now=now))
+            for service, number in written[region].new_services.items():
+                services.setdefault(service, {})[region] = number
+        return events + [
+            service_first_used(account, service, regions, run_id=run.id, now=now)
+            for service, regions in sorted(services.items())
+        ]
+
+
+def _could_be_seen(region: str, known: KnownRegions, source: SourceChoice) -> bool:
+    """Return whether what is new in a region is new in AWS.
+
+    It may as well be new to us: at an account's first discovery, in a region that never could be read, or
+    through another API, which shows more. A region that was not there is one that the account has enabled.
+    """
+    before = known[region].source if region in known else last_source(known)
+    return before is source
+
+
+def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> KnownRegions:
+    """Return what is known of the regions after this discovery, as far as it differs."""
+    regions = {region: KnownRegion() for region in value.failed if region not in known}
+    for region, (digest, number) in value.read.items():
+        before = known.get(region, KnownRegion())
+        regions[region] = KnownRegion(
+            read_at=now,
+            source=value.source,
+            digest=digest,
+            resources=number,
+            is_used=before.is_used or number > 0,
+        )
+    return regions

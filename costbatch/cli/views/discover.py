@@ -1,0 +1,136 @@
+"""What ``discover`` prints: the plan of a dry run; or how a run ended, its accounts and what changed."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from costbatch.cli.views.page import TEXT_WIDTH, Page, duration
+from costbatch.cli.views.run import (
+    STATE_STYLES,
+    STATUS_STYLES,
+    headline,
+    print_end,
+    print_problems,
+    problem_of,
+    resume_command,
+)
+from costbatch.domain.discover_report import DiscoverReport, Discovery, DiscoveryPlan
+from costbatch.domain.discovery import DiscoverOptions
+from costbatch.domain.plural import many
+from costbatch.domain.runs import ItemRecord, RunRequest
+
+
+def print_plan(plan: DiscoveryPlan, console: Console) -> None:
+    """Print which accounts a run would discover."""
+    page = Page(console)
+    if not plan.discoveries:
+        page.line("Nothing to discover: there are no active accounts.")
+        return
+    page.line(f"Dry run: would discover {many(len(plan.discoveries), 'account')}.", "bold")
+    page.line("No requests were made and nothing was written.", "dim")
+    table = page.account_table()
+    table.add_column("Source", no_wrap=True)
+    table.add_column("Last discovered", no_wrap=True)
+    table.add_column("Resources", justify="right", no_wrap=True)
+    for planned in plan.discoveries:
+        stored = planned.stored
+        table.add_row(
+            planned.account.aws_account_id,
+            page.name(planned.account.name),
+            planned.choice.value,
+            f"{stored.discovered_at:%Y-%m-%d %H:%M}" if stored else "never",
+            f"{stored.resources:,}" if stored else "-",
+        )
+    page.show(table)
+
+
+def print_run(report: DiscoverReport, console: Console, *, is_last: bool = True) -> None:
+    """Print what a run did. is_last: whether no closing sentence is printed after it."""
+    page = Page(console)
+    page.line(f" {headline(report)} ", STATUS_STYLES[report.run.status])
+    page.line(f"Run {report.run.key}, took {duration(report.duration_seconds)}", "dim")
+    _print_accounts(report, page)
+    print_problems(_problems(report.discoveries), page)
+    _print_totals(report, page)
+    if is_last:
+        print_end(report, discover_command(report.run.key, report.run.request), page)
+
+
+def discover_command(key: str, request: RunRequest) -> str:
+    """Return the command that continues a stopped run."""
+    source = DiscoverOptions.of(request).source
+    return resume_command(key, request, ["--source", source.value] if source else [])
+
+
+def _print_accounts(report: DiscoverReport, page: Page) -> None:
+    if report.discoveries:
+        table = page.account_table()
+        table.add_column("Outcome", no_wrap=True)
+        table.add_column("Source", no_wrap=True)
+        for name in ("Regions", "Resources", "New", "Changed", "Gone", "Time\n(s)"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for discovery in report.discoveries:
+            table.add_row(*_account_row(discovery, page))
+        page.show(table)
+    if hidden := report.counts.count() - len(report.discoveries):
+        page.blank()
+        page.line(f"{many(hidden, 'account')} discovered and not listed.", "green")
+
+
+def _account_row(discovery: Discovery, page: Page) -> Iterator[str | Text]:
+    item, record = discovery.item, discovery.record
+    yield item.aws_account_id
+    yield page.name(item.name)
+    is_partial = record is not None and record.is_partial
+    yield Text(discovery.state, "yellow" if is_partial else STATE_STYLES[item.state])
+    if record is None:
+        yield from ("-", "-", "-", "-", "-", "-")
+    else:
+        change, regions = record.change, record.regions_read + len(record.failed)
+        yield record.source.value
+        yield f"{record.regions_read:,} of {regions:,}" if is_partial else f"{regions:,}"
+        yield f"{record.resources:,}"
+        yield f"{change.inserted + change.returned:,}"
+        yield f"{change.updated:,}"
+        yield f"{change.gone:,}"
+    yield "-" if item.duration_seconds is None else f"{item.duration_seconds:,.1f}"
+
+
+def _problems(discoveries: Sequence[Discovery]) -> Iterator[tuple[str, str, ItemRecord]]:
+    for discovery in discoveries:
+        if problem := problem_of(discovery.item):
+            yield *problem, discovery.item
+        for region, failure in sorted(discovery.record.failed.items()) if discovery.record else ():
+            yield f"warning: {region} not read: {failure.kind.value}", failure.message, discovery.item
+
+
+def _print_totals(report: DiscoverReport, page: Page) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold", max_width=TEXT_WIDTH)
+    summary, counts = report.summary, report.discovered
+    outcomes = [f"{n:,} {outcome}" for outcome, n in summary["accounts"].items() if outcome != "total" and n]
+    if counts.partial_accounts:
+        outcomes.append(f"{counts.partial_accounts:,} of them without all regions")
+    change = counts.change
+    failed = f", {counts.regions_failed:,} failed" if counts.regions_failed else ""
+    grid.add_row("Accounts", ", ".join(outcomes) or "none")
+    grid.add_row("Regions", f"{counts.regions_read:,} read{failed}")
+    grid.add_row(
+        "Resources",
+        f"{counts.resources:,} found ({change.inserted:,} new, {change.updated:,} changed, "
+        f"{change.returned:,} back, {change.gone:,} gone)",
+    )
+    grid.add_row("Time", duration(report.duration_seconds))
+    first = {name: report.event_counts.get(f"{name}.first_used", 0) for name in ("region", "service")}
+    if any(first.values()):
+        uses = " and ".join(many(number, name) for name, number in first.items() if number)
+        grid.add_row(
+            "First use", f"of {uses}: see the events {' and '.join(f'{n}.first_used' for n in first)}"
+        )
+    if report.events_pending:
+        grid.add_row("Events", f"{report.events_pending:,} not delivered yet")
+    page.blank()
+    page.console.print(grid)

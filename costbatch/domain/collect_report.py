@@ -1,0 +1,197 @@
+"""The report of a run of the cost job, and its metrics."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from itertools import product
+from typing import Any, ClassVar
+
+from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.collection import COLLECT, CollectionCounts, CollectionRecord, CollectOptions
+from costbatch.domain.compared_costs import CostSummary
+from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal, StoredChange
+from costbatch.domain.detection import Severity
+from costbatch.domain.events import EventType, anomaly_data
+from costbatch.domain.metrics import Metric, Sample
+from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.reports import JobWords, RunReport, item_data
+from costbatch.domain.runs import ItemRecord, ItemState
+
+WORDS = JobWords(name=COLLECT, doing="collecting", done="collected")
+
+COST_DATE = Metric(
+    "costbatch_cost_date_timestamp_seconds",
+    (),
+    "The newest usage date that the last run read, as seconds since 1970 at its start in UTC; "
+    "absent if it read none.",
+)
+API_REQUESTS = Metric(
+    "costbatch_api_requests", (), "Paid Cost Explorer requests of the last run, and those without an answer."
+)
+API_COST = Metric("costbatch_api_cost_usd", (), "What AWS charges for these requests, in US dollars.")
+ROWS_FETCHED = Metric("costbatch_rows_fetched", (), "Cost rows that the last run read from AWS.")
+ROWS_WRITTEN = Metric(
+    "costbatch_rows_written", ("change",), "Cost rows that the last run changed in the database."
+)
+ANOMALIES = Metric("costbatch_anomalies", ("state", "severity"), "Anomalies in the database.")
+ACCOUNT_COST = Metric(
+    "costbatch_account_cost",
+    ("aws_account_id", "currency"),
+    "Comparable cost of the account on the newest usage date, in the currency of its label.",
+)
+COLLECT_METRICS = (COST_DATE, API_REQUESTS, API_COST, ROWS_FETCHED, ROWS_WRITTEN, ANOMALIES, ACCOUNT_COST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnomalyView:
+    """An anomaly with its account, and the daily cost up to it."""
+
+    anomaly: Anomaly
+    aws_account_id: str
+    account_name: str
+    trend: tuple[DayTotal, ...] = ()
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """One account within a run: its item, and what was read and changed if it was collected."""
+
+    item: ItemRecord
+    record: CollectionRecord | None = None
+
+    @property
+    def state(self) -> str:
+        """The state in the words of the cost job."""
+        return WORDS.state(self.item.state)
+
+    @property
+    def api_cost_usd(self) -> Decimal:
+        """What AWS charges for the requests."""
+        return self.item.api_requests * REQUEST_PRICE_USD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectReport(RunReport):
+    """Everything that a run of the cost job did, all its processes together.
+
+    collected: all its accounts.
+    anomaly_counts: anomalies in the database, or of the accounts asked for, by (state, severity).
+    collections: the accounts to list; if there are very many, those that need attention.
+    cost_summary: what the days that were read cost; None in a brief report.
+    costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount), if asked for.
+    """
+
+    words: ClassVar[JobWords] = WORDS
+
+    collected: CollectionCounts = field(default_factory=CollectionCounts)
+    anomaly_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    collections: tuple[Collection, ...] = ()
+    open_anomalies: tuple[AnomalyView, ...] = ()
+    cost_summary: CostSummary | None = None
+    costs: tuple[tuple[str, str, Decimal], ...] = ()
+
+    @property
+    def days(self) -> DateRange:
+        """The days of a backfill, else the newest day that the run read."""
+        asked = CollectOptions.of(self.run.request).days
+        return asked or DateRange(self.run.today - ONE_DAY, self.run.today)
+
+    @property
+    def cost_date(self) -> date:
+        """The newest day that the run read."""
+        return self.days.last
+
+    @property
+    def api_cost_usd(self) -> Decimal:
+        """What AWS charges for the run's requests."""
+        return self.counts.api_requests * REQUEST_PRICE_USD
+
+    def job_summary(self) -> dict[str, Any]:
+        """Return what was read, stored, paid and found."""
+        counts, collected = self.counts, self.collected
+        return {
+            "cost_date": self.cost_date.isoformat(),
+            "days_read": collected.days_read.to_document() if collected.days_read else None,
+            "rows": {
+                "fetched": collected.rows_fetched,
+                "inserted": collected.change.inserted,
+                "updated": collected.change.updated,
+                "deleted": collected.change.deleted,
+            },
+            "days_kept": collected.days_kept,
+            "api": {"requests": counts.api_requests, "cost_usd": str(self.api_cost_usd)},
+            "api_requests_unanswered": counts.unanswered,
+            "anomalies": {
+                "detected": self.event_counts.get(EventType.ANOMALY_DETECTED, 0),
+                "updated": self.event_counts.get(EventType.ANOMALY_UPDATED, 0),
+                "resolved": self.event_counts.get(EventType.ANOMALY_RESOLVED, 0),
+                "open": sum(n for (state, _), n in self.anomaly_counts.items() if state == "open"),
+            },
+        }
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the whole report as JSON has it: the output of ``collect --output json``."""
+        return {
+            "run": self.summary,
+            "accounts": [_collection_data(collection) for collection in self.collections],
+            "costs": self.cost_summary.to_document() if self.cost_summary else None,
+            "open_anomalies": [_view_data(view) for view in self.open_anomalies],
+            "events": {"written": dict(self.event_counts), "pending": self.events_pending},
+        }
+
+    def job_samples(self) -> Iterable[Sample]:
+        """Yield what was read, paid and stored."""
+        if self.counts.count(ItemState.SUCCEEDED):
+            # A run that collected nothing has no newest date.
+            newest_day = datetime.combine(self.cost_date, time(), UTC)
+            yield Sample(COST_DATE, newest_day.timestamp())
+        yield Sample(API_REQUESTS, self.counts.api_requests)
+        yield Sample(API_COST, self.api_cost_usd)
+        change = self.collected.change
+        yield Sample(ROWS_FETCHED, self.collected.rows_fetched)
+        yield Sample(ROWS_WRITTEN, change.inserted, ("inserted",))
+        yield Sample(ROWS_WRITTEN, change.updated, ("updated",))
+        yield Sample(ROWS_WRITTEN, change.deleted, ("deleted",))
+
+    def database_samples(self) -> Iterable[Sample]:
+        """Yield the anomalies and the cost of accounts too."""
+        yield from RunReport.database_samples(self)
+        for state, severity in product(AnomalyState, Severity):
+            pair = (state.value, severity.value)
+            yield Sample(ANOMALIES, self.anomaly_counts.get(pair, 0), pair)
+        for aws_account_id, currency, amount in self.costs:
+            # Prometheus has only floats; no decision is made on this number.
+            yield Sample(ACCOUNT_COST, amount, (aws_account_id, currency))
+
+
+def _collection_data(collection: Collection) -> dict[str, Any]:
+    item, record = collection.item, collection.record
+    change = record.change if record else StoredChange()
+    return {
+        **item_data(item, WORDS),
+        "window": record.window.to_document() if record else None,
+        "days": len(record.window) if record else 0,
+        "rows": {
+            "fetched": record.rows_fetched if record else 0,
+            "inserted": change.inserted,
+            "updated": change.updated,
+            "deleted": change.deleted,
+        },
+        "days_kept": record.days_kept if record else 0,
+        "api": {"requests": item.api_requests, "cost_usd": str(collection.api_cost_usd)},
+        "api_requests_unanswered": item.unanswered,
+    }
+
+
+def _view_data(view: AnomalyView) -> dict[str, Any]:
+    return {
+        "aws_account_id": view.aws_account_id,
+        "account_name": view.account_name,
+        "is_new": view.is_new,
+        **anomaly_data(view.anomaly),
+        "trend": [
+            {"date": total.usage_date.isoformat(), "amount": str(total.amount)} for total in view.trend
+        ],
+    }
