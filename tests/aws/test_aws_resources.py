@@ -141,7 +141,6 @@ def test_a_view_of_the_whole_account_is_used(simulator: SimulatorProcess, aws: H
         (None, "has no aggregator index in an enabled region"),
         ({"region": "us-west-2"}, "has no aggregator index in an enabled region"),
         ({"state": "UPDATING"}, "aggregator index in eu-west-1 is not active yet"),
-        ({"replicating_from": []}, "in eu-west-1 does not cover af-south-1, us-east-1."),
         ({"view_filter": "service:ec2"}, "no view in eu-west-1 that shows all resources"),
         ({"includes_tags": False}, "no view in eu-west-1 that shows all resources"),
         ({"scope": "arn:aws:organizations::1:organization/o-1"}, "no view in eu-west-1 that shows all"),
@@ -159,6 +158,24 @@ def test_without_such_a_view_the_tagging_api_is_used(
     error = failure(aws, EXPLORER)
     assert error.kind is ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED
     assert sentence in error.detail
+
+
+def test_an_index_that_does_not_cover_every_region_is_used_only_if_asked_for(
+    simulator: SimulatorProcess, aws: Harness
+) -> None:
+    """Then the others fail alone: an account stays with Resource Explorer, also if it enables a region."""
+    explored(simulator, replicating_from=[])
+    assert tags_of(find(aws)) == TAGGED
+    found = find(aws, EXPLORER)
+    assert found.regions.keys() == {IRELAND, GLOBAL}
+    assert len(found.regions[IRELAND].resources) == 8
+    assert len(found.regions[GLOBAL].resources) == 1
+    assert {region: failed.kind for region, failed in found.failed.items()} == dict.fromkeys(
+        (VIRGINIA, CAPE_TOWN), ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED
+    )
+    assert found.failed[VIRGINIA].message.startswith(
+        "Resource Explorer's aggregator index does not cover us-east-1. "
+    )
 
 
 @pytest.mark.parametrize("operation", ["ListIndexes", "GetIndex", "ListViews", "GetView", "ListResources"])

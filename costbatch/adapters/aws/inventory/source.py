@@ -27,7 +27,7 @@ from costbatch.adapters.aws.operations import (
 from costbatch.application.discover.ports import ResourceSource
 from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.domain.credentials import Access
-from costbatch.domain.resources import Inventory, Resource, SourceChoice
+from costbatch.domain.resources import GLOBAL, Inventory, Resource, SourceChoice
 from costbatch.domain.runs import Failure
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import get_logger
@@ -79,7 +79,9 @@ class AwsResourceSource(ResourceSource):
         regions = self._enabled_regions(reader)
         if choice is not SourceChoice.TAGGING:
             try:
-                found, failed = explore(reader, account.aws_account_id, regions)
+                found, failed = explore(
+                    reader, account.aws_account_id, regions, covers_all=choice is SourceChoice.AUTO
+                )
                 return _inventory(SourceChoice.EXPLORER, LIST_RESOURCES, found, regions, failed)
             except AccountError as error:
                 is_absent = isinstance(error, NoViewError) or error.kind is ErrorKind.ACCESS_DENIED
@@ -163,6 +165,9 @@ def _inventory(
     read = [region for region in regions if region not in failed]
     if not read:
         raise _nothing_read(operation, failed)
+    if source is SourceChoice.EXPLORER and GLOBAL not in failed:
+        # It lists what lies in no region by itself, whatever regions failed.
+        read.append(GLOBAL)
     failures = {region: _failure(error) for region, error in failed.items()}
     return Inventory.of(source, found, read=read, failed=failures)
 
