@@ -28,8 +28,8 @@ def page(number: int) -> bytes:
     return json.dumps({"PaginationToken": f"{number}", "ResourceTagMappingList": resources}).encode()
 
 
-def test_a_resource_takes_less_than_600_bytes() -> None:
-    """So 100,000 of them are at most 60 MB: a pod of 512 MiB has room for those of several accounts."""
+def test_a_resource_takes_less_than_450_bytes() -> None:
+    """So 100,000 of them are at most 45 MB: a pod of 512 MiB has room for those of several accounts."""
     bodies = [page(number) for number in range(PAGES)]
     tracemalloc.start()
     found = []
@@ -42,6 +42,6 @@ def test_a_resource_takes_less_than_600_bytes() -> None:
     tracemalloc.stop()
     count = len(inventory.regions[REGION].resources)
     assert count == PAGES * PER_PAGE
-    assert held / count < 600
-    assert peak / count < 900
+    assert held / count < 450
+    assert peak / count < 600
     assert len({id(each.region) for each in inventory.regions[REGION].resources}) == 1
