@@ -237,7 +237,7 @@ class Bootstrap:
     ) -> Doctor:
         """Return the examination. ``problems`` are why the settings here are not the real ones."""
         found = list(problems)
-        store, vault, gateway, source = None, None, None, None
+        store, vault, gateway, source, resources = None, None, None, None, None
         if not problems:
             with _noted(found):
                 database = self.database()
@@ -245,6 +245,7 @@ class Bootstrap:
             with _noted(found):
                 vault = self.vault()
                 source = self._cost_source(vault)
+                resources = self._resource_source(vault)
             gateway = self._gateway_probe()
         return Doctor(
             problems=found,
@@ -255,6 +256,7 @@ class Bootstrap:
             gateway=gateway,
             aws=self._aws_probe(limit_seconds),
             source=source,
+            resources=resources,
             sinks=self.settings.sinks,
             clock=self.now,
             paid=paid,
@@ -375,6 +377,10 @@ class _ResourcesWhenNeeded(_WhenNeeded["AwsResourceSource"], ResourceSource):
     @override
     def find(self, access: Access, choice: SourceChoice) -> Inventory:
         return self.made().find(access, choice)
+
+    @override
+    def check(self, access: Access) -> int:
+        return self.made().check(access)
 
 
 def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | None = None) -> Retention:

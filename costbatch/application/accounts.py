@@ -21,12 +21,14 @@ from costbatch.domain.accounts import (
     AccessMethod,
     Account,
     AccountStatus,
+    Failing,
     NewAccount,
     Progress,
     parse_account_id,
 )
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
+from costbatch.domain.discovery import DISCOVER, AccountDiscovery
 from costbatch.errors import AccountError, ConfigError
 
 # The id of an account that is not stored yet.
@@ -37,13 +39,17 @@ _NO_ROW = 0
 class AccountDetails:
     """An account with facts about its credentials, but not the secrets.
 
-    base: the account whose credentials assume its role.
+    progress: of the cost job. discovery: what is stored of its resources; None: it was never discovered.
+    discovery_failing: since when and why it is not discovered. base: the account whose credentials assume
+    its role.
     opens: whether the current key decrypts the credentials; None without credentials or key.
     is_withheld: whether this database role may not read the credentials.
     """
 
     account: Account
     progress: Progress = NO_PROGRESS
+    discovery: AccountDiscovery | None = None
+    discovery_failing: Failing | None = None
     base: Account | None = None
     key_id: str | None = None
     opens: bool | None = None
@@ -97,15 +103,21 @@ class Accounts:
         """Return an account and facts about its credentials."""
         with self._transaction() as tx:
             account = _find(tx, aws_account_id)
-            progress = tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
+            details = AccountDetails(
+                account=account,
+                progress=tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS),
+                discovery=tx.resources.discoveries([account.id]).get(account.id),
+                discovery_failing=tx.progress.load(DISCOVER, [account.id])
+                .get(account.id, NO_PROGRESS)
+                .failing,
+            )
             if not tx.accounts.may_read_credentials():
                 known = {each.id: each for each in tx.accounts.list_all()}
                 base = known[account.base_account_id] if account.base_account_id else None
-                return AccountDetails(account=account, progress=progress, base=base, is_withheld=True)
+                return replace(details, base=base, is_withheld=True)
             access = tx.accounts.load_access(account)
-        return AccountDetails(
-            account=account,
-            progress=progress,
+        return replace(
+            details,
             base=access.base.account if access.base else None,
             key_id=access.sealed.key_id if access.sealed else None,
             opens=self._opens(account, access.sealed),

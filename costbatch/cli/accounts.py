@@ -201,12 +201,20 @@ def _list_row(account: Account, progress: Progress) -> tuple[object, ...]:
 @output_option
 @pass_context
 def show(context: Context, aws_account_id: str, output: str) -> None:
-    """Show how an account is reached, what is collected and why it fails. Secrets are never shown."""
+    """Show how an account is reached, what is stored of it and why it fails. Secrets are never shown."""
     details = context.bootstrap().accounts().show(aws_account_id)
-    failing = details.progress.failing
+    failing, discovery = details.progress.failing, details.discovery
+    not_discovered = details.discovery_failing
     document = {
         **account_document(details.account, details.progress),
         "failing_advice": _advice(failing.kind) if failing else None,
+        "discovered_at": discovery.discovered_at if discovery else None,
+        "discovered_from": discovery.source.value if discovery else None,
+        "regions": discovery.regions if discovery else None,
+        "resources": discovery.resources if discovery else None,
+        "discovery_failing_since": not_discovered.since if not_discovered else None,
+        "discovery_failing_kind": not_discovered.kind if not_discovered else None,
+        "discovery_failing_advice": _advice(not_discovered.kind) if not_discovered else None,
         "base_account": details.base.aws_account_id if details.base else None,
         "credentials_key_id": details.key_id,
         "credentials": _credentials_text(details),

@@ -134,11 +134,10 @@ class CollectReport(RunReport):
     def to_document(self) -> dict[str, Any]:
         """Return the whole report as JSON has it: the output of ``collect --output json``."""
         return {
-            "run": self.summary,
+            **RunReport.to_document(self),
             "accounts": [_collection_data(collection) for collection in self.collections],
             "costs": self.cost_summary.to_document() if self.cost_summary else None,
             "open_anomalies": [_view_data(view) for view in self.open_anomalies],
-            "events": {"written": dict(self.event_counts), "pending": self.events_pending},
         }
 
     def job_samples(self) -> Iterable[Sample]:

@@ -72,7 +72,7 @@ class DiscoverReport(RunReport):
     def to_document(self) -> dict[str, Any]:
         """Return the whole report as JSON has it: the output of ``discover --output json``."""
         return {
-            "run": self.summary,
+            **RunReport.to_document(self),
             "accounts": [
                 {
                     **item_data(each.item, WORDS),
@@ -81,7 +81,6 @@ class DiscoverReport(RunReport):
                 }
                 for each in self.discoveries
             ],
-            "events": {"written": dict(self.event_counts), "pending": self.events_pending},
         }
 
     def job_samples(self) -> Iterable[Sample]:

@@ -3,6 +3,7 @@
 import pytest
 
 from costbatch.simulator.world import Resource
+from tests.support.doctor import examine
 from tests.support.harness import ONE_DAY, TODAY, Harness, make_account, wait_for
 from tests.support.waiting import until
 
@@ -84,6 +85,24 @@ def test_a_killed_process_is_resumed_by_the_next(estate: Harness) -> None:
     assert (run.status, set(run.outcomes.values())) == (0, {"discovered"})
     assert estate.value("SELECT count(*) FROM discoveries") == 2
     assert estate.aws.requests()["accounts"][estate.ids[0]]["requests"] == before
+
+
+def test_accounts_show_and_doctor_say_what_is_discovered(estate: Harness) -> None:
+    """When, from where, how much; or since when not, and why; and whether AWS allows it now."""
+    estate.run("discover")
+    estate.aws.add_fault(estate.ids[0], "access_denied", operation="GetResources")
+    estate.run("discover", "--account", estate.ids[0])
+    shown = estate.run("accounts", "show", estate.ids[0], "--output", "json").summary
+    assert shown["discovered_at"].startswith(f"{TODAY}")
+    assert (shown["discovered_from"], shown["regions"], shown["resources"]) == ("tagging", 2, 2)
+    assert shown["discovery_failing_kind"] == "access_denied"
+    found = examine(estate)
+    assert "(2 discovered)" in found["last discovery"]["found"]
+    assert "access_denied since" in found["discovery"]["found"]
+    assert (found["discovery access"]["status"], found.finished.status) == ("failure", 1)
+    assert "tag:GetResources" in f"{found['discovery access']}"
+    estate.aws.clear_faults(estate.ids[0])
+    assert "lists its 2 enabled regions" in examine(estate)["discovery access"]["found"]
 
 
 def test_first_use_is_an_event_in_the_log(estate: Harness) -> None:

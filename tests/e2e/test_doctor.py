@@ -21,7 +21,7 @@ def test_a_healthy_installation_is_0_and_every_check_ok(
     harness.collect()
     before, paid = harness.contents(), harness.aws.paid()
     found = examine(harness, PUSHGATEWAY_URL=gateway_url)
-    assert (found.finished.status, found.status, len(found.names("ok"))) == (0, "ok", 13)
+    assert (found.finished.status, found.status, len(found.names("ok"))) == (0, "ok", 16)
     assert "decrypts all 2 stored credentials" in found["encryption key"]["found"]
     assert harness.contents() == before
     assert harness.aws.paid() == paid
@@ -50,13 +50,13 @@ def test_the_table_is_readable_without_colours(harness: Harness, now: datetime) 
     harness.open(make_account(1))
     finished = harness.run("doctor")
     lines = finished.stdout.splitlines()
-    assert lines[0] == "ok       configuration   All settings are valid."
+    assert lines[0] == "ok       configuration     All settings are valid."
     assert any(
-        line.startswith("warning  last run        There has been no run over all accounts yet.")
+        line.startswith("warning  last run          There has been no run over all accounts yet.")
         for line in lines
     )
     assert any(line.strip().startswith("→ Wait for the first night") for line in lines)
-    assert lines[-1] == "OK, with warnings: 13 checks, 0 failures, 2 warnings."
+    assert lines[-1] == "OK, with warnings: 16 checks, 0 failures, 2 warnings."
     assert "\x1b" not in finished.stdout
     assert all(line == line.rstrip() for line in lines)
 
@@ -86,7 +86,10 @@ def test_missing_settings_are_2_and_the_rest_is_looked_at(harness: Harness, now:
     found = examine(harness, ENCRYPTION_KEY="")
     assert found.finished.status == 2
     assert found["configuration"]["found"].startswith("ENCRYPTION_KEY is not set")
-    assert (found.names("failure"), found.names("skipped")) == (["configuration"], ["encryption key"])
+    assert (found.names("failure"), found.names("skipped")) == (
+        ["configuration"],
+        ["encryption key", "discovery access"],
+    )
 
 
 def test_an_empty_database_is_2(harness: Harness, empty_database_url: str) -> None:
@@ -113,7 +116,7 @@ def test_a_pushgateway_or_an_aws_that_is_gone_is_1(harness: Harness, now: dateti
     found = examine(harness, PUSHGATEWAY_URL=gone, AWS_ENDPOINT_URL=gone)
     assert found.finished.status == 1
     assert found.names("failure") == ["AWS endpoints", "Pushgateway"]
-    assert found.names("skipped") == ["pod identity"]
+    assert found.names("skipped") == ["pod identity", "discovery access"]
 
 
 def test_an_outage_of_aws_is_a_warning(harness: Harness, now: datetime) -> None:

@@ -24,11 +24,13 @@ from costbatch.application.ports import CostSource, Spend
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition, Progress
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
+from costbatch.domain.discovery import DISCOVER, AccountDiscovery
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import CostbatchError, DeliveryError
 from tests.support.factories import make_fetched
-from tests.support.fakes import FakeAccounts, FakeDatabase, FakeProgress, FakeVault
+from tests.support.fake_resources import FakeResourceSource
+from tests.support.fakes import FakeAccounts, FakeDatabase, FakeDiscoveries, FakeProgress, FakeVault
 
 NOW = datetime(2025, 3, 12, 6, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -71,6 +73,7 @@ class FakeHealth:
     the_rights: Rights = RIGHTS
     samples: Sequence[SealedSample] = ()
     run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, succeeded=2))
+    discovery: NewestRun | None = None
     waiting: Sequence[WaitingEvents] = ()
     error: Exception | None = None
 
@@ -97,8 +100,8 @@ class FakeHealth:
         return self.samples
 
     def newest_run(self, job: str) -> NewestRun | None:
-        """Return the run."""
-        return self.run
+        """Return the run of the job."""
+        return self.discovery if job == DISCOVER else self.run
 
     def events_before(self, instant: datetime) -> Sequence[WaitingEvents]:
         """Return the events from before the instant."""
@@ -186,7 +189,8 @@ class FakeSource(CostSource):
 class Ward:
     """Everything that an examination works with; None: it could not be built.
 
-    progress: by account row, of the accounts that were not collected last night.
+    progress: by account row, of the accounts that were not collected last night. discovered, not_discovered:
+    what is stored of their resources, and why they are not discovered.
     """
 
     accounts: Sequence[Account] = (make_account(1), make_account(2))
@@ -199,14 +203,19 @@ class Ward:
     gateway: FakeGateway | None = field(default_factory=FakeGateway)
     aws: FakeAws = field(default_factory=FakeAws)
     source: FakeSource = field(default_factory=FakeSource)
+    resources: FakeResourceSource = field(default_factory=FakeResourceSource)
+    discovered: Mapping[int, AccountDiscovery] = field(default_factory=dict)
+    not_discovered: Mapping[int, Progress] = field(default_factory=dict)
     paid: PaidRequest | None = None
     limit_seconds: float = 5.0
 
     def examine(self) -> dict[str, CheckResult]:
         """Return every result by the name of its check."""
         rows = {account.id: account for account in self.accounts}
-        progress = FakeProgress({**dict.fromkeys(rows, LAST_NIGHT), **self.progress})
-        database = FakeDatabase(FakeAccounts(rows), progress)
+        progress = FakeProgress(
+            {**dict.fromkeys(rows, LAST_NIGHT), **self.progress}, dict(self.not_discovered)
+        )
+        database = FakeDatabase(FakeAccounts(rows), progress, FakeDiscoveries(dict(self.discovered)))
         doctor = Doctor(
             problems=self.problems,
             is_readable=self.is_readable,
@@ -214,6 +223,7 @@ class Ward:
             vault=self.vault,
             gateway=self.gateway,
             aws=self.aws,
+            resources=self.resources if self.vault else None,
             source=self.source if self.vault else None,
             sinks=("log",),
             clock=lambda: NOW,

@@ -47,6 +47,12 @@ class FakeResourceSource(ResourceSource):
     asked: list[SourceChoice] = field(default_factory=list)
 
     @override
+    def check(self, access: Access) -> int:
+        if self.error:
+            raise self.error
+        return len(self.regions)
+
+    @override
     def find(self, access: Access, choice: SourceChoice) -> Inventory:
         self.asked.append(choice)
         if self.error:

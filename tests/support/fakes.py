@@ -13,6 +13,7 @@ from typing_extensions import override
 from costbatch.application.ports import ProgressStore, Transaction, Vault
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
+from costbatch.domain.discovery import DISCOVER, AccountDiscovery
 from costbatch.errors import AccountError, ConfigError, ErrorKind
 
 
@@ -113,17 +114,19 @@ _KEPT = (AccountStatus.ACTIVE, AccountStatus.PAUSED)
 
 @dataclass
 class FakeProgress(ProgressStore):
-    """The progress of the one job that a test needs, by account row."""
+    """The progress of the one job that a test needs, by account row; discovery: that of the discovery job."""
 
     rows: dict[int, Progress] = field(default_factory=dict)
+    discovery: dict[int, Progress] = field(default_factory=dict)
 
     def copy(self) -> "FakeProgress":
         """Return what a transaction works on."""
-        return FakeProgress(dict(self.rows))
+        return FakeProgress(dict(self.rows), dict(self.discovery))
 
     @override
     def load(self, job: str, account_ids: Collection[int] | None = None) -> dict[int, Progress]:
-        return {row: each for row, each in self.rows.items() if account_ids is None or row in account_ids}
+        rows = self.discovery if job == DISCOVER else self.rows
+        return {row: each for row, each in rows.items() if account_ids is None or row in account_ids}
 
     @override
     def save(self, job: str, progress: Mapping[int, Progress]) -> None:
@@ -136,11 +139,23 @@ class FakeProgress(ProgressStore):
 
 
 @dataclass
+class FakeDiscoveries:
+    """What is stored of the resources of accounts, by row."""
+
+    rows: dict[int, AccountDiscovery] = field(default_factory=dict)
+
+    def discoveries(self, account_ids: Collection[int] | None = None) -> dict[int, AccountDiscovery]:
+        """Return what is stored of each account."""
+        return {row: each for row, each in self.rows.items() if account_ids is None or row in account_ids}
+
+
+@dataclass
 class FakeTransaction:
-    """A transaction with accounts and their progress only; asking for anything else is an error."""
+    """A transaction with what single use cases need; asking for anything else is an error."""
 
     accounts: FakeAccounts
     progress: FakeProgress
+    resources: FakeDiscoveries
 
 
 @dataclass
@@ -149,6 +164,7 @@ class FakeDatabase:
 
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     progress: FakeProgress = field(default_factory=FakeProgress)
+    resources: FakeDiscoveries = field(default_factory=FakeDiscoveries)
     transactions: int = 0
     schema_problem: str | None = None
 
@@ -165,5 +181,5 @@ class FakeDatabase:
     def _transaction(self) -> Iterator[Transaction]:
         self.transactions += 1
         accounts, progress = self.accounts.copy(), self.progress.copy()
-        yield cast("Transaction", FakeTransaction(accounts, progress))
+        yield cast("Transaction", FakeTransaction(accounts, progress, self.resources))
         self.accounts, self.progress = accounts, progress

@@ -34,6 +34,14 @@ class ResourceSource(Protocol):
 
         """
 
+    def check(self, access: Access) -> int:
+        """Ask for the enabled regions and for the first resource of one; return how many regions there are.
+
+        Raises:
+            AccountError: as ``find`` does.
+
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from costbatch.application.discover.ports import ResourceSource
 from costbatch.application.doctor.configuration import check_configuration, check_key
 from costbatch.application.doctor.database import check_clock, check_rights, check_schema, check_server
 from costbatch.application.doctor.examination import Check, examine
@@ -11,12 +12,19 @@ from costbatch.application.doctor.findings import CheckResult, PaidRequest
 from costbatch.application.doctor.network import (
     check_aws_environment,
     check_cost_explorer,
+    check_discovery_access,
     check_endpoints,
     check_gateway,
     check_pod,
 )
 from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Gateway
-from costbatch.application.doctor.records import check_accounts, check_events, check_newest_run
+from costbatch.application.doctor.records import (
+    check_accounts,
+    check_discovered,
+    check_events,
+    check_newest_discovery,
+    check_newest_run,
+)
 from costbatch.application.ports import Clock, CostSource, Database, Vault
 
 # The names of the checks, also in the JSON.
@@ -28,6 +36,9 @@ CLOCK = "clock"
 KEY = "encryption key"
 ACCOUNTS = "accounts"
 NEWEST_RUN = "last run"
+NEWEST_DISCOVERY = "last discovery"
+DISCOVERED = "discovery"
+DISCOVERY_ACCESS = "discovery access"
 EVENTS = "events"
 ENVIRONMENT = "AWS settings"
 ENDPOINTS = "AWS endpoints"
@@ -42,6 +53,8 @@ _CHECKS_OF_STORE = (
     KEY,
     ACCOUNTS,
     NEWEST_RUN,
+    NEWEST_DISCOVERY,
+    DISCOVERED,
     EVENTS,
     ENVIRONMENT,
     ENDPOINTS,
@@ -76,6 +89,7 @@ class Doctor:
     gateway: Gateway | None
     aws: AwsProbe
     source: CostSource | None
+    resources: ResourceSource | None
     sinks: Sequence[str]
     clock: Clock
     paid: PaidRequest | None = None
@@ -92,6 +106,7 @@ class Doctor:
             Check(CONFIGURATION, partial(check_configuration, self.problems)),
             *(self._of_store(self.store) if self.store else map(_blocked_by_configuration, _CHECKS_OF_STORE)),
             *self._of_gateway(),
+            *self._of_discovery(),
             *self._of_money(),
         ]
 
@@ -105,6 +120,8 @@ class Doctor:
             self._of_key(health),
             Check(ACCOUNTS, lambda: check_accounts(database, clock()), [SCHEMA]),
             Check(NEWEST_RUN, lambda: check_newest_run(health, clock()), [SCHEMA]),
+            Check(NEWEST_DISCOVERY, lambda: check_newest_discovery(health, clock()), [SCHEMA]),
+            Check(DISCOVERED, lambda: check_discovered(database, clock()), [SCHEMA]),
             Check(EVENTS, lambda: check_events(health, clock(), self.sinks), [SCHEMA]),
             Check(ENVIRONMENT, partial(check_aws_environment, database, self.aws), [SCHEMA]),
             Check(ENDPOINTS, partial(check_endpoints, database, self.aws), [SCHEMA, ENVIRONMENT]),
@@ -120,6 +137,12 @@ class Doctor:
         if not self.is_readable:
             return [_blocked_by_configuration(GATEWAY)]
         return [Check(GATEWAY, partial(check_gateway, self.gateway))]
+
+    def _of_discovery(self) -> list[Check]:
+        if self.store is None or self.resources is None:
+            return [_blocked_by_configuration(DISCOVERY_ACCESS)]
+        check = partial(check_discovery_access, self.store.database, self.resources)
+        return [Check(DISCOVERY_ACCESS, check, [SCHEMA, ENDPOINTS])]
 
     def _of_money(self) -> list[Check]:
         if self.paid is None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from costbatch.application.discover.ports import ResourceSource
 from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
@@ -17,6 +18,7 @@ from costbatch.domain.accounts import (
     users_of_pod,
 )
 from costbatch.domain.costs import REQUEST_PRICE_USD
+from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.plural import many
 from costbatch.errors import AccountError, BudgetSpent
@@ -114,6 +116,21 @@ def check_pod(database: Database, aws: AwsProbe) -> Finding:
 
 def _is_stranger(account: Account, pod_account_id: str) -> bool:
     return account.access is AccessMethod.POD_IDENTITY and account.aws_account_id != pod_account_id
+
+
+def check_discovery_access(database: Database, source: ResourceSource) -> Finding:
+    """Ask AWS, free of charge, for the regions of one account and a resource, if discovery is used."""
+    with database.transaction() as tx:
+        accounts = select_accounts(tx, [])
+        if not accounts or not (tx.progress.load(DISCOVER) or tx.resources.discoveries()):
+            return ok("Discovery is not in use, so nothing was asked.")
+        access = tx.accounts.load_access(accounts[0])
+    account = accounts[0]
+    try:
+        regions = source.check(access)
+    except AccountError as error:
+        return failure(f"{account}: {error.detail}", error.advice)
+    return ok(f"{account}: AWS lists its {many(regions, 'enabled region')} and the resources of one.")
 
 
 def check_cost_explorer(

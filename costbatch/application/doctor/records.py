@@ -7,26 +7,30 @@ from costbatch.application.doctor.findings import Finding, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, WaitingEvents
 from costbatch.application.ports import Database
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
+from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
 from costbatch.domain.collection import COLLECT
+from costbatch.domain.discover_report import WORDS as DISCOVER_WORDS
+from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.periods import utc_day
 from costbatch.domain.plural import many
-from costbatch.domain.runs import RunStatus
+from costbatch.domain.reports import JobWords
+from costbatch.domain.runs import ItemState, RunStatus
 from costbatch.errors import ErrorKind
 
 _LONG = timedelta(days=2)
 _ONE_DAY = timedelta(days=1)
 _MOST_SHOWN = 5
-_STATES = {
-    "succeeded": "collected",
-    "failed": "failed",
-    "skipped": "skipped",
-    "pending": "pending",
-    "running": "collecting",
-}
+_STATES = (
+    ItemState.SUCCEEDED,
+    ItemState.FAILED,
+    ItemState.SKIPPED,
+    ItemState.PENDING,
+    ItemState.RUNNING,
+)
 
 
 def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
-    """Check how the newest run over all accounts ended."""
+    """Check how the newest run of the cost job over all accounts ended."""
     run = health.newest_run(COLLECT)
     if run is None:
         return warning(
@@ -34,7 +38,19 @@ def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
             "Wait for the first night, or start one: "
             "`kubectl create job --from=cronjob/costbatch costbatch-manual-$(date +%s)`.",
         )
-    found = _describe(run)
+    return _judge(run, COLLECT_WORDS, now)
+
+
+def check_newest_discovery(health: DatabaseHealth, now: datetime) -> Finding:
+    """Check how the newest run of the discovery job over all accounts ended, if it is used."""
+    run = health.newest_run(DISCOVER)
+    if run is None:
+        return ok("Discovery is not in use: there has been no run of `costbatch discover` over all accounts.")
+    return _judge(run, DISCOVER_WORDS, now)
+
+
+def _judge(run: NewestRun, words: JobWords, now: datetime) -> Finding:
+    found = _describe(run, words)
     if run.status is RunStatus.RUNNING and now - run.started_at > _ONE_DAY:
         return warning(
             found,
@@ -54,8 +70,8 @@ def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
     return ok(found)
 
 
-def _describe(run: NewestRun) -> str:
-    numbers = ((run.accounts.get(state), word) for state, word in _STATES.items())
+def _describe(run: NewestRun, words: JobWords) -> str:
+    numbers = ((run.accounts.get(state), words.state(state)) for state in _STATES)
     counts = ", ".join(f"{number:,} {word}" for number, word in numbers if number)
     ended = f" and ended {_instant(run.finished_at)}" if run.finished_at else ""
     return (
@@ -106,6 +122,30 @@ def _advice(late: Sequence[Progress]) -> str:
     if any(progress.failing is None for progress in late):
         advice.append("Accounts without a recorded failure were in no run: check that the CronJob runs.")
     return "\n".join(advice)
+
+
+def check_discovered(database: Database, now: datetime) -> Finding:
+    """Check that every active account was discovered recently, if any was."""
+    with database.transaction() as tx:
+        progress, stored = tx.progress.load(DISCOVER), tx.resources.discoveries()
+        active = tx.accounts.list_all([AccountStatus.ACTIVE])
+    if not stored and not progress:
+        return ok("Discovery is not in use: no account was discovered.")
+    late = []
+    for account in active:
+        known, failing = stored.get(account.id), progress.get(account.id, NO_PROGRESS).failing
+        since = known.discovered_at if known else account.created_at
+        if failing is not None or (since is not None and now - since > _LONG):
+            last = f"discovered {_instant(known.discovered_at)}" if known else "never discovered"
+            why = f"{failing.kind} since {_instant(failing.since)}" if failing else "no failure is recorded"
+            late.append((f"{account}: {last}; {why}.", Progress(failing=failing)))
+    if not late:
+        return ok(f"{many(len(active), 'active account')}, all discovered within the last 2 days.")
+    lines = [line for line, _ in late[:_MOST_SHOWN]]
+    if len(late) > _MOST_SHOWN:
+        lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
+    found = f"{len(late):,} of {many(len(active), 'active account')} not discovered."
+    return warning("\n".join([found, *lines]), _advice([failing for _, failing in late[:_MOST_SHOWN]]))
 
 
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:

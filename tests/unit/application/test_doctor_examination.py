@@ -172,7 +172,7 @@ def test_without_a_key_the_database_is_looked_at_all_the_same() -> None:
     """Only the check of the key is skipped for it."""
     results = Ward(problems=["ENCRYPTION_KEY is not set."], vault=None).examine()
     skipped = [name for name, result in results.items() if result.finding.mark is Mark.SKIPPED]
-    assert skipped == ["encryption key"]
+    assert skipped == ["encryption key", "discovery access"]
 
 
 def test_a_lost_database_skips_what_is_in_it() -> None:

@@ -95,6 +95,15 @@ class AwsResourceSource(ResourceSource):
         found, failed = _read_tagged(reader, regions)
         return _inventory(SourceChoice.TAGGING, GET_RESOURCES, found, regions, failed)
 
+    @override
+    def check(self, access: Access) -> int:
+        reader = Reader(
+            self._clients, self._identities.resolve(access), access.account.partition, self._page_limit
+        )
+        regions = self._enabled_regions(reader)
+        next(iter(reader.pages(TaggedPage, GET_RESOURCES, {"ResourcesPerPage": 1}, regions[0])))
+        return len(regions)
+
     def _enabled_regions(self, reader: Reader) -> Sequence[str]:
         """Return the enabled regions: as the account service or EC2 lists them, else those of the setting."""
         for list_regions in (_list_by_account, _list_by_ec2):

@@ -1,0 +1,60 @@
+"""What the checks say of discovery: whether it is used, how it went, and whether AWS allows it."""
+
+from datetime import timedelta
+
+from costbatch.application.doctor.findings import Mark
+from costbatch.domain.accounts import Failing, Progress
+from costbatch.domain.discovery import AccountDiscovery
+from costbatch.domain.resources import SourceChoice
+from costbatch.domain.runs import RunStatus
+from costbatch.errors import AccountError, ErrorKind
+from tests.support.fake_doctor import NOW, FakeHealth, Ward, make_run
+from tests.support.fake_resources import FakeResourceSource
+
+LAST_NIGHT = AccountDiscovery(
+    discovered_at=NOW - timedelta(hours=3), source=SourceChoice.TAGGING, regions=17, resources=40
+)
+LONG_AGO = AccountDiscovery(
+    discovered_at=NOW - timedelta(days=9), source=SourceChoice.TAGGING, regions=17, resources=40
+)
+
+
+def test_an_installation_without_discovery_is_well() -> None:
+    """It is a job that one need not run; then AWS is not asked."""
+    ward = Ward(resources=FakeResourceSource(error=AccountError(ErrorKind.ACCESS_DENIED, "No.")))
+    for name in ("last discovery", "discovery", "discovery access"):
+        finding = ward.find(name)
+        assert (finding.mark, finding.found.startswith("Discovery is not in use")) == (Mark.OK, True)
+
+
+def test_a_discovery_of_last_night_is_well() -> None:
+    """With how many accounts, in the job's words."""
+    run = make_run(RunStatus.COMPLETED, succeeded=2)
+    ward = Ward(health=FakeHealth(discovery=run), discovered={1: LAST_NIGHT, 2: LAST_NIGHT})
+    assert "(2 discovered)" in ward.find("last discovery").found
+    assert ward.find("discovery").found == "2 active accounts, all discovered within the last 2 days."
+    access = ward.find("discovery access")
+    assert (access.mark, access.found) == (
+        Mark.OK,
+        "000000000001 (account-1): AWS lists its 2 enabled regions and the resources of one.",
+    )
+
+
+def test_accounts_that_are_not_discovered_are_named() -> None:
+    """Since when, and what to do about it."""
+    failing = Progress(failing=Failing(since=NOW - timedelta(days=3), kind="access_denied"))
+    finding = Ward(discovered={1: LONG_AGO, 2: LAST_NIGHT}, not_discovered={2: failing}).find("discovery")
+    assert finding.mark is Mark.WARNING
+    said, first, second = finding.found.splitlines()
+    assert said == "2 of 2 active accounts not discovered."
+    assert first.endswith("(account-1): discovered 2025-03-03 06:30 UTC; no failure is recorded.")
+    assert second.endswith("discovered 2025-03-12 03:30 UTC; access_denied since 2025-03-09 06:30 UTC.")
+
+
+def test_a_missing_permission_is_a_failure() -> None:
+    """With what the source says of it."""
+    error = AccountError(ErrorKind.ACCESS_DENIED, "AWS denied tag:GetResources.", "Grant it.")
+    finding = Ward(discovered={1: LAST_NIGHT}, resources=FakeResourceSource(error=error)).find(
+        "discovery access"
+    )
+    assert (finding.mark, finding.advice) == (Mark.FAILURE, "Grant it.")
