@@ -10,6 +10,7 @@ from costbatch.adapters.aws.inventory.pages import (
     IndexPage,
     IndexState,
     Reader,
+    Reading,
     Tag,
     View,
     ViewAnswer,
@@ -31,10 +32,8 @@ class NoViewError(AccountError):
         super().__init__(ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED, detail)
 
 
-def explore(
-    reader: Reader, aws_account_id: str, enabled: Sequence[str], *, covers_all: bool
-) -> tuple[list[Resource], dict[str, AccountError]]:
-    """Return every resource with or without tags, and the errors of regions that cannot be read.
+def explore(reader: Reader, aws_account_id: str, enabled: Sequence[str], *, covers_all: bool) -> Reading:
+    """Read every resource, with and without tags.
 
     covers_all: whether a view that does not cover every enabled region counts as none.
 
@@ -64,7 +63,7 @@ def explore(
                     found.append(resource_of(LIST_RESOURCES, each.arn, _tags(each), each.region))
                 except AccountError as error:
                     failed.setdefault(each.region, error)
-    return found, failed
+    return Reading(found, [each for each in (*enabled, GLOBAL) if each not in failed], failed)
 
 
 def _aggregator(reader: Reader, enabled: Sequence[str]) -> tuple[str, set[str]]:
