@@ -70,14 +70,24 @@ class Identities:
         keys = self._secrets(access).access_keys
         if keys is None:
             raise _unreadable(access.account, "No access key is stored for account")
-        _check_printable(access.account, keys)
+        texts = (keys.access_key_id, keys.secret_access_key, keys.session_token)
+        # The HTTP library would quote in its error what a header cannot contain.
+        if not all(_is_token(text.reveal()) for text in texts if text is not None):
+            raise AccountError(
+                ErrorKind.CREDENTIALS_REJECTED,
+                f"The access key stored for account {access.account.aws_account_id} is not of the form that "
+                "AWS issues.",
+            )
         return keys
 
     def _secrets(self, access: Access) -> StoredSecrets:
         if access.sealed is None:
             return StoredSecrets()
         secrets = self._open_sealed(access.account.aws_account_id, access.sealed)
-        _mask(secrets, access.account)
+        for text in secrets.to_document().values():
+            # An external id that is the account's own id is not secret.
+            if text != access.account.aws_account_id:
+                register_secret(Secret(text))
         return secrets
 
     def _assume_role(self, access: Access) -> AccessKeys:
@@ -109,13 +119,6 @@ class Identities:
         return response
 
 
-def _mask(secrets: StoredSecrets, account: Account) -> None:
-    """Mask opened secrets in the logs; an external id that is the account's own id is not secret."""
-    for text in secrets.to_document().values():
-        if text != account.aws_account_id:
-            register_secret(Secret(text))
-
-
 def _check_chain(access: Access) -> None:
     """Refuse circular and too long chains of roles before any request."""
     seen: set[int] = set()
@@ -127,16 +130,6 @@ def _check_chain(access: Access) -> None:
             raise _unreadable(
                 access.account, f"More than {MAX_CHAIN} accounts in a row are used to reach account"
             )
-
-
-def _check_printable(account: Account, keys: AccessKeys) -> None:
-    """Refuse keys that an HTTP header cannot contain: the HTTP library would quote them in its error."""
-    texts = (keys.access_key_id, keys.secret_access_key, keys.session_token)
-    if not all(_is_token(text.reveal()) for text in texts if text is not None):
-        raise AccountError(
-            ErrorKind.CREDENTIALS_REJECTED,
-            f"The access key stored for account {account.aws_account_id} is not of the form that AWS issues.",
-        )
 
 
 def _is_token(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Account rows and their sealed credentials."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from json import dumps
@@ -101,7 +101,8 @@ class PostgresAccounts(AccountStore):
 
     @override
     def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
-        self._update(account, status=status.value, updated_at=now)
+        values = {"status": status.value, "updated_at": now}
+        self.connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(**values))
         if status is AccountStatus.REMOVED:
             self.connection.execute(
                 sa.delete(account_credentials).where(account_credentials.c.account_id == account.id)
@@ -123,7 +124,10 @@ class PostgresAccounts(AccountStore):
         known = {account.id: account for account in wanted}
         while missing := {account.base_account_id for account in known.values()} - known.keys() - {None}:
             known |= {account.id: account for account in self._select(accounts.c.id.in_(missing))}
-        sealed = self._load_sealed(known)
+        sealed = {
+            row.account_id: (SealedCredentials(row.key_id, bytes(row.sealed)), row.proven_at is not None)
+            for row in self.connection.execute(_LOAD_SEALED, {"account_ids": list(known)})
+        }
         return {account.id: _access(account, known, sealed) for account in wanted}
 
     @override
@@ -155,16 +159,6 @@ class PostgresAccounts(AccountStore):
     def _select(self, *conditions: sa.ColumnElement[bool]) -> list[Account]:
         statement = sa.select(accounts).where(*conditions).order_by(accounts.c.aws_account_id)
         return [account_from_row(row) for row in self.connection.execute(statement)]
-
-    def _update(self, account: Account, **values: object) -> None:
-        self.connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(**values))
-
-    def _load_sealed(self, account_ids: Collection[int]) -> dict[int, _Stored]:
-        found = self.connection.execute(_LOAD_SEALED, {"account_ids": list(account_ids)})
-        return {
-            row.account_id: (SealedCredentials(row.key_id, bytes(row.sealed)), row.proven_at is not None)
-            for row in found
-        }
 
 
 def _access(account: Account, known: Mapping[int, Account], sealed: Mapping[int, _Stored]) -> Access:
