@@ -134,7 +134,12 @@ class Retention:
         """
         first_kept = self.first_kept_day(today)
         # First: a role without privileges cannot even read the schema's revision.
-        self._check_rights(first_kept)
+        rights = self.records.rights(first_kept)
+        if rights.missing:
+            raise ConfigError(
+                f"The role {rights.role} cannot prune, because it lacks {', '.join(rights.missing)}; "
+                "set DATABASE_URL to the role that owns the tables."
+            )
         self.check_schema()
         months = self.records.months_before(first_kept)
         # Before the months are dropped: days on record must be stored at every moment.
@@ -148,14 +153,6 @@ class Retention:
             accounts=(moved or 0) + (self._move_covered(first_kept) or 0),
             rows=self._delete_old(first_kept),
         )
-
-    def _check_rights(self, first_kept: date) -> None:
-        rights = self.records.rights(first_kept)
-        if rights.missing:
-            raise ConfigError(
-                f"The role {rights.role} cannot prune, because it lacks {', '.join(rights.missing)}; "
-                "set DATABASE_URL to the role that owns the tables."
-            )
 
     def _move_covered(self, first_kept: date) -> int | None:
         """Return how many accounts were moved; None if some are held up."""

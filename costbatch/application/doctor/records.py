@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from costbatch.application.doctor.findings import Finding, ok, warning
-from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, WaitingEvents
+from costbatch.application.doctor.ports import DatabaseHealth, NewestRun
 from costbatch.application.ports import Database
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collection import COLLECT
@@ -80,11 +80,21 @@ def check_accounts(database: Database, now: datetime) -> Finding:
     late = [each for each in active if _is_late(*each, now)]
     if not late:
         return ok(f"{many(len(active), 'active account')}, all collected within the last 2 days.")
-    lines = [f"{account}: {_fate(progress)}." for account, progress in late[:_MOST_SHOWN]]
+    lines = [f"{len(late):,} of {many(len(active), 'active account')} not collected for more than 2 days."]
+    shown = late[:_MOST_SHOWN]
+    for account, done in shown:
+        stored = f"stored up to {done.covered.last}" if done.covered else "never collected"
+        if failing := done.failing:
+            lines.append(f"{account}: {stored}; {failing.kind} since {_instant(failing.since)}.")
+        else:
+            lines.append(f"{account}: {stored}; no failure is recorded.")
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
-    found = f"{len(late):,} of {many(len(active), 'active account')} not collected for more than 2 days."
-    return warning("\n".join([found, *lines]), _advice([progress for _, progress in late[:_MOST_SHOWN]]))
+    kinds = dict.fromkeys(done.failing.kind for _, done in shown if done.failing)
+    advice = [f"{kind}: {ErrorKind(kind).advice}" for kind in kinds]
+    if any(done.failing is None for _, done in shown):
+        advice.append("Accounts without a recorded failure were in no run: check that the CronJob runs.")
+    return warning("\n".join(lines), "\n".join(advice))
 
 
 def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
@@ -93,38 +103,22 @@ def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
     return account.created_at is not None and now - account.created_at > _LONG
 
 
-def _fate(progress: Progress) -> str:
-    stored = f"stored up to {progress.covered.last}" if progress.covered else "never collected"
-    if progress.failing is None:
-        return f"{stored}; no failure is recorded"
-    return f"{stored}; {progress.failing.kind} since {_instant(progress.failing.since)}"
-
-
-def _advice(late: Sequence[Progress]) -> str:
-    kinds = dict.fromkeys(progress.failing.kind for progress in late if progress.failing)
-    advice = [f"{kind}: {ErrorKind(kind).advice}" for kind in kinds]
-    if any(progress.failing is None for progress in late):
-        advice.append("Accounts without a recorded failure were in no run: check that the CronJob runs.")
-    return "\n".join(advice)
-
-
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:
     """Check that no event has been undelivered for more than a day."""
     waiting = health.events_before(now - _ONE_DAY)
     if not waiting:
         return ok("No event has been undelivered for more than a day.")
-    found = "\n".join(_waiting(events) for events in waiting)
+    found = "\n".join(
+        f"{many(events.number, 'event')} undelivered to {events.sink} since {_instant(events.oldest_at)}"
+        + (f"; last error: {events.last_error}" if events.last_error else ".")
+        for events in waiting
+    )
     gone = [events.sink for events in waiting if events.sink not in sinks]
     if gone:
         return warning(
             found, f"Events are no longer delivered to {', '.join(gone)}: add it to COSTBATCH_SINKS."
         )
     return warning(found, "Check that the receiver is reachable; the next run tries again.")
-
-
-def _waiting(events: WaitingEvents) -> str:
-    since = f"{many(events.number, 'event')} undelivered to {events.sink} since {_instant(events.oldest_at)}"
-    return f"{since}; last error: {events.last_error}" if events.last_error else f"{since}."
 
 
 def _instant(instant: datetime) -> str:
