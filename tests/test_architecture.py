@@ -166,7 +166,7 @@ def test_the_command_line_imports_only_types_of_use_cases() -> None:
         "application.registration.Registration",
         *(f"application.doctor.findings.{name}" for name in ("CheckResult", "Examination", "Mark")),
         "application.doctor.findings.PaidRequest",
-        *(f"application.inspection.{name}" for name in ("DatabaseSizes", "TableSize")),
+        "application.inspection.DatabaseSizes",
         *(f"application.retention.{name}" for name in ("OldRows", "Pruning")),
     }
 
