@@ -55,13 +55,10 @@ def validation_error(message: str) -> AwsError:
 def error_answer(service: str, error: AwsError) -> Answer:
     """Return an error in the service's protocol."""
     if service == STS:
-        return Answer(body=_xml_error(error), status=error.status, content_type=XML_TYPE)
+        text = (
+            f'<ErrorResponse xmlns="{STS_NAMESPACE}"><Error><Type>Sender</Type><Code>{error.code}</Code>'
+            f"<Message>{escape(error.message)}</Message></Error><RequestId>{uuid4()}</RequestId></ErrorResponse>"
+        )
+        return Answer(body=text.encode(), status=error.status, content_type=XML_TYPE)
     body = json.dumps({"__type": error.code, "Message": error.message}).encode()
     return Answer(body=body, status=error.status, content_type=JSON_TYPE)
-
-
-def _xml_error(error: AwsError) -> bytes:
-    return (
-        f'<ErrorResponse xmlns="{STS_NAMESPACE}"><Error><Type>Sender</Type><Code>{error.code}</Code>'
-        f"<Message>{escape(error.message)}</Message></Error><RequestId>{uuid4()}</RequestId></ErrorResponse>"
-    ).encode()

@@ -50,9 +50,18 @@ def respond(simulation: Simulation, request: HttpRequest) -> Outcome:
     except AwsError as error:
         simulation.ledger.asked(account_id, operation.name)
         return Outcome(error_answer(operation.service, error), account_id, operation.name)
-    subject = _subject(simulation, principal, operation)
+    # An assumed role's requests and faults are its own account's: the caller may serve many accounts.
+    role_account_id = sts.role_account_id(operation.form)
+    subject = role_account_id if role_account_id in simulation.accounts else principal.account_id
     simulation.ledger.asked(subject, operation.name)
-    effect = _effect(simulation, principal, operation, subject)
+    account, rate = simulation.accounts[subject], simulation.requests_per_second
+    if operation.name == GET_COST and not simulation.limits.admit(account, rate):
+        fault: Fault | None = Fault("limit_exceeded")
+    else:
+        fault = simulation.scripts[subject].take(operation.name)
+    effect = NO_EFFECT
+    if fault is not None:
+        effect = effect_of(fault, Call(operation.service, operation.name, subject, principal.arn))
     answer = effect.answer or _perform(simulation, request, principal, operation, effect)
     return Outcome(answer, subject, operation.name, wait_seconds=effect.wait_seconds, ending=effect.ending)
 
@@ -86,71 +95,40 @@ def _authenticate(simulation: Simulation, request: HttpRequest, operation: _Oper
     return principal
 
 
-def _subject(simulation: Simulation, principal: Principal, operation: _Operation) -> str:
-    # An assumed role's requests and faults are its own account's: the caller may serve many accounts.
-    role_account_id = sts.role_account_id(operation.form)
-    return role_account_id if role_account_id in simulation.accounts else principal.account_id
-
-
-def _effect(simulation: Simulation, principal: Principal, operation: _Operation, subject: str) -> Effect:
-    fault = _refusal(simulation, operation, subject) or simulation.scripts[subject].take(operation.name)
-    if fault is None:
-        return NO_EFFECT
-    return effect_of(fault, Call(operation.service, operation.name, subject, principal.arn))
-
-
-def _refusal(simulation: Simulation, operation: _Operation, subject: str) -> Fault | None:
-    if operation.name != GET_COST:
-        return None
-    account = simulation.accounts[subject]
-    is_taken = simulation.limits.admit(account, simulation.requests_per_second)
-    return None if is_taken else Fault("limit_exceeded")
-
-
 def _perform(
     simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation, effect: Effect
 ) -> Answer:
     try:
-        if operation.service == STS:
-            return _perform_sts(simulation, principal, operation, effect)
-        answer = _perform_json(simulation, request, principal, operation, effect)
+        answer = _answer(simulation, request, principal, operation, effect)
     except AwsError as error:
         return error_answer(operation.service, error)
-    return effect.alter(answer) if effect.alter else answer
+    # Only JSON can be altered.
+    return effect.alter(answer) if effect.alter and operation.service != STS else answer
 
 
-def _perform_sts(
-    simulation: Simulation, principal: Principal, operation: _Operation, effect: Effect
-) -> Answer:
-    if operation.name == "GetCallerIdentity":
-        return sts.get_caller_identity(principal, account_id=effect.reported_account_id)
-    if operation.name == "AssumeRole":
-        return sts.assume_role(
-            principal, operation.form, accounts=simulation.accounts, identities=simulation.identities
-        )
-    raise sts.unknown_action(operation.form)
-
-
-def _perform_json(
+def _answer(
     simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation, effect: Effect
 ) -> Answer:
+    """Return the answer of the operation itself; raise AwsError as AWS refuses it."""
     account = simulation.accounts[principal.account_id]
-    if (operation.service, operation.name) == ("ce", "GetCostAndUsage"):
-        return simulation.cost_explorer.answer(
-            account, request.body, simulation.today, ignores_token=effect.ignores_token
-        )
-    if operation.service == "organizations":
-        return _perform_organizations(simulation, request, principal, operation)
-    raise AwsError("UnknownOperationException", f"Unknown operation {operation.name}.")
-
-
-def _perform_organizations(
-    simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation
-) -> Answer:
-    management = simulation.accounts[principal.account_id]
-    organizations.check_management(management, simulation.world.management_account_id)
-    if operation.name == "ListAccounts":
-        return organizations.list_accounts(simulation.accounts.values(), request.body, management=management)
-    if operation.name == "DescribeOrganization":
-        return organizations.describe_organization(management)
+    match operation.service:
+        case "sts":
+            if operation.name == "GetCallerIdentity":
+                return sts.get_caller_identity(principal, account_id=effect.reported_account_id)
+            if operation.name == "AssumeRole":
+                return sts.assume_role(
+                    principal, operation.form, accounts=simulation.accounts, identities=simulation.identities
+                )
+            raise sts.unknown_action(operation.form)
+        case "ce" if operation.name == GET_COST:
+            return simulation.cost_explorer.answer(
+                account, request.body, simulation.today, ignores_token=effect.ignores_token
+            )
+        case "organizations":
+            organizations.check_management(account, simulation.world.management_account_id)
+            if operation.name == "ListAccounts":
+                members = simulation.accounts.values()
+                return organizations.list_accounts(members, request.body, management=account)
+            if operation.name == "DescribeOrganization":
+                return organizations.describe_organization(account)
     raise AwsError("UnknownOperationException", f"Unknown operation {operation.name}.")

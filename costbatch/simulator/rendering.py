@@ -68,17 +68,12 @@ def amount_text(amount: Decimal) -> str:
 
 def render_pages(periods: Iterable[Period], layout: Layout) -> tuple[bytes, ...]:
     """Write the whole answer as pages of at most `page_size` groups; a period may be split over two pages."""
-    pages = list(_paged(periods, layout))
-    last = len(pages) - 1
-    return tuple(
-        _page(results, layout, token=None if number == last else layout.token(number + 1))
-        for number, results in enumerate(pages)
-    )
-
-
-def _page(results: list[str], layout: Layout, *, token: str | None) -> bytes:
-    next_page = "" if token is None else f'"NextPageToken":"{token}",'
-    return f'{{{next_page}{layout.head}"ResultsByTime":[{",".join(results)}]}}'.encode()
+    results_of_pages = list(_paged(periods, layout))
+    pages = []
+    for number, results in enumerate(results_of_pages, 1):
+        next_page = "" if number == len(results_of_pages) else f'"NextPageToken":"{layout.token(number)}",'
+        pages.append(f'{{{next_page}{layout.head}"ResultsByTime":[{",".join(results)}]}}'.encode())
+    return tuple(pages)
 
 
 def _paged(periods: Iterable[Period], layout: Layout) -> Iterator[list[str]]:
@@ -86,7 +81,9 @@ def _paged(periods: Iterable[Period], layout: Layout) -> Iterator[list[str]]:
     room = layout.page_size
     for period in periods:
         if layout.group_of is None:
-            results.append(_result(period, total=_total(period.rows, layout), groups=()))
+            zeros = ((name, ZERO, layout.default_currency) for name in layout.metrics)
+            total = _metrics(period.rows, layout) if period.rows else _metrics_text(zeros)
+            results.append(_result(period, total=total, groups=()))
             continue
         groups = _groups(period.rows, layout)
         while len(groups) > room:
@@ -117,12 +114,6 @@ def _groups(rows: Iterable[CostRow], layout: Layout) -> list[str]:
         f'{{"Keys":[{_keys_text(keys)}],"Metrics":{_metrics(members, layout)}}}'
         for (keys, _), members in grouped.items()
     ]
-
-
-def _total(rows: Sequence[CostRow], layout: Layout) -> str:
-    if rows:
-        return _metrics(rows, layout)
-    return _metrics_text((name, ZERO, layout.default_currency) for name in layout.metrics)
 
 
 def _metrics(rows: Sequence[CostRow], layout: Layout) -> str:

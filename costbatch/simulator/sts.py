@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from costbatch.simulator.identities import Identities, Principal
-    from costbatch.simulator.world import Account, Role
+    from costbatch.simulator.world import Account
 
 DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS = 3600, 900, 43200
 _ROLE_ARN = re.compile(r"arn:aws:iam::(\d{12}):role/(?:[\w+=,.@-]+/)*([\w+=,.@-]+)")
@@ -59,7 +59,11 @@ def assume_role(
     account_id, role_name = match.groups()
     account = accounts.get(account_id)
     role = next((role for role in account.roles if role.name == role_name), None) if account else None
-    if role is None or not _trusts(role, principal, form.get("ExternalId")):
+    if (
+        role is None
+        or not {"*", principal.account_id} & set(role.trusted_account_ids)
+        or role.external_id not in (None, form.get("ExternalId"))
+    ):
         raise AwsError(
             "AccessDenied",
             f"User: {principal.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}",
@@ -75,11 +79,6 @@ def unknown_action(form: Form) -> AwsError:
     if action is None:
         return AwsError("MissingAction", "The request must contain the parameter Action.")
     return AwsError("InvalidAction", f"Could not find operation {action} for version 2011-06-15")
-
-
-def _trusts(role: Role, principal: Principal, external_id: str | None) -> bool:
-    trusted = {"*", principal.account_id} & set(role.trusted_account_ids)
-    return bool(trusted) and role.external_id in (None, external_id)
 
 
 def _required(form: Form, name: str) -> str:
