@@ -56,7 +56,11 @@ class CostExplorer:
     def answer(self, account: Account, body: bytes, today: date, *, ignores_token: bool = False) -> Answer:
         """Answer GetCostAndUsage with one page; the first when the token is to be ignored."""
         request = parse_request(body, today)
-        query = _without_own_filter(request.query, account)
+        query = request.query
+        own = Expression("Dimensions", LINKED_ACCOUNT, frozenset({account.account_id}))
+        if query.filter == own:
+            # It selects everything; so accounts with the same costs share their rendered pages.
+            query = replace(query, filter=None)
         question = _question_digest(query)
         owner = account.costs_like or account.account_id
         number = 0
@@ -105,15 +109,6 @@ class CostExplorer:
         digest = _hash(json.dumps([identity, settings], sort_keys=True))
         self._digests[account.account_id] = (account, digest)
         return digest
-
-
-def _without_own_filter(query: CostQuery, account: Account) -> CostQuery:
-    """Return the query without a filter on the calling account, which selects all that it has.
-
-    So accounts with the same costs share their rendered pages.
-    """
-    own = Expression("Dimensions", LINKED_ACCOUNT, frozenset({account.account_id}))
-    return replace(query, filter=None) if query.filter == own else query
 
 
 def _spans(query: CostQuery) -> Iterator[tuple[date, date]]:

@@ -37,8 +37,20 @@ def list_accounts(accounts: Iterable[Account], body: bytes, *, management: Accou
     if not isinstance(size, int) or not 1 <= size <= MOST_PER_PAGE:
         raise AwsError("InvalidInputException", f"MaxResults must be between 1 and {MOST_PER_PAGE}.")
     start = _start(request.get("NextToken"), len(members))
-    page = members[start : start + size]
-    data: dict[str, Any] = {"Accounts": [_account(account, management) for account in page]}
+    page = [
+        {
+            "Id": account.account_id,
+            "Arn": _arn(account, management),
+            "Email": _email(account),
+            "Name": account.name,
+            "Status": account.status,
+            "State": account.status,
+            "JoinedMethod": "CREATED",
+            "JoinedTimestamp": JOINED_AT,
+        }
+        for account in members[start : start + size]
+    ]
+    data: dict[str, Any] = {"Accounts": page}
     if start + size < len(members):
         data["NextToken"] = f"accounts-{start + size}"
     return Answer(body=json.dumps(data).encode())
@@ -56,19 +68,6 @@ def describe_organization(management: Account) -> Answer:
         "AvailablePolicyTypes": [],
     }
     return Answer(body=json.dumps({"Organization": organization}).encode())
-
-
-def _account(account: Account, management: Account) -> dict[str, object]:
-    return {
-        "Id": account.account_id,
-        "Arn": _arn(account, management),
-        "Email": _email(account),
-        "Name": account.name,
-        "Status": account.status,
-        "State": account.status,
-        "JoinedMethod": "CREATED",
-        "JoinedTimestamp": JOINED_AT,
-    }
 
 
 def _arn(account: Account, management: Account) -> str:

@@ -61,7 +61,9 @@ def amount_text(amount: Decimal) -> str:
     if not amount:
         return "0"
     if -SMALLEST_PLAIN < amount < SMALLEST_PLAIN:
-        return _exponent_text(amount)
+        sign, digits, _ = amount.as_tuple()
+        shown = "".join(map(str, digits)).rstrip("0")
+        return f"{'-' if sign else ''}{shown[0]}.{shown[1:] or '0'}E{amount.adjusted()}"
     text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -140,9 +142,3 @@ def _sum(rows: Sequence[CostRow], metric: Callable[[CostRow], Decimal]) -> Decim
 @lru_cache(maxsize=4096)
 def _keys_text(keys: Keys) -> str:
     return ",".join(json.dumps(key) for key in keys)
-
-
-def _exponent_text(amount: Decimal) -> str:
-    sign, digits, _ = amount.as_tuple()
-    shown = "".join(map(str, digits)).rstrip("0")
-    return f"{'-' if sign else ''}{shown[0]}.{shown[1:] or '0'}E{amount.adjusted()}"

@@ -70,7 +70,15 @@ def assume_role(
             status=403,
         )
     opened = identities.open_session(account_id=account_id, role=role_name, session=session, seconds=seconds)
-    return _answer("AssumeRole", _credentials(opened))
+    fields = (
+        f"<AssumedRoleUser><AssumedRoleId>{escape(opened.user_id)}</AssumedRoleId>"
+        f"<Arn>{escape(opened.arn)}</Arn></AssumedRoleUser><Credentials>"
+        f"<AccessKeyId>{opened.access_key_id}</AccessKeyId>"
+        f"<SecretAccessKey>{opened.secret_access_key}</SecretAccessKey>"
+        f"<SessionToken>{opened.session_token}</SessionToken>"
+        f"<Expiration>{opened.expires_at:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
+    )
+    return _answer("AssumeRole", fields)
 
 
 def unknown_action(form: Form) -> AwsError:
@@ -107,18 +115,6 @@ def _constraint(field: str, value: str, rule: str) -> AwsError:
         "ValidationError",
         f"1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: "
         f"Member must have or satisfy {rule}",
-    )
-
-
-def _credentials(principal: Principal) -> str:
-    role_id = principal.user_id
-    return (
-        f"<AssumedRoleUser><AssumedRoleId>{escape(role_id)}</AssumedRoleId>"
-        f"<Arn>{escape(principal.arn)}</Arn></AssumedRoleUser><Credentials>"
-        f"<AccessKeyId>{principal.access_key_id}</AccessKeyId>"
-        f"<SecretAccessKey>{principal.secret_access_key}</SecretAccessKey>"
-        f"<SessionToken>{principal.session_token}</SessionToken>"
-        f"<Expiration>{principal.expires_at:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
     )
 
 
