@@ -201,10 +201,13 @@ def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> N
 def show(context: Context, aws_account_id: str, output: str) -> None:
     """Show how an account is reached, what is collected and why it fails. Secrets are never shown."""
     details = context.bootstrap().accounts().show(aws_account_id)
-    failing = details.progress.failing
+    failing, advice = details.progress.failing, None
+    if failing:
+        # A later release may have stored a kind that is unknown here.
+        advice = ErrorKind(failing.kind).advice if failing.kind in set(ErrorKind) else ""
     document = {
         **account_document(details.account, details.progress),
-        "failing_advice": _advice(failing.kind) if failing else None,
+        "failing_advice": advice,
         "base_account": details.base.aws_account_id if details.base else None,
         "credentials_key_id": details.key_id,
         "credentials": _credentials_text(details),
@@ -215,11 +218,6 @@ def show(context: Context, aws_account_id: str, output: str) -> None:
     aws_account_id = details.account.aws_account_id
     rows = [(name.replace("_", " "), value) for name, value in document.items()]
     print_table(("account", aws_account_id), rows[1:], texts=(aws_account_id,))
-
-
-def _advice(kind: str) -> str:
-    """Return what to do about a kind of failure; a later release may have stored one that is unknown here."""
-    return ErrorKind(kind).advice if kind in set(ErrorKind) else ""
 
 
 def _credentials_text(details: AccountDetails) -> str:

@@ -61,21 +61,22 @@ class Demo:
             embedded_postgres(self._folder / "postgres") as postgres,
             SimulatorProcess(world, arguments=["--latency", str(_LATENCY_SECONDS)]) as aws,
         ):
-            yield world, self._environment(postgres.create_database("costbatch"), aws.url)
-
-    def _environment(self, database_url: str, aws_url: str) -> dict[str, str]:
-        """Return the configuration: what a Kubernetes Secret and ConfigMap would hold."""
-        return os.environ | {
-            "DATABASE_URL": database_url,
-            "ENCRYPTION_KEY": self._key(),
-            "AWS_ENDPOINT_URL": aws_url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            # A broken file of the user's must not end the demonstration.
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "COSTBATCH_RETRY_PAUSE_SECONDS": "1",
-            "COSTBATCH_LOG_LEVEL": "error",
-        }
+            # What a Kubernetes Secret and ConfigMap would hold.
+            yield (
+                world,
+                os.environ
+                | {
+                    "DATABASE_URL": postgres.create_database("costbatch"),
+                    "ENCRYPTION_KEY": self._key(),
+                    "AWS_ENDPOINT_URL": aws.url,
+                    "AWS_EC2_METADATA_DISABLED": "true",
+                    # A broken file of the user's must not end the demonstration.
+                    "AWS_CONFIG_FILE": os.devnull,
+                    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                    "COSTBATCH_RETRY_PAUSE_SECONDS": "1",
+                    "COSTBATCH_LOG_LEVEL": "error",
+                },
+            )
 
     def _key(self) -> str:
         """Return the key that seals the demonstration's credentials, the same at every call."""

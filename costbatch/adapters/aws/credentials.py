@@ -42,7 +42,10 @@ class Identities:
         """
         _check_chain(access)
         keys = self._keys(access)
-        if _needs_proof(access):
+        method = access.account.access
+        is_unproven_key = method is AccessMethod.ACCESS_KEYS and not access.is_proven
+        # A pod's credentials can change at any time.
+        if is_unproven_key or method is AccessMethod.POD_IDENTITY:
             owner = _owner(self._call("GetCallerIdentity", access.account, keys, {}))
             _check_owner(access.account, owner)
         return keys
@@ -156,13 +159,6 @@ def _owner(response: dict[str, Any]) -> str:
     except ValueError:
         problem = "The response to GetCallerIdentity names no account."
     raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem)
-
-
-def _needs_proof(access: Access) -> bool:
-    """Whether the owner is unconfirmed; a pod's credentials can change at any time."""
-    if access.account.access is AccessMethod.ACCESS_KEYS:
-        return not access.is_proven
-    return access.account.access is AccessMethod.POD_IDENTITY
 
 
 def _owner_of_role(response: dict[str, Any]) -> str:
