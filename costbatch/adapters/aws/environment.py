@@ -69,8 +69,12 @@ def check_environment(clients: AwsClients, needs: AwsNeeds) -> None:
     if needs.pod_identity:
         problems += _identity_problems()
     if not problems:
-        # Any other setting that botocore refuses.
-        problems += _client_problems(clients, needs)
+        # botocore makes what a run will use: it may refuse any other setting.
+        for partition in sorted(needs.partitions):
+            for service in _SERVICES:
+                problems += _refused(partial(_find_client, service, partition), clients)
+        if needs.pod_identity:
+            problems += _refused(_find_identity, clients)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
 
@@ -282,15 +286,6 @@ def _is_trusted_place(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _client_problems(clients: AwsClients, needs: AwsNeeds) -> Iterator[str]:
-    """Let botocore make what a run will use, and report the settings that it refuses."""
-    for partition in sorted(needs.partitions):
-        for service in _SERVICES:
-            yield from _refused(partial(_find_client, service, partition), clients)
-    if needs.pod_identity:
-        yield from _refused(_find_identity, clients)
 
 
 def _find_client(service: str, partition: Partition, clients: AwsClients) -> Any:  # noqa: ANN401 - botocore makes clients at run time
