@@ -1,4 +1,4 @@
-"""Sets the stage and plays the day's work on it: the same commands that a person would type."""
+"""Starts the servers and runs a day's commands on them, the same that a person would type."""
 
 import os
 import secrets
@@ -33,10 +33,10 @@ class Demo:
         self._folder = folder
         self._console = console
 
-    def play(self, today: date) -> int:
-        """Do the day's work on the stage; return the exit status of ``collect``."""
+    def collect(self, today: date) -> int:
+        """Migrate, register the accounts and collect; return the exit status of ``collect``."""
         self._say("Starting PostgreSQL (embedded) and AWS (a local stand-in) …")
-        with self._stage(today) as (world, environ):
+        with self._servers(today) as (world, environ):
             self._run(environ, "db", "upgrade")
             self._say(register_accounts(world.accounts, Settings.from_environment(environ)))
             status = self._run(environ, "collect")
@@ -46,15 +46,15 @@ class Demo:
         return status
 
     def run(self, today: date, arguments: Sequence[str]) -> int:
-        """Run one command on the stage, with nothing else on its output; return its exit status."""
-        with self._stage(today) as (world, environ):
+        """Run one command on the servers, with nothing else on its output; return its exit status."""
+        with self._servers(today) as (world, environ):
             settings = Settings.from_environment(environ)
             Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).schema().upgrade()
             register_accounts(world.accounts, settings)
             return _call(environ, arguments)
 
     @contextmanager
-    def _stage(self, today: date) -> Iterator[tuple[World, dict[str, str]]]:
+    def _servers(self, today: date) -> Iterator[tuple[World, dict[str, str]]]:
         """Start PostgreSQL and AWS; give the world and the environment of the commands."""
         world = demo_world(today)
         with (
