@@ -1,4 +1,4 @@
-"""What the process settles with its surroundings: standard streams, garbage collection and signals."""
+"""Prepares the process: standard streams, garbage collection and signals."""
 
 import atexit
 import gc
