@@ -59,11 +59,6 @@ def bind_run(run_id: object, run_key: str) -> None:
     _run_fields.update(run_id=str(run_id), run_key=run_key)
 
 
-def unbind_run() -> None:
-    """Remove the run's id and key from the lines again."""
-    _run_fields.clear()
-
-
 def register_secret(secret: Secret) -> None:
     """Mask this text in every log line from now on."""
     text = secret.reveal()
