@@ -88,12 +88,7 @@ class Demo:
 
     def _run(self, environ: Mapping[str, str], *arguments: str) -> int:
         self._say(f"$ costbatch {' '.join(arguments)}")
-        # Ctrl-C is for the command, which ends in order; subprocess would kill it a moment later.
-        before = signal.signal(signal.SIGINT, lambda *_: None)
-        try:
-            return _call(environ, arguments)
-        finally:
-            signal.signal(signal.SIGINT, before)
+        return _call(environ, arguments)
 
     def _next_commands(self, world: World, today: date) -> Iterator[str]:
         """Return commands that show more of the same data: an account, its past again, and the database."""

@@ -46,7 +46,7 @@ class Identities:
         is_unproven_key = method is AccessMethod.ACCESS_KEYS and not access.is_proven
         # A pod's credentials can change at any time.
         if is_unproven_key or method is AccessMethod.POD_IDENTITY:
-            owner = _owner(self._call("GetCallerIdentity", access.account, keys, {}))
+            owner = owner_of(self._call("GetCallerIdentity", access.account, keys, {}))
             _check_owner(access.account, owner)
         return keys
 
@@ -58,7 +58,7 @@ class Identities:
 
         """
         _check_chain(access)
-        return _owner(self._call("GetCallerIdentity", access.account, self._keys(access), {}))
+        return owner_of(self._call("GetCallerIdentity", access.account, self._keys(access), {}))
 
     def _keys(self, access: Access) -> AccessKeys:
         match access.account.access:
@@ -153,7 +153,13 @@ def _assumed_keys(response: dict[str, Any]) -> AccessKeys:
     return AccessKeys(access_key_id=key_id, secret_access_key=secret, session_token=token)
 
 
-def _owner(response: dict[str, Any]) -> str:
+def owner_of(response: dict[str, Any]) -> str:
+    """Return the 12-digit account id of a response to GetCallerIdentity.
+
+    Raises:
+        AccountError: malformed_response.
+
+    """
     try:
         return parse_account_id(str(response.get("Account")))
     except ValueError:

@@ -8,13 +8,12 @@ from costbatch.application.doctor.ports import DatabaseHealth, NewestRun
 from costbatch.application.ports import Database
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collection import COLLECT
-from costbatch.domain.periods import utc_day
+from costbatch.domain.periods import ONE_DAY, utc_day
 from costbatch.domain.plural import many
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
 
 _LONG = timedelta(days=2)
-_ONE_DAY = timedelta(days=1)
 _MOST_SHOWN = 5
 _STATES = {
     "succeeded": "collected",
@@ -35,7 +34,7 @@ def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
             "`kubectl create job --from=cronjob/costbatch costbatch-manual-$(date +%s)`.",
         )
     found = _describe(run)
-    if run.status is RunStatus.RUNNING and now - run.started_at > _ONE_DAY:
+    if run.status is RunStatus.RUNNING and now - run.started_at > ONE_DAY:
         return warning(
             found,
             "It appears to have crashed. The next run picks up the remaining accounts; find the cause.",
@@ -105,7 +104,7 @@ def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
 
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:
     """Check that no event has been undelivered for more than a day."""
-    waiting = health.events_before(now - _ONE_DAY)
+    waiting = health.events_before(now - ONE_DAY)
     if not waiting:
         return ok("No event has been undelivered for more than a day.")
     found = "\n".join(
