@@ -272,11 +272,11 @@ class _WhenNeeded(CostSource):
         access: Access,
         window: DateRange,
         spend: Spend,
-        known: DayDigests = NO_DIGESTS,
+        previous: DayDigests = NO_DIGESTS,
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
-        return self._made().fetch(access, window, spend, known, is_first=is_first)
+        return self._made().fetch(access, window, spend, previous, is_first=is_first)
 
     def _made(self) -> "CostExplorerSource":
         with self._lock:

@@ -161,13 +161,13 @@ class PostgresCosts(CostStore):
             # With nothing to compare, they need no staging.
             self._copy(_COPY_TO_COSTS, new)
         for row, costs in new.items():
-            days_with_rows = frozenset(day for day, answer in costs.answers.items() if answer.rows)
+            days_with_rows = frozenset(day for day, digest in costs.digests.items() if digest.rows)
             changes[row] = StoredChange(inserted=len(costs.costs), changed_dates=days_with_rows)
         others = {row: costs for row, costs in fetched.items() if row not in new}
-        # Most accounts of a run have the same fresh days; constant bounds let the server skip other months.
-        for days in dict.fromkeys(costs.fresh for costs in others.values()):
+        # Most accounts of a run have the same changed days; constant bounds let the server skip other months.
+        for days in dict.fromkeys(costs.changed_days for costs in others.values()):
             if days is not None:
-                alike = {row: costs for row, costs in others.items() if costs.fresh == days}
+                alike = {row: costs for row, costs in others.items() if costs.changed_days == days}
                 changes |= self._replace_days(days, alike)
         return changes
 
