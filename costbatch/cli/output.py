@@ -27,7 +27,7 @@ _PIPED_WIDTH = 200
 _NO_VALUE = "-"
 _WIDE_GAP, _NARROW_GAP = 2, 1
 _INDENT = "  "
-# A shorter name could not be told from others, and a narrower sentence could not be read.
+# A shorter name could not be distinguished from others, and a narrower sentence could not be read.
 _SHORTEST_NAME, _NARROWEST_TEXT = 16, 16
 
 

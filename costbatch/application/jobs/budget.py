@@ -8,7 +8,7 @@ from costbatch.errors import BudgetSpent
 class ApiBudget:
     """The paid requests that a run may still make; shared by every fetching thread.
 
-    A request is reserved before it is sent, and given back if AWS does not charge it.
+    A request is reserved before it is sent, and released if AWS does not charge it.
     Other processes of the run spend of it too: what they have recorded is learnt now and then.
     """
 
@@ -36,7 +36,7 @@ class ApiBudget:
         return max(min(accounts, self._most - self._recorded - self._unrecorded - self._reserved), 0)
 
     def reserve(self) -> None:
-        """Take one request; if the last ones are in flight, wait for those that are given back.
+        """Take one request; if the last ones are in flight, wait for those that are released.
 
         Raises:
             BudgetSpent: none is left.
