@@ -144,7 +144,12 @@ class Retention:
         months = self.records.months_before(first_kept)
         # Before the months are dropped: days on record must be stored at every moment.
         moved = self._move_covered(first_kept)
-        dropped = self._drop(months) if moved is not None else []
+        dropped: list[MonthSize] = []
+        # Up to the first that is held up.
+        for month in months if moved is not None else ():
+            if self._retrying(partial(self.records.drop_month, month)) is None:
+                break
+            dropped.append(month)
         return Pruning(
             first_kept=first_kept,
             months=tuple(dropped),
@@ -164,13 +169,6 @@ class Retention:
             total += moved
             if moved < _ACCOUNTS_BATCH:
                 return total
-
-    def _drop(self, months: list[MonthSize]) -> list[MonthSize]:
-        """Return the months that were dropped; stop at the first that is held up."""
-        for number, month in enumerate(months):
-            if self._retrying(partial(self.records.drop_month, month)) is None:
-                return months[:number]
-        return months
 
     def _delete_old(self, first_kept: date) -> Mapping[OldRows, int]:
         totals = dict.fromkeys(OldRows, 0)
