@@ -23,6 +23,7 @@ _CASES: dict[str, dict[str, Any]] = {
     "spring-america": {},
     "spring-europe": {"springNight": "europe"},
     "job-failed": {"kubeStateMetrics": True},
+    "discover": {},
     "spring-none": {
         "springNight": "none",
         "noSuccessHours": 11,
@@ -35,9 +36,10 @@ _CASES: dict[str, dict[str, Any]] = {
 
 
 def rules(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the rules as Prometheus takes them, made with these values."""
+    """Return the rules as Prometheus takes them, made with these values and with both jobs."""
     rule = {"prometheusRule": {"enabled": True, **values}}
-    spec: dict[str, Any] = render({**SECRET, "monitoring": rule}).one("PrometheusRule")["spec"]
+    both = {**SECRET, "discover": {"enabled": True}}
+    spec: dict[str, Any] = render({**both, "monitoring": rule}).one("PrometheusRule")["spec"]
     return spec
 
 
@@ -67,7 +69,7 @@ def test_every_alert_is_seen_firing() -> None:
     """No alert without a story in which it fires, with its words; that on failed Jobs is off by default."""
     stories = [
         story
-        for name in ("defaults", "job-failed")
+        for name in ("defaults", "job-failed", "discover")
         for story in yaml.safe_load((HERE / "rules" / f"{name}.yaml").read_text())["tests"]
     ]
     fired = {

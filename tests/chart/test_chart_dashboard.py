@@ -18,7 +18,7 @@ from tests.chart.chart import CHART, render_file
 from tests.chart.prometheus import Prometheus, prometheus, wait_for
 from tests.support.fake_runs import counts_of
 from tests.support.machine import program
-from tests.support.metrics import METRICS
+from tests.support.metrics import OF_COLLECT
 from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
 from tests.support.pushgateway import serve_pushgateway
 
@@ -122,7 +122,7 @@ def test_every_metric_is_on_the_dashboard(dashboard: dict[str, Any]) -> None:
     asked = {
         name for _, expression in expressions(dashboard) for name in re.findall(r"costbatch_\w+", expression)
     }
-    assert asked == {metric.name for metric in METRICS}
+    assert asked == {metric.name for metric in OF_COLLECT}
 
 
 def test_the_panels_lie_side_by_side(dashboard: dict[str, Any]) -> None:

@@ -64,7 +64,8 @@ def test_the_notes_of_the_trial_say_what_it_is(tmp_path: Path) -> None:
     """Nobody shall take it for an installation."""
     text = notes({"demo": {"enabled": True}}, tmp_path)
     assert "NOT FOR PRODUCTION" in text
-    assert re.findall(r"^([0-9])\. ", text, re.MULTILINE) == ["1", "2", "3"]
+    assert re.findall(r"^([0-9])\. ", text, re.MULTILINE) == ["1", "2", "3", "4"]
+    assert "--from=cronjob/costbatch-discover $job\n" in text
 
 
 @pytest.mark.parametrize(

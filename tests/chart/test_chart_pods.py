@@ -9,7 +9,7 @@ import pytest
 from costbatch.cli import COMMANDS
 from costbatch.config import Settings
 from tests.chart.chart import OLDEST_KUBERNETES, VALUE_FILES, HelmError, Rendered, render, render_file
-from tests.chart.pods import Manifest, Pod, environment, hooks
+from tests.chart.pods import Manifest, Pod, environment, hooks, pod_of
 
 SECRET = {"secrets": {"existingSecret": "costbatch-secrets"}}
 _EXAMPLES = {
@@ -87,10 +87,12 @@ def test_wrong_configuration_fails_the_job_at_once_and_an_eviction_does_not_coun
 @pytest.mark.parametrize("name", VALUE_FILES)
 def test_every_rule_names_a_container_of_the_pod(name: str) -> None:
     """Kubernetes refuses a Job whose failure policy names another one."""
-    rendered = render_file(name)
-    rules = job_of(rendered)["podFailurePolicy"]["rules"]
-    named = {rule["onExitCodes"]["containerName"] for rule in rules if "onExitCodes" in rule}
-    assert named <= {container["name"] for container in rendered.pod("collect").containers}
+    for cron_job in render_file(name).of_kind("CronJob"):
+        rules = cron_job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+        named = {rule["onExitCodes"]["containerName"] for rule in rules if "onExitCodes" in rule}
+        pod = pod_of(cron_job)
+        assert pod
+        assert named <= {container["name"] for container in pod.containers}
 
 
 def test_the_run_key_is_the_jobs_uid() -> None:
@@ -190,12 +192,43 @@ def test_migrations_get_the_database_and_no_key() -> None:
     assert not {"ENCRYPTION_KEY", "PUSHGATEWAY_URL"} & variables.keys()
 
 
+def test_each_job_has_its_own_values() -> None:
+    """Those of its block over those of all jobs; a setting of one is not the other's."""
+    rendered = render_file("discover")
+    costs, discovery = (rendered.one("CronJob", name)["spec"] for name in ("costbatch", "costbatch-discover"))
+    assert (costs["schedule"], discovery["schedule"]) == ("0 2 * * *", "15 4 * * *")
+    assert costs["timeZone"] == discovery["timeZone"]
+    assert (costs["suspend"], discovery["suspend"]) == (True, False)
+    jobs = [each["jobTemplate"]["spec"] for each in (costs, discovery)]
+    assert [job.get("parallelism") for job in jobs] == [3, None]
+    own, other = (rendered.pod(name).container("costbatch") for name in ("collect", "discover"))
+    assert own["args"] == ["collect", "--max-api-cost", "5"]
+    assert other["args"] == ["discover", "--fail-on", "partial"]
+    assert (own["resources"]["limits"]["memory"], other["resources"]["limits"]["memory"]) == ("512Mi", "1Gi")
+    variables = [
+        {name: each.get("value") for name, each in environment(container).items()}
+        for container in (own, other)
+    ]
+    assert [each["COSTBATCH_CONCURRENCY"] for each in variables] == ["16", "4"]
+    assert [each["COSTBATCH_KEEP_MONTHS"] for each in variables] == ["37", "37"]
+    assert [each.get("COSTBATCH_EXPECTED_REGIONS") for each in variables] == [None, "eu-west-1,us-east-1"]
+    assert all("COSTBATCH_RUN_KEY" in each and "COSTBATCH_DEADLINE_SECONDS" in each for each in variables)
+
+
+def test_discovery_is_off_unless_it_is_wanted() -> None:
+    """It needs more permissions; the trial shows it."""
+    assert len(render_file("minimal").of_kind("CronJob")) == 1
+    names = [job["metadata"]["name"] for job in render_file("demo").of_kind("CronJob")]
+    assert names == ["costbatch", "costbatch-discover"]
+
+
 def test_names_stay_within_the_limits_of_kubernetes() -> None:
     """63 characters, and 52 for a CronJob, whose Jobs get 11 more."""
     values = {"monitoring": {"dashboard": {"enabled": True}}, "demo": {"enabled": True}}
     rendered = render({**values, "fullnameOverride": "n" * 49})
     assert max(len(document["metadata"]["name"]) for document in rendered.documents) == 63
-    assert len(rendered.one("CronJob")["metadata"]["name"]) <= 52
+    names = [job["metadata"]["name"] for job in rendered.of_kind("CronJob")]
+    assert [len(name) for name in names] == [49, 52]
     with pytest.raises(HelmError, match="fullnameOverride"):
         render({**values, "fullnameOverride": "n" * 50})
 

@@ -17,7 +17,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.runs import ItemRecord, ItemState
 from costbatch.errors import DeliveryError
 from tests.support.fake_runs import counts_of
-from tests.support.metrics import METRICS
+from tests.support.metrics import OF_COLLECT
 from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
@@ -119,10 +119,10 @@ def test_promtool_has_nothing_to_say(gateway: Gateway, promtool: str) -> None:
 
 
 def test_the_gateway_shows_our_help_and_type(gateway: Gateway) -> None:
-    """What METRICS declares is what a person sees beside the graph."""
+    """What is declared is what a person sees beside the graph."""
     gateway.adapter.push(REPORT, succeeded=True, now=NOW)
     exposition = gateway.exposition()
-    for metric in METRICS:
+    for metric in OF_COLLECT:
         assert f"# HELP {metric.name} {metric.help}\n" in exposition
         assert f"# TYPE {metric.name} {metric.type}\n" in exposition
 

@@ -11,6 +11,12 @@
 {{- .Values.fullnameOverride | default $full | trunc 49 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The CronJob of a job; the first one has the chart's own name. */}}
+{{- define "costbatch.jobName" -}}
+{{- $suffix := eq .Job "collect" | ternary "" (printf "-%s" .Job) }}
+{{- include "costbatch.fullname" . | trunc (sub 52 (len $suffix) | int) | trimSuffix "-" }}{{ $suffix }}
+{{- end }}
+
 {{- define "costbatch.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "costbatch.fullname" .) "default" .Values.serviceAccount.create) }}
 {{- end }}

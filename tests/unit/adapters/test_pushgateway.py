@@ -20,7 +20,7 @@ from costbatch.domain.detection import Severity
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunCounts
 from costbatch.errors import DeliveryError, ErrorKind
 from tests.support.fake_runs import counts_of
-from tests.support.metrics import METRICS
+from tests.support.metrics import OF_COLLECT
 from tests.support.pushed_run import partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
@@ -101,15 +101,15 @@ def _failure(url: str, *, timeout_seconds: float = 5) -> str:
 
 
 def test_a_full_push_sends_every_declared_metric_and_no_other(receiver: Receiver) -> None:
-    """METRICS is the whole truth about what is pushed."""
+    """It is the whole truth about what is pushed."""
     _gateway(receiver.url).push(REPORT, succeeded=True, now=NOW)
-    assert receiver.names() == {metric.name for metric in METRICS}
+    assert receiver.names() == {metric.name for metric in OF_COLLECT}
 
 
 def test_every_declared_metric_is_a_documented_gauge() -> None:
     """A batch pushes states; each has a prefix, a sentence of help, and is declared once."""
-    assert len({metric.name for metric in METRICS}) == len(METRICS)
-    for metric in METRICS:
+    assert len({metric.name for metric in OF_COLLECT}) == len(OF_COLLECT)
+    for metric in OF_COLLECT:
         assert metric.type == "gauge"
         assert metric.name.startswith("costbatch_")
         assert metric.help.endswith(".")
@@ -156,7 +156,7 @@ def test_closed_lists_are_sent_whole(receiver: Receiver) -> None:
 def test_account_metrics_can_be_switched_off(receiver: Receiver) -> None:
     """One series per account is a choice."""
     _gateway(receiver.url).push(replace(REPORT, costs=()), succeeded=True, now=NOW)
-    missing = {metric.name for metric in METRICS} - receiver.names()
+    missing = {metric.name for metric in OF_COLLECT} - receiver.names()
     assert missing == {"costbatch_account_cost"}
 
 
