@@ -366,11 +366,11 @@ class _CostsWhenNeeded(_WhenNeeded["CostExplorerSource"], CostSource):
         access: Access,
         window: DateRange,
         spend: Spend,
-        known: DayDigests = NO_DIGESTS,
+        previous: DayDigests = NO_DIGESTS,
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
-        return self.made().fetch(access, window, spend, known, is_first=is_first)
+        return self.made().fetch(access, window, spend, previous, is_first=is_first)
 
 
 class _ResourcesWhenNeeded(_WhenNeeded["AwsResourceSource"], ResourceSource):

@@ -59,11 +59,6 @@ def bind_run(run_id: object, run_key: str) -> None:
     _run_fields.update(run_id=str(run_id), run_key=run_key)
 
 
-def unbind_run() -> None:
-    """Remove the run's id and key from the lines again."""
-    _run_fields.clear()
-
-
 def register_secret(secret: Secret) -> None:
     """Mask this text in every log line from now on."""
     text = secret.reveal()
@@ -139,7 +134,11 @@ def configure(
     is_terminal = stream.isatty()
     is_console = log_format == "console" or (log_format == "auto" and is_terminal)
     handler = logging.StreamHandler(stream)
-    for_people = _structures_as_json, _console(colors=is_terminal and not no_color)
+    # Plain tracebacks: the pretty ones print local variables.
+    console = structlog.dev.ConsoleRenderer(
+        colors=is_terminal and not no_color, exception_formatter=structlog.dev.plain_traceback
+    )
+    for_people = _structures_as_json, console
     handler.setFormatter(_formatter(*(for_people if is_console else [_JSON])))
     severity = logging.WARNING if errors_only else logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
@@ -185,14 +184,13 @@ def _redacted(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {redact(str(name)): _field(str(name), one) for name, one in value.items()}
+        return {
+            redact(str(name)): MASK if one is not None and _SECRET_FIELD.search(str(name)) else _redacted(one)
+            for name, one in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(one) for one in value]
     return redact(str(value))
-
-
-def _field(name: str, value: object) -> object:
-    return MASK if value is not None and _SECRET_FIELD.search(name) else _redacted(value)
 
 
 _ENRICH: list[Processor] = [
@@ -221,11 +219,6 @@ def _structures_as_json(_logger: WrappedLogger, _method: str, event: EventDict) 
     return {
         name: _AsJson(value) if isinstance(value, dict | list) else value for name, value in event.items()
     }
-
-
-def _console(*, colors: bool) -> Processor:
-    # Plain tracebacks: the pretty ones print local variables.
-    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
 
 def _formatter(*renderers: Processor) -> logging.Formatter:

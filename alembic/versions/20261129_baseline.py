@@ -22,12 +22,17 @@ def upgrade() -> None:
         sa.Column(
             "aws_account_id", sa.Text(collation="C"), nullable=False, comment="The 12 digits, zeros kept"
         ),
-        sa.Column("name", sa.Text(), nullable=False, comment="What people call it"),
+        sa.Column("name", sa.Text(), nullable=False, comment="Display name"),
         sa.Column(
             "status", sa.Text(collation="C"), nullable=False, comment="Only active accounts are collected"
         ),
         sa.Column("access", sa.Text(collation="C"), nullable=False, comment="How its costs are reached"),
-        sa.Column("partition", sa.Text(collation="C"), nullable=False, comment="AWS's cloud that it lies in"),
+        sa.Column(
+            "partition",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="AWS partition, such as aws or aws-cn",
+        ),
         sa.Column("role_arn", sa.Text(), nullable=True, comment="The role to assume, for assumed_role"),
         sa.Column(
             "base_account_id",
@@ -122,7 +127,12 @@ def upgrade() -> None:
     op.create_table(
         "account_credentials",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("key_id", sa.Text(collation="C"), nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
+        sa.Column(
+            "key_id",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="Id of the ENCRYPTION_KEY that encrypted it",
+        ),
         sa.Column("sealed", sa.LargeBinary(), nullable=False, comment="AES-256-GCM, bound to the account"),
         sa.Column(
             "proven_at",
@@ -139,7 +149,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_account_credentials")),
-        comment="Sealed credentials, apart, so that a reader can be granted every other table",
+        comment="Encrypted credentials, apart, so that a reader can be granted every other table",
     )
     op.create_table(
         "account_progress",
@@ -181,7 +191,7 @@ def upgrade() -> None:
             ["account_id"], ["accounts.id"], name=op.f("fk_account_progress_account_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("account_id", "job", name=op.f("pk_account_progress")),
-        comment="How far each job got with each account, over all its runs",
+        comment="Progress of each job with each account, over all its runs",
     )
     op.create_table(
         "anomalies",
@@ -206,7 +216,7 @@ def upgrade() -> None:
             nullable=False,
             comment="The services that moved, largest first",
         ),
-        sa.Column("revision", sa.Integer(), nullable=False, comment="Counts the changes that were told"),
+        sa.Column("revision", sa.Integer(), nullable=False, comment="Number of changes that were reported"),
         sa.Column("run_id", sa.Uuid(), nullable=True, comment="The run that found it"),
         sa.Column("detected_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -251,7 +261,7 @@ def upgrade() -> None:
             ["run_id"], ["runs.id"], name=op.f("fk_anomalies_run_id"), ondelete="SET NULL"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_anomalies")),
-        comment="Days or runs of days that depart from their baseline",
+        comment="Days, or runs of days, with unusual cost",
     )
     op.create_index(
         "ix_anomalies_account_id_last_date", "anomalies", ["account_id", "last_date"], unique=False
@@ -285,10 +295,10 @@ def upgrade() -> None:
         sa.Column("unblended", sa.Numeric(), nullable=False, comment="Exact, as AWS printed it"),
         sa.Column("amortized", sa.Numeric(), nullable=False),
         sa.Column(
-            "net_unblended", sa.Numeric(), nullable=True, comment="After discounts; null where AWS gives none"
+            "net_unblended", sa.Numeric(), nullable=True, comment="After discounts; null if AWS gives none"
         ),
         sa.Column(
-            "net_amortized", sa.Numeric(), nullable=True, comment="After discounts; null where AWS gives none"
+            "net_amortized", sa.Numeric(), nullable=True, comment="After discounts; null if AWS gives none"
         ),
         sa.Column(
             "usage_quantity",
@@ -331,12 +341,15 @@ def upgrade() -> None:
             ["account_id"], ["accounts.id"], name=op.f("fk_day_digests_account_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_day_digests")),
-        comment="Digests of what AWS last answered for each day: an unchanged day is not compared again",
+        comment="Digests of AWS's last response for each day: an unchanged day is not compared again",
     )
     op.create_table(
         "events",
         sa.Column(
-            "id", sa.Uuid(), nullable=False, comment="Derived from what it tells: the same event, the same id"
+            "id",
+            sa.Uuid(),
+            nullable=False,
+            comment="Derived from its content: the same event has the same id",
         ),
         sa.Column("sequence", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("type", sa.Text(collation="C"), nullable=False),
@@ -358,7 +371,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_events_run_id"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sa.UniqueConstraint("sequence", name=op.f("uq_events_sequence")),
-        comment="The outbox: written in the transaction of what it tells",
+        comment="The outbox: written in the transaction of the change that it reports",
     )
     op.create_index("ix_events_run_id", "events", ["run_id"], unique=False)
     op.create_table(
@@ -516,7 +529,7 @@ def upgrade() -> None:
             ["event_id"], ["events.id"], name=op.f("fk_deliveries_event_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("event_id", "sink", name=op.f("pk_deliveries")),
-        comment="Each event's way to each sink",
+        comment="Delivery of each event to each sink",
     )
     op.create_index(
         "ix_deliveries_pending",

@@ -93,7 +93,7 @@ def _profile(bench: Bench, folder: Path) -> None:
     accounts = bench.sizes.large
     url = bench.steady().url
     environ = {program.PROFILE: str(folder.resolve())}
-    bench.stage.collect(url, accounts=accounts, concurrency=bench.concurrency, environ=environ)
+    bench.testbed.collect(url, accounts=accounts, concurrency=bench.concurrency, environ=environ)
     profiling.show(folder, accounts)
 
 

@@ -1,4 +1,4 @@
-"""What every measurement is given: sizes, the stage (set when first needed), and what several share."""
+"""What every measurement is given: sizes, the testbed (set up when first needed), and what several share."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 from benchmarks.collect.processes import clients_on_their_core
 from benchmarks.collect.sizes import Sizes
-from benchmarks.collect.stage import Database, Reading, Stage, open_stage
+from benchmarks.collect.testbed import Database, Reading, Testbed, open_testbed
 
 T = TypeVar("T")
 
@@ -53,26 +53,26 @@ class Bench:
         self._exits.close()
 
     @cached_property
-    def stage(self) -> Stage:
-        """The stage."""
-        return self._exits.enter_context(open_stage(self._server_core))
+    def testbed(self) -> Testbed:
+        """PostgreSQL and the local AWS, started when first needed."""
+        return self._exits.enter_context(open_testbed(self._server_core))
 
     @property
-    def is_staged(self) -> bool:
-        """Whether any measurement needed the stage."""
-        return "stage" in vars(self)
+    def has_testbed(self) -> bool:
+        """Whether any measurement needed the testbed."""
+        return "testbed" in vars(self)
 
     def steady(self) -> Database:
         """Return the database of the ordinary night: every account is loaded already."""
-        return self.stage.database(_STEADY, self.sizes.large)
+        return self.testbed.database(_STEADY, self.sizes.large)
 
     def many(self, accounts: int = 0) -> Database:
         """Return the same with very many accounts, at least so many."""
-        return self.stage.database(_MANY, max(self.sizes.many, accounts))
+        return self.testbed.database(_MANY, max(self.sizes.many, accounts))
 
     def collect(self, database: Database, accounts: int) -> Reading:
         """Run the program as it is set up by default, or with the concurrency that was asked for."""
-        return self.stage.collect(database.url, accounts=accounts, concurrency=self.concurrency)
+        return self.testbed.collect(database.url, accounts=accounts, concurrency=self.concurrency)
 
     def beside(self, other: Callable[[], T]) -> list[tuple[Marginal, T]]:
         """Measure what one more account costs and something else in turns, so that neighbours slow both."""
@@ -84,11 +84,11 @@ class Bench:
         factors = (1 + n / 100 for n in count(1))
 
         def collect(accounts: int) -> Reading:
-            self.stage.open_world(sizes.large, factor=next(factors))
+            self.testbed.open_world(sizes.large, factor=next(factors))
             return self.collect(database, accounts)
 
         found = [self._between(collect(sizes.small), collect(sizes.large)) for _ in range(sizes.rounds)]
-        self.stage.open_world(sizes.large)
+        self.testbed.open_world(sizes.large)
         self.collect(database, sizes.large)
         return found
 

@@ -20,7 +20,7 @@ from benchmarks.collect.dlt_runs import WAYS, DltMissing, dlt_python, merge
 from benchmarks.collect.report import made, rounded
 from benchmarks.collect.scripts import keys_of, run_plain_way
 from benchmarks.collect.server import execute, rows
-from benchmarks.collect.stage import DAYS, ROWS_PER_ACCOUNT, SERVICES, Reading
+from benchmarks.collect.testbed import DAYS, ROWS_PER_ACCOUNT, SERVICES, Reading
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.simulator.demo_world import LOAD_VARIANTS
 
@@ -61,15 +61,15 @@ class Night:
 
 def compare(bench: Bench) -> dict[str, Any]:
     """Measure every way and return the document. dlt is left out, with a sentence, where there is none."""
-    bench.stage.open_world(bench.sizes.compared)
+    bench.testbed.open_world(bench.sizes.compared)
     # So that the stand-in has rendered every answer that differs before the first of them is timed.
-    bench.stage.database("rendered", min(LOAD_VARIANTS, bench.sizes.compared))
+    bench.testbed.database("rendered", min(LOAD_VARIANTS, bench.sizes.compared))
     ways = {"costbatch": _costbatch(bench), "plain": _plain(bench)}
     version, skipped = None, ""
     try:
         python = dlt_python(bench)
-        path = bench.stage.folder / "compared.jsonl"
-        _write_stored_rows(bench.stage.database(_OURS, bench.sizes.compared).url, path)
+        path = bench.testbed.folder / "compared.jsonl"
+        _write_stored_rows(bench.testbed.database(_OURS, bench.sizes.compared).url, path)
         for way in WAYS:
             ways[f"dlt_{way}"], version = _dlt(bench, python, way, path)
     except DltMissing as missing:
@@ -101,38 +101,38 @@ def print_nights(document: dict[str, Any]) -> None:
 
 def _costbatch(bench: Bench) -> dict[str, Any]:
     """Run the program as it is by default, and once more with latency."""
-    stage, accounts = bench.stage, bench.sizes.compared
-    stage.aws.reset_requests()
-    database = stage.database(_OURS, accounts)
-    first = Night(database.first_load, stage.aws.paid())
-    stage.aws.reset_requests()
-    unchanged = Night(stage.collect(database.url, accounts=accounts), stage.aws.paid())
-    stage.aws.set_latency(bench.sizes.latency_ms / 1000)
-    waiting = stage.collect(database.url, accounts=accounts).wall_seconds
-    stage.aws.set_latency(0)
+    testbed, accounts = bench.testbed, bench.sizes.compared
+    testbed.aws.reset_requests()
+    database = testbed.database(_OURS, accounts)
+    first = Night(database.first_load, testbed.aws.paid())
+    testbed.aws.reset_requests()
+    unchanged = Night(testbed.collect(database.url, accounts=accounts), testbed.aws.paid())
+    testbed.aws.set_latency(bench.sizes.latency_ms / 1000)
+    waiting = testbed.collect(database.url, accounts=accounts).wall_seconds
+    testbed.aws.set_latency(0)
     told = _way(bench, first, unchanged, url=database.url, table=_OUR_TABLE)
     return {**told, "wall_seconds_at_latency": rounded(waiting)}
 
 
 def _plain(bench: Bench) -> dict[str, Any]:
-    url = bench.stage.server.create_database("compared-plain")
+    url = bench.testbed.server.create_database("compared-plain")
     first, unchanged = _plain_night(bench, url), _plain_night(bench, url)
     told = _way(bench, first, unchanged, url=url, table="plain_costs")
     return {**told, "accounts": bench.sizes.serial}
 
 
 def _plain_night(bench: Bench, url: str) -> Night:
-    bench.stage.aws.reset_requests()
-    reading = run_plain_way(bench.stage, url, bench.sizes.serial)
+    bench.testbed.aws.reset_requests()
+    reading = run_plain_way(bench.testbed, url, bench.sizes.serial)
     execute(url, "VACUUM ANALYZE")
-    return Night(reading, bench.stage.aws.paid())
+    return Night(reading, bench.testbed.aws.paid())
 
 
 def _dlt(bench: Bench, python: Path, way: str, path: Path) -> tuple[dict[str, Any], str]:
-    url = bench.stage.server.create_database(f"compared-dlt-{way}")
+    url = bench.testbed.server.create_database(f"compared-dlt-{way}")
     nights, version = [], ""
     for _ in range(2):
-        merged = merge(bench.stage, python, way, url=url, rows_path=path)
+        merged = merge(bench.testbed, python, way, url=url, rows_path=path)
         execute(url, "VACUUM ANALYZE")
         nights.append(Night(merged.process, 0))
         version = merged.version
@@ -159,7 +159,7 @@ def _fetching(bench: Bench) -> dict[str, Any]:
     rounds = []
     for _ in range(sizes.rounds):
         one, all_of_them = (
-            run_plain_way(bench.stage, plain_way.NO_DATABASE, accounts) for accounts in (1, sizes.fetched)
+            run_plain_way(bench.testbed, plain_way.NO_DATABASE, accounts) for accounts in (1, sizes.fetched)
         )
         cpu, wall = (
             all_of_them.client_seconds - one.client_seconds,

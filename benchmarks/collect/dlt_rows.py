@@ -9,8 +9,8 @@ from benchmarks import plain_way
 from benchmarks.collect.bench import Bench, Marginal, median
 from benchmarks.collect.dlt_runs import DltMissing, Merge, dlt_python, merge
 from benchmarks.collect.per_account import body_of
-from benchmarks.collect.stage import ROWS_PER_ACCOUNT
 from benchmarks.collect.targets import Result
+from benchmarks.collect.testbed import ROWS_PER_ACCOUNT
 
 
 def against_dlt(bench: Bench) -> list[Result]:
@@ -23,7 +23,7 @@ def against_dlt(bench: Bench) -> list[Result]:
         python = dlt_python(bench)
     except DltMissing as missing:
         return [Result("dlt", None, skipped=str(missing))]
-    path = bench.stage.folder / "rows.jsonl"
+    path = bench.testbed.folder / "rows.jsonl"
     _write_rows(bench, path)
     rows = bench.sizes.dlt * ROWS_PER_ACCOUNT
     rounds = bench.beside(_merging(bench, python, "rows", path))
@@ -42,8 +42,8 @@ def against_dlt(bench: Bench) -> list[Result]:
 
 def _merging(bench: Bench, python: Path, way: str, path: Path) -> Callable[[], Merge]:
     """Let dlt load the rows once; return what merges them again."""
-    url = bench.stage.server.create_database(f"dlt-{way}")
-    work = partial(merge, bench.stage, python, way, url=url, rows_path=path)
+    url = bench.testbed.server.create_database(f"dlt-{way}")
+    work = partial(merge, bench.testbed, python, way, url=url, rows_path=path)
     work()
     return work
 

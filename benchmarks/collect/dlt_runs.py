@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from benchmarks.collect.bench import Bench
 from benchmarks.collect.processes import ROOT, clean_environment
 from benchmarks.collect.scripts import run_script
-from benchmarks.collect.stage import Reading, Stage
+from benchmarks.collect.testbed import Reading, Testbed
 
 WAYS = ("rows", "arrow")
 PACKAGE = "dlt[postgres,parquet]"
@@ -74,18 +74,18 @@ def _install(folder: Path, python: Path) -> None:
         raise DltMissing(f"dlt could not be installed: {' '.join(reason) or 'no reason given'}") from error
 
 
-def merge(stage: Stage, python: Path, way: str, *, url: str, rows_path: Path) -> Merge:
+def merge(testbed: Testbed, python: Path, way: str, *, url: str, rows_path: Path) -> Merge:
     """Let dlt merge the rows of a file into a database."""
-    report = stage.folder / "dlt.json"
+    report = testbed.folder / "dlt.json"
     environ = clean_environment(
         RUNTIME__DLTHUB_TELEMETRY="false",
         RUNTIME__LOG_LEVEL="CRITICAL",
         # What dlt remembers of one database must not meet another one.
-        DLT_DATA_DIR=str(stage.folder / f"dlt-data{urlsplit(url).path}"),
-        HOME=str(stage.folder),
+        DLT_DATA_DIR=str(testbed.folder / f"dlt-data{urlsplit(url).path}"),
+        HOME=str(testbed.folder),
     )
     arguments = [way, _with_host_in_place(url), str(rows_path), str(report)]
-    whole = run_script(stage, "dlt_way.py", *arguments, environ=environ, python=python)
+    whole = run_script(testbed, "dlt_way.py", *arguments, environ=environ, python=python)
     told = json.loads(report.read_text())
     process = Reading(
         client_seconds=whole.client_seconds - told["reading_cpu_seconds"],

@@ -3,8 +3,8 @@
 from functools import cache
 
 from benchmarks.collect.bench import Bench, median
-from benchmarks.collect.stage import Reading
 from benchmarks.collect.targets import Result
+from benchmarks.collect.testbed import Reading
 
 
 def memory(bench: Bench) -> list[Result]:

@@ -7,8 +7,8 @@ from math import ceil
 from benchmarks.collect import program
 from benchmarks.collect.bench import Bench, median
 from benchmarks.collect.server import execute, rows
-from benchmarks.collect.stage import DAYS, ROWS_PER_ACCOUNT, Database, Reading
 from benchmarks.collect.targets import Result
+from benchmarks.collect.testbed import DAYS, ROWS_PER_ACCOUNT, Database, Reading
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
@@ -34,8 +34,8 @@ def history(bench: Bench) -> list[Result]:
     """Measure the CPU of a run on a database with years of days, against one with the 30 days only."""
     sizes = bench.sizes
     accounts = max(sizes.large, ceil(sizes.history_rows / (ROWS_PER_ACCOUNT * _PERIODS)))
-    empty = bench.stage.database("without-history", accounts)
-    full = bench.stage.database("with-history", accounts)
+    empty = bench.testbed.database("without-history", accounts)
+    full = bench.testbed.database("with-history", accounts)
     _lay_out(empty, periods=1)
     stored = accounts * ROWS_PER_ACCOUNT
     periods = min(_PERIODS, max(2, round(sizes.history_rows / stored)))
@@ -105,11 +105,11 @@ def _nights(bench: Bench, database: Database) -> dict[str, float]:
     """
     accounts, changed, new_day = bench.sizes.large, [], []
     for number in range(bench.sizes.rounds):
-        bench.stage.open_world(accounts, factor=1.0 if number % 2 else 1.01)
+        bench.testbed.open_world(accounts, factor=1.0 if number % 2 else 1.01)
         changed.append(_night(bench, database))
         execute(database.url, _FORGET_NEWEST_DAY)
         new_day.append(_night(bench, database))
-    bench.stage.open_world(accounts)
+    bench.testbed.open_world(accounts)
     return {
         "changed_wal_bytes": median(each.wal_bytes for each in changed) / accounts,
         "changed_server_ms": median(each.server_seconds for each in changed) * 1000 / accounts,

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from benchmarks.collect import program
 from benchmarks.collect.bench import Bench
-from benchmarks.collect.stage import Reading
 from benchmarks.collect.targets import Result
+from benchmarks.collect.testbed import Reading
 from costbatch.simulator.demo_world import load_world
 from costbatch.simulator.world import World
 
@@ -44,10 +44,10 @@ def _result(name: str, reading: Reading, base: Reading, rows: int) -> Result:
 
 def _first_collections(bench: Bench, accounts: int, rows: int) -> Reading:
     """Collect accounts for the first time, each with about so many rows."""
-    url = bench.stage.bare_database(f"large-{time.monotonic_ns()}", accounts)
-    with bench.stage.other_aws(_world(accounts, max(1, round(rows / _DAYS)))) as aws:
+    url = bench.testbed.bare_database(f"large-{time.monotonic_ns()}", accounts)
+    with bench.testbed.other_aws(_world(accounts, max(1, round(rows / _DAYS)))) as aws:
         environ = {**_ENVIRON, "AWS_ENDPOINT_URL": aws.url}
-        return bench.stage.collect(url, accounts=accounts, environ=environ)
+        return bench.testbed.collect(url, accounts=accounts, environ=environ)
 
 
 def _world(accounts: int, services: int) -> World:

@@ -18,8 +18,8 @@ from benchmarks.collect import program
 from benchmarks.collect.bench import Bench, median
 from benchmarks.collect.scripts import keys_of, run_plain_way
 from benchmarks.collect.server import execute
-from benchmarks.collect.stage import DAYS, ROWS_PER_ACCOUNT
 from benchmarks.collect.targets import Result
+from benchmarks.collect.testbed import DAYS, ROWS_PER_ACCOUNT
 
 # What was measured of costbatch and of the other way, by round.
 Rounds = Sequence[tuple[float, float]]
@@ -53,7 +53,7 @@ def against_json(bench: Bench) -> list[Result]:
 def against_plain_way(bench: Bench) -> list[Result]:
     """Measure the client's CPU against the plain way's, which has one thread and nothing to wait for."""
     sizes = bench.sizes
-    url = bench.stage.server.create_database("plain")
+    url = bench.testbed.server.create_database("plain")
     _plain_run(bench, url, sizes.plain_large)
     accounts = sizes.plain_large - sizes.plain_small
 
@@ -68,13 +68,13 @@ def against_plain_way(bench: Bench) -> list[Result]:
 def _plain_run(bench: Bench, url: str, accounts: int) -> float:
     # The upserts leave dead rows behind, which autovacuum would have removed.
     execute(url, "VACUUM")
-    return run_plain_way(bench.stage, url, accounts).client_seconds
+    return run_plain_way(bench.testbed, url, accounts).client_seconds
 
 
 def against_execute_values(bench: Bench) -> list[Result]:
     """Measure the server's CPU against ``execute_values`` of the same unchanged rows, one page an account."""
     sizes = bench.sizes
-    url = bench.stage.server.create_database("upserts")
+    url = bench.testbed.server.create_database("upserts")
     answer = json.loads(body_of(bench, 0))
     rows = [[row[name] for name in _COLUMNS] for row in plain_way.rows_of("", answer)]
     _create_table(url)
@@ -105,9 +105,9 @@ def _create_table(url: str) -> None:
 
 def _measured(bench: Bench, url: str, work: Callable[[], None]) -> float:
     execute(url, "VACUUM plain_costs")
-    before = bench.stage.server.cpu_seconds()
+    before = bench.testbed.server.cpu_seconds()
     work()
-    return bench.stage.server.cpu_seconds() - before
+    return bench.testbed.server.cpu_seconds() - before
 
 
 def _upsert_all(url: str, rows: list[list[Any]], accounts: int) -> None:
@@ -123,10 +123,10 @@ def _upsert_all(url: str, rows: list[list[Any]], accounts: int) -> None:
 
 def body_of(bench: Bench, number: int) -> bytes:
     """Return the body of an account's answer, as the stand-in sends it."""
-    bench.stage.open_world(number + 1)
+    bench.testbed.open_world(number + 1)
     keys = keys_of(number + 1)[number]
     start, end_exclusive = program.TODAY - timedelta(days=DAYS), program.TODAY
-    with mock.patch.dict("os.environ", bench.stage.environment(""), clear=True):
+    with mock.patch.dict("os.environ", bench.testbed.environment(""), clear=True):
         client = plain_way.client_of(keys)
         bodies: list[bytes] = []
         client.meta.events.register(

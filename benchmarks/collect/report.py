@@ -18,7 +18,7 @@ def made(bench: Bench) -> dict[str, Any]:
     """Return what was measured with, and how busy the machine was."""
     return {
         "python": platform.python_version(),
-        "postgres": bench.stage.server.version if bench.is_staged else None,
+        "postgres": bench.testbed.server.version if bench.has_testbed else None,
         "cores": os.cpu_count(),
         "load_average_before": rounded(bench.load_average),
         "concurrency": bench.concurrency,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.collect import program
 from benchmarks.collect.processes import ROOT, run
-from benchmarks.collect.stage import DAYS, Reading, Stage
+from benchmarks.collect.testbed import DAYS, Reading, Testbed
 from costbatch.simulator.demo_world import load_world
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -16,36 +16,36 @@ _METERED = BENCHMARKS / "collect" / "metered.py"
 
 
 def run_script(
-    stage: Stage, name: str, *arguments: str, environ: Mapping[str, str], python: Path | None = None
+    testbed: Testbed, name: str, *arguments: str, environ: Mapping[str, str], python: Path | None = None
 ) -> Reading:
     """Run a script of this folder to its end; return what the whole process and the server cost.
 
     python: an interpreter other than this one.
     """
-    memory = stage.folder / "memory-script"
+    memory = testbed.folder / "memory-script"
     command = [str(python or sys.executable), str(_METERED), str(memory), str(BENCHMARKS / name), *arguments]
-    server, wal = stage.server.cpu_seconds(), stage.server.wal_bytes()
-    used = run(command, environ=environ, folder=stage.folder)
+    server, wal = testbed.server.cpu_seconds(), testbed.server.wal_bytes()
+    used = run(command, environ=environ, folder=testbed.folder)
     return Reading(
         client_seconds=used.cpu_seconds,
-        server_seconds=stage.server.cpu_seconds() - server,
+        server_seconds=testbed.server.cpu_seconds() - server,
         wall_seconds=used.wall_seconds,
-        wal_bytes=stage.server.wal_bytes() - wal,
+        wal_bytes=testbed.server.wal_bytes() - wal,
         memory_bytes=int(memory.read_text()),
     )
 
 
-def run_plain_way(stage: Stage, url: str, accounts: int) -> Reading:
+def run_plain_way(testbed: Testbed, url: str, accounts: int) -> Reading:
     """Run the plain way on the first accounts of the world."""
-    path = stage.folder / "plain-way.json"
+    path = testbed.folder / "plain-way.json"
     plan = {
         "accounts": keys_of(accounts),
         "start": str(program.TODAY - timedelta(days=DAYS)),
         "end_exclusive": str(program.TODAY),
     }
     path.write_text(json.dumps(plan))
-    stage.open_world(accounts)
-    return run_script(stage, "plain_way.py", url, str(path), environ=stage.environment(url))
+    testbed.open_world(accounts)
+    return run_script(testbed, "plain_way.py", url, str(path), environ=testbed.environment(url))
 
 
 def keys_of(accounts: int) -> list[dict[str, str]]:

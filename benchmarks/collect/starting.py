@@ -28,7 +28,7 @@ def help_text(bench: Bench) -> list[Result]:
 
 def set_up(bench: Bench) -> list[Result]:
     """Measure a run without accounts against importing everything."""
-    database = bench.stage.database("no-accounts", 0)
+    database = bench.testbed.database("no-accounts", 0)
     rounds = max(bench.sizes.rounds, bench.sizes.starts // 2)
     run_seconds = median(bench.collect(database, 0).client_seconds for _ in range(rounds))
     (eager,) = _median_cpu(bench, [sys.executable, "-c", _EAGER])

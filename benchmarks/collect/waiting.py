@@ -29,15 +29,15 @@ def _accounts(bench: Bench, concurrency: int) -> int:
 
 def _waited(bench: Bench, concurrency: int, fewest: int) -> Result:
     accounts, latency = _accounts(bench, concurrency), bench.sizes.latency_ms / 1000
-    stage, database, rounds = bench.stage, bench.many(accounts), bench.sizes.rounds
-    stage.aws.reset_requests()
-    transactions, connections = stage.server.traffic(database.url)
+    testbed, database, rounds = bench.testbed, bench.many(accounts), bench.sizes.rounds
+    testbed.aws.reset_requests()
+    transactions, connections = testbed.server.traffic(database.url)
     walls = [
-        stage.collect(database.url, accounts=accounts, concurrency=concurrency).wall_seconds
+        testbed.collect(database.url, accounts=accounts, concurrency=concurrency).wall_seconds
         for _ in range(rounds)
     ]
-    transactions_after, connections_after = stage.server.traffic(database.url)
-    asked = stage.aws.requests()["total"]["requests"]
+    transactions_after, connections_after = testbed.server.traffic(database.url)
+    asked = testbed.aws.requests()["total"]["requests"]
     wall, bound = median(walls), ceil(accounts / concurrency) * latency
     parts = {
         "accounts": float(accounts),
@@ -50,7 +50,7 @@ def _waited(bench: Bench, concurrency: int, fewest: int) -> Result:
     }
     if accounts != fewest:
         alone = median(
-            stage.collect(database.url, accounts=fewest, concurrency=concurrency).wall_seconds
+            testbed.collect(database.url, accounts=fewest, concurrency=concurrency).wall_seconds
             for _ in range(rounds)
         )
         parts[f"ratio_of_{fewest}_accounts"] = alone / (ceil(fewest / concurrency) * latency)
@@ -63,10 +63,10 @@ def two_processes(bench: Bench) -> list[Result]:
     On every core, because each pod has one of its own.
     """
     accounts = _accounts(bench, _SHARED_CONCURRENCY)
-    with _latency(bench, accounts), clients_on_every_core([bench.stage.aws.pid]):
+    with _latency(bench, accounts), clients_on_every_core([bench.testbed.aws.pid]):
         walls = {
             processes: median(
-                bench.stage.collect(
+                bench.testbed.collect(
                     bench.many(accounts).url,
                     accounts=accounts,
                     concurrency=_SHARED_CONCURRENCY,
@@ -84,10 +84,10 @@ def two_processes(bench: Bench) -> list[Result]:
 def _latency(bench: Bench, accounts: int) -> Iterator[None]:
     """Let every answer take its time, once the stand-in has rendered the answers of the accounts."""
     database = bench.many(accounts)
-    bench.stage.open_world(accounts)
-    bench.stage.warm_up(database, accounts)
-    bench.stage.aws.set_latency(bench.sizes.latency_ms / 1000)
+    bench.testbed.open_world(accounts)
+    bench.testbed.warm_up(database, accounts)
+    bench.testbed.aws.set_latency(bench.sizes.latency_ms / 1000)
     try:
         yield
     finally:
-        bench.stage.aws.set_latency(0)
+        bench.testbed.aws.set_latency(0)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from benchmarks.collect.bench import Bench, median
 from benchmarks.collect.server import execute
-from benchmarks.collect.stage import Database
 from benchmarks.collect.targets import Result
+from benchmarks.collect.testbed import Database
 
 
 def wal(bench: Bench) -> list[Result]:
@@ -39,13 +39,13 @@ def _result(
 
 def _nights(bench: Bench, number: int) -> list[float]:
     accounts = bench.sizes.written
-    bench.stage.open_world(accounts)
-    database = bench.stage.database(f"wal-{number}", accounts)
+    bench.testbed.open_world(accounts)
+    database = bench.testbed.database(f"wal-{number}", accounts)
     unchanged = _night(bench, database)
-    bench.stage.open_world(accounts, factor=1.01)
+    bench.testbed.open_world(accounts, factor=1.01)
     changed = _night(bench, database)
     unchanged_whole = _night(bench, database, checkpoint=True)
-    bench.stage.open_world(accounts)
+    bench.testbed.open_world(accounts)
     changed_whole = _night(bench, database, checkpoint=True)
     return [database.first_load.wal_bytes, unchanged, changed, unchanged_whole, changed_whole]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from benchmarks.collect.stage import DAYS, SERVICES
+from benchmarks.collect.testbed import DAYS, SERVICES
 from benchmarks.pages.arithmetic import Growth, PerAccount, capacity, dollars_of_a_month, most_within
 from benchmarks.pages.markdown import dollars, duration, fill, number, size, table
 from costbatch.config import VARIABLES

@@ -5,6 +5,7 @@ Owns the format of the encrypted bytes. No message, ``repr`` or traceback may co
 
 import json
 import os
+from contextlib import suppress
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
@@ -56,31 +57,25 @@ class AesGcmVault(Vault):
 
     @override
     def open(self, aws_account_id: str, sealed: SealedCredentials) -> StoredSecrets:
-        self._check_format(aws_account_id, sealed)
-        document = self._decrypt(aws_account_id, bytes(sealed.sealed))
+        blob = bytes(sealed.sealed)
+        if sealed.key_id != self._key_id:
+            raise _unreadable(
+                aws_account_id, f"are sealed with the key {sealed.key_id}, and the key here is {self._key_id}"
+            )
+        if len(blob) < _SHORTEST:
+            raise _unreadable(aws_account_id, "were tampered with: they are too short")
+        if blob[0] != _FORMAT_VERSION:
+            raise _unreadable(aws_account_id, f"have the unknown format version {blob[0]}")
+        nonce, ciphertext = blob[1 : 1 + _NONCE_BYTES], blob[1 + _NONCE_BYTES :]
+        document = None
+        with suppress(InvalidTag):
+            document = self._cipher().decrypt(nonce, ciphertext, self._bound_to(aws_account_id))
         if document is None:
             raise _unreadable(aws_account_id, "were tampered with, or sealed for another account")
         secrets = _read_document(document)
         if secrets is None:
             raise _unreadable(aws_account_id, "open, but do not contain the expected document")
         return secrets
-
-    def _check_format(self, aws_account_id: str, sealed: SealedCredentials) -> None:
-        if sealed.key_id != self._key_id:
-            raise _unreadable(
-                aws_account_id, f"are sealed with the key {sealed.key_id}, and the key here is {self._key_id}"
-            )
-        if len(sealed.sealed) < _SHORTEST:
-            raise _unreadable(aws_account_id, "were tampered with: they are too short")
-        if sealed.sealed[0] != _FORMAT_VERSION:
-            raise _unreadable(aws_account_id, f"have the unknown format version {sealed.sealed[0]}")
-
-    def _decrypt(self, aws_account_id: str, blob: bytes) -> bytes | None:
-        nonce, ciphertext = blob[1 : 1 + _NONCE_BYTES], blob[1 + _NONCE_BYTES :]
-        try:
-            return self._cipher().decrypt(nonce, ciphertext, self._bound_to(aws_account_id))
-        except InvalidTag:
-            return None
 
     def _cipher(self) -> AESGCM:
         return AESGCM(bytes.fromhex(self._key.reveal()))

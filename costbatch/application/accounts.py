@@ -116,11 +116,18 @@ class Accounts:
                 base = known[account.base_account_id] if account.base_account_id else None
                 return replace(details, base=base, is_withheld=True)
             access = tx.accounts.load_access(account)
+        opens = None
+        if access.sealed and self.vault:
+            try:
+                self.vault.open(account.aws_account_id, access.sealed)
+                opens = True
+            except AccountError:
+                opens = False
         return replace(
             details,
             base=access.base.account if access.base else None,
             key_id=access.sealed.key_id if access.sealed else None,
-            opens=self._opens(account, access.sealed),
+            opens=opens,
         )
 
     def progress(self, account: Account) -> Progress:
@@ -204,15 +211,6 @@ class Accounts:
                 "Make a key with `costbatch keys generate`, and set ENCRYPTION_KEY or ENCRYPTION_KEY_FILE."
             )
         return self.vault
-
-    def _opens(self, account: Account, sealed: SealedCredentials | None) -> bool | None:
-        if sealed is None or self.vault is None:
-            return None
-        try:
-            self.vault.open(account.aws_account_id, sealed)
-        except AccountError:
-            return False
-        return True
 
 
 def _fit_in(tx: Transaction, new: NewAccount, base: str | None) -> NewAccount:

@@ -1,7 +1,6 @@
 """Facts about the database itself: its size, its growth, and the privileges of its role."""
 
 from calendar import monthrange
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -94,6 +93,10 @@ class Growth:
         """The bytes that a month adds in all."""
         return self.cost_bytes + self.other_bytes
 
+    def to_document(self) -> dict[str, Any]:
+        """Return the growth as JSON has it."""
+        return {"rows": self.rows, "cost_bytes": self.cost_bytes, "other_bytes": self.other_bytes}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSizes:
@@ -154,11 +157,12 @@ class DatabaseSizes:
 
     def to_document(self, *, keep_months: int | None) -> dict[str, Any]:
         """Return all of it as JSON has it."""
+        growth = self.growth
         return {
             "database_bytes": self.database_bytes,
             "accounts": self.accounts,
             "rows_per_account_and_day": self.rows_per_account_and_day,
-            "growth_per_month": _growth_document(self.growth),
+            "growth_per_month": growth.to_document() if growth else None,
             "projection": {
                 "months": _PROJECTED_MONTHS,
                 "keep_months": keep_months,
@@ -180,9 +184,3 @@ def _added_months(now: float, keep_months: int | None) -> float:
     later = now + _PROJECTED_MONTHS
     # The current month is stored besides those that are kept.
     return (later if keep_months is None else min(later, keep_months + 1)) - now
-
-
-def _growth_document(growth: Growth | None) -> Mapping[str, int] | None:
-    if growth is None:
-        return None
-    return {"rows": growth.rows, "cost_bytes": growth.cost_bytes, "other_bytes": growth.other_bytes}

@@ -195,7 +195,7 @@ class CostStore(Protocol):
     def replace_windows(
         self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
-        """Make the fresh days equal to what was fetched, by account row: write only what differs.
+        """Make the changed days equal to what was fetched, by account row: write only what differs.
 
         first: the accounts that were never collected.
         """
@@ -400,13 +400,13 @@ class CostSource(Protocol):
         access: Access,
         window: DateRange,
         spend: Spend,
-        known: DayDigests = NO_DIGESTS,
+        previous: DayDigests = NO_DIGESTS,
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 
-        ``known`` is what was answered the last time, as it is stored. ``spend`` hears of each paid request.
+        ``previous``: the stored digests of the last response. ``spend`` hears of each paid request.
         is_first: the account was never collected; the source may give fewer days if it has no more.
 
         Raises:

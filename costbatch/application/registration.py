@@ -41,8 +41,15 @@ def check_registration(registration: Registration) -> NewAccount:
     name = registration.name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise ConfigError(f"The name of an account must have 1 to {_LONGEST_NAME} printable characters.")
-    if role:
-        _check_role(role, aws_account_id, registration.partition)
+    if role and role.aws_account_id != aws_account_id:
+        raise ConfigError(
+            f"The role {role.arn} belongs to account {role.aws_account_id}, not to {aws_account_id}. "
+            "Use a role of the account whose cost is to be collected."
+        )
+    if role and registration.partition not in {None, role.partition}:
+        raise ConfigError(
+            f"The role {role.arn} is in the partition {role.partition}, not in {registration.partition}."
+        )
     if (role is not None) != (registration.access is AccessMethod.ASSUMED_ROLE):
         raise ConfigError("A role ARN is required to assume a role, and not allowed otherwise.")
     if registration.base and not role:
@@ -54,16 +61,6 @@ def check_registration(registration: Registration) -> NewAccount:
         partition=role.partition if role else registration.partition or Partition.AWS,
         role_arn=role.arn if role else None,
     )
-
-
-def _check_role(role: RoleArn, aws_account_id: str, partition: Partition | None) -> None:
-    if role.aws_account_id != aws_account_id:
-        raise ConfigError(
-            f"The role {role.arn} belongs to account {role.aws_account_id}, not to {aws_account_id}. "
-            "Use a role of the account whose cost is to be collected."
-        )
-    if partition and partition is not role.partition:
-        raise ConfigError(f"The role {role.arn} is in the partition {role.partition}, not in {partition}.")
 
 
 def check_secrets(access: AccessMethod, secrets: StoredSecrets, *, is_new: bool) -> None:

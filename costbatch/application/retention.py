@@ -135,12 +135,22 @@ class Retention:
         """
         first_kept = self.first_kept_day(today)
         # First: a role without privileges cannot even read the schema's revision.
-        self._check_rights(first_kept)
+        rights = self.records.rights(first_kept)
+        if rights.missing:
+            raise ConfigError(
+                f"The role {rights.role} cannot prune, because it lacks {', '.join(rights.missing)}; "
+                "set DATABASE_URL to the role that owns the tables."
+            )
         self.check_schema()
         months = self.records.months_before(first_kept)
         # Before the months are dropped: days on record must be stored at every moment.
         moved = self._move_covered(first_kept)
-        dropped = self._drop(months) if moved is not None else []
+        dropped: list[MonthSize] = []
+        # Up to the first that is held up.
+        for month in months if moved is not None else ():
+            if self._retrying(partial(self.records.drop_month, month)) is None:
+                break
+            dropped.append(month)
         return Pruning(
             first_kept=first_kept,
             months=tuple(dropped),
@@ -149,14 +159,6 @@ class Retention:
             accounts=(moved or 0) + (self._move_covered(first_kept) or 0),
             rows=self._delete_old(first_kept),
         )
-
-    def _check_rights(self, first_kept: date) -> None:
-        rights = self.records.rights(first_kept)
-        if rights.missing:
-            raise ConfigError(
-                f"The role {rights.role} cannot prune, because it lacks {', '.join(rights.missing)}; "
-                "set DATABASE_URL to the role that owns the tables."
-            )
 
     def _move_covered(self, first_kept: date) -> int | None:
         """Return how many accounts were moved; None if some are held up."""
@@ -168,13 +170,6 @@ class Retention:
             total += moved
             if moved < _ACCOUNTS_BATCH:
                 return total
-
-    def _drop(self, months: list[MonthSize]) -> list[MonthSize]:
-        """Return the months that were dropped; stop at the first that is held up."""
-        for number, month in enumerate(months):
-            if self._retrying(partial(self.records.drop_month, month)) is None:
-                return months[:number]
-        return months
 
     def _delete_old(self, first_kept: date) -> Mapping[OldRows, int]:
         totals = dict.fromkeys(OldRows, 0)

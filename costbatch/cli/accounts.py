@@ -177,23 +177,21 @@ def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> N
     if output == JSON:
         print_json([account_document(account, progress) for account, progress in found])
     elif found:
-        print_table(
-            _LIST_COLUMNS, [_list_row(account, progress) for account, progress in found], names=("name",)
-        )
+        rows = [
+            (
+                account.aws_account_id,
+                account.name,
+                account.status,
+                account.access,
+                progress.covered.last if progress.covered else None,
+                progress.failing.since if progress.failing else None,
+                progress.failing.kind if progress.failing else None,
+            )
+            for account, progress in found
+        ]
+        print_table(_LIST_COLUMNS, rows, names=("name",))
     else:
         click.echo("No accounts found; register one with `costbatch accounts add`.")
-
-
-def _list_row(account: Account, progress: Progress) -> tuple[object, ...]:
-    return (
-        account.aws_account_id,
-        account.name,
-        account.status,
-        account.access,
-        progress.covered.last if progress.covered else None,
-        progress.failing.since if progress.failing else None,
-        progress.failing.kind if progress.failing else None,
-    )
 
 
 @accounts.command(short_help="Show one account.", epilog=example("costbatch accounts show 123456789012"))
@@ -228,7 +226,7 @@ def show(context: Context, aws_account_id: str, output: str) -> None:
 
 
 def _advice(kind: str) -> str:
-    """Return what to do about a kind of failure; a later release may have stored one that is unknown here."""
+    # A later release may have stored a kind that is unknown here.
     return ErrorKind(kind).advice if kind in set(ErrorKind) else ""
 
 

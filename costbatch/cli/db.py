@@ -2,12 +2,12 @@
 
 import click
 
-from costbatch.application.inspection import DatabaseSizes, TableSize
+from costbatch.application.inspection import DatabaseSizes
 from costbatch.application.retention import OldRows, Pruning
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Months, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
-from costbatch.config import PREFIX, Settings
+from costbatch.config import PREFIX
 from costbatch.domain.periods import utc_day
 from costbatch.domain.plural import many
 from costbatch.domain.retention import keep_problem
@@ -105,7 +105,15 @@ def prune(context: Context, /, *, keep_months: int | None, dry_run: bool, output
     Exits with 1 if another transaction kept a month from being dropped, and 2 if the role may not drop it.
     """
     settings = context.settings()
-    months = _months_to_keep(settings, keep_months)
+    months = settings.keep_months if keep_months is None else keep_months
+    if months is None:
+        raise ConfigError(
+            f'How much to keep is not set: pass --keep "37 months", or set {PREFIX}KEEP_MONTHS.'
+        )
+    if keep_months is not None and (
+        problem := keep_problem("--keep", months, policy=settings.window_policy, rule=settings.rule)
+    ):
+        raise ConfigError(problem)
     retention = context.wire(settings, context.now).retention(months)
     today = utc_day(context.now())
     pruning = retention.look(today) if dry_run else retention.prune(today)
@@ -118,18 +126,6 @@ def prune(context: Context, /, *, keep_months: int | None, dry_run: bool, output
             f"{many(len(pruning.held_up), 'month')} could not be dropped, because another transaction "
             "kept daily_costs or accounts locked; run `costbatch db prune` again later."
         )
-
-
-def _months_to_keep(settings: Settings, given: int | None) -> int:
-    if given is None:
-        if settings.keep_months is None:
-            raise ConfigError(
-                f'How much to keep is not set: pass --keep "37 months", or set {PREFIX}KEEP_MONTHS.'
-            )
-        return settings.keep_months
-    if problem := keep_problem("--keep", given, policy=settings.window_policy, rule=settings.rule):
-        raise ConfigError(problem)
-    return given
 
 
 def _print_pruning(pruning: Pruning, *, dry_run: bool) -> None:
@@ -168,7 +164,20 @@ def stats(context: Context, output: str) -> None:
     if output == JSON:
         print_json(sizes.to_document(keep_months=settings.keep_months))
         return
-    print_table(_TABLE_COLUMNS, map(_table_row, sizes.tables), numbers=_TABLE_COLUMNS[1:6])
+    tables = [
+        (
+            each.name,
+            f"{each.rows:,}",
+            f"{each.dead_rows:,}",
+            # As in psql's \dt+: long values in TOAST belong to a table's data.
+            size(each.table_bytes + each.toast_bytes),
+            size(each.index_bytes),
+            size(each.total_bytes),
+            utc_day(each.vacuumed_at) if each.vacuumed_at else None,
+        )
+        for each in sizes.tables
+    ]
+    print_table(_TABLE_COLUMNS, tables, numbers=_TABLE_COLUMNS[1:6])
     click.echo()
     if sizes.months:
         months = [
@@ -179,13 +188,6 @@ def stats(context: Context, output: str) -> None:
         click.echo()
     for sentence in _size_sentences(sizes, settings.keep_months):
         click.echo(sentence)
-
-
-def _table_row(table: TableSize) -> tuple[object, ...]:
-    # As in psql's \dt+: long values in TOAST belong to a table's data.
-    parts = (table.table_bytes + table.toast_bytes, table.index_bytes, table.total_bytes)
-    vacuumed_on = utc_day(table.vacuumed_at) if table.vacuumed_at else None
-    return (table.name, f"{table.rows:,}", f"{table.dead_rows:,}", *map(size, parts), vacuumed_on)
 
 
 def _size_sentences(sizes: DatabaseSizes, keep_months: int | None) -> list[str]:

@@ -43,8 +43,8 @@ def demo(ctx: click.Context, context: Context, /, folder: Path, command: tuple[s
     from costbatch.demo.environment import remove_foreign_variables  # noqa: PLC0415 - see above
 
     remove_foreign_variables()
-    from costbatch.demo.stage import Demo  # noqa: PLC0415 - see above
+    from costbatch.demo.demonstration import Demo  # noqa: PLC0415 - see above
 
-    stage = Demo(folder.resolve(), standard_output())
+    demonstration = Demo(folder.resolve(), standard_output())
     today = utc_day(context.now())
-    ctx.exit(stage.run(today, command) if command else stage.play(today))
+    ctx.exit(demonstration.run(today, command) if command else demonstration.collect(today))

@@ -62,7 +62,13 @@ def doctor(
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    settings, problems = _settings(context)
+    problems: Sequence[str] = ()
+    try:
+        settings = context.settings()
+    except ConfigError as error:
+        # The rest is checked with the defaults.
+        context.configure_logs()
+        settings, problems = Settings(), error.problems
     bootstrap = context.wire(settings, context.now)
     examination = bootstrap.doctor(problems=problems, paid=paid_request, limit_seconds=limit_seconds)
     if output == JSON:
@@ -76,12 +82,3 @@ def doctor(
     failed = [result.name for result in whole.results if result.finding.mark is Mark.FAILURE]
     print_last_line(f"FAILED: {', '.join(failed)}; see the advice for each check.")
     ctx.exit(ExitStatus.USAGE if whole.is_configuration else ExitStatus.TOTAL_FAILURE)
-
-
-def _settings(context: Context) -> tuple[Settings, Sequence[str]]:
-    """Return the settings, or the defaults and the problems of the configuration."""
-    try:
-        return context.settings(), ()
-    except ConfigError as error:
-        context.configure_logs()
-        return Settings(), error.problems

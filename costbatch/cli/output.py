@@ -27,7 +27,7 @@ _PIPED_WIDTH = 200
 _NO_VALUE = "-"
 _WIDE_GAP, _NARROW_GAP = 2, 1
 _INDENT = "  "
-# A shorter name could not be told from others, and a narrower sentence could not be read.
+# A shorter name could not be distinguished from others, and a narrower sentence could not be read.
 _SHORTEST_NAME, _NARROWEST_TEXT = 16, 16
 
 
@@ -176,8 +176,10 @@ def show_table(columns: Sequence[Column], console: Console) -> None:
     """Print the table; columns without room follow below their row, with their titles."""
     beside = list(columns)
     below: list[Column] = []
-    while len(beside) > 1 and _least_width(beside) > console.width:
+    needed = sum(column.least_width + _NARROW_GAP for column in beside) - _NARROW_GAP
+    while len(beside) > 1 and needed > console.width:
         below.insert(0, beside.pop())
+        needed -= below[0].least_width + _NARROW_GAP
     gap, widths = _layout(beside, console.width)
     rule = ("-" if console.options.ascii_only else "\N{BOX DRAWINGS LIGHT HORIZONTAL}") * (
         sum(widths) + gap * (len(widths) - 1)
@@ -192,10 +194,6 @@ def show_table(columns: Sequence[Column], console: Console) -> None:
         for line in _packed(known, console.width - len(_INDENT)):
             for part in _folded(line, console.width - len(_INDENT), console):
                 _print(Text(_INDENT + part, "dim"), console)
-
-
-def _least_width(columns: Sequence[Column]) -> int:
-    return sum(column.least_width for column in columns) + _NARROW_GAP * (len(columns) - 1)
 
 
 def _layout(columns: Sequence[Column], width: int) -> tuple[int, list[int]]:

@@ -100,8 +100,12 @@ def database_url(text: str) -> Secret:
     if not is_understood:
         raise ValueError("must begin with postgresql://; costbatch stores costs in PostgreSQL only.")
     if scheme is not None:
-        text = f"postgresql://{text[scheme.end() :]}"
-        _check_form(text)
+        url = text[scheme.end() :]
+        text = f"postgresql://{url}"
+        authority, _, rest = url.partition("/")
+        # libpq would misread these.
+        if authority.count("@") > 1 or "@" in rest.partition("?")[0] or "#" in url or re.search(r"\s", url):
+            raise ValueError(f"is not a URL; {_ADVICE}")
     found = _parsed(text)
     if not found.get("dbname") and not found.get("service"):
         raise ValueError(f"names no database; {_ADVICE}")
@@ -120,14 +124,6 @@ def database_passwords(url: Secret | None) -> Iterable[str]:
         yield from (password, quote(password, safe=""))
     if written := re.match(r"postgresql://[^:@/]*:([^@/]*)@", text):
         yield written[1]
-
-
-def _check_form(url: str) -> None:
-    """Refuse, before parsing, what libpq would misread."""
-    authority, _, rest = url.removeprefix("postgresql://").partition("/")
-    path = rest.partition("?")[0]
-    if authority.count("@") > 1 or "@" in path or "#" in url or re.search(r"\s", url):
-        raise ValueError(f"is not a URL; {_ADVICE}")
 
 
 def _parsed(text: str) -> Mapping[str, str]:

@@ -1,1 +1,1 @@
-"""A stage for the real program: an embedded PostgreSQL and the local AWS, without any configuration."""
+"""Servers for the real program: an embedded PostgreSQL and the local AWS, without any configuration."""

@@ -8,9 +8,6 @@ _FOREIGN = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY
 
 def remove_foreign_variables() -> None:
     """Remove them from this process: the server, the driver and their packages read them, on import too."""
-    for name in [name for name in os.environ if _is_foreign(name)]:
-        del os.environ[name]
-
-
-def _is_foreign(name: str) -> bool:
-    return name.upper().startswith(_FOREIGN) or name.upper().endswith("_PROXY")
+    for name in list(os.environ):
+        if name.upper().startswith(_FOREIGN) or name.upper().endswith("_PROXY"):
+            del os.environ[name]

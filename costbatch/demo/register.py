@@ -16,7 +16,7 @@ from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.errors import ConfigError, CostbatchError
 from costbatch.simulator.demo_world import demo_world
-from costbatch.simulator.world import Account, Role
+from costbatch.simulator.world import Account
 
 
 def register_accounts(accounts: Iterable[Account], settings: Settings) -> str:
@@ -26,36 +26,24 @@ def register_accounts(accounts: Iterable[Account], settings: Settings) -> str:
     new = [account for account in accounts if account.account_id not in known]
     for account in new:
         if account.roles:
-            use_cases.add(_by_role(account, account.roles[0]), _external_id(account.roles[0]))
+            # Another account's keys assume it.
+            role = account.roles[0]
+            registration = Registration(
+                aws_account_id=account.account_id,
+                name=account.name,
+                access=AccessMethod.ASSUMED_ROLE,
+                role_arn=f"arn:aws:iam::{account.account_id}:role/{role.name}",
+                base=role.trusted_account_ids[0],
+            )
+            stored = StoredSecrets(external_id=Secret(role.external_id) if role.external_id else None)
         else:
-            use_cases.add(_by_keys(account), _access_keys(account))
+            registration = Registration(
+                aws_account_id=account.account_id, name=account.name, access=AccessMethod.ACCESS_KEYS
+            )
+            key_id, secret = Secret(account.access_key_id), Secret(account.secret_access_key)
+            stored = StoredSecrets(access_keys=AccessKeys(access_key_id=key_id, secret_access_key=secret))
+        use_cases.add(registration, stored)
     return f"Registered {len(new)} accounts; {len(known)} were there already."
-
-
-def _by_keys(account: Account) -> Registration:
-    return Registration(aws_account_id=account.account_id, name=account.name, access=AccessMethod.ACCESS_KEYS)
-
-
-def _access_keys(account: Account) -> StoredSecrets:
-    keys = AccessKeys(
-        access_key_id=Secret(account.access_key_id), secret_access_key=Secret(account.secret_access_key)
-    )
-    return StoredSecrets(access_keys=keys)
-
-
-def _by_role(account: Account, role: Role) -> Registration:
-    """Return the registration of an account whose role another account's keys assume."""
-    return Registration(
-        aws_account_id=account.account_id,
-        name=account.name,
-        access=AccessMethod.ASSUMED_ROLE,
-        role_arn=f"arn:aws:iam::{account.account_id}:role/{role.name}",
-        base=role.trusted_account_ids[0],
-    )
-
-
-def _external_id(role: Role) -> StoredSecrets:
-    return StoredSecrets(external_id=Secret(role.external_id) if role.external_id else None)
 
 
 def main() -> int:

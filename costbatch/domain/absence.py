@@ -35,40 +35,40 @@ class Vanished:
         )
 
 
-def may_vanish(fetched: FetchedCosts, known: DayDigests) -> bool:
+def may_vanish(fetched: FetchedCosts, previous: DayDigests) -> bool:
     """Whether enough days have no cost that the stored ones must be compared."""
-    if fetched.fresh is None:
+    if fetched.changed_days is None:
         return False
-    empty_days = len(fetched.fresh) - len(fetched.costs.days_with_cost())
-    return empty_days >= _FEWEST_DAYS or (empty_days > 0 and _holds_kept_days(known))
+    empty_days = len(fetched.changed_days) - len(fetched.costs.days_with_cost())
+    return empty_days >= _FEWEST_DAYS or (empty_days > 0 and _holds_kept_days(previous))
 
 
 def weigh_absence(
-    fetched: FetchedCosts, stored: Sequence[StoredDay], *, known: DayDigests, ratio: Decimal
+    fetched: FetchedCosts, stored: Sequence[StoredDay], *, previous: DayDigests, ratio: Decimal
 ) -> FetchedCosts | Vanished:
     """Return what may be stored, or what would vanish if the response is implausible.
 
-    stored: the days of the window. known: the previous digests. ratio: the largest share of the days that
-    may vanish. Days that would vanish before the first day with cost are kept as they are stored.
+    stored: the days of the window. previous: the digests of the response before. ratio: the largest share of
+    the days that may vanish. Days that would vanish before the first day with cost stay as they are stored.
     """
-    fresh, shown = fetched.fresh, fetched.costs.days_with_cost()
-    if fresh is None:
+    changed, shown = fetched.changed_days, fetched.costs.days_with_cost()
+    if changed is None:
         return fetched
-    unchanged = {day for day, answer in fetched.answers.items() if day not in fresh and answer.is_kept}
+    unchanged = {day for day, digest in fetched.digests.items() if day not in changed and digest.is_kept}
     with_cost = {each.usage_date for each in stored if each.has_cost} - unchanged
-    gone = {day for day in with_cost if day in fresh} - shown
+    gone = {day for day in with_cost if day in changed} - shown
     first = min(shown | (with_cost - gone), default=None)
     leading = {day for day in gone if first is not None and day < first}
-    if len(leading) < _FEWEST_DAYS and not _holds_kept_days(known):
+    if len(leading) < _FEWEST_DAYS and not _holds_kept_days(previous):
         leading = set()
     others, weighed = gone - leading, with_cost - leading
     if len(others) >= _FEWEST_DAYS and len(others) > ratio * len(weighed):
         return Vanished(sorted(others), len(weighed), _costs_of(others, stored))
-    return _keeping(fetched, fresh, first, stored) if first and leading else fetched
+    return _keeping(fetched, changed, first, stored) if first and leading else fetched
 
 
-def _holds_kept_days(known: DayDigests) -> bool:
-    return any(answer.is_kept for answer in known.values())
+def _holds_kept_days(previous: DayDigests) -> bool:
+    return any(digest.is_kept for digest in previous.values())
 
 
 def _costs_of(days: set[date], stored: Sequence[StoredDay]) -> list[Money]:
@@ -80,20 +80,20 @@ def _costs_of(days: set[date], stored: Sequence[StoredDay]) -> list[Money]:
 
 
 def _keeping(
-    fetched: FetchedCosts, fresh: DateRange, first: date, stored: Sequence[StoredDay]
+    fetched: FetchedCosts, changed: DateRange, first: date, stored: Sequence[StoredDay]
 ) -> FetchedCosts:
     """Return the costs from the first day with cost on; earlier days stay as they are stored."""
     rows: Counter[date] = Counter()
     for each in stored:
         rows[each.usage_date] += each.rows
     kept = {
-        day: DayDigest(fetched.answers[day].digest, rows[day], is_kept=rows[day] > 0)
-        for day in fresh
+        day: DayDigest(fetched.digests[day].digest, rows[day], is_kept=rows[day] > 0)
+        for day in changed
         if day < first
     }
     return replace(
         fetched,
-        answers={**fetched.answers, **kept},
-        fresh=DateRange(first, fresh.end_exclusive) if first < fresh.end_exclusive else None,
+        digests={**fetched.digests, **kept},
+        changed_days=DateRange(first, changed.end_exclusive) if first < changed.end_exclusive else None,
         costs=fetched.costs.since(first),
     )

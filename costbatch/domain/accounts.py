@@ -142,7 +142,12 @@ def needs_of(accounts: Sequence[Account], registered: Sequence[Account]) -> AwsN
 def users_of_pod(accounts: Sequence[Account], registered: Sequence[Account]) -> list[Account]:
     """Return the accounts whose chain of credentials begins with the pod's own."""
     by_row = {account.id: account for account in registered}
-    return [account for account in accounts if _is_reached_as_pod(base_chain(account, by_row)[-1])]
+    users = []
+    for account in accounts:
+        first = base_chain(account, by_row)[-1]
+        if first.access is not AccessMethod.ACCESS_KEYS and first.base_account_id is None:
+            users.append(account)
+    return users
 
 
 def base_chain(account: Account, by_row: Mapping[int, Account]) -> list[Account]:
@@ -156,10 +161,6 @@ def base_chain(account: Account, by_row: Mapping[int, Account]) -> list[Account]
         chain.append(link)
         link = by_row.get(link.base_account_id) if link.base_account_id is not None else None
     return chain
-
-
-def _is_reached_as_pod(first: Account) -> bool:
-    return first.access is not AccessMethod.ACCESS_KEYS and first.base_account_id is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

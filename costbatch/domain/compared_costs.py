@@ -73,10 +73,20 @@ class CostSummary:
     @property
     def totals(self) -> tuple[ComparedCost, ...]:
         """All accounts together, by currency."""
-        return tuple(
-            _total(currency, [cost for cost in self.costs if cost.currency == currency])
-            for currency in sorted({cost.currency for cost in self.costs})
-        )
+        totals = []
+        for currency in sorted({cost.currency for cost in self.costs}):
+            costs = [cost for cost in self.costs if cost.currency == currency]
+            totals.append(
+                ComparedCost(
+                    currency=currency,
+                    accounts=sum(cost.accounts for cost in costs),
+                    amount=sum((cost.amount for cost in costs), Decimal(0)),
+                    estimated=any(cost.estimated for cost in costs),
+                    from_day_before=_sum_of([cost.from_day_before for cost in costs]),
+                    from_week_before=_sum_of([cost.from_week_before for cost in costs]),
+                )
+            )
+        return tuple(totals)
 
     def to_document(self) -> dict[str, Any]:
         """Return the summary as JSON has it."""
@@ -105,17 +115,6 @@ class CostSummary:
             "day_before": _change_data(self.day_before, cost.from_day_before),
             "week_before": _change_data(self.week_before, cost.from_week_before),
         }
-
-
-def _total(currency: str, costs: Sequence[ComparedCost]) -> ComparedCost:
-    return ComparedCost(
-        currency=currency,
-        accounts=sum(cost.accounts for cost in costs),
-        amount=sum((cost.amount for cost in costs), Decimal(0)),
-        estimated=any(cost.estimated for cost in costs),
-        from_day_before=_sum_of([cost.from_day_before for cost in costs]),
-        from_week_before=_sum_of([cost.from_week_before for cost in costs]),
-    )
 
 
 def _sum_of(changes: Sequence[Change | None]) -> Change | None:

@@ -168,26 +168,26 @@ NO_DIGESTS: DayDigests = MappingProxyType({})
 class FetchedCosts:
     """Everything that Cost Explorer reports for one account and window; never a part of it.
 
-    answers: the digest of every day of the window.
-    fresh: the days that may differ from what is stored; None: AWS's text of every day is unchanged.
-    costs: the rows of the fresh days; packed if there are very many.
+    digests: the digest of every day of the window.
+    changed_days: the days that may differ from what is stored; None: AWS's text of every day is unchanged.
+    costs: the rows of the changed days; packed if there are very many.
     """
 
     window: DateRange
-    answers: DayDigests
-    fresh: DateRange | None
+    digests: DayDigests
+    changed_days: DateRange | None
     costs: CostColumns | PackedCosts
     api_requests: int
 
     @property
     def rows(self) -> int:
         """How many rows the response has."""
-        return sum(answer.fetched_rows for answer in self.answers.values())
+        return sum(digest.fetched_rows for digest in self.digests.values())
 
     @property
     def days_kept(self) -> int:
         """How many days AWS reports no cost for, while their stored rows are kept."""
-        return sum(answer.is_kept for answer in self.answers.values())
+        return sum(digest.is_kept for digest in self.digests.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,9 +142,9 @@ class Inventory:
     ) -> "Inventory":
         """Sort what was found by region; what lies in a region that was not read completely is left out.
 
-        "global" counts as read if no region failed: it is not known which one would have shown its resources.
+        read: these regions, and "global" if whatever shows its resources was read.
         """
-        complete = {*read, GLOBAL} if not failed else set(read)
+        complete = set(read)
         by_arn: dict[str, Resource] = {}
         for resource in found:
             # What two regions show, lies in the first of them: whichever was read first.

@@ -203,8 +203,9 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
 
 
 def _row(row: CostRow | Mapping[str, Any]) -> Mapping[str, Any]:
-    return to_plain(row) if isinstance(row, CostRow) else {name: _plain(value) for name, value in row.items()}
-
-
-def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, (int, float)) else str(value)
+    if isinstance(row, CostRow):
+        return to_plain(row)
+    return {
+        name: value if value is None or isinstance(value, (int, float)) else str(value)
+        for name, value in row.items()
+    }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from costbatch.simulator.answers import Answer
 from costbatch.simulator.arrival import is_estimated
 from costbatch.simulator.cost_filter import DIMENSIONS, Expression
-from costbatch.simulator.cost_query import MONTHLY, CostQuery, CostRequest, next_month, parse_request
+from costbatch.simulator.cost_query import MONTHLY, CostQuery, next_month, parse_request
 from costbatch.simulator.costs import rows_of_day
 from costbatch.simulator.errors import AwsError
 from costbatch.simulator.page_tokens import make_token, page_of_token
@@ -42,6 +42,7 @@ _NOT_COST = frozenset(
         "regions",
         "resources",
         "inventory",
+        "bursts",
         "explorer",
     }
 )
@@ -60,13 +61,21 @@ class CostExplorer:
     def answer(self, account: Account, body: bytes, today: date, *, ignores_token: bool = False) -> Answer:
         """Answer GetCostAndUsage with one page; the first when the token is to be ignored."""
         request = parse_request(body, today)
-        query = _without_own_filter(request.query, account)
+        query = request.query
+        own = Expression("Dimensions", LINKED_ACCOUNT, frozenset({account.account_id}))
+        if query.filter == own:
+            # It selects everything; so accounts with the same costs share their rendered pages.
+            query = replace(query, filter=None)
         question = _question_digest(query)
         owner = account.costs_like or account.account_id
-        number = 0 if ignores_token else _page_number(request, question=question, owner=owner)
-        key = (self._digest(account), _named_account(account, query), question, today)
+        number = 0
+        if request.page_token is not None and not ignores_token:
+            number = page_of_token(request.page_token, question=question, owner=owner)
+        is_named = LINKED_ACCOUNT in query.group_by or query.filter is not None
+        named = (account.account_id, account.name) if is_named else None
         pages = self._cache.get(
-            key, lambda: self._render(account, query, today, question=question, owner=owner)
+            (self._digest(account), named, question, today),
+            lambda: self._render(account, query, today, question=question, owner=owner),
         )
         if number >= len(pages):
             raise AwsError("InvalidNextTokenException", "The pagination token is past the last page.")
@@ -84,19 +93,17 @@ class CostExplorer:
             page_size=self._page_size,
             token=lambda page: make_token(page, question=question, owner=owner),
         )
-        return render_pages(self._periods(account, query, today), layout)
-
-    def _periods(self, account: Account, query: CostQuery, today: date) -> Iterator[Period]:
+        periods = []
         for start, end in _spans(query):
             days = (start + timedelta(days=count) for count in range((end - start).days))
-            rows = [row for day in days for row in self._rows(account, query, day, today)]
-            yield Period(start, end, is_estimated(end - timedelta(days=1), today), rows)
-
-    def _rows(self, account: Account, query: CostQuery, day: date, today: date) -> list[CostRow]:
-        rows = rows_of_day(account, day, seed=self._seed, read_on=today)
-        if query.filter is None:
-            return rows
-        return [row for row in rows if query.filter.matches(account, row)]
+            rows = [
+                row
+                for day in days
+                for row in rows_of_day(account, day, seed=self._seed, read_on=today)
+                if query.filter is None or query.filter.matches(account, row)
+            ]
+            periods.append(Period(start, end, is_estimated(end - timedelta(days=1), today), rows))
+        return render_pages(periods, layout)
 
     def _digest(self, account: Account) -> str:
         known = self._digests.get(account.account_id)
@@ -107,21 +114,6 @@ class CostExplorer:
         digest = _hash(json.dumps([identity, settings], sort_keys=True))
         self._digests[account.account_id] = (account, digest)
         return digest
-
-
-def _without_own_filter(query: CostQuery, account: Account) -> CostQuery:
-    """Return the query without a filter on the calling account, which selects all that it has.
-
-    So accounts with the same costs share their rendered pages.
-    """
-    own = Expression("Dimensions", LINKED_ACCOUNT, frozenset({account.account_id}))
-    return replace(query, filter=None) if query.filter == own else query
-
-
-def _page_number(request: CostRequest, *, question: str, owner: str) -> int:
-    if request.page_token is None:
-        return 0
-    return page_of_token(request.page_token, question=question, owner=owner)
 
 
 def _spans(query: CostQuery) -> Iterator[tuple[date, date]]:
@@ -150,12 +142,6 @@ def _head(account: Account, query: CostQuery) -> str:
     if query.group_by:
         head["GroupDefinitions"] = [{"Type": "DIMENSION", "Key": key} for key in query.group_by]
     return json.dumps(head, separators=(",", ":"))[1:-1] + ","
-
-
-def _named_account(account: Account, query: CostQuery) -> tuple[str, str] | None:
-    if LINKED_ACCOUNT in query.group_by or query.filter is not None:
-        return account.account_id, account.name
-    return None
 
 
 @lru_cache(maxsize=1024)

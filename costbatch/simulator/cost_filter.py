@@ -50,14 +50,10 @@ def parse_filter(data: object) -> Expression:
     if operator == "Not":
         return Expression("Not", parts=(parse_filter(operand),))
     if operator in ("And", "Or"):
-        return _combination(operator, operand)
+        if not isinstance(operand, list) or len(operand) < 2:  # noqa: PLR2004 - a combination of one is none
+            raise validation_error(f"{operator} expression must have at least 2 operands.")
+        return Expression(operator, parts=tuple(parse_filter(item) for item in operand))
     raise validation_error(f"Filter by {operator} is not supported here; use Dimensions, And, Or and Not.")
-
-
-def _combination(operator: str, operand: object) -> Expression:
-    if not isinstance(operand, list) or len(operand) < 2:  # noqa: PLR2004 - a combination of one is none
-        raise validation_error(f"{operator} expression must have at least 2 operands.")
-    return Expression(operator, parts=tuple(parse_filter(item) for item in operand))
 
 
 def _leaf(operand: Any) -> Expression:  # noqa: ANN401 - decoded JSON; checked here

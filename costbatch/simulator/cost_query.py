@@ -47,7 +47,10 @@ def parse_request(body: bytes, today: date) -> CostRequest:
     """Parse a request body."""
     data = json_object(body)
     granularity = _granularity(data)
-    start, end = _period(data, granularity)
+    period = data.get("TimePeriod")
+    if not isinstance(period, dict):
+        raise _null("timePeriod")
+    start, end = _day(period, "Start", granularity), _day(period, "End", granularity)
     _check_period(start, end, today)
     query = CostQuery(
         start=start,
@@ -96,13 +99,6 @@ def _granularity(data: dict[str, Any]) -> str:
     return str(value)
 
 
-def _period(data: dict[str, Any], granularity: str) -> tuple[date, date]:
-    period = data.get("TimePeriod")
-    if not isinstance(period, dict):
-        raise _null("timePeriod")
-    return _day(period, "Start", granularity), _day(period, "End", granularity)
-
-
 def _day(period: dict[str, Any], name: str, granularity: str) -> date:
     value = period.get(name)
     if value is None:
@@ -148,21 +144,19 @@ def _group_by(value: object) -> tuple[str, ...]:
         raise validation_error("GroupBy must be a list.")
     if len(value) > MOST_GROUPINGS:
         raise validation_error(f"GroupBy has {len(value)} members; at most {MOST_GROUPINGS} are allowed.")
-    keys = tuple(_group_key(item) for item in value)
+    keys = []
+    for item in value:
+        kind, key = (item.get("Type"), item.get("Key")) if isinstance(item, dict) else (None, None)
+        if kind != "DIMENSION":
+            raise validation_error(f"GroupBy type {kind!r} is not supported here; use DIMENSION.")
+        if key not in DIMENSIONS:
+            raise validation_error(
+                f"Group Definition dimension is invalid. Valid values are {sorted(DIMENSIONS)}"
+            )
+        keys.append(str(key))
     if len(set(keys)) != len(keys):
         raise validation_error("GroupBy must not name the same key twice.")
-    return keys
-
-
-def _group_key(item: object) -> str:
-    kind, key = (item.get("Type"), item.get("Key")) if isinstance(item, dict) else (None, None)
-    if kind != "DIMENSION":
-        raise validation_error(f"GroupBy type {kind!r} is not supported here; use DIMENSION.")
-    if key not in DIMENSIONS:
-        raise validation_error(
-            f"Group Definition dimension is invalid. Valid values are {sorted(DIMENSIONS)}"
-        )
-    return str(key)
+    return tuple(keys)
 
 
 def _null(name: str) -> AwsError:

@@ -8,7 +8,8 @@ from datetime import date, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from costbatch.simulator.world import Account, Anomaly, Fault, Role, World
+from costbatch.simulator.regions import DEFAULT_REGIONS
+from costbatch.simulator.world import Account, Anomaly, Burst, Explorer, Fault, Role, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,15 +54,25 @@ def make_account(number: int, name: str, *, seed: int = 1, daily_cost: float = 1
 
 
 def load_world(
-    n: int, services: int = 25, days: int = 30, *, seed: int = 1, today: date | None = None
+    n: int,
+    services: int = 25,
+    days: int = 30,
+    *,
+    seed: int = 1,
+    today: date | None = None,
+    resources: int = 300,
 ) -> World:
     """Make n uniform accounts for load; `days` before today have cost, each with `services` groups.
 
-    The accounts share a few cost histories so that the generator of load spends its time on answering.
+    Each has up to `resources` resources of its own, over 17 regions. The accounts share a few cost histories
+    so that the generator of load spends its time on answering.
     """
     start = date(2020, 1, 1) if today is None else today - timedelta(days=days)
     return World(
-        accounts=tuple(_load_account(number, services, start=start, seed=seed) for number in range(n)),
+        accounts=tuple(
+            replace(_load_account(number, services, start=start, seed=seed), resources=resources)
+            for number in range(n)
+        ),
         seed=seed,
         today=today,
     )
@@ -126,15 +137,24 @@ def _account(
 
 def _healthy() -> Iterator[Account]:
     yield _account("platform-hub", 420.0, 18)
-    yield _account("production-eu", 2150.0, 24, "committed")
-    yield _account("production-us", 3840.0, 26, "weekday")
+    eu, us = Explorer("eu-central-1"), Explorer("us-east-1")
+    yield replace(_account("production-eu", 2150.0, 24, "committed"), resources=180, explorer=eu)
+    yield replace(_account("production-us", 3840.0, 26, "weekday"), resources=260, explorer=us)
     yield _account("staging", 310.0, 16, "weekday")
     yield _account("development", 185.0, 14, "weekday")
-    yield _account("data-lake", 1260.0, 15, "growing")
+    yield replace(
+        _account("data-lake", 1260.0, 15, "growing"), regions=("eu-south-1", *DEFAULT_REGIONS), resources=90
+    )
     yield _account("machine-learning", 890.0, 11, "noisy")
     yield _account("retail-seasonal", 640.0, 17, "seasonal")
     yield _account("legacy-monolith", 275.0, 9, "shrinking")
-    yield _account("security-audit", 96.0, 10)
+    fenced = Fault(
+        "access_denied",
+        operation="GetResources",
+        region="ap-northeast-3",
+        message="Access denied with an explicit deny in a service control policy",
+    )
+    yield _account("security-audit", 96.0, 10, faults=(fenced,))
     yield _account("shared-network", 148.0, 7)
 
 
@@ -143,7 +163,9 @@ def _anomalous(today: date) -> Iterator[Account]:
         return today - timedelta(days=days)
 
     spike = Anomaly("spike", days_ago(1), 4.5)
-    yield _account("checkout", 520.0, 14, anomalies=(spike,))
+    # What the spike looks like in the inventory: a region that was never used before today.
+    burst = Burst("sa-east-1", today, days=LONG_AGO)
+    yield replace(_account("checkout", 520.0, 14, anomalies=(spike,)), bursts=(burst,))
     shift = Anomaly("level_shift", days_ago(4), 2.2)
     yield _account("search", 365.0, 12, anomalies=(shift,))
     runaway = Anomaly("runaway", days_ago(7), 1.35, service="AWS Lambda")

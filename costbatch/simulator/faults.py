@@ -216,15 +216,11 @@ def _in_currency(currency: str) -> Callable[[dict[str, Any]], None]:
     def change(data: dict[str, Any]) -> None:
         for result in data["ResultsByTime"]:
             for metrics in [result["Total"], *(group["Metrics"] for group in result["Groups"])]:
-                _rename_currency(metrics, currency)
+                for value in metrics.values():
+                    if value["Unit"] != "N/A":
+                        value["Unit"] = currency
 
     return change
-
-
-def _rename_currency(metrics: dict[str, dict[str, str]], currency: str) -> None:
-    for value in metrics.values():
-        if value["Unit"] != "N/A":
-            value["Unit"] = currency
 
 
 _TOKENS: dict[str, Callable[[], str]] = {

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from costbatch.simulator.identities import Principal
     from costbatch.simulator.signatures import HttpRequest
     from costbatch.simulator.simulation import Simulation
+    from costbatch.simulator.world import Account
 
 ORGANIZATIONS = "organizations"
 TARGETS = {
@@ -68,9 +69,19 @@ def respond(simulation: Simulation, request: HttpRequest) -> Outcome:
     except AwsError as error:
         simulation.ledger.asked(account_id, operation.name)
         return Outcome(error_answer(operation.service, error), account_id, operation.name)
-    subject = _subject(simulation, principal, operation)
+    # An assumed role's requests and faults are its own account's: the caller may serve many accounts.
+    role_account_id = sts.role_account_id(operation.form)
+    subject = role_account_id if role_account_id in simulation.accounts else principal.account_id
     simulation.ledger.asked(subject, operation.name)
-    effect = _effect(simulation, principal, operation, subject)
+    account, rate = simulation.accounts[subject], simulation.requests_per_second
+    if operation.name == GET_COST and not simulation.limits.admit(account, rate):
+        fault: Fault | None = Fault("limit_exceeded")
+    else:
+        fault = simulation.scripts[subject].take(operation.name, operation.region)
+    effect = NO_EFFECT
+    if fault is not None:
+        call = Call(operation.service, operation.region, operation.name, subject, principal.arn)
+        effect = effect_of(fault, call)
     answer = effect.answer or _perform(simulation, request, principal, operation, effect)
     return Outcome(answer, subject, operation.name, wait_seconds=effect.wait_seconds, ending=effect.ending)
 
@@ -121,66 +132,54 @@ def _authenticate(simulation: Simulation, request: HttpRequest, operation: _Oper
     return principal
 
 
-def _subject(simulation: Simulation, principal: Principal, operation: _Operation) -> str:
-    # An assumed role's requests and faults are its own account's: the caller may serve many accounts.
-    role_account_id = sts.role_account_id(operation.form)
-    return role_account_id if role_account_id in simulation.accounts else principal.account_id
-
-
-def _effect(simulation: Simulation, principal: Principal, operation: _Operation, subject: str) -> Effect:
-    fault = _refusal(simulation, operation, subject) or simulation.scripts[subject].take(
-        operation.name, operation.region
-    )
-    if fault is None:
-        return NO_EFFECT
-    return effect_of(fault, Call(operation.service, operation.region, operation.name, subject, principal.arn))
-
-
-def _refusal(simulation: Simulation, operation: _Operation, subject: str) -> Fault | None:
-    if operation.name != GET_COST:
-        return None
-    account = simulation.accounts[subject]
-    is_taken = simulation.limits.admit(account, simulation.requests_per_second)
-    return None if is_taken else Fault("limit_exceeded")
-
-
 def _perform(
     simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation, effect: Effect
 ) -> Answer:
     try:
-        if operation.service == STS:
-            return _perform_sts(simulation, principal, operation, effect)
-        answer = _perform_other(simulation, request, principal, operation, effect)
+        answer = _answer(simulation, request, principal, operation, effect)
     except AwsError as error:
         return error_answer(operation.service, error)
-    return effect.alter(answer) if effect.alter else answer
+    # Only JSON can be altered.
+    return effect.alter(answer) if effect.alter and operation.service not in (STS, EC2) else answer
 
 
-def _perform_sts(
-    simulation: Simulation, principal: Principal, operation: _Operation, effect: Effect
-) -> Answer:
-    if operation.name == "GetCallerIdentity":
-        return sts.get_caller_identity(principal, account_id=effect.reported_account_id)
-    if operation.name == "AssumeRole":
-        return sts.assume_role(
-            principal, operation.form, accounts=simulation.accounts, identities=simulation.identities
-        )
-    raise sts.unknown_action(operation.form)
-
-
-def _perform_other(
+def _answer(
     simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation, effect: Effect
 ) -> Answer:
+    """Return the answer of the operation itself; raise AwsError as AWS refuses it."""
     account = simulation.accounts[principal.account_id]
-    region, ignores_token = operation.region, effect.ignores_token
     match operation.service, operation.name:
+        case "sts", "GetCallerIdentity":
+            return sts.get_caller_identity(principal, account_id=effect.reported_account_id)
+        case "sts", "AssumeRole":
+            return sts.assume_role(
+                principal, operation.form, accounts=simulation.accounts, identities=simulation.identities
+            )
+        case "sts", _:
+            raise sts.unknown_action(operation.form)
         case "ce", "GetCostAndUsage":
             return simulation.cost_explorer.answer(
-                account, request.body, simulation.today, ignores_token=ignores_token
+                account, request.body, simulation.today, ignores_token=effect.ignores_token
             )
+        case "organizations", name:
+            organizations.check_management(account, simulation.world.management_account_id)
+            if name == "ListAccounts":
+                members = simulation.accounts.values()
+                return organizations.list_accounts(members, request.body, management=account)
+            if name == "DescribeOrganization":
+                return organizations.describe_organization(account)
+    return _inventory_answer(simulation, request, account, operation, effect)
+
+
+def _inventory_answer(
+    simulation: Simulation, request: HttpRequest, account: Account, operation: _Operation, effect: Effect
+) -> Answer:
+    """Answer about regions and resources."""
+    today, region, ignores_token = simulation.today, operation.region, effect.ignores_token
+    match operation.service, operation.name:
         case "tagging", "GetResources":
             return simulation.tagging.answer(
-                account, request.body, simulation.today, region=region, ignores_token=ignores_token
+                account, request.body, today, region=region, ignores_token=ignores_token
             )
         case "account", "ListRegions":
             return region_lists.list_regions(
@@ -194,20 +193,6 @@ def _perform_other(
             return region_lists.describe_regions(account, operation.form, region=region)
         case "resource-explorer-2", name:
             return simulation.resource_explorer.answer(
-                name, account, request.body, simulation.today, region=region, ignores_token=ignores_token
+                name, account, request.body, today, region=region, ignores_token=ignores_token
             )
-        case "organizations", _:
-            return _perform_organizations(simulation, request, principal, operation)
-    raise AwsError("UnknownOperationException", f"Unknown operation {operation.name}.")
-
-
-def _perform_organizations(
-    simulation: Simulation, request: HttpRequest, principal: Principal, operation: _Operation
-) -> Answer:
-    management = simulation.accounts[principal.account_id]
-    organizations.check_management(management, simulation.world.management_account_id)
-    if operation.name == "ListAccounts":
-        return organizations.list_accounts(simulation.accounts.values(), request.body, management=management)
-    if operation.name == "DescribeOrganization":
-        return organizations.describe_organization(management)
     raise AwsError("UnknownOperationException", f"Unknown operation {operation.name}.")

@@ -12,10 +12,10 @@ from costbatch.simulator.regions import GLOBAL, partition_of
 from costbatch.simulator.world import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
-    from costbatch.simulator.world import Account
+    from costbatch.simulator.world import Account, Burst
 
 MOST_ESTATES = 32
 NAMES = ("api", "web", "worker", "ledger", "search", "images", "reports", "queue", "cache", "gateway")
@@ -84,18 +84,25 @@ class Inventory:
     def _resources(self, account: Account, day: date) -> Sequence[Resource]:
         if account.inventory is not None:
             return account.inventory
-        numbers = range(account.resources if account.regions else 0)
-        found = (_resource(account, number, day=day, seed=self._seed) for number in numbers)
-        return [resource for resource in found if resource is not None]
+        taken = {burst.region for burst in account.bursts}
+        regions = [region for region in account.regions if region not in taken]
+        numbers = range(account.resources if regions else 0)
+        found = (_resource(account, number, regions, day=day, seed=self._seed) for number in numbers)
+        return [
+            *(resource for resource in found if resource is not None),
+            *(resource for burst in account.bursts for resource in _burst(account, burst, day)),
+        ]
 
 
-def _resource(account: Account, number: int, *, day: date, seed: int) -> Resource | None:
+def _resource(
+    account: Account, number: int, regions: Sequence[str], *, day: date, seed: int
+) -> Resource | None:
     which, where, life, moment, tagging, name, identity, other = draws(
         f"{seed}|{account.account_id}|resource|{number}"
     )
     if not _exists(life, moment, age_days=(day - account.start).days):
         return None
-    kind, region = _kind(which), _region(where, account.regions)
+    kind, region = _kind(which), _region(where, regions)
     word = NAMES[int(name * len(NAMES))]
     arn = kind.arn.format(
         partition=partition_of(region),
@@ -111,6 +118,14 @@ def _resource(account: Account, number: int, *, day: date, seed: int) -> Resourc
         tags=_tags(tagging, f"{word}-{number}", other),
         was_tagged=NAMED <= tagging < ONCE_TAGGED,
     )
+
+
+def _burst(account: Account, burst: Burst, day: date) -> Iterator[Resource]:
+    """Yield a burst's instances: their tags are gone, so that the tagging API lists them too."""
+    if 0 <= (day - burst.start).days < burst.days:
+        owner = f"arn:{partition_of(burst.region)}:ec2:{burst.region}:{account.account_id}"
+        for number in range(burst.instances):
+            yield Resource(f"{owner}:instance/i-{number:017x}", burst.region, was_tagged=True)
 
 
 def _exists(life: float, moment: float, *, age_days: int) -> bool:

@@ -33,10 +33,24 @@ def list_accounts(accounts: Iterable[Account], body: bytes, *, management: Accou
     """List one page of the organization's accounts."""
     request = json_object(body)
     members = list(accounts)
-    size = _page_size(request.get("MaxResults", MOST_PER_PAGE))
+    size = request.get("MaxResults", MOST_PER_PAGE)
+    if not isinstance(size, int) or not 1 <= size <= MOST_PER_PAGE:
+        raise AwsError("InvalidInputException", f"MaxResults must be between 1 and {MOST_PER_PAGE}.")
     start = _start(request.get("NextToken"), len(members))
-    page = members[start : start + size]
-    data: dict[str, Any] = {"Accounts": [_account(account, management) for account in page]}
+    page = [
+        {
+            "Id": account.account_id,
+            "Arn": _arn(account, management),
+            "Email": _email(account),
+            "Name": account.name,
+            "Status": account.status,
+            "State": account.status,
+            "JoinedMethod": "CREATED",
+            "JoinedTimestamp": JOINED_AT,
+        }
+        for account in members[start : start + size]
+    ]
+    data: dict[str, Any] = {"Accounts": page}
     if start + size < len(members):
         data["NextToken"] = f"accounts-{start + size}"
     return Answer(body=json.dumps(data).encode())
@@ -56,19 +70,6 @@ def describe_organization(management: Account) -> Answer:
     return Answer(body=json.dumps({"Organization": organization}).encode())
 
 
-def _account(account: Account, management: Account) -> dict[str, object]:
-    return {
-        "Id": account.account_id,
-        "Arn": _arn(account, management),
-        "Email": _email(account),
-        "Name": account.name,
-        "Status": account.status,
-        "State": account.status,
-        "JoinedMethod": "CREATED",
-        "JoinedTimestamp": JOINED_AT,
-    }
-
-
 def _arn(account: Account, management: Account) -> str:
     owner = management.account_id
     return f"arn:aws:organizations::{owner}:account/{ORGANIZATION_ID}/{account.account_id}"
@@ -76,12 +77,6 @@ def _arn(account: Account, management: Account) -> str:
 
 def _email(account: Account) -> str:
     return f"aws+{account.account_id}@example.com"
-
-
-def _page_size(value: object) -> int:
-    if not isinstance(value, int) or not 1 <= value <= MOST_PER_PAGE:
-        raise AwsError("InvalidInputException", f"MaxResults must be between 1 and {MOST_PER_PAGE}.")
-    return value
 
 
 def _start(token: object, count: int) -> int:

@@ -61,24 +61,21 @@ def amount_text(amount: Decimal) -> str:
     if not amount:
         return "0"
     if -SMALLEST_PLAIN < amount < SMALLEST_PLAIN:
-        return _exponent_text(amount)
+        sign, digits, _ = amount.as_tuple()
+        shown = "".join(map(str, digits)).rstrip("0")
+        return f"{'-' if sign else ''}{shown[0]}.{shown[1:] or '0'}E{amount.adjusted()}"
     text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def render_pages(periods: Iterable[Period], layout: Layout) -> tuple[bytes, ...]:
     """Write the whole answer as pages of at most `page_size` groups; a period may be split over two pages."""
-    pages = list(_paged(periods, layout))
-    last = len(pages) - 1
-    return tuple(
-        _page(results, layout, token=None if number == last else layout.token(number + 1))
-        for number, results in enumerate(pages)
-    )
-
-
-def _page(results: list[str], layout: Layout, *, token: str | None) -> bytes:
-    next_page = "" if token is None else f'"NextPageToken":"{token}",'
-    return f'{{{next_page}{layout.head}"ResultsByTime":[{",".join(results)}]}}'.encode()
+    results_of_pages = list(_paged(periods, layout))
+    pages = []
+    for number, results in enumerate(results_of_pages, 1):
+        next_page = "" if number == len(results_of_pages) else f'"NextPageToken":"{layout.token(number)}",'
+        pages.append(f'{{{next_page}{layout.head}"ResultsByTime":[{",".join(results)}]}}'.encode())
+    return tuple(pages)
 
 
 def _paged(periods: Iterable[Period], layout: Layout) -> Iterator[list[str]]:
@@ -86,7 +83,9 @@ def _paged(periods: Iterable[Period], layout: Layout) -> Iterator[list[str]]:
     room = layout.page_size
     for period in periods:
         if layout.group_of is None:
-            results.append(_result(period, total=_total(period.rows, layout), groups=()))
+            zeros = ((name, ZERO, layout.default_currency) for name in layout.metrics)
+            total = _metrics(period.rows, layout) if period.rows else _metrics_text(zeros)
+            results.append(_result(period, total=total, groups=()))
             continue
         groups = _groups(period.rows, layout)
         while len(groups) > room:
@@ -119,12 +118,6 @@ def _groups(rows: Iterable[CostRow], layout: Layout) -> list[str]:
     ]
 
 
-def _total(rows: Sequence[CostRow], layout: Layout) -> str:
-    if rows:
-        return _metrics(rows, layout)
-    return _metrics_text((name, ZERO, layout.default_currency) for name in layout.metrics)
-
-
 def _metrics(rows: Sequence[CostRow], layout: Layout) -> str:
     currency = layout.currency_of(rows[0])
     return _metrics_text((name, _sum(rows, METRICS[name]), currency) for name in layout.metrics)
@@ -149,9 +142,3 @@ def _sum(rows: Sequence[CostRow], metric: Callable[[CostRow], Decimal]) -> Decim
 @lru_cache(maxsize=4096)
 def _keys_text(keys: Keys) -> str:
     return ",".join(json.dumps(key) for key in keys)
-
-
-def _exponent_text(amount: Decimal) -> str:
-    sign, digits, _ = amount.as_tuple()
-    shown = "".join(map(str, digits)).rstrip("0")
-    return f"{'-' if sign else ''}{shown[0]}.{shown[1:] or '0'}E{amount.adjusted()}"

@@ -45,18 +45,16 @@ class Server:
         simulation, now = self._simulation, asyncio.get_running_loop().time
         # From the request on: the time to make an answer is part of its latency.
         due = now() + simulation.latency_seconds
-        outcome = OUTAGE if simulation.outage else self._respond(signed)
+        outcome = OUTAGE
+        if not simulation.outage:
+            outcome = respond(simulation, signed)
+            if outcome.ending is not Ending.RESET:
+                # Now: AWS charges for a request, also if the client has left before the answer.
+                simulation.ledger.answered(outcome.account_id, outcome.operation, outcome.answer.status)
         wait_seconds = due - now() + outcome.wait_seconds
         if wait_seconds > 0:
             await asyncio.sleep(wait_seconds)
         return await _finish(request, outcome)
-
-    def _respond(self, request: HttpRequest) -> Outcome:
-        outcome = respond(self._simulation, request)
-        if outcome.ending is not Ending.RESET:
-            # Now: AWS charges for a request, also if the client has left before the answer.
-            self._simulation.ledger.answered(outcome.account_id, outcome.operation, outcome.answer.status)
-        return outcome
 
 
 @asynccontextmanager
@@ -80,7 +78,8 @@ async def _finish(request: web.BaseRequest, outcome: Outcome) -> web.StreamRespo
         return web.Response()
     if outcome.ending is Ending.TRUNCATED:
         return await _truncated(request, outcome.answer)
-    return _response(outcome.answer)
+    answer = outcome.answer
+    return web.Response(body=answer.body, status=answer.status, headers=_headers(answer))
 
 
 async def _signed_request(request: web.BaseRequest) -> HttpRequest:
@@ -92,10 +91,6 @@ async def _signed_request(request: web.BaseRequest) -> HttpRequest:
         headers=request.headers,
         body=await request.read(),
     )
-
-
-def _response(answer: Answer) -> web.Response:
-    return web.Response(body=answer.body, status=answer.status, headers=_headers(answer))
 
 
 def _headers(answer: Answer) -> dict[str, str]:

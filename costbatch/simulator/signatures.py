@@ -78,7 +78,11 @@ def parse_authorization(headers: Mapping[str, str]) -> Authorization:
 
 def verify(request: HttpRequest, authorization: Authorization, *, secret: str, now: datetime) -> None:
     """Raise SignatureError unless the signature is valid."""
-    timestamp = _timestamp(request.headers)
+    timestamp = request.headers.get("X-Amz-Date")
+    if timestamp is None:
+        raise SignatureError(
+            AuthProblem.INCOMPLETE, "Authorization header requires existence of either a 'X-Amz-Date' header."
+        )
     _check_clock(timestamp, authorization, now)
     _check_signed_headers(request.headers, authorization)
     payload_hash = _payload_hash(request)
@@ -92,7 +96,8 @@ def canonical_request(request: HttpRequest, signed_headers: str, payload_hash: s
     """Write the request in the canonical form that is signed."""
     headers = request.headers
     lines = [f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in signed_headers.split(";")]
-    query = "&".join(sorted(_query_pair(pair) for pair in request.query.split("&") if pair))
+    pairs = (pair.partition("=") for pair in request.query.split("&") if pair)
+    query = "&".join(sorted(f"{name}={value}" for name, _, value in pairs))
     path = quote(request.path, safe="/~%")
     return f"{request.method}\n{path}\n{query}\n{''.join(lines)}\n{signed_headers}\n{payload_hash}"
 
@@ -113,20 +118,6 @@ def signing_key(secret: str, date: str, *, region: str, service: str) -> bytes:
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
-
-
-def _query_pair(pair: str) -> str:
-    name, _, value = pair.partition("=")
-    return f"{name}={value}"
-
-
-def _timestamp(headers: Mapping[str, str]) -> str:
-    value = headers.get("X-Amz-Date")
-    if value is None:
-        raise SignatureError(
-            AuthProblem.INCOMPLETE, "Authorization header requires existence of either a 'X-Amz-Date' header."
-        )
-    return value
 
 
 def _check_clock(timestamp: str, authorization: Authorization, now: datetime) -> None:

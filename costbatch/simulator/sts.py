@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from costbatch.simulator.identities import Identities, Principal
-    from costbatch.simulator.world import Account, Role
+    from costbatch.simulator.world import Account
 
 DEFAULT_SECONDS, LEAST_SECONDS, MOST_SECONDS = 3600, 900, 43200
 _ROLE_ARN = re.compile(r"arn:aws:iam::(\d{12}):role/(?:[\w+=,.@-]+/)*([\w+=,.@-]+)")
@@ -59,14 +59,26 @@ def assume_role(
     account_id, role_name = match.groups()
     account = accounts.get(account_id)
     role = next((role for role in account.roles if role.name == role_name), None) if account else None
-    if role is None or not _trusts(role, principal, form.get("ExternalId")):
+    if (
+        role is None
+        or not {"*", principal.account_id} & set(role.trusted_account_ids)
+        or role.external_id not in (None, form.get("ExternalId"))
+    ):
         raise AwsError(
             "AccessDenied",
             f"User: {principal.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}",
             status=403,
         )
     opened = identities.open_session(account_id=account_id, role=role_name, session=session, seconds=seconds)
-    return _answer("AssumeRole", _credentials(opened))
+    fields = (
+        f"<AssumedRoleUser><AssumedRoleId>{escape(opened.user_id)}</AssumedRoleId>"
+        f"<Arn>{escape(opened.arn)}</Arn></AssumedRoleUser><Credentials>"
+        f"<AccessKeyId>{opened.access_key_id}</AccessKeyId>"
+        f"<SecretAccessKey>{opened.secret_access_key}</SecretAccessKey>"
+        f"<SessionToken>{opened.session_token}</SessionToken>"
+        f"<Expiration>{opened.expires_at:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
+    )
+    return _answer("AssumeRole", fields)
 
 
 def unknown_action(form: Form) -> AwsError:
@@ -75,11 +87,6 @@ def unknown_action(form: Form) -> AwsError:
     if action is None:
         return AwsError("MissingAction", "The request must contain the parameter Action.")
     return AwsError("InvalidAction", f"Could not find operation {action} for version 2011-06-15")
-
-
-def _trusts(role: Role, principal: Principal, external_id: str | None) -> bool:
-    trusted = {"*", principal.account_id} & set(role.trusted_account_ids)
-    return bool(trusted) and role.external_id in (None, external_id)
 
 
 def _required(form: Form, name: str) -> str:
@@ -108,18 +115,6 @@ def _constraint(field: str, value: str, rule: str) -> AwsError:
         "ValidationError",
         f"1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: "
         f"Member must have or satisfy {rule}",
-    )
-
-
-def _credentials(principal: Principal) -> str:
-    role_id = principal.user_id
-    return (
-        f"<AssumedRoleUser><AssumedRoleId>{escape(role_id)}</AssumedRoleId>"
-        f"<Arn>{escape(principal.arn)}</Arn></AssumedRoleUser><Credentials>"
-        f"<AccessKeyId>{principal.access_key_id}</AccessKeyId>"
-        f"<SecretAccessKey>{principal.secret_access_key}</SecretAccessKey>"
-        f"<SessionToken>{principal.session_token}</SessionToken>"
-        f"<Expiration>{principal.expires_at:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
     )
 
 

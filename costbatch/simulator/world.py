@@ -151,6 +151,21 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Burst:
+    """Instances in a region that is used for nothing else, as a stolen key starts them for some days."""
+
+    region: str
+    start: date
+    instances: int = 20
+    days: int = 3
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read a burst from JSON data."""
+        return _build(cls, {**data, "start": _date(data.get("start"))})
+
+
+@dataclass(frozen=True, slots=True)
 class Explorer:
     """Resource Explorer as an account has set it up: an aggregator index in a region, with one view.
 
@@ -181,7 +196,8 @@ class Account:
     `costs_like` and the same settings have the same cost. `requests_per_second` is the most that AWS takes
     of its cost requests; null means any number.
     `regions` are the enabled ones, the most used first, all of one partition. `resources` is how many
-    resources the account ever has; some of them come and go with the days. `inventory` replaces them.
+    resources the account ever has; some of them come and go with the days. `inventory` replaces them all,
+    also the `bursts`.
     """
 
     account_id: str
@@ -204,6 +220,7 @@ class Account:
     regions: tuple[str, ...] = DEFAULT_REGIONS
     resources: int = 40
     inventory: tuple[Resource, ...] | None = None
+    bursts: tuple[Burst, ...] = ()
     explorer: Explorer | None = None
 
     def currency_on(self, day: date) -> str:
@@ -237,6 +254,7 @@ class Account:
             "inventory": None
             if inventory is None
             else tuple(Resource.from_plain(item) for item in inventory),
+            "bursts": tuple(Burst.from_plain(item) for item in data.get("bursts", ())),
             "explorer": None if explorer is None else Explorer.from_plain(explorer),
         }
         return _build(cls, {**data, **nested})

@@ -141,7 +141,6 @@ def test_a_view_of_the_whole_account_is_used(simulator: SimulatorProcess, aws: H
         (None, "has no aggregator index in an enabled region"),
         ({"region": "us-west-2"}, "has no aggregator index in an enabled region"),
         ({"state": "UPDATING"}, "aggregator index in eu-west-1 is not active yet"),
-        ({"replicating_from": []}, "in eu-west-1 does not cover af-south-1, us-east-1."),
         ({"view_filter": "service:ec2"}, "no view in eu-west-1 that shows all resources"),
         ({"includes_tags": False}, "no view in eu-west-1 that shows all resources"),
         ({"scope": "arn:aws:organizations::1:organization/o-1"}, "no view in eu-west-1 that shows all"),
@@ -159,6 +158,24 @@ def test_without_such_a_view_the_tagging_api_is_used(
     error = failure(aws, EXPLORER)
     assert error.kind is ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED
     assert sentence in error.detail
+
+
+def test_an_index_that_does_not_cover_every_region_is_used_only_if_asked_for(
+    simulator: SimulatorProcess, aws: Harness
+) -> None:
+    """Then the others fail alone: an account stays with Resource Explorer, also if it enables a region."""
+    explored(simulator, replicating_from=[])
+    assert tags_of(find(aws)) == TAGGED
+    found = find(aws, EXPLORER)
+    assert found.regions.keys() == {IRELAND, GLOBAL}
+    assert len(found.regions[IRELAND].resources) == 8
+    assert len(found.regions[GLOBAL].resources) == 1
+    assert {region: failed.kind for region, failed in found.failed.items()} == dict.fromkeys(
+        (VIRGINIA, CAPE_TOWN), ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED
+    )
+    assert found.failed[VIRGINIA].message.startswith(
+        "Resource Explorer's aggregator index does not cover us-east-1. "
+    )
 
 
 @pytest.mark.parametrize("operation", ["ListIndexes", "GetIndex", "ListViews", "GetView", "ListResources"])
@@ -190,7 +207,7 @@ def test_regions_are_asked_of_ec2_if_the_account_service_denies(
     assert tags_of(find(aws)) == TAGGED
     simulator.add_fault(ONE, "access_denied", operation="DescribeRegions")
     found = find(aws, regions=(IRELAND, "cn-north-1", "us-gov-west-1"))
-    assert found.regions.keys() == {IRELAND, GLOBAL}
+    assert found.regions.keys() == {IRELAND}
 
 
 @pytest.mark.parametrize("regions", [(), ("cn-north-1",)])
@@ -297,8 +314,20 @@ def test_a_region_fails_alone(
     simulator.add_fault(ONE, fault, operation="GetResources", region=IRELAND, **parameters)
     found = find(aws, max_attempts=2, read_timeout_seconds=0.4, page_limit=10)
     assert {region: failed.kind for region, failed in found.failed.items()} == {IRELAND: kind}
-    assert found.regions.keys() == {VIRGINIA, CAPE_TOWN}
-    assert tags_of(found).keys() == {instance(9, VIRGINIA).arn, "arn:aws:s3:::logs"}
+    assert found.regions.keys() == {VIRGINIA, CAPE_TOWN, GLOBAL}
+    assert tags_of(found).keys() == {arn for arn in TAGGED if IRELAND not in arn}
+
+
+@pytest.mark.parametrize("region", [VIRGINIA, "us-west-2"])
+def test_what_lies_in_no_region_is_unknown_without_the_regions_that_show_it(
+    simulator: SimulatorProcess, aws: Harness, region: str
+) -> None:
+    """It would seem to be gone. A policy that forbids other regions does not hide it for ever."""
+    simulator.update_account(ONE, regions=(*REGIONS, "us-west-2"))
+    simulator.add_fault(ONE, "access_denied", operation="GetResources", region=region)
+    found = find(aws)
+    assert found.failed.keys() == {region}
+    assert GLOBAL not in found.regions
 
 
 def test_every_fault_kind_of_the_simulator_is_tried() -> None:
@@ -356,7 +385,7 @@ def test_a_policy_of_the_organization_is_named(simulator: SimulatorProcess, aws:
     [
         (("invalid_token", "invalid_token", "invalid_token"), ErrorKind.CREDENTIALS_REJECTED),
         (("access_denied", "throttling", "access_denied"), ErrorKind.THROTTLED),
-        (("not_json", "not_json", "access_denied"), ErrorKind.MALFORMED_RESPONSE),
+        (("access_denied", "access_denied", "not_json"), ErrorKind.MALFORMED_RESPONSE),
     ],
 )
 def test_an_account_without_a_region_that_was_read_fails(

@@ -59,6 +59,22 @@ _OUTCOMES = [
 ]
 
 
+# Of the same accounts, if they are discovered instead.
+_DISCOVERED = [
+    "partial",
+    "access_denied",
+    "malformed_response",
+    "internal",
+    "timeout",
+    "credentials_rejected",
+    "internal",
+    "access_denied",
+    "malformed_response",
+    "credentials_rejected",
+    "credentials_unreadable",
+]
+
+
 def _code(code: str) -> str:
     return json.dumps({"__type": code, "message": ECHO})
 
@@ -139,6 +155,30 @@ def test_a_run_shows_no_secret(secretive: Harness, gateway_url: str) -> None:
         metrics = answer.read()
     assert b"costbatch_accounts" in metrics
     assert leaks(*_texts(*runs), metrics, dump(secretive.database_url)) == set()
+
+
+def test_a_discovery_shows_no_secret(secretive: Harness) -> None:
+    """Whatever AWS says of regions, views and resources: nothing of it is repeated."""
+    echo = {"message": ECHO}
+    code = {"body": _code(planted.ACCESS_KEY_ID), "status": 400}
+    for number, operation, kind, parameters in (
+        (1, "GetResources", "access_denied", {"region": "eu-west-1", **echo}),
+        (2, "GetResources", "access_denied", echo),
+        (3, "ListRegions", "body", {"body": ECHO}),
+        (4, "ListRegions", "body", code),
+        (5, "GetResources", "http_500", echo),
+        (7, "ListIndexes", "validation", echo),
+        (8, "ListRegions", "access_denied", echo),
+        (8, "DescribeRegions", "access_denied", echo),
+        (9, "GetResources", "body", {"body": json.dumps({"ResourceTagMappingList": ECHO})}),
+    ):
+        secretive.aws.add_fault(secretive.ids[number - 1], kind, operation=operation, **parameters)
+    arns = [{"arn": arn, "region": "us-east-1", "was_tagged": True} for arn in SECRETS.values()]
+    secretive.aws.update_account(secretive.ids[0], inventory=arns)
+    runs = [secretive.run("discover", "--output", output) for output in ("json", "table")]
+    assert [run.status for run in runs] == [0, 0]
+    assert runs[0].outcomes == dict(zip(secretive.ids, _DISCOVERED, strict=True))
+    assert leaks(*_texts(*runs), dump(secretive.database_url)) == set()
 
 
 def test_a_crash_shows_no_secret(secretive: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

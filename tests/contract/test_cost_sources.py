@@ -82,8 +82,8 @@ def test_an_answer_is_complete(subject: Subject) -> None:
     """It has the window that was asked for, a digest of each of its days, and rows of no others."""
     fetched = subject.source.fetch(subject.good, WINDOW, Counted())
     assert fetched.window == WINDOW
-    assert list(fetched.answers) == list(WINDOW)
-    assert sum(digest.fetched_rows for digest in fetched.answers.values()) == len(fetched.costs)
+    assert list(fetched.digests) == list(WINDOW)
+    assert sum(digest.fetched_rows for digest in fetched.digests.values()) == len(fetched.costs)
 
 
 def test_each_request_is_counted_before_it_is_sent(subject: Subject) -> None:
@@ -116,7 +116,7 @@ def test_threads_share_a_source(subject: Subject) -> None:
 
     def fetch(access: Access) -> int | None:
         try:
-            return len(subject.source.fetch(access, WINDOW, Counted()).answers)
+            return len(subject.source.fetch(access, WINDOW, Counted()).digests)
         except AccountError:
             return None
 

@@ -75,7 +75,7 @@ class TestDigestStore:
         collect_rows(database, self.account, ROWS)
         items = claim(database, open_run(database, "second"))
         later = DateRange(date(2026, 3, 4), TODAY)
-        digests = [make_fetched(later, *ROWS[2:]).answers, make_fetched(WINDOW).answers]
+        digests = [make_fetched(later, *ROWS[2:]).digests, make_fetched(WINDOW).digests]
         with database.transaction() as tx:
             for item in items:
                 save_collected(tx, item)
@@ -103,7 +103,7 @@ class TestDigestStore:
 
         def fail_half_way() -> None:
             with database.transaction() as tx:
-                save_collected(tx, item, digests=make_fetched(WINDOW).answers)
+                save_collected(tx, item, digests=make_fetched(WINDOW).digests)
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
@@ -117,7 +117,7 @@ def collect_rows(
     """Collect an account as a run does, all in one transaction; return the digests of its days."""
     run = open_run(database, key, aws_account_ids=(account.aws_account_id,))
     (item,) = claim(database, run)
-    digests = make_fetched(WINDOW, *rows).answers
+    digests = make_fetched(WINDOW, *rows).digests
     with database.transaction() as tx:
         tx.items.lock([item])
         replace_window(tx, account, rows)

@@ -36,6 +36,7 @@ __all__ = ["_clean_environment", "_no_backoff", "aws", "moto", "moto_url", "simu
 
 MOTO_ACCOUNT = "123456789012"
 IRELAND, PARIS = "eu-west-1", "eu-west-3"
+REGIONS = (IRELAND, PARIS, "us-east-1")
 # More than a page of the tagging API holds.
 COUNT = 101
 TAGS = {"Name": "jobs", "note": "ключ 😀 <&>"}
@@ -83,7 +84,7 @@ def _in_moto(aws: Harness, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
             if of_queue == region:
                 client.create_queue(QueueName=arn.rpartition(":")[2], tags=TAGS)
     keys = ("AKIAMOTO", "moto-takes-any")
-    regions = [{"RegionName": name, "RegionOptStatus": "ENABLED"} for name in (IRELAND, PARIS, "sa-east-1")]
+    regions = [{"RegionName": name, "RegionOptStatus": "ENABLED"} for name in REGIONS]
     with recording() as account_service:
         account_service.answers = [(200, {"Regions": regions})] * 2
         monkeypatch.setenv("AWS_ENDPOINT_URL_ACCOUNT", account_service.url)
@@ -121,7 +122,7 @@ def test_everything_is_found_in_its_region(subject: Subject) -> None:
         for resource in content.resources
     }
     assert found == {arn: (region, TAGS) for arn, region in subject.arns.items()}
-    assert inventory.regions["sa-east-1"].resources == ()
+    assert inventory.regions["us-east-1"].resources == ()
     assert inventory.regions[GLOBAL].resources == ()
     assert (inventory.source, inventory.failed) == (SourceChoice.TAGGING, {})
     assert failing.result() is ErrorKind.WRONG_ACCOUNT

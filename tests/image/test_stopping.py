@@ -21,7 +21,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_with_143(box: Box, harness:
     assert ended.status == 143, ended.log
     assert ended.last_line.startswith("STOPPED: ")
     states = harness.rows("SELECT state, count(*) AS n FROM run_items GROUP BY state")
-    assert {row["state"]: row["n"] for row in states}.keys() == {"collected", "pending"}
+    assert {row["state"]: row["n"] for row in states}.keys() == {"succeeded", "pending"}
 
     again = box.run("collect", "--run-key", "job", "--output", "json")
     assert again.status == 0, again.log

@@ -58,7 +58,7 @@ def collect_rows(
 ) -> DayDigests:
     """Collect an account as a run does, all in one transaction; return the digests of its days."""
     item = claimed(database, account, key)
-    digests = make_fetched(window, *rows).answers
+    digests = make_fetched(window, *rows).digests
     with database.transaction() as tx:
         tx.items.lock([item])
         replace_window(tx, account, rows, window)
@@ -118,7 +118,7 @@ def test_the_digests_of_a_collection_after_that_are_used(
     """The next ordinary run compares everything, and its own digests count from then on."""
     collect_rows(database, account, ROWS)
     collect_without_store(database, claimed(database, account, "later"), NOW + timedelta(minutes=1))
-    digests = make_fetched(WINDOW, *ROWS).answers
+    digests = make_fetched(WINDOW, *ROWS).digests
     collect(database, claimed(database, account, "last"), now=LATER, digests=digests)
     assert load(database, account) == digests
 
@@ -235,7 +235,7 @@ def test_an_account_has_one_row_of_digests(
 ) -> None:
     """The digests of a later run take the place of the earlier ones."""
     collect_rows(database, account, ROWS)
-    collect(database, claimed(database, account, "second"), digests=make_fetched(WINDOW).answers)
+    collect(database, claimed(database, account, "second"), digests=make_fetched(WINDOW).digests)
     assert query("SELECT count(*) FROM day_digests") == [(1,)]
 
 

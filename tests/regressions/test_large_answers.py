@@ -52,9 +52,9 @@ def result(day: date, *names: str, amount: str = "1.50", discount: bool = False)
     return {"TimePeriod": period, "Total": {}, "Groups": listed, "Estimated": day == SIXTH}
 
 
-def read(pages: Pages, share: Share | None = None, known: DayDigests = NO_DIGESTS) -> FetchedCosts:
+def read(pages: Pages, share: Share | None = None, previous: DayDigests = NO_DIGESTS) -> FetchedCosts:
     """Read an answer."""
-    answer = CostResponse(WINDOW, known, share)
+    answer = CostResponse(WINDOW, previous, share)
     for number, page in enumerate(pages, 1):
         token = {"NextPageToken": str(number)} if number < len(pages) else {}
         answer.add_page(json.dumps({"ResultsByTime": page, **token}).encode())
@@ -91,7 +91,7 @@ def test_packing_changes_no_row(monkeypatch: pytest.MonkeyPatch, pages: Pages) -
     monkeypatch.setattr(in_flight, "_TIGHT_BYTES", 0)
     packed = read(pages)
     assert rows_of(packed.costs) == rows_of(packed.costs) == rows_of(roomy.costs)
-    assert (packed.answers, packed.fresh) == (roomy.answers, roomy.fresh)
+    assert (packed.digests, packed.changed_days) == (roomy.digests, roomy.changed_days)
     assert packed.rows == len(packed.costs) == len(roomy.costs)
     assert isinstance(packed.costs, PackedCosts) == (packed.rows > 0)
 
@@ -105,13 +105,13 @@ def test_known_days_between_changed_ones_are_read_from_what_was_packed(
     monkeypatch: pytest.MonkeyPatch, changed: set[date]
 ) -> None:
     """They wait compressed until it is known whether they are needed."""
-    known = read([PLAIN]).answers
+    previous = read([PLAIN]).digests
     now = [result(day, "A", "B", "C") if day in changed else PLAIN[n] for n, day in enumerate(WINDOW)]
     pages = [now[:2], now[2:4], now[4:]]
-    roomy = read(pages, known=known)
+    roomy = read(pages, previous=previous)
     monkeypatch.setattr(in_flight, "_TIGHT_BYTES", 0)
-    packed = read(pages, known=known)
-    assert (packed.fresh, packed.answers) == (roomy.fresh, roomy.answers)
+    packed = read(pages, previous=previous)
+    assert (packed.changed_days, packed.digests) == (roomy.changed_days, roomy.digests)
     assert rows_of(packed.costs) == rows_of(roomy.costs)
 
 
@@ -133,8 +133,8 @@ def test_what_was_read_of_a_page_is_not_held() -> None:
 
 
 def test_a_page_with_known_days_is_not_held_if_memory_is_tight(tight: None) -> None:
-    """One known day would hold the text of all the others."""
-    answer = CostResponse(WINDOW, read([PLAIN]).answers)
+    """One unchanged day would hold the text of all the others."""
+    answer = CostResponse(WINDOW, read([PLAIN]).digests)
     body = json.dumps({"ResultsByTime": PLAIN[:3], "NextPageToken": "2"}).encode()
     held = sys.getrefcount(body)
     answer.add_page(body)

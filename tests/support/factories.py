@@ -129,11 +129,11 @@ def _rows_of(costs: CostColumns) -> list[CostRow]:
 
 
 def make_fetched(window: DateRange, *rows: CostRow, api_requests: int = 1) -> FetchedCosts:
-    """Return an answer that holds these rows, none of them known."""
+    """Return an answer that holds these rows, all of them changed."""
     counts = Counter(row.usage_date for row in rows)
-    answers = {day: DayDigest(b"%16d" % counts[day], counts[day]) for day in window}
+    digests = {day: DayDigest(b"%16d" % counts[day], counts[day]) for day in window}
     return FetchedCosts(
-        window=window, answers=answers, fresh=window, costs=by_column(rows), api_requests=api_requests
+        window=window, digests=digests, changed_days=window, costs=by_column(rows), api_requests=api_requests
     )
 
 

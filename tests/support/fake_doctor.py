@@ -171,7 +171,7 @@ class FakeSource(CostSource):
         access: Access,
         window: DateRange,
         spend: Spend,
-        known: DayDigests = NO_DIGESTS,
+        previous: DayDigests = NO_DIGESTS,
         *,
         is_first: bool = False,
     ) -> FetchedCosts:

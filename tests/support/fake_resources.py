@@ -13,7 +13,7 @@ from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
 from costbatch.domain.credentials import Access
 from costbatch.domain.discovery import DiscoverOptions
-from costbatch.domain.resources import Inventory, Resource, SourceChoice
+from costbatch.domain.resources import GLOBAL, Inventory, Resource, SourceChoice
 from costbatch.domain.runs import Failure, Run
 from costbatch.errors import AccountError, ErrorKind
 from tests.support.fake_runs import FakeDisplay
@@ -63,7 +63,7 @@ class FakeResourceSource(ResourceSource):
         return Inventory.of(
             SourceChoice.EXPLORER if explores else SourceChoice.TAGGING,
             [each for each in self.resources if explores or each.tags or each.service != "iam"],
-            read=[region for region in self.regions if region not in self.down],
+            read=[region for region in (*self.regions, GLOBAL) if region not in self.down],
             failed=dict.fromkeys(self.down, DOWN),
         )
 

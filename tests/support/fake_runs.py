@@ -327,14 +327,14 @@ LEASES: list[int] = []
 class FakeSource(CostSource):
     """Answers each account with the next of its answers, the last one again and again; each is one request.
 
-    ``gate`` closed: every fetch waits, as in a request that hangs. ``known``: the digests given to it.
+    ``gate`` closed: every fetch waits, as in a request that hangs. ``previous``: the digests given to it.
     ``first``: the accounts that were fetched as never collected.
     """
 
     answers: Mapping[int, Sequence[Exception | None]] = field(default_factory=dict)
     gate: Signal = field(default_factory=Signal)
     fetched: list[tuple[int, DateRange]] = field(default_factory=list)
-    known: dict[int, list[DayDigests]] = field(default_factory=dict)
+    previous: dict[int, list[DayDigests]] = field(default_factory=dict)
     first: set[int] = field(default_factory=set)
     on_fetch: Callable[[], None] = lambda: None
     _lock: Lock = field(default_factory=Lock)
@@ -348,7 +348,7 @@ class FakeSource(CostSource):
         access: Access,
         window: DateRange,
         spend: Spend,
-        known: DayDigests = NO_DIGESTS,
+        previous: DayDigests = NO_DIGESTS,
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
@@ -357,7 +357,7 @@ class FakeSource(CostSource):
             answers = self.answers.get(access.account.id, [None])
             turn = sum(account == access.account.id for account, _ in self.fetched)
             self.fetched.append((access.account.id, window))
-            self.known.setdefault(access.account.id, []).append(known)
+            self.previous.setdefault(access.account.id, []).append(previous)
             if is_first:
                 self.first.add(access.account.id)
         self.on_fetch()

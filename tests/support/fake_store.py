@@ -52,9 +52,12 @@ class FakeCosts:
     def replace_windows(
         self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
-        """Make the fresh days of each account equal to what was fetched."""
+        """Make the changed days of each account equal to what was fetched."""
         self.first |= set(first)
-        return {row: self._replace(row, costs.fresh, rows_of(costs.costs)) for row, costs in fetched.items()}
+        return {
+            row: self._replace(row, costs.changed_days, rows_of(costs.costs))
+            for row, costs in fetched.items()
+        }
 
     def _replace(self, account_id: int, days: DateRange | None, rows: Sequence[CostRow]) -> StoredChange:
         if days is None:

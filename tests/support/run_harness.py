@@ -98,7 +98,6 @@ class RunHarness:
 
 def harness_with(*rows: int) -> RunHarness:
     """Return a harness with accounts, whose log is read by ``logged``."""
-    logs.unbind_run()
     harness = RunHarness()
     logs.configure("info", "json", harness.log)
     harness.store.tables.accounts.rows = {row: make_account(row) for row in rows}

@@ -30,9 +30,9 @@ class Terminal(io.StringIO):
 def clean_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave no registered secret, run or handler behind."""
     monkeypatch.setattr(logs, "_secrets", {})
+    monkeypatch.setattr(logs, "_run_fields", {})
     handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
     yield
-    logs.unbind_run()
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
     structlog.reset_defaults()

@@ -117,13 +117,11 @@ class AwsClients:
         with self._lock:
             made = self._made.get((service, region))
             if made is None:
-                made = call_aws(
-                    f"Creating the client of {service}", lambda: self._make(service, partition, region)
-                )
+                made = call_aws(f"Creating the client of {service}", lambda: self._make(service, region))
                 self._made[service, region] = made
             return made
 
-    def _make(self, service: str, partition: Partition, region: str) -> _Made:
+    def _make(self, service: str, region: str) -> _Made:
         if self._session is None:
             self._session = _session_without_credentials()
         settings = self.settings
@@ -138,7 +136,7 @@ class AwsClients:
         )
         client = self._session.create_client(service, region_name=region, config=config)
         limit_client(client)
-        limiter = RateLimiter(service, partition, max_wait_seconds=settings.read_timeout_seconds)
+        limiter = RateLimiter(service, region, max_wait_seconds=settings.read_timeout_seconds)
         AttemptHooks(limiter, settings.max_attempts).register(client)
         before_parse = f"before-parse.{client.meta.service_model.service_id.hyphenize()}"
         if service in _XML_ERRORS:

@@ -43,8 +43,11 @@ class Identities:
         """
         _check_chain(access)
         keys = self._keys(access)
-        if _needs_proof(access):
-            owner = _owner(self._call("GetCallerIdentity", access.account, keys, {}))
+        method = access.account.access
+        is_unproven_key = method is AccessMethod.ACCESS_KEYS and not access.is_proven
+        # A pod's credentials can change at any time.
+        if is_unproven_key or method is AccessMethod.POD_IDENTITY:
+            owner = owner_of(self._call("GetCallerIdentity", access.account, keys, {}))
             _check_owner(access.account, owner)
         return keys
 
@@ -56,7 +59,7 @@ class Identities:
 
         """
         _check_chain(access)
-        return _owner(self._call("GetCallerIdentity", access.account, self._keys(access), {}))
+        return owner_of(self._call("GetCallerIdentity", access.account, self._keys(access), {}))
 
     def _keys(self, access: Access) -> AccessKeys:
         match access.account.access:
@@ -71,14 +74,24 @@ class Identities:
         keys = self._secrets(access).access_keys
         if keys is None:
             raise _unreadable(access.account, "No access key is stored for account")
-        _check_printable(access.account, keys)
+        texts = (keys.access_key_id, keys.secret_access_key, keys.session_token)
+        # The HTTP library would quote in its error what a header cannot contain.
+        if not all(_is_token(text.reveal()) for text in texts if text is not None):
+            raise AccountError(
+                ErrorKind.CREDENTIALS_REJECTED,
+                f"The access key stored for account {access.account.aws_account_id} is not of the form that "
+                "AWS issues.",
+            )
         return keys
 
     def _secrets(self, access: Access) -> StoredSecrets:
         if access.sealed is None:
             return StoredSecrets()
         secrets = self._open_sealed(access.account.aws_account_id, access.sealed)
-        _mask(secrets, access.account)
+        for text in secrets.to_document().values():
+            # An external id that is the account's own id is not secret.
+            if text != access.account.aws_account_id:
+                register_secret(Secret(text))
         return secrets
 
     def _assume_role(self, access: Access) -> AccessKeys:
@@ -110,13 +123,6 @@ class Identities:
         return response
 
 
-def _mask(secrets: StoredSecrets, account: Account) -> None:
-    """Mask opened secrets in the logs; an external id that is the account's own id is not secret."""
-    for text in secrets.to_document().values():
-        if text != account.aws_account_id:
-            register_secret(Secret(text))
-
-
 def _check_chain(access: Access) -> None:
     """Refuse circular and too long chains of roles before any request."""
     seen: set[int] = set()
@@ -128,16 +134,6 @@ def _check_chain(access: Access) -> None:
             raise _unreadable(
                 access.account, f"More than {MAX_CHAIN} accounts in a row are used to reach account"
             )
-
-
-def _check_printable(account: Account, keys: AccessKeys) -> None:
-    """Refuse keys that an HTTP header cannot contain: the HTTP library would quote them in its error."""
-    texts = (keys.access_key_id, keys.secret_access_key, keys.session_token)
-    if not all(_is_token(text.reveal()) for text in texts if text is not None):
-        raise AccountError(
-            ErrorKind.CREDENTIALS_REJECTED,
-            f"The access key stored for account {account.aws_account_id} is not of the form that AWS issues.",
-        )
 
 
 def _is_token(text: str) -> bool:
@@ -158,19 +154,18 @@ def _assumed_keys(response: dict[str, Any]) -> AccessKeys:
     return AccessKeys(access_key_id=key_id, secret_access_key=secret, session_token=token)
 
 
-def _owner(response: dict[str, Any]) -> str:
+def owner_of(response: dict[str, Any]) -> str:
+    """Return the 12-digit account id of a response to GetCallerIdentity.
+
+    Raises:
+        AccountError: malformed_response.
+
+    """
     try:
         return parse_account_id(str(response.get("Account")))
     except ValueError:
         problem = "The response to GetCallerIdentity names no account."
     raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem)
-
-
-def _needs_proof(access: Access) -> bool:
-    """Whether the owner is unconfirmed; a pod's credentials can change at any time."""
-    if access.account.access is AccessMethod.ACCESS_KEYS:
-        return not access.is_proven
-    return access.account.access is AccessMethod.POD_IDENTITY
 
 
 def _owner_of_role(response: dict[str, Any]) -> str:

@@ -82,8 +82,12 @@ def check_environment(
     if needs.pod_identity:
         problems += _identity_problems()
     if not problems:
-        # Any other setting that botocore refuses.
-        problems += _client_problems(clients, needs, services)
+        # botocore makes what a run will use: it may refuse any other setting.
+        for partition in sorted(needs.partitions):
+            for service in services:
+                problems += _refused(partial(_find_client, service, partition), clients)
+        if needs.pod_identity:
+            problems += _refused(_find_identity, clients)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
 
@@ -295,15 +299,6 @@ def _is_trusted_place(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _client_problems(clients: AwsClients, needs: AwsNeeds, services: Sequence[str]) -> Iterator[str]:
-    """Let botocore make what a run will use, and report the settings that it refuses."""
-    for partition in sorted(needs.partitions):
-        for service in services:
-            yield from _refused(partial(_find_client, service, partition), clients)
-    if needs.pod_identity:
-        yield from _refused(_find_identity, clients)
 
 
 def _find_client(service: str, partition: Partition, clients: AwsClients) -> Any:  # noqa: ANN401 - botocore makes clients at run time

@@ -203,7 +203,9 @@ def translate(error: Exception, operation: str) -> AccountError:
 def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
     problem = error.response.get("Error", {})
     code, text = str(problem.get("Code", "")), str(problem.get("Message", ""))
-    status = _status_of(error, code)
+    about = error.response.get("ResponseMetadata", {})
+    # botocore puts the status in place of an error code if the response has none.
+    status = int(code if _STATUS_CODE.fullmatch(code) else about.get("HTTPStatusCode", 0))
     if not _CODE.fullmatch(code):
         return AccountError(
             _kind_of_status(status), f"AWS answered {operation} with HTTP status {status} and no error code."
@@ -216,8 +218,7 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
     detail = f"AWS answered {operation} with {redact(code)}."
     match kind:
         case ErrorKind.CREDENTIALS_REJECTED | ErrorKind.WRONG_CLOCK:
-            date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-            clock = clock_problem(text, date)
+            clock = clock_problem(text, about.get("HTTPHeaders", {}).get("date", ""))
             if clock is not None:
                 kind, detail = ErrorKind.WRONG_CLOCK, f"{detail} {clock}".rstrip()
         case ErrorKind.ACCESS_DENIED if _NOT_ENABLED in text.lower():
@@ -227,13 +228,6 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
         case ErrorKind.INTERNAL if code.startswith("Validation") and is_before_history(text):
             return BeforeHistoryError(ErrorKind.DATA_UNAVAILABLE, detail, HISTORY)
     return AccountError(kind, detail, advice)
-
-
-def _status_of(error: aws.ClientError, code: str) -> int:
-    """Return the HTTP status; botocore puts it in place of an error code if the response has none."""
-    if _STATUS_CODE.fullmatch(code):
-        return int(code)
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _kind_of_status(status: int) -> ErrorKind:

@@ -54,7 +54,10 @@ class FastRequests(RawRequests):
             spend()
         outcome: AWSResponse | Exception
         try:
-            response, body = self._send_once(request)
+            response = self._http.send(request)
+            # There is no length to check: an incomplete response is malformed, as it is to botocore's client.
+            unchecked: Any = None
+            body = b"".join(StreamingBody(response.raw, unchecked).iter_chunks(_READ_BYTES))
         except (AwsConnectionError, HTTPClientError) as error:
             outcome = error
         else:
@@ -66,12 +69,6 @@ class FastRequests(RawRequests):
             outcome = _response(response.url, response.status_code, response.headers, body)
         # Outside of the handler: what fails later must not have this failure for its context.
         return self.send_as(Caller(keys, limited, spend, outcome), query)
-
-    def _send_once(self, request: AWSPreparedRequest) -> tuple[AWSResponse, bytes]:
-        response = self._http.send(request)
-        # An incomplete response is malformed, as it is to botocore's client, so there is no length to check.
-        unchecked: Any = None
-        return response, b"".join(StreamingBody(response.raw, unchecked).iter_chunks(_READ_BYTES))
 
     def _template_of(self, client: Any, operation: Operation, max_attempts: int) -> "_Template":  # noqa: ANN401 - as the base's
         """Let botocore prepare a request, and take it before it is signed and sent."""

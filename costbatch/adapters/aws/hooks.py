@@ -90,7 +90,11 @@ class AttemptHooks:
         limited, response = event["request_dict"]["context"].get(_LIMITED), event["response"]
         caller = _current_caller.get()
         if caller is not None and caller.spend is not None:
-            _count(caller.spend, response[0].status_code if response else event["caught_exception"])
+            ended = response[0].status_code if response else event["caught_exception"]
+            if ended == OK:
+                caller.spend.charged()
+            elif not isinstance(ended, Exception) or is_unsent(ended):
+                caller.spend.not_charged()
         if limited is None or response is None:
             return
         if response[0].status_code == OK:
@@ -110,11 +114,3 @@ def _before_send(**_: object) -> AWSResponse | None:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
-
-
-def _count(spend: Spend, ended: int | Exception) -> None:
-    """Record whether AWS charges for an attempt, which ended with a status or an exception."""
-    if ended == OK:
-        spend.charged()
-    elif not isinstance(ended, Exception) or is_unsent(ended):
-        spend.not_charged()

@@ -49,7 +49,12 @@ class PodIdentity:
             AccountError: there are none, or they could not be renewed.
 
         """
-        credentials = self._find()
+        with self._lock:
+            # Looked for once: finding that there are none takes seconds, and every account would wait for it.
+            if not self._is_found:
+                self._credentials = _read(_look)
+                self._is_found = True
+            credentials = self._credentials
         # Renews what is about to expire, one thread at a time.
         frozen = credentials and _read(credentials.get_frozen_credentials)
         if frozen is None or not frozen.access_key or not frozen.secret_key:
@@ -64,14 +69,6 @@ class PodIdentity:
             secret_access_key=Secret(frozen.secret_key),
             session_token=Secret(frozen.token) if frozen.token else None,
         )
-
-    def _find(self) -> Credentials | None:
-        """Look once: finding that there are none takes seconds, and every account would wait for it."""
-        with self._lock:
-            if not self._is_found:
-                self._credentials = _read(_look)
-                self._is_found = True
-            return self._credentials
 
 
 def _read(call: Callable[[], T]) -> T:

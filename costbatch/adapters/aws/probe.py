@@ -17,14 +17,14 @@ from botocore.utils import get_environ_proxies
 from typing_extensions import override
 
 from costbatch.adapters.aws.clients import AwsClients, signing_as
+from costbatch.adapters.aws.credentials import owner_of
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import call_aws, seconds_ahead
 from costbatch.adapters.aws.operations import COST_EXPLORER, STS
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.adapters.aws.timeouts import limit_session
 from costbatch.application.doctor.ports import AwsProbe, Caller, Endpoint
-from costbatch.domain.accounts import AwsNeeds, Partition, parse_account_id
-from costbatch.errors import AccountError, ErrorKind
+from costbatch.domain.accounts import AwsNeeds, Partition
 
 _CHECK_NAMES = (
     "Check that this pod can resolve DNS (a network policy must allow port 53) and that the name is right."
@@ -62,12 +62,7 @@ class BotocoreProbe(AwsProbe):
         client = self._clients.get(STS, partition)
         with signing_as(self._pod.access_keys()):
             response: dict[str, Any] = call_aws("GetCallerIdentity", client.get_caller_identity)
-        try:
-            owner = parse_account_id(str(response.get("Account")))
-        except ValueError:
-            problem = "The response to GetCallerIdentity names no account."
-            raise AccountError(ErrorKind.MALFORMED_RESPONSE, problem) from None
-        return Caller(aws_account_id=owner, arn=str(response.get("Arn")))
+        return Caller(aws_account_id=owner_of(response), arn=str(response.get("Arn")))
 
     def _reach(self, client: Any) -> Endpoint:  # noqa: ANN401 - botocore makes clients at run time
         url = urlsplit(client.meta.endpoint_url)

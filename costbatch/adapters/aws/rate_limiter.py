@@ -13,7 +13,6 @@ from time import monotonic, sleep
 
 from botocore.retries.throttling import CubicCalculator
 
-from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
 from costbatch.logs import get_logger
 
@@ -176,7 +175,7 @@ class LimitedRequest:
 
 
 class RateLimiter:
-    """The limits of one service in one partition; safe to share between threads.
+    """The limits of one service in one region; safe to share between threads.
 
     ``max_wait_seconds``: no attempt waits longer; it is then sent, and AWS decides.
     """
@@ -184,13 +183,13 @@ class RateLimiter:
     def __init__(
         self,
         service: str,
-        partition: Partition,
+        region: str,
         *,
         max_wait_seconds: float,
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], None] = sleep,
     ) -> None:
-        self._name = {"service": service, "partition": partition.value}
+        self._name = {"service": service, "region": region}
         self._max_wait_seconds, self._clock, self._sleep = max_wait_seconds, clock, sleep
         self._lock = Lock()
         # If no request succeeds there is no rate to keep to, and the pauses of the retries have to do.

@@ -1,6 +1,6 @@
 """Account rows and their sealed credentials."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from json import dumps
@@ -41,9 +41,6 @@ FROM json_to_recordset(:proven) AS proven (id bigint, sealed text)
 WHERE account_id = proven.id AND account_id = ANY(:account_ids)
     AND account_credentials.sealed = decode(proven.sealed, 'hex')
 """)
-
-# Sealed credentials, and whether AWS has said that they are the account's.
-_Stored = tuple[SealedCredentials, bool]
 
 
 def account_from_row(row: Row[Any]) -> Account:
@@ -101,7 +98,8 @@ class PostgresAccounts(AccountStore):
 
     @override
     def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
-        self._update(account, status=status.value, updated_at=now)
+        values = {"status": status.value, "updated_at": now}
+        self.connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(**values))
         if status is AccountStatus.REMOVED:
             self.connection.execute(
                 sa.delete(account_credentials).where(account_credentials.c.account_id == account.id)
@@ -123,8 +121,20 @@ class PostgresAccounts(AccountStore):
         known = {account.id: account for account in wanted}
         while missing := {account.base_account_id for account in known.values()} - known.keys() - {None}:
             known |= {account.id: account for account in self._select(accounts.c.id.in_(missing))}
-        sealed = self._load_sealed(known)
-        return {account.id: _access(account, known, sealed) for account in wanted}
+        # With each, whether AWS has said that they are the account's.
+        sealed = {
+            row.account_id: (SealedCredentials(row.key_id, bytes(row.sealed)), row.proven_at is not None)
+            for row in self.connection.execute(_LOAD_SEALED, {"account_ids": list(known)})
+        }
+        accesses = {}
+        for account in wanted:
+            access: Access | None = None
+            # From the account whose own credentials are used to the one that is wanted.
+            for link in reversed(base_chain(account, known)):
+                credentials, is_proven = sealed.get(link.id, (None, False))
+                access = Access(account=link, sealed=credentials, base=access, is_proven=is_proven)
+            accesses[account.id] = access or Access(account=account)
+        return accesses
 
     @override
     def dependents(self, account: Account) -> list[Account]:
@@ -155,22 +165,3 @@ class PostgresAccounts(AccountStore):
     def _select(self, *conditions: sa.ColumnElement[bool]) -> list[Account]:
         statement = sa.select(accounts).where(*conditions).order_by(accounts.c.aws_account_id)
         return [account_from_row(row) for row in self.connection.execute(statement)]
-
-    def _update(self, account: Account, **values: object) -> None:
-        self.connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(**values))
-
-    def _load_sealed(self, account_ids: Collection[int]) -> dict[int, _Stored]:
-        found = self.connection.execute(_LOAD_SEALED, {"account_ids": list(account_ids)})
-        return {
-            row.account_id: (SealedCredentials(row.key_id, bytes(row.sealed)), row.proven_at is not None)
-            for row in found
-        }
-
-
-def _access(account: Account, known: Mapping[int, Account], sealed: Mapping[int, _Stored]) -> Access:
-    """Return how to reach an account, with the chain of accounts whose credentials are used."""
-    access = None
-    for link in reversed(base_chain(account, known)):
-        credentials, is_proven = sealed.get(link.id, (None, False))
-        access = Access(account=link, sealed=credentials, base=access, is_proven=is_proven)
-    return access or Access(account=account)

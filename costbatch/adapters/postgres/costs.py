@@ -153,33 +153,23 @@ class PostgresCosts(CostStore):
         self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         changes = {row: StoredChange() for row in fetched}
-        many = [row for row in first if len(fetched[row].costs) >= _MANY_ROWS]
-        if new := self._without_costs(many):
-            changes |= self._add_first({row: fetched[row] for row in new})
+        new: dict[int, FetchedCosts] = {}
+        if many := [row for row in first if len(fetched[row].costs) >= _MANY_ROWS]:
+            found = self.connection.scalars(_WITHOUT_COSTS, {"account_ids": many})
+            new = {row: fetched[row] for row in found}
+        if new:
+            # With nothing to compare, they need no staging.
+            self._copy(_COPY_TO_COSTS, new)
+        for row, costs in new.items():
+            days_with_rows = frozenset(day for day, digest in costs.digests.items() if digest.rows)
+            changes[row] = StoredChange(inserted=len(costs.costs), changed_dates=days_with_rows)
         others = {row: costs for row, costs in fetched.items() if row not in new}
-        # Most accounts of a run have the same fresh days; constant bounds let the server skip other months.
-        for days in dict.fromkeys(costs.fresh for costs in others.values()):
+        # Most accounts of a run have the same changed days; constant bounds let the server skip other months.
+        for days in dict.fromkeys(costs.changed_days for costs in others.values()):
             if days is not None:
-                alike = {row: costs for row, costs in others.items() if costs.fresh == days}
+                alike = {row: costs for row, costs in others.items() if costs.changed_days == days}
                 changes |= self._replace_days(days, alike)
         return changes
-
-    def _without_costs(self, account_ids: Sequence[int]) -> set[int]:
-        """Return the accounts of which nothing at all is stored."""
-        if not account_ids:
-            return set()
-        return set(self.connection.scalars(_WITHOUT_COSTS, {"account_ids": list(account_ids)}))
-
-    def _add_first(self, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
-        """Store first collections: with nothing to compare, they need no staging."""
-        self._copy(_COPY_TO_COSTS, fetched)
-        return {
-            row: StoredChange(
-                inserted=len(each.costs),
-                changed_dates=frozenset(day for day, answer in each.answers.items() if answer.rows),
-            )
-            for row, each in fetched.items()
-        }
 
     def _replace_days(self, days: DateRange, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
         bounds = {"start": days.start, "end_exclusive": days.end_exclusive}

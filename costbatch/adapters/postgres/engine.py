@@ -226,7 +226,9 @@ def _translate(error: BaseException | None, *, is_lost: bool = False) -> Costbat
             f"The role of DATABASE_URL may not connect to the database {barred[1]}. "
             f"Run as its owner: GRANT CONNECT ON DATABASE {barred[1]} TO the role;"
         )
-    if reason.startswith(_MISCONFIGURED) and _is_of_the_client(error):
+    # Without a code, it was the client that refused, before it reached a server.
+    is_of_the_client = isinstance(error, psycopg2.OperationalError) and error.pgcode is None
+    if reason.startswith(_MISCONFIGURED) and is_of_the_client:
         # Without the values that it quotes: a mistyped URL may have the password anywhere.
         what = re.sub(r'"[^"]*"', '"…"', reason)
         return ConfigError(
@@ -239,11 +241,6 @@ def _translate(error: BaseException | None, *, is_lost: bool = False) -> Costbat
             "Check DATABASE_URL, the network policy and that PostgreSQL is up; what was committed is safe."
         )
     return StatementRefused(f"The database refused a statement: {reason}.")
-
-
-def _is_of_the_client(error: BaseException | None) -> bool:
-    """Whether the client refused something before it reached a server."""
-    return isinstance(error, psycopg2.OperationalError) and error.pgcode is None
 
 
 def _may_pass(error: BaseException | None) -> bool:

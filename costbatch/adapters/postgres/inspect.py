@@ -233,7 +233,7 @@ class PostgresSizes:
                 tables=_tables(relations),
                 months=_months(relations),
                 accounts=_scalar(connection, _ACCOUNTS),
-                first_run_at=_first_run_at(connection),
+                first_run_at=connection.scalar(sa.select(sa.func.min(runs.c.started_at))),
             )
 
 
@@ -255,28 +255,23 @@ def _months(relations: list[Row[Any]]) -> tuple[MonthSize, ...]:
 
 def _tables(relations: list[Row[Any]]) -> tuple[TableSize, ...]:
     """Return the tables, the largest first; the costs with all their months."""
-    names = {relation.name for relation in relations}
-    tables = [_table(name, [each for each in relations if each.name == name]) for name in names]
+    tables = []
+    for name in {relation.name for relation in relations}:
+        parts = [each for each in relations if each.name == name]
+        index_bytes = sum(each.index_bytes for each in parts)
+        toast_bytes = sum(each.toast_bytes for each in parts)
+        tables.append(
+            TableSize(
+                name=name,
+                rows=sum(each.rows for each in parts),
+                dead_rows=sum(each.dead_rows for each in parts),
+                table_bytes=sum(each.total_bytes for each in parts) - index_bytes - toast_bytes,
+                index_bytes=index_bytes,
+                toast_bytes=toast_bytes,
+                vacuumed_at=max((each.vacuumed_at for each in parts if each.vacuumed_at), default=None),
+            )
+        )
     return tuple(sorted(tables, key=lambda table: (-table.total_bytes, table.name)))
-
-
-def _table(name: str, relations: list[Row[Any]]) -> TableSize:
-    index_bytes = sum(each.index_bytes for each in relations)
-    toast_bytes = sum(each.toast_bytes for each in relations)
-    return TableSize(
-        name=name,
-        rows=sum(each.rows for each in relations),
-        dead_rows=sum(each.dead_rows for each in relations),
-        table_bytes=sum(each.total_bytes for each in relations) - index_bytes - toast_bytes,
-        index_bytes=index_bytes,
-        toast_bytes=toast_bytes,
-        vacuumed_at=max((each.vacuumed_at for each in relations if each.vacuumed_at), default=None),
-    )
-
-
-def _first_run_at(connection: Connection) -> datetime | None:
-    first: datetime | None = connection.scalar(sa.select(sa.func.min(runs.c.started_at)))
-    return first
 
 
 def _scalar(connection: Connection, statement: sa.Executable) -> int:

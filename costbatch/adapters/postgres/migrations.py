@@ -217,14 +217,11 @@ def alembic_config(connection: Connection | None = None) -> "Config":
     """Return Alembic's configuration for one connection, whose transaction it works in."""
     from alembic.config import Config  # noqa: PLC0415 - as above
 
-    config = Config(stdout=StringIO())  # Alembic's own messages are not part of our output
-    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
-
-
-def _scripts() -> Path:
-    """Return the folder of the migrations: inside the installed package, or beside it in a checkout."""
+    # Inside the installed package, or beside it in a checkout.
     package = Path(__file__).resolve().parents[2]
     installed = package / "_migrations"
-    return installed if installed.is_dir() else package.parent / "alembic"
+    scripts = installed if installed.is_dir() else package.parent / "alembic"
+    config = Config(stdout=StringIO())  # Alembic's own messages are not part of our output
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

@@ -168,14 +168,10 @@ class PostgresRetention(OldRecords):
                 connection.execute(_BRIEFLY)
                 return action(connection)
         except StorageError as error:
-            if _is_held(error):
+            cause = error.__cause__
+            if isinstance(cause, DBAPIError) and getattr(cause.orig, "pgcode", None) in _HELD:
                 return None
             raise
-
-
-def _is_held(error: StorageError) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, DBAPIError) and getattr(cause.orig, "pgcode", None) in _HELD
 
 
 def _months_before(connection: Connection, first_kept: date) -> list[MonthSize]:

@@ -228,12 +228,24 @@ class PostgresRunItems(ItemStore):
 
     @override
     def finish(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
-        ended = {
-            "item_ids": [outcome.item.id for outcome in outcomes],
-            "outcomes": dumps([_outcome_data(outcome) for outcome in outcomes]),
-            "now": now,
-        }
-        self.connection.execute(_FINISH, ended)
+        data: list[dict[str, object]] = []
+        for outcome in outcomes:
+            failure, retry_after = outcome.failure, outcome.retry_after
+            data.append(
+                {
+                    "id": outcome.item.id,
+                    "state": outcome.state.value,
+                    "api_requests": outcome.api_requests,
+                    "unanswered": outcome.unanswered,
+                    "error_kind": failure.kind.value if failure else None,
+                    "error_message": failure.message if failure else None,
+                    "retry_seconds": retry_after.total_seconds() if retry_after is not None else None,
+                    "skip_reason": outcome.skip_reason.value if outcome.skip_reason else None,
+                    "started_at": outcome.started_at.isoformat() if outcome.started_at else None,
+                }
+            )
+        item_ids = [outcome.item.id for outcome in outcomes]
+        self.connection.execute(_FINISH, {"item_ids": item_ids, "outcomes": dumps(data), "now": now})
 
     @override
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
@@ -308,22 +320,6 @@ def _item_from_row(row: Row[Any]) -> WorkItem:
         attempt=row.attempts + 1,
         token=row.claim_token,
     )
-
-
-def _outcome_data(outcome: Outcome) -> dict[str, object]:
-    """Return an outcome as _FINISH reads it."""
-    failure, retry_after = outcome.failure, outcome.retry_after
-    return {
-        "id": outcome.item.id,
-        "state": outcome.state.value,
-        "api_requests": outcome.api_requests,
-        "unanswered": outcome.unanswered,
-        "error_kind": failure.kind.value if failure else None,
-        "error_message": failure.message if failure else None,
-        "retry_seconds": retry_after.total_seconds() if retry_after is not None else None,
-        "skip_reason": outcome.skip_reason.value if outcome.skip_reason else None,
-        "started_at": outcome.started_at.isoformat() if outcome.started_at else None,
-    }
 
 
 def _record_from_row(row: Row[Any]) -> ItemRecord:

@@ -52,10 +52,10 @@ accounts = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="The row"),
     Column("aws_account_id", CODE, nullable=False, unique=True, comment="The 12 digits, zeros kept"),
-    Column("name", Text, nullable=False, comment="What people call it"),
+    Column("name", Text, nullable=False, comment="Display name"),
     Column("status", CODE, nullable=False, comment="Only active accounts are collected"),
     Column("access", CODE, nullable=False, comment="How its costs are reached"),
-    Column("partition", CODE, nullable=False, comment="AWS's cloud that it lies in"),
+    Column("partition", CODE, nullable=False, comment="AWS partition, such as aws or aws-cn"),
     Column("role_arn", Text, comment="The role to assume, for assumed_role"),
     Column(
         "base_account_id",
@@ -87,12 +87,12 @@ account_credentials = Table(
         primary_key=True,
         autoincrement=False,
     ),
-    Column("key_id", CODE, nullable=False, comment="Which ENCRYPTION_KEY sealed it"),
+    Column("key_id", CODE, nullable=False, comment="Id of the ENCRYPTION_KEY that encrypted it"),
     Column("sealed", LargeBinary, nullable=False, comment="AES-256-GCM, bound to the account"),
     Column("proven_at", INSTANT, comment="When AWS said that they are the account's; null: not yet"),
     Column("updated_at", INSTANT, nullable=False),
     CheckConstraint("key_id <> '' AND sealed <> ''", name="given"),
-    comment="Sealed credentials, apart, so that a reader can be granted every other table",
+    comment="Encrypted credentials, apart, so that a reader can be granted every other table",
 )
 
 runs = Table(
@@ -192,7 +192,7 @@ account_progress = Table(
     CheckConstraint("covered_start < covered_end_exclusive", name="covered_not_empty"),
     CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
     plausible_times("covered_start", "covered_end_exclusive", "failing_since"),
-    comment="How far each job got with each account, over all its runs",
+    comment="Progress of each job with each account, over all its runs",
 )
 
 cost_collections = Table(
@@ -227,8 +227,8 @@ daily_costs = Table(
     Column("currency", CODE, primary_key=True, comment="ISO code; an account can have several"),
     Column("unblended", Numeric, nullable=False, comment="Exact, as AWS printed it"),
     Column("amortized", Numeric, nullable=False),
-    Column("net_unblended", Numeric, comment="After discounts; null where AWS gives none"),
-    Column("net_amortized", Numeric, comment="After discounts; null where AWS gives none"),
+    Column("net_unblended", Numeric, comment="After discounts; null if AWS gives none"),
+    Column("net_amortized", Numeric, comment="After discounts; null if AWS gives none"),
     Column("usage_quantity", Numeric, comment="Sum over mixed units, as Cost Explorer gives it"),
     Column("estimated", Boolean, nullable=False, comment="Whether AWS may still change it"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
@@ -255,7 +255,7 @@ day_digests = Table(
     Column("days", LargeBinary, nullable=False, comment="Of each day 16 bytes of digest, 4 of row count"),
     CheckConstraint("days <> '' AND octet_length(days) % 20 = 0", name="days_whole"),
     plausible_times("start_date"),
-    comment="Digests of what AWS last answered for each day: an unchanged day is not compared again",
+    comment="Digests of AWS's last response for each day: an unchanged day is not compared again",
 )
 
 discoveries = Table(
@@ -354,7 +354,7 @@ anomalies = Table(
     Column("expected", Numeric, nullable=False, comment="Sum of the baselines of the anomalous days"),
     Column("actual", Numeric, nullable=False, comment="Sum of the cost of the anomalous days"),
     Column("explanation", JSONB, nullable=False, comment="The services that moved, largest first"),
-    Column("revision", Integer, nullable=False, comment="Counts the changes that were told"),
+    Column("revision", Integer, nullable=False, comment="Number of changes that were reported"),
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
     Column("detected_at", INSTANT, nullable=False),
     Column("updated_at", INSTANT, nullable=False),
@@ -391,13 +391,13 @@ anomalies = Table(
     Index("ix_anomalies_account_id_last_date", "account_id", "last_date"),
     Index("ix_anomalies_state", "state"),
     Index("ix_anomalies_run_id", "run_id"),
-    comment="Days or runs of days that depart from their baseline",
+    comment="Days, or runs of days, with unusual cost",
 )
 
 events = Table(
     "events",
     metadata,
-    Column("id", Uuid, primary_key=True, comment="Derived from what it tells: the same event, the same id"),
+    Column("id", Uuid, primary_key=True, comment="Derived from its content: the same event has the same id"),
     Column("sequence", BigInteger, Identity(always=True), nullable=False, unique=True),
     Column("type", CODE, nullable=False),
     Column("account_id", BigInteger, ForeignKey("accounts.id")),
@@ -407,7 +407,7 @@ events = Table(
     one_of("type", EventType),
     CheckConstraint("cloudevent ->> 'id' = id::text", name="cloudevent_has_id"),
     Index("ix_events_run_id", "run_id"),
-    comment="The outbox: written in the transaction of what it tells",
+    comment="The outbox: written in the transaction of the change that it reports",
 )
 
 deliveries = Table(
@@ -423,5 +423,5 @@ deliveries = Table(
     CheckConstraint("sink <> ''", name="sink_given"),
     not_negative("attempts"),
     Index("ix_deliveries_pending", "sink", "sequence", postgresql_where=text("delivered_at IS NULL")),
-    comment="Each event's way to each sink",
+    comment="Delivery of each event to each sink",
 )

@@ -34,8 +34,8 @@ log = get_logger(__name__)
 class Replaced:
     """An account whose window was just replaced.
 
-    covered: what was stored without a gap before. totals: what the window cost before, where its days are
-    not fresh.
+    covered: what was stored without a gap before. totals: what the window cost before, on the days that did
+    not change.
     """
 
     account: Account

@@ -136,8 +136,8 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         for result in results:
             answer: FetchedCosts | Vanished = result.value
             if (row := result.item.account.id) in suspects:
-                known, ratio = result.task.digests, self.vanished_ratio
-                answer = weigh_absence(result.value, stored[row], known=known, ratio=ratio)
+                previous, ratio = result.task.digests, self.vanished_ratio
+                answer = weigh_absence(result.value, stored[row], previous=previous, ratio=ratio)
             weighed.append((result, answer))
         return weighed
 
@@ -180,7 +180,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         # A backfill's days are not a night's: what was answered last is no longer what is stored.
         tx.digests.replace(
             {
-                result.item.account.id: None if is_backfill else (result.item.id, costs.answers)
+                result.item.account.id: None if is_backfill else (result.item.id, costs.digests)
                 for result, costs in results
             }
         )

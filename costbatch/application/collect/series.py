@@ -22,7 +22,7 @@ from costbatch.domain.periods import DateRange
 class SeriesRequest(NamedTuple):
     """An account whose days are compared.
 
-    totals: what the days of the window cost before, where they are not fresh.
+    totals: what the days of the window cost before, if they have not changed.
     days: those whose cost counts: the days to judge and their baselines.
     """
 
@@ -68,7 +68,7 @@ class AccountSeries:
     def _service_totals(self) -> Mapping[str, Sequence[DayTotal]]:
         account, fetched, _, days = self._asked
         costs = fetched.costs
-        if isinstance(costs, CostColumns) and _holds(fetched.fresh, days):
+        if isinstance(costs, CostColumns) and _holds(fetched.changed_days, days):
             return comparable_service_totals(costs, days, self._rule)
         return self._tx.costs.service_totals(account, days, self._rule)
 
@@ -99,13 +99,13 @@ def load_series(tx: Transaction, asked: Sequence[SeriesRequest], rule: Rule) -> 
 
 
 def _totals_in_memory(asked: SeriesRequest, costs: CostColumns, rule: Rule) -> list[DayTotal]:
-    """Return the comparable cost of each day with cost: fresh days as they were read, others as before."""
+    """Return the comparable cost of each day with cost: changed days as they were read, others as before."""
     _, fetched, before, days = asked
-    fresh = fetched.fresh
+    changed = fetched.changed_days
     others = [
         total
         for total in before
-        if total.usage_date in days and (fresh is None or total.usage_date not in fresh)
+        if total.usage_date in days and (changed is None or total.usage_date not in changed)
     ]
     return others + comparable_totals(costs, days, rule)
 

@@ -102,22 +102,26 @@ class Doctor:
 
     def checks(self) -> list[Check]:
         """Return the checks in order."""
+        gateway = Check(GATEWAY, partial(check_gateway, self.gateway))
         return [
             Check(CONFIGURATION, partial(check_configuration, self.problems)),
             *(self._of_store(self.store) if self.store else map(_blocked_by_configuration, _CHECKS_OF_STORE)),
-            *self._of_gateway(),
-            *self._of_discovery(),
+            gateway if self.is_readable else _blocked_by_configuration(GATEWAY),
+            self._of_discovery(),
             *self._of_money(),
         ]
 
     def _of_store(self, store: Store) -> list[Check]:
         database, health, clock = store.database, store.health, self.clock
+        key = _blocked_by_configuration(KEY)
+        if self.vault is not None:
+            key = Check(KEY, partial(check_key, health, self.vault, self.key_weakness), [SCHEMA])
         return [
             Check(DATABASE, partial(check_server, health)),
             Check(SCHEMA, partial(check_schema, health), [DATABASE]),
             Check(RIGHTS, partial(check_rights, health), [SCHEMA]),
             Check(CLOCK, partial(check_clock, health, clock), [DATABASE]),
-            self._of_key(health),
+            key,
             Check(ACCOUNTS, lambda: check_accounts(database, clock()), [SCHEMA]),
             Check(NEWEST_RUN, lambda: check_newest_run(health, clock()), [SCHEMA]),
             Check(NEWEST_DISCOVERY, lambda: check_newest_discovery(health, clock()), [SCHEMA]),
@@ -128,21 +132,11 @@ class Doctor:
             Check(POD, partial(check_pod, database, self.aws), [SCHEMA, ENDPOINTS]),
         ]
 
-    def _of_key(self, health: DatabaseHealth) -> Check:
-        if self.vault is None:
-            return _blocked_by_configuration(KEY)
-        return Check(KEY, partial(check_key, health, self.vault, self.key_weakness), [SCHEMA])
-
-    def _of_gateway(self) -> list[Check]:
-        if not self.is_readable:
-            return [_blocked_by_configuration(GATEWAY)]
-        return [Check(GATEWAY, partial(check_gateway, self.gateway))]
-
-    def _of_discovery(self) -> list[Check]:
+    def _of_discovery(self) -> Check:
         if self.store is None or self.resources is None:
-            return [_blocked_by_configuration(DISCOVERY_ACCESS)]
+            return _blocked_by_configuration(DISCOVERY_ACCESS)
         check = partial(check_discovery_access, self.store.database, self.resources)
-        return [Check(DISCOVERY_ACCESS, check, [SCHEMA, ENDPOINTS])]
+        return Check(DISCOVERY_ACCESS, check, [SCHEMA, ENDPOINTS])
 
     def _of_money(self) -> list[Check]:
         if self.paid is None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from costbatch.application.doctor.examination import of_problems
 from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
-from costbatch.application.doctor.ports import DatabaseHealth, SealedSample
+from costbatch.application.doctor.ports import DatabaseHealth
 from costbatch.application.ports import Vault
 from costbatch.errors import AccountError
 
@@ -26,37 +26,28 @@ def check_key(health: DatabaseHealth, vault: Vault, weakness: str = "") -> Findi
     samples = health.sealed_samples()
     if samples is None:
         return Finding(Mark.SKIPPED, "Skipped: this database role may not read account_credentials.")
-    reasons = {sample.sealed.key_id: _decryption_problem(vault, sample) for sample in samples}
-    total = sum(sample.number for sample in samples)
-    closed = [sample for sample in samples if reasons[sample.sealed.key_id]]
-    opened = total - sum(sample.number for sample in closed)
+    total = opened = sum(sample.number for sample in samples)
+    groups = ""
+    for sample in samples:
+        try:
+            vault.open(sample.aws_account_id, sample.sealed)
+        except AccountError as error:
+            opened -= sample.number
+            encrypted = f"{sample.number:,} encrypted with key id {sample.sealed.key_id}"
+            groups += f"\n{encrypted}; one of them was tried: {error.detail}"
     key = f"ENCRYPTION_KEY (key id {vault.key_id})"
-    if not closed:
+    if not groups:
         found = f"{key} decrypts all {total:,} stored credentials."
         if not samples:
             found = f"{key} is valid; no credentials are stored yet."
         return warning(f"{found} {weakness}", _REPLACE_KEY) if weakness else ok(found)
-    groups = "\n".join(_group(sample, reasons[sample.sealed.key_id]) for sample in closed)
     if not opened:
         return failure(
-            f"{key} decrypts none of the {total:,} stored credentials.\n{groups}",
+            f"{key} decrypts none of the {total:,} stored credentials.{groups}",
             "Set ENCRYPTION_KEY to the key that encrypted them; runs refuse to start with another key.",
             is_configuration=True,
         )
     return warning(
-        f"{key} decrypts {opened:,} of the {total:,} stored credentials.\n{groups}",
+        f"{key} decrypts {opened:,} of the {total:,} stored credentials.{groups}",
         "Store the others again with `costbatch accounts set-credentials`; until then their accounts fail.",
     )
-
-
-def _decryption_problem(vault: Vault, sample: SealedSample) -> str:
-    """Return why a credential cannot be decrypted; empty if it can."""
-    try:
-        vault.open(sample.aws_account_id, sample.sealed)
-    except AccountError as error:
-        return error.detail
-    return ""
-
-
-def _group(sample: SealedSample, reason: str) -> str:
-    return f"{sample.number:,} encrypted with key id {sample.sealed.key_id}; one of them was tried: {reason}"

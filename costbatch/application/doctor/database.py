@@ -74,12 +74,11 @@ def check_clock(health: DatabaseHealth, clock: Clock) -> Finding:
     if difference <= _CLOCK_TOLERANCE_SECONDS:
         return ok(f"The clocks of the database and of this machine agree to {difference:.1f} s.")
     order = "ahead of" if ahead > behind else "behind"
+    span = f"{difference:.1f} s"
+    if difference >= _LONG_SECONDS:
+        span = str(timedelta(seconds=round(difference)))
     return warning(
-        f"The database's clock is {_span(difference)} {order} this machine's.",
+        f"The database's clock is {span} {order} this machine's.",
         "Synchronize both with NTP: AWS refuses requests whose time is off, and runs take yesterday's date "
         "from the clock.",
     )
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < _LONG_SECONDS else str(timedelta(seconds=round(seconds)))

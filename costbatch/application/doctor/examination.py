@@ -33,11 +33,14 @@ def examine(checks: Sequence[Check], *, limit_seconds: float) -> Iterator[CheckR
     for check in checks:
         began = monotonic()
         culprit = next((culprits[name] for name in check.needs if name in culprits), None)
-        limit = check.limit_seconds or limit_seconds
-        finding = _skipped(culprit) if culprit else _look(check, limit)
+        if culprit:
+            finding = Finding(Mark.SKIPPED, f"Skipped: depends on the failed {culprit} check.")
+        else:
+            finding = _look(check, check.limit_seconds or limit_seconds)
         if finding.mark in {Mark.FAILURE, Mark.SKIPPED}:
             culprits[check.name] = culprit or check.name
-        yield CheckResult(check.name, _without_secrets(finding), monotonic() - began)
+        masked = replace(finding, found=redact(finding.found), advice=redact(finding.advice))
+        yield CheckResult(check.name, masked, monotonic() - began)
 
 
 def of_error(error: CostbatchError) -> Finding:
@@ -91,11 +94,3 @@ def _guarded(check: Check) -> Finding:
             f"The check crashed with an unexpected error ({type(error).__name__}).",
             "Please report it; with COSTBATCH_LOG_LEVEL=debug, the log has the traceback.",
         )
-
-
-def _skipped(culprit: str) -> Finding:
-    return Finding(Mark.SKIPPED, f"Skipped: depends on the failed {culprit} check.")
-
-
-def _without_secrets(finding: Finding) -> Finding:
-    return replace(finding, found=redact(finding.found), advice=redact(finding.advice))

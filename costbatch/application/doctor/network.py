@@ -11,7 +11,6 @@ from costbatch.application.ports import CostSource, Database
 from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import (
     AccessMethod,
-    Account,
     AccountStatus,
     Partition,
     needs_of,
@@ -99,7 +98,11 @@ def check_pod(database: Database, aws: AwsProbe) -> Finding:
         sentences.append(
             f"The pod is {caller.arn}; it reaches {many(len(own), 'account')} in partition {partition}."
         )
-        strangers += [each for each in own if _is_stranger(each, caller.aws_account_id)]
+        strangers += [
+            each
+            for each in own
+            if each.access is AccessMethod.POD_IDENTITY and each.aws_account_id != caller.aws_account_id
+        ]
     if strangers:
         names = ", ".join(map(str, strangers))
         return failure(
@@ -112,10 +115,6 @@ def check_pod(database: Database, aws: AwsProbe) -> Finding:
             "Register them with a role instead (`costbatch accounts add --role-arn …`).",
         )
     return ok("\n".join(sentences))
-
-
-def _is_stranger(account: Account, pod_account_id: str) -> bool:
-    return account.access is AccessMethod.POD_IDENTITY and account.aws_account_id != pod_account_id
 
 
 def check_discovery_access(database: Database, source: ResourceSource) -> Finding:

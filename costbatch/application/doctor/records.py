@@ -4,21 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from costbatch.application.doctor.findings import Finding, ok, warning
-from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, WaitingEvents
+from costbatch.application.doctor.ports import DatabaseHealth, NewestRun
 from costbatch.application.ports import Database
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.discover_report import WORDS as DISCOVER_WORDS
 from costbatch.domain.discovery import DISCOVER
-from costbatch.domain.periods import utc_day
+from costbatch.domain.periods import ONE_DAY, utc_day
 from costbatch.domain.plural import many
 from costbatch.domain.reports import JobWords
 from costbatch.domain.runs import ItemState, RunStatus
 from costbatch.errors import ErrorKind
 
 _LONG = timedelta(days=2)
-_ONE_DAY = timedelta(days=1)
 _MOST_SHOWN = 5
 _STATES = (
     ItemState.SUCCEEDED,
@@ -51,7 +50,7 @@ def check_newest_discovery(health: DatabaseHealth, now: datetime) -> Finding:
 
 def _judge(run: NewestRun, words: JobWords, now: datetime) -> Finding:
     found = _describe(run, words)
-    if run.status is RunStatus.RUNNING and now - run.started_at > _ONE_DAY:
+    if run.status is RunStatus.RUNNING and now - run.started_at > ONE_DAY:
         return warning(
             found,
             "It appears to have crashed. The next run picks up the remaining accounts; find the cause.",
@@ -96,24 +95,23 @@ def check_accounts(database: Database, now: datetime) -> Finding:
     late = [each for each in active if _is_late(*each, now)]
     if not late:
         return ok(f"{many(len(active), 'active account')}, all collected within the last 2 days.")
-    lines = [f"{account}: {_fate(progress)}." for account, progress in late[:_MOST_SHOWN]]
+    lines = [f"{len(late):,} of {many(len(active), 'active account')} not collected for more than 2 days."]
+    shown = late[:_MOST_SHOWN]
+    for account, done in shown:
+        stored = f"stored up to {done.covered.last}" if done.covered else "never collected"
+        if failing := done.failing:
+            lines.append(f"{account}: {stored}; {failing.kind} since {_instant(failing.since)}.")
+        else:
+            lines.append(f"{account}: {stored}; no failure is recorded.")
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
-    found = f"{len(late):,} of {many(len(active), 'active account')} not collected for more than 2 days."
-    return warning("\n".join([found, *lines]), _advice([progress for _, progress in late[:_MOST_SHOWN]]))
+    return warning("\n".join(lines), _advice([done for _, done in shown]))
 
 
 def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
     if progress.covered is not None:
         return utc_day(now) - progress.covered.end_exclusive > _LONG
     return account.created_at is not None and now - account.created_at > _LONG
-
-
-def _fate(progress: Progress) -> str:
-    stored = f"stored up to {progress.covered.last}" if progress.covered else "never collected"
-    if progress.failing is None:
-        return f"{stored}; no failure is recorded"
-    return f"{stored}; {progress.failing.kind} since {_instant(progress.failing.since)}"
 
 
 def _advice(late: Sequence[Progress]) -> str:
@@ -150,21 +148,20 @@ def check_discovered(database: Database, now: datetime) -> Finding:
 
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:
     """Check that no event has been undelivered for more than a day."""
-    waiting = health.events_before(now - _ONE_DAY)
+    waiting = health.events_before(now - ONE_DAY)
     if not waiting:
         return ok("No event has been undelivered for more than a day.")
-    found = "\n".join(_waiting(events) for events in waiting)
+    found = "\n".join(
+        f"{many(events.number, 'event')} undelivered to {events.sink} since {_instant(events.oldest_at)}"
+        + (f"; last error: {events.last_error}" if events.last_error else ".")
+        for events in waiting
+    )
     gone = [events.sink for events in waiting if events.sink not in sinks]
     if gone:
         return warning(
             found, f"Events are no longer delivered to {', '.join(gone)}: add it to COSTBATCH_SINKS."
         )
     return warning(found, "Check that the receiver is reachable; the next run tries again.")
-
-
-def _waiting(events: WaitingEvents) -> str:
-    since = f"{many(events.number, 'event')} undelivered to {events.sink} since {_instant(events.oldest_at)}"
-    return f"{since}; last error: {events.last_error}" if events.last_error else f"{since}."
 
 
 def _instant(instant: datetime) -> str:

@@ -8,7 +8,7 @@ from costbatch.errors import BudgetSpent
 class ApiBudget:
     """The paid requests that a run may still make; shared by every fetching thread.
 
-    A request is reserved before it is sent, and given back if AWS does not charge it.
+    A request is reserved before it is sent, and released if AWS does not charge it.
     Other processes of the run spend of it too: what they have recorded is learnt now and then.
     """
 
@@ -36,7 +36,7 @@ class ApiBudget:
         return max(min(accounts, self._most - self._recorded - self._unrecorded - self._reserved), 0)
 
     def reserve(self) -> None:
-        """Take one request; if the last ones are in flight, wait for those that are given back.
+        """Take one request; if the last ones are in flight, wait for those that are released.
 
         Raises:
             BudgetSpent: none is left.
@@ -48,8 +48,8 @@ class ApiBudget:
                 raise BudgetSpent("The cap on paid requests is reached.")
             self._reserved += 1
 
-    def settle(self, *, is_charged: bool) -> None:
-        """Note what became of a reserved request."""
+    def complete(self, *, is_charged: bool) -> None:
+        """Take a request out of the reserved ones; it counts if it is charged."""
         with self._changed:
             self._reserved -= 1
             self._unrecorded += is_charged
@@ -79,7 +79,7 @@ class Meter:
         self.requests = self.unanswered = 0
 
     def __call__(self) -> None:
-        """Count one request before it is sent; one before it that was not settled had no answer.
+        """Count one request before it is sent; one before it that is not completed had no answer.
 
         Raises:
             BudgetSpent: none is left.
@@ -91,19 +91,19 @@ class Meter:
 
     def charged(self) -> None:
         """Note that AWS answered the request well."""
-        self._settle(requests=1)
+        self._complete(requests=1)
 
     def not_charged(self) -> None:
         """Note that AWS refused the request, or that it never left this machine."""
-        self._settle(requests=0)
+        self._complete(requests=0)
 
     def close(self) -> None:
         """Note that there are no more answers: a request without one may have been charged."""
         if self._is_open:
             self.unanswered += 1
-            self._settle(requests=1)
+            self._complete(requests=1)
 
-    def _settle(self, *, requests: int) -> None:
+    def _complete(self, *, requests: int) -> None:
         self._is_open = False
         self.requests += requests
-        self._budget.settle(is_charged=bool(requests))
+        self._budget.complete(is_charged=bool(requests))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event as Signal
 from time import monotonic
 from typing import Generic
@@ -58,8 +59,10 @@ class Runner(Generic[T, R]):
         self.display.begin(unfinished)
         try:
             # Not closed: a retry requeued failed accounts while this process was about to close the run.
-            while (closed := self._close(run, self._work(run))) is None:
-                pass
+            closed = None
+            while closed is None:
+                stopped_by = self._work(run)
+                closed = in_transaction(self.database, partial(self._close, run=run, stopped_by=stopped_by))
         finally:
             self.display.end()
         return closed
@@ -73,7 +76,7 @@ class Runner(Generic[T, R]):
         """
         with self.database.transaction() as tx:
             if (run := tx.runs.find(self.job.name, key)) and run.status is RunStatus.RUNNING:
-                self._close_in(tx, run, StopReason.SIGNAL)
+                self._close(tx, run, StopReason.SIGNAL)
         # Apart, because what is being written just now is locked until it is there.
         with self.database.transaction() as tx:
             tx.items.release(self.worker)
@@ -163,24 +166,18 @@ class Runner(Generic[T, R]):
         if not queue.take() and queue.may_claim:
             # A request in flight may turn out not to be charged.
             if budget.is_spent and not pool.in_flight:
-                budget.left_out += self._skip_rest(run)
+                now = self.clock()
+                budget.left_out += in_transaction(
+                    self.database, lambda tx: tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=now)
+                )
             queue.claim(budget.affordable)
         return bool(pool.in_flight) or queue.is_claiming or queue.wait_for_work(self.stop.wait)
 
-    def _skip_rest(self, run: Run) -> int:
-        now = self.clock()
-        return in_transaction(
-            self.database, lambda tx: tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=now)
-        )
-
-    def _close(self, run: Run, stopped_by: StopReason | None) -> Run | None:
+    def _close(self, tx: Transaction, run: Run, stopped_by: StopReason | None) -> Run | None:
         """Record how the run ended; the last process writes the run's event.
 
         None: there is work again, and this process was not stopped.
         """
-        return in_transaction(self.database, lambda tx: self._close_in(tx, run, stopped_by))
-
-    def _close_in(self, tx: Transaction, run: Run, stopped_by: StopReason | None) -> Run | None:
         now, reason = self.clock(), None
         tx.runs.lock(run)
         status = status_of(tx.items.states(run))

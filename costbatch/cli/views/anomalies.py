@@ -104,20 +104,16 @@ def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:
     yield Text(anomaly.severity.value + ("\nnew" if view.is_new else ""), style)
     days = DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY)
     trend = Group(_trend(view, page), Text(days_text(days)))
-    what = Group(*_description(view, page))
+    what = Group(
+        page.name(f"{view.aws_account_id} {view.account_name}", "bold"),
+        page.text(anomaly.service or "total"),
+        *(page.text(moved, "dim") for moved in _contributions(anomaly)),
+    )
     yield what if page.is_wide else Group(what, trend)
     yield "\n".join(amount(value, anomaly.currency) for value in (anomaly.expected, anomaly.actual))
     yield Text(f"{money(anomaly.impact, anomaly.currency, sign=True)}\n{_deviation(anomaly)}", style)
     if page.is_wide:
         yield trend
-
-
-def _description(view: AnomalyView, page: Page) -> Iterable[Text]:
-    anomaly = view.anomaly
-    yield page.name(f"{view.aws_account_id} {view.account_name}", "bold")
-    yield page.text(anomaly.service or "total")
-    for moved in _contributions(anomaly):
-        yield page.text(moved, "dim")
 
 
 def _contributions(anomaly: Anomaly) -> list[str]:

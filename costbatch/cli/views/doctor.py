@@ -31,7 +31,16 @@ class DoctorView:
             self._show(result)
             seen.append(result)
         examination = Examination(tuple(seen))
-        self._summarize(examination)
+        warnings, failures = examination.count(Mark.WARNING), examination.count(Mark.FAILURE)
+        skipped = examination.count(Mark.SKIPPED)
+        checks = many(len(seen), "check")
+        counts = f"{checks}, {many(failures, 'failure')}, {many(warnings, 'warning')}"
+        headline = _HEADLINES.get(examination.status, "OK")
+        self._page.blank()
+        self._page.line(
+            f"{headline}: {counts}" + (f", {skipped} skipped." if skipped else "."),
+            _STYLES[examination.status],
+        )
         return examination
 
     def _show(self, result: CheckResult) -> None:
@@ -51,15 +60,3 @@ class DoctorView:
         with page.console.capture() as printed:
             page.console.print(row, width=min(page.console.width, width))
         click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
-
-    def _summarize(self, examination: Examination) -> None:
-        warnings, failures = examination.count(Mark.WARNING), examination.count(Mark.FAILURE)
-        skipped = examination.count(Mark.SKIPPED)
-        checks = many(len(examination.results), "check")
-        counts = f"{checks}, {many(failures, 'failure')}, {many(warnings, 'warning')}"
-        headline = _HEADLINES.get(examination.status, "OK")
-        self._page.blank()
-        self._page.line(
-            f"{headline}: {counts}" + (f", {skipped} skipped." if skipped else "."),
-            _STYLES[examination.status],
-        )

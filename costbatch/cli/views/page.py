@@ -7,7 +7,6 @@ import click
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -79,8 +78,8 @@ class Page:
         Names are shortened; ids and numbers never are, because a cut number is another number. Columns
         without room are printed below their row.
         """
+        titles = [_plain(column.header) for column in table.columns]
         if self.is_piped:
-            titles = [_plain(column.header) for column in table.columns]
             self.records(titles, zip(*(map(_plain, column.cells) for column in table.columns), strict=True))
             return
         for column in table.columns:
@@ -91,7 +90,17 @@ class Page:
         gap = 2 if self.console.width >= _ROOMY else 1
         needed = sum((column.min_width or 1) + gap for column in table.columns) - gap
         if needed > max(self.console.width, _NARROWEST):
-            show_table([_column(column) for column in table.columns], self.console)
+            columns = [
+                Column(
+                    title=title,
+                    cells=[_plain(cell) for cell in column.cells],
+                    is_number=column.justify == "right",
+                    is_name=title == _NAME,
+                    is_text=title != _NAME and not column.no_wrap,
+                )
+                for title, column in zip(titles, table.columns, strict=True)
+            ]
+            show_table(columns, self.console)
             return
         if self.console.width < _NARROWEST:
             table.width = _NARROWEST
@@ -103,18 +112,6 @@ class Page:
         # Empty rows only separate rows on a screen.
         for record in filter(any, (titles, *rows)):
             click.echo("\t".join(record), file=self.console.file)
-
-
-def _column(column: RichColumn) -> Column:
-    """Return a rich table's column as one that can be printed below its row."""
-    title = _plain(column.header)
-    return Column(
-        title=title,
-        cells=[_plain(cell) for cell in column.cells],
-        is_number=column.justify == "right",
-        is_name=title == _NAME,
-        is_text=title != _NAME and not column.no_wrap,
-    )
 
 
 def _plain(cell: RenderableType) -> str:

@@ -60,7 +60,11 @@ class TerminalProgress:
         """Show an empty bar."""
         self._progress.add_task("", total=total, outcomes="")
         self._progress.start()
-        self._divert_logs()
+        stream = self._console.file
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
+                handler.setStream(FileProxy(self._console, stream))
+                self._diverted.append(handler)
 
     def advance(self, outcome: str, account: Account) -> None:  # noqa: ARG002 - the port's signature
         """Count one account."""
@@ -77,13 +81,6 @@ class TerminalProgress:
     def print(self, sentence: str) -> None:
         """Print a sentence, above the bar if it is shown."""
         _print_unfolded(self._console, sentence)
-
-    def _divert_logs(self) -> None:
-        stream = self._console.file
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
-                handler.setStream(FileProxy(self._console, stream))
-                self._diverted.append(handler)
 
 
 def _print_unfolded(console: Console, sentence: str) -> None:

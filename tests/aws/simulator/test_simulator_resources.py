@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from costbatch.simulator import inventory
 from costbatch.simulator.faults import PAGE_TOKENS
 from costbatch.simulator.regions import DEFAULT_REGIONS, GOVCLOUD_REGIONS, OPT_IN_REGIONS
-from costbatch.simulator.world import Account, Explorer, Resource
+from costbatch.simulator.world import Account, Burst, Explorer, Resource, to_plain
 from tests.aws.simulator.conftest import TODAY
 
 if TYPE_CHECKING:
@@ -257,6 +257,18 @@ def test_resources_come_and_go_with_the_days(lab: Lab, account: Account) -> None
 def _changes(days: list[set[str]], arn: str) -> Iterator[tuple[bool, bool]]:
     seen = [arn in day for day in days]
     yield from pairwise(seen)
+
+
+def test_a_burst_is_all_that_a_region_has(lab: Lab, account: Account) -> None:
+    """On its days; nothing else of the account is ever there, so that its first use shows."""
+    burst = Burst("eu-north-1", TODAY, instances=5, days=2)
+    account = replace(account, resources=300, bursts=(burst,))
+    counts = []
+    for day in range(-1, 3):
+        lab.load(account, today=TODAY + timedelta(days=day))
+        counts.append(len(arns(lab, account, "eu-north-1")))
+    assert counts == [0, 5, 5, 0]
+    assert Account.from_plain(to_plain(account)) == account
 
 
 def test_accounts_have_resources_of_their_own(lab: Lab, account: Account, other: Account) -> None:

@@ -70,7 +70,14 @@ def test_the_demonstration_has_every_shape_and_trouble() -> None:
     }
     assert {account.currency for account in world.accounts} == {"USD", "EUR", "JPY"}
     faults = {fault.kind for account in world.accounts for fault in account.faults}
-    assert faults == {"invalid_token", "limit_exceeded", "not_enabled"}
+    assert faults == {"invalid_token", "limit_exceeded", "not_enabled", "access_denied"}
+    assert [account.name for account in world.accounts if account.explorer] == [
+        "production-eu",
+        "production-us",
+    ]
+    (attacked,) = (account for account in world.accounts if account.bursts)
+    assert attacked.bursts[0].start == TODAY
+    assert attacked.bursts[0].region in attacked.regions
     anomalies = {anomaly.kind for account in world.accounts for anomaly in account.anomalies}
     assert anomalies == {"spike", "level_shift", "drop", "runaway"}
     assert world.management_account_id == HUB_ID == world.accounts[0].account_id

@@ -7,7 +7,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from costbatch.adapters.aws.rate_limiter import LimitedRequest, RateLimiter
-from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 
 MAX_WAIT = 60.2
@@ -36,9 +35,7 @@ def time() -> Time:
 @pytest.fixture
 def limiter(time: Time) -> RateLimiter:
     """Return the limiter of a service on that clock."""
-    return RateLimiter(
-        "ce", Partition.AWS, max_wait_seconds=MAX_WAIT, clock=lambda: time.now, sleep=time.sleep
-    )
+    return RateLimiter("ce", "us-east-1", max_wait_seconds=MAX_WAIT, clock=lambda: time.now, sleep=time.sleep)
 
 
 def turn_of(owner: object) -> LimitedRequest:
@@ -244,7 +241,7 @@ def test_a_limit_is_told_once_and_its_end_once(limiter: RateLimiter, time: Time)
         ]
         throttle_many(limiter, time)
     assert logs[2]["event"] == "rate_limited"
-    assert {(line["service"], line["partition"]) for line in logs} == {("ce", "aws")}
+    assert {(line["service"], line["region"]) for line in logs} == {("ce", "us-east-1")}
     assert 0 < logs[0]["requests_per_second"] < 40
 
 

@@ -165,6 +165,6 @@ def test_the_count_of_a_day_is_that_of_its_rows() -> None:
     zeros = [group("A", "0", "N/A"), group("Z", "0", "N/A")]
     answer.add_page(page({FIRST: [group("A"), *zeros], SECOND: [group("A", "0", "")]}))
     fetched = answer.fetched(1)
-    assert [fetched.answers[day].rows for day in WINDOW] == [2, 1, 0]
+    assert [fetched.digests[day].rows for day in WINDOW] == [2, 1, 0]
     assert fetched.rows == len(fetched.costs)
     assert sum(amount for part in fetched.costs.parts for amount in part.unblended) == Decimal("1.5")

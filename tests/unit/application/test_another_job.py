@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from costbatch import logs
 from costbatch.application.jobs.job import Job, Result
 from costbatch.application.jobs.runner import Runner
 from costbatch.application.ports import Spend, Transaction
@@ -71,7 +70,6 @@ class Greetings(Job[str, str]):
 @pytest.fixture
 def store() -> FakeStore:
     """Return a database with two accounts, the second of which has no name."""
-    logs.unbind_run()
     store = FakeStore()
     store.tables.accounts.rows = {1: make_account(1), 2: make_account(2, name="")}
     return store

@@ -22,7 +22,7 @@ def spend_all(meter: Meter) -> bool:
 def spend(budget: ApiBudget) -> None:
     """Spend one request that AWS charges."""
     budget.reserve()
-    budget.settle(is_charged=True)
+    budget.complete(is_charged=True)
 
 
 def test_without_a_cap_every_request_is_allowed() -> None:

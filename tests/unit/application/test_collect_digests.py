@@ -10,7 +10,7 @@ from costbatch.errors import AccountError, ErrorKind
 from tests.support.factories import TODAY, day, make_fetched
 from tests.support.run_harness import RunHarness, harness_with
 
-EARLIER = make_fetched(DateRange(day(0), day(30))).answers
+EARLIER = make_fetched(DateRange(day(0), day(30))).digests
 THROTTLED = AccountError(ErrorKind.THROTTLED, "Again.")
 DENIED = AccountError(ErrorKind.ACCESS_DENIED, "No.")
 
@@ -28,13 +28,13 @@ def stored(harness: RunHarness) -> dict[int, DayDigests]:
 
 def answered(harness: RunHarness) -> dict[int, DayDigests]:
     """Return the digests of the last answer for each account."""
-    return {row: make_fetched(window).answers for row, window in harness.source.fetched}
+    return {row: make_fetched(window).digests for row, window in harness.source.fetched}
 
 
 def test_a_first_run_has_no_digests_and_stores_those_of_every_answer(harness: RunHarness) -> None:
     """Each account's own, with every day of its window."""
     harness.collect()
-    assert harness.source.known == {row: [{}] for row in (1, 2, 3)}
+    assert harness.source.previous == {row: [{}] for row in (1, 2, 3)}
     assert stored(harness) == answered(harness)
     assert [min(digests) for digests in stored(harness).values()] == [TODAY.replace(2024, 5, 1)] * 3
 
@@ -45,7 +45,7 @@ def test_an_ordinary_run_is_passed_the_digests_and_replaces_them(
     """An account with digests is passed its own, the others none."""
     harness.store.tables.digests.rows = {2: EARLIER}
     harness.collect()
-    assert harness.source.known == {1: [{}], 2: [EARLIER], 3: [{}]}
+    assert harness.source.previous == {1: [{}], 2: [EARLIER], 3: [{}]}
     assert stored(harness) == answered(harness)
 
 
@@ -54,7 +54,7 @@ def test_the_next_run_is_passed_the_digests_of_the_last_one(harness: RunHarness)
     harness.collect(key="one")
     first = answered(harness)
     harness.collect(key="two")
-    assert {row: known[1:] for row, known in harness.source.known.items()} == {
+    assert {row: known[1:] for row, known in harness.source.previous.items()} == {
         row: [digests] for row, digests in first.items()
     }
 
@@ -63,7 +63,7 @@ def test_a_run_of_one_account_leaves_the_digests_of_the_others(harness: RunHarne
     """It is an ordinary run of that account."""
     harness.store.tables.digests.rows = dict.fromkeys((1, 2, 3), EARLIER)
     harness.collect(CollectOptions().to_request(("000000000003",)))
-    assert harness.source.known == {3: [EARLIER]}
+    assert harness.source.previous == {3: [EARLIER]}
     assert stored(harness) == {1: EARLIER, 2: EARLIER} | answered(harness)
 
 
@@ -71,7 +71,7 @@ def test_a_backfill_is_passed_no_digests_and_deletes_them(harness: RunHarness) -
     """It compares every day with what is stored; what was answered before is not what is stored now."""
     harness.store.tables.digests.rows = {2: EARLIER, 3: EARLIER}
     harness.collect(CollectOptions(days=DateRange(day(0), day(30))).to_request(("000000000002",)))
-    assert harness.source.known == {2: [{}]}
+    assert harness.source.previous == {2: [{}]}
     assert stored(harness) == {3: EARLIER}
 
 
@@ -88,7 +88,7 @@ def test_every_attempt_is_passed_the_digests(harness: RunHarness) -> None:
     harness.store.tables.digests.rows = {1: EARLIER}
     harness.source.answers = {1: [THROTTLED, None]}
     harness.collect()
-    assert harness.source.known[1] == [EARLIER, EARLIER]
+    assert harness.source.previous[1] == [EARLIER, EARLIER]
     assert stored(harness) == answered(harness)
 
 

@@ -138,7 +138,7 @@ def test_everything_of_an_account_is_written_together(one: OneAccount) -> None:
     """Costs, digests, progress, the anomaly, its event, what was done, and the outcome."""
     assert one.save(one.claim(), bill()) is ItemState.SUCCEEDED
     assert len(one.store.tables.costs.rows) == len(WINDOW)
-    assert one.store.tables.digests.rows == {1: bill().answers}
+    assert one.store.tables.digests.rows == {1: bill().digests}
     assert one.progress == Progress(covered=WINDOW)
     assert [each.start_date for each in one.store.tables.anomalies.rows.values()] == [WINDOW.last]
     assert one.events == ["anomaly.detected"]
@@ -246,9 +246,9 @@ def test_an_unchanged_answer_is_recorded_with_all_its_rows(one: OneAccount) -> N
     flat = fetched(*(make_row(each) for each in WINDOW))
     one.save(one.claim(), flat)
     rows = dict(one.store.tables.costs.rows)
-    one.save(one.claim(), replace(flat, fresh=None, costs=by_column(())))
+    one.save(one.claim(), replace(flat, changed_days=None, costs=by_column(())))
     assert one.store.tables.costs.rows == rows
-    assert one.store.tables.digests.rows == {1: flat.answers}
+    assert one.store.tables.digests.rows == {1: flat.digests}
     assert (one.record.rows_fetched, one.record.change) == (len(WINDOW), StoredChange())
 
 

@@ -16,10 +16,10 @@ WINDOW = DateRange(day(0), day(10))
 HALF = Decimal("0.5")
 
 
-def answer(*shown: int, amount: str = "10", fresh: DateRange | None = WINDOW) -> FetchedCosts:
+def answer(*shown: int, amount: str = "10", changed: DateRange | None = WINDOW) -> FetchedCosts:
     """Return an answer that shows cost of these days."""
     fetched = make_fetched(WINDOW, *(make_row(day(n), amount) for n in shown))
-    return replace(fetched, fresh=fresh)
+    return replace(fetched, changed_days=changed)
 
 
 def stored(*days: int, amount: str = "10", currency: str = "USD") -> list[StoredDay]:
@@ -28,10 +28,10 @@ def stored(*days: int, amount: str = "10", currency: str = "USD") -> list[Stored
 
 
 def weigh(
-    fetched: FetchedCosts, before: list[StoredDay], known: Mapping[date, DayDigest] | None = None
+    fetched: FetchedCosts, before: list[StoredDay], previous: Mapping[date, DayDigest] | None = None
 ) -> FetchedCosts | Vanished:
     """Weigh an answer; half of the days may vanish."""
-    return weigh_absence(fetched, before, known=known or {}, ratio=HALF)
+    return weigh_absence(fetched, before, previous=previous or {}, ratio=HALF)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_days_at_the_beginning_are_kept() -> None:
     """The answer then begins with its first day with cost, and remembers the rows that stay."""
     kept = weigh(answer(6, 7, 8, 9), stored(*range(10)))
     assert isinstance(kept, FetchedCosts)
-    assert (kept.fresh, kept.days_kept, kept.rows) == (DateRange(day(6), day(10)), 6, 4)
-    assert kept.answers[day(0)] == DayDigest(b"%16d" % 0, 2, is_kept=True)
+    assert (kept.changed_days, kept.days_kept, kept.rows) == (DateRange(day(6), day(10)), 6, 4)
+    assert kept.digests[day(0)] == DayDigest(b"%16d" % 0, 2, is_kept=True)
     assert len(kept.costs) == 4
 
 
@@ -91,25 +91,25 @@ def test_rows_of_zeros_at_the_beginning_are_left_out() -> None:
 
 def test_nothing_is_left_to_store_where_only_kept_days_are_fresh() -> None:
     """The days after them read as before."""
-    kept = weigh(answer(fresh=DateRange(day(0), day(3))), stored(*range(10)))
+    kept = weigh(answer(changed=DateRange(day(0), day(3))), stored(*range(10)))
     assert isinstance(kept, FetchedCosts)
-    assert (kept.fresh, len(kept.costs), kept.days_kept) == (None, 0, 3)
+    assert (kept.changed_days, len(kept.costs), kept.days_kept) == (None, 0, 3)
 
 
 @pytest.mark.parametrize(("was_kept", "days_kept"), [(True, 1), (False, 0)])
 def test_one_day_at_the_beginning_is_kept_if_others_were(was_kept: bool, days_kept: int) -> None:  # noqa: FBT001 - as above
     """Otherwise it is an ordinary day that vanishes."""
-    known = {day(0): DayDigest(bytes(16), 2, is_kept=was_kept)}
-    weighed = weigh(answer(*range(1, 10)), stored(*range(10)), known)
+    previous = {day(0): DayDigest(bytes(16), 2, is_kept=was_kept)}
+    weighed = weigh(answer(*range(1, 10)), stored(*range(10)), previous)
     assert isinstance(weighed, FetchedCosts)
     assert weighed.days_kept == days_kept
 
 
 def test_kept_days_do_not_count_when_those_after_them_vanish() -> None:
     """They neither count as stored days nor as days with cost."""
-    fetched = answer(fresh=DateRange(day(5), day(10)))
+    fetched = answer(changed=DateRange(day(5), day(10)))
     kept = {day(n): DayDigest(bytes(16), 2, is_kept=True) for n in range(5)}
-    refused = weigh(replace(fetched, answers={**fetched.answers, **kept}), stored(*range(10)), kept)
+    refused = weigh(replace(fetched, digests={**fetched.digests, **kept}), stored(*range(10)), kept)
     assert isinstance(refused, Vanished)
     assert refused.stored_days == 5
 
@@ -126,7 +126,7 @@ def test_money_is_told_by_currency() -> None:
 def test_an_ordinary_night_does_not_look_at_what_is_stored() -> None:
     """Only two empty days, or one beside days that were kept, make it look."""
     kept = {day(0): DayDigest(bytes(16), 2, is_kept=True)}
-    assert not may_vanish(answer(fresh=None), {})
+    assert not may_vanish(answer(changed=None), {})
     assert not may_vanish(answer(*range(9)), {})
     assert may_vanish(answer(*range(9)), kept)
     assert may_vanish(answer(*range(8)), {})

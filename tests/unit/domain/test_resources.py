@@ -58,7 +58,7 @@ def test_resources_are_sorted_by_region() -> None:
     """A region without a resource counts as read too; one that is named twice is there once."""
     one, two = resource("arn:aws:sns:us-east-1:1:b"), resource("arn:aws:sns:us-east-1:1:a")
     inventory = Inventory.of(
-        SourceChoice.TAGGING, [one, two, one], read=["us-east-1", "eu-west-1"], failed={}
+        SourceChoice.TAGGING, [one, two, one], read=["us-east-1", "eu-west-1", GLOBAL], failed={}
     )
     found = {region: content.resources for region, content in inventory.regions.items()}
     assert found == {"us-east-1": (two, one), "eu-west-1": (), GLOBAL: ()}
@@ -69,7 +69,7 @@ def test_what_two_regions_show_is_there_once() -> None:
     both = [resource("arn:aws:s3:::b", region) for region in ("us-east-1", "eu-west-1")]
     for found in (both, both[::-1]):
         regions = Inventory.of(
-            SourceChoice.TAGGING, found, read=["us-east-1", "eu-west-1"], failed={}
+            SourceChoice.TAGGING, found, read=["us-east-1", "eu-west-1", GLOBAL], failed={}
         ).regions
         assert {region: len(content.resources) for region, content in regions.items()} == {
             "eu-west-1": 1,

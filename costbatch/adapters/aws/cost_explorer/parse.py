@@ -166,8 +166,8 @@ class CostResponse:
             self._share.hand_over(costs, self._costs_bytes())
             return FetchedCosts(
                 window=self._window,
-                answers={day: self._digest_of(day) for day in self._window},
-                fresh=changed,
+                digests={day: self._digest_of(day) for day in self._window},
+                changed_days=changed,
                 costs=costs,
                 api_requests=api_requests,
             )

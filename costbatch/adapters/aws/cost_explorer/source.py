@@ -49,7 +49,7 @@ class CostExplorerSource(CostSource):
         access: Access,
         window: DateRange,
         spend: Spend,
-        known: DayDigests = NO_DIGESTS,
+        previous: DayDigests = NO_DIGESTS,
         *,
         is_first: bool = False,
     ) -> FetchedCosts:
@@ -60,7 +60,7 @@ class CostExplorerSource(CostSource):
             query = _query(access.account, days)
             try:
                 with self._in_flight.response() as share:
-                    response = CostResponse(days, known, share)
+                    response = CostResponse(days, previous, share)
                     fetched = self._read_pages(
                         partial(requests.send, query, keys, spend), query, response, share
                     )

@@ -10,6 +10,7 @@ from costbatch.adapters.aws.inventory.pages import (
     IndexPage,
     IndexState,
     Reader,
+    Reading,
     Tag,
     View,
     ViewAnswer,
@@ -31,20 +32,28 @@ class NoViewError(AccountError):
         super().__init__(ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED, detail)
 
 
-def explore(
-    reader: Reader, aws_account_id: str, enabled: Sequence[str]
-) -> tuple[list[Resource], dict[str, AccountError]]:
-    """Return every resource with or without tags, and the errors of regions that cannot be read.
+def explore(reader: Reader, aws_account_id: str, enabled: Sequence[str], *, covers_all: bool) -> Reading:
+    """Read every resource, with and without tags.
+
+    covers_all: whether a view that does not cover every enabled region counts as none.
 
     Raises:
         NoViewError: the account has no view of all its resources.
         AccountError: AWS refused a request, did not answer, or not as documented.
 
     """
-    region, view = _whole_view(reader, aws_account_id, enabled)
-    failed: dict[str, AccountError] = {}
+    region, covered = _aggregator(reader, enabled)
+    missing = [each for each in enabled if each not in covered]
+    if missing and covers_all:
+        raise NoViewError(
+            f"Resource Explorer's aggregator index in {region} does not cover {', '.join(missing)}."
+        )
+    view = _whole_view(reader, aws_account_id, region)
+    failed: dict[str, AccountError] = {
+        each: NoViewError(f"Resource Explorer's aggregator index does not cover {each}.") for each in missing
+    }
     found: list[Resource] = []
-    known = {*enabled, GLOBAL}
+    known = {*enabled, GLOBAL} - failed.keys()
     query = {"ViewArn": view, "MaxResults": _MOST_PER_PAGE}
     for page in reader.pages(ExploredPage, LIST_RESOURCES, query, region):
         for each in page.resources:
@@ -54,11 +63,11 @@ def explore(
                     found.append(resource_of(LIST_RESOURCES, each.arn, _tags(each), each.region))
                 except AccountError as error:
                     failed.setdefault(each.region, error)
-    return found, failed
+    return Reading(found, [each for each in (*enabled, GLOBAL) if each not in failed], failed)
 
 
-def _whole_view(reader: Reader, aws_account_id: str, enabled: Sequence[str]) -> tuple[str, str]:
-    """Return the region of the aggregator index, and the ARN of a view there that shows everything."""
+def _aggregator(reader: Reader, enabled: Sequence[str]) -> tuple[str, set[str]]:
+    """Return the region of the aggregator index, and the regions that it covers."""
     indexes = reader.pages(IndexPage, LIST_INDEXES, {"Type": "AGGREGATOR"})
     aggregators = [index.region for page in indexes for index in page.indexes]
     region = next((each for each in aggregators if each in enabled), None)
@@ -67,14 +76,15 @@ def _whole_view(reader: Reader, aws_account_id: str, enabled: Sequence[str]) -> 
     index = reader.read(IndexState, GET_INDEX, {}, region)
     if index.state != "ACTIVE":
         raise NoViewError(f"Resource Explorer's aggregator index in {region} is not active yet.")
-    if missing := sorted(set(enabled) - {region, *index.replicating_from}):
-        raise NoViewError(
-            f"Resource Explorer's aggregator index in {region} does not cover {', '.join(missing)}."
-        )
+    return region, {region, *index.replicating_from}
+
+
+def _whole_view(reader: Reader, aws_account_id: str, region: str) -> str:
+    """Return the ARN of a view that leaves nothing out of what the aggregator index covers."""
     for page in reader.pages(ViewPage, LIST_VIEWS, {}, region):
         for arn in page.views:
             if _shows_all(reader.read(ViewAnswer, GET_VIEW, {"ViewArn": arn}, region).view, aws_account_id):
-                return region, arn
+                return arn
     raise NoViewError(
         f"Resource Explorer has no view in {region} that shows all resources of the account with their tags."
     )

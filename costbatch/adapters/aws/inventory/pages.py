@@ -129,6 +129,15 @@ _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What was found, where everything was read ("global" too), and the errors of the regions that failed."""
+
+    found: list[Resource]
+    read: list[str]
+    failed: dict[str, AccountError]
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads responses of one account with its credentials."""
 

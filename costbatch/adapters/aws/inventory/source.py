@@ -1,17 +1,24 @@
 """Reads what exists in an account: its enabled regions, then the resources of each with their tags."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from typing_extensions import override
 
-from costbatch.adapters.aws.clients import AwsClients, signing_as
+from costbatch.adapters.aws.clients import HOME_REGIONS, AwsClients, signing_as
 from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.aws.inventory.explorer import NoViewError, explore
-from costbatch.adapters.aws.inventory.pages import Reader, RegionPage, TaggedPage, malformed, resource_of
+from costbatch.adapters.aws.inventory.pages import (
+    Reader,
+    Reading,
+    RegionPage,
+    TaggedPage,
+    malformed,
+    resource_of,
+)
 from costbatch.adapters.aws.operations import (
     ACCOUNT,
     DESCRIBE_REGIONS,
@@ -27,7 +34,7 @@ from costbatch.adapters.aws.operations import (
 from costbatch.application.discover.ports import ResourceSource
 from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.domain.credentials import Access
-from costbatch.domain.resources import Inventory, Resource, SourceChoice
+from costbatch.domain.resources import GLOBAL, Inventory, Resource, SourceChoice
 from costbatch.domain.runs import Failure
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import get_logger
@@ -44,6 +51,12 @@ _DISABLED = (
     "AWS accepts the credentials in other regions, but not in this one: it is probably being disabled for "
     "the account, or was only just enabled. The next run tries again."
 )
+# Where the tagging API shows what lies in no region: IAM's in the first, Global Accelerator's in the second.
+# Of the other partitions that is not documented, so any of their regions may.
+_SHOW_GLOBAL = frozenset({"us-east-1", "us-west-2", "cn-north-1", "cn-northwest-1"}) | {
+    "us-gov-west-1",
+    "us-gov-east-1",
+}
 _PREFIXES = {Partition.CHINA: "cn-", Partition.GOVCLOUD: "us-gov-"}
 _is_region = re.compile(r"[a-z]{2,8}(-[a-z]{2,20}){1,3}-[0-9]{1,2}").fullmatch
 
@@ -79,8 +92,10 @@ class AwsResourceSource(ResourceSource):
         regions = self._enabled_regions(reader)
         if choice is not SourceChoice.TAGGING:
             try:
-                found, failed = explore(reader, account.aws_account_id, regions)
-                return _inventory(SourceChoice.EXPLORER, LIST_RESOURCES, found, regions, failed)
+                reading = explore(
+                    reader, account.aws_account_id, regions, covers_all=choice is SourceChoice.AUTO
+                )
+                return _inventory(SourceChoice.EXPLORER, LIST_RESOURCES, reading)
             except AccountError as error:
                 is_absent = isinstance(error, NoViewError) or error.kind is ErrorKind.ACCESS_DENIED
                 # A transient failure fails the account: in the tagging API, resources that never had a tag
@@ -90,8 +105,7 @@ class AwsResourceSource(ResourceSource):
                 log.debug(
                     "resource_explorer_not_used", aws_account_id=account.aws_account_id, reason=error.detail
                 )
-        found, failed = _read_tagged(reader, regions)
-        return _inventory(SourceChoice.TAGGING, GET_RESOURCES, found, regions, failed)
+        return _inventory(SourceChoice.TAGGING, GET_RESOURCES, _read_tagged(reader, regions))
 
     @override
     def check(self, access: Access) -> int:
@@ -104,13 +118,9 @@ class AwsResourceSource(ResourceSource):
 
     def _enabled_regions(self, reader: Reader) -> Sequence[str]:
         """Return the enabled regions: as the account service or EC2 lists them, else those of the setting."""
-        for list_regions in (_list_by_account, _list_by_ec2):
-            try:
-                return list_regions(reader)
-            except AccountError as error:
-                if error.kind is not ErrorKind.ACCESS_DENIED:
-                    raise
-        regions = [region for region in self._regions if _partition_of(region) is reader.partition]
+        regions = _listed_regions(reader) or [
+            region for region in self._regions if _partition_of(region) is reader.partition
+        ]
         if not regions:
             raise AccountError(
                 ErrorKind.ACCESS_DENIED,
@@ -118,7 +128,19 @@ class AwsResourceSource(ResourceSource):
                 "known which regions the account has enabled.",
                 f"Grant the identity {LIST_REGIONS.iam_action}, or name the regions in COSTBATCH_REGIONS.",
             )
-        return regions
+        # The first one is the likeliest to be up, and that no policy forbids.
+        return sorted(regions, key=lambda region: region != HOME_REGIONS[reader.partition])
+
+
+def _listed_regions(reader: Reader) -> Sequence[str]:
+    """Return the enabled regions as AWS lists them; none if it denies both lists."""
+    for list_regions in (_list_by_account, _list_by_ec2):
+        try:
+            return list_regions(reader)
+        except AccountError as error:
+            if error.kind is not ErrorKind.ACCESS_DENIED:
+                raise
+    return ()
 
 
 def _list_by_account(reader: Reader) -> Sequence[str]:
@@ -146,34 +168,32 @@ def _partition_of(region: str) -> Partition:
     return next((each for each, prefix in _PREFIXES.items() if region.startswith(prefix)), Partition.AWS)
 
 
-def _read_tagged(reader: Reader, regions: Sequence[str]) -> tuple[list[Resource], dict[str, AccountError]]:
-    """Return what the tagging API lists in the regions, and the errors of those that failed."""
+def _read_tagged(reader: Reader, regions: Sequence[str]) -> Reading:
+    """Read what the tagging API lists in each region."""
     found: list[Resource] = []
+    read: list[str] = []
     failed: dict[str, AccountError] = {}
-    for number, region in enumerate(regions):
+    for region in regions:
         try:
             for page in reader.pages(TaggedPage, GET_RESOURCES, {"ResourcesPerPage": _MOST_PER_PAGE}, region):
                 found += (resource_of(GET_RESOURCES, each.arn, each.tags, region) for each in page.resources)
         except AccountError as error:
             failed[region] = error
-            unanswered = sum(each.kind is ErrorKind.TIMEOUT for each in failed.values())
-            if unanswered == number + 1 == _UNREACHABLE_REGIONS:
-                raise _nothing_read(GET_RESOURCES, failed) from None
-    return found, failed
+        else:
+            read.append(region)
+        unanswered = sum(each.kind is ErrorKind.TIMEOUT for each in failed.values())
+        if unanswered == _UNREACHABLE_REGIONS == len(failed) and not read:
+            break
+    if HOME_REGIONS[reader.partition] in read and not _SHOW_GLOBAL & failed.keys():
+        read.append(GLOBAL)
+    return Reading(found, read, failed)
 
 
-def _inventory(
-    source: SourceChoice,
-    operation: Operation,
-    found: Iterable[Resource],
-    regions: Sequence[str],
-    failed: Mapping[str, AccountError],
-) -> Inventory:
-    read = [region for region in regions if region not in failed]
-    if not read:
-        raise _nothing_read(operation, failed)
-    failures = {region: _failure(error) for region, error in failed.items()}
-    return Inventory.of(source, found, read=read, failed=failures)
+def _inventory(source: SourceChoice, operation: Operation, reading: Reading) -> Inventory:
+    if not set(reading.read) - {GLOBAL}:
+        raise _nothing_read(operation, reading.failed)
+    failures = {region: _failure(error) for region, error in reading.failed.items()}
+    return Inventory.of(source, reading.found, read=reading.read, failed=failures)
 
 
 def _nothing_read(operation: Operation, failed: Mapping[str, AccountError]) -> AccountError:

@@ -1,4 +1,4 @@
-"""The stage: PostgreSQL, the stand-in for AWS, loaded databases, and runs of the program on them."""
+"""The testbed: PostgreSQL, the local AWS, loaded databases, and runs of the program on them."""
 
 import contextlib
 import sys
@@ -47,7 +47,7 @@ class Database:
     first_load: Reading
 
 
-class Stage:
+class Testbed:
     """One server and one stand-in; the databases are made when first asked for."""
 
     def __init__(self, server: Server, folder: Path, *, core: int | None) -> None:
@@ -174,14 +174,14 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(server_core: int | None) -> Iterator[Stage]:
-    """Set the stage for the time of a ``with`` block; the servers share one core if it is given."""
+def open_testbed(server_core: int | None) -> Iterator[Testbed]:
+    """Set the testbed up for the time of a ``with`` block; the servers share one core if it is given."""
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
         open_server(server_core) as server,
-        contextlib.closing(Stage(server, Path(folder), core=server_core)) as stage,
+        contextlib.closing(Testbed(server, Path(folder), core=server_core)) as testbed,
     ):
-        yield stage
+        yield testbed
 
 
 _ACTIVATE = """

@@ -1,4 +1,4 @@
-"""Sets the stage and plays the day's work on it: the same commands that a person would type."""
+"""Starts the servers and runs a day's commands on them, the same that a person would type."""
 
 import os
 import secrets
@@ -33,10 +33,10 @@ class Demo:
         self._folder = folder
         self._console = console
 
-    def play(self, today: date) -> int:
-        """Do the day's work on the stage; return the exit status of ``collect``."""
+    def collect(self, today: date) -> int:
+        """Migrate, register the accounts and collect; return the exit status of ``collect``."""
         self._say("Starting PostgreSQL (embedded) and AWS (a local stand-in) …")
-        with self._stage(today) as (world, environ):
+        with self._servers(today) as (world, environ):
             self._run(environ, "db", "upgrade")
             self._say(register_accounts(world.accounts, Settings.from_environment(environ)))
             status = self._run(environ, "collect")
@@ -48,36 +48,37 @@ class Demo:
         return status
 
     def run(self, today: date, arguments: Sequence[str]) -> int:
-        """Run one command on the stage, with nothing else on its output; return its exit status."""
-        with self._stage(today) as (world, environ):
+        """Run one command on the servers, with nothing else on its output; return its exit status."""
+        with self._servers(today) as (world, environ):
             settings = Settings.from_environment(environ)
             Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).schema().upgrade()
             register_accounts(world.accounts, settings)
             return _call(environ, arguments)
 
     @contextmanager
-    def _stage(self, today: date) -> Iterator[tuple[World, dict[str, str]]]:
+    def _servers(self, today: date) -> Iterator[tuple[World, dict[str, str]]]:
         """Start PostgreSQL and AWS; give the world and the environment of the commands."""
         world = demo_world(today)
         with (
             embedded_postgres(self._folder / "postgres") as postgres,
             SimulatorProcess(world, arguments=["--latency", str(_LATENCY_SECONDS)]) as aws,
         ):
-            yield world, self._environment(postgres.create_database("costbatch"), aws.url)
-
-    def _environment(self, database_url: str, aws_url: str) -> dict[str, str]:
-        """Return the configuration: what a Kubernetes Secret and ConfigMap would hold."""
-        return os.environ | {
-            "DATABASE_URL": database_url,
-            "ENCRYPTION_KEY": self._key(),
-            "AWS_ENDPOINT_URL": aws_url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            # A broken file of the user's must not end the demonstration.
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "COSTBATCH_RETRY_PAUSE_SECONDS": "1",
-            "COSTBATCH_LOG_LEVEL": "error",
-        }
+            # What a Kubernetes Secret and ConfigMap would hold.
+            yield (
+                world,
+                os.environ
+                | {
+                    "DATABASE_URL": postgres.create_database("costbatch"),
+                    "ENCRYPTION_KEY": self._key(),
+                    "AWS_ENDPOINT_URL": aws.url,
+                    "AWS_EC2_METADATA_DISABLED": "true",
+                    # A broken file of the user's must not end the demonstration.
+                    "AWS_CONFIG_FILE": os.devnull,
+                    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                    "COSTBATCH_RETRY_PAUSE_SECONDS": "1",
+                    "COSTBATCH_LOG_LEVEL": "error",
+                },
+            )
 
     def _key(self) -> str:
         """Return the key that seals the demonstration's credentials, the same at every call."""
@@ -89,12 +90,7 @@ class Demo:
 
     def _run(self, environ: Mapping[str, str], *arguments: str) -> int:
         self._say(f"$ costbatch {' '.join(arguments)}")
-        # Ctrl-C is for the command, which ends in order; subprocess would kill it a moment later.
-        before = signal.signal(signal.SIGINT, lambda *_: None)
-        try:
-            return _call(environ, arguments)
-        finally:
-            signal.signal(signal.SIGINT, before)
+        return _call(environ, arguments)
 
     def _next_commands(self, world: World, today: date) -> Iterator[str]:
         """Return commands that show more of the same data: an account, its past again, and the database."""
