@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-clean test tests-with-coverage check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
-	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-anomaly bench-compare bench-pages bench-storage lock clean
+	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-anomaly bench-compare bench-discovery bench-pages bench-storage lock clean
 
 help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-anomaly: $(READY) ## Compare the detectors on labelled cost: two made fami
 
 bench-compare: $(READY) ## Measure whole nights of costbatch, of a plain script and of dlt (about 13 minutes).
 	@$(BIN)/python -m benchmarks.collect comparison --output .cache/bench/comparison.json
+
+bench-discovery: $(READY) ## Measure nights of discovery: the first, an unchanged one, one with changes, a large account (about 4 minutes).
+	@$(BIN)/python -m benchmarks.discovery --output .cache/bench/discovery.json
 
 bench-pages: $(READY) ## Regenerate benchmarks/comparison.md and benchmarks/growth.md from the committed figures.
 	@$(BIN)/python -m benchmarks.pages

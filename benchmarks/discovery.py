@@ -216,6 +216,7 @@ def main() -> None:
     text = json.dumps(document, indent=2)
     print(text)
     if asked.output:
+        asked.output.parent.mkdir(parents=True, exist_ok=True)
         asked.output.write_text(text + "\n")
 
 

