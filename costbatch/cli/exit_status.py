@@ -18,8 +18,11 @@ class ExitStatus(IntEnum):
 
     sentence: str
 
-    OK = 0, "Success. For collect: all or some accounts were collected, or there were none."
-    TOTAL_FAILURE = 1, "No account was collected, the database was lost, or an unexpected error occurred."
+    OK = 0, "Success. For collect and discover: all or some accounts were done, or there were none."
+    TOTAL_FAILURE = (
+        1,
+        "No account was collected or discovered, the database was lost, or an unexpected error occurred.",
+    )
     USAGE = 2, "The command line or the configuration is wrong; a retry cannot help."
     PARTIAL_FAILURE = 3, "Some accounts failed and --fail-on is partial."
     INTERRUPTED = 130, "Stopped by Ctrl-C: in order by the first, at once by the second."

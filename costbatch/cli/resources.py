@@ -12,7 +12,7 @@ import click
 
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, example, output_option
-from costbatch.cli.output import print_json, print_table
+from costbatch.cli.output import is_terminal, print_json, print_table, printable
 from costbatch.domain.plural import many
 from costbatch.domain.resource_queries import ResourceFilter, StoredResource
 from costbatch.errors import ConfigError
@@ -117,8 +117,9 @@ def list_(context: Context, /, *, limit: int, output: str, **asked: object) -> N
     if not found:
         click.echo("No resources found.")
         return
+    asked_gone = filter_.gone_since is not None
     print_table(
-        ("account", "service", "type", "region", "name", "since", "arn"),
+        ("account", "service", "type", "region", "name", "gone since" if asked_gone else "first seen", "arn"),
         [
             (
                 each.aws_account_id,
@@ -217,4 +218,6 @@ def _values(document: dict[str, object]) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    safe = f"'{text}" if text.startswith(_FORMULA) else text
+    # A file has a tag as it is; to a terminal it may be a command.
+    return printable(safe) if is_terminal() else safe

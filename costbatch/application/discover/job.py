@@ -114,16 +114,12 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
     def save(
         self, tx: Transaction, run: Run, results: Sequence[DiscoverResult], *, now: datetime
     ) -> list[Outcome]:
-        # As it is now: another run may have stored this account since it was claimed.
-        known = tx.resources.load_regions([result.item.account.id for result in results])
+        # What was known when the account was claimed still is: nobody else stores it meanwhile.
         written = tx.resources.replace(
             {result.item.account.id: result.value.changed for result in results}, now=now
         )
         tx.resources.save_regions(
-            {
-                result.item.account.id: _regions_now(known[result.item.account.id], result.value, now)
-                for result in results
-            }
+            {result.item.account.id: _regions_now(result.task.known, result.value, now) for result in results}
         )
         tx.discoveries.save(
             {
@@ -142,9 +138,7 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
         save_proven(tx, [result.task.access for result in results], now=now)
         return [
             result.succeeded(
-                events=self._events(
-                    run, result, known[result.item.account.id], written[result.item.account.id], now
-                ),
+                events=self._events(run, result, written[result.item.account.id], now),
                 warnings={"regions_failed": {"regions": sorted(result.value.failed)}}
                 if result.value.failed
                 else {},
@@ -157,15 +151,10 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
         return brief_report(tx, run, now=now).summary
 
     def _events(
-        self,
-        run: Run,
-        result: DiscoverResult,
-        known: KnownRegions,
-        written: Mapping[str, Written],
-        now: datetime,
+        self, run: Run, result: DiscoverResult, written: Mapping[str, Written], now: datetime
     ) -> list[Event]:
         """Return what is used for the first time, as far as it could have been seen before."""
-        account, value = result.item.account, result.value
+        account, known, value = result.item.account, result.task.known, result.value
         comparable = [region for region in written if _could_be_seen(region, known, value.source)]
         events = []
         services: dict[str, dict[str, int]] = {}

@@ -124,6 +124,13 @@ def test_a_push_replaces_the_run_group_and_the_success_group(receiver: Receiver)
     ]
 
 
+def test_each_job_has_groups_of_its_own(receiver: Receiver) -> None:
+    """A discovery replaces no metric of the costs, and no alert on them sees it."""
+    gateway = Pushgateway(Secret(receiver.url), job="discover", timeout_seconds=5, version="1.2.3")
+    gateway.push(None, succeeded=False, now=NOW)
+    assert [path for _, path, _ in receiver.requests] == ["/metrics/job/costbatch-discover"]
+
+
 def test_a_failed_run_leaves_the_last_success_alone(receiver: Receiver) -> None:
     """Only a success touches the group of the last success."""
     _gateway(receiver.url).push(REPORT, succeeded=False, now=NOW)
