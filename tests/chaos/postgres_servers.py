@@ -14,7 +14,7 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.migrations import Schema
 from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
 from costbatch.domain.credentials import Secret
-from tests.support.machine import free_port, program
+from tests.support.machine import database_folder, free_port, program
 from tests.support.waiting import until
 
 # Debian puts it where only root's PATH leads.
@@ -66,7 +66,7 @@ class Server:
 @contextmanager
 def serve_postgres() -> Iterator[Server]:
     """Run a server that a test may stop for the time of a ``with`` block."""
-    with TemporaryDirectory(prefix="costbatch-own-") as folder, embedded_postgres(Path(folder)) as postgres:
+    with database_folder() as folder, embedded_postgres(folder) as postgres:
         connection = psycopg2.connect(postgres.url())
         connection.autocommit = True
         with closing(connection), connection.cursor() as cursor:
