@@ -26,7 +26,7 @@ from tests.support.database_rows import (
     prepare_months,
     replace_window,
 )
-from tests.support.machine import database_folder
+from tests.support.databases import database_folder
 
 PASSWORD = "s3cr3t-p4ssw0rd"
 

@@ -7,14 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import pytest
-
-_MEMORY = Path("/dev/shm")
-_ROOM = 2 * 1024**3
 
 
 def program(*names: str, path: str | None = None) -> str:
@@ -43,19 +38,6 @@ def run_python(code: str, *arguments: str) -> str:
     """Return what code prints in a process of its own, which must exit with 0."""
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-def folder_in_memory() -> Path | None:
-    """Return a folder whose files lie in memory, if the machine has one with room for databases."""
-    has_room = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM
-    return _MEMORY if has_room else None
-
-
-@contextmanager
-def database_folder() -> Iterator[Path]:
-    """Give a folder for a PostgreSQL's data; in memory, copying a database takes a tenth of the CPU."""
-    with TemporaryDirectory(prefix="costbatch-pg-", dir=folder_in_memory()) as folder:
-        yield Path(folder)
 
 
 @contextmanager
