@@ -10,18 +10,11 @@ from costbatch.simulator.client import SimulatorProcess
 from tests.chaos.scenarios import Scenario, make_scenario
 from tests.support.databases import copied_database
 from tests.support.harness import Harness, aws, harness
-from tests.support.machine import unmeasured_children
 from tests.support.pushgateway import gateway_url
 
 __all__ = ["aws", "gateway_url", "harness"]
 
 CopyScenario = Callable[[Scenario], Harness]
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _unmeasured() -> Iterator[None]:
-    with unmeasured_children():
-        yield
 
 
 @pytest.fixture(scope="session")
