@@ -11,9 +11,6 @@ import pytest
 from botocore import hooks
 from botocore.hooks import EventAliaser
 from botocore.loaders import JSONFileLoader
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.util import LRUCache
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.migrations import Schema
@@ -77,25 +74,6 @@ def _prepare_botocore_once() -> Iterator[None]:
         mock.patch.object(hooks, "accepts_kwargs", lambda one: takes_any(getattr(one, "__func__", one))),
     ):
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compile_statements_once() -> Iterator[None]:
-    """Compile each SQL statement once: every command makes an engine, which would compile all of them."""
-    dialect = PGDialect_psycopg2
-    compiled: LRUCache[Any, Any] = LRUCache(1000)
-
-    def share(connection: Connection) -> None:
-        connection.execution_options(compiled_cache=compiled)
-
-    # A statement is kept with the dialect that it is compiled for; here all speak to the same server.
-    with (
-        mock.patch.object(dialect, "__eq__", lambda one, other: type(one) is type(other)),
-        mock.patch.object(dialect, "__hash__", lambda one: hash(type(one))),
-    ):
-        event.listen(Engine, "engine_connect", share)
-        yield
-        event.remove(Engine, "engine_connect", share)
 
 
 @pytest.fixture(scope="session")
