@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Hundreds of tests start the program: each would compile it anew if Python may not keep what it compiled.
+unexport PYTHONDONTWRITEBYTECODE
 IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-clean test tests-with-coverage check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \

@@ -1,28 +1,20 @@
 """The harness of the chaos tests, and databases that are copied for each trial."""
 
 from collections.abc import Callable, Iterator
-from itertools import count
+from contextlib import ExitStack
 
 import pytest
 
 from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from tests.chaos.scenarios import Scenario, make_scenario
+from tests.support.databases import copied_database
 from tests.support.harness import Harness, aws, harness
-from tests.support.machine import unmeasured_children
 from tests.support.pushgateway import gateway_url
 
 __all__ = ["aws", "gateway_url", "harness"]
 
-_numbers = count(1)
-
 CopyScenario = Callable[[Scenario], Harness]
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _unmeasured() -> Iterator[None]:
-    with unmeasured_children():
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +24,12 @@ def scenarios(postgres: EmbeddedPostgres, template: str, aws: SimulatorProcess) 
 
 
 @pytest.fixture
-def copy_scenario(postgres: EmbeddedPostgres, aws: SimulatorProcess) -> CopyScenario:
-    """Return the function that sets up a scenario on a database of the test's own."""
+def copy_scenario(postgres: EmbeddedPostgres, aws: SimulatorProcess) -> Iterator[CopyScenario]:
+    """Give the function that sets up a scenario on a database of the test's own."""
+    with ExitStack() as databases:
 
-    def copy(scenario: Scenario) -> Harness:
-        url = postgres.create_database(f"trial_{next(_numbers)}", template=f"scenario_{scenario.name}")
-        return scenario.set_up(aws, url)
+        def copy(scenario: Scenario) -> Harness:
+            url = databases.enter_context(copied_database(postgres, f"scenario_{scenario.name}"))
+            return scenario.set_up(aws, url)
 
-    return copy
+        yield copy

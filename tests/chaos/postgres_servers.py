@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +14,7 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.migrations import Schema
 from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
 from costbatch.domain.credentials import Secret
+from tests.support.databases import database_folder, execute
 from tests.support.machine import free_port, program
 from tests.support.waiting import until
 
@@ -66,13 +67,9 @@ class Server:
 @contextmanager
 def serve_postgres() -> Iterator[Server]:
     """Run a server that a test may stop for the time of a ``with`` block."""
-    with TemporaryDirectory(prefix="costbatch-own-") as folder, embedded_postgres(Path(folder)) as postgres:
-        connection = psycopg2.connect(postgres.url())
-        connection.autocommit = True
-        with closing(connection), connection.cursor() as cursor:
-            # Enough to outlive the end of a process, which is all that befalls it.
-            cursor.execute("ALTER SYSTEM SET fsync = off")
-            cursor.execute("SELECT pg_reload_conf()")
+    with database_folder() as folder, embedded_postgres(folder) as postgres:
+        # Enough to outlive the end of a process, which is all that befalls it.
+        execute(postgres, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield Server(postgres)
 
 

@@ -12,7 +12,6 @@ from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.demo_world import demo_world
 from tests.chart.chart import Rendered, render_file
 from tests.chart.pods import environment
-from tests.support.machine import unmeasured_children
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def test_the_containers_of_the_run_do_their_work_one_after_the_other(
 ) -> None:
     """Migrate, register, collect, and `helm test`: as in the pods, on a real PostgreSQL and the stand-in."""
     containers = [*demo.pod("collect").containers, demo.pod("test").container("costbatch")]
-    with unmeasured_children(), SimulatorProcess(demo_world(datetime.now(tz=UTC).date())) as aws:
+    with SimulatorProcess(demo_world(datetime.now(tz=UTC).date())) as aws:
         places = {"AWS_ENDPOINT_URL": aws.url, "DATABASE_URL": empty_database_url}
         places |= {"ENCRYPTION_KEY": "0" * 64, "COSTBATCH_RUN_KEY": "of-the-job"}
         for container in containers:

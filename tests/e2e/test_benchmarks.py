@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import isfinite
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from benchmarks.collect.report import COMMITTED, load_ratios
 from benchmarks.collect.sizes import FULL
 from benchmarks.collect.targets import TARGETS, Target
 from benchmarks.pages import comparison, growth
+from tests.support.databases import folder_in_memory
 from tests.support.machine import unmeasured_children
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,9 +31,8 @@ def benchmark(folder: Path, *options: str) -> tuple[str, dict[str, Any]]:
     """Run the benchmark on a few accounts; return what was printed and the document."""
     path = folder / "figures.json"
     command = [sys.executable, "-m", "benchmarks.collect", *options, "--small", "--output", str(path)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False
-    )
+    environ = {**os.environ, "TMPDIR": str(folder_in_memory() or gettempdir())}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads(path.read_text())
 

@@ -1,31 +1,73 @@
-"""`costbatch demo`: what a new user sees first."""
+"""`costbatch demo`, what a new user sees first: it needs nothing of the shell, and its advice works."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from costbatch.cli import cli
-from tests.support.machine import unmeasured_children
+from tests.support.databases import database_folder
+from tests.support.harness import KEY
+from tests.support.machine import free_port, unmeasured_children
+
+# Two whole demonstrations, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(400)
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the shell of someone who also runs the real thing may hold, and what would each end the demo.
+HOSTILE = {
+    "ENCRYPTION_KEY": "not a key",
+    "ENCRYPTION_KEY_FILE": "/nowhere/key",
+    "DATABASE_URL": "mysql://nowhere/x",
+    "DATABASE_URL_FILE": "/nowhere/url",
+    "PUSHGATEWAY_URL": "http://127.0.0.1:9",
+    "PUSHGATEWAY_URL_FILE": "/nowhere/gateway",
+    "COSTBATCH_CONCURRENCY": "many",
+    "COSTBATCH_CONCURENCY": "8",
+    "COSTBATCH_RUN_KEY_FILE": "/nowhere/run",
+    "AWS_PROFILE": "nobody",
+    "AWS_CONFIG_FILE": "/nowhere/config",
+    "AWS_CA_BUNDLE": "/nowhere/ca",
+    "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+    "PGHOST": "nowhere.invalid",
+    "PGPORT": "9",
+    "PGSSLMODE": "verify-full",
+    "PGSERVICE": "nothing",
+    "PGOPTIONS": "-c search_path=nowhere",
+    "PGDATA": "/nowhere/data",
+    "PGSERVER_POSTGRES_VERSION": "9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "no_proxy": "example.com",
+}
 
 
-def _demo(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "costbatch", "demo", "--folder", str(folder)]
+def shell(command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a line as a person types it in the checkout."""
     return subprocess.run(
-        command, env={**os.environ, "COLUMNS": "120"}, capture_output=True, text=True, check=False
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> list[subprocess.CompletedProcess[str]]:
-    """Run the demonstration twice on the same folder."""
-    folder = tmp_path_factory.mktemp("demo")
-    with unmeasured_children():
-        return [_demo(folder), _demo(folder)]
+def shown() -> Iterator[list[subprocess.CompletedProcess[str]]]:
+    """Run the demonstration twice on the same folder, first in a shell with everything wrong."""
+    with database_folder() as folder, unmeasured_children():
+        demo = f"{sys.executable} -m costbatch demo --folder {folder}"
+        yield [shell(demo, COLUMNS="120", **HOSTILE), shell(demo, COLUMNS="120")]
 
 
 def _anomalies(demo: subprocess.CompletedProcess[str]) -> tuple[int, int]:
@@ -57,6 +99,78 @@ def test_a_second_demo_goes_on_with_the_same_data(shown: list[subprocess.Complet
     assert second.returncode == 0, second.stderr
     assert "Registered 0 accounts; 27 were there already." in second.stdout
     assert _anomalies(second) == (_anomalies(shown[0])[0], 0)
+
+
+def test_the_demo_works_whatever_the_shell_has_set(shown: list[subprocess.CompletedProcess[str]]) -> None:
+    """Variables of the installation, of libpq, of boto3 and of proxies: none of them counts."""
+    first = shown[0]
+    assert (first.returncode, first.stderr.count("Error: ")) == (0, 0), first.stderr
+    assert "25 collected, 2 failed" in first.stdout
+
+
+def test_the_next_three_commands_work_as_printed(shown: list[subprocess.CompletedProcess[str]]) -> None:
+    """The demo ends with them; each starts the harness for itself, also in the hostile shell."""
+    printed = shown[0].stdout
+    last = printed[printed.index("Next, try:") :].splitlines()
+    commands = [line.strip() for line in last[1:]]
+    assert len(commands) == 3
+    with unmeasured_children():
+        ended = [shell(command, **HOSTILE) for command in commands]
+    assert [each.returncode for each in ended] == [0, 0, 0], [each.stderr for each in ended]
+    account, backfill, sizes = (each.stdout for each in ended)
+    assert "credentials_rejected" in account
+    assert "COLLECTED 1 account" in backfill
+    assert "The database takes " in sizes
+
+
+def test_a_command_of_the_demo_prints_nothing_but_its_output(
+    shown: list[subprocess.CompletedProcess[str]],
+) -> None:
+    """So that it can be piped into a program; its status is the demo's."""
+    (line,) = [line for line in shown[0].stdout.splitlines() if line.endswith("db stats")]
+    with unmeasured_children():
+        listed = shell(line.replace("db stats", "accounts list --output json"))
+        wrong = shell(line.replace("db stats", "accounts show 999999999999"))
+    assert len(json.loads(listed.stdout)) == 27
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+
+
+def blocks_by_hand() -> list[str]:
+    """Return the blocks of shell in the section on the local AWS."""
+    text = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
+    section = re.search(r"^## Local AWS\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section
+    return re.findall(r"^```sh\n(.*?)^```", section[1], re.MULTILINE | re.DOTALL)
+
+
+def test_the_stand_in_is_used_from_its_document_alone(empty_database_url: str) -> None:
+    """Five commands, as they are written there but for the port, on an empty database."""
+    start, use = (block.replace("8081", port) for port in [str(free_port())] for block in blocks_by_hand())
+    assert len((start + use).splitlines()) == 5
+    configuration = {"DATABASE_URL": empty_database_url, "ENCRYPTION_KEY": KEY}
+    with (
+        unmeasured_children(),
+        subprocess.Popen(
+            ["bash", "-c", f"exec {start}"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        ) as stand_in,
+    ):
+        try:
+            assert stand_in.stdout
+            assert json.loads(stand_in.stdout.readline())["url"].startswith("http://127.0.0.1:")
+            ended = shell(f"set -e -o pipefail\n{use}", **configuration)
+        finally:
+            stand_in.send_signal(signal.SIGTERM)
+    assert ended.returncode == 0, ended.stderr
+    assert "Account 100000000012 (checkout) is registered" in ended.stdout
+    assert "COLLECTED 1 account" in ended.stdout
+
+
+def test_the_stand_in_says_which_accounts_there_are() -> None:
+    """An id that is mistyped ends with status 2 and the ids that it knows."""
+    ended = shell(f"{sys.executable} -m costbatch.simulator --keys 12")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "There is no account 12 in this world" in ended.stderr
+    assert "100000000012 (checkout)" in ended.stderr
 
 
 def test_a_demo_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,25 @@
 """Every fault that an account can suffer: its kind and sentence everywhere, and its neighbour untouched."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ErrorKind
+from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Fault
 from tests.support.bills import billed, stored
+from tests.support.databases import copied_database
 from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account
 
 BROKEN, HEALTHY = "100000000001", "100000000002"
 WINDOW = DateRange(TODAY.replace(year=2024, month=2, day=1), TODAY)
 STS = "GetCallerIdentity"
+Failed = tuple[Harness, Finished]
 
 FAULTS = [
     ("not_json", Fault("not_json"), "malformed_response"),
@@ -41,7 +46,6 @@ FAULTS = [
     ("a bill that expired", Fault("bill_expiration"), "data_unavailable"),
     ("throttled for good", Fault("limit_exceeded"), "throttled"),
     ("STS throttled for good", Fault("throttling", operation=STS), "throttled"),
-    ("no answer in time", Fault("hang", seconds=30), "timeout"),
     ("connections that are reset", Fault("reset"), "timeout"),
     ("500", Fault("http_500"), "timeout"),
     ("503", Fault("http_503"), "timeout"),
@@ -55,28 +59,67 @@ def fail(harness: Harness, *faults: Fault, **environ: str) -> Finished:
     return harness.collect("--fail-on", "partial", COSTBATCH_PAGE_LIMIT="4", **environ)
 
 
-@pytest.mark.parametrize(("fault", "kind"), [each[1:] for each in FAULTS], ids=[each[0] for each in FAULTS])
-def test_each_fault_has_its_kind_and_sentence(harness: Harness, fault: Fault, kind: str) -> None:
+@pytest.fixture(scope="module")
+def failed(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[Failed]:
+    """Collect an account with each fault, and a healthy one beside them."""
+    with copied_database(postgres, template) as url:
+        harness = Harness(aws, url)
+        broken = [make_account(n, faults=(fault,)) for n, (_, fault, _) in enumerate(FAULTS, 1)]
+        harness.open(*broken, make_account(len(FAULTS) + 1))
+        yield harness, harness.collect("--fail-on", "partial", COSTBATCH_PAGE_LIMIT="4")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(number, kind) for number, (_, _, kind) in enumerate(FAULTS)],
+    ids=[each[0] for each in FAULTS],
+)
+def test_each_fault_has_its_kind_and_sentence(failed: Failed, number: int, kind: str) -> None:
     """A fault ends in one kind with its advice, in summary, database and log, and nothing is stored.
 
     Passing failures are tried three times in all, the others once.
     """
-    hurry = {"COSTBATCH_AWS_READ_TIMEOUT_SECONDS": "0.4"} if fault.kind == "hang" else {}
-    run = fail(harness, fault, **hurry)
+    harness, run = failed
+    check_failed(harness, run, harness.ids[number], kind)
+
+
+def test_all_faults_together_leave_their_neighbour_alone(failed: Failed) -> None:
+    """The run ends as failed in part, and the healthy account is stored as billed."""
+    harness, run = failed
     assert run.status == 3
-    assert run.outcomes == {BROKEN: kind, HEALTHY: "collected"}
-    error = run.account(BROKEN)["error"]
+    assert [state for state in run.outcomes.values() if state == "collected"] == ["collected"]
+    healthy = len(FAULTS) + 1
+    assert stored(harness, harness.ids[-1]) == billed(make_account(healthy), WINDOW, read_on=TODAY)
+
+
+def test_no_answer_in_time_is_a_timeout(harness: Harness) -> None:
+    """With a limit that the other faults have no need of."""
+    run = fail(harness, Fault("hang", seconds=30), COSTBATCH_AWS_READ_TIMEOUT_SECONDS="0.4")
+    check_failed(harness, run, BROKEN, "timeout")
+    assert run.outcomes[HEALTHY] == "collected"
+
+
+def check_failed(harness: Harness, run: Finished, aws_account_id: str, kind: str) -> None:
+    """Check what the summary, the log and the database say of an account that failed."""
+    assert run.outcomes[aws_account_id] == kind
+    account = run.account(aws_account_id)
+    error = account["error"]
     # What is known of the page limit is more than the kind says.
     advice = ErrorKind(kind).advice if "pages" not in error["message"] else "in each run."
     assert error["message"].endswith(advice)
-    assert ("Traceback" in run.stderr) is (kind == "internal")
-    recorded = harness.rows("SELECT error_kind, error_message FROM run_items WHERE state = 'failed'")
-    assert recorded == [{"error_kind": kind, "error_message": error["message"]}]
+    logged = [line for line in run.logs() if line.get("aws_account_id") == aws_account_id]
+    assert ("Traceback" in json.dumps(logged)) is (kind == "internal")
+    recorded = harness.rows(
+        "SELECT state, error_kind, error_message FROM run_items JOIN accounts ON accounts.id = account_id"
+        " WHERE aws_account_id = %s",
+        aws_account_id,
+    )
+    assert recorded == [{"state": "failed", "error_kind": kind, "error_message": error["message"]}]
     attempts = 3 if ErrorKind(kind).is_transient else 1
-    assert run.account(BROKEN)["attempts"] == attempts
-    assert [line["reason"] for line in run.logs("account_failed")] == [error["message"]] * attempts
-    assert stored(harness, BROKEN) == {}
-    assert stored(harness, HEALTHY) == billed(make_account(2), WINDOW, read_on=TODAY)
+    assert account["attempts"] == attempts
+    reasons = [line["reason"] for line in logged if line["event"] == "account_failed"]
+    assert reasons == [error["message"]] * attempts
+    assert stored(harness, aws_account_id) == {}
 
 
 @pytest.mark.parametrize("kind", ["limit_exceeded", "throttling", "http_503", "reset", "hang"])

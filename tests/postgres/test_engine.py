@@ -4,8 +4,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import pytest
@@ -28,6 +26,7 @@ from tests.support.database_rows import (
     prepare_months,
     replace_window,
 )
+from tests.support.databases import database_folder
 
 PASSWORD = "s3cr3t-p4ssw0rd"
 
@@ -171,7 +170,7 @@ def test_a_connection_lost_in_the_middle_writes_nothing(
 
 def test_a_restarted_server_is_used_again() -> None:
     """While it is away transactions fail, afterwards the same object works."""
-    with TemporaryDirectory(prefix="costbatch-pg-") as folder, embedded_postgres(Path(folder)) as server:
+    with database_folder() as folder, embedded_postgres(folder) as server:
         database = PostgresDatabase(Secret(server.url()))
         with database.connection() as connection:
             connection.exec_driver_sql("CREATE TABLE kept ()")

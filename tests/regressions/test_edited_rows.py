@@ -5,7 +5,11 @@ from contextlib import contextmanager
 
 import psycopg2
 import pytest
+from sqlalchemy.engine import make_url
 
+from costbatch.demo.postgres import EmbeddedPostgres
+from costbatch.simulator.client import SimulatorProcess
+from tests.support.databases import copied_database
 from tests.support.harness import ONE_DAY, TODAY, Harness, bill, make_account, steady
 
 YESTERDAY = TODAY - ONE_DAY
@@ -24,13 +28,28 @@ CONSTRAINTS = (
 )
 
 
-@pytest.fixture
-def two(harness: Harness) -> Harness:
-    """Return a harness with two accounts, each with an open anomaly."""
+def open_two(aws: SimulatorProcess, database_url: str) -> Harness:
+    """Return a harness with two accounts that cost more yesterday than before."""
     rows = (*steady("10.00", until=YESTERDAY), bill(YESTERDAY, "90.00"))
+    harness = Harness(aws, database_url)
     harness.open(make_account(1, rows=rows), make_account(2, rows=rows))
-    assert harness.collect().summary["run"]["anomalies"]["open"] == 2
     return harness
+
+
+@pytest.fixture(scope="module")
+def collected(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """Collect both once, for every test to copy; give the database's name."""
+    with copied_database(postgres, template) as url:
+        run = open_two(aws, url).collect()
+        assert run.summary["run"]["anomalies"]["open"] == 2
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def two(aws: SimulatorProcess, postgres: EmbeddedPostgres, collected: str) -> Iterator[Harness]:
+    """Give a harness with two accounts, each with an open anomaly."""
+    with copied_database(postgres, collected) as url:
+        yield open_two(aws, url)
 
 
 @contextmanager

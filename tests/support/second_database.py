@@ -1,20 +1,22 @@
 """A second database in front of the same AWS, and what must be equal in both."""
 
+from collections.abc import Iterator
+
 import pytest
-from sqlalchemy.engine import make_url
 
 from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
+from tests.support.databases import copied_database
 from tests.support.harness import Harness, Row
 
 
 @pytest.fixture
 def second(
-    aws: SimulatorProcess, harness: Harness, postgres: EmbeddedPostgres, template: str, database_url: str
-) -> Harness:
-    """Return a harness with a migrated database of its own, and with the world of the other one."""
-    name = f"{make_url(database_url).database}_second"
-    return Harness(aws, postgres.create_database(name, template=template))
+    aws: SimulatorProcess, harness: Harness, postgres: EmbeddedPostgres, template: str
+) -> Iterator[Harness]:
+    """Give a harness with a migrated database of its own, and with the world of the other one."""
+    with copied_database(postgres, template) as url:
+        yield Harness(aws, url)
 
 
 def costs(harness: Harness) -> list[Row]:

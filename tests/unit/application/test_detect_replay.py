@@ -7,6 +7,7 @@ on the way depend on the way; a dismissal holds for the whole anomaly, even if i
 """
 
 from collections import Counter
+from functools import cache
 from random import Random
 
 import pytest
@@ -54,6 +55,12 @@ def replay(seed: int, *, dismissing: bool = False) -> tuple[Replay, list[Event]]
     return life, events
 
 
+@cache
+def replayed(seed: int) -> tuple[Replay, list[Event]]:
+    """Replay the nights once, for all tests that must leave everything as it is."""
+    return replay(seed)
+
+
 def judged_at_once(life: Replay) -> Replay:
     """Return what a first collection on the last day finds in the same bill."""
     fresh = Replay(rule=life.rule, bill=life.bill, policy=WindowPolicy(history_months=13))
@@ -70,7 +77,7 @@ def facts(anomalies: list[Anomaly]) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nights_end_with_what_judging_everything_at_once_finds(seed: int) -> None:
     """Restatements, late days and outages leave no trace in what is known in the end."""
-    life, _ = replay(seed)
+    life, _ = replayed(seed)
     assert facts(life.real) == facts(judged_at_once(life).real)
     assert life.real
 
@@ -81,7 +88,7 @@ def test_the_events_add_up_to_what_is_stored(seed: int) -> None:
 
     Only what the first night found long over is never announced.
     """
-    life, events = replay(seed)
+    life, events = replayed(seed)
     assert len({event.id for event in events}) == len(events)
     found_by = life.store.tables.anomalies.found_by
     history = {each for each, run in found_by.items() if run == min(found_by.values())}
@@ -130,7 +137,7 @@ def test_what_a_person_dismissed_stays_dismissed_and_silent(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_night_repeated_changes_nothing_and_reports_nothing(seed: int) -> None:
     """A retry of the last night finds everything as it left it."""
-    life, _ = replay(seed)
+    life, _ = replayed(seed)
     before = dict(life.store.tables.anomalies.rows)
     assert life.run(LAST) == []
     assert life.store.tables.anomalies.rows == before
@@ -139,7 +146,7 @@ def test_a_night_repeated_changes_nothing_and_reports_nothing(seed: int) -> None
 @pytest.mark.parametrize("seed", SEEDS[:10])
 def test_a_backfill_of_unchanged_days_changes_nothing(seed: int) -> None:
     """Wherever it begins and ends, also in the middle of an anomaly."""
-    life, _ = replay(seed)
+    life, _ = replayed(seed)
     before = dict(life.store.tables.anomalies.rows)
     for start in range(0, LAST - 10, 7):
         assert life.backfill(start, start + 9, today=LAST) == []
