@@ -159,6 +159,17 @@ def test_what_could_not_be_seen_before_is_no_news(discovery: Discovery, query: Q
     assert query(EVENTS) == []
 
 
+def test_what_is_in_no_region_may_be_read_later_than_the_rest(discovery: Discovery, query: Query) -> None:
+    """Its first reading is no first use, though it is as unknown as a region that was just enabled."""
+    role = Resource.parse("arn:aws:iam::1:role/r", {"a": "b"}, asked_region="us-east-1")
+    discovery.source.resources, discovery.source.down = [bucket("a"), role], ("us-east-1",)
+    discovery.night()
+    assert query("SELECT count(*) FROM resources") == [(1,)]
+    discovery.source.down = ()
+    discovery.night()
+    assert (query("SELECT count(*) FROM resources"), query(EVENTS)) == ([(2,)], [])
+
+
 def test_an_account_of_resource_explorer_stays_with_it(discovery: Discovery, query: Query) -> None:
     """Without its view it fails: to the tagging API what never had a tag would look gone.
 

@@ -59,11 +59,13 @@ class FakeResourceSource(ResourceSource):
             raise self.error
         if choice is SourceChoice.EXPLORER and not self.has_view:
             raise AccountError(ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED, "There is no view.")
+        # What is in no region is shown in one.
+        regions = self.regions if "us-east-1" in self.down else (*self.regions, GLOBAL)
         explores = self.has_view and choice is not SourceChoice.TAGGING
         return Inventory.of(
             SourceChoice.EXPLORER if explores else SourceChoice.TAGGING,
             [each for each in self.resources if explores or each.tags or each.service != "iam"],
-            read=[region for region in (*self.regions, GLOBAL) if region not in self.down],
+            read=[region for region in regions if region not in self.down],
             failed=dict.fromkeys(self.down, DOWN),
         )
 

@@ -178,10 +178,12 @@ def _could_be_seen(region: str, known: KnownRegions, source: SourceChoice) -> bo
     """Return whether what is new in a region is new in AWS.
 
     It may as well be new to us: at an account's first discovery, in a region that never could be read, or
-    through another API, which shows more. A region that was not there is one that the account has enabled.
+    through another API, which shows more. A region that was not there is one that the account has enabled;
+    what is in no region was there, and could not be read.
     """
-    before = known[region].source if region in known else last_source(known)
-    return before is source
+    if region in known:
+        return known[region].source is source
+    return region != GLOBAL and last_source(known) is source
 
 
 def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> KnownRegions:
