@@ -13,6 +13,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
+from costbatch.domain.resources import SourceChoice
 from costbatch.errors import ConfigError
 
 KEY = bytes(range(32))
@@ -100,6 +101,11 @@ GIVEN = [
     ("COSTBATCH_ANOMALY_PER_SERVICE", "true", "anomaly_per_service", True),
     ("COSTBATCH_ANOMALY_MEDIUM_IMPACT", "50", "anomaly_medium_impact", Limit(Decimal(50))),
     ("COSTBATCH_ANOMALY_HIGH_IMPACT", "500", "anomaly_high_impact", Limit(Decimal(500))),
+    ("COSTBATCH_RESOURCE_SOURCE", "Tagging", "resource_source", SourceChoice.TAGGING),
+    ("COSTBATCH_REGIONS", "eu-west-1, us-east-1,", "regions", frozenset({"eu-west-1", "us-east-1"})),
+    ("COSTBATCH_REGIONS", "none", "regions", frozenset()),
+    ("COSTBATCH_EXPECTED_REGIONS", "eu-west-1", "expected_regions", frozenset({"eu-west-1"})),
+    ("COSTBATCH_REQUIRED_TAGS", "team, Cost Center", "required_tags", frozenset({"team", "Cost Center"})),
     ("COSTBATCH_SINKS", "log", "sinks", ("log",)),
     ("COSTBATCH_ACCOUNT_METRICS", "off", "account_metrics", False),
     ("COSTBATCH_LOG_LEVEL", "DEBUG", "log_level", "debug"),
