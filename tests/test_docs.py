@@ -21,8 +21,8 @@ from costbatch.adapters.postgres.tables import metadata
 from costbatch.cli import cli
 from costbatch.config import VARIABLES
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
-from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind
-from costbatch.domain.costs import CostBasis
+from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind, Trend
+from costbatch.domain.costs import CostBasis, DayTotal
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.events import EventType, anomaly_event
 from tests.support.documents import (
@@ -220,11 +220,15 @@ def _real_event() -> dict[str, object]:
         cost_basis=CostBasis.UNBLENDED,
         expected=Decimal(1),
         actual=Decimal(2),
+        peak=Decimal(2),
         explanation=(Contribution("x", Decimal(1), Decimal(2)),),
     )
     change = AnomalyChange(ChangeKind.DETECTED, anomaly)
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    return anomaly_event(change, account, run_id=UUID(int=2), now=now).to_cloudevent()
+    trend = Trend(
+        newest=date(2026, 1, 1), is_complete=False, days=(DayTotal(date(2026, 1, 1), "USD", Decimal(2)),)
+    )
+    return anomaly_event(change, account, trend, run_id=UUID(int=2), now=now).to_cloudevent()
 
 
 def test_every_block_of_json_is_json() -> None:
@@ -318,10 +322,16 @@ def test_every_link_leads_somewhere() -> None:
             assert not anchor or anchor in anchors(document), f"{name}: {target}"
 
 
+def is_for_examples(host: str) -> bool:
+    """Whether a host is in the domain that is reserved for documents."""
+    return host == "example.com" or host.endswith(".example.com")
+
+
 def test_no_address_of_another_host_stands_in_a_document() -> None:
     """Where packages come from is each machine's own affair; so are its paths."""
     for name, text in TEXTS.items():
-        assert set(re.findall(r"https?://([\w.-]+)", text)) <= HOSTS, name
+        hosts = {host for host in re.findall(r"https?://([\w.-]+)", text) if not is_for_examples(host)}
+        assert hosts <= HOSTS, name
         assert not re.search(r"index-url|/home/|/root/|/tmp/|/work/", text), name
 
 

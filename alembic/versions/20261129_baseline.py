@@ -211,6 +211,9 @@ def upgrade() -> None:
         ),
         sa.Column("actual", sa.Numeric(), nullable=False, comment="Sum of the cost of the anomalous days"),
         sa.Column(
+            "peak", sa.Numeric(), nullable=False, comment="Highest daily cost of a spike, lowest of a drop"
+        ),
+        sa.Column(
             "explanation",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
@@ -252,7 +255,8 @@ def upgrade() -> None:
             name=op.f("ck_anomalies_explanation_names_services"),
         ),
         sa.CheckConstraint(
-            "abs(expected) < 1e30 AND abs(actual) < 1e30", name=op.f("ck_anomalies_amounts_are_numbers")
+            "abs(expected) < 1e30 AND abs(actual) < 1e30 AND abs(peak) < 1e30",
+            name=op.f("ck_anomalies_amounts_are_numbers"),
         ),
         sa.CheckConstraint("revision >= 1", name=op.f("ck_anomalies_revision_counts")),
         sa.CheckConstraint("start_date <= last_date", name=op.f("ck_anomalies_dates_ordered")),

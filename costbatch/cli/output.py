@@ -20,6 +20,7 @@ from rich.text import Text
 
 from costbatch.cli.options import JSON
 from costbatch.domain.credentials import Secret
+from costbatch.domain.excerpt import printable
 from costbatch.domain.periods import instant
 
 # Wide enough for any row: piped output must not be folded to a terminal's width.
@@ -82,11 +83,6 @@ def print_last_line(sentence: str) -> None:
     # A closed log must not change the exit status.
     with suppress(OSError):
         click.echo(sentence, err=True)
-
-
-def printable(text: str) -> str:
-    """Return a text with every character replaced that could control a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - json.dumps asks for it

@@ -12,7 +12,8 @@ import click
 
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, example, output_option
-from costbatch.cli.output import is_terminal, print_json, print_table, printable
+from costbatch.cli.output import is_terminal, print_json, print_table
+from costbatch.domain.excerpt import printable
 from costbatch.domain.plural import many
 from costbatch.domain.resource_queries import ResourceFilter, StoredResource
 from costbatch.errors import ConfigError

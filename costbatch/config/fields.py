@@ -14,6 +14,7 @@ from costbatch.config.environment import PREFIX, Variable
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
 from costbatch.domain.money import Limit
+from costbatch.domain.notices import LINK_PLACEHOLDERS, LinkTemplate
 from costbatch.domain.resources import SourceChoice
 from costbatch.domain.retention import MOST_KEPT_MONTHS
 from costbatch.domain.runs import FailOn
@@ -223,6 +224,13 @@ class Fields:
     )
     sinks: tuple[str, ...] = _variable(
         parsers.sinks, "log", "Where events are delivered, as a comma list; log is the only sink so far."
+    )
+    link_template: LinkTemplate | None = _variable(
+        LinkTemplate.parse,
+        None,
+        "The address of a page about an event, for messages, such as "
+        "https://grafana.example.com/d/cost?var-account={aws_account_id}; the placeholders are "
+        f"{', '.join(LINK_PLACEHOLDERS)}.",
     )
     account_metrics: bool = _variable(
         parsers.boolean, "true", "Whether to push the cost of each account, as one series per account."

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from costbatch.domain.costs import CostBasis
+from costbatch.domain.costs import CostBasis, DayTotal
 from costbatch.domain.detection import (
     Contribution,
     Direction,
@@ -62,7 +62,8 @@ class Scope:
 class Anomaly:
     """One account, or one of its services, over consecutive days that deviate from their baseline.
 
-    Amounts are sums over the anomalous days, in ``currency``. ``revision`` counts its changes from 1.
+    Amounts are sums over the anomalous days, in ``currency``; ``peak`` is the most extreme daily cost: the
+    highest of a spike, the lowest of a drop. ``revision`` counts its changes from 1.
     """
 
     id: UUID
@@ -77,6 +78,7 @@ class Anomaly:
     cost_basis: CostBasis
     expected: Decimal
     actual: Decimal
+    peak: Decimal
     explanation: tuple[Contribution, ...] = ()
     resolution: Resolution | None = None
     revision: int = 1
@@ -109,6 +111,15 @@ class Anomaly:
     def reads_as(self, other: "Anomaly") -> bool:
         """Whether a reader sees no difference between the two."""
         return self.visible() == other.visible()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """The daily cost that leads up to the newest day; ``is_complete``: that day's cost has settled."""
+
+    newest: date
+    is_complete: bool
+    days: tuple[DayTotal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +242,7 @@ def _first_seen(episode: Episode, judgement: Judgement) -> Anomaly:
         cost_basis=judgement.rule.cost_basis,
         expected=episode.expected,
         actual=episode.actual,
+        peak=episode.peak,
     )
 
 
@@ -252,6 +264,7 @@ def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly
         cost_basis=judgement.rule.cost_basis,
         expected=episode.expected,
         actual=episode.actual,
+        peak=episode.peak,
     )
 
 

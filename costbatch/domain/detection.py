@@ -156,6 +156,12 @@ class Episode:
         """The actual cost of the anomalous days together."""
         return sum((deviation.actual for deviation in self.deviations), ZERO)
 
+    @property
+    def peak(self) -> Decimal:
+        """The most extreme daily cost: the highest of a spike, the lowest of a drop."""
+        furthest = max if self.direction is Direction.SPIKE else min
+        return furthest(deviation.actual for deviation in self.deviations)
+
 
 @dataclass(frozen=True, slots=True)
 class Contribution:

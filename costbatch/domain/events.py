@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from costbatch.domain.accounts import Account, Failing
-from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind
+from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind, Trend
 from costbatch.domain.money import to_cents
 from costbatch.domain.periods import instant
 from costbatch.errors import ErrorKind
@@ -73,7 +73,9 @@ def _event(type_: EventType, subject: str, once_per: str, now: datetime, data: M
     )
 
 
-def anomaly_event(change: AnomalyChange, account: Account, *, run_id: UUID, now: datetime) -> Event:
+def anomaly_event(
+    change: AnomalyChange, account: Account, trend: Trend, *, run_id: UUID, now: datetime
+) -> Event:
     """Return the event of an anomaly that was detected, updated or resolved."""
     anomaly = change.anomaly
     return _event(
@@ -81,7 +83,11 @@ def anomaly_event(change: AnomalyChange, account: Account, *, run_id: UUID, now:
         f"{account.aws_account_id}/{anomaly.service}" if anomaly.service else account.aws_account_id,
         f"{anomaly.id}/{anomaly.revision}",
         now,
-        {"run_id": str(run_id), "account": _account_data(account), "anomaly": anomaly_data(anomaly)},
+        {
+            "run_id": str(run_id),
+            "account": _account_data(account),
+            "anomaly": {**anomaly_data(anomaly), **_trend_data(trend)},
+        },
     )
 
 
@@ -173,12 +179,21 @@ def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
         "cost_basis": anomaly.cost_basis.value,
         "expected": cents(anomaly.expected),
         "actual": cents(anomaly.actual),
+        "peak": cents(anomaly.peak),
         "impact": cents(anomaly.impact),
         "deviation_percent": None if ratio is None else f"{ratio * 100:.1f}",
         "explanation": [
             {"service": part.service, "expected": cents(part.expected), "actual": cents(part.actual)}
             for part in anomaly.explanation
         ],
+    }
+
+
+def _trend_data(trend: Trend) -> dict[str, Any]:
+    return {
+        "newest_date": trend.newest.isoformat(),
+        "newest_is_complete": trend.is_complete,
+        "trend": [{"date": day.usage_date.isoformat(), "amount": cents(day.amount)} for day in trend.days],
     }
 
 

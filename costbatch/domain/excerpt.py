@@ -1,4 +1,4 @@
-"""What an error message may show of a refused value: a few characters, and nothing of a secret."""
+"""What may be shown of a text from outside: only printable characters, and of a refused value only a few."""
 
 import re
 
@@ -54,3 +54,8 @@ def path_excerpt(path: str) -> str:
     if len(path) > _LONGEST_PATH or "\n" in path or not (is_path or not may_be_secret(path)):
         return hidden(path)
     return path
+
+
+def printable(text: str) -> str:
+    """Return a text with every character replaced that could control a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

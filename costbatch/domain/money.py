@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 
 CENT = Decimal("0.01")
+_NO_MINOR_UNIT = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
 # Room for any amount that the database takes; Python's default of 28 digits would raise.
 _ROOMY = Context(prec=200)
 
@@ -37,6 +38,18 @@ def parse_amount(text: object) -> Decimal:
 def to_cents(amount: Decimal) -> Decimal:
     """Return an amount rounded to the cent."""
     return amount.quantize(CENT, context=_ROOMY)
+
+
+def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:
+    """Return an amount with its currency's decimals: "1,234.50"."""
+    digits = "0" if currency in _NO_MINOR_UNIT else "2"
+    # z: a value that rounds to zero is 0.00, not -0.00.
+    return format(value, f"{'+' if sign else ''}z,.{digits}f")
+
+
+def money(value: Decimal, currency: str, *, sign: bool = False) -> str:
+    """Return an amount with its currency: "1,234.50 USD"."""
+    return f"{amount(value, currency, sign=sign)} {currency}"
 
 
 def is_currency(text: str) -> bool:

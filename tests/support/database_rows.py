@@ -244,6 +244,7 @@ def anomaly(account: Account, **fields: Any) -> Anomaly:
         "cost_basis": CostBasis.UNBLENDED,
         "expected": Decimal(10),
         "actual": Decimal(30),
+        "peak": Decimal(16),
         "explanation": (Contribution("Amazon S3", Decimal(10), Decimal(30)),),
     }
     return Anomaly(**{**defaults, **fields})

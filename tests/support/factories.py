@@ -152,5 +152,6 @@ def make_anomaly(**fields: Any) -> Anomaly:
         cost_basis=CostBasis.UNBLENDED,
         expected=Decimal(100),
         actual=Decimal(200),
+        peak=Decimal(200),
     )
     return replace(anomaly, **fields)

@@ -12,6 +12,7 @@ from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.money import Limit
+from costbatch.domain.notices import LinkTemplate
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.resources import SourceChoice
 from costbatch.errors import ConfigError
@@ -107,6 +108,12 @@ GIVEN = [
     ("COSTBATCH_EXPECTED_REGIONS", "eu-west-1", "expected_regions", frozenset({"eu-west-1"})),
     ("COSTBATCH_REQUIRED_TAGS", "team, Cost Center", "required_tags", frozenset({"team", "Cost Center"})),
     ("COSTBATCH_SINKS", "log", "sinks", ("log",)),
+    (
+        "COSTBATCH_LINK_TEMPLATE",
+        "https://x.example/{service}",
+        "link_template",
+        LinkTemplate("https://x.example/{service}"),
+    ),
     ("COSTBATCH_ACCOUNT_METRICS", "off", "account_metrics", False),
     ("COSTBATCH_LOG_LEVEL", "DEBUG", "log_level", "debug"),
     ("COSTBATCH_LOG_FORMAT", "json", "log_format", "json"),

@@ -108,6 +108,7 @@ def _to_values(anomaly: Anomaly) -> dict[str, Any]:
         "cost_basis": anomaly.cost_basis.value,
         "expected": anomaly.expected,
         "actual": anomaly.actual,
+        "peak": anomaly.peak,
         "explanation": [
             {"service": part.service, "expected": str(part.expected), "actual": str(part.actual)}
             for part in anomaly.explanation
@@ -131,6 +132,7 @@ def _from_row(row: Row[Any]) -> Anomaly:
         cost_basis=CostBasis(row.cost_basis),
         expected=row.expected,
         actual=row.actual,
+        peak=row.peak,
         explanation=tuple(
             Contribution(part["service"], Decimal(part["expected"]), Decimal(part["actual"]))
             for part in row.explanation

@@ -353,6 +353,7 @@ anomalies = Table(
     Column("cost_basis", CODE, nullable=False),
     Column("expected", Numeric, nullable=False, comment="Sum of the baselines of the anomalous days"),
     Column("actual", Numeric, nullable=False, comment="Sum of the cost of the anomalous days"),
+    Column("peak", Numeric, nullable=False, comment="Highest daily cost of a spike, lowest of a drop"),
     Column("explanation", JSONB, nullable=False, comment="The services that moved, largest first"),
     Column("revision", Integer, nullable=False, comment="Number of changes that were reported"),
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
@@ -376,7 +377,7 @@ anomalies = Table(
         name="explanation_names_services",
     ),
     plausible_times("start_date", "last_date", "detected_at", "updated_at"),
-    finite("expected", "actual"),
+    finite("expected", "actual", "peak"),
     # One live anomaly for a series, a direction and a start: never two for the same days.
     Index(
         "uq_anomalies_live",

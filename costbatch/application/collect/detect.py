@@ -17,17 +17,21 @@ from costbatch.domain.anomalies import (
     AnomalyState,
     Judgement,
     Scope,
+    Trend,
     announced_since,
     judge_series,
     judged_from,
 )
 from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
-from costbatch.domain.detection import Direction, Rule, Series, explain
+from costbatch.domain.detection import ZERO, Direction, Rule, Series, explain
 from costbatch.domain.events import Event, anomaly_event
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
+
+# Enough to see what was normal before.
+_TREND_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,7 @@ class Detector:
             tx.anomalies.save(change.anomaly, run_id=self.run_id, now=self.now)
         if len(series_of.totals) > 1:
             self._log_unjudged(each, series_of)
-        return self._announce(changes, each)
+        return self._announce(changes, each, series_of)
 
     def _judged(self, each: _Account, series_of: AccountSeries, currency: str) -> Iterator[AnomalyChange]:
         """Judge the total, each service by the rule, and close what is known of what is no longer judged."""
@@ -197,7 +201,9 @@ class Detector:
         explanation = explain(episode, series_of.services(change.anomaly.currency, days), rule=self.rule)
         return replace(change, anomaly=replace(change.anomaly, explanation=explanation))
 
-    def _announce(self, changes: Sequence[AnomalyChange], each: _Account) -> list[Event]:
+    def _announce(
+        self, changes: Sequence[AnomalyChange], each: _Account, series_of: AccountSeries
+    ) -> list[Event]:
         """Return the events of the changes.
 
         What a first collection or a backfill finds long over is history and has no event; further changes
@@ -207,8 +213,27 @@ class Detector:
         since = announced_since(self.today, self.rule) if reads_history else date.min
         were_open = {anomaly.id for anomaly in each.known if anomaly.state is AnomalyState.OPEN}
         return [
-            anomaly_event(change, each.account, run_id=self.run_id, now=self.now)
+            anomaly_event(
+                change, each.account, self._trend(change.anomaly, series_of), run_id=self.run_id, now=self.now
+            )
             for change in changes
             if not change.anomaly.is_dismissed
             and (change.anomaly.last_date >= since or change.anomaly.id in were_open)
         ]
+
+    def _trend(self, anomaly: Anomaly, series_of: AccountSeries) -> Trend:
+        """Return the daily cost up to the newest day, days without cost as zeros."""
+        newest = series_of.newest
+        days = DateRange(newest - timedelta(days=_TREND_DAYS - 1), newest + ONE_DAY)
+        if anomaly.service is None:
+            series = series_of.totals.get(anomaly.currency)
+        else:
+            series = series_of.services(anomaly.currency, days).get(anomaly.service)
+        known = [day for day in days if day >= series.first_day] if series else []
+        return Trend(
+            newest=newest,
+            is_complete=newest <= self.rule.last_settled_day(self.today),
+            days=tuple(
+                DayTotal(day, anomaly.currency, series.amounts.get(day, ZERO)) for day in known if series
+            ),
+        )

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from costbatch.cli.views.page import Page, amount, days_text, money
+from costbatch.cli.views.page import Page, days_text
 from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.collect_report import AnomalyView, CollectReport
 from costbatch.domain.detection import Severity
+from costbatch.domain.money import amount, money
 from costbatch.domain.periods import ONE_DAY, DateRange
-
-BLOCKS = "▁▂▃▄▅▆▇█"
-ASCII_LEVELS = "_.:-=+*#"
+from costbatch.domain.sparkline import ASCII_LEVELS, BLOCKS, sparkline
 
 _TREND_DAYS = 30
 _NAME_WIDTH = 60
@@ -35,17 +33,6 @@ _TITLES = (
     "Trend",
 )
 _STYLES = {Severity.HIGH: "bold red", Severity.MEDIUM: "bold yellow", Severity.LOW: "bold cyan"}
-
-
-def sparkline(values: Sequence[Decimal | None], *, levels: str = BLOCKS) -> str:
-    """Return one character per value, scaled from zero, or from the lowest value below it, to the highest.
-
-    The scale starts at zero so that twice the cost looks twice as high. None is a gap.
-    """
-    known = [value for value in values if value is not None]
-    low, high = min([Decimal(0), *known]), max([Decimal(0), *known])
-    steps = (len(levels) - 1) / (high - low) if high > low else Decimal(0)
-    return "".join(" " if value is None else levels[round((value - low) * steps)] for value in values)
 
 
 def print_anomalies(report: CollectReport, page: Page) -> None:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from costbatch.cli.views.anomalies import print_anomalies
-from costbatch.cli.views.page import TEXT_WIDTH, Page, amount, days_text, duration, money
+from costbatch.cli.views.page import TEXT_WIDTH, Page, days_text, duration
 from costbatch.cli.views.run import (
     STATE_STYLES,
     STATUS_STYLES,
@@ -20,6 +20,7 @@ from costbatch.cli.views.run import (
 from costbatch.domain.collect_report import Collection, CollectReport
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.compared_costs import Change, ComparedCost, CostSummary
+from costbatch.domain.money import amount, money
 from costbatch.domain.plans import CollectionPlan
 from costbatch.domain.plural import many
 from costbatch.domain.runs import ItemRecord, RunRequest

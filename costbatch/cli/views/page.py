@@ -1,7 +1,6 @@
-"""A console on which names are safe to print, and the format of money, days and durations."""
+"""A console on which names are safe to print, and the format of days and durations."""
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 
 import click
 from rich import box
@@ -10,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from costbatch.cli.output import Column, printable, show_table
+from costbatch.cli.output import Column, show_table
+from costbatch.domain.excerpt import printable
 from costbatch.domain.periods import DateRange
 
 # Longer lines are hard to read, even on a wide screen.
@@ -25,7 +25,6 @@ _ROOMY = 100
 # From this width on, an anomaly's trend is beside its numbers and not under its name.
 _WIDE = 110
 
-_NO_MINOR_UNIT = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -118,18 +117,6 @@ def _plain(cell: RenderableType) -> str:
     """Return a cell's text on one line."""
     parts = map(_plain, cell.renderables) if isinstance(cell, Group) else str(cell).split("\n")
     return " ".join(part for part in parts if part)
-
-
-def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:
-    """Return an amount with its currency's decimals: "1,234.50"."""
-    digits = "0" if currency in _NO_MINOR_UNIT else "2"
-    # z: a value that rounds to zero is 0.00, not -0.00.
-    return format(value, f"{'+' if sign else ''}z,.{digits}f")
-
-
-def money(value: Decimal, currency: str, *, sign: bool = False) -> str:
-    """Return an amount with its currency: "1,234.50 USD"."""
-    return f"{amount(value, currency, sign=sign)} {currency}"
 
 
 def days_text(days: DateRange) -> str:

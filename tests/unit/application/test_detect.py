@@ -7,7 +7,7 @@ import pytest
 
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.detection import Contribution, Rule, Severity
-from tests.support.factories import day
+from tests.support.factories import day, days
 from tests.support.replay import Replay, flat, spans, told
 
 DETECTED, UPDATED, RESOLVED = "anomaly.detected", "anomaly.updated", "anomaly.resolved"
@@ -38,6 +38,38 @@ def test_a_spike_is_reported_at_once(replay: Replay) -> None:
     assert (said["expected"], said["actual"], said["impact"]) == ("100.00", "251.50", "151.50")
     assert (said["deviation_percent"], said["severity"], said["state"]) == ("151.5", "medium", "open")
     assert (said["start_date"], said["last_date"]) == (str(day(50)), str(day(50)))
+
+
+def test_an_event_shows_the_daily_cost_up_to_the_newest_day(replay: Replay) -> None:
+    """Thirty days, those without cost as zeros; the newest is not complete."""
+    replay.costs({45: 0, 50: "251.50"})
+    (event,) = [each for each in replay.run(51) if each.data["anomaly"]["direction"] == "spike"]
+    said = event.data["anomaly"]
+    assert [each["date"] for each in said["trend"]] == [str(day(n)) for n in range(21, 51)]
+    assert [each["amount"] for each in said["trend"][-6:]] == ["0.00", *["100.00"] * 4, "251.50"]
+    assert (said["newest_date"], said["newest_is_complete"]) == (str(day(50)), False)
+
+
+def test_a_service_has_its_own_trend_and_days_before_its_history_are_not_zeros() -> None:
+    """What was not collected is not known."""
+    replay = Replay(rule=Rule(per_service=True))
+    replay.costs({**flat(38, 50, 10), 50: 90}, "Amazon S3")
+    replay.costs(flat(38, 51))
+    replay.covered = days(38, 50)
+    events = replay.run(51)
+    (event,) = [each for each in events if each.data["anomaly"]["service"]]
+    trend = event.data["anomaly"]["trend"]
+    assert (trend[0]["date"], len(trend), trend[-1]["amount"]) == (str(day(38)), 13, "90.00")
+
+
+def test_a_peak_is_the_most_extreme_day(replay: Replay) -> None:
+    """The highest of a spike, the lowest of a drop."""
+    replay.costs({49: 20, 50: 5, 51: 30, **flat(52, 54)})
+    replay.runs(51, 54)
+    assert replay.anomalies[0].peak == Decimal(5)
+    replay.costs({54: 300, 55: 900, 56: 400})
+    replay.runs(55, 57)
+    assert replay.anomalies[-1].peak == Decimal(900)
 
 
 def test_an_anomaly_is_updated_while_its_days_settle_and_resolved_when_they_are_over(replay: Replay) -> None:

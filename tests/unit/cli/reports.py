@@ -107,6 +107,7 @@ def make_view(**fields: Any) -> AnomalyView:
             "cost_basis": CostBasis.UNBLENDED,
             "expected": Decimal(1000),
             "actual": Decimal("4567.891"),
+            "peak": Decimal("2345.67"),
             **fields,
         }
     )

@@ -10,13 +10,13 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from costbatch.cli.views.anomalies import sparkline
 from costbatch.cli.views.collect import print_run
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Contribution
 from costbatch.domain.runs import (
     RunStatus,
 )
+from costbatch.domain.sparkline import sparkline
 from tests.unit.cli.reports import (
     HOSTILE,
     WIDTHS,

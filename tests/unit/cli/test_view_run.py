@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from costbatch.cli.views.collect import print_plan
-from costbatch.cli.views.page import duration, money
+from costbatch.cli.views.page import duration
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.collect_report import Collection
+from costbatch.domain.money import money
 from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
 from costbatch.domain.plural import many

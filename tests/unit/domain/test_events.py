@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from costbatch.domain.accounts import Failing
-from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution
+from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution, Trend
+from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Contribution
 from costbatch.domain.events import (
     Event,
@@ -23,17 +24,22 @@ from costbatch.domain.events import (
     run_ended,
 )
 from costbatch.errors import ErrorKind
-from tests.support.factories import NOW, make_account, make_anomaly
+from tests.support.factories import NOW, day, make_account, make_anomaly
 
 RUN, OTHER_RUN = UUID(int=1), UUID(int=2)
 LATER = NOW + timedelta(hours=3)
 ACCOUNT, FAILING = make_account(), Failing(since=NOW, kind="throttled")
+TREND = Trend(
+    newest=day(41),
+    is_complete=False,
+    days=(DayTotal(day(40), "USD", Decimal(200)), DayTotal(day(41), "USD", Decimal("0.005"))),
+)
 
 
 def of_anomaly(run_id: UUID = RUN, now: datetime = NOW, **fields: Any) -> Event:
     """Return the event of a detected anomaly."""
     change = AnomalyChange(ChangeKind.DETECTED, make_anomaly(**fields))
-    return anomaly_event(change, ACCOUNT, run_id=run_id, now=now)
+    return anomaly_event(change, ACCOUNT, TREND, run_id=run_id, now=now)
 
 
 def of_failure(run_id: UUID = RUN, now: datetime = NOW, kind: ErrorKind = ErrorKind.TIMEOUT) -> Event:
@@ -85,7 +91,8 @@ def test_the_id_of_an_anomaly_event_is_of_its_anomaly_and_revision() -> None:
     """Another run that reports the same revision has the same event; another revision is another one."""
     assert of_anomaly().id == of_anomaly(run_id=OTHER_RUN).id
     others = [of_anomaly(revision=2), of_anomaly(id=UUID(int=41))]
-    updated = anomaly_event(AnomalyChange(ChangeKind.UPDATED, make_anomaly()), ACCOUNT, run_id=RUN, now=NOW)
+    change = AnomalyChange(ChangeKind.UPDATED, make_anomaly())
+    updated = anomaly_event(change, ACCOUNT, TREND, run_id=RUN, now=NOW)
     assert len({of_anomaly().id, updated.id, *(event.id for event in others)}) == 4
 
 
@@ -117,9 +124,8 @@ def test_the_ids_of_accounts_and_runs_are_of_the_run() -> None:
 )
 def test_each_change_of_an_anomaly_has_its_type(kind: ChangeKind, type_: str) -> None:
     """A receiver routes by type."""
-    assert (
-        anomaly_event(AnomalyChange(kind, make_anomaly()), ACCOUNT, run_id=RUN, now=NOW).type.value == type_
-    )
+    change = AnomalyChange(kind, make_anomaly())
+    assert anomaly_event(change, ACCOUNT, TREND, run_id=RUN, now=NOW).type.value == type_
 
 
 def test_the_subject_of_an_anomaly_is_its_account_and_service() -> None:
@@ -133,6 +139,7 @@ def test_an_anomaly_is_told_with_amounts_to_the_cent_as_strings() -> None:
     anomaly = make_anomaly(
         expected=Decimal("100.0049"),
         actual=Decimal("2.5E+2"),
+        peak=Decimal("2.5E+2"),
         explanation=(Contribution("Amazon S3", Decimal("-9.0E-10"), Decimal("150.005")),),
         state=AnomalyState.RESOLVED,
         resolution=Resolution.ENDED,
@@ -151,10 +158,21 @@ def test_an_anomaly_is_told_with_amounts_to_the_cent_as_strings() -> None:
         "cost_basis": "unblended",
         "expected": "100.00",
         "actual": "250.00",
+        "peak": "250.00",
         "impact": "150.00",
         "deviation_percent": "150.0",
         "explanation": [{"service": "Amazon S3", "expected": "0.00", "actual": "150.00"}],
     }
+
+
+def test_an_event_of_an_anomaly_says_what_led_up_to_it() -> None:
+    """The daily cost up to the newest day, to the cent, and whether more of that day may still arrive."""
+    said = of_anomaly().data["anomaly"]
+    assert said["trend"] == [
+        {"date": "2025-02-10", "amount": "200.00"},
+        {"date": "2025-02-11", "amount": "0.00"},
+    ]
+    assert (said["newest_date"], said["newest_is_complete"]) == ("2025-02-11", False)
 
 
 @pytest.mark.parametrize(

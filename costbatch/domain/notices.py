@@ -1,0 +1,434 @@
+"""What a person is told of an event, or of many of one run: the words, in no channel's format yet.
+
+It is made of the event's document alone. Texts from outside are marked: each format shows them as text.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from costbatch.domain.events import EventType
+from costbatch.domain.excerpt import excerpt, printable
+from costbatch.domain.money import amount, money
+from costbatch.domain.periods import ONE_DAY
+from costbatch.domain.plural import many
+from costbatch.domain.sparkline import sparkline
+
+CloudEvent = Mapping[str, Any]
+
+_LONGEST_OUTSIDE = 500
+# A digest names the most important; the command lists them all.
+_MOST_PARTS = 20
+_ROWS_IN_A_DIGEST = 2
+# How far before its first day the link's time range begins, so that the ordinary days are in the picture.
+_BEFORE_START = timedelta(days=30)
+# What a channel may take for a mention or a link, and what is put in between so that it does not.
+_ACTIVE = re.compile(r"(?<=[@<!])|(?<=:)(?=//)")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
+
+
+class Importance(IntEnum):
+    """How a channel may colour or sort a message."""
+
+    SUCCESS = 1
+    INFO = 2
+    WARNING = 3
+    FAILURE = 4
+
+
+class Outside(str):
+    """A text from outside, such as a name or an error: whatever it contains, it is shown as text."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        """Return the text on one line, without control characters, mentions and links."""
+        shown = printable(str(text))
+        shown = shown if len(shown) <= _LONGEST_OUTSIDE else f"{shown[: _LONGEST_OUTSIDE - 1]}…"
+        return super().__new__(cls, _ACTIVE.sub(_ZERO_WIDTH_SPACE, shown))
+
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One fact: its label, and one or more rows of words; ``in_digest``: a digest has it too."""
+
+    label: str
+    rows: tuple[Words, ...]
+    in_digest: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Daily amounts up to the newest day; ``is_anomalous`` marks those of the anomaly."""
+
+    first: str
+    last: str
+    amounts: tuple[Decimal, ...]
+    is_anomalous: tuple[bool, ...]
+    highest: str
+
+    @property
+    def words(self) -> Words:
+        """The chart as one row of characters."""
+        return (f"{sparkline(self.amounts)} {self.first} to {self.last}, highest {self.highest}",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What someone can type to answer, and what that means."""
+
+    meaning: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What is told. ``parts``: the notices that a digest is made of; ``rest``: how many more there are."""
+
+    title: Words
+    importance: Importance
+    lines: tuple[Line, ...] = ()
+    chart: Chart | None = None
+    link: str | None = None
+    commands: tuple[Command, ...] = ()
+    parts: tuple["Notice", ...] = ()
+    rest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTemplate:
+    """The address of a page about an event, with placeholders in braces."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def parse(cls, text: str) -> "LinkTemplate":
+        """Return the template.
+
+        Raises:
+            ValueError: with the end of a sentence that says what is wrong.
+
+        """
+        unknown = [name for name in _PLACEHOLDER.findall(text) if name not in LINK_PLACEHOLDERS]
+        if unknown:
+            names = ", ".join(LINK_PLACEHOLDERS)
+            raise ValueError(f"has the unknown placeholder {excerpt(unknown[0])}; there are {names}.")
+        try:
+            address = urlsplit(text)
+            is_web = address.scheme in {"http", "https"} and bool(address.hostname)
+        except ValueError:
+            is_web = False
+        if not is_web or "{" in address.netloc or re.search(r'[\s<>"{}]', _PLACEHOLDER.sub("", text)):
+            raise ValueError(
+                "must be a URL such as https://grafana.example.com/d/cost?var-account={aws_account_id}."
+            )
+        return cls(text)
+
+    def fill(self, event: CloudEvent) -> str | None:
+        """Return the address for an event; None if the event lacks a value that the template names."""
+        try:
+            return _PLACEHOLDER.sub(
+                lambda found: quote(LINK_PLACEHOLDERS[found[1]](event), safe=""), self.text
+            )
+        except KeyError:
+            return None
+
+
+def _epoch_ms(day: date) -> str:
+    return str(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000)
+
+
+def _anomaly_day(name: str) -> Callable[[CloudEvent], date]:
+    return lambda event: date.fromisoformat(event["data"]["anomaly"][name])
+
+
+# What a link template can name, and where in the event's document it is.
+LINK_PLACEHOLDERS: dict[str, Callable[[CloudEvent], str]] = {
+    "anomaly_id": lambda event: event["data"]["anomaly"]["id"],
+    "aws_account_id": lambda event: event["data"]["account"]["aws_account_id"],
+    "account_name": lambda event: event["data"]["account"]["name"],
+    "service": lambda event: event["data"]["anomaly"]["service"] or "",
+    "currency": lambda event: event["data"]["anomaly"]["currency"],
+    "start_date": lambda event: event["data"]["anomaly"]["start_date"],
+    "last_date": lambda event: event["data"]["anomaly"]["last_date"],
+    "from_ms": lambda event: _epoch_ms(_anomaly_day("start_date")(event) - _BEFORE_START),
+    "to_ms": lambda event: _epoch_ms(_anomaly_day("newest_date")(event) + ONE_DAY),
+    "event_id": lambda event: event["id"],
+}
+
+
+def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
+    """Return what is told of one event."""
+    data, type_ = event["data"], event["type"]
+    if type_ in _ANOMALY_WORDS:
+        found = _of_anomaly(type_, data)
+    elif type_ == EventType.ACCOUNT_FAILED:
+        found = _of_failure(data)
+    elif type_ == EventType.ACCOUNT_RECOVERED:
+        found = _of_recovery(data)
+    elif type_ in {EventType.RUN_COMPLETED, EventType.RUN_FAILED}:
+        found = _of_run(data["run"])
+    else:
+        # A later release may have left it in the outbox.
+        found = Notice(
+            title=("Event ", Outside(type_), " of ", Outside(event["subject"])), importance=Importance.INFO
+        )
+    return replace(found, link=link.fill(event) if link else None)
+
+
+def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -> Notice:
+    """Return what is told of many events of one run together, the most important first."""
+    told = sorted(((_rank(event), notice_of(event, link)) for event in events), key=lambda pair: pair[0])
+    parts = [_brief(notice) for _, notice in told]
+    has_anomalies = any(event["type"] in _ANOMALY_WORDS for event in events)
+    return Notice(
+        title=_digest_title(events),
+        importance=max(part.importance for part in parts),
+        commands=_DIGEST_COMMANDS if has_anomalies else (),
+        parts=tuple(parts[:_MOST_PARTS]),
+        rest=max(len(parts) - _MOST_PARTS, 0),
+    )
+
+
+_ANOMALY_WORDS = {
+    EventType.ANOMALY_DETECTED.value: "Cost {direction}",
+    EventType.ANOMALY_UPDATED.value: "Cost {direction}, update",
+    EventType.ANOMALY_RESOLVED.value: "Cost {direction}, resolved",
+}
+# What a digest's title counts, and the order of its parts.
+_COUNTED = {
+    "Cost anomalies": (
+        (EventType.ANOMALY_DETECTED.value, "detected"),
+        (EventType.ANOMALY_UPDATED.value, "updated"),
+        (EventType.ANOMALY_RESOLVED.value, "resolved"),
+    ),
+    "Accounts": (
+        (EventType.ACCOUNT_FAILED.value, "failed"),
+        (EventType.ACCOUNT_RECOVERED.value, "recovered"),
+    ),
+    "Runs": ((EventType.RUN_FAILED.value, "failed"), (EventType.RUN_COMPLETED.value, "completed")),
+}
+_ORDER = [type_ for counted in _COUNTED.values() for type_, _ in counted]
+_IMPORTANCE_OF_SEVERITY = {
+    "low": Importance.INFO,
+    "medium": Importance.WARNING,
+    "high": Importance.FAILURE,
+}
+_IMPORTANCE_OF_RUN = {"completed": Importance.SUCCESS, "failed": Importance.FAILURE}
+_RESOLUTIONS = {
+    "ended": "The cost is normal again.",
+    "restated": "AWS corrected the cost of these days; they are not anomalous any more.",
+    "merged": "It is part of an earlier anomaly now.",
+}
+_DIGEST_COMMANDS = (
+    Command(meaning="List them", text="costbatch anomalies list"),
+    Command(meaning="Not an anomaly", text='costbatch anomalies dismiss ID --reason "…"'),
+    Command(meaning="Right, and known", text='costbatch anomalies expect ID --as-of-now --reason "…"'),
+)
+
+
+def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
+    anomaly = data["anomaly"]
+    is_resolved = type_ == EventType.ANOMALY_RESOLVED
+    importance = Importance.SUCCESS if is_resolved else _IMPORTANCE_OF_SEVERITY[anomaly["severity"]]
+    what = _ANOMALY_WORDS[type_].format(direction=anomaly["direction"])
+    whose: Words = (*_account(data), ", ")
+    if anomaly["service"]:
+        whose = (Outside(anomaly["service"]), " in ", *whose)
+    lines = [
+        Line(label="Account", rows=(_account(data),)),
+        Line(label="What", rows=((Outside(anomaly["service"]) if anomaly["service"] else "total cost",),)),
+        Line(label="Cost", rows=(_from_to(anomaly, anomaly["currency"]),), in_digest=True),
+        Line(label="Change", rows=((_change(anomaly),),)),
+        Line(label="Since", rows=((_since(anomaly),),), in_digest=True),
+    ]
+    if anomaly["explanation"]:
+        services = tuple(_contribution(part, anomaly["currency"]) for part in anomaly["explanation"])
+        lines.append(Line(label="Services", rows=services, in_digest=True))
+    newest = anomaly["newest_date"]
+    completeness = "complete" if anomaly["newest_is_complete"] else "not complete yet, more cost may arrive"
+    lines.append(Line(label="Newest day", rows=((f"{newest}, {completeness}",),)))
+    if anomaly["resolution"]:
+        lines.append(Line(label="Resolved", rows=((_RESOLUTIONS[anomaly["resolution"]],),), in_digest=True))
+    lines.append(Line(label="ID", rows=((anomaly["id"],),), in_digest=True))
+    return Notice(
+        title=(f"[{anomaly['severity']}] {what}: ", *whose, _change(anomaly)),
+        importance=importance,
+        lines=tuple(lines),
+        chart=_chart(anomaly),
+        commands=_commands(anomaly["id"], is_resolved=is_resolved),
+    )
+
+
+def _account(data: Mapping[str, Any]) -> Words:
+    account = data["account"]
+    return (Outside(account["name"]), f" ({Outside(account['aws_account_id'])})")
+
+
+def _from_to(amounts: Mapping[str, Any], currency: str) -> Words:
+    expected, actual = (amount(Decimal(amounts[name]), currency) for name in ("expected", "actual"))
+    return (f"expected {expected} → actual {actual} {currency}",)
+
+
+def _change(anomaly: Mapping[str, Any]) -> str:
+    percent = anomaly["deviation_percent"]
+    ratio = f"{Decimal(percent):+,.1f} %" if percent is not None else "nothing was expected"
+    return f"{money(Decimal(anomaly['impact']), anomaly['currency'], sign=True)} ({ratio})"
+
+
+def _since(anomaly: Mapping[str, Any]) -> str:
+    start, last = anomaly["start_date"], anomaly["last_date"]
+    if start == last:
+        return f"{start}, one day"
+    days = (date.fromisoformat(last) - date.fromisoformat(start)).days + 1
+    peak = money(Decimal(anomaly["peak"]), anomaly["currency"])
+    furthest = "highest" if anomaly["direction"] == "spike" else "lowest"
+    return f"{start}, until {last} ({days} days, {furthest} {peak} a day)"
+
+
+def _contribution(part: Mapping[str, Any], currency: str) -> Words:
+    expected, actual = Decimal(part["expected"]), Decimal(part["actual"])
+    impact = money(actual - expected, currency, sign=True)
+    return (
+        f"{impact} ",
+        Outside(part["service"]),
+        f" ({amount(expected, currency)} → {amount(actual, currency)})",
+    )
+
+
+def _chart(anomaly: Mapping[str, Any]) -> Chart | None:
+    days = anomaly["trend"]
+    if not days:
+        return None
+    amounts = tuple(Decimal(day["amount"]) for day in days)
+    return Chart(
+        first=days[0]["date"],
+        last=days[-1]["date"],
+        amounts=amounts,
+        is_anomalous=tuple(anomaly["start_date"] <= day["date"] <= anomaly["last_date"] for day in days),
+        highest=money(max(amounts), anomaly["currency"]),
+    )
+
+
+def _commands(anomaly_id: str, *, is_resolved: bool) -> tuple[Command, ...]:
+    if is_resolved:
+        return (Command(meaning="Show it", text=f"costbatch anomalies show {anomaly_id}"),)
+    return (
+        Command(meaning="Seen, someone is on it", text=f"costbatch anomalies acknowledge {anomaly_id}"),
+        Command(meaning="Not an anomaly", text=f'costbatch anomalies dismiss {anomaly_id} --reason "…"'),
+        Command(
+            meaning="Right, and known",
+            text=f'costbatch anomalies expect {anomaly_id} --as-of-now --reason "…"',
+        ),
+    )
+
+
+def _of_failure(data: Mapping[str, Any]) -> Notice:
+    error = data["error"]
+    return Notice(
+        title=("Account cannot be collected: ", *_account(data), ", ", Outside(error["kind"])),
+        importance=Importance.FAILURE,
+        lines=(
+            Line(label="Account", rows=(_account(data),)),
+            Line(label="Why", rows=((Outside(error["message"]),),), in_digest=True),
+        ),
+        commands=(
+            Command(
+                meaning="Show the account",
+                text=f"costbatch accounts show {Outside(data['account']['aws_account_id'])}",
+            ),
+        ),
+    )
+
+
+def _of_recovery(data: Mapping[str, Any]) -> Notice:
+    failed = data["failed"]
+    return Notice(
+        title=("Account is collected again: ", *_account(data)),
+        importance=Importance.SUCCESS,
+        lines=(
+            Line(label="Account", rows=(_account(data),)),
+            Line(
+                label="Failed since",
+                rows=((f"{failed['since'][:10]}, ", Outside(failed["kind"])),),
+                in_digest=True,
+            ),
+        ),
+    )
+
+
+def _of_run(run: Mapping[str, Any]) -> Notice:
+    accounts, anomalies, failures = run["accounts"], run["anomalies"], run["failures"]
+    others = [f"{accounts[name]:,} {name}" for name in ("failed", "skipped", "unfinished") if accounts[name]]
+    collected = f"{accounts['collected']:,} of {many(accounts['total'], 'account')} collected"
+    lines = [
+        Line(label="Cost of", rows=((run["cost_date"],),)),
+        Line(label="Accounts", rows=((", ".join([collected, *others]),),)),
+        Line(
+            label="Anomalies",
+            rows=(
+                (
+                    ", ".join(
+                        f"{anomalies[name]:,} {name}" for name in ("detected", "updated", "resolved", "open")
+                    ),
+                ),
+            ),
+        ),
+        Line(
+            label="API",
+            rows=((f"{many(run['api']['requests'], 'request')}, {run['api']['cost_usd']} USD",),),
+        ),
+    ]
+    if failures:
+        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in failures.items())
+        lines.insert(2, Line(label="Failures", rows=((Outside(kinds),),)))
+    return Notice(
+        title=(f"Run {run['status']}: {collected}",),
+        importance=_IMPORTANCE_OF_RUN.get(run["status"], Importance.WARNING),
+        lines=tuple(lines),
+    )
+
+
+def _rank(event: CloudEvent) -> tuple[int, int, Decimal]:
+    """Return the place of an event in a digest: by its type, then the severest and largest on top."""
+    place = _ORDER.index(event["type"]) if event["type"] in _ORDER else len(_ORDER)
+    if event["type"] not in _ANOMALY_WORDS:
+        return (place, 0, Decimal(0))
+    anomaly = event["data"]["anomaly"]
+    return (place, -_IMPORTANCE_OF_SEVERITY[anomaly["severity"]], -abs(Decimal(anomaly["impact"])))
+
+
+def _brief(notice: Notice) -> Notice:
+    """Return a notice as a part of a digest: without what its title says already."""
+    lines = (replace(line, rows=line.rows[:_ROWS_IN_A_DIGEST]) for line in notice.lines if line.in_digest)
+    return replace(notice, lines=tuple(lines), commands=())
+
+
+def _digest_title(events: Sequence[CloudEvent]) -> Words:
+    counts = Counter(event["type"] for event in events)
+    impacts: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for event in events:
+        if event["type"] in _ANOMALY_WORDS and event["type"] != EventType.ANOMALY_RESOLVED:
+            anomaly = event["data"]["anomaly"]
+            impacts[anomaly["currency"]] += Decimal(anomaly["impact"])
+    sums = [money(total, currency, sign=True) for currency, total in sorted(impacts.items())]
+    said = []
+    for subject, counted in _COUNTED.items():
+        numbers = [f"{counts[type_]:,} {verb}" for type_, verb in counted if counts[type_]]
+        numbers += sums if subject == "Cost anomalies" else []
+        if numbers:
+            said.append(f"{subject}: {', '.join(numbers)}")
+    return (". ".join(said) or many(len(events), "event"),)

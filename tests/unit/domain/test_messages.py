@@ -1,0 +1,331 @@
+"""What people read of events: every format by snapshot, and texts from outside that stay texts."""
+
+import os
+import re
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from markdown_it import MarkdownIt
+
+from costbatch.domain.accounts import Failing
+from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution, Trend
+from costbatch.domain.costs import DayTotal
+from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.domain.events import Event, account_failed, account_recovered, anomaly_event, run_ended
+from costbatch.domain.messages import Importance, LinkTemplate, Message, message_of
+from costbatch.errors import ErrorKind
+from tests.support.factories import NOW, make_account, make_anomaly
+
+SNAPSHOTS = Path(__file__).parent / "messages"
+NEWEST = date(2025, 6, 19)
+RUN = UUID(int=7)
+LINK = LinkTemplate.parse("https://grafana.example.com/d/cost?var-account={aws_account_id}&from={from_ms}")
+EC2 = "Amazon Elastic Compute Cloud - Compute"
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "@everyone and @here",
+    "<!channel> <!here|x> <@U0123> <#C0123>",
+    "!channel>",
+    "*bold* _it_ ~~gone~~ `code` ``` # x",
+    "[text](https://example.com) https://example.com <https://example.com|text>",
+    "</td></table>&amp;&lt;",
+    "first\nsecond\r\n- third\n# fourth",
+    "\x00\x07\x1b[31mred\x1b[0m",
+    "\u202egnp.exe\u2066\u200f",
+    "`",
+    "\\",
+    "{aws_account_id} %s {0}",
+]
+
+
+def a_trend(*, is_complete: bool = False) -> Trend:
+    """Return thirty days that end with two high ones."""
+    amounts = [Decimal(100 + n % 7) for n in range(28)] + [Decimal("251.5"), Decimal(1204)]
+    first = NEWEST - timedelta(days=len(amounts) - 1)
+    days = tuple(DayTotal(first + timedelta(days=n), "USD", each) for n, each in enumerate(amounts))
+    return Trend(newest=NEWEST, is_complete=is_complete, days=days)
+
+
+def an_event(
+    kind: ChangeKind = ChangeKind.DETECTED, name: str = "search", trend: Trend | None = None, **fields: Any
+) -> Event:
+    """Return an event of an anomaly of the two newest days."""
+    shown = {
+        "severity": Severity.HIGH,
+        "start_date": NEWEST - timedelta(days=1),
+        "last_date": NEWEST,
+        "expected": Decimal("206.1"),
+        "actual": Decimal("1455.5"),
+        "peak": Decimal(1204),
+        "explanation": (
+            Contribution(EC2, Decimal(100), Decimal("1100.255")),
+            Contribution("AWS Lambda", Decimal("6.1"), Decimal("205.1")),
+            Contribution("Amazon S3", Decimal(0), Decimal(50)),
+        ),
+    }
+    change = AnomalyChange(kind, make_anomaly(**{**shown, **fields}))
+    account = make_account(1, name=name)
+    return anomaly_event(change, account, trend or a_trend(), run_id=RUN, now=NOW)
+
+
+def a_failure(name: str = "search", message: str = "AWS refused. Check the role.") -> Event:
+    """Return the event of an account that failed."""
+    account = make_account(2, name=name)
+    return account_failed(account, ErrorKind.ACCESS_DENIED, message, run_id=RUN, now=NOW)
+
+
+def a_run(status: str = "partial") -> Event:
+    """Return the event of a run's end."""
+    summary = {
+        "status": status,
+        "cost_date": str(NEWEST),
+        "accounts": {"total": 12, "collected": 11, "failed": 1, "skipped": 0, "unfinished": 0},
+        "failures": {"access_denied": 1},
+        "anomalies": {"detected": 2, "updated": 1, "resolved": 1, "open": 1234},
+        "api": {"requests": 13, "cost_usd": "0.13"},
+    }
+    return run_ended(summary, run_id=RUN, run_key="job-7", failed=status == "failed", now=NOW)
+
+
+def resolved() -> Event:
+    """Return the event of a drop of a service that is over."""
+    return an_event(
+        ChangeKind.RESOLVED,
+        trend=a_trend(is_complete=True),
+        id=UUID(int=41),
+        service="Amazon S3",
+        direction=Direction.DROP,
+        severity=Severity.LOW,
+        state=AnomalyState.RESOLVED,
+        resolution=Resolution.ENDED,
+        start_date=NEWEST - timedelta(days=9),
+        last_date=NEWEST - timedelta(days=9),
+        expected=Decimal(25),
+        actual=Decimal("3.5"),
+        peak=Decimal("3.5"),
+        explanation=(),
+    )
+
+
+def said(*events: Event, link: LinkTemplate | None = None) -> Message:
+    """Return the message about events."""
+    return message_of([event.to_cloudevent() for event in events], link)
+
+
+def many_events() -> list[Event]:
+    """Return what a bad night tells."""
+    euros = an_event(name="shop", currency="EUR", severity=Severity.MEDIUM, id=UUID(int=42))
+    recovery = account_recovered(
+        make_account(3, name="lab"),
+        Failing(since=NOW - timedelta(days=3), kind="throttled"),
+        run_id=RUN,
+        now=NOW,
+    )
+    update = an_event(ChangeKind.UPDATED, id=UUID(int=43), service=EC2, revision=2)
+    return [a_run(), resolved(), recovery, a_failure(), euros, update, an_event()]
+
+
+CASES = {
+    "detected": [an_event()],
+    "resolved": [resolved()],
+    "account-failed": [a_failure()],
+    "run": [a_run()],
+    "digest": many_events(),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("form", ["txt", "md", "html"])
+def test_every_format_reads_as_its_snapshot(name: str, form: str) -> None:
+    """One event of each kind and a digest, for plain channels, for chat and for mail."""
+    message = said(*CASES[name], link=LINK)
+    text = {"txt": f"{message.title}\n\n{message.text}", "md": message.markdown, "html": message.html}[form]
+    snapshot = SNAPSHOTS / f"{name}.{form}"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        snapshot.write_text(text, encoding="utf-8")
+    assert text == snapshot.read_text(encoding="utf-8")
+
+
+def test_a_message_says_everything_that_a_person_needs() -> None:
+    """Whose, what, how much, since when, why, whether it is complete, where to look, how to answer."""
+    message = said(an_event(), link=LINK)
+    assert message.title == "[high] Cost spike: search (000000000001), +1,249.40 USD (+606.2 %)"
+    for part in (
+        "expected 206.10 → actual 1,455.50 USD",
+        "2025-06-18, until 2025-06-19",
+        f"+1,000.26 USD {EC2}",
+        "2025-06-19, not complete yet",
+        "https://grafana.example.com/d/cost?var-account=000000000001&from=1747612800000",
+        f"costbatch anomalies acknowledge {UUID(int=40)}",
+        f"costbatch anomalies dismiss {UUID(int=40)} --reason",
+        f"costbatch anomalies expect {UUID(int=40)} --as-of-now",
+    ):
+        assert part in message.text
+
+
+def test_an_anomaly_without_baseline_has_no_percentage() -> None:
+    """A new service was not expected to cost anything."""
+    assert "(nothing was expected)" in said(an_event(expected=Decimal(0))).title
+
+
+def test_a_trend_that_is_not_known_is_left_out() -> None:
+    """A service that is judged no longer has no series."""
+    message = said(an_event(trend=Trend(newest=NEWEST, is_complete=True)))
+    assert "Trend" not in message.text + message.markdown + message.html
+    assert "2025-06-19, complete" in message.text
+
+
+@pytest.mark.parametrize(
+    ("event", "importance"),
+    [
+        (an_event(), Importance.FAILURE),
+        (an_event(severity=Severity.MEDIUM), Importance.WARNING),
+        (an_event(severity=Severity.LOW), Importance.INFO),
+        (resolved(), Importance.SUCCESS),
+        (a_failure(), Importance.FAILURE),
+        (a_run("completed"), Importance.SUCCESS),
+        (a_run("partial"), Importance.WARNING),
+        (a_run("failed"), Importance.FAILURE),
+    ],
+)
+def test_the_importance_is_that_of_the_event(event: Event, importance: Importance) -> None:
+    """A channel colours by it; a digest is as important as its worst part."""
+    assert said(event).importance is importance
+    assert said(event, a_run("completed")).importance is importance
+
+
+def test_a_digest_shows_the_severest_first_and_counts_the_rest() -> None:
+    """Twenty are enough to read; the title counts them all, and sums the money by currency."""
+    events = [an_event(id=UUID(int=n), severity=Severity.LOW, actual=Decimal(300 + n)) for n in range(25)]
+    message = said(*events, an_event(id=UUID(int=99)))
+    assert message.title == "Cost anomalies: 26 detected, +3,896.90 USD"
+    assert message.text.count("Cost spike") == 20
+    assert "6 more are not shown here." in message.text
+    assert message.text.index("[high]") < message.text.index("[low]")
+    assert "+117.90 USD" in message.text
+    assert "+93.90 USD" not in message.text
+
+
+def test_an_event_of_a_later_release_is_told_by_its_type() -> None:
+    """It may lie in the outbox after a downgrade; delivery must not fail because of it."""
+    document = {**an_event().to_cloudevent(), "type": "anomaly.forecast", "data": {}}
+    assert message_of([document]).title == "Event anomaly.forecast of 000000000001"
+    assert message_of([document, document]).title == "2 events"
+
+
+class _Tags(HTMLParser):
+    """Collects tags with their attributes, and the text between them."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, Sequence[tuple[str, str | None]]]] = []
+        self.text = ""
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, attrs))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def shape(markdown: str) -> list[tuple[str, str]]:
+    """Return how a CommonMark parser reads a text: its tokens, without the content of code spans."""
+    tokens = MarkdownIt().parse(markdown)
+    flat = [each for token in tokens for each in (token, *(token.children or ()))]
+    return [(token.type, "" if token.type in {"code_inline", "inline"} else token.content) for token in flat]
+
+
+def hostile_events(name: str) -> list[list[Event]]:
+    """Return an anomaly, a failure and a digest with a name in every place that comes from outside."""
+    explanation = (Contribution(name, Decimal(1), Decimal(900)),)
+    anomaly = an_event(name=name, service=name, explanation=explanation)
+    return [[anomaly], [a_failure(name, name)], [anomaly, a_failure(name, name)]]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_arrives_as_text(name: str) -> None:
+    """The formats have the same tags and tokens as with a harmless name, and nothing pings anyone."""
+    for events, harmless in zip(hostile_events(name), hostile_events("x"), strict=True):
+        message, plain = said(*events, link=LINK), said(*harmless, link=LINK)
+        assert _Tags(message.html).tags == _Tags(plain.html).tags
+        assert shape(message.markdown) == shape(plain.markdown)
+        assert message.text.count("\n") == plain.text.count("\n")
+        for text in (message.title, message.text, message.markdown, _Tags(message.html).text):
+            assert all(letter.isprintable() or letter in "\n\u200b" for letter in text)
+            assert not any(ping in text for ping in ("@everyone", "@here", "<!", "<@", "!channel"))
+        own_words = message.text.replace("https://grafana", "")
+        assert "://" not in own_words
+
+
+def test_a_name_is_shown_whole_unless_it_is_absurd() -> None:
+    """What can be read of a name stays readable in every format; a megabyte is cut."""
+    message = said(an_event(name="<b>Mühle & Söhne</b>", service="a" * 100_000))
+    assert "Mühle & Söhne" in message.title
+    assert "Mühle & Söhne" in _Tags(message.html).text
+    assert "&lt;\u200bb&gt;Mühle &amp; Söhne" in message.html
+    assert len(message.text) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("template", "address"),
+    [
+        ("https://x.example/{aws_account_id}/{currency}", "https://x.example/000000000001/USD"),
+        ("https://x.example/?s={service}", "https://x.example/?s=A%2FB%20%26%20%3Cc%3E"),
+        ("https://x.example/?n={account_name}", "https://x.example/?n=%22%3E%0A"),
+        ("http://x.example:3000/{anomaly_id}", f"http://x.example:3000/{UUID(int=40)}"),
+        ("https://x.example/{start_date}/{last_date}", "https://x.example/2025-06-18/2025-06-19"),
+        (
+            "https://x.example/?from={from_ms}&to={to_ms}",
+            "https://x.example/?from=1747612800000&to=1750377600000",
+        ),
+        ("https://x.example/", "https://x.example/"),
+    ],
+)
+def test_a_link_is_filled_with_encoded_values(template: str, address: str) -> None:
+    """No value can leave its place in the address."""
+    event = an_event(name='">\n', service="A/B & <c>").to_cloudevent()
+    assert LinkTemplate.parse(template).fill(event) == address
+
+
+def test_an_event_without_a_value_of_the_template_has_no_link() -> None:
+    """A failing account has no anomaly to show; one that names only the account has its link."""
+    failure = a_failure().to_cloudevent()
+    assert LinkTemplate.parse("https://x.example/{anomaly_id}").fill(failure) is None
+    assert (
+        LinkTemplate.parse("https://x.example/{aws_account_id}").fill(failure)
+        == "https://x.example/000000000002"
+    )
+    assert "Details" not in message_of([failure], LinkTemplate.parse("https://x.example/{service}")).text
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("https://x.example/{account}", "unknown placeholder 'account'"),
+        ("https://x.example/{}", "unknown placeholder ''"),
+        ("https://x.example/{service.__class__}", "unknown placeholder"),
+        ("https://x.example/{service!r}", "unknown placeholder"),
+        ("https://x.example/{service:>100000000}", "unknown placeholder"),
+        ("https://x.example/{service", "must be a URL"),
+        ("https://x.example/}", "must be a URL"),
+        ("https://x.example/{{service}}", "must be a URL"),
+        ("https://{service}/", "must be a URL"),
+        ("javascript:alert(1)", "must be a URL"),
+        ("https://x.example/a b", "must be a URL"),
+        ("https://x.example/<", "must be a URL"),
+        ("https://[x.example/", "must be a URL"),
+        ("x.example", "must be a URL"),
+    ],
+)
+def test_a_template_with_a_mistake_is_refused(template: str, problem: str) -> None:
+    """When the program starts, not when the alert should go out."""
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        LinkTemplate.parse(template)
