@@ -125,13 +125,13 @@ bench-storage: $(READY) ## Measure the storage layouts against each other (about
 lock: $(READY) ## Resolve the dependencies again and pin them by hash.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		pyproject.toml --output-file requirements.lock
+		--extra notify pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+		--extra demo --extra notify --group dev pyproject.toml --output-file requirements-dev.lock
 	@echo "hatchling>=1.27" | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate - --output-file requirements-build.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra demo --constraint requirements-dev.lock pyproject.toml --output-file requirements-demo.lock
+		--extra demo --extra notify --constraint requirements-dev.lock pyproject.toml --output-file requirements-demo.lock
 	@printf 'cyclonedx-bom>=7\npip-audit>=2.9\n' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate - --output-file requirements-supply.lock
 

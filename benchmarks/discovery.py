@@ -29,6 +29,7 @@ from costbatch.domain.accounts import AccessMethod, Account, NewAccount
 from costbatch.domain.credentials import Access, Secret
 from costbatch.domain.discovery import DiscoverOptions
 from costbatch.domain.resources import Inventory, Resource, SourceChoice
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import RunStatus
 
 _START = datetime(2026, 3, 10, 7, 30, tzinfo=UTC)
@@ -111,7 +112,7 @@ def discover(night: Night) -> Figures:
         lease=timedelta(minutes=5),
         retry_pause=timedelta(0),
         grace=timedelta(seconds=25),
-        sinks=("log",),
+        routes=(Route("log"),),
         version="1",
     )
     runner = Runner(

@@ -17,7 +17,8 @@ from costbatch.adapters.postgres.migrations import Schema
 from costbatch.adapters.postgres.resource_queries import PostgresResourceQueries
 from costbatch.adapters.postgres.retention import PostgresRetention
 from costbatch.adapters.pushgateway import GatewayProbe, Pushgateway
-from costbatch.adapters.sinks import SINKS, make_sinks
+from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.sinks.base import Context
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
@@ -31,10 +32,12 @@ from costbatch.application.discover.report import full_report as discover_report
 from costbatch.application.discover.report import plan_run as plan_discovery
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
+from costbatch.application.events import Events
 from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
 from costbatch.application.nightly import Nightly, P, check_key
+from costbatch.application.outbox import Sink
 from costbatch.application.ports import CostSource, Display, Metrics, Spend, Transaction, Vault
 from costbatch.application.retention import Retention
 from costbatch.config import Settings
@@ -76,7 +79,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ConfigError: with one sentence for every problem.
 
     """
-    return Settings.from_environment(environ, known_sinks=SINKS)
+    return Settings.from_environment(environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +226,7 @@ class Bootstrap:
         return Nightly(
             runner=runner,
             report=report,
-            deliverer=Deliverer(database=database, sinks=make_sinks(self.settings), clock=self.now),
+            deliverer=self._deliverer(database, stop),
             vault=vault,
             metrics=self._metrics(job.name),
             clock=self.now,
@@ -231,6 +234,26 @@ class Bootstrap:
             check_environment=check_environment,
             retention=_retention_of(database, keep_months, stop) if keep_months else None,
         )
+
+    def events(self, *, stop: Event | None = None) -> Events:
+        """Return the use cases of events. ``stop`` is set when the process is asked to end."""
+        database = self.database()
+        deliverer = self._deliverer(database, stop or Event())
+        return Events(database=database, deliverer=deliverer, now=self.now)
+
+    def _deliverer(self, database: PostgresDatabase, stop: Event) -> Deliverer:
+        return Deliverer(
+            database=database,
+            sinks=self._sinks(),
+            clock=self.now,
+            most_attempts=self.settings.delivery_attempts,
+            budget_seconds=self.settings.delivery_seconds,
+            stop=stop,
+        )
+
+    def _sinks(self) -> Sequence[Sink]:
+        context = Context(link=self.settings.link_template, version=__version__)
+        return make_sinks(self.settings.sinks, context)
 
     def doctor(
         self, *, problems: Sequence[str] = (), paid: PaidRequest | None = None, limit_seconds: float
@@ -257,7 +280,7 @@ class Bootstrap:
             aws=self._aws_probe(limit_seconds),
             source=source,
             resources=resources,
-            sinks=self.settings.sinks,
+            sinks=[sink.name for sink in self.settings.sinks],
             clock=self.now,
             paid=paid,
             limit_seconds=limit_seconds,
@@ -283,7 +306,7 @@ class Bootstrap:
             retry_pause=timedelta(seconds=settings.retry_pause_seconds),
             grace=timedelta(seconds=settings.grace_seconds),
             deadline=None if deadline is None else timedelta(seconds=deadline),
-            sinks=settings.sinks,
+            routes=settings.routes,
             version=__version__,
             most_requests=None if cap is None else int(cap / REQUEST_PRICE_USD),
         )

@@ -133,7 +133,18 @@ class BudgetSpent(CostbatchError):  # noqa: N818 - a limit that the user asked f
 
 
 class DeliveryError(CostbatchError):
-    """A receiver did not accept what was sent."""
+    """A receiver did not accept what was sent.
+
+    is_refused: it refused this very message, and may accept others.
+    retry_after_seconds: how long it asks to be left alone.
+    """
+
+    def __init__(
+        self, message: str, *, is_refused: bool = False, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.is_refused = is_refused
+        self.retry_after_seconds = retry_after_seconds
 
 
 class AccountError(CostbatchError):

@@ -25,7 +25,8 @@ ALLOWED = {
         *("domain", "errors", "logs", "timeout"),
         "config",  # a sink is built from the settings
         # The ports that they implement, and the types of these.
-        *("application.ports", "application.discover.ports", "application.doctor.ports"),
+        *("application.ports", "application.outbox", "application.discover.ports"),
+        "application.doctor.ports",
         *("application.inspection", "application.retention"),
     ),
     "simulator": (),
@@ -61,7 +62,7 @@ MAKES_FLOATS = {
     "adapters/pushgateway.py": "Prometheus knows nothing but floats",
     "adapters/postgres/run_items.py": "seconds",
 }
-# Which files import inside of functions, besides the lazy command group, and why. At most five.
+# Which files import inside of functions, and why. At most five; commands and sinks are imported by name.
 IMPORTS_LATE = {
     "adapters/postgres/migrations.py": "Alembic takes longer to load than a run takes to check two revisions",
     "bootstrap.py": "botocore is slow to load, and commands that do not call AWS need none of it",
@@ -76,6 +77,7 @@ JOBS_IMPORT = (
     "domain.accounts",
     "domain.events",
     "domain.periods",
+    "domain.routing",
     "domain.runs",
     "errors",
     "logs",

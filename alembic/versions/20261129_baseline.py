@@ -40,6 +40,13 @@ def upgrade() -> None:
             nullable=True,
             comment="Whose credentials assume the role; null: the pod's own",
         ),
+        sa.Column(
+            "labels",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default="{}",
+            nullable=False,
+            comment="Texts by key, such as the team",
+        ),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
@@ -64,6 +71,11 @@ def upgrade() -> None:
             "status IN ('active', 'paused', 'removed')", name=op.f("ck_accounts_status_known")
         ),
         sa.CheckConstraint("base_account_id <> id", name=op.f("ck_accounts_base_is_another")),
+        sa.CheckConstraint(
+            "CASE jsonb_typeof(labels) WHEN 'object' THEN NOT jsonb_path_exists(labels,"
+            " 'strict $.* ? (@.type() != \"string\")') ELSE false END",
+            name=op.f("ck_accounts_labels_are_texts"),
+        ),
         sa.ForeignKeyConstraint(
             ["base_account_id"], ["accounts.id"], name=op.f("fk_accounts_base_account_id")
         ),
@@ -368,7 +380,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
         sa.CheckConstraint(
-            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed')",
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
             name=op.f("ck_events_type_known"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
@@ -378,6 +390,7 @@ def upgrade() -> None:
         comment="The outbox: written in the transaction of the change that it reports",
     )
     op.create_index("ix_events_run_id", "events", ["run_id"], unique=False)
+    op.create_index("ix_events_account_id", "events", ["account_id", "sequence"], unique=False)
     op.create_table(
         "run_items",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -514,20 +527,50 @@ def upgrade() -> None:
         "deliveries",
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("sink", sa.Text(collation="C"), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False, comment="The order of delivery: the event's"),
         sa.Column(
-            "sequence",
+            "lane",
             sa.BigInteger(),
-            sa.Identity(always=True),
             nullable=False,
-            comment="The order of delivery",
+            comment="Delivered one after the other: the account's row, or 0",
         ),
+        sa.Column("state", sa.Text(collation="C"), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be tried before"),
         sa.Column(
-            "delivered_at", sa.DateTime(timezone=True), nullable=True, comment="Null: still to be delivered"
+            "claim_token", sa.Uuid(), nullable=True, comment="Proof of the claim; a lost one cannot write"
         ),
-        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column(
+            "claimed_until",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When the claim of a process that died ends",
+        ),
+        sa.Column(
+            "delivered_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When the sink last accepted it",
+        ),
+        sa.Column(
+            "reason", sa.Text(), nullable=True, comment="The last error, or why the filter excludes it"
+        ),
         sa.CheckConstraint("sink <> ''", name=op.f("ck_deliveries_sink_given")),
+        sa.CheckConstraint(
+            "state IN ('pending', 'delivered', 'dead', 'filtered')", name=op.f("ck_deliveries_state_known")
+        ),
+        sa.CheckConstraint(
+            "(claim_token IS NULL) = (claimed_until IS NULL)", name=op.f("ck_deliveries_claim_both_or_none")
+        ),
+        sa.CheckConstraint(
+            "claim_token IS NULL OR state = 'pending'", name=op.f("ck_deliveries_claim_only_pending")
+        ),
+        sa.CheckConstraint(
+            "state <> 'delivered' OR delivered_at IS NOT NULL", name=op.f("ck_deliveries_delivered_has_time")
+        ),
+        sa.CheckConstraint(
+            "state <> 'filtered' OR reason IS NOT NULL", name=op.f("ck_deliveries_filtered_has_reason")
+        ),
         sa.CheckConstraint("attempts >= 0", name=op.f("ck_deliveries_counts_not_negative")),
         sa.ForeignKeyConstraint(
             ["event_id"], ["events.id"], name=op.f("fk_deliveries_event_id"), ondelete="CASCADE"
@@ -540,8 +583,23 @@ def upgrade() -> None:
         "deliveries",
         ["sink", "sequence"],
         unique=False,
-        postgresql_where=sa.text("delivered_at IS NULL"),
+        postgresql_where=sa.text("state = 'pending'"),
     )
+    op.create_index(
+        "ix_deliveries_lane",
+        "deliveries",
+        ["sink", "lane", "sequence"],
+        unique=False,
+        postgresql_where=sa.text("state = 'pending'"),
+    )
+    op.create_index(
+        "ix_deliveries_dead",
+        "deliveries",
+        ["sink"],
+        unique=False,
+        postgresql_where=sa.text("state = 'dead'"),
+    )
+    op.create_index("ix_deliveries_delivered_at", "deliveries", ["sink", "delivered_at"], unique=False)
     op.create_table(
         "discovered_regions",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -686,8 +744,13 @@ def downgrade() -> None:
     )
     op.drop_table("resources")
     op.drop_table("discovered_regions")
+    op.drop_index("ix_deliveries_delivered_at", table_name="deliveries")
+    op.drop_index("ix_deliveries_dead", table_name="deliveries", postgresql_where=sa.text("state = 'dead'"))
     op.drop_index(
-        "ix_deliveries_pending", table_name="deliveries", postgresql_where=sa.text("delivered_at IS NULL")
+        "ix_deliveries_lane", table_name="deliveries", postgresql_where=sa.text("state = 'pending'")
+    )
+    op.drop_index(
+        "ix_deliveries_pending", table_name="deliveries", postgresql_where=sa.text("state = 'pending'")
     )
     op.drop_table("deliveries")
     op.drop_table("cost_collections")
@@ -700,6 +763,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_run_items_account_id_finished_at", table_name="run_items")
     op.drop_table("run_items")
+    op.drop_index("ix_events_account_id", table_name="events")
     op.drop_index("ix_events_run_id", table_name="events")
     op.drop_table("events")
     op.drop_table("day_digests")

@@ -29,6 +29,7 @@ from costbatch.domain.accounts import (
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.discovery import DISCOVER, AccountDiscovery
+from costbatch.domain.labels import change_labels
 from costbatch.errors import AccountError, ConfigError
 
 # The id of an account that is not stored yet.
@@ -142,6 +143,18 @@ class Accounts:
     def resume(self, aws_account_id: str) -> Account:
         """Let runs work on a paused account again."""
         return self._set_status(aws_account_id, AccountStatus.ACTIVE)
+
+    def label(self, aws_account_id: str, changes: Sequence[str]) -> Account:
+        """Set and remove labels of an account; events carry them from then on."""
+        with self._transaction() as tx:
+            account = _find_registered(tx, aws_account_id)
+            try:
+                labels = change_labels(account.labels, changes)
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
+            if labels != account.labels:
+                tx.accounts.set_labels(account, labels, now=self.now())
+            return replace(account, labels=labels)
 
     def remove(self, aws_account_id: str) -> Account:
         """Delete an account's credentials and let runs skip it; its history is kept."""

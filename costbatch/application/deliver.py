@@ -1,11 +1,22 @@
-"""Delivers the outbox: at least once to each sink, oldest first; what is not taken waits for another try."""
+"""Delivers the outbox: at least once to each sink, in order for each account.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Each sink has a thread of its own, which claims, commits, sends and marks: no transaction waits for a network.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
+from threading import Event as Signal
+from threading import Thread
+from time import monotonic
+from uuid import UUID
 
-from costbatch.application.ports import Clock, Database, Sink, Transaction
-from costbatch.domain.events import Delivery
+from costbatch.application.jobs.retry import in_transaction
+from costbatch.application.outbox import Sink
+from costbatch.application.ports import Clock, Database, Transaction
+from costbatch.domain.deliveries import Delivery, pause_after
 from costbatch.errors import DeliveryError
 from costbatch.logs import get_logger
 
@@ -13,60 +24,206 @@ log = get_logger(__name__)
 
 # Small: a kill in between repeats at most this many deliveries.
 _BATCH = 20
-_FIRST_PAUSE = timedelta(minutes=1)
-_LONGEST_PAUSE = timedelta(hours=12)
+# Of one run in one message; more of them follow in the next one.
+_DIGEST = 100
+# How long another process leaves a claim alone, and how long this one works on it before it claims anew. A
+# sink must answer within the difference.
+LEASE_SECONDS = 120.0
+_WORK_SECONDS = 60.0
+# So many failures in a row, and the receiver is left alone for a while.
+_FAILURES_IN_A_ROW = 3
+# What is being sent when the time is over may end.
+_LAST_SEND_SECONDS = 10.0
+# The time for all of delivery once the process was asked to end.
+_STOPPING_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class SinkResult:
+    """What became of a sink's deliveries. waiting: what it did not take. problem: the last error."""
+
+    delivered: int = 0
+    given_up: int = 0
+    waiting: set[UUID] = field(default_factory=set)
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliverer:
-    """Brings events to the sinks."""
+    """Brings events to the sinks.
+
+    most_attempts: after so many, an event is given up. budget_seconds: no delivery begins later than this.
+    stop: set when the process is asked to end. pauses: before a failing sink is tried again, in seconds.
+    jitter: returns numbers from 0 to 1.
+    """
 
     database: Database
     sinks: Sequence[Sink]
     clock: Clock
+    most_attempts: int = 10
+    budget_seconds: float = 120.0
+    stop: Signal = field(default_factory=Signal)
+    pauses: Sequence[float] = (5.0, 10.0, 20.0)
+    jitter: Callable[[], float] = random.random
 
-    def deliver(self) -> int:
-        """Deliver what is due; return how many deliveries a sink did not take.
+    def deliver(self) -> Mapping[str, SinkResult]:
+        """Deliver what is due; return what became of it, by sink.
+
+        A sink that hangs is left behind when the time is over; its claims end by themselves.
 
         Raises:
             StorageError: the database is lost; what was not marked is delivered again.
 
         """
-        return sum(self._drain(sink) for sink in self.sinks)
+        is_stopping = self.stop.is_set()
+        seconds = min(self.budget_seconds, _STOPPING_SECONDS) if is_stopping else self.budget_seconds
+        until = monotonic() + seconds
+        drains = [
+            _Drain(deliverer=self, sink=sink, until=until, stop=Signal() if is_stopping else self.stop)
+            for sink in self.sinks
+        ]
+        threads = [Thread(target=drain.run, name=f"sink {drain.sink.name}", daemon=True) for drain in drains]
+        for thread in threads:
+            thread.start()
+        for drain, thread in zip(drains, threads, strict=True):
+            thread.join(max(0, until + _LAST_SEND_SECONDS - monotonic()))
+            if thread.is_alive():
+                drain.result.problem = "It did not answer in time."
+                log.warning("sink_abandoned", sink=drain.sink.name)
+        for drain in drains:
+            if drain.error is not None:
+                raise drain.error
+        return {drain.sink.name: drain.result for drain in drains}
 
-    def _drain(self, sink: Sink) -> int:
-        failed = 0
-        # What fails is due again only after a pause, so that the outbox runs dry.
-        now = self.clock()
-        while True:
-            with self.database.transaction() as tx:
-                batch = tx.outbox.claim(sink.name, most=_BATCH, now=now)
-                failed += self._deliver_batch(tx, sink, batch, now)
-            if not batch:
-                return failed
 
-    def _deliver_batch(self, tx: Transaction, sink: Sink, batch: Sequence[Delivery], now: datetime) -> int:
-        delivered = []
-        for delivery in batch:
-            try:
-                sink.deliver(delivery.cloudevent)
-            except DeliveryError as error:
-                retry_at = now + _pause_after(delivery.attempt)
+@dataclass(slots=True, kw_only=True)
+class _Drain:
+    """One sink's share of a delivery: until nothing is due, the time is over, or the receiver stays away."""
+
+    deliverer: Deliverer
+    sink: Sink
+    until: float
+    stop: Signal
+    result: SinkResult = field(default_factory=SinkResult)
+    error: Exception | None = None
+    in_a_row: int = 0
+    has_failed: bool = False
+    retry_after_seconds: float | None = None
+
+    def run(self) -> None:
+        """Deliver; an error that is not the sink's ends only this thread, and is raised by the other."""
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
+            self.error = error
+
+    def _run(self) -> None:
+        pauses = iter(self.deliverer.pauses)
+        while not self._is_over():
+            before = self.result.delivered
+            is_empty = self._send_claimed()
+            if self.result.delivered > before:
+                pauses = iter(self.deliverer.pauses)
+            if not is_empty and not self._is_suspended:
+                continue
+            if not self.has_failed or not self._pause(pauses):
+                return
+
+    def _pause(self, pauses: Iterator[float]) -> bool:
+        """Wait for a failing sink if the time allows it; return whether to try again."""
+        seconds = self.retry_after_seconds or next(pauses, None)
+        if seconds is None or monotonic() + seconds > self.until:
+            return False
+        self.in_a_row, self.has_failed, self.retry_after_seconds = 0, False, None
+        return not self.stop.wait(seconds)
+
+    def _is_over(self) -> bool:
+        return self.stop.is_set() or monotonic() >= self.until
+
+    @property
+    def _is_suspended(self) -> bool:
+        return self.in_a_row >= _FAILURES_IN_A_ROW or self.retry_after_seconds is not None
+
+    def _send_claimed(self) -> bool:
+        """Claim some deliveries, send and mark them; return whether there were none."""
+        now, name = self.deliverer.clock(), self.sink.name
+        most, until = _DIGEST if self.sink.is_digest else _BATCH, now + timedelta(seconds=LEASE_SECONDS)
+        with self.deliverer.database.transaction() as tx:
+            batch = tx.outbox.claim(name, most=most, now=now, until=until)
+        if not batch:
+            return True
+        delivered, failed, left = self._send(batch)
+
+        def mark(tx: Transaction) -> None:
+            tx.outbox.mark_delivered(delivered, now=now)
+            for delivery, error in failed:
+                retry_at = self._retry_at(delivery, error, now)
                 tx.outbox.mark_failed(delivery, str(error), retry_at=retry_at)
-                log.warning(
-                    "event_not_delivered",
-                    sink=sink.name,
-                    event_id=str(delivery.event_id),
-                    attempt=delivery.attempt,
-                    retry_at=retry_at.isoformat(),
-                    reason=str(error),
-                )
+            tx.outbox.release(left)
+
+        # Patiently: what is not marked is sent again.
+        in_transaction(self.deliverer.database, mark)
+        self._report(failed)
+        self.result.delivered += len(delivered)
+        self.result.waiting -= {delivery.event_id for delivery in delivered}
+        return False
+
+    def _send(
+        self, batch: Sequence[Delivery]
+    ) -> tuple[list[Delivery], list[tuple[Delivery, DeliveryError]], list[Delivery]]:
+        """Return what the sink took, what it did not take, and what it was not asked to take."""
+        delivered: list[Delivery] = []
+        failed: list[tuple[Delivery, DeliveryError]] = []
+        left: list[Delivery] = []
+        held: set[int] = set()
+        began = monotonic()
+        for message in _messages(self.sink, batch):
+            lanes = {delivery.lane for delivery in message}
+            is_late = monotonic() - began > _WORK_SECONDS
+            if self._is_over() or self._is_suspended or is_late or held & lanes:
+                left += message
+                # What comes later in these lanes must not overtake it.
+                held |= lanes
+                continue
+            try:
+                self.sink.deliver([delivery.cloudevent for delivery in message])
+            except DeliveryError as error:
+                failed += [(delivery, error) for delivery in message]
+                held |= lanes
+                self.in_a_row += not error.is_refused
+                self.retry_after_seconds = error.retry_after_seconds
             else:
-                delivered.append(delivery)
-        tx.outbox.mark_delivered(delivered, now=now)
-        return len(batch) - len(delivered)
+                delivered += message
+                self.in_a_row = 0
+        return delivered, failed, left
+
+    def _retry_at(self, delivery: Delivery, error: DeliveryError, now: datetime) -> datetime | None:
+        if delivery.attempt >= self.deliverer.most_attempts:
+            return None
+        asked = error.retry_after_seconds
+        return now + pause_after(
+            delivery.attempt, self.deliverer.jitter(), None if asked is None else timedelta(seconds=asked)
+        )
+
+    def _report(self, failed: Sequence[tuple[Delivery, DeliveryError]]) -> None:
+        for delivery, error in failed:
+            is_given_up = delivery.attempt >= self.deliverer.most_attempts
+            self.result.given_up += is_given_up
+            (self.result.waiting.discard if is_given_up else self.result.waiting.add)(delivery.event_id)
+            self.result.problem, self.has_failed = str(error), True
+            log.warning(
+                "event_given_up" if is_given_up else "event_not_delivered",
+                sink=delivery.sink,
+                event_id=str(delivery.event_id),
+                attempt=delivery.attempt,
+                reason=str(error),
+            )
 
 
-def _pause_after(attempt: int) -> timedelta:
-    """Return the pause after a failed attempt: a minute, doubling up to half a day."""
-    return min(_FIRST_PAUSE * (1 << min(attempt - 1, 16)), _LONGEST_PAUSE)
+def _messages(sink: Sink, batch: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    """Yield what is sent together: each event alone, or neighbours of one run for a digest."""
+    for run_id, deliveries in groupby(batch, key=lambda delivery: delivery.run_id):
+        if sink.is_digest and run_id is not None:
+            yield list(deliveries)
+        else:
+            yield from ([delivery] for delivery in deliveries)

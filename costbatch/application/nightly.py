@@ -12,6 +12,7 @@ from costbatch.application.ports import Clock, Database, Metrics, Transaction, V
 from costbatch.application.retention import Retention
 from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import FailOn, Run, RunRequest, is_success
 from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
@@ -74,26 +75,41 @@ class Nightly(Generic[P]):
         # First of all a transaction that has patience: a serverless database may refuse until it is awake.
         in_transaction(self.runner.database, lambda _: None)
         preflight(self.runner.database, self.vault)
-        if needs := _needs(self.runner.database, request):
-            self.check_environment(needs)
-        run = self.runner.run(key, request)
+        try:
+            if needs := _needs(self.runner.database, request):
+                self.check_environment(needs)
+            run = self.runner.run(key, request)
+        except Exception as error:
+            # The outbox may hold the events of earlier runs; without the database there is no outbox.
+            if not isinstance(error, StorageError):
+                self._deliver()
+            raise
         self._deliver()
         return self._report(run)
 
     def _deliver(self) -> None:
         try:
-            failed = self.deliverer.deliver()
-        except StorageError as error:
-            log.warning("delivery_interrupted", reason=str(error))
-        else:
-            if failed:
-                log.warning("events_not_delivered", deliveries=failed)
+            results = self.deliverer.deliver()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended as it has
+            is_ours = isinstance(error, CostbatchError)
+            log.warning("delivery_interrupted", reason=str(error) if is_ours else type(error).__name__)
+            return
+        for sink, result in results.items():
+            if result.waiting or result.given_up:
+                log.warning(
+                    "events_not_delivered",
+                    sink=sink,
+                    waiting=len(result.waiting),
+                    given_up=result.given_up,
+                    reason=result.problem,
+                )
 
     def _report(self, run: Run) -> P:
         now = self.clock()
         report = in_transaction(self.runner.database, lambda tx: self.report(tx, run, now))
         # As this process closed it: one that joined meanwhile may have set it running again.
-        report = replace(report, run=run)
+        sinks = {sink.name: Backlog() for sink in self.deliverer.sinks}
+        report = replace(report, run=run, backlog={**sinks, **report.backlog})
         log.info("run_ended", **report.summary["accounts"], status=report.run.status.value)
         return report
 

@@ -1,4 +1,4 @@
-"""What the application needs from outside: stores within a transaction, a vault, sinks, metrics, a display.
+"""What the application needs from outside: stores within a transaction, a vault, metrics, a display.
 
 Adapters name the port that they implement; the ports are documented here and nowhere else.
 """
@@ -11,6 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
+from costbatch.application.outbox import Outbox
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
@@ -25,7 +26,7 @@ from costbatch.domain.costs import (
 )
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.detection import Rule
-from costbatch.domain.events import Delivery, Event
+from costbatch.domain.labels import Labels
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import (
@@ -63,6 +64,9 @@ class AccountStore(Protocol):
 
     def set_status(self, account: Account, status: AccountStatus, *, now: datetime) -> None:
         """Set the status; removing also erases the credentials."""
+
+    def set_labels(self, account: Account, labels: Labels, *, now: datetime) -> None:
+        """Replace the account's labels."""
 
     def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
         """Store sealed credentials in place of what was there."""
@@ -278,30 +282,6 @@ class AnomalyStore(Protocol):
         """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
 
 
-class Outbox(Protocol):
-    """Events, and what is still to be delivered to whom."""
-
-    def append(
-        self, events: Sequence[Event], sinks: Sequence[str], *, account_id: int | None, run_id: UUID | None
-    ) -> None:
-        """Add events for every sink; one that is there already is left as it is."""
-
-    def claim(self, sink: str, *, most: int, now: datetime) -> list[Delivery]:
-        """Lock up to ``most`` undelivered events of a sink for this transaction, oldest first."""
-
-    def mark_delivered(self, deliveries: Sequence[Delivery], *, now: datetime) -> None:
-        """Record that a sink took them."""
-
-    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime) -> None:
-        """Record that a sink did not take one, and when to try again."""
-
-    def count_pending(self) -> int:
-        """Return how many deliveries are still to be made."""
-
-    def counts_of_run(self, run_id: UUID) -> dict[str, int]:
-        """Return how many events of each type a run has written."""
-
-
 class Transaction(Protocol):
     """The stores of one transaction: everything they write commits together."""
 
@@ -431,22 +411,6 @@ class Vault(Protocol):
 
         Raises:
             AccountError: credentials_unreadable.
-
-        """
-
-
-class Sink(Protocol):
-    """Where events go."""
-
-    @property
-    def name(self) -> str:
-        """The name under which deliveries are recorded."""
-
-    def deliver(self, cloudevent: Mapping[str, object]) -> None:
-        """Hand over one event; more than once is possible, the receiver knows it by its id.
-
-        Raises:
-            DeliveryError: it was not taken.
 
         """
 

@@ -42,6 +42,7 @@ COMMANDS = {
         "costbatch.cli.discover:discover", "Discover the resources of every active account."
     ),
     "doctor": LazyCommand("costbatch.cli.doctor:doctor", "Check this installation for problems."),
+    "events": LazyCommand("costbatch.cli.events:events", "Show, deliver and replay events; test a sink."),
     "keys": LazyCommand("costbatch.cli.keys:keys", "Generate the key that encrypts stored credentials."),
     "resources": LazyCommand(
         "costbatch.cli.resources:resources", "List, count and export discovered resources."

@@ -14,7 +14,7 @@ from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Part
 from costbatch.domain.credentials import StoredSecrets
 from costbatch.errors import ConfigError, ErrorKind
 
-_LIST_COLUMNS = ("account", "name", "status", "access", "collected to", "failing since", "why")
+_LIST_COLUMNS = ("account", "name", "status", "access", "collected to", "failing since", "why", "labels")
 
 _secrets_file_option = click.option(
     "--secrets-file",
@@ -186,12 +186,17 @@ def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> N
                 progress.covered.last if progress.covered else None,
                 progress.failing.since if progress.failing else None,
                 progress.failing.kind if progress.failing else None,
+                _labels_text(account),
             )
             for account, progress in found
         ]
         print_table(_LIST_COLUMNS, rows, names=("name",))
     else:
         click.echo("No accounts found; register one with `costbatch accounts add`.")
+
+
+def _labels_text(account: Account) -> str | None:
+    return ", ".join(f"{key}={value}" for key, value in account.labels) or None
 
 
 @accounts.command(short_help="Show one account.", epilog=example("costbatch accounts show 123456789012"))
@@ -221,6 +226,7 @@ def show(context: Context, aws_account_id: str, output: str) -> None:
         print_json(document)
         return
     aws_account_id = details.account.aws_account_id
+    document["labels"] = _labels_text(details.account)
     rows = [(name.replace("_", " "), value) for name, value in document.items()]
     print_table(("account", aws_account_id), rows[1:], texts=(aws_account_id,))
 
@@ -240,6 +246,31 @@ def _credentials_text(details: AccountDetails) -> str:
     return (
         "can be decrypted with ENCRYPTION_KEY" if details.opens else "cannot be decrypted with ENCRYPTION_KEY"
     )
+
+
+@accounts.command(
+    short_help="Set and remove an account's labels.",
+    epilog=example(
+        "costbatch accounts label 123456789012 team=payments env=prod",
+        "costbatch accounts label 123456789012 env-",
+    ),
+)
+@account_argument
+@click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE|KEY-...")
+@output_option
+@pass_context
+def label(context: Context, aws_account_id: str, changes: tuple[str, ...], output: str) -> None:
+    """Set labels of an account (KEY=VALUE) and remove others (KEY-).
+
+    Events carry the labels that the account has when they are raised, and the filters of sinks go by them: a
+    team can hear of its own accounts only.
+    """
+    use_cases = context.bootstrap().accounts()
+    account = use_cases.label(aws_account_id, changes)
+    sentence = f"Account {account} has the labels {_labels_text(account)}."
+    if not account.labels:
+        sentence = f"Account {account} has no labels."
+    print_result(sentence, account_document(account, use_cases.progress(account)), output)
 
 
 @accounts.command(
@@ -338,6 +369,7 @@ def account_document(account: Account, progress: Progress) -> dict[str, object]:
         "access": account.access,
         "partition": account.partition,
         "role_arn": account.role_arn,
+        "labels": dict(account.labels),
         "collected_from": collected.start if collected else None,
         "collected_to": collected.last if collected else None,
         "failing_since": failing.since if failing else None,

@@ -52,6 +52,6 @@ def _text(value: object) -> str | None:
         case float():
             return f"{value:g}"
         case frozenset() | tuple():
-            return ",".join(sorted(value)) or "none"
+            return ",".join(sorted(map(str, value))) or "none"
         case _:
             return str(value)

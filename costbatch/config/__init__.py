@@ -1,19 +1,21 @@
 """The settings: read once from the environment, checked against each other, and passed on as values."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from costbatch.config import environment, parsers
 from costbatch.config.database_url import database_passwords
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.fields import VARIABLES, Fields
 from costbatch.config.parsers import MAKE_A_KEY
+from costbatch.config.sinks import parse_file
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
 from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import FailOn
 from costbatch.errors import ConfigError
 
@@ -29,14 +31,12 @@ class Settings(Fields):
 
     # By variable: "environment", or the file that its value was read from. Absent: the default.
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    # What the sinks' file refers to.
+    sink_secrets: tuple[Secret, ...] = ()
 
     @classmethod
-    def from_environment(
-        cls, environ: Mapping[str, str], *, known_sinks: Collection[str] | None = None
-    ) -> "Settings":
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Return the settings of the environment.
-
-        known_sinks: the names that COSTBATCH_SINKS may contain; None does not check them.
 
         Raises:
             ConfigError: with one sentence for each problem.
@@ -45,19 +45,25 @@ class Settings(Fields):
         problems = list(environment.unknown_names(VARIABLES, environ))
         parsed: dict[str, object] = {}
         sources: dict[str, str] = {}
+        secrets: list[Secret] = []
         invalid: set[str] = set()
         for variable in VARIABLES:
             try:
                 text, source = environment.read(variable.name, environ)
                 if text:
-                    if variable.field == "sinks" and known_sinks is not None:
-                        variable = replace(variable, parse=parsers.sinks_among(known_sinks))  # noqa: PLW2901 - the same, stricter
-                    parsed[variable.field] = environment.parse(variable, text, source)
+                    if variable.field == "sinks" and source != environment.FROM_ENVIRONMENT:
+                        path = environ[f"{variable.name}_FILE"]
+                        parsed[variable.field], found = parse_file(text, path, environ)
+                        secrets += found
+                    else:
+                        parsed[variable.field] = environment.parse(variable, text, source)
                     sources[variable.name] = source
+            except ConfigError as error:
+                problems += error.problems
             except ValueError as error:
                 problems.append(str(error))
                 invalid.add(variable.field)
-        settings = cls(**parsed, sources=sources)  # type: ignore[arg-type] # each parser returns its field's type
+        settings = cls(**parsed, sources=sources, sink_secrets=tuple(secrets))  # type: ignore[arg-type] # each parser returns its field's type
         problems += _contradictions(settings, invalid)
         if problems:
             # The value of a secret may have been given to another variable by mistake.
@@ -83,7 +89,13 @@ class Settings(Fields):
         """Every text that must never be printed: the key in all its encodings, and the passwords in URLs."""
         key = parsers.key_encodings(self.encryption_key.reveal()) if self.encryption_key else ()
         texts = {*key, *database_passwords(self.database_url), *parsers.url_passwords(self.pushgateway_url)}
+        texts |= {text for secret in self.sink_secrets for text in parsers.url_secrets(secret)}
         return [Secret(text) for text in texts if text]
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The ways of events to the sinks."""
+        return tuple(sink.route for sink in self.sinks)
 
     @property
     def window_policy(self) -> WindowPolicy:

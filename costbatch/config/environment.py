@@ -11,6 +11,7 @@ from costbatch.domain.excerpt import excerpt, hidden, path_excerpt
 PREFIX = "COSTBATCH_"
 KEY_BYTES = 32
 _LONGEST_NAME = 60
+FROM_ENVIRONMENT = "environment"
 
 # Kubernetes adds these to a pod's environment for every Service whose name begins with "costbatch".
 _SERVICE_LINK = re.compile(
@@ -45,7 +46,7 @@ def read(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     if not path:
         if not text.isascii() and any(map(_is_surrogate, text)):
             raise ValueError(f"{name} is not text in UTF-8.")
-        return text, "environment"
+        return text, FROM_ENVIRONMENT
     if text:
         raise ValueError(f"Both {name} and {name}_FILE are set; remove one of them.")
     shown = path_excerpt(path)
@@ -85,7 +86,7 @@ def parse(variable: Variable, text: str, source: str) -> object:
     try:
         return variable.parse(text if variable.is_secret else text.strip())
     except ValueError as error:
-        if source == "environment":
+        if source == FROM_ENVIRONMENT:
             raise ValueError(f"{variable.name} {error}") from None
         # A file may contain a secret that was meant for another variable.
         problem = str(error).replace(excerpt(text.strip()), hidden(text))

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 from costbatch.config import parsers
 from costbatch.config.database_url import database_url as parse_database_url
 from costbatch.config.environment import PREFIX, Variable
+from costbatch.config.sinks import SinkConfig, parse_list
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
 from costbatch.domain.money import Limit
@@ -222,8 +223,21 @@ class Fields:
         "The tags that every resource should have, as a comma list; `costbatch resources stats` counts what "
         "lacks them.",
     )
-    sinks: tuple[str, ...] = _variable(
-        parsers.sinks, "log", "Where events are delivered, as a comma list; log is the only sink so far."
+    sinks: tuple[SinkConfig, ...] = _variable(
+        parse_list,
+        "log",
+        "Where events are delivered: log, none, or in a YAML file with any number of sinks "
+        "(COSTBATCH_SINKS_FILE).",
+    )
+    delivery_attempts: int = _variable(
+        parsers.integer(1, 1000),
+        "10",
+        "After how many failed attempts at one sink an event is given up; it can be replayed.",
+    )
+    delivery_seconds: float = _variable(
+        parsers.seconds("1"),
+        "120",
+        "How long a run may spend on delivering events; what is left goes out with the next run.",
     )
     link_template: LinkTemplate | None = _variable(
         LinkTemplate.parse,

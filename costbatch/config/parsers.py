@@ -23,12 +23,14 @@ E = TypeVar("E", bound=StrEnum)
 TAKEN_LABELS = frozenset(
     {
         *("job", "group", "run", "version", "python", "outcome", "kind", "change", "state", "severity"),
-        *("aws_account_id", "currency"),
+        *("aws_account_id", "currency", "sink"),
     }
 )
 MAKE_A_KEY = "Make one with `costbatch keys generate`."
 _REGION = re.compile(r"[a-z]{2,8}(-[a-z]{2,20}){1,3}-[0-9]{1,2}")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+# A shorter part of an address is hardly a secret, and may be a word.
+_SHORTEST_PIECE = 12
 # Longer than any number that a setting takes.
 _LONGEST_NUMBER = 40
 
@@ -147,16 +149,6 @@ def regions(text: str) -> frozenset[str]:
     return found
 
 
-def sinks(text: str) -> tuple[str, ...]:
-    """Return the names of a comma list, each once; only the adapters know which sinks there are."""
-    return tuple(sorted({name.lower() for name in names(text)}))
-
-
-def sinks_among(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """Return a parser of sinks that refuses unknown names."""
-    return lambda text: tuple(sorted(set(map(choice(*known), names(text)))))
-
-
 def push_labels(text: str) -> tuple[str, ...]:
     """Return the labels of a comma list such as namespace=finops,release=costbatch, by name."""
     labels: dict[str, str] = {}
@@ -248,3 +240,16 @@ def url_passwords(url: Secret | None) -> Iterable[str]:
     parts = urlsplit(url.reveal() if url else "")
     yield from (value for name, value in parse_qsl(parts.query) if "password" in name)
     yield from (parts.password or "", unquote(parts.password or ""))
+
+
+def url_secrets(url: Secret) -> Iterable[str]:
+    """Yield a secret URL and its parts that an error may show alone: passwords, long segments and values."""
+    text = url.reveal()
+    yield from (text, *url_passwords(url))
+    parts = urlsplit(text)
+    pieces = [
+        *parts.netloc.split("@"),
+        *parts.path.split("/"),
+        *(value for _, value in parse_qsl(parts.query)),
+    ]
+    yield from (piece for piece in pieces if len(piece) >= _SHORTEST_PIECE)

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from costbatch.domain.excerpt import excerpt
+from costbatch.domain.labels import Labels
 from costbatch.domain.periods import DateRange
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
@@ -117,6 +118,7 @@ class Account:
     partition: Partition = Partition.AWS
     role_arn: str | None = None
     base_account_id: int | None = None
+    labels: Labels = ()
     created_at: datetime | None = None
 
     def __str__(self) -> str:

@@ -32,6 +32,7 @@ class EventType(StrEnum):
     SERVICE_FIRST_USED = "service.first_used"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
+    SINK_TEST = "sink.test"
 
 
 _OF_CHANGE = {
@@ -162,6 +163,12 @@ def run_ended(
     return _event(type_, run_key, f"{run_id}/{summary['status']}", now, {"run": dict(summary)})
 
 
+def sink_test(sink: str, *, now: datetime) -> Event:
+    """Return the event of a test: it goes to one sink, and is not stored."""
+    text = "This is a test. If you can read it, the way from costbatch to here works; there is nothing to do."
+    return _event(EventType.SINK_TEST, sink, f"{sink}/{instant(now)}", now, {"test": {"message": text}})
+
+
 def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
     """Return an anomaly as JSON has it, amounts to the cent as strings."""
     ratio = anomaly.deviation_ratio
@@ -202,15 +209,10 @@ def cents(amount: Decimal) -> str:
     return format(to_cents(amount), "zf")  # z: no sign on "-0.00"
 
 
-def _account_data(account: Account) -> dict[str, str]:
-    return {"aws_account_id": account.aws_account_id, "name": account.name}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """An event on its way to a sink; ``attempt`` counts from 1."""
-
-    event_id: UUID
-    sink: str
-    attempt: int
-    cloudevent: Mapping[str, object]
+def _account_data(account: Account) -> dict[str, Any]:
+    """Return an account as events have it; its labels are those of the moment, and decide where it goes."""
+    return {
+        "aws_account_id": account.aws_account_id,
+        "name": account.name,
+        "labels": dict(account.labels),
+    }

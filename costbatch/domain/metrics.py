@@ -36,7 +36,14 @@ BUILD_INFO = Metric("costbatch_build_info", ("version", "python"), "Always 1; th
 DURATION = Metric("costbatch_run_duration_seconds", (), "How long the last run took.")
 ACCOUNTS = Metric("costbatch_accounts", ("outcome",), "Accounts of the last run, by how each ended.")
 FAILURES = Metric("costbatch_account_failures", ("kind",), "Accounts that failed in the last run, by reason.")
-EVENTS_PENDING = Metric("costbatch_events_pending", (), "Deliveries of events that are still to be made.")
+EVENTS_PENDING = Metric(
+    "costbatch_events_pending", ("sink",), "Deliveries of events that are still to be made, by sink."
+)
+EVENTS_DEAD = Metric(
+    "costbatch_events_dead",
+    ("sink",),
+    "Deliveries of events that were given up after too many attempts, by sink; replay or discard them.",
+)
 RUN_METRICS = (
     LAST_SUCCESS,
     LAST_RUN,
@@ -46,4 +53,5 @@ RUN_METRICS = (
     ACCOUNTS,
     FAILURES,
     EVENTS_PENDING,
+    EVENTS_DEAD,
 )

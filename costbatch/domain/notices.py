@@ -181,6 +181,9 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
         found = _of_recovery(data)
     elif type_ in {EventType.RUN_COMPLETED, EventType.RUN_FAILED}:
         found = _of_run(data["run"])
+    elif type_ == EventType.SINK_TEST:
+        line = Line(label="Test", rows=((data["test"]["message"],),))
+        found = Notice(title=("Test message of costbatch",), importance=Importance.INFO, lines=(line,))
     else:
         # A later release may have left it in the outbox.
         found = Notice(

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from costbatch.domain.metrics import ACCOUNTS, DURATION, EVENTS_PENDING, FAILURES, Sample
+from costbatch.domain.deliveries import Backlog
+from costbatch.domain.metrics import ACCOUNTS, DURATION, EVENTS_DEAD, EVENTS_PENDING, FAILURES, Sample
 from costbatch.domain.periods import instant
 from costbatch.domain.runs import UNFINISHED, ItemRecord, ItemState, Run, RunCounts
 from costbatch.errors import ErrorKind
@@ -30,7 +31,7 @@ class RunReport(ABC):
     """What a run did, all its processes together. A job adds what is its own.
 
     counts: all its accounts. event_counts: events that the run wrote, by type.
-    events_pending: deliveries still to be made, of any run.
+    backlog: of each sink, with the events of any run.
     """
 
     words: ClassVar[JobWords]
@@ -39,7 +40,7 @@ class RunReport(ABC):
     counts: RunCounts
     reported_at: datetime
     event_counts: Mapping[str, int] = field(default_factory=dict)
-    events_pending: int = 0
+    backlog: Mapping[str, Backlog] = field(default_factory=dict)
 
     @property
     def duration_seconds(self) -> float:
@@ -70,6 +71,11 @@ class RunReport(ABC):
             **self.job_summary(),
         }
 
+    @property
+    def events_pending(self) -> int:
+        """How many deliveries of events are still to be made."""
+        return sum(each.pending for each in self.backlog.values())
+
     @abstractmethod
     def job_summary(self) -> dict[str, Any]:
         """Return the numbers that only this job has, JSON-ready."""
@@ -78,7 +84,11 @@ class RunReport(ABC):
         """Return the whole report as JSON has it: the output of the job's command."""
         return {
             "run": self.summary,
-            "events": {"written": dict(self.event_counts), "pending": self.events_pending},
+            "events": {
+                "written": dict(self.event_counts),
+                "pending": self.events_pending,
+                "dead": sum(each.dead for each in self.backlog.values()),
+            },
         }
 
     def samples(self) -> Iterable[Sample]:
@@ -97,7 +107,9 @@ class RunReport(ABC):
 
     def database_samples(self) -> Iterable[Sample]:
         """Yield the numbers of the whole database: in one group only, so that no sum counts them twice."""
-        yield Sample(EVENTS_PENDING, self.events_pending)
+        for sink, backlog in self.backlog.items():
+            yield Sample(EVENTS_PENDING, backlog.pending, (sink,))
+            yield Sample(EVENTS_DEAD, backlog.dead, (sink,))
 
 
 def item_data(item: ItemRecord, words: JobWords) -> dict[str, Any]:

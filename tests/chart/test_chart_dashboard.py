@@ -14,6 +14,7 @@ from costbatch.adapters.pushgateway import Pushgateway
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
+from costbatch.domain.deliveries import Backlog
 from tests.chart.chart import CHART, render_file
 from tests.chart.prometheus import Prometheus, prometheus, wait_for
 from tests.support.fake_runs import counts_of
@@ -31,7 +32,7 @@ REPORT = CollectReport(
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
     costs=((ONE, "USD", Decimal("12.34")), (TWO, "JPY", Decimal(700))),
-    events_pending=6,
+    backlog={"log": Backlog(pending=6)},
 )
 
 

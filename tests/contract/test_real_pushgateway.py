@@ -14,6 +14,7 @@ from costbatch.adapters.pushgateway import Pushgateway
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.runs import ItemRecord, ItemState
 from costbatch.errors import DeliveryError
 from tests.support.fake_runs import counts_of
@@ -36,7 +37,7 @@ REPORT = CollectReport(
     reported_at=NOW,
     anomaly_counts={("open", "high"): 2},
     costs=((ONE, "USD", Decimal("12.345678")), (TWO, "JPY", Decimal(-7))),
-    events_pending=6,
+    backlog={"log": Backlog(pending=6)},
 )
 
 
@@ -96,7 +97,7 @@ def test_the_values_are_those_of_the_report(gateway: Gateway) -> None:
         "rows_written updated": 4,
         "rows_written deleted": 3,
         "anomalies high open": 2,
-        "events_pending": 6,
+        "events_pending log": 6,
         f"account_cost {ONE} USD": 12.345678,
         f"account_cost {TWO} JPY": -7,
     }

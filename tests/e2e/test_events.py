@@ -125,14 +125,18 @@ def test_every_event_is_delivered_and_marked(harness: Harness) -> None:
     ways = harness.rows("SELECT sink, attempts, delivered_at FROM deliveries")
     assert [(way["sink"], way["attempts"]) for way in ways] == [("log", 1)] * 2
     assert all(way["delivered_at"] is not None for way in ways)
-    assert run.summary["events"] == {"written": {"account.failed": 1, "run.completed": 1}, "pending": 0}
+    assert run.summary["events"] == {
+        "written": {"account.failed": 1, "run.completed": 1},
+        "pending": 0,
+        "dead": 0,
+    }
 
 
 def test_what_was_not_delivered_goes_out_with_the_next_run(harness: Harness) -> None:
     """An event whose delivery was lost is told by the next run, oldest first, and once."""
     harness.open(make_account(1))
     harness.collect("--run-key", "one")
-    harness.rows("UPDATE deliveries SET delivered_at = NULL, attempts = 0")
+    harness.rows("UPDATE deliveries SET state = 'pending', delivered_at = NULL, attempts = 0")
     second = harness.collect("--run-key", "two")
     assert [line["cloudevent"]["subject"] for line in second.logs("event")] == ["one", "two"]
 

@@ -13,6 +13,7 @@ from costbatch.adapters.postgres.migrations import REVISIONS
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Secret
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import StorageError
 from costbatch.simulator.world import Fault
@@ -192,17 +193,24 @@ def test_the_newest_run_is_the_one_that_started_last(harness: Harness, health: P
     assert run.started_at < run.finished_at
 
 
-def test_events_wait_by_sink_from_an_instant_on(harness: Harness, health: PostgresHealth) -> None:
-    """Delivered ones do not, nor do younger ones; the oldest says why."""
+def test_every_sink_has_its_last_success_and_its_backlog(harness: Harness, health: PostgresHealth) -> None:
+    """The oldest event that waits says since when and why."""
+    assert health.sinks() == []
     harness.open(make_account(1))
     harness.collect()
-    instant = harness.now() + timedelta(hours=1)
-    assert health.events_before(instant) == []
-    harness.rows("UPDATE deliveries SET delivered_at = NULL, last_error = 'It is full.'")
-    (waiting,) = health.events_before(instant)
-    assert (waiting.sink, waiting.last_error) == ("log", "It is full.")
-    assert waiting.number == harness.value("SELECT count(*) FROM deliveries")
-    assert health.events_before(waiting.oldest_at) == []
+    number = harness.value("SELECT count(*) FROM deliveries")
+    (sink,) = health.sinks()
+    assert (sink.sink, sink.backlog, sink.oldest_at) == ("log", Backlog(), None)
+    assert sink.last_success_at == harness.value("SELECT max(delivered_at) FROM deliveries")
+    harness.rows("UPDATE deliveries SET state = 'pending', reason = 'It is full.', sink = 'pager'")
+    harness.rows(
+        "INSERT INTO deliveries (event_id, sink, sequence, lane, state, retry_at)"
+        " SELECT event_id, 'a', sequence, lane, 'dead', retry_at FROM deliveries"
+    )
+    dead, pager = health.sinks()
+    assert (dead.sink, dead.backlog, dead.last_success_at) == ("a", Backlog(dead=number), None)
+    assert (pager.backlog, pager.last_error) == (Backlog(pending=number), "It is full.")
+    assert pager.oldest_at == harness.value("SELECT min(occurred_at) FROM events")
 
 
 def test_looking_changes_nothing(harness: Harness, health: PostgresHealth) -> None:

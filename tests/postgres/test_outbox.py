@@ -1,17 +1,25 @@
 """The outbox on a real PostgreSQL: each event once, each delivery at least once, nothing twice at a time."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.domain.events import Delivery, Event, EventType
+from costbatch.adapters.postgres.outbox import PostgresOutbox
+from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState, EventQuery
+from costbatch.domain.detection import Severity
+from costbatch.domain.events import Event, EventType
+from costbatch.domain.routing import Filter, Route
 from costbatch.domain.runs import Run
 from tests.postgres.conftest import Query
 from tests.support.database_rows import NOW, add_account, event, open_run
 
 LATER = NOW + timedelta(minutes=5)
+LEASE = timedelta(minutes=2)
+LOG = Route("log")
 
 
 @pytest.fixture
@@ -20,16 +28,47 @@ def run(database: PostgresDatabase) -> Run:
     return open_run(database)
 
 
-def append(database: PostgresDatabase, run: Run, *events: Event, sinks: tuple[str, ...] = ("log",)) -> None:
+def append(
+    database: PostgresDatabase,
+    run: Run,
+    *events: Event,
+    sinks: tuple[str, ...] = ("log",),
+    account_id: int | None = None,
+) -> None:
     """Add events in a transaction of their own."""
     with database.transaction() as tx:
-        tx.outbox.append(events, sinks, account_id=None, run_id=run.id)
+        routes = [Route(sink) for sink in sinks]
+        tx.outbox.append(events, routes, account_id=account_id, run_id=run.id)
+
+
+def claim(
+    database: PostgresDatabase, sink: str = "log", most: int = 100, now: datetime = LATER
+) -> list[Delivery]:
+    """Claim in a transaction of its own."""
+    with database.transaction() as tx:
+        return tx.outbox.claim(sink, most=most, now=now, until=now + LEASE)
 
 
 def claimed(database: PostgresDatabase, sink: str = "log", most: int = 100) -> list[Delivery]:
     """Return what could be claimed now, and let it go again."""
+    found = claim(database, sink, most)
     with database.transaction() as tx:
-        return tx.outbox.claim(sink, most=most, now=LATER)
+        tx.outbox.release(found)
+    return found
+
+
+def deliver(database: PostgresDatabase, sink: str = "log", most: int = 100) -> list[Delivery]:
+    """Claim and mark as delivered."""
+    found = claim(database, sink, most)
+    with database.transaction() as tx:
+        tx.outbox.mark_delivered(found, now=NOW)
+    return found
+
+
+def pending(database: PostgresDatabase) -> dict[str, Backlog]:
+    """Return what is still to be delivered."""
+    with database.transaction() as tx:
+        return tx.outbox.backlog()
 
 
 def ids(deliveries: list[Delivery]) -> list[UUID]:
@@ -37,15 +76,35 @@ def ids(deliveries: list[Delivery]) -> list[UUID]:
     return [delivery.event_id for delivery in deliveries]
 
 
+def anomaly_of(
+    type_: EventType, severity: str, anomaly: str = "a", currency: str = "USD", impact: str = "100.00"
+) -> Event:
+    """Return an event about an anomaly."""
+    data = {
+        "account": {"aws_account_id": "1" * 12, "labels": {}},
+        "anomaly": {
+            "id": anomaly,
+            "severity": severity,
+            "currency": currency,
+            "impact": impact,
+            "deviation_percent": "50.0",
+            "direction": "spike",
+            "service": None,
+            "explanation": [],
+        },
+    }
+    return event(type_, data=data)
+
+
 def test_an_event_reaches_the_sink_as_it_was_written(
     database: PostgresDatabase, run: Run, query: Query
 ) -> None:
     """The whole CloudEvent comes out of the database, with its account and run beside it."""
     account, told = add_account(database), event(data={"name": "ärger 🚀\n\\", "amount": "0.10"})
-    with database.transaction() as tx:
-        tx.outbox.append([told], ["log"], account_id=account.id, run_id=run.id)
+    append(database, run, told, account_id=account.id)
     (delivery,) = claimed(database)
     assert (delivery.event_id, delivery.sink, delivery.attempt) == (told.id, "log", 1)
+    assert (delivery.lane, delivery.run_id) == (account.id, run.id)
     assert delivery.cloudevent == told.to_cloudevent()
     assert query("SELECT type, account_id, run_id FROM events") == [("account.failed", account.id, run.id)]
 
@@ -54,9 +113,7 @@ def test_an_event_that_is_there_already_is_left_as_it_is(database: PostgresDatab
     """The same id is the same event: not written again, not delivered again, beside new ones."""
     told, news = event(), event()
     append(database, run, told)
-    (delivery,) = claimed(database)
-    with database.transaction() as tx:
-        tx.outbox.mark_delivered([delivery], now=NOW)
+    deliver(database)
     append(database, run, event(id=told.id, data={"other": "data"}), news)
     assert ids(claimed(database)) == [news.id]
     with database.transaction() as tx:
@@ -68,10 +125,9 @@ def test_every_sink_has_its_own_delivery(database: PostgresDatabase, run: Run) -
     told = event()
     append(database, run, told, sinks=("log", "webhook"))
     append(database, run, event(), sinks=())
-    with database.transaction() as tx:
-        assert tx.outbox.count_pending() == 2
-        tx.outbox.mark_delivered(tx.outbox.claim("log", most=9, now=LATER), now=NOW)
-        assert tx.outbox.count_pending() == 1
+    assert pending(database) == {"log": Backlog(pending=1), "webhook": Backlog(pending=1)}
+    deliver(database)
+    assert pending(database) == {"webhook": Backlog(pending=1)}
     assert claimed(database, "log") == []
     assert ids(claimed(database, "webhook")) == [told.id]
     assert claimed(database, "elsewhere") == []
@@ -88,18 +144,33 @@ def test_the_oldest_are_claimed_first_and_no_more_than_asked_for(
     assert ids(claimed(database, most=2)) == [each.id for each in events[:2]]
 
 
-def test_two_deliverers_never_hold_the_same_event(
-    database: PostgresDatabase, other: PostgresDatabase, run: Run
-) -> None:
-    """A claimed event is skipped without waiting; if its deliverer dies it is due again."""
+def test_a_claim_holds_back_the_later_events_of_its_account(database: PostgresDatabase, run: Run) -> None:
+    """Another process takes those of other accounts; if this one dies, the claim ends by itself."""
+    one, two = add_account(database), add_account(database, 2)
     events = [event() for _ in range(3)]
-    append(database, run, *events)
+    append(database, run, *events, account_id=one.id)
+    append(database, run, another := event(), account_id=two.id)
+    mine = claim(database, most=1)
+    assert (ids(mine), ids(claimed(database))) == ([events[0].id], [another.id])
+    later = claim(database, now=LATER + LEASE)
+    assert ids(later) == [*(each.id for each in events), another.id]
     with database.transaction() as tx:
-        mine = tx.outbox.claim("log", most=2, now=LATER)
-        theirs = claimed(other)
-        assert (ids(mine), ids(theirs)) == ([events[0].id, events[1].id], [events[2].id])
-        tx.outbox.mark_delivered(mine[:1], now=NOW)
-    assert ids(claimed(other)) == [events[1].id, events[2].id]
+        # It was only slow: what another process has claimed since is not its to mark.
+        tx.outbox.mark_delivered(mine, now=NOW)
+    assert pending(database) == {"log": Backlog(pending=4)}
+
+
+def test_processes_take_turns_to_claim(database: PostgresDatabase, other: PostgresDatabase, run: Run) -> None:
+    """Or one could take a later event of an account whose first is just being claimed."""
+    append(database, run, *(event() for _ in range(3)))
+    with database.transaction() as tx:
+        assert len(tx.outbox.claim("log", most=1, now=LATER, until=LATER + LEASE)) == 1
+        with other.connection() as connection:
+            connection.execute(sa.text("SET LOCAL lock_timeout = '10ms'"))
+            with pytest.raises(OperationalError, match="lock timeout"):
+                PostgresOutbox(connection).claim("log", most=9, now=LATER, until=LATER + LEASE)
+            connection.rollback()
+    assert claim(other) == []
 
 
 def test_an_event_being_written_does_not_hold_up_the_others(
@@ -109,7 +180,7 @@ def test_an_event_being_written_does_not_hold_up_the_others(
     old, new = event(), event()
     append(database, run, old)
     with database.transaction() as tx:
-        tx.outbox.append([new], ["log"], account_id=None, run_id=run.id)
+        tx.outbox.append([new], [LOG], account_id=None, run_id=run.id)
         assert ids(claimed(other)) == [old.id]
     assert ids(claimed(other)) == [old.id, new.id]
 
@@ -117,20 +188,93 @@ def test_an_event_being_written_does_not_hold_up_the_others(
 def test_a_failed_delivery_waits_and_counts_its_attempts(
     database: PostgresDatabase, run: Run, query: Query
 ) -> None:
-    """It is not due before its time, keeps the reason, and loses it once it is delivered."""
-    append(database, run, event())
+    """It is not due before its time, nor is what comes behind it; the reason is kept until then."""
+    append(database, run, event(), event())
     for attempt in (1, 2):
+        first, second = claim(database)
+        assert (first.attempt, second.attempt) == (attempt, 1)
         with database.transaction() as tx:
-            (delivery,) = tx.outbox.claim("log", most=9, now=LATER)
-            assert delivery.attempt == attempt
-            tx.outbox.mark_failed(delivery, "no answer", retry_at=LATER)
-            assert tx.outbox.claim("log", most=9, now=LATER - timedelta(seconds=1)) == []
-            assert tx.outbox.count_pending() == 1
-    assert query("SELECT attempts, last_error FROM deliveries") == [(2, "no answer")]
-    with database.transaction() as tx:
-        tx.outbox.mark_delivered(tx.outbox.claim("log", most=9, now=LATER), now=LATER)
-    assert query("SELECT attempts, last_error, delivered_at FROM deliveries") == [(3, None, LATER)]
+            tx.outbox.mark_failed(first, "no answer", retry_at=LATER)
+            tx.outbox.release([second])
+        assert claim(database, now=LATER - timedelta(seconds=1)) == []
+    found = "SELECT state, attempts, reason, delivered_at FROM deliveries ORDER BY sequence LIMIT 1"
+    assert query(found) == [("pending", 2, "no answer", None)]
+    deliver(database)
+    assert query(found) == [("delivered", 3, None, NOW)]
     assert claimed(database) == []
+
+
+def test_an_event_that_is_given_up_is_dead_until_it_is_replayed(
+    database: PostgresDatabase, run: Run, query: Query
+) -> None:
+    """It is counted apart, holds nothing back, and comes again with new attempts."""
+    append(database, run, told := event(), event())
+    first, second = claim(database)
+    with database.transaction() as tx:
+        tx.outbox.mark_failed(first, "gone", retry_at=None)
+        tx.outbox.release([second])
+    assert pending(database) == {"log": Backlog(pending=1, dead=1)}
+    assert ids(deliver(database)) == [second.event_id]
+    dead = EventQuery(state=DeliveryState.DEAD)
+    with database.transaction() as tx:
+        assert [each.id for each in tx.outbox.find(dead, most=9)] == [told.id]
+        assert tx.outbox.replay(dead, ["other"], now=LATER) == 0
+        assert tx.outbox.replay(dead, ["log"], now=LATER) == 1
+    (again,) = claimed(database)
+    assert (again.event_id, again.attempt) == (told.id, 1)
+
+
+def test_a_sink_that_came_later_receives_what_is_replayed(database: PostgresDatabase, run: Run) -> None:
+    """Nothing of the past by itself; a replay ignores filters and brings what was delivered again."""
+    account = add_account(database)
+    append(database, run, one := event(), account_id=account.id)
+    append(database, run, two := event(EventType.RUN_COMPLETED))
+    deliver(database)
+    assert claimed(database, "new") == []
+    with database.transaction() as tx:
+        query = EventQuery(types=["account.failed"], aws_account_ids=[account.aws_account_id])
+        assert tx.outbox.replay(query, ["log", "new"], now=LATER) == 2
+        assert tx.outbox.replay(EventQuery(ids=[two.id]), ["new"], now=LATER) == 1
+        assert tx.outbox.replay(EventQuery(since=LATER + LEASE), ["new"], now=LATER) == 0
+    assert ids(claimed(database, "new")) == [one.id, two.id]
+    assert ids(claimed(database, "log")) == [one.id]
+
+
+def test_what_a_filter_excludes_is_kept_with_the_reason(database: PostgresDatabase, run: Run) -> None:
+    """So that `events show` can say why an event did not go to a sink."""
+    only = Filter(severity=Severity.HIGH)
+    told = anomaly_of(EventType.ANOMALY_DETECTED, "low")
+    with database.transaction() as tx:
+        tx.outbox.append([told], [Route("pager", only), LOG], account_id=None, run_id=run.id)
+        (found,) = tx.outbox.find(EventQuery(ids=[told.id]), most=1)
+    assert [(each.sink, each.state, each.reason) for each in found.deliveries] == [
+        ("log", DeliveryState.PENDING, None),
+        ("pager", DeliveryState.FILTERED, "The filter takes severity high and above; this is low."),
+    ]
+    assert claimed(database, "pager") == []
+
+
+def test_a_sink_is_told_how_an_anomaly_ended_that_it_was_told_of(
+    database: PostgresDatabase, run: Run
+) -> None:
+    """However small it has become; of one that was always too small it hears nothing."""
+    account, pager = add_account(database), Route("pager", Filter(severity=Severity.HIGH))
+    high = anomaly_of(EventType.ANOMALY_DETECTED, "high", "a")
+    low = anomaly_of(EventType.ANOMALY_DETECTED, "low", "b")
+    ends = [anomaly_of(EventType.ANOMALY_RESOLVED, "low", anomaly) for anomaly in ("a", "b")]
+    with database.transaction() as tx:
+        tx.outbox.append([high, low, *ends], [pager], account_id=account.id, run_id=run.id)
+    assert ids(claimed(database, "pager")) == [high.id, ends[0].id]
+
+
+def test_what_waits_for_a_sink_that_is_gone_can_be_discarded(database: PostgresDatabase, run: Run) -> None:
+    """Or its backlog would be counted for ever."""
+    append(database, run, told := event(), sinks=("log", "old"))
+    with database.transaction() as tx:
+        assert tx.outbox.discard("old", "Discarded by hand.") == 1
+        (found,) = tx.outbox.find(EventQuery(sink="old"), most=1)
+    assert (found.id, found.deliveries[1].reason) == (told.id, "Discarded by hand.")
+    assert pending(database) == {"log": Backlog(pending=1)}
 
 
 def test_events_are_counted_by_run_and_type(database: PostgresDatabase, run: Run) -> None:

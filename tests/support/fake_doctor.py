@@ -17,7 +17,7 @@ from costbatch.application.doctor.ports import (
     SchemaVersion,
     SealedSample,
     Server,
-    WaitingEvents,
+    SinkHealth,
 )
 from costbatch.application.inspection import Rights
 from costbatch.application.ports import CostSource, Spend
@@ -74,7 +74,7 @@ class FakeHealth:
     samples: Sequence[SealedSample] = ()
     run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, succeeded=2))
     discovery: NewestRun | None = None
-    waiting: Sequence[WaitingEvents] = ()
+    the_sinks: Sequence[SinkHealth] = ()
     error: Exception | None = None
 
     def server(self) -> Server:
@@ -103,9 +103,9 @@ class FakeHealth:
         """Return the run of the job."""
         return self.discovery if job == DISCOVER else self.run
 
-    def events_before(self, instant: datetime) -> Sequence[WaitingEvents]:
-        """Return the events from before the instant."""
-        return [events for events in self.waiting if events.oldest_at < instant]
+    def sinks(self) -> Sequence[SinkHealth]:
+        """Return the sinks."""
+        return self.the_sinks
 
 
 @dataclass

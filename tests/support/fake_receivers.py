@@ -1,12 +1,14 @@
 """Stand-ins for what a run sends to: a sink and a receiver of metrics that keep what they get."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from typing_extensions import override
 
-from costbatch.application.ports import Metrics, Sink
+from costbatch.application.outbox import Sink
+from costbatch.application.ports import Metrics
 from costbatch.domain.reports import RunReport
 from costbatch.errors import DeliveryError
 
@@ -18,19 +20,25 @@ class FakeSink(Sink):
     name: str = "log"
     refused: set[str] = field(default_factory=set)
     error: Exception | None = None
-    on_delivery: Callable[[Mapping[str, object]], None] = lambda _: None
+    on_delivery: Callable[[Mapping[str, Any]], None] = lambda _: None
+    is_digest: bool = False
     tried: int = 0
-    taken: list[Mapping[str, object]] = field(default_factory=list)
+    taken: list[Mapping[str, Any]] = field(default_factory=list)
+    messages: list[list[str]] = field(default_factory=list)
 
     @override
-    def deliver(self, cloudevent: Mapping[str, object]) -> None:
+    def deliver(self, cloudevents: Sequence[Mapping[str, Any]]) -> str:
         self.tried += 1
         if self.error:
             raise self.error
-        if cloudevent["subject"] in self.refused or "*" in self.refused:
+        subjects = [str(each["subject"]) for each in cloudevents]
+        if self.refused & {"*", *subjects}:
             raise DeliveryError("The receiver is away.")
-        self.taken.append(cloudevent)
-        self.on_delivery(cloudevent)
+        self.messages.append(subjects)
+        for cloudevent in cloudevents:
+            self.taken.append(cloudevent)
+            self.on_delivery(cloudevent)
+        return "taken"
 
     @property
     def subjects(self) -> list[str]:

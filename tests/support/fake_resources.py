@@ -14,6 +14,7 @@ from costbatch.application.jobs.runner import Runner
 from costbatch.domain.credentials import Access
 from costbatch.domain.discovery import DiscoverOptions
 from costbatch.domain.resources import GLOBAL, Inventory, Resource, SourceChoice
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import Failure, Run
 from costbatch.errors import AccountError, ErrorKind
 from tests.support.fake_runs import FakeDisplay
@@ -98,7 +99,7 @@ class Discovery:
             lease=timedelta(minutes=5),
             retry_pause=timedelta(0),
             grace=timedelta(seconds=25),
-            sinks=("log",),
+            routes=(Route("log"),),
             version="1",
         )
         return Runner(

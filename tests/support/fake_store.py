@@ -8,16 +8,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from threading import Lock
 from typing import cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
+from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState
 from costbatch.domain.detection import Rule, Severity
-from costbatch.domain.events import Delivery, Event
+from costbatch.domain.events import Event
 from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import Run
 from costbatch.errors import ConfigError
 from tests.support.factories import CostRow, make_account, rows_of
@@ -237,14 +239,18 @@ class FakeAnomalies:
 
 @dataclass(frozen=True)
 class Posted:
-    """One event on its way to one sink."""
+    """One event on its way to one sink; its lane is the account's."""
 
     event: Event
     sink: str
+    lane: int
     retry_at: datetime
+    state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
     delivered_at: datetime | None = None
-    last_error: str | None = None
+    reason: str | None = None
+    claim_token: UUID | None = None
+    claimed_until: datetime | None = None
 
 
 @dataclass
@@ -260,44 +266,81 @@ class FakeOutbox:
         return FakeOutbox(list(self.events), dict(self.runs), dict(self.posted))
 
     def append(
-        self, events: Sequence[Event], sinks: Sequence[str], *, account_id: int | None, run_id: UUID | None
+        self, events: Sequence[Event], routes: Sequence[Route], *, account_id: int | None, run_id: UUID | None
     ) -> None:
-        """Add events for every sink; one that is there already is left as it is."""
+        """Add events for every sink whose filter takes them; one that is there already is left as it is."""
         for event in events:
-            if event.id not in self.runs:
-                self.events.append(event)
-                self.runs[event.id] = run_id
-                self.posted |= {(event.id, sink): Posted(event, sink, event.occurred_at) for sink in sinks}
+            if event.id in self.runs:
+                continue
+            self.events.append(event)
+            self.runs[event.id] = run_id
+            for route in routes:
+                refusal = route.filter.refusal(event)
+                self.posted[event.id, route.sink] = Posted(
+                    event,
+                    route.sink,
+                    account_id or 0,
+                    event.occurred_at,
+                    state=DeliveryState.FILTERED if refusal else DeliveryState.PENDING,
+                    reason=refusal.reason if refusal else None,
+                )
 
-    def claim(self, sink: str, *, most: int, now: datetime) -> list[Delivery]:
-        """Return up to so many undelivered events of a sink that are due, oldest first."""
-        due = [
-            posted
-            for posted in self.posted.values()
-            if posted.sink == sink and posted.delivered_at is None and posted.retry_at <= now
-        ]
-        return [
-            Delivery(
-                event_id=posted.event.id,
-                sink=sink,
-                attempt=posted.attempts + 1,
-                cloudevent=posted.event.to_cloudevent(),
-            )
-            for posted in due[:most]
-        ]
+    def claim(self, sink: str, *, most: int, now: datetime, until: datetime) -> list[Delivery]:
+        """Claim up to so many deliveries of a sink that are due, oldest first in each lane."""
+        token, held, claimed = uuid4(), set[int](), list[Delivery]()
+        for key, posted in list(self.posted.items()):
+            if posted.sink != sink or posted.state is not DeliveryState.PENDING or posted.lane in held:
+                continue
+            if posted.retry_at > now or (posted.claimed_until and posted.claimed_until > now):
+                held.add(posted.lane)
+            elif len(claimed) < most:
+                self.posted[key] = replace(posted, claim_token=token, claimed_until=until)
+                claimed.append(
+                    Delivery(
+                        event_id=posted.event.id,
+                        sink=sink,
+                        attempt=posted.attempts + 1,
+                        lane=posted.lane,
+                        run_id=self.runs[posted.event.id],
+                        claim_token=token,
+                        cloudevent=posted.event.to_cloudevent(),
+                    )
+                )
+        return claimed
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """End the claims."""
+        for delivery in deliveries:
+            self._update(delivery)
 
     def mark_delivered(self, deliveries: Sequence[Delivery], *, now: datetime) -> None:
         """Record that a sink took them."""
         for delivery in deliveries:
-            self._update(delivery, delivered_at=now, last_error=None)
+            self._update(
+                delivery,
+                state=DeliveryState.DELIVERED,
+                delivered_at=now,
+                attempts=delivery.attempt,
+                reason=None,
+            )
 
-    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime) -> None:
+    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime | None) -> None:
         """Record that a sink did not take one, and when to try again."""
-        self._update(delivery, retry_at=retry_at, last_error=reason)
+        later = {"retry_at": retry_at} if retry_at else {"state": DeliveryState.DEAD}
+        self._update(delivery, attempts=delivery.attempt, reason=reason, **later)
+
+    def backlog(self) -> dict[str, Backlog]:
+        """Return what is pending and given up, by sink."""
+        states = Counter((posted.sink, posted.state) for posted in self.posted.values())
+        found = {
+            sink: Backlog(pending=states[sink, DeliveryState.PENDING], dead=states[sink, DeliveryState.DEAD])
+            for sink, _ in states
+        }
+        return {sink: each for sink, each in sorted(found.items()) if each != Backlog()}
 
     def count_pending(self) -> int:
         """Return how many deliveries are still to be made."""
-        return sum(posted.delivered_at is None for posted in self.posted.values())
+        return sum(each.pending for each in self.backlog().values())
 
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
         """Return how many events of each type a run has written."""
@@ -305,7 +348,9 @@ class FakeOutbox:
 
     def _update(self, delivery: Delivery, **values: object) -> None:
         key = (delivery.event_id, delivery.sink)
-        self.posted[key] = replace(self.posted[key], attempts=delivery.attempt, **values)  # type: ignore[arg-type]
+        if self.posted[key].claim_token == delivery.claim_token:
+            ended = replace(self.posted[key], claim_token=None, claimed_until=None)
+            self.posted[key] = replace(ended, **values)  # type: ignore[arg-type]
 
 
 @dataclass

@@ -16,6 +16,7 @@ from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import ItemRecord, Run, RunRequest
 from tests.support.factories import NOW, make_account
 from tests.support.fake_runs import FakeDisplay, FakeSource
@@ -26,7 +27,7 @@ POLICY = RunPolicy(
     lease=timedelta(minutes=5),
     retry_pause=timedelta(seconds=30),
     grace=timedelta(seconds=25),
-    sinks=("log",),
+    routes=(Route("log"),),
     version="1",
 )
 

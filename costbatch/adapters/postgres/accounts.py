@@ -22,6 +22,7 @@ from costbatch.domain.accounts import (
     base_chain,
 )
 from costbatch.domain.credentials import Access, SealedCredentials
+from costbatch.domain.labels import Labels, sorted_labels
 from costbatch.errors import ConfigError
 
 _LOAD_SEALED = sa.text(
@@ -54,6 +55,7 @@ def account_from_row(row: Row[Any]) -> Account:
         partition=Partition(row.partition),
         role_arn=row.role_arn,
         base_account_id=row.base_account_id,
+        labels=sorted_labels(row.labels),
         created_at=row.created_at,
     )
 
@@ -104,6 +106,10 @@ class PostgresAccounts(AccountStore):
             self.connection.execute(
                 sa.delete(account_credentials).where(account_credentials.c.account_id == account.id)
             )
+
+    @override
+    def set_labels(self, account: Account, labels: Labels, *, now: datetime) -> None:
+        self._update(account, labels=dict(labels), updated_at=now)
 
     @override
     def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:

@@ -3,16 +3,61 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import deliveries, events
-from costbatch.application.ports import Outbox
-from costbatch.domain.events import Delivery, Event
+from costbatch.adapters.postgres.tables import accounts, deliveries, events
+from costbatch.application.outbox import Outbox
+from costbatch.domain.deliveries import (
+    Backlog,
+    Delivery,
+    DeliveryState,
+    EventQuery,
+    StoredDelivery,
+    StoredEvent,
+)
+from costbatch.domain.events import Event
+from costbatch.domain.routing import Route, is_follow_up
+
+# Events about no account go one after the other as well.
+_LANE_OF_RUNS = 0
+
+# One process at a time claims for a sink: with SKIP LOCKED another could take a later event of an account
+# whose earlier one is being claimed.
+_TAKE_TURNS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('costbatch deliveries ' || :sink, 0))")
+
+_CLAIM = sa.text("""
+WITH due AS (
+    SELECT event_id FROM deliveries
+    WHERE sink = :sink AND state = 'pending' AND NOT EXISTS (
+        SELECT FROM deliveries AS earlier
+        WHERE earlier.sink = deliveries.sink AND earlier.lane = deliveries.lane AND earlier.state = 'pending'
+            AND earlier.sequence <= deliveries.sequence
+            AND (earlier.retry_at > :now OR earlier.claimed_until > :now)
+    )
+    ORDER BY sequence LIMIT :most
+), claimed AS (
+    UPDATE deliveries SET claim_token = :token, claimed_until = :until
+    FROM due WHERE deliveries.event_id = due.event_id AND deliveries.sink = :sink
+    RETURNING deliveries.event_id, deliveries.attempts, deliveries.lane, deliveries.sequence
+)
+SELECT claimed.*, events.run_id, events.cloudevent FROM claimed JOIN events ON events.id = claimed.event_id
+ORDER BY claimed.sequence
+""")
+
+# Whether the sink was told, or is about to be told, of this anomaly before.
+_WAS_TOLD = sa.text("""
+SELECT EXISTS (
+    SELECT FROM events JOIN deliveries ON deliveries.event_id = events.id
+    WHERE account_id = :account_id AND cloudevent #>> '{data,anomaly,id}' = :anomaly
+        AND sink = :sink AND deliveries.state <> 'filtered'
+)
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +68,7 @@ class PostgresOutbox(Outbox):
 
     @override
     def append(
-        self, new: Sequence[Event], sinks: Sequence[str], *, account_id: int | None, run_id: UUID | None
+        self, new: Sequence[Event], routes: Sequence[Route], *, account_id: int | None, run_id: UUID | None
     ) -> None:
         for event in new:
             statement = insert(events).values(
@@ -34,41 +79,85 @@ class PostgresOutbox(Outbox):
                 cloudevent=event.to_cloudevent(),
                 occurred_at=event.occurred_at,
             )
-            added = self.connection.execute(statement.on_conflict_do_nothing().returning(events.c.id))
-            if added.first() and sinks:
-                way = [{"event_id": event.id, "sink": sink, "retry_at": event.occurred_at} for sink in sinks]
-                self.connection.execute(insert(deliveries).values(way))
+            added = self.connection.execute(
+                statement.on_conflict_do_nothing().returning(events.c.sequence)
+            ).first()
+            if added and routes:
+                common = {
+                    "event_id": event.id,
+                    "sequence": added.sequence,
+                    "lane": account_id or _LANE_OF_RUNS,
+                    "retry_at": event.occurred_at,
+                }
+                ways = [{**common, **self._route(event, route, account_id)} for route in routes]
+                self.connection.execute(insert(deliveries).values(ways))
+
+    def _route(self, event: Event, route: Route, account_id: int | None) -> dict[str, object]:
+        refusal = route.filter.refusal(event)
+        if refusal and refusal.is_of_size and is_follow_up(event):
+            about = {"account_id": account_id, "anomaly": event.data["anomaly"]["id"], "sink": route.sink}
+            if self.connection.scalar(_WAS_TOLD, about):
+                refusal = None
+        state = DeliveryState.FILTERED if refusal else DeliveryState.PENDING
+        return {
+            "sink": route.sink,
+            "state": state.value,
+            "reason": refusal.reason if refusal else None,
+        }
 
     @override
-    def claim(self, sink: str, *, most: int, now: datetime) -> list[Delivery]:
-        statement = (
-            sa.select(deliveries.c.event_id, deliveries.c.attempts, events.c.cloudevent)
-            .join_from(deliveries, events)
-            .where(
-                deliveries.c.sink == sink, deliveries.c.delivered_at.is_(None), deliveries.c.retry_at <= now
-            )
-            .order_by(deliveries.c.sequence)
-            .limit(most)
-            .with_for_update(of=deliveries, skip_locked=True)
-        )
+    def claim(self, sink: str, *, most: int, now: datetime, until: datetime) -> list[Delivery]:
+        self.connection.execute(_TAKE_TURNS, {"sink": sink})
+        token = uuid4()
+        parameters = {"sink": sink, "most": most, "now": now, "until": until, "token": token}
         return [
-            Delivery(event_id=row.event_id, sink=sink, attempt=row.attempts + 1, cloudevent=row.cloudevent)
-            for row in self.connection.execute(statement)
+            Delivery(
+                event_id=row.event_id,
+                sink=sink,
+                attempt=row.attempts + 1,
+                lane=row.lane,
+                run_id=row.run_id,
+                claim_token=token,
+                cloudevent=row.cloudevent,
+            )
+            for row in self.connection.execute(_CLAIM, parameters)
         ]
 
     @override
+    def release(self, claimed: Sequence[Delivery]) -> None:
+        self._update(claimed)
+
+    @override
     def mark_delivered(self, delivered: Sequence[Delivery], *, now: datetime) -> None:
-        for delivery in delivered:
-            self._update(delivery, delivered_at=now, attempts=delivery.attempt, last_error=None)
+        state = DeliveryState.DELIVERED.value
+        self._update(
+            delivered, state=state, delivered_at=now, attempts=deliveries.c.attempts + 1, reason=None
+        )
 
     @override
-    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime) -> None:
-        self._update(delivery, attempts=delivery.attempt, last_error=reason, retry_at=retry_at)
+    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime | None) -> None:
+        later = {"state": DeliveryState.DEAD.value} if retry_at is None else {"retry_at": retry_at}
+        self._update([delivery], attempts=delivery.attempt, reason=reason, **later)
+
+    def _update(self, claimed: Sequence[Delivery], **values: object) -> None:
+        """Write and end the claims that are still ours."""
+        for token in {delivery.claim_token for delivery in claimed}:
+            ids = [delivery.event_id for delivery in claimed if delivery.claim_token == token]
+            is_ours = (deliveries.c.claim_token == token) & deliveries.c.event_id.in_(ids)
+            statement = sa.update(deliveries).where(is_ours)
+            self.connection.execute(statement.values(claim_token=None, claimed_until=None, **values))
 
     @override
-    def count_pending(self) -> int:
-        statement = sa.select(sa.func.count()).where(deliveries.c.delivered_at.is_(None))
-        return self.connection.scalars(statement.select_from(deliveries)).one()
+    def backlog(self) -> dict[str, Backlog]:
+        counts: dict[str, dict[str, int]] = {}
+        for state in (DeliveryState.PENDING.value, DeliveryState.DEAD.value):
+            # One after the other, because each has an index of its own.
+            statement = sa.select(deliveries.c.sink, sa.func.count()).where(
+                deliveries.c.state == sa.literal_column(f"'{state}'")
+            )
+            for sink, number in self.connection.execute(statement.group_by(deliveries.c.sink)):
+                counts.setdefault(sink, {})[state] = number
+        return {sink: Backlog(**found) for sink, found in sorted(counts.items())}
 
     @override
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
@@ -76,6 +165,103 @@ class PostgresOutbox(Outbox):
         rows = self.connection.execute(statement.group_by(events.c.type))
         return {type_: count for type_, count in rows}  # noqa: C416 - dict(rows) hides what the pairs are
 
-    def _update(self, delivery: Delivery, **values: object) -> None:
-        is_this = (deliveries.c.event_id == delivery.event_id) & (deliveries.c.sink == delivery.sink)
-        self.connection.execute(sa.update(deliveries).where(is_this).values(**values))
+    @override
+    def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
+        found = self.connection.execute(
+            sa.select(events)
+            .where(*_conditions(query), *_has_delivery(query))
+            .order_by(events.c.sequence.desc())
+            .limit(most)
+        ).all()
+        ways: dict[UUID, list[StoredDelivery]] = {row.id: [] for row in found}
+        statement = sa.select(deliveries).where(deliveries.c.event_id.in_(list(ways)))
+        for row in self.connection.execute(statement.order_by(deliveries.c.sink)):
+            ways[row.event_id].append(_stored_delivery(row))
+        return [
+            StoredEvent(
+                id=row.id,
+                type=row.type,
+                subject=row.cloudevent["subject"],
+                occurred_at=row.occurred_at,
+                cloudevent=row.cloudevent,
+                deliveries=tuple(ways[row.id]),
+            )
+            for row in found
+        ]
+
+    @override
+    def replay(self, query: EventQuery, sinks: Sequence[str], *, now: datetime) -> int:
+        again = {
+            "state": DeliveryState.PENDING.value,
+            "attempts": 0,
+            "retry_at": now,
+            "reason": None,
+            "claim_token": None,
+            "claimed_until": None,
+        }
+        meant = sa.select(events.c.id).where(*_conditions(query))
+        if query.state:
+            # Only what has such a delivery; no other sink receives anything.
+            has_state = deliveries.c.state == query.state.value
+            which = deliveries.c.event_id.in_(meant) & deliveries.c.sink.in_(list(sinks)) & has_state
+            return self.connection.execute(sa.update(deliveries).where(which).values(**again)).rowcount
+        lane = sa.func.coalesce(events.c.account_id, _LANE_OF_RUNS)
+        names = sa.func.unnest(sa.literal(list(sinks), sa.ARRAY(sa.Text))).table_valued("name")
+        columns = [events.c.id, names.c.name, events.c.sequence, lane, *map(_literal, ("pending", now))]
+        ways = sa.select(*columns).select_from(events.join(names, sa.true())).where(*_conditions(query))
+        into = ["event_id", "sink", "sequence", "lane", "state", "retry_at"]
+        statement = insert(deliveries).from_select(into, ways)
+        replayed = statement.on_conflict_do_update(index_elements=["event_id", "sink"], set_=again)
+        return self.connection.execute(replayed).rowcount
+
+    @override
+    def discard(self, sink: str, reason: str) -> int:
+        states = [DeliveryState.PENDING.value, DeliveryState.DEAD.value]
+        meant = (deliveries.c.sink == sink) & deliveries.c.state.in_(states)
+        ended = {"state": DeliveryState.FILTERED.value, "reason": reason}
+        statement = sa.update(deliveries).where(meant)
+        return self.connection.execute(
+            statement.values(claim_token=None, claimed_until=None, **ended)
+        ).rowcount
+
+
+def _literal(value: object) -> sa.BindParameter[Any]:
+    return sa.literal(value, sa.DateTime(timezone=True) if isinstance(value, datetime) else sa.Text)
+
+
+def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
+    """Return what the event itself must be."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if query.ids:
+        conditions.append(events.c.id.in_(list(query.ids)))
+    if query.types:
+        conditions.append(events.c.type.in_(list(query.types)))
+    if query.aws_account_ids:
+        wanted = sa.select(accounts.c.id).where(accounts.c.aws_account_id.in_(list(query.aws_account_ids)))
+        conditions.append(events.c.account_id.in_(wanted))
+    if query.since:
+        conditions.append(events.c.occurred_at >= query.since)
+    return conditions
+
+
+def _has_delivery(query: EventQuery) -> list[sa.ColumnElement[bool]]:
+    """Return the condition that the event has such a delivery."""
+    if query.sink is None and query.state is None:
+        return []
+    conditions = [deliveries.c.event_id == events.c.id]
+    if query.sink is not None:
+        conditions.append(deliveries.c.sink == query.sink)
+    if query.state is not None:
+        conditions.append(deliveries.c.state == query.state.value)
+    return [sa.exists().where(*conditions)]
+
+
+def _stored_delivery(row: Row[Any]) -> StoredDelivery:
+    return StoredDelivery(
+        sink=row.sink,
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        retry_at=row.retry_at,
+        delivered_at=row.delivered_at,
+        reason=row.reason,
+    )

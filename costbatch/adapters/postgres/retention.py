@@ -33,6 +33,7 @@ from costbatch.adapters.postgres.tables import (
 from costbatch.application.inspection import MonthSize, Rights
 from costbatch.application.retention import OldRecords, OldRows
 from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.deliveries import DeliveryState
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import StorageError
 
@@ -214,7 +215,9 @@ def _event_is_old(before: datetime) -> sa.ColumnElement[bool]:
     # leaves the others unread. One that came in another order goes some days later.
     first_new = sa.select(later.c.sequence).where(later.c.occurred_at >= before).order_by(later.c.sequence)
     is_first = events.c.sequence < sa.func.coalesce(first_new.limit(1).scalar_subquery(), _LAST_SEQUENCE)
-    pending = sa.exists().where(deliveries.c.event_id == events.c.id, deliveries.c.delivered_at.is_(None))
+    pending = sa.exists().where(
+        deliveries.c.event_id == events.c.id, deliveries.c.state == DeliveryState.PENDING.value
+    )
     return (events.c.occurred_at < before) & is_first & ~pending
 
 

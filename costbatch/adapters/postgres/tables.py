@@ -25,6 +25,7 @@ from costbatch.adapters.postgres.columns import CODE, INSTANT, finite, not_negat
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
+from costbatch.domain.deliveries import DeliveryState
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.events import EventType
 from costbatch.domain.runs import ItemState, RunStatus, SkipReason, StopReason
@@ -35,6 +36,11 @@ _CONTRIBUTIONS = (
     'strict $[*] ? (@.type() == "object" && @.service.type() == "string"'
     ' && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$"'
     ' && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")'
+)
+
+_LABELS_ARE_TEXTS = (
+    "CASE jsonb_typeof(labels) WHEN 'object' THEN"
+    " NOT jsonb_path_exists(labels, 'strict $.* ? (@.type() != \"string\")') ELSE false END"
 )
 
 metadata = MetaData(
@@ -63,6 +69,7 @@ accounts = Table(
         ForeignKey("accounts.id"),
         comment="Whose credentials assume the role; null: the pod's own",
     ),
+    Column("labels", JSONB, nullable=False, server_default="{}", comment="Texts by key, such as the team"),
     Column("created_at", INSTANT, nullable=False),
     Column("updated_at", INSTANT, nullable=False),
     CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name="aws_account_id_digits"),
@@ -73,6 +80,7 @@ accounts = Table(
     CheckConstraint("(access = 'assumed_role') = (role_arn IS NOT NULL)", name="role_iff_assumed"),
     CheckConstraint("base_account_id IS NULL OR access = 'assumed_role'", name="base_only_assumed"),
     CheckConstraint("base_account_id <> id", name="base_is_another"),
+    CheckConstraint(_LABELS_ARE_TEXTS, name="labels_are_texts"),
     plausible_times("created_at", "updated_at"),
     comment="AWS accounts that jobs work on",
 )
@@ -408,6 +416,7 @@ events = Table(
     one_of("type", EventType),
     CheckConstraint("cloudevent ->> 'id' = id::text", name="cloudevent_has_id"),
     Index("ix_events_run_id", "run_id"),
+    Index("ix_events_account_id", "account_id", "sequence"),
     comment="The outbox: written in the transaction of the change that it reports",
 )
 
@@ -416,13 +425,27 @@ deliveries = Table(
     metadata,
     Column("event_id", Uuid, ForeignKey("events.id", ondelete="CASCADE"), primary_key=True),
     Column("sink", CODE, primary_key=True),
-    Column("sequence", BigInteger, Identity(always=True), nullable=False, comment="The order of delivery"),
+    Column("sequence", BigInteger, nullable=False, comment="The order of delivery: the event's"),
+    Column(
+        "lane", BigInteger, nullable=False, comment="Delivered one after the other: the account's row, or 0"
+    ),
+    Column("state", CODE, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("retry_at", INSTANT, nullable=False, comment="Not to be tried before"),
-    Column("delivered_at", INSTANT, comment="Null: still to be delivered"),
-    Column("last_error", Text),
+    Column("claim_token", Uuid, comment="Proof of the claim; a lost one cannot write"),
+    Column("claimed_until", INSTANT, comment="When the claim of a process that died ends"),
+    Column("delivered_at", INSTANT, comment="When the sink last accepted it"),
+    Column("reason", Text, comment="The last error, or why the filter excludes it"),
     CheckConstraint("sink <> ''", name="sink_given"),
+    one_of("state", DeliveryState),
+    CheckConstraint("(claim_token IS NULL) = (claimed_until IS NULL)", name="claim_both_or_none"),
+    CheckConstraint("claim_token IS NULL OR state = 'pending'", name="claim_only_pending"),
+    CheckConstraint("state <> 'delivered' OR delivered_at IS NOT NULL", name="delivered_has_time"),
+    CheckConstraint("state <> 'filtered' OR reason IS NOT NULL", name="filtered_has_reason"),
     not_negative("attempts"),
-    Index("ix_deliveries_pending", "sink", "sequence", postgresql_where=text("delivered_at IS NULL")),
+    Index("ix_deliveries_pending", "sink", "sequence", postgresql_where=text("state = 'pending'")),
+    Index("ix_deliveries_lane", "sink", "lane", "sequence", postgresql_where=text("state = 'pending'")),
+    Index("ix_deliveries_dead", "sink", postgresql_where=text("state = 'dead'")),
+    Index("ix_deliveries_delivered_at", "sink", "delivered_at"),
     comment="Delivery of each event to each sink",
 )

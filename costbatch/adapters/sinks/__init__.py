@@ -1,13 +1,33 @@
-"""Where events are delivered, one file for each kind of sink. SINKS is the only list of their names."""
+"""Where events are delivered, one file for each type of sink. SINKS is the only list of them."""
 
-from costbatch.adapters.sinks.base import ConfiguredSink
-from costbatch.adapters.sinks.log import LogSink
-from costbatch.config import Settings
+from collections.abc import Iterable
+from importlib import import_module
 
-# A new kind of sink is a file in this folder and an entry here.
-SINKS: dict[str, type[ConfiguredSink]] = {sink.name: sink for sink in (LogSink,)}
+from costbatch.adapters.sinks.base import ConfiguredSink, Context
+from costbatch.config.sinks import SinkConfig
+
+# Imported by name when a sink of the type is configured: botocore and apprise are slow to load.
+SINKS = {
+    "log": "costbatch.adapters.sinks.log:LogSink",
+    "webhook": "costbatch.adapters.sinks.webhook:WebhookSink",
+    "sns": "costbatch.adapters.sinks.sns:SnsSink",
+    "alertmanager": "costbatch.adapters.sinks.alertmanager:AlertmanagerSink",
+    "notify": "costbatch.adapters.sinks.notify:NotifySink",
+}
 
 
-def make_sinks(settings: Settings) -> list[ConfiguredSink]:
-    """Return the sinks that the settings name, each once; the names must be checked already."""
-    return [SINKS[name].from_settings(settings) for name in settings.sinks]
+def sink_type(kind: str) -> type[ConfiguredSink]:
+    """Import and return the class of a type of sink."""
+    module, _, name = SINKS[kind].partition(":")
+    found: type[ConfiguredSink] = getattr(import_module(module), name)
+    return found
+
+
+def make_sinks(configs: Iterable[SinkConfig], context: Context) -> list[ConfiguredSink]:
+    """Return the sinks.
+
+    Raises:
+        ConfigError: a sink needs a package that is not installed.
+
+    """
+    return [sink_type(config.kind).build(config, context) for config in configs]

@@ -1,18 +1,48 @@
-"""What every kind of sink has besides the port: a name, and a way to be built from the settings."""
+"""What every kind of sink has besides the port: it is built from its part of the configuration."""
 
 from abc import abstractmethod
-from typing import ClassVar, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
-from costbatch.application.ports import Sink
-from costbatch.config import Settings
+from typing_extensions import override
+
+from costbatch.application.outbox import Sink
+from costbatch.config.sinks import SinkConfig
+from costbatch.domain.messages import LinkTemplate, Message, message_of
+
+CloudEvent = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What sinks share. link: of the page about an anomaly. version: of this program."""
+
+    link: LinkTemplate | None
+    version: str
 
 
 class ConfiguredSink(Sink):
-    """A sink that COSTBATCH_SINKS can name."""
+    """A sink that is built from its configuration."""
 
-    name: ClassVar[str]
+    def __init__(self, config: SinkConfig, context: Context) -> None:
+        self._config, self._context = config, context
 
     @classmethod
     @abstractmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return the sink; raise ConfigError if one of its settings is missing."""
+    def build(cls, config: SinkConfig, context: Context) -> Self:
+        """Return the sink."""
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._config.name
+
+    @property
+    @override
+    def is_digest(self) -> bool:
+        return self._config.is_digest
+
+    def message(self, cloudevents: Sequence[CloudEvent]) -> Message:
+        """Return the events in words."""
+        return message_of(cloudevents, self._context.link)

@@ -1,12 +1,12 @@
-"""Writes events as structured log lines; needs no settings."""
+"""Writes events as structured log lines; needs no options."""
 
-from collections.abc import Mapping
-from typing import ClassVar, Self
+from collections.abc import Sequence
+from typing import Self
 
 from typing_extensions import override
 
-from costbatch.adapters.sinks.base import ConfiguredSink
-from costbatch.config import Settings
+from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
+from costbatch.config.sinks import SinkConfig
 from costbatch.domain.events import EventType
 from costbatch.logs import get_logger
 
@@ -29,14 +29,14 @@ class LogSink(ConfiguredSink):
     A log level above info leaves out informational events, as it does all such lines.
     """
 
-    name: ClassVar[str] = "log"
-
     @classmethod
     @override
-    def from_settings(cls, settings: Settings) -> Self:
-        return cls()
+    def build(cls, config: SinkConfig, context: Context) -> Self:
+        return cls(config, context)
 
     @override
-    def deliver(self, cloudevent: Mapping[str, object]) -> None:
-        write = _log.warning if cloudevent["type"] in _WARNINGS else _log.info
-        write("event", cloudevent=dict(cloudevent))
+    def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
+        for cloudevent in cloudevents:
+            write = _log.warning if cloudevent["type"] in _WARNINGS else _log.info
+            write("event", cloudevent=dict(cloudevent))
+        return "The event is in the log."

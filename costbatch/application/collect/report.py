@@ -72,7 +72,7 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
             is_settled=report.cost_date <= rule.last_settled_day(run.today),
         ),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
-        events_pending=tx.outbox.count_pending(),
+        backlog=tx.outbox.backlog(),
     )
 
 

@@ -34,7 +34,7 @@ def full_report(tx: Transaction, run: Run, *, now: datetime, every_account: bool
     return replace(
         report,
         discoveries=tuple(Discovery(item=item, record=records.get(item.id)) for item in items),
-        events_pending=tx.outbox.count_pending(),
+        backlog=tx.outbox.backlog(),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from costbatch.application.inspection import Rights
 from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.domain.credentials import SealedCredentials
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.runs import RunStatus
 
 
@@ -58,12 +59,13 @@ class NewestRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingEvents:
-    """Events that a sink has not accepted. ``last_error``: of the oldest of them."""
+class SinkHealth:
+    """How a sink does. ``oldest_at`` and ``last_error``: of the oldest event that waits for it."""
 
     sink: str
-    number: int
-    oldest_at: datetime
+    backlog: Backlog = field(default=Backlog())
+    last_success_at: datetime | None = None
+    oldest_at: datetime | None = None
     last_error: str | None = None
 
 
@@ -114,8 +116,8 @@ class DatabaseHealth(Protocol):
     def newest_run(self, job: str) -> NewestRun | None:
         """Return the newest run over all accounts and their ordinary days."""
 
-    def events_before(self, instant: datetime) -> Sequence[WaitingEvents]:
-        """Return, by sink, the undelivered events from before an instant."""
+    def sinks(self) -> Sequence[SinkHealth]:
+        """Return every sink that events were ever written for, by name."""
 
 
 class Gateway(Protocol):

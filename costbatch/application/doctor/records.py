@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from costbatch.application.doctor.findings import Finding, ok, warning
-from costbatch.application.doctor.ports import DatabaseHealth, NewestRun
+from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, SinkHealth
 from costbatch.application.ports import Database
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
 from costbatch.domain.collection import COLLECT
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.discover_report import WORDS as DISCOVER_WORDS
 from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.periods import ONE_DAY, utc_day
@@ -147,21 +148,38 @@ def check_discovered(database: Database, now: datetime) -> Finding:
 
 
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:
-    """Check that no event has been undelivered for more than a day."""
-    waiting = health.events_before(now - ONE_DAY)
-    if not waiting:
-        return ok("No event has been undelivered for more than a day.")
-    found = "\n".join(
-        f"{many(events.number, 'event')} undelivered to {events.sink} since {_instant(events.oldest_at)}"
-        + (f"; last error: {events.last_error}" if events.last_error else ".")
-        for events in waiting
+    """Check that no event has been undelivered for more than a day, nor given up; describe every sink."""
+    known = {each.sink: each for each in health.sinks()}
+    found = [known.get(sink, SinkHealth(sink=sink)) for sink in sinks]
+    gone = [each for each in known.values() if each.sink not in sinks and each.backlog != Backlog()]
+    lines = "\n".join(map(_describe_sink, [*found, *gone])) or "No sink is configured."
+    advice = [
+        "Check that the receiver is reachable: `costbatch events test NAME` says what it answers."
+        for each in found
+        if each.oldest_at is not None and now - each.oldest_at > ONE_DAY
+    ][:1]
+    if any(each.backlog.dead for each in found):
+        advice.append("Deliver what was given up again: `costbatch events replay --state dead`.")
+    advice += [
+        f"{each.sink} is not configured any more: add it to COSTBATCH_SINKS or its file, "
+        f"or run `costbatch events discard {each.sink}`."
+        for each in gone
+    ]
+    return warning(lines, "\n".join(advice)) if advice else ok(lines)
+
+
+def _describe_sink(sink: SinkHealth) -> str:
+    last = (
+        f"last accepted an event {_instant(sink.last_success_at)}" if sink.last_success_at else "never used"
     )
-    gone = [events.sink for events in waiting if events.sink not in sinks]
-    if gone:
-        return warning(
-            found, f"Events are no longer delivered to {', '.join(gone)}: add it to COSTBATCH_SINKS."
-        )
-    return warning(found, "Check that the receiver is reachable; the next run tries again.")
+    waiting = []
+    if sink.oldest_at is not None:
+        since = _instant(sink.oldest_at)
+        waiting.append(f"{many(sink.backlog.pending, 'event')} undelivered, the oldest since {since}")
+    if sink.backlog.dead:
+        waiting.append(f"{many(sink.backlog.dead, 'event')} given up")
+    error = f"; last error: {sink.last_error.rstrip('.')}" if sink.last_error else ""
+    return f"{sink.sink}: {'; '.join([last, *waiting])}{error}."
 
 
 def _instant(instant: datetime) -> str:

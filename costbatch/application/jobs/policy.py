@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from costbatch.domain.routing import Route
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPolicy:
@@ -12,14 +14,14 @@ class RunPolicy:
     retry_pause: before an account's second attempt; it doubles for the next.
     grace: time for the accounts in flight once the process is asked to stop.
     deadline: the process takes no more accounts after this time; None: until all are done.
-    most_requests: the cap on the paid requests of the whole run; None: no cap.
+    routes: where events go. most_requests: the cap on the paid requests of the whole run; None: no cap.
     """
 
     concurrency: int
     lease: timedelta
     retry_pause: timedelta
     grace: timedelta
-    sinks: tuple[str, ...]
+    routes: tuple[Route, ...]
     version: str
     deadline: timedelta | None = None
     most_requests: int | None = None

@@ -120,7 +120,7 @@ class Runner(Generic[T, R]):
             job=self.job,
             run=run,
             retry_pause=policy.retry_pause,
-            sinks=policy.sinks,
+            routes=policy.routes,
             clock=self.clock,
             display=self.display,
         )
@@ -190,5 +190,5 @@ class Runner(Generic[T, R]):
             summary = self.job.after(tx, run, now=now)
             failed = status is RunStatus.FAILED
             event = run_ended(summary, run_id=run.id, run_key=run.key, failed=failed, now=now)
-            tx.outbox.append([event], self.policy.sinks, account_id=None, run_id=run.id)
+            tx.outbox.append([event], self.policy.routes, account_id=None, run_id=run.id)
         return tx.runs.load(run)

@@ -10,6 +10,7 @@ from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.ports import Clock, Database, Display, Transaction
 from costbatch.domain.accounts import AccountStatus, Failing, Progress
 from costbatch.domain.events import Event, account_failed, account_recovered
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import MAX_ATTEMPTS, Failure, ItemState, Outcome, Run, SkipReason
 from costbatch.errors import CostbatchError, ErrorKind, StatementRefused, StorageError
 from costbatch.logs import get_logger
@@ -34,14 +35,14 @@ class Saved(Generic[T, R]):
 class Writer(Generic[T, R]):
     """Saves the results of one run.
 
-    retry_pause: before an account's second attempt; it doubles for the next. sinks: where events go.
+    retry_pause: before an account's second attempt; it doubles for the next. routes: where events go.
     """
 
     database: Database
     job: Job[T, R]
     run: Run
     retry_pause: timedelta
-    sinks: tuple[str, ...]
+    routes: tuple[Route, ...]
     clock: Clock
     display: Display
     most: int = _MOST_TOGETHER
@@ -172,7 +173,7 @@ class Writer(Generic[T, R]):
             if after != before:
                 changed[account.id] = after
             if events:
-                tx.outbox.append(events, self.sinks, account_id=account.id, run_id=self.run.id)
+                tx.outbox.append(events, self.routes, account_id=account.id, run_id=self.run.id)
         if changed:
             tx.progress.save(self.job.name, changed)
 

@@ -16,6 +16,7 @@ from costbatch.adapters.pushgateway import Pushgateway
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.credentials import Secret
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.detection import Severity
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunCounts
 from costbatch.errors import DeliveryError, ErrorKind
@@ -40,6 +41,7 @@ REPORT = CollectReport(
     counts=counts_of(ITEMS),
     reported_at=NOW,
     costs=(("1" * 12, "USD", Decimal("12.34")),),
+    backlog={"log": Backlog(pending=1)},
 )
 
 

@@ -1,28 +1,18 @@
-"""Sinks: configured names become sinks, and the log sink writes one line per event."""
+"""Sinks: each type is imported when it is configured, and the log sink writes one line per event."""
 
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+import subprocess
+import sys
 
 import pytest
 from structlog.testing import capture_logs
 
-from costbatch.adapters.sinks import SINKS, make_sinks
-from costbatch.adapters.sinks.log import LogSink
+from costbatch.adapters.sinks import SINKS, make_sinks, sink_type
+from costbatch.adapters.sinks.base import Context
 from costbatch.config import Settings
-from costbatch.domain.events import Event, EventType
+from costbatch.config.sinks import LOG, READERS
+from costbatch.domain.events import EventType
 from costbatch.errors import ConfigError
-
-
-def _cloudevent(type_: EventType) -> dict[str, Any]:
-    event = Event(
-        id=UUID(int=7),
-        type=type_,
-        subject="123456789012",
-        occurred_at=datetime(2025, 1, 15, tzinfo=UTC),
-        data={"answer": "42"},
-    )
-    return event.to_cloudevent()
+from tests.support.sinks import anomaly_event, make_sink
 
 
 @pytest.mark.parametrize(
@@ -35,31 +25,45 @@ def _cloudevent(type_: EventType) -> dict[str, Any]:
         (EventType.ACCOUNT_RECOVERED, "info"),
         (EventType.RUN_COMPLETED, "info"),
         (EventType.RUN_FAILED, "warning"),
+        (EventType.SINK_TEST, "info"),
     ],
 )
 def test_an_event_is_one_log_line_of_its_severity(type_: EventType, level: str) -> None:
     """What asks for attention is a warning; the event's name is static and the CloudEvent a field."""
-    cloudevent = _cloudevent(type_)
+    cloudevent = anomaly_event(type_=type_)
     with capture_logs() as lines:
-        LogSink().deliver(cloudevent)
+        make_sink("type: log").deliver([cloudevent])
     assert lines == [{"event": "event", "log_level": level, "cloudevent": cloudevent}]
 
 
-def test_the_settings_make_the_sinks() -> None:
-    """Each name once, also if it is repeated."""
-    assert [sink.name for sink in make_sinks(Settings.from_environment({"COSTBATCH_SINKS": "log,log"}))] == [
-        "log"
-    ]
-    assert make_sinks(Settings(sinks=())) == []
+def test_the_variable_makes_the_log_or_no_sink() -> None:
+    """The log once, also if it is repeated."""
+    context = Context(link=None, version="1")
+    for text, names in (("log,log", ["log"]), ("none", [])):
+        settings = Settings.from_environment({"COSTBATCH_SINKS": text})
+        assert [sink.name for sink in make_sinks(settings.sinks, context)] == names
+        assert settings.sinks == (LOG,) * len(names)
 
 
-def test_an_unknown_name_is_a_configuration_error() -> None:
-    """The sentence names the sinks of the registry, which is the only list of them."""
+def test_a_type_that_needs_options_is_not_for_the_variable() -> None:
+    """The sentence names what is."""
     with pytest.raises(ConfigError) as error:
-        Settings.from_environment({"COSTBATCH_SINKS": "log,pigeon"}, known_sinks=SINKS)
+        Settings.from_environment({"COSTBATCH_SINKS": "log,pigeon"})
     assert error.value.problems == ("COSTBATCH_SINKS must be one of log; it is 'pigeon'.",)
 
 
-def test_the_registry_knows_each_sink_by_its_own_name() -> None:
-    """Deliveries are recorded under that name."""
-    assert all(name == sink.name for name, sink in SINKS.items())
+def test_every_type_that_can_be_configured_has_its_class() -> None:
+    """And the other way round."""
+    assert SINKS.keys() == READERS.keys()
+    assert len({sink_type(kind) for kind in SINKS}) == len(SINKS)
+
+
+def test_what_is_not_configured_is_not_loaded() -> None:
+    """A run with the log only loads neither apprise nor the client of SNS."""
+    code = (
+        "import sys; from costbatch.bootstrap import read_settings, Bootstrap;"
+        "b = Bootstrap(settings=read_settings({}), now=None); b._sinks();"
+        "print(sorted({'apprise', 'botocore', 'standardwebhooks', 'requests'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,52 +1,79 @@
-"""The outbox: at least once to each sink, oldest first, and what is not taken waits."""
+"""Delivery: at least once to each sink, in order for each account, and no sink disturbs another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Event as Signal
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from costbatch.application.deliver import Deliverer
+from costbatch.application import deliver
+from costbatch.application.deliver import Deliverer, SinkResult
+from costbatch.domain.deliveries import DeliveryState, pause_after
 from costbatch.domain.events import Event, EventType
-from costbatch.errors import StorageError
+from costbatch.domain.routing import Route
+from costbatch.errors import DeliveryError, StorageError
 from tests.support.factories import NOW
 from tests.support.fake_receivers import FakeSink
-from tests.support.fake_store import FakeStore
+from tests.support.fake_store import FakeStore, Posted
+
+RUN = UUID(int=77)
 
 
 @dataclass
 class Post:
-    """An outbox with a clock that a test sets, and two sinks."""
+    """An outbox with a clock that a test sets, and two sinks; nothing waits within a delivery."""
 
     now: datetime = NOW
     store: FakeStore = field(default_factory=FakeStore)
     log: FakeSink = field(default_factory=lambda: FakeSink("log"))
     chat: FakeSink = field(default_factory=lambda: FakeSink("chat"))
+    stop: Signal = field(default_factory=Signal)
+    pauses: Sequence[float] = ()
+    budget_seconds: float = 60
+    most_attempts: int = 1000
 
-    def write(self, *subjects: str) -> None:
-        """Put events into the outbox."""
-        events = [
-            Event(
+    def write(self, *subjects: str, account_id: int | None = None, run_id: UUID | None = None) -> None:
+        """Put events into the outbox: of one account, or each of an account of its own."""
+        for subject in subjects:
+            event = Event(
                 id=UUID(int=int(subject)),
                 type=EventType.RUN_COMPLETED,
                 subject=subject,
                 occurred_at=self.now,
                 data={},
             )
-            for subject in subjects
-        ]
-        with self.store.transaction() as tx:
-            tx.outbox.append(events, ["log", "chat"], account_id=None, run_id=None)
+            with self.store.transaction() as tx:
+                routes = [Route("log"), Route("chat")]
+                tx.outbox.append([event], routes, account_id=account_id or int(subject), run_id=run_id)
 
-    def deliver(self) -> int:
+    def deliver(self) -> Mapping[str, SinkResult]:
         """Deliver what is due."""
-        sinks = [self.log, self.chat]
-        return Deliverer(database=self.store, sinks=sinks, clock=lambda: self.now).deliver()
+        return Deliverer(
+            database=self.store,
+            sinks=[self.log, self.chat],
+            clock=lambda: self.now,
+            most_attempts=self.most_attempts,
+            budget_seconds=self.budget_seconds,
+            stop=self.stop,
+            pauses=self.pauses,
+            jitter=lambda: 0,
+        ).deliver()
 
-    def retry_in(self, subject: str) -> timedelta:
-        """Return how long an event still waits for the chat."""
-        return self.store.tables.outbox.posted[UUID(int=int(subject)), "chat"].retry_at - self.now
+    def waiting(self) -> int:
+        """Deliver what is due, and return how many deliveries were not accepted."""
+        return sum(len(result.waiting) for result in self.deliver().values())
+
+    def posted(self, subject: str) -> Posted:
+        """Return the way of an event to the chat."""
+        return self.store.tables.outbox.posted[UUID(int=int(subject)), "chat"]
+
+    @property
+    def pending(self) -> int:
+        """How many deliveries are still to be made."""
+        return self.store.tables.outbox.count_pending()
 
 
 @pytest.fixture
@@ -56,83 +83,202 @@ def post() -> Post:
 
 
 def test_every_event_reaches_every_sink_once_and_in_order(post: Post) -> None:
-    """Oldest first, over more events than one transaction takes; nothing is left."""
+    """Oldest first, over more events than one claim takes; nothing is left."""
     subjects = [str(n) for n in range(1, 46)]
     post.write(*subjects)
-    assert post.deliver() == 0
+    assert post.waiting() == 0
     assert post.log.subjects == post.chat.subjects == subjects
-    assert post.store.tables.outbox.count_pending() == 0
-    assert post.deliver() == 0
+    assert post.pending == 0
+    assert post.waiting() == 0
     assert post.log.tried == 45
 
 
-def test_what_a_sink_does_not_take_waits_and_holds_up_nothing(post: Post) -> None:
-    """The other events and the other sinks go on; the failure is counted and its reason kept."""
-    post.chat.refused = {"2"}
-    post.write("1", "2", "3")
-    assert post.deliver() == 1
-    assert post.log.subjects == ["1", "2", "3"]
-    assert post.chat.subjects == ["1", "3"]
-    waiting = post.store.tables.outbox.posted[UUID(int=2), "chat"]
-    assert (waiting.last_error, waiting.attempts, waiting.delivered_at) == ("The receiver is away.", 1, None)
+def test_nothing_is_sent_within_a_transaction(post: Post) -> None:
+    """A claim is committed before the first event goes out: another transaction sees it meanwhile."""
+    seen = []
 
+    def look(_: Mapping[str, Any]) -> None:
+        # The store gives one transaction at a time: within another this would wait for ever.
+        with post.store.transaction() as tx:
+            seen.append([each.claimed_until for each in tx.outbox.posted.values()])  # type: ignore[attr-defined]
 
-def test_a_sink_that_is_away_is_asked_once_for_each_event(post: Post) -> None:
-    """The outbox runs dry although nothing is taken."""
-    post.chat.refused = {"*"}
-    post.write(*(str(n) for n in range(1, 46)))
-    assert post.deliver() == 45
-    assert post.chat.tried == 45
-
-
-def test_an_event_is_not_tried_again_before_its_pause_is_over(post: Post) -> None:
-    """Then it is, and what was taken meanwhile is not."""
-    post.chat.refused = {"1"}
+    post.chat.on_delivery = look
     post.write("1")
     post.deliver()
-    post.now += timedelta(seconds=59)
-    assert post.deliver() == 0
-    assert post.chat.tried == 1
-    post.now += timedelta(seconds=1)
+    assert NOW + timedelta(seconds=deliver.LEASE_SECONDS) in seen[0]
+
+
+def test_a_failure_holds_back_its_account_and_nothing_else(post: Post) -> None:
+    """The other accounts and the other sinks go on; the failure is counted and its reason kept."""
+    post.chat.refused = {"2"}
+    post.write("1", "2", "3", account_id=5)
+    post.write("4", account_id=6)
+    assert post.waiting() == 1
+    assert (post.log.subjects, post.chat.subjects) == (["1", "2", "3", "4"], ["1", "4"])
+    two, three = post.posted("2"), post.posted("3")
+    assert (two.state, two.attempts, two.reason) == (DeliveryState.PENDING, 1, "The receiver is away.")
+    assert (three.attempts, three.claimed_until) == (0, None)
     post.chat.refused = set()
-    assert post.deliver() == 0
-    assert (post.chat.subjects, post.log.tried) == (["1"], 1)
+    post.now += timedelta(seconds=5)
+    assert post.waiting() == 0
+    assert post.chat.subjects == ["1", "4", "2", "3"]
 
 
-def test_the_pause_doubles_from_a_minute_to_half_a_day(post: Post) -> None:
-    """However often an event was tried, it is tried twice a day."""
+def test_a_sink_that_is_away_is_left_alone_after_three_failures(post: Post) -> None:
+    """A thousand events do not each wait for its timeout."""
+    post.chat.refused = {"*"}
+    post.write(*(str(n) for n in range(1, 46)))
+    assert post.waiting() == 3
+    assert (post.chat.tried, len(post.log.taken)) == (3, 45)
+    assert post.pending == 45
+
+
+def test_a_refused_message_does_not_count_as_a_sink_that_is_away(post: Post) -> None:
+    """The receiver answers; only these messages are not to its liking."""
+    post.chat.error = DeliveryError("Too large.", is_refused=True)
+    post.write(*(str(n) for n in range(1, 8)))
+    assert post.waiting() == 7
+
+
+def test_a_sink_is_tried_again_within_the_run(post: Post) -> None:
+    """After each pause, as long as the time allows: a restart of the receiver delays nothing by a day."""
+    post.pauses = (0.001, 0.001, 60)
     post.chat.refused = {"1"}
     post.write("1")
-    pauses = []
-    for _ in range(30):
-        post.deliver()
-        pauses.append(post.retry_in("1"))
-        post.now += pauses[-1]
-    minutes = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *[720] * 20]
-    assert pauses == [timedelta(minutes=n) for n in minutes]
+
+    def recover(timeout: float | None = None) -> bool:
+        # The pause of the event itself passes too.
+        post.now += timedelta(seconds=10)
+        post.chat.refused = set()
+        return False
+
+    post.stop.wait = recover  # type: ignore[method-assign]
+    assert post.waiting() == 0
+    assert (post.chat.subjects, post.chat.tried) == (["1"], 2)
+
+
+def test_a_receiver_that_asks_for_time_gets_it(post: Post) -> None:
+    """Retry-After holds for the whole sink; beyond the run's time it is left alone until the next run."""
+    post.budget_seconds = 5
+    post.chat.error = DeliveryError("Slow down.", retry_after_seconds=3600)
+    post.write("1", "2")
+    assert post.waiting() == 1
+    assert (post.chat.tried, post.posted("1").retry_at) == (1, NOW + timedelta(hours=1))
+
+
+def test_an_event_is_given_up_after_so_many_attempts(post: Post) -> None:
+    """It is dead, which is counted and not retried, and what waits behind it goes on."""
+    post.most_attempts, post.chat.refused = 2, {"1"}
+    post.write("1", "2", account_id=5)
+    post.deliver()
+    post.now += timedelta(minutes=1)
+    assert post.deliver()["chat"].given_up == 1
+    assert post.posted("1").state is DeliveryState.DEAD
+    assert (post.chat.subjects, post.chat.tried) == (["2"], 3)
+
+
+def test_the_pause_doubles_from_five_seconds_to_half_a_day() -> None:
+    """However often an event was tried, it is tried twice a day; jitter takes up to a quarter away."""
+    pauses = [pause_after(attempt, 0).total_seconds() for attempt in range(1, 20)]
+    assert pauses == [min(5 * 2**n, 43_200) for n in range(19)]
+    assert pause_after(10_000, 1) == timedelta(hours=9)
+
+
+def test_the_receiver_says_when_but_not_for_ever() -> None:
+    """Its word counts for the first attempts, and never beyond a day."""
+    assert pause_after(1, 0, timedelta(seconds=1)) == timedelta(seconds=1)
+    assert pause_after(9, 0, timedelta(seconds=1)) == pause_after(9, 0)
+    assert pause_after(1, 0, timedelta(days=400)) == timedelta(days=1)
 
 
 def test_an_event_whose_mark_is_lost_is_delivered_again(post: Post) -> None:
-    """At least once: the commit failed after the sink had taken it, and its id lets it drop the repeat."""
+    """At least once: the process was killed after the sink had taken it, and the id tells the repeat."""
     post.write("1")
 
-    def take_and_lose(cloudevent: Mapping[str, object]) -> None:
-        post.log.taken.append(cloudevent)
-        if len(post.log.taken) == 1:
-            raise StorageError("Connection lost.")
+    def die(_: Mapping[str, Any]) -> None:
+        raise SystemExit
 
-    post.log.deliver = take_and_lose  # type: ignore[method-assign]
-    with pytest.raises(StorageError):
-        post.deliver()
-    assert post.deliver() == 0
-    assert [each["id"] for each in post.log.taken] == [str(UUID(int=1))] * 2
-    assert post.store.tables.outbox.count_pending() == 0
+    post.chat.on_delivery = die
+    with pytest.raises(SystemExit):
+        deliver._Drain(  # as a thread of a process that is killed
+            deliverer=Deliverer(database=post.store, sinks=[post.chat], clock=lambda: post.now),
+            sink=post.chat,
+            until=float("inf"),
+            stop=post.stop,
+        ).run()
+    post.chat.on_delivery = lambda _: None
+    assert (post.waiting(), post.chat.subjects) == (0, ["1"]), "another process leaves its claim alone"
+    post.now += timedelta(seconds=deliver.LEASE_SECONDS)
+    assert (post.waiting(), post.chat.subjects) == (0, ["1", "1"])
+    assert post.pending == 0
+
+
+def test_a_hanging_sink_delays_no_other_and_is_left_behind(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are done long before; the run goes on when the time is over."""
+    monkeypatch.setattr(deliver, "_LAST_SEND_SECONDS", 0.05)
+    post.budget_seconds = 0.05
+    hangs = Signal()
+
+    def hang(_: Mapping[str, Any]) -> None:
+        hangs.wait()
+
+    post.chat.on_delivery = hang
+    post.write("1", "2")
+    results = post.deliver()
+    assert (post.log.subjects, results["chat"].problem) == (["1", "2"], "It did not answer in time.")
+    hangs.set()
+
+
+def test_no_delivery_begins_once_the_process_is_asked_to_end(post: Post) -> None:
+    """What was claimed is released at once, so that the next process need not wait."""
+    post.write("1", "2", "3")
+    post.chat.on_delivery = lambda _: post.stop.set()
+    post.deliver()
+    assert post.chat.subjects == ["1"]
+    assert post.posted("2").claimed_until is None
+
+
+def test_a_process_that_is_ending_still_delivers_for_a_moment(post: Post) -> None:
+    """A run that was stopped reports that it was."""
+    post.stop.set()
+    post.write("1")
+    assert (post.waiting(), post.chat.subjects) == (0, ["1"])
+
+
+def test_a_digest_is_one_message_for_each_run(post: Post) -> None:
+    """What happened in a night comes together; what comes without a run stays alone."""
+    post.chat.is_digest = True
+    post.write("1", "2", "3", run_id=RUN)
+    post.write("4", run_id=UUID(int=78))
+    post.write("5", "6")
+    post.deliver()
+    assert post.chat.messages == [["1", "2", "3"], ["4"], ["5"], ["6"]]
+    assert post.log.messages == [[str(n)] for n in range(1, 7)]
+
+
+def test_a_digest_that_fails_is_tried_again_as_a_whole(post: Post) -> None:
+    """Its events wait together."""
+    post.chat.is_digest, post.chat.refused = True, {"2"}
+    post.write("1", "2", run_id=RUN)
+    assert post.waiting() == 2
+    assert [post.posted(subject).attempts for subject in ("1", "2")] == [1, 1]
 
 
 def test_a_lost_database_ends_the_delivery(post: Post) -> None:
     """What was not marked stays in the outbox."""
     post.write("1")
-    post.store.faults = [StorageError("Gone.")]
+    post.store.faults = [StorageError("Gone."), StorageError("Gone.")]
     with pytest.raises(StorageError, match="Gone"):
         post.deliver()
-    assert post.store.tables.outbox.count_pending() == 2
+    assert post.pending == 2
+
+
+def test_an_unexpected_error_of_a_sink_reaches_the_caller(post: Post) -> None:
+    """It is not lost in a thread, and the other sink has delivered."""
+    post.write("1")
+    post.chat.error = RuntimeError("a bug")
+    with pytest.raises(RuntimeError, match="a bug"):
+        post.deliver()
+    assert post.log.subjects == ["1"]

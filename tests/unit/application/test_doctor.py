@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 
 from costbatch.application.doctor.findings import Mark
-from costbatch.application.doctor.ports import SchemaVersion, SealedSample, WaitingEvents
+from costbatch.application.doctor.ports import SchemaVersion, SealedSample, SinkHealth
 from costbatch.application.inspection import Rights
 from costbatch.domain.accounts import NO_PROGRESS, AccountStatus, Failing, Progress
 from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
@@ -233,22 +234,42 @@ def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
     assert "CronJob" in finding.advice
 
 
-def test_events_that_wait_for_more_than_a_day_are_a_warning() -> None:
-    """With what the receiver answered; younger ones are not mentioned."""
-    old = WaitingEvents(sink="log", number=3, oldest_at=NOW - 2 * DAY, last_error="It is full.")
-    young = WaitingEvents(sink="log", number=1, oldest_at=NOW - DAY / 2)
-    finding = Ward(health=FakeHealth(waiting=[old, young])).find("events")
+def test_each_sink_is_described_with_its_last_success_and_its_backlog() -> None:
+    """Events that wait for more than a day are a warning, with what the receiver answered."""
+    old = SinkHealth(
+        sink="log", backlog=Backlog(pending=3), oldest_at=NOW - 2 * DAY, last_error="It is full."
+    )
+    finding = Ward(health=FakeHealth(the_sinks=[old])).find("events")
     assert finding.mark is Mark.WARNING
-    assert finding.found == "3 events undelivered to log since 2025-03-10 06:30 UTC; last error: It is full."
-    assert Ward(health=FakeHealth(waiting=[young])).find("events").mark is Mark.OK
+    assert finding.found == (
+        "log: never used; 3 events undelivered, the oldest since 2025-03-10 06:30 UTC; "
+        "last error: It is full."
+    )
+    assert "events test" in finding.advice
+    young = SinkHealth(
+        sink="log", backlog=Backlog(pending=1), oldest_at=NOW - DAY / 2, last_success_at=NOW - DAY
+    )
+    finding = Ward(health=FakeHealth(the_sinks=[young])).find("events")
+    assert finding.mark is Mark.OK
+    assert finding.found.startswith("log: last accepted an event 2025-03-11 06:30 UTC; 1 event undelivered")
+    assert Ward(health=FakeHealth()).find("events").found == "log: never used."
+
+
+def test_events_that_were_given_up_are_a_warning() -> None:
+    """Until they are replayed or discarded."""
+    dead = SinkHealth(sink="log", backlog=Backlog(dead=2))
+    finding = Ward(health=FakeHealth(the_sinks=[dead])).find("events")
+    assert (finding.mark, finding.found) == (Mark.WARNING, "log: never used; 2 events given up.")
+    assert "replay --state dead" in finding.advice
 
 
 def test_events_for_a_sink_that_is_no_longer_set_are_a_warning_of_their_own() -> None:
-    """No run will ever deliver them."""
-    old = WaitingEvents(sink="pager", number=1, oldest_at=NOW - 2 * DAY)
-    finding = Ward(health=FakeHealth(waiting=[old])).find("events")
-    assert finding.found == "1 event undelivered to pager since 2025-03-10 06:30 UTC."
-    assert "COSTBATCH_SINKS" in finding.advice
+    """No run will ever deliver them; without a backlog it is not mentioned."""
+    old = SinkHealth(sink="pager", backlog=Backlog(pending=1), oldest_at=NOW)
+    finding = Ward(health=FakeHealth(the_sinks=[old, SinkHealth(sink="gone")])).find("events")
+    assert finding.found.splitlines()[1].startswith("pager: never used; 1 event undelivered")
+    assert "events discard pager" in finding.advice
+    assert "gone" not in finding.found
 
 
 def test_sealed_credentials_do_not_show_in_a_sample() -> None:

@@ -1,7 +1,6 @@
 """How the checks are made: each in its time, none stopping the others, and what all of them come to."""
 
 import time
-from datetime import datetime
 from threading import Event
 
 import pytest
@@ -186,10 +185,10 @@ def test_a_lost_database_skips_what_is_in_it() -> None:
 def test_a_fault_in_one_part_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken query is one failure, not the end."""
 
-    def fail(_: FakeHealth, __: datetime) -> None:
+    def fail(_: FakeHealth) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(FakeHealth, "events_before", fail)
+    monkeypatch.setattr(FakeHealth, "sinks", fail)
     results = Ward().examine()
     marks = [result.finding.mark for result in results.values()]
     assert results["events"].finding.mark is Mark.FAILURE

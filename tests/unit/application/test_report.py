@@ -17,6 +17,7 @@ from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import EventType, run_ended
 from costbatch.domain.periods import DateRange
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import Failure, ItemRecord, ItemState
 from costbatch.errors import ErrorKind
 from tests.support.factories import (
@@ -77,7 +78,7 @@ def test_a_brief_report_counts(tables: FakeTables) -> None:
             run_ended({"status": status}, run_id=UUID(int=n), run_key="", failed=False, now=NOW)
             for n, status in ((7, "a"), (7, "b"), (8, "c"))
         ],
-        ["log"],
+        [Route("log")],
         account_id=None,
         run_id=make_run().id,
     )
@@ -188,5 +189,5 @@ def test_a_program_is_told_of_every_account(tables: FakeTables) -> None:
 def test_what_waits_for_delivery_is_counted(tables: FakeTables) -> None:
     """Every sink's way counts."""
     event = run_ended({"status": "completed"}, run_id=make_run().id, run_key="", failed=False, now=NOW)
-    tables.outbox.append([event], ["log", "chat"], account_id=None, run_id=make_run().id)
+    tables.outbox.append([event], [Route("log"), Route("chat")], account_id=None, run_id=make_run().id)
     assert report_of(tables).events_pending == 2

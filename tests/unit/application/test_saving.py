@@ -15,6 +15,7 @@ from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import NO_DIGESTS, FetchedCosts, StoredChange
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange, WindowPolicy
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunRequest, SkipReason, WorkItem
 from costbatch.errors import ErrorKind
 from tests.support.factories import (
@@ -106,7 +107,7 @@ class OneAccount:
             job=job,
             run=make_run(request=self.request),
             retry_pause=RETRY_PAUSE,
-            sinks=("log",),
+            routes=(Route("log"),),
             clock=lambda: NOW,
             display=FakeDisplay(),
         )

@@ -14,6 +14,7 @@ from costbatch.application.ports import Transaction
 from costbatch.domain.costs import NO_DIGESTS, FetchedCosts
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
+from costbatch.domain.routing import Route
 from costbatch.domain.runs import ItemRecord, ItemState
 from costbatch.errors import StatementRefused
 from tests.support.factories import (
@@ -82,7 +83,7 @@ class Results:
             job=job,
             run=make_run(),
             retry_pause=timedelta(seconds=30),
-            sinks=("log",),
+            routes=(Route("log"),),
             clock=lambda: NOW,
             display=self.display,
         )

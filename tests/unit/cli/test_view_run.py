@@ -12,6 +12,7 @@ from costbatch.cli.views.collect import print_plan
 from costbatch.cli.views.page import duration
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.collect_report import Collection
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.money import money
 from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
@@ -127,7 +128,7 @@ def test_the_totals_summarize_the_run_in_numbers() -> None:
         RunStatus.PARTIAL,
         anomaly_counts={("open", "high"): 2, ("resolved", "low"): 9},
         event_counts={"anomaly.detected": 1, "anomaly.resolved": 3},
-        events_pending=4,
+        backlog={"log": Backlog(pending=4)},
     )
     printed = printed_run(report, 80)
     assert "Accounts   2 collected, 1 failed" in printed

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.discover_report import (
     DISCOVER_METRICS,
     DiscoverReport,
@@ -43,7 +44,7 @@ REPORT = DiscoverReport(
         partial_accounts=1, regions_read=16, regions_failed=1, resources=40, change=CHANGE
     ),
     discoveries=(Discovery(item=ITEM, record=RECORD), Discovery(item=replace(ITEM, state=ItemState.RUNNING))),
-    events_pending=7,
+    backlog={"log": Backlog(pending=7)},
 )
 
 

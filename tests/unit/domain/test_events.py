@@ -202,7 +202,7 @@ def test_a_failure_is_told_with_its_kind_and_its_sentence() -> None:
     assert event.data == {
         "version": 1,
         "run_id": str(RUN),
-        "account": {"aws_account_id": "000000000001", "name": "account-1"},
+        "account": {"aws_account_id": "000000000001", "name": "account-1", "labels": {}},
         "error": {"kind": "timeout", "message": "No answer."},
     }
 

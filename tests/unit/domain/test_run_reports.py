@@ -8,6 +8,7 @@ from decimal import Decimal
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import DayTotal, StoredChange
+from costbatch.domain.deliveries import Backlog
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
@@ -78,7 +79,7 @@ REPORT = CollectReport(
         ),
     ),
     costs=(("000000000001", "USD", Decimal("12.5")),),
-    events_pending=5,
+    backlog={"log": Backlog(pending=5)},
 )
 
 
@@ -132,6 +133,7 @@ def test_the_document_is_json_and_has_one_entry_for_each_account() -> None:
     assert document["events"] == {
         "written": {"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},
         "pending": 5,
+        "dead": 0,
     }
 
 

@@ -1,0 +1,106 @@
+"""Turns events into alerts of an Alertmanager: an anomaly fires until it is resolved.
+
+An alert is known by its labels, so these never change while it fires but for the severity, by which alerts
+are routed: if that changes, the alert with the old one is resolved in the same request.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Self, cast
+
+from typing_extensions import override
+
+from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
+from costbatch.adapters.sinks.http import HttpClient
+from costbatch.config.sinks import AlertmanagerOptions, SinkConfig
+from costbatch.domain.detection import Severity
+from costbatch.domain.events import EventType
+from costbatch.domain.periods import instant
+
+_PATH = "/api/v2/alerts"
+# By what an event is about: the first word of its type.
+_NAMES = {
+    "anomaly": "CostbatchAnomaly",
+    "account": "CostbatchAccountFailed",
+    "run": "CostbatchRunFailed",
+    "sink": "CostbatchTest",
+}
+# With these an alert is over; with every other event it fires, or goes on.
+_ENDS = frozenset(
+    {
+        EventType.ANOMALY_RESOLVED,
+        EventType.ACCOUNT_RECOVERED,
+        EventType.RUN_COMPLETED,
+        EventType.SINK_TEST,
+    }
+)
+_Alert = dict[str, Any]
+
+
+class AlertmanagerSink(ConfiguredSink):
+    """Posts to one Alertmanager."""
+
+    def __init__(self, config: SinkConfig, context: Context, options: AlertmanagerOptions) -> None:
+        super().__init__(config, context)
+        self._firing = timedelta(days=options.firing_days)
+        self._client = HttpClient(
+            url=options.url,
+            what="The Alertmanager",
+            connection=options.connection,
+            token=options.token,
+            version=context.version,
+        )
+
+    @classmethod
+    @override
+    def build(cls, config: SinkConfig, context: Context) -> Self:
+        return cls(config, context, cast("AlertmanagerOptions", config.options))
+
+    @override
+    def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
+        alerts = [alert for event in cloudevents for alert in self._alerts(event)]
+        answered = self._client.post_json(alerts, path=_PATH)
+        return f"The Alertmanager at {self._client.address} answered {answered}."
+
+    def _alerts(self, event: CloudEvent) -> list[_Alert]:
+        type_ = EventType(event["type"])
+        name, is_over = _NAMES[type_.partition(".")[0]], type_ in _ENDS
+        message, at = self.message([event]), datetime.fromisoformat(event["time"])
+        anomaly: Mapping[str, Any] = event["data"].get("anomaly", {})
+        alert: _Alert = {
+            "labels": {"alertname": name, **_labels(event["data"], anomaly)},
+            "annotations": {"summary": message.title, "description": message.text},
+            # The first day of the anomaly, as far as its alert is the same one.
+            "startsAt": f"{anomaly['start_date']}T00:00:00Z" if anomaly else instant(at),
+            "endsAt": instant(at if is_over else at + self._firing),
+        }
+        if message.link:
+            alert["generatorURL"] = message.link
+        return [alert, *(_of_other_severities(alert, at) if type_ in _MAY_CHANGE_SEVERITY else ())]
+
+
+_MAY_CHANGE_SEVERITY = frozenset({EventType.ANOMALY_UPDATED, EventType.ANOMALY_RESOLVED})
+
+
+def _of_other_severities(alert: _Alert, at: datetime) -> list[_Alert]:
+    others = [severity.value for severity in Severity if severity.value != alert["labels"]["severity"]]
+    return [
+        {**alert, "labels": {**alert["labels"], "severity": severity}, "endsAt": instant(at)}
+        for severity in others
+    ]
+
+
+def _labels(data: Mapping[str, Any], anomaly: Mapping[str, Any]) -> dict[str, str]:
+    account: Mapping[str, Any] = data.get("account", {})
+    labels = {"aws_account_id": account.get("aws_account_id", "")}
+    # Not the revision and not the amounts: they change.
+    labels |= {
+        name: anomaly[name] or "" for name in ("service", "direction", "currency", "severity") if anomaly
+    }
+    if anomaly:
+        labels["anomaly_id"] = anomaly["id"]
+    for key, value in account.get("labels", {}).items():
+        labels["label_" + re.sub(r"[^A-Za-z0-9_]", "_", key)] = value
+    # To Alertmanager a label without a value is none.
+    return {name: value for name, value in labels.items() if value}

@@ -1,0 +1,85 @@
+"""The use cases of events: list, show, deliver, replay, discard, and test a sink."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from costbatch.application.deliver import Deliverer, SinkResult
+from costbatch.application.outbox import Sink
+from costbatch.application.ports import Database, Transaction
+from costbatch.domain.deliveries import EventQuery, StoredEvent
+from costbatch.domain.events import sink_test
+from costbatch.domain.excerpt import excerpt
+from costbatch.domain.periods import instant
+from costbatch.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """The use cases; ``deliverer`` has the configured sinks."""
+
+    database: Database
+    deliverer: Deliverer
+    now: Callable[[], datetime]
+
+    @property
+    def sinks(self) -> Sequence[str]:
+        """The names of the configured sinks."""
+        return [sink.name for sink in self.deliverer.sinks]
+
+    def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
+        """Return events, newest first."""
+        with self._transaction() as tx:
+            return tx.outbox.find(query, most=most)
+
+    def show(self, event_id: UUID) -> StoredEvent:
+        """Return one event; raise ConfigError if there is none with this id."""
+        found = self.find(EventQuery(ids=[event_id]), most=1)
+        if not found:
+            raise ConfigError(f"There is no event {event_id}; `costbatch events list` shows the newest ones.")
+        return found[0]
+
+    def deliver(self) -> Mapping[str, SinkResult]:
+        """Deliver what is due; return what became of it, by sink."""
+        self.database.check_schema()
+        return self.deliverer.deliver()
+
+    def replay(self, query: EventQuery, sinks: Sequence[str]) -> int:
+        """Make events pending again for some sinks, all if none are named; return how many deliveries."""
+        for name in sinks:
+            self._sink(name)
+        with self._transaction() as tx:
+            return tx.outbox.replay(query, sinks or self.sinks, now=self.now())
+
+    def discard(self, sink: str) -> int:
+        """Stop trying to deliver what waits for a sink or was given up; return how many deliveries.
+
+        The sink need not be configured any more.
+        """
+        with self._transaction() as tx:
+            return tx.outbox.discard(
+                sink, f"Discarded by hand at {instant(self.now().replace(microsecond=0))}."
+            )
+
+    def test(self, name: str) -> str:
+        """Send a message that is marked as a test; return what the receiver answered.
+
+        Raises:
+            ConfigError: there is no such sink.
+            DeliveryError: the message was not accepted.
+
+        """
+        return self._sink(name).deliver([sink_test(name, now=self.now()).to_cloudevent()])
+
+    def _sink(self, name: str) -> Sink:
+        for sink in self.deliverer.sinks:
+            if sink.name == name:
+                return sink
+        names = ", ".join(self.sinks) or "none"
+        raise ConfigError(f"There is no sink {excerpt(name)}; the configured sinks are: {names}.")
+
+    def _transaction(self) -> AbstractContextManager[Transaction]:
+        self.database.check_schema()
+        return self.database.transaction()

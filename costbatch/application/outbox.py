@@ -1,0 +1,78 @@
+"""The ports of events: the outbox that keeps them, and the sinks that they go to."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from costbatch.domain.deliveries import Backlog, Delivery, EventQuery, StoredEvent
+from costbatch.domain.events import Event
+from costbatch.domain.routing import Route
+
+
+class Outbox(Protocol):
+    """Events, and what is still to be delivered to whom."""
+
+    def append(
+        self, events: Sequence[Event], routes: Sequence[Route], *, account_id: int | None, run_id: UUID | None
+    ) -> None:
+        """Add events with a delivery to every sink; one that is there already is left as it is.
+
+        A filter decides here, once: what it excludes is recorded with the reason. What follows up an event
+        that a sink received is not excluded for its size.
+        """
+
+    def claim(self, sink: str, *, most: int, now: datetime, until: datetime) -> list[Delivery]:
+        """Claim up to ``most`` deliveries that are due, oldest first; other processes leave them until then.
+
+        A delivery that waits or is claimed holds back the later ones of its account.
+        """
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """End the claims of deliveries that were not attempted."""
+
+    def mark_delivered(self, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+        """Record that the sink took them, unless the claim was lost to another process."""
+
+    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime | None) -> None:
+        """Record that the sink did not take one, and when to try again; None: it is given up."""
+
+    def backlog(self) -> dict[str, Backlog]:
+        """Return what is pending and given up, by sink; sinks without either are left out."""
+
+    def counts_of_run(self, run_id: UUID) -> dict[str, int]:
+        """Return how many events of each type a run has written."""
+
+    def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
+        """Return the events that are meant, newest first, with all their deliveries."""
+
+    def replay(self, query: EventQuery, sinks: Sequence[str], *, now: datetime) -> int:
+        """Make the deliveries of these events to the sinks pending again, or for the first time.
+
+        A state in the query is that of the delivery to the sink itself. Return how many there are.
+        """
+
+    def discard(self, sink: str, reason: str) -> int:
+        """End what is pending and given up for a sink as if its filter excluded it; return how many."""
+
+
+class Sink(Protocol):
+    """Where events go."""
+
+    @property
+    def name(self) -> str:
+        """The name under which deliveries are recorded."""
+
+    @property
+    def is_digest(self) -> bool:
+        """Whether it takes the events of one run together, as one message."""
+
+    def deliver(self, cloudevents: Sequence[Mapping[str, Any]]) -> str:
+        """Hand over one event, or several of one run for a digest; return what the receiver answered.
+
+        More than once is possible: the receiver knows an event by its id.
+
+        Raises:
+            DeliveryError: it was not taken.
+
+        """

@@ -1,0 +1,96 @@
+"""Which events go to which sink: a sink's filter, and the sentence that says why it excludes an event."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.events import Event, EventType
+from costbatch.domain.labels import Labels
+from costbatch.domain.money import Limit
+
+_SEVERITIES = tuple(Severity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a filter excludes an event. is_of_size: the anomaly is too small, and only that."""
+
+    reason: str
+    is_of_size: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What an event must be to go to a sink; what is empty or None excludes nothing.
+
+    types, accounts, services: one of them. labels: the account must have all of them.
+    severity, minimum_impact (by currency), minimum_percent: at least so large.
+    Conditions on services, size and direction are about anomalies: other events meet them.
+    """
+
+    types: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    labels: Labels = ()
+    services: frozenset[str] = frozenset()
+    direction: Direction | None = None
+    severity: Severity | None = None
+    minimum_impact: Limit | None = None
+    minimum_percent: Decimal | None = None
+
+    def refusal(self, event: Event) -> Refusal | None:
+        """Return why the event does not pass; None if it does."""
+        account: Mapping[str, Any] = event.data.get("account", {})
+        anomaly: Mapping[str, Any] | None = event.data.get("anomaly")
+        if self.types and event.type.value not in self.types:
+            return Refusal(reason=f"The filter takes other types than {event.type}.")
+        if self.accounts and account.get("aws_account_id") not in self.accounts:
+            return Refusal(reason="The filter takes other accounts.")
+        labels: Mapping[str, str] = account.get("labels", {})
+        for key, value in self.labels:
+            if labels.get(key) != value:
+                has = f"has {key}={labels[key]}" if key in labels else f"has no label {key}"
+                who = f"the account {has}" if account else "the event is about no account"
+                return Refusal(reason=f"The filter takes accounts with {key}={value}; {who}.")
+        return self._refusal_of(anomaly) if anomaly else None
+
+    def _refusal_of(self, anomaly: Mapping[str, Any]) -> Refusal | None:
+        if self.services:
+            explained_by = {part["service"] for part in anomaly["explanation"]}
+            if not self.services & {anomaly["service"], *explained_by}:
+                return Refusal(reason="The filter takes other services.")
+        if self.direction and anomaly["direction"] != self.direction:
+            return Refusal(reason=f"The filter takes a {self.direction}; this is a {anomaly['direction']}.")
+        if reason := self._too_small(anomaly):
+            return Refusal(reason=reason, is_of_size=True)
+        return None
+
+    def _too_small(self, anomaly: Mapping[str, Any]) -> str | None:
+        severity = Severity(anomaly["severity"])
+        if self.severity and _SEVERITIES.index(severity) < _SEVERITIES.index(self.severity):
+            return f"The filter takes severity {self.severity} and above; this is {severity}."
+        currency, impact = anomaly["currency"], abs(Decimal(anomaly["impact"]))
+        if self.minimum_impact and impact < (least := self.minimum_impact.of(currency)):
+            return f"The filter takes differences from {least} {currency}; this is {impact} {currency}."
+        # Without an expected cost there is no percentage: then any is large enough.
+        percent = anomaly["deviation_percent"]
+        if self.minimum_percent and percent is not None and abs(Decimal(percent)) < self.minimum_percent:
+            return f"The filter takes differences from {self.minimum_percent} %; this is {percent} %."
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to a sink. It is decided when an event is written, so that a later filter changes no past."""
+
+    sink: str
+    filter: Filter = field(default=Filter())
+
+
+def is_follow_up(event: Event) -> bool:
+    """Whether the event is about an anomaly that an earlier event was about.
+
+    What a sink was told of, it is also told the end of, however small it has become.
+    """
+    return "anomaly" in event.data and event.type is not EventType.ANOMALY_DETECTED

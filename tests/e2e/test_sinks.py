@@ -1,0 +1,214 @@
+"""Sinks through the command line: who is told what, what a broken one costs, and what one does about it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
+from tests.support.receiver import Receiver, Reply, receiving
+from tests.support.sinks import SIGNING
+
+ONE, TWO = "100000000001", "100000000002"
+SPIKE = (*steady("10.00", until=TODAY - ONE_DAY), bill(TODAY - ONE_DAY, "500.00"))
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Receive on loopback."""
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def sinks(harness: Harness, receiver: Receiver, tmp_path: Path) -> Harness:
+    """Return a harness with two accounts whose cost jumps, and a webhook for one team beside the log."""
+    (tmp_path / "sign").write_text(SIGNING)
+    file = tmp_path / "sinks.yaml"
+    file.write_text(
+        f"""
+sinks:
+  log: {{type: log}}
+  payments:
+    type: webhook
+    url: {receiver.url}/hook
+    allow_private: true
+    timeout_seconds: 2
+    secrets: {{secret_file: {tmp_path}/sign}}
+    filter:
+      labels: {{team: payments}}
+      minimum: {{USD: 100}}
+"""
+    )
+    harness.environ |= {"COSTBATCH_SINKS_FILE": str(file), "COSTBATCH_DELIVERY_SECONDS": "3"}
+    harness.open(make_account(1, rows=SPIKE), make_account(2, rows=SPIKE))
+    harness.run("accounts", "label", ONE, "team=payments")
+    harness.run("accounts", "label", TWO, "team=search")
+    return harness
+
+
+def told(receiver: Receiver) -> list[tuple[str, str]]:
+    """Return type and subject of what was accepted."""
+    return [(body["type"], body["subject"]) for body in map(json.loads, receiver.bodies)]
+
+
+def listed(harness: Harness, *options: str) -> list[Any]:
+    """Return what `events list` finds."""
+    found: list[Any] = json.loads(harness.run("events", "list", "--output", "json", *options).stdout)
+    return found
+
+
+def test_a_team_hears_of_its_own_accounts_only(sinks: Harness, receiver: Receiver) -> None:
+    """Signed, while the log has everything; `events show` says why the others did not go there."""
+    run = sinks.collect()
+    assert run.summary["events"]["pending"] == run.summary["events"]["dead"] == 0
+    assert told(receiver) == [("anomaly.detected", ONE)]
+    (asked,) = receiver.asked
+    event = Webhook(SIGNING).verify(asked.body, asked.headers)
+    assert event["data"]["account"]["labels"] == {"team": "payments"}
+    assert len(run.logs("event")) == 3
+    (other,) = listed(sinks, "--account", TWO)
+    shown = sinks.run("events", "show", other["id"])
+    assert "filtered" in shown.stdout
+    assert "The filter takes accounts with team=payments; the account has team=search." in shown.stdout
+    table = sinks.run("events", "list", "--type", "anomaly.detected", "--since", str(TODAY)).stdout
+    assert table.count("anomaly.detected") == 2
+    assert "log: delivered, payments: filtered" in table
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(500, body=b"hunter2hunter2"), Reply(302), Reply(hangs=True), Reply(resets=True)]
+)
+def test_a_broken_sink_changes_neither_the_run_nor_the_other_sink(
+    sinks: Harness, receiver: Receiver, reply: Reply
+) -> None:
+    """The exit status is that of the collection; what was not delivered waits, and doctor says so."""
+    receiver.reply = reply
+    run = sinks.collect()
+    assert (run.status, run.summary["events"]["pending"], len(run.logs("event"))) == (0, 1, 3)
+    (line,) = run.logs("events_not_delivered")
+    assert (line["sink"], line["waiting"]) == ("payments", 1)
+    assert "hunter2" not in run.stderr + json.dumps(sinks.contents(), default=str)
+    doctor = json.loads(sinks.run("doctor", "--output", "json").stdout)
+    (events,) = [check for check in doctor["checks"] if check["name"] == "events"]
+    assert "log: last accepted an event 2025-03-12" in events["found"]
+    assert "payments: never used; 1 event undelivered" in events["found"]
+
+
+def test_what_waits_goes_out_by_hand_and_again_if_asked(sinks: Harness, receiver: Receiver) -> None:
+    """`events deliver` is what a run does at its end; a replay ignores the filter and keeps the id."""
+    receiver.reply = Reply(503)
+    sinks.collect()
+    failed = sinks.run("events", "deliver", COSTBATCH_DELIVERY_SECONDS="1")
+    assert failed.status in {0, 1}
+    receiver.reply = Reply()
+    sinks.wake_at(sinks.now() + ONE_DAY / 24)
+    delivered = sinks.run("events", "deliver", "--output", "json")
+    payments = next(each for each in json.loads(delivered.stdout) if each["sink"] == "payments")
+    assert (delivered.status, payments["delivered"], payments["waiting"]) == (0, 1, 0)
+    again = sinks.run("events", "replay", "--type", "anomaly.detected", "--sink", "payments")
+    assert "2 deliveries will be made again" in again.stdout
+    sinks.run("events", "deliver")
+    accepted = [json.loads(body)["subject"] for body in receiver.bodies[-2:]]
+    assert sorted(accepted) == [ONE, TWO]
+    (event,) = listed(sinks, "--account", ONE)
+    assert [(each["sink"], each["state"]) for each in event["deliveries"]] == [
+        ("log", "delivered"),
+        ("payments", "delivered"),
+    ]
+
+
+def test_a_dead_event_is_seen_replayed_or_discarded(sinks: Harness, receiver: Receiver) -> None:
+    """After so many attempts it is given up, and doctor says what to do."""
+    receiver.reply = Reply(400)
+    run = sinks.collect(COSTBATCH_DELIVERY_ATTEMPTS="1")
+    assert run.summary["events"] == {**run.summary["events"], "pending": 0, "dead": 1}
+    assert len(listed(sinks, "--sink", "payments", "--state", "dead")) == 1
+    assert "1 event given up" in sinks.run("doctor").stdout
+    assert sinks.run("events", "discard", "payments").status == 2
+    assert (
+        "1 delivery to payments will not be made."
+        in sinks.run("events", "discard", "payments", "--yes").stdout
+    )
+    (event,) = listed(sinks, "--account", ONE)
+    assert event["deliveries"][1]["reason"].startswith("Discarded by hand at 2025-03-12T")
+
+
+def test_a_test_says_what_came_back(sinks: Harness, receiver: Receiver) -> None:
+    """One marked message, whatever the filter is; the status tells whether it arrived."""
+    fine = sinks.run("events", "test", "payments")
+    assert (fine.status, fine.stdout) == (0, f"The webhook at {receiver.url} answered 204 No Content.\n")
+    (body,) = receiver.bodies
+    assert json.loads(body)["type"] == "sink.test"
+    receiver.reply = Reply(401)
+    refused = sinks.run("events", "test", "payments")
+    assert refused.status == 1
+    assert refused.sentences == [
+        f"The webhook at {receiver.url} answered 401 Unauthorized; check its secrets and its token."
+    ]
+    unknown = sinks.run("events", "test", "paymets")
+    assert (unknown.status, unknown.sentences) == (
+        2,
+        ["There is no sink 'paymets'; the configured sinks are: log, payments."],
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["events", "replay"], "Say which events: give ids, --state, --since, --type or --account."),
+        (["events", "replay", "--state", "dead", "--sink", "x"], "There is no sink 'x'"),
+        (
+            ["events", "show", "2f63aa3f-ca70-5511-b761-f8164e9a285c"],
+            "There is no event 2f63aa3f-ca70-5511-b761-f8164e9a285c",
+        ),
+        (["accounts", "label", ONE, "team"], "'team' is no change of a label"),
+    ],
+)
+def test_wrong_usage_is_a_sentence(sinks: Harness, args: list[str], sentence: str) -> None:
+    """And nothing is changed."""
+    before = sinks.contents()
+    finished = sinks.run(*args)
+    assert finished.status == 2
+    assert sentence in finished.stderr
+    assert sinks.contents() == before
+
+
+def test_a_file_with_a_mistake_stops_every_command(sinks: Harness) -> None:
+    """Before anything is collected: exit 2, the file, the line and the key."""
+    file = Path(sinks.environ["COSTBATCH_SINKS_FILE"])
+    file.write_text("sinks:\n  pager: {type: pagr}\n")
+    for args in (["collect"], ["events", "list"], ["config"]):
+        finished: Finished = sinks.run(*args)
+        assert finished.status == 2
+        assert f"{file}, line 2: sinks.pager.type must be one of log, webhook" in finished.stderr
+
+
+def test_what_waits_is_delivered_also_when_nothing_can_be_collected(
+    sinks: Harness, receiver: Receiver
+) -> None:
+    """The run fails before its first account; the events of earlier runs go out all the same."""
+    receiver.reply = Reply(503)
+    sinks.collect()
+    receiver.reply = Reply()
+    sinks.sleep_until(TODAY + ONE_DAY)
+    sinks.open(replace(make_account(1, rows=SPIKE)), replace(make_account(2, rows=SPIKE)))
+    run = sinks.collect("--account", "100000000009")
+    assert run.status == 2
+    assert ("anomaly.detected", ONE) in told(receiver)[-1:]
+
+
+def test_labels_are_shown(sinks: Harness) -> None:
+    """In the list, of the account, and as JSON; config names the sinks without their addresses."""
+    sinks.run("accounts", "label", ONE, "env=prod")
+    assert "env=prod, team=payments" in sinks.run("accounts", "list").stdout
+    shown = json.loads(sinks.run("accounts", "show", ONE, "--output", "json").stdout)
+    assert shown["labels"] == {"env": "prod", "team": "payments"}
+    assert sinks.run("accounts", "label", ONE, "env-", "team-").stdout.endswith("has no labels.\n")
+    config = sinks.run("config").stdout
+    assert "log,payments (webhook)" in config
+    assert "whsec" not in config

@@ -1,0 +1,87 @@
+"""A receiver of events over HTTP or HTTPS, on loopback: keeps what comes, and answers as told."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from tests.support.recorder import Asked
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. raw: bytes instead of HTTP. hangs: none at all; resets: the connection ends without one."""
+
+    status: int = 204
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    raw: bytes = b""
+    hangs: bool = False
+    resets: bool = False
+
+
+@dataclass
+class Receiver:
+    """The replies still to give, one to each request (then ``reply``), and the requests so far."""
+
+    url: str = ""
+    reply: Reply = field(default_factory=Reply)
+    replies: list[Reply] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    is_over: Event = field(default_factory=Event)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """What was sent."""
+        return [each.body for each in self.asked]
+
+
+@contextmanager
+def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
+    """Receive on a loopback port, over TLS if there is a certificate."""
+    receiver = Receiver()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(receiver))
+    server.handle_error = lambda *_: None  # type: ignore[method-assign] # it would print a traceback
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    receiver.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield receiver
+    finally:
+        receiver.is_over.set()
+        server.shutdown()
+        server.server_close()
+
+
+def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        wbufsize = -1
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            receiver.asked.append(Asked(self.client_address[1], self.path, headers, body))
+            reply = receiver.replies.pop(0) if receiver.replies else receiver.reply
+            self.close_connection = True
+            if reply.hangs:
+                receiver.is_over.wait()
+            elif reply.raw:
+                self.wfile.write(reply.raw)
+            elif not reply.resets:
+                self.send_response(reply.status)
+                for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(reply.body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    return Handler

@@ -1,0 +1,100 @@
+"""Alerts as Alertmanager's API takes them: one identity from firing to resolved."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.sinks.base import Context
+from costbatch.config.sinks import parse_file
+from costbatch.domain.events import EventType
+from costbatch.domain.messages import LinkTemplate
+from tests.support.receiver import Receiver, receiving
+from tests.support.sinks import anomaly_event
+
+LINK = LinkTemplate.parse("https://grafana.example/d/cost?var-account={aws_account_id}")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Receive on loopback."""
+    with receiving() as found:
+        yield found
+
+
+def posted(receiver: Receiver, event: Any, *more: str) -> list[Any]:
+    """Deliver one event and return the alerts that it makes."""
+    lines = "\n".join(f"    {line}" for line in ["type: alertmanager", f"url: {receiver.url}/am/", *more])
+    configs, _ = parse_file(f"sinks:\n  it:\n{lines}\n", "x", {})
+    (sink,) = make_sinks(configs, Context(link=LINK, version="1"))
+    sink.deliver([event])
+    assert receiver.asked[-1].target == "/am/api/v2/alerts"
+    alerts: list[Any] = json.loads(receiver.bodies[-1])
+    return alerts
+
+
+def test_an_anomaly_fires_from_its_first_day_on(receiver: Receiver) -> None:
+    """With labels to route by, words, a link back, and an end long enough for the next news of it."""
+    (alert,) = posted(receiver, anomaly_event(account={"labels": {"team": "payments", "cost-center": "7"}}))
+    assert alert["labels"] == {
+        "alertname": "CostbatchAnomaly",
+        "aws_account_id": "100000000001",
+        "direction": "spike",
+        "currency": "USD",
+        "severity": "high",
+        "anomaly_id": "00000000-0000-0000-0000-000000000007",
+        "label_team": "payments",
+        "label_cost_center": "7",
+    }
+    assert (alert["startsAt"], alert["endsAt"]) == ("2025-03-09T00:00:00Z", "2025-03-19T06:30:00Z")
+    assert "search" in alert["annotations"]["summary"]
+    assert "1,218.16" in alert["annotations"]["description"]
+    assert parse_qs(urlsplit(alert["generatorURL"]).query) == {"var-account": ["100000000001"]}
+
+
+def test_the_end_resolves_the_same_alert(receiver: Receiver) -> None:
+    """Whatever the revision and the amounts are by then."""
+    (fired,) = posted(receiver, anomaly_event(1))
+    resolved, *_ = posted(
+        receiver, anomaly_event(2, EventType.ANOMALY_RESOLVED, actual="1.00", last_date="2025-03-12")
+    )
+    assert resolved["labels"] == fired["labels"]
+    assert (resolved["startsAt"], resolved["endsAt"]) == ("2025-03-09T00:00:00Z", "2025-03-12T06:30:00Z")
+
+
+def test_another_severity_resolves_the_alert_of_the_old_one(receiver: Receiver) -> None:
+    """Routes go by severity, so it is a label; the alert with the old one ends in the same request."""
+    now, *others = posted(receiver, anomaly_event(2, EventType.ANOMALY_UPDATED, severity="medium"))
+    assert (now["labels"]["severity"], now["endsAt"]) == ("medium", "2025-03-19T06:30:00Z")
+    assert [each["labels"]["severity"] for each in others] == ["low", "high"]
+    assert {each["endsAt"] for each in others} == {"2025-03-12T06:30:00Z"}
+    assert len({json.dumps({**each["labels"], "severity": ""}) for each in (now, *others)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "data"),
+    [
+        (
+            EventType.ACCOUNT_FAILED,
+            EventType.ACCOUNT_RECOVERED,
+            {
+                "error": {"kind": "throttled", "message": "No."},
+                "failed": {"since": "2025-03-01T06:30:00Z", "kind": "timeout"},
+            },
+        ),
+    ],
+)
+def test_failures_fire_until_they_are_over(
+    receiver: Receiver, begins: EventType, ends: EventType, data: dict[str, Any]
+) -> None:
+    """Also if they fail for another reason meanwhile."""
+    alerts = []
+    for type_ in (begins, ends):
+        event = dict(anomaly_event(type_=type_))
+        event["data"] = {"account": event["data"]["account"], **data}
+        alerts += posted(receiver, event, "firing_days: 1")
+    assert alerts[0]["labels"] == alerts[1]["labels"]
+    assert [each["endsAt"] for each in alerts] == ["2025-03-13T06:30:00Z", "2025-03-12T06:30:00Z"]

@@ -1,0 +1,142 @@
+"""Messages for people through apprise: its JSON target and a mail server, both on loopback."""
+
+import email
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from costbatch.application.outbox import Sink
+from costbatch.errors import ConfigError, DeliveryError
+from tests.support.machine import free_port
+from tests.support.receiver import Receiver, Reply, receiving
+from tests.support.sinks import anomaly_event, event_of_test, make_sink
+
+HOSTILE = "@everyone <!channel> **bold** <script>alert(1)</script> \x1b[31m `x`"
+
+
+@dataclass
+class Mailbox:
+    """The mails that came; ``refuses`` is what the server answers instead."""
+
+    mails: list[EmailMessage] = field(default_factory=list)
+    refuses: str = ""
+    url: str = ""
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        """Take a mail."""
+        if self.refuses:
+            return self.refuses
+        self.mails.append(email.message_from_bytes(envelope.content, policy=default))
+        return "250 OK"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """Run a mail server."""
+    box, port = Mailbox(), free_port()
+    server = Controller(box, hostname="127.0.0.1", port=port)
+    server.start()
+    box.url = f"mailto://127.0.0.1:{port}?from=costs@example.com&to=team@example.com&mode=insecure"
+    yield box
+    server.stop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Receive on loopback."""
+    with receiving() as found:
+        yield found
+
+
+def notify(*urls: str, options: str = "") -> Sink:
+    """Return a sink with these addresses."""
+    environ = {f"URL{n}": url for n, url in enumerate(urls)}
+    references = ", ".join(f"{{secret_env: {name}}}" for name in environ)
+    return make_sink(f"type: notify\nurls: [{references}]\n{options}", environ)
+
+
+def as_json(receiver: Receiver) -> str:
+    """Return the address of apprise's JSON target at a receiver."""
+    return receiver.url.replace("http://", "json://user:s3cretpassword@")
+
+
+def test_a_mail_has_html_and_a_plain_subject(mailbox: Mailbox) -> None:
+    """Hostile names arrive as text in both."""
+    answer = notify(mailbox.url).deliver([anomaly_event(account={"name": HOSTILE})])
+    assert answer == "apprise sent it to mailto."
+    (mail,) = mailbox.mails
+    body = mail.get_body(("html",))
+    assert body is not None
+    content = body.get_content()
+    assert "&lt;" in content
+    assert "<script" not in content
+    assert "\x1b" not in content + mail["subject"]
+    assert "1,218.16" in content
+    assert (mail["from"], mail["to"]) == ("costs@example.com", "team@example.com")
+
+
+def test_a_digest_is_one_message(receiver: Receiver) -> None:
+    """However many anomalies a run has found."""
+    sink = notify(as_json(receiver))
+    assert sink.is_digest
+    sink.deliver([anomaly_event(n, account={"name": f"account-{n}"}) for n in range(1, 6)])
+    (body,) = receiver.bodies
+    document = json.loads(body)
+    assert document["type"] == "warning" or document["type"] == "failure"
+    assert all(f"account-{n}" in document["message"] for n in range(1, 6))
+
+
+def test_a_test_says_that_it_is_one(receiver: Receiver) -> None:
+    """Or it would wake someone up."""
+    notify(as_json(receiver)).deliver([event_of_test()])
+    document = json.loads(receiver.bodies[0])
+    assert document["title"] == "Test message of costbatch"
+    assert "This is a test." in document["message"]
+
+
+@pytest.mark.parametrize(("overflow", "is_split"), [("split", True), ("truncate", False)])
+def test_long_texts_are_split_or_cut(receiver: Receiver, overflow: str, *, is_split: bool) -> None:
+    """As the sink says: nothing is refused for its length."""
+    url = receiver.url.replace("http://", "mmost://") + "/3ccdd113474722377935511fc85d3dd4"
+    receiver.reply = Reply(200, body=b"{}")
+    notify(url, options=f"overflow: {overflow}").deliver([anomaly_event(n) for n in range(1, 80)])
+    assert (len(receiver.asked) > 1) == is_split
+
+
+@pytest.mark.parametrize("reply", [Reply(500), Reply(403, body=b"s3cretpassword"), Reply(resets=True)])
+def test_a_service_that_refuses_is_a_sentence(receiver: Receiver, reply: Reply) -> None:
+    """With its scheme only: addresses hold secrets."""
+    receiver.reply = reply
+    with pytest.raises(DeliveryError) as caught:
+        notify(as_json(receiver)).deliver([anomaly_event()])
+    assert str(caught.value) == "apprise: json did not accept the message."
+
+
+def test_a_service_that_hangs_is_left_after_its_time(receiver: Receiver) -> None:
+    """The others have their message."""
+    receiver.reply = Reply(hangs=True)
+    with receiving() as other:
+        sink = notify(as_json(receiver), as_json(other), options="timeout_seconds: 0.5")
+        with pytest.raises(DeliveryError, match=r"json did not answer within 0\.5 seconds"):
+            sink.deliver([anomaly_event()])
+        assert len(other.asked) == 1
+
+
+def test_a_mail_server_that_refuses_is_a_sentence(mailbox: Mailbox) -> None:
+    """It is tried again later."""
+    mailbox.refuses = "550 no such user s3cret"
+    with pytest.raises(DeliveryError, match=r"^apprise: mailto did not accept the message\.$"):
+        notify(mailbox.url).deliver([anomaly_event()])
+
+
+def test_an_address_that_apprise_cannot_read_is_refused_at_the_start() -> None:
+    """Without showing it."""
+    with pytest.raises(ConfigError, match=r"The sink it has an address that begins with slak://") as caught:
+        notify("slak://T1/B1/s3cret")
+    assert "s3cret" not in str(caught.value)
