@@ -18,8 +18,11 @@ from costbatch import __version__
 from costbatch.adapters.aws.operations import DISCOVERY, GET_COST_AND_USAGE
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.tables import metadata
+from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.sinks.base import Context
 from costbatch.cli import cli
 from costbatch.config import VARIABLES
+from costbatch.config.sinks import parse_file
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind, Trend
 from costbatch.domain.costs import CostBasis, DayTotal
@@ -36,6 +39,7 @@ from tests.support.documents import (
     generated_parts,
     regenerated,
 )
+from tests.support.sinks import SIGNING
 
 CHART_README = "helm/costbatch/README.md"
 # Names in code marks that only other programs have.
@@ -197,6 +201,17 @@ def test_the_example_of_an_event_has_the_members_of_a_real_one() -> None:
     assert _shape(json.loads(example)) == _shape(_real_event())
 
 
+@pytest.mark.parametrize("block", code_blocks("docs/alerts.md", "yaml"))
+def test_each_file_of_sinks_can_be_pasted(block: str, tmp_path: Path) -> None:
+    """As it is, once the files that it refers to are there."""
+    folder = "/etc/costbatch/sinks/"
+    for name in re.findall(rf"{folder}([\w-]+)", block):
+        (tmp_path / name).write_text("json://127.0.0.1/" if name.endswith("-url") else SIGNING)
+    sinks, _ = parse_file(block.replace(folder, f"{tmp_path}/"), "sinks.yaml", {})
+    assert len(sinks) == 1
+    assert make_sinks(sinks, Context(link=None, version="1"))
+
+
 def _shape(value: object) -> object:
     """Return the names of a document's members, without its values."""
     if isinstance(value, dict):
@@ -206,7 +221,14 @@ def _shape(value: object) -> object:
 
 def _real_event() -> dict[str, object]:
     access = AccessMethod.ACCESS_KEYS
-    account = Account(id=1, aws_account_id="1" * 12, name="x", status=AccountStatus.ACTIVE, access=access)
+    account = Account(
+        id=1,
+        aws_account_id="1" * 12,
+        name="x",
+        status=AccountStatus.ACTIVE,
+        access=access,
+        labels=(("team", "payments"),),
+    )
     anomaly = Anomaly(
         id=UUID(int=1),
         account_id=1,

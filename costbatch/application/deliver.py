@@ -34,6 +34,8 @@ _WORK_SECONDS = 60.0
 _FAILURES_IN_A_ROW = 3
 # What is being sent when the time is over may end.
 _LAST_SEND_SECONDS = 10.0
+# How often it is looked whether the process was asked to end.
+_LOOK_SECONDS = 0.25
 # The time for all of delivery once the process was asked to end.
 _STOPPING_SECONDS = 5.0
 
@@ -85,8 +87,12 @@ class Deliverer:
         threads = [Thread(target=drain.run, name=f"sink {drain.sink.name}", daemon=True) for drain in drains]
         for thread in threads:
             thread.start()
+        end = until if is_stopping else until + _LAST_SEND_SECONDS
         for drain, thread in zip(drains, threads, strict=True):
-            thread.join(max(0, until + _LAST_SEND_SECONDS - monotonic()))
+            while thread.is_alive() and monotonic() < end:
+                thread.join(min(_LOOK_SECONDS, max(0, end - monotonic())))
+                if self.stop.is_set():
+                    end = min(end, monotonic() + _STOPPING_SECONDS)
             if thread.is_alive():
                 drain.result.problem = "It did not answer in time."
                 log.warning("sink_abandoned", sink=drain.sink.name)

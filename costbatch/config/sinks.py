@@ -22,6 +22,10 @@ from costbatch.domain.money import Limit, is_currency
 from costbatch.domain.routing import Filter, Route
 from costbatch.errors import ConfigError
 
+FILTER_KEYS = (
+    *("types", "accounts", "labels", "services", "direction", "severity"),
+    *("minimum", "minimum_percent"),
+)
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 # In the path or the query: a named one, or a long run of letters and digits.
@@ -174,9 +178,7 @@ def _read_sink(name: str, section: Section) -> SinkConfig | None:
 
 
 def _read_filter(section: Section) -> Filter:
-    section.allow(
-        "types", "accounts", "labels", "services", "direction", "severity", "minimum", "minimum_percent"
-    )
+    section.allow(*FILTER_KEYS)
     labels = section.pairs("labels")
     for key, value in labels.items():
         try:

@@ -75,7 +75,9 @@ def references(pod: Pod) -> Iterator[tuple[str, str, str]]:
     yield "ServiceAccount", pod.spec.get("serviceAccountName", "default"), ""
     for volume in pod.volumes:
         if secret := volume.get("secret"):
-            yield from (("Secret", secret["secretName"], item["key"]) for item in secret["items"])
+            # Without a list, all keys are mounted, whichever there are.
+            items = secret.get("items", [{"key": ""}])
+            yield from (("Secret", secret["secretName"], item["key"]) for item in items)
         if config := volume.get("configMap"):
             yield "ConfigMap", config["name"], ""
     for container in pod.containers:

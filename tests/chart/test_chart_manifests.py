@@ -17,6 +17,7 @@ _INSTALL = {"pre-install", "pre-upgrade"}
 _EXISTING = {
     ("Secret", "costbatch-secrets"),
     ("Secret", "finops-database"),
+    ("Secret", "costbatch-sinks"),
     ("Secret", "costbatch-from-store"),
     ("ConfigMap", "database-ca"),
     ("ServiceAccount", "default"),

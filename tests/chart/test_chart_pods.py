@@ -8,14 +8,17 @@ import pytest
 
 from costbatch.cli import COMMANDS
 from costbatch.config import Settings
+from costbatch.config.sinks import parse_file
 from tests.chart.chart import OLDEST_KUBERNETES, VALUE_FILES, HelmError, Rendered, render, render_file
 from tests.chart.pods import Manifest, Pod, environment, hooks, pod_of
+from tests.support.sinks import SIGNING
 
 SECRET = {"secrets": {"existingSecret": "costbatch-secrets"}}
 _EXAMPLES = {
     "DATABASE_URL": "postgresql://costbatch:secret@postgres:5432/costbatch",
     "ENCRYPTION_KEY": "1" * 64,
     "PUSHGATEWAY_URL": "http://user:secret@pushgateway:9091",
+    "COSTBATCH_SINKS": "sinks: {}",
 }
 
 
@@ -44,6 +47,27 @@ def test_a_run_that_starts_late_and_hangs_is_over_before_the_next_one() -> None:
     rendered = render_file("minimal")
     late = rendered.one("CronJob")["spec"]["startingDeadlineSeconds"]
     assert late + job_of(rendered)["activeDeadlineSeconds"] < 24 * 3600
+
+
+def test_the_file_of_sinks_is_read_by_the_program(tmp_path: Path) -> None:
+    """As the chart renders it, in the pods of runs and of the test, with the secrets beside it."""
+    rendered = render_file("sinks")
+    for component in ("collect", "test"):
+        pod = rendered.pod(component)
+        container = pod.container("costbatch")
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert mounts == {"/etc/costbatch/sinks-config": "sinks-config", "/etc/costbatch/sinks": "sinks"}
+        path = environment(container)["COSTBATCH_SINKS_FILE"]["value"]
+        assert path == "/etc/costbatch/sinks-config/sinks.yaml"
+    assert "COSTBATCH_SINKS_FILE" not in environment(rendered.pod("migrate").container("migrate"))
+    (tmp_path / "chat-url").write_text("json://127.0.0.1")
+    (tmp_path / "signing-secret").write_text(SIGNING)
+    text = rendered.one("ConfigMap")["data"]["sinks.yaml"].replace("/etc/costbatch/sinks", str(tmp_path))
+    sinks, _ = parse_file(text, "sinks.yaml", {})
+    kinds = [sink.kind for sink in sinks]
+    assert kinds == ["alertmanager", "log", "notify", "webhook", "sns"]
+    ports = [rule["ports"] for rule in rendered.one("NetworkPolicy", "costbatch")["spec"]["egress"] if "to" not in rule]
+    assert [{"port": 443, "protocol": "TCP"}, {"port": 9093, "protocol": "TCP"}] in ports
 
 
 def test_zeros_survive() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from costbatch.config import PREFIX, VARIABLES
+from costbatch.config.sinks import FILTER_KEYS, READERS
 from tests.chart import generate
 from tests.chart.chart import CHART, HelmError, render, run_helm
 
@@ -66,6 +67,12 @@ def test_a_typo_is_refused_wherever_it_is(values: dict[str, Any], mistake: str) 
         ({"settings": {"COSTBATCH_SINKS": ["log"]}}, "COSTBATCH_SINKS"),
         ({"settings": {"COSTBATCH_CONCURRENCY_FILE": 8}}, "COSTBATCH_CONCURRENCY_FILE"),
         ({"pushgateway": {"url": "pushgateway:9091"}}, "url"),
+        ({"sinks": {"config": {"Pager": {"type": "log"}}}}, "Pager"),
+        ({"sinks": {"config": {"pager": {"type": "pigeon"}}}}, "type"),
+        ({"sinks": {"config": {"pager": {"type": "webhook", "urll": "https://x"}}}}, "urll"),
+        ({"sinks": {"config": {"pager": {"type": "webhook", "secrets": "whsec_x"}}}}, "secrets"),
+        ({"sinks": {"config": {"pager": {"type": "log", "filter": {"minimum": {"usd": 1}}}}}}, "minimum"),
+        ({"networkPolicy": {"sinks": {"ports": [0]}}}, "ports"),
         ({"migrations": {"mode": "job"}}, "mode"),
         ({"podLabels": {"cost-center": 4711}}, "cost-center"),
         ({"extraEnv": {"A": "b"}}, "extraEnv"),
@@ -97,6 +104,10 @@ def test_a_wrong_type_or_value_is_refused(values: dict[str, Any], place: str) ->
             {"secrets": {"files": {"DATABASE_URL": "/a"}}, "migrations": {"databaseUrlKey": "owner"}},
             "which is not set",
         ),
+        (
+            {"sinks": {"config": {"log": {"type": "log"}}}, "settings": {"COSTBATCH_SINKS": "log"}},
+            "sinks.config and settings.COSTBATCH_SINKS are both set",
+        ),
         ({"terminationGracePeriodSeconds": 35}, "terminationGracePeriodSeconds must be more than 35"),
     ],
 )
@@ -119,6 +130,16 @@ def test_the_schema_knows_every_setting() -> None:
         "COSTBATCH_RUN_KEY"
     }
     assert {name for name in settings if not name.endswith("_FILE")} == ours
+
+
+def test_the_schema_knows_every_key_of_a_sink() -> None:
+    """The types, their options and the conditions of a filter are those that the program reads."""
+    document = json.loads((CHART / "values.schema.json").read_text())
+    sink = document["properties"]["sinks"]["properties"]["config"]["additionalProperties"]["properties"]
+    assert sink["type"]["enum"] == [*READERS]
+    options = {key for _, keys, _ in READERS.values() for key in keys}
+    assert sink.keys() == {"type", "filter", "digest", *options}
+    assert [*sink["filter"]["properties"]] == [*FILTER_KEYS]
 
 
 def test_every_object_of_values_is_closed() -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count, pairwise
 from typing import Any
 from uuid import UUID
@@ -53,6 +54,10 @@ def write_events(database: PostgresDatabase, each: int = EVENTS) -> dict[str, st
     return written
 
 
+def _same(now: datetime) -> datetime:
+    return now
+
+
 class _Killed(BaseException):
     """The end of the process, at a point that a test chooses."""
 
@@ -82,7 +87,7 @@ def test_a_thousand_events_arrive_whatever_the_receiver_does(
         now = NOW
         for _ in range(100):
             deliverer = Deliverer(
-                database=database, sinks=[sink], clock=lambda now=now: now, most_attempts=1000, pauses=()
+                database=database, sinks=[sink], clock=partial(_same, now), most_attempts=1000, pauses=()
             )
             deliverer.deliver()
             now += timedelta(hours=13)

@@ -17,6 +17,7 @@ from costbatch.adapters.postgres.tables import metadata
 from costbatch.cli import cli
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.config import VARIABLES
+from costbatch.domain.deliveries import DeliveryState
 from costbatch.domain.events import EventType
 from costbatch.errors import ErrorKind
 from tests.support.metrics import METRICS
@@ -57,6 +58,7 @@ EVENT_MEANINGS = {
     ),
     EventType.RUN_COMPLETED: "A run ended with at least one account done, or with nothing to do.",
     EventType.RUN_FAILED: "A run ended with no account done.",
+    EventType.SINK_TEST: "`costbatch events test` sends it to one sink; it is not stored.",
 }
 
 
@@ -131,6 +133,11 @@ def event_types() -> str:
     return _table(("type", "when"), ((f"`{one.value}`", EVENT_MEANINGS[one]) for one in EventType))
 
 
+def delivery_states() -> str:
+    """Return each state of a delivery with its meaning."""
+    return _table(("state", "meaning"), ((f"`{one.value}`", one.sentence) for one in DeliveryState))
+
+
 def error_kinds() -> str:
     """Return each reason why an account can fail, with its advice."""
     return _table(
@@ -197,6 +204,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "variables": variables,
     "metrics": metrics,
     "event-types": event_types,
+    "delivery-states": delivery_states,
     "error-kinds": error_kinds,
     "make-targets": make_targets,
     "schema-tables": schema_tables,

@@ -61,7 +61,11 @@ hostAliases:
   envFrom:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with concat (include "costbatch.secretMounts" .secrets | fromYamlArray) .root.Values.extraVolumeMounts }}
+  {{- $sinks := list }}
+  {{- if ne .name "migrate" }}
+  {{- $sinks = include "costbatch.sinksMounts" .root | fromYamlArray }}
+  {{- end }}
+  {{- with concat (include "costbatch.secretMounts" .secrets | fromYamlArray) $sinks .root.Values.extraVolumeMounts }}
   volumeMounts:
     {{- toYaml . | nindent 4 }}
   {{- end }}
@@ -83,6 +87,12 @@ hostAliases:
 {{- range $name, $value := .root.Values.settings }}
 - name: {{ $name }}
   value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
+{{- end }}
+{{- if ne .name "migrate" }}
+{{- with include "costbatch.sinksFile" .root }}
+- name: COSTBATCH_SINKS_FILE
+  value: {{ . }}
+{{- end }}
 {{- end }}
 {{- with .root.Values.pushgateway.url }}
 - name: PUSHGATEWAY_URL
@@ -122,6 +132,7 @@ hostAliases:
 {{- if eq (include "costbatch.migrationMode" .root) "initContainer" }}
 {{ include "costbatch.secretVolumes" (set (include "costbatch.migrationSecrets" .root | fromYaml) "optional" .optional) }}
 {{- end }}
+{{ include "costbatch.sinksVolumes" .root }}
 {{- with .root.Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
