@@ -16,7 +16,6 @@ from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
 from costbatch.domain.deliveries import Backlog
 from tests.chart.chart import CHART, render_file
-from tests.chart.prometheus import Prometheus, prometheus, wait_for
 from tests.support.fake_runs import counts_of
 from tests.support.machine import program
 from tests.support.metrics import OF_COLLECT

@@ -66,7 +66,11 @@ def test_the_file_of_sinks_is_read_by_the_program(tmp_path: Path) -> None:
     sinks, _ = parse_file(text, "sinks.yaml", {})
     kinds = [sink.kind for sink in sinks]
     assert kinds == ["alertmanager", "log", "notify", "webhook", "sns"]
-    ports = [rule["ports"] for rule in rendered.one("NetworkPolicy", "costbatch")["spec"]["egress"] if "to" not in rule]
+    ports = [
+        rule["ports"]
+        for rule in rendered.one("NetworkPolicy", "costbatch")["spec"]["egress"]
+        if "to" not in rule
+    ]
     assert [{"port": 443, "protocol": "TCP"}, {"port": 9093, "protocol": "TCP"}] in ports
 
 

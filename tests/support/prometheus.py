@@ -1,9 +1,9 @@
-"""A real Prometheus that scrapes a Pushgateway, on a loopback port."""
+"""A real Prometheus that scrapes a Pushgateway, and a real Alertmanager, on loopback ports."""
 
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.machine import free_port
+from tests.support.machine import free_port, program
 
 _WAIT_SECONDS = 20
 
@@ -39,15 +39,34 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(program: str, gateway: str, folder: Path) -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes the Pushgateway every second, keeping the labels that were pushed."""
+def prometheus(
+    server: str,
+    gateway: str,
+    folder: Path,
+    *,
+    rules: Sequence[Mapping[str, Any]] = (),
+    alertmanager: str | None = None,
+) -> Iterator[Prometheus]:
+    """Run a Prometheus that scrapes the Pushgateway every second, keeping the labels that were pushed.
+
+    rules: evaluated every second. alertmanager: the address that it sends alerts to.
+    """
     scrape = {"job_name": "pushgateway", "honor_labels": True, "static_configs": [{"targets": [gateway]}]}
-    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
+    config: dict[str, Any] = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "scrape_configs": [scrape],
+    }
+    if rules:
+        (folder / "rules.yaml").write_text(json.dumps({"groups": [{"name": "all", "rules": [*rules]}]}))
+        config["rule_files"] = [str(folder / "rules.yaml")]
+    if alertmanager:
+        targets = [{"static_configs": [{"targets": [alertmanager.removeprefix("http://")]}]}]
+        config["alerting"] = {"alertmanagers": targets}
     # JSON is YAML.
     (folder / "prometheus.yaml").write_text(json.dumps(config))
     address = f"127.0.0.1:{free_port()}"
     command = [
-        program,
+        server,
         f"--config.file={folder / 'prometheus.yaml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
@@ -55,6 +74,27 @@ def prometheus(program: str, gateway: str, folder: Path) -> Iterator[Prometheus]
     ]
     with _running(command, f"http://{address}/-/ready"):
         yield Prometheus(f"http://{address}")
+
+
+@contextmanager
+def alertmanager(receiver: str, folder: Path) -> Iterator[str]:
+    """Run an Alertmanager that sends each group to a webhook at once; give its URL."""
+    config = {
+        "route": {"receiver": "it", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"},
+        "receivers": [{"name": "it", "webhook_configs": [{"url": receiver, "send_resolved": True}]}],
+    }
+    (folder / "alertmanager.yaml").write_text(json.dumps(config))
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        program("prometheus-alertmanager", "alertmanager"),
+        f"--config.file={folder / 'alertmanager.yaml'}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+        "--log.level=error",
+    ]
+    with _running(command, f"http://{address}/-/ready"):
+        yield f"http://{address}"
 
 
 def wait_for(is_true: Callable[[], object], what: str) -> None:

@@ -1,0 +1,67 @@
+"""Alerts end to end: through the metrics and Prometheus, and straight to a real Alertmanager."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from costbatch.domain.events import EventType
+from costbatch.domain.periods import instant
+from tests.chart.chart import render
+from tests.support.harness import Harness, make_account
+from tests.support.machine import program
+from tests.support.prometheus import alertmanager, prometheus, wait_for
+from tests.support.receiver import Receiver, Reply, receiving
+from tests.support.sinks import anomaly_event, make_sink
+
+
+def told(receiver: Receiver) -> list[tuple[str, dict[str, str]]]:
+    """Return status and labels of every alert that Alertmanager has sent."""
+    bodies: list[Any] = [json.loads(body) for body in receiver.bodies]
+    return [(alert["status"], alert["labels"]) for body in bodies for alert in body["alerts"]]
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the chart's rules without their patience."""
+    enabled = {"monitoring": {"prometheusRule": {"enabled": True, "selector": 'job="costbatch"'}}}
+    rendered = render({"secrets": {"existingSecret": "a"}, **enabled})
+    (group,) = rendered.one("PrometheusRule")["spec"]["groups"]
+    return [{**rule, "for": "0s"} for rule in group["rules"]]
+
+
+def test_an_event_that_is_not_delivered_raises_an_alert(
+    harness: Harness, gateway_url: str, tmp_path: Path
+) -> None:
+    """Run, Pushgateway, Prometheus, the chart's rule, Alertmanager, webhook."""
+    server = program("prometheus")
+    with receiving() as broken, receiving() as receiver, alertmanager(receiver.url, tmp_path) as manager:
+        broken.reply = Reply(500)
+        file = tmp_path / "sinks.yaml"
+        file.write_text(f"sinks:\n  pager: {{type: webhook, url: '{broken.url}', allow_private: true}}\n")
+        harness.environ |= {"COSTBATCH_SINKS_FILE": str(file), "PUSHGATEWAY_URL": gateway_url}
+        harness.open(make_account(1))
+        assert harness.collect(COSTBATCH_DELIVERY_SECONDS="1").status == 0
+        address = gateway_url.removeprefix("http://")
+        with prometheus(server, address, tmp_path, rules=rules(), alertmanager=manager):
+            wait_for(
+                lambda: any(labels["alertname"] == "CostbatchEventsPending" for _, labels in told(receiver)),
+                "The alert on pending events",
+            )
+        (labels,) = [one for _, one in told(receiver) if one["alertname"] == "CostbatchEventsPending"]
+        assert (labels["sink"], labels["severity"]) == ("pager", "warning")
+
+
+def test_an_anomaly_fires_in_an_alertmanager_until_it_is_resolved(tmp_path: Path) -> None:
+    """With the same labels at both ends, so that the pager closes what it opened."""
+    with receiving() as receiver, alertmanager(receiver.url, tmp_path) as manager:
+        sink = make_sink(f"type: alertmanager\nurl: {manager}")
+        # Alertmanager goes by the clock of the machine.
+        now = instant(datetime.now(UTC))
+        sink.deliver([{**anomaly_event(1), "time": now}])
+        wait_for(lambda: told(receiver), "The alert on the anomaly")
+        sink.deliver([{**anomaly_event(2, EventType.ANOMALY_RESOLVED), "time": instant(datetime.now(UTC))}])
+        wait_for(lambda: len(told(receiver)) > 1, "The end of the alert")
+    (fired, labels), (resolved, same) = told(receiver)
+    assert (fired, resolved) == ("firing", "resolved")
+    assert labels == same
+    assert (labels["alertname"], labels["label_team"]) == ("CostbatchAnomaly", "payments")
