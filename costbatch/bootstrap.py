@@ -244,14 +244,15 @@ class Bootstrap:
     def _deliverer(self, database: PostgresDatabase, stop: Event) -> Deliverer:
         return Deliverer(
             database=database,
-            sinks=self._sinks(),
+            sinks=self.sinks(),
             clock=self.now,
             most_attempts=self.settings.delivery_attempts,
             budget_seconds=self.settings.delivery_seconds,
             stop=stop,
         )
 
-    def _sinks(self) -> Sequence[Sink]:
+    def sinks(self) -> Sequence[Sink]:
+        """Return the sinks; raise ConfigError if one cannot be built, such as by an address of apprise."""
         context = Context(link=self.settings.link_template, version=__version__)
         return make_sinks(self.settings.sinks, context)
 
@@ -265,6 +266,8 @@ class Bootstrap:
             with _noted(found):
                 database = self.database()
                 store = Store(database=database, health=PostgresHealth(database.connection))
+            with _noted(found):
+                self.sinks()
             with _noted(found):
                 vault = self.vault()
                 source = self._cost_source(vault)

@@ -23,6 +23,7 @@ def config(context: Context, output: str) -> None:
     missing = missing_variables(context.environ)
     try:
         settings = context.settings()
+        context.wire(settings, context.now).sinks()
     except ConfigError as error:
         raise ConfigError(*error.problems, *missing) from None
     values = {one.name: _text(getattr(settings, one.field)) for one in VARIABLES}

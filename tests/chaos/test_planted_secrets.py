@@ -13,6 +13,7 @@ from costbatch.simulator.world import Account, Fault, Role
 from tests.chaos import planted
 from tests.chaos.planted import ECHO, SECRETS, dump, forms, leaks
 from tests.support.harness import Finished, Harness, make_account, wait_for
+from tests.support.receiver import Reply, receiving
 from tests.support.waiting import until
 
 _XML = """
@@ -263,3 +264,54 @@ def test_a_running_collect_has_no_secret_on_its_command_line(secretive: Harness)
     finished = wait_for(process)
     assert re.search(rb"\0collect\0$", command_line)
     assert leaks(command_line, *_texts(finished)) == set()
+
+
+# Of the sinks, beside those of planted.SECRETS.
+_OF_SINKS = {
+    "SIGN": "whsec_" + base64.b64encode(b"planted-signing-secret-7731").decode(),
+    "TOKEN": "planted-bearer-t0ken-7731",
+    "HOOK": "http://127.0.0.1:{port}/services/PlantedHook7731/XXXXyyyy0000",
+    "CHAT": "json://planted-user:Planted-chat-Passw0rd@127.0.0.1:{port}/PlantedChat7731Path",
+}
+
+
+def test_the_secrets_of_sinks_come_to_light_nowhere(harness: Harness, tmp_path: Path) -> None:
+    """Receivers quote them, and every command looks at the sinks: no output and no row has one."""
+    with receiving() as receiver:
+        port = receiver.url.rpartition(":")[2]
+        secrets = {name: text.replace("{port}", port) for name, text in _OF_SINKS.items()}
+        receiver.reply = Reply(500, {"X-Echo": secrets["TOKEN"]}, body=" ".join(secrets.values()).encode())
+        file = tmp_path / "sinks.yaml"
+        file.write_text(
+            """
+sinks:
+  hook:
+    type: webhook
+    url: {secret_env: HOOK}
+    secrets: {secret_env: SIGN}
+    token: {secret_env: TOKEN}
+    allow_private: true
+  chat: {type: notify, urls: {secret_env: CHAT}}
+"""
+        )
+        harness.environ |= {
+            **secrets,
+            "COSTBATCH_SINKS_FILE": str(file),
+            "COSTBATCH_DELIVERY_SECONDS": "1",
+            "COSTBATCH_LOG_LEVEL": "debug",
+        }
+        harness.open(make_account(1))
+        commands = [
+            harness.collect(),
+            *(
+                harness.run(*args)
+                for args in (["config"], ["doctor"], ["events", "list"], ["events", "deliver"])
+            ),
+            *(harness.run("events", "test", name) for name in ("hook", "chat", "gone")),
+        ]
+        assert len(receiver.asked) >= 4
+    parts = [*secrets.values(), "PlantedHook7731", "Planted-chat-Passw0rd", "PlantedChat7731Path"]
+    outputs = [*map(str.encode, _texts(*commands)), dump(harness.database_url)]
+    for secret in parts:
+        assert not any(form in output for form in forms(secret) for output in outputs), secret
+    assert "answered 500 Internal Server Error" in commands[0].stderr

@@ -19,6 +19,7 @@ from tests.chart.chart import CHART, render_file
 from tests.support.fake_runs import counts_of
 from tests.support.machine import program
 from tests.support.metrics import OF_COLLECT
+from tests.support.prometheus import Prometheus, prometheus, wait_for
 from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
 from tests.support.pushgateway import serve_pushgateway
 

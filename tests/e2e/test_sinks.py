@@ -188,6 +188,19 @@ def test_a_file_with_a_mistake_stops_every_command(sinks: Harness) -> None:
         assert f"{file}, line 2: sinks.pager.type must be one of log, webhook" in finished.stderr
 
 
+def test_an_address_that_apprise_cannot_read_stops_a_run_before_it_begins(sinks: Harness) -> None:
+    """`config` and `doctor` say so too."""
+    Path(sinks.environ["COSTBATCH_SINKS_FILE"]).write_text(
+        "sinks: {chat: {type: notify, urls: {secret_env: U}}}"
+    )
+    for args in (["collect"], ["config"], ["doctor"]):
+        finished = sinks.run(*args, U="slak://T1/B1/planted")
+        assert finished.status == 2
+        assert "begins with slak://" in finished.stdout + finished.stderr
+        assert "planted" not in finished.stdout + finished.stderr
+    assert sinks.rows("SELECT FROM runs") == []
+
+
 def test_what_waits_is_delivered_also_when_nothing_can_be_collected(
     sinks: Harness, receiver: Receiver
 ) -> None:

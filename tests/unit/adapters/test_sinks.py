@@ -62,7 +62,7 @@ def test_what_is_not_configured_is_not_loaded() -> None:
     """A run with the log only loads neither apprise nor the client of SNS."""
     code = (
         "import sys; from costbatch.bootstrap import read_settings, Bootstrap;"
-        "b = Bootstrap(settings=read_settings({}), now=None); b._sinks();"
+        "b = Bootstrap(settings=read_settings({}), now=None); b.sinks();"
         "print(sorted({'apprise', 'botocore', 'standardwebhooks', 'requests'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

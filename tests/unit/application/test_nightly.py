@@ -1,8 +1,8 @@
 """A whole night: only the job can fail it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -11,6 +11,7 @@ from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
 from costbatch.application.nightly import Nightly, preflight
 from costbatch.application.retention import Retention
+from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.credentials import StoredSecrets
@@ -33,17 +34,21 @@ class Night:
     sink: FakeSink = field(default_factory=FakeSink)
     records: FakeRecords | None = None
 
+    check_environment: Callable[[AwsNeeds], None] = lambda _: None
+    now: datetime = NOW
+
     def run(self, request: RunRequest | None = None) -> CollectReport:
         """Run the cost job, and what follows it."""
         harness = self.harness
         nightly = Nightly(
             runner=harness.runner(),
             report=lambda tx, run, now: full_report(tx, run, Detail(), rule=harness.rule, now=now),
-            deliverer=Deliverer(database=harness.store, sinks=[self.sink], clock=lambda: NOW),
+            deliverer=Deliverer(database=harness.store, sinks=[self.sink], clock=lambda: self.now, pauses=()),
             vault=FakeVault(),
             metrics=self.metrics,
             clock=lambda: NOW,
             fail_on=FailOn.PARTIAL,
+            check_environment=self.check_environment,
             retention=self._retention(),
         )
         return nightly.run("job", request or CollectOptions().to_request())
@@ -116,6 +121,28 @@ def test_a_database_lost_during_delivery_does_not_fail_the_night(night: Night) -
     """Every account is done; the events are delivered by the next run."""
     night.sink.error = StorageError("Gone.")
     assert night.run().run.status is RunStatus.COMPLETED
+
+
+def test_a_bug_in_a_sink_does_not_fail_the_night(night: Night) -> None:
+    """Whatever a sink raises, the run has ended as it has."""
+    night.sink.error = ZeroDivisionError()
+    assert night.run().run.status is RunStatus.COMPLETED
+
+
+def test_what_waits_is_delivered_also_when_the_run_cannot_begin(night: Night) -> None:
+    """AWS cannot be called; the events of earlier nights go out all the same."""
+    night.sink.error = DeliveryError("Away.")
+    night.run()
+    night.sink.error = None
+
+    def broken(_: AwsNeeds) -> None:
+        raise ConfigError("No certificate.")
+
+    night.check_environment = broken
+    night.now += timedelta(minutes=1)
+    with pytest.raises(ConfigError, match="No certificate"):
+        night.run()
+    assert night.sink.types == ["run.completed"]
 
 
 def test_metrics_that_are_not_accepted_do_not_fail_the_night(night: Night) -> None:

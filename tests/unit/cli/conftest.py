@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from costbatch import logs
 from costbatch.application.accounts import Accounts
+from costbatch.application.outbox import Sink
 from costbatch.bootstrap import Bootstrap
 from costbatch.cli import cli
 from costbatch.cli.context import Context
@@ -43,6 +44,10 @@ class FakeWiring:
     def accounts(self, *, verify: bool = False) -> Accounts:
         """Return the use cases of the accounts."""
         return Accounts(database=self.database, vault=self.sealing, now=self.now)
+
+    def sinks(self) -> list[Sink]:
+        """Return no sink."""
+        return []
 
     def vault(self) -> FakeVault:
         """Return the vault."""
