@@ -246,6 +246,8 @@ class Bootstrap:
             database=database,
             sinks=self.sinks(),
             clock=self.now,
+            worker=this_worker(),
+            is_gone=is_gone,
             most_attempts=self.settings.delivery_attempts,
             budget_seconds=self.settings.delivery_seconds,
             stop=stop,

@@ -538,6 +538,12 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be tried before"),
         sa.Column(
+            "claimed_by",
+            sa.Text(),
+            nullable=True,
+            comment="Host, process namespace and process of the worker",
+        ),
+        sa.Column(
             "claim_token", sa.Uuid(), nullable=True, comment="Proof of the claim; a lost one cannot write"
         ),
         sa.Column(
@@ -560,7 +566,8 @@ def upgrade() -> None:
             "state IN ('pending', 'delivered', 'dead', 'filtered')", name=op.f("ck_deliveries_state_known")
         ),
         sa.CheckConstraint(
-            "(claim_token IS NULL) = (claimed_until IS NULL)", name=op.f("ck_deliveries_claim_both_or_none")
+            "(claim_token IS NULL) = (claimed_until IS NULL) AND (claim_token IS NULL) = (claimed_by IS NULL)",
+            name=op.f("ck_deliveries_claim_whole_or_none"),
         ),
         sa.CheckConstraint(
             "claim_token IS NULL OR state = 'pending'", name=op.f("ck_deliveries_claim_only_pending")

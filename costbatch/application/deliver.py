@@ -56,12 +56,14 @@ class Deliverer:
 
     most_attempts: after so many, an event is given up. budget_seconds: no delivery begins later than this.
     stop: set when the process is asked to end. pauses: before a failing sink is tried again, in seconds.
-    jitter: returns numbers from 0 to 1.
+    jitter: returns numbers from 0 to 1. worker: this process, in its claims. is_gone: whether one has died.
     """
 
     database: Database
     sinks: Sequence[Sink]
     clock: Clock
+    worker: str = "worker"
+    is_gone: Callable[[str], bool] = lambda _: False
     most_attempts: int = 10
     budget_seconds: float = 120.0
     stop: Signal = field(default_factory=Signal)
@@ -80,6 +82,8 @@ class Deliverer:
         is_stopping = self.stop.is_set()
         seconds = min(self.budget_seconds, _STOPPING_SECONDS) if is_stopping else self.budget_seconds
         until = monotonic() + seconds
+        with self.database.transaction() as tx:
+            tx.outbox.release_dead(self.is_gone)
         drains = [
             _Drain(deliverer=self, sink=sink, until=until, stop=Signal() if is_stopping else self.stop)
             for sink in self.sinks
@@ -132,8 +136,20 @@ class _Drain:
                 pauses = iter(self.deliverer.pauses)
             if not is_empty and not self._is_suspended:
                 continue
-            if not self.has_failed or not self._pause(pauses):
+            if not (self._pause(pauses) if self.has_failed else self._wait_for_claims()):
                 return
+
+    def _wait_for_claims(self) -> bool:
+        """Wait a moment if another process, which may have died, holds deliveries; return whether it does.
+
+        If its claims end by themselves within the time of this delivery, they need not wait for a night.
+        """
+        now = self.deliverer.clock()
+        with self.deliverer.database.transaction() as tx:
+            held_until = tx.outbox.held_until(self.sink.name, now=now)
+        if held_until is None or monotonic() + (held_until - now).total_seconds() > self.until:
+            return False
+        return not self.stop.wait(min(_LOOK_SECONDS * 4, max(0.0, (held_until - now).total_seconds())))
 
     def _pause(self, pauses: Iterator[float]) -> bool:
         """Wait for a failing sink if the time allows it; return whether to try again."""
@@ -155,7 +171,7 @@ class _Drain:
         now, name = self.deliverer.clock(), self.sink.name
         most, until = _DIGEST if self.sink.is_digest else _BATCH, now + timedelta(seconds=LEASE_SECONDS)
         with self.deliverer.database.transaction() as tx:
-            batch = tx.outbox.claim(name, most=most, now=now, until=until)
+            batch = tx.outbox.claim(name, worker=self.deliverer.worker, most=most, now=now, until=until)
         if not batch:
             return True
         delivered, failed, left = self._send(batch)

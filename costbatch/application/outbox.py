@@ -1,6 +1,6 @@
 """The ports of events: the outbox that keeps them, and the sinks that they go to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -22,11 +22,17 @@ class Outbox(Protocol):
         that a sink received is not excluded for its size.
         """
 
-    def claim(self, sink: str, *, most: int, now: datetime, until: datetime) -> list[Delivery]:
+    def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:
         """Claim up to ``most`` deliveries that are due, oldest first; other processes leave them until then.
 
         A delivery that waits or is claimed holds back the later ones of its account.
         """
+
+    def held_until(self, sink: str, *, now: datetime) -> datetime | None:
+        """Return when the first claim of another process ends by itself; None if there is none."""
+
+    def release_dead(self, is_gone: Callable[[str], bool]) -> int:
+        """End the claims of workers that are known to be gone; return how many."""
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """End the claims of deliveries that were not attempted."""

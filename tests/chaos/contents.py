@@ -34,7 +34,7 @@ _QUERIES = {
     "partitions": """
         SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
         WHERE inhparent = 'daily_costs'::regclass ORDER BY 1""",
-    "undelivered": "SELECT event_id FROM deliveries WHERE delivered_at IS NULL",
+    "undelivered": "SELECT event_id FROM deliveries WHERE state <> 'delivered'",
     "sinks": "SELECT sink, count(*) FROM deliveries GROUP BY 1 ORDER BY 1",
 }
 _VARYING = {

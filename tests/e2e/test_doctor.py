@@ -142,7 +142,7 @@ def test_failing_accounts_and_undelivered_events_are_warnings(harness: Harness, 
     """Days later each is told with why."""
     harness.open(make_account(1), make_account(2, faults=(Fault("not_enabled"),)))
     harness.collect()
-    harness.rows("UPDATE deliveries SET delivered_at = NULL")
+    harness.rows("UPDATE deliveries SET state = 'pending', delivered_at = NULL")
     harness.rows("UPDATE accounts SET created_at = created_at - interval '9 days'")
     harness.wake_at(now + timedelta(days=1, hours=1))
     found = examine(harness)

@@ -96,9 +96,11 @@ def add_event(query: Query, occurred: datetime, *delivered: datetime | None, run
     )
     for number, at in enumerate(delivered):
         query(
-            "INSERT INTO deliveries (event_id, sink, retry_at, delivered_at) VALUES (:id, :sink, now(), :at)",
+            "INSERT INTO deliveries (event_id, sink, sequence, lane, state, retry_at, delivered_at)"
+            " SELECT id, :sink, sequence, 0, :state, now(), :at FROM events WHERE id = :id",
             id=identity,
             sink=f"sink {number}",
+            state="delivered" if at else "pending",
             at=at,
         )
     return UUID(identity)

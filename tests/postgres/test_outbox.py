@@ -46,7 +46,7 @@ def claim(
 ) -> list[Delivery]:
     """Claim in a transaction of its own."""
     with database.transaction() as tx:
-        return tx.outbox.claim(sink, most=most, now=now, until=now + LEASE)
+        return tx.outbox.claim(sink, worker="me", most=most, now=now, until=now + LEASE)
 
 
 def claimed(database: PostgresDatabase, sink: str = "log", most: int = 100) -> list[Delivery]:
@@ -160,15 +160,28 @@ def test_a_claim_holds_back_the_later_events_of_its_account(database: PostgresDa
     assert pending(database) == {"log": Backlog(pending=4)}
 
 
+def test_the_claims_of_a_dead_process_can_be_ended(database: PostgresDatabase, run: Run) -> None:
+    """At once if it is known to be gone; else they end by themselves, and it can be asked when."""
+    append(database, run, event(), event())
+    claim(database, most=1)
+    with database.transaction() as tx:
+        assert tx.outbox.held_until("log", now=LATER) == LATER + LEASE
+        assert tx.outbox.held_until("log", now=LATER + LEASE) is None
+        assert tx.outbox.release_dead(lambda worker: worker != "me") == 0
+        assert tx.outbox.release_dead(lambda worker: worker == "me") == 1
+        assert tx.outbox.held_until("log", now=LATER) is None
+    assert len(claim(database)) == 2
+
+
 def test_processes_take_turns_to_claim(database: PostgresDatabase, other: PostgresDatabase, run: Run) -> None:
     """Or one could take a later event of an account whose first is just being claimed."""
     append(database, run, *(event() for _ in range(3)))
     with database.transaction() as tx:
-        assert len(tx.outbox.claim("log", most=1, now=LATER, until=LATER + LEASE)) == 1
+        assert len(tx.outbox.claim("log", worker="me", most=1, now=LATER, until=LATER + LEASE)) == 1
         with other.connection() as connection:
             connection.execute(sa.text("SET LOCAL lock_timeout = '10ms'"))
             with pytest.raises(OperationalError, match="lock timeout"):
-                PostgresOutbox(connection).claim("log", most=9, now=LATER, until=LATER + LEASE)
+                PostgresOutbox(connection).claim("log", worker="it", most=9, now=LATER, until=LATER + LEASE)
             connection.rollback()
     assert claim(other) == []
 

@@ -134,7 +134,14 @@ GOOD: dict[str, dict[str, Any]] = {
         "cloudevent": {"id": str(OTHER)},
         "occurred_at": NOW,
     },
-    "deliveries": {"event_id": "{event}", "sink": "log", "retry_at": NOW},
+    "deliveries": {
+        "event_id": "{event}",
+        "sink": "log",
+        "sequence": 1,
+        "lane": 0,
+        "state": "pending",
+        "retry_at": NOW,
+    },
 }
 
 # What an explanation holds of a service.
@@ -160,6 +167,8 @@ WRONG_EXPLANATIONS: tuple[Any, ...] = (
 
 # Table, what is wrong in the good row, and the constraint that says so.
 BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("accounts", {"labels": []}, "ck_accounts_labels_are_texts"),
+    ("accounts", {"labels": {"team": 7}}, "ck_accounts_labels_are_texts"),
     ("accounts", {"aws_account_id": "12345678901"}, "ck_accounts_aws_account_id_digits"),
     ("accounts", {"aws_account_id": "1234567890123"}, "ck_accounts_aws_account_id_digits"),
     ("accounts", {"aws_account_id": "12345678901x"}, "ck_accounts_aws_account_id_digits"),
@@ -324,4 +333,13 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("deliveries", {"event_id": OTHER}, "fk_deliveries_event_id"),
     ("deliveries", {"sink": ""}, "ck_deliveries_sink_given"),
     ("deliveries", {"attempts": -1}, "ck_deliveries_counts_not_negative"),
+    ("deliveries", {"state": "lost"}, "ck_deliveries_state_known"),
+    ("deliveries", {"state": "delivered"}, "ck_deliveries_delivered_has_time"),
+    ("deliveries", {"state": "filtered"}, "ck_deliveries_filtered_has_reason"),
+    ("deliveries", {"claimed_until": NOW}, "ck_deliveries_claim_whole_or_none"),
+    (
+        "deliveries",
+        {"state": "dead", "claim_token": OTHER, "claimed_until": NOW, "claimed_by": "x"},
+        "ck_deliveries_claim_only_pending",
+    ),
 ]

@@ -249,6 +249,7 @@ class Posted:
     attempts: int = 0
     delivered_at: datetime | None = None
     reason: str | None = None
+    claimed_by: str | None = None
     claim_token: UUID | None = None
     claimed_until: datetime | None = None
 
@@ -285,7 +286,7 @@ class FakeOutbox:
                     reason=refusal.reason if refusal else None,
                 )
 
-    def claim(self, sink: str, *, most: int, now: datetime, until: datetime) -> list[Delivery]:
+    def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:
         """Claim up to so many deliveries of a sink that are due, oldest first in each lane."""
         token, held, claimed = uuid4(), set[int](), list[Delivery]()
         for key, posted in list(self.posted.items()):
@@ -294,7 +295,7 @@ class FakeOutbox:
             if posted.retry_at > now or (posted.claimed_until and posted.claimed_until > now):
                 held.add(posted.lane)
             elif len(claimed) < most:
-                self.posted[key] = replace(posted, claim_token=token, claimed_until=until)
+                self.posted[key] = replace(posted, claimed_by=worker, claim_token=token, claimed_until=until)
                 claimed.append(
                     Delivery(
                         event_id=posted.event.id,
@@ -307,6 +308,21 @@ class FakeOutbox:
                     )
                 )
         return claimed
+
+    def held_until(self, sink: str, *, now: datetime) -> datetime | None:
+        """Return when the first claim ends."""
+        ends = [each.claimed_until for each in self.posted.values() if each.sink == sink]
+        return min((end for end in ends if end and end > now), default=None)
+
+    def release_dead(self, is_gone: Callable[[str], bool]) -> int:
+        """End the claims of workers that are gone."""
+        dead = {
+            key: replace(posted, claimed_by=None, claim_token=None, claimed_until=None)
+            for key, posted in self.posted.items()
+            if posted.claimed_by and is_gone(posted.claimed_by)
+        }
+        self.posted |= dead
+        return len(dead)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """End the claims."""
@@ -349,7 +365,7 @@ class FakeOutbox:
     def _update(self, delivery: Delivery, **values: object) -> None:
         key = (delivery.event_id, delivery.sink)
         if self.posted[key].claim_token == delivery.claim_token:
-            ended = replace(self.posted[key], claim_token=None, claimed_until=None)
+            ended = replace(self.posted[key], claimed_by=None, claim_token=None, claimed_until=None)
             self.posted[key] = replace(ended, **values)  # type: ignore[arg-type]
 
 

@@ -109,7 +109,8 @@ class PostgresAccounts(AccountStore):
 
     @override
     def set_labels(self, account: Account, labels: Labels, *, now: datetime) -> None:
-        self._update(account, labels=dict(labels), updated_at=now)
+        values = {"labels": dict(labels), "updated_at": now}
+        self.connection.execute(sa.update(accounts).where(accounts.c.id == account.id).values(**values))
 
     @override
     def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """The outbox: events, and each one's way to each sink."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,13 +42,17 @@ WITH due AS (
     )
     ORDER BY sequence LIMIT :most
 ), claimed AS (
-    UPDATE deliveries SET claim_token = :token, claimed_until = :until
+    UPDATE deliveries SET claimed_by = :worker, claim_token = :token, claimed_until = :until
     FROM due WHERE deliveries.event_id = due.event_id AND deliveries.sink = :sink
     RETURNING deliveries.event_id, deliveries.attempts, deliveries.lane, deliveries.sequence
 )
 SELECT claimed.*, events.run_id, events.cloudevent FROM claimed JOIN events ON events.id = claimed.event_id
 ORDER BY claimed.sequence
 """)
+
+_NO_CLAIM: dict[str, object] = {"claimed_by": None, "claim_token": None, "claimed_until": None}
+# As the partial indexes have it.
+_IS_PENDING = deliveries.c.state == sa.literal_column("'pending'")
 
 # Whether the sink was told, or is about to be told, of this anomaly before.
 _WAS_TOLD = sa.text("""
@@ -106,10 +110,17 @@ class PostgresOutbox(Outbox):
         }
 
     @override
-    def claim(self, sink: str, *, most: int, now: datetime, until: datetime) -> list[Delivery]:
+    def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:
         self.connection.execute(_TAKE_TURNS, {"sink": sink})
         token = uuid4()
-        parameters = {"sink": sink, "most": most, "now": now, "until": until, "token": token}
+        parameters = {
+            "sink": sink,
+            "most": most,
+            "now": now,
+            "worker": worker,
+            "until": until,
+            "token": token,
+        }
         return [
             Delivery(
                 event_id=row.event_id,
@@ -122,6 +133,24 @@ class PostgresOutbox(Outbox):
             )
             for row in self.connection.execute(_CLAIM, parameters)
         ]
+
+    @override
+    def held_until(self, sink: str, *, now: datetime) -> datetime | None:
+        statement = sa.select(sa.func.min(deliveries.c.claimed_until)).where(
+            deliveries.c.sink == sink, _IS_PENDING, deliveries.c.claimed_until > now
+        )
+        held: datetime | None = self.connection.scalar(statement)
+        return held
+
+    @override
+    def release_dead(self, is_gone: Callable[[str], bool]) -> int:
+        holders = sa.select(deliveries.c.claimed_by).distinct()
+        found = self.connection.scalars(holders.where(_IS_PENDING, deliveries.c.claimed_by.is_not(None)))
+        gone = [worker for worker in found if worker is not None and is_gone(worker)]
+        if not gone:
+            return 0
+        statement = sa.update(deliveries).where(_IS_PENDING, deliveries.c.claimed_by.in_(gone))
+        return self.connection.execute(statement.values(**_NO_CLAIM)).rowcount
 
     @override
     def release(self, claimed: Sequence[Delivery]) -> None:
@@ -145,7 +174,7 @@ class PostgresOutbox(Outbox):
             ids = [delivery.event_id for delivery in claimed if delivery.claim_token == token]
             is_ours = (deliveries.c.claim_token == token) & deliveries.c.event_id.in_(ids)
             statement = sa.update(deliveries).where(is_ours)
-            self.connection.execute(statement.values(claim_token=None, claimed_until=None, **values))
+            self.connection.execute(statement.values(**_NO_CLAIM, **values))
 
     @override
     def backlog(self) -> dict[str, Backlog]:
@@ -196,8 +225,7 @@ class PostgresOutbox(Outbox):
             "attempts": 0,
             "retry_at": now,
             "reason": None,
-            "claim_token": None,
-            "claimed_until": None,
+            **_NO_CLAIM,
         }
         meant = sa.select(events.c.id).where(*_conditions(query))
         if query.state:
@@ -220,9 +248,7 @@ class PostgresOutbox(Outbox):
         meant = (deliveries.c.sink == sink) & deliveries.c.state.in_(states)
         ended = {"state": DeliveryState.FILTERED.value, "reason": reason}
         statement = sa.update(deliveries).where(meant)
-        return self.connection.execute(
-            statement.values(claim_token=None, claimed_until=None, **ended)
-        ).rowcount
+        return self.connection.execute(statement.values(**_NO_CLAIM, **ended)).rowcount
 
 
 def _literal(value: object) -> sa.BindParameter[Any]:
