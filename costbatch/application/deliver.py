@@ -208,7 +208,7 @@ class _Drain:
                 held |= lanes
                 continue
             try:
-                self.sink.deliver([delivery.cloudevent for delivery in message])
+                self._hand_over(message)
             except DeliveryError as error:
                 failed += [(delivery, error) for delivery in message]
                 held |= lanes
@@ -218,6 +218,20 @@ class _Drain:
                 delivered += message
                 self.in_a_row = 0
         return delivered, failed, left
+
+    def _hand_over(self, message: Sequence[Delivery]) -> None:
+        """Give a message to the sink; raise DeliveryError if it is not taken, whatever the sink raises."""
+        try:
+            self.sink.deliver([delivery.cloudevent for delivery in message])
+        except DeliveryError:
+            raise
+        except Exception as error:
+            # Or one event that a sink cannot handle would keep all others from it for ever.
+            log.exception("sink_failed", sink=self.sink.name, event_id=str(message[0].event_id))
+            raise DeliveryError(
+                f"An unexpected error ({type(error).__name__}); the log line sink_failed has the traceback.",
+                is_refused=True,
+            ) from error
 
     def _retry_at(self, delivery: Delivery, error: DeliveryError, now: datetime) -> datetime | None:
         if delivery.attempt >= self.deliverer.most_attempts:
@@ -232,7 +246,9 @@ class _Drain:
             is_given_up = delivery.attempt >= self.deliverer.most_attempts
             self.result.given_up += is_given_up
             (self.result.waiting.discard if is_given_up else self.result.waiting.add)(delivery.event_id)
-            self.result.problem, self.has_failed = str(error), True
+            self.result.problem = str(error)
+            # A message that is refused will hardly be accepted within the same run.
+            self.has_failed = self.has_failed or not error.is_refused
             log.warning(
                 "event_given_up" if is_given_up else "event_not_delivered",
                 sink=delivery.sink,

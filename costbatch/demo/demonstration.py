@@ -40,6 +40,8 @@ class Demo:
             self._run(environ, "db", "upgrade")
             self._say(register_accounts(world.accounts, Settings.from_environment(environ)))
             status = self._run(environ, "collect")
+            # Where the alerts of the run went.
+            self._run(environ, "events", "list", "--type", "anomaly.detected", "--limit", "3")
             # All accounts at once: each request of the stand-in takes a moment, and there are many regions.
             self._run(environ, "discover", "--concurrency", "32")
         self._say("Next, try:")
