@@ -201,6 +201,7 @@ def test_the_list_is_a_table_for_people(shell: Any) -> None:
         "2025-03-09",
         "2025-03-09T07:00:00Z",
         "throttled",
+        "-",
     ]
 
 
