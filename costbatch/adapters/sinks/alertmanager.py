@@ -35,6 +35,8 @@ _ENDS = frozenset(
         EventType.SINK_TEST,
     }
 )
+# What is told once, such as the first use of a region; it fires for its time.
+_OTHER = "CostbatchEvent"
 _Alert = dict[str, Any]
 
 
@@ -65,7 +67,7 @@ class AlertmanagerSink(ConfiguredSink):
 
     def _alerts(self, event: CloudEvent) -> list[_Alert]:
         type_ = EventType(event["type"])
-        name, is_over = _NAMES[type_.partition(".")[0]], type_ in _ENDS
+        name, is_over = _NAMES.get(type_.partition(".")[0], _OTHER), type_ in _ENDS
         message, at = self.message([event]), datetime.fromisoformat(event["time"])
         anomaly: Mapping[str, Any] = event["data"].get("anomaly", {})
         alert: _Alert = {
