@@ -91,7 +91,8 @@ def _send(service: Apprise, message: Message) -> bool:
         body, format_ = message.text, NotifyFormat.TEXT
     sent = service.notify(
         title=message.title,
-        body=body,
+        # apprise sends no message without a text.
+        body=body or message.title,
         body_format=format_,
         notify_type=_TYPES[message.importance],
         interpret_escapes=False,
