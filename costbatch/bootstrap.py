@@ -22,6 +22,7 @@ from costbatch.adapters.sinks.base import Context
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
+from costbatch.application.anomalies import Anomalies, PlannedChanges
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail, full_report
@@ -128,6 +129,14 @@ class Bootstrap:
             owner_of=self._owner_of if verify and vault else None,
         )
 
+    def anomalies(self) -> Anomalies:
+        """Return the use cases of anomalies and their answers."""
+        return Anomalies(database=self.database(), rule=self.settings.rule, now=self.now)
+
+    def planned_changes(self) -> PlannedChanges:
+        """Return the use cases of planned changes."""
+        return PlannedChanges(database=self.database(), now=self.now)
+
     def _owner_of(self, access: Access) -> str:
         """Return whose an account's credentials are; a person waits for the answer."""
         from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - botocore is slow to load
@@ -172,6 +181,7 @@ class Bootstrap:
             rule=settings.rule,
             clock=self.now,
             vanished_ratio=settings.vanished_ratio,
+            remind_days=settings.remind_days,
         )
         detail = Detail(every_account=every_account, costs=self._pushes_account_costs)
         return self._nightly(

@@ -1,4 +1,4 @@
-"""Accounts, runs and their items, daily costs, digests of days, resources, anomalies, and the outbox.
+"""Accounts, runs and items, daily costs and digests of days, resources, anomalies and their answers, the outbox.
 
 Revision: 20261129_baseline
 After: nothing
@@ -259,9 +259,7 @@ def upgrade() -> None:
             "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND last_date BETWEEN '2000-01-01' AND '2999-12-31' AND detected_at BETWEEN '2000-01-01' AND '2999-12-31' AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
             name=op.f("ck_anomalies_times_plausible"),
         ),
-        sa.CheckConstraint(
-            "state IN ('open', 'resolved', 'dismissed')", name=op.f("ck_anomalies_state_known")
-        ),
+        sa.CheckConstraint("state IN ('open', 'resolved')", name=op.f("ck_anomalies_state_known")),
         sa.CheckConstraint(
             'CASE jsonb_typeof(explanation) WHEN \'array\' THEN jsonb_array_length(explanation) = jsonb_array_length(jsonb_path_query_array(explanation, \'strict $[*] ? (@.type() == "object" && @.service.type() == "string" && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$" && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")\')) ELSE true END',
             name=op.f("ck_anomalies_explanation_names_services"),
@@ -285,11 +283,81 @@ def upgrade() -> None:
     op.create_index("ix_anomalies_run_id", "anomalies", ["run_id"], unique=False)
     op.create_index("ix_anomalies_state", "anomalies", ["state"], unique=False)
     op.create_index(
-        "uq_anomalies_live",
+        "uq_anomalies_open",
         "anomalies",
         ["account_id", sa.literal_column("coalesce(service, '')"), "currency", "direction", "start_date"],
         unique=True,
-        postgresql_where=sa.text("state <> 'resolved'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
+    op.create_table(
+        "anomaly_answers",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("kind", sa.Text(collation="C"), nullable=False, comment="What was said of the anomaly"),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "service",
+            sa.Text(collation="C"),
+            nullable=True,
+            comment="Null: the account's total; of a planned change, everything",
+        ),
+        sa.Column("currency", sa.Text(collation="C"), nullable=True, comment="Null: a planned change"),
+        sa.Column("direction", sa.Text(collation="C"), nullable=True, comment="Null: a planned change"),
+        sa.Column(
+            "level",
+            sa.Numeric(),
+            nullable=True,
+            comment="Peak of the anomaly when it was answered; null: a planned change",
+        ),
+        sa.Column("start_date", sa.Date(), nullable=True, comment="First day that it holds for; null: any"),
+        sa.Column("end_date", sa.Date(), nullable=True, comment="Last day that it holds for; null: no end"),
+        sa.Column(
+            "anomaly_id",
+            sa.Uuid(),
+            nullable=True,
+            comment="The anomaly that it was given for; null: a planned change",
+        ),
+        sa.Column("reason", sa.Text(), nullable=False, comment="Why, in the author's words; may be empty"),
+        sa.Column("author", sa.Text(), nullable=False, comment="Who answered"),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True, comment="Null: it counts"),
+        sa.Column("withdrawn_by", sa.Text(), nullable=True),
+        sa.Column("withdrawn_reason", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "(kind = 'planned') = (level IS NULL) AND (level IS NULL) = (currency IS NULL) AND (level IS NULL) = (direction IS NULL) AND (level IS NULL) = (anomaly_id IS NULL)",
+            name=op.f("ck_anomaly_answers_series_unless_planned"),
+        ),
+        sa.CheckConstraint("author <> ''", name=op.f("ck_anomaly_answers_author_given")),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_anomaly_answers_currency_code")),
+        sa.CheckConstraint("direction IN ('spike', 'drop')", name=op.f("ck_anomaly_answers_direction_known")),
+        sa.CheckConstraint(
+            "kind IN ('dismissed', 'expected', 'planned', 'acknowledged')",
+            name=op.f("ck_anomaly_answers_kind_known"),
+        ),
+        sa.CheckConstraint(
+            "kind NOT IN ('planned', 'acknowledged') OR (start_date IS NOT NULL AND end_date IS NOT NULL)",
+            name=op.f("ck_anomaly_answers_days_if_needed"),
+        ),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_anomaly_answers_service_given")),
+        sa.CheckConstraint(
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND end_date BETWEEN '2000-01-01' AND '2999-12-31' AND created_at BETWEEN '2000-01-01' AND '2999-12-31' AND withdrawn_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_anomaly_answers_times_plausible"),
+        ),
+        sa.CheckConstraint(
+            "(withdrawn_at IS NULL) = (withdrawn_by IS NULL) AND (withdrawn_at IS NULL) = (withdrawn_reason IS NULL)",
+            name=op.f("ck_anomaly_answers_withdrawn_by_someone"),
+        ),
+        sa.CheckConstraint("abs(level) < 1e30", name=op.f("ck_anomaly_answers_amounts_are_numbers")),
+        sa.CheckConstraint("start_date <= end_date", name=op.f("ck_anomaly_answers_dates_ordered")),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_anomaly_answers_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_anomaly_answers")),
+        comment="What people answered to anomalies, and changes that they planned",
+    )
+    op.create_index(
+        "ix_anomaly_answers_account_id",
+        "anomaly_answers",
+        ["account_id"],
+        unique=False,
+        postgresql_where=sa.text("withdrawn_at IS NULL"),
     )
     op.create_table(
         "daily_costs",
@@ -380,7 +448,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
         sa.CheckConstraint(
-            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
             name=op.f("ck_events_type_known"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
@@ -776,8 +844,12 @@ def downgrade() -> None:
     op.drop_table("day_digests")
     op.drop_table("daily_costs")
     op.drop_index(
-        "uq_anomalies_live", table_name="anomalies", postgresql_where=sa.text("state <> 'resolved'")
+        "ix_anomaly_answers_account_id",
+        table_name="anomaly_answers",
+        postgresql_where=sa.text("withdrawn_at IS NULL"),
     )
+    op.drop_table("anomaly_answers")
+    op.drop_index("uq_anomalies_open", table_name="anomalies", postgresql_where=sa.text("state = 'open'"))
     op.drop_index("ix_anomalies_state", table_name="anomalies")
     op.drop_index("ix_anomalies_run_id", table_name="anomalies")
     op.drop_index("ix_anomalies_account_id_last_date", table_name="anomalies")

@@ -13,7 +13,8 @@ from uuid import UUID
 from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
 from costbatch.application.outbox import Outbox
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
-from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter
+from costbatch.domain.answers import Answer
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.compared_costs import ComparedCost
 from costbatch.domain.costs import (
@@ -266,20 +267,33 @@ class AnomalyStore(Protocol):
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
         """Insert or update by id."""
 
-    def list_in_state(
-        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
-    ) -> list[Anomaly]:
-        """Return the anomalies in a state: the severest first, within a currency the largest impact.
+    def find(self, prefix: str) -> list[Anomaly]:
+        """Return up to ten anomalies whose id, as lower-case text, begins so."""
 
-        most: how many. aws_account_ids: only those of these accounts.
+    def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
+        """Return the anomalies that match: the severest first, within a currency the largest impact.
+
         A row that was made unreadable by hand is left out: it must not hide the others.
         """
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
 
-    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
+        """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
+
+
+class AnswerStore(Protocol):
+    """What people answered to anomalies, and the changes that they planned."""
+
+    def add(self, answer: Answer) -> Answer:
+        """Add an answer; return it with its id."""
+
+    def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
+        """Return the answers that count by account row, the oldest first; None: of every account."""
+
+    def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
+        """Let answers no longer count; they stay in the table, with who withdrew them and why."""
 
 
 class Transaction(Protocol):
@@ -324,6 +338,10 @@ class Transaction(Protocol):
     @property
     def anomalies(self) -> AnomalyStore:
         """The anomalies."""
+
+    @property
+    def answers(self) -> AnswerStore:
+        """What people answered to anomalies."""
 
     @property
     def outbox(self) -> Outbox:

@@ -32,6 +32,7 @@ class LazyCommand:
 
 COMMANDS = {
     "accounts": LazyCommand("costbatch.cli.accounts:accounts", "Register and manage AWS accounts."),
+    "anomalies": LazyCommand("costbatch.cli.anomalies:anomalies", "List anomalies and answer them."),
     "collect": LazyCommand("costbatch.cli.collect:collect", "Collect the cost of every active account."),
     "config": LazyCommand("costbatch.cli.config:config", "Show and check the effective settings."),
     "db": LazyCommand("costbatch.cli.db:db", "Manage the database: upgrade, check, prune, stats."),
@@ -44,6 +45,7 @@ COMMANDS = {
     "doctor": LazyCommand("costbatch.cli.doctor:doctor", "Check this installation for problems."),
     "events": LazyCommand("costbatch.cli.events:events", "Show, deliver and replay events; test a sink."),
     "keys": LazyCommand("costbatch.cli.keys:keys", "Generate the key that encrypts stored credentials."),
+    "planned": LazyCommand("costbatch.cli.planned:planned", "Announce changes of cost before they happen."),
     "resources": LazyCommand(
         "costbatch.cli.resources:resources", "List, count and export discovered resources."
     ),

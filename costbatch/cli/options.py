@@ -1,6 +1,9 @@
 """What commands share in their declaration: options, kinds of values, and the example in the help."""
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
@@ -15,6 +18,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 TABLE, JSON = "table", "json"
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CENT = Decimal("0.01")
 _LARGEST_CAP = 1_000_000_000
 
@@ -49,6 +53,21 @@ class AccountId(click.ParamType[str]):
 
 
 account_argument = click.argument("aws_account_id", type=AccountId(), metavar="AWS_ACCOUNT_ID")
+
+
+class Day(click.ParamType[date]):
+    """A day."""
+
+    name = "DATE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Return the day; fail with a sentence if the value is no day."""
+        # fromisoformat alone would also read 20261231 and 2026-W53-4.
+        day = None
+        if _DAY.fullmatch(str(value)):
+            with suppress(ValueError):
+                day = date.fromisoformat(str(value))
+        return day or self.fail(f"{excerpt(str(value))} is not a day, such as 2026-12-31.", param, ctx)
 
 
 class Dollars(click.ParamType[Decimal]):

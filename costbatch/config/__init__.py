@@ -121,6 +121,7 @@ class Settings(Fields):
             per_service=self.anomaly_per_service,
             medium_impact=self.anomaly_medium_impact,
             high_impact=self.anomaly_high_impact,
+            level_margin=self.anomaly_level_margin,
         )
 
 

@@ -210,12 +210,14 @@ _ANOMALY_WORDS = {
     EventType.ANOMALY_DETECTED.value: "Cost {direction}",
     EventType.ANOMALY_UPDATED.value: "Cost {direction}, update",
     EventType.ANOMALY_RESOLVED.value: "Cost {direction}, resolved",
+    EventType.ANOMALY_REMINDER.value: "Cost {direction}, still open",
 }
 # What a digest's title counts, and the order of its parts.
 _COUNTED = {
     "Cost anomalies": (
         (EventType.ANOMALY_DETECTED.value, "detected"),
         (EventType.ANOMALY_UPDATED.value, "updated"),
+        (EventType.ANOMALY_REMINDER.value, "still open"),
         (EventType.ANOMALY_RESOLVED.value, "resolved"),
     ),
     "Accounts": (

@@ -30,7 +30,7 @@ REPORT = CollectReport(
     counts=counts_of([COLLECTED, DENIED]),
     collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
     reported_at=NOW,
-    anomaly_counts={("open", "high"): 2},
+    anomaly_counts={("open", "high", "USD"): 2},
     costs=((ONE, "USD", Decimal("12.34")), (TWO, "JPY", Decimal(700))),
     backlog={"log": Backlog(pending=6)},
 )

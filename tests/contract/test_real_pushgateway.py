@@ -35,7 +35,7 @@ REPORT = CollectReport(
     counts=counts_of(ITEMS),
     collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
     reported_at=NOW,
-    anomaly_counts={("open", "high"): 2},
+    anomaly_counts={("open", "high", "USD"): 2},
     costs=((ONE, "USD", Decimal("12.345678")), (TWO, "JPY", Decimal(-7))),
     backlog={"log": Backlog(pending=6)},
 )
@@ -96,13 +96,13 @@ def test_the_values_are_those_of_the_report(gateway: Gateway) -> None:
         "rows_written inserted": 5,
         "rows_written updated": 4,
         "rows_written deleted": 3,
-        "anomalies high open": 2,
+        "anomalies USD high open": 2,
         "events_pending log": 6,
         f"account_cost {ONE} USD": 12.345678,
         f"account_cost {TWO} JPY": -7,
     }
     assert values["account_failures throttled"] == 0
-    assert values["anomalies low dismissed"] == 0
+    assert values["anomalies USD low silent"] == 0
 
 
 def test_promtool_has_nothing_to_say(gateway: Gateway, promtool: str) -> None:

@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
+from costbatch.domain.answers import Answer
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState
@@ -214,27 +215,70 @@ class FakeAnomalies:
         self.rows[anomaly.id] = anomaly
         self.found_by.setdefault(anomaly.id, run_id)
 
-    def list_in_state(
-        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
-    ) -> list[Anomaly]:
-        """Return the anomalies in a state: the severest first, within a currency the largest impact."""
-        found = [row for row in self._of(aws_account_ids) if row.state is state]
+    def find(self, prefix: str) -> list[Anomaly]:
+        """Return the anomalies whose id begins so."""
+        return sorted(
+            (row for row in self.rows.values() if str(row.id).startswith(prefix)), key=lambda row: row.id
+        )
+
+    def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
+        """Return the anomalies that match: the severest first, within a currency the largest impact."""
+        found = [
+            row
+            for row in self._of(wanted.aws_account_ids)
+            if (not wanted.states or row.state in wanted.states)
+            and (not wanted.severities or row.severity in wanted.severities)
+            and (not wanted.currencies or row.currency in wanted.currencies)
+            and (wanted.since is None or row.last_date >= wanted.since)
+        ]
         severities = list(Severity)
-        found.sort(key=lambda row: (-severities.index(row.severity), row.currency, -abs(row.impact)))
-        return found[:most]
+        return sorted(
+            found, key=lambda row: (-severities.index(row.severity), row.currency, -abs(row.impact), row.id)
+        )
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
         return {anomaly for anomaly, run in self.found_by.items() if run == run_id}
 
-    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
-        return dict(Counter((row.state.value, row.severity.value) for row in self._of(aws_account_ids)))
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
+        """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
+        rows = self._of(aws_account_ids)
+        return dict(Counter((row.state.value, row.severity.value, row.currency) for row in rows))
 
     def _of(self, aws_account_ids: Collection[str]) -> list[Anomaly]:
         rows = {make_account(row.account_id).aws_account_id: row.account_id for row in self.rows.values()}
         wanted = {rows.get(aws_account_id) for aws_account_id in aws_account_ids or rows}
         return [row for row in self.rows.values() if row.account_id in wanted]
+
+
+@dataclass
+class FakeAnswers:
+    """The answers, and who withdrew those that no longer count."""
+
+    rows: list[Answer] = field(default_factory=list)
+    withdrawn: dict[int | None, tuple[str, str, datetime]] = field(default_factory=dict)
+
+    def copy(self) -> "FakeAnswers":
+        """Return what a transaction works on."""
+        return FakeAnswers(list(self.rows), dict(self.withdrawn))
+
+    def add(self, answer: Answer) -> Answer:
+        """Add an answer; return it with its id."""
+        self.rows.append(replace(answer, id=len(self.rows) + 1))
+        return self.rows[-1]
+
+    def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
+        """Return the answers that count by account row, the oldest first."""
+        found: dict[int, list[Answer]] = {}
+        for answer in self.rows:
+            if answer.id not in self.withdrawn and (account_ids is None or answer.account_id in account_ids):
+                found.setdefault(answer.account_id, []).append(answer)
+        return found
+
+    def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
+        """Let answers no longer count."""
+        for answer in answers:
+            self.withdrawn.setdefault(answer.id, (author, reason, now))
 
 
 @dataclass(frozen=True)
@@ -381,6 +425,7 @@ class FakeTables:
     collections: FakeCollections = field(default_factory=FakeCollections)
     digests: FakeDigests = field(default_factory=FakeDigests)
     anomalies: FakeAnomalies = field(default_factory=FakeAnomalies)
+    answers: FakeAnswers = field(default_factory=FakeAnswers)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
 
     @property
@@ -400,6 +445,7 @@ class FakeTables:
             collections=self.collections.copy(),
             digests=self.digests.copy(),
             anomalies=self.anomalies.copy(),
+            answers=self.answers.copy(),
             outbox=self.outbox.copy(),
         )
 

@@ -1,11 +1,12 @@
 """Replays the nights of one account in memory: what AWS says, what is stored, the events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from costbatch.application.anomalies import Anomalies, Remark
 from costbatch.application.collect.detect import Detector, Replaced
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
@@ -30,6 +31,11 @@ class Replay:
     store: FakeStore = field(default_factory=FakeStore)
     account: Account = field(default_factory=make_account)
     covered: DateRange | None = None
+    remind_days: int | None = None
+    today: int = 0
+
+    def __post_init__(self) -> None:
+        self.store.tables.accounts.rows[self.account.id] = self.account
 
     def costs(self, amounts: Mapping[int, int | str], service: str = "Amazon EC2") -> None:
         """Let AWS say from now on that these days cost so much; the rest stays as it is."""
@@ -48,11 +54,16 @@ class Replay:
         """Read the days again on request."""
         return self._collect(DateRange(day(start), day(end_exclusive)), today, is_backfill=True)
 
+    @property
+    def answers(self) -> Anomalies:
+        """What a person can do with the anomalies, at seven in the morning of the day of the last run."""
+        now = datetime(2025, 1, 1, 7, tzinfo=UTC) + timedelta(days=self.today)
+        return Anomalies(database=self.store, rule=self.rule, now=lambda: now)
+
     def dismiss(self) -> None:
         """Let a person dismiss every open anomaly."""
-        rows = self.store.tables.anomalies.rows
-        dismissed = {each.id: replace(each, state=AnomalyState.DISMISSED) for each in self.open}
-        rows |= dismissed
+        for each in self.open:
+            self.answers.dismiss(str(each.id), Remark(author="alice", reason="no anomaly"))
 
     @property
     def anomalies(self) -> list[Anomaly]:
@@ -66,11 +77,12 @@ class Replay:
 
     @property
     def real(self) -> list[Anomaly]:
-        """Those that the costs as they are now show: open, ended or dismissed, but not restated or merged."""
+        """Those that the costs as they are now show: open or ended, but not restated or merged."""
         gone = {Resolution.RESTATED, Resolution.MERGED}
         return [each for each in self.anomalies if each.resolution not in gone]
 
     def _collect(self, window: DateRange, today: int, *, is_backfill: bool) -> list[Event]:
+        self.today = today
         with self.store.transaction() as tx:
             fetched = make_fetched(window, *self._rows(window))
             change = tx.costs.replace_windows({self.account.id: fetched})[self.account.id]
@@ -80,6 +92,7 @@ class Replay:
                 run_id=UUID(int=today),
                 now=datetime(2025, 1, 1, 6, tzinfo=UTC) + timedelta(days=today),
                 is_backfill=is_backfill,
+                remind_days=self.remind_days,
             )
             replaced = Replaced(
                 account=self.account, covered=self.covered, fetched=fetched, change=change, totals=()

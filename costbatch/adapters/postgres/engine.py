@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import PostgresAccounts
 from costbatch.adapters.postgres.anomalies import PostgresAnomalies
+from costbatch.adapters.postgres.answers import PostgresAnswers
 from costbatch.adapters.postgres.cost_collections import PostgresCollections
 from costbatch.adapters.postgres.costs import PostgresCosts
 from costbatch.adapters.postgres.digests import PostgresDigests
@@ -114,6 +115,11 @@ class PostgresTransaction(Transaction):
     @override
     def anomalies(self) -> PostgresAnomalies:
         return PostgresAnomalies(self.connection)
+
+    @property
+    @override
+    def answers(self) -> PostgresAnswers:
+        return PostgresAnswers(self.connection)
 
     @property
     @override

@@ -226,8 +226,7 @@ _LAST_SEQUENCE = sa.literal(2**63 - 1, sa.BigInteger)
 
 
 def _old_anomalies(first_kept: date) -> sa.Select[tuple[UUID]]:
-    # Dismissed ones too: their days are gone, so that they cannot be found again.
-    is_over = anomalies.c.state != AnomalyState.OPEN.value
+    is_over = anomalies.c.state == AnomalyState.RESOLVED.value
     return sa.select(anomalies.c.id).where(is_over, anomalies.c.last_date < first_kept)
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from costbatch.adapters.postgres.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_times
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
+from costbatch.domain.answers import AnswerKind
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.deliveries import DeliveryState
 from costbatch.domain.detection import Direction, Severity
@@ -386,21 +387,67 @@ anomalies = Table(
     ),
     plausible_times("start_date", "last_date", "detected_at", "updated_at"),
     finite("expected", "actual", "peak"),
-    # One live anomaly for a series, a direction and a start: never two for the same days.
+    # One open anomaly for a series, a direction and a start: never two for the same days.
     Index(
-        "uq_anomalies_live",
+        "uq_anomalies_open",
         "account_id",
         text("coalesce(service, '')"),
         "currency",
         "direction",
         "start_date",
         unique=True,
-        postgresql_where=text("state <> 'resolved'"),
+        postgresql_where=text("state = 'open'"),
     ),
     Index("ix_anomalies_account_id_last_date", "account_id", "last_date"),
     Index("ix_anomalies_state", "state"),
     Index("ix_anomalies_run_id", "run_id"),
     comment="Days, or runs of days, with unusual cost",
+)
+
+anomaly_answers = Table(
+    "anomaly_answers",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", CODE, nullable=False, comment="What was said of the anomaly"),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("service", CODE, comment="Null: the account's total; of a planned change, everything"),
+    Column("currency", CODE, comment="Null: a planned change"),
+    Column("direction", CODE, comment="Null: a planned change"),
+    Column("level", Numeric, comment="Peak of the anomaly when it was answered; null: a planned change"),
+    Column("start_date", Date, comment="First day that it holds for; null: any"),
+    Column("end_date", Date, comment="Last day that it holds for; null: no end"),
+    # No foreign key: the answer belongs to the series, and outlives the anomaly that it was given for.
+    Column("anomaly_id", Uuid, comment="The anomaly that it was given for; null: a planned change"),
+    Column("reason", Text, nullable=False, comment="Why, in the author's words; may be empty"),
+    Column("author", Text, nullable=False, comment="Who answered"),
+    Column("created_at", INSTANT, nullable=False),
+    Column("withdrawn_at", INSTANT, comment="Null: it counts"),
+    Column("withdrawn_by", Text),
+    Column("withdrawn_reason", Text),
+    one_of("kind", AnswerKind),
+    one_of("direction", Direction),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("author <> ''", name="author_given"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    CheckConstraint("start_date <= end_date", name="dates_ordered"),
+    CheckConstraint(
+        "(kind = 'planned') = (level IS NULL) AND (level IS NULL) = (currency IS NULL)"
+        " AND (level IS NULL) = (direction IS NULL) AND (level IS NULL) = (anomaly_id IS NULL)",
+        name="series_unless_planned",
+    ),
+    CheckConstraint(
+        "kind NOT IN ('planned', 'acknowledged') OR (start_date IS NOT NULL AND end_date IS NOT NULL)",
+        name="days_if_needed",
+    ),
+    CheckConstraint(
+        "(withdrawn_at IS NULL) = (withdrawn_by IS NULL)"
+        " AND (withdrawn_at IS NULL) = (withdrawn_reason IS NULL)",
+        name="withdrawn_by_someone",
+    ),
+    plausible_times("start_date", "end_date", "created_at", "withdrawn_at"),
+    finite("level"),
+    Index("ix_anomaly_answers_account_id", "account_id", postgresql_where=text("withdrawn_at IS NULL")),
+    comment="What people answered to anomalies, and changes that they planned",
 )
 
 events = Table(

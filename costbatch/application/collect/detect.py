@@ -15,6 +15,7 @@ from costbatch.domain.anomalies import (
     Anomaly,
     AnomalyChange,
     AnomalyState,
+    ChangeKind,
     Judgement,
     Scope,
     Trend,
@@ -22,9 +23,10 @@ from costbatch.domain.anomalies import (
     judge_series,
     judged_from,
 )
+from costbatch.domain.answers import Answer, as_told, reminder_due
 from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.detection import ZERO, Direction, Rule, Series, explain
-from costbatch.domain.events import Event, anomaly_event
+from costbatch.domain.events import Event, anomaly_event, anomaly_reminder
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.logs import get_logger
 
@@ -75,13 +77,17 @@ class _Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detector:
-    """Detects the anomalies of one run. ``now`` is when the events say that it happened."""
+    """Detects the anomalies of one run. ``now`` is when the events say that it happened.
+
+    remind_days: a reminder is due each time that an anomaly has gone on for so many days; None: never.
+    """
 
     rule: Rule
     today: date
     run_id: UUID
     now: datetime
     is_backfill: bool = False
+    remind_days: int | None = None
 
     def detect(self, tx: Transaction, replaced: Sequence[Replaced]) -> dict[int, list[Event]]:
         """Judge the days that each collection touched and save what changed; return events by account row."""
@@ -95,9 +101,20 @@ class Detector:
             history = DateRange(start, days.end_exclusive)
             asked.append(SeriesRequest(each.account, each.replaced.fetched, each.replaced.totals, history))
         series = load_series(tx, asked, self.rule)
-        return {each.account.id: self._detect(tx, each, series[each.account.id]) for each in accounts}
+        changes = {
+            each.account.id: self._save_changes(tx, each, series[each.account.id]) for each in accounts
+        }
+        # An account whose anomalies are as they were has nothing to tell.
+        telling = [row for row, found in changes.items() if found]
+        answers = tx.answers.load(telling) if telling else {}
+        return {
+            each.account.id: self._announce(
+                each, series[each.account.id], changes[each.account.id], answers.get(each.account.id, [])
+            )
+            for each in accounts
+        }
 
-    def _detect(self, tx: Transaction, each: _Account, series_of: AccountSeries) -> list[Event]:
+    def _save_changes(self, tx: Transaction, each: _Account, series_of: AccountSeries) -> list[AnomalyChange]:
         """Judge each currency by itself, as if the account had no other one."""
         currencies = {*series_of.totals, *(anomaly.currency for anomaly in each.known)}
         changes = [
@@ -109,7 +126,7 @@ class Detector:
             tx.anomalies.save(change.anomaly, run_id=self.run_id, now=self.now)
         if len(series_of.totals) > 1:
             self._log_unjudged(each, series_of)
-        return self._announce(changes, each, series_of)
+        return changes
 
     def _judged(self, each: _Account, series_of: AccountSeries, currency: str) -> Iterator[AnomalyChange]:
         """Judge the total, each service by the rule, and close what is known of what is no longer judged."""
@@ -202,24 +219,51 @@ class Detector:
         return replace(change, anomaly=replace(change.anomaly, explanation=explanation))
 
     def _announce(
-        self, changes: Sequence[AnomalyChange], each: _Account, series_of: AccountSeries
+        self,
+        each: _Account,
+        series_of: AccountSeries,
+        changes: Sequence[AnomalyChange],
+        answers: Sequence[Answer],
     ) -> list[Event]:
-        """Return the events of the changes.
+        """Return the events of the changes, and the reminders that are due.
 
         What a first collection or a backfill finds long over is history and has no event; further changes
-        of an anomaly that had an event, do. What a person dismissed has none.
+        of an anomaly that had an event, do. What an answer covers has none.
         """
         reads_history = self.is_backfill or not each.replaced.continues
         since = announced_since(self.today, self.rule) if reads_history else date.min
-        were_open = {anomaly.id for anomaly in each.known if anomaly.state is AnomalyState.OPEN}
-        return [
-            anomaly_event(
-                change, each.account, self._trend(change.anomaly, series_of), run_id=self.run_id, now=self.now
-            )
-            for change in changes
-            if not change.anomaly.is_dismissed
-            and (change.anomaly.last_date >= since or change.anomaly.id in were_open)
-        ]
+        before = {anomaly.id: anomaly for anomaly in each.known}
+        events = []
+        for change in changes:
+            anomaly, known = change.anomaly, before.get(change.anomaly.id)
+            was_open = known is not None and known.state is AnomalyState.OPEN
+            if anomaly.last_date < since and not was_open:
+                continue
+            told = as_told(change, known, answers, self.rule)
+            if told is None:
+                continue
+            trend = self._trend(anomaly, series_of)
+            events.append(anomaly_event(told, each.account, trend, run_id=self.run_id, now=self.now))
+            if number := self._reminder(told, known):
+                events.append(
+                    anomaly_reminder(
+                        anomaly, each.account, trend, number=number, run_id=self.run_id, now=self.now
+                    )
+                )
+        return events
+
+    def _reminder(self, told: AnomalyChange, before: Anomaly | None) -> int:
+        """Return the number of the reminder that an anomaly has come to by costing on; 0 without one."""
+        if (
+            self.remind_days is None
+            or self.is_backfill
+            or before is None
+            or told.kind is not ChangeKind.UPDATED
+        ):
+            return 0
+        number = reminder_due(told.anomaly, every_days=self.remind_days)
+        is_new = number > reminder_due(before, every_days=self.remind_days)
+        return number if is_new and told.anomaly.state is AnomalyState.OPEN else 0
 
     def _trend(self, anomaly: Anomaly, series_of: AccountSeries) -> Trend:
         """Return the daily cost up to the newest day, days without cost as zeros."""

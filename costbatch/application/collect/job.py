@@ -49,6 +49,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     """Collects the cost of accounts.
 
     vanished_ratio: the share of an account's stored days with cost that an answer may remove.
+    remind_days: after how many days each an anomaly that goes on is told again; None: never.
     """
 
     source: CostSource
@@ -56,6 +57,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     rule: Rule
     clock: Clock
     vanished_ratio: Decimal
+    remind_days: int | None = None
 
     @property
     @override
@@ -120,7 +122,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def after(self, tx: Transaction, run: Run, *, now: datetime) -> Mapping[str, Any]:
-        return brief_report(tx, run, now=now).summary
+        return brief_report(tx, run, rule=self.rule, now=now).summary
 
     def _weigh(
         self, tx: Transaction, options: CollectOptions, results: Sequence[CollectResult]
@@ -152,8 +154,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         kept_totals = tx.costs.day_totals(keeping, self.rule) if keeping else {}
         first = [result.item.account.id for result, _ in results if result.item.progress.covered is None]
         changes = tx.costs.replace_windows(fetched, first=first)
-        detector = Detector(rule=self.rule, today=run.today, run_id=run.id, now=now, is_backfill=is_backfill)
-        events = detector.detect(
+        events = self._detector(run, now).detect(
             tx,
             [
                 Replaced(
@@ -195,6 +196,16 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
             )
             for result, costs in results
         ]
+
+    def _detector(self, run: Run, now: datetime) -> Detector:
+        return Detector(
+            rule=self.rule,
+            today=run.today,
+            run_id=run.id,
+            now=now,
+            is_backfill=CollectOptions.of(run.request).days is not None,
+            remind_days=self.remind_days,
+        )
 
     def _window(self, run: Run, item: WorkItem, options: CollectOptions) -> DateRange:
         window = window_of(item.progress, options, today=run.today, policy=self.windows)

@@ -1,11 +1,13 @@
 """Gathers what a run did from the database, so that every process of the run tells the same."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
+from costbatch.domain.answers import Standing, answer_to, standing
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
@@ -29,7 +31,7 @@ class Detail:
     costs: bool = False
 
 
-def brief_report(tx: Transaction, run: Run, *, now: datetime) -> CollectReport:
+def brief_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> CollectReport:
     """Return the counts of a run: enough for its event."""
     return CollectReport(
         run=tx.runs.load(run),
@@ -37,16 +39,15 @@ def brief_report(tx: Transaction, run: Run, *, now: datetime) -> CollectReport:
         collected=tx.collections.counts(run),
         reported_at=now,
         event_counts=tx.outbox.counts_of_run(run.id),
-        anomaly_counts=tx.anomalies.counts(run.request.aws_account_ids),
+        anomaly_counts=_standings(tx, run, rule),
     )
 
 
 def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: datetime) -> CollectReport:
     """Return everything about a run, with the open anomalies and what is asked for of single accounts."""
-    report = brief_report(tx, run, now=now)
-    anomalies = tx.anomalies.list_in_state(
-        AnomalyState.OPEN, aws_account_ids=run.request.aws_account_ids, most=_MOST_ANOMALIES
-    )
+    report = brief_report(tx, run, rule=rule, now=now)
+    told = [each for each in _open_anomalies(tx, run, rule) if each[1] is not Standing.SILENT]
+    anomalies = told[:_MOST_ANOMALIES]
     accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
     detected = tx.anomalies.detected_by(run.id)
     views = [
@@ -56,8 +57,9 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
             account_name=accounts[anomaly.account_id].name,
             trend=_trend(tx, accounts[anomaly.account_id], anomaly, report, rule),
             is_new=anomaly.id in detected,
+            standing=how,
         )
-        for anomaly in anomalies
+        for anomaly, how in anomalies
     ]
     most = None if detail.every_account else _MOST_ACCOUNTS
     collected_too = detail.every_account or report.counts.count() <= _MOST_ACCOUNTS
@@ -74,6 +76,27 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         backlog=tx.outbox.backlog(),
     )
+
+
+def _standings(tx: Transaction, run: Run, rule: Rule) -> dict[tuple[str, str, str], int]:
+    """Return how many anomalies stand how, by (standing, severity, currency)."""
+    counts = Counter(tx.anomalies.counts(run.request.aws_account_ids))
+    for anomaly, how in _open_anomalies(tx, run, rule) if tx.answers.load() else ():
+        if how is not Standing.OPEN:
+            counts[Standing.OPEN.value, anomaly.severity.value, anomaly.currency] -= 1
+            counts[how.value, anomaly.severity.value, anomaly.currency] += 1
+    return dict(+counts)
+
+
+def _open_anomalies(tx: Transaction, run: Run, rule: Rule) -> list[tuple[Anomaly, Standing]]:
+    """Return the anomalies that are not over, the most severe first, and how each stands."""
+    asked = run.request.aws_account_ids
+    found = tx.anomalies.list_matching(AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=asked))
+    answers = tx.answers.load() if found else {}
+    return [
+        (anomaly, standing(anomaly, answer_to(anomaly, answers.get(anomaly.account_id, ()), rule)))
+        for anomaly in found
+    ]
 
 
 def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Collection]:

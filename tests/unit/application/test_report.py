@@ -10,7 +10,7 @@ import pytest
 
 from costbatch.application.collect.report import Detail, brief_report, full_report
 from costbatch.application.ports import Transaction
-from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import StoredChange
@@ -82,9 +82,9 @@ def test_a_brief_report_counts(tables: FakeTables) -> None:
         account_id=None,
         run_id=make_run().id,
     )
-    report = brief_report(cast("Transaction", tables), make_run(), now=NOW)
+    report = brief_report(cast("Transaction", tables), make_run(), rule=Rule(), now=NOW)
     assert report.event_counts == {EventType.RUN_COMPLETED: 3}
-    assert report.anomaly_counts == {("open", "medium"): 1}
+    assert report.anomaly_counts == {("open", "medium", "USD"): 1}
     assert (report.open_anomalies, report.costs) == ((), ())
 
 
@@ -134,7 +134,8 @@ def test_only_open_anomalies_are_shown_the_largest_first(tables: FakeTables) -> 
     for n in range(60):
         anomaly = make_anomaly(id=UUID(int=n), actual=Decimal(100 + 10 * n))
         tables.anomalies.save(anomaly, run_id=UUID(int=9), now=NOW)
-    gone = make_anomaly(id=UUID(int=70), actual=Decimal(10**6), state=AnomalyState.DISMISSED)
+    over = {"state": AnomalyState.RESOLVED, "resolution": Resolution.ENDED}
+    gone = make_anomaly(id=UUID(int=70), actual=Decimal(10**6), **over)
     tables.anomalies.save(gone, run_id=UUID(int=9), now=NOW)
     shown = [view.anomaly.impact for view in report_of(tables).open_anomalies]
     assert shown == [Decimal(10 * n) for n in range(59, 9, -1)]
