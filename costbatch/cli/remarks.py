@@ -19,9 +19,9 @@ def author_option(command: F) -> F:
 
 def reason_option(*, required: bool) -> Callable[[F], F]:
     """Add ``--reason TEXT`` to a command."""
-    return click.option(
-        "--reason", default=None if required else "", required=required, metavar="TEXT", help="Why."
-    )
+    if required:
+        return click.option("--reason", required=True, metavar="TEXT", help="Why.")
+    return click.option("--reason", default="", metavar="TEXT", help="Why.")
 
 
 def _os_user() -> str:
