@@ -53,6 +53,8 @@ def reader(harness: Harness) -> Iterator[Reader]:
         ["accounts", "list", "--output", "json"],
         ["accounts", "show", "100000000001"],
         ["accounts", "show", "100000000002", "--output", "json"],
+        ["anomalies", "list", "--state", "all"],
+        ["planned", "list"],
         ["collect", "--dry-run"],
         ["collect", "--dry-run", "--account", "100000000002", "--date", "2025-03-01"],
         ["db", "check"],
