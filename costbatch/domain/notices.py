@@ -193,7 +193,11 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
 
 
 def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -> Notice:
-    """Return what is told of many events of one run together, the most important first."""
+    """Return what is told of many events of one run together, the most important first.
+
+    An anomaly is told once, by its newest event.
+    """
+    events = list({_subject(event): event for event in events}.values())
     told = sorted(((_rank(event), notice_of(event, link)) for event in events), key=lambda pair: pair[0])
     parts = [_brief(notice) for _, notice in told]
     has_anomalies = any(event["type"] in _ANOMALY_WORDS for event in events)
@@ -405,6 +409,12 @@ def _of_run(run: Mapping[str, Any]) -> Notice:
         importance=_IMPORTANCE_OF_RUN.get(run["status"], Importance.WARNING),
         lines=tuple(lines),
     )
+
+
+def _subject(event: CloudEvent) -> str:
+    """Return the id of what an event is about: an anomaly, or else the event alone."""
+    is_of_anomaly = event["type"] in _ANOMALY_WORDS
+    return str(event["data"]["anomaly"]["id"] if is_of_anomaly else event["id"])
 
 
 def _rank(event: CloudEvent) -> tuple[int, int, Decimal]:
