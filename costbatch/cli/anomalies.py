@@ -9,18 +9,20 @@ from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.remarks import author_option, reason_option
+from costbatch.cli.views.page import days_text
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.excerpt import printable
 from costbatch.domain.money import amount, is_currency, money
+from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ConfigError
 
 _ALL = "all"
 _SHOWN_OF_ID = 8
 _COLUMNS = (
-    *("id", "standing", "severity", "account", "name", "service", "first day", "last day"),
-    *("expected", "actual", "impact", "change"),
+    *("id", "standing", "severity", "account", "name", "impact", "change"),
+    *("service", "first day", "last day", "expected", "actual"),
 )
 _NUMBERS = ("expected", "actual", "impact", "change")
 _id_argument = click.argument("anomaly_id", metavar="ID")
@@ -121,13 +123,13 @@ def _row(found: AnsweredAnomaly) -> tuple[object, ...]:
         anomaly.severity,
         found.account.aws_account_id,
         found.account.name,
+        money(anomaly.impact, anomaly.currency, sign=True),
+        _change(found),
         anomaly.service or "total",
         anomaly.start_date,
         anomaly.last_date,
         amount(anomaly.expected, anomaly.currency),
         amount(anomaly.actual, anomaly.currency),
-        money(anomaly.impact, anomaly.currency, sign=True),
-        _change(found),
     )
 
 
@@ -163,7 +165,7 @@ def show(context: Context, /, anomaly_id: str, output: str) -> None:
         ("account", found.account),
         ("service", anomaly.service or "total"),
         ("direction", anomaly.direction),
-        ("days", f"{anomaly.start_date} to {anomaly.last_date}"),
+        ("days", days_text(DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY))),
         ("resolution", anomaly.resolution),
         ("expected", money(anomaly.expected, currency)),
         ("actual", money(anomaly.actual, currency)),

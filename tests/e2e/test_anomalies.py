@@ -69,7 +69,7 @@ def test_anomalies_are_listed_for_people_and_for_programs(spiked: Harness) -> No
     """To a pipe one record a line; each filter leaves out what it does not name."""
     header, record = spiked.run("anomalies", "list").stdout.splitlines()
     assert header.split("\t")[:4] == ["id", "standing", "severity", "account"]
-    assert record.split("\t")[1:6] == ["open", "low", ONE, "account-1", "total"]
+    assert record.split("\t")[1:8] == ["open", "low", ONE, "account-1", "+90.00 USD", "+900 %", "total"]
     matching: tuple[tuple[str, ...], ...] = (
         ("--account", ONE, "--state", "open", "--severity", "low"),
         ("--currency", "usd", "--since", str(DAY), "--state", "all"),
