@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from costbatch.adapters.pushgateway import Pushgateway
-from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.answers import Standing
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.credentials import Secret
 from costbatch.domain.deliveries import Backlog
@@ -40,6 +40,7 @@ REPORT = CollectReport(
     run=RUN,
     counts=counts_of(ITEMS),
     reported_at=NOW,
+    anomaly_counts={("open", "high", "USD"): 1, ("silent", "low", "EUR"): 2},
     costs=(("1" * 12, "USD", Decimal("12.34")),),
     backlog={"log": Backlog(pending=1)},
 )
@@ -158,7 +159,10 @@ def test_closed_lists_are_sent_whole(receiver: Receiver) -> None:
     }
     assert receiver.labels("costbatch_rows_written") == {("inserted",), ("updated",), ("deleted",)}
     assert receiver.labels("costbatch_anomalies") == {
-        (severity.value, state.value) for state in AnomalyState for severity in Severity
+        (currency, severity.value, standing.value)
+        for standing in Standing
+        for severity in Severity
+        for currency in ("EUR", "USD")
     }
 
 
