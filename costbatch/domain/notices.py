@@ -179,6 +179,8 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
         found = _of_failure(data)
     elif type_ == EventType.ACCOUNT_RECOVERED:
         found = _of_recovery(data)
+    elif type_ in {EventType.REGION_FIRST_USED, EventType.SERVICE_FIRST_USED}:
+        found = _of_first_use(type_, data)
     elif type_ in {EventType.RUN_COMPLETED, EventType.RUN_FAILED}:
         found = _of_run(data["run"])
     elif type_ == EventType.SINK_TEST:
@@ -227,6 +229,10 @@ _COUNTED = {
     "Accounts": (
         (EventType.ACCOUNT_FAILED.value, "failed"),
         (EventType.ACCOUNT_RECOVERED.value, "recovered"),
+    ),
+    "First uses": (
+        (EventType.REGION_FIRST_USED.value, "of a region"),
+        (EventType.SERVICE_FIRST_USED.value, "of a service"),
     ),
     "Runs": ((EventType.RUN_FAILED.value, "failed"), (EventType.RUN_COMPLETED.value, "completed")),
 }
@@ -379,35 +385,44 @@ def _of_recovery(data: Mapping[str, Any]) -> Notice:
     )
 
 
-def _of_run(run: Mapping[str, Any]) -> Notice:
-    accounts, anomalies, failures = run["accounts"], run["anomalies"], run["failures"]
-    others = [f"{accounts[name]:,} {name}" for name in ("failed", "skipped", "unfinished") if accounts[name]]
-    collected = f"{accounts['collected']:,} of {many(accounts['total'], 'account')} collected"
-    lines = [
-        Line(label="Cost of", rows=((run["cost_date"],),)),
-        Line(label="Accounts", rows=((", ".join([collected, *others]),),)),
-        Line(
-            label="Anomalies",
-            rows=(
-                (
-                    ", ".join(
-                        f"{anomalies[name]:,} {name}" for name in ("detected", "updated", "resolved", "open")
-                    ),
-                ),
-            ),
-        ),
-        Line(
-            label="API",
-            rows=((f"{many(run['api']['requests'], 'request')}, {run['api']['cost_usd']} USD",),),
-        ),
-    ]
-    if failures:
-        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in failures.items())
-        lines.insert(2, Line(label="Failures", rows=((Outside(kinds),),)))
+def _of_first_use(type_: str, data: Mapping[str, Any]) -> Notice:
+    """Return what is told of the first resources of an account in a region, or of a service."""
+    what, where = ("region", "services") if type_ == EventType.REGION_FIRST_USED else ("service", "regions")
+    rows = tuple((f"{count:,} ", Outside(name)) for name, count in data[where].items())
     return Notice(
-        title=(f"Run {run['status']}: {collected}",),
+        title=(f"First use of the {what} ", Outside(data[what]), " by ", *_account(data)),
+        importance=Importance.WARNING,
+        lines=(
+            Line(label="Account", rows=(_account(data),)),
+            Line(label="Resources", rows=((f"{data['resources']:,}",),), in_digest=True),
+            Line(label=where.capitalize(), rows=rows, in_digest=True),
+        ),
+    )
+
+
+def _of_run(run: Mapping[str, Any]) -> Notice:
+    """Return what is told of the end of a run, of whatever job."""
+    accounts = run["accounts"]
+    others = [name for name in ("failed", "skipped", "unfinished") if accounts[name]]
+    (done,) = accounts.keys() - {"total", "failed", "skipped", "unfinished"}
+    counted = f"{accounts[done]:,} of {many(accounts['total'], 'account')} {done}"
+    facts = [("Accounts", ", ".join([counted, *(f"{accounts[name]:,} {name}" for name in others)]))]
+    if run["failures"]:
+        kinds = (f"{Outside(kind)}: {count:,}" for kind, count in run["failures"].items())
+        facts.append(("Failures", ", ".join(kinds)))
+    if "cost_date" in run:
+        facts.insert(0, ("Cost of", run["cost_date"]))
+    if found := run.get("anomalies"):
+        numbers = (f"{found[name]:,} {name}" for name in ("detected", "updated", "resolved", "open"))
+        facts.append(("Anomalies", ", ".join(numbers)))
+    if found := run.get("resources"):
+        facts.append(("Resources", ", ".join(f"{number:,} {name}" for name, number in found.items())))
+    if api := run.get("api"):
+        facts.append(("API", f"{many(api['requests'], 'request')}, {api['cost_usd']} USD"))
+    return Notice(
+        title=(f"Run {run['status']}: {counted}",),
         importance=_IMPORTANCE_OF_RUN.get(run["status"], Importance.WARNING),
-        lines=tuple(lines),
+        lines=tuple(Line(label=label, rows=((fact,),)) for label, fact in facts),
     )
 
 

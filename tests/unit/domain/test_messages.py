@@ -23,7 +23,9 @@ from costbatch.domain.events import (
     account_recovered,
     anomaly_event,
     anomaly_reminder,
+    region_first_used,
     run_ended,
+    service_first_used,
 )
 from costbatch.domain.messages import Importance, LinkTemplate, Message, message_of
 from costbatch.errors import ErrorKind
@@ -109,6 +111,22 @@ def reminder() -> Event:
     return anomaly_reminder(anomaly, make_account(), a_trend(), number=2, run_id=RUN, now=NOW)
 
 
+def a_discovery() -> list[Event]:
+    """Return what a run of another job tells."""
+    lab = make_account(name="lab")
+    summary = {
+        "status": "completed",
+        "accounts": {"total": 1, "discovered": 1, "failed": 0, "skipped": 0, "unfinished": 0},
+        "failures": {},
+        "resources": {"found": 31, "added": 5},
+    }
+    return [
+        region_first_used(lab, "ap-south-1", {"ec2": 30, "s3": 1}, run_id=RUN, now=NOW),
+        service_first_used(lab, "sagemaker", {"eu-west-1": 5}, run_id=RUN, now=NOW),
+        run_ended(summary, run_id=RUN, run_key="job-8", failed=False, now=NOW),
+    ]
+
+
 def resolved() -> Event:
     """Return the event of a drop of a service that is over."""
     return an_event(
@@ -154,6 +172,7 @@ CASES = {
     "account-failed": [a_failure()],
     "run": [a_run()],
     "digest": many_events(),
+    "discovery": a_discovery(),
 }
 
 
@@ -209,6 +228,7 @@ def test_a_trend_that_is_not_known_is_left_out() -> None:
         (a_run("completed"), Importance.SUCCESS),
         (a_run("partial"), Importance.WARNING),
         (a_run("failed"), Importance.FAILURE),
+        (a_discovery()[0], Importance.WARNING),
     ],
 )
 def test_the_importance_is_that_of_the_event(event: Event, importance: Importance) -> None:
