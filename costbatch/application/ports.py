@@ -28,6 +28,7 @@ from costbatch.domain.costs import (
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.detection import Rule
 from costbatch.domain.labels import Labels
+from costbatch.domain.ledger import ChangeQuery, CostChange, StoredCost
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import (
@@ -198,9 +199,11 @@ class CostStore(Protocol):
         """Make room for the days; commit soon, because writers wait meanwhile."""
 
     def replace_windows(
-        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+        self, run: Run, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         """Make the changed days equal to what was fetched, by account row: write only what differs.
+
+        The ledger keeps what each row was before and is after; of an account's first costs only the run.
 
         first: the accounts that were never collected.
         """
@@ -227,6 +230,21 @@ class CostStore(Protocol):
 
         By currency. A single day is compared with the day before and the same weekday a week before.
         """
+
+
+class LedgerStore(Protocol):
+    """What each night changed of the daily costs. Read only: ``CostStore.replace_windows`` writes it."""
+
+    def costs_as_of(
+        self, night: date, days: DateRange, *, aws_account_ids: Collection[str] = ()
+    ) -> list[StoredCost]:
+        """Return the daily costs as they were after the runs of a UTC day, by account and key.
+
+        A resumed run that saved after a later one counts as late as that one.
+        """
+
+    def changes(self, query: ChangeQuery) -> list[CostChange]:
+        """Return what nights changed: the newest night first, within a currency the largest change."""
 
 
 class CollectionStore(Protocol):
@@ -318,6 +336,10 @@ class Transaction(Protocol):
     @property
     def costs(self) -> CostStore:
         """The daily costs."""
+
+    @property
+    def ledger(self) -> LedgerStore:
+        """What each night changed of the daily costs."""
 
     @property
     def collections(self) -> CollectionStore:

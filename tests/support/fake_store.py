@@ -53,7 +53,7 @@ class FakeCosts:
         self.prepared.append(days)
 
     def replace_windows(
-        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+        self, run: Run, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         """Make the changed days of each account equal to what was fetched."""
         self.first |= set(first)

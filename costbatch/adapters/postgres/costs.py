@@ -54,6 +54,8 @@ _COPY_TO_COSTS = f"COPY daily_costs {_COLUMNS} FROM STDIN"
 # benchmarks/storage_layout.md. What comes after the INSERT still sees the table as it was before; the LIMIT
 # keeps the planner from reading whole months where it has no statistics. Lines without a day tell how many
 # rows each account had. Rows go in by their key, so that an account's days lie together and are read so.
+# What changed goes into the ledger in the same statement; of an account's first costs only that they came,
+# because there was nothing before them.
 _WRITE_DIFFERENCES = sa.text("""
 WITH differing AS MATERIALIZED (
     SELECT account_id, usage_date, service, record_type, currency,
@@ -76,14 +78,33 @@ WITH differing AS MATERIALIZED (
         unblended = excluded.unblended, amortized = excluded.amortized,
         net_unblended = excluded.net_unblended, net_amortized = excluded.net_amortized,
         usage_quantity = excluded.usage_quantity, estimated = excluded.estimated
-), compared AS (
-    SELECT n.account_id, n.usage_date, d.was_stored IS NOT NULL AS was_stored
+), compared AS MATERIALIZED (
+    SELECT n.*, d.unblended IS NOT NULL AS was_stored, d.unblended AS old_unblended,
+        d.amortized AS old_amortized, d.net_unblended AS old_net_unblended,
+        d.net_amortized AS old_net_amortized, d.usage_quantity AS old_usage_quantity,
+        d.estimated AS old_estimated
     FROM differing n LEFT JOIN LATERAL (
-        SELECT true AS was_stored FROM daily_costs d
+        SELECT * FROM daily_costs d
         WHERE d.account_id = n.account_id AND d.usage_date = n.usage_date
           AND d.service = n.service AND d.record_type = n.record_type AND d.currency = n.currency
           AND d.usage_date >= :start AND d.usage_date < :end_exclusive
         LIMIT 1) d ON true
+), versions AS (
+    INSERT INTO cost_versions (account_id, run_id, night, is_first)
+    SELECT account_id, :run_id, :night, NOT EXISTS (
+        SELECT FROM cost_versions v WHERE v.account_id = changed.account_id)
+    FROM (SELECT DISTINCT account_id FROM differing) AS changed ORDER BY account_id
+    RETURNING id, account_id, is_first
+), recorded AS (
+    INSERT INTO cost_changes (version_id, account_id, usage_date, service, record_type, currency,
+        old_unblended, old_amortized, old_net_unblended, old_net_amortized, old_usage_quantity, old_estimated,
+        new_unblended, new_amortized, new_net_unblended, new_net_amortized, new_usage_quantity, new_estimated)
+    SELECT versions.id, account_id, usage_date, service, record_type, currency,
+        old_unblended, old_amortized, old_net_unblended, old_net_amortized, old_usage_quantity, old_estimated,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM compared JOIN versions USING (account_id)
+    WHERE NOT versions.is_first
+    ORDER BY account_id, usage_date, service, record_type, currency
 )
 SELECT account_id, usage_date, 0 AS stored_before,
     count(*) FILTER (WHERE NOT was_stored) AS inserted, count(*) FILTER (WHERE was_stored) AS updated
@@ -95,13 +116,31 @@ GROUP BY account_id
 """)
 
 _DELETE_VANISHED = sa.text("""
-DELETE FROM daily_costs d
-WHERE d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_date < :end_exclusive
-  AND NOT EXISTS (
-    SELECT FROM costs_staging s
-    WHERE s.account_id = d.account_id AND s.usage_date = d.usage_date
-      AND s.service = d.service AND s.record_type = d.record_type AND s.currency = d.currency)
-RETURNING d.account_id, d.usage_date
+WITH gone AS (
+    DELETE FROM daily_costs d
+    WHERE d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_date < :end_exclusive
+      AND NOT EXISTS (
+        SELECT FROM costs_staging s
+        WHERE s.account_id = d.account_id AND s.usage_date = d.usage_date
+          AND s.service = d.service AND s.record_type = d.record_type AND s.currency = d.currency)
+    RETURNING d.*
+), versions AS (
+    INSERT INTO cost_versions (account_id, run_id, night, is_first)
+    SELECT DISTINCT account_id, CAST(:run_id AS uuid), CAST(:night AS date), false FROM gone
+    RETURNING id, account_id
+), recorded AS (
+    INSERT INTO cost_changes (version_id, account_id, usage_date, service, record_type, currency,
+        old_unblended, old_amortized, old_net_unblended, old_net_amortized, old_usage_quantity, old_estimated)
+    SELECT versions.id, account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM gone JOIN versions USING (account_id)
+)
+SELECT account_id, usage_date FROM gone
+""")
+
+_ADD_FIRST_VERSIONS = sa.text("""
+INSERT INTO cost_versions (account_id, run_id, night, is_first)
+SELECT account_id, :run_id, :night, true FROM unnest(CAST(:account_ids AS bigint[])) AS account_id
 """)
 
 # One look into the index for each; a GROUP BY would read all that is stored of the accounts.
@@ -120,6 +159,7 @@ SELECT accounts.id
 FROM accounts LEFT JOIN LATERAL (
     SELECT true AS found FROM daily_costs WHERE account_id = accounts.id LIMIT 1) AS stored ON true
 WHERE accounts.id = ANY(:account_ids) AND stored.found IS NULL
+  AND NOT EXISTS (SELECT FROM cost_versions WHERE account_id = accounts.id)
 """)
 
 _STORED_DAYS = sa.text("""
@@ -140,7 +180,7 @@ _MANY_ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PostgresCosts(CostStore):
-    """The daily costs, within one transaction."""
+    """The daily costs, within one transaction, and the ledger of what changed them, which it alone writes."""
 
     connection: Connection
 
@@ -150,7 +190,7 @@ class PostgresCosts(CostStore):
 
     @override
     def replace_windows(
-        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+        self, run: Run, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         changes = {row: StoredChange() for row in fetched}
         new: dict[int, FetchedCosts] = {}
@@ -160,6 +200,8 @@ class PostgresCosts(CostStore):
         if new:
             # With nothing to compare, they need no staging.
             self._copy(_COPY_TO_COSTS, new)
+            versions = {"run_id": run.id, "night": run.today, "account_ids": list(new)}
+            self.connection.execute(_ADD_FIRST_VERSIONS, versions)
         for row, costs in new.items():
             days_with_rows = frozenset(day for day, digest in costs.digests.items() if digest.rows)
             changes[row] = StoredChange(inserted=len(costs.costs), changed_dates=days_with_rows)
@@ -168,12 +210,19 @@ class PostgresCosts(CostStore):
         for days in dict.fromkeys(costs.changed_days for costs in others.values()):
             if days is not None:
                 alike = {row: costs for row, costs in others.items() if costs.changed_days == days}
-                changes |= self._replace_days(days, alike)
+                changes |= self._replace_days(run, days, alike)
         return changes
 
-    def _replace_days(self, days: DateRange, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
-        bounds = {"start": days.start, "end_exclusive": days.end_exclusive}
-        parameters = {**bounds, "account_ids": list(fetched)}
+    def _replace_days(
+        self, run: Run, days: DateRange, fetched: Mapping[int, FetchedCosts]
+    ) -> dict[int, StoredChange]:
+        common = {
+            "start": days.start,
+            "end_exclusive": days.end_exclusive,
+            "run_id": run.id,
+            "night": run.today,
+        }
+        parameters = {**common, "account_ids": list(fetched)}
         self._copy(_COPY_TO_STAGING, fetched)
         written = self.connection.execute(_WRITE_DIFFERENCES, parameters).all()
         stored: Counter[int] = Counter()
@@ -183,7 +232,7 @@ class PostgresCosts(CostStore):
         shrunk = [row for row, each in fetched.items() if stored[row] != len(each.costs)]
         vanished: Sequence[sa.Row[tuple[int, date]]] = ()
         if shrunk:
-            vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
+            vanished = self.connection.execute(_DELETE_VANISHED, {**common, "account_ids": shrunk}).all()
         return {row: _change_of(row, written, vanished) for row in fetched}
 
     @override
