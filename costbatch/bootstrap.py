@@ -37,6 +37,7 @@ from costbatch.application.events import Events
 from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
+from costbatch.application.ledger import Ledger
 from costbatch.application.nightly import Nightly, P, check_key
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import CostSource, Display, Metrics, Spend, Transaction, Vault
@@ -102,6 +103,10 @@ class Bootstrap:
     def sizes(self) -> PostgresSizes:
         """Return what measures the database."""
         return PostgresSizes(self.database().connection)
+
+    def ledger(self) -> Ledger:
+        """Return what the ledger of restatements tells."""
+        return Ledger(database=self.database(), rule=self.settings.rule)
 
     def retention(self, keep_months: int) -> Retention:
         """Return what takes old costs away."""

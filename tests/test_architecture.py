@@ -27,7 +27,7 @@ ALLOWED = {
         # The ports that they implement, and the types of these.
         *("application.ports", "application.outbox", "application.discover.ports"),
         "application.doctor.ports",
-        *("application.inspection", "application.retention"),
+        *("application.inspection", "application.ledger_store", "application.retention"),
     ),
     "simulator": (),
     "bootstrap": ("adapters", "application", "config", "domain", "errors", "logs", "__init__"),

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
 from costbatch.application.outbox import Outbox
+from costbatch.application.ledger_store import LedgerStore
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter
 from costbatch.domain.answers import Answer
@@ -230,21 +231,6 @@ class CostStore(Protocol):
 
         By currency. A single day is compared with the day before and the same weekday a week before.
         """
-
-
-class LedgerStore(Protocol):
-    """What each night changed of the daily costs. Read only: ``CostStore.replace_windows`` writes it."""
-
-    def costs_as_of(
-        self, night: date, days: DateRange, *, aws_account_ids: Collection[str] = ()
-    ) -> list[StoredCost]:
-        """Return the daily costs as they were after the runs of a UTC day, by account and key.
-
-        A resumed run that saved after a later one counts as late as that one.
-        """
-
-    def changes(self, query: ChangeQuery) -> list[CostChange]:
-        """Return what nights changed: the newest night first, within a currency the largest change."""
 
 
 class CollectionStore(Protocol):

@@ -10,7 +10,10 @@ from sqlalchemy.engine import Connection
 from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import COST_VALUES, accounts, cost_changes, cost_versions
-from costbatch.application.ports import LedgerStore
+from costbatch.application.ledger_store import LedgerStore
+from costbatch.domain.arrival import DayArrival
+from costbatch.domain.collection import COLLECT
+from costbatch.domain.detection import Rule
 from costbatch.domain.ledger import ChangeQuery, CostChange, CostValues, StoredCost
 from costbatch.domain.periods import DateRange
 
@@ -23,6 +26,51 @@ WHERE c.usage_date >= :start AND c.usage_date < :end_exclusive
     OR accounts.aws_account_id = ANY(CAST(:aws_account_ids AS text[])))
 ORDER BY accounts.aws_account_id, c.usage_date, c.service, c.record_type, c.currency
 """)
+
+# What a morning saw of a day is what it costs now, without what came later. Only mornings of ordinary runs
+# count; an account's days before its first costs were seen on none.
+_ARRIVALS = """
+WITH asked AS (
+    SELECT id, aws_account_id FROM accounts
+    WHERE cardinality(CAST(:aws_account_ids AS text[])) = 0
+       OR aws_account_id = ANY(CAST(:aws_account_ids AS text[]))
+), mornings AS (
+    SELECT DISTINCT i.account_id, r.today
+    FROM runs r JOIN run_items i ON i.run_id = r.id JOIN asked ON asked.id = i.account_id
+    WHERE r.job = :job AND r.options = '{{}}' AND i.state = 'succeeded'
+      AND r.today > :start AND r.today < CAST(:end_exclusive AS date) + 3
+), starts AS (
+    SELECT v.account_id, min(v.night) - 1 AS first_day
+    FROM cost_versions v JOIN asked ON asked.id = v.account_id
+    GROUP BY v.account_id
+), finals AS (
+    SELECT d.account_id, d.service, d.currency, d.usage_date, sum({now}) AS final
+    FROM daily_costs d JOIN starts USING (account_id)
+    WHERE d.usage_date >= :start AND d.usage_date < :end_exclusive AND d.usage_date >= starts.first_day
+      AND d.record_type <> ALL(CAST(:excluded AS text[]))
+    GROUP BY d.account_id, d.service, d.currency, d.usage_date
+), later AS (
+    SELECT c.account_id, c.service, c.currency, c.usage_date,
+        sum({gained}) FILTER (WHERE v.night > c.usage_date + 1) AS after_1,
+        sum({gained}) FILTER (WHERE v.night > c.usage_date + 2) AS after_2,
+        sum({gained}) FILTER (WHERE v.night > c.usage_date + 3) AS after_3
+    FROM cost_versions v JOIN asked ON asked.id = v.account_id
+        JOIN cost_changes c ON c.account_id = v.account_id AND c.version_id = v.id
+    WHERE v.night > :start AND c.usage_date >= :start AND c.usage_date < :end_exclusive
+      AND c.record_type <> ALL(CAST(:excluded AS text[]))
+    GROUP BY c.account_id, c.service, c.currency, c.usage_date
+)
+SELECT asked.aws_account_id, service, currency, usage_date, final,
+    CASE WHEN EXISTS (SELECT FROM mornings m WHERE m.account_id = asked.id AND m.today = usage_date + 1)
+        THEN final - coalesce(after_1, 0) END,
+    CASE WHEN EXISTS (SELECT FROM mornings m WHERE m.account_id = asked.id AND m.today = usage_date + 2)
+        THEN final - coalesce(after_2, 0) END,
+    CASE WHEN EXISTS (SELECT FROM mornings m WHERE m.account_id = asked.id AND m.today = usage_date + 3)
+        THEN final - coalesce(after_3, 0) END
+FROM finals LEFT JOIN later USING (account_id, service, currency, usage_date)
+    JOIN asked ON asked.id = account_id
+ORDER BY 1, 2, 3, 4
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +139,29 @@ class PostgresLedger(LedgerStore):
             )
             for row in self.connection.execute(statement)
         ]
+
+    @override
+    def arrivals(
+        self, days: DateRange, rule: Rule, *, aws_account_ids: Collection[str] = ()
+    ) -> list[DayArrival]:
+        basis = rule.cost_basis.value
+        gained = f"coalesce({_amount('c.new_', basis)}, 0) - coalesce({_amount('c.old_', basis)}, 0)"
+        statement = _ARRIVALS.format(now=_amount("d.", basis), gained=gained)
+        parameters = {
+            "start": days.start,
+            "end_exclusive": days.end_exclusive,
+            "aws_account_ids": list(aws_account_ids),
+            "excluded": sorted(rule.excluded_record_types),
+            "job": COLLECT,
+        }
+        found = self.connection.execute(sa.text(statement), parameters).all()
+        return [DayArrival._make((*row[:5], tuple(row[5:]))) for row in found]
+
+
+def _amount(prefix: str, basis: str) -> str:
+    """Return the column of a cost basis; AWS leaves the net amounts out where there is no discount."""
+    column = f"{prefix}{basis}"
+    return f"coalesce({column}, {column.replace('net_', '', 1)})" if "net_" in basis else column
 
 
 def _values(columns: Sequence[Any]) -> CostValues | None:

@@ -9,6 +9,7 @@ from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing, answer_to, standing
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
+from costbatch.domain.arrival import arrival_of, learned_days
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import ZERO, Rule
@@ -67,12 +68,7 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
         report,
         collections=tuple(_collections(tx, run, collected_too=collected_too)),
         open_anomalies=tuple(views),
-        cost_summary=CostSummary(
-            days=report.days,
-            rule=rule,
-            costs=tuple(tx.costs.compared_costs(run, report.days, rule, most=most)),
-            is_settled=report.cost_date <= rule.last_settled_day(run.today),
-        ),
+        cost_summary=_cost_summary(tx, report, rule, most=most),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         backlog=tx.outbox.backlog(),
     )
@@ -97,6 +93,23 @@ def _open_anomalies(tx: Transaction, run: Run, rule: Rule) -> list[tuple[Anomaly
         (anomaly, standing(anomaly, answer_to(anomaly, answers.get(anomaly.account_id, ()), rule)))
         for anomaly in found
     ]
+
+
+def _cost_summary(tx: Transaction, report: RunReport, rule: Rule, *, most: int | None) -> CostSummary:
+    run = report.run
+    summary = CostSummary(
+        days=report.days,
+        rule=rule,
+        costs=tuple(tx.costs.compared_costs(run, report.days, rule, most=most)),
+        is_settled=report.cost_date <= rule.last_settled_day(run.today),
+    )
+    largest = [cost.aws_account_id for cost in summary.costs if cost.aws_account_id][:_MOST_ACCOUNTS]
+    if not (summary.is_incomplete and largest):
+        return summary
+    days = tx.ledger.arrivals(learned_days(run.today), rule, aws_account_ids=largest)
+    currencies = sorted({cost.currency for cost in summary.costs})
+    curves = [arrival_of(day for day in days if day.currency == currency) for currency in currencies]
+    return replace(summary, arrivals=tuple(curve for curve in curves if curve))
 
 
 def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Collection]:

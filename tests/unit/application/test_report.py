@@ -12,6 +12,7 @@ from costbatch.application.collect.report import Detail, brief_report, full_repo
 from costbatch.application.ports import Transaction
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.collect_report import CollectReport
+from costbatch.domain.arrival import DayArrival
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Rule
@@ -24,6 +25,7 @@ from tests.support.factories import (
     NOW,
     TODAY,
     CostRow,
+    day,
     make_account,
     make_anomaly,
     make_fetched,
@@ -192,3 +194,26 @@ def test_what_waits_for_delivery_is_counted(tables: FakeTables) -> None:
     event = run_ended({"status": "completed"}, run_id=make_run().id, run_key="", failed=False, now=NOW)
     tables.outbox.append([event], [Route("log"), Route("chat")], account_id=None, run_id=make_run().id)
     assert report_of(tables).events_pending == 2
+
+
+def test_an_incomplete_day_is_told_with_what_has_usually_arrived(tables: FakeTables) -> None:
+    """Learned from the mornings of the accounts that the run collected; nothing before enough of them."""
+    list_accounts(tables, 1)
+    for key, row in tables.costs.rows.items():
+        tables.costs.rows[key] = row._replace(estimated=True)
+    summary = report_of(tables).cost_summary
+    assert summary is not None
+    assert (summary.incompleteness, summary.arrivals) == ("AWS is still adding cost to the last day", ())
+    tables.ledger.seen = [
+        DayArrival(f"{account:012}", "Amazon EC2", "USD", day(n), Decimal(100), (Decimal(share), None, None))
+        for n in range(10)
+        for account, share in ((1, 91), (7, 5))
+    ]
+    summary = report_of(tables).cost_summary
+    assert summary is not None
+    assert summary.incompleteness == (
+        "AWS is still adding cost to the last day; about 91 % of a day has arrived after 24 hours"
+    )
+    assert summary.to_document()["arrivals"] == [
+        {"currency": "USD", "days": 10, "percent_after_hours": {"24": "91", "48": None, "72": None}}
+    ]

@@ -1,0 +1,102 @@
+"""The history of restatements, end to end: late days, a restatement and a spike, night by night."""
+
+import csv
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+
+from costbatch.simulator.world import Anomaly
+from tests.support.harness import ONE_DAY, TODAY, Harness, make_account
+
+NIGHTS = 20
+SPIKE = TODAY + 8 * ONE_DAY
+COSTS = "SELECT * FROM daily_costs ORDER BY account_id, usage_date, service, record_type, currency"
+
+
+@pytest.fixture
+def nights(harness: Harness) -> dict[Any, list[Any]]:
+    """Collect two accounts night after night; return what was stored after each of them."""
+    late: dict[str, Any] = {
+        "profile": "steady",
+        "services": 3,
+        "start": TODAY - timedelta(days=80),
+        "daily_cost": 300.0,
+    }
+    planted = (
+        Anomaly("spike", SPIKE, 4.0),
+        Anomaly("drop", SPIKE + 5 * ONE_DAY, 0.1, days=3),
+    )
+    harness.open(
+        make_account(1, **late, anomalies=planted),
+        make_account(2, **late, anomalies=(Anomaly("level_shift", SPIKE, 2.5),)),
+    )
+    stored = {}
+    for n in range(NIGHTS):
+        harness.sleep_until(TODAY + n * ONE_DAY)
+        assert harness.collect(COSTBATCH_HISTORY_MONTHS="2").status == 0
+        stored[harness.today] = harness.rows(COSTS)
+    return stored
+
+
+def test_the_history_tells_every_night(harness: Harness, nights: dict[Any, list[Any]]) -> None:
+    """Each night's table, what changed in it, how days arrive, and the words in the report."""
+    for night, rows in nights.items():
+        as_of = harness.rows(
+            "SELECT * FROM costs_as_of(%s) ORDER BY account_id, usage_date, service, record_type, currency",
+            night,
+        )
+        assert as_of == rows, night
+    account, night = harness.ids[0], TODAY + 10 * ONE_DAY
+    run = harness.run("costs", "--as-of", f"{night}", "--account", account, "--output", "csv")
+    exported = list(csv.DictReader(StringIO(run.stdout)))
+    ids = {row["id"] for row in harness.rows("SELECT id FROM accounts WHERE aws_account_id = %s", account)}
+    first = night.replace(day=1)
+    known = [row for row in nights[night] if row["account_id"] in ids and row["usage_date"] >= first]
+    assert [row["unblended"] for row in exported] == [f"{row['unblended']:f}" for row in known]
+
+    run = harness.run(
+        "changes", "--since", f"{night}", "--account", account, "--min", "0", "--output", "json"
+    )
+    changes = json.loads(run.stdout)
+    assert {change["night"] for change in changes} >= {f"{night + n * ONE_DAY}" for n in range(NIGHTS - 10)}
+    of_night = [change for change in changes if change["night"] == f"{night}"]
+    added = [change for change in of_night if change["old"] is None]
+    assert {change["usage_date"] for change in added} == {f"{night - ONE_DAY}"}
+    restated = [
+        change for change in of_night if change["old"] and change["usage_date"] > f"{night - 4 * ONE_DAY}"
+    ]
+    assert restated
+    assert all(float(change["difference"]) > 0 for change in restated)
+    printed = harness.run("changes", "--since", f"{night}").stdout
+    assert printed.splitlines()[0].startswith("night\taccount\tday\tservice")
+
+    curves = json.loads(harness.run("arrival", "--output", "json").stdout)
+    totals = {
+        each["aws_account_id"]: each["percent_after_hours"] for each in curves if each["service"] is None
+    }
+    assert set(totals) == set(harness.ids)
+    assert 66 <= float(totals[account]["24"]) <= 92
+    assert float(totals[account]["24"]) < float(totals[account]["48"]) <= float(totals[account]["72"])
+    printed = harness.run("collect").stdout
+    assert "AWS is still adding cost to the last day; about " in " ".join(printed.split())
+    assert " % of a day has arrived after 24 hours" in " ".join(printed.split())
+
+
+def test_wrong_questions_get_one_sentence(harness: Harness) -> None:
+    """An unknown account, an impossible range and a missing option, before anything is printed."""
+    for arguments, sentence in (
+        (("costs", "--account", "999999999999"), "Account 999999999999 is not registered"),
+        (
+            ("costs", "--from", "2025-03-02", "--to", "2025-03-01"),
+            "--to 2025-03-01 is before --from 2025-03-02",
+        ),
+        (("costs", "--as-of", "yesterday"), "'yesterday' is not a day, such as 2026-01-31"),
+        (("changes", "--since", "2025-03-01", "--min", "-1"), "'-1' is not an amount, such as 0.50"),
+        (("changes",), "Missing option '--since'"),
+    ):
+        run = harness.run(*arguments)
+        assert (run.status, run.stdout) == (2, "")
+        assert sentence in " ".join(run.stderr.split())
