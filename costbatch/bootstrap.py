@@ -23,6 +23,7 @@ from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
 from costbatch.application.anomalies import Anomalies, PlannedChanges
+from costbatch.application.backtest import Backtest
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail, full_report
@@ -45,6 +46,7 @@ from costbatch.application.retention import Retention
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.collect_report import CollectReport
+from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
@@ -107,6 +109,12 @@ class Bootstrap:
     def ledger(self) -> Ledger:
         """Return what the ledger of restatements tells."""
         return Ledger(database=self.database(), rule=self.settings.rule)
+
+    def backtest(self) -> Backtest:
+        """Return what replays past mornings."""
+        rule = self.settings.rule
+        adaptive = AdaptiveRule(medium_impact=rule.medium_impact, high_impact=rule.high_impact)
+        return Backtest(database=self.database(), rule=rule, adaptive_rule=adaptive)
 
     def retention(self, keep_months: int) -> Retention:
         """Return what takes old costs away."""

@@ -4,9 +4,10 @@ from collections.abc import Collection
 from datetime import date
 from typing import Protocol
 
+from costbatch.domain.accounts import Account
 from costbatch.domain.arrival import DayArrival
 from costbatch.domain.detection import Rule
-from costbatch.domain.ledger import ChangeQuery, CostChange, StoredCost
+from costbatch.domain.ledger import AccountHistory, ChangeQuery, CostChange, StoredCost
 from costbatch.domain.periods import DateRange
 
 
@@ -31,3 +32,6 @@ class LedgerStore(Protocol):
 
         An account's days before its first costs were stored are left out: no morning saw them.
         """
+
+    def history(self, account: Account, rule: Rule) -> AccountHistory:
+        """Return how the account's stored costs became what they are, in comparable amounts."""

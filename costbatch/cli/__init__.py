@@ -34,6 +34,9 @@ COMMANDS = {
     "accounts": LazyCommand("costbatch.cli.accounts:accounts", "Register and manage AWS accounts."),
     "anomalies": LazyCommand("costbatch.cli.anomalies:anomalies", "List anomalies and answer them."),
     "arrival": LazyCommand("costbatch.cli.arrival:arrival", "Show how much of a day's cost arrives when."),
+    "backtest": LazyCommand(
+        "costbatch.cli.backtest:backtest", "Show what each detector would have raised on past mornings."
+    ),
     "changes": LazyCommand("costbatch.cli.changes:changes", "Show what each night changed of the costs."),
     "collect": LazyCommand("costbatch.cli.collect:collect", "Collect the cost of every active account."),
     "config": LazyCommand("costbatch.cli.config:config", "Show and check the effective settings."),

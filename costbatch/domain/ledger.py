@@ -1,5 +1,6 @@
 """The ledger of restatements: what each night changed of the stored costs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -7,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from costbatch.domain.detection import ZERO
+from costbatch.domain.periods import DateRange
 
 
 class CostValues(NamedTuple):
@@ -62,3 +64,46 @@ class ChangeQuery:
     aws_account_ids: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     least: Decimal = ZERO
+
+
+class Amount(NamedTuple):
+    """A row of the daily costs by its key. is_compared: whether its record type counts for anomalies."""
+
+    usage_date: date
+    service: str
+    record_type: str
+    currency: str
+    is_compared: bool
+
+
+class AmountChange(NamedTuple):
+    """What a run changed of a row's comparable amount; None: there was, or is, no such row."""
+
+    run_id: UUID
+    row: Amount
+    old: Decimal | None
+    new: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastCollection:
+    """A collection of an account: its run, the run's day, and the days that it read."""
+
+    run_id: UUID
+    today: date
+    window: DateRange
+    is_backfill: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountHistory:
+    """All that is known of how an account's stored costs became what they are.
+
+    stored: as they are now. changes, collections: in their order.
+    first_run: the run that stored the first costs; None if that is not known.
+    """
+
+    stored: Sequence[tuple[Amount, Decimal]]
+    changes: Sequence[AmountChange]
+    collections: Sequence[PastCollection]
+    first_run: UUID | None

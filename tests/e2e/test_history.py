@@ -4,12 +4,14 @@ import csv
 import json
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from costbatch.simulator.world import Anomaly
-from tests.support.harness import ONE_DAY, TODAY, Harness, make_account
+from tests.support.harness import EC2, ONE_DAY, TODAY, Harness, make_account
 
 NIGHTS = 20
 SPIKE = TODAY + 8 * ONE_DAY
@@ -31,7 +33,7 @@ def nights(harness: Harness) -> dict[Any, list[Any]]:
     )
     harness.open(
         make_account(1, **late, anomalies=planted),
-        make_account(2, **late, anomalies=(Anomaly("level_shift", SPIKE, 2.5),)),
+        make_account(2, **late, anomalies=(Anomaly("level_shift", SPIKE, 4.0, service=EC2),)),
     )
     stored = {}
     for n in range(NIGHTS):
@@ -100,3 +102,38 @@ def test_wrong_questions_get_one_sentence(harness: Harness) -> None:
         run = harness.run(*arguments)
         assert (run.status, run.stdout) == (2, "")
         assert sentence in " ".join(run.stderr.split())
+
+
+def test_a_backtest_raises_what_the_nights_raised(
+    harness: Harness, nights: dict[Any, list[Any]], tmp_path: Path
+) -> None:
+    """Id for id, with the same days and amounts; both detectors side by side; and nothing is written."""
+    before = harness.contents()
+    assert len(nights) == NIGHTS
+    run = harness.run("backtest", "--plot", str(tmp_path), "--output", "json")
+    assert run.status == 0, run.stderr
+    assert harness.contents() == before
+    raised = {
+        event["cloudevent"]["data"]["anomaly"]["id"]
+        for event in harness.rows("SELECT cloudevent FROM events WHERE type = 'anomaly.detected'")
+    }
+    assert len(raised) >= 3
+    of_deviation = [alarm for alarm in run.summary["alarms"] if alarm["detector"] == "deviation"]
+    assert {alarm["anomaly_id"] for alarm in of_deviation} == raised
+    stored = {f"{row['id']}": row for row in harness.rows("SELECT * FROM anomalies")}
+    for alarm in of_deviation:
+        row = stored[alarm["anomaly_id"]]
+        assert (alarm["first_day"], alarm["last_day"]) == (f"{row['start_date']}", f"{row['last_date']}")
+        assert float(alarm["impact"]) == float(row["actual"] - row["expected"])
+        assert alarm["morning"] == f"{row['detected_at'].date()}"
+    adaptive = [alarm for alarm in run.summary["alarms"] if alarm["detector"] == "adaptive"]
+    assert {alarm["aws_account_id"] for alarm in adaptive} == set(harness.ids)
+    scores = run.summary["detectors"]
+    assert scores["deviation"]["alarms"] == len(of_deviation)
+    assert scores["adaptive"]["alarms"] == len(adaptive)
+    pictures = sorted(tmp_path.glob("*.svg"))
+    assert [path.stem for path in pictures] == harness.ids
+    for path in pictures:
+        ET.fromstring(path.read_text())
+    later = harness.run("backtest", "--from", f"{SPIKE + 3 * ONE_DAY}", "--detector", "deviation")
+    assert "Raised by deviation (" in later.stdout

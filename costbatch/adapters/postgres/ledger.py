@@ -11,10 +11,20 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import COST_VALUES, accounts, cost_changes, cost_versions
 from costbatch.application.ledger_store import LedgerStore
+from costbatch.domain.accounts import Account
 from costbatch.domain.arrival import DayArrival
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import Rule
-from costbatch.domain.ledger import ChangeQuery, CostChange, CostValues, StoredCost
+from costbatch.domain.ledger import (
+    AccountHistory,
+    Amount,
+    AmountChange,
+    ChangeQuery,
+    CostChange,
+    CostValues,
+    PastCollection,
+    StoredCost,
+)
 from costbatch.domain.periods import DateRange
 
 _AS_OF = sa.text("""
@@ -71,6 +81,24 @@ FROM finals LEFT JOIN later USING (account_id, service, currency, usage_date)
     JOIN asked ON asked.id = account_id
 ORDER BY 1, 2, 3, 4
 """
+
+_STORED = """
+SELECT usage_date, service, record_type, currency, record_type <> ALL(CAST(:excluded AS text[])), {now}
+FROM daily_costs WHERE account_id = :account_id
+"""
+_CHANGES = """
+SELECT v.run_id, c.usage_date, c.service, c.record_type, c.currency,
+    c.record_type <> ALL(CAST(:excluded AS text[])), {old}, {new}
+FROM cost_versions v JOIN cost_changes c ON c.account_id = v.account_id AND c.version_id = v.id
+WHERE v.account_id = :account_id ORDER BY v.id
+"""
+_COLLECTIONS = sa.text("""
+SELECT r.id, r.today, c.window_start, c.window_end_exclusive, r.options ? 'days' AS is_backfill
+FROM run_items i JOIN runs r ON r.id = i.run_id JOIN cost_collections c ON c.run_item_id = i.id
+WHERE i.account_id = :account_id AND i.state = 'succeeded'
+ORDER BY i.finished_at, i.id
+""")
+_FIRST_RUN = sa.text("SELECT run_id FROM cost_versions WHERE account_id = :account_id AND is_first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +184,31 @@ class PostgresLedger(LedgerStore):
         }
         found = self.connection.execute(sa.text(statement), parameters).all()
         return [DayArrival._make((*row[:5], tuple(row[5:]))) for row in found]
+
+    @override
+    def history(self, account: Account, rule: Rule) -> AccountHistory:
+        basis = rule.cost_basis.value
+        mine = {"account_id": account.id}
+        counted = {**mine, "excluded": sorted(rule.excluded_record_types)}
+        stored = self.connection.execute(sa.text(_STORED.format(now=_amount("", basis))), counted)
+        changes = _CHANGES.format(old=_amount("c.old_", basis), new=_amount("c.new_", basis))
+        return AccountHistory(
+            stored=[(Amount._make(row[:5]), row[5]) for row in stored],
+            changes=[
+                AmountChange(row[0], Amount._make(row[1:6]), row[6], row[7])
+                for row in self.connection.execute(sa.text(changes), counted)
+            ],
+            collections=[
+                PastCollection(
+                    run_id=row.id,
+                    today=row.today,
+                    window=DateRange(row.window_start, row.window_end_exclusive),
+                    is_backfill=row.is_backfill,
+                )
+                for row in self.connection.execute(_COLLECTIONS, mine)
+            ],
+            first_run=self.connection.scalar(_FIRST_RUN, mine),
+        )
 
 
 def _amount(prefix: str, basis: str) -> str:
