@@ -35,6 +35,7 @@ from costbatch.application.discover.report import plan_run as plan_discovery
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
 from costbatch.application.events import Events
+from costbatch.application.forecast import Forecasts
 from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
@@ -116,6 +117,10 @@ class Bootstrap:
         adaptive = AdaptiveRule(medium_impact=rule.medium_impact, high_impact=rule.high_impact)
         return Backtest(database=self.database(), rule=rule, adaptive_rule=adaptive)
 
+    def forecasts(self) -> Forecasts:
+        """Return what forecasts the month."""
+        return Forecasts(database=self.database(), rule=self.settings.rule)
+
     def retention(self, keep_months: int) -> Retention:
         """Return what takes old costs away."""
         return _retention_of(self.database(), keep_months)
@@ -196,7 +201,11 @@ class Bootstrap:
             vanished_ratio=settings.vanished_ratio,
             remind_days=settings.remind_days,
         )
-        detail = Detail(every_account=every_account, costs=self._pushes_account_costs)
+        detail = Detail(
+            every_account=every_account,
+            costs=self._pushes_account_costs,
+            forecasts=self.settings.pushgateway_url is not None,
+        )
         return self._nightly(
             job,
             lambda tx, run, now: full_report(tx, run, detail, rule=settings.rule, now=now),

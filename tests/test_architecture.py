@@ -61,6 +61,7 @@ READS_ENVIRONMENT = {
 }
 MAKES_FLOATS = {
     "domain/adaptive.py": "statistics of daily cost; what is billed stays Decimal",
+    "domain/forecast.py": "as above; what is returned is Decimal",
     "adapters/pushgateway.py": "Prometheus knows nothing but floats",
     "adapters/postgres/run_items.py": "seconds",
 }

@@ -224,6 +224,11 @@ class CostStore(Protocol):
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
 
+    def cost_by_day(
+        self, days: DateRange, rule: Rule, *, by_account: bool, aws_account_ids: Collection[str] = ()
+    ) -> list[tuple[str, DayTotal]]:
+        """Return (12-digit account id, comparable cost of a day); "" for all accounts together."""
+
     def compared_costs(
         self, run: Run, days: DateRange, rule: Rule, *, most: int | None
     ) -> list[ComparedCost]:

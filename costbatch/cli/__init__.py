@@ -50,6 +50,7 @@ COMMANDS = {
     ),
     "doctor": LazyCommand("costbatch.cli.doctor:doctor", "Check this installation for problems."),
     "events": LazyCommand("costbatch.cli.events:events", "Show, deliver and replay events; test a sink."),
+    "forecast": LazyCommand("costbatch.cli.forecast:forecast", "Forecast what the month will cost."),
     "keys": LazyCommand("costbatch.cli.keys:keys", "Generate the key that encrypts stored credentials."),
     "planned": LazyCommand("costbatch.cli.planned:planned", "Announce changes of cost before they happen."),
     "resources": LazyCommand(

@@ -82,6 +82,15 @@ def test_the_history_tells_every_night(harness: Harness, nights: dict[Any, list[
     assert set(totals) == set(harness.ids)
     assert 66 <= float(totals[account]["24"]) <= 92
     assert float(totals[account]["24"]) < float(totals[account]["48"]) <= float(totals[account]["72"])
+    run = harness.run("forecast", "--output", "json")
+    found: list[Any] = json.loads(run.stdout)
+    forecasts = {each["aws_account_id"]: each for each in found}
+    assert set(forecasts) == {*harness.ids, None}
+    total = forecasts[None]
+    parts = [forecasts[each] for each in harness.ids]
+    assert float(total["month_to_date"]) == pytest.approx(sum(float(each["month_to_date"]) for each in parts))
+    assert all(float(each["expected"]) > float(each["month_to_date"]) > 0 for each in [*parts, total])
+    assert harness.run("forecast").stdout.splitlines()[-1].startswith("total\t2025-03\tUSD\t")
     printed = harness.run("collect").stdout
     assert "AWS is still adding cost to the last day; about " in " ".join(printed.split())
     assert " % of a day has arrived after 24 hours" in " ".join(printed.split())

@@ -58,6 +58,7 @@ def reader(harness: Harness) -> Iterator[Reader]:
         ["arrival"],
         ["backtest"],
         ["changes", "--since", "2025-01-01"],
+        ["forecast"],
         ["costs", "--as-of", "2025-03-12"],
         ["collect", "--dry-run"],
         ["collect", "--dry-run", "--account", "100000000002", "--date", "2025-03-01"],

@@ -130,6 +130,17 @@ class FakeCosts:
             for total in self._totals(account.id, window, rule, lambda _: True)
         ]
 
+    def cost_by_day(
+        self, days: DateRange, rule: Rule, *, by_account: bool, aws_account_ids: Collection[str] = ()
+    ) -> list[tuple[str, DayTotal]]:
+        """Return the comparable cost of each day of all accounts together."""
+        assert not by_account
+        sums: Counter[tuple[date, str]] = Counter()
+        for account in {key[0] for key in self.rows}:
+            for day, currency, amount in self._totals(account, days, rule, lambda _: True):
+                sums[day, currency] += amount  # type: ignore[assignment] # a Counter of Decimals
+        return [("", DayTotal(day, currency, Decimal(amount))) for (day, currency), amount in sums.items()]
+
     def compared_costs(
         self, run: Run, days: DateRange, rule: Rule, *, most: int | None
     ) -> list[ComparedCost]:

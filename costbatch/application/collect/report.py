@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
@@ -26,10 +27,14 @@ _MOST_ACCOUNTS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """What is told of single accounts. ``every_account``: of each, however many; ``costs``: their cost."""
+    """What is told besides the ordinary.
+
+    every_account: each account, however many. costs: the cost of each. forecasts: of the month, in total.
+    """
 
     every_account: bool = False
     costs: bool = False
+    forecasts: bool = False
 
 
 def brief_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> CollectReport:
@@ -71,6 +76,8 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
         cost_summary=_cost_summary(tx, report, rule, most=most),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         backlog=tx.outbox.backlog(),
+        forecasts=tuple(forecast_totals(tx, run.today, rule)) if detail.forecasts else (),
+        events_pending=tx.outbox.count_pending(),
     )
 
 
@@ -96,6 +103,9 @@ def _open_anomalies(tx: Transaction, run: Run, rule: Rule) -> list[tuple[Anomaly
 
 
 def _cost_summary(tx: Transaction, report: RunReport, rule: Rule, *, most: int | None) -> CostSummary:
+
+
+def _cost_summary(tx: Transaction, report: CollectReport, rule: Rule, *, most: int | None) -> CostSummary:
     run = report.run
     summary = CostSummary(
         days=report.days,

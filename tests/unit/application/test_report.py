@@ -217,3 +217,11 @@ def test_an_incomplete_day_is_told_with_what_has_usually_arrived(tables: FakeTab
     assert summary.to_document()["arrivals"] == [
         {"currency": "USD", "days": 10, "percent_after_hours": {"24": "91", "48": None, "72": None}}
     ]
+
+
+def test_the_month_is_forecast_in_total_if_it_is_asked_for(tables: FakeTables) -> None:
+    """Fifteen a day of two services, without the credits; metrics ask for it, a person's report does not."""
+    assert report_of(tables).forecasts == ()
+    (found,) = report_of(tables, Detail(forecasts=True)).forecasts
+    assert (found.aws_account_id, found.currency, found.expected) == ("", "USD", Decimal(30 * 15))
+    assert found.month_to_date == Decimal(19 * 15)
