@@ -159,7 +159,7 @@ def _replaced(
     account: Account, collection: PastCollection, covered: DateRange | None, changed: Collection[date]
 ) -> Replaced:
     fetched = FetchedCosts(
-        window=collection.window, answers={}, fresh=None, costs=_NOTHING_IN_MEMORY, api_requests=0
+        window=collection.window, digests={}, changed_days=None, costs=_NOTHING_IN_MEMORY, api_requests=0
     )
     change = StoredChange(changed_dates=frozenset(changed))
     return Replaced(account=account, covered=covered, fetched=fetched, change=change, totals=())
