@@ -46,8 +46,8 @@ from costbatch.application.ports import CostSource, Display, Metrics, Spend, Tra
 from costbatch.application.retention import Retention
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
-from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.adaptive_rule import AdaptiveRule
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan

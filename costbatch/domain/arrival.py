@@ -16,7 +16,7 @@ HOURS = (24, 48, 72)
 # With fewer days a single late one would be the curve.
 _LEAST_DAYS = 10
 # A day counts once nothing but the month's closing still changes it.
-_SETTLED_DAYS, _LEARNED_DAYS = 8, 60
+_SETTLED_DAYS, LEARNED_DAYS = 8, 60
 
 
 class DayArrival(NamedTuple):
@@ -56,10 +56,10 @@ class Arrival:
         return {"currency": self.currency, "days": self.days, "percent_after_hours": shares}
 
 
-def learned_days(today: date) -> DateRange:
-    """Return the days that a curve is learned from: recent ones that are settled."""
+def learned_days(today: date, days: int = LEARNED_DAYS) -> DateRange:
+    """Return the days that a curve is learned from: the newest ones that are settled."""
     end_exclusive = today - timedelta(days=_SETTLED_DAYS)
-    return DateRange(end_exclusive - timedelta(days=_LEARNED_DAYS), end_exclusive)
+    return DateRange(end_exclusive - timedelta(days=days), end_exclusive)
 
 
 def arrival_of(days: Iterable[DayArrival]) -> Arrival | None:

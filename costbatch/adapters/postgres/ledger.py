@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,50 +37,45 @@ WHERE c.usage_date >= :start AND c.usage_date < :end_exclusive
 ORDER BY accounts.aws_account_id, c.usage_date, c.service, c.record_type, c.currency
 """)
 
-# What a morning saw of a day is what it costs now, without what came later. Only mornings of ordinary runs
-# count; an account's days before its first costs were seen on none.
+# What a morning saw of a day is what it costs now, without what came later: one sum over both, because the
+# plan of a join would depend on statistics. An account's days before its first costs were seen on no morning.
 _ARRIVALS = """
 WITH asked AS (
-    SELECT id, aws_account_id FROM accounts
+    SELECT accounts.id, aws_account_id, min(v.night) - 1 AS first_day
+    FROM accounts JOIN cost_versions v ON v.account_id = accounts.id
     WHERE cardinality(CAST(:aws_account_ids AS text[])) = 0
        OR aws_account_id = ANY(CAST(:aws_account_ids AS text[]))
-), mornings AS (
-    SELECT DISTINCT i.account_id, r.today
-    FROM runs r JOIN run_items i ON i.run_id = r.id JOIN asked ON asked.id = i.account_id
-    WHERE r.job = :job AND r.options = '{{}}' AND i.state = 'succeeded'
-      AND r.today > :start AND r.today < CAST(:end_exclusive AS date) + 3
-), starts AS (
-    SELECT v.account_id, min(v.night) - 1 AS first_day
-    FROM cost_versions v JOIN asked ON asked.id = v.account_id
-    GROUP BY v.account_id
-), finals AS (
-    SELECT d.account_id, d.service, d.currency, d.usage_date, sum({now}) AS final
-    FROM daily_costs d JOIN starts USING (account_id)
-    WHERE d.usage_date >= :start AND d.usage_date < :end_exclusive AND d.usage_date >= starts.first_day
-      AND d.record_type <> ALL(CAST(:excluded AS text[]))
-    GROUP BY d.account_id, d.service, d.currency, d.usage_date
-), later AS (
-    SELECT c.account_id, c.service, c.currency, c.usage_date,
-        sum({gained}) FILTER (WHERE v.night > c.usage_date + 1) AS after_1,
-        sum({gained}) FILTER (WHERE v.night > c.usage_date + 2) AS after_2,
-        sum({gained}) FILTER (WHERE v.night > c.usage_date + 3) AS after_3
-    FROM cost_versions v JOIN asked ON asked.id = v.account_id
+    GROUP BY accounts.id
+)
+SELECT aws_account_id, service, currency, usage_date, sum(final),
+    sum(final) - coalesce(sum(gained) FILTER (WHERE night > usage_date + 1), 0),
+    sum(final) - coalesce(sum(gained) FILTER (WHERE night > usage_date + 2), 0),
+    sum(final) - coalesce(sum(gained) FILTER (WHERE night > usage_date + 3), 0)
+FROM (
+    SELECT aws_account_id, service, currency, usage_date, {now} AS final, NULL AS gained, NULL::date AS night
+    FROM asked CROSS JOIN LATERAL (
+        SELECT * FROM daily_costs
+        WHERE account_id = asked.id AND usage_date >= :start AND usage_date < :end_exclusive
+          AND usage_date >= asked.first_day AND record_type <> ALL(CAST(:excluded AS text[]))) AS d
+    UNION ALL
+    SELECT aws_account_id, c.service, c.currency, c.usage_date, NULL, {gained}, v.night
+    FROM asked JOIN cost_versions v ON v.account_id = asked.id
         JOIN cost_changes c ON c.account_id = v.account_id AND c.version_id = v.id
     WHERE v.night > :start AND c.usage_date >= :start AND c.usage_date < :end_exclusive
       AND c.record_type <> ALL(CAST(:excluded AS text[]))
-    GROUP BY c.account_id, c.service, c.currency, c.usage_date
-)
-SELECT asked.aws_account_id, service, currency, usage_date, final,
-    CASE WHEN EXISTS (SELECT FROM mornings m WHERE m.account_id = asked.id AND m.today = usage_date + 1)
-        THEN final - coalesce(after_1, 0) END,
-    CASE WHEN EXISTS (SELECT FROM mornings m WHERE m.account_id = asked.id AND m.today = usage_date + 2)
-        THEN final - coalesce(after_2, 0) END,
-    CASE WHEN EXISTS (SELECT FROM mornings m WHERE m.account_id = asked.id AND m.today = usage_date + 3)
-        THEN final - coalesce(after_3, 0) END
-FROM finals LEFT JOIN later USING (account_id, service, currency, usage_date)
-    JOIN asked ON asked.id = account_id
+) AS parts
+GROUP BY aws_account_id, service, currency, usage_date HAVING count(final) > 0
 ORDER BY 1, 2, 3, 4
 """
+# Only ordinary runs count: a backfill reads other days.
+_MORNINGS = sa.text("""
+SELECT DISTINCT aws_account_id, r.today
+FROM runs r JOIN run_items i ON i.run_id = r.id JOIN accounts ON accounts.id = i.account_id
+WHERE r.job = :job AND NOT r.options ? 'days' AND i.state = 'succeeded'
+  AND r.today > :start AND r.today < CAST(:end_exclusive AS date) + 3
+  AND (cardinality(CAST(:aws_account_ids AS text[])) = 0
+    OR aws_account_id = ANY(CAST(:aws_account_ids AS text[])))
+""")
 
 _STORED = """
 SELECT usage_date, service, record_type, currency, record_type <> ALL(CAST(:excluded AS text[])), {now}
@@ -175,15 +170,25 @@ class PostgresLedger(LedgerStore):
         basis = rule.cost_basis.value
         gained = f"coalesce({_amount('c.new_', basis)}, 0) - coalesce({_amount('c.old_', basis)}, 0)"
         statement = _ARRIVALS.format(now=_amount("d.", basis), gained=gained)
-        parameters = {
+        asked = {
             "start": days.start,
             "end_exclusive": days.end_exclusive,
             "aws_account_ids": list(aws_account_ids),
-            "excluded": sorted(rule.excluded_record_types),
-            "job": COLLECT,
         }
-        found = self.connection.execute(sa.text(statement), parameters).all()
-        return [DayArrival._make((*row[:5], tuple(row[5:]))) for row in found]
+        mornings = {tuple(row) for row in self.connection.execute(_MORNINGS, {**asked, "job": COLLECT})}
+        parameters = {**asked, "excluded": sorted(rule.excluded_record_types)}
+        return [
+            DayArrival._make(
+                (
+                    *row[:5],
+                    tuple(
+                        amount if (row[0], row[3] + timedelta(days=age)) in mornings else None
+                        for age, amount in enumerate(row[5:], 1)
+                    ),
+                )
+            )
+            for row in self.connection.execute(sa.text(statement), parameters)
+        ]
 
     @override
     def history(self, account: Account, rule: Rule) -> AccountHistory:

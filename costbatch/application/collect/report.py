@@ -10,7 +10,9 @@ from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing, answer_to, standing
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
+from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.arrival import arrival_of, learned_days
+from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import ZERO, Rule
@@ -23,6 +25,8 @@ _TREND_DAYS = 30
 _MOST_ANOMALIES = 50
 # More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
 _MOST_ACCOUNTS = 40
+# How a day arrives is learned from so much that it takes no time at night.
+_LEARNED_ACCOUNTS, _LEARNED_DAYS = 10, 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +117,10 @@ def _cost_summary(tx: Transaction, report: CollectReport, rule: Rule, *, most: i
         costs=tuple(tx.costs.compared_costs(run, report.days, rule, most=most)),
         is_settled=report.cost_date <= rule.last_settled_day(run.today),
     )
-    largest = [cost.aws_account_id for cost in summary.costs if cost.aws_account_id][:_MOST_ACCOUNTS]
+    largest = [cost.aws_account_id for cost in summary.costs if cost.aws_account_id][:_LEARNED_ACCOUNTS]
     if not (summary.is_incomplete and largest):
         return summary
-    days = tx.ledger.arrivals(learned_days(run.today), rule, aws_account_ids=largest)
+    days = tx.ledger.arrivals(learned_days(run.today, _LEARNED_DAYS), rule, aws_account_ids=largest)
     currencies = sorted({cost.currency for cost in summary.costs})
     curves = [arrival_of(day for day in days if day.currency == currency) for currency in currencies]
     return replace(summary, arrivals=tuple(curve for curve in curves if curve))

@@ -12,7 +12,9 @@ from costbatch.application.collect.report import Detail, brief_report, full_repo
 from costbatch.application.ports import Transaction
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.collect_report import CollectReport
+from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.arrival import DayArrival
+from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.detection import Rule

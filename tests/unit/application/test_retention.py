@@ -151,7 +151,11 @@ def test_a_pruning_as_a_document_names_every_kind() -> None:
         "held_up_months": [],
         "accounts": 2,
         "rows": {
-            **{"run_items": 0, "runs": 3, "events": 0, "anomalies": 0},
-            **{"resources": 0, "cost_versions": 0},
+            "run_items": 0,
+            "runs": 3,
+            "events": 0,
+            "anomalies": 0,
+            "resources": 0,
+            "cost_versions": 0,
         },
     }
