@@ -13,18 +13,21 @@ import pytest
 from costbatch.simulator.world import Anomaly
 from tests.support.harness import EC2, ONE_DAY, TODAY, Harness, make_account
 
-NIGHTS = 20
+NIGHTS, OUTAGE, BACKFILL = 20, 4, 14
 SPIKE = TODAY + 8 * ONE_DAY
 COSTS = "SELECT * FROM daily_costs ORDER BY account_id, usage_date, service, record_type, currency"
 
 
 @pytest.fixture
 def nights(harness: Harness) -> dict[Any, list[Any]]:
-    """Collect two accounts night after night; return what was stored after each of them."""
+    """Collect two accounts night after night, but for one, and backfill older months after another one.
+
+    Return what was stored after each night.
+    """
     late: dict[str, Any] = {
         "profile": "steady",
         "services": 3,
-        "start": TODAY - timedelta(days=80),
+        "start": TODAY - timedelta(days=150),
         "daily_cost": 300.0,
     }
     planted = (
@@ -38,7 +41,11 @@ def nights(harness: Harness) -> dict[Any, list[Any]]:
     stored = {}
     for n in range(NIGHTS):
         harness.sleep_until(TODAY + n * ONE_DAY)
+        if n == OUTAGE:
+            continue
         assert harness.collect(COSTBATCH_HISTORY_MONTHS="2").status == 0
+        if n == BACKFILL:
+            assert harness.collect("--from", "2024-12-01", "--to", "2025-01-31").status == 0
         stored[harness.today] = harness.rows(COSTS)
     return stored
 
@@ -118,7 +125,7 @@ def test_a_backtest_raises_what_the_nights_raised(
 ) -> None:
     """Id for id, with the same days and amounts; both detectors side by side; and nothing is written."""
     before = harness.contents()
-    assert len(nights) == NIGHTS
+    assert len(nights) == NIGHTS - 1
     run = harness.run("backtest", "--plot", str(tmp_path), "--output", "json")
     assert run.status == 0, run.stderr
     assert harness.contents() == before
