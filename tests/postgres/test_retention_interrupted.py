@@ -82,7 +82,7 @@ def test_a_pruning_that_was_killed_is_simply_run_again(
     prune(database)
     assert query("SELECT count(*), min(usage_date) FROM daily_costs") == [(16, date(2025, 12, 5))]
     assert query("SELECT DISTINCT covered_start FROM account_progress") == [(FIRST_KEPT,)]
-    assert [ids(query, table) for table in OldRows] == [set()] * 5
+    assert [ids(query, table) for table in OldRows] == [set()] * len(OldRows)
     assert query(missing) == [(0,)]
 
 
