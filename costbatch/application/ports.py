@@ -11,8 +11,8 @@ from typing import Protocol
 from uuid import UUID
 
 from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
-from costbatch.application.outbox import Outbox
 from costbatch.application.ledger_store import LedgerStore
+from costbatch.application.outbox import Outbox
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter
 from costbatch.domain.answers import Answer
@@ -29,7 +29,6 @@ from costbatch.domain.costs import (
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.detection import Rule
 from costbatch.domain.labels import Labels
-from costbatch.domain.ledger import ChangeQuery, CostChange, StoredCost
 from costbatch.domain.periods import DateRange
 from costbatch.domain.reports import RunReport
 from costbatch.domain.runs import (

@@ -9,9 +9,9 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Day, accounts_option, example, output_option
 from costbatch.cli.output import print_json, print_table
-from costbatch.cli.views.page import money
 from costbatch.cli.views.plot import plot_alarms
 from costbatch.domain.backtest import Alarm, BacktestReport, Contender
+from costbatch.domain.money import money
 from costbatch.domain.plural import many
 from costbatch.errors import ConfigError
 

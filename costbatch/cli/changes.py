@@ -10,9 +10,9 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import CSV, JSON, Day, accounts_option, example, export_option
 from costbatch.cli.output import print_csv, print_json, print_table
-from costbatch.cli.views.page import amount
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.ledger import ChangeQuery, CostChange, CostValues
+from costbatch.domain.money import amount
 
 _TITLES = ("night", "account", "day", "service", "type", "currency", "before", "after", "difference")
 

@@ -7,8 +7,8 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import CSV, JSON, Day, accounts_option, example, export_option
 from costbatch.cli.output import print_csv, print_json, print_table
-from costbatch.cli.views.page import amount
 from costbatch.domain.ledger import CostValues
+from costbatch.domain.money import amount
 from costbatch.domain.periods import ONE_DAY, DateRange, month_start, utc_day
 from costbatch.errors import ConfigError
 

@@ -7,8 +7,8 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import CSV, JSON, accounts_option, example, export_option
 from costbatch.cli.output import print_csv, print_json, print_table
-from costbatch.cli.views.page import amount
 from costbatch.domain.forecast import Forecast
+from costbatch.domain.money import amount
 from costbatch.domain.periods import utc_day
 
 _TITLES = ("account", "month", "currency", "to date", "expected", "from", "to", "last month")

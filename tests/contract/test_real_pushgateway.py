@@ -39,7 +39,6 @@ REPORT = CollectReport(
     costs=((ONE, "USD", Decimal("12.345678")), (TWO, "JPY", Decimal(-7))),
     backlog={"log": Backlog(pending=6)},
     forecasts=(FORECAST,),
-    events_pending=6,
 )
 
 
@@ -100,7 +99,6 @@ def test_the_values_are_those_of_the_report(gateway: Gateway) -> None:
         "rows_written deleted": 3,
         "anomalies USD high open": 2,
         "events_pending log": 6,
-        "events_pending": 6,
         "month_cost_to_date USD": 140.5,
         "month_cost_forecast expected USD": 310.25,
         "month_cost_forecast lower USD": 300,

@@ -81,7 +81,6 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         backlog=tx.outbox.backlog(),
         forecasts=tuple(forecast_totals(tx, run.today, rule)) if detail.forecasts else (),
-        events_pending=tx.outbox.count_pending(),
     )
 
 

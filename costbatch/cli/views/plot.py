@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from html import escape
 
-from costbatch.cli.output import printable
-from costbatch.cli.views.page import amount, money
 from costbatch.domain.backtest import AccountReplay, Alarm, Contender
 from costbatch.domain.detection import ZERO
+from costbatch.domain.excerpt import printable
+from costbatch.domain.money import amount, money
 from costbatch.domain.periods import ONE_DAY, DateRange
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 960, 90, 20, 80
