@@ -87,18 +87,6 @@ class Day(click.ParamType[date]):
             with suppress(ValueError):
                 day = date.fromisoformat(str(value))
         return day or self.fail(f"{excerpt(str(value))} is not a day, such as 2026-12-31.", param, ctx)
-    """A UTC day."""
-
-    name = "DAY"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Return the day; fail with a sentence if the value is none."""
-        if isinstance(value, date):
-            return value
-        try:
-            return date.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{excerpt(str(value))} is not a day, such as 2026-01-31.", param, ctx)
 
 
 class Dollars(click.ParamType[Decimal]):

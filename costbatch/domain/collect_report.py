@@ -192,9 +192,6 @@ class CollectReport(RunReport):
         for how, severity, currency in product(Standing, Severity, currencies):
             labels = (how.value, severity.value, currency)
             yield Sample(ANOMALIES, self.anomaly_counts.get(labels, 0), labels)
-        for state, severity in product(AnomalyState, Severity):
-            pair = (state.value, severity.value)
-            yield Sample(ANOMALIES, self.anomaly_counts.get(pair, 0), pair)
         for each in self.forecasts:
             yield Sample(MONTH_TO_DATE, each.month_to_date, (each.currency,))
             bounds = {"expected": each.expected, "lower": each.lower, "upper": each.upper}

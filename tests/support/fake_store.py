@@ -14,7 +14,6 @@ from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Answer
-from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.arrival import DayArrival
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay

@@ -9,8 +9,6 @@ from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing, answer_to, standing
-from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
-from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.arrival import arrival_of, learned_days
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
@@ -103,9 +101,6 @@ def _open_anomalies(tx: Transaction, run: Run, rule: Rule) -> list[tuple[Anomaly
         (anomaly, standing(anomaly, answer_to(anomaly, answers.get(anomaly.account_id, ()), rule)))
         for anomaly in found
     ]
-
-
-def _cost_summary(tx: Transaction, report: RunReport, rule: Rule, *, most: int | None) -> CostSummary:
 
 
 def _cost_summary(tx: Transaction, report: CollectReport, rule: Rule, *, most: int | None) -> CostSummary:

@@ -11,8 +11,6 @@ import pytest
 from costbatch.application.collect.report import Detail, brief_report, full_report
 from costbatch.application.ports import Transaction
 from costbatch.domain.anomalies import AnomalyState, Resolution
-from costbatch.domain.collect_report import CollectReport
-from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.arrival import DayArrival
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
