@@ -2,12 +2,13 @@
 
 import os
 
-from sqlalchemy import text
+from sqlalchemy import Index, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.schema import SchemaItem
 
 from alembic import context
 from costbatch.adapters.postgres.engine import make_engine
+from costbatch.adapters.postgres.partitions import PARTITIONED
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.config import Settings
 
@@ -18,10 +19,16 @@ _MIGRATION_LOCK = 7_316_104_011
 _LOCK_TIMEOUT = "10s"
 _STATEMENT_TIMEOUT = "15min"
 
+_PARTITIONS = tuple(f"{table}_" for table in PARTITIONED)
 
-def _is_ours(_: SchemaItem, name: str | None, kind: str, reflected: bool, __: SchemaItem | None) -> bool:  # noqa: FBT001 - Alembic's signature
+
+def _is_ours(item: SchemaItem, name: str | None, kind: str, reflected: bool, _: SchemaItem | None) -> bool:  # noqa: FBT001 - Alembic's signature
     """Leave the monthly partitions out of comparisons: the program makes them as months come."""
-    return not (kind == "table" and reflected and name is not None and name.startswith("daily_costs_"))
+    if isinstance(item, Index) and item.table is not None:
+        name = item.table.name
+    return not (
+        reflected and name is not None and name.startswith(_PARTITIONS) and kind in {"table", "index"}
+    )
 
 
 def _migrate(connection: Connection) -> None:

@@ -23,6 +23,7 @@ from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
 from costbatch.application.anomalies import Anomalies, PlannedChanges
+from costbatch.application.backtest import Backtest
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail, full_report
@@ -34,15 +35,18 @@ from costbatch.application.discover.report import plan_run as plan_discovery
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
 from costbatch.application.events import Events
+from costbatch.application.forecast import Forecasts
 from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
+from costbatch.application.ledger import Ledger
 from costbatch.application.nightly import Nightly, P, check_key
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import CostSource, Display, Metrics, Spend, Transaction, Vault
 from costbatch.application.retention import Retention
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
+from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
@@ -102,6 +106,20 @@ class Bootstrap:
     def sizes(self) -> PostgresSizes:
         """Return what measures the database."""
         return PostgresSizes(self.database().connection)
+
+    def ledger(self) -> Ledger:
+        """Return what the ledger of restatements tells."""
+        return Ledger(database=self.database(), rule=self.settings.rule)
+
+    def backtest(self) -> Backtest:
+        """Return what replays past mornings."""
+        rule = self.settings.rule
+        adaptive = AdaptiveRule(medium_impact=rule.medium_impact, high_impact=rule.high_impact)
+        return Backtest(database=self.database(), rule=rule, adaptive_rule=adaptive)
+
+    def forecasts(self) -> Forecasts:
+        """Return what forecasts the month."""
+        return Forecasts(database=self.database(), rule=self.settings.rule)
 
     def retention(self, keep_months: int) -> Retention:
         """Return what takes old costs away."""
@@ -183,7 +201,11 @@ class Bootstrap:
             vanished_ratio=settings.vanished_ratio,
             remind_days=settings.remind_days,
         )
-        detail = Detail(every_account=every_account, costs=self._pushes_account_costs)
+        detail = Detail(
+            every_account=every_account,
+            costs=self._pushes_account_costs,
+            forecasts=self.settings.pushgateway_url is not None,
+        )
         return self._nightly(
             job,
             lambda tx, run, now: full_report(tx, run, detail, rule=settings.rule, now=now),

@@ -15,6 +15,42 @@ branch_labels = None
 depends_on = None
 
 
+# Undoes, account by account, what came after the night: of each row the oldest of the later changes tells what it
+# was. PostgreSQL inlines it, so that a condition on account_id or usage_date reads only these.
+_COSTS_AS_OF = """
+CREATE FUNCTION costs_as_of(as_of date) RETURNS TABLE (
+    account_id bigint, usage_date date, service text, record_type text, currency text, unblended numeric,
+    amortized numeric, net_unblended numeric, net_amortized numeric, usage_quantity numeric, estimated boolean
+) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+SELECT a.id, x.usage_date, x.service, x.record_type, x.currency, x.unblended,
+    x.amortized, x.net_unblended, x.net_amortized, x.usage_quantity, x.estimated
+FROM accounts a
+CROSS JOIN LATERAL (
+    SELECT min(v.id) AS first_id, coalesce(bool_or(v.is_first), false) AS is_all
+    FROM cost_versions v WHERE v.account_id = a.id AND v.night > as_of) AS later
+CROSS JOIN LATERAL (
+    SELECT d.usage_date, d.service, d.record_type, d.currency, d.unblended,
+        d.amortized, d.net_unblended, d.net_amortized, d.usage_quantity, d.estimated
+    FROM daily_costs d
+    WHERE d.account_id = a.id AND NOT EXISTS (
+        SELECT FROM cost_changes c
+        WHERE c.account_id = a.id AND c.version_id >= later.first_id AND c.usage_date = d.usage_date
+          AND c.service = d.service AND c.record_type = d.record_type AND c.currency = d.currency)
+    UNION ALL
+    SELECT u.usage_date, u.service, u.record_type, u.currency, u.old_unblended,
+        u.old_amortized, u.old_net_unblended, u.old_net_amortized, u.old_usage_quantity, u.old_estimated
+    FROM (
+        SELECT DISTINCT ON (c.usage_date, c.service, c.record_type, c.currency) c.*
+        FROM cost_changes c WHERE c.account_id = a.id AND c.version_id >= later.first_id
+        ORDER BY c.usage_date, c.service, c.record_type, c.currency, c.version_id) AS u
+    WHERE u.old_unblended IS NOT NULL
+) AS x
+WHERE NOT later.is_all
+$$;
+COMMENT ON FUNCTION costs_as_of(date) IS 'daily_costs as it was after the runs of a UTC day';
+"""
+
+
 def upgrade() -> None:
     op.create_table(
         "accounts",
@@ -405,6 +441,64 @@ def upgrade() -> None:
         comment="Daily cost of each account by service, record type and currency; partitioned by month",
         postgresql_partition_by="RANGE (usage_date)",
     )
+    op.create_table(
+        "cost_versions",
+        sa.Column(
+            "id",
+            sa.BigInteger(),
+            sa.Identity(always=True),
+            nullable=False,
+            comment="In the order of the changes",
+        ),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.Uuid(), nullable=False, comment="The run that changed the costs"),
+        sa.Column("night", sa.Date(), nullable=False, comment="UTC day of the run's start"),
+        sa.Column(
+            "is_first",
+            sa.Boolean(),
+            nullable=False,
+            comment="The account's first costs: nothing before them",
+        ),
+        sa.CheckConstraint(
+            "night BETWEEN '2000-01-01' AND '2999-12-31'", name=op.f("ck_cost_versions_times_plausible")
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_cost_versions_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cost_versions")),
+        comment="Each time that the stored costs of an account changed",
+    )
+    op.create_index("ix_cost_versions_account_id_id", "cost_versions", ["account_id", "id"], unique=False)
+    op.create_table(
+        "cost_changes",
+        sa.Column("version_id", sa.BigInteger(), nullable=False, comment="Of cost_versions"),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("usage_date", sa.Date(), nullable=False, comment="The day whose cost changed"),
+        sa.Column("service", sa.Text(collation="C"), nullable=False),
+        sa.Column("record_type", sa.Text(collation="C"), nullable=False),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False),
+        sa.Column("old_unblended", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_amortized", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_net_unblended", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_net_amortized", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_usage_quantity", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_estimated", sa.Boolean(), nullable=True, comment="Before; null: no row"),
+        sa.Column("new_unblended", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_amortized", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_net_unblended", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_net_amortized", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_usage_quantity", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_estimated", sa.Boolean(), nullable=True, comment="After; null: no row"),
+        sa.CheckConstraint(
+            "old_unblended IS NOT NULL OR new_unblended IS NOT NULL",
+            name=op.f("ck_cost_changes_old_or_new"),
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_cost_changes_account_id")),
+        comment="What each version of an account's costs changed, row by row; partitioned by month",
+        postgresql_partition_by="RANGE (usage_date)",
+    )
+    op.create_index(
+        "ix_cost_changes_account_id_version_id", "cost_changes", ["account_id", "version_id"], unique=False
+    )
+    op.execute(_COSTS_AS_OF)
     op.create_table(
         "day_digests",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -842,6 +936,9 @@ def downgrade() -> None:
     op.drop_index("ix_events_run_id", table_name="events")
     op.drop_table("events")
     op.drop_table("day_digests")
+    op.execute("DROP FUNCTION costs_as_of(date)")
+    op.drop_table("cost_changes")
+    op.drop_table("cost_versions")
     op.drop_table("daily_costs")
     op.drop_index(
         "ix_anomaly_answers_account_id",

@@ -11,6 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
+from costbatch.application.ledger_store import LedgerStore
 from costbatch.application.outbox import Outbox
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter
@@ -198,9 +199,11 @@ class CostStore(Protocol):
         """Make room for the days; commit soon, because writers wait meanwhile."""
 
     def replace_windows(
-        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+        self, run: Run, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         """Make the changed days equal to what was fetched, by account row: write only what differs.
+
+        The ledger keeps what each row was before and is after; of an account's first costs only the run.
 
         first: the accounts that were never collected.
         """
@@ -219,6 +222,11 @@ class CostStore(Protocol):
 
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
+
+    def cost_by_day(
+        self, days: DateRange, rule: Rule, *, by_account: bool, aws_account_ids: Collection[str] = ()
+    ) -> list[tuple[str, DayTotal]]:
+        """Return (12-digit account id, comparable cost of a day); "" for all accounts together."""
 
     def compared_costs(
         self, run: Run, days: DateRange, rule: Rule, *, most: int | None
@@ -318,6 +326,10 @@ class Transaction(Protocol):
     @property
     def costs(self) -> CostStore:
         """The daily costs."""
+
+    @property
+    def ledger(self) -> LedgerStore:
+        """What each night changed of the daily costs."""
 
     @property
     def collections(self) -> CollectionStore:

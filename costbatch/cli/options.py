@@ -16,7 +16,7 @@ from costbatch.domain.retention import parse_keep
 
 F = TypeVar("F", bound=Callable[..., object])
 
-TABLE, JSON = "table", "json"
+TABLE, JSON, CSV = "table", "json", "csv"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CENT = Decimal("0.01")
@@ -39,6 +39,17 @@ def output_option(command: F) -> F:
     )(command)
 
 
+def export_option(command: F) -> F:
+    """Add ``--output table|json|csv`` to a command, as its argument ``output``."""
+    return click.option(
+        "--output",
+        type=click.Choice([TABLE, JSON, CSV]),
+        default=TABLE,
+        show_default=True,
+        help="Output format.",
+    )(command)
+
+
 class AccountId(click.ParamType[str]):
     """The 12 digits of an AWS account, with or without the console's dashes."""
 
@@ -52,6 +63,14 @@ class AccountId(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
+accounts_option = click.option(
+    "--account",
+    "aws_account_ids",
+    type=AccountId(),
+    multiple=True,
+    metavar="ID",
+    help="Only this account; may be repeated.",
+)
 account_argument = click.argument("aws_account_id", type=AccountId(), metavar="AWS_ACCOUNT_ID")
 
 

@@ -14,6 +14,7 @@ from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal, StoredChange
 from costbatch.domain.detection import Severity
 from costbatch.domain.events import EventType, anomaly_data
+from costbatch.domain.forecast import Forecast
 from costbatch.domain.metrics import Metric, Sample
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.reports import JobWords, RunReport, item_data
@@ -48,7 +49,21 @@ ACCOUNT_COST = Metric(
     ("aws_account_id", "currency"),
     "Comparable cost of the account on the newest usage date, in the currency of its label.",
 )
-COLLECT_METRICS = (COST_DATE, API_REQUESTS, API_COST, ROWS_FETCHED, ROWS_WRITTEN, ANOMALIES, ACCOUNT_COST)
+MONTH_TO_DATE = Metric(
+    "costbatch_month_cost_to_date",
+    ("currency",),
+    "Comparable cost of the month of the newest usage date so far, all accounts together.",
+)
+MONTH_FORECAST = Metric(
+    "costbatch_month_cost_forecast",
+    ("currency", "bound"),
+    "What all of that month is expected to cost, and the lower and the upper bound of the range; "
+    "absent with too little history.",
+)
+COLLECT_METRICS = (
+    *(COST_DATE, API_REQUESTS, API_COST, ROWS_FETCHED, ROWS_WRITTEN, ANOMALIES),
+    *(MONTH_TO_DATE, MONTH_FORECAST, ACCOUNT_COST),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +106,7 @@ class CollectReport(RunReport):
     collections: the accounts to list; if there are very many, those that need attention.
     cost_summary: what the days that were read cost; None in a brief report.
     costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount), if asked for.
+    forecasts: of the month, all accounts together, by currency, if asked for.
     """
 
     words: ClassVar[JobWords] = WORDS
@@ -101,6 +117,7 @@ class CollectReport(RunReport):
     open_anomalies: tuple[AnomalyView, ...] = ()
     cost_summary: CostSummary | None = None
     costs: tuple[tuple[str, str, Decimal], ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
 
     @property
     def days(self) -> DateRange:
@@ -175,6 +192,12 @@ class CollectReport(RunReport):
         for how, severity, currency in product(Standing, Severity, currencies):
             labels = (how.value, severity.value, currency)
             yield Sample(ANOMALIES, self.anomaly_counts.get(labels, 0), labels)
+        for each in self.forecasts:
+            yield Sample(MONTH_TO_DATE, each.month_to_date, (each.currency,))
+            bounds = {"expected": each.expected, "lower": each.lower, "upper": each.upper}
+            for bound, amount in bounds.items():
+                if amount is not None:
+                    yield Sample(MONTH_FORECAST, amount, (each.currency, bound))
         for aws_account_id, currency, amount in self.costs:
             # Prometheus has only floats; no decision is made on this number.
             yield Sample(ACCOUNT_COST, amount, (aws_account_id, currency))

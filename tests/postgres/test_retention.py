@@ -18,6 +18,7 @@ from tests.postgres.old_rows import (
     TODAY,
     YOUNG,
     add_anomaly,
+    add_cost_version,
     add_event,
     add_resource,
     add_run,
@@ -52,7 +53,9 @@ def test_months_that_lie_wholly_before_the_first_kept_day_go(
     assert (pruning.first_kept, pruning.held_up) == (FIRST_KEPT, ())
     assert query("SELECT * FROM daily_costs ORDER BY account_id, usage_date") == before
     assert query(PARTITIONS) == [
-        (f"daily_costs_{month}",) for month in ("2025_12", "2026_01", "2026_02", "2026_03")
+        (f"{table}_{month}",)
+        for table in ("cost_changes", "daily_costs")
+        for month in ("2025_12", "2026_01", "2026_02", "2026_03")
     ]
     database.check_schema()
     assert prune(database).is_empty
@@ -66,6 +69,7 @@ def test_a_look_tells_what_goes_and_changes_nothing(database: PostgresDatabase, 
     add_event(query, OLD, OLD, run=run)
     add_anomaly(query, "resolved", date(2025, 11, 30), run=run)
     add_resource(query, OLD)
+    add_cost_version(query, date(2025, 11, 30))
     query("ANALYZE")
     looked = keeper(database).look(TODAY)
     assert looked == keeper(database).look(TODAY)

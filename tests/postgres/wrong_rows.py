@@ -63,6 +63,21 @@ GOOD: dict[str, dict[str, Any]] = {
         "rows_deleted": 0,
         "days_kept": 0,
     },
+    "cost_versions": {
+        "account_id": "{account}",
+        "run_id": UUID(int=7),
+        "night": FAR,
+        "is_first": True,
+    },
+    "cost_changes": {
+        "version_id": 1,
+        "account_id": "{account}",
+        "usage_date": FAR,
+        "service": "s",
+        "record_type": "Usage",
+        "currency": "USD",
+        "new_unblended": Decimal(1),
+    },
     "daily_costs": {
         "account_id": "{account}",
         "usage_date": FAR,
@@ -266,6 +281,10 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         for column in ("rows_fetched", "rows_inserted", "rows_updated", "rows_deleted", "days_kept")
     ),
     ("daily_costs", {"account_id": 999}, "fk_daily_costs_account_id"),
+    ("cost_versions", {"account_id": 999}, "fk_cost_versions_account_id"),
+    ("cost_versions", {"night": date(1999, 12, 31)}, "ck_cost_versions_times_plausible"),
+    ("cost_changes", {"account_id": 999}, "fk_cost_changes_account_id"),
+    ("cost_changes", {"new_unblended": None}, "ck_cost_changes_old_or_new"),
     ("daily_costs", {"currency": "usd"}, "ck_daily_costs_currency_code"),
     ("daily_costs", {"currency": "USDT"}, "ck_daily_costs_currency_code"),
     ("daily_costs", {"currency": ""}, "ck_daily_costs_currency_code"),

@@ -14,6 +14,7 @@ from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Answer
+from costbatch.domain.arrival import DayArrival
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState
@@ -53,7 +54,7 @@ class FakeCosts:
         self.prepared.append(days)
 
     def replace_windows(
-        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+        self, run: Run, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         """Make the changed days of each account equal to what was fetched."""
         self.first |= set(first)
@@ -128,6 +129,17 @@ class FakeCosts:
             for total in self._totals(account.id, window, rule, lambda _: True)
         ]
 
+    def cost_by_day(
+        self, days: DateRange, rule: Rule, *, by_account: bool, aws_account_ids: Collection[str] = ()
+    ) -> list[tuple[str, DayTotal]]:
+        """Return the comparable cost of each day of all accounts together."""
+        assert not by_account
+        sums: Counter[tuple[date, str]] = Counter()
+        for account in {key[0] for key in self.rows}:
+            for day, currency, amount in self._totals(account, days, rule, lambda _: True):
+                sums[day, currency] += amount  # type: ignore[assignment] # a Counter of Decimals
+        return [("", DayTotal(day, currency, Decimal(amount))) for (day, currency), amount in sums.items()]
+
     def compared_costs(
         self, run: Run, days: DateRange, rule: Rule, *, most: int | None
     ) -> list[ComparedCost]:
@@ -141,7 +153,7 @@ class FakeCosts:
                 currency=currency,
                 accounts=1,
                 amount=amount,
-                estimated=False,
+                estimated=any(row.estimated for key, row in self.rows.items() if key[1] == days.last),
                 aws_account_id=aws_account_id,
                 name=make_account(int(aws_account_id)).name,
                 from_day_before=self._change(amount, amounts[1].get((aws_account_id, currency))),
@@ -414,6 +426,19 @@ class FakeOutbox:
 
 
 @dataclass
+class FakeLedger:
+    """What mornings saw, as a test says."""
+
+    seen: list[DayArrival] = field(default_factory=list)
+
+    def arrivals(
+        self, days: DateRange, rule: Rule, *, aws_account_ids: Collection[str] = ()
+    ) -> list[DayArrival]:
+        """Return what mornings saw of these accounts."""
+        return [each for each in self.seen if each.aws_account_id in aws_account_ids]
+
+
+@dataclass
 class FakeTables:
     """Everything that commits together."""
 
@@ -422,6 +447,7 @@ class FakeTables:
     items: FakeItems = field(default_factory=FakeItems)
     run_rows: dict[str, Run] = field(default_factory=dict)
     costs: FakeCosts = field(default_factory=FakeCosts)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
     collections: FakeCollections = field(default_factory=FakeCollections)
     digests: FakeDigests = field(default_factory=FakeDigests)
     anomalies: FakeAnomalies = field(default_factory=FakeAnomalies)
@@ -442,6 +468,7 @@ class FakeTables:
             items=self.items.copy(accounts, progress),
             run_rows=dict(self.run_rows),
             costs=self.costs.copy(),
+            ledger=self.ledger,
             collections=self.collections.copy(),
             digests=self.digests.copy(),
             anomalies=self.anomalies.copy(),

@@ -13,7 +13,7 @@ from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
-from tests.support.factories import CostRow, day, make_account, make_fetched, make_row
+from tests.support.factories import CostRow, day, make_account, make_fetched, make_row, make_run
 from tests.support.fake_store import FakeStore
 
 
@@ -85,7 +85,7 @@ class Replay:
         self.today = today
         with self.store.transaction() as tx:
             fetched = make_fetched(window, *self._rows(window))
-            change = tx.costs.replace_windows({self.account.id: fetched})[self.account.id]
+            change = tx.costs.replace_windows(make_run(), {self.account.id: fetched})[self.account.id]
             detector = Detector(
                 rule=self.rule,
                 today=day(today),

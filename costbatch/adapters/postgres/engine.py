@@ -25,6 +25,7 @@ from costbatch.adapters.postgres.cost_collections import PostgresCollections
 from costbatch.adapters.postgres.costs import PostgresCosts
 from costbatch.adapters.postgres.digests import PostgresDigests
 from costbatch.adapters.postgres.discoveries import PostgresDiscoveries
+from costbatch.adapters.postgres.ledger import PostgresLedger
 from costbatch.adapters.postgres.migrations import require_current_schema
 from costbatch.adapters.postgres.outbox import PostgresOutbox
 from costbatch.adapters.postgres.progress import PostgresProgress
@@ -90,6 +91,11 @@ class PostgresTransaction(Transaction):
     @override
     def costs(self) -> PostgresCosts:
         return PostgresCosts(self.connection)
+
+    @property
+    @override
+    def ledger(self) -> PostgresLedger:
+        return PostgresLedger(self.connection)
 
     @property
     @override

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import MAY_READ_CREDENTIALS
 from costbatch.adapters.postgres.migrations import REVISIONS, current_revision
-from costbatch.adapters.postgres.partitions import PARTITION_PATTERN
+from costbatch.adapters.postgres.partitions import PARTITION_PATTERN, PARTITIONED
 from costbatch.adapters.postgres.tables import (
     account_credentials,
     accounts,
@@ -74,8 +74,9 @@ _RELATIONS = sa.text("""
 WITH ours AS (
     SELECT to_regclass(name)::oid AS oid, name, NULL AS month FROM unnest(CAST(:tables AS text[])) AS name
     UNION ALL
-    SELECT inhrelid, 'daily_costs', substring(relname FROM :partition)
-    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = to_regclass('daily_costs')
+    SELECT inhrelid, parent, substring(relname FROM :partition)
+    FROM unnest(CAST(:partitioned AS text[])) AS parent JOIN pg_inherits ON inhparent = to_regclass(parent)
+        JOIN pg_class ON pg_class.oid = inhrelid
 )
 SELECT name, to_date(month, 'YYYY_MM') AS month, sizes.*,
     coalesce(CASE WHEN relpages > 0 AND reltuples >= 0
@@ -259,13 +260,16 @@ def month_sizes(connection: Connection) -> tuple[MonthSize, ...]:
 
 
 def _relations(connection: Connection) -> list[Row[Any]]:
-    return list(
-        connection.execute(_RELATIONS, {"tables": sorted(metadata.tables), "partition": PARTITION_PATTERN})
-    )
+    parameters = {
+        "tables": sorted(metadata.tables),
+        "partition": PARTITION_PATTERN,
+        "partitioned": list(PARTITIONED),
+    }
+    return list(connection.execute(_RELATIONS, parameters))
 
 
 def _months(relations: list[Row[Any]]) -> tuple[MonthSize, ...]:
-    months = [relation for relation in relations if relation.month is not None]
+    months = [each for each in relations if each.month is not None and each.name == "daily_costs"]
     return tuple(MonthSize(month=each.month, rows=each.rows, bytes=each.total_bytes) for each in months)
 
 

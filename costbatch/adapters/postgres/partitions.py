@@ -1,4 +1,4 @@
-"""The monthly partitions of daily_costs: how they are named, created and dropped.
+"""The monthly partitions of daily_costs and cost_changes: how they are named, created and dropped together.
 
 Processes that change the list of months take turns by one advisory lock, until their transaction ends.
 """
@@ -10,52 +10,59 @@ from sqlalchemy.engine import Connection
 
 from costbatch.domain.periods import DateRange, month_start
 
+# What is partitioned by the month of usage_date.
+PARTITIONED = ("daily_costs", "cost_changes")
 # The first group of a match is the month as to_date(…, 'YYYY_MM') reads it.
-PARTITION_PATTERN = "^daily_costs_([0-9]{4}_[0-9]{2})$"
+PARTITION_PATTERN = f"^(?:{'|'.join(PARTITIONED)})_([0-9]{{4}}_[0-9]{{2}})$"
 
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs partitions', 0))")
 
 _NAMES = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-WHERE inhparent = 'daily_costs'::regclass
+WHERE inhparent IN ('daily_costs'::regclass, 'cost_changes'::regclass)
 """)
 
-_QUALIFIED_NAME = sa.text("""
+_QUALIFIED_NAMES = sa.text("""
 SELECT pg_class.oid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-WHERE inhparent = 'daily_costs'::regclass AND relname = :name
+WHERE inhparent IN ('daily_costs'::regclass, 'cost_changes'::regclass) AND relname = ANY(:names)
 """)
 
 
-def partition_name(month: date) -> str:
-    """Return the name of the partition that holds the month of a day."""
-    return f"daily_costs_{month:%Y_%m}"
+def partition_names(month: date) -> dict[str, str]:
+    """Return, by table, the name of the partition that holds the month of a day."""
+    return {table: f"{table}_{month:%Y_%m}" for table in PARTITIONED}
 
 
 def create_partitions(connection: Connection, days: DateRange) -> None:
     """Create the missing partitions for the days; commit soon, because writers wait meanwhile."""
-    if not _missing_months(connection, days):
+    if not _missing(connection, days):
         return
     connection.execute(_LOCK)
     # Looked up again: another process may have created them meanwhile.
-    for month in _missing_months(connection, days):
-        name = partition_name(month)
+    for month, table, name in _missing(connection, days):
         bounds = f"FROM ('{month}') TO ('{month_start(month, months_back=-1)}')"
         # Attaching a table does not block readers of the other months; CREATE … PARTITION OF would.
         connection.exec_driver_sql(
-            f"CREATE TABLE {name} (LIKE daily_costs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+            f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
         )
-        connection.exec_driver_sql(f"ALTER TABLE daily_costs ATTACH PARTITION {name} FOR VALUES {bounds}")
+        connection.exec_driver_sql(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}")
 
 
-def drop_partition(connection: Connection, month: date) -> None:
-    """Drop the partition of a month, if it still exists."""
+def drop_partitions(connection: Connection, month: date) -> None:
+    """Drop the partitions of a month that still exist."""
     connection.execute(_LOCK)
-    name = connection.scalar(_QUALIFIED_NAME, {"name": partition_name(month)})
-    if name is not None:
+    names = connection.scalars(_QUALIFIED_NAMES, {"names": list(partition_names(month).values())})
+    for name in names.all():
         connection.exec_driver_sql(f"DROP TABLE {name}")
 
 
-def _missing_months(connection: Connection, days: DateRange) -> list[date]:
+def _missing(connection: Connection, days: DateRange) -> list[tuple[date, str, str]]:
+    """Return month, table and name of each missing partition."""
     present = set(connection.scalars(_NAMES))
     months = sorted({month_start(day) for day in days})
-    return [month for month in months if partition_name(month) not in present]
+    return [
+        (month, table, name)
+        for month in months
+        for table, name in partition_names(month).items()
+        if name not in present
+    ]

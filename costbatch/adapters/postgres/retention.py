@@ -1,8 +1,9 @@
 """Removes old months and old rows, so that other transactions wait for it only for an instant.
 
-A month is removed by one DROP TABLE. Like a plain DETACH, it locks only `daily_costs`, for the instant of its
-commit. DETACH and DROP together would lock `accounts` too, against its readers, because a detached table gets
-a foreign key of its own. DETACH CONCURRENTLY cannot be part of a transaction, and waits for every reader.
+A month is removed by one DROP TABLE. Like a plain DETACH, it locks only `daily_costs` and `cost_changes`, for
+the instant of its commit. DETACH and DROP together would lock `accounts` too, against its readers, because a
+detached table gets a foreign key of its own. DETACH CONCURRENTLY cannot be part of a transaction, and waits
+for every reader.
 Later transactions queue behind one that waits for a lock: hence the short timeout, and another attempt later.
 """
 
@@ -19,11 +20,12 @@ from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from costbatch.adapters.postgres.inspect import month_sizes
-from costbatch.adapters.postgres.partitions import drop_partition, partition_name
+from costbatch.adapters.postgres.partitions import drop_partitions, partition_names
 from costbatch.adapters.postgres.tables import (
     account_progress,
     accounts,
     anomalies,
+    cost_versions,
     deliveries,
     events,
     resources,
@@ -51,16 +53,16 @@ _BRIEFLY = sa.text("SELECT set_config('lock_timeout', '200ms', true)")
 _NOT_OWNED = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE inhparent = to_regclass('daily_costs') AND relname = ANY(:names)
+WHERE inhparent IN (to_regclass('daily_costs'), to_regclass('cost_changes')) AND relname = ANY(:names)
     AND NOT pg_has_role(relowner, 'USAGE') AND NOT pg_has_role(nspowner, 'USAGE')
 ORDER BY relname
 """)
 _MISSING = sa.text("""
 SELECT privilege || ' on ' || name FROM (VALUES ('accounts', 'UPDATE'),
     ('account_progress', 'UPDATE'), ('run_items', 'UPDATE'), ('runs', 'UPDATE'), ('events', 'UPDATE'),
-    ('anomalies', 'UPDATE'), ('resources', 'UPDATE'),
+    ('anomalies', 'UPDATE'), ('resources', 'UPDATE'), ('cost_versions', 'UPDATE'),
     ('run_items', 'DELETE'), ('runs', 'DELETE'), ('events', 'DELETE'), ('anomalies', 'DELETE'),
-    ('resources', 'DELETE')
+    ('resources', 'DELETE'), ('cost_versions', 'DELETE')
 ) AS needed (name, privilege)
 WHERE NOT has_table_privilege(to_regclass(name)::oid, privilege)
 ORDER BY name, privilege
@@ -76,7 +78,11 @@ class PostgresRetention(OldRecords):
     @override
     def rights(self, first_kept: date) -> Rights:
         with self.connect() as connection:
-            names = [partition_name(month.month) for month in _months_before(connection, first_kept)]
+            names = [
+                name
+                for month in _months_before(connection, first_kept)
+                for name in partition_names(month.month).values()
+            ]
             missing = list(connection.scalars(_MISSING))
             missing += [f"ownership of {name}" for name in connection.scalars(_NOT_OWNED, {"names": names})]
             role = connection.execute(sa.text("SELECT current_user")).scalar_one()
@@ -91,7 +97,7 @@ class PostgresRetention(OldRecords):
     def drop_month(self, month: MonthSize) -> MonthSize | None:
 
         def drop(connection: Connection) -> MonthSize:
-            drop_partition(connection, month.month)
+            drop_partitions(connection, month.month)
             return month
 
         return self._briefly(drop)
@@ -141,6 +147,8 @@ class PostgresRetention(OldRecords):
                 return self._count(anomalies, anomalies.c.id.in_(_old_anomalies(first_kept)))
             case OldRows.RESOURCES:
                 return self._count(resources, resources.c.gone_since < before)
+            case OldRows.COST_VERSIONS:
+                return self._count(cost_versions, cost_versions.c.night < first_kept)
 
     @override
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
@@ -155,6 +163,10 @@ class PostgresRetention(OldRecords):
                 delete = _delete(anomalies, _old_anomalies(first_kept).limit(most))
             case OldRows.RESOURCES:
                 delete = _delete_gone(before, most)
+            case OldRows.COST_VERSIONS:
+                # Their changes went with the months: what they changed is older still.
+                some = sa.select(cost_versions.c.id).where(cost_versions.c.night < first_kept)
+                delete = _delete(cost_versions, some.order_by(cost_versions.c.id).limit(most))
         return {kind: self._briefly(lambda connection: connection.execute(delete).rowcount) or 0}
 
     def _count(self, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:

@@ -43,6 +43,8 @@ _LABELS_ARE_TEXTS = (
     "CASE jsonb_typeof(labels) WHEN 'object' THEN"
     " NOT jsonb_path_exists(labels, 'strict $.* ? (@.type() != \"string\")') ELSE false END"
 )
+# The columns of daily_costs that AWS may restate.
+COST_VALUES = ("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity", "estimated")
 
 metadata = MetaData(
     naming_convention={
@@ -245,6 +247,41 @@ daily_costs = Table(
     CheckConstraint("record_type <> ''", name="record_type_given"),
     finite("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity"),
     comment="Daily cost of each account by service, record type and currency; partitioned by month",
+    postgresql_partition_by="RANGE (usage_date)",
+)
+
+cost_versions = Table(
+    "cost_versions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of the changes"),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    # No foreign key: runs are pruned by themselves.
+    Column("run_id", Uuid, nullable=False, comment="The run that changed the costs"),
+    Column("night", Date, nullable=False, comment="UTC day of the run's start"),
+    Column("is_first", Boolean, nullable=False, comment="The account's first costs: nothing before them"),
+    Index("ix_cost_versions_account_id_id", "account_id", "id"),
+    plausible_times("night"),
+    comment="Each time that the stored costs of an account changed",
+)
+
+cost_changes = Table(
+    "cost_changes",
+    metadata,
+    # No foreign key: written in one statement with the version, which is pruned when its months are gone.
+    Column("version_id", BigInteger, nullable=False, comment="Of cost_versions"),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("usage_date", Date, nullable=False, comment="The day whose cost changed"),
+    Column("service", CODE, nullable=False),
+    Column("record_type", CODE, nullable=False),
+    Column("currency", CODE, nullable=False),
+    *(
+        Column(f"{side}_{name}", Boolean if name == "estimated" else Numeric, comment=meaning)
+        for side, meaning in (("old", "Before; null: no row"), ("new", "After; null: no row"))
+        for name in COST_VALUES
+    ),
+    CheckConstraint("old_unblended IS NOT NULL OR new_unblended IS NOT NULL", name="old_or_new"),
+    Index("ix_cost_changes_account_id_version_id", "account_id", "version_id"),
+    comment="What each version of an account's costs changed, row by row; partitioned by month",
     postgresql_partition_by="RANGE (usage_date)",
 )
 

@@ -153,7 +153,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         keeping = {row: costs.window for row, costs in fetched.items() if costs.days_kept}
         kept_totals = tx.costs.day_totals(keeping, self.rule) if keeping else {}
         first = [result.item.account.id for result, _ in results if result.item.progress.covered is None]
-        changes = tx.costs.replace_windows(fetched, first=first)
+        changes = tx.costs.replace_windows(run, fetched, first=first)
         events = self._detector(run, now).detect(
             tx,
             [

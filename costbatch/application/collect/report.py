@@ -4,10 +4,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing, answer_to, standing
+from costbatch.domain.arrival import arrival_of, learned_days
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
@@ -21,14 +23,20 @@ _TREND_DAYS = 30
 _MOST_ANOMALIES = 50
 # More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
 _MOST_ACCOUNTS = 40
+# How a day arrives is learned from so much that it takes no time at night.
+_LEARNED_ACCOUNTS, _LEARNED_DAYS = 10, 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """What is told of single accounts. ``every_account``: of each, however many; ``costs``: their cost."""
+    """What is told besides the ordinary.
+
+    every_account: each account, however many. costs: the cost of each. forecasts: of the month, in total.
+    """
 
     every_account: bool = False
     costs: bool = False
+    forecasts: bool = False
 
 
 def brief_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> CollectReport:
@@ -67,14 +75,10 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
         report,
         collections=tuple(_collections(tx, run, collected_too=collected_too)),
         open_anomalies=tuple(views),
-        cost_summary=CostSummary(
-            days=report.days,
-            rule=rule,
-            costs=tuple(tx.costs.compared_costs(run, report.days, rule, most=most)),
-            is_settled=report.cost_date <= rule.last_settled_day(run.today),
-        ),
+        cost_summary=_cost_summary(tx, report, rule, most=most),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         backlog=tx.outbox.backlog(),
+        forecasts=tuple(forecast_totals(tx, run.today, rule)) if detail.forecasts else (),
     )
 
 
@@ -97,6 +101,23 @@ def _open_anomalies(tx: Transaction, run: Run, rule: Rule) -> list[tuple[Anomaly
         (anomaly, standing(anomaly, answer_to(anomaly, answers.get(anomaly.account_id, ()), rule)))
         for anomaly in found
     ]
+
+
+def _cost_summary(tx: Transaction, report: CollectReport, rule: Rule, *, most: int | None) -> CostSummary:
+    run = report.run
+    summary = CostSummary(
+        days=report.days,
+        rule=rule,
+        costs=tuple(tx.costs.compared_costs(run, report.days, rule, most=most)),
+        is_settled=report.cost_date <= rule.last_settled_day(run.today),
+    )
+    largest = [cost.aws_account_id for cost in summary.costs if cost.aws_account_id][:_LEARNED_ACCOUNTS]
+    if not (summary.is_incomplete and largest):
+        return summary
+    days = tx.ledger.arrivals(learned_days(run.today, _LEARNED_DAYS), rule, aws_account_ids=largest)
+    currencies = sorted({cost.currency for cost in summary.costs})
+    curves = [arrival_of(day for day in days if day.currency == currency) for currency in currencies]
+    return replace(summary, arrivals=tuple(curve for curve in curves if curve))
 
 
 def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Collection]:

@@ -22,7 +22,7 @@ from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunCounts
 from costbatch.errors import DeliveryError, ErrorKind
 from tests.support.fake_runs import counts_of
 from tests.support.metrics import OF_COLLECT
-from tests.support.pushed_run import partial_run
+from tests.support.pushed_run import FORECAST, partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 RUN = partial_run(NOW)
@@ -43,6 +43,7 @@ REPORT = CollectReport(
     anomaly_counts={("open", "high", "USD"): 1, ("silent", "low", "EUR"): 2},
     costs=(("1" * 12, "USD", Decimal("12.34")),),
     backlog={"log": Backlog(pending=1)},
+    forecasts=(FORECAST,),
 )
 
 
