@@ -10,6 +10,7 @@ from uuid import UUID
 from costbatch.application.collect.detect import Replaced
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.answers import Answer
 from costbatch.domain.costs import DayTotal, FetchedCosts, PackedCosts, StoredChange
 from costbatch.domain.detection import ZERO, Rule
 from costbatch.domain.ledger import AccountHistory, Amount, AmountChange, PastCollection
@@ -107,12 +108,21 @@ class PastAnomalies:
         self.found[anomaly.id] = anomaly
 
 
+class NoAnswers:
+    """What people answered is left out: it says what they thought of anomalies, not what is one."""
+
+    def load(self, *_: object, **__: object) -> dict[int, list[Answer]]:
+        """Return no answers."""
+        return {}
+
+
 @dataclass
 class PastTransaction:
     """The stores of a replay, in memory: nothing reaches the database."""
 
     costs: PastCosts = field(default_factory=PastCosts)
     anomalies: PastAnomalies = field(default_factory=PastAnomalies)
+    answers: NoAnswers = field(default_factory=NoAnswers)
 
 
 def replay(
