@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from botocore.session import Session
@@ -95,7 +96,7 @@ def test_people_get_words_and_a_subject(aws: Any) -> None:
     topic, received = subscribed(aws)
     sink = make_sink(f"type: sns\ntopic_arn: {topic}\nformat: text\ndigest: true")
     sink.deliver([anomaly_event(account={"name": "sütch\n"})])
-    sink.deliver([anomaly_event(1), anomaly_event(2)])
+    sink.deliver([anomaly_event(1), anomaly_event(2, id=str(UUID(int=8)))])
     first, second = received()
     assert first["Subject"].isascii()
     assert first["Subject"].isprintable()
