@@ -14,8 +14,8 @@ from costbatch.config.environment import PREFIX, Variable
 from costbatch.config.sinks import SinkConfig, parse_list
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
+from costbatch.domain.links import LINK_PLACEHOLDERS, LinkTemplate
 from costbatch.domain.money import Limit
-from costbatch.domain.notices import LINK_PLACEHOLDERS, LinkTemplate
 from costbatch.domain.resources import SourceChoice
 from costbatch.domain.retention import MOST_KEPT_MONTHS
 from costbatch.domain.runs import FailOn

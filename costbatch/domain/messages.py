@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 
+from costbatch.domain.links import CloudEvent, LinkTemplate
 from costbatch.domain.notices import (
     Chart,
-    CloudEvent,
     Command,
     Importance,
-    LinkTemplate,
     Notice,
     Outside,
     Words,
@@ -21,7 +20,7 @@ from costbatch.domain.notices import (
     notice_of,
 )
 
-__all__ = ["Importance", "LinkTemplate", "Message", "message_of"]
+__all__ = ["Importance", "Message", "message_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

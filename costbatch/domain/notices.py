@@ -5,32 +5,26 @@ It is made of the event's document alone. Texts from outside are marked: each fo
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
 
 from costbatch.domain.events import EventType
-from costbatch.domain.excerpt import excerpt, printable
+from costbatch.domain.excerpt import printable
+from costbatch.domain.links import CloudEvent, LinkTemplate
 from costbatch.domain.money import amount, money
-from costbatch.domain.periods import ONE_DAY
 from costbatch.domain.plural import many
 from costbatch.domain.sparkline import sparkline
-
-CloudEvent = Mapping[str, Any]
 
 _LONGEST_OUTSIDE = 500
 # A digest names the most important; the command lists them all.
 _MOST_PARTS = 20
 _ROWS_IN_A_DIGEST = 2
-# How far before its first day the link's time range begins, so that the ordinary days are in the picture.
-_BEFORE_START = timedelta(days=30)
 # What a channel may take for a mention or a link, and what is put in between so that it does not.
 _ACTIVE = re.compile(r"(?<=[@<!])|(?<=:)(?=//)")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
 
 
@@ -103,71 +97,6 @@ class Notice:
     commands: tuple[Command, ...] = ()
     parts: tuple["Notice", ...] = ()
     rest: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LinkTemplate:
-    """The address of a page about an event, with placeholders in braces."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    @classmethod
-    def parse(cls, text: str) -> "LinkTemplate":
-        """Return the template.
-
-        Raises:
-            ValueError: with the end of a sentence that says what is wrong.
-
-        """
-        unknown = [name for name in _PLACEHOLDER.findall(text) if name not in LINK_PLACEHOLDERS]
-        if unknown:
-            names = ", ".join(LINK_PLACEHOLDERS)
-            raise ValueError(f"has the unknown placeholder {excerpt(unknown[0])}; there are {names}.")
-        try:
-            address = urlsplit(text)
-            is_web = address.scheme in {"http", "https"} and bool(address.hostname)
-        except ValueError:
-            is_web = False
-        if not is_web or "{" in address.netloc or re.search(r'[\s<>"{}]', _PLACEHOLDER.sub("", text)):
-            raise ValueError(
-                "must be a URL such as https://grafana.example.com/d/cost?var-account={aws_account_id}."
-            )
-        return cls(text)
-
-    def fill(self, event: CloudEvent) -> str | None:
-        """Return the address for an event; None if the event lacks a value that the template names."""
-        try:
-            return _PLACEHOLDER.sub(
-                lambda found: quote(LINK_PLACEHOLDERS[found[1]](event), safe=""), self.text
-            )
-        except KeyError:
-            return None
-
-
-def _epoch_ms(day: date) -> str:
-    return str(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000)
-
-
-def _anomaly_day(name: str) -> Callable[[CloudEvent], date]:
-    return lambda event: date.fromisoformat(event["data"]["anomaly"][name])
-
-
-# What a link template can name, and where in the event's document it is.
-LINK_PLACEHOLDERS: dict[str, Callable[[CloudEvent], str]] = {
-    "anomaly_id": lambda event: event["data"]["anomaly"]["id"],
-    "aws_account_id": lambda event: event["data"]["account"]["aws_account_id"],
-    "account_name": lambda event: event["data"]["account"]["name"],
-    "service": lambda event: event["data"]["anomaly"]["service"] or "",
-    "currency": lambda event: event["data"]["anomaly"]["currency"],
-    "start_date": lambda event: event["data"]["anomaly"]["start_date"],
-    "last_date": lambda event: event["data"]["anomaly"]["last_date"],
-    "from_ms": lambda event: _epoch_ms(_anomaly_day("start_date")(event) - _BEFORE_START),
-    "to_ms": lambda event: _epoch_ms(_anomaly_day("newest_date")(event) + ONE_DAY),
-    "event_id": lambda event: event["id"],
-}
 
 
 def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:

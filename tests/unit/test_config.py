@@ -12,8 +12,8 @@ from costbatch.config.sinks import LOG
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Rule
+from costbatch.domain.links import LinkTemplate
 from costbatch.domain.money import Limit
-from costbatch.domain.notices import LinkTemplate
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.resources import SourceChoice
 from costbatch.errors import ConfigError

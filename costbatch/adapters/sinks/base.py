@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from costbatch.application.outbox import Sink
 from costbatch.config.sinks import SinkConfig
-from costbatch.domain.messages import LinkTemplate, Message, message_of
+from costbatch.domain.links import LinkTemplate
+from costbatch.domain.messages import Message, message_of
 
 CloudEvent = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from costbatch.adapters.sinks import make_sinks
 from costbatch.adapters.sinks.base import Context
 from costbatch.config.sinks import parse_file
 from costbatch.domain.events import EventType
-from costbatch.domain.messages import LinkTemplate
+from costbatch.domain.links import LinkTemplate
 from tests.support.receiver import Receiver, receiving
 from tests.support.sinks import anomaly_event
 

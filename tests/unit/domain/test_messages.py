@@ -27,7 +27,8 @@ from costbatch.domain.events import (
     run_ended,
     service_first_used,
 )
-from costbatch.domain.messages import Importance, LinkTemplate, Message, message_of
+from costbatch.domain.links import LinkTemplate
+from costbatch.domain.messages import Importance, Message, message_of
 from costbatch.errors import ErrorKind
 from tests.support.factories import NOW, make_account, make_anomaly
 
