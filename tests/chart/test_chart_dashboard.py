@@ -21,7 +21,7 @@ from tests.support.grafana import unknown_members
 from tests.support.machine import program
 from tests.support.metrics import OF_COLLECT
 from tests.support.prometheus import Prometheus, prometheus, wait_for
-from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
+from tests.support.pushed_run import COLLECTED, DENIED, FORECAST, ONE, RECORD, TWO, partial_run
 from tests.support.pushgateway import serve_pushgateway
 
 NOW = datetime.now(tz=UTC)
@@ -34,6 +34,7 @@ REPORT = CollectReport(
     anomaly_counts={("open", "high", "USD"): 2},
     costs=((ONE, "USD", Decimal("12.34")), (TWO, "JPY", Decimal(700))),
     backlog={"log": Backlog(pending=6)},
+    forecasts=(FORECAST,),
 )
 
 
