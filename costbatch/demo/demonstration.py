@@ -96,7 +96,11 @@ class Demo:
 
     def _next_commands(self, world: World, today: date) -> Iterator[str]:
         """Return commands that show more of the same data: an account, its past again, and the database."""
-        failing = next(account for account in world.accounts if account.faults and not account.roles)
+        failing = next(
+            account
+            for account in world.accounts
+            if not account.roles and any(fault.region is None for fault in account.faults)
+        )
         anomalous = next(account for account in world.accounts if account.anomalies)
         first, last = today - timedelta(days=7), today - timedelta(days=1)
         program = [*_program(), "demo"]
