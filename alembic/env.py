@@ -1,6 +1,7 @@
 """How Alembic runs the migrations: one at a time in the database, never waiting long for a lock."""
 
 import os
+import re
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
@@ -8,6 +9,7 @@ from sqlalchemy.sql.schema import SchemaItem
 
 from alembic import context
 from costbatch.adapters.postgres.engine import make_engine
+from costbatch.adapters.postgres.partitions import PARTITION_PATTERN
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.config import Settings
 
@@ -21,7 +23,8 @@ _STATEMENT_TIMEOUT = "15min"
 
 def _is_ours(_: SchemaItem, name: str | None, kind: str, reflected: bool, __: SchemaItem | None) -> bool:  # noqa: FBT001 - Alembic's signature
     """Leave the monthly partitions out of comparisons: the program makes them as months come."""
-    return not (kind == "table" and reflected and name is not None and name.startswith("daily_costs_"))
+    is_table = kind == "table" and reflected and name is not None
+    return not (is_table and re.match(PARTITION_PATTERN, name or ""))
 
 
 def _migrate(connection: Connection) -> None:

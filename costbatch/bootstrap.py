@@ -22,6 +22,10 @@ from costbatch.adapters.sinks.base import Context
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
+from costbatch.application.collect.adaptive import AdaptiveDetector
+from costbatch.application.collect.detect import Detection
+from costbatch.application.collect.detector import Detector
+from costbatch.application.collect.deviation import DeviationDetector
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail, full_report
@@ -45,6 +49,7 @@ from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
+from costbatch.domain.detection import DetectorName
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
@@ -169,7 +174,11 @@ class Bootstrap:
         job = CollectJob(
             source=source,
             windows=settings.window_policy,
-            rule=settings.rule,
+            detection=Detection(
+                detector=self._detector(),
+                rule=settings.rule,
+                first_charges=settings.first_charges,
+            ),
             clock=self.now,
             vanished_ratio=settings.vanished_ratio,
         )
@@ -257,6 +266,11 @@ class Bootstrap:
         """Return the sinks; raise ConfigError if one cannot be built, such as by an address of apprise."""
         context = Context(link=self.settings.link_template, version=__version__)
         return make_sinks(self.settings.sinks, context)
+
+    def _detector(self) -> Detector:
+        if self.settings.detector is DetectorName.ADAPTIVE:
+            return AdaptiveDetector(rule=self.settings.rule, adaptive=self.settings.adaptive_rule)
+        return DeviationDetector(rule=self.settings.rule)
 
     def doctor(
         self, *, problems: Sequence[str] = (), paid: PaidRequest | None = None, limit_seconds: float

@@ -227,7 +227,10 @@ def test_a_reader_may_not_prune_and_is_told_what_it_lacks(grown: Harness, clerk_
 
 def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, clerk_url: str) -> None:
     """Months that another role made cannot be dropped by the batch; that is a warning and no more."""
-    costs = ("daily_costs", "cost_collections", "day_digests", "anomalies")
+    costs = (
+        *("daily_costs", "cost_collections", "day_digests", "anomalies"),
+        *("daily_expectations", "detector_memories", "first_charges"),
+    )
     others = (
         "accounts",
         "account_credentials",

@@ -52,7 +52,9 @@ def test_months_that_lie_wholly_before_the_first_kept_day_go(
     assert (pruning.first_kept, pruning.held_up) == (FIRST_KEPT, ())
     assert query("SELECT * FROM daily_costs ORDER BY account_id, usage_date") == before
     assert query(PARTITIONS) == [
-        (f"daily_costs_{month}",) for month in ("2025_12", "2026_01", "2026_02", "2026_03")
+        (f"{table}_{month}",)
+        for table in ("daily_costs", "daily_expectations")
+        for month in ("2025_12", "2026_01", "2026_02", "2026_03")
     ]
     database.check_schema()
     assert prune(database).is_empty

@@ -45,6 +45,14 @@ EVENT_MEANINGS = {
         "Its days, its severity or its amounts changed; a change below a cent raises no event."
     ),
     EventType.ANOMALY_RESOLVED: "The anomaly is over; `resolution` says why.",
+    EventType.INCIDENT_DETECTED: (
+        "Anomalies of two or more accounts began on the same day, in the same service and direction: "
+        "one message with members and a total. It comes again, with the same `incident.id`, if members join."
+    ),
+    EventType.SERVICE_FIRST_CHARGED: "An account pays for a service that it has never paid for: once.",
+    EventType.DORMANT_ACCOUNT_CHARGED: (
+        "An account of `COSTBATCH_DORMANT_ACCOUNTS` begins to cost something: once each time."
+    ),
     EventType.ACCOUNT_FAILED: (
         "An account is no longer collected, or fails for another reason than before: once, not every night."
     ),
@@ -182,6 +190,8 @@ def schema_picture() -> str:
         for table in metadata.tables.values()
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name)
     ]
+    drawn = {word for line in lines for word in line.split()}
+    lines += [f"    {name} {{\n    }}" for name in metadata.tables if name not in drawn]
     return "\n".join(["```mermaid", "erDiagram", *lines, "```", ""])
 
 

@@ -74,8 +74,9 @@ _RELATIONS = sa.text("""
 WITH ours AS (
     SELECT to_regclass(name)::oid AS oid, name, NULL AS month FROM unnest(CAST(:tables AS text[])) AS name
     UNION ALL
-    SELECT inhrelid, 'daily_costs', substring(relname FROM :partition)
-    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = to_regclass('daily_costs')
+    SELECT inhrelid, name, substring(relname FROM :partition)
+    FROM unnest(CAST(:tables AS text[])) AS name JOIN pg_inherits ON inhparent = to_regclass(name)
+        JOIN pg_class ON pg_class.oid = inhrelid
 )
 SELECT name, to_date(month, 'YYYY_MM') AS month, sizes.*,
     coalesce(CASE WHEN relpages > 0 AND reltuples >= 0
@@ -265,12 +266,12 @@ def _relations(connection: Connection) -> list[Row[Any]]:
 
 
 def _months(relations: list[Row[Any]]) -> tuple[MonthSize, ...]:
-    months = [relation for relation in relations if relation.month is not None]
+    months = [each for each in relations if each.month is not None and each.name == "daily_costs"]
     return tuple(MonthSize(month=each.month, rows=each.rows, bytes=each.total_bytes) for each in months)
 
 
 def _tables(relations: list[Row[Any]]) -> tuple[TableSize, ...]:
-    """Return the tables, the largest first; the costs with all their months."""
+    """Return the tables, the largest first; the partitioned ones with all their months."""
     tables = []
     for name in {relation.name for relation in relations}:
         parts = [each for each in relations if each.name == name]

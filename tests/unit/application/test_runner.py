@@ -14,7 +14,7 @@ from costbatch.domain.runs import (
     SkipReason,
 )
 from costbatch.errors import AccountError, ConfigError, ErrorKind
-from tests.support.factories import TODAY, make_account
+from tests.support.factories import TODAY, make_account, make_row
 from tests.support.run_harness import POLICY, RunHarness, harness_with
 
 THROTTLED = AccountError(ErrorKind.THROTTLED, "Again.")
@@ -172,3 +172,22 @@ def test_what_the_run_spent_before_counts_towards_the_cap(harness: RunHarness) -
     harness.collect()
     assert harness.source.fetched == []
     assert harness.records[9].skip_reason is SkipReason.API_COST_CAP
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 2, 1, 3)])
+def test_alike_anomalies_of_a_run_are_told_as_one_incident_when_it_ends(order: tuple[int, ...]) -> None:
+    """Before the run's own event, whichever accounts come first; a later run has no news of it."""
+    harness = harness_with(*order)
+    amounts = ["100"] * 40 + ["300"]
+    spike = [make_row(TODAY - n * ONE_DAY, amount) for n, amount in enumerate(reversed(amounts), 1)]
+    harness.source.rows = {1: spike, 2: spike[1:], 3: spike}
+    harness.collect(key="first")
+    assert harness.event_types[-2:] == ["incident.detected", "run.completed"]
+    assert harness.event_types.count("anomaly.detected") == 2
+    event = harness.store.tables.outbox.events[-2]
+    members = event.data["incident"]["members"]
+    assert [member["aws_account_id"] for member in members] == [
+        make_account(number).aws_account_id for number in (1, 3)
+    ]
+    harness.collect(key="second")
+    assert harness.event_types.count("incident.detected") == 1
