@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from costbatch.adapters.postgres import columns, detection_tables
+from costbatch.adapters.postgres import columns, detection_tables  # noqa: F401 - its tables are ours, too
 from costbatch.adapters.postgres.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_times
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
@@ -45,7 +45,6 @@ _LABELS_ARE_TEXTS = (
 
 # One for all tables, also those of the detectors.
 metadata = columns.metadata
-_OTHERS = (detection_tables,)
 
 accounts = Table(
     "accounts",

@@ -75,11 +75,13 @@ class Detection:
             totals = tx.costs.day_totals({each.account.id: days}, self.rule)[each.account.id]
         else:
             totals = tx.costs.service_totals(each.account, days, self.rule).get(anomaly.service, [])
+        first = tx.costs.first_days({each.account.id: [anomaly.currency]})
+        known = [day for day in days if day >= first.get((each.account.id, anomaly.currency), date.max)]
         amounts = {total.usage_date: total.amount for total in totals if total.currency == anomaly.currency}
         return Trend(
             newest=newest,
             is_complete=newest <= self.rule.last_settled_day(night.today),
-            days=tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days if amounts),
+            days=tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in known),
         )
 
     def _first_charges(
