@@ -225,6 +225,9 @@ def upgrade() -> None:
             comment="What was expected of the anomalous days together",
         ),
         sa.Column("actual", sa.Numeric(), nullable=False, comment="Sum of the cost of the anomalous days"),
+        sa.Column(
+            "peak", sa.Numeric(), nullable=False, comment="Highest daily cost of a spike, lowest of a drop"
+        ),
         sa.Column("lower", sa.Numeric(), nullable=False, comment="Sum of the lower edges of the days' bands"),
         sa.Column("upper", sa.Numeric(), nullable=False, comment="Sum of the upper edges of the days' bands"),
         sa.Column(
@@ -233,9 +236,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(collation="C"), nullable=False, comment="Why its first day is anomalous"),
         sa.Column(
             "words", sa.Text(), nullable=False, comment="What was expected from what, and what came, in words"
-        ),
-        sa.Column(
-            "peak", sa.Numeric(), nullable=False, comment="Highest daily cost of a spike, lowest of a drop"
         ),
         sa.Column(
             "explanation",
