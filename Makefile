@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-clean test tests-with-coverage check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
-	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-anomaly bench-compare bench-discovery bench-pages bench-storage lock clean
+	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-anomaly bench-forecast bench-compare bench-discovery bench-pages bench-storage lock clean
 
 help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench: $(READY) ## Measure each target of the whole program, and compare with th
 
 bench-anomaly: $(READY) ## Compare the detectors on labelled cost: two made families, or the data sets in DATA (about 10 minutes).
 	@$(BIN)/python -m benchmarks.anomaly $(DATA)
+
+bench-forecast: $(READY) ## Compare the forecast of the month with what came: two made families, or the data sets in DATA (a minute).
+	@$(BIN)/python -m benchmarks.forecast $(DATA)
 
 bench-compare: $(READY) ## Measure whole nights of costbatch, of a plain script and of dlt (about 13 minutes).
 	@$(BIN)/python -m benchmarks.collect comparison --output .cache/bench/comparison.json

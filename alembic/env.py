@@ -3,7 +3,7 @@
 import os
 import re
 
-from sqlalchemy import text
+from sqlalchemy import Index, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.schema import SchemaItem
 
@@ -21,10 +21,12 @@ _LOCK_TIMEOUT = "10s"
 _STATEMENT_TIMEOUT = "15min"
 
 
-def _is_ours(_: SchemaItem, name: str | None, kind: str, reflected: bool, __: SchemaItem | None) -> bool:  # noqa: FBT001 - Alembic's signature
+def _is_ours(item: SchemaItem, name: str | None, kind: str, reflected: bool, _: SchemaItem | None) -> bool:  # noqa: FBT001 - Alembic's signature
     """Leave the monthly partitions out of comparisons: the program makes them as months come."""
-    is_table = kind == "table" and reflected and name is not None
-    return not (is_table and re.match(PARTITION_PATTERN, name or ""))
+    if isinstance(item, Index) and item.table is not None:
+        name = item.table.name
+    is_partition = name is not None and re.match(PARTITION_PATTERN, name) is not None
+    return not (reflected and is_partition and kind in {"table", "index"})
 
 
 def _migrate(connection: Connection) -> None:

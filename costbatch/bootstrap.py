@@ -22,6 +22,8 @@ from costbatch.adapters.sinks.base import Context
 from costbatch.adapters.vault import AesGcmVault
 from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
+from costbatch.application.anomalies import Anomalies, PlannedChanges
+from costbatch.application.backtest import Backtest
 from costbatch.application.collect.adaptive import AdaptiveDetector
 from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Detector
@@ -37,9 +39,11 @@ from costbatch.application.discover.report import plan_run as plan_discovery
 from costbatch.application.doctor.checks import Doctor, Store
 from costbatch.application.doctor.findings import PaidRequest
 from costbatch.application.events import Events
+from costbatch.application.forecast import Forecasts
 from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
+from costbatch.application.ledger import Ledger
 from costbatch.application.nightly import Nightly, P, check_key
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import CostSource, Display, Metrics, Spend, Transaction, Vault
@@ -107,6 +111,19 @@ class Bootstrap:
         """Return what measures the database."""
         return PostgresSizes(self.database().connection)
 
+    def ledger(self) -> Ledger:
+        """Return what the ledger of restatements tells."""
+        return Ledger(database=self.database(), rule=self.settings.rule)
+
+    def backtest(self) -> Backtest:
+        """Return what replays past mornings."""
+        detections = {name: self._detection(name) for name in DetectorName}
+        return Backtest(database=self.database(), rule=self.settings.rule, detections=detections)
+
+    def forecasts(self) -> Forecasts:
+        """Return what forecasts the month."""
+        return Forecasts(database=self.database(), rule=self.settings.rule)
+
     def retention(self, keep_months: int) -> Retention:
         """Return what takes old costs away."""
         return _retention_of(self.database(), keep_months)
@@ -132,6 +149,14 @@ class Bootstrap:
             now=self.now,
             owner_of=self._owner_of if verify and vault else None,
         )
+
+    def anomalies(self) -> Anomalies:
+        """Return the use cases of anomalies and their answers."""
+        return Anomalies(database=self.database(), rule=self.settings.rule, now=self.now)
+
+    def planned_changes(self) -> PlannedChanges:
+        """Return the use cases of planned changes."""
+        return PlannedChanges(database=self.database(), now=self.now)
 
     def _owner_of(self, access: Access) -> str:
         """Return whose an account's credentials are; a person waits for the answer."""
@@ -174,15 +199,15 @@ class Bootstrap:
         job = CollectJob(
             source=source,
             windows=settings.window_policy,
-            detection=Detection(
-                detector=self._detector(),
-                rule=settings.rule,
-                first_charges=settings.first_charges,
-            ),
+            detection=self._detection(settings.detector),
             clock=self.now,
             vanished_ratio=settings.vanished_ratio,
         )
-        detail = Detail(every_account=every_account, costs=self._pushes_account_costs)
+        detail = Detail(
+            every_account=every_account,
+            costs=self._pushes_account_costs,
+            forecasts=self.settings.pushgateway_url is not None,
+        )
         return self._nightly(
             job,
             lambda tx, run, now: full_report(tx, run, detail, rule=settings.rule, now=now),
@@ -267,10 +292,20 @@ class Bootstrap:
         context = Context(link=self.settings.link_template, version=__version__)
         return make_sinks(self.settings.sinks, context)
 
-    def _detector(self) -> Detector:
-        if self.settings.detector is DetectorName.ADAPTIVE:
-            return AdaptiveDetector(rule=self.settings.rule, adaptive=self.settings.adaptive_rule)
-        return DeviationDetector(rule=self.settings.rule)
+    def _detection(self, name: DetectorName) -> Detection:
+        settings, rule = self.settings, self.settings.rule_of(name)
+        detector: Detector
+        match name:
+            case DetectorName.DEVIATION:
+                detector = DeviationDetector(rule=rule)
+            case DetectorName.ADAPTIVE:
+                detector = AdaptiveDetector(rule=rule, adaptive=settings.adaptive_rule)
+        return Detection(
+            detector=detector,
+            rule=rule,
+            first_charges=settings.first_charges,
+            remind_days=settings.remind_days,
+        )
 
     def doctor(
         self, *, problems: Sequence[str] = (), paid: PaidRequest | None = None, limit_seconds: float

@@ -6,7 +6,8 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO, cast
 from urllib.parse import quote
@@ -115,6 +116,19 @@ _withheld = _Withheld()
 def withheld_warnings() -> Counter[str]:
     """Return how many warnings were not shown, by event, or by logger for other libraries."""
     return _withheld.events
+
+
+@contextmanager
+def muted(name: str) -> Iterator[None]:
+    """Log nothing of a package of ours meanwhile: it is at work on something that does not happen now."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    # Above every level that there is.
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def configure(

@@ -1,4 +1,4 @@
-"""Accounts, runs and their items, daily costs, digests of days, resources, anomalies, and the outbox.
+"""Accounts, runs and items, daily costs and digests of days, resources, anomalies and their answers, the outbox.
 
 Revision: 20261129_baseline
 After: nothing
@@ -13,6 +13,42 @@ revision = "20261129_baseline"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+
+# Undoes, account by account, what came after the night: of each row the oldest of the later changes tells what it
+# was. PostgreSQL inlines it, so that a condition on account_id or usage_date reads only these.
+_COSTS_AS_OF = """
+CREATE FUNCTION costs_as_of(as_of date) RETURNS TABLE (
+    account_id bigint, usage_date date, service text, record_type text, currency text, unblended numeric,
+    amortized numeric, net_unblended numeric, net_amortized numeric, usage_quantity numeric, estimated boolean
+) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+SELECT a.id, x.usage_date, x.service, x.record_type, x.currency, x.unblended,
+    x.amortized, x.net_unblended, x.net_amortized, x.usage_quantity, x.estimated
+FROM accounts a
+CROSS JOIN LATERAL (
+    SELECT min(v.id) AS first_id, coalesce(bool_or(v.is_first), false) AS is_all
+    FROM cost_versions v WHERE v.account_id = a.id AND v.night > as_of) AS later
+CROSS JOIN LATERAL (
+    SELECT d.usage_date, d.service, d.record_type, d.currency, d.unblended,
+        d.amortized, d.net_unblended, d.net_amortized, d.usage_quantity, d.estimated
+    FROM daily_costs d
+    WHERE d.account_id = a.id AND NOT EXISTS (
+        SELECT FROM cost_changes c
+        WHERE c.account_id = a.id AND c.version_id >= later.first_id AND c.usage_date = d.usage_date
+          AND c.service = d.service AND c.record_type = d.record_type AND c.currency = d.currency)
+    UNION ALL
+    SELECT u.usage_date, u.service, u.record_type, u.currency, u.old_unblended,
+        u.old_amortized, u.old_net_unblended, u.old_net_amortized, u.old_usage_quantity, u.old_estimated
+    FROM (
+        SELECT DISTINCT ON (c.usage_date, c.service, c.record_type, c.currency) c.*
+        FROM cost_changes c WHERE c.account_id = a.id AND c.version_id >= later.first_id
+        ORDER BY c.usage_date, c.service, c.record_type, c.currency, c.version_id) AS u
+    WHERE u.old_unblended IS NOT NULL
+) AS x
+WHERE NOT later.is_all
+$$;
+COMMENT ON FUNCTION costs_as_of(date) IS 'daily_costs as it was after the runs of a UTC day';
+"""
 
 
 def upgrade() -> None:
@@ -271,9 +307,7 @@ def upgrade() -> None:
             "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND last_date BETWEEN '2000-01-01' AND '2999-12-31' AND detected_at BETWEEN '2000-01-01' AND '2999-12-31' AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
             name=op.f("ck_anomalies_times_plausible"),
         ),
-        sa.CheckConstraint(
-            "state IN ('open', 'resolved', 'dismissed')", name=op.f("ck_anomalies_state_known")
-        ),
+        sa.CheckConstraint("state IN ('open', 'resolved')", name=op.f("ck_anomalies_state_known")),
         sa.CheckConstraint(
             'CASE jsonb_typeof(explanation) WHEN \'array\' THEN jsonb_array_length(explanation) = jsonb_array_length(jsonb_path_query_array(explanation, \'strict $[*] ? (@.type() == "object" && @.service.type() == "string" && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$" && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")\')) ELSE true END',
             name=op.f("ck_anomalies_explanation_names_services"),
@@ -302,11 +336,81 @@ def upgrade() -> None:
     op.create_index("ix_anomalies_run_id", "anomalies", ["run_id"], unique=False)
     op.create_index("ix_anomalies_state", "anomalies", ["state"], unique=False)
     op.create_index(
-        "uq_anomalies_live",
+        "uq_anomalies_open",
         "anomalies",
         ["account_id", sa.literal_column("coalesce(service, '')"), "currency", "direction", "start_date"],
         unique=True,
-        postgresql_where=sa.text("state <> 'resolved'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
+    op.create_table(
+        "anomaly_answers",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("kind", sa.Text(collation="C"), nullable=False, comment="What was said of the anomaly"),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "service",
+            sa.Text(collation="C"),
+            nullable=True,
+            comment="Null: the account's total; of a planned change, everything",
+        ),
+        sa.Column("currency", sa.Text(collation="C"), nullable=True, comment="Null: a planned change"),
+        sa.Column("direction", sa.Text(collation="C"), nullable=True, comment="Null: a planned change"),
+        sa.Column(
+            "level",
+            sa.Numeric(),
+            nullable=True,
+            comment="Peak of the anomaly when it was answered; null: a planned change",
+        ),
+        sa.Column("start_date", sa.Date(), nullable=True, comment="First day that it holds for; null: any"),
+        sa.Column("end_date", sa.Date(), nullable=True, comment="Last day that it holds for; null: no end"),
+        sa.Column(
+            "anomaly_id",
+            sa.Uuid(),
+            nullable=True,
+            comment="The anomaly that it was given for; null: a planned change",
+        ),
+        sa.Column("reason", sa.Text(), nullable=False, comment="Why, in the author's words; may be empty"),
+        sa.Column("author", sa.Text(), nullable=False, comment="Who answered"),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True, comment="Null: it counts"),
+        sa.Column("withdrawn_by", sa.Text(), nullable=True),
+        sa.Column("withdrawn_reason", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "(kind = 'planned') = (level IS NULL) AND (level IS NULL) = (currency IS NULL) AND (level IS NULL) = (direction IS NULL) AND (level IS NULL) = (anomaly_id IS NULL)",
+            name=op.f("ck_anomaly_answers_series_unless_planned"),
+        ),
+        sa.CheckConstraint("author <> ''", name=op.f("ck_anomaly_answers_author_given")),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_anomaly_answers_currency_code")),
+        sa.CheckConstraint("direction IN ('spike', 'drop')", name=op.f("ck_anomaly_answers_direction_known")),
+        sa.CheckConstraint(
+            "kind IN ('dismissed', 'expected', 'planned', 'acknowledged')",
+            name=op.f("ck_anomaly_answers_kind_known"),
+        ),
+        sa.CheckConstraint(
+            "kind NOT IN ('planned', 'acknowledged') OR (start_date IS NOT NULL AND end_date IS NOT NULL)",
+            name=op.f("ck_anomaly_answers_days_if_needed"),
+        ),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_anomaly_answers_service_given")),
+        sa.CheckConstraint(
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND end_date BETWEEN '2000-01-01' AND '2999-12-31' AND created_at BETWEEN '2000-01-01' AND '2999-12-31' AND withdrawn_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_anomaly_answers_times_plausible"),
+        ),
+        sa.CheckConstraint(
+            "(withdrawn_at IS NULL) = (withdrawn_by IS NULL) AND (withdrawn_at IS NULL) = (withdrawn_reason IS NULL)",
+            name=op.f("ck_anomaly_answers_withdrawn_by_someone"),
+        ),
+        sa.CheckConstraint("abs(level) < 1e30", name=op.f("ck_anomaly_answers_amounts_are_numbers")),
+        sa.CheckConstraint("start_date <= end_date", name=op.f("ck_anomaly_answers_dates_ordered")),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_anomaly_answers_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_anomaly_answers")),
+        comment="What people answered to anomalies, and changes that they planned",
+    )
+    op.create_index(
+        "ix_anomaly_answers_account_id",
+        "anomaly_answers",
+        ["account_id"],
+        unique=False,
+        postgresql_where=sa.text("withdrawn_at IS NULL"),
     )
     op.create_table(
         "daily_costs",
@@ -354,6 +458,64 @@ def upgrade() -> None:
         comment="Daily cost of each account by service, record type and currency; partitioned by month",
         postgresql_partition_by="RANGE (usage_date)",
     )
+    op.create_table(
+        "cost_versions",
+        sa.Column(
+            "id",
+            sa.BigInteger(),
+            sa.Identity(always=True),
+            nullable=False,
+            comment="In the order of the changes",
+        ),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.Uuid(), nullable=False, comment="The run that changed the costs"),
+        sa.Column("night", sa.Date(), nullable=False, comment="UTC day of the run's start"),
+        sa.Column(
+            "is_first",
+            sa.Boolean(),
+            nullable=False,
+            comment="The account's first costs: nothing before them",
+        ),
+        sa.CheckConstraint(
+            "night BETWEEN '2000-01-01' AND '2999-12-31'", name=op.f("ck_cost_versions_times_plausible")
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_cost_versions_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cost_versions")),
+        comment="Each time that the stored costs of an account changed",
+    )
+    op.create_index("ix_cost_versions_account_id_id", "cost_versions", ["account_id", "id"], unique=False)
+    op.create_table(
+        "cost_changes",
+        sa.Column("version_id", sa.BigInteger(), nullable=False, comment="Of cost_versions"),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("usage_date", sa.Date(), nullable=False, comment="The day whose cost changed"),
+        sa.Column("service", sa.Text(collation="C"), nullable=False),
+        sa.Column("record_type", sa.Text(collation="C"), nullable=False),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False),
+        sa.Column("old_unblended", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_amortized", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_net_unblended", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_net_amortized", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_usage_quantity", sa.Numeric(), nullable=True, comment="Before; null: no row"),
+        sa.Column("old_estimated", sa.Boolean(), nullable=True, comment="Before; null: no row"),
+        sa.Column("new_unblended", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_amortized", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_net_unblended", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_net_amortized", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_usage_quantity", sa.Numeric(), nullable=True, comment="After; null: no row"),
+        sa.Column("new_estimated", sa.Boolean(), nullable=True, comment="After; null: no row"),
+        sa.CheckConstraint(
+            "old_unblended IS NOT NULL OR new_unblended IS NOT NULL",
+            name=op.f("ck_cost_changes_old_or_new"),
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_cost_changes_account_id")),
+        comment="What each version of an account's costs changed, row by row; partitioned by month",
+        postgresql_partition_by="RANGE (usage_date)",
+    )
+    op.create_index(
+        "ix_cost_changes_account_id_version_id", "cost_changes", ["account_id", "version_id"], unique=False
+    )
+    op.execute(_COSTS_AS_OF)
     op.create_table(
         "daily_expectations",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -493,7 +655,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
         sa.CheckConstraint(
-            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'incident.detected', 'service.first_charged', 'account.dormant_charged', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'incident.detected', 'service.first_charged', 'account.dormant_charged', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
             name=op.f("ck_events_type_known"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
@@ -890,10 +1052,17 @@ def downgrade() -> None:
     op.drop_table("first_charges")
     op.drop_table("detector_memories")
     op.drop_table("daily_expectations")
+    op.execute("DROP FUNCTION costs_as_of(date)")
+    op.drop_table("cost_changes")
+    op.drop_table("cost_versions")
     op.drop_table("daily_costs")
     op.drop_index(
-        "uq_anomalies_live", table_name="anomalies", postgresql_where=sa.text("state <> 'resolved'")
+        "ix_anomaly_answers_account_id",
+        table_name="anomaly_answers",
+        postgresql_where=sa.text("withdrawn_at IS NULL"),
     )
+    op.drop_table("anomaly_answers")
+    op.drop_index("uq_anomalies_open", table_name="anomalies", postgresql_where=sa.text("state = 'open'"))
     op.drop_index("ix_anomalies_state", table_name="anomalies")
     op.drop_index("ix_anomalies_run_id", table_name="anomalies")
     op.drop_index("ix_anomalies_account_id_last_date", table_name="anomalies")

@@ -12,9 +12,11 @@ from uuid import UUID
 
 from costbatch.application.detection_ports import ExpectationStore, FirstChargeStore, MemoryStore
 from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
+from costbatch.application.ledger_store import LedgerStore
 from costbatch.application.outbox import Outbox
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
-from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter
+from costbatch.domain.answers import Answer
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.compared_costs import ComparedCost
 from costbatch.domain.costs import (
@@ -199,9 +201,11 @@ class CostStore(Protocol):
         """Make room for the days; commit soon, because writers wait meanwhile."""
 
     def replace_windows(
-        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+        self, run: Run, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         """Make the changed days equal to what was fetched, by account row: write only what differs.
+
+        The ledger keeps what each row was before and is after; of an account's first costs only the run.
 
         first: the accounts that were never collected.
         """
@@ -223,6 +227,11 @@ class CostStore(Protocol):
 
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
+
+    def cost_by_day(
+        self, days: DateRange, rule: Rule, *, by_account: bool, aws_account_ids: Collection[str] = ()
+    ) -> list[tuple[str, DayTotal]]:
+        """Return (12-digit account id, comparable cost of a day); "" for all accounts together."""
 
     def compared_costs(
         self, run: Run, days: DateRange, rule: Rule, *, most: int | None
@@ -271,12 +280,12 @@ class AnomalyStore(Protocol):
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
         """Insert or update by id."""
 
-    def list_in_state(
-        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
-    ) -> list[Anomaly]:
-        """Return the anomalies in a state: the severest first, within a currency the largest impact.
+    def find(self, prefix: str) -> list[Anomaly]:
+        """Return up to ten anomalies whose id, as lower-case text, begins so."""
 
-        most: how many. aws_account_ids: only those of these accounts.
+    def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
+        """Return the anomalies that match: the severest first, within a currency the largest impact.
+
         A row that was made unreadable by hand is left out: it must not hide the others.
         """
 
@@ -286,8 +295,21 @@ class AnomalyStore(Protocol):
     def alike(self, run_id: UUID) -> list[Anomaly]:
         """Return those that a run was the first to find, and all that began on the same days, in order."""
 
-    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
+        """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
+
+
+class AnswerStore(Protocol):
+    """What people answered to anomalies, and the changes that they planned."""
+
+    def add(self, answer: Answer) -> Answer:
+        """Add an answer; return it with its id."""
+
+    def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
+        """Return the answers that count by account row, the oldest first; None: of every account."""
+
+    def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
+        """Let answers no longer count; they stay in the table, with who withdrew them and why."""
 
 
 class Transaction(Protocol):
@@ -314,6 +336,10 @@ class Transaction(Protocol):
         """The daily costs."""
 
     @property
+    def ledger(self) -> LedgerStore:
+        """What each night changed of the daily costs."""
+
+    @property
     def collections(self) -> CollectionStore:
         """The cost job's records."""
 
@@ -332,6 +358,10 @@ class Transaction(Protocol):
     @property
     def anomalies(self) -> AnomalyStore:
         """The anomalies."""
+
+    @property
+    def answers(self) -> AnswerStore:
+        """What people answered to anomalies."""
 
     @property
     def expectations(self) -> ExpectationStore:

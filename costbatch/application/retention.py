@@ -35,6 +35,7 @@ class OldRows(StrEnum):
     EVENTS = "events"
     ANOMALIES = "anomalies"
     RESOURCES = "resources"
+    COST_VERSIONS = "cost_versions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +174,7 @@ class Retention:
 
     def _delete_old(self, first_kept: date) -> Mapping[OldRows, int]:
         totals = dict.fromkeys(OldRows, 0)
-        for kind in (OldRows.RUNS, OldRows.EVENTS, OldRows.ANOMALIES, OldRows.RESOURCES):
+        for kind in (kind for kind in OldRows if kind is not OldRows.RUN_ITEMS):
             while not self.stop.is_set():
                 deleted = self.records.delete_old(kind, first_kept, most=_BATCH)
                 if not any(deleted.values()):

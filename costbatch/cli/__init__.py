@@ -32,8 +32,15 @@ class LazyCommand:
 
 COMMANDS = {
     "accounts": LazyCommand("costbatch.cli.accounts:accounts", "Register and manage AWS accounts."),
+    "anomalies": LazyCommand("costbatch.cli.anomalies:anomalies", "List anomalies and answer them."),
+    "arrival": LazyCommand("costbatch.cli.arrival:arrival", "Show how much of a day's cost arrives when."),
+    "backtest": LazyCommand(
+        "costbatch.cli.backtest:backtest", "Show what each detector would have raised on past mornings."
+    ),
+    "changes": LazyCommand("costbatch.cli.changes:changes", "Show what each night changed of the costs."),
     "collect": LazyCommand("costbatch.cli.collect:collect", "Collect the cost of every active account."),
     "config": LazyCommand("costbatch.cli.config:config", "Show and check the effective settings."),
+    "costs": LazyCommand("costbatch.cli.costs:costs", "Export daily costs, as of any night."),
     "db": LazyCommand("costbatch.cli.db:db", "Manage the database: upgrade, check, prune, stats."),
     "demo": LazyCommand(
         "costbatch.cli.demo:demo", "Run a self-contained demo: simulated AWS, embedded PostgreSQL."
@@ -43,7 +50,9 @@ COMMANDS = {
     ),
     "doctor": LazyCommand("costbatch.cli.doctor:doctor", "Check this installation for problems."),
     "events": LazyCommand("costbatch.cli.events:events", "Show, deliver and replay events; test a sink."),
+    "forecast": LazyCommand("costbatch.cli.forecast:forecast", "Forecast what the month will cost."),
     "keys": LazyCommand("costbatch.cli.keys:keys", "Generate the key that encrypts stored credentials."),
+    "planned": LazyCommand("costbatch.cli.planned:planned", "Announce changes of cost before they happen."),
     "resources": LazyCommand(
         "costbatch.cli.resources:resources", "List, count and export discovered resources."
     ),

@@ -18,6 +18,7 @@ _NOUNS = {
     OldRows.RUNS: "run",
     OldRows.EVENTS: "event",
     OldRows.RESOURCES: "gone resource",
+    OldRows.COST_VERSIONS: "cost version",
 }
 _TABLE_COLUMNS = ("table", "rows, about", "dead", "data", "indexes", "total", "vacuumed")
 _MONTH_COLUMNS = ("month", "rows, about", "size", "bytes per row")

@@ -1,6 +1,9 @@
 """What commands share in their declaration: options, kinds of values, and the example in the help."""
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
@@ -13,8 +16,9 @@ from costbatch.domain.retention import parse_keep
 
 F = TypeVar("F", bound=Callable[..., object])
 
-TABLE, JSON = "table", "json"
+TABLE, JSON, CSV = "table", "json", "csv"
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CENT = Decimal("0.01")
 _LARGEST_CAP = 1_000_000_000
 
@@ -35,6 +39,17 @@ def output_option(command: F) -> F:
     )(command)
 
 
+def export_option(command: F) -> F:
+    """Add ``--output table|json|csv`` to a command, as its argument ``output``."""
+    return click.option(
+        "--output",
+        type=click.Choice([TABLE, JSON, CSV]),
+        default=TABLE,
+        show_default=True,
+        help="Output format.",
+    )(command)
+
+
 class AccountId(click.ParamType[str]):
     """The 12 digits of an AWS account, with or without the console's dashes."""
 
@@ -48,7 +63,30 @@ class AccountId(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
+accounts_option = click.option(
+    "--account",
+    "aws_account_ids",
+    type=AccountId(),
+    multiple=True,
+    metavar="ID",
+    help="Only this account; may be repeated.",
+)
 account_argument = click.argument("aws_account_id", type=AccountId(), metavar="AWS_ACCOUNT_ID")
+
+
+class Day(click.ParamType[date]):
+    """A day."""
+
+    name = "DATE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Return the day; fail with a sentence if the value is no day."""
+        # fromisoformat alone would also read 20261231 and 2026-W53-4.
+        day = None
+        if _DAY.fullmatch(str(value)):
+            with suppress(ValueError):
+                day = date.fromisoformat(str(value))
+        return day or self.fail(f"{excerpt(str(value))} is not a day, such as 2026-12-31.", param, ctx)
 
 
 class Dollars(click.ParamType[Decimal]):

@@ -3,6 +3,7 @@
 On a terminal, ids, numbers and dates in a table stay whole, whatever its width; a pipe gets tabs.
 """
 
+import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,8 @@ from costbatch.domain.periods import instant
 # Wide enough for any row: piped output must not be folded to a terminal's width.
 _PIPED_WIDTH = 200
 _NO_VALUE = "-"
+# How a text begins that a spreadsheet would compute.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WIDE_GAP, _NARROW_GAP = 2, 1
 _INDENT = "  "
 # A shorter name could not be distinguished from others, and a narrower sentence could not be read.
@@ -67,6 +70,27 @@ def is_terminal() -> bool:
 def print_json(document: object) -> None:
     """Print a document as JSON, with a newline at its end."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+
+
+def print_csv(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a header and rows as CSV; a quote stands before a text that a spreadsheet would compute."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(titles)
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+
+
+def _csv_cell(value: object) -> object:
+    match value:
+        case None:
+            return ""
+        case str():
+            return f"'{value}" if value.startswith(_FORMULA) else value
+        case bool():
+            return str(value).lower()
+        case int():
+            return value
+        case _:
+            return _plain(value)
 
 
 def print_result(sentence: str, document: object, output: str) -> None:

@@ -116,8 +116,12 @@ class Settings(Fields):
 
     @property
     def rule(self) -> Rule:
+        """The rule of the detector that judges the nights."""
+        return self.rule_of(self.detector)
+
+    def rule_of(self, detector: DetectorName) -> Rule:
         """Which costs are compared, when a day deviates from its baseline, and when an anomaly is over."""
-        default, is_adaptive = Rule(), self.detector is DetectorName.ADAPTIVE
+        default, is_adaptive = Rule(), detector is DetectorName.ADAPTIVE
         return Rule(
             threshold_ratio=_given(self.anomaly_threshold, default.threshold_ratio),
             baseline_days=self.anomaly_baseline_days,
@@ -129,6 +133,7 @@ class Settings(Fields):
             per_service=self.anomaly_per_service,
             medium_impact=self.anomaly_medium_impact,
             high_impact=self.anomaly_high_impact,
+            level_margin=self.anomaly_level_margin,
         )
 
     @property

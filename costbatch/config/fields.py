@@ -235,6 +235,17 @@ class Fields:
         "Accounts that are expected to cost nothing, as a comma list of 12-digit ids; "
         "if one begins to cost something, an event says so.",
     )
+    anomaly_level_margin: Decimal = _variable(
+        parsers.ratio,
+        "0.2",
+        "How far beyond a level that was dismissed, expected or acknowledged a day is still at that level, "
+        "as a ratio of the level.",
+    )
+    remind_days: int | None = _variable(
+        parsers.integer(1, 90),
+        None,
+        "Remind of an anomaly each time that it has gone on for this many days; if not set, never.",
+    )
     resource_source: SourceChoice = _variable(
         parsers.member(SourceChoice),
         "auto",

@@ -10,8 +10,6 @@ from costbatch.domain.detection import SCORE, Direction, JudgedDay, Reason, Rule
 
 # What is stored: finer than a cent, because a service can cost less.
 _PRECISION = Decimal("0.0001")
-# From here on a day is outside its band.
-_OUTSIDE = Decimal("0.5")
 
 
 def judged_day(judgement: Judgement, actual: Decimal) -> JudgedDay:
@@ -37,7 +35,7 @@ def anomalous_days(judged: Iterable[JudgedDay], *, today: date, rule: Rule) -> l
     last: dict[Direction, JudgedDay] = {}
     for day in sorted(judged, key=lambda day: day.usage_date):
         before, reason = last.get(day.direction), day.reason
-        if reason is None and before is not None and day.score >= _OUTSIDE:
+        if reason is None and before is not None and day.is_outside:
             is_near = day.usage_date - before.usage_date <= rule.merge_window
             is_complete = day.usage_date <= rule.last_settled_day(today)
             if is_near and (is_complete or day.direction is Direction.SPIKE):

@@ -1,6 +1,6 @@
-"""The life cycle of an anomaly: detected, updated while its days settle, then resolved or dismissed."""
+"""The life cycle of an anomaly: detected, updated while its days settle, then resolved."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -32,7 +32,6 @@ class AnomalyState(StrEnum):
 
     OPEN = "open"
     RESOLVED = "resolved"
-    DISMISSED = "dismissed"
 
 
 class Resolution(StrEnum):
@@ -103,11 +102,6 @@ class Anomaly:
         return self.impact / abs(self.expected) if self.expected else None
 
     @property
-    def is_dismissed(self) -> bool:
-        """Whether someone marked it as expected."""
-        return self.state is AnomalyState.DISMISSED
-
-    @property
     def is_gone(self) -> bool:
         """Whether it has no days any more; it comes back only if no other anomaly matches its days."""
         return self.resolution in {Resolution.RESTATED, Resolution.MERGED}
@@ -120,6 +114,20 @@ class Anomaly:
     def reads_as(self, other: "Anomaly") -> bool:
         """Whether a reader sees no difference between the two."""
         return self.visible() == other.visible()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnomalyFilter:
+    """Which anomalies are wanted; what is empty does not restrict them.
+
+    since: only those with a day on or after it.
+    """
+
+    states: Collection[AnomalyState] = ()
+    severities: Collection[Severity] = ()
+    aws_account_ids: Collection[str] = ()
+    currencies: Collection[str] = ()
+    since: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,11 +273,9 @@ def _first_seen(episode: Episode, judgement: Judgement) -> Anomaly:
 
 
 def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly:
-    """Return ``known`` with the days and amounts of the episode; a dismissed one stays dismissed."""
+    """Return ``known`` with the days and amounts of the episode."""
     state, resolution = AnomalyState.OPEN, None
-    if known.is_dismissed:
-        state, resolution = known.state, known.resolution
-    elif has_ended(episode.last, today=judgement.today, rule=judgement.rule):
+    if has_ended(episode.last, today=judgement.today, rule=judgement.rule):
         state, resolution = AnomalyState.RESOLVED, Resolution.ENDED
     return replace(
         known,
@@ -320,7 +326,7 @@ def _close(known: Anomaly, resolution: Resolution | None) -> Iterable[AnomalyCha
     is_open = known.state is AnomalyState.OPEN
     # Of one that is already resolved, only this can change: its days may turn out not to deviate.
     is_news = is_open or (known.resolution is Resolution.ENDED and resolution is not Resolution.ENDED)
-    if resolution is None or known.is_dismissed or not is_news:
+    if resolution is None or not is_news:
         return
     closed = replace(known, state=AnomalyState.RESOLVED, resolution=resolution, revision=known.revision + 1)
     yield AnomalyChange(ChangeKind.RESOLVED if is_open else ChangeKind.UPDATED, closed)

@@ -7,17 +7,21 @@ from decimal import Decimal
 from itertools import product
 from typing import Any, ClassVar
 
-from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.answers import Standing
 from costbatch.domain.collection import COLLECT, CollectionCounts, CollectionRecord, CollectOptions
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal, StoredChange
 from costbatch.domain.detection import Severity
 from costbatch.domain.events import EventType, anomaly_data
+from costbatch.domain.forecast import Forecast
 from costbatch.domain.metrics import Metric, Sample
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.reports import JobWords, RunReport, item_data
 from costbatch.domain.runs import ItemRecord, ItemState
 
+# The anomalies that are not over.
+_STANDINGS = (Standing.OPEN, Standing.ACKNOWLEDGED, Standing.SILENT)
 WORDS = JobWords(name=COLLECT, doing="collecting", done="collected")
 
 COST_DATE = Metric(
@@ -34,13 +38,32 @@ ROWS_FETCHED = Metric("costbatch_rows_fetched", (), "Cost rows that the last run
 ROWS_WRITTEN = Metric(
     "costbatch_rows_written", ("change",), "Cost rows that the last run changed in the database."
 )
-ANOMALIES = Metric("costbatch_anomalies", ("state", "severity"), "Anomalies in the database.")
+ANOMALIES = Metric(
+    "costbatch_anomalies",
+    ("state", "severity", "currency"),
+    "Anomalies in the database: open and unanswered, acknowledged, silent (dismissed, expected or "
+    "planned), or resolved; absent for a currency without anomalies.",
+)
 ACCOUNT_COST = Metric(
     "costbatch_account_cost",
     ("aws_account_id", "currency"),
     "Comparable cost of the account on the newest usage date, in the currency of its label.",
 )
-COLLECT_METRICS = (COST_DATE, API_REQUESTS, API_COST, ROWS_FETCHED, ROWS_WRITTEN, ANOMALIES, ACCOUNT_COST)
+MONTH_TO_DATE = Metric(
+    "costbatch_month_cost_to_date",
+    ("currency",),
+    "Comparable cost of the month of the newest usage date so far, all accounts together.",
+)
+MONTH_FORECAST = Metric(
+    "costbatch_month_cost_forecast",
+    ("currency", "bound"),
+    "What all of that month is expected to cost, and the lower and the upper bound of the range; "
+    "absent with too little history.",
+)
+COLLECT_METRICS = (
+    *(COST_DATE, API_REQUESTS, API_COST, ROWS_FETCHED, ROWS_WRITTEN, ANOMALIES),
+    *(MONTH_TO_DATE, MONTH_FORECAST, ACCOUNT_COST),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +75,7 @@ class AnomalyView:
     account_name: str
     trend: tuple[DayTotal, ...] = ()
     is_new: bool = False
+    standing: Standing = Standing.OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,20 +101,23 @@ class CollectReport(RunReport):
     """Everything that a run of the cost job did, all its processes together.
 
     collected: all its accounts.
-    anomaly_counts: anomalies in the database, or of the accounts asked for, by (state, severity).
+    anomaly_counts: anomalies in the database, or of the accounts asked for, by (standing, severity,
+    currency).
     collections: the accounts to list; if there are very many, those that need attention.
     cost_summary: what the days that were read cost; None in a brief report.
     costs: comparable cost of ``cost_date`` as (12-digit account id, currency, amount), if asked for.
+    forecasts: of the month, all accounts together, by currency, if asked for.
     """
 
     words: ClassVar[JobWords] = WORDS
 
     collected: CollectionCounts = field(default_factory=CollectionCounts)
-    anomaly_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    anomaly_counts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     collections: tuple[Collection, ...] = ()
     open_anomalies: tuple[AnomalyView, ...] = ()
     cost_summary: CostSummary | None = None
     costs: tuple[tuple[str, str, Decimal], ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
 
     @property
     def days(self) -> DateRange:
@@ -107,6 +134,10 @@ class CollectReport(RunReport):
     def api_cost_usd(self) -> Decimal:
         """What AWS charges for the run's requests."""
         return self.counts.api_requests * REQUEST_PRICE_USD
+
+    def anomalies_that_are(self, standing: Standing) -> int:
+        """Return how many anomalies stand so."""
+        return sum(count for (how, *_), count in self.anomaly_counts.items() if how == standing.value)
 
     def job_summary(self) -> dict[str, Any]:
         """Return what was read, stored, paid and found."""
@@ -127,7 +158,7 @@ class CollectReport(RunReport):
                 "detected": self.event_counts.get(EventType.ANOMALY_DETECTED, 0),
                 "updated": self.event_counts.get(EventType.ANOMALY_UPDATED, 0),
                 "resolved": self.event_counts.get(EventType.ANOMALY_RESOLVED, 0),
-                "open": sum(n for (state, _), n in self.anomaly_counts.items() if state == "open"),
+                **{each.value: self.anomalies_that_are(each) for each in _STANDINGS},
             },
         }
 
@@ -157,9 +188,16 @@ class CollectReport(RunReport):
     def database_samples(self) -> Iterable[Sample]:
         """Yield the anomalies and the cost of accounts too."""
         yield from RunReport.database_samples(self)
-        for state, severity in product(AnomalyState, Severity):
-            pair = (state.value, severity.value)
-            yield Sample(ANOMALIES, self.anomaly_counts.get(pair, 0), pair)
+        currencies = sorted({currency for _, _, currency in self.anomaly_counts})
+        for how, severity, currency in product(Standing, Severity, currencies):
+            labels = (how.value, severity.value, currency)
+            yield Sample(ANOMALIES, self.anomaly_counts.get(labels, 0), labels)
+        for each in self.forecasts:
+            yield Sample(MONTH_TO_DATE, each.month_to_date, (each.currency,))
+            bounds = {"expected": each.expected, "lower": each.lower, "upper": each.upper}
+            for bound, amount in bounds.items():
+                if amount is not None:
+                    yield Sample(MONTH_FORECAST, amount, (each.currency, bound))
         for aws_account_id, currency, amount in self.costs:
             # Prometheus has only floats; no decision is made on this number.
             yield Sample(ACCOUNT_COST, amount, (aws_account_id, currency))
@@ -189,6 +227,7 @@ def _view_data(view: AnomalyView) -> dict[str, Any]:
         "aws_account_id": view.aws_account_id,
         "account_name": view.account_name,
         "is_new": view.is_new,
+        "standing": view.standing.value,
         **anomaly_data(view.anomaly),
         "trend": [
             {"date": total.usage_date.isoformat(), "amount": str(total.amount)} for total in view.trend

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from costbatch.domain.arrival import Arrival
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import ONE_DAY, DateRange
 
@@ -48,17 +49,28 @@ class CostSummary:
 
     costs: by currency, the largest accounts first, then all others as one.
     is_settled: whether the cost of the last day is complete.
+    arrivals: how much of a day has usually arrived by now, by currency, learned from the largest accounts.
     """
 
     days: DateRange
     rule: Rule
     costs: tuple[ComparedCost, ...]
     is_settled: bool
+    arrivals: tuple[Arrival, ...] = ()
 
     @property
     def is_incomplete(self) -> bool:
         """Whether AWS is still adding cost to the last day."""
         return not self.is_settled and any(cost.estimated for cost in self.costs)
+
+    @property
+    def incompleteness(self) -> str:
+        """What a reader should know of a last day that is incomplete; empty if it is not."""
+        if not self.is_incomplete:
+            return ""
+        several = len(self.arrivals) > 1
+        known = [f"{each} in {each.currency}" if several else str(each) for each in self.arrivals]
+        return "; ".join(["AWS is still adding cost to the last day", *known])
 
     @property
     def day_before(self) -> date | None:
@@ -95,6 +107,7 @@ class CostSummary:
             "cost_basis": self.rule.cost_basis.value,
             "excluded_record_types": sorted(self.rule.excluded_record_types),
             "is_incomplete": self.is_incomplete,
+            "arrivals": [each.to_document() for each in self.arrivals],
             "totals": [self._cost_data(total) for total in self.totals],
             "accounts": [
                 {

@@ -18,6 +18,8 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 ZERO = Decimal(0)
 # The digits of a score.
 SCORE = Decimal("0.0001")
+# From here on a day is outside its band.
+_OUTSIDE = Decimal("0.5")
 
 # An anomaly names at most this many services.
 _MOST_CONTRIBUTIONS = 5
@@ -75,6 +77,7 @@ class Rule:
     medium_impact, high_impact: the lower limits of the severities, by currency.
     merge_gap_days: an anomaly continues over up to this many normal days, such as a weekend.
     per_service: whether each service is judged as well as the account's total.
+    level_margin: how far beyond a level that was answered a day is still at that level, as a ratio of it.
     """
 
     threshold_ratio: Decimal = Decimal("0.5")
@@ -88,6 +91,7 @@ class Rule:
     medium_impact: Limit = field(default=Limit(Decimal(100)))
     high_impact: Limit = field(default=Limit(Decimal(1000)))
     merge_gap_days: int = 2
+    level_margin: Decimal = Decimal("0.2")
 
     @property
     def merge_window(self) -> timedelta:
@@ -102,6 +106,11 @@ class Rule:
         """Whether the difference exceeds both the threshold ratio and the floor."""
         difference = abs(actual - expected)
         return difference >= self.floor.of(currency) and difference > self.threshold_ratio * abs(expected)
+
+    def is_beyond(self, level: Decimal, amount: Decimal, direction: Direction, currency: str) -> bool:
+        """Whether a daily amount is further out than a level, by more than the margin and the floor."""
+        further = amount - level if direction is Direction.SPIKE else level - amount
+        return further >= self.floor.of(currency) and further > self.level_margin * abs(level)
 
     def severity(self, impact: Decimal, currency: str) -> Severity:
         """Return the severity of a money difference."""
@@ -152,6 +161,11 @@ class JudgedDay:
     def direction(self) -> Direction:
         """Above or below what was expected."""
         return Direction.SPIKE if self.actual > self.expected else Direction.DROP
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it is anomalous or outside its band."""
+        return self.reason is not None or self.score >= _OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class EventType(StrEnum):
     ANOMALY_DETECTED = "anomaly.detected"
     ANOMALY_UPDATED = "anomaly.updated"
     ANOMALY_RESOLVED = "anomaly.resolved"
+    ANOMALY_REMINDER = "anomaly.reminder"
     INCIDENT_DETECTED = "incident.detected"
     SERVICE_FIRST_CHARGED = "service.first_charged"
     DORMANT_ACCOUNT_CHARGED = "account.dormant_charged"
@@ -87,14 +88,23 @@ def anomaly_event(
     anomaly = change.anomaly
     return _event(
         _OF_CHANGE[change.kind],
-        f"{account.aws_account_id}/{anomaly.service}" if anomaly.service else account.aws_account_id,
+        _subject(anomaly, account),
         f"{anomaly.id}/{anomaly.revision}",
         now,
-        {
-            "run_id": str(run_id),
-            "account": _account_data(account),
-            "anomaly": {**anomaly_data(anomaly), **_trend_data(trend)},
-        },
+        _about(anomaly, account, trend, run_id),
+    )
+
+
+def anomaly_reminder(
+    anomaly: Anomaly, account: Account, trend: Trend, *, number: int, run_id: UUID, now: datetime
+) -> Event:
+    """Return the event that reminds of an anomaly for the n-th time; each night repeats its id."""
+    return _event(
+        EventType.ANOMALY_REMINDER,
+        _subject(anomaly, account),
+        f"{anomaly.id}/{number}",
+        now,
+        {**_about(anomaly, account, trend, run_id), "reminder": number},
     )
 
 
@@ -264,6 +274,18 @@ def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
             {"service": part.service, "expected": cents(part.expected), "actual": cents(part.actual)}
             for part in anomaly.explanation
         ],
+    }
+
+
+def _subject(anomaly: Anomaly, account: Account) -> str:
+    return f"{account.aws_account_id}/{anomaly.service}" if anomaly.service else account.aws_account_id
+
+
+def _about(anomaly: Anomaly, account: Account, trend: Trend, run_id: UUID) -> dict[str, Any]:
+    return {
+        "run_id": str(run_id),
+        "account": _account_data(account),
+        "anomaly": {**anomaly_data(anomaly), **_trend_data(trend)},
     }
 
 

@@ -1,7 +1,7 @@
 """Incidents: what began on one day in one service of several accounts, with one direction, has one cause."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -9,7 +9,8 @@ from uuid import UUID, uuid5
 
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly
-from costbatch.domain.detection import ZERO, Direction
+from costbatch.domain.answers import Answer, is_silent
+from costbatch.domain.detection import ZERO, Direction, Rule
 
 _NAMESPACE = UUID("4b0b2a3e-61f4-4c0d-9a57-0d7c5d1c3b68")
 # Two accounts with one cause are worth one message.
@@ -64,17 +65,25 @@ class Incident:
 
 
 def find_incidents(
-    anomalies: Iterable[Anomaly], accounts: Mapping[int, Account], *, new: Collection[UUID], since: date
+    anomalies: Iterable[Anomaly],
+    accounts: Mapping[int, Account],
+    answers: Mapping[int, Sequence[Answer]],
+    *,
+    new: Collection[UUID],
+    since: date,
+    rule: Rule,
 ) -> list[Incident]:
     """Return the incidents that have a new member, in a fixed order.
 
-    The service of an anomaly of an account's total is the one that moved most. Anomalies that are gone or
-    dismissed are no members, and neither are those that ended before ``since``: they are history.
+    The service of an anomaly of an account's total is the one that moved most. Anomalies that are gone, or
+    that an answer silences, are no members, and neither are those that ended before ``since``: they are
+    history. accounts, answers: by account row.
     """
     alike: defaultdict[tuple[str, Direction, date, str], list[Anomaly]] = defaultdict(list)
     for each in anomalies:
         service = each.service or (each.explanation[0].service if each.explanation else "")
-        if service and not (each.is_gone or each.is_dismissed) and each.last_date >= since:
+        is_told = not each.is_gone and not is_silent(each, answers.get(each.account_id, ()), rule)
+        if service and is_told and each.last_date >= since:
             alike[service, each.direction, each.start_date, each.currency].append(each)
     incidents = []
     for (service, direction, start, currency), found in sorted(alike.items()):

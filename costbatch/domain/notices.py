@@ -179,6 +179,8 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
         found = _of_failure(data)
     elif type_ == EventType.ACCOUNT_RECOVERED:
         found = _of_recovery(data)
+    elif type_ in {EventType.REGION_FIRST_USED, EventType.SERVICE_FIRST_USED}:
+        found = _of_first_use(type_, data)
     elif type_ in {EventType.RUN_COMPLETED, EventType.RUN_FAILED}:
         found = _of_run(data["run"])
     elif type_ == EventType.SINK_TEST:
@@ -193,7 +195,11 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
 
 
 def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -> Notice:
-    """Return what is told of many events of one run together, the most important first."""
+    """Return what is told of many events of one run together, the most important first.
+
+    An anomaly is told once, by its newest event.
+    """
+    events = list({_subject(event): event for event in events}.values())
     told = sorted(((_rank(event), notice_of(event, link)) for event in events), key=lambda pair: pair[0])
     parts = [_brief(notice) for _, notice in told]
     has_anomalies = any(event["type"] in _ANOMALY_WORDS for event in events)
@@ -210,17 +216,23 @@ _ANOMALY_WORDS = {
     EventType.ANOMALY_DETECTED.value: "Cost {direction}",
     EventType.ANOMALY_UPDATED.value: "Cost {direction}, update",
     EventType.ANOMALY_RESOLVED.value: "Cost {direction}, resolved",
+    EventType.ANOMALY_REMINDER.value: "Cost {direction}, still open",
 }
 # What a digest's title counts, and the order of its parts.
 _COUNTED = {
     "Cost anomalies": (
         (EventType.ANOMALY_DETECTED.value, "detected"),
         (EventType.ANOMALY_UPDATED.value, "updated"),
+        (EventType.ANOMALY_REMINDER.value, "still open"),
         (EventType.ANOMALY_RESOLVED.value, "resolved"),
     ),
     "Accounts": (
         (EventType.ACCOUNT_FAILED.value, "failed"),
         (EventType.ACCOUNT_RECOVERED.value, "recovered"),
+    ),
+    "First uses": (
+        (EventType.REGION_FIRST_USED.value, "of a region"),
+        (EventType.SERVICE_FIRST_USED.value, "of a service"),
     ),
     "Runs": ((EventType.RUN_FAILED.value, "failed"), (EventType.RUN_COMPLETED.value, "completed")),
 }
@@ -373,36 +385,51 @@ def _of_recovery(data: Mapping[str, Any]) -> Notice:
     )
 
 
-def _of_run(run: Mapping[str, Any]) -> Notice:
-    accounts, anomalies, failures = run["accounts"], run["anomalies"], run["failures"]
-    others = [f"{accounts[name]:,} {name}" for name in ("failed", "skipped", "unfinished") if accounts[name]]
-    collected = f"{accounts['collected']:,} of {many(accounts['total'], 'account')} collected"
-    lines = [
-        Line(label="Cost of", rows=((run["cost_date"],),)),
-        Line(label="Accounts", rows=((", ".join([collected, *others]),),)),
-        Line(
-            label="Anomalies",
-            rows=(
-                (
-                    ", ".join(
-                        f"{anomalies[name]:,} {name}" for name in ("detected", "updated", "resolved", "open")
-                    ),
-                ),
-            ),
-        ),
-        Line(
-            label="API",
-            rows=((f"{many(run['api']['requests'], 'request')}, {run['api']['cost_usd']} USD",),),
-        ),
-    ]
-    if failures:
-        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in failures.items())
-        lines.insert(2, Line(label="Failures", rows=((Outside(kinds),),)))
+def _of_first_use(type_: str, data: Mapping[str, Any]) -> Notice:
+    """Return what is told of the first resources of an account in a region, or of a service."""
+    what, where = ("region", "services") if type_ == EventType.REGION_FIRST_USED else ("service", "regions")
+    rows = tuple((f"{count:,} ", Outside(name)) for name, count in data[where].items())
     return Notice(
-        title=(f"Run {run['status']}: {collected}",),
-        importance=_IMPORTANCE_OF_RUN.get(run["status"], Importance.WARNING),
-        lines=tuple(lines),
+        title=(f"First use of the {what} ", Outside(data[what]), " by ", *_account(data)),
+        importance=Importance.WARNING,
+        lines=(
+            Line(label="Account", rows=(_account(data),)),
+            Line(label="Resources", rows=((f"{data['resources']:,}",),), in_digest=True),
+            Line(label=where.capitalize(), rows=rows, in_digest=True),
+        ),
     )
+
+
+def _of_run(run: Mapping[str, Any]) -> Notice:
+    """Return what is told of the end of a run, of whatever job."""
+    accounts = run["accounts"]
+    others = [name for name in ("failed", "skipped", "unfinished") if accounts[name]]
+    (done,) = accounts.keys() - {"total", "failed", "skipped", "unfinished"}
+    counted = f"{accounts[done]:,} of {many(accounts['total'], 'account')} {done}"
+    facts = [("Accounts", ", ".join([counted, *(f"{accounts[name]:,} {name}" for name in others)]))]
+    if run["failures"]:
+        kinds = (f"{Outside(kind)}: {count:,}" for kind, count in run["failures"].items())
+        facts.append(("Failures", ", ".join(kinds)))
+    if "cost_date" in run:
+        facts.insert(0, ("Cost of", run["cost_date"]))
+    if found := run.get("anomalies"):
+        numbers = (f"{found[name]:,} {name}" for name in ("detected", "updated", "resolved", "open"))
+        facts.append(("Anomalies", ", ".join(numbers)))
+    if found := run.get("resources"):
+        facts.append(("Resources", ", ".join(f"{number:,} {name}" for name, number in found.items())))
+    if api := run.get("api"):
+        facts.append(("API", f"{many(api['requests'], 'request')}, {api['cost_usd']} USD"))
+    return Notice(
+        title=(f"Run {run['status']}: {counted}",),
+        importance=_IMPORTANCE_OF_RUN.get(run["status"], Importance.WARNING),
+        lines=tuple(Line(label=label, rows=((fact,),)) for label, fact in facts),
+    )
+
+
+def _subject(event: CloudEvent) -> str:
+    """Return the id of what an event is about: an anomaly, or else the event alone."""
+    is_of_anomaly = event["type"] in _ANOMALY_WORDS
+    return str(event["data"]["anomaly"]["id"] if is_of_anomaly else event["id"])
 
 
 def _rank(event: CloudEvent) -> tuple[int, int, Decimal]:

@@ -17,6 +17,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.deliveries import Backlog
 from tests.chart.chart import CHART, render_file
 from tests.support.fake_runs import counts_of
+from tests.support.grafana import unknown_members
 from tests.support.machine import program
 from tests.support.metrics import OF_COLLECT
 from tests.support.prometheus import Prometheus, prometheus, wait_for
@@ -30,7 +31,7 @@ REPORT = CollectReport(
     counts=counts_of([COLLECTED, DENIED]),
     collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
     reported_at=NOW,
-    anomaly_counts={("open", "high"): 2},
+    anomaly_counts={("open", "high", "USD"): 2},
     costs=((ONE, "USD", Decimal("12.34")), (TWO, "JPY", Decimal(700))),
     backlog={"log": Backlog(pending=6)},
 )
@@ -58,9 +59,13 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 @pytest.fixture(scope="module")
 def dashboard() -> dict[str, Any]:
     """Return the dashboard as Grafana gets it."""
-    (text,) = render_file("monitoring").one("ConfigMap")["data"].values()
-    document: dict[str, Any] = json.loads(text)
-    return document
+    return dashboards()["costbatch-operations.json"]
+
+
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Return both dashboards as Grafana gets them."""
+    files = render_file("monitoring").one("ConfigMap")["data"]
+    return {name: json.loads(text) for name, text in files.items()}
 
 
 def expressions(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
@@ -126,9 +131,17 @@ def test_every_metric_is_on_the_dashboard(dashboard: dict[str, Any]) -> None:
     assert asked == {metric.name for metric in OF_COLLECT}
 
 
-def test_the_panels_lie_side_by_side(dashboard: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["costbatch-operations.json", "costbatch-costs.json"])
+def test_grafanas_schema_knows_everything_in_it(name: str) -> None:
+    """A misspelt member would be ignored; what annotations add is their data source's own affair."""
+    own = {".annotations.list[0].titleFormat", ".annotations.list[0].rawQuery"}
+    assert set(unknown_members(dashboards()[name])) <= own
+
+
+@pytest.mark.parametrize("name", ["costbatch-operations.json", "costbatch-costs.json"])
+def test_the_panels_lie_side_by_side(name: str) -> None:
     """Each has an id and a place of its own, a title and a sentence."""
-    panels = dashboard["panels"]
+    panels = dashboards()[name]["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert all(panel["title"] and panel["description"].endswith(".") for panel in panels)
     places = [panel["gridPos"] for panel in panels]
@@ -141,8 +154,10 @@ def test_grafanas_sidecar_finds_the_dashboard() -> None:
     config_map = render_file("monitoring").one("ConfigMap")
     assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert config_map["metadata"]["annotations"] == {"grafana_folder": "FinOps"}
-    (text,) = config_map["data"].values()
-    assert json.loads(text) == json.loads((CHART / "files" / "dashboard.json").read_text())
+    files = [json.loads(text) for text in config_map["data"].values()]
+    names = ("dashboard.json", "dashboard-costs.json")
+    assert files == [json.loads((CHART / "files" / name).read_text()) for name in names]
+    assert len({each["uid"] for each in files}) == len(files)
 
 
 def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:

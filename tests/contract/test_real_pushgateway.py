@@ -19,7 +19,7 @@ from costbatch.domain.runs import ItemRecord, ItemState
 from costbatch.errors import DeliveryError
 from tests.support.fake_runs import counts_of
 from tests.support.metrics import OF_COLLECT
-from tests.support.pushed_run import COLLECTED, DENIED, ONE, RECORD, TWO, partial_run
+from tests.support.pushed_run import COLLECTED, DENIED, FORECAST, ONE, RECORD, TWO, partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -35,9 +35,10 @@ REPORT = CollectReport(
     counts=counts_of(ITEMS),
     collected=CollectionCounts(rows_fetched=RECORD.rows_fetched, change=RECORD.change),
     reported_at=NOW,
-    anomaly_counts={("open", "high"): 2},
+    anomaly_counts={("open", "high", "USD"): 2},
     costs=((ONE, "USD", Decimal("12.345678")), (TWO, "JPY", Decimal(-7))),
     backlog={"log": Backlog(pending=6)},
+    forecasts=(FORECAST,),
 )
 
 
@@ -96,13 +97,17 @@ def test_the_values_are_those_of_the_report(gateway: Gateway) -> None:
         "rows_written inserted": 5,
         "rows_written updated": 4,
         "rows_written deleted": 3,
-        "anomalies high open": 2,
+        "anomalies USD high open": 2,
         "events_pending log": 6,
+        "month_cost_to_date USD": 140.5,
+        "month_cost_forecast expected USD": 310.25,
+        "month_cost_forecast lower USD": 300,
+        "month_cost_forecast upper USD": 330,
         f"account_cost {ONE} USD": 12.345678,
         f"account_cost {TWO} JPY": -7,
     }
     assert values["account_failures throttled"] == 0
-    assert values["anomalies low dismissed"] == 0
+    assert values["anomalies USD low silent"] == 0
 
 
 def test_promtool_has_nothing_to_say(gateway: Gateway, promtool: str) -> None:

@@ -80,6 +80,11 @@ def test_every_type_of_event_is_taken(sink: Sink) -> None:
                 "error": {"kind": "access_denied", "message": "No."},
                 "failed": {"since": "2025-03-01T06:30:00Z", "kind": "access_denied"},
                 "run": RUN,
+                "region": "eu-west-1",
+                "regions": {"eu-west-1": 2},
+                "service": "ec2",
+                "services": {"ec2": 2},
+                "resources": 2,
             }
         assert sink.deliver([event])
     assert sink.deliver([event_of_test()])

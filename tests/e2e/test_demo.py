@@ -109,18 +109,19 @@ def test_the_demo_works_whatever_the_shell_has_set(shown: list[subprocess.Comple
     assert "25 collected, 2 failed" in first.stdout
 
 
-def test_the_next_three_commands_work_as_printed(shown: list[subprocess.CompletedProcess[str]]) -> None:
+def test_the_next_commands_work_as_printed(shown: list[subprocess.CompletedProcess[str]]) -> None:
     """The demo ends with them; each starts the harness for itself, also in the hostile shell."""
     printed = shown[0].stdout
     last = printed[printed.index("Next, try:") :].splitlines()
     commands = [line.strip() for line in last[1:]]
-    assert len(commands) == 3
+    assert len(commands) == 4
     with unmeasured_children():
         ended = [shell(command, **HOSTILE) for command in commands]
-    assert [each.returncode for each in ended] == [0, 0, 0], [each.stderr for each in ended]
-    account, backfill, sizes = (each.stdout for each in ended)
+    assert [each.returncode for each in ended] == [0, 0, 0, 0], [each.stderr for each in ended]
+    account, backfill, resources, sizes = (each.stdout for each in ended)
     assert "credentials_rejected" in account
     assert "COLLECTED 1 account" in backfill
+    assert "bucket" in resources
     assert "The database takes " in sizes
 
 

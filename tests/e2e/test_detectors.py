@@ -1,6 +1,7 @@
 """Both detectors over the same planted anomalies, end to end: what each finds, tells and stores."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -61,8 +62,45 @@ def contents(harness: Harness) -> dict[str, list[Row]]:
     return rows
 
 
+def raised(harness: Harness) -> dict[str, tuple[str, ...]]:
+    """Return the anomalies that the nights told, as they are now, with the morning of each."""
+    rows = harness.rows(
+        "SELECT * FROM anomalies WHERE id::text IN ("
+        "SELECT cloudevent #>> '{data,anomaly,id}' FROM events WHERE type = 'anomaly.detected')"
+    )
+    return {
+        f"{row['id']}": (
+            row["service"],
+            f"{row['detected_at'].date()}",
+            f"{row['start_date']}",
+            f"{row['last_date']}",
+            f"{row['actual'] - row['expected']:.2f}",
+        )
+        for row in rows
+    }
+
+
+def replayed(harness: Harness) -> dict[str, tuple[str, ...]]:
+    """Return the same of what a backtest of the adaptive detector raises."""
+    run = harness.run("backtest", "--detector", "adaptive", "--output", "json")
+    assert run.status == 0, run.stderr
+    return {
+        alarm["anomaly_id"]: (
+            alarm["service"],
+            alarm["morning"],
+            alarm["first_day"],
+            alarm["last_day"],
+            f"{Decimal(alarm['impact']):.2f}",
+        )
+        for alarm in run.summary["alarms"]
+    }
+
+
 def test_the_adaptive_detector_finds_each_kind_in_its_service(world: Harness) -> None:
-    """Each is one anomaly; a movement of the whole account is none; alike accounts are one incident."""
+    """Each is one anomaly; a movement of the whole account is none; alike accounts are one incident.
+
+    A backtest raises what the nights raised, id for id.
+    """
     nights(world, *range(9), COSTBATCH_DETECTOR="adaptive")
     assert [(row["account"], row["service"], row["direction"]) for row in world.rows(FOUND)] == [
         (1, EC2, "spike"),
@@ -83,6 +121,8 @@ def test_the_adaptive_detector_finds_each_kind_in_its_service(world: Harness) ->
     assert "from the level of the last week for each weekday. Sure: 0." in words
     before = contents(world)
     assert world.collect(COSTBATCH_DETECTOR="adaptive").status == 0
+    assert contents(world) == before
+    assert replayed(world) == raised(world)
     assert contents(world) == before
     # What was learned is learned again from the costs as they are restated by now: the same anomalies.
     world.rows("DELETE FROM detector_memories")

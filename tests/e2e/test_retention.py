@@ -29,7 +29,8 @@ def grown(harness: Harness) -> Harness:
 def months(harness: Harness) -> list[str]:
     """Return the months that there are partitions of."""
     rows = harness.rows(
-        "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname"
+        "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'"
+        " AND relname LIKE 'daily_costs_%' ORDER BY relname"
     )
     return [row["relname"].removeprefix("daily_costs_") for row in rows]
 
@@ -228,7 +229,8 @@ def test_a_reader_may_not_prune_and_is_told_what_it_lacks(grown: Harness, clerk_
 def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, clerk_url: str) -> None:
     """Months that another role made cannot be dropped by the batch; that is a warning and no more."""
     costs = (
-        *("daily_costs", "cost_collections", "day_digests", "anomalies"),
+        *("daily_costs", "cost_versions", "cost_changes"),
+        *("cost_collections", "day_digests", "anomalies"),
         *("daily_expectations", "detector_memories", "first_charges"),
     )
     others = (
@@ -249,7 +251,7 @@ def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, cler
     night = grown.collect(COSTBATCH_KEEP_MONTHS="6", DATABASE_URL=clerk_url)
     assert night.status == 0
     (line,) = night.logs("pruning_failed")
-    assert "it lacks ownership of daily_costs_2024_02, " in line["reason"]
+    assert "it lacks ownership of cost_changes_2024_02, " in line["reason"]
 
 
 def test_sizes_are_shown_to_a_reader(grown: Harness, clerk_url: str) -> None:

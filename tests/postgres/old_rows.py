@@ -139,6 +139,15 @@ def add_resource(query: Query, gone_since: datetime | None) -> UUID:
     return resource
 
 
+def add_cost_version(query: Query, night: date) -> None:
+    """Add what a run of that day changed of the costs."""
+    query(
+        "INSERT INTO cost_versions (account_id, run_id, night, is_first)"
+        " SELECT min(id), gen_random_uuid(), :night, false FROM accounts",
+        night=night,
+    )
+
+
 def ids(query: Query, table: str) -> set[UUID]:
     """Return the ids that are left in a table."""
     column = "encode(arn_digest, 'hex')::uuid" if table == "resources" else "id"

@@ -3,19 +3,22 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.runs import Run
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
 from tests.support.database_rows import NOW, add_account, anomaly, open_run
+
+OPEN, RESOLVED = (AnomalyFilter(states=[state]) for state in (AnomalyState.OPEN, AnomalyState.RESOLVED))
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_an_anomaly_reads_back_exactly(database: PostgresDatabase, run: Run, acc
     )
     save(database, run, saved)
     with database.transaction() as tx:
-        assert tx.anomalies.list_in_state(AnomalyState.RESOLVED) == [saved]
+        assert tx.anomalies.list_matching(RESOLVED) == [saved]
 
 
 def test_saving_again_updates_and_keeps_who_found_it(
@@ -78,7 +81,7 @@ def test_saving_again_updates_and_keeps_who_found_it(
     changed = replace(first, last_date=date(2026, 3, 9), actual=Decimal(60), explanation=(), revision=2)
     with database.transaction() as tx:
         tx.anomalies.save(changed, run_id=later.id, now=NOW + timedelta(days=1))
-        assert tx.anomalies.list_in_state(AnomalyState.OPEN) == [changed]
+        assert tx.anomalies.list_matching(OPEN) == [changed]
         assert tx.anomalies.detected_by(run.id) == {first.id}
         assert tx.anomalies.detected_by(later.id) == set()
     found = query("SELECT detected_at, updated_at FROM anomalies")
@@ -91,11 +94,42 @@ def test_the_largest_impact_comes_first(database: PostgresDatabase, run: Run, ac
     drop = anomaly(account, direction=Direction.DROP, expected=Decimal(90), actual=Decimal(10))
     large = anomaly(account, service="a", expected=Decimal(0), actual=Decimal(100))
     over = anomaly(account, state=AnomalyState.RESOLVED, resolution=Resolution.ENDED)
-    dismissed = anomaly(account, service="b", state=AnomalyState.DISMISSED)
-    save(database, run, small, drop, large, over, dismissed)
+    save(database, run, small, drop, large, over)
     with database.transaction() as tx:
-        assert tx.anomalies.list_in_state(AnomalyState.OPEN) == [large, drop, small]
-        assert tx.anomalies.list_in_state(AnomalyState.DISMISSED) == [dismissed]
+        assert tx.anomalies.list_matching(OPEN) == [large, drop, small]
+
+
+def test_only_what_matches_every_filter_is_listed(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """Each filter by itself, and several together; an empty one restricts nothing."""
+    dollars = anomaly(account, severity=Severity.HIGH)
+    euros = anomaly(account, currency="EUR", start_date=date(2026, 2, 1), last_date=date(2026, 2, 2))
+    elsewhere = anomaly(add_account(database, 2))
+    save(database, run, dollars, euros, elsewhere)
+
+    def listed(**wanted: Any) -> list[Anomaly]:
+        with database.transaction() as tx:
+            return tx.anomalies.list_matching(AnomalyFilter(**wanted))
+
+    assert listed() == [dollars, euros, elsewhere]
+    assert listed(severities=[Severity.HIGH, Severity.MEDIUM]) == [dollars]
+    assert listed(currencies=["EUR", "JPY"]) == [euros]
+    assert listed(since=date(2026, 2, 2)) == [dollars, euros, elsewhere]
+    assert listed(since=date(2026, 2, 3)) == [dollars, elsewhere]
+    assert listed(aws_account_ids=[account.aws_account_id], currencies=["USD"]) == [dollars]
+    assert listed(aws_account_ids=["000000000009"]) == []
+
+
+def test_an_anomaly_is_found_by_the_beginning_of_its_id(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """As text in lower case; what could be a pattern is not one."""
+    ids = [UUID("5e5909ac-76f1-5e23-8efd-07ec10417717"), UUID("5e5909ac-86f1-5e23-8efd-07ec10417717")]
+    save(database, run, *(anomaly(account, id=each, service=str(each)) for each in ids))
+    with database.transaction() as tx:
+        for prefix, found in (("5e5909ac", ids), ("5e5909ac-8", ids[1:]), ("%", []), ("5e5909ab", [])):
+            assert [each.id for each in tx.anomalies.find(prefix)] == found
 
 
 def test_near_are_the_open_ones_and_those_that_end_on_or_after_the_day(
@@ -124,19 +158,24 @@ def test_anomalies_are_counted_by_state_and_severity(
         run,
         anomaly(account, severity=Severity.HIGH),
         anomaly(account, service="a"),
-        anomaly(account, service="b"),
+        anomaly(account, service="b", currency="EUR"),
         anomaly(account, state=AnomalyState.RESOLVED, resolution=Resolution.RESTATED),
     )
     with database.transaction() as tx:
-        assert tx.anomalies.counts() == {("open", "high"): 1, ("open", "low"): 2, ("resolved", "low"): 1}
+        assert tx.anomalies.counts() == {
+            ("open", "high", "USD"): 1,
+            ("open", "low", "USD"): 1,
+            ("open", "low", "EUR"): 1,
+            ("resolved", "low", "USD"): 1,
+        }
 
 
-def test_one_series_has_one_live_anomaly_for_a_start(
+def test_one_series_has_one_open_anomaly_for_a_start(
     database: PostgresDatabase, run: Run, account: Account
 ) -> None:
     """A second one under another id would be reported twice; a resolved one is no obstacle."""
     save(database, run, anomaly(account, state=AnomalyState.RESOLVED, resolution=Resolution.RESTATED))
     save(database, run, anomaly(account))
     save(database, run, anomaly(account, service="Amazon S3"))
-    with pytest.raises(StatementRefused, match="uq_anomalies_live"):
+    with pytest.raises(StatementRefused, match="uq_anomalies_open"):
         save(database, run, anomaly(account))

@@ -14,7 +14,7 @@ from costbatch.domain.periods import DateRange
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
 from tests.support.database_rows import WINDOW, add_account, cost_row, prepare_months, replace_window, store
-from tests.support.factories import CostRow, make_fetched
+from tests.support.factories import CostRow, make_fetched, make_run
 
 UNCHANGED = StoredChange()
 
@@ -177,7 +177,7 @@ def test_several_accounts_are_replaced_together_each_with_its_own_window(
         third.id: make_fetched(WINDOW, cost_row(5)),
     }
     with database.transaction() as tx:
-        changes = tx.costs.replace_windows(fetched)
+        changes = tx.costs.replace_windows(make_run(), fetched)
     assert changes == {
         account.id: StoredChange(inserted=1, changed_dates=frozenset({date(2026, 2, 7)})),
         neighbour.id: StoredChange(

@@ -18,6 +18,7 @@ from tests.postgres.old_rows import (
     TODAY,
     YOUNG,
     add_anomaly,
+    add_cost_version,
     add_event,
     add_resource,
     add_run,
@@ -53,7 +54,7 @@ def test_months_that_lie_wholly_before_the_first_kept_day_go(
     assert query("SELECT * FROM daily_costs ORDER BY account_id, usage_date") == before
     assert query(PARTITIONS) == [
         (f"{table}_{month}",)
-        for table in ("daily_costs", "daily_expectations")
+        for table in ("cost_changes", "daily_costs", "daily_expectations")
         for month in ("2025_12", "2026_01", "2026_02", "2026_03")
     ]
     database.check_schema()
@@ -68,6 +69,7 @@ def test_a_look_tells_what_goes_and_changes_nothing(database: PostgresDatabase, 
     add_event(query, OLD, OLD, run=run)
     add_anomaly(query, "resolved", date(2025, 11, 30), run=run)
     add_resource(query, OLD)
+    add_cost_version(query, date(2025, 11, 30))
     query("ANALYZE")
     looked = keeper(database).look(TODAY)
     assert looked == keeper(database).look(TODAY)
@@ -159,12 +161,12 @@ def test_events_that_every_sink_has_go(database: PostgresDatabase, query: Query)
 
 
 def test_anomalies_that_are_over_go(database: PostgresDatabase, query: Query) -> None:
-    """Resolved or dismissed, with every day before the first kept one; what is open stays."""
+    """Resolved, with every day before the first kept one; what is open stays."""
     add_account(database)
     opened = add_anomaly(query, "open", date(2025, 10, 1))
     reaching = add_anomaly(query, "resolved", FIRST_KEPT)
-    for state, day in (("resolved", 30), ("dismissed", 20)):
-        add_anomaly(query, state, date(2025, 11, day))
+    for day in (30, 20):
+        add_anomaly(query, "resolved", date(2025, 11, day))
     assert prune(database).rows[OldRows.ANOMALIES] == 2
     assert ids(query, "anomalies") == {opened, reaching}
 

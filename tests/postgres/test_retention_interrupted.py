@@ -19,6 +19,7 @@ from tests.postgres.old_rows import (
     OLD,
     Connect,
     add_anomaly,
+    add_cost_version,
     add_event,
     add_run,
     cover,
@@ -68,6 +69,7 @@ def test_a_pruning_that_was_killed_is_simply_run_again(
     old = add_run(query, started=OLD, ended=OLD, accounts=2)
     add_event(query, OLD, OLD, run=old)
     add_anomaly(query, "resolved", date(2025, 10, 2), run=old)
+    add_cost_version(query, date(2025, 11, 30))
     with pytest.raises(Killed):
         prune(database, killed_at(database, number, commits=commits))
     missing = (
@@ -80,7 +82,7 @@ def test_a_pruning_that_was_killed_is_simply_run_again(
     prune(database)
     assert query("SELECT count(*), min(usage_date) FROM daily_costs") == [(16, date(2025, 12, 5))]
     assert query("SELECT DISTINCT covered_start FROM account_progress") == [(FIRST_KEPT,)]
-    assert [ids(query, table) for table in OldRows] == [set()] * 5
+    assert [ids(query, table) for table in OldRows] == [set()] * len(OldRows)
     assert query(missing) == [(0,)]
 
 
@@ -124,10 +126,11 @@ def test_a_role_that_does_not_own_the_months_is_refused_before_anything(
     with pytest.raises(ConfigError) as refused:
         prune(clerk)
     assert str(refused.value) == (
-        "The role clerk cannot prune, because it lacks DELETE on runs, ownership of daily_costs_2025_09, "
-        "ownership of daily_costs_2025_10, ownership of daily_costs_2025_11, "
-        "ownership of daily_expectations_2025_09, ownership of daily_expectations_2025_10, "
-        "ownership of daily_expectations_2025_11; "
+        "The role clerk cannot prune, because it lacks DELETE on runs, ownership of cost_changes_2025_09, "
+        "ownership of cost_changes_2025_10, ownership of cost_changes_2025_11, "
+        "ownership of daily_costs_2025_09, ownership of daily_costs_2025_10, "
+        "ownership of daily_costs_2025_11, ownership of daily_expectations_2025_09, "
+        "ownership of daily_expectations_2025_10, ownership of daily_expectations_2025_11; "
         "set DATABASE_URL to the role that owns the tables."
     )
     assert query("SELECT DISTINCT covered_start FROM account_progress") == [(date(2025, 9, 1),)]
@@ -141,7 +144,7 @@ def test_a_role_that_owns_the_months_may_drop_them(clerk: PostgresDatabase, quer
     query("CREATE ROLE keepers")
     query("GRANT keepers TO clerk")
     for month in ("2025_09", "2025_10", "2025_11"):
-        for table in ("daily_costs", "daily_expectations"):
+        for table in ("daily_costs", "cost_changes", "daily_expectations"):
             query(f"ALTER TABLE {table}_{month} OWNER TO keepers")
     assert len(prune(clerk).months) == 3
     query("DROP ROLE keepers")

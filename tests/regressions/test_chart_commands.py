@@ -106,17 +106,19 @@ def test_the_commands_of_the_notes_run_as_they_are_written(
 
 @pytest.mark.parametrize("pace", PACES)
 def test_the_jobs_by_hand_of_the_readme_run_as_they_are_written(pace: str, tmp_path: Path) -> None:
-    """A run, a backfill, and a command that reads a secret; the last one waits for it whatever the pace."""
+    """A run, a backfill, an answer in one line, and a command that reads a secret, which waits for it."""
     cluster = Cluster(tmp_path, SECRET)
-    run, backfill, add = blocks_of("Manual Jobs")
+    run, backfill, answer, add = blocks_of("Manual Jobs")
     for block, log in (
         (run, "log of collect\n"),
         (backfill, "log of collect --from 2026-01-01"),
+        (answer, "created"),
         (add, "attached"),
     ):
         done = cluster.run(block, **PACES[pace])
         assert done.returncode == 0, done.stderr
         assert log in done.stdout
+    assert "\n" not in answer.strip()
     assert '{"access_key_id": "AKIA"}' in [job.get("given") for job in cluster.jobs]
 
 

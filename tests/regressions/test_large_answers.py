@@ -25,7 +25,7 @@ from costbatch.simulator.world import Anomaly
 from tests.support import second_database
 from tests.support.database_rows import WINDOW as STORED_WINDOW
 from tests.support.database_rows import add_account, cost_row, prepare_months, store
-from tests.support.factories import CostRow, days, make_fetched, rows_of
+from tests.support.factories import CostRow, days, make_fetched, make_run, rows_of
 from tests.support.harness import TODAY, Harness, make_account
 from tests.support.query import Query, query
 
@@ -228,7 +228,7 @@ def replace_packed(database: PostgresDatabase, account: Account, *rows: CostRow)
     """Store an answer that is packed."""
     with database.transaction() as tx:
         return tx.costs.replace_windows(
-            {account.id: packed(make_fetched(STORED_WINDOW, *rows))}, first=[account.id]
+            make_run(), {account.id: packed(make_fetched(STORED_WINDOW, *rows))}, first=[account.id]
         )[account.id]
 
 
@@ -268,7 +268,9 @@ def test_a_first_collection_writes_nothing_to_a_table_of_its_session(
 ) -> None:
     """It has many rows, and there is nothing to compare them with."""
     with database.transaction() as tx:
-        tx.costs.replace_windows({account.id: make_fetched(STORED_WINDOW, cost_row(3))}, first=[account.id])
+        tx.costs.replace_windows(
+            make_run(), {account.id: make_fetched(STORED_WINDOW, cost_row(3))}, first=[account.id]
+        )
         staged = tx.connection.exec_driver_sql("SELECT to_regclass('pg_temp.costs_staging')").scalar()
     assert staged is None
     assert len(stored(query)) == 1
@@ -280,11 +282,11 @@ def test_a_transaction_that_is_lost_can_be_repeated(
     """The parts are there again, and nothing of the first time is."""
     fetched = packed(make_fetched(STORED_WINDOW, cost_row(3), cost_row(4)))
     with database.transaction() as tx:
-        tx.costs.replace_windows({account.id: fetched}, first=[account.id])
+        tx.costs.replace_windows(make_run(), {account.id: fetched}, first=[account.id])
         tx.connection.rollback()
     assert stored(query) == []
     with database.transaction() as tx:
-        change = tx.costs.replace_windows({account.id: fetched}, first=[account.id])[account.id]
+        change = tx.costs.replace_windows(make_run(), {account.id: fetched}, first=[account.id])[account.id]
     assert change.inserted == len(stored(query)) == 2
 
 

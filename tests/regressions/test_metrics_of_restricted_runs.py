@@ -131,6 +131,7 @@ def test_a_restricted_run_has_a_group_of_its_own(
         "costbatch_last_success_timestamp_seconds",
         "costbatch_account_cost",
         "costbatch_anomalies",
+        "costbatch_month_cost_to_date",
         "costbatch_events_pending",
     }
 

@@ -26,7 +26,7 @@ from costbatch.domain.runs import (
     WorkItem,
 )
 from costbatch.errors import ErrorKind
-from tests.support.factories import CostRow, make_fetched
+from tests.support.factories import CostRow, make_fetched, make_run
 from tests.support.fake_store import FakeStore
 from tests.support.run_harness import RunHarness
 
@@ -93,18 +93,29 @@ def cost_row(day: date | int = TODAY - ONE_DAY, amount: str = "1.50", **fields: 
 
 
 def store(
-    database: Database, account: Account, rows: list[CostRow], window: DateRange = WINDOW
+    database: Database,
+    account: Account,
+    rows: Sequence[CostRow],
+    window: DateRange = WINDOW,
+    *,
+    night: date = TODAY,
 ) -> StoredChange:
     """Replace an account's window in a transaction of its own."""
     with database.transaction() as tx:
-        return replace_window(tx, account, rows, window)
+        return replace_window(tx, account, rows, window, night=night)
 
 
 def replace_window(
-    tx: Transaction, account: Account, rows: Sequence[CostRow], window: DateRange = WINDOW
+    tx: Transaction,
+    account: Account,
+    rows: Sequence[CostRow],
+    window: DateRange = WINDOW,
+    *,
+    night: date = TODAY,
 ) -> StoredChange:
     """Replace an account's window."""
-    return tx.costs.replace_windows({account.id: make_fetched(window, *rows)})[account.id]
+    run = make_run(today=night)
+    return tx.costs.replace_windows(run, {account.id: make_fetched(window, *rows)})[account.id]
 
 
 def open_run(

@@ -45,6 +45,10 @@ EVENT_MEANINGS = {
         "Its days, its severity or its amounts changed; a change below a cent raises no event."
     ),
     EventType.ANOMALY_RESOLVED: "The anomaly is over; `resolution` says why.",
+    EventType.ANOMALY_REMINDER: (
+        "The anomaly has gone on for another `COSTBATCH_REMIND_DAYS` days without an answer; "
+        "only if that is set."
+    ),
     EventType.INCIDENT_DETECTED: (
         "Anomalies of two or more accounts began on the same day, in the same service and direction: "
         "one message with members and a total. It comes again, with the same `incident.id`, if members join."

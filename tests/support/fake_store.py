@@ -12,7 +12,9 @@ from uuid import UUID, uuid4
 
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
+from costbatch.domain.answers import Answer
+from costbatch.domain.arrival import DayArrival
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState
@@ -54,7 +56,7 @@ class FakeCosts:
         self.prepared.append(days)
 
     def replace_windows(
-        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+        self, run: Run, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         """Make the changed days of each account equal to what was fetched."""
         self.first |= set(first)
@@ -135,6 +137,17 @@ class FakeCosts:
             for total in self._totals(account.id, window, rule, lambda _: True)
         ]
 
+    def cost_by_day(
+        self, days: DateRange, rule: Rule, *, by_account: bool, aws_account_ids: Collection[str] = ()
+    ) -> list[tuple[str, DayTotal]]:
+        """Return the comparable cost of each day of all accounts together."""
+        assert not by_account
+        sums: Counter[tuple[date, str]] = Counter()
+        for account in {key[0] for key in self.rows}:
+            for day, currency, amount in self._totals(account, days, rule, lambda _: True):
+                sums[day, currency] += amount  # type: ignore[assignment] # a Counter of Decimals
+        return [("", DayTotal(day, currency, Decimal(amount))) for (day, currency), amount in sums.items()]
+
     def compared_costs(
         self, run: Run, days: DateRange, rule: Rule, *, most: int | None
     ) -> list[ComparedCost]:
@@ -148,7 +161,7 @@ class FakeCosts:
                 currency=currency,
                 accounts=1,
                 amount=amount,
-                estimated=False,
+                estimated=any(row.estimated for key, row in self.rows.items() if key[1] == days.last),
                 aws_account_id=aws_account_id,
                 name=make_account(int(aws_account_id)).name,
                 from_day_before=self._change(amount, amounts[1].get((aws_account_id, currency))),
@@ -222,14 +235,26 @@ class FakeAnomalies:
         self.rows[anomaly.id] = anomaly
         self.found_by.setdefault(anomaly.id, run_id)
 
-    def list_in_state(
-        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
-    ) -> list[Anomaly]:
-        """Return the anomalies in a state: the severest first, within a currency the largest impact."""
-        found = [row for row in self._of(aws_account_ids) if row.state is state]
+    def find(self, prefix: str) -> list[Anomaly]:
+        """Return the anomalies whose id begins so."""
+        return sorted(
+            (row for row in self.rows.values() if str(row.id).startswith(prefix)), key=lambda row: row.id
+        )
+
+    def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
+        """Return the anomalies that match: the severest first, within a currency the largest impact."""
+        found = [
+            row
+            for row in self._of(wanted.aws_account_ids)
+            if (not wanted.states or row.state in wanted.states)
+            and (not wanted.severities or row.severity in wanted.severities)
+            and (not wanted.currencies or row.currency in wanted.currencies)
+            and (wanted.since is None or row.last_date >= wanted.since)
+        ]
         severities = list(Severity)
-        found.sort(key=lambda row: (-severities.index(row.severity), row.currency, -abs(row.impact)))
-        return found[:most]
+        return sorted(
+            found, key=lambda row: (-severities.index(row.severity), row.currency, -abs(row.impact), row.id)
+        )
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
@@ -240,14 +265,45 @@ class FakeAnomalies:
         days = {self.rows[each].start_date for each in self.detected_by(run_id)}
         return [row for _, row in sorted(self.rows.items()) if row.start_date in days]
 
-    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
-        """Return how many anomalies there are by (state, severity), of these accounts if any are given."""
-        return dict(Counter((row.state.value, row.severity.value) for row in self._of(aws_account_ids)))
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
+        """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
+        rows = self._of(aws_account_ids)
+        return dict(Counter((row.state.value, row.severity.value, row.currency) for row in rows))
 
     def _of(self, aws_account_ids: Collection[str]) -> list[Anomaly]:
         rows = {make_account(row.account_id).aws_account_id: row.account_id for row in self.rows.values()}
         wanted = {rows.get(aws_account_id) for aws_account_id in aws_account_ids or rows}
         return [row for row in self.rows.values() if row.account_id in wanted]
+
+
+@dataclass
+class FakeAnswers:
+    """The answers, and who withdrew those that no longer count."""
+
+    rows: list[Answer] = field(default_factory=list)
+    withdrawn: dict[int | None, tuple[str, str, datetime]] = field(default_factory=dict)
+
+    def copy(self) -> "FakeAnswers":
+        """Return what a transaction works on."""
+        return FakeAnswers(list(self.rows), dict(self.withdrawn))
+
+    def add(self, answer: Answer) -> Answer:
+        """Add an answer; return it with its id."""
+        self.rows.append(replace(answer, id=len(self.rows) + 1))
+        return self.rows[-1]
+
+    def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
+        """Return the answers that count by account row, the oldest first."""
+        found: dict[int, list[Answer]] = {}
+        for answer in self.rows:
+            if answer.id not in self.withdrawn and (account_ids is None or answer.account_id in account_ids):
+                found.setdefault(answer.account_id, []).append(answer)
+        return found
+
+    def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
+        """Let answers no longer count."""
+        for answer in answers:
+            self.withdrawn.setdefault(answer.id, (author, reason, now))
 
 
 @dataclass
@@ -265,7 +321,7 @@ class FakeExpectations:
         """Return, by account row, the days from the account's start on that are outside their band."""
         found: dict[int, list[Expectation]] = {}
         for (row, day, service, currency), judged in self.rows.items():
-            if row in starts and day >= starts[row] and (judged.reason or judged.score >= Decimal("0.5")):
+            if row in starts and day >= starts[row] and judged.is_outside:
                 found.setdefault(row, []).append(Expectation(service, currency, judged))
         return found
 
@@ -436,6 +492,19 @@ class FakeOutbox:
 
 
 @dataclass
+class FakeLedger:
+    """What mornings saw, as a test says."""
+
+    seen: list[DayArrival] = field(default_factory=list)
+
+    def arrivals(
+        self, days: DateRange, rule: Rule, *, aws_account_ids: Collection[str] = ()
+    ) -> list[DayArrival]:
+        """Return what mornings saw of these accounts."""
+        return [each for each in self.seen if each.aws_account_id in aws_account_ids]
+
+
+@dataclass
 class FakeTables:
     """Everything that commits together."""
 
@@ -444,9 +513,11 @@ class FakeTables:
     items: FakeItems = field(default_factory=FakeItems)
     run_rows: dict[str, Run] = field(default_factory=dict)
     costs: FakeCosts = field(default_factory=FakeCosts)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
     collections: FakeCollections = field(default_factory=FakeCollections)
     digests: FakeDigests = field(default_factory=FakeDigests)
     anomalies: FakeAnomalies = field(default_factory=FakeAnomalies)
+    answers: FakeAnswers = field(default_factory=FakeAnswers)
     expectations: FakeExpectations = field(default_factory=FakeExpectations)
     memories: FakeMemories = field(default_factory=FakeMemories)
     first_charges: FakeFirstCharges = field(default_factory=FakeFirstCharges)
@@ -466,9 +537,11 @@ class FakeTables:
             items=self.items.copy(accounts, progress),
             run_rows=dict(self.run_rows),
             costs=self.costs.copy(),
+            ledger=self.ledger,
             collections=self.collections.copy(),
             digests=self.digests.copy(),
             anomalies=self.anomalies.copy(),
+            answers=self.answers.copy(),
             expectations=self.expectations.copy(),
             memories=self.memories.copy(),
             first_charges=self.first_charges.copy(),

@@ -1,10 +1,12 @@
 """A sample run whose metrics are pushed."""
 
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import StoredChange
+from costbatch.domain.forecast import Forecast
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, Run, RunStatus
 from costbatch.errors import ErrorKind
@@ -24,6 +26,19 @@ RECORD = CollectionRecord(
     window=DateRange(date(2025, 1, 1), date(2025, 1, 15)),
     rows_fetched=70,
     change=StoredChange(inserted=5, updated=4, deleted=3),
+)
+
+
+# What the month will cost.
+FORECAST = Forecast(
+    aws_account_id="",
+    currency="USD",
+    month=date(2025, 1, 1),
+    month_to_date=Decimal("140.50"),
+    last_month=Decimal(300),
+    expected=Decimal("310.25"),
+    lower=Decimal(300),
+    upper=Decimal(330),
 )
 
 

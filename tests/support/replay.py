@@ -1,11 +1,12 @@
 """Replays the nights of one account in memory: what AWS says, what is stored, the events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from costbatch.application.anomalies import Anomalies, Remark
 from costbatch.application.collect.adaptive import AdaptiveDetector
 from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Detector, Night, Replaced
@@ -17,7 +18,7 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
 from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
-from tests.support.factories import CostRow, day, make_account, make_fetched, make_row
+from tests.support.factories import CostRow, day, make_account, make_fetched, make_row, make_run
 from tests.support.fake_store import FakeStore
 
 
@@ -37,6 +38,11 @@ class Replay:
     covered: DateRange | None = None
     adaptive: AdaptiveRule | None = None
     first_charges: FirstChargePolicy = field(default_factory=FirstChargePolicy)
+    remind_days: int | None = None
+    today: int = 0
+
+    def __post_init__(self) -> None:
+        self.store.tables.accounts.rows[self.account.id] = self.account
 
     @property
     def detector(self) -> Detector:
@@ -62,11 +68,16 @@ class Replay:
         """Read the days again on request."""
         return self._collect(DateRange(day(start), day(end_exclusive)), today, is_backfill=True)
 
+    @property
+    def answers(self) -> Anomalies:
+        """What a person can do with the anomalies, at seven in the morning of the day of the last run."""
+        now = datetime(2025, 1, 1, 7, tzinfo=UTC) + timedelta(days=self.today)
+        return Anomalies(database=self.store, rule=self.rule, now=lambda: now)
+
     def dismiss(self) -> None:
         """Let a person dismiss every open anomaly."""
-        rows = self.store.tables.anomalies.rows
-        dismissed = {each.id: replace(each, state=AnomalyState.DISMISSED) for each in self.open}
-        rows |= dismissed
+        for each in self.open:
+            self.answers.dismiss(str(each.id), Remark(author="alice", reason="no anomaly"))
 
     @property
     def anomalies(self) -> list[Anomaly]:
@@ -80,14 +91,15 @@ class Replay:
 
     @property
     def real(self) -> list[Anomaly]:
-        """Those that the costs as they are now show: open, ended or dismissed, but not restated or merged."""
+        """Those that the costs as they are now show: open or ended, but not restated or merged."""
         gone = {Resolution.RESTATED, Resolution.MERGED}
         return [each for each in self.anomalies if each.resolution not in gone]
 
     def _collect(self, window: DateRange, today: int, *, is_backfill: bool) -> list[Event]:
+        self.today = today
         with self.store.transaction() as tx:
             fetched = make_fetched(window, *self._rows(window))
-            change = tx.costs.replace_windows({self.account.id: fetched})[self.account.id]
+            change = tx.costs.replace_windows(make_run(), {self.account.id: fetched})[self.account.id]
             night = Night(
                 today=day(today),
                 run_id=UUID(int=today),
@@ -97,7 +109,12 @@ class Replay:
             replaced = Replaced(
                 account=self.account, covered=self.covered, fetched=fetched, change=change, totals=()
             )
-            detection = Detection(detector=self.detector, rule=self.rule, first_charges=self.first_charges)
+            detection = Detection(
+                detector=self.detector,
+                rule=self.rule,
+                first_charges=self.first_charges,
+                remind_days=self.remind_days,
+            )
             events = detection.detect(tx, [replaced], night)[self.account.id]
         self.covered = extend_collected(self.covered, window, is_ordinary=not is_backfill)
         return events

@@ -104,6 +104,8 @@ GIVEN = [
     ("COSTBATCH_ANOMALY_PER_SERVICE", "true", "anomaly_per_service", True),
     ("COSTBATCH_ANOMALY_MEDIUM_IMPACT", "50", "anomaly_medium_impact", Limit(Decimal(50))),
     ("COSTBATCH_ANOMALY_HIGH_IMPACT", "500", "anomaly_high_impact", Limit(Decimal(500))),
+    ("COSTBATCH_ANOMALY_LEVEL_MARGIN", "10%", "anomaly_level_margin", Decimal("0.1")),
+    ("COSTBATCH_REMIND_DAYS", "7", "remind_days", 7),
     ("COSTBATCH_RESOURCE_SOURCE", "Tagging", "resource_source", SourceChoice.TAGGING),
     ("COSTBATCH_REGIONS", "eu-west-1, us-east-1,", "regions", frozenset({"eu-west-1", "us-east-1"})),
     ("COSTBATCH_REGIONS", "none", "regions", frozenset()),

@@ -68,6 +68,17 @@ def test_lines_below_the_level_are_left_out() -> None:
     assert lines(stream) == []
 
 
+def test_a_package_can_be_muted_for_a_while() -> None:
+    """A backtest repeats what nights did; others are heard, and it is heard again afterwards."""
+    stream = json_logs()
+    log, other = logs.get_logger("costbatch.test.inside"), logs.get_logger("costbatch.other")
+    with logs.muted("costbatch.test"):
+        log.error("replayed")
+        other.info("heard")
+    log.info("again")
+    assert [line["event"] for line in lines(stream)] == ["heard", "again"]
+
+
 def test_others_are_heard_from_warning_on_even_when_we_debug() -> None:
     """The debug lines of botocore hold signed requests."""
     stream = json_logs("debug")

@@ -14,12 +14,15 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import accounts, anomalies
 from costbatch.application.ports import AnomalyStore
-from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Reason, Severity
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
+
+# Enough to say that a prefix is too short.
+_MOST_FOUND = 10
 
 _LOAD_NEAR = sa.text("""
 SELECT * FROM anomalies
@@ -51,20 +54,32 @@ class PostgresAnomalies(AnomalyStore):
         self.connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
     @override
-    def list_in_state(
-        self, state: AnomalyState, *, aws_account_ids: Collection[str] = (), most: int | None = None
-    ) -> list[Anomaly]:
+    def find(self, prefix: str) -> list[Anomaly]:
+        id_text = sa.cast(anomalies.c.id, sa.Text)
+        statement = sa.select(anomalies).where(id_text.startswith(prefix, autoescape=True))
+        return self._readable(statement.order_by(anomalies.c.id).limit(_MOST_FOUND))
+
+    @override
+    def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
         severities = {severity.value: n for n, severity in enumerate(Severity)}
+        conditions = _of(wanted.aws_account_ids)
+        if wanted.states:
+            conditions.append(anomalies.c.state.in_([state.value for state in wanted.states]))
+        if wanted.severities:
+            conditions.append(anomalies.c.severity.in_([severity.value for severity in wanted.severities]))
+        if wanted.currencies:
+            conditions.append(anomalies.c.currency.in_(wanted.currencies))
+        if wanted.since is not None:
+            conditions.append(anomalies.c.last_date >= wanted.since)
         statement = (
             sa.select(anomalies)
-            .where(anomalies.c.state == state.value, *_of(aws_account_ids))
+            .where(*conditions)
             .order_by(
                 sa.case(severities, value=anomalies.c.severity).desc(),
                 anomalies.c.currency,
                 sa.func.abs(anomalies.c.actual - anomalies.c.expected).desc(),
                 anomalies.c.id,
             )
-            .limit(most)
         )
         return self._readable(statement)
 
@@ -79,11 +94,11 @@ class PostgresAnomalies(AnomalyStore):
         return self._readable(found)
 
     @override
-    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str], int]:
-        columns = [anomalies.c.state, anomalies.c.severity]
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
+        columns = [anomalies.c.state, anomalies.c.severity, anomalies.c.currency]
         statement = sa.select(*columns, sa.func.count()).where(*_of(aws_account_ids))
         rows = self.connection.execute(statement.group_by(*columns))
-        return {(state, severity): count for state, severity, count in rows}
+        return {(state, severity, currency): count for state, severity, currency, count in rows}
 
     def _readable(self, statement: sa.Select[Any]) -> list[Anomaly]:
         found = []

@@ -16,6 +16,13 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.copy_format import CopyNames, Pieces, copy_lines
 from costbatch.adapters.postgres.cost_collections import is_of_run
+from costbatch.adapters.postgres.cost_statements import (
+    ADD_FIRST_VERSIONS,
+    COPY_TO_COSTS,
+    COPY_TO_STAGING,
+    DELETE_VANISHED,
+    WRITE_DIFFERENCES,
+)
 from costbatch.adapters.postgres.partitions import create_partitions
 from costbatch.adapters.postgres.tables import (
     account_progress,
@@ -31,78 +38,6 @@ from costbatch.domain.costs import DayTotal, FetchedCosts, ServiceTotals, Stored
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import ItemState, Run
-
-_COLUMNS = """(account_id, usage_date, service, record_type, currency,
-    unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)"""
-
-# A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
-# hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
-# DELETE is for a second use in one transaction.
-_COPY_TO_STAGING = """
-CREATE TEMP TABLE IF NOT EXISTS costs_staging (
-    account_id bigint NOT NULL, usage_date date NOT NULL,
-    service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
-    currency text COLLATE "C" NOT NULL, unblended numeric NOT NULL, amortized numeric NOT NULL,
-    net_unblended numeric, net_amortized numeric, usage_quantity numeric, estimated boolean NOT NULL
-) ON COMMIT DELETE ROWS;
-DELETE FROM costs_staging;
-COPY costs_staging FROM STDIN
-"""
-_COPY_TO_COSTS = f"COPY daily_costs {_COLUMNS} FROM STDIN"
-
-# EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
-# benchmarks/storage_layout.md. What comes after the INSERT still sees the table as it was before; the LIMIT
-# keeps the planner from reading whole months where it has no statistics. Lines without a day tell how many
-# rows each account had. Rows go in by their key, so that an account's days lie together and are read so.
-_WRITE_DIFFERENCES = sa.text("""
-WITH differing AS MATERIALIZED (
-    SELECT account_id, usage_date, service, record_type, currency,
-        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
-    FROM costs_staging
-    EXCEPT ALL
-    SELECT account_id, usage_date, service, record_type, currency,
-        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
-    FROM daily_costs
-    WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
-), written AS (
-    INSERT INTO daily_costs (
-        account_id, usage_date, service, record_type, currency,
-        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)
-    SELECT account_id, usage_date, service, record_type, currency,
-        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
-    FROM differing
-    ORDER BY account_id, usage_date, service, record_type, currency
-    ON CONFLICT (account_id, usage_date, service, record_type, currency) DO UPDATE SET
-        unblended = excluded.unblended, amortized = excluded.amortized,
-        net_unblended = excluded.net_unblended, net_amortized = excluded.net_amortized,
-        usage_quantity = excluded.usage_quantity, estimated = excluded.estimated
-), compared AS (
-    SELECT n.account_id, n.usage_date, d.was_stored IS NOT NULL AS was_stored
-    FROM differing n LEFT JOIN LATERAL (
-        SELECT true AS was_stored FROM daily_costs d
-        WHERE d.account_id = n.account_id AND d.usage_date = n.usage_date
-          AND d.service = n.service AND d.record_type = n.record_type AND d.currency = n.currency
-          AND d.usage_date >= :start AND d.usage_date < :end_exclusive
-        LIMIT 1) d ON true
-)
-SELECT account_id, usage_date, 0 AS stored_before,
-    count(*) FILTER (WHERE NOT was_stored) AS inserted, count(*) FILTER (WHERE was_stored) AS updated
-FROM compared GROUP BY account_id, usage_date
-UNION ALL
-SELECT account_id, NULL, count(*), 0, 0 FROM daily_costs
-WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
-GROUP BY account_id
-""")
-
-_DELETE_VANISHED = sa.text("""
-DELETE FROM daily_costs d
-WHERE d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_date < :end_exclusive
-  AND NOT EXISTS (
-    SELECT FROM costs_staging s
-    WHERE s.account_id = d.account_id AND s.usage_date = d.usage_date
-      AND s.service = d.service AND s.record_type = d.record_type AND s.currency = d.currency)
-RETURNING d.account_id, d.usage_date
-""")
 
 # One look into the index for each; a GROUP BY would read all that is stored of the accounts.
 _FIRST_DAYS = sa.text("""
@@ -120,6 +55,7 @@ SELECT accounts.id
 FROM accounts LEFT JOIN LATERAL (
     SELECT true AS found FROM daily_costs WHERE account_id = accounts.id LIMIT 1) AS stored ON true
 WHERE accounts.id = ANY(:account_ids) AND stored.found IS NULL
+  AND NOT EXISTS (SELECT FROM cost_versions WHERE account_id = accounts.id)
 """)
 
 _STORED_DAYS = sa.text("""
@@ -140,7 +76,7 @@ _MANY_ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PostgresCosts(CostStore):
-    """The daily costs, within one transaction."""
+    """The daily costs, within one transaction, and the ledger of what changed them, which it alone writes."""
 
     connection: Connection
 
@@ -150,7 +86,7 @@ class PostgresCosts(CostStore):
 
     @override
     def replace_windows(
-        self, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
+        self, run: Run, fetched: Mapping[int, FetchedCosts], *, first: Collection[int] = ()
     ) -> dict[int, StoredChange]:
         changes = {row: StoredChange() for row in fetched}
         new: dict[int, FetchedCosts] = {}
@@ -159,7 +95,9 @@ class PostgresCosts(CostStore):
             new = {row: fetched[row] for row in found}
         if new:
             # With nothing to compare, they need no staging.
-            self._copy(_COPY_TO_COSTS, new)
+            self._copy(COPY_TO_COSTS, new)
+            versions = {"run_id": run.id, "night": run.today, "account_ids": list(new)}
+            self.connection.execute(ADD_FIRST_VERSIONS, versions)
         for row, costs in new.items():
             days_with_rows = frozenset(day for day, digest in costs.digests.items() if digest.rows)
             changes[row] = StoredChange(inserted=len(costs.costs), changed_dates=days_with_rows)
@@ -168,14 +106,21 @@ class PostgresCosts(CostStore):
         for days in dict.fromkeys(costs.changed_days for costs in others.values()):
             if days is not None:
                 alike = {row: costs for row, costs in others.items() if costs.changed_days == days}
-                changes |= self._replace_days(days, alike)
+                changes |= self._replace_days(run, days, alike)
         return changes
 
-    def _replace_days(self, days: DateRange, fetched: Mapping[int, FetchedCosts]) -> dict[int, StoredChange]:
-        bounds = {"start": days.start, "end_exclusive": days.end_exclusive}
-        parameters = {**bounds, "account_ids": list(fetched)}
-        self._copy(_COPY_TO_STAGING, fetched)
-        written = self.connection.execute(_WRITE_DIFFERENCES, parameters).all()
+    def _replace_days(
+        self, run: Run, days: DateRange, fetched: Mapping[int, FetchedCosts]
+    ) -> dict[int, StoredChange]:
+        common = {
+            "start": days.start,
+            "end_exclusive": days.end_exclusive,
+            "run_id": run.id,
+            "night": run.today,
+        }
+        parameters = {**common, "account_ids": list(fetched)}
+        self._copy(COPY_TO_STAGING, fetched)
+        written = self.connection.execute(WRITE_DIFFERENCES, parameters).all()
         stored: Counter[int] = Counter()
         for line in written:
             stored[line.account_id] += line.stored_before + line.inserted
@@ -183,7 +128,7 @@ class PostgresCosts(CostStore):
         shrunk = [row for row, each in fetched.items() if stored[row] != len(each.costs)]
         vanished: Sequence[sa.Row[tuple[int, date]]] = ()
         if shrunk:
-            vanished = self.connection.execute(_DELETE_VANISHED, {**bounds, "account_ids": shrunk}).all()
+            vanished = self.connection.execute(DELETE_VANISHED, {**common, "account_ids": shrunk}).all()
         return {row: _change_of(row, written, vanished) for row in fetched}
 
     @override
@@ -237,6 +182,22 @@ class PostgresCosts(CostStore):
             .order_by(*columns)
         )
         return [(row[0], row[1], row[2]) for row in self.connection.execute(statement)]
+
+    @override
+    def cost_by_day(
+        self, days: DateRange, rule: Rule, *, by_account: bool, aws_account_ids: Collection[str] = ()
+    ) -> list[tuple[str, DayTotal]]:
+        account = accounts.c.aws_account_id if by_account else sa.literal("")
+        columns = [account.label("account"), daily_costs.c.usage_date, daily_costs.c.currency]
+        statement = (
+            sa.select(*columns, _comparable_sum(rule))
+            .join_from(daily_costs, accounts)
+            .where(*_in(days), _is_compared(rule))
+            .group_by(*(columns if by_account else columns[1:]))
+        )
+        if aws_account_ids:
+            statement = statement.where(accounts.c.aws_account_id.in_(aws_account_ids))
+        return [(row[0], DayTotal(row[1], row[2], row[3])) for row in self.connection.execute(statement)]
 
     @override
     def compared_costs(

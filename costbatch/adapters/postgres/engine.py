@@ -20,12 +20,14 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import PostgresAccounts
 from costbatch.adapters.postgres.anomalies import PostgresAnomalies
+from costbatch.adapters.postgres.answers import PostgresAnswers
 from costbatch.adapters.postgres.cost_collections import PostgresCollections
 from costbatch.adapters.postgres.costs import PostgresCosts
 from costbatch.adapters.postgres.digests import PostgresDigests
 from costbatch.adapters.postgres.discoveries import PostgresDiscoveries
 from costbatch.adapters.postgres.expectations import PostgresExpectations
 from costbatch.adapters.postgres.first_charges import PostgresFirstCharges
+from costbatch.adapters.postgres.ledger import PostgresLedger
 from costbatch.adapters.postgres.memories import PostgresMemories
 from costbatch.adapters.postgres.migrations import require_current_schema
 from costbatch.adapters.postgres.outbox import PostgresOutbox
@@ -95,6 +97,11 @@ class PostgresTransaction(Transaction):
 
     @property
     @override
+    def ledger(self) -> PostgresLedger:
+        return PostgresLedger(self.connection)
+
+    @property
+    @override
     def collections(self) -> PostgresCollections:
         return PostgresCollections(self.connection)
 
@@ -117,6 +124,11 @@ class PostgresTransaction(Transaction):
     @override
     def anomalies(self) -> PostgresAnomalies:
         return PostgresAnomalies(self.connection)
+
+    @property
+    @override
+    def answers(self) -> PostgresAnswers:
+        return PostgresAnswers(self.connection)
 
     @property
     @override

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import MAY_READ_CREDENTIALS
 from costbatch.adapters.postgres.migrations import REVISIONS, current_revision
-from costbatch.adapters.postgres.partitions import PARTITION_PATTERN
+from costbatch.adapters.postgres.partitions import PARTITION_PATTERN, PARTITIONED
 from costbatch.adapters.postgres.tables import (
     account_credentials,
     accounts,
@@ -74,8 +74,8 @@ _RELATIONS = sa.text("""
 WITH ours AS (
     SELECT to_regclass(name)::oid AS oid, name, NULL AS month FROM unnest(CAST(:tables AS text[])) AS name
     UNION ALL
-    SELECT inhrelid, name, substring(relname FROM :partition)
-    FROM unnest(CAST(:tables AS text[])) AS name JOIN pg_inherits ON inhparent = to_regclass(name)
+    SELECT inhrelid, parent, substring(relname FROM :partition)
+    FROM unnest(CAST(:partitioned AS text[])) AS parent JOIN pg_inherits ON inhparent = to_regclass(parent)
         JOIN pg_class ON pg_class.oid = inhrelid
 )
 SELECT name, to_date(month, 'YYYY_MM') AS month, sizes.*,
@@ -260,9 +260,12 @@ def month_sizes(connection: Connection) -> tuple[MonthSize, ...]:
 
 
 def _relations(connection: Connection) -> list[Row[Any]]:
-    return list(
-        connection.execute(_RELATIONS, {"tables": sorted(metadata.tables), "partition": PARTITION_PATTERN})
-    )
+    parameters = {
+        "tables": sorted(metadata.tables),
+        "partition": PARTITION_PATTERN,
+        "partitioned": list(PARTITIONED),
+    }
+    return list(connection.execute(_RELATIONS, parameters))
 
 
 def _months(relations: list[Row[Any]]) -> tuple[MonthSize, ...]:

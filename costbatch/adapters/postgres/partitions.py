@@ -1,9 +1,8 @@
-"""The monthly partitions of daily_costs and daily_expectations: how they are named, created and dropped.
+"""The monthly partitions of each partitioned table: how they are named, created and dropped together.
 
 Processes that change the list of months take turns by one advisory lock, until their transaction ends.
 """
 
-from collections.abc import Iterator
 from datetime import date
 
 import sqlalchemy as sa
@@ -11,8 +10,8 @@ from sqlalchemy.engine import Connection
 
 from costbatch.domain.periods import DateRange, month_start
 
-# The tables that have a partition for each month.
-PARTITIONED = ("daily_costs", "daily_expectations")
+# What is partitioned by the month of usage_date.
+PARTITIONED = ("daily_costs", "cost_changes", "daily_expectations")
 # The first group of a match is the month as to_date(…, 'YYYY_MM') reads it.
 PARTITION_PATTERN = f"^(?:{'|'.join(PARTITIONED)})_([0-9]{{4}}_[0-9]{{2}})$"
 
@@ -29,19 +28,18 @@ WHERE inhparent = ANY(CAST(CAST(:tables AS text[]) AS regclass[])) AND relname =
 """)
 
 
-def partition_names(month: date) -> list[str]:
-    """Return the names of the partitions that hold the month of a day."""
-    return [_name(table, month) for table in PARTITIONED]
+def partition_names(month: date) -> dict[str, str]:
+    """Return, by table, the name of the partition that holds the month of a day."""
+    return {table: f"{table}_{month:%Y_%m}" for table in PARTITIONED}
 
 
 def create_partitions(connection: Connection, days: DateRange) -> None:
     """Create the missing partitions for the days; commit soon, because writers wait meanwhile."""
-    if not [*_missing(connection, days)]:
+    if not _missing(connection, days):
         return
     connection.execute(_LOCK)
     # Looked up again: another process may have created them meanwhile.
-    for table, month in _missing(connection, days):
-        name = _name(table, month)
+    for month, table, name in _missing(connection, days):
         bounds = f"FROM ('{month}') TO ('{month_start(month, months_back=-1)}')"
         # Attaching a table does not block readers of the other months; CREATE … PARTITION OF would.
         connection.exec_driver_sql(
@@ -53,18 +51,18 @@ def create_partitions(connection: Connection, days: DateRange) -> None:
 def drop_partitions(connection: Connection, month: date) -> None:
     """Drop the partitions of a month that still exist."""
     connection.execute(_LOCK)
-    asked = {"tables": [*PARTITIONED], "names": partition_names(month)}
+    asked = {"tables": [*PARTITIONED], "names": [*partition_names(month).values()]}
     for name in connection.scalars(_QUALIFIED_NAMES, asked).all():
         connection.exec_driver_sql(f"DROP TABLE {name}")
 
 
-def _name(table: str, month: date) -> str:
-    return f"{table}_{month:%Y_%m}"
-
-
-def _missing(connection: Connection, days: DateRange) -> Iterator[tuple[str, date]]:
+def _missing(connection: Connection, days: DateRange) -> list[tuple[date, str, str]]:
+    """Return month, table and name of each missing partition."""
     present = set(connection.scalars(_NAMES, {"tables": [*PARTITIONED]}))
-    for month in sorted({month_start(day) for day in days}):
-        for table in PARTITIONED:
-            if _name(table, month) not in present:
-                yield table, month
+    months = sorted({month_start(day) for day in days})
+    return [
+        (month, table, name)
+        for month in months
+        for table, name in partition_names(month).items()
+        if name not in present
+    ]

@@ -25,6 +25,7 @@ from costbatch.adapters.postgres.tables import (
     account_progress,
     accounts,
     anomalies,
+    cost_versions,
     deliveries,
     events,
     resources,
@@ -60,9 +61,9 @@ ORDER BY relname
 _MISSING = sa.text("""
 SELECT privilege || ' on ' || name FROM (VALUES ('accounts', 'UPDATE'),
     ('account_progress', 'UPDATE'), ('run_items', 'UPDATE'), ('runs', 'UPDATE'), ('events', 'UPDATE'),
-    ('anomalies', 'UPDATE'), ('resources', 'UPDATE'),
+    ('anomalies', 'UPDATE'), ('resources', 'UPDATE'), ('cost_versions', 'UPDATE'),
     ('run_items', 'DELETE'), ('runs', 'DELETE'), ('events', 'DELETE'), ('anomalies', 'DELETE'),
-    ('resources', 'DELETE')
+    ('resources', 'DELETE'), ('cost_versions', 'DELETE')
 ) AS needed (name, privilege)
 WHERE NOT has_table_privilege(to_regclass(name)::oid, privilege)
 ORDER BY name, privilege
@@ -78,8 +79,11 @@ class PostgresRetention(OldRecords):
     @override
     def rights(self, first_kept: date) -> Rights:
         with self.connect() as connection:
-            months = _months_before(connection, first_kept)
-            names = [name for month in months for name in partition_names(month.month)]
+            names = [
+                name
+                for month in _months_before(connection, first_kept)
+                for name in partition_names(month.month).values()
+            ]
             missing = list(connection.scalars(_MISSING))
             missing += [
                 f"ownership of {name}"
@@ -147,6 +151,8 @@ class PostgresRetention(OldRecords):
                 return self._count(anomalies, anomalies.c.id.in_(_old_anomalies(first_kept)))
             case OldRows.RESOURCES:
                 return self._count(resources, resources.c.gone_since < before)
+            case OldRows.COST_VERSIONS:
+                return self._count(cost_versions, cost_versions.c.night < first_kept)
 
     @override
     def delete_old(self, kind: OldRows, first_kept: date, *, most: int) -> Mapping[OldRows, int]:
@@ -161,6 +167,10 @@ class PostgresRetention(OldRecords):
                 delete = _delete(anomalies, _old_anomalies(first_kept).limit(most))
             case OldRows.RESOURCES:
                 delete = _delete_gone(before, most)
+            case OldRows.COST_VERSIONS:
+                # Their changes went with the months: what they changed is older still.
+                some = sa.select(cost_versions.c.id).where(cost_versions.c.night < first_kept)
+                delete = _delete(cost_versions, some.order_by(cost_versions.c.id).limit(most))
         return {kind: self._briefly(lambda connection: connection.execute(delete).rowcount) or 0}
 
     def _count(self, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
@@ -232,8 +242,7 @@ _LAST_SEQUENCE = sa.literal(2**63 - 1, sa.BigInteger)
 
 
 def _old_anomalies(first_kept: date) -> sa.Select[tuple[UUID]]:
-    # Dismissed ones too: their days are gone, so that they cannot be found again.
-    is_over = anomalies.c.state != AnomalyState.OPEN.value
+    is_over = anomalies.c.state == AnomalyState.RESOLVED.value
     return sa.select(anomalies.c.id).where(is_over, anomalies.c.last_date < first_kept)
 
 

@@ -24,6 +24,7 @@ from costbatch.adapters.postgres import columns, detection_tables  # noqa: F401 
 from costbatch.adapters.postgres.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_times
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
+from costbatch.domain.answers import AnswerKind
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.deliveries import DeliveryState
 from costbatch.domain.detection import Direction, Reason, Severity
@@ -42,6 +43,8 @@ _LABELS_ARE_TEXTS = (
     "CASE jsonb_typeof(labels) WHEN 'object' THEN"
     " NOT jsonb_path_exists(labels, 'strict $.* ? (@.type() != \"string\")') ELSE false END"
 )
+# The columns of daily_costs that AWS may restate.
+COST_VALUES = ("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity", "estimated")
 
 # One for all tables, also those of the detectors.
 metadata = columns.metadata
@@ -240,6 +243,41 @@ daily_costs = Table(
     postgresql_partition_by="RANGE (usage_date)",
 )
 
+cost_versions = Table(
+    "cost_versions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of the changes"),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    # No foreign key: runs are pruned by themselves.
+    Column("run_id", Uuid, nullable=False, comment="The run that changed the costs"),
+    Column("night", Date, nullable=False, comment="UTC day of the run's start"),
+    Column("is_first", Boolean, nullable=False, comment="The account's first costs: nothing before them"),
+    Index("ix_cost_versions_account_id_id", "account_id", "id"),
+    plausible_times("night"),
+    comment="Each time that the stored costs of an account changed",
+)
+
+cost_changes = Table(
+    "cost_changes",
+    metadata,
+    # No foreign key: written in one statement with the version, which is pruned when its months are gone.
+    Column("version_id", BigInteger, nullable=False, comment="Of cost_versions"),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("usage_date", Date, nullable=False, comment="The day whose cost changed"),
+    Column("service", CODE, nullable=False),
+    Column("record_type", CODE, nullable=False),
+    Column("currency", CODE, nullable=False),
+    *(
+        Column(f"{side}_{name}", Boolean if name == "estimated" else Numeric, comment=meaning)
+        for side, meaning in (("old", "Before; null: no row"), ("new", "After; null: no row"))
+        for name in COST_VALUES
+    ),
+    CheckConstraint("old_unblended IS NOT NULL OR new_unblended IS NOT NULL", name="old_or_new"),
+    Index("ix_cost_changes_account_id_version_id", "account_id", "version_id"),
+    comment="What each version of an account's costs changed, row by row; partitioned by month",
+    postgresql_partition_by="RANGE (usage_date)",
+)
+
 day_digests = Table(
     "day_digests",
     metadata,
@@ -386,21 +424,65 @@ anomalies = Table(
     plausible_times("start_date", "last_date", "detected_at", "updated_at"),
     finite("expected", "actual", "lower", "upper", "peak"),
     CheckConstraint("score BETWEEN 0 AND 1", name="score_is_share"),
-    # One live anomaly for a series, a direction and a start: never two for the same days.
+    # One open anomaly for a series, a direction and a start: never two for the same days.
     Index(
-        "uq_anomalies_live",
+        "uq_anomalies_open",
         "account_id",
         text("coalesce(service, '')"),
         "currency",
         "direction",
         "start_date",
         unique=True,
-        postgresql_where=text("state <> 'resolved'"),
+        postgresql_where=text("state = 'open'"),
     ),
     Index("ix_anomalies_account_id_last_date", "account_id", "last_date"),
     Index("ix_anomalies_state", "state"),
     Index("ix_anomalies_run_id", "run_id"),
     comment="Days, or runs of days, with unusual cost",
+)
+
+anomaly_answers = Table(
+    "anomaly_answers",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", CODE, nullable=False, comment="What was said of the anomaly"),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("service", CODE, comment="Null: the account's total; of a planned change, everything"),
+    *(Column(name, CODE, comment="Null: a planned change") for name in ("currency", "direction")),
+    Column("level", Numeric, comment="Peak of the anomaly when it was answered; null: a planned change"),
+    Column("start_date", Date, comment="First day that it holds for; null: any"),
+    Column("end_date", Date, comment="Last day that it holds for; null: no end"),
+    # No foreign key: the answer belongs to the series, and outlives the anomaly that it was given for.
+    Column("anomaly_id", Uuid, comment="The anomaly that it was given for; null: a planned change"),
+    Column("reason", Text, nullable=False, comment="Why, in the author's words; may be empty"),
+    Column("author", Text, nullable=False, comment="Who answered"),
+    Column("created_at", INSTANT, nullable=False),
+    Column("withdrawn_at", INSTANT, comment="Null: it counts"),
+    *(Column(name, Text) for name in ("withdrawn_by", "withdrawn_reason")),
+    one_of("kind", AnswerKind),
+    one_of("direction", Direction),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("author <> ''", name="author_given"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    CheckConstraint("start_date <= end_date", name="dates_ordered"),
+    CheckConstraint(
+        "(kind = 'planned') = (level IS NULL) AND (level IS NULL) = (currency IS NULL)"
+        " AND (level IS NULL) = (direction IS NULL) AND (level IS NULL) = (anomaly_id IS NULL)",
+        name="series_unless_planned",
+    ),
+    CheckConstraint(
+        "kind NOT IN ('planned', 'acknowledged') OR (start_date IS NOT NULL AND end_date IS NOT NULL)",
+        name="days_if_needed",
+    ),
+    CheckConstraint(
+        "(withdrawn_at IS NULL) = (withdrawn_by IS NULL)"
+        " AND (withdrawn_at IS NULL) = (withdrawn_reason IS NULL)",
+        name="withdrawn_by_someone",
+    ),
+    plausible_times("start_date", "end_date", "created_at", "withdrawn_at"),
+    finite("level"),
+    Index("ix_anomaly_answers_account_id", "account_id", postgresql_where=text("withdrawn_at IS NULL")),
+    comment="What people answered to anomalies, and changes that they planned",
 )
 
 events = Table(

@@ -15,6 +15,7 @@ _WARNINGS = frozenset(
     {
         EventType.ANOMALY_DETECTED.value,
         EventType.ANOMALY_UPDATED.value,
+        EventType.ANOMALY_REMINDER.value,
         EventType.ACCOUNT_FAILED.value,
         EventType.RUN_FAILED.value,
     }

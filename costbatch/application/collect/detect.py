@@ -6,10 +6,24 @@ from datetime import date, timedelta
 
 from costbatch.application.collect.detector import Detector, Night, Replaced, Verdict
 from costbatch.application.ports import Transaction
-from costbatch.domain.anomalies import Anomaly, AnomalyState, Trend, announced_since
+from costbatch.domain.anomalies import (
+    Anomaly,
+    AnomalyChange,
+    AnomalyState,
+    ChangeKind,
+    Trend,
+    announced_since,
+)
+from costbatch.domain.answers import Answer, as_told, reminder_due
 from costbatch.domain.costs import CostColumns, DayTotal
 from costbatch.domain.detection import ZERO, Rule, comparable_service_totals
-from costbatch.domain.events import Event, anomaly_event, dormant_account_charged, service_first_charged
+from costbatch.domain.events import (
+    Event,
+    anomaly_event,
+    anomaly_reminder,
+    dormant_account_charged,
+    service_first_charged,
+)
 from costbatch.domain.first_charges import (
     FirstCharge,
     FirstChargePolicy,
@@ -24,11 +38,15 @@ _TREND_DAYS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """What follows from the costs of a batch of accounts, whichever detector judges them."""
+    """What follows from the costs of a batch of accounts, whichever detector judges them.
+
+    remind_days: a reminder is due each time that an anomaly has gone on for so many days; None: never.
+    """
 
     detector: Detector
     rule: Rule
     first_charges: FirstChargePolicy
+    remind_days: int | None = None
 
     def detect(self, tx: Transaction, replaced: Sequence[Replaced], night: Night) -> dict[int, list[Event]]:
         """Judge what each collection touched and save what changed; return events by account row."""
@@ -37,35 +55,59 @@ class Detection:
             for change in verdict.changes:
                 tx.anomalies.save(change.anomaly, run_id=night.run_id, now=night.now)
         tx.expectations.save({row: each.expectations for row, each in verdicts.items()})
+        # An account whose anomalies are as they were has nothing to tell of them.
+        telling = [row for row, verdict in verdicts.items() if verdict.changes]
+        answers = tx.answers.load(telling) if telling else {}
         news = self._first_charges(tx, replaced, night)
         for each in replaced:
             row = each.account.id
             events = news.setdefault(row, [])
-            events += self._announce(tx, each, verdicts[row], night)
+            events += self._announce(tx, each, verdicts[row], answers.get(row, []), night)
             events += self._awakenings(tx, each, night)
         return news
 
-    def _announce(self, tx: Transaction, each: Replaced, verdict: Verdict, night: Night) -> list[Event]:
-        """Return the events of the changes.
+    def _announce(
+        self, tx: Transaction, each: Replaced, verdict: Verdict, answers: Sequence[Answer], night: Night
+    ) -> list[Event]:
+        """Return the events of the changes, and the reminders that are due.
 
         What a first collection or a backfill finds long over is history and has no event; further changes
-        of an anomaly that had an event, do. What a person dismissed has none.
+        of an anomaly that had an event, do. What an answer covers has none.
         """
         reads_history = night.is_backfill or not each.continues or verdict.is_history
         since = announced_since(night.today, self.rule) if reads_history else date.min
-        were_open = {anomaly.id for anomaly in verdict.known if anomaly.state is AnomalyState.OPEN}
-        return [
-            anomaly_event(
-                change,
-                each.account,
-                self._trend(tx, each, change.anomaly, night),
-                run_id=night.run_id,
-                now=night.now,
-            )
-            for change in verdict.changes
-            if not change.anomaly.is_dismissed
-            and (change.anomaly.last_date >= since or change.anomaly.id in were_open)
-        ]
+        before = {anomaly.id: anomaly for anomaly in verdict.known}
+        events = []
+        for change in verdict.changes:
+            anomaly, known = change.anomaly, before.get(change.anomaly.id)
+            was_open = known is not None and known.state is AnomalyState.OPEN
+            if anomaly.last_date < since and not was_open:
+                continue
+            told = as_told(change, known, answers, self.rule)
+            if told is None:
+                continue
+            trend = self._trend(tx, each, anomaly, night)
+            events.append(anomaly_event(told, each.account, trend, run_id=night.run_id, now=night.now))
+            if number := self._reminder(told, known, night):
+                events.append(
+                    anomaly_reminder(
+                        anomaly, each.account, trend, number=number, run_id=night.run_id, now=night.now
+                    )
+                )
+        return events
+
+    def _reminder(self, told: AnomalyChange, before: Anomaly | None, night: Night) -> int:
+        """Return the number of the reminder that an anomaly has come to by costing on; 0 without one."""
+        if (
+            self.remind_days is None
+            or night.is_backfill
+            or before is None
+            or told.kind is not ChangeKind.UPDATED
+        ):
+            return 0
+        number = reminder_due(told.anomaly, every_days=self.remind_days)
+        is_new = number > reminder_due(before, every_days=self.remind_days)
+        return number if is_new and told.anomaly.state is AnomalyState.OPEN else 0
 
     def _trend(self, tx: Transaction, each: Replaced, anomaly: Anomaly, night: Night) -> Trend:
         """Return the daily cost up to the newest day, days without cost as zeros."""

@@ -136,15 +136,17 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def after(self, tx: Transaction, run: Run, *, now: datetime) -> Mapping[str, Any]:
-        return brief_report(tx, run, now=now).summary
+        return brief_report(tx, run, rule=self.detection.rule, now=now).summary
 
     @override
     def closing_events(self, tx: Transaction, run: Run, *, now: datetime) -> Sequence[Event]:
         if not (new := tx.anomalies.detected_by(run.id)):
             return ()
         accounts = {account.id: account for account in tx.accounts.list_all()}
-        since = announced_since(run.today, self.detection.rule)
-        incidents = find_incidents(tx.anomalies.alike(run.id), accounts, new=new, since=since)
+        rule, alike = self.detection.rule, tx.anomalies.alike(run.id)
+        answers = tx.answers.load({each.account_id for each in alike})
+        since = announced_since(run.today, rule)
+        incidents = find_incidents(alike, accounts, answers, new=new, since=since, rule=rule)
         return [incident_detected(incident, run_id=run.id, now=now) for incident in incidents]
 
     def _weigh(
@@ -176,7 +178,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         keeping = {row: costs.window for row, costs in fetched.items() if costs.days_kept}
         kept_totals = tx.costs.day_totals(keeping, self.detection.rule) if keeping else {}
         first = [result.item.account.id for result, _ in results if result.item.progress.covered is None]
-        changes = tx.costs.replace_windows(fetched, first=first)
+        changes = tx.costs.replace_windows(run, fetched, first=first)
         replaced = [
             Replaced(
                 account=result.item.account,

@@ -1,11 +1,15 @@
 """Gathers what a run did from the database, so that every process of the run tells the same."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly, AnomalyState
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
+from costbatch.domain.answers import Standing, answer_to, standing
+from costbatch.domain.arrival import arrival_of, learned_days
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
@@ -19,17 +23,23 @@ _TREND_DAYS = 30
 _MOST_ANOMALIES = 50
 # More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
 _MOST_ACCOUNTS = 40
+# How a day arrives is learned from so much that it takes no time at night.
+_LEARNED_ACCOUNTS, _LEARNED_DAYS = 10, 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """What is told of single accounts. ``every_account``: of each, however many; ``costs``: their cost."""
+    """What is told besides the ordinary.
+
+    every_account: each account, however many. costs: the cost of each. forecasts: of the month, in total.
+    """
 
     every_account: bool = False
     costs: bool = False
+    forecasts: bool = False
 
 
-def brief_report(tx: Transaction, run: Run, *, now: datetime) -> CollectReport:
+def brief_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> CollectReport:
     """Return the counts of a run: enough for its event."""
     return CollectReport(
         run=tx.runs.load(run),
@@ -37,16 +47,15 @@ def brief_report(tx: Transaction, run: Run, *, now: datetime) -> CollectReport:
         collected=tx.collections.counts(run),
         reported_at=now,
         event_counts=tx.outbox.counts_of_run(run.id),
-        anomaly_counts=tx.anomalies.counts(run.request.aws_account_ids),
+        anomaly_counts=_standings(tx, run, rule),
     )
 
 
 def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: datetime) -> CollectReport:
     """Return everything about a run, with the open anomalies and what is asked for of single accounts."""
-    report = brief_report(tx, run, now=now)
-    anomalies = tx.anomalies.list_in_state(
-        AnomalyState.OPEN, aws_account_ids=run.request.aws_account_ids, most=_MOST_ANOMALIES
-    )
+    report = brief_report(tx, run, rule=rule, now=now)
+    told = [each for each in _open_anomalies(tx, run, rule) if each[1] is not Standing.SILENT]
+    anomalies = told[:_MOST_ANOMALIES]
     accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
     detected = tx.anomalies.detected_by(run.id)
     views = [
@@ -56,8 +65,9 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
             account_name=accounts[anomaly.account_id].name,
             trend=_trend(tx, accounts[anomaly.account_id], anomaly, report, rule),
             is_new=anomaly.id in detected,
+            standing=how,
         )
-        for anomaly in anomalies
+        for anomaly, how in anomalies
     ]
     most = None if detail.every_account else _MOST_ACCOUNTS
     collected_too = detail.every_account or report.counts.count() <= _MOST_ACCOUNTS
@@ -65,15 +75,49 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
         report,
         collections=tuple(_collections(tx, run, collected_too=collected_too)),
         open_anomalies=tuple(views),
-        cost_summary=CostSummary(
-            days=report.days,
-            rule=rule,
-            costs=tuple(tx.costs.compared_costs(run, report.days, rule, most=most)),
-            is_settled=report.cost_date <= rule.last_settled_day(run.today),
-        ),
+        cost_summary=_cost_summary(tx, report, rule, most=most),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
         backlog=tx.outbox.backlog(),
+        forecasts=tuple(forecast_totals(tx, run.today, rule)) if detail.forecasts else (),
     )
+
+
+def _standings(tx: Transaction, run: Run, rule: Rule) -> dict[tuple[str, str, str], int]:
+    """Return how many anomalies stand how, by (standing, severity, currency)."""
+    counts = Counter(tx.anomalies.counts(run.request.aws_account_ids))
+    for anomaly, how in _open_anomalies(tx, run, rule) if tx.answers.load() else ():
+        if how is not Standing.OPEN:
+            counts[Standing.OPEN.value, anomaly.severity.value, anomaly.currency] -= 1
+            counts[how.value, anomaly.severity.value, anomaly.currency] += 1
+    return dict(+counts)
+
+
+def _open_anomalies(tx: Transaction, run: Run, rule: Rule) -> list[tuple[Anomaly, Standing]]:
+    """Return the anomalies that are not over, the most severe first, and how each stands."""
+    asked = run.request.aws_account_ids
+    found = tx.anomalies.list_matching(AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=asked))
+    answers = tx.answers.load() if found else {}
+    return [
+        (anomaly, standing(anomaly, answer_to(anomaly, answers.get(anomaly.account_id, ()), rule)))
+        for anomaly in found
+    ]
+
+
+def _cost_summary(tx: Transaction, report: CollectReport, rule: Rule, *, most: int | None) -> CostSummary:
+    run = report.run
+    summary = CostSummary(
+        days=report.days,
+        rule=rule,
+        costs=tuple(tx.costs.compared_costs(run, report.days, rule, most=most)),
+        is_settled=report.cost_date <= rule.last_settled_day(run.today),
+    )
+    largest = [cost.aws_account_id for cost in summary.costs if cost.aws_account_id][:_LEARNED_ACCOUNTS]
+    if not (summary.is_incomplete and largest):
+        return summary
+    days = tx.ledger.arrivals(learned_days(run.today, _LEARNED_DAYS), rule, aws_account_ids=largest)
+    currencies = sorted({cost.currency for cost in summary.costs})
+    curves = [arrival_of(day for day in days if day.currency == currency) for currency in currencies]
+    return replace(summary, arrivals=tuple(curve for curve in curves if curve))
 
 
 def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Collection]:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from costbatch.cli.views.page import Page, days_text
 from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.answers import Standing
 from costbatch.domain.collect_report import AnomalyView, CollectReport
 from costbatch.domain.detection import Reason, Severity
 from costbatch.domain.money import amount, money
@@ -45,7 +46,8 @@ def print_anomalies(report: CollectReport, page: Page) -> None:
         page.records(_TITLES, [_record(view, page) for view in views])
     else:
         _print_table(views, page)
-    if (total := report.summary["anomalies"]["open"]) > len(views):
+    total = report.anomalies_that_are(Standing.OPEN) + report.anomalies_that_are(Standing.ACKNOWLEDGED)
+    if total > len(views):
         page.blank()
         page.line(f"{total - len(views):,} more are open, less severe or with a smaller impact.", "dim")
 
@@ -55,7 +57,7 @@ def _record(view: AnomalyView, page: Page) -> Sequence[str]:
     anomaly = view.anomaly
     values = (
         anomaly.severity.value,
-        "new" if view.is_new else "open",
+        _state(view),
         view.aws_account_id,
         view.account_name,
         anomaly.service or "total",
@@ -70,6 +72,10 @@ def _record(view: AnomalyView, page: Page) -> Sequence[str]:
         _blocks(view, page),
     )
     return [page.text(value).plain for value in values]
+
+
+def _state(view: AnomalyView) -> str:
+    return "new" if view.is_new and view.standing is Standing.OPEN else view.standing.value
 
 
 def _print_table(views: Sequence[AnomalyView], page: Page) -> None:
@@ -90,7 +96,8 @@ def _print_table(views: Sequence[AnomalyView], page: Page) -> None:
 def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:
     anomaly = view.anomaly
     style = _STYLES[anomaly.severity]
-    yield Text(anomaly.severity.value + ("\nnew" if view.is_new else ""), style)
+    state = _state(view)
+    yield Text(anomaly.severity.value + ("" if state == Standing.OPEN else f"\n{state}"), style)
     days = DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY)
     trend = Group(_trend(view, page), Text(days_text(days)))
     # Of the default rule, the columns beside it say everything.

@@ -130,7 +130,7 @@ def _print_costs(summary: CostSummary, page: Page) -> None:
     """Print the cost by account, the largest first, and in total in each currency, beside earlier days."""
     excluded = ", ".join(sorted(summary.rule.excluded_record_types))
     basis = summary.rule.cost_basis.value.replace("_", " ")
-    incomplete = ", INCOMPLETE: AWS is still adding cost to the last day" if summary.is_incomplete else ""
+    incomplete = f", INCOMPLETE: {summary.incompleteness}" if summary.is_incomplete else ""
     page.blank()
     page.line(f"Cost of {days_text(summary.days)}{incomplete}", "bold")
     page.line(basis + (f", without {excluded}" if excluded else ""), "dim")

@@ -85,7 +85,7 @@ def test_a_digest_is_one_message(receiver: Receiver) -> None:
     """However many anomalies a run has found."""
     sink = notify(as_json(receiver))
     assert sink.is_digest
-    sink.deliver([anomaly_event(n, account={"name": f"account-{n}"}) for n in range(1, 6)])
+    sink.deliver([anomaly_event(n, id=f"{n}", account={"name": f"account-{n}"}) for n in range(1, 6)])
     (body,) = receiver.bodies
     document = json.loads(body)
     assert document["type"] == "warning" or document["type"] == "failure"
@@ -105,7 +105,7 @@ def test_long_texts_are_split_or_cut(receiver: Receiver, overflow: str, *, is_sp
     """As the sink says: nothing is refused for its length."""
     url = receiver.url.replace("http://", "mmost://") + "/3ccdd113474722377935511fc85d3dd4"
     receiver.reply = Reply(200, body=b"{}")
-    notify(url, options=f"overflow: {overflow}").deliver([anomaly_event(n) for n in range(1, 80)])
+    notify(url, options=f"overflow: {overflow}").deliver([anomaly_event(n, id=f"{n}") for n in range(1, 80)])
     assert (len(receiver.asked) > 1) == is_split
 
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from costbatch.adapters.pushgateway import Pushgateway
-from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.answers import Standing
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.credentials import Secret
 from costbatch.domain.deliveries import Backlog
@@ -22,7 +22,7 @@ from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunCounts
 from costbatch.errors import DeliveryError, ErrorKind
 from tests.support.fake_runs import counts_of
 from tests.support.metrics import OF_COLLECT
-from tests.support.pushed_run import partial_run
+from tests.support.pushed_run import FORECAST, partial_run
 
 NOW = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 RUN = partial_run(NOW)
@@ -40,8 +40,10 @@ REPORT = CollectReport(
     run=RUN,
     counts=counts_of(ITEMS),
     reported_at=NOW,
+    anomaly_counts={("open", "high", "USD"): 1, ("silent", "low", "EUR"): 2},
     costs=(("1" * 12, "USD", Decimal("12.34")),),
     backlog={"log": Backlog(pending=1)},
+    forecasts=(FORECAST,),
 )
 
 
@@ -158,7 +160,10 @@ def test_closed_lists_are_sent_whole(receiver: Receiver) -> None:
     }
     assert receiver.labels("costbatch_rows_written") == {("inserted",), ("updated",), ("deleted",)}
     assert receiver.labels("costbatch_anomalies") == {
-        (severity.value, state.value) for state in AnomalyState for severity in Severity
+        (currency, severity.value, standing.value)
+        for standing in Standing
+        for severity in Severity
+        for currency in ("EUR", "USD")
     }
 
 

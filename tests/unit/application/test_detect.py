@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import pytest
 
-from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.detection import Contribution, Rule, Severity
 from tests.support.factories import day, days
 from tests.support.replay import Replay, flat, spans, told
@@ -151,31 +150,6 @@ def test_a_weekend_does_not_end_an_anomaly(replay: Replay) -> None:
     assert told(replay.runs(51, 54)) == [DETECTED, UPDATED]
     assert spans(replay.anomalies) == [("spike", 50, 53, "open")]
     assert replay.anomalies[0].actual == Decimal(600)
-
-
-def test_what_a_person_dismissed_stays_dismissed_and_silent(replay: Replay) -> None:
-    """It follows its days, so that they are not reported again, and there are no events about it."""
-    replay.costs({50: 300, 51: 300})
-    replay.run(51)
-    replay.dismiss()
-    replay.costs({50: 700, **flat(52, 60)})
-    assert replay.runs(52, 60) == []
-    (anomaly,) = replay.anomalies
-    assert (anomaly.state, anomaly.last_date, anomaly.actual) == (
-        AnomalyState.DISMISSED,
-        day(51),
-        Decimal(1000),
-    )
-
-
-def test_a_dismissed_anomaly_that_aws_takes_back_stays_dismissed(replay: Replay) -> None:
-    """A dismissal is not undone by a restatement."""
-    replay.costs({50: 300})
-    replay.run(51)
-    replay.dismiss()
-    replay.costs({50: 100})
-    assert replay.run(51) == []
-    assert [each.state for each in replay.anomalies] == [AnomalyState.DISMISSED]
 
 
 def test_restated_days_between_two_anomalies_merge_them(replay: Replay) -> None:

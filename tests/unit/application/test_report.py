@@ -10,7 +10,8 @@ import pytest
 
 from costbatch.application.collect.report import Detail, brief_report, full_report
 from costbatch.application.ports import Transaction
-from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.anomalies import AnomalyState, Resolution
+from costbatch.domain.arrival import DayArrival
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import StoredChange
@@ -24,6 +25,7 @@ from tests.support.factories import (
     NOW,
     TODAY,
     CostRow,
+    day,
     make_account,
     make_anomaly,
     make_fetched,
@@ -50,7 +52,7 @@ def tables() -> FakeTables:
         rows.append(make_row(usage_date, "5", service="Amazon EC2"))
         rows.append(make_row(usage_date, "-4", record_type="Credit"))
     fetched = make_fetched(window, *rows)
-    tables.costs.replace_windows({1: fetched})
+    tables.costs.replace_windows(run, {1: fetched})
     tables.anomalies.save(make_anomaly(start_date=YESTERDAY, last_date=YESTERDAY), run_id=run.id, now=NOW)
     return tables
 
@@ -82,9 +84,9 @@ def test_a_brief_report_counts(tables: FakeTables) -> None:
         account_id=None,
         run_id=make_run().id,
     )
-    report = brief_report(cast("Transaction", tables), make_run(), now=NOW)
+    report = brief_report(cast("Transaction", tables), make_run(), rule=Rule(), now=NOW)
     assert report.event_counts == {EventType.RUN_COMPLETED: 3}
-    assert report.anomaly_counts == {("open", "medium"): 1}
+    assert report.anomaly_counts == {("open", "medium", "USD"): 1}
     assert (report.open_anomalies, report.costs) == ((), ())
 
 
@@ -134,7 +136,8 @@ def test_only_open_anomalies_are_shown_the_largest_first(tables: FakeTables) -> 
     for n in range(60):
         anomaly = make_anomaly(id=UUID(int=n), actual=Decimal(100 + 10 * n))
         tables.anomalies.save(anomaly, run_id=UUID(int=9), now=NOW)
-    gone = make_anomaly(id=UUID(int=70), actual=Decimal(10**6), state=AnomalyState.DISMISSED)
+    over = {"state": AnomalyState.RESOLVED, "resolution": Resolution.ENDED}
+    gone = make_anomaly(id=UUID(int=70), actual=Decimal(10**6), **over)
     tables.anomalies.save(gone, run_id=UUID(int=9), now=NOW)
     shown = [view.anomaly.impact for view in report_of(tables).open_anomalies]
     assert shown == [Decimal(10 * n) for n in range(59, 9, -1)]
@@ -191,3 +194,34 @@ def test_what_waits_for_delivery_is_counted(tables: FakeTables) -> None:
     event = run_ended({"status": "completed"}, run_id=make_run().id, run_key="", failed=False, now=NOW)
     tables.outbox.append([event], [Route("log"), Route("chat")], account_id=None, run_id=make_run().id)
     assert report_of(tables).events_pending == 2
+
+
+def test_an_incomplete_day_is_told_with_what_has_usually_arrived(tables: FakeTables) -> None:
+    """Learned from the mornings of the accounts that the run collected; nothing before enough of them."""
+    list_accounts(tables, 1)
+    for key, row in tables.costs.rows.items():
+        tables.costs.rows[key] = row._replace(estimated=True)
+    summary = report_of(tables).cost_summary
+    assert summary is not None
+    assert (summary.incompleteness, summary.arrivals) == ("AWS is still adding cost to the last day", ())
+    tables.ledger.seen = [
+        DayArrival(f"{account:012}", "Amazon EC2", "USD", day(n), Decimal(100), (Decimal(share), None, None))
+        for n in range(10)
+        for account, share in ((1, 91), (7, 5))
+    ]
+    summary = report_of(tables).cost_summary
+    assert summary is not None
+    assert summary.incompleteness == (
+        "AWS is still adding cost to the last day; about 91 % of a day has arrived after 24 hours"
+    )
+    assert summary.to_document()["arrivals"] == [
+        {"currency": "USD", "days": 10, "percent_after_hours": {"24": "91", "48": None, "72": None}}
+    ]
+
+
+def test_the_month_is_forecast_in_total_if_it_is_asked_for(tables: FakeTables) -> None:
+    """Fifteen a day of two services, without the credits; metrics ask for it, a person's report does not."""
+    assert report_of(tables).forecasts == ()
+    (found,) = report_of(tables, Detail(forecasts=True)).forecasts
+    assert (found.aws_account_id, found.currency, found.expected) == ("", "USD", Decimal(30 * 15))
+    assert found.month_to_date == Decimal(19 * 15)

@@ -51,6 +51,7 @@ def test_rows_go_in_bounded_batches_until_none_is_left(monkeypatch: pytest.Monke
         OldRows.EVENTS: 1,
         OldRows.ANOMALIES: 0,
         OldRows.RESOURCES: 0,
+        OldRows.COST_VERSIONS: 0,
     }
 
 
@@ -149,5 +150,12 @@ def test_a_pruning_as_a_document_names_every_kind() -> None:
         "months": [month],
         "held_up_months": [],
         "accounts": 2,
-        "rows": {"run_items": 0, "runs": 3, "events": 0, "anomalies": 0, "resources": 0},
+        "rows": {
+            "run_items": 0,
+            "runs": 3,
+            "events": 0,
+            "anomalies": 0,
+            "resources": 0,
+            "cost_versions": 0,
+        },
     }

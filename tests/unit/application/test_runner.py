@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from costbatch.domain.accounts import AccountStatus
+from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import (
@@ -14,7 +15,7 @@ from costbatch.domain.runs import (
     SkipReason,
 )
 from costbatch.errors import AccountError, ConfigError, ErrorKind
-from tests.support.factories import TODAY, make_account, make_row
+from tests.support.factories import NOW, TODAY, make_account, make_row
 from tests.support.run_harness import POLICY, RunHarness, harness_with
 
 THROTTLED = AccountError(ErrorKind.THROTTLED, "Again.")
@@ -191,3 +192,24 @@ def test_alike_anomalies_of_a_run_are_told_as_one_incident_when_it_ends(order: t
     ]
     harness.collect(key="second")
     assert harness.event_types.count("incident.detected") == 1
+
+
+def test_what_was_planned_is_no_part_of_an_incident() -> None:
+    """The answers are those of the database when the run ends."""
+    harness = harness_with(1, 2)
+    amounts = ["100"] * 40 + ["300"]
+    spike = [make_row(TODAY - n * ONE_DAY, amount) for n, amount in enumerate(reversed(amounts), 1)]
+    harness.source.rows = {1: spike, 2: spike}
+    plan = Answer(
+        kind=AnswerKind.PLANNED,
+        account_id=2,
+        start_date=TODAY - ONE_DAY,
+        end_date=TODAY,
+        reason="migration",
+        author="bob",
+        created_at=NOW,
+    )
+    harness.store.tables.answers.add(plan)
+    harness.collect()
+    assert harness.event_types.count("anomaly.detected") == 1
+    assert "incident.detected" not in harness.event_types

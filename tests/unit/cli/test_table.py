@@ -1,12 +1,14 @@
 """The layout of a table: what fits stands beside its row, the rest below it, and only names are shortened."""
 
+from datetime import date
+from decimal import Decimal
 from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from costbatch.cli.output import Column, show_table
+from costbatch.cli.output import Column, print_csv, show_table
 from costbatch.cli.views.page import Page
 
 IDS = Column(title="account", cells=["100000000001", "100000000002"])
@@ -92,3 +94,14 @@ def test_amounts_without_room_stand_below_their_row(width: int) -> None:
     assert "Week before: 2" in printed
     assert "Week before: -" not in printed
     assert "Week before: \n" not in printed
+
+
+def test_csv_holds_no_formulas(capsys: pytest.CaptureFixture[str]) -> None:
+    """A spreadsheet computes a text that begins like a formula: a quote stands before it; numbers stay."""
+    texts = ["=1+1", "+1", "-1", "@x", "\tx", "plain", 'a "b", c']
+    print_csv(["title"], [[text] for text in texts])
+    print_csv(["=t"], [[Decimal("-1.50")], [None], [True], [date(2026, 1, 31)], [-3]])
+    assert capsys.readouterr().out.splitlines() == [
+        *("title", "'=1+1", "'+1", "'-1", "'@x", "'\tx", "plain", '"a ""b"", c"'),
+        *("=t", "-1.50", '""', "true", "2026-01-31", "-3"),
+    ]

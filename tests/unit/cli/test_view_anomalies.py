@@ -91,7 +91,9 @@ def test_an_anomaly_without_a_trend_is_still_printed() -> None:
 def test_anomalies_that_the_report_leaves_out_are_counted() -> None:
     """The report holds the largest; the rest must not look as if there was none."""
     report = make_report(
-        [collected()], open_anomalies=(make_view(), make_view()), anomaly_counts={("open", "low"): 1_002}
+        [collected()],
+        open_anomalies=(make_view(), make_view()),
+        anomaly_counts={("open", "low", "USD"): 1_000, ("acknowledged", "low", "USD"): 2},
     )
     assert "1,000 more are open, less severe or with a smaller impact." in printed_run(report)
 

@@ -126,7 +126,7 @@ def test_the_totals_summarize_the_run_in_numbers() -> None:
     report = make_report(
         [collected(1), collected(2), failed(3)],
         RunStatus.PARTIAL,
-        anomaly_counts={("open", "high"): 2, ("resolved", "low"): 9},
+        anomaly_counts={("open", "high", "USD"): 2, ("resolved", "low", "USD"): 9},
         event_counts={"anomaly.detected": 1, "anomaly.resolved": 3},
         backlog={"log": Backlog(pending=4)},
     )

@@ -151,13 +151,12 @@ def test_days_go_to_the_living_before_the_gone() -> None:
 
 
 def test_an_anomaly_that_is_over_changes_only_by_turning_out_to_be_none() -> None:
-    """Taken back, it is updated once; what is gone or dismissed never changes for want of an episode."""
+    """Taken back, it is updated once; what is gone never changes for want of an episode."""
     (change,) = reconcile([OVER], [], judgement=JUDGEMENT)
     assert (change.kind, change.anomaly.resolution) == (ChangeKind.UPDATED, Resolution.RESTATED)
     assert change.anomaly.revision == OVER.revision + 1
-    dismissed = replace(OVER, state=AnomalyState.DISMISSED)
     long_ago = replace(OVER, start_date=day(10), last_date=day(12))
-    for known in (change.anomaly, dismissed, long_ago):
+    for known in (change.anomaly, long_ago):
         assert reconcile([known], [], judgement=JUDGEMENT) == []
 
 

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
-from costbatch.domain.detection import Contribution, Direction
+from costbatch.domain.answers import Answer, AnswerKind
+from costbatch.domain.detection import Contribution, Direction, Rule
 from costbatch.domain.events import incident_detected
 from costbatch.domain.incidents import Incident, find_incidents
 from tests.support.factories import NOW, day, make_account, make_anomaly
@@ -22,10 +23,13 @@ def of(number: int, **fields: Any) -> Anomaly:
     return make_anomaly(**{"id": UUID(int=number), "account_id": number, "service": S3, **fields})
 
 
-def incidents(*anomalies: Anomaly, new: set[int] | None = None, since: int = 0) -> list[Incident]:
+def incidents(
+    *anomalies: Anomaly, new: set[int] | None = None, since: int = 0, answers: tuple[Answer, ...] = ()
+) -> list[Incident]:
     """Return the incidents; without numbers every anomaly is new."""
     ids = {each.id for each in anomalies} if new is None else {UUID(int=number) for number in new}
-    return find_incidents(anomalies, ACCOUNTS, new=ids, since=day(since))
+    answered = {each.account_id: [each] for each in answers}
+    return find_incidents(anomalies, ACCOUNTS, answered, new=ids, since=day(since), rule=Rule())
 
 
 def test_two_accounts_with_one_cause_are_one_incident_with_a_total() -> None:
@@ -48,14 +52,43 @@ def test_two_accounts_with_one_cause_are_one_incident_with_a_total() -> None:
         {"start_date": day(39)},
         {"currency": "EUR"},
         {"direction": Direction.DROP, "actual": Decimal(5)},
-        {"state": AnomalyState.DISMISSED},
         {"state": AnomalyState.RESOLVED, "resolution": Resolution.RESTATED},
     ],
-    ids=["account", "service", "unexplained total", "day", "currency", "direction", "dismissed", "gone"],
+    ids=["account", "service", "unexplained total", "day", "currency", "direction", "gone"],
 )
 def test_what_differs_is_no_incident(other: dict[str, Any]) -> None:
     """Another service, day, direction or currency is another cause; one account is none."""
     assert incidents(of(1), of(2, **other)) == []
+
+
+def answer_to(anomaly: Anomaly, kind: AnswerKind) -> Answer:
+    """Return an answer to an anomaly, at its level and for its days."""
+    return Answer(
+        kind=kind,
+        account_id=anomaly.account_id,
+        service=anomaly.service,
+        currency=anomaly.currency,
+        direction=anomaly.direction,
+        level=anomaly.peak,
+        start_date=anomaly.start_date,
+        end_date=anomaly.last_date,
+        anomaly_id=anomaly.id,
+        reason="",
+        author="alice",
+        created_at=NOW,
+    )
+
+
+@pytest.mark.parametrize("kind", AnswerKind)
+def test_what_an_answer_silences_is_no_member(kind: AnswerKind) -> None:
+    """Dismissed, expected or planned: none of its events is sent. One that someone is on is still a part."""
+    members = 3 if kind is AnswerKind.ACKNOWLEDGED else 2
+    (incident,) = incidents(of(1), of(2), of(3), answers=(answer_to(of(3), kind),))
+    assert len(incident.members) == members
+    is_incident = kind is AnswerKind.ACKNOWLEDGED
+    assert bool(incidents(of(1), of(2), answers=(answer_to(of(2), kind),))) is is_incident
+    above = of(2, peak=of(2).peak * 2)
+    assert len(incidents(of(1), above, answers=(answer_to(of(2), kind),))) == (kind is not AnswerKind.PLANNED)
 
 
 def test_an_accounts_total_counts_for_the_service_that_moved_most() -> None:

@@ -17,7 +17,16 @@ from costbatch.domain.accounts import Failing
 from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution, Trend
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Contribution, Direction, Severity
-from costbatch.domain.events import Event, account_failed, account_recovered, anomaly_event, run_ended
+from costbatch.domain.events import (
+    Event,
+    account_failed,
+    account_recovered,
+    anomaly_event,
+    anomaly_reminder,
+    region_first_used,
+    run_ended,
+    service_first_used,
+)
 from costbatch.domain.messages import Importance, LinkTemplate, Message, message_of
 from costbatch.errors import ErrorKind
 from tests.support.factories import NOW, make_account, make_anomaly
@@ -94,6 +103,30 @@ def a_run(status: str = "partial") -> Event:
     return run_ended(summary, run_id=RUN, run_key="job-7", failed=status == "failed", now=NOW)
 
 
+def reminder() -> Event:
+    """Return the second reminder of the anomaly."""
+    anomaly = make_anomaly(
+        id=UUID(int=44), severity=Severity.MEDIUM, start_date=NEWEST - timedelta(days=14), last_date=NEWEST
+    )
+    return anomaly_reminder(anomaly, make_account(), a_trend(), number=2, run_id=RUN, now=NOW)
+
+
+def a_discovery() -> list[Event]:
+    """Return what a run of another job tells."""
+    lab = make_account(name="lab")
+    summary = {
+        "status": "completed",
+        "accounts": {"total": 1, "discovered": 1, "failed": 0, "skipped": 0, "unfinished": 0},
+        "failures": {},
+        "resources": {"found": 31, "added": 5},
+    }
+    return [
+        region_first_used(lab, "ap-south-1", {"ec2": 30, "s3": 1}, run_id=RUN, now=NOW),
+        service_first_used(lab, "sagemaker", {"eu-west-1": 5}, run_id=RUN, now=NOW),
+        run_ended(summary, run_id=RUN, run_key="job-8", failed=False, now=NOW),
+    ]
+
+
 def resolved() -> Event:
     """Return the event of a drop of a service that is over."""
     return an_event(
@@ -129,15 +162,17 @@ def many_events() -> list[Event]:
         now=NOW,
     )
     update = an_event(ChangeKind.UPDATED, id=UUID(int=43), service=EC2, revision=2)
-    return [a_run(), resolved(), recovery, a_failure(), euros, update, an_event()]
+    return [a_run(), reminder(), resolved(), recovery, a_failure(), euros, update, an_event()]
 
 
 CASES = {
     "detected": [an_event()],
     "resolved": [resolved()],
+    "reminder": [reminder()],
     "account-failed": [a_failure()],
     "run": [a_run()],
     "digest": many_events(),
+    "discovery": a_discovery(),
 }
 
 
@@ -193,6 +228,7 @@ def test_a_trend_that_is_not_known_is_left_out() -> None:
         (a_run("completed"), Importance.SUCCESS),
         (a_run("partial"), Importance.WARNING),
         (a_run("failed"), Importance.FAILURE),
+        (a_discovery()[0], Importance.WARNING),
     ],
 )
 def test_the_importance_is_that_of_the_event(event: Event, importance: Importance) -> None:
@@ -213,11 +249,19 @@ def test_a_digest_shows_the_severest_first_and_counts_the_rest() -> None:
     assert "+93.90 USD" not in message.text
 
 
+def test_a_digest_tells_an_anomaly_once_by_its_newest_event() -> None:
+    """An update and a reminder of one night are one part, and its money counts once."""
+    update = an_event(ChangeKind.UPDATED, id=UUID(int=44), actual=Decimal(300))
+    message = said(a_failure(), update, reminder())
+    assert message.title == "Cost anomalies: 1 still open, +100.00 USD. Accounts: 1 failed"
+    assert message.text.count(str(UUID(int=44))) == 1
+
+
 def test_an_event_of_a_later_release_is_told_by_its_type() -> None:
     """It may lie in the outbox after a downgrade; delivery must not fail because of it."""
     document = {**an_event().to_cloudevent(), "type": "anomaly.forecast", "data": {}}
     assert message_of([document]).title == "Event anomaly.forecast of 000000000001"
-    assert message_of([document, document]).title == "2 events"
+    assert message_of([document, {**document, "id": "2"}]).title == "2 events"
 
 
 class _Tags(HTMLParser):

@@ -64,10 +64,11 @@ REPORT = CollectReport(
     reported_at=NOW + timedelta(hours=1),
     event_counts={"anomaly.detected": 2, "anomaly.resolved": 1, "account.failed": 1},
     anomaly_counts={
-        ("open", "low"): 3,
-        ("open", "high"): 1,
-        ("resolved", "high"): 40,
-        ("dismissed", "low"): 2,
+        ("open", "low", "USD"): 3,
+        ("open", "high", "EUR"): 1,
+        ("resolved", "high", "USD"): 40,
+        ("acknowledged", "low", "USD"): 1,
+        ("silent", "low", "USD"): 2,
     },
     open_anomalies=(
         AnomalyView(
@@ -89,7 +90,14 @@ def test_the_summary_sums_up_every_account() -> None:
     assert summary["accounts"] == {"total": 5, "collected": 2, "failed": 1, "skipped": 1, "unfinished": 1}
     assert summary["rows"] == {"fetched": 1400, "inserted": 40, "updated": 6, "deleted": 2}
     assert summary["api"] == {"requests": 10, "cost_usd": "0.10"}
-    assert summary["anomalies"] == {"detected": 2, "updated": 0, "resolved": 1, "open": 4}
+    assert summary["anomalies"] == {
+        "detected": 2,
+        "updated": 0,
+        "resolved": 1,
+        "open": 4,
+        "acknowledged": 1,
+        "silent": 2,
+    }
 
 
 def test_an_account_that_waits_for_another_attempt_has_not_failed() -> None:

@@ -1,0 +1,83 @@
+"""What people answered to anomalies."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+from typing_extensions import override
+
+from costbatch.adapters.postgres.tables import anomaly_answers
+from costbatch.application.ports import AnswerStore
+from costbatch.domain.answers import Answer, AnswerKind
+from costbatch.domain.detection import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAnswers(AnswerStore):
+    """The answers, within one transaction."""
+
+    connection: Connection
+
+    @override
+    def add(self, answer: Answer) -> Answer:
+        values = {
+            "kind": answer.kind.value,
+            "account_id": answer.account_id,
+            "service": answer.service,
+            "currency": answer.currency,
+            "direction": answer.direction.value if answer.direction else None,
+            "level": answer.level,
+            "start_date": answer.start_date,
+            "end_date": answer.end_date,
+            "anomaly_id": answer.anomaly_id,
+            "reason": answer.reason,
+            "author": answer.author,
+            "created_at": answer.created_at,
+        }
+        statement = sa.insert(anomaly_answers).values(values).returning(anomaly_answers.c.id)
+        return replace(answer, id=self.connection.scalars(statement).one())
+
+    @override
+    def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
+        statement = sa.select(anomaly_answers).where(anomaly_answers.c.withdrawn_at.is_(None))
+        if account_ids is not None:
+            statement = statement.where(
+                anomaly_answers.c.account_id == sa.any_(sa.literal(list(account_ids), _ROWS))
+            )
+        found: dict[int, list[Answer]] = {}
+        for row in self.connection.execute(statement.order_by(anomaly_answers.c.id)):
+            found.setdefault(row.account_id, []).append(_from_row(row))
+        return found
+
+    @override
+    def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
+        is_named = anomaly_answers.c.id.in_([answer.id for answer in answers])
+        still_counts = anomaly_answers.c.withdrawn_at.is_(None)
+        statement = sa.update(anomaly_answers).where(is_named, still_counts)
+        self.connection.execute(
+            statement.values(withdrawn_at=now, withdrawn_by=author, withdrawn_reason=reason)
+        )
+
+
+_ROWS = sa.ARRAY(sa.BigInteger)
+
+
+def _from_row(row: Row[Any]) -> Answer:
+    return Answer(
+        id=row.id,
+        kind=AnswerKind(row.kind),
+        account_id=row.account_id,
+        service=row.service,
+        currency=row.currency,
+        direction=Direction(row.direction) if row.direction else None,
+        level=row.level,
+        start_date=row.start_date,
+        end_date=row.end_date,
+        anomaly_id=row.anomaly_id,
+        reason=row.reason,
+        author=row.author,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,355 @@
+"""The use cases of anomalies: list and show them, answer them, plan changes.
+
+Each takes effect as a whole, in one transaction, or raises a ConfigError that says why it cannot.
+"""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from costbatch.application.ports import Database, Transaction
+from costbatch.domain.accounts import Account, parse_account_id
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
+from costbatch.domain.answers import (
+    Answer,
+    AnswerKind,
+    Standing,
+    answer_to,
+    explain_standing,
+    standing,
+)
+from costbatch.domain.detection import Rule
+from costbatch.domain.events import anomaly_data
+from costbatch.domain.excerpt import excerpt
+from costbatch.domain.periods import instant, utc_day
+from costbatch.errors import ConfigError
+
+_SHORTEST_PREFIX = 8
+_PREFIX = re.compile(r"[0-9a-f-]+")
+# Where a UUID has its dashes.
+_GROUPS = (8, 4, 4, 4, 12)
+_LONGEST_REMARK = 500
+_LAST_DAY = date(2999, 12, 31)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredAnomaly:
+    """An anomaly with its account, how it stands, and one sentence on why.
+
+    answer: the one that counts for it. answers: all that were given for its series and still count.
+    """
+
+    anomaly: Anomaly
+    account: Account
+    standing: Standing
+    why: str
+    answer: Answer | None = None
+    answers: tuple[Answer, ...] = ()
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the anomaly as JSON has it."""
+        return {
+            "aws_account_id": self.account.aws_account_id,
+            "account_name": self.account.name,
+            **anomaly_data(self.anomaly),
+            "standing": self.standing.value,
+            "why": self.why,
+            "answer": answer_document(self.answer) if self.answer else None,
+        }
+
+
+def answer_document(answer: Answer) -> dict[str, Any]:
+    """Return an answer as JSON has it."""
+    return {
+        "id": answer.id,
+        "kind": answer.kind.value,
+        "level": None if answer.level is None else f"{answer.level:f}",
+        "start_date": answer.start_date.isoformat() if answer.start_date else None,
+        "end_date": answer.end_date.isoformat() if answer.end_date else None,
+        "reason": answer.reason,
+        "author": answer.author,
+        "created_at": instant(answer.created_at),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """Who answers, and why: one line each."""
+
+    author: str
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        for name, text in (("author", self.author), ("reason", self.reason)):
+            if not text.isprintable() or len(text) > _LONGEST_REMARK:
+                raise ConfigError(
+                    f"The {name} must be one line of up to {_LONGEST_REMARK} printable characters."
+                )
+        if not self.author:
+            raise ConfigError("The author is empty; give a name with --author.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomalies:
+    """The use cases; ``rule`` says what is at the level of an answer."""
+
+    database: Database
+    rule: Rule
+    now: Callable[[], datetime]
+
+    def list_anomalies(
+        self, wanted: AnomalyFilter, standings: Collection[Standing] = ()
+    ) -> list[AnsweredAnomaly]:
+        """Return the anomalies that match, the most severe first; without standings, however they stand."""
+        with self._transaction() as tx:
+            for aws_account_id in wanted.aws_account_ids:
+                _find_account(tx, aws_account_id)
+            found = _answered(tx, tx.anomalies.list_matching(wanted), self.rule)
+        return [each for each in found if not standings or each.standing in standings]
+
+    def show(self, prefix: str) -> AnsweredAnomaly:
+        """Return the one anomaly whose id begins so."""
+        with self._transaction() as tx:
+            return self._find(tx, prefix)
+
+    def acknowledge(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
+        """Note that someone is on it: no reminders, and no updates at this level."""
+        return self._answer(prefix, AnswerKind.ACKNOWLEDGED, remark)
+
+    def dismiss(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
+        """Note that it is not an anomaly: the series is silent at this level from now on."""
+        return self._answer(prefix, AnswerKind.DISMISSED, remark)
+
+    def expect(self, prefix: str, remark: Remark, *, until: date | None = None) -> AnsweredAnomaly:
+        """Note that it is right and known: the series is silent at this level, up to a last day if given."""
+        if until is not None:
+            _check_future("--until", until, utc_day(self.now()))
+        return self._answer(prefix, AnswerKind.EXPECTED, remark, until=until)
+
+    def reopen(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
+        """Withdraw the answers that were given for its series."""
+        with self._transaction() as tx:
+            found = self._find(tx, prefix)
+            given = [each for each in found.answers if each.is_about(found.anomaly)]
+            if not given and found.answer is not None:
+                raise ConfigError(
+                    f"Anomaly {_short(found.anomaly)} is silent because of the planned change "
+                    f"{found.answer.id}; remove it with `costbatch planned remove {found.answer.id}`."
+                )
+            if not given:
+                raise ConfigError(f"Anomaly {_short(found.anomaly)} has no answer to withdraw.")
+            tx.answers.withdraw(given, author=remark.author, reason=remark.reason, now=self.now())
+            return _answered(tx, [found.anomaly], self.rule)[0]
+
+    def _answer(
+        self, prefix: str, kind: AnswerKind, remark: Remark, *, until: date | None = None
+    ) -> AnsweredAnomaly:
+        with self._transaction() as tx:
+            found = self._find(tx, prefix)
+            anomaly = found.anomaly
+            if anomaly.state is AnomalyState.RESOLVED:
+                raise ConfigError(
+                    f"Anomaly {_short(anomaly)} is resolved already ({anomaly.resolution}); only an open one "
+                    "can be answered. `costbatch anomalies list` shows them."
+                )
+            # A new answer takes the place of those at the same level, answers at others stay; but a second
+            # dismissal must not narrow the first.
+            replaced = [
+                each
+                for each in found.answers
+                if each.is_about(anomaly)
+                and each.covers(anomaly, self.rule)
+                and not each.kind is kind is AnswerKind.DISMISSED
+            ]
+            now = self.now()
+            if replaced:
+                reason = f"replaced by: {kind.value}"
+                tx.answers.withdraw(replaced, author=remark.author, reason=reason, now=now)
+            is_acknowledged = kind is AnswerKind.ACKNOWLEDGED
+            tx.answers.add(
+                Answer(
+                    kind=kind,
+                    account_id=anomaly.account_id,
+                    service=anomaly.service,
+                    currency=anomaly.currency,
+                    direction=anomaly.direction,
+                    level=anomaly.peak,
+                    start_date=anomaly.start_date if is_acknowledged else None,
+                    end_date=anomaly.last_date if is_acknowledged else until,
+                    anomaly_id=anomaly.id,
+                    reason=remark.reason,
+                    author=remark.author,
+                    created_at=now,
+                )
+            )
+            return _answered(tx, [anomaly], self.rule)[0]
+
+    def _find(self, tx: Transaction, prefix: str) -> AnsweredAnomaly:
+        wanted = _normalised(prefix)
+        found = tx.anomalies.find(wanted)
+        if not found:
+            raise ConfigError(
+                f"No anomaly has the id {wanted}; `costbatch anomalies list --state all` shows them all."
+            )
+        if len(found) > 1:
+            ids = ", ".join(str(each.id) for each in found)
+            raise ConfigError(
+                f"Several anomalies have an id that begins with {wanted}: {ids}. Give more of it."
+            )
+        return _answered(tx, found, self.rule)[0]
+
+    def _transaction(self) -> AbstractContextManager[Transaction]:
+        self.database.check_schema()
+        return self.database.transaction()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChange:
+    """A planned change with its account."""
+
+    account: Account
+    plan: Answer
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the planned change as JSON has it."""
+        return {
+            "id": self.plan.id,
+            "aws_account_id": self.account.aws_account_id,
+            "account_name": self.account.name,
+            "service": self.plan.service,
+            "start_date": str(self.plan.start_date),
+            "end_date": str(self.plan.end_date),
+            "reason": self.plan.reason,
+            "author": self.plan.author,
+            "created_at": instant(self.plan.created_at),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChanges:
+    """The use cases of changes that are announced before the fact."""
+
+    database: Database
+    now: Callable[[], datetime]
+
+    def add(
+        self, aws_account_id: str, *, start: date, end: date, remark: Remark, service: str | None = None
+    ) -> PlannedChange:
+        """Announce that an account, or one of its services, will cost otherwise on these days."""
+        if start > end:
+            raise ConfigError(f"--from is {start}, which is after --to, {end}; exchange them.")
+        _check_future("--to", end, utc_day(self.now()))
+        with self._transaction() as tx:
+            account = _find_account(tx, aws_account_id)
+            plan = tx.answers.add(
+                Answer(
+                    kind=AnswerKind.PLANNED,
+                    account_id=account.id,
+                    service=service,
+                    start_date=start,
+                    end_date=end,
+                    reason=remark.reason,
+                    author=remark.author,
+                    created_at=self.now(),
+                )
+            )
+        return PlannedChange(account=account, plan=plan)
+
+    def list_changes(self) -> list[PlannedChange]:
+        """Return the planned changes that were not removed, the first to begin on top."""
+        with self._transaction() as tx:
+            return sorted(
+                _plans(tx), key=lambda change: (change.plan.start_date or _LAST_DAY, change.plan.id)
+            )
+
+    def remove(self, plan_id: int, remark: Remark) -> PlannedChange:
+        """Let a planned change no longer count."""
+        with self._transaction() as tx:
+            found = [change for change in _plans(tx) if change.plan.id == plan_id]
+            if not found:
+                raise ConfigError(
+                    f"There is no planned change {plan_id}; `costbatch planned list` shows them."
+                )
+            tx.answers.withdraw([found[0].plan], author=remark.author, reason=remark.reason, now=self.now())
+            return found[0]
+
+    def _transaction(self) -> AbstractContextManager[Transaction]:
+        self.database.check_schema()
+        return self.database.transaction()
+
+
+def _plans(tx: Transaction) -> list[PlannedChange]:
+    accounts = {account.id: account for account in tx.accounts.list_all()}
+    return [
+        PlannedChange(account=accounts[row], plan=answer)
+        for row, answers in tx.answers.load().items()
+        for answer in answers
+        if answer.kind is AnswerKind.PLANNED
+    ]
+
+
+def _answered(tx: Transaction, found: Sequence[Anomaly], rule: Rule) -> list[AnsweredAnomaly]:
+    """Return anomalies with their accounts and answers."""
+    if not found:
+        return []
+    accounts = {account.id: account for account in tx.accounts.list_all()}
+    answers = tx.answers.load({anomaly.account_id for anomaly in found})
+    answered = []
+    for anomaly in found:
+        mine = answers.get(anomaly.account_id, [])
+        counting = answer_to(anomaly, mine, rule)
+        answered.append(
+            AnsweredAnomaly(
+                anomaly=anomaly,
+                account=accounts[anomaly.account_id],
+                standing=standing(anomaly, counting),
+                why=explain_standing(anomaly, mine, rule),
+                answer=counting,
+                answers=tuple(mine),
+            )
+        )
+    return answered
+
+
+def _find_account(tx: Transaction, aws_account_id: str) -> Account:
+    try:
+        account = tx.accounts.find(parse_account_id(aws_account_id))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if account is None:
+        raise ConfigError(
+            f"Account {aws_account_id} is not registered; `costbatch accounts list` shows all that are."
+        )
+    return account
+
+
+def _normalised(prefix: str) -> str:
+    """Return the beginning of an id as the database writes it."""
+    text = prefix.strip().lower()
+    if not _PREFIX.fullmatch(text):
+        raise ConfigError(f"{excerpt(prefix)} is not the id of an anomaly, such as 5e5909ac-76f1.")
+    digits = text.replace("-", "")
+    if not _SHORTEST_PREFIX <= len(digits) <= sum(_GROUPS):
+        raise ConfigError(
+            f"{excerpt(prefix)} is not the id of an anomaly: "
+            f"give at least its first {_SHORTEST_PREFIX} characters."
+        )
+    groups, start = [], 0
+    for size in _GROUPS:
+        groups.append(digits[start : start + size])
+        start += size
+    return "-".join(group for group in groups if group)
+
+
+def _short(anomaly: Anomaly) -> str:
+    return str(anomaly.id)[:_SHORTEST_PREFIX]
+
+
+def _check_future(option: str, day: date, today: date) -> None:
+    if day < today:
+        raise ConfigError(f"{option} is {day}, which is in the past; give today ({today}) or a later day.")
+    if day > _LAST_DAY:
+        raise ConfigError(f"{option} is {day}; give a day up to {_LAST_DAY}.")

@@ -1,0 +1,137 @@
+"""What each detector would have raised on past mornings: replays the ledger, writes nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import cast
+
+from costbatch.application.collect.detect import Detection
+from costbatch.application.collect.detector import Night, Replaced
+from costbatch.application.ledger import check_registered
+from costbatch.application.ports import Database, Transaction
+from costbatch.application.replay import PastCosts, PastTransaction, replay
+from costbatch.domain.accounts import Account
+from costbatch.domain.backtest import AccountReplay, Alarm, BacktestReport
+from costbatch.domain.detection import DetectorName, Rule
+from costbatch.domain.events import EventType
+from costbatch.domain.ledger import AccountHistory, PastCollection
+from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.logs import muted
+
+_DETECTORS = "costbatch.application.collect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """Replays accounts one by one. rule: which costs are compared.
+
+    Raises:
+        ConfigError: the schema does not fit, or an account is not registered.
+        StorageError: the database is unreachable.
+
+    """
+
+    database: Database
+    rule: Rule
+    detections: Mapping[DetectorName, Detection]
+
+    def run(
+        self,
+        detectors: Sequence[DetectorName],
+        *,
+        since: date | None = None,
+        aws_account_ids: Sequence[str] = (),
+    ) -> BacktestReport:
+        """Return what each detector raised on the mornings from ``since`` on, of the accounts or of all."""
+        self.database.check_schema()
+        with self.database.transaction() as tx:
+            check_registered(tx, aws_account_ids)
+            accounts = [
+                each
+                for each in tx.accounts.list_all()
+                if not aws_account_ids or each.aws_account_id in aws_account_ids
+            ]
+        replays = []
+        for account in accounts:
+            with self.database.transaction() as tx:
+                history = tx.ledger.history(account, self.rule)
+            # What the detectors log of a night was logged by that night.
+            with muted(_DETECTORS):
+                replays.append(self._replay(account, history, detectors, since))
+        return BacktestReport(
+            accounts=tuple(each for each in replays if each),
+            detectors=tuple(detectors),
+            gap=self.rule.merge_window,
+        )
+
+    def _replay(
+        self,
+        account: Account,
+        history: AccountHistory,
+        detectors: Sequence[DetectorName],
+        since: date | None,
+    ) -> AccountReplay | None:
+        costs = PastCosts()
+        replayed = [_Replayed(name, self.detections[name], costs) for name in detectors]
+        nights = []
+        for night, replaced in replay(account, history, costs):
+            nights.append(night.today)
+            for each in replayed:
+                each.see(night, replaced)
+        # The first collection reads history, of which nothing is news.
+        first = max(since or date.min, min(nights, default=date.max - ONE_DAY) + ONE_DAY)
+        if not nights or max(nights) < first:
+            return None
+        alarms = [alarm for each in replayed for alarm in each.alarms() if alarm.morning >= first]
+        return AccountReplay(
+            aws_account_id=account.aws_account_id,
+            name=account.name,
+            mornings=DateRange(first, max(nights) + ONE_DAY),
+            alarms=tuple(sorted(alarms, key=lambda each: (each.morning, each.start, each.detector))),
+            totals={currency: mine.sums for currency, mine in costs.totals.items()},
+        )
+
+
+class _Replayed:
+    """A detector that is shown one account's past nights in their order, by the code of the nights.
+
+    What it finds has the ids that nights with it gave.
+    """
+
+    def __init__(self, name: DetectorName, detection: Detection, costs: PastCosts) -> None:
+        self._name, self._detection = name, detection
+        self._past = PastTransaction(costs=costs)
+        self._mornings: dict[str, date] = {}
+        self._account = ""
+
+    def see(self, night: PastCollection, replaced: Replaced) -> None:
+        """Judge what one night stored."""
+        self._account = replaced.account.aws_account_id
+        judging = Night(
+            today=night.today,
+            run_id=night.run_id,
+            now=datetime.combine(night.today, time(), UTC),
+            is_backfill=night.is_backfill,
+        )
+        # A replay has the stores that the detectors use, and no others.
+        events = self._detection.detect(cast("Transaction", self._past), [replaced], judging)
+        for event in events[replaced.account.id]:
+            if event.type is EventType.ANOMALY_DETECTED:
+                self._mornings[event.data["anomaly"]["id"]] = night.today
+
+    def alarms(self) -> Iterator[Alarm]:
+        """Return everything that was raised."""
+        for anomaly in self._past.anomalies.found.values():
+            if morning := self._mornings.get(str(anomaly.id)):
+                yield Alarm(
+                    detector=self._name,
+                    aws_account_id=self._account,
+                    service=anomaly.service,
+                    currency=anomaly.currency,
+                    direction=anomaly.direction,
+                    morning=morning,
+                    start=anomaly.start_date,
+                    last=anomaly.last_date,
+                    impact=anomaly.impact,
+                    id=anomaly.id,
+                )

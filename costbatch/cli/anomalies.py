@@ -1,0 +1,251 @@
+"""``costbatch anomalies``: list anomalies, and answer them."""
+
+from datetime import date
+
+import click
+
+from costbatch.application.anomalies import AnsweredAnomaly, Remark
+from costbatch.cli.context import Context, pass_context
+from costbatch.cli.options import JSON, AccountId, Day, example, output_option
+from costbatch.cli.output import print_json, print_result, print_table
+from costbatch.cli.remarks import author_option, reason_option
+from costbatch.cli.views.page import days_text
+from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
+from costbatch.domain.answers import Standing
+from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.excerpt import printable
+from costbatch.domain.money import amount, is_currency, money
+from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.errors import ConfigError
+
+_ALL = "all"
+_SHOWN_OF_ID = 8
+_COLUMNS = (
+    *("id", "standing", "severity", "account", "name", "impact", "change"),
+    *("service", "first day", "last day", "expected", "actual"),
+)
+_NUMBERS = ("expected", "actual", "impact", "change")
+_id_argument = click.argument("anomaly_id", metavar="ID")
+
+
+@click.group(
+    epilog=example("costbatch anomalies list", 'costbatch anomalies dismiss 5e5909ac --reason "load test"')
+)
+def anomalies() -> None:
+    """List anomalies, and answer them.
+
+    An answer belongs to the series of the anomaly: the same account, service, currency and direction, at the
+    same level of daily cost. What goes beyond that level is reported. ID is the id of an anomaly, or its
+    first 8 characters or more.
+    """
+
+
+@anomalies.command(
+    "list",
+    short_help="List anomalies.",
+    epilog=example(
+        "costbatch anomalies list",
+        "costbatch anomalies list --account 123456789012 --state all --since 2026-11-01",
+        "costbatch anomalies list --state silent --output json",
+    ),
+)
+@click.option(
+    "--account", "accounts", type=AccountId(), multiple=True, help="Only of this account; may be repeated."
+)
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([*(each.value for each in Standing), _ALL]),
+    multiple=True,
+    help="Only those that stand so; may be repeated.  [default: open and acknowledged]",
+)
+@click.option(
+    "--severity",
+    "severities",
+    type=click.Choice([each.value for each in Severity]),
+    multiple=True,
+    help="Only those of this severity; may be repeated.",
+)
+@click.option(
+    "--currency",
+    "currencies",
+    metavar="CODE",
+    multiple=True,
+    help="Only those in this currency, such as USD; may be repeated.",
+)
+@click.option("--since", type=Day(), help="Only those with an anomalous day on or after this one.")
+@output_option
+@pass_context
+def list_anomalies(context: Context, /, since: date | None, output: str, **filters: tuple[str, ...]) -> None:
+    """List anomalies, the most severe first, with how each stands.
+
+    open: it is reported. acknowledged: someone is on it. silent: it was dismissed, is expected, or belongs to
+    a planned change. resolved: it is over.
+    """
+    wanted = filters["states"] or (Standing.OPEN.value, Standing.ACKNOWLEDGED.value)
+    standings = set(Standing) if _ALL in wanted else {Standing(state) for state in wanted}
+    currencies = [currency.upper() for currency in filters["currencies"]]
+    if not all(map(is_currency, currencies)):
+        raise ConfigError("--currency must be a code of three letters, such as USD.")
+    found = (
+        context.bootstrap()
+        .anomalies()
+        .list_anomalies(
+            AnomalyFilter(
+                states=_states_of(standings),
+                severities=[Severity(severity) for severity in filters["severities"]],
+                aws_account_ids=filters["accounts"],
+                currencies=currencies,
+                since=since,
+            ),
+            standings,
+        )
+    )
+    if output == JSON:
+        print_json([each.to_document() for each in found])
+    elif found:
+        print_table(_COLUMNS, [_row(each) for each in found], numbers=_NUMBERS, names=("name", "service"))
+    else:
+        click.echo("No anomalies found.")
+
+
+def _states_of(standings: set[Standing]) -> list[AnomalyState]:
+    """Return the states that anomalies of these standings are in."""
+    is_open = [AnomalyState.OPEN] if standings - {Standing.RESOLVED} else []
+    return [*is_open, *([AnomalyState.RESOLVED] if Standing.RESOLVED in standings else [])]
+
+
+def _row(found: AnsweredAnomaly) -> tuple[object, ...]:
+    anomaly = found.anomaly
+    return (
+        str(anomaly.id)[:_SHOWN_OF_ID],
+        found.standing,
+        anomaly.severity,
+        found.account.aws_account_id,
+        found.account.name,
+        money(anomaly.impact, anomaly.currency, sign=True),
+        _change(found),
+        anomaly.service or "total",
+        anomaly.start_date,
+        anomaly.last_date,
+        amount(anomaly.expected, anomaly.currency),
+        amount(anomaly.actual, anomaly.currency),
+    )
+
+
+def _change(found: AnsweredAnomaly) -> str:
+    ratio = found.anomaly.deviation_ratio
+    return "new cost" if ratio is None else f"{ratio * 100:+,.0f} %"
+
+
+@anomalies.command(
+    short_help="Show one anomaly, and why it is silent.",
+    epilog=example("costbatch anomalies show 5e5909ac"),
+)
+@_id_argument
+@output_option
+@pass_context
+def show(context: Context, /, anomaly_id: str, output: str) -> None:
+    """Show an anomaly, the services behind it, its answer, and in one sentence why it is silent or not."""
+    found = context.bootstrap().anomalies().show(anomaly_id)
+    if output == JSON:
+        print_json(found.to_document())
+        return
+    anomaly, currency = found.anomaly, found.anomaly.currency
+    furthest = "highest day" if anomaly.direction is Direction.SPIKE else "lowest day"
+    services = [
+        f"{money(part.impact, currency, sign=True)} {part.service} "
+        f"({amount(part.expected, currency)} to {amount(part.actual, currency)})"
+        for part in anomaly.explanation
+    ]
+    rows = (
+        ("standing", found.standing),
+        ("why", found.why),
+        ("severity", anomaly.severity),
+        ("account", found.account),
+        ("service", anomaly.service or "total"),
+        ("direction", anomaly.direction),
+        ("days", days_text(DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY))),
+        ("resolution", anomaly.resolution),
+        ("expected", money(anomaly.expected, currency)),
+        ("actual", money(anomaly.actual, currency)),
+        ("impact", f"{money(anomaly.impact, currency, sign=True)} ({_change(found)})"),
+        (furthest, money(anomaly.peak, currency)),
+        *(("explained by", service) for service in services),
+    )
+    print_table(("anomaly", str(anomaly.id)), rows, texts=(str(anomaly.id),))
+
+
+@anomalies.command(
+    short_help="Note that someone is on it.",
+    epilog=example(
+        "costbatch anomalies acknowledge 5e5909ac", "costbatch anomalies acknowledge 5e5909ac --reason OPS-17"
+    ),
+)
+@_id_argument
+@reason_option(required=False)
+@author_option
+@output_option
+@pass_context
+def acknowledge(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
+    """Note that someone is on it: no reminders, and no updates at this level. The end is reported."""
+    found = context.bootstrap().anomalies().acknowledge(anomaly_id, Remark(**remark))
+    _print_answered(found, output)
+
+
+@anomalies.command(
+    short_help="Note that it is not an anomaly.",
+    epilog=example('costbatch anomalies dismiss 5e5909ac --reason "monthly fee"'),
+)
+@_id_argument
+@reason_option(required=True)
+@author_option
+@output_option
+@pass_context
+def dismiss(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
+    """Note that it is not an anomaly: its series is silent at this level from now on."""
+    found = context.bootstrap().anomalies().dismiss(anomaly_id, Remark(**remark))
+    _print_answered(found, output)
+
+
+@anomalies.command(
+    short_help="Note that it is right, and known.",
+    epilog=example(
+        'costbatch anomalies expect 5e5909ac --until 2026-12-31 --reason "sale"',
+        'costbatch anomalies expect 5e5909ac --as-of-now --reason "new region"',
+    ),
+)
+@_id_argument
+@click.option("--until", type=Day(), help="The last day on which it is expected.")
+@click.option("--as-of-now", is_flag=True, help="Expect this level from now on, without an end.")
+@reason_option(required=True)
+@author_option
+@output_option
+@pass_context
+def expect(
+    context: Context, /, anomaly_id: str, until: date | None, output: str, *, as_of_now: bool, **remark: str
+) -> None:
+    """Note that it is right, and known: its series is silent at this level, up to a day or for good."""
+    if (until is None) != as_of_now:
+        raise ConfigError("Give one of --until DATE and --as-of-now.")
+    use_cases = context.bootstrap().anomalies()
+    _print_answered(use_cases.expect(anomaly_id, Remark(**remark), until=until), output)
+
+
+@anomalies.command(
+    short_help="Withdraw the answers to it.", epilog=example("costbatch anomalies reopen 5e5909ac")
+)
+@_id_argument
+@reason_option(required=False)
+@author_option
+@output_option
+@pass_context
+def reopen(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
+    """Withdraw every answer that was given for its series: its next change is reported."""
+    found = context.bootstrap().anomalies().reopen(anomaly_id, Remark(**remark))
+    _print_answered(found, output)
+
+
+def _print_answered(found: AnsweredAnomaly, output: str) -> None:
+    of = f"{str(found.anomaly.id)[:_SHOWN_OF_ID]} of account {found.account}"
+    print_result(printable(f"Anomaly {of} is {found.standing}. {found.why}"), found.to_document(), output)

@@ -1,0 +1,126 @@
+"""``costbatch changes``: what each night changed of the stored costs."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import click
+
+from costbatch.cli.context import Context, pass_context
+from costbatch.cli.options import CSV, JSON, Day, accounts_option, example, export_option
+from costbatch.cli.output import print_csv, print_json, print_table
+from costbatch.domain.excerpt import excerpt
+from costbatch.domain.ledger import ChangeQuery, CostChange, CostValues
+from costbatch.domain.money import amount
+
+_TITLES = ("night", "account", "day", "service", "type", "currency", "before", "after", "difference")
+
+
+class _Amount(click.ParamType[Decimal]):
+    """An amount of money that is not negative."""
+
+    name = "AMOUNT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """Return the amount; fail with a sentence if the value is none."""
+        try:
+            least = Decimal(str(value))
+        except InvalidOperation:
+            least = Decimal("nan")
+        if not least.is_finite() or least < 0:
+            self.fail(f"{excerpt(str(value))} is not an amount, such as 0.50.", param, ctx)
+        return least
+
+
+@click.command(
+    epilog=example(
+        "costbatch changes --since 2026-01-31",
+        "costbatch changes --since 2026-01-01 --account 123456789012 --min 5 --output csv",
+    )
+)
+@click.option("--since", type=Day(), required=True, help="Show nights from this UTC day on.")
+@accounts_option
+@click.option(
+    "--service", "services", multiple=True, metavar="NAME", help="Only this service; may be repeated."
+)
+@click.option(
+    "--min",
+    "least",
+    type=_Amount(),
+    default="0.01",
+    show_default=True,
+    help="Smallest change of the unblended cost, in any currency; 0 shows every change.",
+)
+@export_option
+@pass_context
+def changes(
+    context: Context,
+    /,
+    *,
+    since: date,
+    aws_account_ids: tuple[str, ...],
+    services: tuple[str, ...],
+    least: Decimal,
+    output: str,
+) -> None:
+    """Show what each night changed of the stored costs: new, restated and deleted rows.
+
+    The newest night comes first, within a currency the largest change. What an account's first collection
+    stored is not listed: there was nothing before it.
+    """
+    query = ChangeQuery(since=since, aws_account_ids=aws_account_ids, services=services, least=least)
+    _print_changes(context.bootstrap().ledger().changes(query), output)
+
+
+def _print_changes(found: Sequence[CostChange], output: str) -> None:
+    if output == JSON:
+        print_json([_change_document(each) for each in found])
+    elif output == CSV:
+        amounts = [f"{side}_{name}" for side in ("old", "new") for name in CostValues._fields]
+        titles = ("night", "aws_account_id", "usage_date", "service", "record_type", "currency")
+        nothing = (None,) * len(CostValues._fields)
+        rows = [(*_key(each), *(each.old or nothing), *(each.new or nothing)) for each in found]
+        print_csv((*titles, *amounts), rows)
+    elif found:
+        rows = [
+            (
+                *_key(each),
+                *(
+                    None if values is None else amount(values.unblended, each.currency)
+                    for values in (each.old, each.new)
+                ),
+                amount(each.difference, each.currency, sign=True),
+            )
+            for each in found
+        ]
+        print_table(_TITLES, rows, numbers=_TITLES[-3:], names=("service",))
+    else:
+        click.echo("No changes found.")
+
+
+def _key(change: CostChange) -> tuple[object, ...]:
+    return (
+        change.night,
+        change.aws_account_id,
+        change.usage_date,
+        change.service,
+        change.record_type,
+        change.currency,
+    )
+
+
+def _change_document(change: CostChange) -> dict[str, Any]:
+    return {
+        "night": change.night,
+        "run_id": change.run_id,
+        "aws_account_id": change.aws_account_id,
+        "account_name": change.account_name,
+        "usage_date": change.usage_date,
+        "service": change.service,
+        "record_type": change.record_type,
+        "currency": change.currency,
+        "old": change.old._asdict() if change.old else None,
+        "new": change.new._asdict() if change.new else None,
+        "difference": change.difference,
+    }

@@ -1,0 +1,47 @@
+"""``costbatch forecast``: what the month will cost."""
+
+from decimal import Decimal
+
+import click
+
+from costbatch.cli.context import Context, pass_context
+from costbatch.cli.options import CSV, JSON, accounts_option, example, export_option
+from costbatch.cli.output import print_csv, print_json, print_table
+from costbatch.domain.forecast import Forecast
+from costbatch.domain.money import amount
+from costbatch.domain.periods import utc_day
+
+_TITLES = ("account", "month", "currency", "to date", "expected", "from", "to", "last month")
+
+
+@click.command(
+    epilog=example("costbatch forecast", "costbatch forecast --account 123456789012 --output json")
+)
+@accounts_option
+@export_option
+@pass_context
+def forecast(context: Context, /, *, aws_account_ids: tuple[str, ...], output: str) -> None:
+    """Show the month to date and what all of it will cost, by account and in total, in each currency.
+
+    The month is that of yesterday. The cost is what anomalies are detected in: without credits, refunds and
+    tax by default. Of ten past forecasts the range would have held eight; it is missing until there are
+    enough of them. An account needs two weeks of history.
+    """
+    found = context.bootstrap().forecasts().month(utc_day(context.now()), aws_account_ids)
+    documents = [each.to_document() for each in found]
+    if output == JSON:
+        print_json(documents)
+    elif output == CSV:
+        print_csv(list(documents[0]) if documents else [], [list(each.values()) for each in documents])
+    elif found:
+        print_table(_TITLES, map(_row, found), numbers=_TITLES[3:])
+    else:
+        click.echo("No costs found.")
+
+
+def _row(each: Forecast) -> tuple[object, ...]:
+    def shown(value: Decimal | None) -> str | None:
+        return None if value is None else amount(value, each.currency)
+
+    money = (each.month_to_date, each.expected, each.lower, each.upper, each.last_month)
+    return (each.aws_account_id or "total", f"{each.month:%Y-%m}", each.currency, *map(shown, money))

@@ -1,0 +1,217 @@
+"""What people answer to anomalies, and which anomalies an answer covers.
+
+An answer belongs to a series (account, service, currency, direction) at a level, not to a run or to the id of
+an anomaly: it holds when a backfill or a restatement finds the same days again, with whatever first day.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind
+from costbatch.domain.detection import ZERO, Direction, Rule
+from costbatch.domain.money import money
+
+
+class AnswerKind(StrEnum):
+    """What someone says of an anomaly; of several answers that cover one, the first kind counts."""
+
+    DISMISSED = "dismissed"  # it is not an anomaly
+    EXPECTED = "expected"  # it is right, and known
+    PLANNED = "planned"  # it was announced before the fact
+    ACKNOWLEDGED = "acknowledged"  # it was seen, and someone is on it
+
+
+class Standing(StrEnum):
+    """How an anomaly stands with its answers."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    SILENT = "silent"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer. ``level``: the most extreme daily cost of the anomaly when it was answered.
+
+    A planned change has no currency, direction and level: it covers every anomaly of the account, or of one
+    of its services, from ``start_date`` to ``end_date``. An expected one holds up to ``end_date`` (None: for
+    good), an acknowledged one for the anomaly of the days from ``start_date`` to ``end_date``.
+    """
+
+    kind: AnswerKind
+    account_id: int
+    reason: str
+    author: str
+    created_at: datetime
+    service: str | None = None
+    currency: str | None = None
+    direction: Direction | None = None
+    level: Decimal | None = None
+    start_date: date | None = None
+    end_date: date | None = None
+    anomaly_id: UUID | None = None
+    id: int | None = None
+
+    @property
+    def silences(self) -> bool:
+        """Whether what it covers raises no event at all."""
+        return self.kind is not AnswerKind.ACKNOWLEDGED
+
+    def is_about(self, anomaly: Anomaly) -> bool:
+        """Whether it was given for the anomaly's series."""
+        return (self.account_id, self.service, self.currency, self.direction) == (
+            anomaly.account_id,
+            anomaly.service,
+            anomaly.currency,
+            anomaly.direction,
+        )
+
+    def covers(self, anomaly: Anomaly, rule: Rule) -> bool:
+        """Whether it holds for every day of the anomaly, and the anomaly is not beyond its level."""
+        if self.kind is AnswerKind.PLANNED:
+            return self._plans_days_of(anomaly) and self.service in {None, anomaly.service}
+        return (
+            self.is_about(anomaly) and self._holds_on(anomaly, rule) and not self.is_exceeded(anomaly, rule)
+        )
+
+    def is_exceeded(self, anomaly: Anomaly, rule: Rule) -> bool:
+        """Whether a day of the anomaly is beyond the level."""
+        return self.level is not None and rule.is_beyond(
+            self.level, anomaly.peak, anomaly.direction, anomaly.currency
+        )
+
+    def _holds_on(self, anomaly: Anomaly, rule: Rule) -> bool:
+        if self.kind is AnswerKind.ACKNOWLEDGED and self.start_date and self.end_date:
+            # Restatements may move its first and last day, and a night may join others to it.
+            return (
+                anomaly.start_date <= self.end_date + rule.merge_window
+                and anomaly.last_date >= self.start_date - rule.merge_window
+            )
+        return self.end_date is None or anomaly.last_date <= self.end_date
+
+    def _plans_days_of(self, anomaly: Anomaly) -> bool:
+        return (
+            self.account_id == anomaly.account_id
+            and self.start_date is not None
+            and self.end_date is not None
+            and self.start_date <= anomaly.start_date
+            and anomaly.last_date <= self.end_date
+        )
+
+    def plans_part_of(self, anomaly: Anomaly) -> bool:
+        """Whether it is a planned change of a service that may explain an anomaly of the total."""
+        is_of_service = self.kind is AnswerKind.PLANNED and self.service is not None
+        return is_of_service and anomaly.service is None and self._plans_days_of(anomaly)
+
+
+def answer_to(anomaly: Anomaly, answers: Iterable[Answer], rule: Rule) -> Answer | None:
+    """Return the answer that counts for an anomaly: of the first kind, then the newest; None if none does."""
+    answers = list(answers)
+    covering = [each for each in answers if each.covers(anomaly, rule)]
+    covering += _planned_services(anomaly, answers, rule)
+    kinds = list(AnswerKind)
+    # The sort is stable: of one kind the newest comes first.
+    covering.sort(key=lambda each: each.created_at, reverse=True)
+    covering.sort(key=lambda each: kinds.index(each.kind))
+    return covering[0] if covering else None
+
+
+def _planned_services(anomaly: Anomaly, answers: Sequence[Answer], rule: Rule) -> list[Answer]:
+    """Return the planned changes of services without which the account's total would not be anomalous."""
+    plans = [each for each in answers if each.plans_part_of(anomaly)]
+    services = {each.service for each in plans}
+    share = sum((part.impact for part in anomaly.explanation if part.service in services), ZERO)
+    if not share or rule.deviates(anomaly.expected, anomaly.actual - share, anomaly.currency):
+        return []
+    return plans
+
+
+def is_silent(anomaly: Anomaly, answers: Iterable[Answer], rule: Rule) -> bool:
+    """Whether an answer covers an anomaly so that it raises no event at all."""
+    answer = answer_to(anomaly, answers, rule)
+    return answer is not None and answer.silences
+
+
+def as_told(
+    change: AnomalyChange, before: Anomaly | None, answers: Sequence[Answer], rule: Rule
+) -> AnomalyChange | None:
+    """Return a change as it is to be reported, given the anomaly before it; None: it is not.
+
+    What becomes audible is reported as detected, because its receivers have not heard of it.
+    """
+    answer = answer_to(change.anomaly, answers, rule)
+    if answer is not None and (answer.silences or change.kind is not ChangeKind.RESOLVED):
+        return None
+    is_update = answer is None and change.kind is ChangeKind.UPDATED
+    if is_update and before is not None and is_silent(before, answers, rule):
+        return replace(change, kind=ChangeKind.DETECTED)
+    return change
+
+
+def reminder_due(anomaly: Anomaly, *, every_days: int) -> int:
+    """Return the number of the newest reminder that is due, by how long the anomaly has gone on; 0: none."""
+    return (anomaly.last_date - anomaly.start_date).days // every_days
+
+
+def standing(anomaly: Anomaly, answer: Answer | None) -> Standing:
+    """Return how an anomaly stands, given the answer that counts for it."""
+    if anomaly.state is AnomalyState.RESOLVED:
+        return Standing.RESOLVED
+    if answer is None:
+        return Standing.OPEN
+    return Standing.SILENT if answer.silences else Standing.ACKNOWLEDGED
+
+
+def explain_standing(anomaly: Anomaly, answers: Sequence[Answer], rule: Rule) -> str:
+    """Return one sentence on whether changes of an anomaly are reported, and why."""
+    answer = answer_to(anomaly, answers, rule)
+    if answer is not None:
+        return _why_answered(anomaly, answer, rule)
+    if anomaly.state is AnomalyState.RESOLVED:
+        return "It is resolved."
+    outgrown = [each for each in answers if each.is_about(anomaly)]
+    if not outgrown:
+        return "It has no answer: every change is reported."
+    last = max(outgrown, key=lambda each: each.created_at)
+    given = f"{last.author} {_VERBS[last.kind]} {_what(anomaly)} on {last.created_at:%Y-%m-%d}"
+    if last.is_exceeded(anomaly, rule):
+        level, peak = (money(amount, anomaly.currency) for amount in (last.level or ZERO, anomaly.peak))
+        return f"{given} at {level} a day; {peak} is beyond that level, so every change is reported."
+    return f"{given} for other days, up to {last.end_date}; every change is reported."
+
+
+_VERBS = {
+    AnswerKind.DISMISSED: "dismissed",
+    AnswerKind.EXPECTED: "expected",
+    AnswerKind.PLANNED: "planned",
+    AnswerKind.ACKNOWLEDGED: "acknowledged",
+}
+
+
+def _why_answered(anomaly: Anomaly, answer: Answer, rule: Rule) -> str:
+    reason = f": {answer.reason}" if answer.reason else ""
+    by = f"{answer.author} on {answer.created_at:%Y-%m-%d}{reason}"
+    if answer.kind is AnswerKind.PLANNED:
+        service = f" of {answer.service}" if answer.service else ""
+        days = f"from {answer.start_date} to {answer.end_date}"
+        return f"It is silent because a change{service} is planned {days}, by {by}."
+    level = money(answer.level or ZERO, anomaly.currency)
+    bound = f"at {level} a day and up to {(rule.level_margin * 100).normalize():f} % beyond"
+    if answer.kind is AnswerKind.ACKNOWLEDGED:
+        return f"It was acknowledged by {by}. Until it ends, no update and no reminder is sent {bound}."
+    until = f" until {answer.end_date}" if answer.end_date else ""
+    return (
+        f"It is silent{until} because it was {_VERBS[answer.kind]} by {by}. "
+        f"{_what(anomaly, plural=True)} are silent {bound}."
+    )
+
+
+def _what(anomaly: Anomaly, *, plural: bool = False) -> str:
+    """Return the series in words: "a drop of Amazon S3"."""
+    of = anomaly.service or "the total"
+    return f"{anomaly.direction.value.capitalize()}s of {of}" if plural else f"a {anomaly.direction} of {of}"

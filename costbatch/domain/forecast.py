@@ -1,0 +1,217 @@
+"""What a month will cost: the known days, and the others from level, weekday and the fees of a month.
+
+Statistics are floats; money is Decimal at the edges. The range comes from the forecast's own past errors.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import islice
+from statistics import median
+from typing import Any
+
+from costbatch.domain.detection import ZERO
+from costbatch.domain.money import to_cents
+from costbatch.domain.periods import ONE_DAY, DateRange, month_start
+
+# How far back is looked: half a year of past forecasts, and what the oldest of them is made from.
+HISTORY_DAYS = 280
+# With less history there is no forecast, and no range until there are enough past ones to compare with.
+_LEAST_DAYS = 14
+_LEAST_ERRORS = 8
+_MOST_ERRORS = 26
+_WEEK = 7
+_LEVEL_DAYS, _PROFILE_DAYS = 14, 56
+# A charge of its own: this many times the level above it, in at least two of the last three months, or in the
+# only one that is known.
+_FEE_RATIO = 0.35
+_FEE_MONTHS, _LONGEST_MONTH = 3, 31
+# Of ten past forecasts the range would have held eight.
+_OUTSIDE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """A month in one currency. aws_account_id: empty for all accounts together.
+
+    month_to_date: what is known of it. expected: what all of it will cost. lower, upper: the range that would
+    have held eight of ten past forecasts; None if there were too few.
+    """
+
+    aws_account_id: str
+    currency: str
+    month: date
+    month_to_date: Decimal
+    last_month: Decimal
+    expected: Decimal | None
+    lower: Decimal | None
+    upper: Decimal | None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the forecast as JSON has it."""
+        return {
+            "aws_account_id": self.aws_account_id or None,
+            "currency": self.currency,
+            "month": f"{self.month:%Y-%m}",
+            "month_to_date": to_cents(self.month_to_date),
+            "last_month": to_cents(self.last_month),
+            "expected": self.expected,
+            "lower": self.lower,
+            "upper": self.upper,
+        }
+
+
+def history_of(today: date) -> DateRange:
+    """Return the days that a forecast of this day is made from."""
+    return DateRange(min(today - timedelta(days=HISTORY_DAYS), month_start(today, months_back=1)), today)
+
+
+def forecast_month(
+    amounts: Mapping[date, Decimal],
+    *,
+    today: date,
+    known_until: date,
+    settle_days: int,
+    currency: str,
+    aws_account_id: str = "",
+) -> Forecast:
+    """Return what the month of yesterday will cost.
+
+    amounts: by day, as known now; an absent day cost nothing. known_until: the day after the last stored one.
+    settle_days: a day is complete this many days after its end; until then more of its cost may come.
+    """
+    month = month_start(today - ONE_DAY)
+    end_exclusive = month_start(month, months_back=-1)
+    to_date = sum((amounts.get(day, ZERO) for day in DateRange(month, today)), ZERO)
+    before = DateRange(month_start(month, months_back=1), month)
+    expected = lower = upper = None
+    # Of an account that was not collected all month nothing can be said.
+    series = _Series.of(amounts, min(known_until, today)) if known_until >= month else None
+    if series is not None:
+        settled = min((today - timedelta(days=settle_days) - series.start).days, len(series.values))
+        end = (end_exclusive - series.start).days
+        first = max((month - series.start).days, 0)
+        known = sum(series.values[first:settled])
+        still = series.remaining(settled, max(first, settled), end)
+        expected = to_cents(max(Decimal(known + still), to_date))
+        if errors := series.errors(settled, end - settled):
+            low, high = (Decimal(known + still * each) for each in errors)
+            lower, upper = to_cents(min(max(low, to_date), expected)), to_cents(max(high, expected))
+    return Forecast(
+        aws_account_id=aws_account_id,
+        currency=currency,
+        month=month,
+        month_to_date=to_date,
+        last_month=sum((amounts.get(day, ZERO) for day in before), ZERO),
+        expected=expected,
+        lower=lower,
+        upper=upper,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Daily cost from ``start`` on, without a gap.
+
+    above: how far each day lies above the week before it, if that is like a charge of its own; else 0.
+    weekdays, month_days: of these days and of those to come.
+    """
+
+    start: date
+    values: Sequence[float]
+    above: Sequence[float]
+    weekdays: Sequence[int]
+    month_days: Sequence[int]
+
+    @classmethod
+    def of(cls, amounts: Mapping[date, Decimal], today: date) -> "_Series | None":
+        """Return the series up to yesterday; None if it is too short."""
+        first = min((day for day, amount in amounts.items() if amount), default=today)
+        if (today - first).days < _LEAST_DAYS:
+            return None
+        values = [float(amounts.get(day, ZERO)) for day in DateRange(first, today)]
+        above = []
+        for n, value in enumerate(values):
+            usual = median(values[max(0, n - _WEEK) : n]) if n else value
+            excess = value - usual
+            above.append(excess if excess > _FEE_RATIO * abs(usual) else 0.0)
+        days = list(DateRange(first, month_start(today, months_back=-2)))
+        return cls(first, values, above, [day.weekday() for day in days], [day.day for day in days])
+
+    def remaining(self, known: int, first: int, end: int) -> float:
+        """Return the expected cost of the days ``first`` to before ``end``, from those before ``known``.
+
+        What is visible already of an incomplete day is the least that it costs.
+        """
+        expected = self._expected(known, end)
+        visible = [*self.values[known:], *[0.0] * (end - len(self.values))]
+        return sum(map(max, expected[first - known :], visible[first - known :]))
+
+    def errors(self, known: int, days: int) -> tuple[float, float] | None:
+        """Return what the same forecast was multiplied with to be right, a low and a high one of the past.
+
+        One forecast a week, of as many days; the median stays at 1, so that only the spread counts.
+        """
+        if days <= 0:
+            return 1.0, 1.0
+        ratios = []
+        last = known - days
+        for origin in range(last, _LEAST_DAYS - 1, -_WEEK)[:_MOST_ERRORS]:
+            expected = sum(self._expected(origin, origin + days))
+            actual = sum(self.values[origin : origin + days])
+            if expected > 0:
+                ratios.append(actual / expected)
+        if len(ratios) < _LEAST_ERRORS:
+            return None
+        ratios.sort()
+        # The next error is one of n + 1: the quantiles of few errors lie further out.
+        outside = max(int(_OUTSIDE * (len(ratios) + 1)) - 1, 0)
+        return min(ratios[outside], 1.0), max(ratios[-1 - outside], 1.0)
+
+    def _expected(self, known: int, end: int) -> list[float]:
+        """Return the expected cost of each day from index ``known`` to before ``end``."""
+        fees = self._fees(known)
+        first = max(0, known - _PROFILE_DAYS)
+        plain = [self.values[n] - fees.get(self.month_days[n], 0.0) for n in range(first, known)]
+        weekdays = _weekday_profile(plain, self.weekdays[first:known])
+        newest_first = zip(reversed(plain), reversed(self.weekdays[first:known]), strict=True)
+        recent = [
+            amount / weekdays[weekday]
+            for amount, weekday in islice(newest_first, _LEVEL_DAYS)
+            if weekdays[weekday] > 0
+        ]
+        level = max(_level(recent), 0.0)
+        return [
+            level * weekdays[self.weekdays[n]] + fees.get(self.month_days[n], 0.0) for n in range(known, end)
+        ]
+
+    def _fees(self, known: int) -> dict[int, float]:
+        """Return what comes on top on certain days of the month, by day of the month."""
+        excess: dict[int, list[float]] = {}
+        for n in range(known - 1, max(known - 1 - _LONGEST_MONTH * _FEE_MONTHS, -1), -1):
+            excess.setdefault(self.month_days[n], []).append(self.above[n])
+        found = {}
+        for day, amounts in excess.items():
+            charged = [each for each in amounts[:_FEE_MONTHS] if each]
+            if len(charged) * 2 > len(amounts[:_FEE_MONTHS]):
+                found[day] = median(charged)
+        return found
+
+
+def _weekday_profile(plain: Sequence[float], weekdays: Sequence[int]) -> list[float]:
+    """Return what each weekday costs of an average day: its median, whatever single days did."""
+    by_weekday: list[list[float]] = [[] for _ in range(_WEEK)]
+    for amount, weekday in zip(plain, weekdays, strict=True):
+        by_weekday[weekday].append(amount)
+    usual = [median(mine) if mine else 0.0 for mine in by_weekday]
+    mean = sum(usual) / _WEEK
+    return [each / mean for each in usual] if mean > 0 else [1.0] * _WEEK
+
+
+def _level(newest_first: Sequence[float]) -> float:
+    """Return the present level: between the mean of the last week, and the median of two."""
+    if not newest_first:
+        return 0.0
+    week = newest_first[:_WEEK]
+    return (sum(week) / len(week) + median(newest_first)) / 2

@@ -1,0 +1,148 @@
+"""Answering anomalies by the commands: what is printed, stored, told and refused."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
+
+DAY = TODAY - ONE_DAY
+ONE = "100000000001"
+
+
+@pytest.fixture
+def spiked(harness: Harness) -> Harness:
+    """Return a harness with an account that cost 10 dollars a day and 100 yesterday, as was told."""
+    rows = [row for row in steady("10.00", until=TODAY + 9 * ONE_DAY) if row.date not in {DAY, TODAY}]
+    rows += [bill(DAY, "100.00"), bill(TODAY, "110.00")]
+    harness.open(make_account(1, rows=tuple(rows)))
+    assert told(harness.collect()) == ["anomaly.detected"]
+    return harness
+
+
+def told(run: Finished) -> list[str]:
+    """Return the types of the events about anomalies that were told."""
+    types = [line["cloudevent"]["type"] for line in run.logs("event")]
+    return [name for name in types if name.startswith("anomaly.")]
+
+
+def listed(harness: Harness, *options: str) -> list[dict[str, Any]]:
+    """Return the anomalies as a program gets them."""
+    run = harness.run("anomalies", "list", "--output", "json", *options)
+    assert run.status == 0
+    found: list[dict[str, Any]] = json.loads(run.stdout)
+    return found
+
+
+def test_a_dismissed_anomaly_is_silent_until_it_is_reopened(spiked: Harness) -> None:
+    """The commands list, show and answer; the next nights tell nothing, and after reopening everything."""
+    (found,) = listed(spiked)
+    prefix = found["id"][:8]
+    assert (found["standing"], found["peak"], found["answer"]) == ("open", "100.00", None)
+    run = spiked.run("anomalies", "dismiss", prefix, "--reason", "load test", "--author", "alice")
+    assert run.stdout == (
+        f"Anomaly {prefix} of account {ONE} (account-1) is silent. "
+        f"It is silent because it was dismissed by alice on {TODAY}: load test. "
+        "Spikes of the total are silent at 100.00 USD a day and up to 20 % beyond.\n"
+    )
+    spiked.sleep_until(TODAY + ONE_DAY)
+    second = spiked.collect()
+    assert told(second) == []
+    numbers = second.summary["run"]["anomalies"]
+    assert (numbers["open"], numbers["silent"], second.summary["open_anomalies"]) == (0, 1, [])
+    assert listed(spiked) == []
+    assert [each["last_date"] for each in listed(spiked, "--state", "silent")] == [str(TODAY)]
+    shown = spiked.run("anomalies", "show", prefix).stdout
+    assert "It is silent because it was dismissed by alice" in shown
+    run = spiked.run("anomalies", "reopen", prefix, "--output", "json")
+    assert json.loads(run.stdout)["standing"] == "open"
+    spiked.aws.set_rows(spiked.ids[0], steady("10.00", until=TODAY + 9 * ONE_DAY))
+    (row,) = spiked.rows("SELECT author, withdrawn_by IS NOT NULL AS withdrawn, level FROM anomaly_answers")
+    assert (row["author"], row["withdrawn"], str(row["level"])) == ("alice", True, "100")
+    spiked.sleep_until(TODAY + 2 * ONE_DAY)
+    assert told(spiked.collect()) == ["anomaly.resolved"]
+
+
+def test_anomalies_are_listed_for_people_and_for_programs(spiked: Harness) -> None:
+    """To a pipe one record a line; each filter leaves out what it does not name."""
+    header, record = spiked.run("anomalies", "list").stdout.splitlines()
+    assert header.split("\t")[:4] == ["id", "standing", "severity", "account"]
+    assert record.split("\t")[1:8] == ["open", "low", ONE, "account-1", "+90.00 USD", "+900 %", "total"]
+    matching: tuple[tuple[str, ...], ...] = (
+        ("--account", ONE, "--state", "open", "--severity", "low"),
+        ("--currency", "usd", "--since", str(DAY), "--state", "all"),
+    )
+    assert [len(listed(spiked, *options)) for options in matching] == [1, 1]
+    for options in (
+        ("--state", "resolved"),
+        ("--currency", "EUR"),
+        ("--since", str(TODAY)),
+        ("--severity", "high"),
+    ):
+        assert listed(spiked, *options) == []
+    assert spiked.run("anomalies", "list", "--state", "silent").stdout == "No anomalies found.\n"
+
+
+def test_what_is_acknowledged_expected_and_planned_is_said(spiked: Harness) -> None:
+    """Each command says in a sentence what it did; the summary of the night counts how anomalies stand."""
+    (found,) = listed(spiked)
+    run = spiked.run("anomalies", "acknowledge", found["id"])
+    assert f"Anomaly {found['id'][:8]} of account {ONE} (account-1) is acknowledged." in run.stdout
+    spiked.sleep_until(TODAY + ONE_DAY)
+    assert told(night := spiked.collect()) == []
+    assert [each["standing"] for each in night.summary["open_anomalies"]] == ["acknowledged"]
+    until = str(TODAY + timedelta(days=30))
+    run = spiked.run("anomalies", "expect", found["id"], "--until", until, "--reason", "sale")
+    assert f"It is silent until {until} because it was expected by" in run.stdout
+    days = ("--from", str(TODAY), "--to", until)
+    run = spiked.run("planned", "add", "--account", ONE, *days, "--reason", "sale", "--service", "Amazon S3")
+    assert run.stdout == (
+        f"The planned change 3 of account {ONE} (account-1) (Amazon S3) from {TODAY} to {until} is added.\n"
+    )
+    assert spiked.run("planned", "list").stdout.splitlines()[1].split("\t")[:4] == [
+        "3",
+        ONE,
+        "account-1",
+        "Amazon S3",
+    ]
+    (plan,) = json.loads(spiked.run("planned", "list", "--output", "json").stdout)
+    assert (plan["start_date"], plan["service"]) == (str(TODAY), "Amazon S3")
+    assert spiked.run("planned", "remove", "3").stdout.endswith("is removed.\n")
+    assert spiked.run("planned", "list").stdout == "No changes are planned.\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (("anomalies", "show", "deadbeef"), "No anomaly has the id deadbeef"),
+        (("anomalies", "dismiss", "deadbeef"), "Missing option '--reason'"),
+        (("anomalies", "expect", "deadbeef", "--reason", "x"), "Give one of --until DATE and --as-of-now"),
+        (
+            ("anomalies", "expect", "deadbeef", "--reason", "x", "--until", "2025-03-01", "--as-of-now"),
+            "Give one of --until DATE and --as-of-now",
+        ),
+        (
+            ("anomalies", "expect", "deadbeef", "--reason", "x", "--until", "20250301"),
+            "is not a day, such as",
+        ),
+        (
+            ("anomalies", "expect", "deadbeef", "--reason", "x", "--until", "2025-02-30"),
+            "is not a day, such as",
+        ),
+        (("anomalies", "expect", "deadbeef", "--reason", "x", "--until", "2000-01-01"), "is in the past"),
+        (("anomalies", "list", "--currency", "dollars"), "--currency must be a code of three letters"),
+        (("anomalies", "list", "--account", "100000000009"), "is not registered"),
+        (("anomalies", "acknowledge", "deadbeef", "--author", ""), "The author is empty"),
+        (("planned", "remove", "99"), "There is no planned change 99"),
+        (("planned", "remove", "0"), "0 is not in the range"),
+    ],
+)
+def test_bad_input_gets_one_sentence(harness: Harness, command: tuple[str, ...], sentence: str) -> None:
+    """Status 2, no traceback, and nothing is stored."""
+    run = harness.run(*command)
+    assert (run.status, run.stdout) == (2, "")
+    assert sentence in run.stderr
+    assert "Traceback" not in run.stderr
+    assert harness.rows("SELECT 1 FROM anomaly_answers") == []

@@ -1,0 +1,113 @@
+"""The dashboard of costs and anomalies: every query, as Grafana asks it, of what a night has stored."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.simulator.demo_world import demo_world
+from tests.postgres.roles import database_as
+from tests.support.documents import ROOT
+from tests.support.grafana import interpolated
+from tests.support.harness import Harness
+from tests.support.query import Query
+
+DASHBOARD: dict[str, Any] = json.loads((ROOT / "helm/costbatch/files/dashboard-costs.json").read_text())
+PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
+# Some with anomalies of dollars, and one with euros.
+ACCOUNTS = ("checkout", "search", "mobile-backend", "berlin-subsidiary")
+# Queries look at the database's clock.
+NOW = datetime.now(tz=UTC)
+
+
+@pytest.fixture
+def reader(harness: Harness, database_url: str, query: Query) -> Iterator[PostgresDatabase]:
+    """Open, as a role that may read four tables, a database with a night, an answer and a planned change."""
+    harness.wake_at(NOW)
+    harness.open(*(each for each in demo_world(NOW.date()).accounts if each.name in ACCOUNTS))
+    assert harness.collect().status == 0
+    found = json.loads(harness.run("anomalies", "list", "--currency", "USD", "--output", "json").stdout)
+    assert harness.run("anomalies", "acknowledge", found[0]["id"], "--author", "alice").status == 0
+    today = ("--from", str(NOW.date()), "--to", str(NOW.date()), "--reason", "it's a test")
+    assert harness.run("planned", "add", "--account", found[0]["aws_account_id"], *today).status == 0
+    grant = "SELECT ON accounts, daily_costs, anomalies, anomaly_answers"
+    with database_as("dashboard_reader", grant, database_url=database_url, query=query) as database:
+        yield database
+
+
+def rows(database: PostgresDatabase, sql: str, **chosen: list[str]) -> list[dict[str, Any]]:
+    """Return what a query finds in the last sixty days, of every account unless some are chosen."""
+    variables = {"currency": ["USD"], "account": ["all"], "basis": ["unblended"], **chosen}
+    with database.connection() as connection:
+        found = connection.execute(sa.text(interpolated(sql, variables, NOW - timedelta(days=60), NOW)))
+        return [dict(row) for row in found.mappings()]
+
+
+def queries() -> dict[str, str]:
+    """Return the query of every panel, every variable and the annotation."""
+    found = {title: panel["targets"][0]["rawSql"] for title, panel in PANELS.items()}
+    found |= {
+        each["name"]: each["query"] for each in DASHBOARD["templating"]["list"] if each["type"] == "query"
+    }
+    return found | {each["name"]: each["rawQuery"] for each in DASHBOARD["annotations"]["list"]}
+
+
+def test_every_query_finds_something(reader: PostgresDatabase, harness: Harness) -> None:
+    """After one night nothing is empty, with every basis, one account or several; sums equal the bill."""
+    for title, sql in queries().items():
+        found = rows(reader, sql)
+        assert found, title
+        assert any(value is not None for value in found[0].values()), title
+        if PANELS.get(title, {}).get("type") == "timeseries":
+            assert set(found[0]) >= {"time", "metric"}, title
+    for basis in ("amortized", "net_unblended", "net_amortized"):
+        assert rows(reader, queries()["This month"], basis=[basis])[0]["cost"] is not None
+    accounts = [row["__value"] for row in rows(reader, queries()["account"])]
+    (one,) = rows(reader, queries()["Last month"], account=accounts[-1:])
+    (all_,) = rows(reader, queries()["Last month"])
+    (chosen,) = rows(reader, queries()["Last month"], account=accounts)
+    assert one["cost"] < all_["cost"] == chosen["cost"]
+    stacked = sum((row["cost"] for row in rows(reader, queries()["Daily cost by account"])), Decimal(0))
+    assert stacked == sum(
+        (row["cost"] for row in rows(reader, queries()["Daily cost by service"])), Decimal(0)
+    )
+    bill = harness.value(
+        "SELECT sum(unblended) FROM daily_costs WHERE currency = 'USD' AND usage_date >= %s",
+        NOW.date() - timedelta(days=60),
+    )
+    assert stacked == bill
+
+
+def test_open_anomalies_come_with_their_answers(reader: PostgresDatabase) -> None:
+    """The severest first; one was acknowledged, the others were not answered; euros are left out."""
+    found = rows(reader, queries()["Open anomalies by severity"])
+    assert min(row["answer"] for row in found) == "acknowledged"
+    assert {row["author"] for row in found if row["answer"] == "acknowledged"} == {"alice"}
+    assert "berlin-subsidiary" not in {row["account"] for row in found}
+    (count,) = rows(reader, queries()["Open anomalies"])
+    assert count["open"] == len(found)
+    kinds = [row["kind"] for row in rows(reader, queries()["Answers and planned changes"])]
+    assert sorted(kinds) == ["acknowledged", "planned"]
+
+
+def test_a_name_with_a_quote_is_a_name(reader: PostgresDatabase) -> None:
+    """What is chosen is quoted as Grafana quotes it; it is never part of a query."""
+    for title, sql in queries().items():
+        found = rows(reader, sql, account=["'; DROP TABLE accounts; --"], currency=["O'R"])
+        assert not found or set(found[0].values()) <= {None, 0} or title in {"currency", "account"}, title
+
+
+def test_the_panels_and_variables_are_those_that_the_queries_name() -> None:
+    """A query that names no currency would add dollars to yen."""
+    names = {each["name"] for each in DASHBOARD["templating"]["list"]}
+    assert names == {"datasource", "currency", "account", "basis"}
+    for title, panel in PANELS.items():
+        (target,) = panel["targets"]
+        assert panel["datasource"] == target["datasource"], title
+        for variable in ("${currency:sqlstring}", "${account:sqlstring}"):
+            assert variable in target["rawSql"], title

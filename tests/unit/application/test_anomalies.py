@@ -1,0 +1,321 @@
+"""Answering anomalies, night by night: what is told afterwards, and what is refused."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from costbatch.application.anomalies import AnsweredAnomaly, PlannedChanges, Remark
+from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
+from costbatch.domain.answers import AnswerKind, Standing
+from costbatch.domain.detection import Rule
+from costbatch.errors import ConfigError
+from tests.support.factories import NOW, day, make_anomaly
+from tests.support.replay import Replay, flat, spans, told
+
+DETECTED, UPDATED, RESOLVED = "anomaly.detected", "anomaly.updated", "anomaly.resolved"
+REMINDER = "anomaly.reminder"
+ALICE = Remark(author="alice", reason="load test")
+
+
+@pytest.fixture
+def replay() -> Replay:
+    """Return an account that cost 100 on each of fifty days, and 200 on the last one."""
+    replay = Replay()
+    replay.costs(flat(0, 50))
+    replay.runs(41, 50)
+    replay.costs({50: 200})
+    assert told(replay.run(51)) == [DETECTED]
+    return replay
+
+
+def newest(replay: Replay) -> str:
+    """Return the id of the newest anomaly."""
+    return str(replay.anomalies[-1].id)
+
+
+def show(replay: Replay) -> AnsweredAnomaly:
+    """Return the newest anomaly as it is shown."""
+    return replay.answers.show(newest(replay))
+
+
+def plans(replay: Replay) -> PlannedChanges:
+    """Return what a person can plan."""
+    return PlannedChanges(database=replay.store, now=lambda: NOW - timedelta(days=400))
+
+
+def test_a_dismissed_anomaly_is_silent_at_its_level_and_still_known(replay: Replay) -> None:
+    """It goes on, is stored, and ends, and nothing is told of it."""
+    replay.dismiss()
+    replay.costs({51: 230, **flat(52, 60)})
+    assert replay.runs(52, 60) == []
+    assert spans(replay.anomalies) == [("spike", 50, 51, "ended")]
+
+
+def test_a_move_beyond_the_level_is_told_as_detected(replay: Replay) -> None:
+    """More than 20 % beyond what was dismissed is something else; further days of it are updates."""
+    replay.dismiss()
+    replay.costs({51: 241})
+    (event,) = replay.run(52)
+    assert (event.type.value, event.data["anomaly"]["peak"]) == (DETECTED, "241.00")
+    replay.costs({52: 241, **flat(53, 60)})
+    assert told(replay.runs(53, 60)) == [UPDATED, RESOLVED]
+
+
+def test_the_next_anomaly_at_a_dismissed_level_is_silent_too(replay: Replay) -> None:
+    """It is not an anomaly, whenever it comes; the other direction and other levels are told."""
+    replay.dismiss()
+    replay.costs({**flat(51, 90), 70: 210, 75: 30, 80: 400})
+    assert told(replay.runs(52, 69)) == []
+    assert told(replay.runs(70, 74)) == []
+    events = [event for event in replay.runs(75, 81) if event.type.value == DETECTED]
+    directions = [event.data["anomaly"]["direction"] for event in events]
+    assert directions == ["drop", "spike"]
+
+
+def test_what_is_expected_until_a_day_is_told_when_it_goes_on(replay: Replay) -> None:
+    """On the last day it is silent, the day after it is told as detected."""
+    replay.answers.expect(newest(replay), ALICE, until=day(52))
+    replay.costs(flat(51, 54, 200))
+    assert replay.runs(52, 53) == []
+    assert told(replay.run(54)) == [DETECTED]
+    assert "for other days, up to" in show(replay).why
+
+
+def test_what_is_expected_as_of_now_has_no_end(replay: Replay) -> None:
+    """The new level is known."""
+    replay.answers.expect(newest(replay), ALICE)
+    replay.costs(flat(51, 90, 200))
+    assert [event for event in replay.runs(52, 89) if event.data["anomaly"]["direction"] == "spike"] == []
+
+
+def test_an_acknowledged_anomaly_tells_its_end_and_a_new_level(replay: Replay) -> None:
+    """No update at the level; beyond it an update, because it was told before; the end is told."""
+    replay.remind_days = 1
+    replay.answers.acknowledge(newest(replay), Remark(author="bob"))
+    replay.costs({51: 200, 52: 230})
+    assert replay.runs(52, 53) == []
+    assert show(replay).standing is Standing.ACKNOWLEDGED
+    replay.costs({53: 500, **flat(54, 62)})
+    assert told(replay.run(54)) == [UPDATED, REMINDER]
+    assert told(replay.runs(55, 62)) == [RESOLVED]
+
+
+def test_an_acknowledgement_does_not_hold_for_the_next_anomaly(replay: Replay) -> None:
+    """Whoever is on it is on this one."""
+    replay.answers.acknowledge(newest(replay), ALICE)
+    replay.costs({**flat(51, 62), 60: 200})
+    assert told(replay.runs(52, 61)) == [RESOLVED, DETECTED]
+
+
+def test_answers_travel_with_restatements_and_backfills(replay: Replay) -> None:
+    """AWS moves the first day, a backfill reads it again: it is the same series at the same level."""
+    replay.dismiss()
+    replay.costs({48: 200, 50: 100, 51: 200})
+    assert replay.run(52) == []
+    assert replay.backfill(40, 52, today=52) == []
+    assert {each.is_gone for each in replay.anomalies} == {False}
+    assert show(replay).standing is Standing.SILENT
+
+
+def test_a_reopened_anomaly_tells_its_next_change(replay: Replay) -> None:
+    """The answers to the series are withdrawn; who did it and why stays in the table."""
+    replay.dismiss()
+    found = replay.answers.reopen(newest(replay), Remark(author="carol", reason="it is one"))
+    assert (found.standing, found.why) == (Standing.OPEN, "It has no answer: every change is reported.")
+    assert [each[:2] for each in replay.store.tables.answers.withdrawn.values()] == [("carol", "it is one")]
+    replay.costs({51: 200})
+    assert told(replay.run(52)) == [UPDATED]
+
+
+def test_a_new_answer_takes_the_place_of_that_at_the_same_level(replay: Replay) -> None:
+    """Of two that contradict each other the last one counts; answers at other levels stay."""
+    replay.answers.dismiss(newest(replay), ALICE)
+    found = replay.answers.expect(newest(replay), ALICE, until=day(60))
+    assert [each.kind for each in found.answers] == [AnswerKind.EXPECTED]
+    replay.costs({51: 900})
+    replay.run(52)
+    found = replay.answers.acknowledge(newest(replay), ALICE)
+    assert [each.kind for each in found.answers] == [AnswerKind.EXPECTED, AnswerKind.ACKNOWLEDGED]
+    assert found.standing is Standing.ACKNOWLEDGED
+
+
+def test_a_planned_change_is_silent_before_anyone_hears_of_it() -> None:
+    """The days within are stored and not told; what goes on after the last one is told as detected."""
+    replay = Replay()
+    replay.costs(flat(0, 50))
+    replay.runs(41, 50)
+    change = plans(replay).add(replay.account.aws_account_id, start=day(50), end=day(52), remark=ALICE)
+    replay.costs(flat(50, 54, 300))
+    assert replay.runs(51, 53) == []
+    assert "a change is planned from" in show(replay).why
+    with pytest.raises(ConfigError, match=f"costbatch planned remove {change.plan.id}"):
+        replay.answers.reopen(newest(replay), ALICE)
+    assert told(replay.run(54)) == [DETECTED]
+
+
+def test_a_removed_plan_no_longer_counts() -> None:
+    """It is gone from the list; removing it again says so."""
+    replay = Replay()
+    use_cases = plans(replay)
+    first, second = (
+        use_cases.add(replay.account.aws_account_id, start=day(n), end=day(60), remark=ALICE)
+        for n in (55, 50)
+    )
+    assert [change.plan.id for change in use_cases.list_changes()] == [second.plan.id, first.plan.id]
+    use_cases.remove(first.plan.id or 0, ALICE)
+    assert [change.plan.id for change in use_cases.list_changes()] == [second.plan.id]
+    with pytest.raises(ConfigError, match="There is no planned change"):
+        use_cases.remove(first.plan.id or 0, ALICE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"start": day(60), "end": day(50)}, "--from is 2025-03-02, which is after --to"),
+        ({"start": day(0), "end": day(10)}, "--to is 2025-01-11, which is in the past"),
+        ({"aws_account_id": "000000000009"}, "is not registered"),
+        ({"aws_account_id": "9"}, "must have 12 digits"),
+        ({"end": day(0).replace(year=3000)}, "give a day up to 2999-12-31"),
+    ],
+)
+def test_a_plan_that_cannot_be_meant_is_refused(fields: dict[str, Any], problem: str) -> None:
+    """One sentence says what is wrong; nothing is stored."""
+    replay = Replay()
+    given = {"aws_account_id": replay.account.aws_account_id, "start": day(40), "end": day(50), **fields}
+    use_cases = PlannedChanges(database=replay.store, now=lambda: NOW.replace(month=2, day=1))
+    with pytest.raises(ConfigError, match=problem):
+        use_cases.add(given.pop("aws_account_id"), remark=ALICE, **given)
+    assert use_cases.list_changes() == []
+
+
+def test_a_lasting_anomaly_is_reminded_of_by_its_days(replay: Replay) -> None:
+    """After each so many days of cost one reminder with a stable id; none after it has ended."""
+    replay.remind_days = 3
+    replay.costs(flat(51, 57, 200))
+    events = replay.runs(52, 57)
+    assert told(events) == [UPDATED, UPDATED, UPDATED, REMINDER, UPDATED, UPDATED, UPDATED, REMINDER]
+    reminders = [event for event in events if event.type.value == REMINDER]
+    assert [event.data["reminder"] for event in reminders] == [1, 2]
+    replay.costs({55: 210})
+    assert told(replay.run(57)) == [UPDATED]
+    replay.costs(flat(57, 70))
+    assert told(replay.runs(58, 66)) == [RESOLVED]
+
+
+def test_reminders_are_off_by_default_and_not_for_backfills(replay: Replay) -> None:
+    """What is read again on request is not the passing of time."""
+    replay.costs(flat(51, 57, 200))
+    assert set(told(replay.runs(52, 54))) == {UPDATED}
+    replay.remind_days = 1
+    assert REMINDER not in told(replay.backfill(40, 57, today=57))
+
+
+@pytest.mark.parametrize("prefix", ["{id}", "{start}", "  {upper} ", "{digits}"])
+def test_an_anomaly_is_found_by_its_id_or_the_beginning_of_it(replay: Replay, prefix: str) -> None:
+    """Eight characters or more, with or without dashes, in any case."""
+    text = newest(replay)
+    given = prefix.format(id=text, start=text[:8], upper=text[:20].upper(), digits=text.replace("-", "")[:14])
+    assert str(replay.answers.show(given).anomaly.id) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("00000000-dead", "No anomaly has the id 00000000-dead"),
+        ("1234567", "give at least its first 8 characters"),
+        ("1" * 33, "give at least"),
+        ("%", "is not the id of an anomaly"),
+        ("", "is not the id of an anomaly"),
+        ("5e5909ac'; --", "is not the id of an anomaly"),
+        ("aaaaaaaa", "Several anomalies have an id that begins with aaaaaaaa: .*, .* Give more of it"),
+    ],
+)
+def test_an_id_that_names_no_anomaly_is_refused(replay: Replay, given: str, problem: str) -> None:
+    """One sentence: unknown, too short, no id at all, or several that begin so."""
+    rows = replay.store.tables.anomalies.rows
+    for n in (1, 2):
+        twin = make_anomaly(id=UUID(f"aaaaaaaa-0000-4000-8000-00000000000{n}"), service=f"{n}")
+        rows[twin.id] = twin
+    for use in (replay.answers.show, lambda given: replay.answers.dismiss(given, ALICE)):
+        with pytest.raises(ConfigError, match=problem):
+            use(given)
+    assert replay.store.tables.answers.rows == []
+
+
+def test_only_an_open_anomaly_can_be_answered(replay: Replay) -> None:
+    """What is over has nothing to silence; an answer that it had can be withdrawn."""
+    replay.dismiss()
+    replay.costs(flat(51, 60))
+    replay.runs(52, 60)
+    assert replay.anomalies[0].state is AnomalyState.RESOLVED
+    for use in (replay.answers.acknowledge, replay.answers.dismiss, replay.answers.expect):
+        with pytest.raises(ConfigError, match=r"is resolved already \(ended\)"):
+            use(newest(replay), ALICE)
+    assert replay.answers.reopen(newest(replay), ALICE).standing is Standing.RESOLVED
+    with pytest.raises(ConfigError, match="has no answer to withdraw"):
+        replay.answers.reopen(newest(replay), ALICE)
+
+
+def test_a_day_in_the_past_cannot_be_expected(replay: Replay) -> None:
+    """Today is the first day that can."""
+    with pytest.raises(ConfigError, match="--until is 2025-02-20, which is in the past; give today"):
+        replay.answers.expect(newest(replay), ALICE, until=day(50))
+    assert replay.answers.expect(newest(replay), ALICE, until=day(51)).standing is Standing.SILENT
+
+
+@pytest.mark.parametrize(
+    "remark",
+    [{"author": ""}, {"author": "a\nb"}, {"author": "a", "reason": "\x1b[31m"}, {"author": "a" * 501}],
+)
+def test_a_remark_is_one_line_of_text(remark: dict[str, str]) -> None:
+    """It is shown on terminals and in tables."""
+    with pytest.raises(ConfigError, match=r"The (author|reason)"):
+        Remark(**remark)
+
+
+def test_anomalies_are_listed_by_how_they_stand() -> None:
+    """Silent ones and those that are over only if asked for; an unknown account is refused."""
+    replay = Replay(rule=Rule(per_service=True))
+    replay.costs(flat(0, 50, 50), "Amazon S3")
+    replay.costs(flat(0, 50, 50))
+    replay.runs(41, 50)
+    replay.costs({50: 500}, "Amazon S3")
+    replay.costs({50: 50})
+    replay.run(51)
+    total, service = (
+        next(each for each in replay.anomalies if (each.service is None) is is_total)
+        for is_total in (True, False)
+    )
+    replay.answers.dismiss(str(service.id), ALICE)
+
+    def listed(*standings: Standing, **wanted: Any) -> list[UUID]:
+        found = replay.answers.list_anomalies(AnomalyFilter(**wanted), standings)
+        return [each.anomaly.id for each in found]
+
+    assert set(listed()) == {total.id, service.id}
+    assert listed(Standing.OPEN) == [total.id]
+    assert listed(Standing.SILENT, Standing.RESOLVED) == [service.id]
+    assert listed(currencies=["EUR"]) == []
+    with pytest.raises(ConfigError, match="is not registered"):
+        listed(aws_account_ids=["000000000009"])
+
+
+def test_the_document_of_an_anomaly_has_its_answer(replay: Replay) -> None:
+    """A program reads the same as a person."""
+    replay.answers.expect(newest(replay), ALICE, until=day(60))
+    document = show(replay).to_document()
+    assert (document["standing"], document["account_name"]) == ("silent", "account-1")
+    assert document["answer"] == {
+        "id": 1,
+        "kind": "expected",
+        "level": "200",
+        "start_date": None,
+        "end_date": "2025-03-02",
+        "reason": "load test",
+        "author": "alice",
+        "created_at": "2025-02-21T07:00:00Z",
+    }
+    assert Decimal(document["peak"]) == Decimal(200)

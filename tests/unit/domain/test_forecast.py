@@ -1,0 +1,130 @@
+"""The forecast of a month: weekdays, fees and level, with a range from its own past errors."""
+
+import random
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from costbatch.domain.forecast import Forecast, forecast_month, history_of
+from costbatch.domain.periods import DateRange
+
+TODAY = date(2025, 6, 11)
+JUNE, MAY = DateRange(date(2025, 6, 1), date(2025, 7, 1)), DateRange(date(2025, 5, 1), date(2025, 6, 1))
+
+
+def bill(cost: Callable[[date], float], *, days: int = 250, today: date = TODAY) -> dict[date, Decimal]:
+    """Return what each of the days before today cost."""
+    span = DateRange(today - timedelta(days=days), today)
+    return {day: Decimal(str(round(cost(day), 6))) for day in span}
+
+
+def forecast(amounts: dict[date, Decimal], **fields: Any) -> Forecast:
+    """Return the forecast of the morning of 11 June."""
+    asked: dict[str, Any] = {"today": TODAY, "known_until": TODAY, "settle_days": 2, "currency": "USD"}
+    return forecast_month(amounts, **{**asked, **fields})
+
+
+def weekly(day: date) -> float:
+    """Return a hundred a day, and half of it at weekends."""
+    return 50.0 if day.weekday() >= 5 else 100.0
+
+
+def with_fees(day: date) -> float:
+    """Return a week's profile with a subscription on the first and a charge on the 20th."""
+    return weekly(day) + {1: 700.0, 20: 90.0}.get(day.day, 0.0)
+
+
+@pytest.mark.parametrize("cost", [weekly, with_fees, lambda day: 10.0])
+def test_a_month_that_repeats_is_forecast_exactly(cost: Callable[[date], float]) -> None:
+    """Weekends, and fees that are still to come."""
+    found = forecast(bill(cost))
+    assert (found.month, found.expected) == (JUNE.start, Decimal(str(sum(map(cost, JUNE)))))
+    if cost is not with_fees:
+        # There were no errors, so the range is a point.
+        assert found.lower == found.expected == found.upper
+    assert found.month_to_date == Decimal(str(sum(map(cost, DateRange(JUNE.start, TODAY)))))
+    assert found.last_month == Decimal(str(sum(map(cost, MAY))))
+
+
+def test_incomplete_days_count_as_ordinary_ones() -> None:
+    """Two thirds of yesterday have arrived: the rest of it still comes; more than usual is not taken away."""
+    amounts = bill(weekly)
+    yesterday = TODAY - timedelta(days=1)
+    amounts[yesterday] = Decimal(66)
+    assert forecast(amounts).expected == Decimal(str(sum(map(weekly, JUNE))))
+    amounts[yesterday] = Decimal(300)
+    assert forecast(amounts).expected == Decimal(str(sum(map(weekly, JUNE)) + 200))
+
+
+def test_one_odd_day_moves_the_month_by_little_more_than_itself() -> None:
+    """A spike is paid for, and is not expected again on each of its weekdays."""
+    amounts = bill(weekly)
+    amounts[date(2025, 6, 3)] += 900
+    found, plain = forecast(amounts).expected, Decimal(str(sum(map(weekly, JUNE))))
+    assert found is not None
+    assert plain + 900 <= found < plain + 900 + 22 * 100
+
+
+def test_a_new_level_is_followed() -> None:
+    """What costs twice as much for two weeks will do so for the rest of the month."""
+    amounts = bill(lambda day: weekly(day) * (2 if day >= date(2025, 5, 28) else 1))
+    found = forecast(amounts).expected
+    assert found is not None
+    assert abs(found - 2 * Decimal(str(sum(map(weekly, JUNE))))) < 200
+
+
+def test_the_range_is_as_wide_as_past_errors() -> None:
+    """It holds what is expected, widens with the noise, and shrinks as the month goes by."""
+    widths = []
+    for noise, today in ((0.05, TODAY), (0.3, TODAY), (0.3, date(2025, 6, 27))):
+        chance = random.Random(1)
+        amounts = bill(lambda day: weekly(day) * (1 + noise * chance.gauss(0, 1)), today=today)  # noqa: B023 - called at once
+        found = forecast(amounts, today=today, known_until=today)
+        assert found.lower is not None
+        assert found.expected is not None
+        assert found.upper is not None
+        assert found.lower <= found.expected <= found.upper
+        widths.append(found.upper - found.lower)
+    assert widths[0] < widths[1] > widths[2]
+
+
+def test_too_little_history_is_said() -> None:
+    """Two weeks for a forecast, more for a range; an account that was not collected this month has none."""
+    assert forecast(bill(weekly, days=13)).expected is None
+    short = forecast(bill(weekly, days=40))
+    assert short.expected is not None
+    assert (short.lower, short.upper) == (None, None)
+    stale = forecast(bill(weekly, today=date(2025, 5, 20)), known_until=date(2025, 5, 20))
+    assert (stale.month_to_date, stale.expected) == (Decimal(0), None)
+    assert forecast({}).expected is None
+
+
+@pytest.mark.parametrize("today", [date(2025, 6, 2), date(2025, 7, 1), date(2025, 3, 1), date(2024, 3, 1)])
+def test_every_morning_of_a_month_has_a_forecast(today: date) -> None:
+    """Also the first, when most of last month is to be judged from, and the one after the last day."""
+    found = forecast(bill(with_fees, today=today), today=today, known_until=today)
+    whole = DateRange(found.month, (found.month + timedelta(days=32)).replace(day=1))
+    assert found.expected == Decimal(str(sum(map(with_fees, whole))))
+
+
+def test_days_that_an_account_misses_are_forecast_too() -> None:
+    """It was collected last on the sixth: what is not known is not zero."""
+    sixth = date(2025, 6, 6)
+    amounts = bill(weekly, today=sixth)
+    assert forecast(amounts, known_until=sixth).expected == Decimal(str(sum(map(weekly, JUNE))))
+
+
+def test_credits_can_outweigh_a_month() -> None:
+    """Negative days are no reason to fail; nothing below zero is expected of days to come."""
+    found = forecast(bill(lambda day: -5.0))
+    assert found.expected is not None
+    assert found.expected <= 0
+
+
+def test_the_history_reaches_back_far_enough_for_the_range() -> None:
+    """Forty weeks, of which the newest day is yesterday."""
+    assert len(history_of(TODAY)) == 280
+    assert history_of(TODAY).last == TODAY - timedelta(days=1)
