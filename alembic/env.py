@@ -1,6 +1,7 @@
 """How Alembic runs the migrations: one at a time in the database, never waiting long for a lock."""
 
 import os
+import re
 
 from sqlalchemy import Index, text
 from sqlalchemy.engine import Connection
@@ -8,7 +9,7 @@ from sqlalchemy.sql.schema import SchemaItem
 
 from alembic import context
 from costbatch.adapters.postgres.engine import make_engine
-from costbatch.adapters.postgres.partitions import PARTITIONED
+from costbatch.adapters.postgres.partitions import PARTITION_PATTERN
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.config import Settings
 
@@ -19,16 +20,13 @@ _MIGRATION_LOCK = 7_316_104_011
 _LOCK_TIMEOUT = "10s"
 _STATEMENT_TIMEOUT = "15min"
 
-_PARTITIONS = tuple(f"{table}_" for table in PARTITIONED)
-
 
 def _is_ours(item: SchemaItem, name: str | None, kind: str, reflected: bool, _: SchemaItem | None) -> bool:  # noqa: FBT001 - Alembic's signature
     """Leave the monthly partitions out of comparisons: the program makes them as months come."""
     if isinstance(item, Index) and item.table is not None:
         name = item.table.name
-    return not (
-        reflected and name is not None and name.startswith(_PARTITIONS) and kind in {"table", "index"}
-    )
+    is_partition = name is not None and re.match(PARTITION_PATTERN, name) is not None
+    return not (reflected and is_partition and kind in {"table", "index"})
 
 
 def _migrate(connection: Connection) -> None:

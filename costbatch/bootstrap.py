@@ -24,6 +24,10 @@ from costbatch.adapters.worker_id import is_gone, this_worker
 from costbatch.application.accounts import Accounts
 from costbatch.application.anomalies import Anomalies, PlannedChanges
 from costbatch.application.backtest import Backtest
+from costbatch.application.collect.adaptive import AdaptiveDetector
+from costbatch.application.collect.detect import Detection
+from costbatch.application.collect.detector import Detector
+from costbatch.application.collect.deviation import DeviationDetector
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail, full_report
@@ -46,10 +50,10 @@ from costbatch.application.ports import CostSource, Display, Metrics, Spend, Tra
 from costbatch.application.retention import Retention
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
-from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
+from costbatch.domain.detection import DetectorName
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.plans import CollectionPlan
@@ -113,9 +117,8 @@ class Bootstrap:
 
     def backtest(self) -> Backtest:
         """Return what replays past mornings."""
-        rule = self.settings.rule
-        adaptive = AdaptiveRule(medium_impact=rule.medium_impact, high_impact=rule.high_impact)
-        return Backtest(database=self.database(), rule=rule, adaptive_rule=adaptive)
+        detections = {name: self._detection(name) for name in DetectorName}
+        return Backtest(database=self.database(), rule=self.settings.rule, detections=detections)
 
     def forecasts(self) -> Forecasts:
         """Return what forecasts the month."""
@@ -196,10 +199,9 @@ class Bootstrap:
         job = CollectJob(
             source=source,
             windows=settings.window_policy,
-            rule=settings.rule,
+            detection=self._detection(settings.detector),
             clock=self.now,
             vanished_ratio=settings.vanished_ratio,
-            remind_days=settings.remind_days,
         )
         detail = Detail(
             every_account=every_account,
@@ -289,6 +291,21 @@ class Bootstrap:
         """Return the sinks; raise ConfigError if one cannot be built, such as by an address of apprise."""
         context = Context(link=self.settings.link_template, version=__version__)
         return make_sinks(self.settings.sinks, context)
+
+    def _detection(self, name: DetectorName) -> Detection:
+        settings, rule = self.settings, self.settings.rule_of(name)
+        detector: Detector
+        match name:
+            case DetectorName.DEVIATION:
+                detector = DeviationDetector(rule=rule)
+            case DetectorName.ADAPTIVE:
+                detector = AdaptiveDetector(rule=rule, adaptive=settings.adaptive_rule)
+        return Detection(
+            detector=detector,
+            rule=rule,
+            first_charges=settings.first_charges,
+            remind_days=settings.remind_days,
+        )
 
     def doctor(
         self, *, problems: Sequence[str] = (), paid: PaidRequest | None = None, limit_seconds: float

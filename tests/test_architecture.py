@@ -25,7 +25,12 @@ ALLOWED = {
         *("domain", "errors", "logs", "timeout"),
         "config",  # a sink is built from the settings
         # The ports that they implement, and the types of these.
-        *("application.ports", "application.outbox", "application.discover.ports"),
+        *(
+            "application.ports",
+            "application.detection_ports",
+            "application.outbox",
+            "application.discover.ports",
+        ),
         "application.doctor.ports",
         *("application.inspection", "application.ledger_store", "application.retention"),
     ),
@@ -62,6 +67,7 @@ READS_ENVIRONMENT = {
 MAKES_FLOATS = {
     "domain/adaptive.py": "statistics of daily cost; what is billed stays Decimal",
     "domain/forecast.py": "as above; what is returned is Decimal",
+    "domain/adaptive_memory.py": "what these statistics are made of",
     "adapters/pushgateway.py": "Prometheus knows nothing but floats",
     "adapters/postgres/run_items.py": "seconds",
 }

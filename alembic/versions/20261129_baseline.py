@@ -255,11 +255,23 @@ def upgrade() -> None:
         sa.Column("currency", sa.Text(collation="C"), nullable=False),
         sa.Column("cost_basis", sa.Text(collation="C"), nullable=False),
         sa.Column(
-            "expected", sa.Numeric(), nullable=False, comment="Sum of the baselines of the anomalous days"
+            "expected",
+            sa.Numeric(),
+            nullable=False,
+            comment="What was expected of the anomalous days together",
         ),
         sa.Column("actual", sa.Numeric(), nullable=False, comment="Sum of the cost of the anomalous days"),
         sa.Column(
             "peak", sa.Numeric(), nullable=False, comment="Highest daily cost of a spike, lowest of a drop"
+        ),
+        sa.Column("lower", sa.Numeric(), nullable=False, comment="Sum of the lower edges of the days' bands"),
+        sa.Column("upper", sa.Numeric(), nullable=False, comment="Sum of the upper edges of the days' bands"),
+        sa.Column(
+            "score", sa.Numeric(), nullable=False, comment="0 to 1: how sure; of the day that stands out most"
+        ),
+        sa.Column("reason", sa.Text(collation="C"), nullable=False, comment="Why its first day is anomalous"),
+        sa.Column(
+            "words", sa.Text(), nullable=False, comment="What was expected from what, and what came, in words"
         ),
         sa.Column(
             "explanation",
@@ -301,9 +313,14 @@ def upgrade() -> None:
             name=op.f("ck_anomalies_explanation_names_services"),
         ),
         sa.CheckConstraint(
-            "abs(expected) < 1e30 AND abs(actual) < 1e30 AND abs(peak) < 1e30",
+            "abs(expected) < 1e30 AND abs(actual) < 1e30 AND abs(lower) < 1e30 AND abs(upper) < 1e30 AND abs(peak) < 1e30",
             name=op.f("ck_anomalies_amounts_are_numbers"),
         ),
+        sa.CheckConstraint(
+            "reason IN ('deviation', 'spike', 'burst', 'growth', 'drop', 'new_service', 'dormant_service')",
+            name=op.f("ck_anomalies_reason_known"),
+        ),
+        sa.CheckConstraint("score BETWEEN 0 AND 1", name=op.f("ck_anomalies_score_is_share")),
         sa.CheckConstraint("revision >= 1", name=op.f("ck_anomalies_revision_counts")),
         sa.CheckConstraint("start_date <= last_date", name=op.f("ck_anomalies_dates_ordered")),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_anomalies_account_id")),
@@ -500,6 +517,102 @@ def upgrade() -> None:
     )
     op.execute(_COSTS_AS_OF)
     op.create_table(
+        "daily_expectations",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("usage_date", sa.Date(), nullable=False, comment="The UTC day that was judged"),
+        sa.Column("service", sa.Text(collation="C"), nullable=False, comment="Empty: the account's total"),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False),
+        sa.Column("expected", sa.Numeric(), nullable=False),
+        sa.Column(
+            "lower",
+            sa.Numeric(),
+            nullable=False,
+            comment="Lower edge of the band in which the day is ordinary",
+        ),
+        sa.Column("upper", sa.Numeric(), nullable=False, comment="Upper edge of the band"),
+        sa.Column(
+            "actual", sa.Numeric(), nullable=False, comment="What the day cost when it was last judged"
+        ),
+        sa.Column("score", sa.Numeric(), nullable=False, comment="0 to 1; 0.5 is the edge of the band"),
+        sa.Column(
+            "reason",
+            sa.Text(collation="C"),
+            nullable=True,
+            comment="Why the day is anomalous; null: it is ordinary",
+        ),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_daily_expectations_currency_code")),
+        sa.CheckConstraint("score BETWEEN 0 AND 1", name=op.f("ck_daily_expectations_score_is_share")),
+        sa.CheckConstraint(
+            "reason IN ('deviation', 'spike', 'burst', 'growth', 'drop', 'new_service', 'dormant_service')",
+            name=op.f("ck_daily_expectations_reason_known"),
+        ),
+        sa.CheckConstraint(
+            "abs(expected) < 1e30 AND abs(lower) < 1e30 AND abs(upper) < 1e30 AND abs(actual) < 1e30",
+            name=op.f("ck_daily_expectations_amounts_are_numbers"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "account_id", "usage_date", "service", "currency", name=op.f("pk_daily_expectations")
+        ),
+        comment="What was expected of each judged day, of a total or a service; partitioned by month",
+        postgresql_partition_by="RANGE (usage_date)",
+    )
+    op.create_table(
+        "detector_memories",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "version",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="Of what is learned and its settings; another is rebuilt",
+        ),
+        sa.Column("newest_date", sa.Date(), nullable=False, comment="The newest day that was judged"),
+        sa.Column(
+            "snapshot",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="What was learned before these mornings; null: nothing",
+        ),
+        sa.Column(
+            "mornings", sa.LargeBinary(), nullable=False, comment="What was read on the mornings since"
+        ),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_detector_memories_currency_code")),
+        sa.CheckConstraint(
+            "newest_date BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_detector_memories_times_plausible"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_detector_memories_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "currency", name=op.f("pk_detector_memories")),
+        comment="What the adaptive detector remembers of an account: deleted rows are rebuilt from the costs",
+    )
+    op.create_table(
+        "first_charges",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("service", sa.Text(collation="C"), nullable=False, comment="As Cost Explorer names it"),
+        sa.Column(
+            "usage_date",
+            sa.Date(),
+            nullable=False,
+            comment="The first day with cost when it was first seen",
+        ),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False),
+        sa.Column("amount", sa.Numeric(), nullable=False, comment="What that day cost then"),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_first_charges_service_given")),
+        sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_first_charges_currency_code")),
+        sa.CheckConstraint("abs(amount) < 1e30", name=op.f("ck_first_charges_amounts_are_numbers")),
+        sa.CheckConstraint(
+            "usage_date BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_first_charges_times_plausible"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_first_charges_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "service", name=op.f("pk_first_charges")),
+        comment="Every service that an account has ever paid for",
+    )
+    op.create_table(
         "day_digests",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column(
@@ -542,7 +655,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
         sa.CheckConstraint(
-            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'incident.detected', 'service.first_charged', 'account.dormant_charged', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
             name=op.f("ck_events_type_known"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
@@ -936,6 +1049,9 @@ def downgrade() -> None:
     op.drop_index("ix_events_run_id", table_name="events")
     op.drop_table("events")
     op.drop_table("day_digests")
+    op.drop_table("first_charges")
+    op.drop_table("detector_memories")
+    op.drop_table("daily_expectations")
     op.execute("DROP FUNCTION costs_as_of(date)")
     op.drop_table("cost_changes")
     op.drop_table("cost_versions")

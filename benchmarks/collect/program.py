@@ -18,12 +18,14 @@ TODAY = date(2025, 3, 31)
 CLOCK = "BENCHMARK_CLOCK"
 MEMORY = "BENCHMARK_MEMORY"
 PROFILE = "BENCHMARK_PROFILE"
+DAYS_LATER = "BENCHMARK_DAYS_LATER"
 
 
 def main() -> None:
     """Run the command line."""
     # The machine's monotonic clock at the start of the benchmark: all its processes tell the same time.
     began, morning = float(os.environ[CLOCK]), datetime.combine(TODAY, time(6, 30), tzinfo=UTC)
+    morning += timedelta(days=int(os.environ.get(DAYS_LATER, "0")))
     context = Context(now=lambda: morning + timedelta(seconds=monotonic() - began))
     folder = os.environ.get(PROFILE)
     if folder:

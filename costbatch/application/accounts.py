@@ -168,6 +168,7 @@ class Accounts:
                 )
             tx.accounts.set_status(account, AccountStatus.REMOVED, now=self.now())
             tx.progress.forget_failures(account.id)
+            tx.memories.forget(account.id)
             return replace(account, status=AccountStatus.REMOVED)
 
     def set_credentials(self, aws_account_id: str, secrets: StoredSecrets) -> Account:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
+from costbatch.application.detection_ports import ExpectationStore, FirstChargeStore, MemoryStore
 from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
 from costbatch.application.ledger_store import LedgerStore
 from costbatch.application.outbox import Outbox
@@ -23,6 +24,7 @@ from costbatch.domain.costs import (
     DayDigests,
     DayTotal,
     FetchedCosts,
+    ServiceTotals,
     StoredChange,
     StoredDay,
 )
@@ -220,6 +222,9 @@ class CostStore(Protocol):
     def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
         """Return the comparable cost of each day, by service."""
 
+    def service_totals_of(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, ServiceTotals]:
+        """Return, by account row, the comparable cost of each day, by service."""
+
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
 
@@ -286,6 +291,9 @@ class AnomalyStore(Protocol):
 
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
+
+    def alike(self, run_id: UUID) -> list[Anomaly]:
+        """Return those that a run was the first to find, and all that began on the same days, in order."""
 
     def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
         """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
@@ -354,6 +362,18 @@ class Transaction(Protocol):
     @property
     def answers(self) -> AnswerStore:
         """What people answered to anomalies."""
+
+    @property
+    def expectations(self) -> ExpectationStore:
+        """What was expected of each judged day."""
+
+    @property
+    def memories(self) -> MemoryStore:
+        """What the adaptive detector remembers."""
+
+    @property
+    def first_charges(self) -> FirstChargeStore:
+        """The services that accounts have ever paid for."""
 
     @property
     def outbox(self) -> Outbox:

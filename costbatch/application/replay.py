@@ -1,18 +1,20 @@
 """Replays the ledger of one account: its stored costs as each of its collections left them, in memory."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Context, Decimal, localcontext
 from uuid import UUID
 
-from costbatch.application.collect.detect import Replaced
+from costbatch.application.collect.detector import Replaced
 from costbatch.domain.accounts import Account
+from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.answers import Answer
-from costbatch.domain.costs import DayTotal, FetchedCosts, PackedCosts, StoredChange
-from costbatch.domain.detection import ZERO, Rule
+from costbatch.domain.costs import DayTotal, FetchedCosts, PackedCosts, ServiceTotals, StoredChange
+from costbatch.domain.detection import ZERO, JudgedDay, Rule
+from costbatch.domain.expectations import Expectation
 from costbatch.domain.ledger import AccountHistory, Amount, AmountChange, PastCollection
 from costbatch.domain.periods import ONE_DAY, DateRange, extend_collected
 
@@ -67,14 +69,19 @@ class PastCosts:
             for row, days in days_of.items()
         }
 
-    def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:  # noqa: ARG002 - the port's
+    def service_totals(self, account: Account, days: DateRange, rule: Rule) -> ServiceTotals:
         """Return the comparable cost of each day, by service."""
-        found: dict[str, list[DayTotal]] = {}
-        for (service, currency), mine in self.services.items():
-            for day, amount in mine.sums.items():
-                if day in days:
-                    found.setdefault(service, []).append(DayTotal(day, currency, amount))
-        return found
+        return self.service_totals_of({account.id: days}, rule)[account.id]
+
+    def service_totals_of(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, ServiceTotals]:  # noqa: ARG002 - the port's
+        """Return the comparable cost of each day, by service."""
+        totals: dict[int, ServiceTotals] = {row: {} for row in days_of}
+        for row, days in days_of.items():
+            for (service, currency), mine in self.services.items():
+                found = [DayTotal(day, currency, mine.sums[day]) for day in days if day in mine.sums]
+                if found:
+                    totals[row].setdefault(service, []).extend(found)
+        return totals
 
     def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
         """Return the first day with cost of each currency."""
@@ -108,6 +115,46 @@ class PastAnomalies:
         self.found[anomaly.id] = anomaly
 
 
+@dataclass
+class PastExpectations:
+    """What a replay expected of the days so far; what the detectors ask an ``ExpectationStore`` for."""
+
+    days: dict[tuple[int, str | None, str, date], JudgedDay] = field(default_factory=dict)
+
+    def load_outside(self, starts: Mapping[int, date]) -> dict[int, list[Expectation]]:
+        """Return the days from the start on that are outside their band."""
+        found: dict[int, list[Expectation]] = {}
+        for (row, service, currency, usage_date), day in self.days.items():
+            if row in starts and usage_date >= starts[row] and day.is_outside:
+                found.setdefault(row, []).append(Expectation(service, currency, day))
+        return found
+
+    def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:
+        """Insert or update by account row, service, currency and day."""
+        for row, of_account in expectations.items():
+            for service, currency, day in of_account:
+                self.days[row, service, currency, day.usage_date] = day
+
+
+@dataclass
+class PastMemories:
+    """What a detector has learned in a replay; what it asks a ``MemoryStore`` for."""
+
+    memories: dict[tuple[int, str], Memory] = field(default_factory=dict)
+
+    def load(self, account_ids: Collection[int]) -> dict[tuple[int, str], Memory]:
+        """Return the memories by account row and currency."""
+        return {key: memory for key, memory in self.memories.items() if key[0] in account_ids}
+
+    def save(self, memories: Mapping[tuple[int, str], Memory]) -> None:
+        """Insert or update; without a snapshot, the one from before stays."""
+        for key, memory in memories.items():
+            snapshot = memory.snapshot
+            if snapshot is None and key in self.memories:
+                snapshot = self.memories[key].snapshot
+            self.memories[key] = replace(memory, snapshot=snapshot)
+
+
 class NoAnswers:
     """What people answered is left out: it says what they thought of anomalies, not what is one."""
 
@@ -116,13 +163,27 @@ class NoAnswers:
         return {}
 
 
+class NoFirstCharges:
+    """First charges are left out: they are no anomalies."""
+
+    def services(self, *_: object) -> dict[int, set[str]]:
+        """Return no services."""
+        return {}
+
+    def add(self, *_: object) -> None:
+        """Keep none."""
+
+
 @dataclass
 class PastTransaction:
     """The stores of a replay, in memory: nothing reaches the database."""
 
     costs: PastCosts = field(default_factory=PastCosts)
     anomalies: PastAnomalies = field(default_factory=PastAnomalies)
+    expectations: PastExpectations = field(default_factory=PastExpectations)
+    memories: PastMemories = field(default_factory=PastMemories)
     answers: NoAnswers = field(default_factory=NoAnswers)
+    first_charges: NoFirstCharges = field(default_factory=NoFirstCharges)
 
 
 def replay(

@@ -10,7 +10,8 @@ from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Day, accounts_option, example, output_option
 from costbatch.cli.output import print_json, print_table
 from costbatch.cli.views.plot import plot_alarms
-from costbatch.domain.backtest import Alarm, BacktestReport, Contender
+from costbatch.domain.backtest import Alarm, BacktestReport
+from costbatch.domain.detection import DetectorName
 from costbatch.domain.money import money
 from costbatch.domain.plural import many
 from costbatch.errors import ConfigError
@@ -30,7 +31,7 @@ _ALARM_TITLES = ("morning", "account", "service", "first day", "last day", "impa
 )
 @click.option(
     "--detector",
-    type=click.Choice([*(each.value for each in Contender), _BOTH]),
+    type=click.Choice([*(each.value for each in DetectorName), _BOTH]),
     default=_BOTH,
     show_default=True,
     help="Which detector to replay.",
@@ -59,10 +60,10 @@ def backtest(
     """Replay past nights, each with the costs that were known that morning, and show what would be raised.
 
     Uses the current settings. The history that first collections read is not counted, because no morning saw
-    it. Under the settings of the nights, `deviation` raises the anomalies that the nights raised, with their
+    it. Under the settings of the nights, their detector raises the anomalies that they raised, with their
     ids. Nothing is written to the database.
     """
-    detectors = tuple(Contender) if detector == _BOTH else (Contender(detector),)
+    detectors = tuple(DetectorName) if detector == _BOTH else (DetectorName(detector),)
     report = context.bootstrap().backtest().run(detectors, since=since, aws_account_ids=aws_account_ids)
     pictures = _write_pictures(report, folder) if folder else []
     if output == JSON:

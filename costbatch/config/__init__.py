@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeVar
 
 from costbatch.config import environment, parsers
 from costbatch.config.database_url import database_passwords
@@ -9,8 +11,11 @@ from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.fields import VARIABLES, Fields
 from costbatch.config.parsers import MAKE_A_KEY
 from costbatch.config.sinks import parse_file
+from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.credentials import Secret
-from costbatch.domain.detection import Rule
+from costbatch.domain.detection import DetectorName, Rule
+from costbatch.domain.expectation import SETTLE_DAYS
+from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
@@ -18,6 +23,8 @@ from costbatch.domain.retention import keep_problem
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import FailOn
 from costbatch.errors import ConfigError
+
+T = TypeVar("T")
 
 # A shorter secret would mask parts of any sentence.
 _SHORTEST_MASKED = 6
@@ -109,13 +116,18 @@ class Settings(Fields):
 
     @property
     def rule(self) -> Rule:
-        """When a day deviates from its baseline."""
+        """The rule of the detector that judges the nights."""
+        return self.rule_of(self.detector)
+
+    def rule_of(self, detector: DetectorName) -> Rule:
+        """Which costs are compared, when a day deviates from its baseline, and when an anomaly is over."""
+        default, is_adaptive = Rule(), detector is DetectorName.ADAPTIVE
         return Rule(
-            threshold_ratio=self.anomaly_threshold,
+            threshold_ratio=_given(self.anomaly_threshold, default.threshold_ratio),
             baseline_days=self.anomaly_baseline_days,
             minimum_history_days=self.anomaly_minimum_history_days,
-            floor=self.anomaly_floor,
-            settle_days=self.anomaly_settle_days,
+            floor=_given(self.anomaly_floor, default.floor),
+            settle_days=SETTLE_DAYS if is_adaptive else self.anomaly_settle_days,
             cost_basis=self.anomaly_cost_basis,
             excluded_record_types=self.anomaly_excluded_record_types,
             per_service=self.anomaly_per_service,
@@ -123,6 +135,25 @@ class Settings(Fields):
             high_impact=self.anomaly_high_impact,
             level_margin=self.anomaly_level_margin,
         )
+
+    @property
+    def adaptive_rule(self) -> AdaptiveRule:
+        """What the adaptive detector takes for an anomaly."""
+        default = AdaptiveRule()
+        return AdaptiveRule(
+            sensitivity=self.sensitivity,
+            minimum_ratio=float(_given(self.anomaly_threshold, Decimal(repr(default.minimum_ratio)))),
+            floor=_given(self.anomaly_floor, default.floor),
+        )
+
+    @property
+    def first_charges(self) -> FirstChargePolicy:
+        """Which cost is news whatever its size."""
+        return FirstChargePolicy(floor=self.first_charge_floor, dormant=self.dormant_accounts)
+
+
+def _given(value: T | None, otherwise: T) -> T:
+    return otherwise if value is None else value
 
 
 def _masked(problem: str, secrets: Iterable[Secret]) -> str:

@@ -12,8 +12,10 @@ from costbatch.config import parsers
 from costbatch.config.database_url import database_url as parse_database_url
 from costbatch.config.environment import PREFIX, Variable
 from costbatch.config.sinks import SinkConfig, parse_list
+from costbatch.domain.adaptive_rule import Sensitivity
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
+from costbatch.domain.detection import DetectorName
 from costbatch.domain.links import LINK_PLACEHOLDERS, LinkTemplate
 from costbatch.domain.money import Limit
 from costbatch.domain.resources import SourceChoice
@@ -156,27 +158,44 @@ class Fields:
     page_limit: int = _variable(
         parsers.integer(1, 10000), "200", "The most pages of one response; each page is a paid request."
     )
-    anomaly_threshold: Decimal = _variable(
+    detector: DetectorName = _variable(
+        parsers.member(DetectorName),
+        "deviation",
+        "The rule by which days are judged: deviation compares the account's total with the mean of the days "
+        "before; adaptive learns what is usual for each service.",
+    )
+    sensitivity: Sensitivity = _variable(
+        parsers.member(Sensitivity),
+        "medium",
+        "How little evidence is enough for the adaptive detector: low raises fewer alarms, high raises more.",
+    )
+    anomaly_threshold: Decimal | None = _variable(
         parsers.ratio,
-        "0.5",
-        "A day deviates if its cost differs from the baseline by more than this ratio; "
-        "0.5 and 50% mean the same.",
+        None,
+        "A day is anomalous only if its cost differs from what was expected by more than this ratio; "
+        "0.5 and 50% mean the same. If not set, 0.5 for deviation and 0.25 for adaptive.",
     )
     anomaly_baseline_days: int = _variable(
-        parsers.integer(1, 400), "30", "The baseline is the mean of this many days before the day."
+        parsers.integer(1, 400),
+        "30",
+        "The baseline of the deviation detector is the mean of this many days before the day.",
     )
     anomaly_minimum_history_days: int = _variable(
-        parsers.integer(1, 400), "7", "Accounts with fewer days of history are not judged."
+        parsers.integer(1, 400),
+        "7",
+        "The deviation detector does not judge accounts with fewer days of history.",
     )
-    anomaly_floor: Limit = _variable(
+    anomaly_floor: Limit | None = _variable(
         parsers.limit("1"),
-        "1",
-        "The smallest difference that counts: one number for every currency, or by currency (EUR=1,JPY=150).",
+        None,
+        "The smallest difference that counts: one number for every currency, or by currency (EUR=1,JPY=150). "
+        "If not set, 1 for deviation and 3 for adaptive.",
     )
     anomaly_settle_days: int = _variable(
         parsers.integer(0, 30),
         "2",
-        "How many days after its end the cost of a day is complete; only complete days can be drops.",
+        "How many days after its end the cost of a day is complete; only complete days can be drops. "
+        "The adaptive detector always waits 2 days.",
     )
     anomaly_cost_basis: CostBasis = _variable(
         parsers.member(CostBasis),
@@ -189,7 +208,10 @@ class Fields:
         "The record types to leave out of the comparison, as a comma list; use none to exclude nothing.",
     )
     anomaly_per_service: bool = _variable(
-        parsers.boolean, "false", "Whether to judge each service as well as the account's total."
+        parsers.boolean,
+        "false",
+        "Whether the deviation detector judges each service as well as the account's total; "
+        "adaptive always judges services.",
     )
     anomaly_medium_impact: Limit = _variable(
         parsers.limit("100"),
@@ -200,6 +222,18 @@ class Fields:
         parsers.limit("1000"),
         "1000",
         "The smallest difference of high severity; one number or by currency, like the floor.",
+    )
+    first_charge_floor: Limit = _variable(
+        parsers.limit("0.01"),
+        "0.01",
+        "The smallest daily cost by which a service, or a dormant account, begins to be paid for; "
+        "one number or by currency, like the floor.",
+    )
+    dormant_accounts: frozenset[str] = _variable(
+        parsers.account_ids,
+        "none",
+        "Accounts that are expected to cost nothing, as a comma list of 12-digit ids; "
+        "if one begins to cost something, an event says so.",
     )
     anomaly_level_margin: Decimal = _variable(
         parsers.ratio,

@@ -13,6 +13,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from costbatch.config.environment import KEY_BYTES
+from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.credentials import Secret
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.money import Limit, is_currency
@@ -23,7 +24,7 @@ E = TypeVar("E", bound=StrEnum)
 TAKEN_LABELS = frozenset(
     {
         *("job", "group", "run", "version", "python", "outcome", "kind", "change", "state", "severity"),
-        *("aws_account_id", "currency", "sink"),
+        *("aws_account_id", "bound", "currency", "sink"),
     }
 )
 MAKE_A_KEY = "Make one with `costbatch keys generate`."
@@ -147,6 +148,11 @@ def regions(text: str) -> frozenset[str]:
         if not _REGION.fullmatch(name):
             raise ValueError(f"must be AWS regions such as eu-west-1,us-east-1; {excerpt(name)} is not one.")
     return found
+
+
+def account_ids(text: str) -> frozenset[str]:
+    """Return the 12-digit account ids of a comma list."""
+    return frozenset(map(parse_account_id, names(text)))
 
 
 def push_labels(text: str) -> tuple[str, ...]:

@@ -5,17 +5,19 @@ saw then. It never sees a later day, so a longer history changes no earlier judg
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from math import exp, inf, log, sqrt
 
-from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Reason, Sensitivity
-from costbatch.domain.detection import Severity
-from costbatch.domain.expectation import SETTLE_DAYS, Band, History, Mark, median
+from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
+from costbatch.domain.detection import Reason, Severity
+from costbatch.domain.expectation import SETTLE_DAYS, Band, History, Mark, floats, median
 
 _NEWEST_FIRST = range(SETTLE_DAYS + 1)
+# Days whose median is the account's daily cost.
+_TOTAL_DAYS = 14
 # An account needs this many days before a service that appears in it is news.
 _ESTABLISHED_DAYS = 14
 # A series needs this many days before one of them is judged, and before its growth is.
@@ -42,7 +44,7 @@ _MONTH, _WEEK, _NINE_WEEKS = 28, 7, 63
 
 
 # Times the evidence that an alarm takes.
-_EVIDENCE = {Sensitivity.LOW: 1.4, Sensitivity.MEDIUM: 1.0, Sensitivity.HIGH: 0.75}
+_EVIDENCE = {Sensitivity.LOW: 1.5, Sensitivity.MEDIUM: 1.2, Sensitivity.HIGH: 0.9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +58,29 @@ class _Found:
     expected: float | None = None
 
 
-class Detector:
-    """Judges the services of one account in one currency, morning by morning."""
+@dataclass(slots=True)
+class State:
+    """Everything that a detector has learned: from the mornings up to that after day ``newest``.
 
-    def __init__(self, rule: AdaptiveRule, currency: str) -> None:
+    totals: what the account's newest settled days cost.
+    """
+
+    newest: date | None = None
+    mornings: int = 0
+    totals: list[float] = field(default_factory=list)
+    histories: dict[str, History] = field(default_factory=dict)
+
+
+class Detector:
+    """Judges the services of one account in one currency, morning by morning, and keeps its state."""
+
+    def __init__(self, rule: AdaptiveRule, currency: str, state: State | None = None) -> None:
         self._rule = rule
+        self.state = state or State()
         self._floor, self._medium, self._high = (
             float(limit.of(currency)) for limit in (rule.floor, rule.medium_impact, rule.high_impact)
         )
         self._evidence = _EVIDENCE[rule.sensitivity]
-        self._histories: dict[str, History] = {}
-        self._newest: date | None = None
-        self._mornings = 0
-        self._totals: list[float] = []
         self._account = 0.0
         self._moves: tuple[list[float], ...] = ()
         self._active: list[History] = []
@@ -83,42 +95,46 @@ class Detector:
             ValueError: the morning does not follow the last one.
 
         """
-        if self._newest is not None and newest != self._newest + timedelta(days=1):
-            raise ValueError(f"the morning of {newest} does not follow that of {self._newest}")
-        self._newest = newest
-        self._mornings += 1
-        seen = {service: [float(amount) for amount in amounts] for service, amounts in readings.items()}
-        for service in sorted(seen.keys() - self._histories.keys()):
+        state, histories = self.state, self.state.histories
+        if state.newest is not None and newest != state.newest + timedelta(days=1):
+            raise ValueError(f"the morning of {newest} does not follow that of {state.newest}")
+        state.newest = newest
+        state.mornings += 1
+        # Rounded as they are remembered, so that a replay judges the same.
+        seen = {service: floats([*map(float, amounts)]) for service, amounts in readings.items()}
+        for service in sorted(seen.keys() - histories.keys()):
             if any(seen[service]):
-                self._histories[service] = self._begin(newest, seen[service])
-        nothing = [0.0] * len(_NEWEST_FIRST)
-        days = {service: seen.get(service, nothing) for service in self._histories}
-        self._totals.append(sum(amounts[-1] for amounts in days.values()))
-        self._account = median(self._totals[-14:])
-        for service, history in self._histories.items():
+                histories[service] = self._begin(newest, seen[service])
+        nothing = floats([0.0] * len(_NEWEST_FIRST))
+        days = {service: seen.get(service, nothing) for service in histories}
+        # In one order: a sum of floats depends on it.
+        state.totals = [*state.totals[1 - _TOTAL_DAYS :], sum(days[name][-1] for name in sorted(days))]
+        self._account = median(state.totals)
+        for service, history in histories.items():
             if len(history.bands) > len(history.amounts) + SETTLE_DAYS - 1:
                 history.settle(days[service][-1])
             history.open_day(newest)
         self._compare_services(days)
         judged = []
-        for service, history in self._histories.items():
+        for service, history in histories.items():
             found = self._find(history, days[service])
             judged += self._judge_days(service, newest, history, days[service], found)
         return judged
 
-    def _begin(self, newest: date, amounts: list[float]) -> History:
+    @staticmethod
+    def _begin(newest: date, amounts: Sequence[float]) -> History:
         """Return the history of a service whose first cost is among the newest days."""
-        history = History()
         first = max(age for age in _NEWEST_FIRST if amounts[age])
+        history = History(newest - timedelta(days=first))
         for age in range(first, 0, -1):
             history.open_day(newest - timedelta(days=age))
         return history
 
-    def _compare_services(self, days: Mapping[str, list[float]]) -> None:
+    def _compare_services(self, days: Mapping[str, Sequence[float]]) -> None:
         """Remember which services moved on each of the newest days, to tell one service from the account."""
         self._moves = tuple([] for _ in _NEWEST_FIRST)
         self._active = []
-        for service, history in self._histories.items():
+        for service, history in self.state.histories.items():
             if history.levels and history.levels[-1] > self._floor / 3:
                 self._active.append(history)
             if history.is_sparse:
@@ -131,9 +147,9 @@ class Detector:
                 if rise > max(3 * band.noise * band.scale, 0.15 * band.expected, self._floor / 20):
                     self._moves[age].append(rise / band.scale)
 
-    def _find(self, history: History, amounts: list[float]) -> list[_Found]:
+    def _find(self, history: History, amounts: Sequence[float]) -> list[_Found]:
         age = len(history.bands)
-        if age <= len(_NEWEST_FIRST) and self._mornings > _ESTABLISHED_DAYS + age - 1:
+        if age <= len(_NEWEST_FIRST) and self.state.mornings > _ESTABLISHED_DAYS + age - 1:
             return self._find_new(history, amounts)
         if age < _YOUNG_DAYS + len(_NEWEST_FIRST):
             return []
@@ -147,7 +163,7 @@ class Detector:
         growth = None if is_rise else self._find_growth(history)
         return [*found, *(each for each in (drop, growth) if each)]
 
-    def _find_new(self, history: History, amounts: list[float]) -> list[_Found]:
+    def _find_new(self, history: History, amounts: Sequence[float]) -> list[_Found]:
         least = max(self._floor, self._rule.new_share * self._account * self._evidence)
         found = []
         for age in _NEWEST_FIRST[: len(history.bands)]:
@@ -156,7 +172,7 @@ class Detector:
                 found.append(_Found(age, Reason.NEW_SERVICE, amounts[age] / least))
         return found
 
-    def _find_spikes(self, history: History, amounts: list[float]) -> list[_Found]:
+    def _find_spikes(self, history: History, amounts: Sequence[float]) -> list[_Found]:
         """Judge rises from the oldest of the three days on: by each day, and by their sum."""
         rule, found, total = self._rule, [], 0.0
         for count, age in enumerate(reversed(_NEWEST_FIRST), 1):
@@ -179,7 +195,7 @@ class Detector:
         return found
 
     def _excuse(
-        self, history: History, index: int, band: Band, amounts: list[float], age: int
+        self, history: History, index: int, band: Band, amounts: Sequence[float], age: int
     ) -> Excuse | None:
         """Return what else explains a rise: the account, or the series' own past."""
         amount, rise = amounts[age], amounts[age] - band.expected
@@ -189,7 +205,7 @@ class Detector:
         excuse = None
         if moved > _ACCOUNT_WIDE:
             excuse = Excuse.ACCOUNT_WIDE
-        elif history.marks[index] is Mark.RECURRING or history.has_precedent(index, rise):
+        elif history.marks[index] == Mark.RECURRING or history.has_precedent(index, rise):
             excuse = Excuse.RECURRING
         elif rise < self._surprise(history, before, day_before) * band.scale:
             excuse = Excuse.USUAL_SURPRISE
@@ -200,7 +216,7 @@ class Detector:
         return excuse
 
     @staticmethod
-    def _day_before(history: History, index: int, amounts: list[float], age: int) -> float:
+    def _day_before(history: History, index: int, amounts: Sequence[float], age: int) -> float:
         """Return the error of the day before one of the newest days, relative to its scale."""
         band = history.bands[index - 1]
         if band is None:
@@ -244,10 +260,10 @@ class Detector:
             return False
         first = max(0, before - _NINE_WEEKS)
         pairs = zip(history.amounts[first:before], history.marks[first:before], strict=True)
-        usual = sorted(each for each, mark in pairs if mark is Mark.NORMAL)
+        usual = sorted(each for each, mark in pairs if mark == Mark.NORMAL)
         return amount < _RETURN * usual[-3] if usual[2:] else False
 
-    def _find_drop(self, history: History, amounts: list[float]) -> _Found | None:
+    def _find_drop(self, history: History, amounts: Sequence[float]) -> _Found | None:
         """Find an outage: two days far below everything of the last five weeks, the first of them final."""
         index, settled = len(history.bands) - 1 - SETTLE_DAYS, len(history.amounts)
         first, second = history.bands[index], history.bands[index + 1]
@@ -262,7 +278,7 @@ class Detector:
             return None
         start = max(0, settled - _OUTAGE_DAYS - 1)
         pairs = zip(history.amounts[start : settled - 1], history.marks[start : settled - 1], strict=True)
-        usual = sorted(amount for amount, mark in pairs if mark is Mark.NORMAL)
+        usual = sorted(amount for amount, mark in pairs if mark == Mark.NORMAL)
         if fall < least or next_fall < self._floor or len(usual) <= _LEAST_USUAL_DAYS:
             return None
         lowest = usual[1]
@@ -306,7 +322,7 @@ class Detector:
         history.last_rise = settled
         return _Found(SETTLE_DAYS, Reason.GROWTH, strength, None, expected)
 
-    def _find_bursts(self, history: History, amounts: list[float]) -> list[_Found]:
+    def _find_bursts(self, history: History, amounts: Sequence[float]) -> list[_Found]:
         """Judge a service that is used now and then: by the sizes of its earlier bursts."""
         found = []
         for age in reversed(_NEWEST_FIRST):
@@ -327,12 +343,12 @@ class Detector:
         return found
 
     def _burst_limit(
-        self, history: History, index: int, amount: float, amounts: list[float]
+        self, history: History, index: int, amount: float, amounts: Sequence[float]
     ) -> tuple[float, Reason]:
         settled = history.amounts[:index]
         paid = [each for each in settled if each > 0]
         pairs = zip(settled, history.marks, strict=False)
-        usual = [each for each, mark in pairs if each > 0 and mark is not Mark.ANOMALOUS][-60:]
+        usual = [each for each, mark in pairs if each > 0 and mark != Mark.ANOMALOUS][-60:]
         idle = settled[-_DORMANT_DAYS - SETTLE_DAYS : -SETTLE_DAYS]
         if len(paid) < _DORMANT_PAYMENTS or not any(idle):
             if len(settled) < _DORMANT_DAYS:
@@ -359,7 +375,7 @@ class Detector:
         return limit, Reason.BURST
 
     def _judge_days(
-        self, service: str, newest: date, history: History, amounts: list[float], found: list[_Found]
+        self, service: str, newest: date, history: History, amounts: Sequence[float], found: list[_Found]
     ) -> list[Judgement]:
         by_age = {each.age: each for each in sorted(found, key=lambda each: each.reason is not None)}
         judged = []

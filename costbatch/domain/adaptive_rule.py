@@ -5,19 +5,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from costbatch.domain.detection import Severity
+from costbatch.domain.detection import Reason, Severity
 from costbatch.domain.money import Limit
-
-
-class Reason(StrEnum):
-    """Why a day is an anomaly."""
-
-    SPIKE = "spike"
-    BURST = "burst"
-    GROWTH = "growth"
-    DROP = "drop"
-    NEW_SERVICE = "new_service"
-    DORMANT_SERVICE = "dormant_service"
 
 
 class Excuse(StrEnum):
@@ -30,7 +19,7 @@ class Excuse(StrEnum):
     NATURE = "nature"
 
 
-_WORDS = {
+_WORDS: dict[Reason | Excuse, str] = {
     Reason.SPIKE: "above the level of the last week for this weekday, by more than its own surprises explain",
     Reason.BURST: "larger than any earlier burst of a service that is used now and then",
     Reason.GROWTH: "grown steadily above its level of four weeks ago, while the account has not",

@@ -9,15 +9,17 @@ from uuid import UUID, uuid5
 
 from costbatch.domain.costs import CostBasis, DayTotal
 from costbatch.domain.detection import (
+    ZERO,
     Contribution,
     Direction,
     Episode,
+    JudgedDay,
+    Reason,
     Rule,
-    Series,
     Severity,
-    find_deviations,
     group_episodes,
 )
+from costbatch.domain.explanation import in_words
 from costbatch.domain.money import to_cents
 from costbatch.domain.periods import DateRange
 
@@ -63,6 +65,8 @@ class Anomaly:
 
     Amounts are sums over the anomalous days, in ``currency``; ``peak`` is the most extreme daily cost: the
     highest of a spike, the lowest of a drop. ``revision`` counts its changes from 1.
+    lower, upper: the band in which these days would be ordinary. reason, score: of the first day, and of the
+    day that stands out most. words: all of it in a sentence.
     """
 
     id: UUID
@@ -81,6 +85,11 @@ class Anomaly:
     explanation: tuple[Contribution, ...] = ()
     resolution: Resolution | None = None
     revision: int = 1
+    lower: Decimal = ZERO
+    upper: Decimal = ZERO
+    score: Decimal = ZERO
+    reason: Reason = Reason.DEVIATION
+    words: str = ""
 
     @property
     def impact(self) -> Decimal:
@@ -154,24 +163,33 @@ class Judgement:
     rule: Rule
 
 
-def judge_series(
-    series: Series | None, known: Sequence[Anomaly], judgement: Judgement
-) -> list[AnomalyChange]:
-    """Judge the days of a series again and return what changed; without a series, close what is known.
+@dataclass(frozen=True, slots=True)
+class JudgedSeries:
+    """The days of a series that a rule has judged. first_day: where the series begins."""
 
+    first_day: date
+    days: Sequence[JudgedDay]
+
+
+def judge_series(
+    judged: JudgedSeries | None, known: Sequence[Anomaly], judgement: Judgement
+) -> list[AnomalyChange]:
+    """Compare a series as it is judged now with its known anomalies, and return what changed.
+
+    judged: None: the series is no longer judged; what is known of it is closed.
     known: the anomalies of the scope in the currency that lie in the days, or within the merge window.
     """
-    deviations, start = [], judgement.days.start
-    if series is not None:
+    anomalous, start = list[JudgedDay](), judgement.days.start
+    if judged is not None:
         # Days before the first one cannot be judged.
-        start = max(start, min(series.first_day, judgement.days.last))
-        deviations = find_deviations(series, judgement.days, today=judgement.today, rule=judgement.rule)
+        start = max(start, min(judged.first_day, judgement.days.last))
+        anomalous = [day for day in judged.days if day.reason]
     changes: list[AnomalyChange] = []
     for direction in Direction:
         mine = [anomaly for anomaly in known if anomaly.direction is direction]
         first = judged_from(mine, judgement.start, judgement.rule)
         days = DateRange(max(first, start), judgement.days.end_exclusive)
-        here = [each for each in deviations if each.direction is direction and each.usage_date in days]
+        here = [each for each in anomalous if each.direction is direction and each.usage_date in days]
         episodes = group_episodes(here, judgement.rule)
         changes += reconcile(mine, episodes, judgement=replace(judgement, days=days))
     return changes
@@ -271,6 +289,11 @@ def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly
         expected=episode.expected,
         actual=episode.actual,
         peak=episode.peak,
+        lower=episode.lower,
+        upper=episode.upper,
+        score=episode.score,
+        reason=episode.reason,
+        words=in_words(episode, judgement.currency, judgement.rule),
     )
 
 

@@ -131,6 +131,12 @@ def _planned_services(anomaly: Anomaly, answers: Sequence[Answer], rule: Rule) -
     return plans
 
 
+def is_silent(anomaly: Anomaly, answers: Iterable[Answer], rule: Rule) -> bool:
+    """Whether an answer covers an anomaly so that it raises no event at all."""
+    answer = answer_to(anomaly, answers, rule)
+    return answer is not None and answer.silences
+
+
 def as_told(
     change: AnomalyChange, before: Anomaly | None, answers: Sequence[Answer], rule: Rule
 ) -> AnomalyChange | None:
@@ -141,10 +147,9 @@ def as_told(
     answer = answer_to(change.anomaly, answers, rule)
     if answer is not None and (answer.silences or change.kind is not ChangeKind.RESOLVED):
         return None
-    if answer is None and before is not None and change.kind is ChangeKind.UPDATED:
-        earlier = answer_to(before, answers, rule)
-        if earlier is not None and earlier.silences:
-            return replace(change, kind=ChangeKind.DETECTED)
+    is_update = answer is None and change.kind is ChangeKind.UPDATED
+    if is_update and before is not None and is_silent(before, answers, rule):
+        return replace(change, kind=ChangeKind.DETECTED)
     return change
 
 

@@ -5,31 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from costbatch.domain.detection import Direction
+from costbatch.domain.detection import DetectorName, Direction
 from costbatch.domain.periods import DateRange
 
 _DAYS_OF_A_MONTH = Decimal("365.25") / 12
-
-
-class Contender(StrEnum):
-    """The detectors that can be replayed."""
-
-    DEVIATION = "deviation"
-    ADAPTIVE = "adaptive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """What a detector would have told one morning, with the days and amounts that it had in the end.
 
-    id: of the anomaly, if the detector gives it one. service: None: the account's total.
+    id: of the anomaly. service: None: the account's total.
     """
 
-    detector: Contender
+    detector: DetectorName
     aws_account_id: str
     service: str | None
     currency: str
@@ -38,7 +30,7 @@ class Alarm:
     start: date
     last: date
     impact: Decimal
-    id: UUID | None = None
+    id: UUID
 
     def is_about(self, other: "Alarm", gap: timedelta) -> bool:
         """Whether both are about the same: the days touch, and one is of the total or both of one service."""
@@ -62,7 +54,7 @@ class Alarm:
             "first_day": self.start.isoformat(),
             "last_day": self.last.isoformat(),
             "impact": f"{self.impact:f}",
-            "anomaly_id": str(self.id) if self.id else None,
+            "anomaly_id": str(self.id),
         }
 
 
@@ -92,7 +84,7 @@ class BacktestReport:
     """The replayed mornings of every account. gap: how far apart days of one alarm may be."""
 
     accounts: tuple[AccountReplay, ...]
-    detectors: tuple[Contender, ...]
+    detectors: tuple[DetectorName, ...]
     gap: timedelta
 
     @property
@@ -106,7 +98,7 @@ class BacktestReport:
         """How many mornings were replayed, over all accounts."""
         return sum(len(account.mornings) for account in self.accounts)
 
-    def score(self, detector: Contender) -> Score:
+    def score(self, detector: DetectorName) -> Score:
         """Return what a detector raised."""
         mine = [alarm for alarm in self.alarms if alarm.detector is detector]
         impact: defaultdict[str, Decimal] = defaultdict(Decimal)

@@ -219,3 +219,7 @@ class DayTotal(NamedTuple):
     usage_date: date
     currency: str
     amount: Decimal
+
+
+# By service, what each day cost.
+ServiceTotals = dict[str, list[DayTotal]]

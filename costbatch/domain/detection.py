@@ -1,6 +1,6 @@
-"""The detection rule: a day deviates from the mean of the days before it. Pure functions on daily totals.
+"""The rule ``deviation``: a day deviates from the mean of the days before it. Pure functions on daily totals.
 
-A better detector replaces ``find_deviations``: daily totals in, deviations out, no state.
+What every rule says of a day is a ``JudgedDay``; anomalous days become episodes, and these anomalies.
 """
 
 from collections import defaultdict
@@ -16,6 +16,10 @@ from costbatch.domain.money import Limit
 from costbatch.domain.periods import ONE_DAY, DateRange
 
 ZERO = Decimal(0)
+# The digits of a score.
+SCORE = Decimal("0.0001")
+# From here on a day is outside its band.
+_OUTSIDE = Decimal("0.5")
 
 # An anomaly names at most this many services.
 _MOST_CONTRIBUTIONS = 5
@@ -32,6 +36,25 @@ class Direction(StrEnum):
 
     SPIKE = "spike"
     DROP = "drop"
+
+
+class DetectorName(StrEnum):
+    """The rules by which days can be judged."""
+
+    DEVIATION = "deviation"
+    ADAPTIVE = "adaptive"
+
+
+class Reason(StrEnum):
+    """Why a day is anomalous: the first by the rule ``deviation``, the others by ``adaptive``."""
+
+    DEVIATION = "deviation"
+    SPIKE = "spike"
+    BURST = "burst"
+    GROWTH = "growth"
+    DROP = "drop"
+    NEW_SERVICE = "new_service"
+    DORMANT_SERVICE = "dormant_service"
 
 
 class Severity(StrEnum):
@@ -119,55 +142,88 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Deviation:
-    """One day that deviates from its baseline."""
+class JudgedDay:
+    """What a rule says of one day of an account's total or of one service.
+
+    lower, upper: the band in which it is ordinary. score: 0 to 1; 0.5 is the edge of the band.
+    reason: None unless it is anomalous.
+    """
 
     usage_date: date
     expected: Decimal
     actual: Decimal
+    lower: Decimal
+    upper: Decimal
+    score: Decimal
+    reason: Reason | None = None
 
     @property
     def direction(self) -> Direction:
-        """Above or below the baseline."""
+        """Above or below what was expected."""
         return Direction.SPIKE if self.actual > self.expected else Direction.DROP
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it is anomalous or outside its band."""
+        return self.reason is not None or self.score >= _OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Deviations in one direction within each other's merge window: they become one anomaly."""
+    """Anomalous days in one direction within each other's merge window: they become one anomaly."""
 
-    deviations: tuple[Deviation, ...]
+    days: tuple[JudgedDay, ...]
 
     @property
     def direction(self) -> Direction:
-        """Above or below the baseline."""
-        return self.deviations[0].direction
+        """Above or below what was expected."""
+        return self.days[0].direction
 
     @property
     def start(self) -> date:
         """The first anomalous day."""
-        return self.deviations[0].usage_date
+        return self.days[0].usage_date
 
     @property
     def last(self) -> date:
         """The last anomalous day so far."""
-        return self.deviations[-1].usage_date
+        return self.days[-1].usage_date
 
     @property
     def expected(self) -> Decimal:
         """The expected cost of the anomalous days together."""
-        return sum((deviation.expected for deviation in self.deviations), ZERO)
+        return sum((day.expected for day in self.days), ZERO)
 
     @property
     def actual(self) -> Decimal:
         """The actual cost of the anomalous days together."""
-        return sum((deviation.actual for deviation in self.deviations), ZERO)
+        return sum((day.actual for day in self.days), ZERO)
+
+    @property
+    def lower(self) -> Decimal:
+        """The lower edges of the bands of the anomalous days together."""
+        return sum((day.lower for day in self.days), ZERO)
+
+    @property
+    def upper(self) -> Decimal:
+        """The upper edges of the bands of the anomalous days together."""
+        return sum((day.upper for day in self.days), ZERO)
+
+    @property
+    def score(self) -> Decimal:
+        """The score of the day that stands out most."""
+        return max(day.score for day in self.days)
+
+    @property
+    def reason(self) -> Reason:
+        """Why it began."""
+        return self.days[0].reason or Reason.DEVIATION
 
     @property
     def peak(self) -> Decimal:
         """The most extreme daily cost: the highest of a spike, the lowest of a drop."""
         furthest = max if self.direction is Direction.SPIKE else min
-        return furthest(deviation.actual for deviation in self.deviations)
+        return furthest(day.actual for day in self.days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,35 +300,52 @@ def comparable_series(
     return found
 
 
-def find_deviations(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[Deviation]:
-    """Return the days in ``days`` that deviate from their baseline.
+def judge_days(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[JudgedDay]:
+    """Judge the days in ``days`` that have a baseline.
 
     A day that has not settled is never a drop: more of its cost may still arrive.
     """
-    found = []
+    judged = []
+    floor = rule.floor.of(series.currency)
     for day in days:
         if series.last_day is not None and day > series.last_day:
             break
         expected = series.baseline(day, rule)
-        actual = series.amounts.get(day, ZERO)
-        if expected is None or not rule.deviates(expected, actual, series.currency):
+        if expected is None:
             continue
-        if actual > expected or day <= rule.last_settled_day(today):
-            found.append(Deviation(day, expected, actual))
-    return found
+        actual = series.amounts.get(day, ZERO)
+        margin = max(floor, rule.threshold_ratio * abs(expected))
+        is_complete = actual > expected or day <= rule.last_settled_day(today)
+        is_anomalous = is_complete and rule.deviates(expected, actual, series.currency)
+        judged.append(
+            JudgedDay(
+                day,
+                expected,
+                actual,
+                expected - margin,
+                expected + margin,
+                _score(abs(actual - expected), margin),
+                Reason.DEVIATION if is_anomalous else None,
+            )
+        )
+    return judged
 
 
-def group_episodes(deviations: Iterable[Deviation], rule: Rule) -> list[Episode]:
-    """Join deviations of one direction that lie within the merge window of each other."""
+def _score(distance: Decimal, margin: Decimal) -> Decimal:
+    return (distance / (distance + margin)).quantize(SCORE) if distance else ZERO
+
+
+def group_episodes(days: Iterable[JudgedDay], rule: Rule) -> list[Episode]:
+    """Join anomalous days of one direction that lie within the merge window of each other."""
     episodes = []
-    ordered = sorted(deviations, key=lambda deviation: (deviation.direction, deviation.usage_date))
-    for _, same_direction in groupby(ordered, key=lambda deviation: deviation.direction):
-        current: list[Deviation] = []
-        for deviation in same_direction:
-            if current and deviation.usage_date - current[-1].usage_date > rule.merge_window:
+    ordered = sorted(days, key=lambda day: (day.direction, day.usage_date))
+    for _, same_direction in groupby(ordered, key=lambda day: day.direction):
+        current: list[JudgedDay] = []
+        for day in same_direction:
+            if current and day.usage_date - current[-1].usage_date > rule.merge_window:
                 episodes.append(Episode(tuple(current)))
                 current = []
-            current.append(deviation)
+            current.append(day)
         episodes.append(Episode(tuple(current)))
     return episodes
 
@@ -283,9 +356,9 @@ def explain(episode: Episode, services: Mapping[str, Series], *, rule: Rule) -> 
     contributions = []
     for service, series in services.items():
         expected = actual = ZERO
-        for deviation in episode.deviations:
-            expected += series.baseline(deviation.usage_date, rule) or ZERO
-            actual += series.amounts.get(deviation.usage_date, ZERO)
+        for day in episode.days:
+            expected += series.baseline(day.usage_date, rule) or ZERO
+            actual += series.amounts.get(day.usage_date, ZERO)
         if sign * (actual - expected) >= rule.floor.of(series.currency):
             contributions.append(Contribution(service, expected, actual))
     contributions.sort(key=lambda contribution: (-abs(contribution.impact), contribution.service))

@@ -10,6 +10,9 @@ from uuid import UUID, uuid5
 
 from costbatch.domain.accounts import Account, Failing
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind, Trend
+from costbatch.domain.costs import DayTotal
+from costbatch.domain.first_charges import FirstCharge
+from costbatch.domain.incidents import Incident
 from costbatch.domain.money import to_cents
 from costbatch.domain.periods import instant
 from costbatch.errors import ErrorKind
@@ -27,6 +30,9 @@ class EventType(StrEnum):
     ANOMALY_UPDATED = "anomaly.updated"
     ANOMALY_RESOLVED = "anomaly.resolved"
     ANOMALY_REMINDER = "anomaly.reminder"
+    INCIDENT_DETECTED = "incident.detected"
+    SERVICE_FIRST_CHARGED = "service.first_charged"
+    DORMANT_ACCOUNT_CHARGED = "account.dormant_charged"
     ACCOUNT_FAILED = "account.failed"
     ACCOUNT_RECOVERED = "account.recovered"
     REGION_FIRST_USED = "region.first_used"
@@ -102,16 +108,64 @@ def anomaly_reminder(
     )
 
 
-def _subject(anomaly: Anomaly, account: Account) -> str:
-    return f"{account.aws_account_id}/{anomaly.service}" if anomaly.service else account.aws_account_id
+def service_first_charged(charge: FirstCharge, account: Account, *, run_id: UUID, now: datetime) -> Event:
+    """Return the event of a service that an account has never paid for before."""
+    return _event(
+        EventType.SERVICE_FIRST_CHARGED,
+        f"{account.aws_account_id}/{charge.service}",
+        f"{account.aws_account_id}/{charge.service}",
+        now,
+        {
+            "run_id": str(run_id),
+            "account": _account_data(account),
+            "charge": {"service": charge.service, **_day_data(charge)},
+        },
+    )
 
 
-def _about(anomaly: Anomaly, account: Account, trend: Trend, run_id: UUID) -> dict[str, Any]:
-    return {
-        "run_id": str(run_id),
-        "account": _account_data(account),
-        "anomaly": {**anomaly_data(anomaly), **_trend_data(trend)},
-    }
+def dormant_account_charged(day: DayTotal, account: Account, *, run_id: UUID, now: datetime) -> Event:
+    """Return the event of an account that is expected to cost nothing and begins to cost something."""
+    return _event(
+        EventType.DORMANT_ACCOUNT_CHARGED,
+        account.aws_account_id,
+        f"{account.aws_account_id}/{day.currency}/{day.usage_date}",
+        now,
+        {"run_id": str(run_id), "account": _account_data(account), "charge": _day_data(day)},
+    )
+
+
+def incident_detected(incident: Incident, *, run_id: UUID, now: datetime) -> Event:
+    """Return the event of anomalies with one cause; with another member it is another event."""
+    members = incident.members
+    return _event(
+        EventType.INCIDENT_DETECTED,
+        incident.service,
+        f"{incident.id}/{','.join(sorted(str(each.anomaly_id) for each in members))}",
+        now,
+        {
+            "run_id": str(run_id),
+            "incident": {
+                "id": str(incident.id),
+                "service": incident.service,
+                "direction": incident.direction.value,
+                "start_date": incident.start_date.isoformat(),
+                "currency": incident.currency,
+                "accounts": len(members),
+                "expected": cents(incident.expected),
+                "actual": cents(incident.actual),
+                "impact": cents(incident.impact),
+                "members": [
+                    {
+                        "aws_account_id": each.aws_account_id,
+                        "name": each.name,
+                        "anomaly_id": str(each.anomaly_id),
+                        "impact": cents(each.impact),
+                    }
+                    for each in members
+                ],
+            },
+        },
+    )
 
 
 def account_failed(account: Account, kind: ErrorKind, message: str, *, run_id: UUID, now: datetime) -> Event:
@@ -211,10 +265,27 @@ def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
         "peak": cents(anomaly.peak),
         "impact": cents(anomaly.impact),
         "deviation_percent": None if ratio is None else f"{ratio * 100:.1f}",
+        "lower": cents(anomaly.lower),
+        "upper": cents(anomaly.upper),
+        "score": f"{anomaly.score:.2f}",
+        "reason": anomaly.reason.value,
+        "words": anomaly.words,
         "explanation": [
             {"service": part.service, "expected": cents(part.expected), "actual": cents(part.actual)}
             for part in anomaly.explanation
         ],
+    }
+
+
+def _subject(anomaly: Anomaly, account: Account) -> str:
+    return f"{account.aws_account_id}/{anomaly.service}" if anomaly.service else account.aws_account_id
+
+
+def _about(anomaly: Anomaly, account: Account, trend: Trend, run_id: UUID) -> dict[str, Any]:
+    return {
+        "run_id": str(run_id),
+        "account": _account_data(account),
+        "anomaly": {**anomaly_data(anomaly), **_trend_data(trend)},
     }
 
 
@@ -229,6 +300,15 @@ def _trend_data(trend: Trend) -> dict[str, Any]:
 def cents(amount: Decimal) -> str:
     """Return an amount to the cent, for display and for events; the database keeps every digit."""
     return format(to_cents(amount), "zf")  # z: no sign on "-0.00"
+
+
+def _day_data(day: FirstCharge | DayTotal) -> dict[str, str]:
+    # In full: the first cent of a service can be less than one.
+    return {
+        "date": day.usage_date.isoformat(),
+        "currency": day.currency,
+        "amount": f"{day.amount:f}",
+    }
 
 
 def _account_data(account: Account) -> dict[str, Any]:

@@ -4,11 +4,14 @@ Amounts are floats here: these are statistics, and no sum that is billed. Nothin
 once, on the first morning of its day, from the days that had settled by then, and never changes.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from enum import IntEnum
-from typing import NamedTuple
+from functools import lru_cache
+from math import isnan, nan
+from typing import Any, NamedTuple, Self
 
 # Days after which a bill is complete: on the morning after day t, the days to t - 2 are final.
 SETTLE_DAYS = 2
@@ -38,6 +41,11 @@ _FORTNIGHT = 14
 _LEAST_LEVEL = 0.01
 # Growth is measured against the level of four weeks ago, and never across an alarm.
 _GROWTH_DAYS, _LEAST_GROWTH_DAYS, _CALM_DAYS = 28, 9, 9
+# Whole weeks that are remembered: a year for recurring charges, and the days around them.
+_KEPT_WEEKS = 55
+# How much of each list later days look at: what lies before need not be stored.
+_TAILS = {"cleaned": 50, "errors": 64, "levels": 100, "week_means": 44, "growths": 190, "peaks": 57}
+_BANDS_TAIL = 6
 
 
 class Mark(IntEnum):
@@ -63,26 +71,47 @@ def median(values: Sequence[float]) -> float:
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
+def floats(values: Sequence[float] = ()) -> "array[float]":
+    """Return numbers of four bytes, as they are remembered: what is judged is rounded so from the start."""
+    return array("f", values)
+
+
+class PackedHistory(NamedTuple):
+    """A history as it is stored: what JSON holds, numbers of eight bytes, and bytes."""
+
+    about: list[Any]
+    numbers: "array[float]"
+    data: bytes
+
+
+@lru_cache(maxsize=4096)
+def _calendar(first: date, days: int) -> tuple[list[int], list[int]]:
+    """Return the weekdays and the days of the month of some days."""
+    found = [first + timedelta(days=n) for n in range(days)]
+    return [day.weekday() for day in found], [day.day for day in found]
+
+
 @dataclass(slots=True)
 class History:
-    """One service's days from the first with cost on; index 0 is that day.
+    """One service's days from the first with cost on, at most some more than a year; index 0 is ``first``.
 
     bands, weekdays, month_days and marks reach to the newest day, the other lists to the newest settled one.
-    errors are relative: the difference from the band by its scale; None before there was a band.
+    errors are relative: the difference from the band by its scale; nan before there was a band.
     peaks: the largest upward error of each week that was not anomalous.
     """
 
-    amounts: list[float] = field(default_factory=list)
-    cleaned: list[float] = field(default_factory=list)
-    errors: list[float | None] = field(default_factory=list)
-    levels: list[float] = field(default_factory=list)
-    week_means: list[float] = field(default_factory=list)
-    growths: list[float] = field(default_factory=list)
-    peaks: list[float] = field(default_factory=list)
+    first: date
+    amounts: "array[float]" = field(default_factory=floats)
+    cleaned: "array[float]" = field(default_factory=floats)
+    errors: "array[float]" = field(default_factory=floats)
+    levels: "array[float]" = field(default_factory=floats)
+    week_means: "array[float]" = field(default_factory=floats)
+    growths: "array[float]" = field(default_factory=floats)
+    peaks: "array[float]" = field(default_factory=floats)
     bands: list[Band | None] = field(default_factory=list)
     weekdays: list[int] = field(default_factory=list)
     month_days: list[int] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
+    marks: bytearray = field(default_factory=bytearray)
     weights: list[float] = field(default_factory=lambda: [1.0] * _WEEK)
     noise: float = _UNKNOWN_NOISE
     growth: float = 1.0
@@ -93,19 +122,20 @@ class History:
     def settle(self, amount: float) -> None:
         """Add the final amount of the oldest day that is not settled yet; a credit counts as no cost."""
         amount = max(amount, 0.0)
+        self._forget()
         n = len(self.amounts)
         band = self.bands[n]
         self.amounts.append(amount)
         if band is None:
             self.cleaned.append(amount)
-            self.errors.append(None)
+            self.errors.append(nan)
         else:
             difference = amount - band.expected
             bound = (_OUTLIER * band.noise + 0.02) * band.scale
             self.cleaned.append(band.expected + min(max(difference, -bound), bound))
             self.errors.append(difference / band.scale)
             is_large = difference > bound and difference > band.expected / 4
-            if is_large and self.marks[n] is Mark.NORMAL and self.has_precedent(n, difference):
+            if is_large and self.marks[n] == Mark.NORMAL and self.has_precedent(n, difference):
                 self.marks[n] = Mark.RECURRING
         self._remember_peak(n)
         self._learn_week(n + 1)
@@ -124,11 +154,26 @@ class History:
         expected = level * self.weights[weekday]
         first = max(0, len(self.amounts) - _NOISE_DAYS)
         recent = zip(self.errors[first:], self.marks[first : len(self.errors)], strict=True)
-        errors = [abs(error) for error, mark in recent if error is not None and mark is Mark.NORMAL]
+        errors = [abs(error) for error, mark in recent if mark == Mark.NORMAL and not isnan(error)]
         self.noise = _UNKNOWN_NOISE
         if len(errors) >= _LEAST_ERRORS:
             self.noise = max(_ROBUST * sorted(errors)[len(errors) // 2], _LEAST_NOISE)
         self.bands.append(Band(expected, self.noise, max(expected, level / 4, _LEAST_LEVEL)))
+
+    def _forget(self) -> None:
+        """Forget whole weeks, so that the weeks of the peaks stay the same."""
+        if len(self.amounts) < (_KEPT_WEEKS + 1) * _WEEK:
+            return
+        self.first += timedelta(days=_WEEK)
+        self.last_rise -= _WEEK
+        self.last_drop -= _WEEK
+        del self.peaks[:1]
+        del self.growths[: -_TAILS["growths"]]
+        for values in (self.amounts, self.cleaned, self.errors, self.levels, self.week_means):
+            del values[:_WEEK]
+        for days in (self.weekdays, self.month_days):
+            del days[:_WEEK]
+        del self.bands[:_WEEK], self.marks[:_WEEK]
 
     def excess(self, index: int, sign: int = 1) -> float:
         """Return how far one settled day stands out from the days on both sides of it."""
@@ -160,7 +205,7 @@ class History:
         """Count the separate anomalies of the last half year before a day that were about as large."""
         count, last = 0, -99
         for i in range(min(before, len(self.amounts)) - 1, max(-1, before - 181), -1):
-            if self.marks[i] is Mark.ANOMALOUS and self.amounts[i] * 1.15 >= amount:
+            if self.marks[i] == Mark.ANOMALOUS and self.amounts[i] * 1.15 >= amount:
                 count += last < 0 or last - i > 2 * SETTLE_DAYS
                 last = i
         return count
@@ -171,7 +216,7 @@ class History:
         relative = sorted(
             self.amounts[i] / self.weights[self.weekdays[i]]
             for i in range(max(0, before - 9 * _WEEK), before)
-            if self.marks[i] is Mark.NORMAL
+            if self.marks[i] == Mark.NORMAL
             and (self.weekdays[i] >= _SATURDAY) == is_weekend
             and self.weights[self.weekdays[i]] > _LEAST_WEIGHT
         )
@@ -184,14 +229,15 @@ class History:
         if len(self.peaks) <= n // _WEEK:
             self.peaks.append(0.0)
         error = self.errors[n]
-        if error is None:
+        if isnan(error):
             return
-        if self.marks[n] is Mark.NORMAL:
+        if self.marks[n] == Mark.NORMAL:
             self.peaks[n // _WEEK] = max(self.peaks[n // _WEEK], error)
         # A burst that lasted one day belongs to the nature of the service; a longer one does not.
-        burst = self.errors[n - 1] if n > _WEEK + 1 else None
-        around = (self.marks[n - 2], self.marks[n]) if burst is not None else ()
-        if burst is None or self.marks[n - 1] is not Mark.ANOMALOUS or Mark.ANOMALOUS in around:
+        if n <= _WEEK + 1 or self.marks[n - 1] != Mark.ANOMALOUS:
+            return
+        burst = self.errors[n - 1]
+        if Mark.ANOMALOUS in (self.marks[n - 2], self.marks[n]):
             return
         if burst > 0 and error < 0.3 * burst:
             self.peaks[(n - 1) // _WEEK] = max(self.peaks[(n - 1) // _WEEK], burst)
@@ -224,3 +270,63 @@ class History:
             if self.levels[reference] > _LEAST_LEVEL:
                 self.growth = self.levels[-1] / self.levels[reference]
             self.growths.append(self.growth)
+
+    def pack(self) -> PackedHistory:
+        """Return what is needed to go on from here."""
+        tails = {name: getattr(self, name)[-most:] for name, most in _TAILS.items()}
+        numbers = array("d", [*self.weights, self.noise, self.growth])
+        for band in self.bands[-_BANDS_TAIL:]:
+            numbers.extend(band or (nan, nan, nan))
+        return PackedHistory(
+            [
+                self.first.toordinal(),
+                len(self.amounts),
+                len(self.bands),
+                len(tails["growths"]),
+                self.is_sparse,
+                self.last_rise,
+                self.last_drop,
+            ],
+            numbers,
+            b"".join([self.amounts.tobytes(), *(tail.tobytes() for tail in tails.values()), self.marks]),
+        )
+
+    @classmethod
+    def unpack(cls, about: list[Any], numbers: "array[float]", data: memoryview) -> tuple[Self, int, int]:
+        """Return the history that begins the numbers and the data, and how much of each it takes.
+
+        Raises:
+            ValueError: they are too short.
+
+        """
+        ordinal, settled, opened, growths, is_sparse, last_rise, last_drop = about
+        first, tail = date.fromordinal(ordinal), min(opened, _BANDS_TAIL)
+        weekdays, month_days = _calendar(first, opened)
+        history = cls(first, weekdays=[*weekdays], month_days=[*month_days], is_sparse=is_sparse)
+        history.last_rise, history.last_drop = last_rise, last_drop
+        *weights, history.noise, history.growth = numbers[: _WEEK + 2]
+        history.weights = weights
+        used = _WEEK + 2 + 3 * tail
+        bands = [Band(*numbers[n : n + 3]) for n in range(_WEEK + 2, used, 3)]
+        history.bands = [None] * (opened - tail)
+        history.bands += [None if isnan(band.expected) else band for band in bands]
+        whole = {
+            "amounts": settled,
+            "cleaned": settled,
+            "errors": settled,
+            "levels": settled,
+            "week_means": max(0, settled - _WEEK + 1),
+            "growths": growths,
+            "peaks": -(-settled // _WEEK),
+        }
+        place = 0
+        for name, length in whole.items():
+            known = min(length, _TAILS.get(name, length))
+            values = getattr(history, name)
+            values.frombytes(bytes(values.itemsize * (length - known)))
+            values.frombytes(data[place : place + values.itemsize * known])
+            place += values.itemsize * known
+        history.marks += data[place : place + opened]
+        if len(history.marks) != opened or len(history.weights) != _WEEK or len(bands) != tail:
+            raise ValueError("the history is shorter than it says")
+        return history, used, place + opened

@@ -25,15 +25,25 @@ _QUERIES = {
         ORDER BY 1, 2""",
     "anomalies": """
         SELECT aws_account_id, service, direction, state, severity, resolution, start_date, last_date,
-            currency, cost_basis, expected, actual, explanation, revision, run_key
+            currency, cost_basis, expected, actual, lower, upper, score, reason, words, explanation, revision,
+            run_key
         FROM anomalies JOIN accounts ON accounts.id = account_id JOIN runs ON runs.id = run_id
         ORDER BY 1, 2 NULLS FIRST, 3, start_date, state""",
+    "daily_expectations": """
+        SELECT aws_account_id, daily_expectations.* FROM daily_expectations
+        JOIN accounts ON accounts.id = account_id ORDER BY 1, usage_date, service, currency""",
+    "detector_memories": """
+        SELECT aws_account_id, currency, version, newest_date, md5(snapshot), md5(mornings) AS mornings
+        FROM detector_memories JOIN accounts ON accounts.id = account_id ORDER BY 1, 2""",
+    "first_charges": """
+        SELECT aws_account_id, service, usage_date, currency, amount
+        FROM first_charges JOIN accounts ON accounts.id = account_id ORDER BY 1, 2""",
     "runs": """
         SELECT run_key, job, status, today, options, aws_account_ids, finished_at IS NOT NULL AS is_finished
         FROM runs ORDER BY 1""",
     "partitions": """
         SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-        WHERE inhparent = 'daily_costs'::regclass ORDER BY 1""",
+        WHERE inhparent IN ('daily_costs'::regclass, 'daily_expectations'::regclass) ORDER BY 1""",
     "undelivered": "SELECT event_id FROM deliveries WHERE state <> 'delivered'",
     "sinks": "SELECT sink, count(*) FROM deliveries GROUP BY 1 ORDER BY 1",
 }

@@ -41,12 +41,12 @@ class Scenario:
 
     def set_up(self, aws: SimulatorProcess, database_url: str) -> Harness:
         """Return a harness on a copy of the scenario's database, with the world as it is before the run."""
-        return _set_up(aws, database_url)
+        return _set_up(aws, database_url, self.name)
 
 
 def make_scenario(name: str, aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Scenario:
     """Prepare the database, and run once undisturbed on a copy of it."""
-    harness = _set_up(aws, postgres.create_database(f"scenario_{name}", template=template))
+    harness = _set_up(aws, postgres.create_database(f"scenario_{name}", template=template), name)
     if name == "grown":
         harness.sleep_until(_EARLIER)
         _troubles_of_earlier(aws, harness)
@@ -57,7 +57,8 @@ def make_scenario(name: str, aws: SimulatorProcess, postgres: EmbeddedPostgres, 
         " WHERE datname = %s AND pid <> pg_backend_pid()",
         f"scenario_{name}",
     )
-    harness = _set_up(aws, postgres.create_database(f"undisturbed_{name}", template=f"scenario_{name}"))
+    undisturbed = postgres.create_database(f"undisturbed_{name}", template=f"scenario_{name}")
+    harness = _set_up(aws, undisturbed, name)
     process = harness.start("collect", "--run-key", RUN_KEY, **ENVIRON)
     began = harness.now()
     assert wait_for(process).status == 0
@@ -75,8 +76,10 @@ def paid_by_account(aws: SimulatorProcess) -> dict[str, int]:
     return {account_id: int(counts["paid"]) for account_id, counts in accounts.items()}
 
 
-def _set_up(aws: SimulatorProcess, database_url: str) -> Harness:
+def _set_up(aws: SimulatorProcess, database_url: str, name: str) -> Harness:
     harness, accounts = Harness(aws, database_url), _accounts()
+    # Both detectors are disturbed; the one that remembers, on a database in which it has something to.
+    harness.environ["COSTBATCH_DETECTOR"] = "adaptive" if name == "grown" else "deviation"
     if not harness.rows("SELECT 1 FROM accounts"):
         for account in accounts:
             harness.register(account, base=_HUB_ID if account.roles else None)

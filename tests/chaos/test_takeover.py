@@ -22,7 +22,10 @@ def _start(harness: Harness, **environ: str) -> subprocess.Popen[str]:
     return harness.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
 
 
-@pytest.mark.parametrize("table", ["runs", "run_items", "daily_costs", "anomalies", "events", "deliveries"])
+@pytest.mark.parametrize(
+    "table",
+    ["runs", "run_items", "daily_costs", "anomalies", "daily_expectations", "events", "deliveries"],
+)
 @pytest.mark.parametrize("scenario_name", ["fresh", "grown"])
 def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
     table: str, scenario_name: str, scenarios: dict[str, Scenario], copy_scenario: CopyScenario

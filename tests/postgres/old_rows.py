@@ -112,9 +112,10 @@ def add_anomaly(query: Query, state: str, last: date, *, run: UUID | None = None
     query(
         "INSERT INTO anomalies"
         " (id, account_id, direction, state, severity, resolution, start_date, last_date, currency,"
-        " cost_basis, expected, actual, peak, explanation, revision, run_id, detected_at, updated_at)"
+        " cost_basis, expected, actual, peak, lower, upper, score, reason, words, explanation, revision,"
+        " run_id, detected_at, updated_at)"
         " SELECT :id, min(id), 'spike', :state, 'low', :resolution, CAST(:last AS date) - 1, :last,"
-        " 'USD', 'unblended', 1, 9, 5, '[]', 1, :run, now(), now() FROM accounts",
+        " 'USD', 'unblended', 1, 9, 5, 0, 2, 0.9, 'deviation', '', '[]', 1, :run, now(), now() FROM accounts",
         id=anomaly,
         state=state,
         resolution="ended" if state == "resolved" else None,

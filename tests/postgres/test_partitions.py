@@ -1,4 +1,4 @@
-"""The monthly partitions of the daily costs."""
+"""The monthly partitions of the daily costs and of what was expected of each day."""
 
 from collections.abc import Callable
 from datetime import date
@@ -19,7 +19,7 @@ YEAR = DateRange(date(2025, 11, 15), date(2026, 2, 2))
 PARTITIONS = "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname"
 OF_YEAR = [
     (f"{table}_{month}",)
-    for table in ("cost_changes", "daily_costs")
+    for table in ("cost_changes", "daily_costs", "daily_expectations")
     for month in ("2025_11", "2025_12", "2026_01", "2026_02")
 ]
 

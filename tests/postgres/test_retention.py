@@ -54,7 +54,7 @@ def test_months_that_lie_wholly_before_the_first_kept_day_go(
     assert query("SELECT * FROM daily_costs ORDER BY account_id, usage_date") == before
     assert query(PARTITIONS) == [
         (f"{table}_{month}",)
-        for table in ("cost_changes", "daily_costs")
+        for table in ("cost_changes", "daily_costs", "daily_expectations")
         for month in ("2025_12", "2026_01", "2026_02", "2026_03")
     ]
     database.check_schema()

@@ -163,7 +163,7 @@ def test_dropping_a_month_locks_no_other_table(database: PostgresDatabase) -> No
     records = PostgresRetention(connect)
     september = PostgresRetention(database.connection).months_before(FIRST_KEPT)[0]
     assert records.drop_month(september) == september
-    assert locked == {"daily_costs", "cost_changes"}
+    assert locked == {"daily_costs", "cost_changes", "daily_expectations"}
 
 
 @pytest.mark.usefixtures("costs")
@@ -200,4 +200,4 @@ def test_two_prunings_at_once_do_the_same_work_together(
     assert len(prunings) == 2
     assert sum(each.rows[OldRows.RUN_ITEMS] for each in prunings) == 40
     assert query("SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM events)") == [(0, 0)]
-    assert len(query(PARTITIONS)) == 8
+    assert len(query(PARTITIONS)) == 12

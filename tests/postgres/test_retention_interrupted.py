@@ -129,7 +129,8 @@ def test_a_role_that_does_not_own_the_months_is_refused_before_anything(
         "The role clerk cannot prune, because it lacks DELETE on runs, ownership of cost_changes_2025_09, "
         "ownership of cost_changes_2025_10, ownership of cost_changes_2025_11, "
         "ownership of daily_costs_2025_09, ownership of daily_costs_2025_10, "
-        "ownership of daily_costs_2025_11; "
+        "ownership of daily_costs_2025_11, ownership of daily_expectations_2025_09, "
+        "ownership of daily_expectations_2025_10, ownership of daily_expectations_2025_11; "
         "set DATABASE_URL to the role that owns the tables."
     )
     assert query("SELECT DISTINCT covered_start FROM account_progress") == [(date(2025, 9, 1),)]
@@ -143,7 +144,7 @@ def test_a_role_that_owns_the_months_may_drop_them(clerk: PostgresDatabase, quer
     query("CREATE ROLE keepers")
     query("GRANT keepers TO clerk")
     for month in ("2025_09", "2025_10", "2025_11"):
-        for table in ("daily_costs", "cost_changes"):
+        for table in ("daily_costs", "cost_changes", "daily_expectations"):
             query(f"ALTER TABLE {table}_{month} OWNER TO keepers")
     assert len(prune(clerk).months) == 3
     query("DROP ROLE keepers")

@@ -85,7 +85,7 @@ PACES = {
     ("values", "logs"),
     [
         (SECRET, ["POD LOGS: costbatch-test", "log of accounts add 123456789012", "log of collect"]),
-        (DEMO, ["log of collect"]),
+        (DEMO, ["log of collect", "log of discover"]),
     ],
     ids=["installation", "trial"],
 )
@@ -146,7 +146,8 @@ def test_the_script_for_kind_runs_the_commands_of_the_notes(tmp_path: Path) -> N
     steps = [line for line in done.stderr.splitlines() if line.startswith("helm ")]
     assert steps == ["helm upgrade", "helm get", "helm test"]
     assert "log of collect" in done.stdout
-    assert len(cluster.jobs) == 1
+    assert "log of discover" in done.stdout
+    assert len(cluster.jobs) == 2
 
 
 @pytest.mark.parametrize("name", ["costbatch", "n" * 49])

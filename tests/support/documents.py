@@ -49,6 +49,14 @@ EVENT_MEANINGS = {
         "The anomaly has gone on for another `COSTBATCH_REMIND_DAYS` days without an answer; "
         "only if that is set."
     ),
+    EventType.INCIDENT_DETECTED: (
+        "Anomalies of two or more accounts began on the same day, in the same service and direction: "
+        "one message with members and a total. It comes again, with the same `incident.id`, if members join."
+    ),
+    EventType.SERVICE_FIRST_CHARGED: "An account pays for a service that it has never paid for: once.",
+    EventType.DORMANT_ACCOUNT_CHARGED: (
+        "An account of `COSTBATCH_DORMANT_ACCOUNTS` begins to cost something: once each time."
+    ),
     EventType.ACCOUNT_FAILED: (
         "An account is no longer collected, or fails for another reason than before: once, not every night."
     ),
@@ -186,6 +194,8 @@ def schema_picture() -> str:
         for table in metadata.tables.values()
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name)
     ]
+    drawn = {word for line in lines for word in line.split()}
+    lines += [f"    {name} {{\n    }}" for name in metadata.tables if name not in drawn]
     return "\n".join(["```mermaid", "erDiagram", *lines, "```", ""])
 
 

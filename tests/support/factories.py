@@ -13,7 +13,7 @@ from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import CostBasis, CostColumns, DayDigest, FetchedCosts, PackedCosts
 from costbatch.domain.credentials import Access
-from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.detection import SCORE, Direction, JudgedDay, Reason, Severity
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import (
     Run,
@@ -135,6 +135,14 @@ def make_fetched(window: DateRange, *rows: CostRow, api_requests: int = 1) -> Fe
     return FetchedCosts(
         window=window, digests=digests, changed_days=window, costs=by_column(rows), api_requests=api_requests
     )
+
+
+def make_judged(n: int, expected: str, actual: str, reason: Reason | None = Reason.DEVIATION) -> JudgedDay:
+    """Return a day as the rule of fifty per cent judges it, from one dollar on."""
+    mean, cost = Decimal(expected), Decimal(actual)
+    margin, distance = max(Decimal(1), abs(mean) / 2), abs(cost - mean)
+    score = (distance / (distance + margin)).quantize(SCORE)
+    return JudgedDay(day(n), mean, cost, mean - margin, mean + margin, score, reason)
 
 
 def make_anomaly(**fields: Any) -> Anomaly:

@@ -43,7 +43,7 @@ from costbatch.domain.runs import (
     WorkItem,
 )
 from costbatch.errors import ConfigError
-from tests.support.factories import make_fetched
+from tests.support.factories import CostRow, make_fetched
 from tests.support.fakes import FakeAccounts, FakeProgress
 
 
@@ -328,7 +328,7 @@ class FakeSource(CostSource):
     """Answers each account with the next of its answers, the last one again and again; each is one request.
 
     ``gate`` closed: every fetch waits, as in a request that hangs. ``previous``: the digests given to it.
-    ``first``: the accounts that were fetched as never collected.
+    ``first``: the accounts that were fetched as never collected. ``rows``: what they cost, if anything.
     """
 
     answers: Mapping[int, Sequence[Exception | None]] = field(default_factory=dict)
@@ -336,6 +336,7 @@ class FakeSource(CostSource):
     fetched: list[tuple[int, DateRange]] = field(default_factory=list)
     previous: dict[int, list[DayDigests]] = field(default_factory=dict)
     first: set[int] = field(default_factory=set)
+    rows: dict[int, Sequence[CostRow]] = field(default_factory=dict)
     on_fetch: Callable[[], None] = lambda: None
     _lock: Lock = field(default_factory=Lock)
 
@@ -366,7 +367,8 @@ class FakeSource(CostSource):
         if error is not None:
             raise error
         spend.charged()
-        return make_fetched(window)
+        rows = self.rows.get(access.account.id, ())
+        return make_fetched(window, *(row for row in rows if row.usage_date in window))
 
 
 @dataclass

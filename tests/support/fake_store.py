@@ -18,15 +18,17 @@ from costbatch.domain.arrival import DayArrival
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState
-from costbatch.domain.detection import Rule, Severity
+from costbatch.domain.detection import JudgedDay, Rule, Severity
 from costbatch.domain.events import Event
+from costbatch.domain.expectations import Expectation
+from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import Run
 from costbatch.errors import ConfigError
 from tests.support.factories import CostRow, make_account, rows_of
 from tests.support.fake_runs import FakeCollections, FakeItems, FakeRuns
-from tests.support.fakes import FakeAccounts, FakeProgress
+from tests.support.fakes import FakeAccounts, FakeMemories, FakeProgress
 
 # Account row, day, service, record type, currency.
 RowKey = tuple[int, date, str, str, str]
@@ -118,6 +120,12 @@ class FakeCosts:
         services = {key[2] for key in self.rows if key[0] == account.id}
         totals = {name: self._totals(account.id, days, rule, name.__eq__) for name in sorted(services)}
         return {name: found for name, found in totals.items() if found}
+
+    def service_totals_of(
+        self, days_of: Mapping[int, DateRange], rule: Rule
+    ) -> dict[int, dict[str, list[DayTotal]]]:
+        """Return, by account row, the comparable cost of each day, by service."""
+        return {row: self.service_totals(make_account(row), days, rule) for row, days in days_of.items()}
 
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
@@ -252,6 +260,11 @@ class FakeAnomalies:
         """Return the ids of the anomalies that a run was the first to find."""
         return {anomaly for anomaly, run in self.found_by.items() if run == run_id}
 
+    def alike(self, run_id: UUID) -> list[Anomaly]:
+        """Return those that a run was the first to find, and all that began on the same days, in order."""
+        days = {self.rows[each].start_date for each in self.detected_by(run_id)}
+        return [row for _, row in sorted(self.rows.items()) if row.start_date in days]
+
     def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
         """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
         rows = self._of(aws_account_ids)
@@ -291,6 +304,59 @@ class FakeAnswers:
         """Let answers no longer count."""
         for answer in answers:
             self.withdrawn.setdefault(answer.id, (author, reason, now))
+
+
+@dataclass
+class FakeExpectations:
+    """The expectations by account row, day, service and currency; ``written`` counts the writes."""
+
+    rows: dict[tuple[int, date, str | None, str], JudgedDay] = field(default_factory=dict)
+    written: int = 0
+
+    def copy(self) -> "FakeExpectations":
+        """Return what a transaction works on."""
+        return FakeExpectations(dict(self.rows), self.written)
+
+    def load_outside(self, starts: Mapping[int, date]) -> dict[int, list[Expectation]]:
+        """Return, by account row, the days from the account's start on that are outside their band."""
+        found: dict[int, list[Expectation]] = {}
+        for (row, day, service, currency), judged in self.rows.items():
+            if row in starts and day >= starts[row] and judged.is_outside:
+                found.setdefault(row, []).append(Expectation(service, currency, judged))
+        return found
+
+    def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:
+        """Insert or update what differs."""
+        for row, of_account in expectations.items():
+            for service, currency, judged in of_account:
+                key = (row, judged.usage_date, service, currency)
+                self.written += self.rows.get(key) != judged
+                self.rows[key] = judged
+
+
+@dataclass
+class FakeFirstCharges:
+    """The services that accounts have paid for."""
+
+    rows: dict[tuple[int, str], FirstCharge] = field(default_factory=dict)
+
+    def copy(self) -> "FakeFirstCharges":
+        """Return what a transaction works on."""
+        return FakeFirstCharges(dict(self.rows))
+
+    def services(self, account_ids: Collection[int]) -> dict[int, set[str]]:
+        """Return the services by account row; an account without any is missing."""
+        found: dict[int, set[str]] = {}
+        for row, service in self.rows:
+            if row in account_ids:
+                found.setdefault(row, set()).add(service)
+        return found
+
+    def add(self, charges: Mapping[int, Sequence[FirstCharge]]) -> None:
+        """Add services by account row; one that is there already is left as it is."""
+        for row, mine in charges.items():
+            for charge in mine:
+                self.rows.setdefault((row, charge.service), charge)
 
 
 @dataclass(frozen=True)
@@ -452,6 +518,9 @@ class FakeTables:
     digests: FakeDigests = field(default_factory=FakeDigests)
     anomalies: FakeAnomalies = field(default_factory=FakeAnomalies)
     answers: FakeAnswers = field(default_factory=FakeAnswers)
+    expectations: FakeExpectations = field(default_factory=FakeExpectations)
+    memories: FakeMemories = field(default_factory=FakeMemories)
+    first_charges: FakeFirstCharges = field(default_factory=FakeFirstCharges)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
 
     @property
@@ -473,6 +542,9 @@ class FakeTables:
             digests=self.digests.copy(),
             anomalies=self.anomalies.copy(),
             answers=self.answers.copy(),
+            expectations=self.expectations.copy(),
+            memories=self.memories.copy(),
+            first_charges=self.first_charges.copy(),
             outbox=self.outbox.copy(),
         )
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from costbatch.application.ports import ProgressStore, Transaction, Vault
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
+from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.discovery import DISCOVER, AccountDiscovery
 from costbatch.errors import AccountError, ConfigError, ErrorKind
@@ -139,6 +140,39 @@ class FakeProgress(ProgressStore):
 
 
 @dataclass
+class FakeMemories:
+    """What the adaptive detector remembers."""
+
+    rows: dict[tuple[int, str], Memory] = field(default_factory=dict)
+
+    def copy(self) -> "FakeMemories":
+        """Return what a transaction works on."""
+        return FakeMemories(dict(self.rows))
+
+    def load(self, account_ids: Collection[int]) -> dict[tuple[int, str], Memory]:
+        """Return the memories by account row and currency."""
+        return {key: memory for key, memory in self.rows.items() if key[0] in account_ids}
+
+    def versions(self, account_ids: Collection[int]) -> dict[int, dict[str, str]]:
+        """Return the versions of the memories by account row and currency."""
+        found: dict[int, dict[str, str]] = {}
+        for (row, currency), memory in self.load(account_ids).items():
+            found.setdefault(row, {})[currency] = memory.version
+        return found
+
+    def save(self, memories: Mapping[tuple[int, str], Memory]) -> None:
+        """Insert or update; without a snapshot, the one that is stored stays."""
+        for key, memory in memories.items():
+            before = self.rows.get(key)
+            kept = before.snapshot if before and memory.snapshot is None else memory.snapshot
+            self.rows[key] = replace(memory, snapshot=kept)
+
+    def forget(self, account_id: int) -> None:
+        """Delete what is remembered of an account."""
+        self.rows = {key: memory for key, memory in self.rows.items() if key[0] != account_id}
+
+
+@dataclass
 class FakeDiscoveries:
     """What is stored of the resources of accounts, by row."""
 
@@ -156,6 +190,7 @@ class FakeTransaction:
     accounts: FakeAccounts
     progress: FakeProgress
     resources: FakeDiscoveries
+    memories: FakeMemories
 
 
 @dataclass
@@ -165,6 +200,7 @@ class FakeDatabase:
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     progress: FakeProgress = field(default_factory=FakeProgress)
     resources: FakeDiscoveries = field(default_factory=FakeDiscoveries)
+    memories: FakeMemories = field(default_factory=FakeMemories)
     transactions: int = 0
     schema_problem: str | None = None
 
@@ -180,6 +216,6 @@ class FakeDatabase:
     @contextmanager
     def _transaction(self) -> Iterator[Transaction]:
         self.transactions += 1
-        accounts, progress = self.accounts.copy(), self.progress.copy()
-        yield cast("Transaction", FakeTransaction(accounts, progress, self.resources))
-        self.accounts, self.progress = accounts, progress
+        accounts, progress, memories = self.accounts.copy(), self.progress.copy(), self.memories.copy()
+        yield cast("Transaction", FakeTransaction(accounts, progress, self.resources, memories))
+        self.accounts, self.progress, self.memories = accounts, progress, memories

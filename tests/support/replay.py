@@ -7,11 +7,16 @@ from decimal import Decimal
 from uuid import UUID
 
 from costbatch.application.anomalies import Anomalies, Remark
-from costbatch.application.collect.detect import Detector, Replaced
+from costbatch.application.collect.adaptive import AdaptiveDetector
+from costbatch.application.collect.detect import Detection
+from costbatch.application.collect.detector import Detector, Night, Replaced
+from costbatch.application.collect.deviation import DeviationDetector
 from costbatch.domain.accounts import Account
+from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
+from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
 from tests.support.factories import CostRow, day, make_account, make_fetched, make_row, make_run
 from tests.support.fake_store import FakeStore
@@ -31,11 +36,20 @@ class Replay:
     store: FakeStore = field(default_factory=FakeStore)
     account: Account = field(default_factory=make_account)
     covered: DateRange | None = None
+    adaptive: AdaptiveRule | None = None
+    first_charges: FirstChargePolicy = field(default_factory=FirstChargePolicy)
     remind_days: int | None = None
     today: int = 0
 
     def __post_init__(self) -> None:
         self.store.tables.accounts.rows[self.account.id] = self.account
+
+    @property
+    def detector(self) -> Detector:
+        """The detector: ``adaptive`` if its rule is given."""
+        if self.adaptive is None:
+            return DeviationDetector(rule=self.rule)
+        return AdaptiveDetector(rule=self.rule, adaptive=self.adaptive)
 
     def costs(self, amounts: Mapping[int, int | str], service: str = "Amazon EC2") -> None:
         """Let AWS say from now on that these days cost so much; the rest stays as it is."""
@@ -86,18 +100,22 @@ class Replay:
         with self.store.transaction() as tx:
             fetched = make_fetched(window, *self._rows(window))
             change = tx.costs.replace_windows(make_run(), {self.account.id: fetched})[self.account.id]
-            detector = Detector(
-                rule=self.rule,
+            night = Night(
                 today=day(today),
                 run_id=UUID(int=today),
                 now=datetime(2025, 1, 1, 6, tzinfo=UTC) + timedelta(days=today),
                 is_backfill=is_backfill,
-                remind_days=self.remind_days,
             )
             replaced = Replaced(
                 account=self.account, covered=self.covered, fetched=fetched, change=change, totals=()
             )
-            events = detector.detect(tx, [replaced])[self.account.id]
+            detection = Detection(
+                detector=self.detector,
+                rule=self.rule,
+                first_charges=self.first_charges,
+                remind_days=self.remind_days,
+            )
+            events = detection.detect(tx, [replaced], night)[self.account.id]
         self.covered = extend_collected(self.covered, window, is_ordinary=not is_backfill)
         return events
 

@@ -9,12 +9,15 @@ from io import StringIO
 from threading import Event as Signal
 
 from costbatch import logs
+from costbatch.application.collect.detect import Detection
+from costbatch.application.collect.deviation import DeviationDetector
 from costbatch.application.collect.job import CollectJob, CollectTask
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.detection import Rule
+from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import ItemRecord, Run, RunRequest
@@ -30,6 +33,12 @@ POLICY = RunPolicy(
     routes=(Route("log"),),
     version="1",
 )
+
+
+def make_detection(rule: Rule | None = None) -> Detection:
+    """Return what detects by the rule of fifty per cent."""
+    rule = rule or Rule()
+    return Detection(detector=DeviationDetector(rule=rule), rule=rule, first_charges=FirstChargePolicy())
 
 
 @dataclass
@@ -58,7 +67,7 @@ class RunHarness:
         return CollectJob(
             source=self.source,
             windows=self.windows,
-            rule=self.rule,
+            detection=make_detection(self.rule),
             clock=lambda: self.now,
             vanished_ratio=Decimal("0.5"),
         )

@@ -9,9 +9,10 @@ import pytest
 
 from costbatch.config import VARIABLES, FailOn, Settings
 from costbatch.config.sinks import LOG
+from costbatch.domain.adaptive_rule import AdaptiveRule, Sensitivity
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.credentials import Secret
-from costbatch.domain.detection import Rule
+from costbatch.domain.detection import DetectorName, Rule
 from costbatch.domain.links import LinkTemplate
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import WindowPolicy
@@ -110,6 +111,15 @@ GIVEN = [
     ("COSTBATCH_REGIONS", "none", "regions", frozenset()),
     ("COSTBATCH_EXPECTED_REGIONS", "eu-west-1", "expected_regions", frozenset({"eu-west-1"})),
     ("COSTBATCH_REQUIRED_TAGS", "team, Cost Center", "required_tags", frozenset({"team", "Cost Center"})),
+    ("COSTBATCH_DETECTOR", "adaptive", "detector", DetectorName.ADAPTIVE),
+    ("COSTBATCH_SENSITIVITY", "High", "sensitivity", Sensitivity.HIGH),
+    ("COSTBATCH_FIRST_CHARGE_FLOOR", "0.5", "first_charge_floor", Limit(Decimal("0.5"))),
+    (
+        "COSTBATCH_DORMANT_ACCOUNTS",
+        "111122223333, 0000-0000-0001",
+        "dormant_accounts",
+        frozenset({"111122223333", "000000000001"}),
+    ),
     ("COSTBATCH_SINKS", "log", "sinks", (LOG,)),
     ("COSTBATCH_DELIVERY_ATTEMPTS", "3", "delivery_attempts", 3),
     ("COSTBATCH_DELIVERY_SECONDS", "30", "delivery_seconds", 30.0),
@@ -123,6 +133,24 @@ GIVEN = [
     ("COSTBATCH_LOG_LEVEL", "DEBUG", "log_level", "debug"),
     ("COSTBATCH_LOG_FORMAT", "json", "log_format", "json"),
 ]
+
+
+def test_what_is_not_set_depends_on_the_detector() -> None:
+    """Each detector has limits of its own; one that is given is the limit of both."""
+    assert (read().rule.threshold_ratio, read().rule.floor) == (Decimal("0.5"), Limit(Decimal(1)))
+    assert read().adaptive_rule == AdaptiveRule()
+    given = read(COSTBATCH_ANOMALY_THRESHOLD="40%", COSTBATCH_ANOMALY_FLOOR="7", COSTBATCH_SENSITIVITY="low")
+    assert (given.rule.threshold_ratio, given.rule.floor) == (Decimal("0.4"), Limit(Decimal(7)))
+    assert given.adaptive_rule == AdaptiveRule(
+        sensitivity=Sensitivity.LOW, minimum_ratio=0.4, floor=Limit(Decimal(7))
+    )
+
+
+def test_the_adaptive_detector_has_its_own_days_of_waiting() -> None:
+    """It learns a day when it is two days old, whatever the other rule waits for."""
+    assert read(COSTBATCH_ANOMALY_SETTLE_DAYS="4").rule.settle_days == 4
+    adaptive = read(COSTBATCH_ANOMALY_SETTLE_DAYS="4", COSTBATCH_DETECTOR="adaptive")
+    assert adaptive.rule.settle_days == 2
 
 
 @pytest.mark.parametrize(("name", "text", "field", "expected"), GIVEN)

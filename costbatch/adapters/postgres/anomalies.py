@@ -16,7 +16,7 @@ from costbatch.adapters.postgres.tables import accounts, anomalies
 from costbatch.application.ports import AnomalyStore
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
-from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.domain.detection import Contribution, Direction, Reason, Severity
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
@@ -83,6 +83,23 @@ class PostgresAnomalies(AnomalyStore):
         )
         return self._readable(statement)
 
+    @override
+    def detected_by(self, run_id: UUID) -> set[UUID]:
+        return set(self.connection.scalars(sa.select(anomalies.c.id).where(anomalies.c.run_id == run_id)))
+
+    @override
+    def alike(self, run_id: UUID) -> list[Anomaly]:
+        of_run = sa.select(anomalies.c.start_date).where(anomalies.c.run_id == run_id).distinct()
+        found = sa.select(anomalies).where(anomalies.c.start_date.in_(of_run)).order_by(anomalies.c.id)
+        return self._readable(found)
+
+    @override
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
+        columns = [anomalies.c.state, anomalies.c.severity, anomalies.c.currency]
+        statement = sa.select(*columns, sa.func.count()).where(*_of(aws_account_ids))
+        rows = self.connection.execute(statement.group_by(*columns))
+        return {(state, severity, currency): count for state, severity, currency, count in rows}
+
     def _readable(self, statement: sa.Select[Any]) -> list[Anomaly]:
         found = []
         for row in self.connection.execute(statement):
@@ -91,17 +108,6 @@ class PostgresAnomalies(AnomalyStore):
             except (ArithmeticError, LookupError, TypeError, ValueError):
                 log.exception("anomaly_unreadable", id=str(row.id))
         return found
-
-    @override
-    def detected_by(self, run_id: UUID) -> set[UUID]:
-        return set(self.connection.scalars(sa.select(anomalies.c.id).where(anomalies.c.run_id == run_id)))
-
-    @override
-    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
-        columns = [anomalies.c.state, anomalies.c.severity, anomalies.c.currency]
-        statement = sa.select(*columns, sa.func.count()).where(*_of(aws_account_ids))
-        rows = self.connection.execute(statement.group_by(*columns))
-        return {(state, severity, currency): count for state, severity, currency, count in rows}
 
 
 def _of(aws_account_ids: Collection[str]) -> list[sa.ColumnElement[bool]]:
@@ -127,6 +133,11 @@ def _to_values(anomaly: Anomaly) -> dict[str, Any]:
         "expected": anomaly.expected,
         "actual": anomaly.actual,
         "peak": anomaly.peak,
+        "lower": anomaly.lower,
+        "upper": anomaly.upper,
+        "score": anomaly.score,
+        "reason": anomaly.reason.value,
+        "words": anomaly.words,
         "explanation": [
             {"service": part.service, "expected": str(part.expected), "actual": str(part.actual)}
             for part in anomaly.explanation
@@ -151,6 +162,11 @@ def _from_row(row: Row[Any]) -> Anomaly:
         expected=row.expected,
         actual=row.actual,
         peak=row.peak,
+        lower=row.lower,
+        upper=row.upper,
+        score=row.score,
+        reason=Reason(row.reason),
+        words=row.words,
         explanation=tuple(
             Contribution(part["service"], Decimal(part["expected"]), Decimal(part["actual"]))
             for part in row.explanation

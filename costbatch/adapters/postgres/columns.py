@@ -1,8 +1,18 @@
-"""Types and constraints that several tables share."""
+"""Types and constraints that several tables share, and the metadata of all of them."""
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, DateTime, Text
+from sqlalchemy import CheckConstraint, DateTime, MetaData, Text
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
 
 # Compared byte by byte: faster than a locale's order, and the same everywhere.
 CODE = Text(collation="C")

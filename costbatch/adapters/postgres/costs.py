@@ -34,7 +34,7 @@ from costbatch.adapters.postgres.tables import (
 from costbatch.application.ports import CostStore
 from costbatch.domain.accounts import Account
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
-from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange, StoredDay
+from costbatch.domain.costs import DayTotal, FetchedCosts, ServiceTotals, StoredChange, StoredDay
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import ItemState, Run
@@ -160,13 +160,15 @@ class PostgresCosts(CostStore):
 
     @override
     def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
-        columns = [daily_costs.c.service, daily_costs.c.usage_date, daily_costs.c.currency]
-        statement = sa.select(*columns, _comparable_sum(rule)).where(
-            daily_costs.c.account_id == account.id, *_in(days), _is_compared(rule)
-        )
-        totals: dict[str, list[DayTotal]] = {}
-        for service, *total in self.connection.execute(statement.group_by(*columns)):
-            totals.setdefault(service, []).append(DayTotal(*total))
+        return self.service_totals_of({account.id: days}, rule)[account.id]
+
+    @override
+    def service_totals_of(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, ServiceTotals]:
+        totals: dict[int, ServiceTotals] = {row: {} for row in days_of}
+        statement = _service_totals(rule)
+        for asked in _by_days(days_of):
+            for row, service, *total in self.connection.execute(statement, asked).all():
+                totals[row].setdefault(service, []).append(DayTotal._make(total))
         return totals
 
     @override
@@ -272,7 +274,18 @@ def _change_of(
 def _day_totals(rule: Rule) -> sa.Select[tuple[int, date, str, Decimal]]:
     """Return the statement for the accounts and days that its parameters name: made once, as it is dear."""
     costs = daily_costs.c
-    columns = costs.account_id, costs.usage_date, costs.currency
+    return _totals_by(rule, costs.account_id, costs.usage_date, costs.currency)
+
+
+@cache
+def _service_totals(rule: Rule) -> sa.Select[tuple[int, str, date, str, Decimal]]:
+    """Return the statement as above, by service."""
+    costs = daily_costs.c
+    return _totals_by(rule, costs.account_id, costs.service, costs.usage_date, costs.currency)
+
+
+def _totals_by(rule: Rule, *columns: sa.Column[Any]) -> sa.Select[Any]:
+    costs = daily_costs.c
     account_ids = sa.bindparam("account_ids", type_=ARRAY(sa.BigInteger))
     days = costs.usage_date >= sa.bindparam("start"), costs.usage_date < sa.bindparam("end_exclusive")
     of_accounts = costs.account_id == sa.any_(account_ids)

@@ -25,7 +25,10 @@ from costbatch.adapters.postgres.cost_collections import PostgresCollections
 from costbatch.adapters.postgres.costs import PostgresCosts
 from costbatch.adapters.postgres.digests import PostgresDigests
 from costbatch.adapters.postgres.discoveries import PostgresDiscoveries
+from costbatch.adapters.postgres.expectations import PostgresExpectations
+from costbatch.adapters.postgres.first_charges import PostgresFirstCharges
 from costbatch.adapters.postgres.ledger import PostgresLedger
+from costbatch.adapters.postgres.memories import PostgresMemories
 from costbatch.adapters.postgres.migrations import require_current_schema
 from costbatch.adapters.postgres.outbox import PostgresOutbox
 from costbatch.adapters.postgres.progress import PostgresProgress
@@ -126,6 +129,21 @@ class PostgresTransaction(Transaction):
     @override
     def answers(self) -> PostgresAnswers:
         return PostgresAnswers(self.connection)
+
+    @property
+    @override
+    def expectations(self) -> PostgresExpectations:
+        return PostgresExpectations(self.connection)
+
+    @property
+    @override
+    def memories(self) -> PostgresMemories:
+        return PostgresMemories(self.connection)
+
+    @property
+    @override
+    def first_charges(self) -> PostgresFirstCharges:
+        return PostgresFirstCharges(self.connection)
 
     @property
     @override

@@ -274,7 +274,7 @@ def _months(relations: list[Row[Any]]) -> tuple[MonthSize, ...]:
 
 
 def _tables(relations: list[Row[Any]]) -> tuple[TableSize, ...]:
-    """Return the tables, the largest first; the costs with all their months."""
+    """Return the tables, the largest first; the partitioned ones with all their months."""
     tables = []
     for name in {relation.name for relation in relations}:
         parts = [each for each in relations if each.name == name]

@@ -1,4 +1,4 @@
-"""The monthly partitions of daily_costs and cost_changes: how they are named, created and dropped together.
+"""The monthly partitions of each partitioned table: how they are named, created and dropped together.
 
 Processes that change the list of months take turns by one advisory lock, until their transaction ends.
 """
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from costbatch.domain.periods import DateRange, month_start
 
 # What is partitioned by the month of usage_date.
-PARTITIONED = ("daily_costs", "cost_changes")
+PARTITIONED = ("daily_costs", "cost_changes", "daily_expectations")
 # The first group of a match is the month as to_date(…, 'YYYY_MM') reads it.
 PARTITION_PATTERN = f"^(?:{'|'.join(PARTITIONED)})_([0-9]{{4}}_[0-9]{{2}})$"
 
@@ -19,12 +19,12 @@ _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('daily_costs part
 
 _NAMES = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-WHERE inhparent IN ('daily_costs'::regclass, 'cost_changes'::regclass)
+WHERE inhparent = ANY(CAST(CAST(:tables AS text[]) AS regclass[]))
 """)
 
 _QUALIFIED_NAMES = sa.text("""
 SELECT pg_class.oid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-WHERE inhparent IN ('daily_costs'::regclass, 'cost_changes'::regclass) AND relname = ANY(:names)
+WHERE inhparent = ANY(CAST(CAST(:tables AS text[]) AS regclass[])) AND relname = ANY(:names)
 """)
 
 
@@ -51,14 +51,14 @@ def create_partitions(connection: Connection, days: DateRange) -> None:
 def drop_partitions(connection: Connection, month: date) -> None:
     """Drop the partitions of a month that still exist."""
     connection.execute(_LOCK)
-    names = connection.scalars(_QUALIFIED_NAMES, {"names": list(partition_names(month).values())})
-    for name in names.all():
+    asked = {"tables": [*PARTITIONED], "names": [*partition_names(month).values()]}
+    for name in connection.scalars(_QUALIFIED_NAMES, asked).all():
         connection.exec_driver_sql(f"DROP TABLE {name}")
 
 
 def _missing(connection: Connection, days: DateRange) -> list[tuple[date, str, str]]:
     """Return month, table and name of each missing partition."""
-    present = set(connection.scalars(_NAMES))
+    present = set(connection.scalars(_NAMES, {"tables": [*PARTITIONED]}))
     months = sorted({month_start(day) for day in days})
     return [
         (month, table, name)

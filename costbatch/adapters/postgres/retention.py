@@ -1,9 +1,9 @@
 """Removes old months and old rows, so that other transactions wait for it only for an instant.
 
-A month is removed by one DROP TABLE. Like a plain DETACH, it locks only `daily_costs` and `cost_changes`, for
-the instant of its commit. DETACH and DROP together would lock `accounts` too, against its readers, because a
-detached table gets a foreign key of its own. DETACH CONCURRENTLY cannot be part of a transaction, and waits
-for every reader.
+A month is removed by DROP TABLE. Like a plain DETACH, it locks only the partitioned tables, for the instant
+of its commit. DETACH and DROP together would lock `accounts` too, against its readers, because a detached
+table gets a foreign key of its own. DETACH CONCURRENTLY cannot be part of a transaction, and waits for every
+reader.
 Later transactions queue behind one that waits for a lock: hence the short timeout, and another attempt later.
 """
 
@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from costbatch.adapters.postgres.inspect import month_sizes
-from costbatch.adapters.postgres.partitions import drop_partitions, partition_names
+from costbatch.adapters.postgres.partitions import PARTITIONED, drop_partitions, partition_names
 from costbatch.adapters.postgres.tables import (
     account_progress,
     accounts,
@@ -53,7 +53,8 @@ _BRIEFLY = sa.text("SELECT set_config('lock_timeout', '200ms', true)")
 _NOT_OWNED = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE inhparent IN (to_regclass('daily_costs'), to_regclass('cost_changes')) AND relname = ANY(:names)
+WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name)
+    AND relname = ANY(:names)
     AND NOT pg_has_role(relowner, 'USAGE') AND NOT pg_has_role(nspowner, 'USAGE')
 ORDER BY relname
 """)
@@ -84,7 +85,10 @@ class PostgresRetention(OldRecords):
                 for name in partition_names(month.month).values()
             ]
             missing = list(connection.scalars(_MISSING))
-            missing += [f"ownership of {name}" for name in connection.scalars(_NOT_OWNED, {"names": names})]
+            missing += [
+                f"ownership of {name}"
+                for name in connection.scalars(_NOT_OWNED, {"names": names, "tables": [*PARTITIONED]})
+            ]
             role = connection.execute(sa.text("SELECT current_user")).scalar_one()
         return Rights(role=role, missing=tuple(missing))
 

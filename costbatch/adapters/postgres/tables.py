@@ -11,7 +11,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     SmallInteger,
     Table,
@@ -21,13 +20,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from costbatch.adapters.postgres import columns, detection_tables  # noqa: F401 - its tables are ours, too
 from costbatch.adapters.postgres.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_times
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.answers import AnswerKind
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.deliveries import DeliveryState
-from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.detection import Direction, Reason, Severity
 from costbatch.domain.events import EventType
 from costbatch.domain.runs import ItemState, RunStatus, SkipReason, StopReason
 from costbatch.errors import ErrorKind
@@ -46,15 +46,8 @@ _LABELS_ARE_TEXTS = (
 # The columns of daily_costs that AWS may restate.
 COST_VALUES = ("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity", "estimated")
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
+# One for all tables, also those of the detectors.
+metadata = columns.metadata
 
 accounts = Table(
     "accounts",
@@ -397,9 +390,14 @@ anomalies = Table(
     Column("last_date", Date, nullable=False, comment="Last anomalous day so far"),
     Column("currency", CODE, nullable=False),
     Column("cost_basis", CODE, nullable=False),
-    Column("expected", Numeric, nullable=False, comment="Sum of the baselines of the anomalous days"),
+    Column("expected", Numeric, nullable=False, comment="What was expected of the anomalous days together"),
     Column("actual", Numeric, nullable=False, comment="Sum of the cost of the anomalous days"),
     Column("peak", Numeric, nullable=False, comment="Highest daily cost of a spike, lowest of a drop"),
+    Column("lower", Numeric, nullable=False, comment="Sum of the lower edges of the days' bands"),
+    Column("upper", Numeric, nullable=False, comment="Sum of the upper edges of the days' bands"),
+    Column("score", Numeric, nullable=False, comment="0 to 1: how sure; of the day that stands out most"),
+    Column("reason", CODE, nullable=False, comment="Why its first day is anomalous"),
+    Column("words", Text, nullable=False, comment="What was expected from what, and what came, in words"),
     Column("explanation", JSONB, nullable=False, comment="The services that moved, largest first"),
     Column("revision", Integer, nullable=False, comment="Number of changes that were reported"),
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
@@ -409,6 +407,7 @@ anomalies = Table(
     one_of("state", AnomalyState),
     one_of("severity", Severity),
     one_of("resolution", Resolution),
+    one_of("reason", Reason),
     one_of("cost_basis", CostBasis),
     CheckConstraint("start_date <= last_date", name="dates_ordered"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
@@ -423,7 +422,8 @@ anomalies = Table(
         name="explanation_names_services",
     ),
     plausible_times("start_date", "last_date", "detected_at", "updated_at"),
-    finite("expected", "actual", "peak"),
+    finite("expected", "actual", "lower", "upper", "peak"),
+    CheckConstraint("score BETWEEN 0 AND 1", name="score_is_share"),
     # One open anomaly for a series, a direction and a start: never two for the same days.
     Index(
         "uq_anomalies_open",

@@ -8,7 +8,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from costbatch.application.collect.detect import Detector, Replaced
+from costbatch.application.collect.detect import Detection
+from costbatch.application.collect.detector import Night, Replaced
 from costbatch.application.collect.plan import check_days, window_of
 from costbatch.application.collect.report import brief_report
 from costbatch.application.jobs.job import Job, Result
@@ -16,10 +17,12 @@ from costbatch.application.ownership import save_proven
 from costbatch.application.ports import Clock, CostSource, Spend, Transaction
 from costbatch.application.selection import select_accounts
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
+from costbatch.domain.anomalies import announced_since
 from costbatch.domain.collection import COLLECT, CollectionRecord, CollectOptions
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, DayTotal, FetchedCosts
 from costbatch.domain.credentials import Access
-from costbatch.domain.detection import Rule
+from costbatch.domain.events import Event, incident_detected
+from costbatch.domain.incidents import find_incidents
 from costbatch.domain.periods import DateRange, WindowPolicy, extend_collected, month_start, utc_day
 from costbatch.domain.runs import Failure, Outcome, Run, RunRequest, WorkItem
 from costbatch.errors import ErrorKind
@@ -27,18 +30,23 @@ from costbatch.logs import get_logger
 
 log = get_logger(__name__)
 
+# To learn a year of an account takes longer than to store it; between transactions claims are renewed.
+_ROWS_LEARNED = 30_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectTask:
     """What it takes to fetch one account: how to reach it, the days to read, and what is stored of them.
 
     digests: of what AWS last answered. totals: the cost of each day of the window, as it is stored.
+    learns: the detector has to learn from all that is stored.
     """
 
     access: Access
     window: DateRange
     digests: DayDigests
     totals: Sequence[DayTotal]
+    learns: bool = False
 
 
 CollectResult = Result[CollectTask, FetchedCosts]
@@ -49,15 +57,13 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     """Collects the cost of accounts.
 
     vanished_ratio: the share of an account's stored days with cost that an answer may remove.
-    remind_days: after how many days each an anomaly that goes on is told again; None: never.
     """
 
     source: CostSource
     windows: WindowPolicy
-    rule: Rule
+    detection: Detection
     clock: Clock
     vanished_ratio: Decimal
-    remind_days: int | None = None
 
     @property
     @override
@@ -85,13 +91,17 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         # that accepts what vanishes, or it would leave alone the days that were kept.
         compares_all = options.days is not None or options.accept_vanished
         digests = {} if compares_all else tx.digests.load(windows)
-        totals = tx.costs.day_totals({row: windows[row] for row in digests}, self.rule)
+        totals = tx.costs.day_totals({row: windows[row] for row in digests}, self.detection.rule)
+        learners = self.detection.detector.learners(tx, list(windows))
         return {
             item.id: CollectTask(
                 access=accesses[item.account.id],
                 window=windows[item.account.id],
                 digests=digests.get(item.account.id, NO_DIGESTS),
                 totals=totals.get(item.account.id, ()),
+                # An account without cost has nothing to learn, tonight and every night.
+                learns=item.account.id in learners
+                and (item.progress.covered is None or bool(totals.get(item.account.id))),
             )
             for item in items
         }
@@ -104,6 +114,10 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     @override
     def size(self, value: FetchedCosts) -> int:
         return len(value.costs)
+
+    @override
+    def weight(self, task: CollectTask, value: FetchedCosts) -> int:
+        return max(self.size(value), _ROWS_LEARNED) if task.learns else self.size(value)
 
     @override
     def save(
@@ -122,7 +136,18 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def after(self, tx: Transaction, run: Run, *, now: datetime) -> Mapping[str, Any]:
-        return brief_report(tx, run, rule=self.rule, now=now).summary
+        return brief_report(tx, run, rule=self.detection.rule, now=now).summary
+
+    @override
+    def closing_events(self, tx: Transaction, run: Run, *, now: datetime) -> Sequence[Event]:
+        if not (new := tx.anomalies.detected_by(run.id)):
+            return ()
+        accounts = {account.id: account for account in tx.accounts.list_all()}
+        rule, alike = self.detection.rule, tx.anomalies.alike(run.id)
+        answers = tx.answers.load({each.account_id for each in alike})
+        since = announced_since(run.today, rule)
+        incidents = find_incidents(alike, accounts, answers, new=new, since=since, rule=rule)
+        return [incident_detected(incident, run_id=run.id, now=now) for incident in incidents]
 
     def _weigh(
         self, tx: Transaction, options: CollectOptions, results: Sequence[CollectResult]
@@ -151,22 +176,21 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         fetched = {result.item.account.id: costs for result, costs in results}
         # What is kept is not in the answer, and counts when the days after it are judged.
         keeping = {row: costs.window for row, costs in fetched.items() if costs.days_kept}
-        kept_totals = tx.costs.day_totals(keeping, self.rule) if keeping else {}
+        kept_totals = tx.costs.day_totals(keeping, self.detection.rule) if keeping else {}
         first = [result.item.account.id for result, _ in results if result.item.progress.covered is None]
         changes = tx.costs.replace_windows(run, fetched, first=first)
-        events = self._detector(run, now).detect(
-            tx,
-            [
-                Replaced(
-                    account=result.item.account,
-                    covered=result.item.progress.covered,
-                    fetched=costs,
-                    change=changes[result.item.account.id],
-                    totals=kept_totals.get(result.item.account.id, result.task.totals),
-                )
-                for result, costs in results
-            ],
-        )
+        replaced = [
+            Replaced(
+                account=result.item.account,
+                covered=result.item.progress.covered,
+                fetched=costs,
+                change=changes[result.item.account.id],
+                totals=kept_totals.get(result.item.account.id, result.task.totals),
+            )
+            for result, costs in results
+        ]
+        night = Night(today=run.today, run_id=run.id, now=now, is_backfill=is_backfill)
+        events = self.detection.detect(tx, replaced, night)
         tx.collections.save(
             {
                 result.item.id: CollectionRecord(
@@ -196,16 +220,6 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
             )
             for result, costs in results
         ]
-
-    def _detector(self, run: Run, now: datetime) -> Detector:
-        return Detector(
-            rule=self.rule,
-            today=run.today,
-            run_id=run.id,
-            now=now,
-            is_backfill=CollectOptions.of(run.request).days is not None,
-            remind_days=self.remind_days,
-        )
 
     def _window(self, run: Run, item: WorkItem, options: CollectOptions) -> DateRange:
         window = window_of(item.progress, options, today=run.today, policy=self.windows)

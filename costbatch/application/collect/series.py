@@ -44,11 +44,6 @@ class AccountSeries:
     _asked: SeriesRequest
     _rule: Rule
 
-    @property
-    def newest(self) -> date:
-        """The newest day whose cost is known."""
-        return self._asked.days.last
-
     def services(self, currency: str, days: DateRange | None = None) -> dict[str, Series]:
         """Return the series of each service in a currency, with the history of the currency's total.
 

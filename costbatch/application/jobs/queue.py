@@ -121,7 +121,7 @@ class Queue(Generic[T, R]):
         """Several times within a lease: extend the own claims, and take over those of dead processes."""
         if monotonic() - self._looked <= self.policy.lease.total_seconds() / _LOOKS_PER_LEASE:
             return
-        items = self.pool.items
+        items = [*self.pool.items, *self._untaken]
         in_transaction(self.database, lambda tx: tx.items.extend_leases(items, self.policy.lease))
         in_transaction(self.database, self._take_over)
         self._looked = monotonic()
@@ -129,6 +129,13 @@ class Queue(Generic[T, R]):
     def close(self) -> None:
         """Wait for a claim that is under way: what it brings has to be released."""
         self._thread.shutdown()
+
+    @property
+    def _untaken(self) -> Sequence[WorkItem]:
+        """The items of a claim that has come back and was not taken yet: their leases run, too."""
+        if self._claiming is None or not self._claiming.done() or self._claiming.exception():
+            return ()
+        return self._claiming.result().items
 
     @property
     def _soon(self) -> int:

@@ -137,6 +137,8 @@ class Runner(Generic[T, R]):
                     budget.record(sum(result.api_requests for result in saved.results))
                     budget.left_out += sum(result.value is None for result in saved.results)
                     writer.report(saved)
+                    # Between two batches too: each may take long to save.
+                    queue.keep_alive()
                 queue.keep_alive()
         finally:
             pool.close()
@@ -187,6 +189,8 @@ class Runner(Generic[T, R]):
             status, reason = RunStatus.STOPPED, stopped_by
         changed = tx.runs.close(run, status, now=now, stopped_by=reason)
         if changed and status is not RunStatus.STOPPED:
+            events = self.job.closing_events(tx, run, now=now)
+            tx.outbox.append(events, self.policy.routes, account_id=None, run_id=run.id)
             summary = self.job.after(tx, run, now=now)
             failed = status is RunStatus.FAILED
             event = run_ended(summary, run_id=run.id, run_key=run.key, failed=failed, now=now)

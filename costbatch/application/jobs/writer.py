@@ -96,8 +96,9 @@ class Writer(Generic[T, R]):
         batches: list[list[Attempt[T, R]]] = []
         room = 0
         for result in results:
-            value = result.value
-            rows = 0 if value is None or isinstance(value, Failure) else self.job.size(value)
+            value, task, rows = result.value, result.task, 0
+            if not (value is None or task is None or isinstance(value, Failure)):
+                rows = self.job.weight(task, value)
             if not batches or rows > room:
                 batches.append([])
                 room = _MOST_ROWS_TOGETHER

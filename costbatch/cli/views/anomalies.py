@@ -10,7 +10,7 @@ from costbatch.cli.views.page import Page, days_text
 from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.answers import Standing
 from costbatch.domain.collect_report import AnomalyView, CollectReport
-from costbatch.domain.detection import Severity
+from costbatch.domain.detection import Reason, Severity
 from costbatch.domain.money import amount, money
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.sparkline import ASCII_LEVELS, BLOCKS, sparkline
@@ -31,6 +31,7 @@ _TITLES = (
     "Impact",
     "Deviation",
     "Services",
+    "Explanation",
     "Trend",
 )
 _STYLES = {Severity.HIGH: "bold red", Severity.MEDIUM: "bold yellow", Severity.LOW: "bold cyan"}
@@ -67,6 +68,7 @@ def _record(view: AnomalyView, page: Page) -> Sequence[str]:
         money(anomaly.impact, anomaly.currency, sign=True),
         _deviation(anomaly),
         ", ".join(_contributions(anomaly)),
+        anomaly.words,
         _blocks(view, page),
     )
     return [page.text(value).plain for value in values]
@@ -98,10 +100,13 @@ def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:
     yield Text(anomaly.severity.value + ("" if state == Standing.OPEN else f"\n{state}"), style)
     days = DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY)
     trend = Group(_trend(view, page), Text(days_text(days)))
+    # Of the default rule, the columns beside it say everything.
+    words = [] if anomaly.reason is Reason.DEVIATION else [page.text(anomaly.words, "dim")]
     what = Group(
         page.name(f"{view.aws_account_id} {view.account_name}", "bold"),
         page.text(anomaly.service or "total"),
         *(page.text(moved, "dim") for moved in _contributions(anomaly)),
+        *words,
     )
     yield what if page.is_wide else Group(what, trend)
     yield "\n".join(amount(value, anomaly.currency) for value in (anomaly.expected, anomaly.actual))

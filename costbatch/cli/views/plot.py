@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from html import escape
 
-from costbatch.domain.backtest import AccountReplay, Alarm, Contender
-from costbatch.domain.detection import ZERO
+from costbatch.domain.backtest import AccountReplay, Alarm
+from costbatch.domain.detection import ZERO, DetectorName
 from costbatch.domain.excerpt import printable
 from costbatch.domain.money import amount, money
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -18,12 +18,12 @@ _TICKS = 4
 _NARROWEST_MARK = 3.0
 # Enough days before the first morning to see what was usual.
 _LEAD = timedelta(days=30)
-_COLORS = {Contender.DEVIATION: "#c2410c", Contender.ADAPTIVE: "#1d4ed8"}
+_COLORS = {DetectorName.DEVIATION: "#c2410c", DetectorName.ADAPTIVE: "#1d4ed8"}
 _GRID, _LINE = "#e5e7eb", "#111827"
 _STYLE = "font-family: system-ui, sans-serif; font-size: 12px; fill: #374151"
 
 
-def plot_alarms(account: AccountReplay, detectors: Sequence[Contender]) -> str:
+def plot_alarms(account: AccountReplay, detectors: Sequence[DetectorName]) -> str:
     """Return a picture: for each currency the daily cost, and below it a row for each detector."""
     days = DateRange(account.mornings.start - _LEAD, account.mornings.end_exclusive)
     shown = {
@@ -56,7 +56,7 @@ class _Panel:
 
     currency: str
     totals: Mapping[date, Decimal]
-    detectors: tuple[Contender, ...]
+    detectors: tuple[DetectorName, ...]
     top: int
 
     @property

@@ -1,13 +1,14 @@
 """Managing accounts, against a database in memory."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
 from costbatch.application.accounts import Accounts
 from costbatch.application.registration import Registration
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
+from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.errors import ConfigError
 from tests.support.fakes import FakeDatabase, FakeVault
@@ -256,10 +257,13 @@ def test_pausing_and_resuming_set_the_status(accounts: Accounts) -> None:
 def test_removing_erases_the_credentials_and_keeps_the_row(
     accounts: Accounts, database: FakeDatabase
 ) -> None:
-    """History outlives access."""
-    accounts.add(BY_KEY, keys())
+    """History outlives access; what a detector has learned does not."""
+    row = accounts.add(BY_KEY, keys()).id
+    memory = Memory(version="1/x", newest=date(2026, 3, 1), snapshot=None, mornings=b"x")
+    database.memories.rows = {(row, "USD"): memory, (row + 1, "USD"): memory}
     assert accounts.remove(ID).status is AccountStatus.REMOVED
     assert database.accounts.sealed == {}
+    assert database.memories.rows == {(row + 1, "USD"): memory}
     assert accounts.show(ID).account.status is AccountStatus.REMOVED
 
 

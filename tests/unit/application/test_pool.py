@@ -14,12 +14,12 @@ from costbatch.application.jobs.job import Attempt, Result
 from costbatch.application.jobs.pool import Claimed, WorkerPool
 from costbatch.domain.costs import NO_DIGESTS, FetchedCosts
 from costbatch.domain.credentials import Secret
-from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.runs import Failure
 from costbatch.errors import AccountError, ErrorKind
 from tests.support.factories import NOW, days, make_access, make_account, make_fetched, make_item
 from tests.support.fake_runs import FakeSource
+from tests.support.run_harness import make_detection
 
 WINDOW = days(0, 35)
 Pool = WorkerPool[CollectTask, FetchedCosts]
@@ -42,7 +42,7 @@ def pool_of(source: FakeSource, threads: int = 2, budget: ApiBudget | None = Non
     job = CollectJob(
         source=source,
         windows=WindowPolicy(),
-        rule=Rule(),
+        detection=make_detection(),
         clock=lambda: NOW,
         vanished_ratio=Decimal("0.5"),
     )

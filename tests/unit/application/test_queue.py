@@ -16,13 +16,12 @@ from costbatch.application.jobs.queue import Queue
 from costbatch.application.ports import Transaction
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import FetchedCosts
-from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
 from costbatch.errors import StatementRefused, StorageError
 from tests.support.factories import NOW, make_account
-from tests.support.fake_runs import FakeSource
+from tests.support.fake_runs import LEASES, FakeSource
 from tests.support.fake_store import FakeStore
-from tests.support.run_harness import POLICY, RunHarness
+from tests.support.run_harness import POLICY, RunHarness, make_detection
 
 
 @dataclass
@@ -59,7 +58,7 @@ def queue(store: GatedStore) -> Iterator[Queue[CollectTask, FetchedCosts]]:
     job = CollectJob(
         source=source,
         windows=WindowPolicy(),
-        rule=Rule(),
+        detection=make_detection(),
         clock=lambda: NOW,
         vanished_ratio=Decimal("0.5"),
     )
@@ -162,3 +161,16 @@ def test_what_a_stopped_run_has_still_claimed_is_released() -> None:
     harness.collect()
     assert harness.states.count("succeeded") == len(harness.source.fetched) <= POLICY.concurrency
     assert harness.states.count("pending") == 40 - harness.states.count("succeeded")
+
+
+def test_a_claim_that_nobody_has_taken_yet_stays_claimed(
+    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
+) -> None:
+    """While the writer saves for long: otherwise its items would be released, and claimed a second time."""
+    store.gate.set()
+    claim(queue, 2)
+    wait_for_claim(queue)
+    LEASES.clear()
+    queue._looked -= POLICY.lease.total_seconds()
+    queue.keep_alive()
+    assert sorted(LEASES) == [1, 2, 3]

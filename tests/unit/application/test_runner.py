@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from costbatch.domain.accounts import AccountStatus
+from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import (
@@ -14,7 +15,7 @@ from costbatch.domain.runs import (
     SkipReason,
 )
 from costbatch.errors import AccountError, ConfigError, ErrorKind
-from tests.support.factories import TODAY, make_account
+from tests.support.factories import NOW, TODAY, make_account, make_row
 from tests.support.run_harness import POLICY, RunHarness, harness_with
 
 THROTTLED = AccountError(ErrorKind.THROTTLED, "Again.")
@@ -172,3 +173,43 @@ def test_what_the_run_spent_before_counts_towards_the_cap(harness: RunHarness) -
     harness.collect()
     assert harness.source.fetched == []
     assert harness.records[9].skip_reason is SkipReason.API_COST_CAP
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 2, 1, 3)])
+def test_alike_anomalies_of_a_run_are_told_as_one_incident_when_it_ends(order: tuple[int, ...]) -> None:
+    """Before the run's own event, whichever accounts come first; a later run has no news of it."""
+    harness = harness_with(*order)
+    amounts = ["100"] * 40 + ["300"]
+    spike = [make_row(TODAY - n * ONE_DAY, amount) for n, amount in enumerate(reversed(amounts), 1)]
+    harness.source.rows = {1: spike, 2: spike[1:], 3: spike}
+    harness.collect(key="first")
+    assert harness.event_types[-2:] == ["incident.detected", "run.completed"]
+    assert harness.event_types.count("anomaly.detected") == 2
+    event = harness.store.tables.outbox.events[-2]
+    members = event.data["incident"]["members"]
+    assert [member["aws_account_id"] for member in members] == [
+        make_account(number).aws_account_id for number in (1, 3)
+    ]
+    harness.collect(key="second")
+    assert harness.event_types.count("incident.detected") == 1
+
+
+def test_what_was_planned_is_no_part_of_an_incident() -> None:
+    """The answers are those of the database when the run ends."""
+    harness = harness_with(1, 2)
+    amounts = ["100"] * 40 + ["300"]
+    spike = [make_row(TODAY - n * ONE_DAY, amount) for n, amount in enumerate(reversed(amounts), 1)]
+    harness.source.rows = {1: spike, 2: spike}
+    plan = Answer(
+        kind=AnswerKind.PLANNED,
+        account_id=2,
+        start_date=TODAY - ONE_DAY,
+        end_date=TODAY,
+        reason="migration",
+        author="bob",
+        created_at=NOW,
+    )
+    harness.store.tables.answers.add(plan)
+    harness.collect()
+    assert harness.event_types.count("anomaly.detected") == 1
+    assert "incident.detected" not in harness.event_types

@@ -13,7 +13,6 @@ from costbatch.application.jobs.writer import Writer
 from costbatch.domain.accounts import Account, AccountStatus, Failing, Progress
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import NO_DIGESTS, FetchedCosts, StoredChange
-from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange, WindowPolicy
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunRequest, SkipReason, WorkItem
@@ -33,6 +32,7 @@ from tests.support.factories import (
 )
 from tests.support.fake_runs import FakeDisplay, FakeSource, Listed
 from tests.support.fake_store import FakeStore
+from tests.support.run_harness import make_detection
 
 WINDOW = DateRange(day(0), TODAY)
 RETRY_PAUSE = timedelta(seconds=30)
@@ -98,7 +98,7 @@ class OneAccount:
         job = CollectJob(
             source=FakeSource(),
             windows=WindowPolicy(),
-            rule=Rule(),
+            detection=make_detection(),
             clock=lambda: NOW,
             vanished_ratio=Decimal("0.5"),
         )

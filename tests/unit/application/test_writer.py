@@ -12,7 +12,6 @@ from costbatch.application.jobs.job import Attempt, Result
 from costbatch.application.jobs.writer import Writer
 from costbatch.application.ports import Transaction
 from costbatch.domain.costs import NO_DIGESTS, FetchedCosts
-from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import ItemRecord, ItemState
@@ -29,6 +28,7 @@ from tests.support.factories import (
 )
 from tests.support.fake_runs import FakeDisplay, FakeSource, Listed
 from tests.support.fake_store import FakeStore
+from tests.support.run_harness import make_detection
 
 WINDOW = days(0, 35)
 
@@ -74,7 +74,7 @@ class Results:
         job = CollectJob(
             source=FakeSource(),
             windows=WindowPolicy(),
-            rule=Rule(),
+            detection=make_detection(),
             clock=lambda: NOW,
             vanished_ratio=Decimal("0.5"),
         )
@@ -135,3 +135,11 @@ def test_large_results_are_saved_in_several_transactions(results: Results) -> No
     """A first collection has many rows: a few of them fill a transaction, and memory does not grow."""
     assert results.save(*(results.result(row, rows=14_000) for row in (1, 2, 3))) == ["succeeded"] * 3
     assert results.store.transactions == 2
+
+
+def test_accounts_whose_history_is_learned_are_saved_one_by_one(results: Results) -> None:
+    """Each takes more than half a second, and claims are renewed between two transactions."""
+    fetched = [results.result(row) for row in (1, 2, 3)]
+    learned = [replace(each, task=replace(each.task, learns=True)) for each in fetched if each.task]
+    assert results.save(*learned) == ["succeeded"] * 3
+    assert results.store.transactions == 3

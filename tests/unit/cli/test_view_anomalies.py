@@ -12,7 +12,7 @@ from rich.console import Console
 
 from costbatch.cli.views.collect import print_run
 from costbatch.domain.costs import StoredChange
-from costbatch.domain.detection import Contribution
+from costbatch.domain.detection import Contribution, Reason
 from costbatch.domain.runs import (
     RunStatus,
 )
@@ -182,3 +182,14 @@ def test_a_sparkline_grows_from_zero(values: Sequence[int | None], drawn: str) -
 def test_a_sparkline_can_be_drawn_with_other_characters() -> None:
     """The levels are the caller's, lowest first."""
     assert sparkline([Decimal(0), Decimal("1E-30"), Decimal("2E-30")], levels=".o#") == ".o#"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_learned_expectation_is_explained_in_words(width: int) -> None:
+    """Of the default rule, the columns say everything."""
+    words = "Cost 9.00 USD on 2025-01-14; expected 1.00 (0.50 to 1.50) from its earlier bursts. Sure: 0.97."
+    learned = make_view(service="Amazon S3", reason=Reason.BURST, words=words)
+    printed = printed_run(make_report([collected()], open_anomalies=(learned,)), width)
+    assert "Sure: 0.97." in printed
+    plain = make_view(service="Amazon S3", words=words)
+    assert "Sure:" not in printed_run(make_report([collected()], open_anomalies=(plain,)), width)

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from costbatch.domain.adaptive import Detector
-from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Reason, Sensitivity
-from costbatch.domain.detection import Severity
+from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
+from costbatch.domain.detection import Reason, Severity
 from costbatch.domain.money import Limit
 from tests.support.factories import day
 

@@ -19,8 +19,8 @@ from costbatch.domain.anomalies import (
     judged_from,
     reconcile,
 )
-from costbatch.domain.detection import Deviation, Direction, Episode, Rule, Severity
-from tests.support.factories import day, days, make_anomaly
+from costbatch.domain.detection import Direction, Episode, Rule, Severity
+from tests.support.factories import day, days, make_anomaly, make_judged
 
 RULE = Rule()
 JUDGEMENT = Judgement(
@@ -38,9 +38,7 @@ OVER = make_anomaly(
 
 def episode(first: int, last: int, expected: int = 100, actual: int = 300) -> Episode:
     """Return an episode whose first and last day depart."""
-    return Episode(
-        tuple(Deviation(day(n), Decimal(expected), Decimal(actual)) for n in sorted({first, last}))
-    )
+    return Episode(tuple(make_judged(n, f"{expected}", f"{actual}") for n in sorted({first, last})))
 
 
 def changes(*known_days: tuple[int, int], found: Episode | None = None) -> list[tuple[ChangeKind, int, int]]:

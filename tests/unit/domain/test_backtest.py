@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
-from costbatch.domain.backtest import AccountReplay, Alarm, BacktestReport, Contender
-from costbatch.domain.detection import Direction
+from costbatch.domain.backtest import AccountReplay, Alarm, BacktestReport
+from costbatch.domain.detection import DetectorName, Direction
 from tests.support.factories import day, days
 
 ALARM = Alarm(
-    detector=Contender.DEVIATION,
+    detector=DetectorName.DEVIATION,
     aws_account_id="000000000001",
     service=None,
     currency="USD",
@@ -18,10 +19,11 @@ ALARM = Alarm(
     start=day(40),
     last=day(42),
     impact=Decimal(100),
+    id=UUID(int=1),
 )
 
 
-def report(*alarms: Alarm, detectors: tuple[Contender, ...] = tuple(Contender)) -> BacktestReport:
+def report(*alarms: Alarm, detectors: tuple[DetectorName, ...] = tuple(DetectorName)) -> BacktestReport:
     """Return two months of one account."""
     account = AccountReplay(
         aws_account_id="000000000001", name="one", mornings=days(0, 61), alarms=alarms, totals={}
@@ -33,17 +35,19 @@ def test_alarms_are_counted_by_account_and_month_and_by_money() -> None:
     """Two alarms in 61 mornings are one a month; a drop counts by its size, each currency by itself."""
     drop = replace(ALARM, direction=Direction.DROP, impact=Decimal(-40), start=day(10), last=day(10))
     euro = replace(ALARM, currency="EUR", impact=Decimal(5))
-    score = report(ALARM, drop).score(Contender.DEVIATION)
+    score = report(ALARM, drop).score(DetectorName.DEVIATION)
     assert score.per_account_month is not None
     assert round(score.per_account_month, 2) == Decimal("1.00")
     assert (score.alarms, score.impact) == (2, {"USD": Decimal(140)})
-    assert report(ALARM, euro).score(Contender.DEVIATION).impact == {"EUR": 5, "USD": 100}
-    assert report().score(Contender.ADAPTIVE).alarms == 0
+    assert report(ALARM, euro).score(DetectorName.DEVIATION).impact == {"EUR": 5, "USD": 100}
+    assert report().score(DetectorName.ADAPTIVE).alarms == 0
 
 
 def test_the_same_event_is_matched_over_totals_and_services() -> None:
     """An alarm of the total and one of a service are the same if their days touch, in one direction."""
-    adaptive = replace(ALARM, detector=Contender.ADAPTIVE, service="Amazon EC2", start=day(45), last=day(45))
+    adaptive = replace(
+        ALARM, detector=DetectorName.ADAPTIVE, service="Amazon EC2", start=day(45), last=day(45)
+    )
     for other, is_alone in (
         (adaptive, False),
         (replace(adaptive, start=day(46), last=day(46)), True),
@@ -52,16 +56,16 @@ def test_the_same_event_is_matched_over_totals_and_services() -> None:
         (replace(adaptive, aws_account_id="000000000002"), True),
     ):
         found = report(ALARM, other)
-        assert [bool(found.score(each).only) for each in Contender] == [is_alone] * 2
+        assert [bool(found.score(each).only) for each in DetectorName] == [is_alone] * 2
     lambda_alarm = replace(ALARM, service="AWS Lambda")
-    assert report(lambda_alarm, adaptive).score(Contender.ADAPTIVE).only == (adaptive,)
-    assert report(ALARM, detectors=(Contender.DEVIATION,)).score(Contender.DEVIATION).only == ()
+    assert report(lambda_alarm, adaptive).score(DetectorName.ADAPTIVE).only == (adaptive,)
+    assert report(ALARM, detectors=(DetectorName.DEVIATION,)).score(DetectorName.DEVIATION).only == ()
 
 
 def test_the_document_marks_what_only_one_raised() -> None:
     """Alarms are in the order of the mornings."""
     first = replace(ALARM, morning=day(5), start=day(4), last=day(4))
-    second = replace(first, detector=Contender.ADAPTIVE)
+    second = replace(first, detector=DetectorName.ADAPTIVE)
     document = report(ALARM, first, second).to_document()
     assert [(each["morning"], each["is_only"]) for each in document["alarms"]] == [
         ("2025-01-06", False),

@@ -7,16 +7,16 @@ import pytest
 
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import (
-    Deviation,
     Direction,
+    JudgedDay,
     Rule,
     Series,
     Severity,
     comparable_series,
-    find_deviations,
+    judge_days,
 )
 from costbatch.domain.money import Limit
-from tests.support.factories import day, days
+from tests.support.factories import day, days, make_judged
 
 RULE = Rule()
 FLAT = ["100"] * 30
@@ -30,10 +30,11 @@ def series(amounts: list[str], *, first: int = 0) -> Series:
 
 def deviations(
     amounts: list[str], *, rule: Rule = RULE, today: int | None = None, since: int = 0
-) -> list[Deviation]:
+) -> list[JudgedDay]:
     """Judge every day of the amounts, by default long after they settled."""
     seen_on = day(len(amounts) + 30 if today is None else today)
-    return find_deviations(series(amounts), days(since, len(amounts)), today=seen_on, rule=rule)
+    judged = judge_days(series(amounts), days(since, len(amounts)), today=seen_on, rule=rule)
+    return [each for each in judged if each.reason]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_day_departs_by_strictly_more_than_half_of_its_mean(amount: str, *, an
 def test_a_departure_tells_what_was_expected_and_what_came() -> None:
     """The mean is over the thirty days before the day, without the day itself."""
     amounts = ["1000", *["90"] * 15, *["110"] * 15, "400"]
-    assert deviations(amounts, since=31) == [Deviation(day(31), Decimal(100), Decimal(400))]
+    assert deviations(amounts, since=31) == [make_judged(31, "100", "400")]
     assert deviations(amounts, since=31)[0].direction is Direction.SPIKE
 
 
@@ -91,18 +92,18 @@ def test_no_minimum_of_history_still_needs_a_day_to_compare_with() -> None:
 def test_days_without_cost_count_as_zero() -> None:
     """A service that runs every other day has half of its cost as its mean."""
     found = deviations([*["200", ""] * 15, "151"])
-    assert found[-1] == Deviation(day(30), Decimal(100), Decimal(151))
+    assert found[-1] == make_judged(30, "100", "151")
 
 
 def test_a_day_without_cost_is_a_drop() -> None:
     """Absence is a zero like any other."""
-    assert deviations([*FLAT, ""]) == [Deviation(day(30), Decimal(100), Decimal(0))]
+    assert deviations([*FLAT, ""]) == [make_judged(30, "100", "0")]
 
 
 def test_cost_out_of_nothing_departs() -> None:
     """Where nothing was expected, the floor alone decides."""
     found = deviations([*[""] * 29, "0", "5"])
-    assert found == [Deviation(day(30), Decimal(0), Decimal(5))]
+    assert found == [make_judged(30, "0", "5")]
 
 
 def test_nothing_out_of_nothing_does_not_depart() -> None:
@@ -227,7 +228,8 @@ def test_the_days_after_a_change_of_currency_are_no_drop_and_the_first_week_no_s
     """A hundred dollars and then a hundred euros are no anomaly."""
     found = series_of("U" * 30 + "E" * 15)
     for each in found.values():
-        assert find_deviations(each, days(0, 45), today=day(60), rule=RULE) == []
+        judged = judge_days(each, days(0, 45), today=day(60), rule=RULE)
+        assert [day for day in judged if day.reason] == []
     assert found["EUR"].baseline(day(36), RULE) is None
     assert found["EUR"].baseline(day(37), RULE) == Decimal(100)
 

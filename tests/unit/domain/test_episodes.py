@@ -5,30 +5,30 @@ from decimal import Decimal
 
 from costbatch.domain.detection import (
     Contribution,
-    Deviation,
     Direction,
     Episode,
+    JudgedDay,
     Rule,
     Series,
     explain,
     group_episodes,
 )
-from tests.support.factories import day
+from tests.support.factories import day, make_judged
 
 RULE = Rule()
 
 
-def spike(n: int) -> Deviation:
+def spike(n: int) -> JudgedDay:
     """Return a day that cost 300 instead of 100."""
-    return Deviation(day(n), Decimal(100), Decimal(300))
+    return make_judged(n, "100", "300")
 
 
-def drop(n: int) -> Deviation:
+def drop(n: int) -> JudgedDay:
     """Return a day that cost 10 instead of 100."""
-    return Deviation(day(n), Decimal(100), Decimal(10))
+    return make_judged(n, "100", "10")
 
 
-def spans(deviations: list[Deviation], rule: Rule = RULE) -> list[tuple[Direction, int, int]]:
+def spans(deviations: list[JudgedDay], rule: Rule = RULE) -> list[tuple[Direction, int, int]]:
     """Return each episode as its direction, first and last day."""
     return [
         (episode.direction, (episode.start - day(0)).days, (episode.last - day(0)).days)
@@ -83,7 +83,7 @@ def services(**amounts: tuple[str, str]) -> dict[str, Series]:
     }
 
 
-def explained(deviation: Deviation, of: dict[str, Series]) -> list[Contribution]:
+def explained(deviation: JudgedDay, of: dict[str, Series]) -> list[Contribution]:
     """Return what explains a single anomalous day."""
     return list(explain(Episode((deviation,)), of, rule=RULE))
 

@@ -161,6 +161,11 @@ def test_an_anomaly_is_told_with_amounts_to_the_cent_as_strings() -> None:
         "peak": "250.00",
         "impact": "150.00",
         "deviation_percent": "150.0",
+        "lower": "0.00",
+        "upper": "0.00",
+        "score": "0.00",
+        "reason": "deviation",
+        "words": "",
         "explanation": [{"service": "Amazon S3", "expected": "0.00", "actual": "150.00"}],
     }
 

@@ -1,0 +1,71 @@
+"""The tables of the detectors: what they expected, what they remember, and what was first paid for."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, ForeignKey, LargeBinary, Numeric, Table
+
+from costbatch.adapters.postgres.columns import CODE, finite, metadata, one_of, plausible_times
+from costbatch.domain.detection import Reason
+
+# No foreign key: written beside the costs of a locked account, and to check each row would cost as much.
+daily_expectations = Table(
+    "daily_expectations",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("usage_date", Date, primary_key=True, comment="The UTC day that was judged"),
+    Column("service", CODE, primary_key=True, comment="Empty: the account's total"),
+    Column("currency", CODE, primary_key=True),
+    Column("expected", Numeric, nullable=False),
+    Column("lower", Numeric, nullable=False, comment="Lower edge of the band in which the day is ordinary"),
+    Column("upper", Numeric, nullable=False, comment="Upper edge of the band"),
+    Column("actual", Numeric, nullable=False, comment="What the day cost when it was last judged"),
+    Column("score", Numeric, nullable=False, comment="0 to 1; 0.5 is the edge of the band"),
+    Column("reason", CODE, comment="Why the day is anomalous; null: it is ordinary"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    CheckConstraint("score BETWEEN 0 AND 1", name="score_is_share"),
+    one_of("reason", Reason),
+    finite("expected", "lower", "upper", "actual"),
+    comment="What was expected of each judged day, of a total or a service; partitioned by month",
+    postgresql_partition_by="RANGE (usage_date)",
+)
+
+detector_memories = Table(
+    "detector_memories",
+    metadata,
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("currency", CODE, primary_key=True),
+    Column(
+        "version", CODE, nullable=False, comment="Of what is learned and its settings; another is rebuilt"
+    ),
+    Column("newest_date", Date, nullable=False, comment="The newest day that was judged"),
+    Column("snapshot", LargeBinary, comment="What was learned before these mornings; null: nothing"),
+    Column("mornings", LargeBinary, nullable=False, comment="What was read on the mornings since"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    plausible_times("newest_date"),
+    comment="What the adaptive detector remembers of an account: deleted rows are rebuilt from the costs",
+)
+
+first_charges = Table(
+    "first_charges",
+    metadata,
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("service", CODE, primary_key=True, comment="As Cost Explorer names it"),
+    Column("usage_date", Date, nullable=False, comment="The first day with cost when it was first seen"),
+    Column("currency", CODE, nullable=False),
+    Column("amount", Numeric, nullable=False, comment="What that day cost then"),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    finite("amount"),
+    plausible_times("usage_date"),
+    comment="Every service that an account has ever paid for",
+)

@@ -1,0 +1,325 @@
+"""The detector ``adaptive`` at night: what it remembers, the mornings that are new, and the anomalies.
+
+Its memory is stored with the costs of each night. Where it is missing, of another version, or no longer fits
+the stored costs, it is learned from them again: morning by morning, as if each day had been complete at once.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+
+from typing_extensions import override
+
+from costbatch.application.collect.detector import Detector, Night, Replaced, Verdict
+from costbatch.application.collect.known import Examined, days_to_judge, load_known
+from costbatch.application.collect.series import SeriesRequest, load_series
+from costbatch.application.ports import Transaction
+from costbatch.domain.adaptive_days import anomalous_days, is_restated, judged_day
+from costbatch.domain.adaptive_memory import (
+    Memory,
+    MemoryUnreadableError,
+    Recollection,
+    mornings_of,
+    version_of,
+)
+from costbatch.domain.adaptive_rule import AdaptiveRule
+from costbatch.domain.anomalies import (
+    Anomaly,
+    AnomalyChange,
+    JudgedSeries,
+    Judgement,
+    Scope,
+    judge_series,
+)
+from costbatch.domain.costs import DayTotal
+from costbatch.domain.detection import ZERO, JudgedDay, Rule
+from costbatch.domain.expectation import SETTLE_DAYS
+from costbatch.domain.expectations import Expectation
+from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
+
+_SETTLING = timedelta(days=SETTLE_DAYS)
+# What the detector learns from: all that it remembers of a day is forgotten after some more than a year.
+_LEARNED = timedelta(days=399)
+# A currency without cost for so long is not judged.
+_QUIET = timedelta(days=35)
+
+# The comparable cost of each service by day, in one currency.
+_Costs = Mapping[str, Mapping[date, Decimal]]
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What one account's services were judged to be in one currency.
+
+    days: by service. touched: those whose judgement may differ from the last one's. memory: None: as it was.
+    """
+
+    touched: DateRange
+    days: Mapping[str, Sequence[JudgedDay]] = field(default_factory=dict)
+    memory: Memory | None = None
+    is_history: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveDetector(Detector):
+    """Judges each service of each account. rule: which costs are compared, and when an anomaly is over."""
+
+    rule: Rule
+    adaptive: AdaptiveRule
+
+    @override
+    def judge(self, tx: Transaction, accounts: Sequence[Replaced], night: Night) -> dict[int, Verdict]:
+        # A backfill of days apart from all others says nothing about what is usual now.
+        judged = [each for each in accounts if each.continues or not night.is_backfill]
+        memories: defaultdict[int, dict[str, Memory]] = defaultdict(dict)
+        for (row, currency), memory in tx.memories.load([each.account.id for each in judged]).items():
+            memories[row][currency] = memory
+        # All accounts together, but for those that are learned again: these have a hundred times the rows.
+        wanted = {
+            each.account.id: _days_needed(each, memories[each.account.id].values())
+            for each in judged
+            if memories[each.account.id]
+        }
+        totals = tx.costs.service_totals_of(wanted, self.rule) if wanted else {}
+        found = {
+            each.account.id: self._judge_account(
+                tx, each, memories[each.account.id], _by_currency(totals.get(each.account.id, {}))
+            )
+            for each in judged
+        }
+        tx.memories.save(
+            {
+                (row, currency): one.memory
+                for row, mine in found.items()
+                for currency, one in mine.items()
+                if one.memory is not None
+            }
+        )
+        verdicts = {each.account.id: Verdict() for each in accounts}
+        return verdicts | self._verdicts(tx, judged, found, night.today)
+
+    @override
+    def learners(self, tx: Transaction, account_ids: Collection[int]) -> set[int]:
+        known = tx.memories.versions(account_ids)
+        return {
+            row
+            for row in account_ids
+            if not known.get(row)
+            or any(version != self._version(currency) for currency, version in known[row].items())
+        }
+
+    def _judge_account(
+        self, tx: Transaction, each: Replaced, memories: Mapping[str, Memory], costs: Mapping[str, _Costs]
+    ) -> dict[str, _Judged]:
+        """Judge each currency of an account by itself. costs: of the days that are new to the memories."""
+        history = None if memories else self._load_history(tx, each)
+        last_days = self._last_days(tx, each, {*memories, *(costs if history is None else history)})
+        found = {}
+        for currency, newest in last_days.items():
+            since, mine = None, costs.get(currency, {})
+            recollection = self._recollect(each, currency, memories.get(currency))
+            if recollection is not None:
+                since = self._restated_since(each, recollection, mine, currency, newest)
+            if recollection is None or since is not None:
+                history = self._load_history(tx, each) if history is None else history
+                found[currency] = self._learn_again(each, currency, history.get(currency, {}), newest, since)
+            elif recollection.newest is not None and recollection.newest <= newest:
+                first = recollection.newest + (ONE_DAY if recollection.newest < newest else timedelta(0))
+                touched = DateRange(first - _SETTLING, newest + ONE_DAY)
+                found[currency] = self._walk(each, currency, recollection, mine, touched)
+        return found
+
+    def _last_days(self, tx: Transaction, each: Replaced, currencies: set[str]) -> dict[str, date]:
+        """Return the last day to judge of each currency: of one that another replaced, the last with cost."""
+        if len(currencies) <= 1:
+            return dict.fromkeys(currencies, each.stored.last)
+        days = DateRange(max(each.stored.start, each.stored.last - _QUIET), each.stored.end_exclusive)
+        asked = SeriesRequest(each.account, each.fetched, each.totals, days)
+        series = load_series(tx, [asked], self.rule)[each.account.id].totals
+        found = {}
+        for currency in sorted(currencies & series.keys()):
+            found[currency] = series[currency].last_day or each.stored.last
+            if each.stored.last - _SETTLING <= found[currency] < each.stored.last:
+                about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
+                log.warning("currency_replaced", **about, last_day=str(found[currency]))
+        return found
+
+    def _recollect(self, each: Replaced, currency: str, memory: Memory | None) -> Recollection | None:
+        """Return what is remembered; None if it is missing, out of date or of days before a gap."""
+        if memory is None or memory.version != self._version(currency) or not each.continues:
+            return None
+        try:
+            return Recollection(self.adaptive, currency, memory)
+        except MemoryUnreadableError as error:
+            about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
+            log.warning("detector_memory_unreadable", **about, reason=str(error))
+            return None
+
+    def _restated_since(
+        self, each: Replaced, recollection: Recollection, costs: _Costs, currency: str, newest: date
+    ) -> date | None:
+        """Return the first changed day that was learned with an amount far from what is stored now."""
+        floor = self.adaptive.floor.of(currency)
+        for day in sorted(each.change.changed_dates):
+            learned = recollection.final_amounts(day)
+            # The newest morning reads its own days anyway.
+            if learned is None or not newest - _LEARNED <= day < newest - _SETTLING:
+                continue
+            for service in learned.keys() | costs.keys():
+                actual = max(costs.get(service, {}).get(day, ZERO), ZERO)
+                if is_restated(learned.get(service, 0.0), actual, floor):
+                    return day
+        return None
+
+    def _learn_again(
+        self, each: Replaced, currency: str, costs: _Costs, newest: date, since: date | None
+    ) -> _Judged:
+        """Replay all that is stored. since: only these days may read differently; None: all of them."""
+        first = min((day for by_day in costs.values() for day in by_day), default=newest)
+        first = max(first, newest - _LEARNED)
+        if not costs or first > newest:
+            return _Judged(DateRange(newest, newest + ONE_DAY))
+        log.info(
+            "detector_learns_again",
+            aws_account_id=each.account.aws_account_id,
+            currency=currency,
+            days=(newest - first).days + 1,
+        )
+        recollection = Recollection(self.adaptive, currency)
+        touched = DateRange(first, newest + ONE_DAY)
+        judged = self._walk(each, currency, recollection, costs, touched, since=since)
+        judged.is_history = since is None
+        return judged
+
+    def _walk(
+        self,
+        each: Replaced,
+        currency: str,
+        recollection: Recollection,
+        costs: _Costs,
+        days: DateRange,
+        *,
+        since: date | None = None,
+    ) -> _Judged:
+        """Show the mornings that read ``days``; return what was said last of each day from ``since`` on."""
+        touched = DateRange(max(days.start, since or days.start, each.stored.start), days.end_exclusive)
+        first = days.start if recollection.newest is None else days.start + _SETTLING
+        judged: defaultdict[str, list[JudgedDay]] = defaultdict(list)
+        mornings = mornings_of(costs, DateRange(first, days.end_exclusive))
+        for one in recollection.walk(mornings, turn=each.account.id):
+            if one.usage_date in touched:
+                actual = costs.get(one.service, {}).get(one.usage_date, ZERO)
+                judged[one.service].append(judged_day(one, actual))
+        return _Judged(touched, judged, recollection.memory(self._version(currency)))
+
+    def _version(self, currency: str) -> str:
+        compared = self.rule.cost_basis, sorted(self.rule.excluded_record_types)
+        return version_of(self.adaptive, currency, *compared)
+
+    def _load_history(self, tx: Transaction, each: Replaced) -> Mapping[str, _Costs]:
+        days = DateRange(max(each.stored.start, each.stored.last - _LEARNED), each.stored.end_exclusive)
+        return _by_currency(tx.costs.service_totals_of({each.account.id: days}, self.rule)[each.account.id])
+
+    def _verdicts(
+        self,
+        tx: Transaction,
+        accounts: Sequence[Replaced],
+        found: Mapping[int, Mapping[str, _Judged]],
+        today: date,
+    ) -> dict[int, Verdict]:
+        """Compare what was judged with the known anomalies."""
+        examined = [Examined(each, _touched(each, found[each.account.id].values())) for each in accounts]
+        load_known(tx, examined, self.rule)
+        # An anomaly that goes on is told with its days of earlier nights.
+        starts = {
+            each.account.id: min(anomaly.start_date for anomaly in each.known)
+            for each in examined
+            if any(anomaly.start_date < each.touched.start for anomaly in each.known)
+        }
+        earlier = tx.expectations.load_outside(starts) if starts else {}
+        verdicts = {}
+        for each in examined:
+            judged = found[each.account.id]
+            verdicts[each.account.id] = Verdict(
+                changes=self._changes(each, judged, earlier.get(each.account.id, ()), today),
+                expectations=[
+                    Expectation(service, currency, day)
+                    for currency, one in judged.items()
+                    for service, days in one.days.items()
+                    for day in days
+                ],
+                known=each.known,
+                is_history=any(one.is_history for one in judged.values()),
+            )
+        return verdicts
+
+    def _changes(
+        self,
+        each: Examined,
+        judged: Mapping[str, _Judged],
+        earlier: Sequence[Expectation],
+        today: date,
+    ) -> list[AnomalyChange]:
+        known: defaultdict[tuple[str, str | None], list[Anomaly]] = defaultdict(list)
+        for anomaly in each.known:
+            known[anomaly.currency, anomaly.service].append(anomaly)
+        anomalous = {
+            (currency, service)
+            for currency, one in judged.items()
+            for service, days in one.days.items()
+            if any(day.reason for day in days)
+        }
+        changes: list[AnomalyChange] = []
+        for currency, service in sorted(anomalous | known.keys(), key=lambda key: (key[0], key[1] or "")):
+            one, mine = judged.get(currency, _Judged(each.touched)), known[currency, service]
+            days = days_to_judge(one.touched, mine, self.rule)
+            before = [
+                stored.day
+                for stored in earlier
+                if (stored.currency, stored.service) == (currency, service)
+                and stored.day.usage_date < one.touched.start
+            ]
+            series = None
+            if service is not None:
+                both = [*before, *one.days.get(service, ())]
+                series = JudgedSeries(days.start, anomalous_days(both, today=today, rule=self.rule))
+            judgement = Judgement(
+                scope=Scope(
+                    account_id=each.account.id,
+                    aws_account_id=each.account.aws_account_id,
+                    service=service,
+                ),
+                currency=currency,
+                start=one.touched.start,
+                days=days,
+                today=today,
+                rule=self.rule,
+            )
+            changes += judge_series(series, mine, judgement)
+        return changes
+
+
+def _days_needed(each: Replaced, memories: Iterable[Memory]) -> DateRange:
+    """Return the days that a night with a memory looks at: the new ones, and those that were restated."""
+    newest = each.stored.last
+    oldest = [min(newest, memory.newest) - _SETTLING for memory in memories]
+    changed = [day for day in each.change.changed_dates if day >= newest - _LEARNED]
+    return DateRange(max(min([*oldest, *changed]), each.stored.start), each.stored.end_exclusive)
+
+
+def _touched(each: Replaced, judged: Collection[_Judged]) -> DateRange:
+    starts = [one.touched.start for one in judged]
+    return DateRange(min([each.stored.last, *starts]), each.stored.end_exclusive)
+
+
+def _by_currency(totals: Mapping[str, Sequence[DayTotal]]) -> Mapping[str, _Costs]:
+    found: dict[str, dict[str, dict[date, Decimal]]] = {}
+    for service, days in totals.items():
+        for day, currency, amount in days:
+            found.setdefault(currency, {}).setdefault(service, {})[day] = amount
+    return found

@@ -1,0 +1,35 @@
+"""An anomaly in words: what was expected and from what, what it cost since when, and how sure that is."""
+
+from decimal import Decimal
+
+from costbatch.domain.detection import Episode, Reason, Rule
+
+_WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+_FROM = {
+    Reason.SPIKE: "from the level of the last week for {weekday}",
+    Reason.BURST: "from its earlier bursts; it is used now and then",
+    Reason.GROWTH: "from its level four weeks ago; it grows steadily and the account does not",
+    Reason.DROP: "from the level of the last week for {weekday}; the day is complete",
+    Reason.NEW_SERVICE: "as the account had not paid for it before",
+    Reason.DORMANT_SERVICE: "as it had not been used for a long time",
+    Reason.DEVIATION: "from the mean of the {baseline_days} days before",
+}
+
+
+def in_words(episode: Episode, currency: str, rule: Rule) -> str:
+    """Return one sentence about an episode, with amounts to the cent."""
+    first, days = episode.days[0], len(episode.days)
+    weekday = _WEEKDAYS[first.usage_date.weekday()] if days == 1 else "each weekday"
+    ground = _FROM[episode.reason].format(weekday=weekday, baseline_days=rule.baseline_days)
+    when = f"on {episode.start}" if days == 1 else f"on {days} days since {episode.start}"
+    expected, lower, upper, actual = map(
+        _cents, (episode.expected, episode.lower, episode.upper, episode.actual)
+    )
+    return (
+        f"Cost {actual} {currency} {when}; expected {expected} ({lower} to {upper}) {ground}. "
+        f"Sure: {episode.score:.2f}."
+    )
+
+
+def _cents(amount: Decimal) -> str:
+    return format(amount, "z,.2f")

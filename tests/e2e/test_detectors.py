@@ -1,0 +1,151 @@
+"""Both detectors over the same planted anomalies, end to end: what each finds, tells and stores."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from costbatch.simulator.world import Account, Anomaly
+from tests.support.harness import ONE_DAY, TODAY, Harness, Row, make_account
+
+FIRST = TODAY + ONE_DAY
+EC2 = "Amazon Elastic Compute Cloud - Compute"
+
+FOUND = """
+SELECT right(aws_account_id, 1)::int AS account, service, direction, reason
+FROM anomalies JOIN accounts ON accounts.id = account_id
+WHERE start_date = '2025-03-13' ORDER BY account
+"""
+TABLES = {
+    "anomalies": "id",
+    "daily_expectations": "account_id, usage_date, service",
+    "detector_memories": "account_id",
+    "first_charges": "account_id, service",
+    "events": "sequence",
+}
+
+
+def planted(number: int, *anomalies: Anomaly) -> Account:
+    """Return an account of three steady services, with anomalies."""
+    start = TODAY - timedelta(days=120)
+    return make_account(
+        number, profile="steady", services=3, start=start, daily_cost=900.0, anomalies=anomalies
+    )
+
+
+@pytest.fixture
+def world(harness: Harness) -> Harness:
+    """Return accounts with an anomaly of each kind that begins after the first collection."""
+    harness.open(
+        planted(1, Anomaly("spike", FIRST, 4.0, service=EC2)),
+        planted(2, Anomaly("level_shift", FIRST, 2.5, service=EC2)),
+        planted(3, Anomaly("drop", FIRST, 0.0, service=EC2, days=4)),
+        planted(4, Anomaly("runaway", FIRST, 1.4, service=EC2, days=6)),
+        planted(5, Anomaly("level_shift", FIRST, 2.0)),
+        planted(6),
+    )
+    return harness
+
+
+def nights(harness: Harness, *days: int, **environ: str) -> None:
+    """Collect on some mornings."""
+    for day in days:
+        harness.sleep_until(TODAY + day * ONE_DAY)
+        run = harness.collect(**environ)
+        assert run.status == 0, run.stderr
+
+
+def contents(harness: Harness) -> dict[str, list[Row]]:
+    """Return what a night writes of anomalies, without its own events."""
+    rows = {table: harness.rows(f"SELECT * FROM {table} ORDER BY {order}") for table, order in TABLES.items()}
+    rows["events"] = [row for row in rows["events"] if not row["type"].startswith("run.")]
+    return rows
+
+
+def raised(harness: Harness) -> dict[str, tuple[str, ...]]:
+    """Return the anomalies that the nights told, as they are now, with the morning of each."""
+    rows = harness.rows(
+        "SELECT * FROM anomalies WHERE id::text IN ("
+        "SELECT cloudevent #>> '{data,anomaly,id}' FROM events WHERE type = 'anomaly.detected')"
+    )
+    return {
+        f"{row['id']}": (
+            row["service"],
+            f"{row['detected_at'].date()}",
+            f"{row['start_date']}",
+            f"{row['last_date']}",
+            f"{row['actual'] - row['expected']:.2f}",
+        )
+        for row in rows
+    }
+
+
+def replayed(harness: Harness) -> dict[str, tuple[str, ...]]:
+    """Return the same of what a backtest of the adaptive detector raises."""
+    run = harness.run("backtest", "--detector", "adaptive", "--output", "json")
+    assert run.status == 0, run.stderr
+    return {
+        alarm["anomaly_id"]: (
+            alarm["service"],
+            alarm["morning"],
+            alarm["first_day"],
+            alarm["last_day"],
+            f"{Decimal(alarm['impact']):.2f}",
+        )
+        for alarm in run.summary["alarms"]
+    }
+
+
+def test_the_adaptive_detector_finds_each_kind_in_its_service(world: Harness) -> None:
+    """Each is one anomaly; a movement of the whole account is none; alike accounts are one incident.
+
+    A backtest raises what the nights raised, id for id.
+    """
+    nights(world, *range(9), COSTBATCH_DETECTOR="adaptive")
+    assert [(row["account"], row["service"], row["direction"]) for row in world.rows(FOUND)] == [
+        (1, EC2, "spike"),
+        (2, EC2, "spike"),
+        (3, EC2, "drop"),
+        (4, EC2, "spike"),
+    ]
+    incidents = world.rows("SELECT cloudevent FROM events WHERE type = 'incident.detected' ORDER BY sequence")
+    last = incidents[-1]["cloudevent"]["data"]["incident"]
+    assert {row["cloudevent"]["data"]["incident"]["id"] for row in incidents} == {last["id"]}
+    assert (last["service"], last["start_date"], last["accounts"]) == (EC2, f"{FIRST}", 3)
+    assert {member["name"] for member in last["members"]} == {"account-1", "account-2", "account-4"}
+
+    run = world.collect(COSTBATCH_DETECTOR="adaptive")
+    shown = {each["aws_account_id"]: each for each in run.summary["open_anomalies"]}
+    words = shown[world.ids[1]]["words"]
+    assert words.startswith("Cost ")
+    assert "from the level of the last week for each weekday. Sure: 0." in words
+    before = contents(world)
+    assert world.collect(COSTBATCH_DETECTOR="adaptive").status == 0
+    assert contents(world) == before
+    assert replayed(world) == raised(world)
+    assert contents(world) == before
+    # What was learned is learned again from the costs as they are restated by now: the same anomalies.
+    world.rows("DELETE FROM detector_memories")
+    assert world.collect(COSTBATCH_DETECTOR="adaptive").status == 0
+    after = contents(world)
+    same = ("id", "start_date", "last_date", "state", "reason")
+    assert [[row[name] for name in same] for row in after["anomalies"]] == [
+        [row[name] for name in same] for row in before["anomalies"]
+    ]
+    assert {row["type"] for row in after["events"][len(before["events"]) :]} <= {"anomaly.updated"}
+    assert len(after["detector_memories"]) == 6
+
+
+def test_the_default_rule_finds_what_moves_the_whole_account(world: Harness) -> None:
+    """It judges totals only, and stores what it expected of them; a service is told with either."""
+    nights(world, 0, 5)
+    found = {row["account"]: (row["service"], row["direction"], row["reason"]) for row in world.rows(FOUND)}
+    # The slow one is found when it is 50 % off.
+    spike, drop = (None, "spike", "deviation"), (None, "drop", "deviation")
+    assert found == {1: spike, 2: spike, 3: drop, 5: spike}
+    assert world.value("SELECT count(*) FROM detector_memories") == 0
+    assert world.value("SELECT count(DISTINCT service) FROM daily_expectations") == 1
+    paid = (
+        "SELECT count(DISTINCT service) FROM daily_costs WHERE record_type NOT IN ('Credit', 'Refund', 'Tax')"
+    )
+    assert world.value("SELECT count(DISTINCT service) FROM first_charges") == world.value(paid)

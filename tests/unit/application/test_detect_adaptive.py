@@ -1,0 +1,250 @@
+"""The adaptive detector night by night: what it remembers, learns again, reports, and stores of each day."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from costbatch.domain.adaptive_rule import AdaptiveRule, Sensitivity
+from costbatch.domain.detection import JudgedDay, Reason
+from costbatch.domain.first_charges import FirstChargePolicy
+from costbatch.domain.money import Limit
+from tests.support.factories import day
+from tests.support.replay import Replay, spans, told
+
+EC2, S3 = "Amazon EC2", "Amazon S3"
+FIRST, LAST = 0, 140
+
+
+def usual(level: float, seed: int = 1) -> dict[int, int | str]:
+    """Return days that cost a little less at weekends, with a little noise."""
+    chance = random.Random(seed)
+    week = {n: 0.8 if day(n).weekday() >= 5 else 1.0 for n in range(FIRST, LAST)}
+    return {n: f"{level * share * (1 + 0.02 * chance.gauss(0, 1)):.2f}" for n, share in week.items()}
+
+
+def times(days: dict[int, int | str], factor: float, which: Iterable[int]) -> dict[int, int | str]:
+    """Return some of the days, multiplied."""
+    return {n: f"{float(days[n]) * factor:.2f}" for n in which}
+
+
+@pytest.fixture
+def replay() -> Replay:
+    """Return an account with two services and a first collection of 100 days."""
+    replay = Replay(adaptive=AdaptiveRule(), rule=replace(Replay().rule, settle_days=2))
+    replay.costs(usual(100), service=EC2)
+    replay.costs(usual(40, seed=2), service=S3)
+    replay.bill = {key: amount for key, amount in replay.bill.items() if key[0] < day(LAST)}
+    assert replay.run(100) == []
+    return replay
+
+
+def expected_on(replay: Replay, n: int, service: str = EC2) -> JudgedDay:
+    """Return what is stored of a day."""
+    return replay.store.tables.expectations.rows[replay.account.id, day(n), service, "USD"]
+
+
+def test_ordinary_nights_tell_nothing_and_store_the_band_of_every_day(replay: Replay) -> None:
+    """Of every service and day from the second week on, as the last morning judged it."""
+    assert replay.runs(101, 120) == []
+    assert replay.anomalies == []
+    rows = replay.store.tables.expectations.rows
+    assert {key[1] for key in rows} == {day(n) for n in range(day_of_first(rows), 120)}
+    assert all(each.lower < each.actual < each.upper for key, each in rows.items() if key[1] > day(40))
+
+
+def day_of_first(rows: dict[tuple[int, date, str | None, str], JudgedDay]) -> int:
+    """Return the number of the first day that has a row."""
+    return (min(key[1] for key in rows) - day(0)).days
+
+
+def test_a_spike_of_one_service_is_one_anomaly_that_ends(replay: Replay) -> None:
+    """It is found the morning after, grows with its day, and says in words what it is."""
+    replay.costs(times(usual(40, seed=2), 3, [105]), service=S3)
+    assert told(replay.run(106)) == ["anomaly.detected"]
+    (found,) = replay.anomalies
+    assert (found.service, found.reason, found.start_date) == (S3, Reason.SPIKE, day(105))
+    assert found.lower < found.expected < found.upper < found.actual
+    assert found.score > Decimal("0.5")
+    assert found.words.startswith(f"Cost {found.actual:.2f} USD on {day(105)}; expected ")
+    assert "from the level of the last week for " in found.words
+    assert told(replay.runs(107, 112)) == ["anomaly.resolved"]
+    assert spans(replay.anomalies) == [("spike", 105, 105, "ended")]
+
+
+def test_a_lasting_rise_is_one_anomaly_until_it_is_learned(replay: Replay) -> None:
+    """Its impact grows every day, and it ends when the new level is what is expected."""
+    replay.costs(times(usual(100), 2, range(105, LAST)), service=EC2)
+    events = replay.runs(106, 130)
+    assert told(events)[0] == "anomaly.detected"
+    assert told(events)[-1] == "anomaly.resolved"
+    assert set(told(events)[1:-1]) == {"anomaly.updated"}
+    impacts = [Decimal(event.data["anomaly"]["impact"]) for event in events[:-1]]
+    assert impacts == sorted(impacts)
+    ((direction, first, last, state),) = spans(replay.anomalies)
+    assert (direction, first, state) == ("spike", 105, "ended")
+    assert 107 <= last <= 112
+
+
+def test_an_outage_is_told_when_its_day_is_complete(replay: Replay) -> None:
+    """Two days after, and it goes on while the cost stays away."""
+    replay.costs(times(usual(100), 0.02, range(105, 109)), service=EC2)
+    assert replay.runs(106, 107) == []
+    assert told(replay.run(108)) == ["anomaly.detected"]
+    replay.runs(109, 118)
+    ((direction, first, last, state),) = spans(replay.anomalies)
+    assert (direction, first, state) == ("drop", 105, "ended")
+    assert last in {107, 108}
+    assert replay.anomalies[0].reason is Reason.DROP
+
+
+def test_movements_that_cancel_are_both_seen(replay: Replay) -> None:
+    """The total does not move: one service trebles while the other stops."""
+    replay.costs(times(usual(40, seed=2), 3.0, range(105, 108)), service=S3)
+    replay.costs(times(usual(100), 0.1, range(105, 108)), service=EC2)
+    replay.runs(106, 109)
+    assert {(each.service, each.direction.value) for each in replay.anomalies} == {
+        (S3, "spike"),
+        (EC2, "drop"),
+    }
+
+
+def test_a_repeated_night_changes_nothing(replay: Replay) -> None:
+    """Neither the memory nor what is stored of the days, and it tells nothing."""
+    replay.costs(times(usual(40, seed=2), 3, [105]), service=S3)
+    replay.runs(101, 106)
+    tables = replay.store.tables
+    memories, days, anomalies = dict(tables.memories.rows), dict(tables.expectations.rows), replay.anomalies
+    assert replay.run(106) == []
+    assert (replay.store.tables.memories.rows, replay.store.tables.expectations.rows) == (memories, days)
+    assert replay.anomalies == anomalies
+
+
+def test_missed_nights_end_where_every_night_would_have(replay: Replay) -> None:
+    """The mornings in between are walked with what is stored."""
+    other = Replay(adaptive=AdaptiveRule(), bill=dict(replay.bill))
+    other.run(100)
+    for each in (replay, other):
+        each.costs(times(usual(100), 2.5, [108, 109]), service=EC2)
+    replay.runs(101, 115)
+    other.run(115)
+    assert spans(other.anomalies) == spans(replay.anomalies) == [("spike", 108, 109, "ended")]
+    assert other.store.tables.expectations.rows == replay.store.tables.expectations.rows
+
+
+@pytest.mark.parametrize("loss", ["deleted", "unreadable", "older version", "other settings"])
+def test_a_memory_that_is_lost_is_learned_again_from_the_costs(replay: Replay, loss: str) -> None:
+    """The next night says what it would have said, and tells nothing of the past anew."""
+    replay.costs(times(usual(100), 2.5, [104]), service=EC2)
+    replay.runs(101, 110)
+    before = spans(replay.anomalies)
+    memories = replay.store.tables.memories
+    (key, memory), *_ = memories.rows.items()
+    if loss == "deleted":
+        memories.forget(replay.account.id)
+    elif loss == "unreadable":
+        memories.rows[key] = replace(memory, mornings=b"?")
+    elif loss == "older version":
+        memories.rows[key] = replace(memory, version="0/0")
+    else:
+        replay.adaptive = AdaptiveRule(sensitivity=Sensitivity.LOW)
+    replay.costs(times(usual(40, seed=2), 3, [110]), service=S3)
+    with replay.store.transaction() as tx:
+        learners = replay.detector.learners(tx, [replay.account.id, 2])
+    assert learners == ({2} if loss == "unreadable" else {replay.account.id, 2})
+    assert told(replay.run(111)) == ["anomaly.detected"]
+    assert spans(replay.anomalies) == [*before, ("spike", 110, 110, "open")]
+    assert replay.store.tables.memories.rows[key].newest == day(110)
+
+
+def test_a_large_restatement_of_a_learned_day_is_judged_and_learned(replay: Replay) -> None:
+    """A correction two weeks later is an anomaly of its day; it is over, and said once."""
+    replay.runs(101, 115)
+    replay.costs(times(usual(100), 3, [102]), service=EC2)
+    assert told(replay.run(116)) == ["anomaly.detected", "anomaly.resolved"]
+    assert spans(replay.anomalies) == [("spike", 102, 102, "ended")]
+    assert expected_on(replay, 102).reason is Reason.SPIKE
+    replay.costs({102: usual(100)[102]}, service=EC2)
+    assert told(replay.run(117)) == ["anomaly.updated"]
+    assert spans(replay.anomalies) == [("spike", 102, 102, "restated")]
+
+
+def test_a_small_restatement_of_a_learned_day_learns_nothing_anew(replay: Replay) -> None:
+    """A few cents that arrive late are no reason to read a year again."""
+    replay.runs(101, 115)
+    snapshot = next(iter(replay.store.tables.memories.rows.values())).snapshot
+    replay.costs(times(usual(100), 1.02, [102]), service=EC2)
+    assert replay.run(116) == []
+    after = next(iter(replay.store.tables.memories.rows.values()))
+    assert after.newest == day(115)
+    assert after.snapshot == snapshot or len(after.mornings) < 400
+
+
+def test_an_older_backfill_is_learned_and_one_apart_is_not(replay: Replay) -> None:
+    """Days that continue what is stored are history; days with a gap to it say nothing of what is usual."""
+    replay.runs(101, 105)
+    known = dict(replay.store.tables.memories.rows)
+    replay.bill |= {(day(n), EC2): Decimal(100) for n in range(-100, 0)}
+    covered = replay.covered
+    assert covered is not None
+    start = (covered.start - day(0)).days
+    assert replay.backfill(start - 60, start - 40, today=105) == []
+    assert replay.store.tables.memories.rows == known
+    assert replay.backfill(start - 40, start, today=105) == []
+    (memory,) = replay.store.tables.memories.rows.values()
+    assert memory.newest == day(104)
+    assert memory != next(iter(known.values()))
+
+
+def test_the_anomalies_of_the_other_detector_are_closed(replay: Replay) -> None:
+    """What is no longer judged by the total is resolved; what is found by service is not told twice."""
+    replay.costs(times(usual(100), 4, range(105, 108)), service=EC2)
+    replay.adaptive = None
+    assert told(replay.run(106)) == ["anomaly.detected"]
+    replay.adaptive = AdaptiveRule()
+    assert told(replay.run(107)) == ["anomaly.resolved", "anomaly.detected"]
+    assert [(each.service, each.state.value) for each in replay.open] == [(EC2, "open")]
+
+
+def test_a_dismissed_anomaly_stays_dismissed(replay: Replay) -> None:
+    """It goes on without a word."""
+    replay.costs(times(usual(100), 2, range(105, LAST)), service=EC2)
+    replay.run(106)
+    replay.dismiss()
+    assert replay.runs(107, 118) == []
+
+
+def test_another_currency_is_no_outage_and_no_new_service(replay: Replay) -> None:
+    """When the bill turns to euros, the dollars end without a drop and the euros begin without a spike."""
+    replay.currencies = {day(n): "EUR" for n in range(110, LAST)}
+    assert replay.runs(101, 130) == []
+    assert {currency for _, currency in replay.store.tables.memories.rows} == {"USD", "EUR"}
+
+
+def test_a_first_service_is_told_once_whatever_it_costs(replay: Replay) -> None:
+    """From a cent on, not again when it comes back, and never at a first collection."""
+    replay.costs({105: "0.004", 107: "0.02", 109: "5"}, service="Amazon Kendra")
+    events = [event for event in replay.runs(101, 115) if event.type.value == "service.first_charged"]
+    (event,) = events
+    assert event.subject == f"{replay.account.aws_account_id}/Amazon Kendra"
+    assert event.data["charge"] == {
+        "service": "Amazon Kendra",
+        "date": f"{day(107)}",
+        "currency": "USD",
+        "amount": "0.02",
+    }
+
+
+def test_a_dormant_account_that_begins_to_cost_something_is_told(replay: Replay) -> None:
+    """Once for each time that it begins."""
+    replay.first_charges = FirstChargePolicy(
+        floor=Limit(Decimal(1)), dormant=frozenset({replay.account.aws_account_id})
+    )
+    replay.costs(dict.fromkeys(range(101, LAST), 0), service=EC2)
+    replay.costs(dict.fromkeys(range(101, LAST), 0), service=S3)
+    replay.costs({110: 2, 111: 2, 114: "0.5", 116: 3}, service=S3)
+    events = [each for each in replay.runs(101, 120) if each.type.value == "account.dormant_charged"]
+    assert [event.data["charge"]["date"] for event in events] == [f"{day(110)}", f"{day(116)}"]
