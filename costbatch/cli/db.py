@@ -6,7 +6,7 @@ from costbatch.application.inspection import DatabaseSizes
 from costbatch.application.retention import OldRows, Pruning
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Months, example, output_option
-from costbatch.cli.output import print_json, print_result, print_table
+from costbatch.cli.output import print_json, print_result, print_table, standard_output
 from costbatch.config import PREFIX
 from costbatch.domain.periods import utc_day
 from costbatch.domain.plural import many
@@ -144,7 +144,8 @@ def _print_pruning(pruning: Pruning, *, dry_run: bool) -> None:
     anomalies = pruning.rows[OldRows.ANOMALIES]
     counts.append("1 anomaly" if anomalies == 1 else f"{anomalies:,} anomalies")
     verb = "Would delete" if dry_run else "Deleted"
-    click.echo(f"{verb} {', '.join(counts[:-1])} and {counts[-1]}.")
+    # On a terminal it may take more than one line.
+    standard_output().print(f"{verb} {', '.join(counts[:-1])} and {counts[-1]}.", markup=False)
     verb = "would begin" if dry_run else "begin"
     click.echo(f"The stored days of {many(pruning.accounts, 'account')} {verb} on {pruning.first_kept}.")
 
