@@ -215,8 +215,8 @@ def test_the_window_is_a_setting(harness: Harness) -> None:
 
 def test_a_deadline_leaves_the_rest_to_a_retry(harness: Harness) -> None:
     """What was begun is stored, the run says why it stopped, and nothing is paid twice."""
-    harness.open(*(make_account(number, faults=(Fault("latency", seconds=0.4),)) for number in range(1, 7)))
-    stopped = harness.collect("--run-key", "night", "--concurrency", "1", "--deadline", "0.6")
+    harness.open(*(make_account(number, faults=(Fault("latency", seconds=0.6),)) for number in range(1, 7)))
+    stopped = harness.collect("--run-key", "night", "--concurrency", "1", "--deadline", "1.5")
     assert stopped.status == 143
     assert (stopped.summary["run"]["status"], stopped.summary["run"]["stopped_by"]) == ("stopped", "deadline")
     done = stopped.summary["run"]["accounts"]["collected"]
