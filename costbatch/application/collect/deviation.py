@@ -75,7 +75,11 @@ class DeviationDetector(Detector):
                     judged = JudgedSeries(
                         series.first_day, judge_days(series, days, today=today, rule=self.rule)
                     )
-                    expectations += [Expectation(service, currency, day) for day in judged.days]
+                    # An anomaly that was edited by hand may reach beyond what is stored.
+                    stored = each.replaced.stored
+                    expectations += [
+                        Expectation(service, currency, day) for day in judged.days if day.usage_date in stored
+                    ]
                 of_scope = [anomaly for anomaly in known if anomaly.service == service]
                 changes += [
                     self._explained(change, series_of) for change in judge_series(judged, of_scope, judgement)
