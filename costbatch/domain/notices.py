@@ -110,6 +110,10 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
         found = _of_recovery(data)
     elif type_ in {EventType.REGION_FIRST_USED, EventType.SERVICE_FIRST_USED}:
         found = _of_first_use(type_, data)
+    elif type_ in {EventType.SERVICE_FIRST_CHARGED, EventType.DORMANT_ACCOUNT_CHARGED}:
+        found = _of_charge(type_, data)
+    elif type_ == EventType.INCIDENT_DETECTED:
+        found = _of_incident(data["incident"])
     elif type_ in {EventType.RUN_COMPLETED, EventType.RUN_FAILED}:
         found = _of_run(data["run"])
     elif type_ == EventType.SINK_TEST:
@@ -126,10 +130,17 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
 def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -> Notice:
     """Return what is told of many events of one run together, the most important first.
 
-    An anomaly is told once, by its newest event.
+    An anomaly is told once, by its newest event; one that belongs to an incident is told by the incident.
     """
     events = list({_subject(event): event for event in events}.values())
-    told = sorted(((_rank(event), notice_of(event, link)) for event in events), key=lambda pair: pair[0])
+    members = {
+        member["anomaly_id"]
+        for event in events
+        if event["type"] == EventType.INCIDENT_DETECTED
+        for member in event["data"]["incident"]["members"]
+    }
+    singles = [event for event in events if _subject(event) not in members]
+    told = sorted(((_rank(event), notice_of(event, link)) for event in singles), key=lambda pair: pair[0])
     parts = [_brief(notice) for _, notice in told]
     has_anomalies = any(event["type"] in _ANOMALY_WORDS for event in events)
     return Notice(
@@ -149,6 +160,7 @@ _ANOMALY_WORDS = {
 }
 # What a digest's title counts, and the order of its parts.
 _COUNTED = {
+    "Incidents": ((EventType.INCIDENT_DETECTED.value, "detected"),),
     "Cost anomalies": (
         (EventType.ANOMALY_DETECTED.value, "detected"),
         (EventType.ANOMALY_UPDATED.value, "updated"),
@@ -162,6 +174,10 @@ _COUNTED = {
     "First uses": (
         (EventType.REGION_FIRST_USED.value, "of a region"),
         (EventType.SERVICE_FIRST_USED.value, "of a service"),
+    ),
+    "First charges": (
+        (EventType.SERVICE_FIRST_CHARGED.value, "of a service"),
+        (EventType.DORMANT_ACCOUNT_CHARGED.value, "of a dormant account"),
     ),
     "Runs": ((EventType.RUN_FAILED.value, "failed"), (EventType.RUN_COMPLETED.value, "completed")),
 }
@@ -326,6 +342,49 @@ def _of_first_use(type_: str, data: Mapping[str, Any]) -> Notice:
             Line(label="Resources", rows=((f"{data['resources']:,}",),), in_digest=True),
             Line(label=where.capitalize(), rows=rows, in_digest=True),
         ),
+    )
+
+
+def _of_charge(type_: str, data: Mapping[str, Any]) -> Notice:
+    """Return what is told of a service, or of an account, that was expected to cost nothing."""
+    charge = data["charge"]
+    cost = money(Decimal(charge["amount"]), charge["currency"])
+    if type_ == EventType.SERVICE_FIRST_CHARGED:
+        title: Words = ("First charge of ", Outside(charge["service"]), " in ", *_account(data), f", {cost}")
+    else:
+        title = ("Dormant account costs something: ", *_account(data), f", {cost}")
+    return Notice(
+        title=title,
+        importance=Importance.WARNING,
+        lines=(
+            Line(label="Account", rows=(_account(data),)),
+            Line(label="Cost", rows=((f"{cost} on {charge['date']}",),), in_digest=True),
+        ),
+    )
+
+
+def _of_incident(incident: Mapping[str, Any]) -> Notice:
+    """Return what is told of anomalies that began on one day in one service of several accounts."""
+    currency = incident["currency"]
+    impact = money(Decimal(incident["impact"]), currency, sign=True)
+    rows = tuple(
+        (
+            f"{money(Decimal(member['impact']), currency, sign=True)} ",
+            Outside(member["name"]),
+            f" ({Outside(member['aws_account_id'])})",
+        )
+        for member in incident["members"][:_MOST_PARTS]
+    )
+    count = many(incident["accounts"], "account")
+    return Notice(
+        title=(f"Cost {incident['direction']} in {count}: ", Outside(incident["service"]), f", {impact}"),
+        importance=Importance.FAILURE,
+        lines=(
+            Line(label="Cost", rows=(_from_to(incident, currency),), in_digest=True),
+            Line(label="Since", rows=((incident["start_date"],),), in_digest=True),
+            Line(label="Accounts", rows=rows, in_digest=True),
+        ),
+        commands=_DIGEST_COMMANDS,
     )
 
 

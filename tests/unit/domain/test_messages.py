@@ -23,10 +23,15 @@ from costbatch.domain.events import (
     account_recovered,
     anomaly_event,
     anomaly_reminder,
+    dormant_account_charged,
+    incident_detected,
     region_first_used,
     run_ended,
+    service_first_charged,
     service_first_used,
 )
+from costbatch.domain.first_charges import FirstCharge
+from costbatch.domain.incidents import Incident, Member
 from costbatch.domain.links import LinkTemplate
 from costbatch.domain.messages import Importance, Message, message_of
 from costbatch.errors import ErrorKind
@@ -128,6 +133,27 @@ def a_discovery() -> list[Event]:
     ]
 
 
+def charges() -> list[Event]:
+    """Return what costs something for the first time, and what began in several accounts at once."""
+    lab, archive = make_account(1, name="lab"), make_account(2, name="archive")
+    members = tuple(
+        Member(account.aws_account_id, account.name, UUID(int=50 + n), Decimal(10), Decimal(410 - n))
+        for n, account in enumerate((lab, archive))
+    )
+    incident = Incident(
+        service=EC2, direction=Direction.SPIKE, start_date=NEWEST, currency="USD", members=members
+    )
+    return [
+        incident_detected(incident, run_id=RUN, now=NOW),
+        # A member is told by its incident.
+        an_event(id=UUID(int=50), service=EC2),
+        service_first_charged(
+            FirstCharge("Amazon SageMaker", NEWEST, "USD", Decimal("0.02")), lab, run_id=RUN, now=NOW
+        ),
+        dormant_account_charged(DayTotal(NEWEST, "EUR", Decimal("12.3")), archive, run_id=RUN, now=NOW),
+    ]
+
+
 def resolved() -> Event:
     """Return the event of a drop of a service that is over."""
     return an_event(
@@ -174,6 +200,7 @@ CASES = {
     "run": [a_run()],
     "digest": many_events(),
     "discovery": a_discovery(),
+    "charges": charges(),
 }
 
 
@@ -230,6 +257,9 @@ def test_a_trend_that_is_not_known_is_left_out() -> None:
         (a_run("partial"), Importance.WARNING),
         (a_run("failed"), Importance.FAILURE),
         (a_discovery()[0], Importance.WARNING),
+        (charges()[0], Importance.FAILURE),
+        (charges()[2], Importance.WARNING),
+        (charges()[3], Importance.WARNING),
     ],
 )
 def test_the_importance_is_that_of_the_event(event: Event, importance: Importance) -> None:
