@@ -16,6 +16,11 @@ _WARNINGS = frozenset(
         EventType.ANOMALY_DETECTED.value,
         EventType.ANOMALY_UPDATED.value,
         EventType.ANOMALY_REMINDER.value,
+        EventType.INCIDENT_DETECTED.value,
+        EventType.SERVICE_FIRST_CHARGED.value,
+        EventType.DORMANT_ACCOUNT_CHARGED.value,
+        EventType.REGION_FIRST_USED.value,
+        EventType.SERVICE_FIRST_USED.value,
         EventType.ACCOUNT_FAILED.value,
         EventType.RUN_FAILED.value,
     }
