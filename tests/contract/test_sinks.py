@@ -85,11 +85,32 @@ def test_every_type_of_event_is_taken(sink: Sink) -> None:
                 "service": "ec2",
                 "services": {"ec2": 2},
                 "resources": 2,
+                "charge": {"service": "ec2", "date": "2025-03-11", "currency": "USD", "amount": "0.02"},
+                "incident": INCIDENT,
             }
         assert sink.deliver([event])
     assert sink.deliver([event_of_test()])
 
 
+INCIDENT = {
+    "id": "00000000-0000-0000-0000-000000000009",
+    "service": "ec2",
+    "direction": "spike",
+    "start_date": "2025-03-11",
+    "currency": "USD",
+    "accounts": 1,
+    "expected": "1.00",
+    "actual": "3.00",
+    "impact": "2.00",
+    "members": [
+        {
+            "aws_account_id": "100000000001",
+            "name": "search",
+            "anomaly_id": "00000000-0000-0000-0000-000000000007",
+            "impact": "2.00",
+        }
+    ],
+}
 RUN = {
     "id": "1",
     "key": "job",

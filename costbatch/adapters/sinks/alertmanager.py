@@ -19,12 +19,17 @@ from costbatch.domain.events import EventType
 from costbatch.domain.periods import instant
 
 _PATH = "/api/v2/alerts"
-# By what an event is about: the first word of its type.
+# Events of one name fire and end the same alert.
 _NAMES = {
-    "anomaly": "CostbatchAnomaly",
-    "account": "CostbatchAccountFailed",
-    "run": "CostbatchRunFailed",
-    "sink": "CostbatchTest",
+    EventType.ANOMALY_DETECTED: "CostbatchAnomaly",
+    EventType.ANOMALY_UPDATED: "CostbatchAnomaly",
+    EventType.ANOMALY_RESOLVED: "CostbatchAnomaly",
+    EventType.ANOMALY_REMINDER: "CostbatchAnomaly",
+    EventType.ACCOUNT_FAILED: "CostbatchAccountFailed",
+    EventType.ACCOUNT_RECOVERED: "CostbatchAccountFailed",
+    EventType.RUN_FAILED: "CostbatchRunFailed",
+    EventType.RUN_COMPLETED: "CostbatchRunFailed",
+    EventType.SINK_TEST: "CostbatchTest",
 }
 # With these an alert is over; with every other event it fires, or goes on.
 _ENDS = frozenset(
@@ -67,11 +72,15 @@ class AlertmanagerSink(ConfiguredSink):
 
     def _alerts(self, event: CloudEvent) -> list[_Alert]:
         type_ = EventType(event["type"])
-        name, is_over = _NAMES.get(type_.partition(".")[0], _OTHER), type_ in _ENDS
+        name, is_over = _NAMES.get(type_, _OTHER), type_ in _ENDS
         message, at = self.message([event]), datetime.fromisoformat(event["time"])
         anomaly: Mapping[str, Any] = event["data"].get("anomaly", {})
         alert: _Alert = {
-            "labels": {"alertname": name, **_labels(event["data"], anomaly)},
+            "labels": {
+                "alertname": name,
+                **_labels(event["data"], anomaly),
+                **_of_once(type_, event["data"]),
+            },
             "annotations": {"summary": message.title, "description": message.text},
             # The first day of the anomaly, as far as its alert is the same one.
             "startsAt": f"{anomaly['start_date']}T00:00:00Z" if anomaly else instant(at),
@@ -82,7 +91,9 @@ class AlertmanagerSink(ConfiguredSink):
         return [alert, *(_of_other_severities(alert, at) if type_ in _MAY_CHANGE_SEVERITY else ())]
 
 
-_MAY_CHANGE_SEVERITY = frozenset({EventType.ANOMALY_UPDATED, EventType.ANOMALY_RESOLVED})
+_MAY_CHANGE_SEVERITY = frozenset(
+    {EventType.ANOMALY_UPDATED, EventType.ANOMALY_REMINDER, EventType.ANOMALY_RESOLVED}
+)
 
 
 def _of_other_severities(alert: _Alert, at: datetime) -> list[_Alert]:
@@ -91,6 +102,15 @@ def _of_other_severities(alert: _Alert, at: datetime) -> list[_Alert]:
         {**alert, "labels": {**alert["labels"], "severity": severity}, "endsAt": instant(at)}
         for severity in others
     ]
+
+
+def _of_once(type_: EventType, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels by which one of what is told once is another alert than the next."""
+    if type_ in _NAMES:
+        return {}
+    about: Mapping[str, Any] = data.get("charge") or data.get("incident") or data
+    names = ("region", "service", "direction", "currency", "start_date")
+    return {"event": type_.value, **{name: about[name] for name in names if name in about}}
 
 
 def _labels(data: Mapping[str, Any], anomaly: Mapping[str, Any]) -> dict[str, str]:

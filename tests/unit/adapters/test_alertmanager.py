@@ -98,3 +98,30 @@ def test_failures_fire_until_they_are_over(
         alerts += posted(receiver, event, "firing_days: 1")
     assert alerts[0]["labels"] == alerts[1]["labels"]
     assert [each["endsAt"] for each in alerts] == ["2025-03-13T06:30:00Z", "2025-03-12T06:30:00Z"]
+
+
+def test_what_is_told_once_is_an_alert_of_its_own(receiver: Receiver) -> None:
+    """Each region and each charge, and none of them is the failure of its account, which a recovery ends."""
+    account = {"aws_account_id": "100000000001", "name": "search", "labels": {}}
+    charge = {"date": "2025-03-11", "currency": "USD", "amount": "0.02"}
+    shown = []
+    for type_, data in (
+        (EventType.REGION_FIRST_USED, {"region": "ap-south-1", "services": {"ec2": 1}, "resources": 1}),
+        (EventType.REGION_FIRST_USED, {"region": "sa-east-1", "services": {"ec2": 1}, "resources": 1}),
+        (EventType.SERVICE_FIRST_CHARGED, {"charge": {**charge, "service": "Amazon EC2"}}),
+        (EventType.DORMANT_ACCOUNT_CHARGED, {"charge": charge}),
+    ):
+        event = {**anomaly_event(type_=type_), "data": {"account": account, **data}}
+        (alert,) = posted(receiver, event)
+        shown.append({name: value for name, value in alert["labels"].items() if name != "aws_account_id"})
+    assert shown == [
+        {"alertname": "CostbatchEvent", "event": "region.first_used", "region": "ap-south-1"},
+        {"alertname": "CostbatchEvent", "event": "region.first_used", "region": "sa-east-1"},
+        {
+            "alertname": "CostbatchEvent",
+            "event": "service.first_charged",
+            "service": "Amazon EC2",
+            "currency": "USD",
+        },
+        {"alertname": "CostbatchEvent", "event": "account.dormant_charged", "currency": "USD"},
+    ]
