@@ -1,6 +1,7 @@
 """Fixtures for all tests: a clean environment, and on request a PostgreSQL with the real schema."""
 
 import os
+import signal
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,12 @@ _TEMPLATE = "costbatch_template"
 _UNMEASURED = ("chaos", "chart", "image", "regressions")
 # except by these files.
 _MEASURED = ("test_database_url.py", "test_pod_environment.py", "test_weak_keys.py")
+
+
+def pytest_configure() -> None:
+    """Let what tests start end on Ctrl-C, which a background job of a shell and its children ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
