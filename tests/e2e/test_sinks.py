@@ -70,7 +70,8 @@ def test_a_team_hears_of_its_own_accounts_only(sinks: Harness, receiver: Receive
     (asked,) = receiver.asked
     event = Webhook(SIGNING).verify(asked.body, asked.headers)
     assert event["data"]["account"]["labels"] == {"team": "payments"}
-    assert len(run.logs("event")) == 3
+    # Two anomalies, the incident that they are, and the end of the run.
+    assert len(run.logs("event")) == 4
     (other,) = listed(sinks, "--account", TWO)
     shown = sinks.run("events", "show", other["id"])
     assert "filtered" in shown.stdout
@@ -89,7 +90,7 @@ def test_a_broken_sink_changes_neither_the_run_nor_the_other_sink(
     """The exit status is that of the collection; what was not delivered waits, and doctor says so."""
     receiver.reply = reply
     run = sinks.collect()
-    assert (run.status, run.summary["events"]["pending"], len(run.logs("event"))) == (0, 1, 3)
+    assert (run.status, run.summary["events"]["pending"], len(run.logs("event"))) == (0, 1, 4)
     (line,) = run.logs("events_not_delivered")
     assert (line["sink"], line["waiting"]) == ("payments", 1)
     assert "hunter2" not in run.stderr + json.dumps(sinks.contents(), default=str)
