@@ -12,6 +12,7 @@ from costbatch.cli.views.run import (
     STATE_STYLES,
     STATUS_STYLES,
     headline,
+    print_accounts,
     print_end,
     print_problems,
     problem_of,
@@ -66,7 +67,13 @@ def print_run(report: CollectReport, console: Console, *, is_last: bool = True) 
     read = report.collected.days_read
     days = f"Read {days_text(read)}" if read else "No days were read"
     page.line(f"{days}, run {report.run.key}, took {duration(report.duration_seconds)}", "dim")
-    _print_accounts(report, page)
+    print_accounts(
+        report,
+        page,
+        texts=("Outcome",),
+        numbers=("Days", "Rows\nfetched", "Rows\nwritten", "API\ncalls", "API\nUSD"),
+        rows=[(each.item, _values(each)) for each in report.collections],
+    )
     print_problems(_problems(report.collections), page)
     if report.cost_summary and report.cost_summary.costs:
         _print_costs(report.cost_summary, page)
@@ -87,24 +94,8 @@ def collect_command(key: str, request: RunRequest) -> str:
     return resume_command(key, request, words)
 
 
-def _print_accounts(report: CollectReport, page: Page) -> None:
-    if report.collections:
-        table = page.account_table()
-        table.add_column("Outcome", no_wrap=True)
-        for name in ("Days", "Rows\nfetched", "Rows\nwritten", "API\ncalls", "API\nUSD", "Time\n(s)"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for collection in report.collections:
-            table.add_row(*_account_row(collection, page))
-        page.show(table)
-    if hidden := report.counts.count() - len(report.collections):
-        page.blank()
-        page.line(f"{many(hidden, 'account')} collected and not listed.", "green")
-
-
-def _account_row(collection: Collection, page: Page) -> Iterator[str | Text]:
+def _values(collection: Collection) -> Iterator[str | Text]:
     item, record = collection.item, collection.record
-    yield item.aws_account_id
-    yield page.name(item.name)
     yield Text(collection.state, STATE_STYLES[item.state])
     if record is None:
         yield from ("-", "-", "-")
@@ -115,7 +106,6 @@ def _account_row(collection: Collection, page: Page) -> Iterator[str | Text]:
         yield f"{change.inserted + change.updated + change.deleted:,}"
     yield f"{item.api_requests:,}"
     yield amount(collection.api_cost_usd, "USD")
-    yield "-" if item.duration_seconds is None else f"{item.duration_seconds:,.1f}"
 
 
 def _problems(collections: Sequence[Collection]) -> Iterator[tuple[str, str, ItemRecord]]:

@@ -11,6 +11,7 @@ from costbatch.cli.views.run import (
     STATE_STYLES,
     STATUS_STYLES,
     headline,
+    print_accounts,
     print_end,
     print_problems,
     problem_of,
@@ -51,7 +52,13 @@ def print_run(report: DiscoverReport, console: Console, *, is_last: bool = True)
     page = Page(console)
     page.line(f" {headline(report)} ", STATUS_STYLES[report.run.status])
     page.line(f"Run {report.run.key}, took {duration(report.duration_seconds)}", "dim")
-    _print_accounts(report, page)
+    print_accounts(
+        report,
+        page,
+        texts=("Outcome", "Source"),
+        numbers=("Regions", "Resources", "New", "Changed", "Gone"),
+        rows=[(each.item, _values(each)) for each in report.discoveries],
+    )
     print_problems(_problems(report.discoveries), page)
     _print_totals(report, page)
     if is_last:
@@ -64,25 +71,8 @@ def discover_command(key: str, request: RunRequest) -> str:
     return resume_command(key, request, ["--source", source.value] if source else [])
 
 
-def _print_accounts(report: DiscoverReport, page: Page) -> None:
-    if report.discoveries:
-        table = page.account_table()
-        table.add_column("Outcome", no_wrap=True)
-        table.add_column("Source", no_wrap=True)
-        for name in ("Regions", "Resources", "New", "Changed", "Gone", "Time\n(s)"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for discovery in report.discoveries:
-            table.add_row(*_account_row(discovery, page))
-        page.show(table)
-    if hidden := report.counts.count() - len(report.discoveries):
-        page.blank()
-        page.line(f"{many(hidden, 'account')} discovered and not listed.", "green")
-
-
-def _account_row(discovery: Discovery, page: Page) -> Iterator[str | Text]:
+def _values(discovery: Discovery) -> Iterator[str | Text]:
     item, record = discovery.item, discovery.record
-    yield item.aws_account_id
-    yield page.name(item.name)
     is_partial = record is not None and record.is_partial
     yield Text(discovery.state, "yellow" if is_partial else STATE_STYLES[item.state])
     if record is None:
@@ -95,7 +85,6 @@ def _account_row(discovery: Discovery, page: Page) -> Iterator[str | Text]:
         yield f"{change.inserted + change.returned:,}"
         yield f"{change.updated:,}"
         yield f"{change.gone:,}"
-    yield "-" if item.duration_seconds is None else f"{item.duration_seconds:,.1f}"
 
 
 def _problems(discoveries: Sequence[Discovery]) -> Iterator[tuple[str, str, ItemRecord]]:

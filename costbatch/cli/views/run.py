@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from rich.text import Text
+
 from costbatch.cli.views.page import Page
 from costbatch.domain.plural import many
 from costbatch.domain.reports import RunReport
@@ -36,6 +38,34 @@ _SKIP_SENTENCES = {
     SkipReason.API_COST_CAP: "The run reached its cap on API cost; the next run collects them.",
     SkipReason.NOT_ACTIVE: "Paused or removed after the run started.",
 }
+
+
+def print_accounts(
+    report: RunReport,
+    page: Page,
+    *,
+    texts: Sequence[str],
+    numbers: Sequence[str],
+    rows: Sequence[tuple[ItemRecord, Iterable[str | Text]]],
+) -> None:
+    """Print the accounts that the report lists, and how many more there are.
+
+    texts, numbers: the titles of the job's own columns, between the account and the time. rows: each account
+    with its values in these columns.
+    """
+    if rows:
+        table = page.account_table()
+        for name in texts:
+            table.add_column(name, no_wrap=True)
+        for name in (*numbers, "Time\n(s)"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for item, values in rows:
+            time = "-" if item.duration_seconds is None else f"{item.duration_seconds:,.1f}"
+            table.add_row(item.aws_account_id, page.name(item.name), *values, time)
+        page.show(table)
+    if hidden := report.counts.count() - len(rows):
+        page.blank()
+        page.line(f"{many(hidden, 'account')} {report.words.done} and not listed.", "green")
 
 
 def headline(report: RunReport) -> str:
