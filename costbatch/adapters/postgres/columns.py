@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, DateTime, MetaData, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, ForeignKey, MetaData, Text
 
 metadata = MetaData(
     naming_convention={
@@ -17,6 +17,22 @@ metadata = MetaData(
 # Compared byte by byte: faster than a locale's order, and the same everywhere.
 CODE = Text(collation="C")
 INSTANT = DateTime(timezone=True)
+
+
+def key_of_account() -> Column[int]:
+    """Return the account as a part of the primary key; rows go with their account."""
+    return Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+
+
+def currency_code() -> CheckConstraint:
+    """Return the constraint that the column ``currency`` has a code of ISO 4217."""
+    return CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code")
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:

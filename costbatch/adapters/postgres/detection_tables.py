@@ -1,8 +1,16 @@
 """The tables of the detectors: what they expected, what they remember, and what was first paid for."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date, ForeignKey, LargeBinary, Numeric, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, LargeBinary, Numeric, Table
 
-from costbatch.adapters.postgres.columns import CODE, finite, metadata, one_of, plausible_times
+from costbatch.adapters.postgres.columns import (
+    CODE,
+    currency_code,
+    finite,
+    key_of_account,
+    metadata,
+    one_of,
+    plausible_times,
+)
 from costbatch.domain.detection import Reason
 
 # No foreign key: written beside the costs of a locked account, and to check each row would cost as much.
@@ -19,7 +27,7 @@ daily_expectations = Table(
     Column("actual", Numeric, nullable=False, comment="What the day cost when it was last judged"),
     Column("score", Numeric, nullable=False, comment="0 to 1; 0.5 is the edge of the band"),
     Column("reason", CODE, comment="Why the day is anomalous; null: it is ordinary"),
-    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    currency_code(),
     CheckConstraint("score BETWEEN 0 AND 1", name="score_is_share"),
     one_of("reason", Reason),
     finite("expected", "lower", "upper", "actual"),
@@ -30,13 +38,7 @@ daily_expectations = Table(
 detector_memories = Table(
     "detector_memories",
     metadata,
-    Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    key_of_account(),
     Column("currency", CODE, primary_key=True),
     Column(
         "version", CODE, nullable=False, comment="Of what is learned and its settings; another is rebuilt"
@@ -44,7 +46,7 @@ detector_memories = Table(
     Column("newest_date", Date, nullable=False, comment="The newest day that was judged"),
     Column("snapshot", LargeBinary, comment="What was learned before these mornings; null: nothing"),
     Column("mornings", LargeBinary, nullable=False, comment="What was read on the mornings since"),
-    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    currency_code(),
     plausible_times("newest_date"),
     comment="What the adaptive detector remembers of an account: deleted rows are rebuilt from the costs",
 )
@@ -52,19 +54,13 @@ detector_memories = Table(
 first_charges = Table(
     "first_charges",
     metadata,
-    Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    key_of_account(),
     Column("service", CODE, primary_key=True, comment="As Cost Explorer names it"),
     Column("usage_date", Date, nullable=False, comment="The first day with cost when it was first seen"),
     Column("currency", CODE, nullable=False),
     Column("amount", Numeric, nullable=False, comment="What that day cost then"),
     CheckConstraint("service <> ''", name="service_given"),
-    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    currency_code(),
     finite("amount"),
     plausible_times("usage_date"),
     comment="Every service that an account has ever paid for",

@@ -21,7 +21,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from costbatch.adapters.postgres import columns, detection_tables  # noqa: F401 - its tables are ours, too
-from costbatch.adapters.postgres.columns import CODE, INSTANT, finite, not_negative, one_of, plausible_times
+from costbatch.adapters.postgres.columns import (
+    CODE,
+    INSTANT,
+    currency_code,
+    finite,
+    key_of_account,
+    not_negative,
+    one_of,
+    plausible_times,
+)
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.answers import AnswerKind
@@ -84,13 +93,7 @@ accounts = Table(
 account_credentials = Table(
     "account_credentials",
     metadata,
-    Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    key_of_account(),
     Column("key_id", CODE, nullable=False, comment="Id of the ENCRYPTION_KEY that encrypted it"),
     Column("sealed", LargeBinary, nullable=False, comment="AES-256-GCM, bound to the account"),
     Column("proven_at", INSTANT, comment="When AWS said that they are the account's; null: not yet"),
@@ -179,13 +182,7 @@ run_items = Table(
 account_progress = Table(
     "account_progress",
     metadata,
-    Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    key_of_account(),
     Column("job", CODE, primary_key=True),
     Column("covered_start", Date, comment="First day that is stored without a gap"),
     Column("covered_end_exclusive", Date, comment="Day after the last one stored without a gap"),
@@ -235,7 +232,7 @@ daily_costs = Table(
     Column("net_amortized", Numeric, comment="After discounts; null if AWS gives none"),
     Column("usage_quantity", Numeric, comment="Sum over mixed units, as Cost Explorer gives it"),
     Column("estimated", Boolean, nullable=False, comment="Whether AWS may still change it"),
-    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    currency_code(),
     CheckConstraint("service <> ''", name="service_given"),
     CheckConstraint("record_type <> ''", name="record_type_given"),
     finite("unblended", "amortized", "net_unblended", "net_amortized", "usage_quantity"),
@@ -281,13 +278,7 @@ cost_changes = Table(
 day_digests = Table(
     "day_digests",
     metadata,
-    Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    key_of_account(),
     # No foreign key: if the item is gone, the digests are not used.
     Column("run_item_id", BigInteger, nullable=False, comment="Not used once a later one succeeded"),
     Column("start_date", Date, nullable=False, comment="The first day"),
@@ -324,13 +315,7 @@ discoveries = Table(
 discovered_regions = Table(
     "discovered_regions",
     metadata,
-    Column(
-        "account_id",
-        BigInteger,
-        ForeignKey("accounts.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    key_of_account(),
     Column("region", CODE, primary_key=True, comment="As AWS names it; global: what is in no region"),
     Column("read_at", INSTANT, comment="When all of it was last read; null: never yet"),
     Column("source", CODE, comment="The API that it was read from"),
@@ -410,7 +395,7 @@ anomalies = Table(
     one_of("reason", Reason),
     one_of("cost_basis", CostBasis),
     CheckConstraint("start_date <= last_date", name="dates_ordered"),
-    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    currency_code(),
     CheckConstraint("(state = 'resolved') = (resolution IS NOT NULL)", name="resolved_has_reason"),
     CheckConstraint("(direction = 'spike') = (actual > expected)", name="direction_agrees"),
     CheckConstraint("revision >= 1", name="revision_counts"),
@@ -463,7 +448,7 @@ anomaly_answers = Table(
     one_of("direction", Direction),
     CheckConstraint("service <> ''", name="service_given"),
     CheckConstraint("author <> ''", name="author_given"),
-    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_code"),
+    currency_code(),
     CheckConstraint("start_date <= end_date", name="dates_ordered"),
     CheckConstraint(
         "(kind = 'planned') = (level IS NULL) AND (level IS NULL) = (currency IS NULL)"
