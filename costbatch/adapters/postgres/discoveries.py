@@ -8,7 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import discoveries, run_items
+from costbatch.adapters.postgres.discovery_tables import (
+    discoveries,
+)
+from costbatch.adapters.postgres.tables import (
+    run_items,
+)
 from costbatch.application.discover.ports import DiscoveryStore
 from costbatch.domain.discovery import DiscoveryCounts, DiscoveryRecord, ResourceChange
 from costbatch.domain.resources import SourceChoice

@@ -10,7 +10,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import accounts, discovered_regions, resources
+from costbatch.adapters.postgres.discovery_tables import (
+    discovered_regions,
+    resources,
+)
+from costbatch.adapters.postgres.tables import (
+    accounts,
+)
 from costbatch.application.discover.ports import ResourceQueries
 from costbatch.domain.resource_queries import ResourceFilter, StoredResource, TypeCount
 

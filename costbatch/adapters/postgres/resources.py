@@ -13,7 +13,9 @@ from sqlalchemy.engine import Connection
 from typing_extensions import override
 
 from costbatch.adapters.postgres.copy_format import Pieces, escaped
-from costbatch.adapters.postgres.tables import discovered_regions
+from costbatch.adapters.postgres.discovery_tables import (
+    discovered_regions,
+)
 from costbatch.application.discover.ports import ResourceStore, Written
 from costbatch.domain.discovery import AccountDiscovery, KnownRegion, KnownRegions, ResourceChange
 from costbatch.domain.resources import GLOBAL, RegionContent, Resource, SourceChoice

@@ -19,6 +19,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
+from costbatch.adapters.postgres.discovery_tables import (
+    resources,
+)
 from costbatch.adapters.postgres.inspect import month_sizes
 from costbatch.adapters.postgres.partitions import PARTITIONED, drop_partitions, partition_names
 from costbatch.adapters.postgres.tables import (
@@ -28,7 +31,6 @@ from costbatch.adapters.postgres.tables import (
     cost_versions,
     deliveries,
     events,
-    resources,
     run_items,
     runs,
 )
