@@ -1,15 +1,14 @@
 """A receiver of events over HTTP or HTTPS, on loopback: keeps what comes, and answers as told."""
 
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
-from tests.support.recorder import Asked
+from tests.support.recorder import Asked, serving
 
 
 @dataclass(frozen=True)
@@ -44,20 +43,12 @@ class Receiver:
 def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
     """Receive on a loopback port, over TLS if there is a certificate."""
     receiver = Receiver()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(receiver))
-    server.handle_error = lambda *_: None  # type: ignore[method-assign] # it would print a traceback
-    if certificate:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    receiver.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield receiver
-    finally:
-        receiver.is_over.set()
-        server.shutdown()
-        server.server_close()
+    with serving(_handler(receiver), certificate) as receiver.url:
+        try:
+            yield receiver
+        finally:
+            # What hangs may end.
+            receiver.is_over.set()
 
 
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:

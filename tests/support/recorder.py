@@ -36,23 +36,29 @@ class Recorder:
 
 
 @contextmanager
-def recording(certificate: Path | None = None) -> Iterator[Recorder]:
-    """Serve on a loopback port, over TLS where there is a certificate."""
-    recorder = Recorder()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(recorder))
+def serving(handler: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[str]:
+    """Serve on a loopback port, over TLS if there is a certificate; give the URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # it would print a traceback
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         # Each connection shakes hands in its own thread, where a refusal is nobody's error.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    recorder.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
-        yield recorder
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def recording(certificate: Path | None = None) -> Iterator[Recorder]:
+    """Serve as a recorder says, over TLS if there is a certificate."""
+    recorder = Recorder()
+    with serving(_handler(recorder), certificate) as recorder.url:
+        yield recorder
 
 
 def _handler(recorder: Recorder) -> type[BaseHTTPRequestHandler]:
