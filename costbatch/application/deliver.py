@@ -30,7 +30,7 @@ _DIGEST = 100
 # sink must answer within the difference.
 LEASE_SECONDS = 120.0
 _WORK_SECONDS = 60.0
-# So many failures in a row, and the receiver is left alone for a while.
+# After this number of failures in a row, delivery to the receiver pauses.
 _FAILURES_IN_A_ROW = 3
 # What is being sent when the time is over may end.
 _LAST_SEND_SECONDS = 10.0
@@ -54,7 +54,7 @@ class SinkResult:
 class Deliverer:
     """Brings events to the sinks.
 
-    most_attempts: after so many, an event is given up. budget_seconds: no delivery begins later than this.
+    most_attempts: after these, an event is given up. budget_seconds: no delivery begins later than this.
     stop: set when the process is asked to end. pauses: before a failing sink is tried again, in seconds.
     jitter: returns numbers from 0 to 1. worker: this process, in its claims. is_gone: whether one has died.
     """

@@ -27,9 +27,9 @@ def judged_day(judgement: Judgement, actual: Decimal) -> JudgedDay:
 def anomalous_days(judged: Iterable[JudgedDay], *, today: date, rule: Rule) -> list[JudgedDay]:
     """Return the days of anomalies: those with a reason, and those after one that are still outside.
 
-    An anomaly goes on while the cost lies outside its band in the same direction, without a longer gap than
+    An anomaly continues while the cost lies outside its band in the same direction, without a longer gap than
     the merge window. It ends when the cost is back, or when the detector has learned the new level. A drop
-    goes on only on complete days.
+    continues only on complete days.
     """
     found: list[JudgedDay] = []
     last: dict[Direction, JudgedDay] = {}
