@@ -152,11 +152,15 @@ class Bootstrap:
 
     def anomalies(self) -> Anomalies:
         """Return the use cases of anomalies and their answers."""
-        return Anomalies(database=self.database(), rule=self.settings.rule, now=self.now)
+        settings = self.settings
+        return Anomalies(database=self.database(), rule=settings.rule, routes=settings.routes, now=self.now)
 
     def planned_changes(self) -> PlannedChanges:
         """Return the use cases of planned changes."""
-        return PlannedChanges(database=self.database(), now=self.now)
+        settings = self.settings
+        return PlannedChanges(
+            database=self.database(), rule=settings.rule, routes=settings.routes, now=self.now
+        )
 
     def _owner_of(self, access: Access) -> str:
         """Return whose an account's credentials are; a person waits for the answer."""

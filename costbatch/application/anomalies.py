@@ -4,8 +4,8 @@ Each takes effect as a whole, in one transaction, or raises a ConfigError that s
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -22,9 +22,10 @@ from costbatch.domain.answers import (
     standing,
 )
 from costbatch.domain.detection import Rule
-from costbatch.domain.events import anomaly_data
+from costbatch.domain.events import anomaly_answered, anomaly_data, answer_data
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.periods import instant, utc_day
+from costbatch.domain.routing import Route
 from costbatch.errors import ConfigError
 
 _SHORTEST_PREFIX = 8
@@ -57,22 +58,8 @@ class AnsweredAnomaly:
             **anomaly_data(self.anomaly),
             "standing": self.standing.value,
             "why": self.why,
-            "answer": answer_document(self.answer) if self.answer else None,
+            "answer": answer_data(self.answer) if self.answer else None,
         }
-
-
-def answer_document(answer: Answer) -> dict[str, Any]:
-    """Return an answer as JSON has it."""
-    return {
-        "id": answer.id,
-        "kind": answer.kind.value,
-        "level": None if answer.level is None else f"{answer.level:f}",
-        "start_date": answer.start_date.isoformat() if answer.start_date else None,
-        "end_date": answer.end_date.isoformat() if answer.end_date else None,
-        "reason": answer.reason,
-        "author": answer.author,
-        "created_at": instant(answer.created_at),
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +80,43 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anomalies:
-    """The use cases; ``rule`` says what is at the level of an answer."""
+class _Answering:
+    """What all use cases share. rule: says what is at the level of an answer. routes: where events go."""
 
     database: Database
     rule: Rule
+    routes: Sequence[Route]
     now: Callable[[], datetime]
+
+    @contextmanager
+    def _telling(self, tx: Transaction, account: Account, remark: Remark) -> Iterator[None]:
+        """Write an event for each open anomaly of the account that another answer counts for afterwards."""
+        is_open = AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=[account.aws_account_id])
+        before = _answered(tx, tx.anomalies.list_matching(is_open), self.rule)
+        yield
+        after = _answered(tx, [each.anomaly for each in before], self.rule)
+        events = [
+            anomaly_answered(
+                found.anomaly,
+                account,
+                (was.answer, found.answer),
+                standing=found.standing,
+                withdrawn=(remark.author, remark.reason),
+                now=self.now(),
+            )
+            for was, found in zip(before, after, strict=True)
+            if was.answer != found.answer
+        ]
+        tx.outbox.append(events, self.routes, account_id=account.id, run_id=None)
+
+    def _transaction(self) -> AbstractContextManager[Transaction]:
+        self.database.check_schema()
+        return self.database.transaction()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomalies(_Answering):
+    """The use cases of anomalies."""
 
     def list_anomalies(
         self, wanted: AnomalyFilter, standings: Collection[Standing] = ()
@@ -141,7 +159,8 @@ class Anomalies:
                 )
             if not given:
                 raise ConfigError(f"Anomaly {_short(found.anomaly)} has no answer to withdraw.")
-            tx.answers.withdraw(given, author=remark.author, reason=remark.reason, now=self.now())
+            with self._telling(tx, found.account, remark):
+                tx.answers.withdraw(given, author=remark.author, reason=remark.reason, now=self.now())
             return _answered(tx, [found.anomaly], self.rule)[0]
 
     def _answer(
@@ -165,26 +184,26 @@ class Anomalies:
                 and not each.kind is kind is AnswerKind.DISMISSED
             ]
             now = self.now()
-            if replaced:
-                reason = f"replaced by: {kind.value}"
-                tx.answers.withdraw(replaced, author=remark.author, reason=reason, now=now)
             is_acknowledged = kind is AnswerKind.ACKNOWLEDGED
-            tx.answers.add(
-                Answer(
-                    kind=kind,
-                    account_id=anomaly.account_id,
-                    service=anomaly.service,
-                    currency=anomaly.currency,
-                    direction=anomaly.direction,
-                    level=anomaly.peak,
-                    start_date=anomaly.start_date if is_acknowledged else None,
-                    end_date=anomaly.last_date if is_acknowledged else until,
-                    anomaly_id=anomaly.id,
-                    reason=remark.reason,
-                    author=remark.author,
-                    created_at=now,
-                )
+            answer = Answer(
+                kind=kind,
+                account_id=anomaly.account_id,
+                service=anomaly.service,
+                currency=anomaly.currency,
+                direction=anomaly.direction,
+                level=anomaly.peak,
+                start_date=anomaly.start_date if is_acknowledged else None,
+                end_date=anomaly.last_date if is_acknowledged else until,
+                anomaly_id=anomaly.id,
+                reason=remark.reason,
+                author=remark.author,
+                created_at=now,
             )
+            with self._telling(tx, found.account, remark):
+                if replaced:
+                    reason = f"replaced by: {kind.value}"
+                    tx.answers.withdraw(replaced, author=remark.author, reason=reason, now=now)
+                tx.answers.add(answer)
             return _answered(tx, [anomaly], self.rule)[0]
 
     def _find(self, tx: Transaction, prefix: str) -> AnsweredAnomaly:
@@ -200,10 +219,6 @@ class Anomalies:
                 f"Several anomalies have an id that begins with {wanted}: {ids}. Give more of it."
             )
         return _answered(tx, found, self.rule)[0]
-
-    def _transaction(self) -> AbstractContextManager[Transaction]:
-        self.database.check_schema()
-        return self.database.transaction()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +244,8 @@ class PlannedChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedChanges:
+class PlannedChanges(_Answering):
     """The use cases of changes that are announced before the fact."""
-
-    database: Database
-    now: Callable[[], datetime]
 
     def add(
         self, aws_account_id: str, *, start: date, end: date, remark: Remark, service: str | None = None
@@ -244,18 +256,18 @@ class PlannedChanges:
         _check_future("--to", end, utc_day(self.now()))
         with self._transaction() as tx:
             account = _find_account(tx, aws_account_id)
-            plan = tx.answers.add(
-                Answer(
-                    kind=AnswerKind.PLANNED,
-                    account_id=account.id,
-                    service=service,
-                    start_date=start,
-                    end_date=end,
-                    reason=remark.reason,
-                    author=remark.author,
-                    created_at=self.now(),
-                )
+            plan = Answer(
+                kind=AnswerKind.PLANNED,
+                account_id=account.id,
+                service=service,
+                start_date=start,
+                end_date=end,
+                reason=remark.reason,
+                author=remark.author,
+                created_at=self.now(),
             )
+            with self._telling(tx, account, remark):
+                plan = tx.answers.add(plan)
         return PlannedChange(account=account, plan=plan)
 
     def list_changes(self) -> list[PlannedChange]:
@@ -273,12 +285,10 @@ class PlannedChanges:
                 raise ConfigError(
                     f"There is no planned change {plan_id}; `costbatch planned list` shows them."
                 )
-            tx.answers.withdraw([found[0].plan], author=remark.author, reason=remark.reason, now=self.now())
-            return found[0]
-
-    def _transaction(self) -> AbstractContextManager[Transaction]:
-        self.database.check_schema()
-        return self.database.transaction()
+            (change,) = found
+            with self._telling(tx, change.account, remark):
+                tx.answers.withdraw([change.plan], author=remark.author, reason=remark.reason, now=self.now())
+            return change
 
 
 def _plans(tx: Transaction) -> list[PlannedChange]:

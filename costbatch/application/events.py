@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from costbatch.application.deliver import Deliverer, SinkResult
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import Database, Transaction
-from costbatch.domain.deliveries import EventQuery, StoredEvent
-from costbatch.domain.events import sink_test
+from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent
+from costbatch.domain.events import EventType, sink_test
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.periods import instant
 from costbatch.errors import ConfigError
+
+# No delivery begins later than this after a person's answer; the person waits for it.
+_ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,26 @@ class Events:
         """Deliver what is due; return what became of it, by sink."""
         self.database.check_schema()
         return self.deliverer.deliver()
+
+    def deliver_answers(self) -> Mapping[str, SinkResult]:
+        """Deliver what is due to the sinks that an answer to an anomaly waits for, without a second attempt.
+
+        An alert that was answered must not fire until the next run.
+        """
+        is_waiting = EventQuery(types=[EventType.ANOMALY_ANSWERED], state=DeliveryState.PENDING)
+        waiting = {
+            delivery.sink
+            for event in self.find(is_waiting, most=None)
+            for delivery in event.deliveries
+            if delivery.state is DeliveryState.PENDING
+        }
+        deliverer = replace(
+            self.deliverer,
+            sinks=[sink for sink in self.deliverer.sinks if sink.name in waiting],
+            budget_seconds=min(self.deliverer.budget_seconds, _ANSWER_SECONDS),
+            pauses=(),
+        )
+        return deliverer.deliver()
 
     def replay(self, query: EventQuery, sinks: Sequence[str]) -> int:
         """Make events pending again for some sinks, all if none are named; return how many deliveries."""

@@ -8,7 +8,7 @@ from costbatch.application.anomalies import AnsweredAnomaly, Remark
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
-from costbatch.cli.remarks import author_option, reason_option
+from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.cli.views.page import days_text
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing
@@ -189,8 +189,8 @@ def show(context: Context, /, anomaly_id: str, output: str) -> None:
 @pass_context
 def acknowledge(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
     """Note that someone is on it: no reminders, and no updates at this level. The end is reported."""
-    found = context.bootstrap().anomalies().acknowledge(anomaly_id, Remark(**remark))
-    _print_answered(found, output)
+    with answering(context) as bootstrap:
+        _print_answered(bootstrap.anomalies().acknowledge(anomaly_id, Remark(**remark)), output)
 
 
 @anomalies.command(
@@ -204,8 +204,8 @@ def acknowledge(context: Context, /, anomaly_id: str, output: str, **remark: str
 @pass_context
 def dismiss(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
     """Note that it is not an anomaly: its series is silent at this level from now on."""
-    found = context.bootstrap().anomalies().dismiss(anomaly_id, Remark(**remark))
-    _print_answered(found, output)
+    with answering(context) as bootstrap:
+        _print_answered(bootstrap.anomalies().dismiss(anomaly_id, Remark(**remark)), output)
 
 
 @anomalies.command(
@@ -228,8 +228,8 @@ def expect(
     """Note that it is right, and known: its series is silent at this level, up to a day or for good."""
     if (until is None) != as_of_now:
         raise ConfigError("Give one of --until DATE and --as-of-now.")
-    use_cases = context.bootstrap().anomalies()
-    _print_answered(use_cases.expect(anomaly_id, Remark(**remark), until=until), output)
+    with answering(context) as bootstrap:
+        _print_answered(bootstrap.anomalies().expect(anomaly_id, Remark(**remark), until=until), output)
 
 
 @anomalies.command(
@@ -242,8 +242,8 @@ def expect(
 @pass_context
 def reopen(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
     """Withdraw every answer that was given for its series: its next change is reported."""
-    found = context.bootstrap().anomalies().reopen(anomaly_id, Remark(**remark))
-    _print_answered(found, output)
+    with answering(context) as bootstrap:
+        _print_answered(bootstrap.anomalies().reopen(anomaly_id, Remark(**remark)), output)
 
 
 def _print_answered(found: AnsweredAnomaly, output: str) -> None:

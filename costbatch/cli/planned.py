@@ -8,7 +8,7 @@ from costbatch.application.anomalies import PlannedChange, Remark
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
-from costbatch.cli.remarks import author_option, reason_option
+from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.domain.excerpt import printable
 
 _COLUMNS = ("id", "account", "name", "service", "from", "to", "author", "reason")
@@ -53,9 +53,10 @@ def add(
     **remark: str,
 ) -> None:
     """Announce that an account, or one of its services, will cost otherwise on these days."""
-    use_cases = context.bootstrap().planned_changes()
-    change = use_cases.add(account, start=start, end=end, remark=Remark(**remark), service=service)
-    _print_change(change, "is added", output)
+    with answering(context) as bootstrap:
+        use_cases = bootstrap.planned_changes()
+        change = use_cases.add(account, start=start, end=end, remark=Remark(**remark), service=service)
+        _print_change(change, "is added", output)
 
 
 @planned.command("list", short_help="List the planned changes.", epilog=example("costbatch planned list"))
@@ -93,8 +94,9 @@ def list_changes(context: Context, output: str) -> None:
 @pass_context
 def remove(context: Context, /, plan_id: int, output: str, **remark: str) -> None:
     """Remove a planned change: anomalies that it covered are reported with their next change."""
-    change = context.bootstrap().planned_changes().remove(plan_id, Remark(**remark))
-    _print_change(change, "is removed", output)
+    with answering(context) as bootstrap:
+        change = bootstrap.planned_changes().remove(plan_id, Remark(**remark))
+        _print_change(change, "is removed", output)
 
 
 def _print_change(change: PlannedChange, what: str, output: str) -> None:

@@ -1,11 +1,17 @@
-"""The options that say who answers and why."""
+"""What the commands that answer share: who answers and why, and that the sinks hear of it."""
 
 import getpass
 import os
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from costbatch.cli.context import Context
+
+if TYPE_CHECKING:
+    from costbatch.bootstrap import Bootstrap
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -22,6 +28,21 @@ def reason_option(*, required: bool) -> Callable[[F], F]:
     if required:
         return click.option("--reason", required=True, metavar="TEXT", help="Why.")
     return click.option("--reason", default="", metavar="TEXT", help="Why.")
+
+
+@contextmanager
+def answering(context: Context) -> Iterator["Bootstrap"]:
+    """Return the use cases, and deliver at the end what the answer has raised.
+
+    A sink that does not accept it hears of it later, and changes no exit status.
+    """
+    bootstrap = context.bootstrap()
+    # Made before the answer: a sink that cannot be built is refused before anything is stored.
+    events = bootstrap.events()
+    yield bootstrap
+    for sink, result in events.deliver_answers().items():
+        if result.problem:
+            click.echo(f"Not delivered to {sink} yet; the next run tries again. {result.problem}", err=True)
 
 
 def _os_user() -> str:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -40,6 +40,8 @@ _SECRET_BYTES = range(24, 65)
 _MOST_SECRETS = 2
 _MOST_URLS = 20
 _OTHER = "other"
+# What goes to people without a filter of types: everything but what people have said themselves.
+_TOLD_TO_PEOPLE = frozenset(type_.value for type_ in EventType if type_ is not EventType.ANOMALY_ANSWERED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,11 @@ def _read_sink(name: str, section: Section) -> SinkConfig | None:
     digest = section.value("digest", parsers.boolean, default=bool(is_digest))
     if options is None:
         return None
+    is_for_people = isinstance(options, NotifyOptions) or (
+        isinstance(options, SnsOptions) and options.as_text
+    )
+    if is_for_people and not filter_.types:
+        filter_ = replace(filter_, types=_TOLD_TO_PEOPLE)
     return SinkConfig(name=name, kind=kind, options=options, filter=filter_, is_digest=digest)
 
 

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from costbatch.domain.accounts import Account, Failing
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind, Trend
+from costbatch.domain.answers import Answer, Standing
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.incidents import Incident
@@ -30,6 +31,7 @@ class EventType(StrEnum):
     ANOMALY_UPDATED = "anomaly.updated"
     ANOMALY_RESOLVED = "anomaly.resolved"
     ANOMALY_REMINDER = "anomaly.reminder"
+    ANOMALY_ANSWERED = "anomaly.answered"
     INCIDENT_DETECTED = "incident.detected"
     SERVICE_FIRST_CHARGED = "service.first_charged"
     DORMANT_ACCOUNT_CHARGED = "account.dormant_charged"
@@ -105,6 +107,40 @@ def anomaly_reminder(
         f"{anomaly.id}/{number}",
         now,
         {**_about(anomaly, account, trend, run_id), "reminder": number},
+    )
+
+
+def anomaly_answered(
+    anomaly: Anomaly,
+    account: Account,
+    answers: tuple[Answer | None, Answer | None],
+    *,
+    standing: Standing,
+    withdrawn: tuple[str, str],
+    now: datetime,
+) -> Event:
+    """Return the event of an anomaly for which another answer counts than before.
+
+    answers: the one that counted, and the one that counts; None without one. withdrawn: the author of the
+    change and the reason, which are told if no answer counts any more.
+    """
+    before, after = answers
+    author, reason = withdrawn
+    none = {"id": None, "kind": "reopened", "level": None, "start_date": None, "end_date": None}
+    return _event(
+        EventType.ANOMALY_ANSWERED,
+        _subject(anomaly, account),
+        # One of the two was given or withdrawn just now, and that happens to an answer only once.
+        f"{anomaly.id}/{before and before.id}/{after and after.id}",
+        now,
+        {
+            "account": _account_data(account),
+            "anomaly": anomaly_data(anomaly),
+            "standing": standing.value,
+            "answer": answer_data(after)
+            if after
+            else {**none, "reason": reason, "author": author, "created_at": instant(now)},
+        },
     )
 
 
@@ -274,6 +310,20 @@ def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
             {"service": part.service, "expected": cents(part.expected), "actual": cents(part.actual)}
             for part in anomaly.explanation
         ],
+    }
+
+
+def answer_data(answer: Answer) -> dict[str, Any]:
+    """Return an answer as JSON has it."""
+    return {
+        "id": answer.id,
+        "kind": answer.kind.value,
+        "level": None if answer.level is None else f"{answer.level:f}",
+        "start_date": answer.start_date.isoformat() if answer.start_date else None,
+        "end_date": answer.end_date.isoformat() if answer.end_date else None,
+        "reason": answer.reason,
+        "author": answer.author,
+        "created_at": instant(answer.created_at),
     }
 
 

@@ -67,6 +67,12 @@ def _anomaly_day(name: str) -> Callable[[CloudEvent], date]:
     return lambda event: date.fromisoformat(event["data"]["anomaly"][name])
 
 
+def _newest_day(event: CloudEvent) -> date:
+    anomaly = event["data"]["anomaly"]
+    # An answer does not say how far the costs go.
+    return date.fromisoformat(anomaly.get("newest_date", anomaly["last_date"]))
+
+
 # What a link template can name, and where in the event's document it is.
 LINK_PLACEHOLDERS: dict[str, Callable[[CloudEvent], str]] = {
     "anomaly_id": lambda event: event["data"]["anomaly"]["id"],
@@ -77,6 +83,6 @@ LINK_PLACEHOLDERS: dict[str, Callable[[CloudEvent], str]] = {
     "start_date": lambda event: event["data"]["anomaly"]["start_date"],
     "last_date": lambda event: event["data"]["anomaly"]["last_date"],
     "from_ms": lambda event: _epoch_ms(_anomaly_day("start_date")(event) - _BEFORE_START),
-    "to_ms": lambda event: _epoch_ms(_anomaly_day("newest_date")(event) + ONE_DAY),
+    "to_ms": lambda event: _epoch_ms(_newest_day(event) + ONE_DAY),
     "event_id": lambda event: event["id"],
 }

@@ -1,102 +1,22 @@
-"""What a person is told of an event, or of many of one run: the words, in no channel's format yet.
+"""What a person is told of an event, or of many of one run. It is made of the event's document alone."""
 
-It is made of the event's document alone. Texts from outside are marked: each format shows them as text.
-"""
-
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from enum import IntEnum
-from typing import Any, Self
+from typing import Any
 
+from costbatch.domain.answers import AnswerKind, Standing
 from costbatch.domain.events import EventType
-from costbatch.domain.excerpt import printable
 from costbatch.domain.links import CloudEvent, LinkTemplate
 from costbatch.domain.money import amount, money
+from costbatch.domain.notice import Chart, Command, Importance, Line, Notice, Outside, Words
 from costbatch.domain.plural import many
-from costbatch.domain.sparkline import sparkline
 
-_LONGEST_OUTSIDE = 500
 # A digest names the most important; the command lists them all.
 _MOST_PARTS = 20
 _ROWS_IN_A_DIGEST = 2
-# What a channel may take for a mention or a link, and what is put in between so that it does not.
-_ACTIVE = re.compile(r"(?<=[@<!])|(?<=:)(?=//)")
-_ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
-
-
-class Importance(IntEnum):
-    """How a channel may colour or sort a message."""
-
-    SUCCESS = 1
-    INFO = 2
-    WARNING = 3
-    FAILURE = 4
-
-
-class Outside(str):
-    """A text from outside, such as a name or an error: whatever it contains, it is shown as text."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: object) -> Self:
-        """Return the text on one line, without control characters, mentions and links."""
-        shown = printable(str(text))
-        shown = shown if len(shown) <= _LONGEST_OUTSIDE else f"{shown[: _LONGEST_OUTSIDE - 1]}…"
-        return super().__new__(cls, _ACTIVE.sub(_ZERO_WIDTH_SPACE, shown))
-
-
-Words = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One fact: its label, and one or more rows of words; ``in_digest``: a digest has it too."""
-
-    label: str
-    rows: tuple[Words, ...]
-    in_digest: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """Daily amounts up to the newest day; ``is_anomalous`` marks those of the anomaly."""
-
-    first: str
-    last: str
-    amounts: tuple[Decimal, ...]
-    is_anomalous: tuple[bool, ...]
-    highest: str
-
-    @property
-    def words(self) -> Words:
-        """The chart as one row of characters."""
-        return (f"{sparkline(self.amounts)} {self.first} to {self.last}, highest {self.highest}",)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """What someone can type to answer, and what that means."""
-
-    meaning: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """What is told. ``parts``: the notices that a digest is made of; ``rest``: how many more there are."""
-
-    title: Words
-    importance: Importance
-    lines: tuple[Line, ...] = ()
-    chart: Chart | None = None
-    link: str | None = None
-    commands: tuple[Command, ...] = ()
-    parts: tuple["Notice", ...] = ()
-    rest: int = 0
 
 
 def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
@@ -104,6 +24,8 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
     data, type_ = event["data"], event["type"]
     if type_ in _ANOMALY_WORDS:
         found = _of_anomaly(type_, data)
+    elif type_ == EventType.ANOMALY_ANSWERED:
+        found = _of_answer(data)
     elif type_ == EventType.ACCOUNT_FAILED:
         found = _of_failure(data)
     elif type_ == EventType.ACCOUNT_RECOVERED:
@@ -205,16 +127,7 @@ def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
     is_resolved = type_ == EventType.ANOMALY_RESOLVED
     importance = Importance.SUCCESS if is_resolved else _IMPORTANCE_OF_SEVERITY[anomaly["severity"]]
     what = _ANOMALY_WORDS[type_].format(direction=anomaly["direction"])
-    whose: Words = (*_account(data), ", ")
-    if anomaly["service"]:
-        whose = (Outside(anomaly["service"]), " in ", *whose)
-    lines = [
-        Line(label="Account", rows=(_account(data),)),
-        Line(label="What", rows=((Outside(anomaly["service"]) if anomaly["service"] else "total cost",),)),
-        Line(label="Cost", rows=(_from_to(anomaly, anomaly["currency"]),), in_digest=True),
-        Line(label="Change", rows=((_change(anomaly),),)),
-        Line(label="Since", rows=((_since(anomaly),),), in_digest=True),
-    ]
+    lines = _facts(data)
     if anomaly["explanation"]:
         services = tuple(_contribution(part, anomaly["currency"]) for part in anomaly["explanation"])
         lines.append(Line(label="Services", rows=services, in_digest=True))
@@ -223,14 +136,72 @@ def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
     lines.append(Line(label="Newest day", rows=((f"{newest}, {completeness}",),)))
     if anomaly["resolution"]:
         lines.append(Line(label="Resolved", rows=((_RESOLUTIONS[anomaly["resolution"]],),), in_digest=True))
-    lines.append(Line(label="ID", rows=((anomaly["id"],),), in_digest=True))
+    lines.append(_id_line(anomaly))
     return Notice(
-        title=(f"[{anomaly['severity']}] {what}: ", *whose, _change(anomaly)),
+        title=(f"[{anomaly['severity']}] {what}: ", *_whose(data), _change(anomaly)),
         importance=importance,
         lines=tuple(lines),
         chart=_chart(anomaly),
         commands=_commands(anomaly["id"], is_resolved=is_resolved),
     )
+
+
+def _of_answer(data: Mapping[str, Any]) -> Notice:
+    """Return what is told of an answer to an anomaly: who gave it, why, and what follows from it."""
+    anomaly, answer, currency = data["anomaly"], data["answer"], data["anomaly"]["currency"]
+    level = money(Decimal(answer["level"]), currency) if answer["level"] else ""
+    until = f" until {answer['end_date']}" if answer["end_date"] else ""
+    importance, undo = Importance.INFO, f"costbatch anomalies reopen {anomaly['id']}"
+    match answer["kind"]:
+        case AnswerKind.PLANNED:
+            effect = f"It is silent from {answer['start_date']}{until}."
+            undo = f"costbatch planned remove {answer['id']}"
+        case AnswerKind.ACKNOWLEDGED:
+            effect = f"No update and no reminder is sent at {level} a day. Its end is reported."
+        case AnswerKind.DISMISSED | AnswerKind.EXPECTED:
+            effect = f"It is silent at {level} a day{until}."
+        case _:
+            effect, importance = "Every change is reported.", _IMPORTANCE_OF_SEVERITY[anomaly["severity"]]
+    is_open = data["standing"] == Standing.OPEN
+    return Notice(
+        title=(
+            f"[{anomaly['severity']}] Cost {anomaly['direction']}, {answer['kind']}: ",
+            *_whose(data),
+            _change(anomaly),
+        ),
+        importance=importance,
+        lines=(
+            *_facts(data),
+            Line(label="Answer", rows=((f"{answer['kind']} by ", Outside(answer["author"])),)),
+            *((Line(label="Reason", rows=((Outside(answer["reason"]),),)),) if answer["reason"] else ()),
+            Line(label="Effect", rows=((effect,),)),
+            _id_line(anomaly),
+        ),
+        commands=_commands(anomaly["id"], is_resolved=False)
+        if is_open
+        else (Command(meaning="Withdraw the answer", text=undo),),
+    )
+
+
+def _facts(data: Mapping[str, Any]) -> list[Line]:
+    """Return whose cost an anomaly is, how much, and since when."""
+    anomaly = data["anomaly"]
+    return [
+        Line(label="Account", rows=(_account(data),)),
+        Line(label="What", rows=((Outside(anomaly["service"]) if anomaly["service"] else "total cost",),)),
+        Line(label="Cost", rows=(_from_to(anomaly, anomaly["currency"]),), in_digest=True),
+        Line(label="Change", rows=((_change(anomaly),),)),
+        Line(label="Since", rows=((_since(anomaly),),), in_digest=True),
+    ]
+
+
+def _id_line(anomaly: Mapping[str, Any]) -> Line:
+    return Line(label="ID", rows=((anomaly["id"],),), in_digest=True)
+
+
+def _whose(data: Mapping[str, Any]) -> Words:
+    service = data["anomaly"]["service"]
+    return (*((Outside(service), " in ") if service else ()), *_account(data), ", ")
 
 
 def _account(data: Mapping[str, Any]) -> Words:

@@ -88,8 +88,22 @@ def test_every_type_of_event_is_taken(sink: Sink) -> None:
                 "charge": {"service": "ec2", "date": "2025-03-11", "currency": "USD", "amount": "0.02"},
                 "incident": INCIDENT,
             }
+        if type_ is EventType.ANOMALY_ANSWERED:
+            event["data"] |= {"standing": "silent", "answer": ANSWER}
         assert sink.deliver([event])
     assert sink.deliver([event_of_test()])
+
+
+ANSWER = {
+    "id": 7,
+    "kind": "dismissed",
+    "level": "951.68",
+    "start_date": None,
+    "end_date": None,
+    "reason": "load test",
+    "author": "alice",
+    "created_at": "2025-03-12T06:30:00Z",
+}
 
 
 INCIDENT = {

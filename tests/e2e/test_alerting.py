@@ -1,14 +1,14 @@
 """Alerts end to end: through the metrics and Prometheus, and straight to a real Alertmanager."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from costbatch.domain.events import EventType
 from costbatch.domain.periods import instant
 from tests.chart.chart import render
-from tests.support.harness import Harness, make_account
+from tests.support.harness import ONE_DAY, Harness, bill, make_account, steady
 from tests.support.machine import program
 from tests.support.prometheus import alertmanager, prometheus, wait_for
 from tests.support.receiver import Receiver, Reply, receiving
@@ -65,3 +65,32 @@ def test_an_anomaly_fires_in_an_alertmanager_until_it_is_resolved(tmp_path: Path
     assert (fired, resolved) == ("firing", "resolved")
     assert labels == same
     assert (labels["alertname"], labels["label_team"]) == ("CostbatchAnomaly", "payments")
+
+
+def test_an_answer_ends_the_alert_at_once_and_reopening_fires_it_again(
+    harness: Harness, tmp_path: Path
+) -> None:
+    """From the command line, with no run in between."""
+    # Alertmanager goes by the clock of the machine.
+    harness.wake_at(datetime.now(UTC) - timedelta(seconds=5))
+    yesterday = harness.today - ONE_DAY
+    rows = (*steady("10.00", until=yesterday), bill(yesterday, "500.00"))
+    with receiving() as receiver, alertmanager(receiver.url, tmp_path) as manager:
+        file = tmp_path / "sinks.yaml"
+        file.write_text(f"sinks:\n  pager: {{type: alertmanager, url: '{manager}'}}\n")
+        harness.environ["COSTBATCH_SINKS_FILE"] = str(file)
+        harness.open(make_account(1, rows=rows, start=harness.today - 60 * ONE_DAY))
+        harness.collect()
+
+        def anomalies() -> list[tuple[str, dict[str, str]]]:
+            return [each for each in told(receiver) if each[1]["alertname"] == "CostbatchAnomaly"]
+
+        wait_for(anomalies, "The alert on the anomaly")
+        anomaly = anomalies()[0][1]["anomaly_id"]
+        for number, args in enumerate(
+            (["dismiss", anomaly, "--reason", "fee"], ["reopen", anomaly]), start=2
+        ):
+            assert harness.run("anomalies", *args).status == 0
+            wait_for(lambda number=number: len(anomalies()) >= number, f"Notification {number}")
+    assert [status for status, _ in anomalies()] == ["firing", "resolved", "firing"]
+    assert len({json.dumps(labels) for _, labels in anomalies()}) == 1

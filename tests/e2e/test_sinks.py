@@ -226,3 +226,39 @@ def test_labels_are_shown(sinks: Harness) -> None:
     config = sinks.run("config").stdout
     assert "log,payments (webhook)" in config
     assert "whsec" not in config
+
+
+def test_an_answer_goes_out_with_the_command(sinks: Harness, receiver: Receiver) -> None:
+    """Once, to whom the anomaly went; a receiver that is away changes no status and hears of it later."""
+    sinks.collect()
+    (found,) = json.loads(sinks.run("anomalies", "list", "--account", ONE, "--output", "json").stdout)
+    receiver.reply = Reply(503)
+    dismissed = sinks.run("anomalies", "dismiss", found["id"], "--reason", "fee", "--author", "alice")
+    assert dismissed.status == 0
+    assert "Not delivered to payments yet; the next run tries again. The webhook at" in dismissed.stderr
+    (logged,) = dismissed.logs("event")
+    assert logged["cloudevent"]["data"]["answer"]["author"] == "alice"
+    assert listed(sinks, "--type", "anomaly.answered")[0]["deliveries"][1]["state"] == "pending"
+    receiver.reply = Reply()
+    sinks.wake_at(sinks.now() + ONE_DAY / 24)
+    reopened = sinks.run("anomalies", "reopen", found["id"])
+    assert (reopened.status, "Not delivered" in reopened.stderr) == (0, False)
+    accepted = [json.loads(each) for each in receiver.bodies[-2:]]
+    assert [(each["type"], each["data"]["standing"]) for each in accepted] == [
+        ("anomaly.answered", "silent"),
+        ("anomaly.answered", "open"),
+    ]
+    sinks.run("planned", "add", "--account", TWO, "--from", str(TODAY), "--to", str(TODAY), "--reason", "x")
+    assert len(listed(sinks, "--type", "anomaly.answered")) == 2
+
+
+def test_a_sink_that_cannot_be_built_is_refused_before_an_answer_is_stored(sinks: Harness) -> None:
+    """Nothing half done: the mistake is found first."""
+    sinks.collect()
+    (found,) = json.loads(sinks.run("anomalies", "list", "--account", ONE, "--output", "json").stdout)
+    Path(sinks.environ["COSTBATCH_SINKS_FILE"]).write_text(
+        "sinks: {chat: {type: notify, urls: {secret_env: U}}}"
+    )
+    refused = sinks.run("anomalies", "dismiss", found["id"], "--reason", "fee", U="slak://x")
+    assert refused.status == 2
+    assert sinks.rows("SELECT 1 FROM anomaly_answers") == []

@@ -57,6 +57,10 @@ EVENT_MEANINGS = {
     EventType.DORMANT_ACCOUNT_CHARGED: (
         "An account of `COSTBATCH_DORMANT_ACCOUNTS` begins to cost something: once each time."
     ),
+    EventType.ANOMALY_ANSWERED: (
+        "Someone answered an open anomaly, withdrew the answer, or planned a change that covers it: "
+        "`standing` says how it stands now, `answer` who said what and why."
+    ),
     EventType.ACCOUNT_FAILED: (
         "An account is no longer collected, or fails for another reason than before: once, not every night."
     ),

@@ -72,7 +72,7 @@ class Replay:
     def answers(self) -> Anomalies:
         """What a person can do with the anomalies, at seven in the morning of the day of the last run."""
         now = datetime(2025, 1, 1, 7, tzinfo=UTC) + timedelta(days=self.today)
-        return Anomalies(database=self.store, rule=self.rule, now=lambda: now)
+        return Anomalies(database=self.store, rule=self.rule, routes=(), now=lambda: now)
 
     def dismiss(self) -> None:
         """Let a person dismiss every open anomaly."""

@@ -16,6 +16,7 @@ from costbatch.config.sinks import (
 )
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.events import EventType
 from costbatch.domain.money import Limit
 from costbatch.domain.routing import Filter
 from costbatch.errors import ConfigError
@@ -41,6 +42,29 @@ def problems(path: Path, text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read(path, text)
     return [problem.replace(f"{path}/", "") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("sink", "is_told"),
+    [
+        ("{type: log}", True),
+        ("{type: webhook, url: 'https://example.com'}", True),
+        ("{type: alertmanager, url: 'http://am:9093'}", True),
+        ("{type: sns, topic_arn: 'arn:aws:sns:eu-west-1:123456789012:c'}", True),
+        ("{type: sns, topic_arn: 'arn:aws:sns:eu-west-1:123456789012:c', format: text}", False),
+        ("{type: notify, urls: {secret_env: SLACK}}", False),
+        ("{type: notify, urls: {secret_env: SLACK}, filter: {severity: high}}", False),
+        ("{type: notify, urls: {secret_env: SLACK}, filter: {types: [anomaly.answered]}}", True),
+    ],
+)
+def test_people_hear_of_answers_only_if_they_ask_for_them(
+    tmp_path: Path, sink: str, *, is_told: bool
+) -> None:
+    """Programs hear of everything, because an alert must end; nobody is paged by an answer."""
+    (found,) = read(tmp_path, f"sinks: {{it: {sink}}}").sinks
+    taken = {type_ for type_ in EventType if not found.filter.types or type_.value in found.filter.types}
+    assert (EventType.ANOMALY_ANSWERED in taken) == is_told
+    assert EventType.ANOMALY_DETECTED in taken or found.filter.types == {"anomaly.answered"}
 
 
 def test_every_option_reaches_its_sink(tmp_path: Path, certificate: Path) -> None:
@@ -87,6 +111,7 @@ sinks:
         options=SnsOptions(
             topic_arn="arn:aws:sns:eu-west-1:123456789012:c.fifo", region="eu-west-1", as_text=True
         ),
+        filter=chat.filter,
         is_digest=True,
     )
     assert pager.options == WebhookOptions(

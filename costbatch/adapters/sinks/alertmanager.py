@@ -14,6 +14,7 @@ from typing_extensions import override
 from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
 from costbatch.adapters.sinks.http import HttpClient
 from costbatch.config.sinks import AlertmanagerOptions, SinkConfig
+from costbatch.domain.answers import Standing
 from costbatch.domain.detection import Severity
 from costbatch.domain.events import EventType
 from costbatch.domain.periods import instant
@@ -25,6 +26,7 @@ _NAMES = {
     EventType.ANOMALY_UPDATED: "CostbatchAnomaly",
     EventType.ANOMALY_RESOLVED: "CostbatchAnomaly",
     EventType.ANOMALY_REMINDER: "CostbatchAnomaly",
+    EventType.ANOMALY_ANSWERED: "CostbatchAnomaly",
     EventType.ACCOUNT_FAILED: "CostbatchAccountFailed",
     EventType.ACCOUNT_RECOVERED: "CostbatchAccountFailed",
     EventType.RUN_FAILED: "CostbatchRunFailed",
@@ -72,14 +74,13 @@ class AlertmanagerSink(ConfiguredSink):
 
     def _alerts(self, event: CloudEvent) -> list[_Alert]:
         type_ = EventType(event["type"])
-        name, is_over = _NAMES.get(type_, _OTHER), type_ in _ENDS
+        name, is_over = _NAMES.get(type_, _OTHER), _is_over(type_, event["data"])
         message, at = self.message([event]), datetime.fromisoformat(event["time"])
         anomaly: Mapping[str, Any] = event["data"].get("anomaly", {})
         alert: _Alert = {
             "labels": {
                 "alertname": name,
-                **_labels(event["data"], anomaly),
-                **_of_once(type_, event["data"]),
+                **_labels(type_, event["data"]),
             },
             "annotations": {"summary": message.title, "description": message.text},
             # The first day of the anomaly, as far as its alert is the same one.
@@ -92,8 +93,18 @@ class AlertmanagerSink(ConfiguredSink):
 
 
 _MAY_CHANGE_SEVERITY = frozenset(
-    {EventType.ANOMALY_UPDATED, EventType.ANOMALY_REMINDER, EventType.ANOMALY_RESOLVED}
+    {
+        EventType.ANOMALY_UPDATED,
+        EventType.ANOMALY_REMINDER,
+        EventType.ANOMALY_ANSWERED,
+        EventType.ANOMALY_RESOLVED,
+    }
 )
+
+
+def _is_over(type_: EventType, data: Mapping[str, Any]) -> bool:
+    # What was only acknowledged still costs: it fires until it is over.
+    return type_ in _ENDS or (type_ is EventType.ANOMALY_ANSWERED and data["standing"] == Standing.SILENT)
 
 
 def _of_other_severities(alert: _Alert, at: datetime) -> list[_Alert]:
@@ -104,24 +115,19 @@ def _of_other_severities(alert: _Alert, at: datetime) -> list[_Alert]:
     ]
 
 
-def _of_once(type_: EventType, data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the labels by which one of what is told once is another alert than the next."""
-    if type_ in _NAMES:
-        return {}
-    about: Mapping[str, Any] = data.get("charge") or data.get("incident") or data
-    names = ("region", "service", "direction", "currency", "start_date")
-    return {"event": type_.value, **{name: about[name] for name in names if name in about}}
-
-
-def _labels(data: Mapping[str, Any], anomaly: Mapping[str, Any]) -> dict[str, str]:
+def _labels(type_: EventType, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return what tells an alert from all others; not the revision and the amounts, which change."""
     account: Mapping[str, Any] = data.get("account", {})
     labels = {"aws_account_id": account.get("aws_account_id", "")}
-    # Not the revision and not the amounts: they change.
-    labels |= {
-        name: anomaly[name] or "" for name in ("service", "direction", "currency", "severity") if anomaly
-    }
-    if anomaly:
+    if "anomaly" in data:
+        anomaly: Mapping[str, Any] = data["anomaly"]
+        labels |= {name: anomaly[name] for name in ("service", "direction", "currency", "severity")}
         labels["anomaly_id"] = anomaly["id"]
+    elif type_ not in _NAMES:
+        # By these, one of what is told once is another alert than the next.
+        about: Mapping[str, Any] = data.get("charge") or data.get("incident") or data
+        names = ("region", "service", "direction", "currency", "start_date")
+        labels |= {"event": type_.value, **{name: about[name] for name in names if name in about}}
     for key, value in account.get("labels", {}).items():
         labels["label_" + re.sub(r"[^A-Za-z0-9_]", "_", key)] = value
     # To Alertmanager a label without a value is none.

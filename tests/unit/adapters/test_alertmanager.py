@@ -75,6 +75,28 @@ def test_another_severity_resolves_the_alert_of_the_old_one(receiver: Receiver) 
 
 
 @pytest.mark.parametrize(
+    ("standing", "ends_at"),
+    [
+        ("silent", "2025-03-12T06:30:00Z"),
+        ("acknowledged", "2025-03-19T06:30:00Z"),
+        ("open", "2025-03-19T06:30:00Z"),
+    ],
+)
+def test_an_answer_that_silences_resolves_the_alert(receiver: Receiver, standing: str, ends_at: str) -> None:
+    """What is acknowledged still costs, so it fires on; what is reopened fires again."""
+    (fired,) = posted(receiver, anomaly_event(1))
+    event = anomaly_event(2, EventType.ANOMALY_ANSWERED)
+    answer = {"id": 7, "kind": "dismissed", "level": "5", "end_date": None, "author": "al", "reason": "fee"}
+    event["data"] |= {"standing": standing, "answer": answer}
+    now, *others = posted(receiver, event)
+    assert now["labels"] == fired["labels"]
+    assert (now["startsAt"], now["endsAt"]) == ("2025-03-09T00:00:00Z", ends_at)
+    assert "dismissed by al" in now["annotations"]["description"]
+    # Its severity may have changed while it was acknowledged.
+    assert [each["labels"]["severity"] for each in others] == ["low", "medium"]
+
+
+@pytest.mark.parametrize(
     ("begins", "ends", "data"),
     [
         (

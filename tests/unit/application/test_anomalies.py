@@ -43,7 +43,9 @@ def show(replay: Replay) -> AnsweredAnomaly:
 
 def plans(replay: Replay) -> PlannedChanges:
     """Return what a person can plan."""
-    return PlannedChanges(database=replay.store, now=lambda: NOW - timedelta(days=400))
+    return PlannedChanges(
+        database=replay.store, rule=replay.rule, routes=(), now=lambda: NOW - timedelta(days=400)
+    )
 
 
 def test_a_dismissed_anomaly_is_silent_at_its_level_and_still_known(replay: Replay) -> None:
@@ -185,7 +187,9 @@ def test_a_plan_that_cannot_be_meant_is_refused(fields: dict[str, Any], problem:
     """One sentence says what is wrong; nothing is stored."""
     replay = Replay()
     given = {"aws_account_id": replay.account.aws_account_id, "start": day(40), "end": day(50), **fields}
-    use_cases = PlannedChanges(database=replay.store, now=lambda: NOW.replace(month=2, day=1))
+    use_cases = PlannedChanges(
+        database=replay.store, rule=replay.rule, routes=(), now=lambda: NOW.replace(month=2, day=1)
+    )
     with pytest.raises(ConfigError, match=problem):
         use_cases.add(given.pop("aws_account_id"), remark=ALICE, **given)
     assert use_cases.list_changes() == []
@@ -319,3 +323,68 @@ def test_the_document_of_an_anomaly_has_its_answer(replay: Replay) -> None:
         "created_at": "2025-02-21T07:00:00Z",
     }
     assert Decimal(document["peak"]) == Decimal(200)
+
+
+def written(replay: Replay) -> list[tuple[str, str, str]]:
+    """Return what was written to the outbox: the anomaly's first day, how it stands, and the answer."""
+    return [
+        (
+            event.data["anomaly"]["start_date"],
+            event.data["standing"],
+            f"{event.data['answer']['kind']} by {event.data['answer']['author']}",
+        )
+        for event in replay.store.tables.outbox.events
+        if event.type.value == "anomaly.answered"
+    ]
+
+
+def test_every_answer_is_an_event_and_so_is_its_withdrawal(replay: Replay) -> None:
+    """Whoever was told of the anomaly can close what it opened, and open it again."""
+    anomaly = newest(replay)
+    replay.answers.acknowledge(anomaly, ALICE)
+    replay.answers.expect(anomaly, Remark(author="bob", reason="sale"), until=day(60))
+    replay.answers.dismiss(anomaly, ALICE)
+    replay.answers.reopen(anomaly, Remark(author="carol"))
+    first_day = str(day(50))
+    assert written(replay) == [
+        (first_day, "acknowledged", "acknowledged by alice"),
+        (first_day, "silent", "expected by bob"),
+        (first_day, "silent", "dismissed by alice"),
+        (first_day, "open", "reopened by carol"),
+    ]
+    assert len({event.id for event in replay.store.tables.outbox.events}) == 4
+
+
+def test_an_answer_is_told_of_every_open_anomaly_that_it_covers() -> None:
+    """One of the same series that is still open is silent too, and its alert must end as well."""
+    replay = Replay()
+    replay.costs({**flat(0, 55), 50: 200, 54: 200})
+    replay.runs(41, 55)
+    older, newer = replay.open
+    replay.answers.dismiss(str(newer.id), ALICE)
+    first_days = sorted(first_day for first_day, *_ in written(replay))
+    assert first_days == [str(older.start_date), str(newer.start_date)]
+
+
+def test_a_plan_is_told_of_the_open_anomalies_that_it_covers(replay: Replay) -> None:
+    """Only if it changes what counts: a dismissal comes first."""
+    days = {"start": day(50), "end": day(60)}
+    account = replay.account.aws_account_id
+    plan = plans(replay).add(account, remark=ALICE, **days)
+    plans(replay).remove(plan.plan.id or 0, Remark(author="bob"))
+    replay.dismiss()
+    plans(replay).add(account, remark=ALICE, **days)
+    plans(replay).add(account, remark=ALICE, start=day(55), end=day(60))
+    first_day = str(day(50))
+    assert written(replay) == [
+        (first_day, "silent", "planned by alice"),
+        (first_day, "open", "reopened by bob"),
+        (first_day, "silent", "dismissed by alice"),
+    ]
+
+
+def test_an_answer_that_is_refused_is_no_event(replay: Replay) -> None:
+    """It belongs to the transaction of the answer."""
+    with pytest.raises(ConfigError):
+        replay.answers.reopen(newest(replay), ALICE)
+    assert written(replay) == []

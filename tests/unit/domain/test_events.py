@@ -11,6 +11,7 @@ import pytest
 
 from costbatch.domain.accounts import Failing
 from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution, Trend
+from costbatch.domain.answers import Answer, AnswerKind, Standing
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Contribution
 from costbatch.domain.events import (
@@ -18,6 +19,7 @@ from costbatch.domain.events import (
     EventType,
     account_failed,
     account_recovered,
+    anomaly_answered,
     anomaly_data,
     anomaly_event,
     cents,
@@ -52,12 +54,35 @@ def of_recovery(run_id: UUID = RUN, now: datetime = NOW) -> Event:
     return account_recovered(ACCOUNT, FAILING, run_id=run_id, now=now)
 
 
+DISMISSED = Answer(
+    id=7,
+    kind=AnswerKind.DISMISSED,
+    account_id=1,
+    level=Decimal("2E+2"),
+    reason="fee",
+    author="al",
+    created_at=NOW,
+)
+
+
+def of_answer(
+    before: Answer | None = None, after: Answer | None = DISMISSED, now: datetime = NOW, **fields: Any
+) -> Event:
+    """Return the event of an answer that was given or withdrawn."""
+    standing = Standing.SILENT if after else Standing.OPEN
+    withdrawn = ("bo", "not the fee")
+    anomaly = make_anomaly(**fields)
+    return anomaly_answered(
+        anomaly, ACCOUNT, (before, after), standing=standing, withdrawn=withdrawn, now=now
+    )
+
+
 def of_run(run_id: UUID = RUN, now: datetime = NOW, status: str = "completed") -> Event:
     """Return the event of a run that ended."""
     return run_ended({"status": status}, run_id=run_id, run_key="job-7", failed=status == "failed", now=now)
 
 
-MAKERS = [of_anomaly, of_failure, of_recovery, of_run]
+MAKERS = [of_anomaly, of_answer, of_failure, of_recovery, of_run]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -210,6 +235,38 @@ def test_a_failure_is_told_with_its_kind_and_its_sentence() -> None:
         "account": {"aws_account_id": "000000000001", "name": "account-1", "labels": {}},
         "error": {"kind": "timeout", "message": "No answer."},
     }
+
+
+def test_an_answer_is_told_with_who_gave_it_and_how_the_anomaly_stands() -> None:
+    """A receiver needs nothing else to close what it opened; the level is written in full."""
+    event = of_answer()
+    assert (event.type.value, event.subject) == ("anomaly.answered", "000000000001")
+    assert event.data["standing"] == "silent"
+    assert event.data["anomaly"]["id"] == str(UUID(int=40))
+    assert event.data["answer"] == {
+        "id": 7,
+        "kind": "dismissed",
+        "level": "200",
+        "start_date": None,
+        "end_date": None,
+        "reason": "fee",
+        "author": "al",
+        "created_at": "2025-06-20T06:30:00Z",
+    }
+
+
+def test_an_answer_that_is_withdrawn_is_told_with_who_withdrew_it() -> None:
+    """It is as if there had been none: every change is told again."""
+    event = of_answer(DISMISSED, None)
+    assert event.data["standing"] == "open"
+    told = {name: event.data["answer"][name] for name in ("id", "kind", "level", "author", "reason")}
+    assert told == {"id": None, "kind": "reopened", "level": None, "author": "bo", "reason": "not the fee"}
+
+
+def test_the_id_of_an_answer_is_of_the_anomaly_and_of_both_answers() -> None:
+    """Given, withdrawn, and given to another anomaly are three things."""
+    events = [of_answer(), of_answer(DISMISSED, None), of_answer(id=UUID(int=41))]
+    assert len({event.id for event in events}) == 3
 
 
 def test_a_recovery_is_told_with_what_it_ends() -> None:

@@ -15,12 +15,14 @@ from markdown_it import MarkdownIt
 
 from costbatch.domain.accounts import Failing
 from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution, Trend
+from costbatch.domain.answers import Answer, AnswerKind, Standing
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.events import (
     Event,
     account_failed,
     account_recovered,
+    anomaly_answered,
     anomaly_event,
     anomaly_reminder,
     dormant_account_charged,
@@ -117,6 +119,41 @@ def reminder() -> Event:
     return anomaly_reminder(anomaly, make_account(), a_trend(), number=2, run_id=RUN, now=NOW)
 
 
+def answered(
+    kind: AnswerKind | None = AnswerKind.DISMISSED, author: str = "alice", reason: str = "load test"
+) -> Event:
+    """Return the event of an answer to an anomaly of a service; without a kind it was withdrawn."""
+    answer = Answer(
+        id=7,
+        kind=kind or AnswerKind.DISMISSED,
+        account_id=1,
+        level=None if kind is AnswerKind.PLANNED else Decimal(1204),
+        start_date=NEWEST if kind is AnswerKind.PLANNED else None,
+        end_date=NEWEST + timedelta(days=9) if kind in {AnswerKind.EXPECTED, AnswerKind.PLANNED} else None,
+        reason=reason,
+        author=author,
+        created_at=NOW,
+    )
+    standings = {None: Standing.OPEN, AnswerKind.ACKNOWLEDGED: Standing.ACKNOWLEDGED}
+    anomaly = make_anomaly(
+        severity=Severity.HIGH,
+        service=EC2,
+        start_date=NEWEST - timedelta(days=1),
+        last_date=NEWEST,
+        expected=Decimal(200),
+        actual=Decimal(1455),
+        peak=Decimal(1204),
+    )
+    return anomaly_answered(
+        anomaly,
+        make_account(name="search"),
+        (None, answer) if kind else (answer, None),
+        standing=standings.get(kind, Standing.SILENT),
+        withdrawn=(author, reason),
+        now=NOW,
+    )
+
+
 def a_discovery() -> list[Event]:
     """Return what a run of another job tells."""
     lab = make_account(name="lab")
@@ -196,6 +233,8 @@ CASES = {
     "detected": [an_event()],
     "resolved": [resolved()],
     "reminder": [reminder()],
+    "answered": [answered()],
+    "reopened": [answered(None, reason="")],
     "account-failed": [a_failure()],
     "run": [a_run()],
     "digest": many_events(),
@@ -233,6 +272,34 @@ def test_a_message_says_everything_that_a_person_needs() -> None:
         assert part in message.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "effect", "command"),
+    [
+        (AnswerKind.DISMISSED, "It is silent at 1,204.00 USD a day.", f"anomalies reopen {UUID(int=40)}"),
+        (
+            AnswerKind.EXPECTED,
+            "It is silent at 1,204.00 USD a day until 2025-06-28.",
+            f"anomalies reopen {UUID(int=40)}",
+        ),
+        (AnswerKind.PLANNED, "It is silent from 2025-06-19 until 2025-06-28.", "planned remove 7"),
+        (
+            AnswerKind.ACKNOWLEDGED,
+            "No update and no reminder is sent at 1,204.00 USD a day. Its end is reported.",
+            f"anomalies reopen {UUID(int=40)}",
+        ),
+        (None, "Every change is reported.", f"anomalies dismiss {UUID(int=40)}"),
+    ],
+)
+def test_an_answer_is_told_with_its_effect_and_how_to_undo_it(
+    kind: AnswerKind | None, effect: str, command: str
+) -> None:
+    """Who hears of it knows what will be silent, and can disagree."""
+    message = said(answered(kind))
+    assert message.title.startswith(f"[high] Cost spike, {kind or 'reopened'}: {EC2} in search")
+    assert f"Effect: {effect}" in message.text
+    assert f"costbatch {command}" in message.text
+
+
 def test_an_anomaly_without_baseline_has_no_percentage() -> None:
     """A new service was not expected to cost anything."""
     assert "(nothing was expected)" in said(an_event(expected=Decimal(0))).title
@@ -252,6 +319,8 @@ def test_a_trend_that_is_not_known_is_left_out() -> None:
         (an_event(severity=Severity.MEDIUM), Importance.WARNING),
         (an_event(severity=Severity.LOW), Importance.INFO),
         (resolved(), Importance.SUCCESS),
+        (answered(), Importance.INFO),
+        (answered(None), Importance.FAILURE),
         (a_failure(), Importance.FAILURE),
         (a_run("completed"), Importance.SUCCESS),
         (a_run("partial"), Importance.WARNING),
@@ -322,7 +391,12 @@ def hostile_events(name: str) -> list[list[Event]]:
     """Return an anomaly, a failure and a digest with a name in every place that comes from outside."""
     explanation = (Contribution(name, Decimal(1), Decimal(900)),)
     anomaly = an_event(name=name, service=name, explanation=explanation)
-    return [[anomaly], [a_failure(name, name)], [anomaly, a_failure(name, name)]]
+    return [
+        [anomaly],
+        [answered(author=name, reason=name)],
+        [a_failure(name, name)],
+        [anomaly, a_failure(name, name)],
+    ]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -378,6 +452,9 @@ def test_an_event_without_a_value_of_the_template_has_no_link() -> None:
         LinkTemplate.parse("https://x.example/{aws_account_id}").fill(failure)
         == "https://x.example/000000000002"
     )
+    answer = answered().to_cloudevent()
+    # It does not say how far the costs go, so the link ends with the anomaly.
+    assert LinkTemplate.parse("https://x.example/{to_ms}").fill(answer) == "https://x.example/1750377600000"
     assert "Details" not in message_of([failure], LinkTemplate.parse("https://x.example/{service}")).text
 
 

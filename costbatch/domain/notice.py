@@ -1,0 +1,89 @@
+"""What a notice is made of: the words for a person, in no channel's format yet.
+
+Texts from outside are marked: each format shows them as text.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import IntEnum
+from typing import Self
+
+from costbatch.domain.excerpt import printable
+from costbatch.domain.sparkline import sparkline
+
+_LONGEST_OUTSIDE = 500
+# What a channel may take for a mention or a link, and what is put in between so that it does not.
+_ACTIVE = re.compile(r"(?<=[@<!])|(?<=:)(?=//)")
+_ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
+
+
+class Importance(IntEnum):
+    """How a channel may colour or sort a message."""
+
+    SUCCESS = 1
+    INFO = 2
+    WARNING = 3
+    FAILURE = 4
+
+
+class Outside(str):
+    """A text from outside, such as a name or an error: whatever it contains, it is shown as text."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        """Return the text on one line, without control characters, mentions and links."""
+        shown = printable(str(text))
+        shown = shown if len(shown) <= _LONGEST_OUTSIDE else f"{shown[: _LONGEST_OUTSIDE - 1]}…"
+        return super().__new__(cls, _ACTIVE.sub(_ZERO_WIDTH_SPACE, shown))
+
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One fact: its label, and one or more rows of words; ``in_digest``: a digest has it too."""
+
+    label: str
+    rows: tuple[Words, ...]
+    in_digest: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Daily amounts up to the newest day; ``is_anomalous`` marks those of the anomaly."""
+
+    first: str
+    last: str
+    amounts: tuple[Decimal, ...]
+    is_anomalous: tuple[bool, ...]
+    highest: str
+
+    @property
+    def words(self) -> Words:
+        """The chart as one row of characters."""
+        return (f"{sparkline(self.amounts)} {self.first} to {self.last}, highest {self.highest}",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What someone can type to answer, and what that means."""
+
+    meaning: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What is told. ``parts``: the notices that a digest is made of; ``rest``: how many more there are."""
+
+    title: Words
+    importance: Importance
+    lines: tuple[Line, ...] = ()
+    chart: Chart | None = None
+    link: str | None = None
+    commands: tuple[Command, ...] = ()
+    parts: tuple["Notice", ...] = ()
+    rest: int = 0
