@@ -208,8 +208,7 @@ def test_each_file_of_sinks_can_be_pasted(block: str, tmp_path: Path) -> None:
     for name in re.findall(rf"{folder}([\w-]+)", block):
         (tmp_path / name).write_text("json://127.0.0.1/" if name.endswith("-url") else SIGNING)
     sinks, _ = parse_file(block.replace(folder, f"{tmp_path}/"), "sinks.yaml", {})
-    assert len(sinks) == 1
-    assert make_sinks(sinks, Context(link=None, version="1"))
+    assert len(make_sinks(sinks, Context(link=None, version="1"))) == len(sinks) > 0
 
 
 def _shape(value: object) -> object:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -38,7 +39,6 @@ _WEBHOOK_PREFIX = "whsec_"
 _SECRET_BYTES = range(24, 65)
 # The receiver may turn to a new secret before or after costbatch does.
 _MOST_SECRETS = 2
-_MOST_URLS = 20
 _OTHER = "other"
 # What goes to people without a filter of types: everything but what people have said themselves.
 _TOLD_TO_PEOPLE = frozenset(type_.value for type_ in EventType if type_ is not EventType.ANOMALY_ANSWERED)
@@ -99,9 +99,9 @@ class AlertmanagerOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyOptions:
-    """Addresses of the library apprise. overflow: what happens to a text that is too long for the service."""
+    """An address of the library apprise. overflow: what happens to a text too long for the service."""
 
-    urls: tuple[Secret, ...]
+    url: Secret
     overflow: str = "split"
     timeout_seconds: float = 30.0
 
@@ -287,17 +287,16 @@ def _read_alertmanager(section: Section) -> AlertmanagerOptions | None:
 
 
 def _read_notify(section: Section) -> NotifyOptions | None:
-    if not section.required("urls"):
+    if not section.required("url"):
         return None
-    urls = section.secrets("urls", most=_MOST_URLS)
-    for url in urls:
-        if not re.match(r"[a-z0-9]+://\S", url.reveal()):
-            section.refuse(
-                "must be addresses of apprise, such as slack://…, mailtos://… or pagerduty://….", "urls"
-            )
+    url = section.secret("url")
+    if url and not re.match(r"[a-z0-9]+://\S", url.reveal()):
+        section.refuse(
+            "must be an address of apprise, such as slack://…, mailtos://… or pagerduty://….", "url"
+        )
     overflow = section.value("overflow", parsers.choice("split", "truncate", "upstream"), "split")
     timeout = section.value("timeout_seconds", parsers.seconds("0.1", "60"), 30.0)
-    return NotifyOptions(urls=tuple(urls), overflow=overflow, timeout_seconds=timeout) if urls else None
+    return NotifyOptions(url=url, overflow=overflow, timeout_seconds=timeout) if url else None
 
 
 def _read_url(section: Section) -> Secret | None:
@@ -333,12 +332,8 @@ def _plain_url(section: Section) -> Secret | None:
 
 def _read_connection(section: Section, *, allow_private: bool) -> Connection:
     ca_file = section.text("ca_file")
-    if ca_file is not None:
-        try:
-            if b"BEGIN CERTIFICATE" not in read_small_file(ca_file):
-                section.refuse("names a file without a certificate in PEM.", "ca_file")
-        except ValueError as error:
-            section.refuse(f"names a file that {error}", "ca_file")
+    if ca_file is not None and (problem := _certificates_problem(ca_file)):
+        section.refuse(problem, "ca_file")
     default = Connection()
     seconds = parsers.seconds("0.1", "60")
     return Connection(
@@ -351,6 +346,19 @@ def _read_connection(section: Section, *, allow_private: bool) -> Connection:
     )
 
 
+def _certificates_problem(path: str) -> str:
+    """Return what is wrong with a file of certificates; it is read as it will be for a connection."""
+    try:
+        if b"BEGIN CERTIFICATE" not in read_small_file(path):
+            return "names a file without a certificate in PEM."
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        return "names a file with a damaged certificate; write it again, in PEM."
+    except ValueError as error:
+        return f"names a file that {error}"
+    return ""
+
+
 _CONNECTION_KEYS = ("connect_timeout_seconds", "timeout_seconds", "allow_private", "ca_file")
 
 # By type: what reads its options, its keys, and whether it sends digests (None: it cannot).
@@ -359,5 +367,5 @@ READERS: dict[str, tuple[Callable[[Section], Options | None], Iterable[str], boo
     "webhook": (_read_webhook, ("url", "secrets", "token", "mode", *_CONNECTION_KEYS), False),
     "sns": (_read_sns, ("topic_arn", "format"), False),
     "alertmanager": (_read_alertmanager, ("url", "token", "firing_days", *_CONNECTION_KEYS), None),
-    "notify": (_read_notify, ("urls", "overflow", "timeout_seconds"), True),
+    "notify": (_read_notify, ("url", "overflow", "timeout_seconds"), True),
 }

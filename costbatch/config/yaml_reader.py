@@ -177,7 +177,7 @@ class Section:
         node = self.members[key][1]
         items = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not items or len(items) > most:
-            self.refuse(f"must have 1 to {most} secrets.", key)
+            self.refuse("must be one secret." if most == 1 else f"must have 1 to {most} secrets.", key)
         found = [self._secret(item, key) for item in items[:most]]
         return [secret for secret in found if secret is not None]
 

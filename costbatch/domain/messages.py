@@ -3,6 +3,7 @@
 Each format shows what comes from outside as text: no name can format, mention, link or run anything.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,11 +21,13 @@ class Message:
     """An event, or a digest of several, in words.
 
     title: one line; the other formats do not repeat it, but for ``html``, which is a whole document.
+    markdown_title: the same line for a channel that may read a title as Markdown; it looks the same.
     text: plain. markdown: CommonMark, for chat channels; texts from outside are code spans in it.
     link: the address of a page about it, if the template has one for it.
     """
 
     title: str
+    markdown_title: str
     text: str
     markdown: str
     html: str
@@ -37,6 +40,7 @@ def message_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -
     notice = notice_of(events[0], link) if len(events) == 1 else digest_of(events, link)
     return Message(
         title=_plain(notice.title),
+        markdown_title=_literal(notice.title),
         text="\n".join(_text(notice)),
         markdown="\n".join(_markdown(notice)),
         html=_html(notice),
@@ -90,12 +94,34 @@ def _markdown(notice: Notice) -> list[str]:
 def _marked(words: Words) -> str:
     """Return words in Markdown; what comes from outside is code, in which nothing has a meaning."""
     return "".join(
-        f"`{word.replace('`', _BACKTICK)}`" if isinstance(word, Outside) else word for word in words
+        f"`{word.translate(_NO_END_OF_CODE)}`" if isinstance(word, Outside) else word for word in words
     )
 
 
-# Looks like a backtick, and does not end a code span.
-_BACKTICK = "\N{MODIFIER LETTER GRAVE ACCENT}"
+# What ends a code span, or may hide its end from a service, and what looks like it.
+_NO_END_OF_CODE = str.maketrans({"`": "\N{MODIFIER LETTER GRAVE ACCENT}", "\\": "\N{SET MINUS}"})
+# What formats a title in Markdown, and what looks like it. An underscore within a word formats nothing.
+_LOOKS_LIKE = _NO_END_OF_CODE | str.maketrans(
+    {
+        "*": "\N{ASTERISK OPERATOR}",
+        "~": "\N{TILDE OPERATOR}",
+        "|": "\N{LATIN LETTER DENTAL CLICK}",
+        "[": "\N{FULLWIDTH LEFT SQUARE BRACKET}",
+        "]": "\N{FULLWIDTH RIGHT SQUARE BRACKET}",
+    }
+)
+_OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+
+
+def _literal(words: Words) -> str:
+    """Return a title in Markdown without code spans, which many services show as backticks in a title."""
+    return "".join(
+        _OUTER_UNDERSCORE.sub("\N{FULLWIDTH LOW LINE}", word.translate(_LOOKS_LIKE))
+        if isinstance(word, Outside)
+        else word
+        for word in words
+    )
+
 
 _COLOURS = {
     Importance.SUCCESS: "#1a7f37",

@@ -291,7 +291,7 @@ sinks:
     secrets: {secret_env: SIGN}
     token: {secret_env: TOKEN}
     allow_private: true
-  chat: {type: notify, urls: {secret_env: CHAT}}
+  chat: {type: notify, url: {secret_env: CHAT}}
 """
         )
         harness.environ |= {

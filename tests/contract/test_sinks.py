@@ -46,7 +46,7 @@ def _alertmanager(request: pytest.FixtureRequest) -> Sink:
 
 def _notify(request: pytest.FixtureRequest) -> Sink:
     url = request.getfixturevalue("receiver").url.replace("http://", "json://")
-    return make_sink("type: notify\nurls: {secret_env: URL}", {"URL": url})
+    return make_sink("type: notify\nurl: {secret_env: URL}", {"URL": url})
 
 
 MAKERS: dict[str, Callable[[pytest.FixtureRequest], Sink]] = {

@@ -182,17 +182,23 @@ def test_wrong_usage_is_a_sentence(sinks: Harness, args: list[str], sentence: st
 def test_a_file_with_a_mistake_stops_every_command(sinks: Harness) -> None:
     """Before anything is collected: exit 2, the file, the line and the key."""
     file = Path(sinks.environ["COSTBATCH_SINKS_FILE"])
-    file.write_text("sinks:\n  pager: {type: pagr}\n")
-    for args in (["collect"], ["events", "list"], ["config"]):
-        finished: Finished = sinks.run(*args)
-        assert finished.status == 2
-        assert f"{file}, line 2: sinks.pager.type must be one of log, webhook" in finished.stderr
+    (file.parent / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    webhook = f"type: webhook, url: 'https://x.example', ca_file: {file.parent}/ca.pem"
+    for sink, problem in (
+        ("type: pagr", "type must be one of log, webhook"),
+        (webhook, "ca_file names a file with a damaged certificate"),
+    ):
+        file.write_text(f"sinks:\n  pager: {{{sink}}}\n")
+        for args in (["collect"], ["events", "list"], ["config"], ["doctor"]):
+            finished: Finished = sinks.run(*args)
+            assert finished.status == 2
+            assert f"{file}, line 2: sinks.pager.{problem}" in finished.stdout + finished.stderr
 
 
 def test_an_address_that_apprise_cannot_read_stops_a_run_before_it_begins(sinks: Harness) -> None:
     """`config` and `doctor` say so too."""
     Path(sinks.environ["COSTBATCH_SINKS_FILE"]).write_text(
-        "sinks: {chat: {type: notify, urls: {secret_env: U}}}"
+        "sinks: {chat: {type: notify, url: {secret_env: U}}}"
     )
     for args in (["collect"], ["config"], ["doctor"]):
         finished = sinks.run(*args, U="slak://T1/B1/planted")
@@ -257,7 +263,7 @@ def test_a_sink_that_cannot_be_built_is_refused_before_an_answer_is_stored(sinks
     sinks.collect()
     (found,) = json.loads(sinks.run("anomalies", "list", "--account", ONE, "--output", "json").stdout)
     Path(sinks.environ["COSTBATCH_SINKS_FILE"]).write_text(
-        "sinks: {chat: {type: notify, urls: {secret_env: U}}}"
+        "sinks: {chat: {type: notify, url: {secret_env: U}}}"
     )
     refused = sinks.run("anomalies", "dismiss", found["id"], "--reason", "fee", U="slak://x")
     assert refused.status == 2

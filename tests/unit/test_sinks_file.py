@@ -52,9 +52,9 @@ def problems(path: Path, text: str) -> list[str]:
         ("{type: alertmanager, url: 'http://am:9093'}", True),
         ("{type: sns, topic_arn: 'arn:aws:sns:eu-west-1:123456789012:c'}", True),
         ("{type: sns, topic_arn: 'arn:aws:sns:eu-west-1:123456789012:c', format: text}", False),
-        ("{type: notify, urls: {secret_env: SLACK}}", False),
-        ("{type: notify, urls: {secret_env: SLACK}, filter: {severity: high}}", False),
-        ("{type: notify, urls: {secret_env: SLACK}, filter: {types: [anomaly.answered]}}", True),
+        ("{type: notify, url: {secret_env: SLACK}}", False),
+        ("{type: notify, url: {secret_env: SLACK}, filter: {severity: high}}", False),
+        ("{type: notify, url: {secret_env: SLACK}, filter: {types: [anomaly.answered]}}", True),
     ],
 )
 def test_people_hear_of_answers_only_if_they_ask_for_them(
@@ -65,6 +65,33 @@ def test_people_hear_of_answers_only_if_they_ask_for_them(
     taken = {type_ for type_ in EventType if not found.filter.types or type_.value in found.filter.types}
     assert (EventType.ANOMALY_ANSWERED in taken) == is_told
     assert EventType.ANOMALY_DETECTED in taken or found.filter.types == {"anomaly.answered"}
+
+
+@pytest.mark.parametrize("kind", ["webhook", "alertmanager"])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"no certificate", "names a file without a certificate in PEM."),
+        (
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "names a file with a damaged certificate; write it again, in PEM.",
+        ),
+        (b"-----BEGIN CERTIFICATE-----\nMII", "names a file with a damaged certificate"),
+    ],
+)
+def test_certificates_are_read_at_the_start(tmp_path: Path, kind: str, content: bytes, problem: str) -> None:
+    """Not when the first alert should go out."""
+    (tmp_path / "ca.pem").write_bytes(content)
+    text = f"sinks:\n  it:\n    type: {kind}\n    url: https://x.example\n    ca_file: {tmp_path}/ca.pem\n"
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(f"sinks.yaml, line 5: sinks.it.ca_file {problem}")
+
+
+def test_comments_between_certificates_are_no_damage(tmp_path: Path, certificate: Path) -> None:
+    """A bundle of Mozilla's has names in every alphabet."""
+    (tmp_path / "ca.pem").write_bytes("# Főtanúsítvány\n".encode() + certificate.read_bytes())
+    text = f"sinks: {{it: {{type: webhook, url: 'https://x.example', ca_file: {tmp_path}/ca.pem}}}}"
+    assert read(tmp_path, text).sinks[0].name == "it"
 
 
 def test_every_option_reaches_its_sink(tmp_path: Path, certificate: Path) -> None:
@@ -96,14 +123,14 @@ sinks:
       severity: medium
       minimum: {{USD: 100, JPY: 15000, other: 90.5}}
       minimum_percent: 20
-  chat: {{type: notify, urls: [{{secret_env: SLACK}}], overflow: truncate, digest: false}}
+  chat: {{type: notify, url: {{secret_env: SLACK}}, overflow: truncate, digest: false}}
   topic: {{type: sns, topic_arn: "arn:aws:sns:eu-west-1:123456789012:c.fifo", format: text, digest: yes}}
   am: {{type: alertmanager, url: http://alertmanager:9093, firing_days: 3}}
 """,
     )
     am, chat, log, pager, topic = settings.sinks
     assert am.options == AlertmanagerOptions(url=Secret("http://alertmanager:9093"), firing_days=3)
-    assert chat.options == NotifyOptions(urls=(Secret(SLACK),), overflow="truncate")
+    assert chat.options == NotifyOptions(url=Secret(SLACK), overflow="truncate")
     assert (str(chat), str(log), chat.is_digest) == ("chat (notify)", "log", False)
     assert topic == SinkConfig(
         name="topic",
@@ -137,7 +164,7 @@ sinks:
 
 def test_secrets_of_the_file_are_masked(tmp_path: Path) -> None:
     """Whole and in parts, in every line and every sentence."""
-    settings = read(tmp_path, "sinks: {chat: {type: notify, urls: {secret_env: SLACK}}}")
+    settings = read(tmp_path, "sinks: {chat: {type: notify, url: {secret_env: SLACK}}}")
     for secret in settings.secrets:
         register_secret(secret)
     assert redact(f"POST {SLACK} failed") == "POST *** failed"
@@ -210,10 +237,10 @@ def test_secrets_of_the_file_are_masked(tmp_path: Path) -> None:
             "sinks:\n  a:\n    type: sns\n    topic_arn: arn:aws:sns:x:123456789012:c\n    digest: true\n",
             "line 5: sinks.a.digest needs format: text",
         ),
-        ("sinks:\n  a:\n    type: notify\n    urls: []\n", "line 4: sinks.a.urls must have 1 to 20 secrets."),
+        ("sinks:\n  a:\n    type: notify\n    url: []\n", "line 4: sinks.a.url must be one secret."),
         (
-            "sinks:\n  a:\n    type: notify\n    urls: {secret_env: SIGN_NEW}\n",
-            "line 4: sinks.a.urls must be addresses of apprise",
+            "sinks:\n  a:\n    type: notify\n    url: {secret_env: SIGN_NEW}\n",
+            "line 4: sinks.a.url must be an address of apprise",
         ),
         (
             "sinks:\n  a:\n    type: log\n    filter:\n      severity: hgh\n",

@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
 from costbatch.config.sinks import NotifyOptions, SinkConfig
-from costbatch.domain.credentials import Secret
 from costbatch.domain.messages import Importance, Message
 from costbatch.errors import ConfigError, DeliveryError
 from costbatch.timeout import within
@@ -21,6 +20,9 @@ logging.getLogger("apprise").disabled = True
 
 # A service with less room takes tags in a chat message, and no document.
 _SHORTEST_DOCUMENT = 20_000
+# Of Slack's blocks: the text of a section, and that of a header.
+_LONGEST_BLOCK = 3_000
+_LONGEST_HEADER = 150
 _TYPES = {
     Importance.SUCCESS: NotifyType.SUCCESS,
     Importance.INFO: NotifyType.INFO,
@@ -30,14 +32,16 @@ _TYPES = {
 
 
 class NotifySink(ConfiguredSink):
-    """Sends a message to each of its addresses, in the format that the service shows best."""
+    """Sends a message to one address, in the format that the service shows best.
+
+    One and no more: if one of several failed, all would get the message again.
+    """
 
     def __init__(self, config: SinkConfig, context: Context, options: NotifyOptions) -> None:
         super().__init__(config, context)
         self._options = options
-        # Nothing is read from the environment or from files, and nothing is stored.
-        asset = AppriseAsset(app_id="costbatch", app_desc="costbatch", app_url="", async_mode=False)
-        self._services = [_service(url, options.overflow, config.name, asset) for url in options.urls]
+        self._scheme = urlsplit(options.url.reveal()).scheme
+        self._service = _service(options, self._scheme, config.name)
 
     @classmethod
     @override
@@ -46,35 +50,38 @@ class NotifySink(ConfiguredSink):
 
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
-        message = self.message(cloudevents)
-        limit = self._options.timeout_seconds
-        failed = []
-        for scheme, service in self._services:
-            try:
-                is_sent = within(limit, partial(_send, service, message))
-            except TimeoutError:
-                failed.append(f"{scheme} did not answer within {limit:g} seconds")
-            except Exception as error:  # noqa: BLE001 - a hundred plugins raise what they like
-                failed.append(f"{scheme} failed ({type(error).__name__})")
-            else:
-                if not is_sent:
-                    failed.append(f"{scheme} did not accept the message")
-        if failed:
-            raise DeliveryError(f"apprise: {'; '.join(failed)}.")
-        return f"apprise sent it to {', '.join(scheme for scheme, _ in self._services)}."
+        message, limit = self.message(cloudevents), self._options.timeout_seconds
+        try:
+            is_sent = within(limit, partial(_send, self._service, message))
+        except TimeoutError:
+            problem = f"did not answer within {limit:g} seconds"
+        except Exception as error:  # noqa: BLE001 - a hundred plugins raise what they like
+            problem = f"failed ({type(error).__name__})"
+        else:
+            if is_sent:
+                return f"apprise sent it to {self._scheme}."
+            problem = "did not accept the message"
+        raise DeliveryError(f"apprise: {self._scheme} {problem}.")
 
 
-def _service(url: Secret, overflow: str, name: str, asset: AppriseAsset) -> tuple[str, Apprise]:
-    """Return the scheme of an address, which may be shown, and the service behind it."""
-    scheme = urlsplit(url.reveal()).scheme
-    service = Apprise(asset=asset)
-    separator = "&" if "?" in url.reveal() else "?"
-    if not service.add(f"{url.reveal()}{separator}overflow={overflow}"):
+def _service(options: NotifyOptions, scheme: str, name: str) -> Apprise:
+    """Return the service behind an address; the scheme is the part of it that may be shown."""
+    # Nothing is read from the environment or from files, and nothing is stored.
+    asset = AppriseAsset(app_id="costbatch", app_desc="costbatch", app_url="", async_mode=False)
+    service, url = Apprise(asset=asset), options.url.reveal()
+    separator = "&" if "?" in url else "?"
+    if not service.add(f"{url}{separator}overflow={options.overflow}"):
         raise ConfigError(
             f"The sink {name} has an address that begins with {scheme}:// and that apprise cannot read; "
             "see its documentation for the form of the address."
         )
-    return scheme, service
+    if len(service) != 1:
+        raise ConfigError(f"The sink {name} has {len(service)} addresses; give each a sink of its own.")
+    (plugin,) = service
+    if getattr(plugin, "use_blocks", False):
+        # apprise cuts by the limits of a message without blocks.
+        plugin.body_maxlen, plugin.title_maxlen = _LONGEST_BLOCK, _LONGEST_HEADER
+    return service
 
 
 def _send(service: Apprise, message: Message) -> bool:
@@ -82,17 +89,19 @@ def _send(service: Apprise, message: Message) -> bool:
     given: object = plugin.notify_format
     # One, or those that the service shows, the best first.
     formats = given if isinstance(given, tuple) else (given,)
+    title = message.title
     if formats[0] == NotifyFormat.HTML and plugin.body_maxlen >= _SHORTEST_DOCUMENT:
         body, format_ = message.html, NotifyFormat.HTML
     elif NotifyFormat.MARKDOWN in formats and formats[0] != NotifyFormat.HTML:
-        body, format_ = message.markdown, NotifyFormat.MARKDOWN
+        # A service with Markdown may read a title as Markdown, too.
+        title, body, format_ = message.markdown_title, message.markdown, NotifyFormat.MARKDOWN
     else:
         # apprise escapes it for a service that knows only a few tags.
         body, format_ = message.text, NotifyFormat.TEXT
     sent = service.notify(
-        title=message.title,
+        title=title,
         # apprise sends no message without a text.
-        body=body or message.title,
+        body=body or title,
         body_format=format_,
         notify_type=_TYPES[message.importance],
         interpret_escapes=False,

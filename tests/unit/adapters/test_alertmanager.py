@@ -85,7 +85,7 @@ def test_another_severity_resolves_the_alert_of_the_old_one(receiver: Receiver) 
 def test_an_answer_that_silences_resolves_the_alert(receiver: Receiver, standing: str, ends_at: str) -> None:
     """What is acknowledged still costs, so it fires on; what is reopened fires again."""
     (fired,) = posted(receiver, anomaly_event(1))
-    event = anomaly_event(2, EventType.ANOMALY_ANSWERED)
+    event = dict(anomaly_event(2, EventType.ANOMALY_ANSWERED))
     answer = {"id": 7, "kind": "dismissed", "level": "5", "end_date": None, "author": "al", "reason": "fee"}
     event["data"] |= {"standing": standing, "answer": answer}
     now, *others = posted(receiver, event)

@@ -368,12 +368,11 @@ def test_an_answer_is_told_of_every_open_anomaly_that_it_covers() -> None:
 
 def test_a_plan_is_told_of_the_open_anomalies_that_it_covers(replay: Replay) -> None:
     """Only if it changes what counts: a dismissal comes first."""
-    days = {"start": day(50), "end": day(60)}
     account = replay.account.aws_account_id
-    plan = plans(replay).add(account, remark=ALICE, **days)
+    plan = plans(replay).add(account, remark=ALICE, start=day(50), end=day(60))
     plans(replay).remove(plan.plan.id or 0, Remark(author="bob"))
     replay.dismiss()
-    plans(replay).add(account, remark=ALICE, **days)
+    plans(replay).add(account, remark=ALICE, start=day(50), end=day(60))
     plans(replay).add(account, remark=ALICE, start=day(55), end=day(60))
     first_day = str(day(50))
     assert written(replay) == [

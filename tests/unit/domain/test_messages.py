@@ -406,8 +406,17 @@ def test_a_hostile_name_arrives_as_text(name: str) -> None:
         message, plain = said(*events, link=LINK), said(*harmless, link=LINK)
         assert _Tags(message.html).tags == _Tags(plain.html).tags
         assert shape(message.markdown) == shape(plain.markdown)
+        assert [kind for kind, _ in shape(message.markdown_title)] == [
+            kind for kind, _ in shape(plain.markdown_title)
+        ]
         assert message.text.count("\n") == plain.text.count("\n")
-        for text in (message.title, message.text, message.markdown, _Tags(message.html).text):
+        for text in (
+            message.title,
+            message.markdown_title,
+            message.text,
+            message.markdown,
+            _Tags(message.html).text,
+        ):
             assert all(letter.isprintable() or letter in "\n\u200b" for letter in text)
             assert not any(ping in text for ping in ("@everyone", "@here", "<!", "<@", "!channel"))
         own_words = message.text.replace("https://grafana", "")
@@ -418,6 +427,9 @@ def test_a_name_is_shown_whole_unless_it_is_absurd() -> None:
     """What can be read of a name stays readable in every format; a megabyte is cut."""
     message = said(an_event(name="<b>Mühle & Söhne</b>", service="a" * 100_000))
     assert "Mühle & Söhne" in message.title
+    assert (
+        said(an_event(name="prod_eu-1 (new)")).markdown_title == said(an_event(name="prod_eu-1 (new)")).title
+    )
     assert "Mühle & Söhne" in _Tags(message.html).text
     assert "&lt;\u200bb&gt;Mühle &amp; Söhne" in message.html
     assert len(message.text) < 5_000

@@ -1,0 +1,137 @@
+"""Blocks, cards and embeds: what Slack, Teams and Discord get, at servers on loopback in their place."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apprise.plugins.discord import NotifyDiscord
+from apprise.plugins.slack import NotifySlack
+
+from costbatch.application.outbox import Sink
+from tests.support.receiver import Receiver, Reply, receiving
+from tests.support.sinks import anomaly_event, make_sink
+from tests.support.web_servers import certificate
+
+__all__ = ["certificate"]
+
+# Mentions of all three, their Markdown, a tag, a control character, and a link.
+HOSTILE = (
+    "@everyone @here <!channel> <@U0123> <at>all</at> *bold* **bold** _it_ ||spoiler|| ~~gone~~ `code` "
+    "<script>x</script> [text](https://evil.example) https://evil.example \x1b[31m\x07 &lt; \\"
+)
+ACTIVE = ("@everyone", "@here", "<!", "<@", "<at>", "<script", "://evil", "\x1b", "\x07")
+SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#costs?blocks=yes"
+DISCORD = "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js?format=markdown"
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """Receive in the place of Slack and of Discord."""
+    with receiving() as found:
+        found.reply = Reply(200, body=b"ok")
+        monkeypatch.setattr(NotifySlack, "webhook_url", found.url)
+        monkeypatch.setattr(NotifyDiscord, "notify_url", found.url)
+        yield found
+
+
+def sink_at(url: str) -> Sink:
+    """Return a sink with this address."""
+    return make_sink("type: notify\nurl: {secret_env: URL}", {"URL": url})
+
+
+def sent(receiver: Receiver) -> Any:
+    """Return the one document that came."""
+    (body,) = receiver.bodies
+    return json.loads(body)
+
+
+def texts(document: Any) -> Iterator[str]:
+    """Return every text in a document."""
+    for each in document.values() if isinstance(document, dict) else document:
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, (dict, list)):
+            yield from texts(each)
+
+
+def assert_nothing_is_active(document: Any) -> None:
+    """A name from outside mentions, links and controls nothing, and what formats text is in code alone."""
+    for text in texts(document):
+        assert not [part for part in ACTIVE if part in text]
+
+
+def outside_code(markdown: str) -> str:
+    """Return a text without its code spans."""
+    return "".join(markdown.split("`")[::2])
+
+
+def test_slack_gets_a_header_and_a_section(receiver: Receiver) -> None:
+    """As Block Kit has them, coloured by the severity."""
+    sink_at(SLACK).deliver([anomaly_event(account={"name": HOSTILE})])
+    document = sent(receiver)
+    assert document["channel"] == "#costs"
+    (attachment,) = document["attachments"]
+    header, section, *_ = attachment["blocks"]
+    assert (header["type"], header["text"]["type"]) == ("header", "plain_text")
+    assert header["text"]["text"].startswith("[high] Cost spike: ")
+    assert (section["type"], section["text"]["type"]) == ("section", "mrkdwn")
+    assert "*Cost:* expected 1,583.28 → actual 2,801.44 USD" in section["text"]["text"]
+    assert "bold" not in outside_code(section["text"]["text"])
+    assert attachment["color"] == "#A32037"
+    assert_nothing_is_active(document)
+
+
+def test_slack_gets_no_block_that_is_too_long_for_it(receiver: Receiver) -> None:
+    """It refuses the whole message for a header over 150 letters or a section over 3,000."""
+    name = "a name that is long " * 20
+    events = [anomaly_event(n, id=f"{n}", account={"name": f"{name}{n}"}) for n in range(1, 21)]
+    sink_at(SLACK).deliver(events[:1])
+    sink_at(SLACK).deliver(events)
+    documents = [json.loads(body) for body in receiver.bodies]
+    assert len(documents) > 3
+    for document in documents:
+        for block in document["attachments"][0]["blocks"]:
+            if block["type"] == "header":
+                assert len(block["text"]["text"]) <= 150
+            elif block["type"] == "section":
+                assert 0 < len(block["text"]["text"]) <= 3_000
+    assert all(any(f"{name}{n}"[-12:] in body.decode() for body in receiver.bodies) for n in range(1, 21))
+
+
+def test_discord_gets_an_embed(receiver: Receiver) -> None:
+    """With a title, and coloured by the severity; the message itself mentions nobody."""
+    sink_at(DISCORD).deliver([anomaly_event(account={"name": HOSTILE})])
+    document = sent(receiver)
+    (embed,) = document["embeds"]
+    assert embed["title"].startswith("[high] Cost spike: ")
+    assert "**Cost:** expected 1,583.28 → actual 2,801.44 USD" in embed["description"]
+    assert embed["color"] == 0xA32037
+    assert "content" not in document
+    assert not set("*`~|\\") & set(embed["title"])
+    assert " _it_ " not in embed["title"]
+    assert "spoiler" not in outside_code(embed["description"])
+    assert_nothing_is_active(document)
+
+
+def test_teams_gets_an_adaptive_card(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a workflow of Power Automate: a heading and a text."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with receiving(certificate) as receiver:
+        receiver.reply = Reply(202)
+        host = receiver.url.removeprefix("https://")
+        sink = sink_at(f"workflows://{host}/643e69f83c8944/iXvpm2dRqVSfqGcLJ")
+        sink.deliver([anomaly_event(account={"name": HOSTILE})])
+        document = sent(receiver)
+    (card,) = document["attachments"]
+    assert card["contentType"] == "application/vnd.microsoft.card.adaptive"
+    assert card["content"]["msteams"] == {"width": "full"}
+    title, body = (
+        next(each for each in card["content"]["body"] if each.get("id") == name) for name in ("title", "body")
+    )
+    assert title["text"].startswith("[high] Cost spike: ")
+    assert not set("*`~|\\") & set(title["text"])
+    assert "**Cost:** expected 1,583.28 → actual 2,801.44 USD" in body["text"]
+    assert "spoiler" not in outside_code(body["text"])
+    assert_nothing_is_active(document)
