@@ -804,7 +804,7 @@ def upgrade() -> None:
         sa.Column("sink", sa.Text(collation="C"), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False, comment="The order of delivery: the event's"),
         sa.Column(
-            "lane",
+            "ordering_key",
             sa.BigInteger(),
             nullable=False,
             comment="Delivered one after the other: the account's row, or 0",
@@ -868,9 +868,9 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'pending'"),
     )
     op.create_index(
-        "ix_deliveries_lane",
+        "ix_deliveries_ordering_key",
         "deliveries",
-        ["sink", "lane", "sequence"],
+        ["sink", "ordering_key", "sequence"],
         unique=False,
         postgresql_where=sa.text("state = 'pending'"),
     )
@@ -1029,7 +1029,7 @@ def downgrade() -> None:
     op.drop_index("ix_deliveries_delivered_at", table_name="deliveries")
     op.drop_index("ix_deliveries_dead", table_name="deliveries", postgresql_where=sa.text("state = 'dead'"))
     op.drop_index(
-        "ix_deliveries_lane", table_name="deliveries", postgresql_where=sa.text("state = 'pending'")
+        "ix_deliveries_ordering_key", table_name="deliveries", postgresql_where=sa.text("state = 'pending'")
     )
     op.drop_index(
         "ix_deliveries_pending", table_name="deliveries", postgresql_where=sa.text("state = 'pending'")

@@ -200,18 +200,18 @@ class _Drain:
         held: set[int] = set()
         began = monotonic()
         for message in _messages(self.sink, batch):
-            lanes = {delivery.lane for delivery in message}
+            keys = {delivery.ordering_key for delivery in message}
             is_late = monotonic() - began > _WORK_SECONDS
-            if self._is_over() or self._is_suspended or is_late or held & lanes:
+            if self._is_over() or self._is_suspended or is_late or held & keys:
                 left += message
-                # What comes later in these lanes must not overtake it.
-                held |= lanes
+                # What comes later with these keys must not overtake it.
+                held |= keys
                 continue
             try:
                 self._hand_over(message)
             except DeliveryError as error:
                 failed += [(delivery, error) for delivery in message]
-                held |= lanes
+                held |= keys
                 self.in_a_row += not error.is_refused
                 self.retry_after_seconds = error.retry_after_seconds
             else:

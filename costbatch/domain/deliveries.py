@@ -40,13 +40,13 @@ _SENTENCES = {
 class Delivery:
     """An event that this process has claimed for a sink.
 
-    attempt: counts from 1. lane: events of one lane, an account's or those of runs, go in order.
+    attempt: counts from 1. ordering_key: events with the same one, an account's or that of runs, go in order.
     """
 
     event_id: UUID
     sink: str
     attempt: int
-    lane: int
+    ordering_key: int
     run_id: UUID | None
     claim_token: UUID
     cloudevent: Mapping[str, Any]

@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -15,11 +16,14 @@ from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectionCounts
 from costbatch.domain.credentials import Secret
 from costbatch.domain.deliveries import Backlog
+from costbatch.domain.discover_report import DiscoverReport
+from costbatch.domain.discovery import DiscoverOptions, DiscoveryCounts
+from costbatch.domain.reports import RunReport
 from tests.chart.chart import CHART, render_file
 from tests.support.fake_runs import counts_of
 from tests.support.grafana import unknown_members
 from tests.support.machine import program
-from tests.support.metrics import OF_COLLECT
+from tests.support.metrics import METRICS
 from tests.support.prometheus import Prometheus, prometheus, wait_for
 from tests.support.pushed_run import COLLECTED, DENIED, FORECAST, ONE, RECORD, TWO, partial_run
 from tests.support.pushgateway import serve_pushgateway
@@ -36,24 +40,31 @@ REPORT = CollectReport(
     backlog={"log": Backlog(pending=6)},
     forecasts=(FORECAST,),
 )
+DISCOVERY = DiscoverReport(
+    run=replace(RUN, request=DiscoverOptions().to_request()),
+    counts=counts_of([COLLECTED, DENIED]),
+    reported_at=NOW,
+    discovered=DiscoveryCounts(partial_accounts=1, regions_read=16, regions_failed=1, resources=40),
+)
 
 
 @pytest.fixture(scope="module")
 def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Run both servers, push one run, and wait until Prometheus has it."""
+    """Run both servers, push one run of each job, and wait until Prometheus has them."""
     folder = tmp_path_factory.mktemp("prometheus")
     with serve_pushgateway() as gateway, prometheus(program("prometheus"), gateway, folder) as server:
-        for release in ("costbatch", "other"):
+        reports: tuple[RunReport, ...] = (REPORT, DISCOVERY)
+        for release, report in product(("costbatch", "other"), reports):
             adapter = Pushgateway(
                 Secret(f"http://{gateway}"),
-                job="collect",
+                job=report.words.name,
                 timeout_seconds=5,
                 version="1.2.3",
                 labels={"namespace": "finops", "release": release},
             )
-            adapter.push(REPORT, succeeded=True, now=NOW)
-            adapter.push(REPORT, succeeded=True, now=NOW, is_whole=False)
-        wait_for(lambda: len(server.query("costbatch_rows_fetched")) == 4, "Prometheus has scraped the runs")
+            adapter.push(report, succeeded=True, now=NOW)
+            adapter.push(report, succeeded=True, now=NOW, is_whole=False)
+        wait_for(lambda: len(server.query("costbatch_build_info")) == 8, "Prometheus has scraped the runs")
         yield server
 
 
@@ -80,7 +91,7 @@ def expressions(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
 def chosen(expression: str) -> str:
     """Return an expression as Grafana asks it, once an installation is chosen."""
     for name, value in (("job", "costbatch"), ("namespace", "finops"), ("release", "costbatch")):
-        expression = expression.replace(f"${name}", value)
+        expression = expression.replace(f"${{{name}}}", value).replace(f"${name}", value)
     return expression
 
 
@@ -129,7 +140,7 @@ def test_every_metric_is_on_the_dashboard(dashboard: dict[str, Any]) -> None:
     asked = {
         name for _, expression in expressions(dashboard) for name in re.findall(r"costbatch_\w+", expression)
     }
-    assert asked == {metric.name for metric in OF_COLLECT}
+    assert asked == {metric.name for metric in METRICS}
 
 
 @pytest.mark.parametrize("name", ["costbatch-operations.json", "costbatch-costs.json"])

@@ -192,7 +192,9 @@ def test_a_file_with_a_mistake_stops_every_command(sinks: Harness) -> None:
         for args in (["collect"], ["events", "list"], ["config"], ["doctor"]):
             finished: Finished = sinks.run(*args)
             assert finished.status == 2
-            assert f"{file}, line 2: sinks.pager.{problem}" in finished.stdout + finished.stderr
+            # The doctor's text is wrapped.
+            said = " ".join((finished.stdout + finished.stderr).split())
+            assert f"{file}, line 2: sinks.pager.{problem}" in said
 
 
 def test_an_address_that_apprise_cannot_read_stops_a_run_before_it_begins(sinks: Harness) -> None:

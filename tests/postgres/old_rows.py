@@ -96,7 +96,7 @@ def add_event(query: Query, occurred: datetime, *delivered: datetime | None, run
     )
     for number, at in enumerate(delivered):
         query(
-            "INSERT INTO deliveries (event_id, sink, sequence, lane, state, retry_at, delivered_at)"
+            "INSERT INTO deliveries (event_id, sink, sequence, ordering_key, state, retry_at, delivered_at)"
             " SELECT id, :sink, sequence, 0, :state, now(), :at FROM events WHERE id = :id",
             id=identity,
             sink=f"sink {number}",

@@ -204,8 +204,8 @@ def test_every_sink_has_its_last_success_and_its_backlog(harness: Harness, healt
     assert sink.last_success_at == harness.value("SELECT max(delivered_at) FROM deliveries")
     harness.rows("UPDATE deliveries SET state = 'pending', reason = 'It is full.', sink = 'pager'")
     harness.rows(
-        "INSERT INTO deliveries (event_id, sink, sequence, lane, state, retry_at)"
-        " SELECT event_id, 'a', sequence, lane, 'dead', retry_at FROM deliveries"
+        "INSERT INTO deliveries (event_id, sink, sequence, ordering_key, state, retry_at)"
+        " SELECT event_id, 'a', sequence, ordering_key, 'dead', retry_at FROM deliveries"
     )
     dead, pager = health.sinks()
     assert (dead.sink, dead.backlog, dead.last_success_at) == ("a", Backlog(dead=number), None)

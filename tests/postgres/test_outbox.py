@@ -104,7 +104,7 @@ def test_an_event_reaches_the_sink_as_it_was_written(
     append(database, run, told, account_id=account.id)
     (delivery,) = claimed(database)
     assert (delivery.event_id, delivery.sink, delivery.attempt) == (told.id, "log", 1)
-    assert (delivery.lane, delivery.run_id) == (account.id, run.id)
+    assert (delivery.ordering_key, delivery.run_id) == (account.id, run.id)
     assert delivery.cloudevent == told.to_cloudevent()
     assert query("SELECT type, account_id, run_id FROM events") == [("account.failed", account.id, run.id)]
 

@@ -195,7 +195,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "event_id": "{event}",
         "sink": "log",
         "sequence": 1,
-        "lane": 0,
+        "ordering_key": 0,
         "state": "pending",
         "retry_at": NOW,
     },

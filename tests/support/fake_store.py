@@ -361,11 +361,11 @@ class FakeFirstCharges:
 
 @dataclass(frozen=True)
 class Posted:
-    """One event on its way to one sink; its lane is the account's."""
+    """One event on its way to one sink; its ordering key is the account's."""
 
     event: Event
     sink: str
-    lane: int
+    ordering_key: int
     retry_at: datetime
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
@@ -409,13 +409,17 @@ class FakeOutbox:
                 )
 
     def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:
-        """Claim up to so many deliveries of a sink that are due, oldest first in each lane."""
+        """Claim up to so many deliveries of a sink that are due, oldest first by ordering key."""
         token, held, claimed = uuid4(), set[int](), list[Delivery]()
         for key, posted in list(self.posted.items()):
-            if posted.sink != sink or posted.state is not DeliveryState.PENDING or posted.lane in held:
+            if (
+                posted.sink != sink
+                or posted.state is not DeliveryState.PENDING
+                or posted.ordering_key in held
+            ):
                 continue
             if posted.retry_at > now or (posted.claimed_until and posted.claimed_until > now):
-                held.add(posted.lane)
+                held.add(posted.ordering_key)
             elif len(claimed) < most:
                 self.posted[key] = replace(posted, claimed_by=worker, claim_token=token, claimed_until=until)
                 claimed.append(
@@ -423,7 +427,7 @@ class FakeOutbox:
                         event_id=posted.event.id,
                         sink=sink,
                         attempt=posted.attempts + 1,
-                        lane=posted.lane,
+                        ordering_key=posted.ordering_key,
                         run_id=self.runs[posted.event.id],
                         claim_token=token,
                         cloudevent=posted.event.to_cloudevent(),

@@ -25,7 +25,7 @@ from costbatch.domain.events import Event
 from costbatch.domain.routing import Route, is_follow_up
 
 # Events about no account go one after the other as well.
-_LANE_OF_RUNS = 0
+_KEY_OF_RUNS = 0
 
 # One process at a time claims for a sink: with SKIP LOCKED another could take a later event of an account
 # whose earlier one is being claimed.
@@ -36,7 +36,8 @@ WITH due AS (
     SELECT event_id FROM deliveries
     WHERE sink = :sink AND state = 'pending' AND NOT EXISTS (
         SELECT FROM deliveries AS earlier
-        WHERE earlier.sink = deliveries.sink AND earlier.lane = deliveries.lane AND earlier.state = 'pending'
+        WHERE earlier.sink = deliveries.sink AND earlier.ordering_key = deliveries.ordering_key
+            AND earlier.state = 'pending'
             AND earlier.sequence <= deliveries.sequence
             AND (earlier.retry_at > :now OR earlier.claimed_until > :now)
     )
@@ -44,7 +45,7 @@ WITH due AS (
 ), claimed AS (
     UPDATE deliveries SET claimed_by = :worker, claim_token = :token, claimed_until = :until
     FROM due WHERE deliveries.event_id = due.event_id AND deliveries.sink = :sink
-    RETURNING deliveries.event_id, deliveries.attempts, deliveries.lane, deliveries.sequence
+    RETURNING deliveries.event_id, deliveries.attempts, deliveries.ordering_key, deliveries.sequence
 )
 SELECT claimed.*, events.run_id, events.cloudevent FROM claimed JOIN events ON events.id = claimed.event_id
 ORDER BY claimed.sequence
@@ -90,7 +91,7 @@ class PostgresOutbox(Outbox):
                 common = {
                     "event_id": event.id,
                     "sequence": added.sequence,
-                    "lane": account_id or _LANE_OF_RUNS,
+                    "ordering_key": account_id or _KEY_OF_RUNS,
                     "retry_at": event.occurred_at,
                 }
                 ways = [{**common, **self._route(event, route, account_id)} for route in routes]
@@ -126,7 +127,7 @@ class PostgresOutbox(Outbox):
                 event_id=row.event_id,
                 sink=sink,
                 attempt=row.attempts + 1,
-                lane=row.lane,
+                ordering_key=row.ordering_key,
                 run_id=row.run_id,
                 claim_token=token,
                 cloudevent=row.cloudevent,
@@ -233,11 +234,17 @@ class PostgresOutbox(Outbox):
             has_state = deliveries.c.state == query.state.value
             which = deliveries.c.event_id.in_(meant) & deliveries.c.sink.in_(list(sinks)) & has_state
             return self.connection.execute(sa.update(deliveries).where(which).values(**again)).rowcount
-        lane = sa.func.coalesce(events.c.account_id, _LANE_OF_RUNS)
+        ordering_key = sa.func.coalesce(events.c.account_id, _KEY_OF_RUNS)
         names = sa.func.unnest(sa.literal(list(sinks), sa.ARRAY(sa.Text))).table_valued("name")
-        columns = [events.c.id, names.c.name, events.c.sequence, lane, *map(_literal, ("pending", now))]
+        columns = [
+            events.c.id,
+            names.c.name,
+            events.c.sequence,
+            ordering_key,
+            *map(_literal, ("pending", now)),
+        ]
         ways = sa.select(*columns).select_from(events.join(names, sa.true())).where(*_conditions(query))
-        into = ["event_id", "sink", "sequence", "lane", "state", "retry_at"]
+        into = ["event_id", "sink", "sequence", "ordering_key", "state", "retry_at"]
         statement = insert(deliveries).from_select(into, ways)
         replayed = statement.on_conflict_do_update(index_elements=["event_id", "sink"], set_=again)
         return self.connection.execute(replayed).rowcount

@@ -425,7 +425,10 @@ deliveries = Table(
     Column("sink", CODE, primary_key=True),
     Column("sequence", BigInteger, nullable=False, comment="The order of delivery: the event's"),
     Column(
-        "lane", BigInteger, nullable=False, comment="Delivered one after the other: the account's row, or 0"
+        "ordering_key",
+        BigInteger,
+        nullable=False,
+        comment="Delivered one after the other: the account's row, or 0",
     ),
     Column("state", CODE, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -446,7 +449,13 @@ deliveries = Table(
     CheckConstraint("state <> 'filtered' OR reason IS NOT NULL", name="filtered_has_reason"),
     not_negative("attempts"),
     Index("ix_deliveries_pending", "sink", "sequence", postgresql_where=text("state = 'pending'")),
-    Index("ix_deliveries_lane", "sink", "lane", "sequence", postgresql_where=text("state = 'pending'")),
+    Index(
+        "ix_deliveries_ordering_key",
+        "sink",
+        "ordering_key",
+        "sequence",
+        postgresql_where=text("state = 'pending'"),
+    ),
     Index("ix_deliveries_dead", "sink", postgresql_where=text("state = 'dead'")),
     Index("ix_deliveries_delivered_at", "sink", "delivered_at"),
     comment="Delivery of each event to each sink",

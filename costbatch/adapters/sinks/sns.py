@@ -16,7 +16,7 @@ from costbatch.errors import DeliveryError
 # With more, SNS does not deliver to a queue with raw delivery.
 _MOST_ATTRIBUTES = 10
 _LONGEST_SUBJECT = 99
-# The lane of events that are about no account.
+# The message group, SNS's ordering key, of events that are about no account.
 _GROUP_OF_RUNS = "runs"
 _OF_ANOMALIES = ("severity", "direction", "service", "currency")
 # It refuses the topic or the sender, and would refuse the next message as well.
