@@ -270,3 +270,47 @@ def test_a_sink_that_cannot_be_built_is_refused_before_an_answer_is_stored(sinks
     refused = sinks.run("anomalies", "dismiss", found["id"], "--reason", "fee", U="slak://x")
     assert refused.status == 2
     assert sinks.rows("SELECT 1 FROM anomaly_answers") == []
+
+
+def test_a_team_hears_of_a_night_once_is_reminded_and_answers(
+    harness: Harness, receiver: Receiver, tmp_path: Path
+) -> None:
+    """One message a run, with links; what was planned is not in it, and what was answered is silent."""
+    file = tmp_path / "sinks.yaml"
+    file.write_text("sinks: {chat: {type: notify, url: {secret_env: CHAT}}}")
+    harness.environ |= {
+        "COSTBATCH_SINKS_FILE": str(file),
+        "CHAT": receiver.url.replace("http://", "json://"),
+        "COSTBATCH_REMIND_DAYS": "1",
+        "COSTBATCH_LINK_TEMPLATE": "https://grafana.example/d/c?var-account={aws_account_id}",
+    }
+    spike = tuple(bill(TODAY + n * ONE_DAY, "500.00") for n in range(-1, 4))
+    rows = (*steady("10.00", until=TODAY - ONE_DAY), *spike)
+    # Another service, or the two would be one incident.
+    other = tuple(replace(row, service="Amazon S3") for row in rows)
+    harness.open(make_account(1, rows=rows), make_account(2, rows=other), make_account(3, rows=rows))
+    planned = ("--account", "100000000003", "--from", str(TODAY - ONE_DAY), "--to", str(TODAY + 9 * ONE_DAY))
+    assert harness.run("planned", "add", *planned, "--reason", "load test").status == 0
+    assert harness.collect().status == 0
+    (first,) = [json.loads(body) for body in receiver.bodies]
+    assert "Cost anomalies: 2 detected, +980.00 USD" in first["title"]
+    assert "https://grafana.example/d/c?var-account=100000000001" in first["message"]
+    assert "100000000003" not in first["message"]
+    harness.sleep_until(TODAY + ONE_DAY)
+    harness.collect()
+    reminder = json.loads(receiver.bodies[-1])
+    assert (len(receiver.bodies), "Cost anomalies: 2 still open" in reminder["title"]) == (2, True)
+    found = json.loads(harness.run("anomalies", "list", "--state", "open", "--output", "json").stdout)
+    for each in found:
+        assert harness.run("anomalies", "expect", each["id"], "--as-of-now", "--reason", "sale").status == 0
+    # AWS restates the first day of one, and the days are read again.
+    restated = (*steady("10.00", until=TODAY - ONE_DAY), bill(TODAY - ONE_DAY, "450.00"), *spike[1:])
+    harness.aws.set_rows(ONE, restated)
+    harness.collect("--from", str(TODAY - 5 * ONE_DAY))
+    harness.sleep_until(TODAY + 2 * ONE_DAY)
+    harness.collect()
+    assert [json.loads(body)["title"][:3] for body in receiver.bodies[2:]] == ["Run", "Run"]
+    assert {
+        each["standing"]
+        for each in json.loads(harness.run("anomalies", "list", "--state", "all", "--output", "json").stdout)
+    } == {"silent"}
