@@ -2,7 +2,6 @@
 
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from costbatch.simulator.world import Account, Anomaly, Fault
 from tests.chaos.postgres_servers import Server
+from tests.support.fork_server import Process
 from tests.support.harness import TODAY, Harness, make_account
 from tests.support.waiting import until
 
@@ -75,7 +75,7 @@ def _account(number: int) -> Account:
 class Member:
     """One process of the crowd, and the file that it logs to."""
 
-    process: subprocess.Popen[str]
+    process: Process
     log: Path
 
     @property

@@ -258,7 +258,7 @@ def test_a_wrong_setting_is_refused_without_being_quoted(name: str, value: str, 
 def test_a_running_collect_has_no_secret_on_its_command_line(secretive: Harness) -> None:
     """Every user of the machine may read it."""
     secretive.aws.set_latency(0.3)
-    process = secretive.start("collect")
+    process = secretive.start_python("collect")
     until(lambda: bool(secretive.rows("SELECT 1 FROM run_items WHERE state = 'running'")))
     command_line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     finished = wait_for(process)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from time import monotonic
 
 import pytest
@@ -12,6 +11,7 @@ from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents
 from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario, paid_by_account
 from tests.support.fake_gateway import serve_gateway
+from tests.support.fork_server import Process
 from tests.support.harness import Finished, Harness, make_account, wait_for
 from tests.support.waiting import MOST_SECONDS, blocked, count, locked, until
 
@@ -24,11 +24,11 @@ _RUN_STATUS = "SELECT status FROM runs WHERE run_key = %s"
 _SLACK_SECONDS = 4
 
 
-def _start(harness: Harness, **environ: str) -> subprocess.Popen[str]:
+def _start(harness: Harness, **environ: str) -> Process:
     return harness.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
 
 
-def _end(process: subprocess.Popen[str]) -> Finished:
+def _end(process: Process) -> Finished:
     return wait_for(process, timeout_seconds=MOST_SECONDS)
 
 

@@ -1,6 +1,5 @@
 """Who may go on with a dead process's accounts, and when: its own host at once, another after the lease."""
 
-import subprocess
 import time
 from time import monotonic
 
@@ -11,6 +10,7 @@ from costbatch.simulator.world import Fault
 from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents
 from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario
+from tests.support.fork_server import Process
 from tests.support.harness import Finished, Harness, make_account, wait_for
 from tests.support.waiting import MOST_SECONDS, blocked, count, locked, until
 
@@ -18,7 +18,7 @@ from tests.support.waiting import MOST_SECONDS, blocked, count, locked, until
 pytestmark = pytest.mark.timeout(300)
 
 
-def _start(harness: Harness, **environ: str) -> subprocess.Popen[str]:
+def _start(harness: Harness, **environ: str) -> Process:
     return harness.start("collect", "--run-key", RUN_KEY, "--output", "json", **{**ENVIRON, **environ})
 
 

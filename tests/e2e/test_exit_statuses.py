@@ -112,7 +112,7 @@ def test_anomalies_are_no_failure(harness: Harness) -> None:
 def test_the_installed_program_exits_with_the_same_statuses(harness: Harness) -> None:
     """A real process: its status, its summary on standard output, its log on standard error."""
     harness.open(make_account(1), make_account(2, faults=BROKEN))
-    finished = wait_for(harness.start("collect", "--output", "json", "--fail-on", "partial"))
+    finished = wait_for(harness.start_python("collect", "--output", "json", "--fail-on", "partial"))
     assert finished.status == 3
     assert finished.outcomes == {harness.ids[0]: "collected", harness.ids[1]: "cost_explorer_not_enabled"}
     assert finished.logs("run_ended")[0]["status"] == "partial"

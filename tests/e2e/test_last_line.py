@@ -10,6 +10,7 @@ from time import monotonic, sleep
 import pytest
 
 from costbatch.simulator.world import Fault
+from tests.support.fork_server import Process
 from tests.support.harness import Harness, make_account
 
 BROKEN = (Fault("not_enabled"),)
@@ -18,11 +19,11 @@ OUTPUTS = pytest.mark.parametrize("output", ["table", "json"])
 LOGGING = {"COSTBATCH_LOG_LEVEL": "info", "COSTBATCH_LOG_FORMAT": "json"}
 
 
-def _start(harness: Harness, output: str, *args: str) -> subprocess.Popen[str]:
+def _start(harness: Harness, output: str, *args: str) -> Process:
     return harness.start_with(subprocess.STDOUT, "collect", "--output", output, *args, **LOGGING)
 
 
-def _log_of(process: subprocess.Popen[str]) -> list[str]:
+def _log_of(process: Process) -> list[str]:
     with process:
         log, _ = process.communicate(timeout=60)
     return [line.strip() for line in log.splitlines() if line.strip()]

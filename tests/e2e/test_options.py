@@ -238,6 +238,6 @@ def test_a_run_with_nothing_to_do_does_not_wait_for_what_it_does_not_need(harnes
     """What speaks to AWS takes long to load, and waits for the first account."""
     for accounts, is_loaded in (((), False), ((make_account(1),), True)):
         harness.open(*accounts)
-        run = wait_for(harness.start("collect", PYTHONPROFILEIMPORTTIME="1"))
+        run = wait_for(harness.start_python("collect", PYTHONPROFILEIMPORTTIME="1"))
         assert run.status == 0
         assert ("| botocore" in run.stderr.replace("  ", "")) == is_loaded

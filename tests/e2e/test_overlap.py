@@ -2,12 +2,12 @@
 
 import time
 from collections import Counter
-from subprocess import Popen
 
 import pytest
 
 from costbatch.simulator.world import Fault
 from tests.support.bills import billed, stored
+from tests.support.fork_server import Process
 from tests.support.harness import ONE_DAY, TODAY, Harness, Row, make_account, wait_for
 
 SLOW = (Fault("latency", seconds=0.25),)
@@ -20,7 +20,7 @@ WHERE (one.started_at, one.finished_at) OVERLAPS (other.started_at, other.finish
 """
 
 
-def start(harness: Harness, key: str, *args: str) -> "Popen[str]":
+def start(harness: Harness, key: str, *args: str) -> Process:
     """Start `collect` with a run key in a process of its own."""
     return harness.start("collect", "--output", "json", "--run-key", key, *args)
 

@@ -1,6 +1,5 @@
 """Pods that share a run: none claims what another could begin now, and none repeats its own failures."""
 
-import subprocess
 import time
 
 import pytest
@@ -13,6 +12,7 @@ from costbatch.domain.costs import NO_DIGESTS
 from costbatch.simulator.world import Fault
 from tests.support.factories import NOW, days, make_access, make_item
 from tests.support.factories import make_account as make_account_row
+from tests.support.fork_server import Process
 from tests.support.harness import Harness, make_account, wait_for
 from tests.support.run_harness import RunHarness
 from tests.support.waiting import MOST_SECONDS, until
@@ -23,7 +23,7 @@ ELSEWHERE = "elsewhere/boot/pid:[1]/77/123"
 pytestmark = pytest.mark.timeout(200)
 
 
-def start(harness: Harness, *, concurrency: int) -> subprocess.Popen[str]:
+def start(harness: Harness, *, concurrency: int) -> Process:
     """Start a pod of the run."""
     return harness.start(
         "collect", "--run-key", RUN_KEY, "--output", "json", COSTBATCH_CONCURRENCY=str(concurrency)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
 
-from costbatch.cli import cli
+from costbatch.cli import main
 from costbatch.cli.context import Context
 
 NOW = "TEST_NOW"
@@ -19,12 +19,12 @@ def clock_from(start: datetime, began: float) -> Callable[[], datetime]:
     return lambda: start + timedelta(seconds=monotonic() - began)
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line with the time that the environment names."""
     start, began = os.environ[NOW].split()
     clock = clock_from(datetime.fromisoformat(start), float(began))
-    cli(prog_name="costbatch", obj=Context(now=clock))
+    main(Context(now=clock))
 
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from subprocess import PIPE
 from time import monotonic
 from typing import Any
 from unittest import mock
@@ -40,6 +41,7 @@ from costbatch.simulator import demo_world
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account, CostRow, Role, World
 from tests.support.command import NOW, clock_from
+from tests.support.fork_server import Process, fork_server
 from tests.support.in_process import closed_databases, restored_logs
 from tests.support.machine import unmeasured_children
 
@@ -192,30 +194,28 @@ class Harness:
         """Run ``costbatch collect`` in this process, with a JSON summary."""
         return self.run("collect", "--output", "json", *args, **environ)
 
-    def start(self, *args: str, **environ: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, **environ: str) -> Process:
         """Start a command in a process of its own; it sees the harness's time."""
-        return self.start_with(subprocess.PIPE, *args, **environ)
+        return self.start_with(PIPE, *args, **environ)
 
-    def start_with(self, stderr: int, /, *args: str, **environ: str) -> subprocess.Popen[str]:
-        """Start a command whose standard error goes where subprocess is told here."""
+    def start_with(self, stderr: int, /, *args: str, **environ: str) -> Process:
+        """Start a command whose standard error goes where ``subprocess`` is told here."""
+        return fork_server().start(args, self.process_environ(**environ), stdout=PIPE, stderr=stderr)
+
+    def start_on(self, terminal: int, *args: str, **environ: str) -> Process:
+        """Start a command whose three streams are a terminal that is its own, as a shell does."""
+        return fork_server().start_on(terminal, args, self.process_environ(**environ))
+
+    def start_python(self, *args: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a command by an interpreter of its own, which has to import the program first."""
         return subprocess.Popen(
             [sys.executable, "-m", "tests.support.command", *args],
             env=self.process_environ(**environ),
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
+            stdout=PIPE,
+            stderr=PIPE,
             text=True,
-        )
-
-    def start_on(self, terminal: int, /, *args: str, **environ: str) -> subprocess.Popen[bytes]:
-        """Start a command whose three streams are a terminal that is its own, as a shell does."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.command", *args],
-            env=self.process_environ(**environ),
-            cwd=_ROOT,
-            preexec_fn=lambda: os.login_tty(terminal),  # noqa: PLW1509 - nothing else makes Ctrl-C a signal
-            pass_fds=[terminal],
         )
 
     def process_environ(self, **environ: str) -> dict[str, str]:
@@ -251,11 +251,11 @@ class Harness:
         }
 
 
-def wait_for(process: subprocess.Popen[str], *, timeout_seconds: float = 60) -> Finished:
-    """Wait for a process of ``Harness.start`` and return what it printed."""
+def wait_for(process: Process | subprocess.Popen[str], *, timeout_seconds: float = 60) -> Finished:
+    """Wait for a process that a harness started, and return what it printed."""
     with process:
         stdout, stderr = process.communicate(timeout=timeout_seconds)
-    return Finished(process.returncode, stdout, stderr)
+    return Finished(process.wait(), stdout, stderr)
 
 
 def _secrets(account: Account, role: Role | None) -> StoredSecrets:

@@ -6,14 +6,11 @@ import pty
 import re
 import struct
 import subprocess
-import sys
 import termios
 from contextlib import suppress
-from pathlib import Path
 
+from tests.support.fork_server import fork_server
 from tests.support.harness import Harness
-
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 def look(harness: Harness, *args: str, columns: int = 80) -> str:
@@ -34,14 +31,7 @@ def look_in_color(harness: Harness, *args: str, columns: int = 80, **variables: 
     environ = harness.process_environ(
         **{"TERM": "xterm", "NO_COLOR": "", "COLUMNS": "", "LINES": "", **variables}
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.command", *args],
-        env=environ,
-        cwd=_ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-    )
+    process = fork_server().start(args, environ, stdout=theirs, stderr=subprocess.DEVNULL)
     os.close(theirs)
     shown = b""
     # Reading fails when the last process that has the terminal is gone.
