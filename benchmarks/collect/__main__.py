@@ -41,7 +41,6 @@ MEASURES: dict[str, Callable[[Bench], list[Result]]] = {
     "history": history.history,
     "growth": growing.growth,
     "help": starting.help_text,
-    "set_up": starting.set_up,
     "sharing": waiting.two_processes,
     "dlt": dlt_rows.against_dlt,
 }

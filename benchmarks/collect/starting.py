@@ -1,4 +1,4 @@
-"""What it costs to start: the help text, and a run that has nothing to do."""
+"""What it costs to start: the help text."""
 
 import sys
 from collections.abc import Sequence
@@ -9,14 +9,6 @@ from benchmarks.collect.bench import Bench, median
 from benchmarks.collect.processes import clean_environment, run
 from benchmarks.collect.targets import Result
 
-# The libraries of a run, with an engine and a client: what a program has loaded that imports at the top.
-_EAGER = """
-import boto3, click, cryptography.hazmat.primitives.ciphers.aead, prometheus_client, psycopg2, structlog
-import sqlalchemy, sqlalchemy.orm, sqlalchemy.dialects.postgresql.psycopg2
-sqlalchemy.create_engine("postgresql+psycopg2://localhost/none")
-boto3.Session("a", "b", region_name="us-east-1").client("ce")
-"""
-
 
 def help_text(bench: Bench) -> list[Result]:
     """Measure ``costbatch --help`` against an interpreter that does nothing."""
@@ -24,15 +16,6 @@ def help_text(bench: Bench) -> list[Result]:
     command = [str(script)] if script.exists() else [sys.executable, "-m", "costbatch"]
     shown, bare = _median_cpu(bench, [*command, "--help"], [sys.executable, "-c", "pass"])
     return [Result("help", shown / bare, {"help_ms": shown * 1000, "bare_ms": bare * 1000})]
-
-
-def set_up(bench: Bench) -> list[Result]:
-    """Measure a run without accounts against importing everything."""
-    database = bench.testbed.database("no-accounts", 0)
-    rounds = max(bench.sizes.rounds, bench.sizes.starts // 2)
-    run_seconds = median(bench.collect(database, 0).client_seconds for _ in range(rounds))
-    (eager,) = _median_cpu(bench, [sys.executable, "-c", _EAGER])
-    return [Result("set_up", run_seconds / eager, {"run_ms": run_seconds * 1000, "eager_ms": eager * 1000})]
 
 
 def _median_cpu(bench: Bench, *commands: Sequence[str]) -> list[float]:

@@ -5,24 +5,30 @@ import site
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 
 from costbatch.demo.postgres import EmbeddedPostgres
+from tests.support.fork_server import fork_server
 from tests.support.harness import Finished, Harness, make_account, wait_for
 
 _NAME = "Zürich, 東京 ☂"
 _NOBODY = 65532
 _ROOT = Path(__file__).resolve().parents[2]
-_COMMANDS = [["db", "check"], ["config"], ["collect"], ["collect", "--output", "json"], ["accounts", "list"]]
+# These print the name.
+_NAMING = [["collect"], ["collect", "--output", "json"], ["accounts", "list"]]
+_COMMANDS = [["db", "check"], ["config"], *_NAMING]
 
 
 @pytest.fixture
 def today(harness: Harness) -> Harness:
     """Open an account with a foreign name, at the real time: these tests start the real command."""
     harness.open(make_account(1, name=_NAME))
+    harness.wake_at(datetime.now(UTC))
     harness.aws.set_today(None)
     return harness
 
@@ -82,7 +88,7 @@ def _python_for_all() -> str:
     pytest.skip(f"No {version} here can be started by another user than root.")
 
 
-@pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", _NAMING, ids=" ".join)
 @pytest.mark.parametrize(
     "environ",
     [
@@ -111,8 +117,9 @@ def test_a_reader_that_goes_away_is_not_complained_about(
     """As with ``| head -1``; the work is done all the same."""
     reading, writing = os.pipe()
     os.close(reading)
+    streams = {"stdout": PIPE, "stderr": PIPE, stream: writing}
     try:
-        finished = _run(today, *command, environ={}, **{stream: writing})
+        finished = wait_for(fork_server().start(command, today.process_environ(), **streams))
     finally:
         os.close(writing)
     assert finished.status == (141 if stream == "stdout" else 0)
@@ -121,7 +128,7 @@ def test_a_reader_that_goes_away_is_not_complained_about(
         assert today.value("SELECT status FROM runs") == "completed"
 
 
-@pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", _NAMING, ids=" ".join)
 @pytest.mark.parametrize("closed", [0, 1, 2])
 def test_closed_streams_are_no_trouble(closed: int, command: list[str], today: Harness) -> None:
     """A program that starts this one may have closed any of them."""
