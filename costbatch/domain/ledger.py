@@ -36,7 +36,7 @@ class StoredCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostChange:
-    """What one night changed of one row. old: None if there was none. new: None if there is none now."""
+    """What one night changed of one row. old: None if the row is new. new: None if it was deleted."""
 
     night: date
     run_id: UUID

@@ -257,7 +257,7 @@ def _delete_gone(before: datetime, most: int) -> sa.Delete:
 
 
 def _delete(table: sa.Table, ids: sa.Select[Any]) -> sa.Delete:
-    """Return the statement that deletes rows, leaving those that anybody works on."""
+    """Return the statement that deletes rows, leaving those that another process has locked."""
     free = ids.with_for_update(skip_locked=True).scalar_subquery()
     # As an array they are looked up one by one, where IN could become a join with the whole table.
     return sa.delete(table).where(table.c.id == sa.any_(sa.func.array(free)))

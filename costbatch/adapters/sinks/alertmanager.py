@@ -33,7 +33,7 @@ _NAMES = {
     EventType.RUN_COMPLETED: "CostbatchRunFailed",
     EventType.SINK_TEST: "CostbatchTest",
 }
-# With these an alert is over; with every other event it fires, or goes on.
+# These events end an alert; every other event starts or continues it.
 _ENDS = frozenset(
     {
         EventType.ANOMALY_RESOLVED,

@@ -235,7 +235,7 @@ class AdaptiveDetector(Detector):
         """Compare what was judged with the known anomalies."""
         examined = [Examined(each, _touched(each, found[each.account.id].values())) for each in accounts]
         load_known(tx, examined, self.rule)
-        # An anomaly that goes on is told with its days of earlier nights.
+        # An anomaly that continues is told with its days of earlier nights.
         starts = {
             each.account.id: min(anomaly.start_date for anomaly in each.known)
             for each in examined

@@ -40,7 +40,7 @@ _TREND_DAYS = 30
 class Detection:
     """What follows from the costs of a batch of accounts, whichever detector judges them.
 
-    remind_days: a reminder is due each time that an anomaly has gone on for so many days; None: never.
+    remind_days: a reminder is due each time that an anomaly has lasted this many days more; None: never.
     """
 
     detector: Detector

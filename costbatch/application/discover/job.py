@@ -114,7 +114,7 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
     def save(
         self, tx: Transaction, run: Run, results: Sequence[DiscoverResult], *, now: datetime
     ) -> list[Outcome]:
-        # What was known when the account was claimed still is: nobody else stores it meanwhile.
+        # What was known when the account was claimed is still true: only the holder of the claim stores it.
         written = tx.resources.replace(
             {result.item.account.id: result.value.changed for result in results}, now=now
         )

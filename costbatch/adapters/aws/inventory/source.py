@@ -45,7 +45,7 @@ _ENABLED = ["ENABLED", "ENABLED_BY_DEFAULT"]
 _MOST_PER_PAGE, _MOST_REGIONS_PER_PAGE = 100, 50
 # 500,000 resources of a region, or 5 million of Resource Explorer's. Nothing is charged for a page.
 _PAGE_LIMIT = 5_000
-# If so many regions do not answer before any does, the others would not either: each takes minutes.
+# If this many regions time out before one answers, do not ask the others: each would take minutes.
 _UNREACHABLE_REGIONS = 3
 _DISABLED = (
     "AWS accepts the credentials in other regions, but not in this one: it is probably being disabled for "
