@@ -67,7 +67,8 @@ def dump(database_url: str) -> bytes:
         with connection.cursor() as cursor:
             cursor.execute("""
                 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+                WHERE c.relpersistence <> 't' AND c.relkind = 'r'
+                    AND n.nspname NOT IN ('pg_catalog', 'information_schema')
             """)
             dumped = BytesIO()
             for names in cursor.fetchall():
