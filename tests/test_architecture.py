@@ -53,6 +53,8 @@ EXCEPTIONS = {
     ("demo/register.py", "cli.exit_status"): "a program of its own that ends as the commands do",
     ("cli/accounts.py", "application.accounts"): "AccountDetails, the type of what it prints",
     ("cli/anomalies.py", "application.anomalies"): "the types of what it passes on and prints",
+    ("cli/views/anomaly.py", "application.anomalies"): "the types of what it prints",
+    ("cli/views/plot.py", "application.anomalies"): "the type of what it draws",
     ("cli/planned.py", "application.anomalies"): "the types of what it passes on and prints",
 }
 # Which files look at the environment, and which make floats outside the simulator, and why.
@@ -174,7 +176,10 @@ def test_the_command_line_imports_only_types_of_use_cases() -> None:
     }
     assert taken == {
         "application.accounts.AccountDetails",
-        *(f"application.anomalies.{name}" for name in ("AnsweredAnomaly", "PlannedChange", "Remark")),
+        *(
+            f"application.anomalies.{name}"
+            for name in ("AnsweredAnomaly", "PlannedChange", "Remark", "ShownAnomaly")
+        ),
         "application.registration.Registration",
         *(f"application.doctor.findings.{name}" for name in ("CheckResult", "Examination", "Mark")),
         "application.doctor.findings.PaidRequest",

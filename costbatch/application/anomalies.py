@@ -6,8 +6,8 @@ Each takes effect as a whole, in one transaction, or raises a ConfigError that s
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from costbatch.application.ports import Database, Transaction
@@ -21,10 +21,12 @@ from costbatch.domain.answers import (
     explain_standing,
     standing,
 )
-from costbatch.domain.detection import Rule
-from costbatch.domain.events import anomaly_answered, anomaly_data, answer_data
+from costbatch.domain.collection import COLLECT
+from costbatch.domain.detection import ZERO, Rule
+from costbatch.domain.events import anomaly_answered, anomaly_data, answer_data, cents
 from costbatch.domain.excerpt import excerpt
-from costbatch.domain.periods import instant, utc_day
+from costbatch.domain.expectations import SeriesDay
+from costbatch.domain.periods import ONE_DAY, DateRange, instant, utc_day
 from costbatch.domain.routing import Route
 from costbatch.errors import ConfigError
 
@@ -34,6 +36,8 @@ _PREFIX = re.compile(r"[0-9a-f-]+")
 _GROUPS = (8, 4, 4, 4, 12)
 _LONGEST_REMARK = 500
 _LAST_DAY = date(2999, 12, 31)
+# Enough to see what was usual, and whether it is over.
+_DAYS_BEFORE, _DAYS_AFTER = timedelta(days=35), timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,35 @@ class AnsweredAnomaly:
             "standing": self.standing.value,
             "why": self.why,
             "answer": answer_data(self.answer) if self.answer else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownAnomaly:
+    """An anomaly and the days of its series around it, as far as they are stored."""
+
+    answered: AnsweredAnomaly
+    trend: tuple[SeriesDay, ...]
+
+    def is_in(self, day: SeriesDay) -> bool:
+        """Whether a day is one of the anomaly's."""
+        anomaly = self.answered.anomaly
+        return anomaly.start_date <= day.usage_date <= anomaly.last_date
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the anomaly as JSON has it."""
+        return {**self.answered.to_document(), "trend": [self._day(each) for each in self.trend]}
+
+    def _day(self, day: SeriesDay) -> dict[str, Any]:
+        judged = day.judged
+        return {
+            "date": day.usage_date.isoformat(),
+            "actual": cents(day.actual),
+            "expected": cents(judged.expected) if judged else None,
+            "lower": cents(judged.lower) if judged else None,
+            "upper": cents(judged.upper) if judged else None,
+            "score": f"{judged.score:.2f}" if judged else None,
+            "is_anomalous": self.is_in(day),
         }
 
 
@@ -128,10 +161,30 @@ class Anomalies(_Answering):
             found = _answered(tx, tx.anomalies.list_matching(wanted), self.rule)
         return [each for each in found if not standings or each.standing in standings]
 
-    def show(self, prefix: str) -> AnsweredAnomaly:
-        """Return the one anomaly whose id begins so."""
+    def show(self, prefix: str) -> ShownAnomaly:
+        """Return the one anomaly whose id begins so, with the days around it."""
         with self._transaction() as tx:
-            return self._find(tx, prefix)
+            found = self._find(tx, prefix)
+            return ShownAnomaly(answered=found, trend=tuple(self._trend(tx, found)))
+
+    def _trend(self, tx: Transaction, found: AnsweredAnomaly) -> Iterator[SeriesDay]:
+        """Yield the days before the anomaly, its own, and those after it, from those that are stored."""
+        anomaly, account = found.anomaly, found.account
+        progress = tx.progress.load(COLLECT, [account.id]).get(account.id)
+        stored = progress.covered if progress else None
+        start, end_exclusive = anomaly.start_date - _DAYS_BEFORE, anomaly.last_date + ONE_DAY + _DAYS_AFTER
+        if stored is None or not (start < stored.end_exclusive and stored.start < end_exclusive):
+            return
+        days = DateRange(max(start, stored.start), min(end_exclusive, stored.end_exclusive))
+        rule = replace(self.rule, cost_basis=anomaly.cost_basis)
+        if anomaly.service is None:
+            totals = tx.costs.day_totals({account.id: days}, rule)[account.id]
+        else:
+            totals = tx.costs.service_totals(account, days, rule).get(anomaly.service, [])
+        amounts = {each.usage_date: each.amount for each in totals if each.currency == anomaly.currency}
+        judged = tx.expectations.of_series(account.id, anomaly.service, anomaly.currency, days)
+        for day in days:
+            yield SeriesDay(day, amounts.get(day, ZERO), judged.get(day))
 
     def acknowledge(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
         """Note that someone is on it: no reminders, and no updates at this level."""

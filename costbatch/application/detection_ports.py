@@ -5,8 +5,10 @@ from datetime import date
 from typing import Protocol
 
 from costbatch.domain.adaptive_memory import Memory
+from costbatch.domain.detection import JudgedDay
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
+from costbatch.domain.periods import DateRange
 
 
 class ExpectationStore(Protocol):
@@ -14,6 +16,11 @@ class ExpectationStore(Protocol):
 
     def load_outside(self, starts: Mapping[int, date]) -> dict[int, list[Expectation]]:
         """Return, by account row, the days from the account's start on that are outside their band."""
+
+    def of_series(
+        self, account_id: int, service: str | None, currency: str, days: DateRange
+    ) -> dict[date, JudgedDay]:
+        """Return the judged days of one series; ``service`` None: the account's total."""
 
     def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:
         """Insert or update by account row, day, service and currency: write only what differs."""

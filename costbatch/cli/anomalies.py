@@ -1,6 +1,7 @@
 """``costbatch anomalies``: list anomalies, and answer them."""
 
 from datetime import date
+from pathlib import Path
 
 import click
 
@@ -9,13 +10,13 @@ from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.remarks import answering, author_option, reason_option
-from costbatch.cli.views.page import days_text
+from costbatch.cli.views.anomaly import change_text, print_anomaly
+from costbatch.cli.views.plot import plot_anomaly
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing
-from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.detection import Severity
 from costbatch.domain.excerpt import printable
 from costbatch.domain.money import amount, is_currency, money
-from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ConfigError
 
 _ALL = "all"
@@ -124,7 +125,7 @@ def _row(found: AnsweredAnomaly) -> tuple[object, ...]:
         found.account.aws_account_id,
         found.account.name,
         money(anomaly.impact, anomaly.currency, sign=True),
-        _change(found),
+        change_text(anomaly),
         anomaly.service or "total",
         anomaly.start_date,
         anomaly.last_date,
@@ -133,47 +134,44 @@ def _row(found: AnsweredAnomaly) -> tuple[object, ...]:
     )
 
 
-def _change(found: AnsweredAnomaly) -> str:
-    ratio = found.anomaly.deviation_ratio
-    return "new cost" if ratio is None else f"{ratio * 100:+,.0f} %"
-
-
 @anomalies.command(
     short_help="Show one anomaly, and why it is silent.",
-    epilog=example("costbatch anomalies show 5e5909ac"),
+    epilog=example(
+        "costbatch anomalies show 5e5909ac", "costbatch anomalies show 5e5909ac --plot anomaly.svg"
+    ),
 )
 @_id_argument
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a picture (SVG) of the daily cost and what was expected.",
+)
 @output_option
 @pass_context
-def show(context: Context, /, anomaly_id: str, output: str) -> None:
-    """Show an anomaly, the services behind it, its answer, and in one sentence why it is silent or not."""
-    found = context.bootstrap().anomalies().show(anomaly_id)
+def show(context: Context, /, anomaly_id: str, picture: Path | None, output: str) -> None:
+    """Show an anomaly, the services behind it, its answer, and in one sentence why it is silent or not.
+
+    Also its days and those around it, with what was expected of each, as last judged: score 0.5 is the edge
+    of the band from lower to upper.
+    """
+    shown = context.bootstrap().anomalies().show(anomaly_id)
+    if picture is not None:
+        _write(plot_anomaly(shown), picture)
     if output == JSON:
-        print_json(found.to_document())
+        print_json({**shown.to_document(), "picture": None if picture is None else str(picture)})
         return
-    anomaly, currency = found.anomaly, found.anomaly.currency
-    furthest = "highest day" if anomaly.direction is Direction.SPIKE else "lowest day"
-    services = [
-        f"{money(part.impact, currency, sign=True)} {part.service} "
-        f"({amount(part.expected, currency)} to {amount(part.actual, currency)})"
-        for part in anomaly.explanation
-    ]
-    rows = (
-        ("standing", found.standing),
-        ("why", found.why),
-        ("severity", anomaly.severity),
-        ("account", found.account),
-        ("service", anomaly.service or "total"),
-        ("direction", anomaly.direction),
-        ("days", days_text(DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY))),
-        ("resolution", anomaly.resolution),
-        ("expected", money(anomaly.expected, currency)),
-        ("actual", money(anomaly.actual, currency)),
-        ("impact", f"{money(anomaly.impact, currency, sign=True)} ({_change(found)})"),
-        (furthest, money(anomaly.peak, currency)),
-        *(("explained by", service) for service in services),
-    )
-    print_table(("anomaly", str(anomaly.id)), rows, texts=(str(anomaly.id),))
+    print_anomaly(shown)
+    if picture is not None:
+        click.echo(f"\nA picture is written to {picture}.")
+
+
+def _write(svg: str, path: Path) -> None:
+    try:
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"The file {path} cannot be written: {error.strerror}.") from None
 
 
 @anomalies.command(

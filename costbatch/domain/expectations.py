@@ -1,5 +1,7 @@
-"""What was expected of a judged day, as it is stored for pictures, dashboards and later nights."""
+"""What was expected of judged days: as it is stored, and as it is shown beside what the days cost."""
 
+from datetime import date
+from decimal import Decimal
 from typing import NamedTuple
 
 from costbatch.domain.detection import JudgedDay
@@ -11,3 +13,11 @@ class Expectation(NamedTuple):
     service: str | None
     currency: str
     day: JudgedDay
+
+
+class SeriesDay(NamedTuple):
+    """What a day of a series costs as it is stored now, and how it was last judged; None: never."""
+
+    usage_date: date
+    actual: Decimal
+    judged: JudgedDay | None = None

@@ -2,7 +2,9 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -63,6 +65,31 @@ def test_a_dismissed_anomaly_is_silent_until_it_is_reopened(spiked: Harness) -> 
     assert (row["author"], row["withdrawn"], str(row["level"])) == ("alice", True, "100")
     spiked.sleep_until(TODAY + 2 * ONE_DAY)
     assert told(spiked.collect()) == ["anomaly.resolved"]
+
+
+def test_an_anomaly_is_shown_with_its_days_and_as_a_picture(spiked: Harness, tmp_path: Path) -> None:
+    """What was expected of each day: in words, as a table, as JSON and as SVG."""
+    (found,) = listed(spiked)
+    picture = tmp_path / "anomaly.svg"
+    run = spiked.run("anomalies", "show", found["id"], "--plot", str(picture))
+    facts, days = run.stdout.split("\n\n")[:2]
+    assert "expected\t10.00 USD (5.00 to 15.00 USD)" in facts
+    assert f"in words\tCost 100.00 USD on {DAY}; expected 10.00 (5.00 to 15.00) from the mean" in facts
+    assert f"▂█ {DAY - 35 * ONE_DAY} to {DAY}" in facts
+    header, *rows = days.splitlines()
+    assert header == "day\tactual\texpected\tlower\tupper\tscore\tanomalous"
+    assert [row.split("\t")[:5] for row in rows[-2:]] == [
+        [str(DAY - ONE_DAY), "10.00", "10.00", "5.00", "15.00"],
+        [str(DAY), "100.00", "10.00", "5.00", "15.00"],
+    ]
+    assert rows[-1].endswith("\tyes")
+    assert ET.fromstring(picture.read_text()).tag.endswith("svg")
+    document = json.loads(spiked.run("anomalies", "show", found["id"], "--output", "json").stdout)
+    assert (len(document["trend"]), document["picture"]) == (36, None)
+    assert document["trend"][-1]["actual"] == "100.00"
+    run = spiked.run("anomalies", "show", found["id"], "--plot", str(tmp_path / "no" / "a.svg"))
+    assert (run.status, run.stdout) == (2, "")
+    assert "cannot be written: No such file or directory." in " ".join(run.stderr.split())
 
 
 def test_anomalies_are_listed_for_people_and_for_programs(spiked: Harness) -> None:

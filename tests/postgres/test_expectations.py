@@ -12,6 +12,7 @@ from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.detection import JudgedDay, Reason
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
+from costbatch.domain.periods import DateRange
 from tests.postgres.conftest import Query
 from tests.support.database_rows import add_account, prepare_months
 
@@ -45,6 +46,24 @@ def test_days_outside_their_band_are_read_as_they_were_written(
         tx.expectations.save({account.id: [*outside, *inside]})
     with database.transaction() as tx:
         assert tx.expectations.load_outside({account.id: DAY, 999: DAY}) == {account.id: outside}
+
+
+def test_the_days_of_one_series_are_read(database: PostgresDatabase, account: Account) -> None:
+    """Of the total or of one service, in one currency, in a range of days, inside their band or not."""
+    days = DateRange(DAY, date(2026, 3, 6))
+    mine = [Expectation(None, "USD", judged(n, score)) for n, score in ((4, "0.2"), (5, "0.9"))]
+    others = [
+        Expectation(None, "USD", judged(3)),
+        Expectation(None, "USD", judged(6)),
+        Expectation(None, "EUR", judged(4)),
+        Expectation("S3", "USD", judged(5)),
+    ]
+    with database.transaction() as tx:
+        tx.expectations.save({account.id: [*mine, *others]})
+        found = tx.expectations.of_series(account.id, None, "USD", days)
+        assert found == {each.day.usage_date: each.day for each in mine}
+        assert tx.expectations.of_series(account.id, "S3", "USD", days) == {date(2026, 3, 5): judged(5)}
+        assert tx.expectations.of_series(999, None, "USD", days) == {}
 
 
 def test_only_what_differs_is_written(database: PostgresDatabase, account: Account, query: Query) -> None:

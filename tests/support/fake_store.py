@@ -325,6 +325,17 @@ class FakeExpectations:
                 found.setdefault(row, []).append(Expectation(service, currency, judged))
         return found
 
+    def of_series(
+        self, account_id: int, service: str | None, currency: str, days: DateRange
+    ) -> dict[date, JudgedDay]:
+        """Return the judged days of one series."""
+        series = (account_id, service, currency)
+        return {
+            day: judged
+            for (row, day, *of), judged in self.rows.items()
+            if (row, *of) == series and day in days
+        }
+
     def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:
         """Insert or update what differs."""
         for row, of_account in expectations.items():

@@ -11,9 +11,10 @@ from costbatch.application.collect.adaptive import AdaptiveDetector
 from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Detector, Night, Replaced
 from costbatch.application.collect.deviation import DeviationDetector
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import Account, Progress
 from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
 from costbatch.domain.first_charges import FirstChargePolicy
@@ -116,7 +117,8 @@ class Replay:
                 remind_days=self.remind_days,
             )
             events = detection.detect(tx, [replaced], night)[self.account.id]
-        self.covered = extend_collected(self.covered, window, is_ordinary=not is_backfill)
+            self.covered = extend_collected(self.covered, window, is_ordinary=not is_backfill)
+            tx.progress.save(COLLECT, {self.account.id: Progress(covered=self.covered)})
         return events
 
     def _rows(self, window: DateRange) -> list[CostRow]:

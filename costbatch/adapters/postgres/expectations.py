@@ -5,15 +5,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from io import StringIO
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
 from costbatch.adapters.postgres.copy_format import escaped
 from costbatch.application.detection_ports import ExpectationStore
 from costbatch.domain.detection import JudgedDay, Reason
 from costbatch.domain.expectations import Expectation
+from costbatch.domain.periods import DateRange
 
 # A session table, as for the costs.
 _COPY_TO_STAGING = """
@@ -50,6 +52,13 @@ WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND (reason IS NOT
 ORDER BY account_id, usage_date, service, currency
 """)
 
+_OF_SERIES = sa.text("""
+SELECT usage_date, expected, actual, lower, upper, score, reason
+FROM daily_expectations
+WHERE account_id = :account_id AND usage_date >= :start AND usage_date < :end_exclusive
+    AND service = :service AND currency = :currency
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class PostgresExpectations(ExpectationStore):
@@ -63,18 +72,22 @@ class PostgresExpectations(ExpectationStore):
         for start in dict.fromkeys(starts.values()):
             asked = {"account_ids": [row for row, each in starts.items() if each == start], "start": start}
             for row in self.connection.execute(_LOAD_OUTSIDE, asked):
-                day = JudgedDay(
-                    row.usage_date,
-                    row.expected,
-                    row.actual,
-                    row.lower,
-                    row.upper,
-                    row.score,
-                    Reason(row.reason) if row.reason else None,
-                )
-                expectation = Expectation(row.service or None, row.currency, day)
+                expectation = Expectation(row.service or None, row.currency, _judged(row))
                 found.setdefault(row.account_id, []).append(expectation)
         return found
+
+    @override
+    def of_series(
+        self, account_id: int, service: str | None, currency: str, days: DateRange
+    ) -> dict[date, JudgedDay]:
+        asked = {
+            "account_id": account_id,
+            "service": service or "",
+            "currency": currency,
+            "start": days.start,
+            "end_exclusive": days.end_exclusive,
+        }
+        return {row.usage_date: _judged(row) for row in self.connection.execute(_OF_SERIES, asked)}
 
     @override
     def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:
@@ -86,6 +99,18 @@ class PostgresExpectations(ExpectationStore):
             cursor.copy_expert(_COPY_TO_STAGING, StringIO("".join(lines)))
         bounds = {"account_ids": [*expectations], "start": min(days), "last": max(days)}
         self.connection.execute(_WRITE_DIFFERENCES, bounds)
+
+
+def _judged(row: Row[Any]) -> JudgedDay:
+    return JudgedDay(
+        row.usage_date,
+        row.expected,
+        row.actual,
+        row.lower,
+        row.upper,
+        row.score,
+        Reason(row.reason) if row.reason else None,
+    )
 
 
 def _line(row: int, each: Expectation) -> str:

@@ -38,7 +38,7 @@ def newest(replay: Replay) -> str:
 
 def show(replay: Replay) -> AnsweredAnomaly:
     """Return the newest anomaly as it is shown."""
-    return replay.answers.show(newest(replay))
+    return replay.answers.show(newest(replay)).answered
 
 
 def plans(replay: Replay) -> PlannedChanges:
@@ -217,12 +217,34 @@ def test_reminders_are_off_by_default_and_not_for_backfills(replay: Replay) -> N
     assert REMINDER not in told(replay.backfill(40, 57, today=57))
 
 
+def test_an_anomaly_is_shown_with_the_days_around_it_and_what_was_expected(replay: Replay) -> None:
+    """From 35 days before it to 14 days after it, as far as they are stored; each as it was last judged."""
+    replay.costs(flat(51, 70))
+    replay.runs(52, 70)
+    shown = replay.answers.show(newest(replay))
+    days = [each.usage_date for each in shown.trend]
+    assert (days[0], days[-1], len(days)) == (day(15), day(64), 50)
+    before, spike, after = (shown.trend[number - 15] for number in (49, 50, 51))
+    assert [shown.is_in(each) for each in (before, spike, after)] == [False, True, False]
+    assert spike.judged is not None
+    document = shown.to_document()["trend"][35]
+    assert document == {
+        "date": str(day(50)),
+        "actual": "200.00",
+        "expected": "100.00",
+        "lower": "50.00",
+        "upper": "150.00",
+        "score": f"{spike.judged.score:.2f}",
+        "is_anomalous": True,
+    }
+
+
 @pytest.mark.parametrize("prefix", ["{id}", "{start}", "  {upper} ", "{digits}"])
 def test_an_anomaly_is_found_by_its_id_or_the_beginning_of_it(replay: Replay, prefix: str) -> None:
     """Eight characters or more, with or without dashes, in any case."""
     text = newest(replay)
     given = prefix.format(id=text, start=text[:8], upper=text[:20].upper(), digits=text.replace("-", "")[:14])
-    assert str(replay.answers.show(given).anomaly.id) == text
+    assert str(replay.answers.show(given).answered.anomaly.id) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""One anomaly: its facts, and the days around it with what was expected of them."""
+
+from datetime import timedelta
+
+import click
+
+from costbatch.application.anomalies import AnsweredAnomaly, ShownAnomaly
+from costbatch.cli.output import print_table, standard_output
+from costbatch.cli.views.page import days_text
+from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.detection import Direction
+from costbatch.domain.money import amount, money
+from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.sparkline import ASCII_LEVELS, BLOCKS, sparkline
+
+# A person looks at the days around; --output json and --plot have them all.
+_DAYS_AROUND = timedelta(days=3)
+_MOST_DAYS, _MOST_BLOCKS = 14, 60
+_DAY_TITLES = ("day", "actual", "expected", "lower", "upper", "score", "anomalous")
+
+
+def print_anomaly(shown: ShownAnomaly) -> None:
+    """Print the facts, and below them the days around the anomaly."""
+    anomaly = shown.answered.anomaly
+    print_table(("anomaly", str(anomaly.id)), _facts(shown), texts=(str(anomaly.id),))
+    _print_days(shown)
+
+
+def change_text(anomaly: Anomaly) -> str:
+    """Return the difference in percent: "+900 %"."""
+    ratio = anomaly.deviation_ratio
+    return "new cost" if ratio is None else f"{ratio * 100:+,.0f} %"
+
+
+def title_of(found: AnsweredAnomaly) -> str:
+    """Return what an anomaly is about, on one line."""
+    anomaly = found.anomaly
+    impact = money(anomaly.impact, anomaly.currency, sign=True)
+    return f"{impact} ({change_text(anomaly)}): {anomaly.service or 'total'}, {found.account}"
+
+
+def _facts(shown: ShownAnomaly) -> list[tuple[str, object]]:
+    found = shown.answered
+    anomaly, currency = found.anomaly, found.anomaly.currency
+    furthest = "highest day" if anomaly.direction is Direction.SPIKE else "lowest day"
+    services = [
+        f"{money(part.impact, currency, sign=True)} {part.service} "
+        f"({amount(part.expected, currency)} to {amount(part.actual, currency)})"
+        for part in anomaly.explanation
+    ]
+    band = f"{amount(anomaly.lower, currency)} to {money(anomaly.upper, currency)}"
+    return [
+        ("standing", found.standing),
+        ("why", found.why),
+        ("severity", anomaly.severity),
+        ("account", found.account),
+        ("service", anomaly.service or "total"),
+        ("direction", anomaly.direction),
+        ("days", days_text(DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY))),
+        ("resolution", anomaly.resolution),
+        ("expected", f"{money(anomaly.expected, currency)} ({band})"),
+        ("actual", money(anomaly.actual, currency)),
+        ("impact", f"{money(anomaly.impact, currency, sign=True)} ({change_text(anomaly)})"),
+        (furthest, money(anomaly.peak, currency)),
+        ("in words", anomaly.words or None),
+        *(("explained by", service) for service in services),
+        *([("trend", _blocks(shown))] if shown.trend else []),
+    ]
+
+
+def _blocks(shown: ShownAnomaly) -> str:
+    levels = ASCII_LEVELS if standard_output().options.ascii_only else BLOCKS
+    days = shown.trend[-_MOST_BLOCKS:]
+    first, last = days[0].usage_date, days[-1].usage_date
+    return f"{sparkline([each.actual for each in days], levels=levels)} {first} to {last}"
+
+
+def _print_days(shown: ShownAnomaly) -> None:
+    anomaly, currency = shown.answered.anomaly, shown.answered.anomaly.currency
+    near = [
+        each
+        for each in shown.trend
+        if anomaly.start_date - _DAYS_AROUND <= each.usage_date <= anomaly.last_date + _DAYS_AROUND
+    ]
+    if not near:
+        click.echo("\nThe days of this anomaly are not stored any more.")
+        return
+    rows = [
+        (
+            each.usage_date,
+            amount(each.actual, currency),
+            amount(each.judged.expected, currency) if each.judged else None,
+            amount(each.judged.lower, currency) if each.judged else None,
+            amount(each.judged.upper, currency) if each.judged else None,
+            f"{each.judged.score:.2f}" if each.judged else None,
+            "yes" if shown.is_in(each) else "",
+        )
+        for each in near[-_MOST_DAYS:]
+    ]
+    click.echo()
+    print_table(_DAY_TITLES, rows, numbers=_DAY_TITLES[1:6])
+    if len(near) > _MOST_DAYS:
+        click.echo(f"\nThe last {_MOST_DAYS} of {len(near):,} days; --output json has them all.")
