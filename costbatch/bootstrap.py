@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from math import inf
-from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-
-from typing_extensions import override
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from costbatch import __version__
+from costbatch.adapters.aws.when_needed import CostsWhenNeeded, ResourcesWhenNeeded
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.inspect import PostgresHealth, PostgresSizes
 from costbatch.adapters.postgres.migrations import Schema
@@ -31,9 +30,9 @@ from costbatch.application.collect.deviation import DeviationDetector
 from costbatch.application.collect.job import CollectJob
 from costbatch.application.collect.plan import plan_run
 from costbatch.application.collect.report import Detail, full_report
+from costbatch.application.collect.root_causes import RootCauses
 from costbatch.application.deliver import Deliverer
 from costbatch.application.discover.job import DiscoverJob
-from costbatch.application.discover.ports import ResourceSource
 from costbatch.application.discover.report import full_report as discover_report
 from costbatch.application.discover.report import plan_run as plan_discovery
 from costbatch.application.doctor.checks import Doctor, Store
@@ -46,18 +45,18 @@ from costbatch.application.jobs.runner import Runner
 from costbatch.application.ledger import Ledger
 from costbatch.application.nightly import Nightly, P, check_key
 from costbatch.application.outbox import Sink
-from costbatch.application.ports import CostSource, Display, Metrics, Spend, Transaction, Vault
+from costbatch.application.ports import Display, Metrics, Transaction, Vault
 from costbatch.application.retention import Retention
+from costbatch.application.sources import CauseSource
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.collect_report import CollectReport
-from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
+from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import DetectorName
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
-from costbatch.domain.periods import DateRange, utc_day
+from costbatch.domain.periods import utc_day
 from costbatch.domain.plans import CollectionPlan
-from costbatch.domain.resources import Inventory, SourceChoice
 from costbatch.domain.runs import Run, RunRequest
 from costbatch.errors import ConfigError
 
@@ -68,15 +67,7 @@ if TYPE_CHECKING:
     from costbatch.adapters.aws.probe import BotocoreProbe
 
 
-class _Source(Protocol):
-    """What a source of AWS has, whatever it reads."""
-
-    def check_environment(self, needs: AwsNeeds) -> None:
-        """Examine what the process was given to call AWS with."""
-
-
 Q = TypeVar("Q")
-S = TypeVar("S", bound=_Source)
 # How long a person waits for STS to say whose credentials are.
 _ANSWER_SECONDS = 10.0
 
@@ -199,7 +190,7 @@ class Bootstrap:
         every_account: its report tells of each, however many they are.
         """
         settings, vault = self.settings, self.vault()
-        source = _CostsWhenNeeded(lambda: self._cost_source(vault))
+        source = CostsWhenNeeded(lambda: self._cost_source(vault))
         job = CollectJob(
             source=source,
             windows=settings.window_policy,
@@ -212,7 +203,7 @@ class Bootstrap:
             costs=self._pushes_account_costs,
             forecasts=self.settings.pushgateway_url is not None,
         )
-        return self._nightly(
+        nightly = self._nightly(
             job,
             lambda tx, run, now: full_report(tx, run, detail, rule=settings.rule, now=now),
             vault=vault,
@@ -220,13 +211,29 @@ class Bootstrap:
             stop=stop,
             display=display,
         )
+        return replace(nightly, follow_up=self._root_causes(source, stop))
+
+    def _root_causes(self, source: CauseSource, stop: Event) -> Callable[[Run], None] | None:
+        settings, policy = self.settings, self._policy()
+        if settings.root_cause_minimum is None:
+            return None
+        return RootCauses(
+            database=self.database(),
+            source=source,
+            rule=settings.rule,
+            minimum=settings.root_cause_minimum,
+            routes=policy.routes,
+            clock=self.now,
+            most_requests=policy.most_requests,
+            stop=stop,
+        ).find
 
     def discover(
         self, *, stop: Event, display: Display, every_account: bool = False
     ) -> Nightly[DiscoverReport]:
         """Return a night of the discovery job; see ``collect``."""
         settings, vault = self.settings, self.vault()
-        source = _ResourcesWhenNeeded(lambda: self._resource_source(vault))
+        source = ResourcesWhenNeeded(lambda: self._resource_source(vault))
         job = DiscoverJob(
             source=source, choice=settings.resource_source, expected_regions=settings.expected_regions
         )
@@ -420,48 +427,6 @@ class Bootstrap:
                 for name, _, value in (label.partition("=") for label in self.settings.push_labels)
             },
         )
-
-
-class _WhenNeeded(Generic[S]):
-    """A source that is made when there is an account to work on: botocore is slow to load."""
-
-    def __init__(self, make: Callable[[], S]) -> None:
-        self._make, self._lock = make, Lock()
-        self._source: S | None = None
-
-    def check_environment(self, needs: AwsNeeds) -> None:
-        """Examine what the process was given to call AWS with; raises ConfigError."""
-        self.made().check_environment(needs)
-
-    def made(self) -> S:
-        """Return the source, and make it if it is the first time."""
-        with self._lock:
-            self._source = self._source or self._make()
-            return self._source
-
-
-class _CostsWhenNeeded(_WhenNeeded["CostExplorerSource"], CostSource):
-    @override
-    def fetch(
-        self,
-        access: Access,
-        window: DateRange,
-        spend: Spend,
-        previous: DayDigests = NO_DIGESTS,
-        *,
-        is_first: bool = False,
-    ) -> FetchedCosts:
-        return self.made().fetch(access, window, spend, previous, is_first=is_first)
-
-
-class _ResourcesWhenNeeded(_WhenNeeded["AwsResourceSource"], ResourceSource):
-    @override
-    def find(self, access: Access, choice: SourceChoice) -> Inventory:
-        return self.made().find(access, choice)
-
-    @override
-    def check(self, access: Access) -> int:
-        return self.made().check(access)
 
 
 def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | None = None) -> Retention:

@@ -28,6 +28,7 @@ ALLOWED = {
         *(
             "application.ports",
             "application.detection_ports",
+            "application.sources",
             "application.outbox",
             "application.discover.ports",
         ),

@@ -613,6 +613,44 @@ def upgrade() -> None:
         comment="Every service that an account has ever paid for",
     )
     op.create_table(
+        "anomaly_causes",
+        sa.Column("anomaly_id", sa.Uuid(), nullable=False),
+        sa.Column("attempts", sa.SmallInteger(), nullable=False, comment="How often Cost Explorer was asked"),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="When it was asked last"),
+        sa.Column(
+            "usage_date", sa.Date(), nullable=True, comment="The anomalous day; null: nothing is known"
+        ),
+        sa.Column("ordinary_date", sa.Date(), nullable=True, comment="The day that it is compared with"),
+        sa.Column(
+            "causes",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default="[]",
+            nullable=False,
+            comment="The largest first, at most ten",
+        ),
+        sa.Column("problem", sa.Text(), nullable=True, comment="Why nothing is known"),
+        sa.CheckConstraint("attempts > 0", name=op.f("ck_anomaly_causes_attempts_made")),
+        sa.CheckConstraint(
+            "(usage_date IS NULL) = (ordinary_date IS NULL)",
+            name=op.f("ck_anomaly_causes_days_both_or_none"),
+        ),
+        sa.CheckConstraint(
+            "usage_date IS NULL OR problem IS NULL", name=op.f("ck_anomaly_causes_problem_only_unknown")
+        ),
+        sa.CheckConstraint("jsonb_typeof(causes) = 'array'", name=op.f("ck_anomaly_causes_causes_is_list")),
+        sa.CheckConstraint(
+            "asked_at BETWEEN '2000-01-01' AND '2999-12-31'"
+            " AND usage_date BETWEEN '2000-01-01' AND '2999-12-31'"
+            " AND ordinary_date BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_anomaly_causes_times_plausible"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["anomaly_id"], ["anomalies.id"], name=op.f("fk_anomaly_causes_anomaly_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("anomaly_id", name=op.f("pk_anomaly_causes")),
+        comment="Regions and usage types that make the difference to an ordinary day, by anomaly",
+    )
+    op.create_table(
         "day_digests",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column(
@@ -655,7 +693,7 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
         sa.CheckConstraint(
-            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'anomaly.answered', 'incident.detected', 'service.first_charged', 'account.dormant_charged', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'anomaly.answered', 'anomaly.explained', 'incident.detected', 'service.first_charged', 'account.dormant_charged', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
             name=op.f("ck_events_type_known"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
@@ -1049,6 +1087,7 @@ def downgrade() -> None:
     op.drop_index("ix_events_run_id", table_name="events")
     op.drop_table("events")
     op.drop_table("day_digests")
+    op.drop_table("anomaly_causes")
     op.drop_table("first_charges")
     op.drop_table("detector_memories")
     op.drop_table("daily_expectations")

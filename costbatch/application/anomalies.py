@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from costbatch.application.collect.series import amounts_by_day
 from costbatch.application.ports import Database, Transaction
 from costbatch.domain.accounts import Account, parse_account_id
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
@@ -21,9 +22,16 @@ from costbatch.domain.answers import (
     explain_standing,
     standing,
 )
+from costbatch.domain.causes import RootCause
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import ZERO, Rule
-from costbatch.domain.events import anomaly_answered, anomaly_data, answer_data, cents
+from costbatch.domain.events import (
+    anomaly_answered,
+    anomaly_data,
+    answer_data,
+    cents,
+    root_cause_data,
+)
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.periods import ONE_DAY, DateRange, instant, utc_day
@@ -68,10 +76,11 @@ class AnsweredAnomaly:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownAnomaly:
-    """An anomaly and the days of its series around it, as far as they are stored."""
+    """An anomaly, the days of its series around it, as far as they are stored, and its root cause."""
 
     answered: AnsweredAnomaly
     trend: tuple[SeriesDay, ...]
+    root_cause: RootCause | None = None
 
     def is_in(self, day: SeriesDay) -> bool:
         """Whether a day is one of the anomaly's."""
@@ -80,7 +89,11 @@ class ShownAnomaly:
 
     def to_document(self) -> dict[str, Any]:
         """Return the anomaly as JSON has it."""
-        return {**self.answered.to_document(), "trend": [self._day(each) for each in self.trend]}
+        return {
+            **self.answered.to_document(),
+            "root_cause": root_cause_data(self.root_cause) if self.root_cause else None,
+            "trend": [self._day(each) for each in self.trend],
+        }
 
     def _day(self, day: SeriesDay) -> dict[str, Any]:
         judged = day.judged
@@ -165,7 +178,8 @@ class Anomalies(_Answering):
         """Return the one anomaly whose id begins so, with the days around it."""
         with self._transaction() as tx:
             found = self._find(tx, prefix)
-            return ShownAnomaly(answered=found, trend=tuple(self._trend(tx, found)))
+            trend, cause = tuple(self._trend(tx, found)), tx.causes.find(found.anomaly.id)
+            return ShownAnomaly(answered=found, trend=trend, root_cause=cause)
 
     def _trend(self, tx: Transaction, found: AnsweredAnomaly) -> Iterator[SeriesDay]:
         """Yield the days before the anomaly, its own, and those after it, from those that are stored."""
@@ -177,11 +191,7 @@ class Anomalies(_Answering):
             return
         days = DateRange(max(start, stored.start), min(end_exclusive, stored.end_exclusive))
         rule = replace(self.rule, cost_basis=anomaly.cost_basis)
-        if anomaly.service is None:
-            totals = tx.costs.day_totals({account.id: days}, rule)[account.id]
-        else:
-            totals = tx.costs.service_totals(account, days, rule).get(anomaly.service, [])
-        amounts = {each.usage_date: each.amount for each in totals if each.currency == anomaly.currency}
+        amounts = amounts_by_day(tx, account, anomaly.service, anomaly.currency, days, rule)
         judged = tx.expectations.of_series(account.id, anomaly.service, anomaly.currency, days)
         for day in days:
             yield SeriesDay(day, amounts.get(day, ZERO), judged.get(day))

@@ -1,14 +1,45 @@
 """What the detectors need of the database besides costs and anomalies: a part of the ports."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 from costbatch.domain.adaptive_memory import Memory
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter
+from costbatch.domain.causes import RootCause
 from costbatch.domain.detection import JudgedDay
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import DateRange
+
+
+class AnomalyStore(Protocol):
+    """The anomalies."""
+
+    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
+        """Return, by account row, the anomalies that are open or end on or after the account's start."""
+
+    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+        """Insert or update by id."""
+
+    def find(self, prefix: str) -> list[Anomaly]:
+        """Return up to ten anomalies whose id, as lower-case text, begins so."""
+
+    def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
+        """Return the anomalies that match: the severest first, within a currency the largest impact.
+
+        A row that was made unreadable by hand is left out: it must not hide the others.
+        """
+
+    def detected_by(self, run_id: UUID) -> set[UUID]:
+        """Return the ids of the anomalies that a run was the first to find."""
+
+    def alike(self, run_id: UUID) -> list[Anomaly]:
+        """Return those that a run was the first to find, and all that began on the same days, in order."""
+
+    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
+        """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
 
 
 class ExpectationStore(Protocol):
@@ -50,3 +81,22 @@ class FirstChargeStore(Protocol):
 
     def add(self, charges: Mapping[int, Sequence[FirstCharge]]) -> None:
         """Add services by account row; one that is there already is left as it is."""
+
+
+class CauseStore(Protocol):
+    """The root causes of anomalies, and which anomalies were asked about."""
+
+    def settled(self, anomaly_ids: Collection[UUID], *, most_attempts: int) -> set[UUID]:
+        """Return those whose root cause is known, or was asked for so often."""
+
+    def claim(self, anomaly_id: UUID, *, now: datetime, pause: timedelta, most_attempts: int) -> bool:
+        """Note that an anomaly is asked about now; return whether this process may.
+
+        Not if its root cause is known, or it was asked for so often, or less than ``pause`` ago.
+        """
+
+    def save(self, anomaly_id: UUID, found: RootCause | None, *, problem: str | None = None) -> None:
+        """Store the root cause of an anomaly that was claimed, or why there is none."""
+
+    def find(self, anomaly_id: UUID) -> RootCause | None:
+        """Return the root cause of an anomaly, if it is known."""

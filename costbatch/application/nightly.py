@@ -29,7 +29,8 @@ class Nightly(Generic[P]):
     report: returns what a run did, read from the database at an instant.
     check_environment: raises ConfigError if AWS cannot be called from here at all.
     metrics: None: there is no Pushgateway. retention: None: everything is kept.
-    fail_on: which failures make the run fail.
+    fail_on: which failures make the run fail. follow_up: what is done with an ended run before its events
+    are delivered; it cannot change how the run ended.
     """
 
     runner: Runner[Any, Any]
@@ -41,6 +42,7 @@ class Nightly(Generic[P]):
     fail_on: FailOn
     check_environment: Callable[[AwsNeeds], None] = lambda _: None
     retention: Retention | None = None
+    follow_up: Callable[[Run], None] | None = None
 
     def run(self, key: str, request: RunRequest) -> P:
         """Do the day's work and return what it did.
@@ -84,15 +86,23 @@ class Nightly(Generic[P]):
             if not isinstance(error, StorageError):
                 self._deliver()
             raise
+        self._follow_up(run)
         self._deliver()
         return self._report(run)
+
+    def _follow_up(self, run: Run) -> None:
+        if self.follow_up is None:
+            return
+        try:
+            self.follow_up(run)
+        except Exception as error:  # noqa: BLE001 - as for the delivery
+            log.warning("follow_up_interrupted", reason=_shown(error))
 
     def _deliver(self) -> None:
         try:
             results = self.deliverer.deliver()
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended as it has
-            is_ours = isinstance(error, CostbatchError)
-            log.warning("delivery_interrupted", reason=str(error) if is_ours else type(error).__name__)
+            log.warning("delivery_interrupted", reason=_shown(error))
             return
         for sink, result in results.items():
             if result.waiting or result.given_up:
@@ -136,6 +146,11 @@ class Nightly(Generic[P]):
         if not pruning.is_empty:
             months = [f"{each.month:%Y-%m}" for each in pruning.months]
             log.info("pruned", months=months, accounts=pruning.accounts, rows=dict(pruning.rows))
+
+
+def _shown(error: Exception) -> str:
+    """Return the reason for the log; an error that is not ours may quote anything."""
+    return str(error) if isinstance(error, CostbatchError) else type(error).__name__
 
 
 def _needs(database: Database, request: RunRequest) -> AwsNeeds | None:

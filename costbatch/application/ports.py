@@ -10,12 +10,17 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
-from costbatch.application.detection_ports import ExpectationStore, FirstChargeStore, MemoryStore
+from costbatch.application.detection_ports import (
+    AnomalyStore,
+    CauseStore,
+    ExpectationStore,
+    FirstChargeStore,
+    MemoryStore,
+)
 from costbatch.application.discover.ports import DiscoveryStore, ResourceStore
 from costbatch.application.ledger_store import LedgerStore
 from costbatch.application.outbox import Outbox
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
-from costbatch.domain.anomalies import Anomaly, AnomalyFilter
 from costbatch.domain.answers import Answer
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.compared_costs import ComparedCost
@@ -190,6 +195,9 @@ class ItemStore(Protocol):
     ) -> list[ItemRecord]:
         """Return the run's accounts by 12-digit id: all, or those that did not succeed and these items."""
 
+    def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
+        """Count paid requests that were made for an account after its item had ended."""
+
     def api_requests(self, run: Run) -> int:
         """Return the paid requests that the run has recorded so far."""
 
@@ -271,34 +279,6 @@ class DigestStore(Protocol):
         """Store (work item, digests) by account row; None deletes what is stored."""
 
 
-class AnomalyStore(Protocol):
-    """The anomalies."""
-
-    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
-        """Return, by account row, the anomalies that are open or end on or after the account's start."""
-
-    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
-        """Insert or update by id."""
-
-    def find(self, prefix: str) -> list[Anomaly]:
-        """Return up to ten anomalies whose id, as lower-case text, begins so."""
-
-    def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
-        """Return the anomalies that match: the severest first, within a currency the largest impact.
-
-        A row that was made unreadable by hand is left out: it must not hide the others.
-        """
-
-    def detected_by(self, run_id: UUID) -> set[UUID]:
-        """Return the ids of the anomalies that a run was the first to find."""
-
-    def alike(self, run_id: UUID) -> list[Anomaly]:
-        """Return those that a run was the first to find, and all that began on the same days, in order."""
-
-    def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
-        """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
-
-
 class AnswerStore(Protocol):
     """What people answered to anomalies, and the changes that they planned."""
 
@@ -374,6 +354,10 @@ class Transaction(Protocol):
     @property
     def first_charges(self) -> FirstChargeStore:
         """The services that accounts have ever paid for."""
+
+    @property
+    def causes(self) -> CauseStore:
+        """The root causes of anomalies."""
 
     @property
     def outbox(self) -> Outbox:

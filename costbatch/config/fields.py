@@ -223,6 +223,12 @@ class Fields:
         "1000",
         "The smallest difference of high severity; one number or by currency, like the floor.",
     )
+    root_cause_minimum: Limit | None = _variable(
+        parsers.limit("100"),
+        None,
+        "The smallest difference of an open anomaly for which a run asks for the root cause, by one paid "
+        "request; one number or by currency, like the floor. If not set, it never asks.",
+    )
     first_charge_floor: Limit = _variable(
         parsers.limit("0.01"),
         "0.01",

@@ -79,6 +79,8 @@ class Demo:
                     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                     "COSTBATCH_RETRY_PAUSE_SECONDS": "1",
                     "COSTBATCH_LOG_LEVEL": "error",
+                    # A cent for each of the largest anomalies.
+                    "COSTBATCH_ROOT_CAUSE_MINIMUM": "1000",
                 },
             )
 

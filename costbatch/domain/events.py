@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 from costbatch.domain.accounts import Account, Failing
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, ChangeKind, Trend
 from costbatch.domain.answers import Answer, Standing
+from costbatch.domain.causes import RootCause
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.incidents import Incident
@@ -32,6 +33,7 @@ class EventType(StrEnum):
     ANOMALY_RESOLVED = "anomaly.resolved"
     ANOMALY_REMINDER = "anomaly.reminder"
     ANOMALY_ANSWERED = "anomaly.answered"
+    ANOMALY_EXPLAINED = "anomaly.explained"
     INCIDENT_DETECTED = "incident.detected"
     SERVICE_FIRST_CHARGED = "service.first_charged"
     DORMANT_ACCOUNT_CHARGED = "account.dormant_charged"
@@ -141,6 +143,19 @@ def anomaly_answered(
             if after
             else {**none, "reason": reason, "author": author, "created_at": instant(now)},
         },
+    )
+
+
+def anomaly_explained(
+    anomaly: Anomaly, account: Account, trend: Trend, found: RootCause, *, run_id: UUID, now: datetime
+) -> Event:
+    """Return the event of an anomaly whose root cause was found: once for each anomaly."""
+    return _event(
+        EventType.ANOMALY_EXPLAINED,
+        _subject(anomaly, account),
+        f"{anomaly.id}",
+        now,
+        {**_about(anomaly, account, trend, run_id), "root_cause": root_cause_data(found)},
     )
 
 
@@ -324,6 +339,23 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "reason": answer.reason,
         "author": answer.author,
         "created_at": instant(answer.created_at),
+    }
+
+
+def root_cause_data(found: RootCause) -> dict[str, Any]:
+    """Return a root cause as JSON has it, amounts to the cent as strings."""
+    return {
+        "date": found.usage_date.isoformat(),
+        "ordinary_date": found.ordinary_date.isoformat(),
+        "causes": [
+            {
+                "region": cause.region,
+                "usage_type": cause.usage_type,
+                "expected": cents(cause.expected),
+                "actual": cents(cause.actual),
+            }
+            for cause in found.causes
+        ],
     }
 
 

@@ -49,12 +49,25 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
     return replace(found, link=link.fill(event) if link else None)
 
 
+def _one_of_each(events: Sequence[CloudEvent]) -> list[CloudEvent]:
+    """Return the newest event about each subject; one that has a root cause adds it to what it follows."""
+    newest: dict[str, CloudEvent] = {}
+    for event in events:
+        before = newest.get(_subject(event))
+        if before and event["type"] == EventType.ANOMALY_EXPLAINED:
+            data = {**before["data"], "root_cause": event["data"]["root_cause"]}
+            newest[_subject(event)] = {**before, "data": data}
+        else:
+            newest[_subject(event)] = event
+    return list(newest.values())
+
+
 def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -> Notice:
     """Return what is told of many events of one run together, the most important first.
 
     An anomaly is told once, by its newest event; one that belongs to an incident is told by the incident.
     """
-    events = list({_subject(event): event for event in events}.values())
+    events = _one_of_each(events)
     members = {
         member["anomaly_id"]
         for event in events
@@ -79,6 +92,7 @@ _ANOMALY_WORDS = {
     EventType.ANOMALY_UPDATED.value: "Cost {direction}, update",
     EventType.ANOMALY_RESOLVED.value: "Cost {direction}, resolved",
     EventType.ANOMALY_REMINDER.value: "Cost {direction}, still open",
+    EventType.ANOMALY_EXPLAINED.value: "Cost {direction}, root cause",
 }
 # What a digest's title counts, and the order of its parts.
 _COUNTED = {
@@ -87,6 +101,7 @@ _COUNTED = {
         (EventType.ANOMALY_DETECTED.value, "detected"),
         (EventType.ANOMALY_UPDATED.value, "updated"),
         (EventType.ANOMALY_REMINDER.value, "still open"),
+        (EventType.ANOMALY_EXPLAINED.value, "explained"),
         (EventType.ANOMALY_RESOLVED.value, "resolved"),
     ),
     "Accounts": (
@@ -131,6 +146,8 @@ def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
     if anomaly["explanation"]:
         services = tuple(_contribution(part, anomaly["currency"]) for part in anomaly["explanation"])
         lines.append(Line(label="Services", rows=services, in_digest=True))
+    if "root_cause" in data:
+        lines.append(_root_cause(data["root_cause"], anomaly["currency"]))
     newest = anomaly["newest_date"]
     completeness = "complete" if anomaly["newest_is_complete"] else "not complete yet, more cost may arrive"
     lines.append(Line(label="Newest day", rows=((f"{newest}, {completeness}",),)))
@@ -238,6 +255,17 @@ def _contribution(part: Mapping[str, Any], currency: str) -> Words:
         Outside(part["service"]),
         f" ({amount(expected, currency)} → {amount(actual, currency)})",
     )
+
+
+def _root_cause(found: Mapping[str, Any], currency: str) -> Line:
+    rows: list[Words] = []
+    for cause in found["causes"]:
+        expected, actual = Decimal(cause["expected"]), Decimal(cause["actual"])
+        impact = money(actual - expected, currency, sign=True)
+        amounts = f"({amount(expected, currency)} → {amount(actual, currency)})"
+        rows.append((f"{impact} ", Outside(f"{cause['region']} {cause['usage_type']}"), f" {amounts}"))
+    label = f"Root cause, {found['date']} against {found['ordinary_date']}"
+    return Line(label=label, rows=tuple(rows), in_digest=True)
 
 
 def _chart(anomaly: Mapping[str, Any]) -> Chart | None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from costbatch.simulator.answers import Answer
 from costbatch.simulator.arrival import is_estimated
-from costbatch.simulator.cost_filter import DIMENSIONS, Expression
+from costbatch.simulator.cost_filter import DIMENSIONS, DIVIDING, Expression
 from costbatch.simulator.cost_query import MONTHLY, CostQuery, next_month, parse_request
 from costbatch.simulator.costs import rows_of_day
 from costbatch.simulator.errors import AwsError
 from costbatch.simulator.page_tokens import make_token, page_of_token
 from costbatch.simulator.rendering import Layout, Period, render_pages
+from costbatch.simulator.usage_types import parts_of
 from costbatch.simulator.world import to_plain
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _NOT_COST = frozenset(
         "faults",
         "status",
         "requests_per_second",
-        "regions",
         "resources",
         "inventory",
         "bursts",
@@ -99,11 +99,19 @@ class CostExplorer:
             rows = [
                 row
                 for day in days
-                for row in rows_of_day(account, day, seed=self._seed, read_on=today)
+                for row in self._rows(account, query, day, today)
                 if query.filter is None or query.filter.matches(account, row)
             ]
             periods.append(Period(start, end, is_estimated(end - timedelta(days=1), today), rows))
         return render_pages(periods, layout)
+
+    def _rows(self, account: Account, query: CostQuery, day: date, today: date) -> Iterator[CostRow]:
+        """Yield the rows of a day, in parts if the query asks for what divides them."""
+        rows = rows_of_day(account, day, seed=self._seed, read_on=today)
+        asked = {*query.group_by, *(query.filter.dimensions if query.filter else ())}
+        if asked & DIVIDING:
+            return (part for row in rows for part in parts_of(account, row))
+        return iter(rows)
 
     def _digest(self, account: Account) -> str:
         known = self._digests.get(account.account_id)

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
     from costbatch.simulator.world import Account, CostRow
 
-REGION = "us-east-1"
+# These divide a row: usage_types.py says into what.
+DIVIDING = frozenset({"REGION", "USAGE_TYPE"})
 DIMENSIONS: dict[str, Callable[[Account, CostRow], str]] = {
     "LINKED_ACCOUNT": lambda account, _: account.account_id,
     "RECORD_TYPE": lambda _, row: row.record_type,
-    "REGION": lambda _account, _row: REGION,
+    "REGION": lambda _, row: row.region,
     "SERVICE": lambda _, row: row.service,
+    "USAGE_TYPE": lambda _, row: row.usage_type,
 }
 
 
@@ -29,6 +31,11 @@ class Expression:
     dimension: str = ""
     values: frozenset[str] = frozenset()
     parts: tuple[Expression, ...] = ()
+
+    @property
+    def dimensions(self) -> frozenset[str]:
+        """Every dimension that it looks at."""
+        return frozenset({self.dimension}).union(*(part.dimensions for part in self.parts))
 
     def matches(self, account: Account, row: CostRow) -> bool:
         """Whether a row passes."""

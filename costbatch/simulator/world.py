@@ -43,7 +43,10 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """One cost row, as exact as the bill. `unit` is the currency; null means the account's."""
+    """One cost row, as exact as the bill. `unit` is the currency; null means the account's.
+
+    Without `region` and `usage_type` its cost is spread over some, as usage_types.py has it.
+    """
 
     date: date
     service: str
@@ -54,6 +57,8 @@ class CostRow:
     net_amortized: Decimal
     usage: Decimal = Decimal(0)
     unit: str | None = None
+    region: str = ""
+    usage_type: str = ""
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Self:
@@ -78,7 +83,8 @@ class Anomaly:
     """A planted anomaly; `service` null means every service of the account.
 
     A spike multiplies `days` days (one by default) by `factor`; a level shift and a drop every day from
-    `start` (or `days` of them); a runaway multiplies by `factor` again each day.
+    `start` (or `days` of them); a runaway multiplies by `factor` again each day. What it adds is usage of
+    `usage_type` in `region`; null means one that fits the service.
     """
 
     kind: str
@@ -86,6 +92,8 @@ class Anomaly:
     factor: float
     service: str | None = None
     days: int | None = None
+    region: str | None = None
+    usage_type: str | None = None
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Self:

@@ -11,6 +11,7 @@ import pytest
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
+from costbatch.domain.causes import Cause, RootCause
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.runs import Run
@@ -179,3 +180,40 @@ def test_one_series_has_one_open_anomaly_for_a_start(
     save(database, run, anomaly(account, service="Amazon S3"))
     with pytest.raises(StatementRefused, match="uq_anomalies_open"):
         save(database, run, anomaly(account))
+
+
+FOUND = RootCause(
+    usage_date=date(2026, 3, 8),
+    ordinary_date=date(2026, 3, 1),
+    causes=(
+        Cause("eu-west-1", "EUW1-BoxUsage:m5.large", Decimal("0.1234567890123456789"), Decimal("90.10")),
+        Cause("NoRegion", "Odd \\ 'type'", Decimal(0), Decimal("1E-7")),
+    ),
+)
+HOUR = timedelta(hours=1)
+
+
+def test_a_root_cause_is_asked_for_until_it_is_known(
+    database: PostgresDatabase, run: Run, account: Account, query: Query
+) -> None:
+    """By one process at a time, again after a pause, and so often at most; it goes with its anomaly."""
+    one, other = anomaly(account), anomaly(account, service="Amazon S3")
+    save(database, run, one, other)
+
+    def claim(hours: int, which: Anomaly = one) -> bool:
+        with database.transaction() as tx:
+            now = NOW + hours * HOUR
+            return tx.causes.claim(which.id, now=now, pause=HOUR, most_attempts=2)
+
+    assert [claim(0), claim(0), claim(0, other)] == [True, False, True]
+    with database.transaction() as tx:
+        tx.causes.save(one.id, None, problem="AWS refused.")
+        tx.causes.save(other.id, FOUND)
+    assert [claim(1), claim(2), claim(2, other)] == [True, False, False]
+    with database.transaction() as tx:
+        assert tx.causes.find(one.id) is None
+        assert tx.causes.find(other.id) == FOUND
+        assert tx.causes.settled([one.id, other.id], most_attempts=3) == {other.id}
+        assert tx.causes.settled([one.id, other.id], most_attempts=2) == {one.id, other.id}
+    query("DELETE FROM anomalies")
+    assert query("SELECT * FROM anomaly_causes") == []

@@ -46,12 +46,9 @@ def known(shared: PostgresDatabase) -> Known:
     (item,) = claim(shared, run)
     second = open_run(shared, "second", aws_account_ids=(account_id(8),))
     account, told = add_account(shared, 2), event()
+    known_anomaly = anomaly(listed, start_date=GOOD["anomalies"]["start_date"], last_date=NOW.date())
     with shared.transaction() as tx:
-        tx.anomalies.save(
-            anomaly(listed, start_date=GOOD["anomalies"]["start_date"], last_date=NOW.date()),
-            run_id=run.id,
-            now=NOW,
-        )
+        tx.anomalies.save(known_anomaly, run_id=run.id, now=NOW)
         tx.outbox.append([told], [], account_id=None, run_id=run.id)
     return {
         "{account}": account.id,
@@ -60,6 +57,7 @@ def known(shared: PostgresDatabase) -> Known:
         "{item}": item.id,
         "{second run}": second.id,
         "{event}": told.id,
+        "{anomaly}": known_anomaly.id,
     }
 
 

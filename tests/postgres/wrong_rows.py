@@ -114,6 +114,11 @@ GOOD: dict[str, dict[str, Any]] = {
         "currency": "USD",
         "amount": Decimal(1),
     },
+    "anomaly_causes": {
+        "anomaly_id": "{anomaly}",
+        "attempts": 1,
+        "asked_at": NOW,
+    },
     "day_digests": {
         "account_id": "{account}",
         "run_item_id": 1,
@@ -363,6 +368,16 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("detector_memories", {"account_id": 999}, "fk_detector_memories_account_id"),
     ("detector_memories", {"currency": "$"}, "ck_detector_memories_currency_code"),
     ("detector_memories", {"newest_date": date(1999, 12, 31)}, "ck_detector_memories_times_plausible"),
+    ("anomaly_causes", {"anomaly_id": OTHER}, "fk_anomaly_causes_anomaly_id"),
+    ("anomaly_causes", {"attempts": 0}, "ck_anomaly_causes_attempts_made"),
+    ("anomaly_causes", {"usage_date": FAR}, "ck_anomaly_causes_days_both_or_none"),
+    (
+        "anomaly_causes",
+        {"usage_date": FAR, "ordinary_date": FAR, "problem": "p"},
+        "ck_anomaly_causes_problem_only_unknown",
+    ),
+    ("anomaly_causes", {"causes": {}}, "ck_anomaly_causes_causes_is_list"),
+    ("anomaly_causes", {"asked_at": datetime(1, 1, 1, tzinfo=UTC)}, "ck_anomaly_causes_times_plausible"),
     ("first_charges", {"account_id": 999}, "fk_first_charges_account_id"),
     ("first_charges", {"service": ""}, "ck_first_charges_service_given"),
     ("first_charges", {"currency": "$"}, "ck_first_charges_currency_code"),

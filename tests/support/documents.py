@@ -49,6 +49,10 @@ EVENT_MEANINGS = {
         "The anomaly has gone on for another `COSTBATCH_REMIND_DAYS` days without an answer; "
         "only if that is set."
     ),
+    EventType.ANOMALY_EXPLAINED: (
+        "The regions and usage types behind an anomaly were found, in the run that found it or later; "
+        "only if `COSTBATCH_ROOT_CAUSE_MINIMUM` is set."
+    ),
     EventType.INCIDENT_DETECTED: (
         "Anomalies of two or more accounts began on the same day, in the same service and direction: "
         "one message with members and a total. It comes again, with the same `incident.id`, if members join."

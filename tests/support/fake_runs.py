@@ -244,6 +244,16 @@ class FakeItems(ItemStore):
         ]
 
     @override
+    def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
+        row, listed = next(each for each in self.listed.items() if each[1].account_id == account_id)
+        record = replace(
+            listed.record,
+            api_requests=listed.record.api_requests + requests,
+            unanswered=listed.record.unanswered + unanswered,
+        )
+        self.listed[row] = replace(listed, record=record)
+
+    @override
     def api_requests(self, run: Run) -> int:
         return sum(each.record.api_requests for each in self.listed.values())
 

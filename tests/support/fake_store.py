@@ -15,6 +15,7 @@ from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Answer
 from costbatch.domain.arrival import DayArrival
+from costbatch.domain.causes import RootCause
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState
@@ -346,6 +347,15 @@ class FakeExpectations:
 
 
 @dataclass
+class FakeCauses:
+    """No root causes: nothing that is tested with it asks for any."""
+
+    def find(self, _: UUID) -> RootCause | None:
+        """Return none."""
+        return None
+
+
+@dataclass
 class FakeFirstCharges:
     """The services that accounts have paid for."""
 
@@ -536,6 +546,7 @@ class FakeTables:
     expectations: FakeExpectations = field(default_factory=FakeExpectations)
     memories: FakeMemories = field(default_factory=FakeMemories)
     first_charges: FakeFirstCharges = field(default_factory=FakeFirstCharges)
+    causes: FakeCauses = field(default_factory=FakeCauses)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
 
     @property

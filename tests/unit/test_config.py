@@ -113,6 +113,12 @@ GIVEN = [
     ("COSTBATCH_REQUIRED_TAGS", "team, Cost Center", "required_tags", frozenset({"team", "Cost Center"})),
     ("COSTBATCH_DETECTOR", "adaptive", "detector", DetectorName.ADAPTIVE),
     ("COSTBATCH_SENSITIVITY", "High", "sensitivity", Sensitivity.HIGH),
+    (
+        "COSTBATCH_ROOT_CAUSE_MINIMUM",
+        "EUR=50",
+        "root_cause_minimum",
+        Limit(Decimal(100), (("EUR", Decimal(50)),)),
+    ),
     ("COSTBATCH_FIRST_CHARGE_FLOOR", "0.5", "first_charge_floor", Limit(Decimal("0.5"))),
     (
         "COSTBATCH_DORMANT_ACCOUNTS",

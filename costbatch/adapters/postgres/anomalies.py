@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import accounts, anomalies
-from costbatch.application.ports import AnomalyStore
+from costbatch.application.detection_ports import AnomalyStore
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Reason, Severity

@@ -1,9 +1,23 @@
 """The tables of the detectors: what they expected, what they remember, and what was first paid for."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date, LargeBinary, Numeric, Table
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from costbatch.adapters.postgres.columns import (
     CODE,
+    INSTANT,
     currency_code,
     finite,
     key_of_account,
@@ -64,4 +78,22 @@ first_charges = Table(
     finite("amount"),
     plausible_times("usage_date"),
     comment="Every service that an account has ever paid for",
+)
+
+anomaly_causes = Table(
+    "anomaly_causes",
+    metadata,
+    Column("anomaly_id", Uuid, ForeignKey("anomalies.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempts", SmallInteger, nullable=False, comment="How often Cost Explorer was asked"),
+    Column("asked_at", INSTANT, nullable=False, comment="When it was asked last"),
+    Column("usage_date", Date, comment="The anomalous day; null: nothing is known"),
+    Column("ordinary_date", Date, comment="The day that it is compared with"),
+    Column("causes", JSONB, nullable=False, server_default="[]", comment="The largest first, at most ten"),
+    Column("problem", Text, comment="Why nothing is known"),
+    CheckConstraint("attempts > 0", name="attempts_made"),
+    CheckConstraint("(usage_date IS NULL) = (ordinary_date IS NULL)", name="days_both_or_none"),
+    CheckConstraint("usage_date IS NULL OR problem IS NULL", name="problem_only_unknown"),
+    CheckConstraint("jsonb_typeof(causes) = 'array'", name="causes_is_list"),
+    plausible_times("asked_at", "usage_date", "ordinary_date"),
+    comment="Regions and usage types that make the difference to an ordinary day, by anomaly",
 )

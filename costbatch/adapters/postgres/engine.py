@@ -21,6 +21,7 @@ from typing_extensions import override
 from costbatch.adapters.postgres.accounts import PostgresAccounts
 from costbatch.adapters.postgres.anomalies import PostgresAnomalies
 from costbatch.adapters.postgres.answers import PostgresAnswers
+from costbatch.adapters.postgres.causes import PostgresCauses
 from costbatch.adapters.postgres.cost_collections import PostgresCollections
 from costbatch.adapters.postgres.costs import PostgresCosts
 from costbatch.adapters.postgres.digests import PostgresDigests
@@ -144,6 +145,11 @@ class PostgresTransaction(Transaction):
     @override
     def first_charges(self) -> PostgresFirstCharges:
         return PostgresFirstCharges(self.connection)
+
+    @property
+    @override
+    def causes(self) -> PostgresCauses:
+        return PostgresCauses(self.connection)
 
     @property
     @override

@@ -296,6 +296,15 @@ class PostgresRunItems(ItemStore):
         return [_record_from_row(row) for row in self.connection.execute(statement)]
 
     @override
+    def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
+        of_account = (run_items.c.run_id == run.id) & (run_items.c.account_id == account_id)
+        counts = {
+            "api_requests": run_items.c.api_requests + requests,
+            "api_requests_unanswered": run_items.c.api_requests_unanswered + unanswered,
+        }
+        self.connection.execute(sa.update(run_items).where(of_account).values(**counts))
+
+    @override
     def api_requests(self, run: Run) -> int:
         total = sa.func.coalesce(sa.func.sum(run_items.c.api_requests), 0)
         return int(self.connection.scalars(sa.select(total).where(run_items.c.run_id == run.id)).one())

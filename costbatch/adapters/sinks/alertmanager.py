@@ -27,6 +27,7 @@ _NAMES = {
     EventType.ANOMALY_RESOLVED: "CostbatchAnomaly",
     EventType.ANOMALY_REMINDER: "CostbatchAnomaly",
     EventType.ANOMALY_ANSWERED: "CostbatchAnomaly",
+    EventType.ANOMALY_EXPLAINED: "CostbatchAnomaly",
     EventType.ACCOUNT_FAILED: "CostbatchAccountFailed",
     EventType.ACCOUNT_RECOVERED: "CostbatchAccountFailed",
     EventType.RUN_FAILED: "CostbatchRunFailed",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from costbatch.application.collect.detector import Detector, Night, Replaced, Verdict
+from costbatch.application.collect.series import amounts_by_day
 from costbatch.application.ports import Transaction
 from costbatch.domain.anomalies import (
     Anomaly,
@@ -113,13 +114,10 @@ class Detection:
         """Return the daily cost up to the newest day, days without cost as zeros."""
         newest = each.stored.last
         days = DateRange(max(newest - timedelta(days=_TREND_DAYS - 1), each.stored.start), newest + ONE_DAY)
-        if anomaly.service is None:
-            totals = tx.costs.day_totals({each.account.id: days}, self.rule)[each.account.id]
-        else:
-            totals = tx.costs.service_totals(each.account, days, self.rule).get(anomaly.service, [])
+        service, currency = anomaly.service, anomaly.currency
+        amounts = amounts_by_day(tx, each.account, service, currency, days, self.rule)
         first = tx.costs.first_days({each.account.id: [anomaly.currency]})
         known = [day for day in days if day >= first.get((each.account.id, anomaly.currency), date.max)]
-        amounts = {total.usage_date: total.amount for total in totals if total.currency == anomaly.currency}
         return Trend(
             newest=newest,
             is_complete=newest <= self.rule.last_settled_day(night.today),

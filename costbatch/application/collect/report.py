@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from costbatch.application.collect.series import amounts_by_day
 from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
@@ -133,9 +134,5 @@ def _trend(
     """Return the daily cost up to the newest day, days without cost as zeros."""
     end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)
     days = DateRange(end_exclusive - timedelta(days=_TREND_DAYS), end_exclusive)
-    if anomaly.service is None:
-        totals = tx.costs.day_totals({account.id: days}, rule)[account.id]
-    else:
-        totals = tx.costs.service_totals(account, days, rule).get(anomaly.service, [])
-    amounts = {total.usage_date: total.amount for total in totals if total.currency == anomaly.currency}
+    amounts = amounts_by_day(tx, account, anomaly.service, anomaly.currency, days, rule)
     return tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
 
@@ -71,6 +72,17 @@ class AccountSeries:
         if isinstance(costs, CostColumns) and _holds(fetched.changed_days, days):
             return comparable_service_totals(costs, days, self._rule)
         return self._tx.costs.service_totals(account, days, self._rule)
+
+
+def amounts_by_day(
+    tx: Transaction, account: Account, service: str | None, currency: str, days: DateRange, rule: Rule
+) -> dict[date, Decimal]:
+    """Return the comparable cost of each day with cost; ``service`` None: of the account's total."""
+    if service is None:
+        totals = tx.costs.day_totals({account.id: days}, rule)[account.id]
+    else:
+        totals = tx.costs.service_totals(account, days, rule).get(service, [])
+    return {total.usage_date: total.amount for total in totals if total.currency == currency}
 
 
 def load_series(tx: Transaction, asked: Sequence[SeriesRequest], rule: Rule) -> dict[int, AccountSeries]:

@@ -8,6 +8,7 @@ from costbatch.application.anomalies import AnsweredAnomaly, ShownAnomaly
 from costbatch.cli.output import print_table, standard_output
 from costbatch.cli.views.page import days_text
 from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.causes import RootCause
 from costbatch.domain.detection import Direction
 from costbatch.domain.money import amount, money
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -64,7 +65,24 @@ def _facts(shown: ShownAnomaly) -> list[tuple[str, object]]:
         (furthest, money(anomaly.peak, currency)),
         ("in words", anomaly.words or None),
         *(("explained by", service) for service in services),
+        *_root_cause(shown.root_cause, currency),
         *([("trend", _blocks(shown))] if shown.trend else []),
+    ]
+
+
+def _root_cause(found: RootCause | None, currency: str) -> list[tuple[str, object]]:
+    if found is None:
+        return []
+    if not found.causes:
+        return [("root cause", f"no difference between {found.usage_date} and {found.ordinary_date}")]
+    rows = [
+        f"{money(each.impact, currency, sign=True)} {each.region} {each.usage_type} "
+        f"({amount(each.expected, currency)} to {amount(each.actual, currency)})"
+        for each in found.causes
+    ]
+    return [
+        ("root cause", f"on {found.usage_date}, against {found.ordinary_date}:"),
+        *(("", row) for row in rows),
     ]
 
 

@@ -177,6 +177,8 @@ def test_the_truth_lists_the_planted_anomalies(lab: Lab, account: Account) -> No
             "factor": 4.0,
             "service": "AWS Lambda",
             "days": None,
+            "region": None,
+            "usage_type": None,
         }
     ]
 

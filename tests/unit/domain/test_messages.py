@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from costbatch.domain.accounts import Failing
 from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution, Trend
 from costbatch.domain.answers import Answer, AnswerKind, Standing
+from costbatch.domain.causes import Cause, RootCause
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.events import (
@@ -24,6 +25,7 @@ from costbatch.domain.events import (
     account_recovered,
     anomaly_answered,
     anomaly_event,
+    anomaly_explained,
     anomaly_reminder,
     dormant_account_charged,
     incident_detected,
@@ -154,6 +156,20 @@ def answered(
     )
 
 
+def explained(number: int = 40) -> Event:
+    """Return the event of an anomaly whose root cause was found."""
+    anomaly = make_anomaly(id=UUID(int=number), severity=Severity.HIGH, start_date=NEWEST, last_date=NEWEST)
+    found = RootCause(
+        usage_date=NEWEST,
+        ordinary_date=NEWEST - timedelta(days=7),
+        causes=(
+            Cause("eu-west-1", "EUW1-BoxUsage:p4d.24xlarge", Decimal(0), Decimal("1000.26")),
+            Cause("us-east-1", "Requests-<b>", Decimal("6.1"), Decimal("205.1")),
+        ),
+    )
+    return anomaly_explained(anomaly, make_account(), a_trend(), found, run_id=RUN, now=NOW)
+
+
 def a_discovery() -> list[Event]:
     """Return what a run of another job tells."""
     lab = make_account(name="lab")
@@ -235,6 +251,7 @@ CASES = {
     "reminder": [reminder()],
     "answered": [answered()],
     "reopened": [answered(None, reason="")],
+    "explained": [explained()],
     "account-failed": [a_failure()],
     "run": [a_run()],
     "digest": many_events(),
@@ -298,6 +315,15 @@ def test_an_answer_is_told_with_its_effect_and_how_to_undo_it(
     assert message.title.startswith(f"[high] Cost spike, {kind or 'reopened'}: {EC2} in search")
     assert f"Effect: {effect}" in message.text
     assert f"costbatch {command}" in message.text
+
+
+def test_a_digest_tells_an_anomaly_once_with_its_root_cause() -> None:
+    """As what it is, such as detected; alone, a root cause is told as such."""
+    both, alone = said(an_event(), explained(), a_run()), said(explained(41), a_run())
+    assert both.title.startswith("Cost anomalies: 1 detected, +1,249.40 USD")
+    assert both.text.count("[high] Cost spike: ") == 1
+    assert "+1,000.26 USD eu-west-1 EUW1-BoxUsage:p4d.24xlarge (0.00 → 1,000.26)" in both.text
+    assert alone.title.startswith("Cost anomalies: 1 explained, ")
 
 
 def test_an_anomaly_without_baseline_has_no_percentage() -> None:

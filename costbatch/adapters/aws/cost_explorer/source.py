@@ -1,12 +1,15 @@
 """Reads an account's daily cost from Cost Explorer, page by page; parse.py reads the pages."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
 from costbatch.adapters.aws.clients import AwsClients
+from costbatch.adapters.aws.cost_explorer.causes import MOST_CAUSE_PAGES, amounts_of, cause_query
 from costbatch.adapters.aws.cost_explorer.in_flight import ResponsesInFlight, Share
 from costbatch.adapters.aws.cost_explorer.parse import CostResponse
 from costbatch.adapters.aws.cost_explorer.schema import METRICS
@@ -15,7 +18,9 @@ from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import BeforeHistoryError, call_aws
 from costbatch.adapters.aws.operations import GET_COST_AND_USAGE
 from costbatch.application.ports import CostSource, Spend
+from costbatch.application.sources import CauseSource
 from costbatch.domain.accounts import Account, AwsNeeds
+from costbatch.domain.causes import CauseKey, CauseQuestion
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange, month_start
@@ -31,7 +36,7 @@ _FALLBACK_MONTHS = (12, 6, 3, 1)
 _GROUP_BY = [{"Type": "DIMENSION", "Key": "SERVICE"}, {"Type": "DIMENSION", "Key": "RECORD_TYPE"}]
 
 
-class CostExplorerSource(CostSource):
+class CostExplorerSource(CostSource, CauseSource):
     """Fetches costs from Cost Explorer."""
 
     def __init__(self, *, clients: AwsClients, identities: Identities) -> None:
@@ -79,11 +84,32 @@ class CostExplorerSource(CostSource):
             return fetched
         raise refused or _malformed("there is no day to ask for")
 
+    @override
+    def fetch_causes(
+        self, access: Access, question: CauseQuestion, spend: Spend
+    ) -> Mapping[date, Mapping[CauseKey, Decimal]]:
+        keys = self._identities.resolve(access)
+        requests = self._clients.requests(GET_COST_AND_USAGE, access.account.partition)
+        query = cause_query(access.account, question)
+        most_pages = min(MOST_CAUSE_PAGES, self._clients.settings.page_limit)
+        with self._in_flight.response() as share:
+            response = CostResponse(question.days, NO_DIGESTS, share)
+            send = partial(requests.send, query, keys, spend)
+            fetched = self._read_pages(send, query, response, share, most_pages=most_pages)
+        return amounts_of(fetched, question)
+
     def _read_pages(
-        self, send: Callable[[], bytes | None], query: dict[str, Any], response: CostResponse, share: Share
+        self,
+        send: Callable[[], bytes | None],
+        query: dict[str, Any],
+        response: CostResponse,
+        share: Share,
+        *,
+        most_pages: int | None = None,
     ) -> FetchedCosts:
         seen = set[str]()
-        for page in range(1, self._clients.settings.page_limit + 1):
+        pages = most_pages or self._clients.settings.page_limit
+        for page in range(1, pages + 1):
             body = call_aws(OPERATION, send)
             if body is None:
                 raise _malformed("the response is neither an error nor HTTP status 200")
@@ -95,7 +121,7 @@ class CostExplorerSource(CostSource):
             seen.add(token)
             query["NextPageToken"] = token
             share.wait_for_memory()
-        pages, price = self._clients.settings.page_limit, REQUEST_PRICE_USD
+        price = REQUEST_PRICE_USD
         raise AccountError(
             ErrorKind.MALFORMED_RESPONSE,
             f"{OPERATION}: the response has more than {pages} pages.",

@@ -1,0 +1,66 @@
+"""The request for a root cause: daily cost by region and usage type, in place of service and record type."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from costbatch.adapters.aws.cost_explorer.schema import METRICS
+from costbatch.domain.accounts import Account
+from costbatch.domain.causes import CauseKey, CauseQuestion
+from costbatch.domain.costs import CostBasis, CostColumns, FetchedCosts
+from costbatch.domain.detection import ZERO
+
+# Of two weeks of one service one page is enough; each more would be paid, too.
+MOST_CAUSE_PAGES = 5
+_GROUP_BY = [{"Type": "DIMENSION", "Key": "REGION"}, {"Type": "DIMENSION", "Key": "USAGE_TYPE"}]
+# The amount that counts if an account has no discounts.
+_WITHOUT_DISCOUNTS = {
+    CostBasis.NET_UNBLENDED: CostBasis.UNBLENDED,
+    CostBasis.NET_AMORTIZED: CostBasis.AMORTIZED,
+}
+
+
+def cause_query(account: Account, question: CauseQuestion) -> dict[str, Any]:
+    """Return the request of a question: of the account alone, and of what is compared of it."""
+    wanted = [_of("LINKED_ACCOUNT", [account.aws_account_id])]
+    if question.services:
+        wanted.append(_of("SERVICE", list(question.services)))
+    if question.excluded_record_types:
+        wanted.append({"Not": _of("RECORD_TYPE", sorted(question.excluded_record_types))})
+    return {
+        # AWS refuses a combination of one.
+        "Filter": {"And": wanted} if len(wanted) > 1 else wanted[0],
+        "TimePeriod": {
+            "Start": question.days.start.isoformat(),
+            "End": question.days.end_exclusive.isoformat(),
+        },
+        "Granularity": "DAILY",
+        "GroupBy": _GROUP_BY,
+        "Metrics": METRICS,
+    }
+
+
+def amounts_of(fetched: FetchedCosts, question: CauseQuestion) -> Mapping[date, Mapping[CauseKey, Decimal]]:
+    """Return the amounts of the question's currency and cost basis, by day, region and usage type."""
+    found: defaultdict[date, dict[CauseKey, Decimal]] = defaultdict(dict)
+    for part in fetched.costs.parts:
+        columns = zip(part.usage_dates, part.keys, part.currencies, _amounts(part, question), strict=True)
+        for day, key, currency, amount in columns:
+            if currency == question.currency:
+                found[day][key] = amount
+    return found
+
+
+def _amounts(part: CostColumns, question: CauseQuestion) -> list[Decimal]:
+    amounts = getattr(part, question.cost_basis.value)
+    otherwise = getattr(part, _WITHOUT_DISCOUNTS.get(question.cost_basis, question.cost_basis).value)
+    return [
+        next((each for each in pair if each is not None), ZERO)
+        for pair in zip(amounts, otherwise, strict=True)
+    ]
+
+
+def _of(dimension: str, values: list[str]) -> dict[str, Any]:
+    return {"Dimensions": {"Key": dimension, "Values": values}}

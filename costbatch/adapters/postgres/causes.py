@@ -1,0 +1,93 @@
+"""Root causes of anomalies, and which anomalies were asked about."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from typing_extensions import override
+
+from costbatch.adapters.postgres.detection_tables import anomaly_causes
+from costbatch.application.detection_ports import CauseStore
+from costbatch.domain.causes import Cause, RootCause
+from costbatch.logs import get_logger
+
+log = get_logger(__name__)
+
+_CLAIM = sa.text("""
+INSERT INTO anomaly_causes (anomaly_id, attempts, asked_at) VALUES (:anomaly_id, 1, :now)
+ON CONFLICT (anomaly_id) DO UPDATE SET attempts = anomaly_causes.attempts + 1, asked_at = excluded.asked_at
+WHERE anomaly_causes.usage_date IS NULL AND anomaly_causes.attempts < :most
+    AND anomaly_causes.asked_at <= :asked_before
+RETURNING anomaly_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresCauses(CauseStore):
+    """The root causes, within one transaction."""
+
+    connection: Connection
+
+    @override
+    def settled(self, anomaly_ids: Collection[UUID], *, most_attempts: int) -> set[UUID]:
+        table = anomaly_causes.c
+        is_settled = table.usage_date.is_not(None) | (table.attempts >= most_attempts)
+        found = sa.select(table.anomaly_id).where(table.anomaly_id.in_(anomaly_ids), is_settled)
+        return set(self.connection.scalars(found))
+
+    @override
+    def claim(self, anomaly_id: UUID, *, now: datetime, pause: timedelta, most_attempts: int) -> bool:
+        asked = {
+            "anomaly_id": anomaly_id,
+            "now": now,
+            "asked_before": now - pause,
+            "most": most_attempts,
+        }
+        return self.connection.execute(_CLAIM, asked).first() is not None
+
+    @override
+    def save(self, anomaly_id: UUID, found: RootCause | None, *, problem: str | None = None) -> None:
+        values = {
+            "usage_date": found.usage_date if found else None,
+            "ordinary_date": found.ordinary_date if found else None,
+            "causes": [_to_document(cause) for cause in found.causes] if found else [],
+            "problem": problem,
+        }
+        is_mine = anomaly_causes.c.anomaly_id == anomaly_id
+        self.connection.execute(sa.update(anomaly_causes).where(is_mine).values(**values))
+
+    @override
+    def find(self, anomaly_id: UUID) -> RootCause | None:
+        table = anomaly_causes.c
+        is_found = sa.and_(table.anomaly_id == anomaly_id, table.usage_date.is_not(None))
+        row = self.connection.execute(sa.select(anomaly_causes).where(is_found)).first()
+        if row is None:
+            return None
+        try:
+            return RootCause(
+                usage_date=row.usage_date,
+                ordinary_date=row.ordinary_date,
+                causes=tuple(map(_from_document, row.causes)),
+            )
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            # A row that was made unreadable by hand must not hide the anomaly.
+            log.exception("root_cause_unreadable", anomaly_id=str(anomaly_id))
+            return None
+
+
+def _from_document(each: Mapping[str, str]) -> Cause:
+    return Cause(each["region"], each["usage_type"], Decimal(each["expected"]), Decimal(each["actual"]))
+
+
+def _to_document(cause: Cause) -> dict[str, str]:
+    """Return a contributor as it is stored, with every digit."""
+    return {
+        "region": cause.region,
+        "usage_type": cause.usage_type,
+        "expected": f"{cause.expected:f}",
+        "actual": f"{cause.actual:f}",
+    }

@@ -1,0 +1,25 @@
+"""What is asked of AWS besides an account's daily cost: a part of the ports."""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+from costbatch.application.ports import Spend
+from costbatch.domain.causes import CauseKey, CauseQuestion
+from costbatch.domain.credentials import Access
+
+
+class CauseSource(Protocol):
+    """Where root causes come from. Never touches the database."""
+
+    def fetch_causes(
+        self, access: Access, question: CauseQuestion, spend: Spend
+    ) -> Mapping[date, Mapping[CauseKey, Decimal]]:
+        """Return what each region and usage type cost on each day of the question.
+
+        Raises:
+            AccountError: with the kind of failure.
+            BudgetSpent: raised by ``spend``.
+
+        """

@@ -1,0 +1,112 @@
+"""The root cause of an anomaly: the regions and usage types that make the difference to an ordinary day."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.costs import CostBasis
+from costbatch.domain.detection import ZERO, Direction, Reason
+from costbatch.domain.money import CENT
+from costbatch.domain.periods import ONE_DAY, DateRange
+
+# An anomaly names at most this many.
+_MOST_CAUSES = 10
+_WEEK = timedelta(days=7)
+# What grows steadily is compared with the level that the detector compared it with.
+_BEFORE_GROWTH = timedelta(days=28)
+
+# A region and a usage type, as Cost Explorer names them.
+CauseKey = tuple[str, str]
+
+
+class Cause(NamedTuple):
+    """What a region and usage type cost on the ordinary day (expected) and on the anomalous one."""
+
+    region: str
+    usage_type: str
+    expected: Decimal
+    actual: Decimal
+
+    @property
+    def impact(self) -> Decimal:
+        """The difference."""
+        return self.actual - self.expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootCause:
+    """The largest contributors, largest first, on one anomalous day against an ordinary one."""
+
+    usage_date: date
+    ordinary_date: date
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseQuestion:
+    """What is asked of Cost Explorer: one request over a range of days.
+
+    services: whose cost; empty: all. anomalous: the days of the anomaly that are looked at. lookback: how
+    long before each of them its ordinary day is.
+    """
+
+    services: tuple[str, ...]
+    currency: str
+    cost_basis: CostBasis
+    excluded_record_types: frozenset[str]
+    anomalous: DateRange
+    lookback: timedelta
+
+    @property
+    def days(self) -> DateRange:
+        """The days to request: up to two weeks, of what grows five."""
+        return DateRange(self.anomalous.start - self.lookback, self.anomalous.end_exclusive)
+
+
+def question_of(anomaly: Anomaly, excluded_record_types: frozenset[str]) -> CauseQuestion:
+    """Return the question about an anomaly.
+
+    Each of its first seven days has its ordinary day before the anomaly, and on the same weekday.
+    An anomaly of an account's total is asked about by the services that explain it.
+    """
+    start = anomaly.start_date
+    last = min(anomaly.last_date, start + _WEEK - ONE_DAY)
+    explained_by = [part.service for part in anomaly.explanation if part.impact * anomaly.impact > 0]
+    return CauseQuestion(
+        services=(anomaly.service,) if anomaly.service is not None else tuple(explained_by),
+        currency=anomaly.currency,
+        cost_basis=anomaly.cost_basis,
+        excluded_record_types=excluded_record_types,
+        anomalous=DateRange(start, last + ONE_DAY),
+        lookback=_BEFORE_GROWTH if anomaly.reason is Reason.GROWTH else _WEEK,
+    )
+
+
+def find_root_cause(
+    amounts: Mapping[date, Mapping[CauseKey, Decimal]], question: CauseQuestion, direction: Direction
+) -> RootCause:
+    """Return what moved most on the anomalous day that moved most, from the amounts of each day.
+
+    Only what moved in the anomaly's direction, and by a cent or more.
+    """
+    sign = 1 if direction is Direction.SPIKE else -1
+    moves = {
+        day: _moves(amounts.get(day - question.lookback, {}), amounts.get(day, {}))
+        for day in question.anomalous
+    }
+    usage_date = max(moves, key=lambda day: sign * sum((each.impact for each in moves[day]), ZERO))
+    causes = [each for each in moves[usage_date] if sign * each.impact >= CENT]
+    causes.sort(key=lambda each: (-sign * each.impact, each.region, each.usage_type))
+    return RootCause(
+        usage_date=usage_date,
+        ordinary_date=usage_date - question.lookback,
+        causes=tuple(causes[:_MOST_CAUSES]),
+    )
+
+
+def _moves(before: Mapping[CauseKey, Decimal], after: Mapping[CauseKey, Decimal]) -> Sequence[Cause]:
+    keys = {*before, *after}
+    return [Cause(*key, before.get(key, ZERO), after.get(key, ZERO)) for key in keys]

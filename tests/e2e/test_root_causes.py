@@ -1,0 +1,148 @@
+"""Root causes: what is asked, paid, stored and told, and what happens if AWS does not answer."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from costbatch.adapters.postgres.causes import PostgresCauses
+from costbatch.simulator.world import Anomaly
+from tests.support.harness import EC2, ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
+
+DAY = TODAY - ONE_DAY
+ONE = "100000000001"
+MINIMUM = "COSTBATCH_ROOT_CAUSE_MINIMUM"
+USED = {"region": "us-east-1", "usage_type": "BoxUsage:m5.xlarge"}
+BURST = {"region": "sa-east-1", "usage_type": "SAE1-BoxUsage:p4d.24xlarge"}
+
+
+@pytest.fixture
+def spiked(harness: Harness) -> Harness:
+    """Return a harness with an account that costs 10 dollars a day, and yesterday 90 more in Brazil."""
+    rows = [bill(each.date, "10.00", **USED) for each in steady("10", until=TODAY + 3 * ONE_DAY)]
+    rows += [bill(DAY, "90.00", **BURST), bill(DAY, "7.00", record_type="Tax")]
+    harness.open(make_account(1, rows=tuple(rows)))
+    harness.environ[MINIMUM] = "50"
+    return harness
+
+
+def told(run: Finished) -> list[str]:
+    """Return the types of the events about anomalies that were told."""
+    types = [line["cloudevent"]["type"] for line in run.logs("event")]
+    return [name for name in types if name.startswith("anomaly.")]
+
+
+def shown(harness: Harness) -> Mapping[str, Any]:
+    """Return the one anomaly as a program gets it."""
+    (row,) = harness.rows("SELECT id::text FROM anomalies")
+    document: dict[str, Any] = json.loads(
+        harness.run("anomalies", "show", row["id"], "--output", "json").stdout
+    )
+    return document
+
+
+def test_a_large_anomaly_is_explained_by_one_more_request(spiked: Harness) -> None:
+    """Told with its causes, counted with the run, shown to people and programs, and asked for once."""
+    run = spiked.collect()
+    assert told(run) == ["anomaly.detected", "anomaly.explained"]
+    assert spiked.aws.paid(ONE) == run.summary["run"]["api"]["requests"] == 2
+    assert spiked.value("SELECT api_requests FROM run_items") == 2
+    cause = {**BURST, "expected": "0.00", "actual": "90.00"}
+    found = {"date": str(DAY), "ordinary_date": str(DAY - 7 * ONE_DAY), "causes": [cause]}
+    explained = run.logs("event")[-1]["cloudevent"]["data"]
+    assert explained["root_cause"] == shown(spiked)["root_cause"] == found
+    assert explained["anomaly"]["trend"][-1] == {"date": str(DAY), "amount": "100.00"}
+    table = spiked.run("anomalies", "show", explained["anomaly"]["id"]).stdout
+    assert f"root cause\ton {DAY}, against {DAY - 7 * ONE_DAY}:\n" in table
+    assert "\t+90.00 USD sa-east-1 SAE1-BoxUsage:p4d.24xlarge (0.00 to 90.00)\n" in table
+    spiked.sleep_until(TODAY + ONE_DAY)
+    assert "anomaly.explained" not in told(spiked.collect())
+    assert spiked.aws.paid(ONE) == 3
+
+
+@pytest.mark.parametrize("minimum", ["", "90.01", "EUR=1,USD=91"])
+def test_a_small_anomaly_costs_nothing_more(spiked: Harness, minimum: str) -> None:
+    """Without the setting no root cause is asked for, and below it, by currency, neither."""
+    spiked.environ[MINIMUM] = minimum
+    assert told(spiked.collect()) == ["anomaly.detected"]
+    assert spiked.aws.paid(ONE) == 1
+    assert shown(spiked)["root_cause"] is None
+
+
+def test_what_has_an_answer_is_not_asked_for(spiked: Harness) -> None:
+    """Of an anomaly that was dismissed nobody wants to know more."""
+    assert told(spiked.collect(**{MINIMUM: ""})) == ["anomaly.detected"]
+    spiked.run("anomalies", "dismiss", shown(spiked)["id"], "--reason", "test", "--author", "alice")
+    spiked.collect()
+    assert spiked.aws.paid(ONE) == 2
+    spiked.run("anomalies", "reopen", shown(spiked)["id"], "--author", "alice")
+    assert told(spiked.collect()) == ["anomaly.explained"]
+
+
+def test_the_cap_counts_root_causes(spiked: Harness) -> None:
+    """No money is left for it: the account is collected, a log line says so, and the next night asks."""
+    run = spiked.collect("--max-api-cost", "0.01")
+    assert (run.status, run.outcomes) == (0, {ONE: "collected"})
+    assert told(run) == ["anomaly.detected"]
+    assert [line["aws_account_id"] for line in run.logs("api_cost_cap_reached")] == [ONE]
+    assert [line["anomalies"] for line in run.logs("root_causes_left_out")] == [1]
+    assert told(spiked.collect("--max-api-cost", "0.02")) == ["anomaly.explained"]
+    assert spiked.aws.paid(ONE) == 3
+
+
+def test_a_failed_request_is_repeated_once_on_another_night(spiked: Harness) -> None:
+    """The run ends as it has; a retry on the same morning asks nothing."""
+    spiked.collect(**{MINIMUM: ""})
+    # The cost request of the account is answered, and what follows it is throttled.
+    spiked.aws.add_fault(ONE, "latency", times=1, seconds=0.0)
+    spiked.aws.add_fault(ONE, "limit_exceeded", times=1)
+    run = spiked.collect()
+    assert (run.status, run.outcomes, told(run)) == (0, {ONE: "collected"}, [])
+    (line,) = run.logs("root_cause_not_found")
+    assert "AWS throttled the requests" in line["reason"]
+    assert shown(spiked)["root_cause"] is None
+    assert told(spiked.collect()) == []
+    assert spiked.value("SELECT attempts FROM anomaly_causes") == 1
+    assert spiked.value("SELECT problem FROM anomaly_causes") == line["reason"]
+    spiked.sleep_until(TODAY + ONE_DAY)
+    assert "anomaly.explained" in told(spiked.collect())
+    assert spiked.value("SELECT attempts FROM anomaly_causes WHERE problem IS NULL") == 2
+
+
+def test_a_kill_between_the_answer_and_its_storage_asks_once_more(spiked: Harness) -> None:
+    """What was claimed and not stored is asked for again, and never a third time."""
+    with mock.patch.object(PostgresCauses, "save", side_effect=KeyboardInterrupt):
+        spiked.collect("--run-key", "k")
+    assert spiked.value("SELECT count(*) FROM anomaly_causes WHERE usage_date IS NULL") == 1
+    paid = spiked.aws.paid(ONE)
+    spiked.collect("--run-key", "k")
+    assert spiked.aws.paid(ONE) == paid
+    spiked.sleep_until(TODAY + ONE_DAY)
+    with mock.patch.object(PostgresCauses, "save", side_effect=KeyboardInterrupt):
+        spiked.collect()
+    assert spiked.aws.paid(ONE) == paid + 2
+    spiked.sleep_until(TODAY + 2 * ONE_DAY)
+    spiked.collect()
+    assert spiked.aws.paid(ONE) == paid + 3
+
+
+def test_the_root_cause_of_a_planted_anomaly_is_what_was_planted(harness: Harness) -> None:
+    """Generated cost, several services: the usage that the anomaly multiplies, and nothing else."""
+    spike = Anomaly("spike", DAY, 9.0, service=EC2, region="eu-west-1")
+    plain = make_account(1, daily_cost=400.0, services=6)
+    harness.open(replace(plain, anomalies=(spike,)))
+    run = harness.collect(COSTBATCH_ROOT_CAUSE_MINIMUM="10", COSTBATCH_ANOMALY_PER_SERVICE="true")
+    explained = [
+        line["cloudevent"]["data"]
+        for line in run.logs("event")
+        if line["cloudevent"]["type"] == "anomaly.explained"
+    ]
+    assert {each["anomaly"]["service"] for each in explained} == {None, EC2}
+    for each in explained:
+        largest = each["root_cause"]["causes"][0]
+        assert (largest["region"], largest["usage_type"]) == ("eu-west-1", "EUW1-BoxUsage:p4d.24xlarge")
+        assert datetime.fromisoformat(each["root_cause"]["date"]).date() == DAY
