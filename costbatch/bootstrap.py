@@ -47,6 +47,7 @@ from costbatch.application.nightly import Nightly, P, check_key
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import Display, Metrics, Transaction, Vault
 from costbatch.application.retention import Retention
+from costbatch.application.second_opinion import SecondOpinion
 from costbatch.application.sources import CauseSource
 from costbatch.config import Settings
 from costbatch.domain.accounts import AwsNeeds
@@ -145,6 +146,22 @@ class Bootstrap:
         """Return the use cases of anomalies and their answers."""
         settings = self.settings
         return Anomalies(database=self.database(), rule=settings.rule, routes=settings.routes, now=self.now)
+
+    def second_opinion(self) -> SecondOpinion:
+        """Return what imports the anomalies that AWS detected."""
+        from costbatch.adapters.aws.cost_explorer.anomalies import CostAnomalySource  # noqa: PLC0415 - botocore is slow to load
+        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - as above
+
+        clients, vault = self._aws_clients(), self.vault()
+        return SecondOpinion(
+            database=self.database(),
+            source=CostAnomalySource(
+                clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
+            ),
+            rule=self.settings.rule,
+            now=self.now,
+            most_requests=self._policy().most_requests,
+        )
 
     def planned_changes(self) -> PlannedChanges:
         """Return the use cases of planned changes."""

@@ -56,6 +56,7 @@ EXCEPTIONS = {
     ("cli/anomalies.py", "application.anomalies"): "the types of what it passes on and prints",
     ("cli/views/anomaly.py", "application.anomalies"): "the types of what it prints",
     ("cli/views/plot.py", "application.anomalies"): "the type of what it draws",
+    ("cli/views/opinions.py", "application.second_opinion"): "the type of what it prints",
     ("cli/planned.py", "application.anomalies"): "the types of what it passes on and prints",
 }
 # Which files look at the environment, and which make floats outside the simulator, and why.
@@ -182,6 +183,7 @@ def test_the_command_line_imports_only_types_of_use_cases() -> None:
             for name in ("AnsweredAnomaly", "PlannedChange", "Remark", "ShownAnomaly")
         ),
         "application.registration.Registration",
+        "application.second_opinion.OpinionReport",
         *(f"application.doctor.findings.{name}" for name in ("CheckResult", "Examination", "Mark")),
         "application.doctor.findings.PaidRequest",
         "application.inspection.DatabaseSizes",

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from costbatch import __version__
-from costbatch.adapters.aws.operations import DISCOVERY, GET_COST_AND_USAGE
+from costbatch.adapters.aws.operations import DISCOVERY, GET_ANOMALIES, GET_COST_AND_USAGE
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.adapters.sinks import make_sinks
@@ -370,11 +370,12 @@ def test_the_licence_is_the_one_that_the_package_declares() -> None:
 
 
 def test_the_policies_allow_what_is_called_and_no_more() -> None:
-    """Each in the order of its document: that of the costs, and that of discovery."""
+    """Each in the order of its document: of the costs, of AWS's own anomalies, and of discovery."""
     blocks = re.findall(r"```json\n(.*?)```", (ROOT / "docs/installation.md").read_text(), re.DOTALL)
     policies = [json.loads(block) for block in blocks if '"Statement"' in block]
-    (collect,), (discover,) = (policy["Statement"] for policy in policies[:2])
+    (collect,), (opinion,), (discover,) = (policy["Statement"] for policy in policies[:3])
     assert collect["Action"] == GET_COST_AND_USAGE.iam_action
+    assert opinion["Action"] == GET_ANOMALIES.iam_action
     assert sorted(discover["Action"]) == sorted(operation.iam_action for operation in DISCOVERY)
 
 

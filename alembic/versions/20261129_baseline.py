@@ -651,6 +651,68 @@ def upgrade() -> None:
         comment="Regions and usage types that make the difference to an ordinary day, by anomaly",
     )
     op.create_table(
+        "aws_anomalies",
+        sa.Column("id", sa.Text(collation="C"), nullable=False, comment="AWS's id"),
+        sa.Column(
+            "account_id",
+            sa.BigInteger(),
+            nullable=False,
+            comment="Whose credentials read it; a payer reads those of its members",
+        ),
+        sa.Column("monitor_arn", sa.Text(), nullable=False, comment="The monitor that found it"),
+        sa.Column(
+            "service",
+            sa.Text(collation="C"),
+            nullable=True,
+            comment="What the monitor's dimension says; null: nothing",
+        ),
+        sa.Column("start_date", sa.Date(), nullable=True, comment="First day; null: AWS does not say"),
+        sa.Column("last_date", sa.Date(), nullable=True, comment="Last day; null: it goes on"),
+        sa.Column("score", sa.Numeric(), nullable=False, comment="AWS's largest score of it"),
+        sa.Column("impact", sa.Numeric(), nullable=False, comment="US dollars more than expected"),
+        sa.Column("expected", sa.Numeric(), nullable=True, comment="US dollars; null: AWS does not say"),
+        sa.Column("actual", sa.Numeric(), nullable=True, comment="US dollars; null: AWS does not say"),
+        sa.Column("feedback", sa.Text(collation="C"), nullable=True, comment="What people told AWS of it"),
+        sa.Column(
+            "root_causes",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="Service, region, account, usage type and impact",
+        ),
+        sa.Column(
+            "imported_at", sa.DateTime(timezone=True), nullable=False, comment="When it was read first"
+        ),
+        sa.Column(
+            "updated_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="When it was last read otherwise than before",
+        ),
+        sa.CheckConstraint("id <> ''", name=op.f("ck_aws_anomalies_id_given")),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_aws_anomalies_service_given")),
+        sa.CheckConstraint(
+            "feedback IN ('YES', 'NO', 'PLANNED_ACTIVITY')", name=op.f("ck_aws_anomalies_feedback_known")
+        ),
+        sa.CheckConstraint(
+            "jsonb_typeof(root_causes) = 'array'", name=op.f("ck_aws_anomalies_root_causes_are_list")
+        ),
+        sa.CheckConstraint(
+            "abs(score) < 1e30 AND abs(impact) < 1e30 AND abs(expected) < 1e30 AND abs(actual) < 1e30",
+            name=op.f("ck_aws_anomalies_amounts_are_numbers"),
+        ),
+        sa.CheckConstraint(
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31'"
+            " AND last_date BETWEEN '2000-01-01' AND '2999-12-31'"
+            " AND imported_at BETWEEN '2000-01-01' AND '2999-12-31'"
+            " AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            name=op.f("ck_aws_anomalies_times_plausible"),
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_aws_anomalies_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_aws_anomalies")),
+        comment="Anomalies that AWS itself detected, as a second opinion; kept for ever",
+    )
+    op.create_index("ix_aws_anomalies_account_id", "aws_anomalies", ["account_id"], unique=False)
+    op.create_table(
         "day_digests",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column(
@@ -1087,6 +1149,8 @@ def downgrade() -> None:
     op.drop_index("ix_events_run_id", table_name="events")
     op.drop_table("events")
     op.drop_table("day_digests")
+    op.drop_index("ix_aws_anomalies_account_id", table_name="aws_anomalies")
+    op.drop_table("aws_anomalies")
     op.drop_table("anomaly_causes")
     op.drop_table("first_charges")
     op.drop_table("detector_memories")

@@ -12,6 +12,7 @@ from costbatch.domain.detection import JudgedDay
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import DateRange
+from costbatch.domain.second_opinion import AwsAnomaly, SavedOpinions
 
 
 class AnomalyStore(Protocol):
@@ -100,3 +101,13 @@ class CauseStore(Protocol):
 
     def find(self, anomaly_id: UUID) -> RootCause | None:
         """Return the root cause of an anomaly, if it is known."""
+
+
+class AwsAnomalyStore(Protocol):
+    """The anomalies that AWS detected, kept for ever."""
+
+    def save(self, account_id: int, found: Sequence[AwsAnomaly], *, now: datetime) -> SavedOpinions:
+        """Insert or update by AWS's id; what AWS no longer says, feedback and causes, stays."""
+
+    def load(self, days: DateRange) -> list[AwsAnomaly]:
+        """Return those that have one of the days, by first day."""

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from costbatch.application.detection_ports import (
     AnomalyStore,
+    AwsAnomalyStore,
     CauseStore,
     ExpectationStore,
     FirstChargeStore,
@@ -358,6 +359,10 @@ class Transaction(Protocol):
     @property
     def causes(self) -> CauseStore:
         """The root causes of anomalies."""
+
+    @property
+    def aws_anomalies(self) -> AwsAnomalyStore:
+        """The anomalies that AWS detected."""
 
     @property
     def outbox(self) -> Outbox:

@@ -8,6 +8,8 @@ from typing import Protocol
 from costbatch.application.ports import Spend
 from costbatch.domain.causes import CauseKey, CauseQuestion
 from costbatch.domain.credentials import Access
+from costbatch.domain.periods import DateRange
+from costbatch.domain.second_opinion import AwsAnomaly
 
 
 class CauseSource(Protocol):
@@ -17,6 +19,19 @@ class CauseSource(Protocol):
         self, access: Access, question: CauseQuestion, spend: Spend
     ) -> Mapping[date, Mapping[CauseKey, Decimal]]:
         """Return what each region and usage type cost on each day of the question.
+
+        Raises:
+            AccountError: with the kind of failure.
+            BudgetSpent: raised by ``spend``.
+
+        """
+
+
+class AwsAnomalySource(Protocol):
+    """Where the anomalies come from that AWS itself detects. Never touches the database."""
+
+    def fetch_anomalies(self, access: Access, days: DateRange, spend: Spend) -> list[AwsAnomaly]:
+        """Return those that ended on the days, or go on; all pages, or an error.
 
         Raises:
             AccountError: with the kind of failure.

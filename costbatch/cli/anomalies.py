@@ -7,16 +7,19 @@ import click
 
 from costbatch.application.anomalies import AnsweredAnomaly, Remark
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import JSON, AccountId, Day, example, output_option
+from costbatch.cli.options import JSON, AccountId, Day, accounts_option, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.cli.views.anomaly import change_text, print_anomaly
+from costbatch.cli.views.opinions import print_opinions
 from costbatch.cli.views.plot import plot_anomaly
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing
 from costbatch.domain.detection import Severity
 from costbatch.domain.excerpt import printable
 from costbatch.domain.money import amount, is_currency, money
+from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.domain.second_opinion import AWS_KEEPS
 from costbatch.errors import ConfigError
 
 _ALL = "all"
@@ -247,3 +250,41 @@ def reopen(context: Context, /, anomaly_id: str, output: str, **remark: str) -> 
 def _print_answered(found: AnsweredAnomaly, output: str) -> None:
     of = f"{str(found.anomaly.id)[:_SHOWN_OF_ID]} of account {found.account}"
     print_result(printable(f"Anomaly {of} is {found.standing}. {found.why}"), found.to_document(), output)
+
+
+@anomalies.command(
+    "import-aws",
+    short_help="Import the anomalies that AWS detected, and compare.",
+    epilog=example(
+        "costbatch anomalies import-aws",
+        "costbatch anomalies import-aws --account 123456789012 --from 2026-11-01 --output json",
+    ),
+)
+@accounts_option
+@click.option("--from", "since", type=Day(), help="The first day.  [default: 89 days before the last]")
+@click.option("--to", "until", type=Day(), help="The last day.  [default: today]")
+@output_option
+@pass_context
+def import_aws(
+    context: Context,
+    /,
+    *,
+    aws_account_ids: tuple[str, ...],
+    since: date | None,
+    until: date | None,
+    output: str,
+) -> None:
+    """Import the anomalies that AWS Cost Anomaly Detection found, and show who found what.
+
+    AWS gives those of the last 90 days, with root causes and feedback; here they are kept for ever. One
+    request for each account and page: AWS may charge $0.01 for it, as for those of `collect`.
+    """
+    last = until or utc_day(context.now())
+    first = since or last - AWS_KEEPS + ONE_DAY
+    if first > last:
+        raise ConfigError(f"--from is {first}, which is after --to, {last}; exchange them.")
+    report = context.bootstrap().second_opinion().run(DateRange(first, last + ONE_DAY), aws_account_ids)
+    if output == JSON:
+        print_json(report.to_document())
+    else:
+        print_opinions(report)

@@ -111,6 +111,7 @@ class Demo:
         for arguments in (
             ["accounts", "show", failing.account_id],
             ["collect", "--account", anomalous.account_id, "--from", str(first), "--to", str(last)],
+            ["anomalies", "import-aws"],
             ["resources", "stats"],
             ["db", "stats"],
         ):

@@ -30,6 +30,7 @@ GET_COST, GET_IDENTITY = "GetCostAndUsage", "GetCallerIdentity"
 # The operations, and the member of their answers that is the token of the next page.
 PAGE_TOKENS = {
     GET_COST: "NextPageToken",
+    "GetAnomalies": "NextPageToken",
     "GetResources": "PaginationToken",
     "ListRegions": "NextToken",
     "ListIndexes": "NextToken",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from costbatch.simulator import organizations, region_lists, sts
 from costbatch.simulator.answers import Answer
+from costbatch.simulator.aws_anomalies import get_anomalies
 from costbatch.simulator.errors import (
     EC2,
     EXPLORER,
@@ -157,10 +158,8 @@ def _answer(
             )
         case "sts", _:
             raise sts.unknown_action(operation.form)
-        case "ce", "GetCostAndUsage":
-            return simulation.cost_explorer.answer(
-                account, request.body, simulation.today, ignores_token=effect.ignores_token
-            )
+        case "ce", _:
+            return _cost_answer(simulation, request, account, operation, effect)
         case "organizations", name:
             organizations.check_management(account, simulation.world.management_account_id)
             if name == "ListAccounts":
@@ -169,6 +168,27 @@ def _answer(
             if name == "DescribeOrganization":
                 return organizations.describe_organization(account)
     return _inventory_answer(simulation, request, account, operation, effect)
+
+
+def _cost_answer(
+    simulation: Simulation, request: HttpRequest, account: Account, operation: _Operation, effect: Effect
+) -> Answer:
+    """Answer about costs and what AWS finds unusual in them."""
+    today, ignores_token = simulation.today, effect.ignores_token
+    match operation.name:
+        case "GetCostAndUsage":
+            return simulation.cost_explorer.answer(account, request.body, today, ignores_token=ignores_token)
+        case "GetAnomalies":
+            world = simulation.world
+            return get_anomalies(
+                account,
+                request.body,
+                today,
+                seed=world.seed,
+                page_size=world.page_size,
+                ignores_token=ignores_token,
+            )
+    raise AwsError("UnknownOperationException", f"Unknown operation {operation.name}.")
 
 
 def _inventory_answer(

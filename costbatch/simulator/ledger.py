@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-PAID_OPERATION = "GetCostAndUsage"
+# AWS does not say whether the second is charged; it is assumed.
+PAID_OPERATIONS = frozenset({"GetCostAndUsage", "GetAnomalies"})
 OK = 200
 
 
@@ -23,7 +24,7 @@ class Ledger:
 
     def answered(self, account_id: str, operation: str, status: int) -> None:
         """Count a page that AWS would charge for: a cost request that succeeded."""
-        if operation == PAID_OPERATION and status == OK:
+        if operation in PAID_OPERATIONS and status == OK:
             self._paid[account_id] += 1
 
     def reset(self) -> None:

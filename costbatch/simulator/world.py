@@ -84,7 +84,8 @@ class Anomaly:
 
     A spike multiplies `days` days (one by default) by `factor`; a level shift and a drop every day from
     `start` (or `days` of them); a runaway multiplies by `factor` again each day. What it adds is usage of
-    `usage_type` in `region`; null means one that fits the service.
+    `usage_type` in `region`; null means one that fits the service. `aws_misses` means that AWS's own
+    detection does not find it; `feedback` is what people told AWS.
     """
 
     kind: str
@@ -94,6 +95,8 @@ class Anomaly:
     days: int | None = None
     region: str | None = None
     usage_type: str | None = None
+    aws_misses: bool = False
+    feedback: str | None = None
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Self:

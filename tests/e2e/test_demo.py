@@ -114,13 +114,15 @@ def test_the_next_commands_work_as_printed(shown: list[subprocess.CompletedProce
     printed = shown[0].stdout
     last = printed[printed.index("Next, try:") :].splitlines()
     commands = [line.strip() for line in last[1:]]
-    assert len(commands) == 4
+    assert len(commands) == 5
     with unmeasured_children():
         ended = [shell(command, **HOSTILE) for command in commands]
-    assert [each.returncode for each in ended] == [0, 0, 0, 0], [each.stderr for each in ended]
-    account, backfill, resources, sizes = (each.stdout for each in ended)
+    assert [each.returncode for each in ended] == [0] * 5, [each.stderr for each in ended]
+    account, backfill, opinions, resources, sizes = (each.stdout for each in ended)
     assert "credentials_rejected" in account
     assert "COLLECTED 1 account" in backfill
+    assert "Read 26 of 27 accounts by 26 requests" in opinions
+    assert "\nboth\t" in opinions
     assert "bucket" in resources
     assert "The database takes " in sizes
 

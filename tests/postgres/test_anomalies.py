@@ -14,11 +14,14 @@ from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Res
 from costbatch.domain.causes import Cause, RootCause
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run
+from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Feedback, SavedOpinions
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
-from tests.support.database_rows import NOW, add_account, anomaly, open_run
+from tests.support.database_rows import NOW, account_id, add_account, anomaly, open_run
 
+HOUR = timedelta(hours=1)
 OPEN, RESOLVED = (AnomalyFilter(states=[state]) for state in (AnomalyState.OPEN, AnomalyState.RESOLVED))
 
 
@@ -182,6 +185,55 @@ def test_one_series_has_one_open_anomaly_for_a_start(
         save(database, run, anomaly(account))
 
 
+THEIRS = AwsAnomaly(
+    id="a-1",
+    read_by=account_id(1),
+    monitor_arn="arn",
+    service="Amazon S3",
+    start_date=date(2026, 3, 7),
+    last_date=None,
+    score=Decimal("0.95"),
+    impact=Decimal("12.340000000000003"),
+    expected=None,
+    actual=Decimal(100),
+    feedback=Feedback.YES,
+    root_causes=(AwsRootCause(region="eu-west-1", impact=Decimal("1E-7")), AwsRootCause(service="S3")),
+)
+
+
+def test_what_aws_found_reads_back_exactly_and_is_written_if_it_differs(
+    database: PostgresDatabase, account: Account, query: Query
+) -> None:
+    """What AWS no longer says, feedback and causes, stays; a repeated import writes nothing."""
+    days = DateRange(date(2026, 3, 9), date(2026, 3, 10))
+
+    def save(found: AwsAnomaly, hours: int) -> SavedOpinions:
+        with database.transaction() as tx:
+            return tx.aws_anomalies.save(account.id, [found], now=NOW + hours * HOUR)
+
+    assert save(THEIRS, 0) == SavedOpinions(added=1)
+    with database.transaction() as tx:
+        assert tx.aws_anomalies.load(days) == [THEIRS]
+        assert tx.aws_anomalies.load(DateRange(date(2026, 3, 6), date(2026, 3, 7))) == []
+    written = query("SELECT xmin::text, updated_at FROM aws_anomalies")
+    assert save(THEIRS, 1) == SavedOpinions(unchanged=1)
+    assert save(replace(THEIRS, feedback=None, root_causes=()), 1) == SavedOpinions(unchanged=1)
+    assert query("SELECT xmin::text, updated_at FROM aws_anomalies") == written
+    ended = replace(THEIRS, last_date=date(2026, 3, 8), feedback=None, root_causes=THEIRS.root_causes[:1])
+    assert save(ended, 2) == SavedOpinions(updated=1)
+    with database.transaction() as tx:
+        assert tx.aws_anomalies.load(days) == []
+        before = DateRange(date(2026, 3, 1), date(2026, 3, 9))
+        assert tx.aws_anomalies.load(before) == [replace(ended, feedback=Feedback.YES)]
+    with database.transaction() as tx:
+        tx.aws_anomalies.save(account.id, [replace(THEIRS, id="b")], now=NOW)
+    query("UPDATE aws_anomalies SET root_causes = '[7]' WHERE id = 'b'")
+    with database.transaction() as tx:
+        assert [each.id for each in tx.aws_anomalies.load(before)] == ["a-1"]
+    query("DELETE FROM aws_anomalies WHERE id = 'b'")
+    assert query("SELECT imported_at, updated_at FROM aws_anomalies") == [(NOW, NOW + 2 * HOUR)]
+
+
 FOUND = RootCause(
     usage_date=date(2026, 3, 8),
     ordinary_date=date(2026, 3, 1),
@@ -190,7 +242,6 @@ FOUND = RootCause(
         Cause("NoRegion", "Odd \\ 'type'", Decimal(0), Decimal("1E-7")),
     ),
 )
-HOUR = timedelta(hours=1)
 
 
 def test_a_root_cause_is_asked_for_until_it_is_known(
@@ -215,5 +266,8 @@ def test_a_root_cause_is_asked_for_until_it_is_known(
         assert tx.causes.find(other.id) == FOUND
         assert tx.causes.settled([one.id, other.id], most_attempts=3) == {other.id}
         assert tx.causes.settled([one.id, other.id], most_attempts=2) == {one.id, other.id}
+    query("UPDATE anomaly_causes SET causes = '[{}]' WHERE usage_date IS NOT NULL")
+    with database.transaction() as tx:
+        assert tx.causes.find(other.id) is None
     query("DELETE FROM anomalies")
     assert query("SELECT * FROM anomaly_causes") == []

@@ -26,6 +26,7 @@ from costbatch.adapters.aws.operations import (
     DISCOVERY,
     EC2,
     EXPLORER,
+    GET_ANOMALIES,
     GET_COST_AND_USAGE,
     STS,
     TAGGING,
@@ -42,7 +43,11 @@ from costbatch.domain.credentials import AccessKeys
 _SERVICES = (COST_EXPLORER, STS, ACCOUNT, TAGGING, EXPLORER, EC2)
 # Those whose errors are XML, and how one of their own begins.
 _XML_ERRORS = {STS: b"<ErrorResponse", EC2: b"<Response"}
-_OPERATIONS = (GET_COST_AND_USAGE, *(operation for operation in DISCOVERY if operation.service != EC2))
+_OPERATIONS = (
+    GET_COST_AND_USAGE,
+    GET_ANOMALIES,
+    *(operation for operation in DISCOVERY if operation.service != EC2),
+)
 _SERVER_ERROR = 500
 # The region of what a partition has once, and of resources that lie in no region.
 HOME_REGIONS = {

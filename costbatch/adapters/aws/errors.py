@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from costbatch.adapters.aws.operations import ACTIONS, DISCOVERY
+from costbatch.adapters.aws.operations import ACTIONS, DISCOVERY, GET_ANOMALIES
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import MASK, get_logger, redact
 
@@ -115,7 +115,8 @@ _ROLE = (
     "The role cannot be assumed: check that it exists, that its trust policy names the identity that assumes "
     "it and the same external id, and that this identity is granted sts:AssumeRole on the role."
 )
-_OF_DISCOVERY = frozenset(operation.name for operation in DISCOVERY)
+# Operations that nobody who only collects has granted.
+_OPTIONAL = frozenset(operation.name for operation in (GET_ANOMALIES, *DISCOVERY))
 # By AWS's name of the policy that denies: what it belongs to, and who can change it.
 _POLICIES: Final = {
     "service control policy": "of the organization; ask its administrator",
@@ -250,7 +251,7 @@ def advice_of_denial(operation: str, text: str) -> str:
         return _PAYER
     found, action = _denying_policy(text), ACTIONS.get(operation, operation)
     if found is None or found.groups() == ("because no", "identity-based policy"):
-        if operation in _OF_DISCOVERY:
+        if operation in _OPTIONAL:
             return f"The credentials are valid but lack a permission; grant the identity {action}."
         return _ROLE if operation == "AssumeRole" else ""
     policy = found[2].replace("vpc", "VPC")

@@ -38,6 +38,7 @@ GET_COST_AND_USAGE = Operation(
         "Metrics": ["UnblendedCost"],
     },
 )
+GET_ANOMALIES = Operation(COST_EXPLORER, "GetAnomalies")
 LIST_REGIONS = Operation(ACCOUNT, "ListRegions")
 DESCRIBE_REGIONS = Operation(EC2, "DescribeRegions")
 GET_RESOURCES = Operation(TAGGING, "GetResources", {"ResourcesPerPage": 1})
@@ -62,7 +63,10 @@ DISCOVERY: Mapping[Operation, str] = MappingProxyType(
 )
 ACTIONS: Mapping[str, str] = MappingProxyType(
     {
-        **{operation.name: operation.iam_action for operation in (GET_COST_AND_USAGE, *DISCOVERY)},
+        **{
+            operation.name: operation.iam_action
+            for operation in (GET_COST_AND_USAGE, GET_ANOMALIES, *DISCOVERY)
+        },
         "AssumeRole": "sts:AssumeRole",
     }
 )

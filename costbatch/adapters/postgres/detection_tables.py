@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
+    Index,
     LargeBinary,
     Numeric,
     SmallInteger,
@@ -26,6 +27,7 @@ from costbatch.adapters.postgres.columns import (
     plausible_times,
 )
 from costbatch.domain.detection import Reason
+from costbatch.domain.second_opinion import Feedback
 
 # No foreign key: written beside the costs of a locked account, and to check each row would cost as much.
 daily_expectations = Table(
@@ -96,4 +98,37 @@ anomaly_causes = Table(
     CheckConstraint("jsonb_typeof(causes) = 'array'", name="causes_is_list"),
     plausible_times("asked_at", "usage_date", "ordinary_date"),
     comment="Regions and usage types that make the difference to an ordinary day, by anomaly",
+)
+
+aws_anomalies = Table(
+    "aws_anomalies",
+    metadata,
+    Column("id", CODE, primary_key=True, comment="AWS's id"),
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("accounts.id"),
+        nullable=False,
+        comment="Whose credentials read it; a payer reads those of its members",
+    ),
+    Column("monitor_arn", Text, nullable=False, comment="The monitor that found it"),
+    Column("service", CODE, comment="What the monitor's dimension says; null: nothing"),
+    Column("start_date", Date, comment="First day; null: AWS does not say"),
+    Column("last_date", Date, comment="Last day; null: it goes on"),
+    Column("score", Numeric, nullable=False, comment="AWS's largest score of it"),
+    Column("impact", Numeric, nullable=False, comment="US dollars more than expected"),
+    Column("expected", Numeric, comment="US dollars; null: AWS does not say"),
+    Column("actual", Numeric, comment="US dollars; null: AWS does not say"),
+    Column("feedback", CODE, comment="What people told AWS of it"),
+    Column("root_causes", JSONB, nullable=False, comment="Service, region, account, usage type and impact"),
+    Column("imported_at", INSTANT, nullable=False, comment="When it was read first"),
+    Column("updated_at", INSTANT, nullable=False, comment="When it was last read otherwise than before"),
+    CheckConstraint("id <> ''", name="id_given"),
+    CheckConstraint("service <> ''", name="service_given"),
+    one_of("feedback", Feedback),
+    CheckConstraint("jsonb_typeof(root_causes) = 'array'", name="root_causes_are_list"),
+    finite("score", "impact", "expected", "actual"),
+    plausible_times("start_date", "last_date", "imported_at", "updated_at"),
+    Index("ix_aws_anomalies_account_id", "account_id"),
+    comment="Anomalies that AWS itself detected, as a second opinion; kept for ever",
 )

@@ -21,6 +21,7 @@ from typing_extensions import override
 from costbatch.adapters.postgres.accounts import PostgresAccounts
 from costbatch.adapters.postgres.anomalies import PostgresAnomalies
 from costbatch.adapters.postgres.answers import PostgresAnswers
+from costbatch.adapters.postgres.aws_anomalies import PostgresAwsAnomalies
 from costbatch.adapters.postgres.causes import PostgresCauses
 from costbatch.adapters.postgres.cost_collections import PostgresCollections
 from costbatch.adapters.postgres.costs import PostgresCosts
@@ -150,6 +151,11 @@ class PostgresTransaction(Transaction):
     @override
     def causes(self) -> PostgresCauses:
         return PostgresCauses(self.connection)
+
+    @property
+    @override
+    def aws_anomalies(self) -> PostgresAwsAnomalies:
+        return PostgresAwsAnomalies(self.connection)
 
     @property
     @override

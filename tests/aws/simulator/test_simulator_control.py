@@ -179,6 +179,8 @@ def test_the_truth_lists_the_planted_anomalies(lab: Lab, account: Account) -> No
             "days": None,
             "region": None,
             "usage_type": None,
+            "aws_misses": False,
+            "feedback": None,
         }
     ]
 

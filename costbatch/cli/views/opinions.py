@@ -1,0 +1,54 @@
+"""Who found which anomalies: both, only AWS, or only costbatch."""
+
+import click
+
+from costbatch.application.second_opinion import OpinionReport
+from costbatch.cli.output import print_table
+from costbatch.domain.excerpt import printable
+from costbatch.domain.money import money
+from costbatch.domain.plural import many
+from costbatch.domain.second_opinion import Compared, Opinion
+
+_TITLES = (
+    *("found by", "account", "service", "first day", "last day", "impact", "impact by AWS"),
+    *("feedback", "id", "id of AWS"),
+)
+_FOUND_BY = {Opinion.BOTH: "both", Opinion.ONLY_AWS: "only AWS", Opinion.ONLY_WE: "only costbatch"}
+_SHOWN_OF_ID = 8
+_DOLLARS = "USD"
+
+
+def print_opinions(report: OpinionReport) -> None:
+    """Print what was imported, the comparison, and the accounts that could not be read."""
+    saved, read = report.saved, report.accounts - len(report.failures)
+    requests = many(report.requests, "request")
+    click.echo(
+        f"Read {read:,} of {many(report.accounts, 'account')} by {requests} (at most ${report.cost_usd}): "
+        f"{saved.added:,} of AWS's anomalies are new, {saved.updated:,} changed, "
+        f"{saved.unchanged:,} are as they were."
+    )
+    for account, problem in report.failures.items():
+        click.echo(printable(f"Account {account} was not read: {problem}"), err=True)
+    counts = ", ".join(f"{name} {report.count(each):,}" for each, name in _FOUND_BY.items())
+    click.echo(f"From {report.days.start} to {report.days.last}: {counts}.")
+    if report.compared:
+        click.echo()
+        rows = [_row(each) for each in report.compared]
+        print_table(_TITLES, rows, numbers=("impact", "impact by AWS"), names=("service", "id of AWS"))
+
+
+def _row(compared: Compared) -> tuple[object, ...]:
+    theirs, (first, last) = compared.theirs, compared.days
+    ours = [money(each.impact, each.currency, sign=True) for each in compared.ours]
+    return (
+        _FOUND_BY[compared.opinion],
+        compared.aws_account_id,
+        compared.service or "total",
+        first,
+        last or "goes on",
+        ", ".join(ours) or None,
+        money(theirs.impact, _DOLLARS, sign=True) if theirs else None,
+        theirs.feedback if theirs else None,
+        ", ".join(str(each.id)[:_SHOWN_OF_ID] for each in compared.ours) or None,
+        theirs.id if theirs else None,
+    )

@@ -1,0 +1,232 @@
+"""AWS's own cost anomalies, and what both AWS and costbatch found, only AWS, or only costbatch."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.detection import Direction
+from costbatch.domain.events import cents
+from costbatch.domain.periods import DateRange
+
+# AWS gives its anomalies for so long.
+AWS_KEEPS = timedelta(days=90)
+
+
+class Feedback(StrEnum):
+    """What people told AWS of one of its anomalies."""
+
+    YES = "YES"
+    NO = "NO"
+    PLANNED_ACTIVITY = "PLANNED_ACTIVITY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsRootCause:
+    """A part of one of AWS's anomalies; what AWS does not say is None. impact: in US dollars."""
+
+    service: str | None = None
+    region: str | None = None
+    linked_account: str | None = None
+    usage_type: str | None = None
+    impact: Decimal | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the part as JSON has it, and as it is stored."""
+        return {
+            "service": self.service,
+            "region": self.region,
+            "linked_account": self.linked_account,
+            "usage_type": self.usage_type,
+            "impact": None if self.impact is None else f"{self.impact:f}",
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsAnomaly:
+    """An anomaly that AWS detected; amounts in US dollars. last_date: None: it goes on.
+
+    read_by: the account whose credentials read it; a payer reads those of its members.
+    """
+
+    id: str
+    read_by: str
+    monitor_arn: str
+    service: str | None
+    start_date: date | None
+    last_date: date | None
+    score: Decimal
+    impact: Decimal
+    expected: Decimal | None
+    actual: Decimal | None
+    feedback: Feedback | None
+    root_causes: tuple[AwsRootCause, ...] = ()
+
+    @property
+    def accounts(self) -> set[str]:
+        """The accounts that it is about."""
+        return {each.linked_account for each in self.root_causes if each.linked_account} or {self.read_by}
+
+    @property
+    def services(self) -> set[str]:
+        """The services that it is about; none if AWS does not say."""
+        named = [self.service, *(each.service for each in self.root_causes)]
+        return {each for each in named if each}
+
+    @property
+    def days(self) -> tuple[date, date]:
+        """The first and the last day; of what goes on, or has no day, the last possible one."""
+        return self.start_date or self.last_date or date.max, self.last_date or date.max
+
+
+class SavedOpinions(NamedTuple):
+    """How many of AWS's anomalies were new, changed, or as they were."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def plus(self, other: "SavedOpinions") -> "SavedOpinions":
+        """Return the sums."""
+        return SavedOpinions(*map(sum, zip(self, other, strict=True)))
+
+
+NOTHING_SAVED = SavedOpinions()
+
+
+class Opinion(StrEnum):
+    """Who found it."""
+
+    BOTH = "both"
+    ONLY_AWS = "only AWS"
+    ONLY_WE = "only we"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One of AWS's anomalies with those of ours that are about the same, or one of ours alone."""
+
+    aws_account_id: str
+    theirs: AwsAnomaly | None = None
+    ours: tuple[Anomaly, ...] = ()
+
+    @property
+    def opinion(self) -> Opinion:
+        """Who found it."""
+        if self.theirs is None:
+            return Opinion.ONLY_WE
+        return Opinion.BOTH if self.ours else Opinion.ONLY_AWS
+
+    @property
+    def service(self) -> str | None:
+        """What it is about; None: the account's total, or AWS does not say."""
+        if self.theirs:
+            return self.theirs.service or next(iter(sorted(self.theirs.services)), None)
+        return self.ours[0].service
+
+    @property
+    def days(self) -> tuple[date | None, date | None]:
+        """The first and the last day; None: AWS does not say, or it goes on."""
+        if self.theirs:
+            return self.theirs.start_date, self.theirs.last_date
+        return self.ours[0].start_date, self.ours[0].last_date
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the comparison as JSON has it."""
+        first, last = self.days
+        return {
+            "opinion": self.opinion.value,
+            "aws_account_id": self.aws_account_id,
+            "service": self.service,
+            "start_date": first.isoformat() if first else None,
+            "last_date": last.isoformat() if last else None,
+            "aws": _theirs_document(self.theirs) if self.theirs else None,
+            "anomalies": [
+                {
+                    "id": str(each.id),
+                    "service": each.service,
+                    "start_date": each.start_date.isoformat(),
+                    "last_date": each.last_date.isoformat(),
+                    "currency": each.currency,
+                    "impact": cents(each.impact),
+                }
+                for each in self.ours
+            ],
+        }
+
+
+def _theirs_document(theirs: AwsAnomaly) -> dict[str, Any]:
+    return {
+        "id": theirs.id,
+        "read_by": theirs.read_by,
+        "impact_usd": cents(theirs.impact),
+        "expected_usd": None if theirs.expected is None else cents(theirs.expected),
+        "actual_usd": None if theirs.actual is None else cents(theirs.actual),
+        "score": f"{theirs.score:f}",
+        "feedback": theirs.feedback.value if theirs.feedback else None,
+        "root_causes": [each.to_document() for each in theirs.root_causes],
+    }
+
+
+def compare(
+    theirs: Iterable[AwsAnomaly],
+    ours: Sequence[tuple[str, Anomaly]],
+    *,
+    accounts: Collection[str],
+    days: DateRange,
+    gap: timedelta,
+) -> list[Compared]:
+    """Return who found what in the accounts on the days; ours: with the 12-digit account id.
+
+    Both are about the same if they are of one account and direction, their days touch, and the services are
+    the same where both name one. gap: how far apart days of one anomaly may be.
+    """
+    ours = [(of, each) for of, each in ours if not each.is_gone]
+    found: list[Compared] = []
+    matched = set[int]()
+    for each in theirs:
+        first, last = each.days
+        if not (first < days.end_exclusive and days.start <= last):
+            continue
+        for account in sorted(each.accounts & {*accounts}):
+            mine = [
+                place
+                for place, (of, anomaly) in enumerate(ours)
+                if of == account and _are_about_the_same(each, anomaly, gap)
+            ]
+            matched.update(mine)
+            same = tuple(ours[place][1] for place in mine)
+            found.append(Compared(aws_account_id=account, theirs=each, ours=same))
+    found += [
+        Compared(aws_account_id=account, ours=(anomaly,))
+        for place, (account, anomaly) in enumerate(ours)
+        if place not in matched
+        and anomaly.start_date < days.end_exclusive
+        and days.start <= anomaly.last_date
+    ]
+    order = list(Opinion)
+    return sorted(
+        found,
+        key=lambda each: (
+            order.index(each.opinion),
+            each.aws_account_id,
+            each.days[0] or date.max,
+            each.service or "",
+        ),
+    )
+
+
+def _are_about_the_same(theirs: AwsAnomaly, ours: Anomaly, gap: timedelta) -> bool:
+    first, last = theirs.days
+    is_up = theirs.impact >= 0
+    # The last possible day has none after it.
+    reaches = last > date.max - gap or ours.start_date <= last + gap
+    return (
+        (ours.direction is Direction.SPIKE) == is_up
+        and reaches
+        and first <= ours.last_date + gap
+        and (ours.service is None or not theirs.services or ours.service in theirs.services)
+    )

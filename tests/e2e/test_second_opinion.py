@@ -1,0 +1,132 @@
+"""``costbatch anomalies import-aws``: what AWS found, kept, and compared with what we found."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from costbatch.simulator.world import Anomaly, Fault
+from tests.support.harness import EC2, ONE_DAY, TODAY, Harness, make_account
+
+ONE, TWO = "100000000001", "100000000002"
+SPIKE = Anomaly("spike", TODAY - 3 * ONE_DAY, 5.0, service=EC2, feedback="YES")
+SMALL = Anomaly("spike", TODAY - 20 * ONE_DAY, 1.3, service=EC2)
+MISSED = Anomaly("spike", TODAY - 3 * ONE_DAY, 4.0, aws_misses=True)
+
+
+@pytest.fixture
+def harness_of_two(harness: Harness) -> Harness:
+    """Return a harness with two collected accounts and three planted anomalies."""
+    one = replace(make_account(1), anomalies=(SPIKE, SMALL))
+    harness.open(one, replace(make_account(2), anomalies=(MISSED,)))
+    assert harness.collect().status == 0
+    harness.aws.reset_requests()
+    return harness
+
+
+def imported(harness: Harness, *options: str) -> Mapping[str, Any]:
+    """Return what an import says to a program."""
+    run = harness.run("anomalies", "import-aws", "--output", "json", *options)
+    assert run.status == 0, run.stderr
+    document: dict[str, Any] = json.loads(run.stdout)
+    return document
+
+
+def test_both_only_aws_and_only_we(harness_of_two: Harness) -> None:
+    """Each of the three kinds, with the root causes and the feedback; priced; twice is the same."""
+    found = imported(harness_of_two)
+    assert found["counts"] == {"both": 1, "only_aws": 1, "only_we": 1}
+    assert [(each["opinion"], each["aws_account_id"]) for each in found["anomalies"]] == [
+        ("both", ONE),
+        ("only AWS", ONE),
+        ("only we", TWO),
+    ]
+    both = found["anomalies"][0]
+    assert (both["service"], both["start_date"], both["aws"]["feedback"]) == (EC2, str(SPIKE.start), "YES")
+    assert both["aws"]["root_causes"][0]["usage_type"] == "BoxUsage:p4d.24xlarge"
+    assert float(both["aws"]["impact_usd"]) == pytest.approx(float(both["anomalies"][0]["impact"]), rel=0.1)
+    assert (found["api_requests"], found["api_cost_usd"]) == (2, "0.02")
+    assert harness_of_two.aws.paid() == 2
+    assert found["imported"] == {"added": 2, "updated": 0, "unchanged": 0}
+    assert imported(harness_of_two)["imported"] == {"added": 0, "updated": 0, "unchanged": 2}
+    printed = harness_of_two.run("anomalies", "import-aws", "--account", ONE).stdout
+    assert printed.startswith(
+        "Read 1 of 1 account by 1 request (at most $0.01): 0 of AWS's anomalies are new"
+    )
+    assert "both 1, only AWS 1, only costbatch 0." in printed
+    assert f"both\t{ONE}\t{EC2}\t{SPIKE.start}\t{SPIKE.start}\t+" in printed
+
+
+def test_what_aws_forgets_is_kept(harness_of_two: Harness) -> None:
+    """After 90 days AWS has none of it; nothing is asked for days that it has forgotten."""
+    imported(harness_of_two)
+    rows = harness_of_two.rows("SELECT * FROM aws_anomalies ORDER BY id")
+    harness_of_two.sleep_until(TODAY + 120 * ONE_DAY)
+    harness_of_two.aws.reset_requests()
+    days = ("--from", str(TODAY - 30 * ONE_DAY), "--to", str(TODAY))
+    found = imported(harness_of_two, *days)
+    assert (found["counts"]["both"], found["counts"]["only_aws"], found["api_requests"]) == (1, 1, 0)
+    assert harness_of_two.aws.paid() == 0
+    assert imported(harness_of_two)["counts"]["both"] == 0
+    assert harness_of_two.rows("SELECT * FROM aws_anomalies ORDER BY id") == rows
+
+
+def test_feedback_that_comes_later_is_an_update(harness_of_two: Harness) -> None:
+    """And it is not forgotten if AWS no longer says it."""
+    imported(harness_of_two)
+    later = {"kind": "spike", "start": str(SMALL.start), "factor": 1.3, "service": EC2, "feedback": "NO"}
+    harness_of_two.aws.update_account(ONE, anomalies=[later])
+    assert imported(harness_of_two)["imported"]["updated"] == 1
+    harness_of_two.aws.update_account(ONE, anomalies=[{**later, "feedback": None}])
+    assert imported(harness_of_two)["imported"]["updated"] == 0
+    feedback = "SELECT feedback FROM aws_anomalies WHERE start_date = %s"
+    assert harness_of_two.value(feedback, SMALL.start) == "NO"
+
+
+def test_a_missing_permission_is_one_sentence(harness_of_two: Harness) -> None:
+    """Of one account of two the others are read all the same; of all it is a failure."""
+    harness_of_two.aws.add_fault(ONE, "access_denied", operation="GetAnomalies")
+    run = harness_of_two.run("anomalies", "import-aws")
+    assert run.status == 0
+    assert run.stderr.startswith(f"Account {ONE} was not read: AWS answered GetAnomalies with ")
+    assert "grant the identity ce:GetAnomalies." in run.stderr
+    assert imported(harness_of_two)["failures"].keys() == {ONE}
+    run = harness_of_two.run("anomalies", "import-aws", "--account", ONE)
+    assert (run.status, run.stdout) == (1, "")
+    assert run.sentences[0].endswith(
+        "The credentials are valid but lack a permission; grant the identity ce:GetAnomalies."
+    )
+
+
+def test_the_cap_holds(harness_of_two: Harness) -> None:
+    """The accounts beyond it are not read, and the output says so."""
+    run = harness_of_two.run("anomalies", "import-aws", "--output", "json", COSTBATCH_MAX_API_COST_USD="0.01")
+    assert json.loads(run.stdout)["failures"] == {TWO: "The cap on paid requests is reached."}
+    assert harness_of_two.aws.paid() == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--from", "2025-03-02", "--to", "2025-03-01"), "--from is 2025-03-02, which is after --to"),
+        (("--account", "999999999999"), "999999999999"),
+        (("--from", "soon"), "is not a day"),
+    ],
+)
+def test_wrong_questions_get_one_sentence(harness: Harness, options: tuple[str, ...], sentence: str) -> None:
+    """Before anything is asked."""
+    harness.open(make_account(1))
+    run = harness.run("anomalies", "import-aws", *options)
+    assert (run.status, run.stdout) == (2, "")
+    assert sentence in " ".join(run.stderr.split())
+    assert harness.aws.paid() == 0
+
+
+def test_an_outage_of_one_account_stores_the_others(harness: Harness) -> None:
+    """What was read before it stays."""
+    broken = Fault("invalid_token", operation="*")
+    harness.open(replace(make_account(1), anomalies=(SPIKE,)), make_account(2, faults=(broken,)))
+    found = imported(harness)
+    assert (found["imported"]["added"], list(found["failures"])) == (1, [TWO])

@@ -1,0 +1,90 @@
+"""Which of AWS's anomalies and ours are about the same."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.detection import Direction
+from costbatch.domain.periods import DateRange
+from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Opinion, compare
+from tests.support.factories import make_anomaly
+
+ONE, TWO = "000000000001", "000000000002"
+START = date(2025, 3, 10)
+DAY = timedelta(days=1)
+GAP = 3 * DAY
+DAYS = DateRange(START - 30 * DAY, START + 30 * DAY)
+
+
+def theirs(**fields: Any) -> AwsAnomaly:
+    """Return an anomaly of AWS: three days of compute in the first account."""
+    plain: dict[str, Any] = {
+        "id": "a",
+        "read_by": ONE,
+        "monitor_arn": "arn",
+        "service": "EC2",
+        "start_date": START,
+        "last_date": START + 2 * DAY,
+        "score": Decimal("0.9"),
+        "impact": Decimal(100),
+        "expected": None,
+        "actual": None,
+        "feedback": None,
+    }
+    return AwsAnomaly(**{**plain, **fields})
+
+
+def ours(**fields: Any) -> Anomaly:
+    """Return an anomaly of ours of the same days and service."""
+    return make_anomaly(**{"service": "EC2", "start_date": START, "last_date": START + 2 * DAY, **fields})
+
+
+@pytest.mark.parametrize(
+    ("of_aws", "mine", "opinions"),
+    [
+        ({}, {}, [Opinion.BOTH]),
+        ({}, {"service": None}, [Opinion.BOTH]),
+        ({"service": None}, {}, [Opinion.BOTH]),
+        ({}, {"service": "S3"}, [Opinion.ONLY_AWS, Opinion.ONLY_WE]),
+        ({}, {"direction": Direction.DROP}, [Opinion.ONLY_AWS, Opinion.ONLY_WE]),
+        ({"impact": Decimal(-5)}, {"direction": Direction.DROP}, [Opinion.BOTH]),
+        ({}, {"start_date": START + 5 * DAY, "last_date": START + 5 * DAY}, [Opinion.BOTH]),
+        (
+            {},
+            {"start_date": START + 6 * DAY, "last_date": START + 6 * DAY},
+            [Opinion.ONLY_AWS, Opinion.ONLY_WE],
+        ),
+        (
+            {"last_date": None},
+            {"start_date": START + 9 * DAY, "last_date": START + 9 * DAY},
+            [Opinion.BOTH],
+        ),
+        ({}, {"start_date": START - 3 * DAY, "last_date": START - 3 * DAY}, [Opinion.BOTH]),
+        ({}, {"state": AnomalyState.RESOLVED, "resolution": Resolution.RESTATED}, [Opinion.ONLY_AWS]),
+        ({"root_causes": (AwsRootCause(service="S3"),)}, {"service": "S3"}, [Opinion.BOTH]),
+        ({"root_causes": (AwsRootCause(linked_account=TWO),)}, {}, [Opinion.ONLY_WE]),
+        ({"start_date": date(2024, 1, 1), "last_date": date(2024, 1, 2)}, {}, [Opinion.ONLY_WE]),
+    ],
+)
+def test_days_direction_and_service_decide(
+    of_aws: dict[str, Any], mine: dict[str, Any], opinions: list[Opinion]
+) -> None:
+    """They touch within the gap; what is restated is none of ours; a payer's is about the member."""
+    found = compare([theirs(**of_aws)], [(ONE, ours(**mine))], accounts=[ONE], days=DAYS, gap=GAP)
+    assert [each.opinion for each in found] == opinions
+
+
+def test_several_of_ours_belong_to_one_of_theirs() -> None:
+    """And none of them is told again as ours alone; other accounts are left out."""
+    mine = [(ONE, ours()), (ONE, ours(service=None)), (TWO, ours())]
+    found = compare([theirs()], mine, accounts=[ONE, TWO], days=DAYS, gap=GAP)
+    assert [(each.opinion, each.aws_account_id, len(each.ours)) for each in found] == [
+        (Opinion.BOTH, ONE, 2),
+        (Opinion.ONLY_WE, TWO, 1),
+    ]
+    assert compare([theirs()], [], accounts=[TWO], days=DAYS, gap=GAP) == []
+    document = found[0].to_document()
+    assert (document["opinion"], document["aws"]["impact_usd"]) == ("both", "100.00")
