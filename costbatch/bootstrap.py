@@ -46,6 +46,7 @@ from costbatch.application.ledger import Ledger
 from costbatch.application.nightly import Nightly, P, check_key
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import Display, Metrics, Transaction, Vault
+from costbatch.application.resources import Resources
 from costbatch.application.retention import Retention
 from costbatch.application.second_opinion import SecondOpinion
 from costbatch.application.sources import CauseSource
@@ -120,10 +121,10 @@ class Bootstrap:
         """Return what takes old costs away."""
         return _retention_of(self.database(), keep_months)
 
-    def resources(self) -> PostgresResourceQueries:
+    def resources(self) -> Resources:
         """Return what looks at the stored resources."""
         database = self.database()
-        return PostgresResourceQueries(database.connection, database.check_schema)
+        return Resources(database=database, queries=PostgresResourceQueries(database.connection))
 
     def vault(self) -> Vault:
         """Return the vault; raise ConfigError where its key is not set."""

@@ -16,6 +16,7 @@ from costbatch.application.registration import (
     check_registration,
     check_secrets,
 )
+from costbatch.application.selection import find_account
 from costbatch.domain.accounts import (
     NO_PROGRESS,
     AccessMethod,
@@ -24,7 +25,6 @@ from costbatch.domain.accounts import (
     Failing,
     NewAccount,
     Progress,
-    parse_account_id,
 )
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
@@ -103,7 +103,7 @@ class Accounts:
     def show(self, aws_account_id: str) -> AccountDetails:
         """Return an account and facts about its credentials."""
         with self._transaction() as tx:
-            account = _find(tx, aws_account_id)
+            account = find_account(tx, aws_account_id)
             details = AccountDetails(
                 account=account,
                 progress=tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS),
@@ -258,20 +258,8 @@ def _find_base(tx: Transaction, base: str, new: NewAccount) -> int:
     return account.id
 
 
-def _find(tx: Transaction, aws_account_id: str) -> Account:
-    try:
-        account = tx.accounts.find(parse_account_id(aws_account_id))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if account is None:
-        raise ConfigError(
-            f"Account {aws_account_id} is not registered; `costbatch accounts list` shows all that are."
-        )
-    return account
-
-
 def _find_registered(tx: Transaction, aws_account_id: str) -> Account:
-    account = _find(tx, aws_account_id)
+    account = find_account(tx, aws_account_id)
     if account.status is AccountStatus.REMOVED:
         raise ConfigError(
             f"Account {account} was removed; "

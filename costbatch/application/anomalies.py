@@ -12,7 +12,8 @@ from typing import Any
 
 from costbatch.application.collect.series import amounts_by_day
 from costbatch.application.ports import Database, Transaction
-from costbatch.domain.accounts import Account, parse_account_id
+from costbatch.application.selection import check_registered, find_account
+from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import (
     Answer,
@@ -169,8 +170,7 @@ class Anomalies(_Answering):
     ) -> list[AnsweredAnomaly]:
         """Return the anomalies that match, the most severe first; without standings, however they stand."""
         with self._transaction() as tx:
-            for aws_account_id in wanted.aws_account_ids:
-                _find_account(tx, aws_account_id)
+            check_registered(tx, wanted.aws_account_ids)
             found = _answered(tx, tx.anomalies.list_matching(wanted), self.rule)
         return [each for each in found if not standings or each.standing in standings]
 
@@ -318,7 +318,7 @@ class PlannedChanges(_Answering):
             raise ConfigError(f"--from is {start}, which is after --to, {end}; exchange them.")
         _check_future("--to", end, utc_day(self.now()))
         with self._transaction() as tx:
-            account = _find_account(tx, aws_account_id)
+            account = find_account(tx, aws_account_id)
             plan = Answer(
                 kind=AnswerKind.PLANNED,
                 account_id=account.id,
@@ -385,18 +385,6 @@ def _answered(tx: Transaction, found: Sequence[Anomaly], rule: Rule) -> list[Ans
             )
         )
     return answered
-
-
-def _find_account(tx: Transaction, aws_account_id: str) -> Account:
-    try:
-        account = tx.accounts.find(parse_account_id(aws_account_id))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if account is None:
-        raise ConfigError(
-            f"Account {aws_account_id} is not registered; `costbatch accounts list` shows all that are."
-        )
-    return account
 
 
 def _normalised(prefix: str) -> str:

@@ -7,9 +7,9 @@ from typing import cast
 
 from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Night, Replaced
-from costbatch.application.ledger import check_registered
 from costbatch.application.ports import Database, Transaction
 from costbatch.application.replay import PastCosts, PastTransaction, replay
+from costbatch.application.selection import check_registered
 from costbatch.domain.accounts import Account
 from costbatch.domain.backtest import AccountReplay, Alarm, BacktestReport
 from costbatch.domain.detection import DetectorName, Rule

@@ -9,6 +9,7 @@ from uuid import UUID
 from costbatch.application.deliver import Deliverer, SinkResult
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import Database, Transaction
+from costbatch.application.selection import check_registered
 from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent
 from costbatch.domain.events import EventType, sink_test
 from costbatch.domain.excerpt import excerpt
@@ -33,8 +34,9 @@ class Events:
         return [sink.name for sink in self.deliverer.sinks]
 
     def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
-        """Return events, newest first."""
+        """Return events, newest first; raise ConfigError if an account is not registered."""
         with self._transaction() as tx:
+            check_registered(tx, query.aws_account_ids)
             return tx.outbox.find(query, most=most)
 
     def show(self, event_id: UUID) -> StoredEvent:
@@ -74,6 +76,7 @@ class Events:
         for name in sinks:
             self._sink(name)
         with self._transaction() as tx:
+            check_registered(tx, query.aws_account_ids)
             return tx.outbox.replay(query, sinks or self.sinks, now=self.now())
 
     def discard(self, sink: str) -> int:

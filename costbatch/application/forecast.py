@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from costbatch.application.ledger import check_registered
 from costbatch.application.ports import Database, Transaction
+from costbatch.application.selection import check_registered
 from costbatch.domain.accounts import NO_PROGRESS
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import Rule

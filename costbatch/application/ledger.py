@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from costbatch.application.ports import Database, Transaction
+from costbatch.application.ports import Database
+from costbatch.application.selection import check_registered
 from costbatch.domain.arrival import Arrival, arrivals_by_service, learned_days
 from costbatch.domain.detection import Rule
 from costbatch.domain.ledger import ChangeQuery, CostChange, StoredCost
 from costbatch.domain.periods import DateRange
-from costbatch.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +51,3 @@ class Ledger:
             days = tx.ledger.arrivals(learned_days(today), self.rule, aws_account_ids=aws_account_ids)
         curves = arrivals_by_service(days)
         return {key: curve for key, curve in curves.items() if not services or key[1] in services}
-
-
-def check_registered(tx: Transaction, aws_account_ids: Sequence[str]) -> None:
-    """Refuse accounts that were never registered.
-
-    Raises:
-        ConfigError: with a sentence for each.
-
-    """
-    problems = [
-        f"Account {each} is not registered; `costbatch accounts list` shows those that are."
-        for each in aws_account_ids
-        if tx.accounts.find(each) is None
-    ]
-    if problems:
-        raise ConfigError(*problems)

@@ -1,9 +1,9 @@
-"""Which accounts a run works on."""
+"""Which accounts are meant: those that a run works on, and those that a command names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from costbatch.application.ports import Transaction
-from costbatch.domain.accounts import Account, AccountStatus
+from costbatch.domain.accounts import Account, AccountStatus, parse_account_id
 from costbatch.errors import ConfigError
 
 
@@ -31,3 +31,36 @@ def select_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Acc
     if problems:
         raise ConfigError(*problems)
     return [found[aws_account_id] for aws_account_id in aws_account_ids]
+
+
+def find_account(tx: Transaction, aws_account_id: str) -> Account:
+    """Return an account that is or was registered.
+
+    Raises:
+        ConfigError: there is none with this id, or it is no id.
+
+    """
+    try:
+        aws_account_id = parse_account_id(aws_account_id)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    account = tx.accounts.find(aws_account_id)
+    if account is None:
+        raise ConfigError(_not_registered(aws_account_id))
+    return account
+
+
+def check_registered(tx: Transaction, aws_account_ids: Iterable[str]) -> None:
+    """Refuse accounts that were never registered.
+
+    Raises:
+        ConfigError: with a sentence for each.
+
+    """
+    problems = [_not_registered(each) for each in aws_account_ids if tx.accounts.find(each) is None]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _not_registered(aws_account_id: str) -> str:
+    return f"Account {aws_account_id} is not registered; `costbatch accounts list` shows all that are."

@@ -3,7 +3,7 @@
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import CSV, JSON, accounts_option, example, export_option
+from costbatch.cli.options import CSV, JSON, accounts_option, example, export_option, services_option
 from costbatch.cli.output import print_csv, print_json, print_table
 from costbatch.domain.arrival import HOURS
 from costbatch.domain.periods import utc_day
@@ -17,9 +17,7 @@ _CSV_TITLES = (
 
 @click.command(epilog=example("costbatch arrival", "costbatch arrival --account 123456789012 --output csv"))
 @accounts_option
-@click.option(
-    "--service", "services", multiple=True, metavar="NAME", help="Only this service; may be repeated."
-)
+@services_option
 @export_option
 @pass_context
 def arrival(

@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import JSON, Day, accounts_option, example, output_option
+from costbatch.cli.options import JSON, Day, Text, accounts_option, example, output_option
 from costbatch.cli.output import print_json, print_table
 from costbatch.cli.views.plot import plot_alarms
+from costbatch.config.files import why_not_opened
 from costbatch.domain.backtest import Alarm, BacktestReport
 from costbatch.domain.detection import DetectorName
+from costbatch.domain.excerpt import path_excerpt
 from costbatch.domain.money import money
 from costbatch.domain.plural import many
 from costbatch.errors import ConfigError
@@ -41,7 +43,7 @@ _ALARM_TITLES = ("morning", "account", "service", "first day", "last day", "impa
 @click.option(
     "--plot",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Text(),
     metavar="DIR",
     help="Write a picture (SVG) of each account into this folder.",
 )
@@ -54,7 +56,7 @@ def backtest(
     detector: str,
     since: date | None,
     aws_account_ids: tuple[str, ...],
-    folder: Path | None,
+    folder: str | None,
     output: str,
 ) -> None:
     """Replay past nights, each with the costs that were known that morning, and show what would be raised.
@@ -65,7 +67,7 @@ def backtest(
     """
     detectors = tuple(DetectorName) if detector == _BOTH else (DetectorName(detector),)
     report = context.bootstrap().backtest().run(detectors, since=since, aws_account_ids=aws_account_ids)
-    pictures = _write_pictures(report, folder) if folder else []
+    pictures = _write_pictures(report, Path(folder)) if folder else []
     if output == JSON:
         print_json({**report.to_document(), "pictures": [str(path) for path in pictures]})
         return
@@ -91,8 +93,9 @@ def _write_pictures(report: BacktestReport, folder: Path) -> list[Path]:
             path = folder / f"{account.aws_account_id}.svg"
             path.write_text(plot_alarms(account, report.detectors), encoding="utf-8")
             paths.append(path)
-    except OSError as error:
-        raise ConfigError(f"The folder {folder} cannot be written: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        shown = path_excerpt(str(folder))
+        raise ConfigError(f"The folder {shown} cannot be written: {why_not_opened(error)}.") from None
     return paths
 
 

@@ -2,35 +2,27 @@
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import CSV, JSON, Day, accounts_option, example, export_option
+from costbatch.cli.options import (
+    CSV,
+    JSON,
+    Amount,
+    Day,
+    accounts_option,
+    example,
+    export_option,
+    services_option,
+)
 from costbatch.cli.output import print_csv, print_json, print_table
-from costbatch.domain.excerpt import excerpt
 from costbatch.domain.ledger import ChangeQuery, CostChange, CostValues
 from costbatch.domain.money import amount
 
 _TITLES = ("night", "account", "day", "service", "type", "currency", "before", "after", "difference")
-
-
-class _Amount(click.ParamType[Decimal]):
-    """An amount of money that is not negative."""
-
-    name = "AMOUNT"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        """Return the amount; fail with a sentence if the value is none."""
-        try:
-            least = Decimal(str(value))
-        except InvalidOperation:
-            least = Decimal("nan")
-        if not least.is_finite() or least < 0:
-            self.fail(f"{excerpt(str(value))} is not an amount, such as 0.50.", param, ctx)
-        return least
 
 
 @click.command(
@@ -41,13 +33,11 @@ class _Amount(click.ParamType[Decimal]):
 )
 @click.option("--since", type=Day(), required=True, help="Show nights from this UTC day on.")
 @accounts_option
-@click.option(
-    "--service", "services", multiple=True, metavar="NAME", help="Only this service; may be repeated."
-)
+@services_option
 @click.option(
     "--min",
     "least",
-    type=_Amount(),
+    type=Amount(),
     default="0.01",
     show_default=True,
     help="Smallest change of the unblended cost, in any currency; 0 shows every change.",

@@ -7,7 +7,7 @@ from decimal import Decimal
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import Dollars, example
+from costbatch.cli.options import Day, Dollars, example
 from costbatch.cli.running import JobCommand, RunOptions, run_job, run_options
 from costbatch.cli.views.collect import collect_command, print_plan, print_run
 from costbatch.domain.collect_report import WORDS
@@ -16,16 +16,14 @@ from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
 
-_DAY = click.DateTime(formats=["%Y-%m-%d"])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options(RunOptions):
     """The command line, as click has converted it."""
 
-    day: datetime | None
-    first: datetime | None
-    last: datetime | None
+    day: date | None
+    first: date | None
+    last: date | None
     accept_vanished: bool
     max_api_cost: Decimal | None
 
@@ -51,13 +49,12 @@ class _Options(RunOptions):
         first = self.day or self.first
         if first is None:
             return None
-        given = self.day or self.last
-        last = given.date() if given else utc_day(now) - ONE_DAY
-        if last < first.date():
-            raise ConfigError(f"--to {last} is before --from {first.date()}.")
+        last = self.day or self.last or utc_day(now) - ONE_DAY
+        if last < first:
+            raise ConfigError(f"--to {last} is before --from {first}.")
         if last == date.max:
             raise ConfigError(f"{last} is not over yet; give days before {utc_day(now)} (today, UTC).")
-        return DateRange(first.date(), last + ONE_DAY)
+        return DateRange(first, last + ONE_DAY)
 
 
 @click.command(
@@ -67,10 +64,10 @@ class _Options(RunOptions):
         "costbatch collect --dry-run --output json",
     )
 )
-@click.option("--date", "day", type=_DAY, metavar="DAY", help="Read this one UTC day again, as YYYY-MM-DD.")
-@click.option("--from", "first", type=_DAY, metavar="DAY", help="Backfill from this UTC day.")
+@click.option("--date", "day", type=Day(), metavar="DAY", help="Read this one UTC day again, as YYYY-MM-DD.")
+@click.option("--from", "first", type=Day(), metavar="DAY", help="Backfill from this UTC day.")
 @click.option(
-    "--to", "last", type=_DAY, metavar="DAY", help="Last day of the backfill.  [default: yesterday]"
+    "--to", "last", type=Day(), metavar="DAY", help="Last day of the backfill.  [default: yesterday]"
 )
 @click.option(
     "--accept-vanished",

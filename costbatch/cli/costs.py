@@ -42,6 +42,8 @@ def costs(
     The table shows the unblended cost; JSON and CSV have every amount.
     """
     night = as_of or utc_day(context.now())
+    if night == date.min:
+        raise ConfigError(f"{night} is too early; give a later day with --as-of.")
     last = last or night - ONE_DAY
     first = first or month_start(last)
     if last < first:

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from threading import Event as Signal
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import JSON, AccountId, example, output_option
+from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredDelivery, StoredEvent
 from costbatch.domain.events import EventType
@@ -18,7 +18,6 @@ from costbatch.errors import ConfigError, DeliveryError
 
 F = TypeVar("F", bound=Callable[..., object])
 
-_DAY = click.DateTime(formats=["%Y-%m-%d"])
 _LIST_COLUMNS = ("event", "time", "type", "subject", "deliveries")
 _SHOW_COLUMNS = ("sink", "state", "attempts", "delivered", "next attempt", "reason")
 
@@ -46,7 +45,7 @@ def _query_options(command: F) -> F:
             type=click.Choice([state.value for state in DeliveryState]),
             help="Only those with a delivery in this state.",
         ),
-        click.option("--since", type=_DAY, metavar="DAY", help="Only events from this UTC day on."),
+        click.option("--since", type=Day(), metavar="DAY", help="Only events from this UTC day on."),
     )
     for option in reversed(options):
         command = option(command)
@@ -58,14 +57,14 @@ def _query(
     types: tuple[str, ...],
     accounts: tuple[str, ...],
     state: str | None,
-    since: datetime | None,
+    since: date | None,
     **more: Any,  # noqa: ANN401 - the other fields of EventQuery
 ) -> EventQuery:
     return EventQuery(
         types=types,
         aws_account_ids=accounts,
         state=DeliveryState(state) if state else None,
-        since=since.replace(tzinfo=UTC) if since else None,
+        since=datetime.combine(since, time.min, UTC) if since else None,
         **more,
     )
 
@@ -81,7 +80,7 @@ def events() -> None:
     epilog=example("costbatch events list", "costbatch events list --sink pager --state dead --output json"),
 )
 @_query_options
-@click.option("--sink", metavar="NAME", help="Only events with a delivery to this sink.")
+@click.option("--sink", type=Text(), metavar="NAME", help="Only events with a delivery to this sink.")
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at most."
 )
@@ -200,7 +199,14 @@ def deliver(context: Context, output: str) -> None:
     ),
 )
 @click.argument("event_ids", type=click.UUID, nargs=-1)
-@click.option("--sink", "sinks", metavar="NAME", multiple=True, help="Only to this sink; may be repeated.")
+@click.option(
+    "--sink",
+    "sinks",
+    type=Text(),
+    metavar="NAME",
+    multiple=True,
+    help="Only to this sink; may be repeated.",
+)
 @_query_options
 @output_option
 @pass_context
@@ -231,7 +237,7 @@ def replay(
 @events.command(
     short_help="Stop trying to deliver to a sink.", epilog=example("costbatch events discard old-chat --yes")
 )
-@click.argument("sink")
+@click.argument("sink", type=Text())
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @output_option
 @pass_context
@@ -255,7 +261,7 @@ def _sentence(number: int, what: str) -> str:
 @events.command(
     short_help="Send a test message to a sink.", epilog=example("costbatch events test payments-chat")
 )
-@click.argument("sink")
+@click.argument("sink", type=Text())
 @output_option
 @pass_context
 def test(context: Context, sink: str, output: str) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TypeVar
 
 import click
@@ -19,8 +19,11 @@ F = TypeVar("F", bound=Callable[..., object])
 TABLE, JSON, CSV = "table", "json", "csv"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NUMBER = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
+_NO_NUMBER = Decimal("nan")
 _CENT = Decimal("0.01")
 _LARGEST_CAP = 1_000_000_000
+_LONGEST_TEXT = 1_000
 
 
 def example(*lines: str) -> str:
@@ -63,6 +66,22 @@ class AccountId(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
+class Text(click.ParamType[str]):
+    """One line of printable characters: what a name or a tag can be, and what the database can look for."""
+
+    name = "TEXT"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text; fail with a sentence if it is empty, too long or not printable."""
+        if not value or not value.isprintable() or len(value) > _LONGEST_TEXT:
+            self.fail(
+                f"{excerpt(value)} is not one line of 1 to {_LONGEST_TEXT:,} printable characters.",
+                param,
+                ctx,
+            )
+        return value
+
+
 accounts_option = click.option(
     "--account",
     "aws_account_ids",
@@ -70,6 +89,14 @@ accounts_option = click.option(
     multiple=True,
     metavar="ID",
     help="Only this account; may be repeated.",
+)
+services_option = click.option(
+    "--service",
+    "services",
+    type=Text(),
+    multiple=True,
+    metavar="NAME",
+    help="Only this service; may be repeated.",
 )
 account_argument = click.argument("aws_account_id", type=AccountId(), metavar="AWS_ACCOUNT_ID")
 
@@ -89,6 +116,24 @@ class Day(click.ParamType[date]):
         return day or self.fail(f"{excerpt(str(value))} is not a day, such as 2026-12-31.", param, ctx)
 
 
+class Amount(click.ParamType[Decimal]):
+    """An exact amount of money in any currency, at least 0."""
+
+    name = "AMOUNT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """Return the amount; fail with a sentence if the value is no amount."""
+        amount = _number(str(value))
+        if not amount.is_finite():
+            self.fail(f"{excerpt(str(value))} is not an amount, such as 0.50.", param, ctx)
+        return amount
+
+
+def _number(text: str) -> Decimal:
+    """Return an exact number, written with digits and a point; NaN if it is none."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else _NO_NUMBER
+
+
 class Dollars(click.ParamType[Decimal]):
     """An exact amount of US dollars, at least a cent."""
 
@@ -96,13 +141,12 @@ class Dollars(click.ParamType[Decimal]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
         """Return the amount; fail with a sentence if the value is no such amount."""
-        try:
-            amount = Decimal(str(value).removeprefix("$"))
-        except InvalidOperation:
+        amount = _number(str(value).removeprefix("$"))
+        if not amount.is_finite():
             self.fail(f"{excerpt(str(value))} is not an amount of US dollars, such as 2.50.", param, ctx)
-        if amount.is_finite() and amount > _LARGEST_CAP:
+        if amount > _LARGEST_CAP:
             self.fail(f"The cap must be at most {_LARGEST_CAP:,} US dollars.", param, ctx)
-        if not amount.is_finite() or amount < _CENT:
+        if amount < _CENT:
             self.fail("The cap must be at least $0.01, the price of one request.", param, ctx)
         return amount
 
@@ -117,11 +161,7 @@ class Seconds(click.ParamType[float]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds; fail with a sentence if the value is no such time."""
-        try:
-            number = Decimal(str(value))
-        except InvalidOperation:
-            number = Decimal("nan")
-        low = Decimal(self.least)
+        number, low = _number(str(value)), Decimal(self.least)
         if (
             not number.is_finite()
             or not low <= number <= Decimal(self.most)

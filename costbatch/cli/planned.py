@@ -6,7 +6,7 @@ import click
 
 from costbatch.application.anomalies import PlannedChange, Remark
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import JSON, AccountId, Day, example, output_option
+from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.domain.excerpt import printable
@@ -34,6 +34,7 @@ def planned() -> None:
 @click.option("--to", "end", type=Day(), required=True, help="The last day.")
 @click.option(
     "--service",
+    type=Text(),
     help="Only this service, as Cost Explorer names it. An anomaly of the account's total is covered if "
     "without this service there would be none.",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from costbatch.cli.context import Context
+from costbatch.cli.options import Text
 
 if TYPE_CHECKING:
     from costbatch.bootstrap import Bootstrap
@@ -26,7 +27,7 @@ def author_option(command: F) -> F:
 def reason_option(*, required: bool) -> Callable[[F], F]:
     """Add ``--reason TEXT`` to a command."""
     if required:
-        return click.option("--reason", required=True, metavar="TEXT", help="Why.")
+        return click.option("--reason", required=True, type=Text(), help="Why.")
     return click.option("--reason", default="", metavar="TEXT", help="Why.")
 
 

@@ -5,13 +5,13 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from typing import TypeVar
 
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import JSON, AccountId, example, output_option
+from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_option
 from costbatch.cli.output import is_terminal, print_json, print_table
 from costbatch.domain.excerpt import printable
 from costbatch.domain.plural import many
@@ -20,7 +20,6 @@ from costbatch.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., object])
 
-_DAY = click.DateTime(formats=["%Y-%m-%d"])
 _CSV = "csv"
 _COLUMNS = ("aws_account_id", "arn", "service", "type", "region", "name", "tags")
 _INSTANTS = ("first_seen_at", "last_seen_at", "gone_since")
@@ -43,17 +42,34 @@ def _filters(command: F) -> F:
     """Add the filters that every command of the group has."""
     options = (
         click.option("--account", "accounts", type=AccountId(), multiple=True, help="Of this account."),
-        click.option("--region", "regions", multiple=True, help="In this region; global: in no region."),
-        click.option("--service", "services", multiple=True, help="Of this service, such as ec2."),
         click.option(
-            "--type", "types", multiple=True, help="Of this type, such as instance or ec2:instance."
+            "--region", "regions", type=Text(), multiple=True, help="In this region; global: in no region."
         ),
-        click.option("--tag", "tags", multiple=True, metavar="KEY[=VALUE]", help="With this tag."),
-        click.option("--missing-tag", "lacking", multiple=True, metavar="KEY", help="Without this tag."),
-        click.option("--new-since", type=_DAY, metavar="DAY", help="First seen on this UTC day or later."),
+        click.option(
+            "--service", "services", type=Text(), multiple=True, help="Of this service, such as ec2."
+        ),
+        click.option(
+            "--type",
+            "types",
+            type=Text(),
+            multiple=True,
+            help="Of this type, such as instance or ec2:instance.",
+        ),
+        click.option(
+            "--tag", "tags", type=Text(), multiple=True, metavar="KEY[=VALUE]", help="With this tag."
+        ),
+        click.option(
+            "--missing-tag",
+            "lacking",
+            type=Text(),
+            multiple=True,
+            metavar="KEY",
+            help="Without this tag.",
+        ),
+        click.option("--new-since", type=Day(), metavar="DAY", help="First seen on this UTC day or later."),
         click.option(
             "--gone-since",
-            type=_DAY,
+            type=Day(),
             metavar="DAY",
             help="Gone since this UTC day or later.  [default: only what is there]",
         ),
@@ -73,8 +89,8 @@ class _Asked:
     types: tuple[str, ...]
     tags: tuple[str, ...]
     lacking: tuple[str, ...]
-    new_since: datetime | None
-    gone_since: datetime | None
+    new_since: date | None
+    gone_since: date | None
 
     def filter(self) -> ResourceFilter:
         """Return what is asked for; raise ConfigError if a tag has no key."""
@@ -88,8 +104,8 @@ class _Asked:
             types=self.types,
             tags=tuple((key, value if separator else None) for key, separator, value in pairs),
             lacking=self.lacking,
-            new_since=self.new_since.date() if self.new_since else None,
-            gone_since=self.gone_since.date() if self.gone_since else None,
+            new_since=self.new_since,
+            gone_since=self.gone_since,
         )
 
 

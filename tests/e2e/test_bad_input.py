@@ -41,7 +41,7 @@ def refused(harness: Harness, *args: str, **environ: str) -> Finished:
         (["--account", "12345678901"], "'12345678901' is not an AWS account id: it must have 12 digits."),
         (["--date", "2025-03-12"], "2025-03-12 is not over yet"),
         (["--date", "2026-03-12"], "2026-03-12 is not over yet"),
-        (["--date", "2025-02-30"], "'2025-02-30' does not match the format"),
+        (["--date", "2025-02-30"], "'2025-02-30' is not a day, such as 2026-12-31."),
         (["--from", "2025-03-01", "--to", "2025-03-12"], "2025-03-12 is not over yet"),
         (
             ["--from", "2024-01-31"],

@@ -29,18 +29,15 @@ class PostgresResourceQueries(ResourceQueries):
     """The resources of one database. ``connect`` opens a transaction."""
 
     connect: Callable[[], AbstractContextManager[Connection]]
-    check_schema: Callable[[], None]
 
     @override
     def count(self, asked: ResourceFilter) -> int:
-        self.check_schema()
         statement = sa.select(sa.func.count()).select_from(_source()).where(*_conditions(asked))
         with self.connect() as connection:
             return connection.execute(statement).scalar_one()
 
     @override
     def find(self, asked: ResourceFilter, *, most: int | None = None) -> Iterator[StoredResource]:
-        self.check_schema()
         table = resources.c
         source = _source().outerjoin(
             discovered_regions,
@@ -65,7 +62,6 @@ class PostgresResourceQueries(ResourceQueries):
 
     @override
     def stats(self, asked: ResourceFilter, required_tags: Sequence[str]) -> list[TypeCount]:
-        self.check_schema()
         table = resources.c
         number = sa.func.count()
         lacking = [
