@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import cache
 from math import inf
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
     from costbatch.adapters.aws.inventory.source import AwsResourceSource
     from costbatch.adapters.aws.probe import BotocoreProbe
+    from costbatch.adapters.aws.topics import Topics
 
 
 Q = TypeVar("Q")
@@ -318,7 +320,12 @@ class Bootstrap:
 
     def sinks(self) -> Sequence[Sink]:
         """Return the sinks; raise ConfigError if one cannot be built, such as by an address of apprise."""
-        context = Context(link=self.settings.link_template, version=__version__)
+        topics = cache(_make_topics)
+        context = Context(
+            link=self.settings.link_template,
+            version=__version__,
+            publish=lambda region, request: topics().publish(region, request),
+        )
         return make_sinks(self.settings.sinks, context)
 
     def _detection(self, name: DetectorName) -> Detection:
@@ -445,6 +452,12 @@ class Bootstrap:
                 for name, _, value in (label.partition("=") for label in self.settings.push_labels)
             },
         )
+
+
+def _make_topics() -> "Topics":
+    from costbatch.adapters.aws.topics import Topics  # noqa: PLC0415 - botocore is slow to load
+
+    return Topics(__version__)
 
 
 def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | None = None) -> Retention:

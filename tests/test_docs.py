@@ -19,7 +19,6 @@ from costbatch.adapters.aws.operations import DISCOVERY, GET_ANOMALIES, GET_COST
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.adapters.sinks import make_sinks
-from costbatch.adapters.sinks.base import Context
 from costbatch.cli import cli
 from costbatch.config import VARIABLES
 from costbatch.config.sinks import parse_file
@@ -39,7 +38,7 @@ from tests.support.documents import (
     generated_parts,
     regenerated,
 )
-from tests.support.sinks import SIGNING
+from tests.support.sinks import SIGNING, make_context
 
 CHART_README = "helm/costbatch/README.md"
 # Names in code marks that only other programs have.
@@ -208,7 +207,7 @@ def test_each_file_of_sinks_can_be_pasted(block: str, tmp_path: Path) -> None:
     for name in re.findall(rf"{folder}([\w-]+)", block):
         (tmp_path / name).write_text("json://127.0.0.1/" if name.endswith("-url") else SIGNING)
     sinks, _ = parse_file(block.replace(folder, f"{tmp_path}/"), "sinks.yaml", {})
-    assert len(make_sinks(sinks, Context(link=None, version="1"))) == len(sinks) > 0
+    assert len(make_sinks(sinks, make_context())) == len(sinks) > 0
 
 
 def _shape(value: object) -> object:

@@ -2,21 +2,31 @@
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
+from costbatch.adapters.aws import topics
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.environment import check_environment
+from costbatch.adapters.aws.topics import Topics
 from costbatch.application.doctor.findings import Mark
 from costbatch.domain.accounts import AccessMethod, AccountStatus, AwsNeeds, Partition
-from costbatch.errors import ConfigError
+from costbatch.errors import ConfigError, DeliveryError
 from tests.support.fake_doctor import Ward
 from tests.support.fake_doctor import make_account as make_row
 from tests.support.harness import Finished, Harness, make_account
+from tests.support.recorder import recording
+from tests.support.slow_servers import dripping
+from tests.support.web_servers import Answering
 
 HUB, OTHER = make_account(1), make_account(2)
 KEYS = {"AWS_ACCESS_KEY_ID": HUB.access_key_id, "AWS_SECRET_ACCESS_KEY": HUB.secret_access_key}
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:costs"
 IRSA_ROLE = "arn:aws:iam::123456789012:role/costbatch"
 
 # Name, the variables (with {folder} for a folder of files), and what the one sentence says.
@@ -286,12 +296,12 @@ def test_several_settings_that_the_library_refuses_are_told_at_once(
     ]
 
 
-def refused(harness: Harness, run: Finished) -> str:
-    """Return the one sentence of a run that did nothing."""
+def refused(harness: Harness, run: Finished, *, runs: int = 0) -> str:
+    """Return the one sentence of a run that did nothing. runs: how many there were before."""
     assert run.status == 2
     (sentence,) = run.sentences
     assert run.stdout == ""
-    assert harness.value("SELECT count(*) FROM runs") == 0
+    assert harness.value("SELECT count(*) FROM runs") == runs
     assert harness.aws.paid() == 0
     return sentence
 
@@ -375,3 +385,93 @@ def test_doctor_asks_for_what_the_active_accounts_need(access: AccessMethod) -> 
     finding = ward.find("AWS settings")
     assert (finding.mark, finding.is_configuration) == (Mark.FAILURE, True)
     assert finding.found == "AWS_CA_BUNDLE is broken."
+
+
+# Addresses of other services, and settings that a topic has its own of.
+NOT_OF_TOPICS = {
+    *("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_COST_EXPLORER", "AWS_USE_FIPS_ENDPOINT"),
+    *("AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"),
+}
+
+
+def test_discovery_is_not_begun_in_a_broken_pod_either(harness: Harness) -> None:
+    """Each service that it calls may have an address of its own; `doctor` says the same if it is in use."""
+    harness.open(HUB)
+    assert harness.run("discover").status == 0
+    for service in ("RESOURCE_GROUPS_TAGGING_API", "RESOURCE_EXPLORER_2", "ACCOUNT", "EC2", "STS"):
+        name = f"AWS_ENDPOINT_URL_{service}"
+        sentence = refused(harness, harness.run("discover", **{name: "localhost:1"}), runs=1)
+        assert f"{name} is not an address" in sentence
+        doctor = harness.run("doctor", "--output", "json", **{name: "localhost:1"})
+        found = {check["name"]: check for check in doctor.summary["checks"]}
+        assert (doctor.status, found["AWS settings"]["found"]) == (2, sentence)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        *(
+            (variables, words)
+            for _, variables, words in (*FOR_EVERYONE, *FOR_THE_POD)
+            if not NOT_OF_TOPICS & variables.keys()
+        ),
+        ({"AWS_ENDPOINT_URL_SNS": "localhost:1"}, "AWS_ENDPOINT_URL_SNS is not an address"),
+    ],
+)
+def test_a_topic_says_what_is_broken(
+    given: Callable[[dict[str, str]], None], variables: dict[str, str], words: str
+) -> None:
+    """Each message that cannot be sent says which variable is wrong; nothing is asked for."""
+    given(variables)
+    with pytest.raises(DeliveryError) as caught:
+        Topics("0").publish("eu-west-1", {"TopicArn": TOPIC, "Message": "x"})
+    assert words in f"{caught.value}"
+    assert "planted" not in f"{caught.value}"
+
+
+@pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE"])
+def test_a_topic_takes_an_empty_variable_for_none(harness: Harness, tmp_path: Path, name: str) -> None:
+    """Also in a command that calls AWS for nothing else."""
+    sinks = tmp_path / "sinks.yaml"
+    sinks.write_text(f"sinks:\n  topic:\n    type: sns\n    topic_arn: {TOPIC}\n")
+    run = harness.run("events", "test", "topic", COSTBATCH_SINKS_FILE=f"{sinks}", **{name: ""})
+    assert (run.status, run.sentences) == (
+        1,
+        ["SNS in eu-west-1 cannot be called: the pod has no AWS identity."],
+    )
+
+
+def test_a_topic_speaks_of_a_wrong_clock(
+    given: Callable[[dict[str, str]], None], answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an account does: the Date header of the refusal is AWS's own time."""
+    given({**KEYS, "AWS_ENDPOINT_URL": answering.url})
+    answering.status = 403
+    answering.body = b"<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code></Error></ErrorResponse>"
+    theirs = format_datetime(datetime.now(tz=UTC) - timedelta(minutes=11), usegmt=True)
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda _: theirs)
+    with pytest.raises(DeliveryError, match="This machine's clock is 11 minutes ahead of AWS's"):
+        Topics("0").publish("eu-west-1", {"TopicArn": TOPIC, "Message": "x"})
+
+
+@pytest.mark.parametrize("headers", [True, False], ids=["headers", "body"])
+def test_a_topic_whose_answer_drips_ends_at_the_limit(
+    given: Callable[[dict[str, str]], None], monkeypatch: pytest.MonkeyPatch, *, headers: bool
+) -> None:
+    """The time-out is of the whole answer, as that of costs."""
+    monkeypatch.setattr(topics, "_READ_SECONDS", 0.5)
+    monkeypatch.setattr(topics, "_MOST_ATTEMPTS", 1)
+    with dripping(headers=headers) as url:
+        given({**KEYS, "AWS_ENDPOINT_URL": url})
+        begun = monotonic()
+        with pytest.raises(DeliveryError, match="cannot be used"):
+            Topics("0").publish("eu-west-1", {"TopicArn": TOPIC, "Message": "x"})
+    assert monotonic() - begun < 5
+
+
+def test_an_answer_that_is_not_from_sns_is_said(given: Callable[[dict[str, str]], None]) -> None:
+    """As a proxy gives one; it is no unexpected error."""
+    with recording() as recorder:
+        given({**KEYS, "AWS_ENDPOINT_URL": recorder.url})
+        with pytest.raises(DeliveryError, match="answered with something that is not from SNS"):
+            Topics("0").publish("eu-west-1", {"TopicArn": TOPIC, "Message": "x"})

@@ -14,7 +14,7 @@ from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.support.harness import Harness
+from tests.support.harness import Harness, make_account
 
 DAY = date(2025, 3, 1)
 WINDOW = DateRange(DAY, DAY + 2 * ONE_DAY)
@@ -103,6 +103,69 @@ def test_an_answer_that_says_something_twice_is_malformed(text: str, change: Cal
 def test_an_answer_that_does_not_is_read(text: str) -> None:
     """What costs a second look is as good as the rest."""
     assert read(text) == 2
+
+
+ONE = make_account(1, regions=("us-east-1",))
+TAGS = '[{"Key":"Owner","Value":"web"}]'
+ARN = "arn:aws:ec2:us-east-1:100000000001:instance/i-1"
+# The operation, and a body of which the member that comes last would hide what comes first.
+OF_DISCOVERY = {
+    "token": ("GetResources", '{"PaginationToken":"more","ResourceTagMappingList":[],"PaginationToken":""}'),
+    "list": (
+        "GetResources",
+        f'{{"ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":{TAGS}}}],"ResourceTagMappingList":[]}}',
+    ),
+    "arn": (
+        "GetResources",
+        f'{{"ResourceTagMappingList":[{{"ResourceARN":"x","ResourceARN":"{ARN}","Tags":{TAGS}}}]}}',
+    ),
+    "value": (
+        "GetResources",
+        f'{{"ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":[{{"Key":"a","Value":"1","Value":"2"}}]}}]}}',
+    ),
+    "escaped": (
+        "GetResources",
+        f'{{"ResourceTagMappingList":[{{"Resource\\u0041RN":"x","ResourceARN":"{ARN}","Tags":[]}}]}}',
+    ),
+    "spaced": (
+        "GetResources",
+        f'{{"ResourceTagMappingList":[{{"ResourceARN" :"x","ResourceARN":"{ARN}","Tags":[]}}]}}',
+    ),
+    "unknown": ("GetResources", '{"ResourceTagMappingList":[],"New":{"a":1,"a":2}}'),
+    "regions": (
+        "ListRegions",
+        '{"Regions":[{"RegionName":"us-east-1","RegionName":"eu-west-1","RegionOptStatus":"ENABLED"}]}',
+    ),
+}
+
+
+@pytest.mark.parametrize(("operation", "body"), OF_DISCOVERY.values(), ids=OF_DISCOVERY.keys())
+def test_a_list_of_resources_that_says_something_twice_is_malformed(
+    harness: Harness, operation: str, body: str
+) -> None:
+    """A page token that hides another one would let resources seem to be gone."""
+    harness.open(ONE)
+    harness.aws.add_fault(ONE.account_id, "body", body=body, operation=operation)
+    run = harness.run("discover", "--source", "tagging", "--output", "json")
+    assert run.outcomes == {ONE.account_id: "malformed_response"}
+    assert "the same member twice" in run.account(ONE.account_id)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"PaginationToken":"","ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":{TAGS}}}]}}',
+        f'{{"ResourceTagMappingList": [{{"ResourceARN": "{ARN}", "Tags": [{{"Key": "a", "Value":" x"}}]}}]}}',
+        f'{{"ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":[{{"Key":":a","Value":null}}]}}]}}',
+        f'{{"ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":[{{"Key":"a\\":"}}]}}],"New":1}}',
+    ],
+)
+def test_a_list_of_resources_that_does_not_is_read(harness: Harness, text: str) -> None:
+    """Whatever its texts look like."""
+    harness.open(ONE)
+    harness.aws.add_fault(ONE.account_id, "body", body=text, operation="GetResources")
+    assert harness.run("discover", "--source", "tagging").status == 0
+    assert harness.value("SELECT arn FROM resources") == ARN
 
 
 def test_the_error_of_aws_that_names_two_codes_is_no_code(

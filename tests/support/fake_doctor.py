@@ -132,7 +132,7 @@ class FakeAws(AwsProbe):
     needs: list[AwsNeeds] = field(default_factory=list)
 
     @override
-    def check_environment(self, needs: AwsNeeds) -> None:
+    def check_environment(self, needs: AwsNeeds, *, discovers: bool) -> None:
         """Find nothing wrong, or raise what a test sets."""
         self.needs.append(needs)
         if self.environment_error:

@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from costbatch.adapters.aws.topics import Topics
 from costbatch.adapters.sinks import make_sinks
 from costbatch.adapters.sinks.base import Context
 from costbatch.application.outbox import Sink
 from costbatch.config.sinks import parse_file
 from costbatch.domain.events import Event, EventType, sink_test
+from costbatch.domain.links import LinkTemplate
 
 # base64 of 24 bytes.
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -20,8 +22,13 @@ def make_sink(options: str, environ: Mapping[str, str] | None = None) -> Sink:
     """Return the sink of the options, which are lines of YAML as they are below its name."""
     lines = "\n".join(f"    {line}" for line in options.strip().splitlines())
     configs, _ = parse_file(f"sinks:\n  it:\n{lines}\n", "sinks.yaml", environ or {})
-    (sink,) = make_sinks(configs, Context(link=None, version="1.0"))
+    (sink,) = make_sinks(configs, make_context())
     return sink
+
+
+def make_context(link: LinkTemplate | None = None) -> Context:
+    """Return what sinks share."""
+    return Context(link=link, version="1.0", publish=Topics("1.0").publish)
 
 
 def anomaly_event(

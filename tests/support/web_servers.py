@@ -27,6 +27,7 @@ class Answering:
     url: str = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
     requests: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -79,8 +80,12 @@ def _serve(context: ssl.SSLContext | None = None) -> Iterator[Answering]:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
+            self.wfile.write(answer.body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             """Print nothing."""

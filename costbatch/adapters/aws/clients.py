@@ -21,15 +21,13 @@ from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.aws.fast_path import FastRequests
 from costbatch.adapters.aws.hooks import OK, AttemptHooks, Caller, calling_as
 from costbatch.adapters.aws.operations import (
-    ACCOUNT,
-    COST_EXPLORER,
+    COST_SERVICES,
     DISCOVERY,
+    DISCOVERY_SERVICES,
     EC2,
-    EXPLORER,
     GET_ANOMALIES,
     GET_COST_AND_USAGE,
     STS,
-    TAGGING,
     Operation,
 )
 from costbatch.adapters.aws.rate_limiter import RateLimiter
@@ -40,7 +38,7 @@ from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
 
-_SERVICES = (COST_EXPLORER, STS, ACCOUNT, TAGGING, EXPLORER, EC2)
+_SERVICES = frozenset({*COST_SERVICES, *DISCOVERY_SERVICES})
 # Those whose errors are XML, and how one of their own begins.
 _XML_ERRORS = {STS: b"<ErrorResponse", EC2: b"<Response"}
 _OPERATIONS = (

@@ -27,7 +27,16 @@ from botocore.session import Session, get_session
 from botocore.utils import ContainerMetadataFetcher
 
 from costbatch.adapters.aws.clients import AwsClients
-from costbatch.adapters.aws.operations import ACCOUNT, COST_EXPLORER, EC2, EXPLORER, STS, TAGGING
+from costbatch.adapters.aws.operations import (
+    ACCOUNT,
+    COST_EXPLORER,
+    COST_SERVICES,
+    EC2,
+    EXPLORER,
+    SNS,
+    STS,
+    TAGGING,
+)
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables, use_no_profile
 from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.errors import AccountError, ConfigError
@@ -47,6 +56,7 @@ _ENDPOINT_NAMES = {
     TAGGING: "RESOURCE_GROUPS_TAGGING_API",
     EXPLORER: "RESOURCE_EXPLORER_2",
     EC2: "EC2",
+    SNS: "SNS",
 }
 
 _is_role = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII).fullmatch
@@ -66,9 +76,7 @@ _TRANSIENT = (
 )
 
 
-def check_environment(
-    clients: AwsClients, needs: AwsNeeds, services: Sequence[str] = (COST_EXPLORER, STS)
-) -> None:
+def check_environment(clients: AwsClients, needs: AwsNeeds, services: Sequence[str] = COST_SERVICES) -> None:
     """Check everything that the clients take from outside, and the pod's identity if it is needed.
 
     services: those that will be called.
@@ -77,10 +85,7 @@ def check_environment(
         ConfigError: one sentence for each variable or file that cannot be used.
 
     """
-    forget_empty_variables()
-    problems = [*_file_problems(needs), *_network_problems(services)]
-    if needs.pod_identity:
-        problems += _identity_problems()
+    problems = _problems(needs, services)
     if not problems:
         # botocore makes what a run will use: it may refuse any other setting.
         for partition in sorted(needs.partitions):
@@ -90,6 +95,29 @@ def check_environment(
             problems += _refused(_find_identity, clients)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
+
+
+def make_as_pod(service: str, make: Callable[[], Any], clients: AwsClients) -> Any:  # noqa: ANN401 - botocore makes clients at run time
+    """Return a client of a service that signs as the pod, after checking what it takes from outside.
+
+    Raises:
+        ConfigError: as ``check_environment``.
+
+    """
+    problems = _problems(AwsNeeds(partitions=frozenset(), pod_identity=True), [service])
+    problems = problems or [*_refused(lambda _: make(), clients)]
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return make()
+
+
+def _problems(needs: AwsNeeds, services: Sequence[str]) -> list[str]:
+    """Return what is wrong with the variables, files, proxies and certificates: a sentence for each."""
+    forget_empty_variables()
+    problems = [*_file_problems(needs), *_network_problems(services)]
+    if needs.pod_identity:
+        problems += _identity_problems()
+    return problems
 
 
 def _file_problems(needs: AwsNeeds) -> Iterator[str]:

@@ -90,7 +90,7 @@ _KIND_OF_EXCEPTION: Final = (
     ((aws.BotoCoreError, OSError), ErrorKind.INTERNAL),
 )
 # What botocore's parsers raise for a response that is not as documented.
-_PARSER_ERRORS: Final = (
+PARSER_ERRORS: Final = (
     ResponseParserError,
     ValueError,
     TypeError,
@@ -166,7 +166,7 @@ def call_aws(operation: str, call: Callable[[], T]) -> T:
     frames = None
     try:
         return call()
-    except (aws.BotoCoreError, aws.ClientError, OSError, *_PARSER_ERRORS) as error:
+    except (aws.BotoCoreError, aws.ClientError, OSError, *PARSER_ERRORS) as error:
         failure = translate(error, operation)
         if failure.kind is ErrorKind.INTERNAL:
             # A bug report needs the place; a traceback of frames contains none of AWS's text.

@@ -8,6 +8,9 @@ from typing import Any
 COST_EXPLORER, STS = "ce", "sts"
 ACCOUNT, EC2 = "account", "ec2"
 TAGGING, EXPLORER = "resourcegroupstaggingapi", "resource-explorer-2"
+SNS = "sns"
+COST_SERVICES = (COST_EXPLORER, STS)
+DISCOVERY_SERVICES = (STS, ACCOUNT, EC2, TAGGING, EXPLORER)
 # How IAM names a service that botocore names otherwise.
 _IAM_PREFIX = {TAGGING: "tag"}
 

@@ -20,7 +20,7 @@ from costbatch.adapters.aws.clients import AwsClients, signing_as
 from costbatch.adapters.aws.credentials import owner_of
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import call_aws, seconds_ahead
-from costbatch.adapters.aws.operations import COST_EXPLORER, STS
+from costbatch.adapters.aws.operations import COST_EXPLORER, COST_SERVICES, DISCOVERY_SERVICES, STS
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.adapters.aws.timeouts import limit_session
 from costbatch.application.doctor.ports import AwsProbe, Caller, Endpoint
@@ -50,8 +50,9 @@ class BotocoreProbe(AwsProbe):
         self._pod = PodIdentity()
 
     @override
-    def check_environment(self, needs: AwsNeeds) -> None:
-        check_environment(self._clients, needs)
+    def check_environment(self, needs: AwsNeeds, *, discovers: bool) -> None:
+        services = {*COST_SERVICES, *(DISCOVERY_SERVICES if discovers else ())}
+        check_environment(self._clients, needs, sorted(services))
 
     @override
     def endpoints(self, partition: Partition) -> list[Endpoint]:

@@ -1,7 +1,7 @@
 """What every kind of sink has besides the port: it is built from its part of the configuration."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,10 +17,14 @@ CloudEvent = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What sinks share. link: of the page about an anomaly. version: of this program."""
+    """What sinks share. link: of the page about an anomaly. version: of this program.
+
+    publish: publishes to an SNS topic of a region, and returns the id of the message.
+    """
 
     link: LinkTemplate | None
     version: str
+    publish: Callable[[str, Mapping[str, Any]], str]
 
 
 class ConfiguredSink(Sink):

@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Self, cast
 
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session
 from typing_extensions import override
 
 from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
@@ -19,16 +16,6 @@ _LONGEST_SUBJECT = 99
 # The message group, SNS's ordering key, of events that are about no account.
 _GROUP_OF_RUNS = "runs"
 _OF_ANOMALIES = ("severity", "direction", "service", "currency")
-# It refuses the topic or the sender, and would refuse the next message as well.
-_ADVICE = {
-    "AuthorizationError": "the pod's identity may not publish to the topic: grant it sns:Publish",
-    "AuthorizationErrorException": "the pod's identity may not publish to the topic: grant it sns:Publish",
-    "AccessDenied": "the pod's identity may not publish to the topic: grant it sns:Publish",
-    "NotFound": "the topic does not exist",
-    "NotFoundException": "the topic does not exist",
-    "KMSAccessDenied": "the pod's identity may not use the key of the topic",
-}
-_OF_THE_MESSAGE = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationError"})
 
 
 class SnsSink(ConfiguredSink):
@@ -37,7 +24,6 @@ class SnsSink(ConfiguredSink):
     def __init__(self, config: SinkConfig, context: Context, options: SnsOptions) -> None:
         super().__init__(config, context)
         self._options = options
-        self._client: Any = None
 
     @classmethod
     @override
@@ -64,35 +50,7 @@ class SnsSink(ConfiguredSink):
             raise DeliveryError(
                 f"The message has {size:,} bytes; SNS takes at most {LARGEST_BODY_BYTES:,}.", is_refused=True
             )
-        return f"SNS accepted it as message {self._publish(request)}."
-
-    def _publish(self, request: dict[str, Any]) -> str:
-        topic = self._options.topic_arn
-        try:
-            self._client = self._client or _make_client(self._options.region, self._context.version)
-            answer: dict[str, str] = self._client.publish(**request)
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            # AWS's own text may name keys and identities.
-            reason = _ADVICE.get(code, f"it answered {code if code.isalnum() else 'an error'}")
-            raise DeliveryError(
-                f"SNS did not accept the message for {topic}: {reason}.", is_refused=code in _OF_THE_MESSAGE
-            ) from None
-        except BotoCoreError as error:
-            reason = type(error).__name__
-            raise DeliveryError(f"SNS in {self._options.region} cannot be used ({reason}).") from None
-        return answer["MessageId"]
-
-
-def _make_client(region: str, version: str) -> Any:  # noqa: ANN401 - botocore makes the class at run time
-    config = Config(
-        connect_timeout=5,
-        read_timeout=10,
-        # The outbox tries again; here is only what passes within seconds.
-        retries={"mode": "standard", "total_max_attempts": 3},
-        user_agent_extra=f"costbatch/{version}",
-    )
-    return Session().create_client("sns", region_name=region, config=config)
+        return f"SNS accepted it as message {self._context.publish(self._options.region, request)}."
 
 
 def _attributes(event: CloudEvent) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ from costbatch.application.discover.ports import ResourceSource
 from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
-from costbatch.application.ports import CostSource, Database
+from costbatch.application.ports import CostSource, Database, Transaction
 from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import (
     AccessMethod,
@@ -42,10 +42,12 @@ def check_aws_environment(database: Database, aws: AwsProbe) -> Finding:
     """Check the variables, files, proxies and certificates for calling AWS."""
     with database.transaction() as tx:
         registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
+        discovers = _is_discovery_used(tx)
     active = [account for account in registered if account.status is AccountStatus.ACTIVE]
     needs = needs_of(active, registered)
     # The first account is most likely to be in the ordinary partition.
-    aws.check_environment(replace(needs, partitions=needs.partitions or frozenset({Partition.AWS})))
+    needs = replace(needs, partitions=needs.partitions or frozenset({Partition.AWS}))
+    aws.check_environment(needs, discovers=discovers)
     return ok("The variables and files for calling AWS are valid.")
 
 
@@ -121,7 +123,7 @@ def check_discovery_access(database: Database, source: ResourceSource) -> Findin
     """Ask AWS, free of charge, for the regions of one account and a resource, if discovery is used."""
     with database.transaction() as tx:
         accounts = select_accounts(tx, [])
-        if not accounts or not (tx.progress.load(DISCOVER) or tx.resources.discoveries()):
+        if not accounts or not _is_discovery_used(tx):
             return ok("Discovery is not in use, so nothing was asked.")
         access = tx.accounts.load_access(accounts[0])
     account = accounts[0]
@@ -130,6 +132,10 @@ def check_discovery_access(database: Database, source: ResourceSource) -> Findin
     except AccountError as error:
         return failure(f"{account}: {error.detail}", error.advice)
     return ok(f"{account}: AWS lists its {many(regions, 'enabled region')} and the resources of one.")
+
+
+def _is_discovery_used(tx: Transaction) -> bool:
+    return bool(tx.progress.load(DISCOVER) or tx.resources.discoveries())
 
 
 def check_cost_explorer(

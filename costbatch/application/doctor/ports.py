@@ -139,8 +139,8 @@ class Gateway(Protocol):
 class AwsProbe(Protocol):
     """Checks AWS with requests that cost nothing."""
 
-    def check_environment(self, needs: AwsNeeds) -> None:
-        """Check the variables and files for calling AWS, without calling it.
+    def check_environment(self, needs: AwsNeeds, *, discovers: bool) -> None:
+        """Check the variables and files for calling AWS, without calling it; discovers: for discovery too.
 
         Raises:
             ConfigError: a variable or a file is invalid.

@@ -8,12 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from costbatch.adapters.sinks import make_sinks
-from costbatch.adapters.sinks.base import Context
 from costbatch.config.sinks import parse_file
 from costbatch.domain.events import EventType
 from costbatch.domain.links import LinkTemplate
 from tests.support.receiver import Receiver, receiving
-from tests.support.sinks import anomaly_event
+from tests.support.sinks import anomaly_event, make_context
 
 LINK = LinkTemplate.parse("https://grafana.example/d/cost?var-account={aws_account_id}")
 
@@ -29,7 +28,7 @@ def posted(receiver: Receiver, event: Any, *more: str) -> list[Any]:
     """Deliver one event and return the alerts that it makes."""
     lines = "\n".join(f"    {line}" for line in ["type: alertmanager", f"url: {receiver.url}/am/", *more])
     configs, _ = parse_file(f"sinks:\n  it:\n{lines}\n", "x", {})
-    (sink,) = make_sinks(configs, Context(link=LINK, version="1"))
+    (sink,) = make_sinks(configs, make_context(LINK))
     sink.deliver([event])
     assert receiver.asked[-1].target == "/am/api/v2/alerts"
     alerts: list[Any] = json.loads(receiver.bodies[-1])

@@ -4,9 +4,10 @@ from tests.support.machine import run_python
 
 _FIRST_ACCOUNT = """
 import sys
-from costbatch.adapters.aws.clients import COST_EXPLORER, STS, AwsClients, AwsSettings
+from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
 from costbatch.adapters.aws.credentials import Identities
+from costbatch.adapters.aws.operations import COST_EXPLORER, STS
 from costbatch.domain.accounts import Partition
 
 def note(event, arguments):

@@ -7,12 +7,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from costbatch.adapters.sinks import SINKS, make_sinks, sink_type
-from costbatch.adapters.sinks.base import Context
 from costbatch.config import Settings
 from costbatch.config.sinks import LOG, READERS
 from costbatch.domain.events import EventType
 from costbatch.errors import ConfigError
-from tests.support.sinks import anomaly_event, make_sink
+from tests.support.sinks import anomaly_event, make_context, make_sink
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def test_an_event_is_one_log_line_of_its_severity(type_: EventType, level: str) 
 
 def test_the_variable_makes_the_log_or_no_sink() -> None:
     """The log once, also if it is repeated."""
-    context = Context(link=None, version="1")
+    context = make_context()
     for text, names in (("log,log", ["log"]), ("none", [])):
         settings = Settings.from_environment({"COSTBATCH_SINKS": text})
         assert [sink.name for sink in make_sinks(settings.sinks, context)] == names

@@ -20,15 +20,12 @@ from costbatch.adapters.aws.inventory.pages import (
     resource_of,
 )
 from costbatch.adapters.aws.operations import (
-    ACCOUNT,
     DESCRIBE_REGIONS,
+    DISCOVERY_SERVICES,
     EC2,
-    EXPLORER,
     GET_RESOURCES,
     LIST_REGIONS,
     LIST_RESOURCES,
-    STS,
-    TAGGING,
     Operation,
 )
 from costbatch.application.discover.ports import ResourceSource
@@ -82,7 +79,7 @@ class AwsResourceSource(ResourceSource):
 
     def check_environment(self, needs: AwsNeeds) -> None:
         """Check the variables and files that AWS is called with; raises ConfigError."""
-        check_environment(self._clients, needs, (STS, ACCOUNT, TAGGING, EXPLORER))
+        check_environment(self._clients, needs, DISCOVERY_SERVICES)
 
     @override
     def find(self, access: Access, choice: SourceChoice) -> Inventory:
