@@ -121,6 +121,17 @@ class Detector:
             judged += self._judge_days(service, newest, history, days[service], found)
         return judged
 
+    @property
+    def judges_from(self) -> date | None:
+        """The day from which on services that cost something from the first morning on are judged.
+
+        None: they are judged already, or nothing ever cost anything.
+        """
+        state, young = self.state, _YOUNG_DAYS + len(_NEWEST_FIRST)
+        if state.newest is None or state.mornings >= young or not state.histories:
+            return None
+        return state.newest + timedelta(days=young - state.mornings)
+
     @staticmethod
     def _begin(newest: date, amounts: Sequence[float]) -> History:
         """Return the history of a service whose first cost is among the newest days."""

@@ -96,6 +96,11 @@ class Recollection:
         """The newest day of the last morning; None before the first one."""
         return self._mornings[-1][0] if self._mornings else None
 
+    @property
+    def judges_from(self) -> date | None:
+        """See ``Detector``."""
+        return self._detector.judges_from
+
     def final_amounts(self, day: date) -> dict[str, float] | None:
         """Return by service what a day cost when it was final; None if it is not yet."""
         state = self._detector.state

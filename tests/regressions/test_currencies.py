@@ -134,29 +134,35 @@ def test_an_amount_without_a_currency_is_malformed(harness: Harness) -> None:
     assert 'UnblendedCost.Unit is "N/A"' in run.account(harness.ids[0])["error"]["message"]
 
 
-def test_a_change_of_currency_is_no_anomaly_and_is_logged(harness: Harness) -> None:
+# The detector, and how many days of cost it needs before it judges one.
+HISTORIES = [("deviation", 7), ("adaptive", 20)]
+
+
+@pytest.mark.parametrize(("detector", "days"), HISTORIES)
+def test_a_change_of_currency_is_no_anomaly_and_is_logged(harness: Harness, detector: str, days: int) -> None:
     """Dollars become yen: no drop, no spike, and the log says what is not judged."""
     rows = (
         *daily("100", days=30, last=TODAY - 6 * ONE_DAY, unit="USD"),
         *daily("15000", days=5, unit="JPY"),
     )
     harness.open(make_account(1, rows=rows))
-    run = harness.collect()
+    run = harness.collect(COSTBATCH_DETECTOR=detector)
     assert harness.rows("SELECT * FROM anomalies") == []
     (replaced,) = run.logs("currency_replaced")
     assert (replaced["currency"], replaced["last_day"]) == ("USD", str(TODAY - 6 * ONE_DAY))
     (young,) = run.logs("currency_not_judged_yet")
-    assert (young["currency"], young["judged_from"]) == ("JPY", str(TODAY + 2 * ONE_DAY))
+    assert (young["currency"], young["judged_from"]) == ("JPY", str(TODAY + (days - 5) * ONE_DAY))
 
 
-def test_a_currency_without_history_is_logged(harness: Harness) -> None:
+@pytest.mark.parametrize(("detector", "days"), HISTORIES)
+def test_a_currency_without_history_is_logged(harness: Harness, detector: str, days: int) -> None:
     """The first cost in another currency is no anomaly yet; the log says from when it is judged."""
     harness.open(make_account(1, rows=(*daily("100"), bill(YESTERDAY, "5000", unit="EUR"))))
-    run = harness.collect()
+    run = harness.collect(COSTBATCH_DETECTOR=detector)
     assert harness.rows("SELECT * FROM anomalies") == []
     (line,) = run.logs("currency_not_judged_yet")
     assert (line["aws_account_id"], line["currency"]) == (harness.ids[0], "EUR")
-    assert line["judged_from"] == str(YESTERDAY + 7 * ONE_DAY)
+    assert line["judged_from"] == str(YESTERDAY + days * ONE_DAY)
 
 
 def test_the_floor_and_the_severity_are_by_currency(harness: Harness) -> None:

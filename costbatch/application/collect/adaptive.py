@@ -57,12 +57,14 @@ class _Judged:
     """What one account's services were judged to be in one currency.
 
     days: by service. touched: those whose judgement may differ from the last one's. memory: None: as it was.
+    judges_from: None: it is judged already.
     """
 
     touched: DateRange
     days: Mapping[str, Sequence[JudgedDay]] = field(default_factory=dict)
     memory: Memory | None = None
     is_history: bool = False
+    judges_from: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ class AdaptiveDetector(Detector):
                 first = recollection.newest + (ONE_DAY if recollection.newest < newest else timedelta(0))
                 touched = DateRange(first - _SETTLING, newest + ONE_DAY)
                 found[currency] = self._walk(each, currency, recollection, mine, touched)
+        _log_unjudged(each, found)
         return found
 
     def _last_days(self, tx: Transaction, each: Replaced, currencies: set[str]) -> dict[str, date]:
@@ -143,10 +146,11 @@ class AdaptiveDetector(Detector):
         series = load_series(tx, [asked], self.rule)[each.account.id].totals
         found = {}
         for currency in sorted(currencies & series.keys()):
-            found[currency] = series[currency].last_day or each.stored.last
-            if each.stored.last - _SETTLING <= found[currency] < each.stored.last:
+            found[currency] = last = series[currency].last_day or each.stored.last
+            is_news = last >= each.stored.last - _SETTLING or last in each.change.changed_dates
+            if is_news and last < each.stored.last:
                 about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
-                log.warning("currency_replaced", **about, last_day=str(found[currency]))
+                log.warning("currency_replaced", **about, last_day=str(last))
         return found
 
     def _recollect(self, each: Replaced, currency: str, memory: Memory | None) -> Recollection | None:
@@ -215,7 +219,8 @@ class AdaptiveDetector(Detector):
             if one.usage_date in touched:
                 actual = costs.get(one.service, {}).get(one.usage_date, ZERO)
                 judged[one.service].append(judged_day(one, actual))
-        return _Judged(touched, judged, recollection.memory(self._version(currency)))
+        memory = recollection.memory(self._version(currency))
+        return _Judged(touched, judged, memory, judges_from=recollection.judges_from)
 
     def _version(self, currency: str) -> str:
         compared = self.rule.cost_basis, sorted(self.rule.excluded_record_types)
@@ -302,6 +307,15 @@ class AdaptiveDetector(Detector):
             )
             changes += judge_series(series, mine, judgement)
         return changes
+
+
+def _log_unjudged(each: Replaced, found: Mapping[str, _Judged]) -> None:
+    """Log which currencies of an account are not judged yet, if it has others that are."""
+    young = {currency: one.judges_from for currency, one in found.items() if one.judges_from}
+    if len(young) < len(found):
+        for currency, day in sorted(young.items()):
+            about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
+            log.warning("currency_not_judged_yet", **about, judged_from=str(day))
 
 
 def _days_needed(each: Replaced, memories: Iterable[Memory]) -> DateRange:

@@ -57,6 +57,23 @@ def test_a_constant_series_raises_nothing() -> None:
     assert anomalies({"cents": [0.01] * DAYS, "dollars": [100.0] * DAYS, "free": [0.0] * DAYS}) == []
 
 
+@pytest.mark.parametrize("past", [0, 3, 17])
+def test_it_says_from_which_day_on_it_judges(past: int) -> None:
+    """A rise on that day is found, and one on the day before is not."""
+    detector = Detector(AdaptiveRule(), "USD")
+    for n in range(past + 1):
+        detector.judge(day(n), {"EC2": [100.0 * (n >= age) for age in range(3)]})
+    first = detector.judges_from
+    assert first is not None
+    place = (first - day(0)).days
+    found = {
+        n: [each.reason for each in judgements({"EC2": changed([100.0] * DAYS, n, lambda _: 5.0, 1)})[n]]
+        for n in (place - 1, place)
+    }
+    assert Reason.SPIKE not in found[place - 1]
+    assert Reason.SPIKE in found[place]
+
+
 def test_an_ordinary_week_raises_nothing() -> None:
     """Noise and weekends are expected."""
     assert anomalies({"EC2": steady(100), "S3": steady(30, seed=2, noise=0.1)}) == []
