@@ -7,6 +7,7 @@ from costbatch.cli.options import JSON, example, output_option
 from costbatch.cli.output import print_json, print_table
 from costbatch.config import VARIABLES, missing_variables
 from costbatch.domain.credentials import Secret
+from costbatch.domain.excerpt import name_excerpt
 from costbatch.errors import ConfigError
 from costbatch.logs import mask_patterns
 
@@ -53,6 +54,6 @@ def _text(value: object) -> str | None:
         case float():
             return f"{value:g}"
         case frozenset() | tuple():
-            return ",".join(sorted(map(str, value))) or "none"
+            return ",".join(name_excerpt(str(each)) for each in sorted(value, key=str)) or "none"
         case _:
             return str(value)

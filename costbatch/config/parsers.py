@@ -34,6 +34,8 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _SHORTEST_PIECE = 12
 # Longer than any number that a setting takes.
 _LONGEST_NUMBER = 40
+# As long as a tag of AWS.
+_LONGEST_NAME = 128
 
 
 def decimal(least: str, most: str = "1000000000") -> Callable[[str], Decimal]:
@@ -138,6 +140,11 @@ def member(enum: type[E]) -> Callable[[str], E]:
 def names(text: str) -> frozenset[str]:
     """Return the names of a comma list; "none" is the empty list, as an empty variable is unset."""
     found = frozenset(name.strip() for name in text.split(",") if name.strip())
+    for name in sorted(found):
+        if len(name) > _LONGEST_NAME or not name.isprintable():
+            raise ValueError(
+                f"must be names of up to {_LONGEST_NAME} printable characters; {excerpt(name)} is none."
+            )
     return frozenset() if found == {"none"} else found
 
 

@@ -20,11 +20,18 @@ def may_be_secret(text: str) -> bool:
     return bool(_NAMED_SECRET.search(text)) or _looks_random(text)
 
 
+def name_excerpt(text: str) -> str:
+    """Return a name as it is, or only its length if it can hardly be one but a key in the wrong place."""
+    is_key = any(len(run) >= _CERTAINLY_A_KEY and _is_mixed(run) for run in _RUN.findall(text))
+    return hidden(text) if is_key or _NAMED_SECRET.search(text) else text
+
+
 def _looks_random(text: str) -> bool:
-    return any(
-        len(run) >= _CERTAINLY_A_KEY or sum(bool(kind.search(run)) for kind in _KINDS) > 1
-        for run in _RUN.findall(text)
-    )
+    return any(len(run) >= _CERTAINLY_A_KEY or _is_mixed(run) for run in _RUN.findall(text))
+
+
+def _is_mixed(run: str) -> bool:
+    return sum(bool(kind.search(run)) for kind in _KINDS) > 1
 
 
 def excerpt(text: str) -> str:

@@ -356,6 +356,26 @@ def test_a_secret_in_place_of_its_files_path_is_not_shown(harness: Harness, name
     assert "hunter2" not in said
 
 
+@pytest.mark.parametrize("secret", [KEY, AWS_SECRET, MISPLACED["a URL with a password"]])
+@pytest.mark.parametrize("name", ["COSTBATCH_REQUIRED_TAGS", "COSTBATCH_ANOMALY_EXCLUDED_RECORD_TYPES"])
+def test_a_secret_among_names_is_not_shown(harness: Harness, name: str, secret: str) -> None:
+    """Any text may be a tag: it is taken, and `config` says only how long it is."""
+    tags = "Owner,k8s.io/cluster-autoscaler/node-template/label"
+    run = harness.run("config", "--output", "json", **{name: f"{tags},{secret}"})
+    assert run.status == 0
+    assert heart_of(secret) not in run.stdout + run.stderr
+    shown = {each["name"]: each["value"] for each in json.loads(run.stdout)}[name]
+    assert set(shown.split(",")) == {*tags.split(","), f"a value of {len(secret)} characters"}
+
+
+@pytest.mark.parametrize("text", ["x" * 129, "a\x1b[31mb", "a,b\u202e"])
+def test_a_name_of_a_list_is_printable_and_short(harness: Harness, text: str) -> None:
+    """One sentence, without the whole of it."""
+    sentence = one_sentence(harness.run("config", COSTBATCH_REQUIRED_TAGS=text))
+    assert "must be names of up to 128 printable characters" in sentence
+    assert len(sentence) < 200
+
+
 def test_secrets_are_known_before_anything_is_printed(harness: Harness) -> None:
     """A password that was also given to another variable is masked in the sentence about that one."""
     environ = {"DATABASE_URL": "postgresql://u:correct-horse@db/costs", "COSTBATCH_FAIL_ON": "correct-horse"}
