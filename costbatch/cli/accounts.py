@@ -11,8 +11,10 @@ from costbatch.cli.options import JSON, AccountId, account_argument, example, ou
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.secrets import prompt_for_secrets, read_external_id, read_secrets
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition, Progress
+from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
 from costbatch.domain.credentials import StoredSecrets
-from costbatch.errors import ConfigError, ErrorKind
+from costbatch.domain.discover_report import WORDS as DISCOVER_WORDS
+from costbatch.errors import ConfigError
 
 _LIST_COLUMNS = ("account", "name", "status", "access", "collected to", "failing since", "why", "labels")
 
@@ -210,14 +212,16 @@ def show(context: Context, aws_account_id: str, output: str) -> None:
     not_discovered = details.discovery_failing
     document = {
         **account_document(details.account, details.progress),
-        "failing_advice": _advice(failing.kind) if failing else None,
+        "failing_advice": COLLECT_WORDS.advice_for(failing.kind) if failing else None,
         "discovered_at": discovery.discovered_at if discovery else None,
         "discovered_from": discovery.source.value if discovery else None,
         "regions": discovery.regions if discovery else None,
         "resources": discovery.resources if discovery else None,
         "discovery_failing_since": not_discovered.since if not_discovered else None,
         "discovery_failing_kind": not_discovered.kind if not_discovered else None,
-        "discovery_failing_advice": _advice(not_discovered.kind) if not_discovered else None,
+        "discovery_failing_advice": DISCOVER_WORDS.advice_for(not_discovered.kind)
+        if not_discovered
+        else None,
         "base_account": details.base.aws_account_id if details.base else None,
         "credentials_key_id": details.key_id,
         "credentials": _credentials_text(details),
@@ -229,11 +233,6 @@ def show(context: Context, aws_account_id: str, output: str) -> None:
     document["labels"] = _labels_text(details.account)
     rows = [(name.replace("_", " "), value) for name, value in document.items()]
     print_table(("account", aws_account_id), rows[1:], texts=(aws_account_id,))
-
-
-def _advice(kind: str) -> str:
-    # A later release may have stored a kind that is unknown here.
-    return ErrorKind(kind).advice if kind in set(ErrorKind) else ""
 
 
 def _credentials_text(details: AccountDetails) -> str:

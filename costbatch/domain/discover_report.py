@@ -17,8 +17,19 @@ from costbatch.domain.periods import instant
 from costbatch.domain.reports import JobWords, RunReport, item_data
 from costbatch.domain.resources import SourceChoice
 from costbatch.domain.runs import ItemRecord
+from costbatch.errors import ErrorKind
 
-WORDS = JobWords(name=DISCOVER, doing="discovering", done="discovered")
+WORDS = JobWords(
+    name=DISCOVER,
+    doing="discovering",
+    done="discovered",
+    advice={
+        ErrorKind.ACCESS_DENIED: (
+            "The credentials are valid but lack a permission of discovery; `costbatch discover --account ID` "
+            "names it, and docs/installation.md has the whole policy."
+        )
+    },
+)
 _PARTIAL = "partial"
 
 PARTIAL_ACCOUNTS = Metric(

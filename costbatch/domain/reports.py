@@ -15,15 +15,25 @@ from costbatch.errors import ErrorKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobWords:
-    """A job's name, and what it does to accounts: "collect", "collecting", "collected"."""
+    """A job's name, and what it does to accounts: "collect", "collecting", "collected".
+
+    advice: what to do about failures whose own advice is of another job.
+    """
 
     name: str
     doing: str
     done: str
+    advice: Mapping[ErrorKind, str] = field(default_factory=dict)
 
     def state(self, state: ItemState) -> str:
         """Return the state of an account in the words of the job."""
         return {ItemState.RUNNING: self.doing, ItemState.SUCCEEDED: self.done}.get(state, state.value)
+
+    def advice_for(self, kind: str) -> str:
+        """Return what to do about a stored kind of failure; empty for one of a later release."""
+        if kind not in set(ErrorKind):
+            return ""
+        return self.advice.get(ErrorKind(kind), ErrorKind(kind).advice)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

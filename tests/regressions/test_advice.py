@@ -105,6 +105,20 @@ def test_an_identity_without_the_permission_is_told_to_have_it_granted() -> None
     assert refusal("AccessDeniedException").advice == ErrorKind.ACCESS_DENIED.advice
 
 
+def test_discovery_that_is_denied_is_not_advised_about_costs(harness: Harness) -> None:
+    """By the run, by `doctor` and by `accounts show`: another permission is missing than that of costs."""
+    harness.open(make_account(1, faults=(Fault("access_denied", operation="GetResources"),)))
+    run = harness.run("discover", "--output", "json")
+    message = run.account(harness.ids[0])["error"]["message"]
+    assert "tag:GetResources" in message
+    doctor = harness.run("doctor", "--output", "json").summary["checks"]
+    (check,) = [each for each in doctor if each["name"] == "discovery"]
+    shown = harness.run("accounts", "show", harness.ids[0], "--output", "json").summary
+    for advice in (message, check["advice"], shown["discovery_failing_advice"]):
+        assert "ce:GetCostAndUsage" not in advice
+        assert "permission" in advice
+
+
 def test_a_role_that_cannot_be_assumed_speaks_of_its_trust_policy() -> None:
     """STS says neither that the role is missing nor that the external id is wrong."""
     advice = refusal(

@@ -16,7 +16,6 @@ from costbatch.domain.periods import ONE_DAY, utc_day
 from costbatch.domain.plural import many
 from costbatch.domain.reports import JobWords
 from costbatch.domain.runs import ItemState, RunStatus
-from costbatch.errors import ErrorKind
 
 _LONG = timedelta(days=2)
 _MOST_SHOWN = 5
@@ -106,7 +105,7 @@ def check_accounts(database: Database, now: datetime) -> Finding:
             lines.append(f"{account}: {stored}; no failure is recorded.")
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
-    return warning("\n".join(lines), _advice([done for _, done in shown]))
+    return warning("\n".join(lines), _advice([done for _, done in shown], COLLECT_WORDS))
 
 
 def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
@@ -115,9 +114,9 @@ def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
     return account.created_at is not None and now - account.created_at > _LONG
 
 
-def _advice(late: Sequence[Progress]) -> str:
+def _advice(late: Sequence[Progress], words: JobWords) -> str:
     kinds = dict.fromkeys(progress.failing.kind for progress in late if progress.failing)
-    advice = [f"{kind}: {ErrorKind(kind).advice}" for kind in kinds]
+    advice = [f"{kind}: {words.advice_for(kind)}" for kind in kinds]
     if any(progress.failing is None for progress in late):
         advice.append("Accounts without a recorded failure were in no run: check that the CronJob runs.")
     return "\n".join(advice)
@@ -144,7 +143,8 @@ def check_discovered(database: Database, now: datetime) -> Finding:
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
     found = f"{len(late):,} of {many(len(active), 'active account')} not discovered."
-    return warning("\n".join([found, *lines]), _advice([failing for _, failing in late[:_MOST_SHOWN]]))
+    failures = [failing for _, failing in late[:_MOST_SHOWN]]
+    return warning("\n".join([found, *lines]), _advice(failures, DISCOVER_WORDS))
 
 
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:
