@@ -151,7 +151,7 @@ def _text_members(text: str, source: str) -> Mapping[str, str]:
     """Return the members of an access key in a CSV, in lines for a shell or in a credentials file."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
-        return read_profile(text, source)
+        return _profile_members(text, source)
     delimiter = next((each for each in ",;\t" if each in lines[0]), ",")
     titles = [title.strip().lower() for title in next(csv.reader(lines[:1], delimiter=delimiter))]
     if _CSV_TITLES.keys() <= set(titles):
@@ -163,12 +163,16 @@ def _text_members(text: str, source: str) -> Mapping[str, str]:
         return {ours: values[title] for title, ours in _CSV_TITLES.items() if values.get(title)}
     assignments = [found for line in lines if (found := _ASSIGNMENT.fullmatch(line))]
     if len(assignments) < len(lines):
-        return read_profile(text, source)
+        return _profile_members(text, source)
     pairs = [(found[1], found[2].strip().strip("\"'")) for found in assignments]
     names = [name for name, _ in pairs]
     if twice := next((name for name in _SHELL_NAMES if names.count(name) > 1), None):
         raise ConfigError(f"{source} sets {twice} more than once; keep one.")
     return _long_lived({_SHELL_NAMES[name]: value for name, value in pairs if name in _SHELL_NAMES}, source)
+
+
+def _profile_members(text: str, source: str) -> dict[str, str]:
+    return _long_lived(dict(read_profile(text, source)), source)
 
 
 def _long_lived(members: dict[str, str], source: str) -> dict[str, str]:

@@ -107,3 +107,13 @@ def test_a_file_of_aws_registers_an_account(harness: Harness) -> None:
     refused = harness.run(*command[:2], "210987654321", *command[3:], stdin=f"[x]\n{ID_LINE}")
     assert refused.status == 2
     assert "and no aws_secret_access_key" in refused.sentences[0]
+
+
+@pytest.mark.parametrize("name", ["aws_session_token", "aws_security_token", "AWS_SESSION_TOKEN"])
+def test_a_profile_with_temporary_credentials_is_refused(harness: Harness, name: str) -> None:
+    """As in AWS's other formats: they would be stored, and fail within hours."""
+    text = f"[default]\n{PAIR}{name} = {TOKEN}\n"
+    run = harness.run("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-", stdin=text)
+    assert run.status == 2
+    assert "holds temporary credentials" in run.sentences[0]
+    assert harness.value("SELECT count(*) FROM accounts") == 0

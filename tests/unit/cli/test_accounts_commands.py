@@ -51,9 +51,10 @@ def test_secrets_come_from_standard_input(shell: Any, document: str) -> None:
 
 
 def test_secrets_come_from_a_file(shell: Any, tmp_path: Path) -> None:
-    """A path is as good as standard input; a session token is kept."""
+    """A path is as good as standard input; a session token in our own format is kept."""
     path = tmp_path / "credentials"
-    path.write_text(PROFILE + "aws_session_token = token\n")
+    members = {"access_key_id": KEY_ID, "secret_access_key": SECRET, "session_token": "token"}
+    path.write_text(json.dumps(members))
     shell.run(*ADD, "--access-key", "--secrets-file", str(path))
     keys = stored(shell).access_keys
     assert keys is not None
