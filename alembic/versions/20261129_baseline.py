@@ -753,7 +753,13 @@ def upgrade() -> None:
             comment="CloudEvents 1.0 JSON",
         ),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("cloudevent ->> 'id' = id::text", name=op.f("ck_events_cloudevent_has_id")),
+        sa.CheckConstraint(
+            "cloudevent ->> 'id' IS NOT DISTINCT FROM id::text", name=op.f("ck_events_cloudevent_has_id")
+        ),
+        sa.CheckConstraint(
+            "jsonb_typeof(cloudevent -> 'subject') IS NOT DISTINCT FROM 'string' AND jsonb_typeof(cloudevent -> 'data') IS NOT DISTINCT FROM 'object'",
+            name=op.f("ck_events_cloudevent_whole"),
+        ),
         sa.CheckConstraint(
             "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'anomaly.answered', 'anomaly.explained', 'incident.detected', 'service.first_charged', 'account.dormant_charged', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
             name=op.f("ck_events_type_known"),

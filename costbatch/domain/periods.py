@@ -39,6 +39,14 @@ class DateRange:
         # A run iterates over hundreds of thousands of days; adding timedeltas would take ten times as long.
         return map(date.fromordinal, range(self.start.toordinal(), self.end_exclusive.toordinal()))
 
+    def parts(self, days: int) -> "Iterator[DateRange]":
+        """Yield the days in ranges of at most so many, one after the other."""
+        start = self.start
+        while start < self.end_exclusive:
+            end = min(start + timedelta(days=days), self.end_exclusive)
+            yield DateRange(start, end)
+            start = end
+
     def touches(self, other: "DateRange") -> bool:
         """Whether both together are one range without a gap."""
         return self.start <= other.end_exclusive and other.start <= self.end_exclusive

@@ -1,5 +1,6 @@
 """Old things for the tests of pruning: months of costs, and runs, events and anomalies of any age."""
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
@@ -89,9 +90,10 @@ def add_event(query: Query, occurred: datetime, *delivered: datetime | None, run
     identity = f"{uuid4()}"
     query(
         "INSERT INTO events (id, type, run_id, cloudevent, occurred_at) VALUES"
-        " (:id, 'run.completed', :run, jsonb_build_object('id', CAST(:id AS text)), :occurred)",
+        " (:id, 'run.completed', :run, CAST(:cloudevent AS jsonb), :occurred)",
         id=identity,
         run=run,
+        cloudevent=json.dumps({"id": identity, "subject": "x", "data": {}}),
         occurred=occurred,
     )
     for number, at in enumerate(delivered):

@@ -203,7 +203,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "events": {
         "id": OTHER,
         "type": "run.failed",
-        "cloudevent": {"id": str(OTHER)},
+        "cloudevent": {"id": str(OTHER), "subject": "x", "data": {}},
         "occurred_at": NOW,
     },
     "deliveries": {
@@ -456,6 +456,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("anomaly_answers", {"end_date": date(3000, 1, 1)}, "ck_anomaly_answers_times_plausible"),
     ("anomaly_answers", {"withdrawn_at": NOW}, "ck_anomaly_answers_withdrawn_by_someone"),
     ("events", {"id": WRONG}, "ck_events_cloudevent_has_id"),
+    ("events", {"cloudevent": []}, "ck_events_cloudevent_has_id"),
+    ("events", {"cloudevent": {}}, "ck_events_cloudevent_has_id"),
+    ("events", {"cloudevent": {"id": str(OTHER), "data": {}}}, "ck_events_cloudevent_whole"),
+    ("events", {"cloudevent": {"id": str(OTHER), "subject": 7, "data": {}}}, "ck_events_cloudevent_whole"),
+    ("events", {"cloudevent": {"id": str(OTHER), "subject": "x", "data": []}}, "ck_events_cloudevent_whole"),
     ("events", {"type": "run.exploded"}, "ck_events_type_known"),
     ("events", {"account_id": 999}, "fk_events_account_id"),
     ("events", {"run_id": OTHER}, "fk_events_run_id"),

@@ -19,7 +19,8 @@ from costbatch.adapters.aws.cost_explorer.parse import CostResponse
 from costbatch.adapters.postgres import PostgresDatabase, costs
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, PackedCosts, StoredChange, pack
-from costbatch.domain.periods import ONE_DAY
+from costbatch.domain.detection import Rule
+from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError
 from costbatch.simulator.world import Anomaly
 from tests.support import second_database
@@ -316,6 +317,30 @@ def test_a_run_that_packs_everything_judges_the_same(
             # Services are told in the order in which they are read.
             assert sorted(map(str, ours)) == sorted(map(str, theirs))
     assert second_database.judged(harness)[0]
+
+
+def test_first_charges_of_a_long_history_are_found_a_month_at_a_time(
+    harness: Harness, second: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All days of all services at once took 600 MB of a million rows; what is found is the same."""
+    accounts = [make_account(n, services=4, start=TODAY - timedelta(days=90 * n)) for n in (1, 2)]
+    harness.open(*accounts)
+    second.open(*accounts)
+    assert harness.collect().status == 0
+    read_days: list[int] = []
+    service_totals = costs.PostgresCosts.service_totals
+
+    def noting(store: costs.PostgresCosts, account: Account, period: DateRange, rule: Rule) -> Any:
+        read_days.append(len(period))
+        return service_totals(store, account, period, rule)
+
+    monkeypatch.setattr(costs.PostgresCosts, "service_totals", noting)
+    monkeypatch.setattr(in_flight, "_TIGHT_BYTES", 0)
+    assert second.collect().status == 0
+    assert max(read_days) == 31
+    assert sum(read_days) > 270
+    query = "SELECT * FROM first_charges ORDER BY account_id, service"
+    assert second.rows(query) == harness.rows(query) != []
 
 
 def _peak_bytes(pid: int) -> int:

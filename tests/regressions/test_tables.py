@@ -62,6 +62,37 @@ def test_a_table_fits_a_terminal_of_80_columns(crowded: Harness, command: tuple[
         assert set(re.findall(pattern, whole)) <= set(re.findall(pattern, shown))
 
 
+# One after the other in one test, which is cheaper than a database for each.
+MORE_COMMANDS = [
+    ("anomalies", "list", "--state", "all"),
+    ("events", "list"),
+    ("planned", "list"),
+    ("forecast",),
+    ("costs", "--from", "2025-03-01"),
+    ("discover", "--dry-run"),
+    ("resources", "list", "--limit", "5"),
+    ("resources", "stats"),
+]
+
+
+def test_the_tables_of_more_commands_fit_too(crowded: Harness) -> None:
+    """Ids, dates and amounts whole, also of resources and plans that others have named."""
+    evil = (("Name", "evil\x1b[31m\x1b]0;owned\x07\u202e" * 3), ("Owner", "x"))
+    arn = f"arn:aws:ec2:us-east-1:{crowded.ids[0]}:instance/{'i' * 150}"
+    inventory = [{"arn": arn, "region": "us-east-1", "tags": evil}]
+    crowded.aws.update_account(crowded.ids[0], regions=["us-east-1"], inventory=inventory)
+    assert crowded.run("discover", "--account", crowded.ids[0]).status == 0
+    plan = ("--from", f"{TODAY}", "--to", "2999-12-31", "--service", "s" * 300, "--reason", "r" * 400)
+    assert crowded.run("planned", "add", "--account", crowded.ids[0], *plan).status == 0
+    for command in MORE_COMMANDS:
+        shown, piped = look(crowded, *command), crowded.run(*command, COLUMNS="40").stdout
+        assert max(map(cell_len, shown.splitlines())) <= 80, command
+        for pattern in (r"\b1000\d{8}\b", r"\b20\d\d-\d\d-\d\d\b", r"\b\d{1,3}(?:,\d{3})+\b"):
+            assert set(re.findall(pattern, piped)) <= set(re.findall(pattern, shown)), (command, pattern)
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]|\.\.\.|…", piped), command
+        assert len({line.count("\t") for line in piped.splitlines() if "\t" in line}) == 1, command
+
+
 @pytest.mark.parametrize("columns", [40, 80, 300])
 def test_the_accounts_are_readable_at_every_width(crowded: Harness, columns: int) -> None:
     """A name is shortened with an ellipsis; what has no room beside its row stands below it, whole."""

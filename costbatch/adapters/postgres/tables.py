@@ -412,7 +412,12 @@ events = Table(
     Column("cloudevent", JSONB, nullable=False, comment="CloudEvents 1.0 JSON"),
     Column("occurred_at", INSTANT, nullable=False),
     one_of("type", EventType),
-    CheckConstraint("cloudevent ->> 'id' = id::text", name="cloudevent_has_id"),
+    CheckConstraint("cloudevent ->> 'id' IS NOT DISTINCT FROM id::text", name="cloudevent_has_id"),
+    CheckConstraint(
+        "jsonb_typeof(cloudevent -> 'subject') IS NOT DISTINCT FROM 'string'"
+        " AND jsonb_typeof(cloudevent -> 'data') IS NOT DISTINCT FROM 'object'",
+        name="cloudevent_whole",
+    ),
     Index("ix_events_run_id", "run_id"),
     Index("ix_events_account_id", "account_id", "sequence"),
     comment="The outbox: written in the transaction of the change that it reports",

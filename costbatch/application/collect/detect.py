@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from costbatch.application.collect.detector import Detector, Night, Replaced, Verdict
-from costbatch.application.collect.series import amounts_by_day
+from costbatch.application.collect.series import DAYS_AT_ONCE, amounts_by_day
 from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import (
     Anomaly,
     AnomalyChange,
@@ -139,11 +140,12 @@ class Detection:
         found: dict[int, list[FirstCharge]] = {}
         for each, days in read:
             costs, row = each.fetched.costs, each.account.id
+            mine = known.get(row, set())
             if isinstance(costs, CostColumns):
                 totals = comparable_service_totals(costs, days, self.rule)
+                found[row] = find_first_charges(totals, mine, self.first_charges)
             else:
-                totals = tx.costs.service_totals(each.account, days, self.rule)
-            found[row] = find_first_charges(totals, known.get(row, set()), self.first_charges)
+                found[row] = self._first_stored_charges(tx, each.account, days, mine)
             if each.covered is not None and not night.is_backfill:
                 events[row] = [
                     service_first_charged(charge, each.account, run_id=night.run_id, now=night.now)
@@ -151,6 +153,19 @@ class Detection:
                 ]
         tx.first_charges.add(found)
         return events
+
+    def _first_stored_charges(
+        self, tx: Transaction, account: Account, days: DateRange, known: set[str]
+    ) -> list[FirstCharge]:
+        """Return the first charges within days, some at a time: a long history has many services on each."""
+        found: dict[str, FirstCharge] = {}
+        for part in days.parts(DAYS_AT_ONCE):
+            totals = tx.costs.service_totals(account, part, self.rule)
+            found |= {
+                each.service: each
+                for each in find_first_charges(totals, known | found.keys(), self.first_charges)
+            }
+        return [found[service] for service in sorted(found)]
 
     def _awakenings(self, tx: Transaction, each: Replaced, night: Night) -> list[Event]:
         """Return the events of an account that is expected to cost nothing and begins to cost something."""

@@ -19,6 +19,9 @@ from costbatch.domain.detection import (
 )
 from costbatch.domain.periods import DateRange
 
+# Of how many days the costs of all services are read at a time: a history of some accounts takes gigabytes.
+DAYS_AT_ONCE = 31
+
 
 class SeriesRequest(NamedTuple):
     """An account whose days are compared.
