@@ -39,13 +39,13 @@ def plant(simulator: SimulatorProcess, *anomalies: Anomaly) -> None:
     simulator.update_account(ONE, rows=None, profile="uniform", services=3, anomalies=plain)
 
 
-def test_every_page_is_read_and_counted(simulator: SimulatorProcess, aws: Harness) -> None:
+def test_every_page_is_read_and_counted(changed_simulator: SimulatorProcess, aws: Harness) -> None:
     """Four anomalies on pages of three are two requests."""
     spikes = [Anomaly("spike", date(2024, 3, day), 3.0, service="AWS Lambda") for day in (5, 7, 9, 11)]
-    plant(simulator, *spikes)
+    plant(changed_simulator, *spikes)
     found = source(aws).fetch_anomalies(aws.simulated_keys(1), DAYS, aws.spend)
     assert sorted(each.start_date for each in found if each.start_date) == [each.start for each in spikes]
-    assert aws.requests == simulator.paid(ONE) == 2
+    assert aws.requests == changed_simulator.paid(ONE) == 2
 
 
 def test_what_aws_says_is_read_exactly(simulator: SimulatorProcess, aws: Harness) -> None:
@@ -86,9 +86,12 @@ def test_what_aws_says_is_read_exactly(simulator: SimulatorProcess, aws: Harness
     assert (second.impact, second.accounts, second.services) == (Decimal(5), {ONE}, set())
 
 
-def test_the_interval_is_given_as_its_first_and_last_day(simulator: SimulatorProcess, aws: Harness) -> None:
+def test_the_interval_is_given_as_its_first_and_last_day(
+    changed_simulator: SimulatorProcess, aws: Harness
+) -> None:
     """What ended before it is not in the answer."""
-    plant(simulator, Anomaly("spike", date(2024, 3, 5), 3.0), Anomaly("spike", date(2024, 3, 6), 4.0))
+    spikes = [Anomaly("spike", date(2024, 3, 5), 3.0), Anomaly("spike", date(2024, 3, 6), 4.0)]
+    plant(changed_simulator, *spikes)
     only = DateRange(date(2024, 3, 6), date(2024, 3, 7))
     found = source(aws).fetch_anomalies(aws.simulated_keys(1), only, aws.spend)
     assert [each.start_date for each in found] == [only.start]

@@ -33,10 +33,10 @@ QUESTION = question_of(make_anomaly(service="A", start_date=DAY, last_date=DAY),
 
 
 @pytest.fixture
-def billed(simulator: SimulatorProcess) -> SimulatorProcess:
+def billed(changed_simulator: SimulatorProcess) -> SimulatorProcess:
     """Return AWS with some rows of the first account."""
-    simulator.set_rows(ONE, rows_from_plain(ROWS))
-    return simulator
+    changed_simulator.set_rows(ONE, rows_from_plain(ROWS))
+    return changed_simulator
 
 
 def test_one_request_brings_both_days(billed: SimulatorProcess, aws: Harness) -> None:

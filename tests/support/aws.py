@@ -172,15 +172,15 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def simulator_process(_clean_environment: None) -> Iterator[SimulatorProcess]:
     """Start a simulator with accounts that can be told apart, three groups on a page."""
-    world = World(
-        accounts=tuple(simulated_account(number) for number in range(1, ACCOUNTS + 1)),
-        today=date(2024, 3, 20),
-        page_size=3,
-    )
     with ExitStack() as exits:
         with unmeasured_children():
-            simulator = exits.enter_context(SimulatorProcess(world))
+            simulator = exits.enter_context(SimulatorProcess(_world()))
         yield simulator
+
+
+def _world() -> World:
+    accounts = tuple(simulated_account(number) for number in range(1, ACCOUNTS + 1))
+    return World(accounts=accounts, today=date(2024, 3, 20), page_size=3)
 
 
 @pytest.fixture
@@ -192,6 +192,13 @@ def simulator(
     simulator_process.reset_requests()
     yield simulator_process
     simulator_process.clear_faults()
+
+
+@pytest.fixture
+def changed_simulator(simulator: SimulatorProcess) -> Iterator[SimulatorProcess]:
+    """Let a test change the accounts of the simulator, which other tests share."""
+    yield simulator
+    simulator.replace_world(_world())
 
 
 @pytest.fixture
