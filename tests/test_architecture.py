@@ -70,6 +70,7 @@ READS_ENVIRONMENT = {
 }
 MAKES_FLOATS = {
     "domain/adaptive.py": "statistics of daily cost; what is billed stays Decimal",
+    "domain/adaptive_answers.py": "the limits that these statistics are compared with",
     "domain/forecast.py": "as above; what is returned is Decimal",
     "domain/adaptive_memory.py": "what these statistics are made of",
     "adapters/pushgateway.py": "Prometheus knows nothing but floats",

@@ -410,7 +410,6 @@ def upgrade() -> None:
         "anomaly_answers",
         ["account_id"],
         unique=False,
-        postgresql_where=sa.text("withdrawn_at IS NULL"),
     )
     op.create_table(
         "daily_costs",
@@ -1165,11 +1164,7 @@ def downgrade() -> None:
     op.drop_table("cost_changes")
     op.drop_table("cost_versions")
     op.drop_table("daily_costs")
-    op.drop_index(
-        "ix_anomaly_answers_account_id",
-        table_name="anomaly_answers",
-        postgresql_where=sa.text("withdrawn_at IS NULL"),
-    )
+    op.drop_index("ix_anomaly_answers_account_id", table_name="anomaly_answers")
     op.drop_table("anomaly_answers")
     op.drop_index("uq_anomalies_open", table_name="anomalies", postgresql_where=sa.text("state = 'open'"))
     op.drop_index("ix_anomalies_state", table_name="anomalies")

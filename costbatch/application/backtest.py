@@ -8,7 +8,7 @@ from typing import cast
 from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Night, Replaced
 from costbatch.application.ports import Database, Transaction
-from costbatch.application.replay import PastCosts, PastTransaction, replay
+from costbatch.application.replay import PastAnswers, PastCosts, PastTransaction, replay
 from costbatch.application.selection import check_registered
 from costbatch.domain.accounts import Account
 from costbatch.domain.backtest import AccountReplay, Alarm, BacktestReport
@@ -55,9 +55,10 @@ class Backtest:
         for account in accounts:
             with self.database.transaction() as tx:
                 history = tx.ledger.history(account, self.rule)
+                answers = PastAnswers(tx.answers.given([account.id]))
             # What the detectors log of a night was logged by that night.
             with muted(_DETECTORS):
-                replays.append(self._replay(account, history, detectors, since))
+                replays.append(self._replay(account, history, answers, detectors, since))
         return BacktestReport(
             accounts=tuple(each for each in replays if each),
             detectors=tuple(detectors),
@@ -68,11 +69,15 @@ class Backtest:
         self,
         account: Account,
         history: AccountHistory,
+        answers: PastAnswers,
         detectors: Sequence[DetectorName],
         since: date | None,
     ) -> AccountReplay | None:
         costs = PastCosts()
-        replayed = [_Replayed(name, self.detections[name], costs) for name in detectors]
+        past = [PastTransaction(costs=costs, answers=answers) for _ in detectors]
+        replayed = [
+            _Replayed(name, self.detections[name], mine) for name, mine in zip(detectors, past, strict=True)
+        ]
         nights = []
         for night, replaced in replay(account, history, costs):
             nights.append(night.today)
@@ -98,9 +103,8 @@ class _Replayed:
     What it finds has the ids that nights with it gave.
     """
 
-    def __init__(self, name: DetectorName, detection: Detection, costs: PastCosts) -> None:
-        self._name, self._detection = name, detection
-        self._past = PastTransaction(costs=costs)
+    def __init__(self, name: DetectorName, detection: Detection, past: PastTransaction) -> None:
+        self._name, self._detection, self._past = name, detection, past
         self._mornings: dict[str, date] = {}
         self._account = ""
 

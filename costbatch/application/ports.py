@@ -289,6 +289,9 @@ class AnswerStore(Protocol):
     def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
         """Return the answers that count by account row, the oldest first; None: of every account."""
 
+    def given(self, account_ids: Collection[int]) -> dict[int, list[Answer]]:
+        """Return every answer by account row, also those that no longer count, the oldest first."""
+
     def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
         """Let answers no longer count; they stay in the table, with who withdrew them and why."""
 

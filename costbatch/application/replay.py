@@ -155,11 +155,18 @@ class PastMemories:
             self.memories[key] = replace(memory, snapshot=snapshot)
 
 
-class NoAnswers:
-    """What people answered is left out: it says what they thought of anomalies, not what is one."""
+@dataclass
+class PastAnswers:
+    """What was answered to anomalies; what the detectors ask an ``AnswerStore`` for."""
+
+    answers: dict[int, list[Answer]] = field(default_factory=dict)
+
+    def given(self, account_ids: Collection[int]) -> dict[int, list[Answer]]:
+        """Return every answer: the detectors use each from its day on."""
+        return {row: mine for row, mine in self.answers.items() if row in account_ids}
 
     def load(self, *_: object, **__: object) -> dict[int, list[Answer]]:
-        """Return no answers."""
+        """Return no answers: what they silenced is an alarm nevertheless."""
         return {}
 
 
@@ -182,7 +189,7 @@ class PastTransaction:
     anomalies: PastAnomalies = field(default_factory=PastAnomalies)
     expectations: PastExpectations = field(default_factory=PastExpectations)
     memories: PastMemories = field(default_factory=PastMemories)
-    answers: NoAnswers = field(default_factory=NoAnswers)
+    answers: PastAnswers = field(default_factory=PastAnswers)
     first_charges: NoFirstCharges = field(default_factory=NoFirstCharges)
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from math import exp, inf, log, sqrt
 
+from costbatch.domain.adaptive_answers import Allowance, Lesson, excused_ages
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
 from costbatch.domain.detection import Reason, Severity
 from costbatch.domain.expectation import SETTLE_DAYS, Band, History, Mark, floats, median
@@ -74,8 +75,15 @@ class State:
 class Detector:
     """Judges the services of one account in one currency, morning by morning, and keeps its state."""
 
-    def __init__(self, rule: AdaptiveRule, currency: str, state: State | None = None) -> None:
+    def __init__(
+        self,
+        rule: AdaptiveRule,
+        currency: str,
+        state: State | None = None,
+        answered: Sequence[Allowance] = (),
+    ) -> None:
         self._rule = rule
+        self._answered = answered
         self.state = state or State()
         self._floor, self._medium, self._high = (
             float(limit.of(currency)) for limit in (rule.floor, rule.medium_impact, rule.high_impact)
@@ -110,14 +118,24 @@ class Detector:
         # In one order: a sum of floats depends on it.
         state.totals = [*state.totals[1 - _TOTAL_DAYS :], sum(days[name][-1] for name in sorted(days))]
         self._account = median(state.totals)
+        answered = [each for each in self._answered if each.counts_on(newest)]
+        allowed = {
+            service: [each for each in answered if each.service in {None, service}]
+            for service in (histories if answered else ())
+        }
         for service, history in histories.items():
-            if len(history.bands) > len(history.amounts) + SETTLE_DAYS - 1:
-                history.settle(days[service][-1])
-            history.open_day(newest)
+            _open_day(history, newest, days[service], allowed.get(service, ()))
         self._compare_services(days)
         judged = []
         for service, history in histories.items():
+            last_rise, last_drop = history.last_rise, history.last_drop
             found = self._find(history, days[service])
+            if service in allowed:
+                ages = excused_ages(history, newest, days[service], allowed[service])
+                found = [each for each in found if each.age not in ages]
+                found += [_Found(age, None, 0.0, Excuse.ANSWERED) for age in ages]
+                if not any(each.reason for each in found):
+                    history.last_rise, history.last_drop = last_rise, last_drop
             judged += self._judge_days(service, newest, history, days[service], found)
         return judged
 
@@ -152,7 +170,7 @@ class Detector:
                 continue
             for age in _NEWEST_FIRST[: len(history.bands)]:
                 band = history.bands[-1 - age]
-                if band is None:
+                if band is None or history.marks[-1 - age] == Mark.SET_ASIDE:
                     continue
                 rise = days[service][age] - band.expected
                 if rise > max(3 * band.noise * band.scale, 0.15 * band.expected, self._floor / 20):
@@ -189,7 +207,7 @@ class Detector:
         for count, age in enumerate(reversed(_NEWEST_FIRST), 1):
             index = len(history.bands) - 1 - age
             band = history.bands[index]
-            if band is None:
+            if band is None or history.marks[index] == Mark.SET_ASIDE:
                 continue
             rise = amounts[age] - band.expected
             total += rise / band.scale
@@ -434,3 +452,24 @@ class Detector:
             found.reason if found else None,
             found.excuse if found else None,
         )
+
+
+def _open_day(
+    history: History, newest: date, amounts: Sequence[float], answered: Sequence[Allowance]
+) -> None:
+    """Learn the day that became final and the answers that are new, then expect the newest day."""
+    if len(history.bands) > len(history.amounts) + SETTLE_DAYS - 1:
+        history.settle(amounts[-1])
+    for each in answered:
+        if each.since == newest and each.lesson is not Lesson.NOTHING:
+            if each.lesson is Lesson.LEVEL:
+                history.adopt(amounts[1])
+            history.accept(amounts[1], each.is_at_level)
+    history.open_day(newest)
+    # Of the days that are not settled, those of a plan are set aside, and no others.
+    for age in _NEWEST_FIRST[: min(SETTLE_DAYS, len(history.bands))] if answered else ():
+        day, index = newest - timedelta(days=age), len(history.bands) - 1 - age
+        if any(each.direction is None and each.first <= day <= each.last for each in answered):
+            history.marks[index] = Mark.SET_ASIDE
+        elif history.marks[index] == Mark.SET_ASIDE:
+            history.marks[index] = Mark.NORMAL

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 from costbatch.domain.adaptive import Detector, State
+from costbatch.domain.adaptive_answers import Allowance
 from costbatch.domain.adaptive_rule import AdaptiveRule, Judgement
 from costbatch.domain.expectation import SETTLE_DAYS, History, floats
 from costbatch.domain.periods import DateRange
@@ -26,7 +27,7 @@ Readings = Mapping[str, Sequence[Decimal | float]]
 Morning = tuple[date, Readings]
 
 # Counts the changes of what is learned of a day: a memory of another number is built anew.
-_LEARNED_AS = 1
+_LEARNED_AS = 2
 # A snapshot is many times as large as a morning; to judge a morning again takes as long as to store it.
 _MORNINGS = 4
 _LEVEL = 1
@@ -71,14 +72,21 @@ def version_of(rule: AdaptiveRule, currency: str, *compared: object) -> str:
 class Recollection:
     """A detector with its memory, for one night: it is shown what is new, and remembers it."""
 
-    def __init__(self, rule: AdaptiveRule, currency: str, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        rule: AdaptiveRule,
+        currency: str,
+        memory: Memory | None = None,
+        answered: Sequence[Allowance] = (),
+    ) -> None:
         """Replay the mornings since the snapshot, but for the last one: it may be read again.
 
         Raises:
             MemoryUnreadableError: this program did not write the memory.
 
         """
-        self._detector = Detector(rule, currency)
+        self.currency = currency
+        self._detector = Detector(rule, currency, answered=answered)
         self._snapshot: bytes | None = None
         self._mornings: list[Morning] = []
         if memory is None:
@@ -101,13 +109,16 @@ class Recollection:
         """See ``Detector``."""
         return self._detector.judges_from
 
-    def final_amounts(self, day: date) -> dict[str, float] | None:
-        """Return by service what a day cost when it was final; None if it is not yet."""
+    def final_amounts(self, day: date) -> dict[str, float | None] | None:
+        """Return by service what a day cost when it was final (None: nothing is learned of it).
+
+        None if it is not final yet.
+        """
         state = self._detector.state
         if state.newest is not None and day <= state.newest - _SETTLING:
             places = {name: (day - each.first).days for name, each in state.histories.items()}
             return {
-                name: state.histories[name].amounts[place]
+                name: state.histories[name].learned(place)
                 for name, place in places.items()
                 if 0 <= place < len(state.histories[name].amounts)
             }

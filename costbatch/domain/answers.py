@@ -41,6 +41,7 @@ class Answer:
     A planned change has no currency, direction and level: it covers every anomaly of the account, or of one
     of its services, from ``start_date`` to ``end_date``. An expected one holds up to ``end_date`` (None: for
     good), an acknowledged one for the anomaly of the days from ``start_date`` to ``end_date``.
+    withdrawn_at: when it ceased to count; None: it counts.
     """
 
     kind: AnswerKind
@@ -55,6 +56,7 @@ class Answer:
     start_date: date | None = None
     end_date: date | None = None
     anomaly_id: UUID | None = None
+    withdrawn_at: datetime | None = None
     id: int | None = None
 
     @property

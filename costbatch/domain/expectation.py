@@ -5,7 +5,7 @@ once, on the first morning of its day, from the days that had settled by then, a
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import IntEnum
@@ -54,6 +54,7 @@ class Mark(IntEnum):
     NORMAL = 0
     ANOMALOUS = 1
     RECURRING = 2
+    SET_ASIDE = 3  # it was planned, or is expected to pass: nothing is learned of it
 
 
 class Band(NamedTuple):
@@ -98,6 +99,7 @@ class History:
     bands, weekdays, month_days and marks reach to the newest day, the other lists to the newest settled one.
     errors are relative: the difference from the band by its scale; nan before there was a band.
     peaks: the largest upward error of each week that was not anomalous.
+    level_from: days before this one no longer tell the level.
     """
 
     first: date
@@ -118,6 +120,7 @@ class History:
     is_sparse: bool = False
     last_rise: int = -99
     last_drop: int = -99
+    level_from: int = 0
 
     def settle(self, amount: float) -> None:
         """Add the final amount of the oldest day that is not settled yet; a credit counts as no cost."""
@@ -125,6 +128,8 @@ class History:
         self._forget()
         n = len(self.amounts)
         band = self.bands[n]
+        if self.marks[n] == Mark.SET_ASIDE and band is not None:
+            amount = band.expected
         self.amounts.append(amount)
         if band is None:
             self.cleaned.append(amount)
@@ -160,6 +165,48 @@ class History:
             self.noise = max(_ROBUST * sorted(errors)[len(errors) // 2], _LEAST_NOISE)
         self.bands.append(Band(expected, self.noise, max(expected, level / 4, _LEAST_LEVEL)))
 
+    def learned(self, index: int) -> float | None:
+        """Return the amount of a settled day; None if it was set aside."""
+        return None if self.marks[index] == Mark.SET_ASIDE else self.amounts[index]
+
+    def accept(self, day_before: float, is_at_level: Callable[[float, bool], bool]) -> None:
+        """Take the anomalous days at an answered level for ordinary ones.
+
+        day_before: what the newest day that is not settled cost.
+        is_at_level: of an amount, and whether it was a rise.
+        """
+        settled = len(self.amounts)
+        for i in range(max(0, settled - _NOISE_DAYS), len(self.marks)):
+            if self.marks[i] != Mark.ANOMALOUS:
+                continue
+            if i < settled:
+                amount, is_rise = self.amounts[i], not self.errors[i] < 0
+            else:
+                band = self.bands[i]
+                amount, is_rise = day_before, band is None or day_before > band.expected
+            if not is_at_level(amount, is_rise):
+                continue
+            self.marks[i] = Mark.NORMAL
+            if i < settled and self.errors[i] > self.peaks[i // _WEEK]:
+                self.peaks[i // _WEEK] = self.errors[i]
+
+    def adopt(self, day_before: float) -> None:
+        """Take the level of the newest anomalous days for the usual one."""
+        first, settled = len(self.marks), len(self.amounts)
+        for i in range(first - 1, max(-1, first - 1 - _FORTNIGHT), -1):
+            if self.marks[i] == Mark.ANOMALOUS:
+                first = i
+            elif first - i > SETTLE_DAYS + 1:
+                break
+        if first == len(self.marks) or not settled:
+            return
+        self.level_from = first
+        weight = self.weights[self.weekdays[-1]]
+        if first < settled:
+            self.levels[-1] = self._level(settled)
+        elif weight > _LEAST_WEIGHT:
+            self.levels[-1] = day_before / weight
+
     def _forget(self) -> None:
         """Forget whole weeks, so that the weeks of the peaks stay the same."""
         if len(self.amounts) < (_KEPT_WEEKS + 1) * _WEEK:
@@ -167,6 +214,7 @@ class History:
         self.first += timedelta(days=_WEEK)
         self.last_rise -= _WEEK
         self.last_drop -= _WEEK
+        self.level_from -= _WEEK
         del self.peaks[:1]
         del self.growths[: -_TAILS["growths"]]
         for values in (self.amounts, self.cleaned, self.errors, self.levels, self.week_means):
@@ -251,17 +299,23 @@ class History:
                 means = [(self.cleaned[i], self.week_means[i - _WEEK + 1]) for i in newest]
                 shares = [amount / mean for amount, mean in means if mean > 0]
                 self.weights[self.weekdays[n - 1]] = median(shares) if len(shares) > 1 else 1.0
-        week = [
-            self.amounts[i] / self.weights[self.weekdays[i]]
-            for i in range(n - 1, max(-1, n - _WEEK - 1), -1)
-            if self.weights[self.weekdays[i]] > _LEAST_WEIGHT
-        ]
-        self.levels.append(median(week) if week else 0.0)
+        self.levels.append(self._level(n))
         if n >= 2 * _WEEK:
             active = [amount for amount in self.amounts[-_SPARSE_DAYS:] if amount > 0]
             least = _IDLE * median(active) if active else 0.0
             in_use = sum(1 for amount in active if amount > least)
             self.is_sparse = in_use < _SPARSE_SHARE * min(_SPARSE_DAYS, n)
+
+    def _level(self, n: int) -> float:
+        """Return the level of the week before a day, each day by the share of its weekday."""
+        week = [
+            self.amounts[i] / self.weights[self.weekdays[i]]
+            for i in range(max(0, n - _WEEK, self.level_from), n)
+            if self.weights[self.weekdays[i]] > _LEAST_WEIGHT
+        ]
+        if not week and self.level_from > n - _WEEK:
+            return self.levels[-1]
+        return median(week) if week else 0.0
 
     def _learn_growth(self, n: int) -> None:
         reference = max(n - _GROWTH_DAYS - 1, self.last_rise + _CALM_DAYS)
@@ -286,6 +340,7 @@ class History:
                 self.is_sparse,
                 self.last_rise,
                 self.last_drop,
+                self.level_from,
             ],
             numbers,
             b"".join([self.amounts.tobytes(), *(tail.tobytes() for tail in tails.values()), self.marks]),
@@ -299,11 +354,11 @@ class History:
             ValueError: they are too short.
 
         """
-        ordinal, settled, opened, growths, is_sparse, last_rise, last_drop = about
+        ordinal, settled, opened, growths, is_sparse, last_rise, last_drop, level_from = about
         first, tail = date.fromordinal(ordinal), min(opened, _BANDS_TAIL)
         weekdays, month_days = _calendar(first, opened)
         history = cls(first, weekdays=[*weekdays], month_days=[*month_days], is_sparse=is_sparse)
-        history.last_rise, history.last_drop = last_rise, last_drop
+        history.last_rise, history.last_drop, history.level_from = last_rise, last_drop, level_from
         *weights, history.noise, history.growth = numbers[: _WEEK + 2]
         history.weights = weights
         used = _WEEK + 2 + 3 * tail

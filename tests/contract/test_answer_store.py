@@ -81,3 +81,12 @@ class TestAnswerStore:
             tx.answers.withdraw([gone], author="eve", reason="again", now=LATER)
             tx.answers.withdraw([], author="eve", reason="", now=LATER)
             assert tx.answers.load() == {self.first: [kept]}
+
+    def test_every_answer_is_told_with_when_it_was_withdrawn(self, database: Database) -> None:
+        """In their order, of the accounts that are asked for."""
+        with database.transaction() as tx:
+            gone, kept, other = (tx.answers.add(each) for each in (self.answer(), self.answer(), self.plan()))
+            tx.answers.withdraw([gone], author="bob", reason="wrong", now=LATER)
+            assert tx.answers.given([self.first]) == {self.first: [replace(gone, withdrawn_at=LATER), kept]}
+            assert tx.answers.given([self.second]) == {self.second: [other]}
+            assert tx.answers.given([]) == {}

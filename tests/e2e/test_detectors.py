@@ -136,6 +136,50 @@ def test_the_adaptive_detector_finds_each_kind_in_its_service(world: Harness) ->
     assert len(after["detector_memories"]) == 6
 
 
+def test_a_backtest_uses_each_answer_from_its_day_on_as_the_nights_did(harness: Harness) -> None:
+    """An expected level, a plan that is outlasted, and a dismissal that was withdrawn: id for id the same."""
+    jump = Anomaly("level_shift", FIRST, 2.5, service=EC2)
+    harness.open(planted(1, jump), planted(2, jump), planted(3, jump))
+    days = ("--from", f"{FIRST}", "--to", f"{FIRST + 3 * ONE_DAY}")
+    answer(harness, "planned", "add", "--account", harness.ids[1], *days, "--reason", "migration")
+    nights(harness, *range(4), COSTBATCH_DETECTOR="adaptive")
+    first, third = raised_by_account(harness)
+    assert (first["account"], third["account"]) == (1, 3)
+    answer(harness, "anomalies", "expect", first["id"], "--as-of-now", "--reason", "second region")
+    answer(harness, "anomalies", "dismiss", third["id"], "--reason", "no")
+    nights(harness, 4, 5, COSTBATCH_DETECTOR="adaptive")
+    answer(harness, "anomalies", "reopen", third["id"], "--reason", "yes")
+    nights(harness, 6, 7, 8, COSTBATCH_DETECTOR="adaptive")
+    spans = [(row["account"], row["start"], row["days"]) for row in raised_by_account(harness)]
+    # The days before an answer stay; the plan ends on the fourth day; what is dismissed no more goes on.
+    assert spans == [(1, f"{FIRST}", 2), (2, f"{FIRST + 4 * ONE_DAY}", 3), (3, f"{FIRST}", 5)]
+    assert replayed(harness) == raised(harness)
+    expected = harness.value(
+        "SELECT expected FROM daily_expectations JOIN accounts ON id = account_id WHERE service = "
+        f"'{EC2}' AND usage_date = '{FIRST + 3 * ONE_DAY}' AND aws_account_id = '{harness.ids[0]}'"
+    )
+    assert expected > 2 * harness.value(
+        "SELECT expected FROM daily_expectations JOIN accounts ON id = account_id WHERE service = "
+        f"'{EC2}' AND usage_date = '{FIRST + 3 * ONE_DAY}' AND aws_account_id = '{harness.ids[1]}'"
+    )
+
+
+def answer(harness: Harness, *command: str) -> None:
+    """Let a person answer or plan something."""
+    run = harness.run(*command)
+    assert run.status == 0, run.stderr
+
+
+def raised_by_account(harness: Harness) -> list[Row]:
+    """Return the anomalies since the planted ones, by account."""
+    return harness.rows(
+        "SELECT anomalies.id::text AS id, right(aws_account_id, 1)::int AS account,"
+        " start_date::text AS start, last_date - start_date + 1 AS days"
+        " FROM anomalies JOIN accounts ON accounts.id = account_id"
+        f" WHERE start_date >= '{FIRST}' ORDER BY account, start_date"
+    )
+
+
 def test_the_default_rule_finds_what_moves_the_whole_account(world: Harness) -> None:
     """It judges totals only, and stores what it expected of them; a service is told with either."""
     nights(world, 0, 5)

@@ -306,6 +306,15 @@ class FakeAnswers:
         for answer in answers:
             self.withdrawn.setdefault(answer.id, (author, reason, now))
 
+    def given(self, account_ids: Collection[int]) -> dict[int, list[Answer]]:
+        """Return every answer by account row, also those that no longer count, the oldest first."""
+        found: dict[int, list[Answer]] = {}
+        for answer in self.rows:
+            if answer.account_id in account_ids:
+                _, _, withdrawn_at = self.withdrawn.get(answer.id, ("", "", None))
+                found.setdefault(answer.account_id, []).append(replace(answer, withdrawn_at=withdrawn_at))
+        return found
+
 
 @dataclass
 class FakeExpectations:

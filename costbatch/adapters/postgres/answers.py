@@ -44,13 +44,12 @@ class PostgresAnswers(AnswerStore):
     def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
         statement = sa.select(anomaly_answers).where(anomaly_answers.c.withdrawn_at.is_(None))
         if account_ids is not None:
-            statement = statement.where(
-                anomaly_answers.c.account_id == sa.any_(sa.literal(list(account_ids), _ROWS))
-            )
-        found: dict[int, list[Answer]] = {}
-        for row in self.connection.execute(statement.order_by(anomaly_answers.c.id)):
-            found.setdefault(row.account_id, []).append(_from_row(row))
-        return found
+            statement = statement.where(_is_of(account_ids))
+        return self._by_account(statement)
+
+    @override
+    def given(self, account_ids: Collection[int]) -> dict[int, list[Answer]]:
+        return self._by_account(sa.select(anomaly_answers).where(_is_of(account_ids)))
 
     @override
     def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
@@ -61,8 +60,18 @@ class PostgresAnswers(AnswerStore):
             statement.values(withdrawn_at=now, withdrawn_by=author, withdrawn_reason=reason)
         )
 
+    def _by_account(self, statement: sa.Select[Any]) -> dict[int, list[Answer]]:
+        found: dict[int, list[Answer]] = {}
+        for row in self.connection.execute(statement.order_by(anomaly_answers.c.id)):
+            found.setdefault(row.account_id, []).append(_from_row(row))
+        return found
+
 
 _ROWS = sa.ARRAY(sa.BigInteger)
+
+
+def _is_of(account_ids: Collection[int]) -> sa.ColumnElement[bool]:
+    return anomaly_answers.c.account_id == sa.any_(sa.literal(list(account_ids), _ROWS))
 
 
 def _from_row(row: Row[Any]) -> Answer:
@@ -80,4 +89,5 @@ def _from_row(row: Row[Any]) -> Answer:
         reason=row.reason,
         author=row.author,
         created_at=row.created_at,
+        withdrawn_at=row.withdrawn_at,
     )

@@ -397,7 +397,7 @@ anomaly_answers = Table(
     ),
     plausible_times("start_date", "end_date", "created_at", "withdrawn_at"),
     finite("level"),
-    Index("ix_anomaly_answers_account_id", "account_id", postgresql_where=text("withdrawn_at IS NULL")),
+    Index("ix_anomaly_answers_account_id", "account_id"),
     comment="What people answered to anomalies, and changes that they planned",
 )
 

@@ -16,6 +16,7 @@ from costbatch.application.collect.detector import Detector, Night, Replaced, Ve
 from costbatch.application.collect.known import Examined, days_to_judge, load_known
 from costbatch.application.collect.series import SeriesRequest, load_series
 from costbatch.application.ports import Transaction
+from costbatch.domain.adaptive_answers import Allowance, allowances
 from costbatch.domain.adaptive_days import anomalous_days, is_restated, judged_day
 from costbatch.domain.adaptive_memory import (
     Memory,
@@ -33,6 +34,7 @@ from costbatch.domain.anomalies import (
     Scope,
     judge_series,
 )
+from costbatch.domain.answers import Answer
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import ZERO, JudgedDay, Rule
 from costbatch.domain.expectation import SETTLE_DAYS
@@ -88,9 +90,14 @@ class AdaptiveDetector(Detector):
             if memories[each.account.id]
         }
         totals = tx.costs.service_totals_of(wanted, self.rule) if wanted else {}
+        answers = tx.answers.given([each.account.id for each in judged])
         found = {
             each.account.id: self._judge_account(
-                tx, each, memories[each.account.id], _by_currency(totals.get(each.account.id, {}))
+                tx,
+                each,
+                memories[each.account.id],
+                _by_currency(totals.get(each.account.id, {})),
+                answers.get(each.account.id, ()),
             )
             for each in judged
         }
@@ -116,7 +123,12 @@ class AdaptiveDetector(Detector):
         }
 
     def _judge_account(
-        self, tx: Transaction, each: Replaced, memories: Mapping[str, Memory], costs: Mapping[str, _Costs]
+        self,
+        tx: Transaction,
+        each: Replaced,
+        memories: Mapping[str, Memory],
+        costs: Mapping[str, _Costs],
+        answers: Sequence[Answer],
     ) -> dict[str, _Judged]:
         """Judge each currency of an account by itself. costs: of the days that are new to the memories."""
         history = None if memories else self._load_history(tx, each)
@@ -124,16 +136,18 @@ class AdaptiveDetector(Detector):
         found = {}
         for currency, newest in last_days.items():
             since, mine = None, costs.get(currency, {})
-            recollection = self._recollect(each, currency, memories.get(currency))
+            answered = allowances(answers, currency, self.rule)
+            recollection = self._recollect(each, currency, memories.get(currency), answered)
             if recollection is not None:
-                since = self._restated_since(each, recollection, mine, currency, newest)
+                since = self._restated_since(each, recollection, mine, newest)
             if recollection is None or since is not None:
                 history = self._load_history(tx, each) if history is None else history
-                found[currency] = self._learn_again(each, currency, history.get(currency, {}), newest, since)
+                fresh = Recollection(self.adaptive, currency, answered=answered)
+                found[currency] = self._learn_again(each, fresh, history.get(currency, {}), newest, since)
             elif recollection.newest is not None and recollection.newest <= newest:
                 first = recollection.newest + (ONE_DAY if recollection.newest < newest else timedelta(0))
                 touched = DateRange(first - _SETTLING, newest + ONE_DAY)
-                found[currency] = self._walk(each, currency, recollection, mine, touched)
+                found[currency] = self._walk(each, recollection, mine, touched)
         _log_unjudged(each, found)
         return found
 
@@ -153,22 +167,24 @@ class AdaptiveDetector(Detector):
                 log.warning("currency_replaced", **about, last_day=str(last))
         return found
 
-    def _recollect(self, each: Replaced, currency: str, memory: Memory | None) -> Recollection | None:
+    def _recollect(
+        self, each: Replaced, currency: str, memory: Memory | None, answered: Sequence[Allowance]
+    ) -> Recollection | None:
         """Return what is remembered; None if it is missing, out of date or of days before a gap."""
         if memory is None or memory.version != self._version(currency) or not each.continues:
             return None
         try:
-            return Recollection(self.adaptive, currency, memory)
+            return Recollection(self.adaptive, currency, memory, answered)
         except MemoryUnreadableError as error:
             about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
             log.warning("detector_memory_unreadable", **about, reason=str(error))
             return None
 
     def _restated_since(
-        self, each: Replaced, recollection: Recollection, costs: _Costs, currency: str, newest: date
+        self, each: Replaced, recollection: Recollection, costs: _Costs, newest: date
     ) -> date | None:
         """Return the first changed day that was learned with an amount far from what is stored now."""
-        floor = self.adaptive.floor.of(currency)
+        floor = self.adaptive.floor.of(recollection.currency)
         for day in sorted(each.change.changed_dates):
             learned = recollection.final_amounts(day)
             # The newest morning reads its own days anyway.
@@ -176,12 +192,13 @@ class AdaptiveDetector(Detector):
                 continue
             for service in learned.keys() | costs.keys():
                 actual = max(costs.get(service, {}).get(day, ZERO), ZERO)
-                if is_restated(learned.get(service, 0.0), actual, floor):
+                amount = learned.get(service, 0.0)
+                if amount is not None and is_restated(amount, actual, floor):
                     return day
         return None
 
     def _learn_again(
-        self, each: Replaced, currency: str, costs: _Costs, newest: date, since: date | None
+        self, each: Replaced, recollection: Recollection, costs: _Costs, newest: date, since: date | None
     ) -> _Judged:
         """Replay all that is stored. since: only these days may read differently; None: all of them."""
         first = min((day for by_day in costs.values() for day in by_day), default=newest)
@@ -191,19 +208,17 @@ class AdaptiveDetector(Detector):
         log.info(
             "detector_learns_again",
             aws_account_id=each.account.aws_account_id,
-            currency=currency,
+            currency=recollection.currency,
             days=(newest - first).days + 1,
         )
-        recollection = Recollection(self.adaptive, currency)
         touched = DateRange(first, newest + ONE_DAY)
-        judged = self._walk(each, currency, recollection, costs, touched, since=since)
+        judged = self._walk(each, recollection, costs, touched, since=since)
         judged.is_history = since is None
         return judged
 
     def _walk(
         self,
         each: Replaced,
-        currency: str,
         recollection: Recollection,
         costs: _Costs,
         days: DateRange,
@@ -219,7 +234,7 @@ class AdaptiveDetector(Detector):
             if one.usage_date in touched:
                 actual = costs.get(one.service, {}).get(one.usage_date, ZERO)
                 judged[one.service].append(judged_day(one, actual))
-        memory = recollection.memory(self._version(currency))
+        memory = recollection.memory(self._version(recollection.currency))
         return _Judged(touched, judged, memory, judges_from=recollection.judges_from)
 
     def _version(self, currency: str) -> str:

@@ -3,11 +3,13 @@
 import random
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from structlog.testing import capture_logs
 
+from costbatch.application.anomalies import PlannedChanges, Remark
 from costbatch.domain.adaptive_rule import AdaptiveRule, Sensitivity
 from costbatch.domain.detection import JudgedDay, Reason
 from costbatch.domain.first_charges import FirstChargePolicy
@@ -210,11 +212,38 @@ def test_the_anomalies_of_the_other_detector_are_closed(replay: Replay) -> None:
 
 
 def test_a_dismissed_anomaly_stays_dismissed(replay: Replay) -> None:
-    """It goes on without a word."""
+    """It ends with the day before the answer, without a word, and so it is when all is learned again."""
     replay.costs(times(usual(100), 2, range(105, LAST)), service=EC2)
-    replay.run(106)
+    replay.runs(101, 107)
     replay.dismiss()
-    assert replay.runs(107, 118) == []
+    assert replay.runs(108, 118) == []
+    assert spans(replay.anomalies) == [("spike", 105, 106, "ended")]
+    before = dict(replay.store.tables.expectations.rows)
+    replay.store.tables.memories.forget(replay.account.id)
+    assert replay.run(118) == []
+    assert spans(replay.anomalies) == [("spike", 105, 106, "ended")]
+    assert replay.store.tables.expectations.rows == before
+
+
+def test_planned_days_raise_nothing_and_restate_nothing(replay: Replay) -> None:
+    """A correction of a day of which nothing was learned is no reason to learn again."""
+    PlannedChanges(
+        database=replay.store, rule=replay.rule, routes=(), now=lambda: datetime(2025, 1, 1, tzinfo=UTC)
+    ).add(
+        replay.account.aws_account_id,
+        start=day(105),
+        end=day(112),
+        remark=Remark(author="alice", reason="migration"),
+        service=EC2,
+    )
+    replay.costs(times(usual(100), 3, range(105, 113)), service=EC2)
+    assert replay.runs(101, 116) == []
+    replay.costs(times(usual(100), 4, [106]), service=EC2)
+    with capture_logs() as logs:
+        assert replay.run(117) == []
+    assert [line["event"] for line in logs] == []
+    assert replay.anomalies == []
+    assert expected_on(replay, 112).expected < 110
 
 
 def test_another_currency_is_no_outage_and_no_new_service(replay: Replay) -> None:
