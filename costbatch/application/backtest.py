@@ -1,7 +1,7 @@
 """What each detector would have raised on past mornings: replays the ledger, writes nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import cast
 
@@ -11,7 +11,8 @@ from costbatch.application.ports import Database, Transaction
 from costbatch.application.replay import PastAnswers, PastCosts, PastTransaction, replay
 from costbatch.application.selection import check_registered
 from costbatch.domain.accounts import Account
-from costbatch.domain.backtest import AccountReplay, Alarm, BacktestReport
+from costbatch.domain.anomalies import AnomalyFilter
+from costbatch.domain.backtest import AccountReplay, Alarm, Answered, BacktestReport, answered_anomalies
 from costbatch.domain.detection import DetectorName, Rule
 from costbatch.domain.events import EventType
 from costbatch.domain.ledger import AccountHistory, PastCollection
@@ -56,14 +57,28 @@ class Backtest:
             with self.database.transaction() as tx:
                 history = tx.ledger.history(account, self.rule)
                 answers = PastAnswers(tx.answers.given([account.id]))
+                answered = self._answered(tx, account)
             # What the detectors log of a night was logged by that night.
             with muted(_DETECTORS):
-                replays.append(self._replay(account, history, answers, detectors, since))
+                replayed = self._replay(account, history, answers, detectors, since)
+            if replayed is not None:
+                # An anomaly of earlier days was raised on a morning that is not replayed.
+                first = replayed.mornings.start - ONE_DAY
+                mine = tuple(each for each in answered if each.start >= first)
+                replays.append(replace(replayed, answered=mine))
         return BacktestReport(
-            accounts=tuple(each for each in replays if each),
+            accounts=tuple(replays),
             detectors=tuple(detectors),
             gap=self.rule.merge_window,
         )
+
+    def _answered(self, tx: Transaction, account: Account) -> list[Answered]:
+        """Return the anomalies on which people said whether they are real."""
+        answers = tx.answers.load([account.id]).get(account.id, [])
+        if not answers:
+            return []
+        stored = tx.anomalies.list_matching(AnomalyFilter(aws_account_ids=[account.aws_account_id]))
+        return [*answered_anomalies(stored, account.aws_account_id, answers, self.rule)]
 
     def _replay(
         self,

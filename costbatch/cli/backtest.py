@@ -20,7 +20,15 @@ from costbatch.errors import ConfigError
 
 _BOTH = "both"
 _MOST_LISTED = 20
-_SCORE_TITLES = ("detector", "alarms", "per account and month", "impact", "found alone")
+_SCORE_TITLES = (
+    "detector",
+    "alarms",
+    "per account and month",
+    "impact",
+    "found alone",
+    "precision",
+    "recall",
+)
 _ALARM_TITLES = ("morning", "account", "service", "first day", "last day", "impact")
 
 
@@ -110,10 +118,17 @@ def _print_report(report: BacktestReport) -> None:
             None if score.per_account_month is None else f"{score.per_account_month:.2f}",
             ", ".join(money(amount, currency) for currency, amount in score.impact.items()) or None,
             f"{len(score.only):,}" if len(scores) > 1 else None,
+            None if score.precision is None else f"{score.precision:.2f}",
+            None if score.recall is None else f"{score.recall:.2f}",
         )
         for each, score in scores.items()
     ]
     print_table(_SCORE_TITLES, rows, numbers=_SCORE_TITLES[1:])
+    if report.answered:
+        real = sum(each.is_real for each in report.answered)
+        click.echo(f"\nAnswered anomalies: {real:,} real, {len(report.answered) - real:,} dismissed.")
+    else:
+        click.echo("\nAnswer anomalies to see precision and recall: `costbatch anomalies list`.")
     for each, score in scores.items():
         listed = score.only if len(scores) > 1 else report.alarms
         if listed:

@@ -154,6 +154,10 @@ def test_a_backtest_uses_each_answer_from_its_day_on_as_the_nights_did(harness: 
     # The days before an answer stay; the plan ends on the fourth day; what is dismissed no more goes on.
     assert spans == [(1, f"{FIRST}", 2), (2, f"{FIRST + 4 * ONE_DAY}", 3), (3, f"{FIRST}", 5)]
     assert replayed(harness) == raised(harness)
+    scores = harness.run("backtest", "--output", "json").summary
+    assert (scores["answered"], scores["answered_real"]) == (1, 1)
+    assert scores["detectors"]["adaptive"]["precision"] == scores["detectors"]["adaptive"]["recall"] == "1.00"
+    assert "\nAnswered anomalies: 1 real, 0 dismissed.\n" in harness.run("backtest").stdout
     expected = harness.value(
         "SELECT expected FROM daily_expectations JOIN accounts ON id = account_id WHERE service = "
         f"'{EC2}' AND usage_date = '{FIRST + 3 * ONE_DAY}' AND aws_account_id = '{harness.ids[0]}'"

@@ -5,9 +5,11 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from costbatch.domain.backtest import AccountReplay, Alarm, BacktestReport
-from costbatch.domain.detection import DetectorName, Direction
-from tests.support.factories import day, days
+from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.answers import Answer, AnswerKind
+from costbatch.domain.backtest import AccountReplay, Alarm, Answered, BacktestReport, answered_anomalies
+from costbatch.domain.detection import DetectorName, Direction, Rule
+from tests.support.factories import NOW, day, days, make_anomaly
 
 ALARM = Alarm(
     detector=DetectorName.DEVIATION,
@@ -77,4 +79,72 @@ def test_the_document_marks_what_only_one_raised() -> None:
         "alarms_per_account_month": "1.00",
         "impact": {"USD": "200"},
         "only": 1,
+        "precision": None,
+        "recall": None,
     }
+    assert (document["answered"], document["answered_real"]) == (0, 0)
+
+
+def answered(start: int, *, is_real: bool, service: str | None = None) -> Answered:
+    """Return an answered anomaly of one day."""
+    return Answered(
+        aws_account_id="000000000001",
+        service=service,
+        currency="USD",
+        direction=Direction.SPIKE,
+        start=day(start),
+        last=day(start),
+        is_real=is_real,
+    )
+
+
+def test_precision_and_recall_are_of_what_people_answered() -> None:
+    """What nobody answered says nothing; an alarm about a real and a dismissed one is right."""
+    real, missed, dismissed = (
+        answered(10, is_real=True),
+        answered(20, is_real=True),
+        answered(30, is_real=False),
+    )
+    alarms = [replace(ALARM, start=day(n), last=day(n), id=UUID(int=n)) for n in (10, 30, 50)]
+    judged = report(*alarms)
+    judged = replace(judged, accounts=(replace(judged.accounts[0], answered=(real, missed, dismissed)),))
+    score = judged.score(DetectorName.DEVIATION)
+    assert (score.precision, score.recall) == (Decimal("0.5"), Decimal("0.5"))
+    other = judged.score(DetectorName.ADAPTIVE)
+    assert (other.precision, other.recall) == (None, Decimal(0))
+    document = judged.to_document()
+    assert (document["answered"], document["answered_real"]) == (3, 2)
+    assert document["detectors"]["adaptive"]["recall"] == "0.00"
+    both = replace(judged.accounts[0], answered=(answered(12, is_real=True), answered(12, is_real=False)))
+    assert replace(judged, accounts=(both,)).score(DetectorName.DEVIATION).precision == 1
+
+
+def test_an_answer_says_whether_an_anomaly_is_real() -> None:
+    """Acknowledged and expected ones are; a planned or a restated one says nothing, like one without."""
+    anomaly = make_anomaly(service="Amazon EC2")
+
+    def said(*kinds: AnswerKind, of: Anomaly = anomaly) -> list[bool]:
+        answers = [
+            Answer(
+                kind=kind,
+                account_id=of.account_id,
+                service=of.service,
+                currency=of.currency,
+                direction=of.direction,
+                level=of.peak,
+                start_date=of.start_date,
+                end_date=of.last_date,
+                reason="",
+                author="alice",
+                created_at=NOW,
+            )
+            for kind in kinds
+        ]
+        return [each.is_real for each in answered_anomalies([of], "000000000001", answers, Rule())]
+
+    assert said() == []
+    assert said(AnswerKind.ACKNOWLEDGED) == said(AnswerKind.EXPECTED) == [True]
+    assert said(AnswerKind.DISMISSED) == said(AnswerKind.DISMISSED, AnswerKind.ACKNOWLEDGED) == [False]
+    assert said(AnswerKind.PLANNED) == []
+    gone = replace(anomaly, state=AnomalyState.RESOLVED, resolution=Resolution.RESTATED)
+    assert said(AnswerKind.DISMISSED, of=gone) == []
