@@ -25,6 +25,7 @@ from costbatch.application.accounts import Accounts
 from costbatch.application.anomalies import Anomalies, PlannedChanges
 from costbatch.application.backtest import Backtest
 from costbatch.application.collect.adaptive import AdaptiveDetector
+from costbatch.application.collect.by_account import DetectorByAccount
 from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Detector
 from costbatch.application.collect.deviation import DeviationDetector
@@ -52,12 +53,13 @@ from costbatch.application.retention import Retention
 from costbatch.application.second_opinion import SecondOpinion
 from costbatch.application.sources import CauseSource
 from costbatch.config import Settings
-from costbatch.domain.accounts import AwsNeeds
+from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import DetectorName
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
+from costbatch.domain.overrides import NO_OVERRIDE, DetectionOverride, override_of
 from costbatch.domain.periods import utc_day
 from costbatch.domain.plans import CollectionPlan
 from costbatch.domain.runs import Run, RunRequest
@@ -112,7 +114,7 @@ class Bootstrap:
 
     def backtest(self) -> Backtest:
         """Return what replays past mornings."""
-        detections = {name: self._detection(name) for name in DetectorName}
+        detections = {name: self._detection(replayed=name) for name in DetectorName}
         return Backtest(database=self.database(), rule=self.settings.rule, detections=detections)
 
     def forecasts(self) -> Forecasts:
@@ -214,7 +216,7 @@ class Bootstrap:
         job = CollectJob(
             source=source,
             windows=settings.window_policy,
-            detection=self._detection(settings.detector),
+            detection=self._detection(),
             clock=self.now,
             vanished_ratio=settings.vanished_ratio,
         )
@@ -328,20 +330,31 @@ class Bootstrap:
         )
         return make_sinks(self.settings.sinks, context)
 
-    def _detection(self, name: DetectorName) -> Detection:
-        settings, rule = self.settings, self.settings.rule_of(name)
-        detector: Detector
-        match name:
-            case DetectorName.DEVIATION:
-                detector = DeviationDetector(rule=rule)
-            case DetectorName.ADAPTIVE:
-                detector = AdaptiveDetector(rule=rule, adaptive=settings.adaptive_rule)
+    def _detection(self, replayed: DetectorName | None = None) -> Detection:
+        """Return what judges the nights, or if a detector is replayed, what would have if it judged all."""
+        settings = self.settings
+        name = replayed or settings.detector
+
+        def choose(account: Account) -> Detector:
+            found = override_of(account, settings.detection_overrides)
+            return self._detector(replayed or found.detector or settings.detector, found)
+
         return Detection(
-            detector=detector,
-            rule=rule,
+            detector=DetectorByAccount(choose=choose)
+            if settings.detection_overrides
+            else self._detector(name),
+            rule=settings.rule_of(name),
             first_charges=settings.first_charges,
             remind_days=settings.remind_days,
         )
+
+    def _detector(self, name: DetectorName, override: DetectionOverride = NO_OVERRIDE) -> Detector:
+        rule = self.settings.rule_of(name, override)
+        match name:
+            case DetectorName.DEVIATION:
+                return DeviationDetector(rule=rule)
+            case DetectorName.ADAPTIVE:
+                return AdaptiveDetector(rule=rule, adaptive=self.settings.adaptive_rule(override))
 
     def doctor(
         self, *, problems: Sequence[str] = (), paid: PaidRequest | None = None, limit_seconds: float

@@ -9,6 +9,7 @@ from costbatch.config import environment, parsers
 from costbatch.config.database_url import database_passwords
 from costbatch.config.environment import KEY_BYTES, PREFIX, Variable
 from costbatch.config.fields import VARIABLES, Fields
+from costbatch.config.overrides import parse_overrides
 from costbatch.config.parsers import MAKE_A_KEY
 from costbatch.config.sinks import parse_file
 from costbatch.domain.adaptive_rule import AdaptiveRule
@@ -18,6 +19,7 @@ from costbatch.domain.expectation import SETTLE_DAYS
 from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.money import Limit
+from costbatch.domain.overrides import NO_OVERRIDE, DetectionOverride
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
 from costbatch.domain.routing import Route
@@ -62,6 +64,8 @@ class Settings(Fields):
                         path = environ[f"{variable.name}_FILE"]
                         parsed[variable.field], found = parse_file(text, path, environ)
                         secrets += found
+                    elif variable.field == "detection_overrides" and source != environment.FROM_ENVIRONMENT:
+                        parsed[variable.field] = parse_overrides(text, environ[f"{variable.name}_FILE"])
                     else:
                         parsed[variable.field] = environment.parse(variable, text, source)
                     sources[variable.name] = source
@@ -119,14 +123,14 @@ class Settings(Fields):
         """The rule of the detector that judges the nights."""
         return self.rule_of(self.detector)
 
-    def rule_of(self, detector: DetectorName) -> Rule:
+    def rule_of(self, detector: DetectorName, override: DetectionOverride = NO_OVERRIDE) -> Rule:
         """Which costs are compared, when a day deviates from its baseline, and when an anomaly is over."""
         default, is_adaptive = Rule(), detector is DetectorName.ADAPTIVE
         return Rule(
-            threshold_ratio=_given(self.anomaly_threshold, default.threshold_ratio),
+            threshold_ratio=self._threshold(override, default.threshold_ratio),
             baseline_days=self.anomaly_baseline_days,
             minimum_history_days=self.anomaly_minimum_history_days,
-            floor=_given(self.anomaly_floor, default.floor),
+            floor=override.floor(_given(self.anomaly_floor, default.floor)),
             settle_days=SETTLE_DAYS if is_adaptive else self.anomaly_settle_days,
             cost_basis=self.anomaly_cost_basis,
             excluded_record_types=self.anomaly_excluded_record_types,
@@ -136,15 +140,19 @@ class Settings(Fields):
             level_margin=self.anomaly_level_margin,
         )
 
-    @property
-    def adaptive_rule(self) -> AdaptiveRule:
-        """What the adaptive detector takes for an anomaly."""
+    def adaptive_rule(self, override: DetectionOverride = NO_OVERRIDE) -> AdaptiveRule:
+        """Return what the adaptive detector takes for an anomaly."""
         default = AdaptiveRule()
         return AdaptiveRule(
-            sensitivity=self.sensitivity,
-            minimum_ratio=float(_given(self.anomaly_threshold, Decimal(repr(default.minimum_ratio)))),
-            floor=_given(self.anomaly_floor, default.floor),
+            sensitivity=override.sensitivity or self.sensitivity,
+            minimum_ratio=float(self._threshold(override, Decimal(repr(default.minimum_ratio)))),
+            floor=override.floor(_given(self.anomaly_floor, default.floor)),
         )
+
+    def _threshold(self, override: DetectionOverride, default: Decimal) -> Decimal:
+        if override.minimum_percent is not None:
+            return override.minimum_percent / 100
+        return _given(self.anomaly_threshold, default)
 
     @property
     def first_charges(self) -> FirstChargePolicy:

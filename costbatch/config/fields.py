@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 from costbatch.config import parsers
 from costbatch.config.database_url import database_url as parse_database_url
 from costbatch.config.environment import PREFIX, Variable
+from costbatch.config.overrides import parse_overrides
 from costbatch.config.sinks import SinkConfig, parse_list
 from costbatch.domain.adaptive_rule import Sensitivity
 from costbatch.domain.costs import CostBasis
@@ -18,6 +19,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import DetectorName
 from costbatch.domain.links import LINK_PLACEHOLDERS, LinkTemplate
 from costbatch.domain.money import Limit
+from costbatch.domain.overrides import DetectionOverride
 from costbatch.domain.resources import SourceChoice
 from costbatch.domain.retention import MOST_KEPT_MONTHS
 from costbatch.domain.runs import FailOn
@@ -168,6 +170,12 @@ class Fields:
         parsers.member(Sensitivity),
         "medium",
         "How little evidence is enough for the adaptive detector: low raises fewer alarms, high raises more.",
+    )
+    detection_overrides: tuple[DetectionOverride, ...] = _variable(
+        lambda text: parse_overrides(text, f"{PREFIX}DETECTION_OVERRIDES"),
+        "none",
+        "How some accounts are judged differently, as a YAML document; "
+        "COSTBATCH_DETECTION_OVERRIDES_FILE may name a file of it.",
     )
     anomaly_threshold: Decimal | None = _variable(
         parsers.ratio,

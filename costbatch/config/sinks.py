@@ -12,14 +12,12 @@ from urllib.parse import urlsplit
 
 from costbatch.config import parsers
 from costbatch.config.files import read_small_file
+from costbatch.config.selections import OTHER, read_accounts, read_labels, read_minimum, read_percent
 from costbatch.config.yaml_reader import Section, read_document
-from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.events import EventType
-from costbatch.domain.excerpt import excerpt
-from costbatch.domain.labels import check_label, sorted_labels
-from costbatch.domain.money import Limit, is_currency
+from costbatch.domain.money import Limit
 from costbatch.domain.routing import Filter, Route
 from costbatch.errors import ConfigError
 
@@ -39,7 +37,6 @@ _WEBHOOK_PREFIX = "whsec_"
 _SECRET_BYTES = range(24, 65)
 # The receiver may turn to a new secret before or after costbatch does.
 _MOST_SECRETS = 2
-_OTHER = "other"
 # What goes to people without a filter of types: everything but what people have said themselves.
 _TOLD_TO_PEOPLE = frozenset(type_.value for type_ in EventType if type_ is not EventType.ANOMALY_ANSWERED)
 
@@ -145,7 +142,7 @@ def parse_file(
         ConfigError: with one sentence for each problem: the file, the line, the key.
 
     """
-    document, problems = read_document(text, path, environ)
+    document, problems = read_document(text, path, environ, empty="it must have the key sinks")
     sinks: list[SinkConfig] = []
     if document is not None:
         document.allow("sinks")
@@ -186,47 +183,19 @@ def _read_sink(name: str, section: Section) -> SinkConfig | None:
 
 def _read_filter(section: Section) -> Filter:
     section.allow(*FILTER_KEYS)
-    labels = section.pairs("labels")
-    for key, value in labels.items():
-        try:
-            check_label(key, value)
-        except ValueError as error:
-            section.refuse(f"is wrong: {error}", "labels")
+    minimum = read_minimum(section)
     return Filter(
         types=frozenset(section.texts("types", parsers.choice(*EventType))),
-        accounts=frozenset(section.texts("accounts", _account)),
-        labels=sorted_labels(labels),
+        accounts=read_accounts(section),
+        labels=read_labels(section),
         services=frozenset(section.texts("services", str)),
         direction=section.value("direction", parsers.member(Direction), None),
         severity=section.value("severity", parsers.member(Severity), None),
-        minimum_impact=_read_minimum(section),
-        minimum_percent=section.value("minimum_percent", parsers.decimal("0", "100000"), None),
+        minimum_impact=Limit(minimum.pop(OTHER, Decimal(0)), tuple(sorted(minimum.items())))
+        if minimum
+        else None,
+        minimum_percent=read_percent(section),
     )
-
-
-def _account(text: str) -> str:
-    try:
-        return parse_account_id(text)
-    except ValueError as error:
-        raise ValueError(f"is wrong: {error} Put it in quotes.") from None
-
-
-def _read_minimum(section: Section) -> Limit | None:
-    found: dict[str, Decimal] = {}
-    for currency, text in section.pairs("minimum").items():
-        if currency != _OTHER and not is_currency(currency):
-            section.refuse(
-                f"has {excerpt(currency)}, which is neither a currency such as USD nor {_OTHER}.", "minimum"
-            )
-            continue
-        try:
-            found[currency] = parsers.decimal("0")(text)
-        except ValueError as error:
-            section.refuse(f"of {currency} {error}", "minimum")
-    if not found:
-        return None
-    otherwise = found.pop(_OTHER, Decimal(0))
-    return Limit(otherwise, tuple(sorted(found.items())))
 
 
 def _read_log(_: Section) -> LogOptions:

@@ -35,8 +35,13 @@ class Problems:
         )
 
 
-def read_document(text: str, path: str, environ: Mapping[str, str]) -> "tuple[Section | None, Problems]":
-    """Return the mapping at the top of a document, or None if it is not readable, and its problems."""
+def read_document(
+    text: str, path: str, environ: Mapping[str, str], *, empty: str
+) -> "tuple[Section | None, Problems]":
+    """Return the mapping at the top of a document, or None if it is not readable, and its problems.
+
+    empty: what an empty document must have, as the end of a sentence.
+    """
     problems = Problems(path)
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -49,7 +54,7 @@ def read_document(text: str, path: str, environ: Mapping[str, str]) -> "tuple[Se
         )
         return None, problems
     if node is None:
-        problems.found.append(f"{path_excerpt(path)} is empty; it must have the key sinks.")
+        problems.found.append(f"{path_excerpt(path)} is empty; {empty}.")
         return None, problems
     return _section(node, "", problems, environ), problems
 

@@ -168,6 +168,27 @@ def test_a_backtest_uses_each_answer_from_its_day_on_as_the_nights_did(harness: 
     )
 
 
+def test_an_override_lets_an_account_be_judged_by_another_detector(harness: Harness) -> None:
+    """By its label; in a backtest it sets the limits of each detector, and a mistake is told."""
+    jump = Anomaly("level_shift", FIRST, 2.5, service=EC2)
+    harness.open(planted(1, jump), planted(2, jump))
+    answer(harness, "accounts", "label", harness.ids[1], "team=web")
+    mine = "web: {labels: {team: web}, detector: adaptive}"
+    nights(harness, *range(4), COSTBATCH_DETECTION_OVERRIDES=mine)
+    found = harness.rows(FOUND)
+    assert [(row["account"], row["service"], row["reason"]) for row in found] == [
+        (1, None, "deviation"),
+        (2, EC2, "spike"),
+    ]
+    silent = "web: {labels: {team: web}, minimum: {other: 100000}}"
+    scores = harness.run("backtest", "--output", "json", COSTBATCH_DETECTION_OVERRIDES=silent).summary
+    assert {alarm["aws_account_id"] for alarm in scores["alarms"]} == {harness.ids[0]}
+    assert {alarm["detector"] for alarm in scores["alarms"]} == {"deviation", "adaptive"}
+    wrong = harness.collect(COSTBATCH_DETECTION_OVERRIDES="web:\n  labels: {team: web}\n  minimum: 5")
+    assert wrong.status == 2
+    assert "COSTBATCH_DETECTION_OVERRIDES, line 3: web.minimum must be keys with values." in wrong.stderr
+
+
 def answer(harness: Harness, *command: str) -> None:
     """Let a person answer or plan something."""
     run = harness.run(*command)

@@ -15,6 +15,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import DetectorName, Rule
 from costbatch.domain.links import LinkTemplate
 from costbatch.domain.money import Limit
+from costbatch.domain.overrides import DetectionOverride
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.resources import SourceChoice
 from costbatch.errors import ConfigError
@@ -119,6 +120,12 @@ GIVEN = [
         "root_cause_minimum",
         Limit(Decimal(100), (("EUR", Decimal(50)),)),
     ),
+    (
+        "COSTBATCH_DETECTION_OVERRIDES",
+        "quiet: {labels: {env: test}, sensitivity: low}",
+        "detection_overrides",
+        (DetectionOverride(name="quiet", labels=(("env", "test"),), sensitivity=Sensitivity.LOW),),
+    ),
     ("COSTBATCH_FIRST_CHARGE_FLOOR", "0.5", "first_charge_floor", Limit(Decimal("0.5"))),
     (
         "COSTBATCH_DORMANT_ACCOUNTS",
@@ -144,10 +151,10 @@ GIVEN = [
 def test_what_is_not_set_depends_on_the_detector() -> None:
     """Each detector has limits of its own; one that is given is the limit of both."""
     assert (read().rule.threshold_ratio, read().rule.floor) == (Decimal("0.5"), Limit(Decimal(1)))
-    assert read().adaptive_rule == AdaptiveRule()
+    assert read().adaptive_rule() == AdaptiveRule()
     given = read(COSTBATCH_ANOMALY_THRESHOLD="40%", COSTBATCH_ANOMALY_FLOOR="7", COSTBATCH_SENSITIVITY="low")
     assert (given.rule.threshold_ratio, given.rule.floor) == (Decimal("0.4"), Limit(Decimal(7)))
-    assert given.adaptive_rule == AdaptiveRule(
+    assert given.adaptive_rule() == AdaptiveRule(
         sensitivity=Sensitivity.LOW, minimum_ratio=0.4, floor=Limit(Decimal(7))
     )
 

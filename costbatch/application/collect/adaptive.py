@@ -16,6 +16,7 @@ from costbatch.application.collect.detector import Detector, Night, Replaced, Ve
 from costbatch.application.collect.known import Examined, days_to_judge, load_known
 from costbatch.application.collect.series import SeriesRequest, load_series
 from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_answers import Allowance, allowances
 from costbatch.domain.adaptive_days import anomalous_days, is_restated, judged_day
 from costbatch.domain.adaptive_memory import (
@@ -113,11 +114,12 @@ class AdaptiveDetector(Detector):
         return verdicts | self._verdicts(tx, judged, found, night.today)
 
     @override
-    def learners(self, tx: Transaction, account_ids: Collection[int]) -> set[int]:
-        known = tx.memories.versions(account_ids)
+    def learners(self, tx: Transaction, accounts: Collection[Account]) -> set[int]:
+        rows = [account.id for account in accounts]
+        known = tx.memories.versions(rows)
         return {
             row
-            for row in account_ids
+            for row in rows
             if not known.get(row)
             or any(version != self._version(currency) for currency, version in known[row].items())
         }

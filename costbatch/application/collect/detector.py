@@ -73,5 +73,5 @@ class Detector(Protocol):
         The same stored costs give the same verdict, however often a night is repeated.
         """
 
-    def learners(self, tx: Transaction, account_ids: Collection[int]) -> set[int]:
-        """Return the accounts whose whole history has to be read: few of them are saved together."""
+    def learners(self, tx: Transaction, accounts: Collection[Account]) -> set[int]:
+        """Return the rows of the accounts whose whole history is read: few of them are saved together."""

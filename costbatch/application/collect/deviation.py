@@ -13,6 +13,7 @@ from costbatch.application.collect.detector import Detector, Night, Replaced, Ve
 from costbatch.application.collect.known import Examined, days_to_judge, load_known
 from costbatch.application.collect.series import AccountSeries, SeriesRequest, load_series
 from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import AnomalyChange, JudgedSeries, Judgement, Scope, judge_series
 from costbatch.domain.detection import Rule, Series, explain, judge_days
 from costbatch.domain.expectations import Expectation
@@ -45,7 +46,7 @@ class DeviationDetector(Detector):
         }
 
     @override
-    def learners(self, tx: Transaction, account_ids: Collection[int]) -> set[int]:
+    def learners(self, tx: Transaction, accounts: Collection[Account]) -> set[int]:
         return set()
 
     def _verdict(self, each: Examined, series_of: AccountSeries, today: date) -> Verdict:

@@ -92,7 +92,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         compares_all = options.days is not None or options.accept_vanished
         digests = {} if compares_all else tx.digests.load(windows)
         totals = tx.costs.day_totals({row: windows[row] for row in digests}, self.detection.rule)
-        learners = self.detection.detector.learners(tx, list(windows))
+        learners = self.detection.detector.learners(tx, [item.account for item in items])
         return {
             item.id: CollectTask(
                 access=accesses[item.account.id],

@@ -14,7 +14,7 @@ from costbatch.domain.adaptive_rule import AdaptiveRule, Sensitivity
 from costbatch.domain.detection import JudgedDay, Reason
 from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.money import Limit
-from tests.support.factories import day
+from tests.support.factories import day, make_account
 from tests.support.replay import Replay, spans, told
 
 EC2, S3 = "Amazon EC2", "Amazon S3"
@@ -155,7 +155,7 @@ def test_a_memory_that_is_lost_is_learned_again_from_the_costs(replay: Replay, l
         replay.adaptive = AdaptiveRule(sensitivity=Sensitivity.LOW)
     replay.costs(times(usual(40, seed=2), 3, [110]), service=S3)
     with replay.store.transaction() as tx:
-        learners = replay.detector.learners(tx, [replay.account.id, 2])
+        learners = replay.detector.learners(tx, [replay.account, make_account(2)])
     assert learners == ({2} if loss == "unreadable" else {replay.account.id, 2})
     assert told(replay.run(111)) == ["anomaly.detected"]
     assert spans(replay.anomalies) == [*before, ("spike", 110, 110, "open")]
