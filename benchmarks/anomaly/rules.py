@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from math import sqrt
 from typing import NamedTuple
 
 from benchmarks.anomaly.dataset import Account
@@ -25,7 +26,7 @@ class Alarm(NamedTuple):
 Rule = Callable[[Account], Iterator[Alarm]]
 
 
-def _past_and_newest(account: Account) -> Iterator[tuple[int, date, str, list[float], float]]:
+def past_and_newest(account: Account) -> Iterator[tuple[int, date, str, list[float], float]]:
     """Return for each morning and service the amounts before the newest day, as read then, and the newest."""
     known: dict[str, list[float]] = {}
     for day, (newest, services) in enumerate(account.mornings()):
@@ -43,7 +44,7 @@ def fifty_percent(*, total: bool, floor: float) -> Rule:
 
     def rule(account: Account) -> Iterator[Alarm]:
         subject = _total(account) if total else account
-        for day, _, service, past, amount in _past_and_newest(subject):
+        for day, _, service, past, amount in past_and_newest(subject):
             if day:
                 mean = sum(past[-30:]) / min(day, 30)
                 if abs(amount - mean) > 0.5 * abs(mean) and abs(amount - mean) >= floor:
@@ -56,7 +57,7 @@ def weekday_deviation(multiple: float, floor: float) -> Rule:
     """Return a robust rule: the newest day against median and MAD of the same weekday of eight weeks."""
 
     def rule(account: Account) -> Iterator[Alarm]:
-        for day, _, service, past, amount in _past_and_newest(account):
+        for day, _, service, past, amount in past_and_newest(account):
             same = past[-7:-57:-7]
             if len(same) < 4:
                 continue
@@ -64,6 +65,40 @@ def weekday_deviation(multiple: float, floor: float) -> Rule:
             spread = max(1.4826 * median([abs(each - middle) for each in same]), 0.03 * abs(middle))
             if abs(amount - middle) > max(multiple * spread, floor, 0.25 * abs(middle)):
                 yield Alarm(service, day, day, middle, amount)
+
+    return rule
+
+
+def robust_z(multiple: float, floor: float) -> Rule:
+    """Return a rule: the newest day against median and MAD of the four weeks before, whatever the weekday."""
+
+    def rule(account: Account) -> Iterator[Alarm]:
+        for day, _, service, past, amount in past_and_newest(account):
+            recent = past[-28:]
+            if len(recent) < 28:
+                continue
+            middle = median(recent)
+            spread = 1.4826 * median([abs(each - middle) for each in recent])
+            if abs(amount - middle) > max(multiple * spread, floor, 0.25 * abs(middle)):
+                yield Alarm(service, day, day, middle, amount)
+
+    return rule
+
+
+def ewma(multiple: float, floor: float, weight: float = 0.2) -> Rule:
+    """Return a rule: the newest day against an exponentially weighted mean and variance."""
+
+    def rule(account: Account) -> Iterator[Alarm]:
+        state: dict[str, tuple[float, float]] = {}
+        for day, _, service, past, amount in past_and_newest(account):
+            # The newest day of the past may be incomplete; the day before it is learned.
+            learned = past[-2] if len(past) > 1 else amount
+            mean, variance = state.get(service, (learned, 0.0))
+            step = learned - mean
+            mean, variance = mean + weight * step, (1 - weight) * (variance + weight * step * step)
+            state[service] = mean, variance
+            if day >= 28 and abs(amount - mean) > max(multiple * sqrt(variance), floor, 0.25 * abs(mean)):
+                yield Alarm(service, day, day, mean, amount)
 
     return rule
 
@@ -86,6 +121,8 @@ RULES: dict[str, Rule] = {
     "50 %, account total": fifty_percent(total=True, floor=1),
     "50 %, per service, from $10": fifty_percent(total=False, floor=10),
     "weekday median + MAD": weekday_deviation(8, 10),
+    "robust z": robust_z(8, 10),
+    "EWMA": ewma(4, 10),
     "adaptive, low": adaptive(Sensitivity.LOW),
     "adaptive": adaptive(),
     "adaptive, high": adaptive(Sensitivity.HIGH),

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.anomaly import worlds
-from benchmarks.anomaly.__main__ import main
-from benchmarks.anomaly.dataset import load, save
-from benchmarks.anomaly.rules import Alarm
+from benchmarks.anomaly.__main__ import ALL_RULES, main
+from benchmarks.anomaly.dataset import Account, load, save
+from benchmarks.anomaly.rules import TOTAL, Alarm
 from benchmarks.anomaly.scoring import measure, score
 
 
@@ -18,6 +18,20 @@ def test_the_benchmark_prints_a_row_for_each_family_and_detector(capsys: pytest.
     assert [row.split(" | ")[:2] for row in rows[2:]] == [
         [f"| {family} 1", rule] for family in ("walk", "web") for rule in ("adaptive", "weekday median + MAD")
     ]
+
+
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_each_method_finds_what_is_plain_and_is_silent_otherwise(rule: str) -> None:
+    """A service that costs five times as much on one day, beside one that costs the same every day."""
+    week = [100.0, 101.0, 99.0, 102.0, 100.0, 90.0, 91.0]
+    days = [week[n % 7] + n % 3 for n in range(90)]
+    days[80] = 500.0
+    final = {"this": days, "other": [40.0] * 90}
+    account = Account("one", worlds.START, final, {0: final, 1: final})
+    first = next(iter(ALL_RULES[rule](account)))
+    assert (first.service, first.day, first.seen) == (first.service, 80, 80)
+    assert first.service in {"this", TOTAL}
+    assert first.expected < 200 < first.actual
 
 
 def test_a_data_set_reads_back_as_it_was_written(tmp_path: Path) -> None:

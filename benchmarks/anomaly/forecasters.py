@@ -1,0 +1,78 @@
+"""Two methods of a statistics library (statsmodels), as one would apply it to each service every morning.
+
+They are slow: a series that is too small to raise an alarm is not shown to them.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from statsmodels.tsa.holtwinters import ExponentialSmoothing
+from statsmodels.tsa.seasonal import STL
+
+from benchmarks.anomaly.dataset import Account
+from benchmarks.anomaly.rules import Alarm, Rule, past_and_newest
+from costbatch.domain.expectation import median
+
+_WEEK, _HISTORY = 7, 56
+
+
+def stl_residual(multiple: float, floor: float) -> Rule:
+    """Return a rule: the newest day's residual of a robust STL against the MAD of the residuals before."""
+
+    def rule(account: Account) -> Iterator[Alarm]:
+        for day, _, service, past, amount in past_and_newest(account):
+            days = [*past[-_HISTORY + 1 :], amount]
+            if len(days) < _HISTORY or _is_small(days, floor):
+                continue
+            parts = STL(np.array(days), period=_WEEK, robust=True).fit()
+            *before, residual = map(float, parts.resid)
+            spread = 1.4826 * median([abs(each) for each in before])
+            expected = amount - residual
+            if abs(residual) > max(multiple * spread, floor, 0.25 * abs(expected)):
+                yield Alarm(service, day, day, expected, amount)
+
+    return rule
+
+
+def exponential_smoothing(multiple: float, floor: float) -> Rule:
+    """Return a rule: the newest day is outside the interval of a Holt-Winters forecast, fitted every week."""
+
+    def rule(account: Account) -> Iterator[Alarm]:
+        fitted: dict[str, tuple[int, Sequence[float], float]] = {}
+        for day, _, service, past, amount in past_and_newest(account):
+            if len(past) < _HISTORY or _is_small([*past[-_HISTORY:], amount], floor):
+                continue
+            if service not in fitted or day - fitted[service][0] >= _WEEK:
+                # The newest day of the past is incomplete: it is forecast too, and not compared.
+                fitted[service] = (day, *_forecast(past[-_HISTORY - 1 : -1]))
+            first, forecast, deviation = fitted[service]
+            expected = forecast[1 + day - first]
+            if abs(amount - expected) > max(multiple * deviation, floor, 0.25 * abs(expected)):
+                yield Alarm(service, day, day, expected, amount)
+
+    return rule
+
+
+def _forecast(days: Sequence[float]) -> tuple[list[float], float]:
+    """Return the expected amounts of eight days, and the deviation of the errors of one day."""
+    with warnings.catch_warnings():
+        # A fit that did not converge is a fit nevertheless.
+        warnings.simplefilter("ignore")
+        model = ExponentialSmoothing(
+            np.array(days), trend="add", damped_trend=True, seasonal="add", seasonal_periods=_WEEK
+        )
+        fit: Any = model.fit()
+    errors = [abs(float(each)) for each in fit.resid]
+    return [float(each) for each in fit.forecast(_WEEK + 1)], 1.4826 * median(errors)
+
+
+def _is_small(days: Sequence[float], floor: float) -> bool:
+    return max(abs(each) for each in days) < floor
+
+
+SLOW_RULES: dict[str, Rule] = {
+    "STL residual": stl_residual(8, 10),
+    "Holt-Winters forecast": exponential_smoothing(6, 10),
+}
