@@ -97,34 +97,32 @@ class PastCosts:
 class PastAnomalies:
     """The anomalies that a replay has found so far; what the detectors ask an ``AnomalyStore`` for."""
 
-    found: dict[UUID, Anomaly] = field(default_factory=dict)
+    rows: dict[UUID, Anomaly] = field(default_factory=dict)
 
     def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
         """Return the anomalies that are open or end on or after the start."""
-        return {
-            row: [
-                each
-                for each in self.found.values()
-                if each.state is AnomalyState.OPEN or each.last_date >= start
-            ]
-            for row, start in starts.items()
-        }
+        near: dict[int, list[Anomaly]] = {}
+        for each in sorted(self.rows.values(), key=lambda each: (each.start_date, each.id)):
+            start = starts.get(each.account_id)
+            if start is not None and (each.state is AnomalyState.OPEN or each.last_date >= start):
+                near.setdefault(each.account_id, []).append(each)
+        return near
 
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:  # noqa: ARG002 - the port's
         """Insert or update by id."""
-        self.found[anomaly.id] = anomaly
+        self.rows[anomaly.id] = anomaly
 
 
 @dataclass
 class PastExpectations:
     """What a replay expected of the days so far; what the detectors ask an ``ExpectationStore`` for."""
 
-    days: dict[tuple[int, str | None, str, date], JudgedDay] = field(default_factory=dict)
+    rows: dict[tuple[int, date, str | None, str], JudgedDay] = field(default_factory=dict)
 
     def load_outside(self, starts: Mapping[int, date]) -> dict[int, list[Expectation]]:
         """Return the days from the start on that are outside their band."""
         found: dict[int, list[Expectation]] = {}
-        for (row, service, currency, usage_date), day in self.days.items():
+        for (row, usage_date, service, currency), day in self.rows.items():
             if row in starts and usage_date >= starts[row] and day.is_outside:
                 found.setdefault(row, []).append(Expectation(service, currency, day))
         return found
@@ -133,26 +131,26 @@ class PastExpectations:
         """Insert or update by account row, service, currency and day."""
         for row, of_account in expectations.items():
             for service, currency, day in of_account:
-                self.days[row, service, currency, day.usage_date] = day
+                self.rows[row, day.usage_date, service, currency] = day
 
 
 @dataclass
 class PastMemories:
     """What a detector has learned in a replay; what it asks a ``MemoryStore`` for."""
 
-    memories: dict[tuple[int, str], Memory] = field(default_factory=dict)
+    rows: dict[tuple[int, str], Memory] = field(default_factory=dict)
 
     def load(self, account_ids: Collection[int]) -> dict[tuple[int, str], Memory]:
         """Return the memories by account row and currency."""
-        return {key: memory for key, memory in self.memories.items() if key[0] in account_ids}
+        return {key: memory for key, memory in self.rows.items() if key[0] in account_ids}
 
     def save(self, memories: Mapping[tuple[int, str], Memory]) -> None:
         """Insert or update; without a snapshot, the one from before stays."""
         for key, memory in memories.items():
             snapshot = memory.snapshot
-            if snapshot is None and key in self.memories:
-                snapshot = self.memories[key].snapshot
-            self.memories[key] = replace(memory, snapshot=snapshot)
+            if snapshot is None and key in self.rows:
+                snapshot = self.rows[key].snapshot
+            self.rows[key] = replace(memory, snapshot=snapshot)
 
 
 @dataclass

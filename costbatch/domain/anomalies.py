@@ -27,6 +27,10 @@ from costbatch.domain.periods import DateRange
 _NAMESPACE = UUID("6c3f1d9e-5a0b-4f0e-9d2a-3b1c7a5e8f42")
 
 
+# The days of a trend: enough to see what was normal before.
+TREND_DAYS = 30
+
+
 class AnomalyState(StrEnum):
     """The state of an anomaly."""
 

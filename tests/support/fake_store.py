@@ -10,9 +10,12 @@ from threading import Lock
 from typing import cast
 from uuid import UUID, uuid4
 
+from typing_extensions import override
+
 from costbatch.application.ports import Transaction
+from costbatch.application.replay import PastAnomalies, PastExpectations
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter
 from costbatch.domain.answers import Answer
 from costbatch.domain.arrival import DayArrival
 from costbatch.domain.causes import RootCause
@@ -212,28 +215,18 @@ class FakeDigests:
 
 
 @dataclass
-class FakeAnomalies:
+class FakeAnomalies(PastAnomalies):
     """The anomalies by id, and the run that first found each."""
 
-    rows: dict[UUID, Anomaly] = field(default_factory=dict)
     found_by: dict[UUID, UUID] = field(default_factory=dict)
 
     def copy(self) -> "FakeAnomalies":
         """Return what a transaction works on."""
         return FakeAnomalies(dict(self.rows), dict(self.found_by))
 
-    def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
-        """Return, by account row, the anomalies that are open or end on or after the account's start."""
-        near: dict[int, list[Anomaly]] = {}
-        for row in sorted(self.rows.values(), key=lambda row: (row.start_date, row.id)):
-            start = starts.get(row.account_id)
-            if start is not None and (row.state is AnomalyState.OPEN or row.last_date >= start):
-                near.setdefault(row.account_id, []).append(row)
-        return near
-
+    @override
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
-        """Insert or update by id."""
-        self.rows[anomaly.id] = anomaly
+        PastAnomalies.save(self, anomaly, run_id=run_id, now=now)
         self.found_by.setdefault(anomaly.id, run_id)
 
     def find(self, prefix: str) -> list[Anomaly]:
@@ -317,23 +310,14 @@ class FakeAnswers:
 
 
 @dataclass
-class FakeExpectations:
+class FakeExpectations(PastExpectations):
     """The expectations by account row, day, service and currency; ``written`` counts the writes."""
 
-    rows: dict[tuple[int, date, str | None, str], JudgedDay] = field(default_factory=dict)
     written: int = 0
 
     def copy(self) -> "FakeExpectations":
         """Return what a transaction works on."""
         return FakeExpectations(dict(self.rows), self.written)
-
-    def load_outside(self, starts: Mapping[int, date]) -> dict[int, list[Expectation]]:
-        """Return, by account row, the days from the account's start on that are outside their band."""
-        found: dict[int, list[Expectation]] = {}
-        for (row, day, service, currency), judged in self.rows.items():
-            if row in starts and day >= starts[row] and judged.is_outside:
-                found.setdefault(row, []).append(Expectation(service, currency, judged))
-        return found
 
     def of_series(
         self, account_id: int, service: str | None, currency: str, days: DateRange
@@ -346,13 +330,12 @@ class FakeExpectations:
             if (row, *of) == series and day in days
         }
 
+    @override
     def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:
-        """Insert or update what differs."""
         for row, of_account in expectations.items():
             for service, currency, judged in of_account:
-                key = (row, judged.usage_date, service, currency)
-                self.written += self.rows.get(key) != judged
-                self.rows[key] = judged
+                self.written += self.rows.get((row, judged.usage_date, service, currency)) != judged
+        PastExpectations.save(self, expectations)
 
 
 @dataclass

@@ -11,8 +11,8 @@ from typing import cast
 from typing_extensions import override
 
 from costbatch.application.ports import ProgressStore, Transaction, Vault
+from costbatch.application.replay import PastMemories
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
-from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.discovery import DISCOVER, AccountDiscovery
 from costbatch.errors import AccountError, ConfigError, ErrorKind
@@ -140,18 +140,12 @@ class FakeProgress(ProgressStore):
 
 
 @dataclass
-class FakeMemories:
+class FakeMemories(PastMemories):
     """What the adaptive detector remembers."""
-
-    rows: dict[tuple[int, str], Memory] = field(default_factory=dict)
 
     def copy(self) -> "FakeMemories":
         """Return what a transaction works on."""
         return FakeMemories(dict(self.rows))
-
-    def load(self, account_ids: Collection[int]) -> dict[tuple[int, str], Memory]:
-        """Return the memories by account row and currency."""
-        return {key: memory for key, memory in self.rows.items() if key[0] in account_ids}
 
     def versions(self, account_ids: Collection[int]) -> dict[int, dict[str, str]]:
         """Return the versions of the memories by account row and currency."""
@@ -159,13 +153,6 @@ class FakeMemories:
         for (row, currency), memory in self.load(account_ids).items():
             found.setdefault(row, {})[currency] = memory.version
         return found
-
-    def save(self, memories: Mapping[tuple[int, str], Memory]) -> None:
-        """Insert or update; without a snapshot, the one that is stored stays."""
-        for key, memory in memories.items():
-            before = self.rows.get(key)
-            kept = before.snapshot if before and memory.snapshot is None else memory.snapshot
-            self.rows[key] = replace(memory, snapshot=kept)
 
     def forget(self, account_id: int) -> None:
         """Delete what is remembered of an account."""

@@ -9,6 +9,7 @@ from costbatch.application.collect.series import DAYS_AT_ONCE, amounts_by_day
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import (
+    TREND_DAYS,
     Anomaly,
     AnomalyChange,
     AnomalyState,
@@ -33,9 +34,6 @@ from costbatch.domain.first_charges import (
     find_first_charges,
 )
 from costbatch.domain.periods import ONE_DAY, DateRange
-
-# Enough to see what was normal before.
-_TREND_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +112,7 @@ class Detection:
     def _trend(self, tx: Transaction, each: Replaced, anomaly: Anomaly, night: Night) -> Trend:
         """Return the daily cost up to the newest day, days without cost as zeros."""
         newest = each.stored.last
-        days = DateRange(max(newest - timedelta(days=_TREND_DAYS - 1), each.stored.start), newest + ONE_DAY)
+        days = DateRange(max(newest - timedelta(days=TREND_DAYS - 1), each.stored.start), newest + ONE_DAY)
         service, currency = anomaly.service, anomaly.currency
         amounts = amounts_by_day(tx, each.account, service, currency, days, self.rule)
         first = tx.costs.first_days({each.account.id: [anomaly.currency]})

@@ -8,7 +8,7 @@ from costbatch.application.collect.series import amounts_by_day
 from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
+from costbatch.domain.anomalies import TREND_DAYS, Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing, answer_to, standing
 from costbatch.domain.arrival import arrival_of, learned_days
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
@@ -18,8 +18,6 @@ from costbatch.domain.detection import ZERO, Rule
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run
 
-# Enough to see what was normal, and it fits a terminal.
-_TREND_DAYS = 30
 # A person reads the largest; a program reads the table.
 _MOST_ANOMALIES = 50
 # More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
@@ -133,6 +131,6 @@ def _trend(
 ) -> tuple[DayTotal, ...]:
     """Return the daily cost up to the newest day, days without cost as zeros."""
     end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)
-    days = DateRange(end_exclusive - timedelta(days=_TREND_DAYS), end_exclusive)
+    days = DateRange(end_exclusive - timedelta(days=TREND_DAYS), end_exclusive)
     amounts = amounts_by_day(tx, account, anomaly.service, anomaly.currency, days, rule)
     return tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days)

@@ -15,7 +15,7 @@ from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.ports import Clock, Database, Transaction
 from costbatch.application.sources import CauseSource
 from costbatch.domain.accounts import AccountStatus, Progress
-from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Trend
+from costbatch.domain.anomalies import TREND_DAYS, Anomaly, AnomalyFilter, AnomalyState, Trend
 from costbatch.domain.answers import answer_to
 from costbatch.domain.causes import RootCause, find_root_cause, question_of
 from costbatch.domain.collection import COLLECT
@@ -35,7 +35,6 @@ log = get_logger(__name__)
 _MOST_ATTEMPTS = 2
 # Other processes of the run ask about the others meanwhile; what one of them left is for another night.
 _PAUSE = timedelta(hours=1)
-_TREND_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ class RootCauses:
 
     def _trend(self, tx: Transaction, run: Run, case: _Case) -> Trend:
         anomaly, newest = case.anomaly, case.stored.last
-        days = DateRange(max(newest - timedelta(days=_TREND_DAYS - 1), case.stored.start), newest + ONE_DAY)
+        days = DateRange(max(newest - timedelta(days=TREND_DAYS - 1), case.stored.start), newest + ONE_DAY)
         amounts = amounts_by_day(tx, case.access.account, anomaly.service, anomaly.currency, days, self.rule)
         return Trend(
             newest=newest,

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from costbatch.cli.views.page import Page, days_text
-from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.anomalies import TREND_DAYS, Anomaly
 from costbatch.domain.answers import Standing
 from costbatch.domain.collect_report import AnomalyView, CollectReport
 from costbatch.domain.detection import Reason, Severity
@@ -15,7 +15,6 @@ from costbatch.domain.money import amount, money
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.sparkline import ASCII_LEVELS, BLOCKS, sparkline
 
-_TREND_DAYS = 30
 _NAME_WIDTH = 60
 _MOST_SERVICES = 2
 _TITLES = (
@@ -81,7 +80,7 @@ def _state(view: AnomalyView) -> str:
 def _print_table(views: Sequence[AnomalyView], page: Page) -> None:
     table = page.table()
     table.add_column("Severity", no_wrap=True)
-    table.add_column("Open anomalies", overflow="fold", min_width=_TREND_DAYS, max_width=_NAME_WIDTH)
+    table.add_column("Open anomalies", overflow="fold", min_width=TREND_DAYS, max_width=_NAME_WIDTH)
     table.add_column("Expected\nActual", justify="right", no_wrap=True)
     table.add_column("Impact\nDeviation", justify="right", no_wrap=True)
     if page.is_wide:
@@ -148,4 +147,4 @@ def _trend_days(view: AnomalyView) -> list[date]:
     if not view.trend:
         return []
     last = view.trend[-1].usage_date
-    return [last - timedelta(days=n) for n in reversed(range(_TREND_DAYS))]
+    return [last - timedelta(days=n) for n in reversed(range(TREND_DAYS))]
