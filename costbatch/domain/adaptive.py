@@ -40,7 +40,8 @@ _OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
 _FIRST_DAY, _NEARLY_EMPTY = 0.75, 0.3
 _OUTAGE_DAYS, _CALM_DAYS = 35, 10
 _LEAST_USUAL_DAYS = 20
-_NOISIEST_GROWTH = 0.2
+# The noise of a level, the median of a week, as a part of the noise of a day.
+_LEVEL_NOISE = 0.47
 _MONTH, _WEEK, _NINE_WEEKS = 28, 7, 63
 
 
@@ -232,11 +233,20 @@ class Detector:
         moved = sum(1 for move in self._moves[age] if move > _SAME_MOVE * rise / band.scale)
         day_before = self._day_before(history, index, amounts, age)
         excuse = None
+        surprise = self._surprise(history, history.peaks, before, day_before)
+        run = history.run(index, amounts[age:])
+        if run > rise / band.scale / 2:
+            # What lasts is no charge of one day, and is compared with what lasted.
+            is_recurring = history.has_precedent(index, rise, lasting=True)
+            usual_run = self._surprise(history, history.runs, before, day_before)
+            surprise = 0.0 if run >= usual_run > 0 else surprise
+        else:
+            is_recurring = history.marks[index] == Mark.RECURRING or history.has_precedent(index, rise)
         if moved > _ACCOUNT_WIDE:
             excuse = Excuse.ACCOUNT_WIDE
-        elif history.marks[index] == Mark.RECURRING or history.has_precedent(index, rise):
+        elif is_recurring:
             excuse = Excuse.RECURRING
-        elif rise < self._surprise(history, before, day_before) * band.scale:
+        elif rise < surprise * band.scale:
             excuse = Excuse.USUAL_SURPRISE
         elif self._is_return(history, before, amount) or amount < 1.1 * history.usual_top(index, before):
             excuse = Excuse.USUAL_LEVEL
@@ -254,7 +264,7 @@ class Detector:
         amount = history.amounts[index - 1] if known else amounts[age + 1]
         return (amount - band.expected) / band.scale
 
-    def _surprise(self, history: History, before: int, day_before: float) -> float:
+    def _surprise(self, history: History, weekly: Sequence[float], before: int, day_before: float) -> float:
         """Return the relative rise that the series' own weekly peaks do not explain.
 
         The heavier the tail of the peaks, the wider the margin; a service that bursts must burst for two days
@@ -264,7 +274,7 @@ class Detector:
         first = week - _PEAK_WEEKS
         if week > _PEAK_WEEKS - 6:
             first = max(first, _FIRST_WEEKS)  # the weekdays were not known yet
-        peaks = sorted(history.peaks[max(0, first) : week])
+        peaks = sorted(weekly[max(0, first) : week])
         if not peaks:
             return 0.0
         margin: float = self._rule.surprise_multiple * self._evidence
@@ -322,9 +332,10 @@ class Detector:
     def _find_growth(self, history: History) -> _Found | None:
         """Find a leak: steady growth beyond what the series and the account do by themselves."""
         growth, settled = history.growth, len(history.amounts)
-        least = 1 + (self._rule.growth_ratio - 1) * self._evidence
+        noise = self._rule.noise_multiple * _LEVEL_NOISE * history.noise
+        least = 1 + max(self._rule.growth_ratio - 1, noise) * self._evidence
         is_young = settled < _GROWTH_HISTORY or len(history.growths) <= _LEAST_USUAL_DAYS
-        if growth < least or is_young or history.noise >= _NOISIEST_GROWTH:
+        if growth < least or is_young:
             return None
         level = history.levels[-1]
         reference = level / growth

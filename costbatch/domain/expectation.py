@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Self
 
 # Days after which a bill is complete: on the morning after day t, the days to t - 2 are final.
 SETTLE_DAYS = 2
+# A rise on so many days on end is compared with what lasted as long.
+RUN_DAYS = 3
 
 _WEEK = 7
 _SATURDAY = 5
@@ -44,7 +46,15 @@ _GROWTH_DAYS, _LEAST_GROWTH_DAYS, _CALM_DAYS = 28, 9, 9
 # Whole weeks that are remembered: a year for recurring charges, and the days around them.
 _KEPT_WEEKS = 55
 # How much of each list later days look at: what lies before need not be stored.
-_TAILS = {"cleaned": 50, "errors": 64, "levels": 100, "week_means": 44, "growths": 190, "peaks": 57}
+_TAILS = {
+    "cleaned": 50,
+    "errors": 64,
+    "levels": 100,
+    "week_means": 44,
+    "growths": 190,
+    "peaks": 57,
+    "runs": 57,
+}
 _BANDS_TAIL = 6
 
 
@@ -98,7 +108,8 @@ class History:
 
     bands, weekdays, month_days and marks reach to the newest day, the other lists to the newest settled one.
     errors are relative: the difference from the band by its scale; nan before there was a band.
-    peaks: the largest upward error of each week that was not anomalous.
+    peaks: the largest upward error of each week that was not anomalous; runs: the same of the least error
+    of three days on end.
     level_from: days before this one no longer tell the level.
     """
 
@@ -110,6 +121,7 @@ class History:
     week_means: "array[float]" = field(default_factory=floats)
     growths: "array[float]" = field(default_factory=floats)
     peaks: "array[float]" = field(default_factory=floats)
+    runs: "array[float]" = field(default_factory=floats)
     bands: list[Band | None] = field(default_factory=list)
     weekdays: list[int] = field(default_factory=list)
     month_days: list[int] = field(default_factory=list)
@@ -189,6 +201,8 @@ class History:
             self.marks[i] = Mark.NORMAL
             if i < settled and self.errors[i] > self.peaks[i // _WEEK]:
                 self.peaks[i // _WEEK] = self.errors[i]
+            if i < settled:
+                self._remember_run(i)
 
     def adopt(self, day_before: float) -> None:
         """Take the level of the newest anomalous days for the usual one."""
@@ -215,7 +229,7 @@ class History:
         self.last_rise -= _WEEK
         self.last_drop -= _WEEK
         self.level_from -= _WEEK
-        del self.peaks[:1]
+        del self.peaks[:1], self.runs[:1]
         del self.growths[: -_TAILS["growths"]]
         for values in (self.amounts, self.cleaned, self.errors, self.levels, self.week_means):
             del values[:_WEEK]
@@ -235,14 +249,39 @@ class History:
             return 0.0
         return sign * (self.amounts[index] - median(sides) * self.weights[self.weekdays[index]])
 
-    def has_precedent(self, index: int, difference: float, sign: int = 1, part: float = 2 / 3) -> bool:
-        """Whether the same day of an earlier month, or every other week, stood out by ``part`` as much."""
+    def run(self, index: int, newest_first: Sequence[float]) -> float:
+        """Return the least relative error of a day and the two before it; 0 if one of them was no rise.
+
+        newest_first: what the day and those before it cost, as far as they are not settled.
+        """
+        errors = []
+        for back in range(RUN_DAYS):
+            i = index - back
+            band = self.bands[i] if i >= 0 else None
+            if band is None:
+                return 0.0
+            amount = self.amounts[i] if i < len(self.amounts) else newest_first[back]
+            errors.append((amount - band.expected) / band.scale)
+        return max(min(errors), 0.0)
+
+    def step(self, index: int) -> float:
+        """Return by how much the days from a settled one on were above the days before it."""
+        before, after = self.amounts[max(0, index - RUN_DAYS) : index], self.amounts[index : index + RUN_DAYS]
+        return median(after) - median(before) if len(before) == len(after) == RUN_DAYS else 0.0
+
+    def has_precedent(
+        self, index: int, difference: float, sign: int = 1, part: float = 2 / 3, *, lasting: bool = False
+    ) -> bool:
+        """Whether the same day of an earlier month, or every other week, stood out by ``part`` as much.
+
+        lasting: and stayed so for some days.
+        """
         month_day = self.month_days[index]
         for shortest, longest in _RECURRENCES:
             for i in range(max(0, index - longest), min(index - shortest, len(self.amounts))):
                 apart = abs(self.month_days[i] - month_day)
                 is_same_day = apart <= _JITTER_DAYS or apart >= _MONTH_DAYS - _JITTER_DAYS
-                if is_same_day and self.excess(i, sign) > part * difference:
+                if is_same_day and (self.step(i) if lasting else self.excess(i, sign)) > part * difference:
                     return True
         first, second = index - 2 * _FORTNIGHT, index - _FORTNIGHT
         if first < SETTLE_DAYS or len(self.amounts) <= second + SETTLE_DAYS:
@@ -276,9 +315,11 @@ class History:
     def _remember_peak(self, n: int) -> None:
         if len(self.peaks) <= n // _WEEK:
             self.peaks.append(0.0)
+            self.runs.append(0.0)
         error = self.errors[n]
         if isnan(error):
             return
+        self._remember_run(n)
         if self.marks[n] == Mark.NORMAL:
             self.peaks[n // _WEEK] = max(self.peaks[n // _WEEK], error)
         # A burst that lasted one day belongs to the nature of the service; a longer one does not.
@@ -289,6 +330,11 @@ class History:
             return
         if burst > 0 and error < 0.3 * burst:
             self.peaks[(n - 1) // _WEEK] = max(self.peaks[(n - 1) // _WEEK], burst)
+
+    def _remember_run(self, n: int) -> None:
+        days = slice(max(0, n - RUN_DAYS + 1), n + 1)
+        if Mark.ANOMALOUS not in self.marks[days]:
+            self.runs[n // _WEEK] = max(self.runs[n // _WEEK], min(self.errors[days]))
 
     def _learn_week(self, n: int) -> None:
         """Learn the share of the newest weekday, the level of the last week, and whether use is sparse."""
@@ -373,6 +419,7 @@ class History:
             "week_means": max(0, settled - _WEEK + 1),
             "growths": growths,
             "peaks": -(-settled // _WEEK),
+            "runs": -(-settled // _WEEK),
         }
         place = 0
         for name, length in whole.items():

@@ -122,6 +122,27 @@ def test_a_monthly_charge_is_known_from_its_second_time() -> None:
     assert Excuse.RECURRING in excuses
 
 
+def test_a_rise_that_lasts_is_no_monthly_charge() -> None:
+    """A jump that begins on the day of a fee is found by its third day; a stint of every month is known."""
+    fees = [amount + 300 * (day(n).day == 3) for n, amount in enumerate(steady(100))]
+    first = next(n for n in range(100, DAYS) if day(n).day == 3)
+    jumped = [amount + 120 * (n >= first) for n, amount in enumerate(fees)]
+    found = [each.usage_date for each in anomalies({"this": jumped}) if each.usage_date >= day(first)]
+    assert min(found) - day(first) <= timedelta(days=2)
+    stints = [amount + 120 * (3 <= day(n).day <= 9) for n, amount in enumerate(steady(100))]
+    assert not [each for each in anomalies({"this": stints}) if each.usage_date >= day(first)]
+
+
+def test_a_service_that_bursts_for_a_day_does_not_stay_high() -> None:
+    """Bursts excuse bursts; three days on end are compared with what lasted as long."""
+    amounts = [amount * (2.5 if n % 11 == 4 else 1.0) for n, amount in enumerate(steady(100))]
+    lasting = range(120, 123)
+    amounts[lasting.start : lasting.stop] = [220.0] * len(lasting)
+    found = [each for each in anomalies({"this": amounts}) if each.usage_date > day(80)]
+    assert {each.usage_date for each in found} <= {day(n) for n in lasting}
+    assert found
+
+
 def test_what_the_whole_account_does_is_reported_of_no_service() -> None:
     """A campaign that moves every service is not four anomalies."""
     services = {f"s{n}": changed(steady(100, seed=n), 100, lambda _: 1.8, 3) for n in range(4)}

@@ -101,10 +101,10 @@ def test_a_dismissed_level_is_no_alarm_again_and_one_beyond_it_is() -> None:
 
 def test_dismissed_days_are_ordinary_days_to_learn_from() -> None:
     """Also when the answer no longer counts, the series is known to stray so far by itself."""
-    two_weeks, later = range(103, 107), range(120, 123)
+    two_weeks, later = range(109, 113), range(126, 129)
     this = amounts(two_weeks)
     this[later.start : later.stop] = [1.6 * this[n] for n in later]
-    dismissed = answer(AnswerKind.DISMISSED, 108, withdrawn_at=at(115))
+    dismissed = answer(AnswerKind.DISMISSED, 114, withdrawn_at=at(121))
     assert raised(walk(this)) == [*two_weeks, *later]
     assert raised(walk(this, [dismissed])) == [*two_weeks]
 
