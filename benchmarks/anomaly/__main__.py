@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", type=Path, nargs="*", help="data sets; without any, two families are made")
     parser.add_argument("--accounts", type=int, default=24, help="at most this many of each data set")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
-    parser.add_argument("--slow-accounts", type=int, default=4, help="as many for the slow methods")
+    parser.add_argument("--slow-accounts", type=int, default=2, help="as many for the slow methods")
     parser.add_argument("--only", nargs="*", choices=ALL_RULES, default=list(ALL_RULES))
     arguments = parser.parse_args(words)
     print(HEAD, "|---|---|---|---|---|---|---|---|", sep="\n")
