@@ -137,15 +137,21 @@ def member(enum: type[E]) -> Callable[[str], E]:
     return lambda text: enum(choice(*enum)(text))
 
 
+def _items(text: str) -> frozenset[str]:
+    """Return the items of a comma list; "none" is the empty list, as an empty variable is unset."""
+    found = frozenset(item.strip() for item in text.split(",") if item.strip())
+    return frozenset() if found == {"none"} else found
+
+
 def names(text: str) -> frozenset[str]:
-    """Return the names of a comma list; "none" is the empty list, as an empty variable is unset."""
-    found = frozenset(name.strip() for name in text.split(",") if name.strip())
+    """Return the names of a comma list; "none" is the empty list."""
+    found = _items(text)
     for name in sorted(found):
         if len(name) > _LONGEST_NAME or not name.isprintable():
             raise ValueError(
                 f"must be names of up to {_LONGEST_NAME} printable characters; {excerpt(name)} is none."
             )
-    return frozenset() if found == {"none"} else found
+    return found
 
 
 def regions(text: str) -> frozenset[str]:
@@ -165,7 +171,7 @@ def account_ids(text: str) -> frozenset[str]:
 def push_labels(text: str) -> tuple[str, ...]:
     """Return the labels of a comma list such as namespace=finops,release=costbatch, by name."""
     labels: dict[str, str] = {}
-    for pair in sorted(names(text)):
+    for pair in sorted(_items(text)):
         name, separator, value = (part.strip() for part in pair.partition("="))
         if not separator:
             raise ValueError(
