@@ -230,7 +230,14 @@ def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, cler
     """Months that another role made cannot be dropped by the batch; that is a warning and no more."""
     costs = (
         *("daily_costs", "cost_versions", "cost_changes"),
-        *("cost_collections", "day_digests", "anomalies", "anomaly_answers", "anomaly_causes"),
+        *(
+            "cost_collections",
+            "day_digests",
+            "anomalies",
+            "anomaly_answers",
+            "anomaly_causes",
+            "aws_anomalies",
+        ),
         *("daily_expectations", "detector_memories", "first_charges"),
     )
     others = (
