@@ -1,8 +1,7 @@
 """An anomaly in words: what was expected and from what, what it cost since when, and how sure that is."""
 
-from decimal import Decimal
-
 from costbatch.domain.detection import Episode, Reason, Rule
+from costbatch.domain.money import amount
 
 _WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 _FROM = {
@@ -17,19 +16,15 @@ _FROM = {
 
 
 def in_words(episode: Episode, currency: str, rule: Rule) -> str:
-    """Return one sentence about an episode, with amounts to the cent."""
+    """Return one sentence about an episode, with amounts in the currency's decimals."""
     first, days = episode.days[0], len(episode.days)
     weekday = _WEEKDAYS[first.usage_date.weekday()] if days == 1 else "each weekday"
     ground = _FROM[episode.reason].format(weekday=weekday, baseline_days=rule.baseline_days)
     when = f"on {episode.start}" if days == 1 else f"on {days} days since {episode.start}"
-    expected, lower, upper, actual = map(
-        _cents, (episode.expected, episode.lower, episode.upper, episode.actual)
+    expected, lower, upper, actual = (
+        amount(each, currency) for each in (episode.expected, episode.lower, episode.upper, episode.actual)
     )
     return (
         f"Cost {actual} {currency} {when}; expected {expected} ({lower} to {upper}) {ground}. "
         f"Sure: {episode.score:.2f}."
     )
-
-
-def _cents(amount: Decimal) -> str:
-    return format(amount, "z,.2f")

@@ -95,6 +95,8 @@ def test_every_reason_has_words() -> None:
     )
     two = replace(one, usage_date=day(41))
     assert "on 2 days since 2025-02-10; expected 200.00" in in_words(Episode((one, two)), "EUR", RULE)
+    # A yen has no cents.
+    assert "on 2 days since 2025-02-10; expected 200 (" in in_words(Episode((one, two)), "JPY", RULE)
     for reason in Reason:
         words = in_words(Episode((replace(one, reason=reason),)), "USD", RULE)
         assert words.endswith("Sure: 0.86.")
