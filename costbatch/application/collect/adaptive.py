@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from costbatch.application.collect.detector import Detector, Night, Replaced, Verdict
 from costbatch.application.collect.known import Examined, days_to_judge, load_known
-from costbatch.application.collect.series import SeriesRequest, load_series
+from costbatch.application.collect.series import DAYS_AT_ONCE, SeriesRequest, load_series
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_answers import Allowance, allowances
@@ -68,6 +68,29 @@ class _Judged:
     memory: Memory | None = None
     is_history: bool = False
     judges_from: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Learning:
+    """What is learned again of one account in one currency. costs: all that are stored.
+
+    since: only days from here on may read differently; None: all of them.
+    """
+
+    each: Replaced
+    currency: str
+    costs: _Costs
+    answered: Sequence[Allowance]
+    newest: date
+    since: date | None
+
+    @property
+    def mornings(self) -> DateRange | None:
+        """The newest days of the mornings to replay; None if there is nothing to learn from."""
+        first = min((day for by_day in self.costs.values() for day in by_day), default=None)
+        if first is None or first > self.newest:
+            return None
+        return DateRange(max(first, self.newest - _LEARNED), self.newest + ONE_DAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,12 +167,15 @@ class AdaptiveDetector(Detector):
                 since = self._restated_since(each, recollection, mine, newest)
             if recollection is None or since is not None:
                 history = self._load_history(tx, each) if history is None else history
-                fresh = Recollection(self.adaptive, currency, answered=answered)
-                found[currency] = self._learn_again(each, fresh, history.get(currency, {}), newest, since)
+                learning = _Learning(each, currency, history.get(currency, {}), answered, newest, since)
+                found[currency] = self._learn_again(tx, learning)
             elif recollection.newest is not None and recollection.newest <= newest:
                 first = recollection.newest + (ONE_DAY if recollection.newest < newest else timedelta(0))
-                touched = DateRange(first - _SETTLING, newest + ONE_DAY)
-                found[currency] = self._walk(each, recollection, mine, touched)
+                start, end = max(first - _SETTLING, each.stored.start), newest + ONE_DAY
+                touched = DateRange(start, end)
+                days = self._walk(each, recollection, mine, DateRange(first, end), touched)
+                memory = recollection.memory(self._version(currency))
+                found[currency] = _Judged(touched, days, memory, judges_from=recollection.judges_from)
         _log_unjudged(each, found)
         return found
 
@@ -199,23 +225,38 @@ class AdaptiveDetector(Detector):
                     return day
         return None
 
-    def _learn_again(
-        self, each: Replaced, recollection: Recollection, costs: _Costs, newest: date, since: date | None
-    ) -> _Judged:
-        """Replay all that is stored. since: only these days may read differently; None: all of them."""
-        first = min((day for by_day in costs.values() for day in by_day), default=newest)
-        first = max(first, newest - _LEARNED)
-        if not costs or first > newest:
-            return _Judged(DateRange(newest, newest + ONE_DAY))
+    def _learn_again(self, tx: Transaction, learning: "_Learning") -> _Judged:
+        """Replay all that is stored, some mornings at a time: a long history has many services on each.
+
+        Of days that stay ordinary the expectations are saved at once, and only the others are held.
+        """
+        each, currency, costs = learning.each, learning.currency, learning.costs
+        mornings = learning.mornings
+        if mornings is None:
+            return _Judged(DateRange(learning.newest, learning.newest + ONE_DAY))
         log.info(
             "detector_learns_again",
             aws_account_id=each.account.aws_account_id,
-            currency=recollection.currency,
-            days=(newest - first).days + 1,
+            currency=currency,
+            days=len(mornings),
         )
-        touched = DateRange(first, newest + ONE_DAY)
-        judged = self._walk(each, recollection, costs, touched, since=since)
-        judged.is_history = since is None
+        start = max(mornings.start, learning.since or mornings.start, each.stored.start)
+        judged = _Judged(DateRange(start, mornings.end_exclusive), is_history=learning.since is None)
+        held: defaultdict[str, dict[date, JudgedDay]] = defaultdict(dict)
+        for part in mornings.parts(DAYS_AT_ONCE):
+            recollection = Recollection(self.adaptive, currency, judged.memory, learning.answered)
+            settled = []
+            for service, days in self._walk(each, recollection, costs, part, judged.touched).items():
+                for day in days:
+                    if day.reason or day.is_outside:
+                        held[service][day.usage_date] = day
+                    else:
+                        held[service].pop(day.usage_date, None)
+                        settled.append(Expectation(service, currency, day))
+            tx.expectations.save({each.account.id: settled})
+            judged.memory = recollection.memory(self._version(currency))
+            judged.judges_from = recollection.judges_from
+        judged.days = {service: [*days.values()] for service, days in held.items() if days}
         return judged
 
     def _walk(
@@ -223,21 +264,16 @@ class AdaptiveDetector(Detector):
         each: Replaced,
         recollection: Recollection,
         costs: _Costs,
-        days: DateRange,
-        *,
-        since: date | None = None,
-    ) -> _Judged:
-        """Show the mornings that read ``days``; return what was said last of each day from ``since`` on."""
-        touched = DateRange(max(days.start, since or days.start, each.stored.start), days.end_exclusive)
-        first = days.start if recollection.newest is None else days.start + _SETTLING
+        newest_days: DateRange,
+        touched: DateRange,
+    ) -> Mapping[str, Sequence[JudgedDay]]:
+        """Show some mornings, named by their newest days; return what was said last of each day touched."""
         judged: defaultdict[str, list[JudgedDay]] = defaultdict(list)
-        mornings = mornings_of(costs, DateRange(first, days.end_exclusive))
-        for one in recollection.walk(mornings, turn=each.account.id):
+        for one in recollection.walk(mornings_of(costs, newest_days), turn=each.account.id):
             if one.usage_date in touched:
                 actual = costs.get(one.service, {}).get(one.usage_date, ZERO)
                 judged[one.service].append(judged_day(one, actual))
-        memory = recollection.memory(self._version(recollection.currency))
-        return _Judged(touched, judged, memory, judges_from=recollection.judges_from)
+        return judged
 
     def _version(self, currency: str) -> str:
         compared = self.rule.cost_basis, sorted(self.rule.excluded_record_types)
@@ -245,7 +281,11 @@ class AdaptiveDetector(Detector):
 
     def _load_history(self, tx: Transaction, each: Replaced) -> Mapping[str, _Costs]:
         days = DateRange(max(each.stored.start, each.stored.last - _LEARNED), each.stored.end_exclusive)
-        return _by_currency(tx.costs.service_totals_of({each.account.id: days}, self.rule)[each.account.id])
+        history: dict[str, dict[str, dict[date, Decimal]]] = {}
+        for part in days.parts(DAYS_AT_ONCE):
+            totals = tx.costs.service_totals_of({each.account.id: part}, self.rule)[each.account.id]
+            _add_by_currency(history, totals)
+        return history
 
     def _verdicts(
         self,
@@ -350,7 +390,13 @@ def _touched(each: Replaced, judged: Collection[_Judged]) -> DateRange:
 
 def _by_currency(totals: Mapping[str, Sequence[DayTotal]]) -> Mapping[str, _Costs]:
     found: dict[str, dict[str, dict[date, Decimal]]] = {}
+    _add_by_currency(found, totals)
+    return found
+
+
+def _add_by_currency(
+    found: dict[str, dict[str, dict[date, Decimal]]], totals: Mapping[str, Sequence[DayTotal]]
+) -> None:
     for service, days in totals.items():
         for day, currency, amount in days:
             found.setdefault(currency, {}).setdefault(service, {})[day] = amount
-    return found

@@ -1,7 +1,7 @@
 """The adaptive detector night by night: what it remembers, learns again, reports, and stores of each day."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,9 +12,11 @@ from structlog.testing import capture_logs
 from costbatch.application.anomalies import PlannedChanges, Remark
 from costbatch.domain.adaptive_rule import AdaptiveRule, Sensitivity
 from costbatch.domain.detection import JudgedDay, Reason
+from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.money import Limit
 from tests.support.factories import day, make_account
+from tests.support.fake_store import FakeExpectations
 from tests.support.replay import Replay, spans, told
 
 EC2, S3 = "Amazon EC2", "Amazon S3"
@@ -56,6 +58,29 @@ def test_ordinary_nights_tell_nothing_and_store_the_band_of_every_day(replay: Re
     rows = replay.store.tables.expectations.rows
     assert {key[1] for key in rows} == {day(n) for n in range(day_of_first(rows), 120)}
     assert all(each.lower < each.actual < each.upper for key, each in rows.items() if key[1] > day(40))
+
+
+def test_a_long_history_is_learned_a_month_at_a_time(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part of it is stored before the next is judged, and the memory is that of all of it."""
+    saved: list[int] = []
+    save = FakeExpectations.save
+
+    def count(expectations: FakeExpectations, by_account: Mapping[int, Sequence[Expectation]]) -> None:
+        saved.append(sum(map(len, by_account.values())))
+        save(expectations, by_account)
+
+    monkeypatch.setattr(FakeExpectations, "save", count)
+    before = dict(replay.store.tables.expectations.rows)
+    replay.store.tables.memories.rows.clear()
+    assert replay.run(101) == []
+    assert len(saved) > 3
+    # Two services, a month, and the days before it that its first mornings read again.
+    assert max(saved) <= 2 * (31 + 2)
+    rows = replay.store.tables.expectations.rows
+    assert {key: rows[key] for key in before if key[1] < day(97)} == {
+        key: judged for key, judged in before.items() if key[1] < day(97)
+    }
+    assert replay.runs(102, 120) == []
 
 
 def day_of_first(rows: dict[tuple[int, date, str | None, str], JudgedDay]) -> int:
