@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.collect import (
     comparison,
+    discovering,
     dlt_rows,
     growing,
     history,
@@ -43,6 +44,7 @@ MEASURES: dict[str, Callable[[Bench], list[Result]]] = {
     "help": starting.help_text,
     "sharing": waiting.two_processes,
     "dlt": dlt_rows.against_dlt,
+    "discovery": discovering.discovery,
 }
 
 _TARGETS, _COMPARISON = "targets", "comparison"

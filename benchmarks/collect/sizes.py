@@ -18,6 +18,7 @@ class Sizes:
     history_rows: rows of older days. written: for the WAL. dlt: accounts whose rows dlt merges.
     compared: for the comparison of whole nights. serial: how many of them the plain way collects, one after
     the other. fetched: for what fetching alone costs it.
+    discovered: for discovery. resources: of each, in each of 17 regions.
     """
 
     rounds: int = 3
@@ -42,6 +43,8 @@ class Sizes:
     compared: int = 1000
     serial: int = 400
     fetched: int = 50
+    discovered: int = 1000
+    resources: int = 300
 
     def with_changes(self, changes: Sequence[str]) -> "Sizes":
         """Return the sizes with each NAME=NUMBER applied.
@@ -85,4 +88,6 @@ SMOKE = Sizes(
     compared=3,
     serial=2,
     fetched=2,
+    discovered=4,
+    resources=5,
 )

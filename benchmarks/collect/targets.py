@@ -61,5 +61,7 @@ TARGETS = {
         Target("help", "CPU of costbatch --help ÷ bare Python", 7.0, 5.0),
         Target("sharing", "two processes on one run: times faster than one", 1.9, 1.97, more_is_better=True),
         Target("dlt", "rows per CPU second ÷ dlt merge", 8.0, 12.0, more_is_better=True),
+        Target("discovery_wal", "WAL of an unchanged discovery ÷ first", 0.01, 0.005),
+        Target("discovery_memory", "memory of discovery, all accounts ÷ a quarter", 1.15, 1.10),
     )
 }
