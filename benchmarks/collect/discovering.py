@@ -10,7 +10,9 @@ from benchmarks.discovery import Figures, measure
 def discovery(bench: Bench) -> list[Result]:
     """Measure the WAL of an unchanged night ÷ the first, and the memory of all accounts ÷ a quarter."""
     sizes = bench.sizes
-    nights = measure(sizes.discovered, regions=17, resources=sizes.resources, large=sizes.large_rows)
+    nights = measure(
+        sizes.discovered, regions=17, resources=sizes.resources, large=sizes.large_rows, changed=False
+    )
     first, unchanged, quarter = (nights[name] for name in ("first", "unchanged", "unchanged_of_a_quarter"))
     return [
         Result("discovery_wal", unchanged.wal_mb / first.wal_mb, _parts(first=first, unchanged=unchanged)),
