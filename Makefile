@@ -104,7 +104,7 @@ audit: ## Look the locked packages up among known vulnerabilities.
 parts: ## Install the system parts that some tests use: npm for Helm, a Pushgateway, Prometheus and promtool.
 	@.ci/parts
 
-bench: $(READY) ## Measure each target of the whole program, and compare with the committed figures (about 45 minutes).
+bench: $(READY) ## Measure each target of the whole program, and compare with the committed figures (more than an hour).
 	@$(BIN)/python -m benchmarks.collect --output .cache/bench/collect.json
 
 bench-anomaly: $(READY) ## Compare the detectors on labelled cost: two made families, or the data sets in DATA (about 25 minutes).
