@@ -47,7 +47,7 @@ class AwsRootCause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsAnomaly:
-    """An anomaly that AWS detected; amounts in US dollars. last_date: None: it goes on.
+    """An anomaly that AWS detected; amounts in US dollars. last_date: None: it has not ended.
 
     read_by: the account whose credentials read it; a payer reads those of its members.
     """
@@ -78,7 +78,7 @@ class AwsAnomaly:
 
     @property
     def days(self) -> tuple[date, date]:
-        """The first and the last day; of what goes on, or has no day, the last possible one."""
+        """The first and the last day; without one, the last possible day."""
         return self.start_date or self.last_date or date.max, self.last_date or date.max
 
 
@@ -129,7 +129,7 @@ class Compared:
 
     @property
     def days(self) -> tuple[date | None, date | None]:
-        """The first and the last day; None: AWS does not say, or it goes on."""
+        """The first and the last day; None: AWS does not say, or it has not ended."""
         if self.theirs:
             return self.theirs.start_date, self.theirs.last_date
         return self.ours[0].start_date, self.ours[0].last_date

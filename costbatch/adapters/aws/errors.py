@@ -115,7 +115,7 @@ _ROLE = (
     "The role cannot be assumed: check that it exists, that its trust policy names the identity that assumes "
     "it and the same external id, and that this identity is granted sts:AssumeRole on the role."
 )
-# Operations that nobody who only collects has granted.
+# Operations that an identity for collecting alone is not granted.
 _OPTIONAL = frozenset(operation.name for operation in (GET_ANOMALIES, *DISCOVERY))
 # By AWS's name of the policy that denies: what it belongs to, and who can change it.
 _POLICIES: Final = {

@@ -120,7 +120,7 @@ class AdaptiveDetector(Detector):
                 tx,
                 each,
                 memories[each.account.id],
-                _by_currency(totals.get(each.account.id, {})),
+                _by_currency([totals.get(each.account.id, {})]),
                 answers.get(each.account.id, ()),
             )
             for each in judged
@@ -225,7 +225,7 @@ class AdaptiveDetector(Detector):
                     return day
         return None
 
-    def _learn_again(self, tx: Transaction, learning: "_Learning") -> _Judged:
+    def _learn_again(self, tx: Transaction, learning: _Learning) -> _Judged:
         """Replay all that is stored, some mornings at a time: a long history has many services on each.
 
         Of days that stay ordinary the expectations are saved at once, and only the others are held.
@@ -281,11 +281,10 @@ class AdaptiveDetector(Detector):
 
     def _load_history(self, tx: Transaction, each: Replaced) -> Mapping[str, _Costs]:
         days = DateRange(max(each.stored.start, each.stored.last - _LEARNED), each.stored.end_exclusive)
-        history: dict[str, dict[str, dict[date, Decimal]]] = {}
-        for part in days.parts(DAYS_AT_ONCE):
-            totals = tx.costs.service_totals_of({each.account.id: part}, self.rule)[each.account.id]
-            _add_by_currency(history, totals)
-        return history
+        row = each.account.id
+        return _by_currency(
+            tx.costs.service_totals_of({row: part}, self.rule)[row] for part in days.parts(DAYS_AT_ONCE)
+        )
 
     def _verdicts(
         self,
@@ -388,15 +387,11 @@ def _touched(each: Replaced, judged: Collection[_Judged]) -> DateRange:
     return DateRange(min([each.stored.last, *starts]), each.stored.end_exclusive)
 
 
-def _by_currency(totals: Mapping[str, Sequence[DayTotal]]) -> Mapping[str, _Costs]:
+def _by_currency(parts: Iterable[Mapping[str, Sequence[DayTotal]]]) -> Mapping[str, _Costs]:
+    """Join the costs of each service, which come in parts that are let go one after the other."""
     found: dict[str, dict[str, dict[date, Decimal]]] = {}
-    _add_by_currency(found, totals)
+    for totals in parts:
+        for service, days in totals.items():
+            for day, currency, amount in days:
+                found.setdefault(currency, {}).setdefault(service, {})[day] = amount
     return found
-
-
-def _add_by_currency(
-    found: dict[str, dict[str, dict[date, Decimal]]], totals: Mapping[str, Sequence[DayTotal]]
-) -> None:
-    for service, days in totals.items():
-        for day, currency, amount in days:
-            found.setdefault(currency, {}).setdefault(service, {})[day] = amount

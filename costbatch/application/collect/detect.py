@@ -2,24 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from costbatch.application.collect.detector import Detector, Night, Replaced, Verdict
-from costbatch.application.collect.series import DAYS_AT_ONCE, amounts_by_day
+from costbatch.application.collect.series import DAYS_AT_ONCE, load_trend
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import (
-    TREND_DAYS,
     Anomaly,
     AnomalyChange,
     AnomalyState,
     ChangeKind,
-    Trend,
     announced_since,
 )
 from costbatch.domain.answers import Answer, as_told, reminder_due
-from costbatch.domain.costs import CostColumns, DayTotal
-from costbatch.domain.detection import ZERO, Rule, comparable_service_totals
+from costbatch.domain.costs import CostColumns
+from costbatch.domain.detection import Rule, comparable_service_totals
 from costbatch.domain.events import (
     Event,
     anomaly_event,
@@ -86,7 +84,7 @@ class Detection:
             told = as_told(change, known, answers, self.rule)
             if told is None:
                 continue
-            trend = self._trend(tx, each, anomaly, night)
+            trend = load_trend(tx, each.account, anomaly, each.stored, self.rule, today=night.today)
             events.append(anomaly_event(told, each.account, trend, run_id=night.run_id, now=night.now))
             if number := self._reminder(told, known, night):
                 events.append(
@@ -108,20 +106,6 @@ class Detection:
         number = reminder_due(told.anomaly, every_days=self.remind_days)
         is_new = number > reminder_due(before, every_days=self.remind_days)
         return number if is_new and told.anomaly.state is AnomalyState.OPEN else 0
-
-    def _trend(self, tx: Transaction, each: Replaced, anomaly: Anomaly, night: Night) -> Trend:
-        """Return the daily cost up to the newest day, days without cost as zeros."""
-        newest = each.stored.last
-        days = DateRange(max(newest - timedelta(days=TREND_DAYS - 1), each.stored.start), newest + ONE_DAY)
-        service, currency = anomaly.service, anomaly.currency
-        amounts = amounts_by_day(tx, each.account, service, currency, days, self.rule)
-        first = tx.costs.first_days({each.account.id: [anomaly.currency]})
-        known = [day for day in days if day >= first.get((each.account.id, anomaly.currency), date.max)]
-        return Trend(
-            newest=newest,
-            is_complete=newest <= self.rule.last_settled_day(night.today),
-            days=tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in known),
-        )
 
     def _first_charges(
         self, tx: Transaction, replaced: Sequence[Replaced], night: Night

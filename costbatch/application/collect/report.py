@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from costbatch.application.collect.series import amounts_by_day
+from costbatch.application.collect.series import daily_cost
 from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
@@ -14,7 +14,7 @@ from costbatch.domain.arrival import arrival_of, learned_days
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
-from costbatch.domain.detection import ZERO, Rule
+from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run
 
@@ -132,5 +132,4 @@ def _trend(
     """Return the daily cost up to the newest day, days without cost as zeros."""
     end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)
     days = DateRange(end_exclusive - timedelta(days=TREND_DAYS), end_exclusive)
-    amounts = amounts_by_day(tx, account, anomaly.service, anomaly.currency, days, rule)
-    return tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days)
+    return tuple(daily_cost(tx, account, anomaly, days, rule))

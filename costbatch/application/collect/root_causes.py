@@ -1,7 +1,7 @@
 """After a run: asks Cost Explorer which regions and usage types are behind its large anomalies.
 
 One paid request for each, counted and capped as those of the run. An anomaly is asked about once, and once
-more on another night if that failed. Whatever happens here, the run has ended as it has.
+more on another night if that failed. No error here changes the status of the run.
 """
 
 from collections.abc import Iterator
@@ -9,22 +9,21 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event as Signal
 
-from costbatch.application.collect.series import amounts_by_day
+from costbatch.application.collect.series import load_trend
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.ports import Clock, Database, Transaction
 from costbatch.application.sources import CauseSource
 from costbatch.domain.accounts import AccountStatus, Progress
-from costbatch.domain.anomalies import TREND_DAYS, Anomaly, AnomalyFilter, AnomalyState, Trend
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import answer_to
 from costbatch.domain.causes import RootCause, find_root_cause, question_of
 from costbatch.domain.collection import COLLECT
-from costbatch.domain.costs import DayTotal
 from costbatch.domain.credentials import Access
-from costbatch.domain.detection import ZERO, Rule
+from costbatch.domain.detection import Rule
 from costbatch.domain.events import anomaly_explained
 from costbatch.domain.money import Limit
-from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.periods import DateRange
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import Run
 from costbatch.errors import AccountError, BudgetSpent, ErrorKind
@@ -48,7 +47,7 @@ class _Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootCauses:
-    """Finds the root causes of open anomalies that nobody has answered.
+    """Finds the root causes of open anomalies without an answer.
 
     minimum: the smallest difference worth a request, by currency. most_requests: the cap of the whole run.
     """
@@ -121,10 +120,9 @@ class RootCauses:
             tx.causes.save(anomaly.id, found, problem=problem)
             tx.items.add_requests(run, anomaly.account_id, meter.requests, unanswered=meter.unanswered)
             if found and found.causes:
-                trend = self._trend(tx, run, case)
-                event = anomaly_explained(
-                    anomaly, case.access.account, trend, found, run_id=run.id, now=self.clock()
-                )
+                account = case.access.account
+                trend = load_trend(tx, account, anomaly, case.stored, self.rule, today=run.today)
+                event = anomaly_explained(anomaly, account, trend, found, run_id=run.id, now=self.clock())
                 tx.outbox.append([event], self.routes, account_id=anomaly.account_id, run_id=run.id)
 
         in_transaction(self.database, save)
@@ -135,7 +133,7 @@ class RootCauses:
         return True
 
     def _ask(self, case: _Case, meter: Meter) -> tuple[RootCause | None, str | None]:
-        """Return the root cause, or why there is none; nothing that happens here is the account's failure."""
+        """Return the root cause, or why it is not known; no error here makes the account fail."""
         question = question_of(case.anomaly, self.rule.excluded_record_types)
         try:
             amounts = self.source.fetch_causes(case.access, question, meter)
@@ -145,16 +143,6 @@ class RootCauses:
             log.exception("root_cause_crashed", **_about(case))
             return None, ErrorKind.INTERNAL.advice
         return find_root_cause(amounts, question, case.anomaly.direction), None
-
-    def _trend(self, tx: Transaction, run: Run, case: _Case) -> Trend:
-        anomaly, newest = case.anomaly, case.stored.last
-        days = DateRange(max(newest - timedelta(days=TREND_DAYS - 1), case.stored.start), newest + ONE_DAY)
-        amounts = amounts_by_day(tx, case.access.account, anomaly.service, anomaly.currency, days, self.rule)
-        return Trend(
-            newest=newest,
-            is_complete=newest <= self.rule.last_settled_day(run.today),
-            days=tuple(DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days),
-        )
 
 
 def _readable(progress: Progress | None) -> DateRange | None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
 
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
+from costbatch.domain.anomalies import TREND_DAYS, Anomaly, Trend
 from costbatch.domain.costs import CostColumns, DayTotal, FetchedCosts
 from costbatch.domain.detection import (
+    ZERO,
     Rule,
     Series,
     comparable_series,
@@ -86,6 +88,26 @@ def amounts_by_day(
     else:
         totals = tx.costs.service_totals(account, days, rule).get(service, [])
     return {total.usage_date: total.amount for total in totals if total.currency == currency}
+
+
+def daily_cost(
+    tx: Transaction, account: Account, anomaly: Anomaly, days: DateRange, rule: Rule
+) -> list[DayTotal]:
+    """Return what the series of an anomaly cost on each day, days without cost as zeros."""
+    amounts = amounts_by_day(tx, account, anomaly.service, anomaly.currency, days, rule)
+    return [DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days]
+
+
+def load_trend(
+    tx: Transaction, account: Account, anomaly: Anomaly, stored: DateRange, rule: Rule, *, today: date
+) -> Trend:
+    """Return the daily cost up to the newest stored day, from the first day that cost anything."""
+    newest, currency = stored.last, anomaly.currency
+    days = DateRange(max(newest - timedelta(days=TREND_DAYS - 1), stored.start), stored.end_exclusive)
+    first = tx.costs.first_days({account.id: [currency]}).get((account.id, currency), date.max)
+    known = [each for each in daily_cost(tx, account, anomaly, days, rule) if each.usage_date >= first]
+    is_complete = newest <= rule.last_settled_day(today)
+    return Trend(newest=newest, is_complete=is_complete, days=tuple(known))
 
 
 def load_series(tx: Transaction, asked: Sequence[SeriesRequest], rule: Rule) -> dict[int, AccountSeries]:
