@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from typing_extensions import override
 
@@ -17,9 +17,6 @@ from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
 from costbatch.domain.resources import Inventory, SourceChoice
-
-if TYPE_CHECKING:
-    pass
 
 
 class _Source(Protocol):

@@ -12,14 +12,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
+from costbatch.adapters.postgres.readable import readable
 from costbatch.adapters.postgres.tables import accounts, anomalies
 from costbatch.application.detection_ports import AnomalyStore
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Reason, Severity
-from costbatch.logs import get_logger
-
-log = get_logger(__name__)
 
 # Enough to say that a prefix is too short.
 _MOST_FOUND = 10
@@ -101,13 +99,7 @@ class PostgresAnomalies(AnomalyStore):
         return {(state, severity, currency): count for state, severity, currency, count in rows}
 
     def _readable(self, statement: sa.Select[Any]) -> list[Anomaly]:
-        found = []
-        for row in self.connection.execute(statement):
-            try:
-                found.append(_from_row(row))
-            except (ArithmeticError, LookupError, TypeError, ValueError):
-                log.exception("anomaly_unreadable", id=str(row.id))
-        return found
+        return readable(self.connection.execute(statement), _from_row, "anomaly_unreadable")
 
 
 def _of(aws_account_ids: Collection[str]) -> list[sa.ColumnElement[bool]]:

@@ -12,13 +12,11 @@ from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
 from costbatch.adapters.postgres.detection_tables import aws_anomalies
+from costbatch.adapters.postgres.readable import readable
 from costbatch.adapters.postgres.tables import accounts
 from costbatch.application.detection_ports import AwsAnomalyStore
 from costbatch.domain.periods import DateRange
 from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Feedback, SavedOpinions
-from costbatch.logs import get_logger
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +51,7 @@ class PostgresAwsAnomalies(AwsAnomalyStore):
             )
             .order_by(table.start_date, table.id)
         )
-        found = []
-        for row in self.connection.execute(statement):
-            try:
-                found.append(_from_row(row))
-            except (ArithmeticError, LookupError, TypeError, ValueError):
-                # A row that was made unreadable by hand must not hide the others.
-                log.exception("aws_anomaly_unreadable", id=row.id)
-        return found
+        return readable(self.connection.execute(statement), _from_row, "aws_anomaly_unreadable")
 
 
 def _upsert(account_id: int, each: AwsAnomaly, now: datetime) -> Any:  # noqa: ANN401 - PostgreSQL's insert has no public type

@@ -4,18 +4,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
 from costbatch.adapters.postgres.detection_tables import anomaly_causes
+from costbatch.adapters.postgres.readable import readable
 from costbatch.application.detection_ports import CauseStore
 from costbatch.domain.causes import Cause, RootCause
-from costbatch.logs import get_logger
-
-log = get_logger(__name__)
 
 _CLAIM = sa.text("""
 INSERT INTO anomaly_causes (anomaly_id, attempts, asked_at) VALUES (:anomaly_id, 1, :now)
@@ -64,19 +63,16 @@ class PostgresCauses(CauseStore):
     def find(self, anomaly_id: UUID) -> RootCause | None:
         table = anomaly_causes.c
         is_found = sa.and_(table.anomaly_id == anomaly_id, table.usage_date.is_not(None))
-        row = self.connection.execute(sa.select(anomaly_causes).where(is_found)).first()
-        if row is None:
-            return None
-        try:
-            return RootCause(
-                usage_date=row.usage_date,
-                ordinary_date=row.ordinary_date,
-                causes=tuple(map(_from_document, row.causes)),
-            )
-        except (ArithmeticError, LookupError, TypeError, ValueError):
-            # A row that was made unreadable by hand must not hide the anomaly.
-            log.exception("root_cause_unreadable", anomaly_id=str(anomaly_id))
-            return None
+        rows = self.connection.execute(sa.select(anomaly_causes).where(is_found))
+        return next(iter(readable(rows, _from_row, "root_cause_unreadable", key="anomaly_id")), None)
+
+
+def _from_row(row: Row[Any]) -> RootCause:
+    return RootCause(
+        usage_date=row.usage_date,
+        ordinary_date=row.ordinary_date,
+        causes=tuple(map(_from_document, row.causes)),
+    )
 
 
 def _from_document(each: Mapping[str, str]) -> Cause:
