@@ -8,7 +8,7 @@ import click
 from costbatch.application.anomalies import AnsweredAnomaly, Remark
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, accounts_option, example, output_option
-from costbatch.cli.output import print_json, print_result, print_table
+from costbatch.cli.output import print_json, print_result, print_table, writing
 from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.cli.views.anomaly import change_text, print_anomaly
 from costbatch.cli.views.opinions import print_opinions
@@ -161,20 +161,15 @@ def show(context: Context, /, anomaly_id: str, picture: Path | None, output: str
     """
     shown = context.bootstrap().anomalies().show(anomaly_id)
     if picture is not None:
-        _write(plot_anomaly(shown), picture)
+        svg = plot_anomaly(shown)
+        with writing("file", picture):
+            picture.write_text(svg, encoding="utf-8")
     if output == JSON:
         print_json({**shown.to_document(), "picture": None if picture is None else str(picture)})
         return
     print_anomaly(shown)
     if picture is not None:
         click.echo(f"\nA picture is written to {picture}.")
-
-
-def _write(svg: str, path: Path) -> None:
-    try:
-        path.write_text(svg, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"The file {path} cannot be written: {error.strerror}.") from None
 
 
 @anomalies.command(

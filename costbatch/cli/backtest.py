@@ -8,15 +8,12 @@ import click
 
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Day, Text, accounts_option, example, output_option
-from costbatch.cli.output import print_json, print_table
+from costbatch.cli.output import print_json, print_table, writing
 from costbatch.cli.views.plot import plot_alarms
-from costbatch.config.files import why_not_opened
 from costbatch.domain.backtest import Alarm, BacktestReport
 from costbatch.domain.detection import DetectorName
-from costbatch.domain.excerpt import path_excerpt
 from costbatch.domain.money import money
 from costbatch.domain.plural import many
-from costbatch.errors import ConfigError
 
 _BOTH = "both"
 _MOST_LISTED = 20
@@ -95,15 +92,12 @@ def _write_pictures(report: BacktestReport, folder: Path) -> list[Path]:
 
     """
     paths = []
-    try:
+    with writing("folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
         for account in report.accounts:
             path = folder / f"{account.aws_account_id}.svg"
             path.write_text(plot_alarms(account, report.detectors), encoding="utf-8")
             paths.append(path)
-    except (OSError, ValueError) as error:
-        shown = path_excerpt(str(folder))
-        raise ConfigError(f"The folder {shown} cannot be written: {why_not_opened(error)}.") from None
     return paths
 
 

@@ -6,11 +6,12 @@ On a terminal, ids, numbers and dates in a table stay whole, whatever its width;
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
 
@@ -20,9 +21,11 @@ from rich.console import Console
 from rich.text import Text
 
 from costbatch.cli.options import JSON
+from costbatch.config.files import why_not_opened
 from costbatch.domain.credentials import Secret
-from costbatch.domain.excerpt import printable
+from costbatch.domain.excerpt import path_excerpt, printable
 from costbatch.domain.periods import instant
+from costbatch.errors import ConfigError
 
 # Wide enough for any row: piped output must not be folded to a terminal's width.
 _PIPED_WIDTH = 200
@@ -33,6 +36,16 @@ _WIDE_GAP, _NARROW_GAP = 2, 1
 _INDENT = "  "
 # A shorter name could not be distinguished from others, and a narrower sentence could not be read.
 _SHORTEST_NAME, _NARROWEST_TEXT = 16, 16
+
+
+@contextmanager
+def writing(what: str, path: Path) -> Iterator[None]:
+    """Write to a path in the block; raise ConfigError if it cannot be written. what: file or folder."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        shown, why = path_excerpt(str(path)), why_not_opened(error)
+        raise ConfigError(f"The {what} {shown} cannot be written: {why}.") from None
 
 
 class _Console(Console):
