@@ -130,6 +130,18 @@ def test_what_is_not_as_documented_is_refused(
     assert caught.value.kind is ErrorKind.MALFORMED_RESPONSE
 
 
+@pytest.mark.parametrize("where", ["page", "anomaly"])
+def test_a_repeated_member_is_refused(simulator: SimulatorProcess, aws: Harness, where: str) -> None:
+    """The last one must not win."""
+    anomaly = json.dumps(WRONG)
+    if where == "anomaly":
+        anomaly = anomaly.replace("{", '{"MonitorArn": "other", ', 1)
+    twice = '"NextPageToken": "a", "NextPageToken": null, ' if where == "page" else ""
+    simulator.add_fault(ONE, "body", operation=OPERATION, body=f'{{{twice}"Anomalies": [{anomaly}]}}')
+    with pytest.raises(AccountError, match="an object with the same member twice"):
+        source(aws).fetch_anomalies(aws.simulated_keys(1), DAYS, aws.spend)
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "problem"),
     [

@@ -1,6 +1,5 @@
 """Reads the anomalies that AWS's Cost Anomaly Detection found, page by page."""
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
@@ -10,15 +9,14 @@ from typing_extensions import override
 from costbatch.adapters.aws.clients import AwsClients
 from costbatch.adapters.aws.cost_explorer.schema import check_name
 from costbatch.adapters.aws.credentials import Identities
-from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.aws.operations import GET_ANOMALIES
+from costbatch.adapters.aws.pages import Page, Reader, malformed
 from costbatch.application.ports import Spend
 from costbatch.application.sources import AwsAnomalySource
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
 from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Feedback
-from costbatch.errors import AccountError, ErrorKind
 
 # A hostile body may be nested deeper than any stack.
 _UNREADABLE = (msgspec.MsgspecError, ArithmeticError, ValueError, RecursionError)
@@ -61,12 +59,12 @@ class _Anomaly(msgspec.Struct, gc=False):
     feedback: Feedback | None = msgspec.field(default=None, name="Feedback")
 
 
-class _Page(msgspec.Struct, gc=False):
-    Anomalies: list[_Anomaly]
-    NextPageToken: str | None = None
+class _Page(Page, kw_only=True):
+    token: str | None = msgspec.field(default=None, name="NextPageToken")
+    anomalies: list[msgspec.Raw] = msgspec.field(name="Anomalies")
 
 
-_read_page = msgspec.json.Decoder(_Page).decode
+_read_anomaly = msgspec.json.Decoder(_Anomaly).decode
 
 
 class CostAnomalySource(AwsAnomalySource):
@@ -78,35 +76,22 @@ class CostAnomalySource(AwsAnomalySource):
 
     @override
     def fetch_anomalies(self, access: Access, days: DateRange, spend: Spend) -> list[AwsAnomaly]:
-        read_by = access.account.aws_account_id
+        keys, account = self._identities.resolve(access), access.account
+        limit = self._clients.settings.page_limit
+        reader = Reader(self._clients, keys, account.partition, limit, spend)
+        # The last day, and not the one after it as in a request for cost.
+        interval = {"StartDate": days.start.isoformat(), "EndDate": days.last.isoformat()}
         try:
-            found = {each.AnomalyId: each for each in self._anomalies(access, days, spend)}
-            return [_parsed(each, read_by) for each in found.values()]
+            read = [
+                _read_anomaly(each)
+                for page in reader.pages(_Page, GET_ANOMALIES, {"DateInterval": interval})
+                for each in page.anomalies
+            ]
+            found = {each.AnomalyId: each for each in read}
+            return [_parsed(each, account.aws_account_id) for each in found.values()]
         except _UNREADABLE as error:
             problem = f"an anomaly is not as documented ({error})"
-        raise _malformed(problem)
-
-    def _anomalies(self, access: Access, days: DateRange, spend: Spend) -> Iterator[_Anomaly]:
-        keys = self._identities.resolve(access)
-        requests = self._clients.requests(GET_ANOMALIES, access.account.partition)
-        query: dict[str, object] = {
-            # The last day, and not the one after it as in a request for cost.
-            "DateInterval": {"StartDate": days.start.isoformat(), "EndDate": days.last.isoformat()}
-        }
-        seen = set[str]()
-        for number in range(1, self._clients.settings.page_limit + 1):
-            body = call_aws(GET_ANOMALIES.name, lambda: requests.send(query, keys, spend))
-            if body is None:
-                raise _malformed("the response is neither an error nor HTTP status 200")
-            page = _read_page(body)
-            yield from page.Anomalies
-            if not page.NextPageToken:
-                return
-            if page.NextPageToken in seen:
-                raise _malformed(f"page {number} of the response repeats an earlier page token")
-            seen.add(page.NextPageToken)
-            query["NextPageToken"] = page.NextPageToken
-        raise _malformed(f"the response has more than {self._clients.settings.page_limit:,} pages")
+        raise malformed(GET_ANOMALIES, problem)
 
 
 def _parsed(each: _Anomaly, read_by: str) -> AwsAnomaly:
@@ -152,7 +137,3 @@ def _amount(number: Decimal) -> Decimal:
     if not number.is_finite() or abs(number) > _LARGEST:
         raise ValueError("an amount has an impossible size")
     return number
-
-
-def _malformed(problem: str) -> AccountError:
-    return AccountError(ErrorKind.MALFORMED_RESPONSE, f"{GET_ANOMALIES.name}: {problem}.")

@@ -9,7 +9,6 @@ from costbatch.adapters.aws.inventory.pages import (
     ExploredResource,
     IndexPage,
     IndexState,
-    Reader,
     Reading,
     Tag,
     View,
@@ -18,6 +17,7 @@ from costbatch.adapters.aws.inventory.pages import (
     resource_of,
 )
 from costbatch.adapters.aws.operations import GET_INDEX, GET_VIEW, LIST_INDEXES, LIST_RESOURCES, LIST_VIEWS
+from costbatch.adapters.aws.pages import Reader
 from costbatch.domain.resources import GLOBAL, Resource
 from costbatch.errors import AccountError, ErrorKind
 

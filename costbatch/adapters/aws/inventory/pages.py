@@ -1,25 +1,14 @@
-"""The responses of discovery: typed as documented, and read page by page until the last."""
+"""The responses of discovery, typed as documented."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import msgspec
+from typing_extensions import override
 
-from costbatch.adapters.aws.clients import AwsClients
-from costbatch.adapters.aws.errors import call_aws
-from costbatch.adapters.aws.operations import GET_RESOURCES, Operation
-from costbatch.domain import strict_json
-from costbatch.domain.accounts import Partition
-from costbatch.domain.credentials import AccessKeys
+from costbatch.adapters.aws.operations import Operation
+from costbatch.adapters.aws.pages import Page, malformed
 from costbatch.domain.resources import Resource
-from costbatch.errors import AccountError, ErrorKind
-
-
-class Page(msgspec.Struct, gc=False):
-    """One response; without a token it is the last one."""
-
-    token: str | None = msgspec.field(default=None, name="NextToken")
+from costbatch.errors import AccountError
 
 
 class Region(msgspec.Struct, gc=False):
@@ -49,11 +38,19 @@ class TaggedResource(msgspec.Struct, gc=False):
     tags: list[Tag] = msgspec.field(name="Tags")
 
 
-class TaggedPage(msgspec.Struct, gc=False, kw_only=True):
+class TaggedPage(Page, kw_only=True):
     """Some of the resources that have or had tags. The token of the last page is empty."""
 
     token: str | None = msgspec.field(default=None, name="PaginationToken")
     resources: list[TaggedResource] = msgspec.field(name="ResourceTagMappingList")
+
+    @override
+    def has_members_once(self, body: bytes) -> bool:
+        # Of all pages only these come by the thousand.
+        if any(space in body for space in _SPACED):
+            return False
+        own = 1 + (self.token is not None) + sum(2 + 2 * len(each.tags) for each in self.resources)
+        return body.count(b'":') == own
 
 
 class Index(msgspec.Struct, gc=False):
@@ -123,12 +120,9 @@ class ExploredPage(Page, kw_only=True):
     resources: list[ExploredResource] = msgspec.field(name="Resources")
 
 
-P = TypeVar("P", bound=Page | TaggedPage)
 # What may stand between the name of a member and its colon, or begins a text.
 _SPACED = (b'" ', b'"\t', b'"\r', b'"\n')
 _read_tags = msgspec.json.Decoder(list[Tag]).decode
-# A hostile body may be nested deeper than any stack.
-_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,68 +132,6 @@ class Reading:
     found: list[Resource]
     read: list[str]
     failed: dict[str, AccountError]
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Reads responses of one account with its credentials."""
-
-    clients: AwsClients
-    keys: AccessKeys
-    partition: Partition
-    page_limit: int
-
-    def read(
-        self, kind: type[P], operation: Operation, query: dict[str, Any], region: str | None = None
-    ) -> P:
-        """Return one response.
-
-        Raises:
-            AccountError: AWS refused the request, did not answer, or not as documented.
-
-        """
-        requests = self.clients.requests(operation, self.partition, region)
-        body = call_aws(operation.name, lambda: requests.send(query, self.keys))
-        if body is None:
-            raise malformed(operation, "the response is neither an error nor HTTP status 200")
-        try:
-            page = msgspec.json.decode(body, type=kind)
-            # msgspec takes the last of repeated members; parsing the text again takes five times as long.
-            if not _has_members_once(body, page):
-                strict_json.loads(body)
-        except _UNREADABLE as error:
-            problem = f"the response is not as documented ({error})"
-        else:
-            return page
-        raise malformed(operation, problem)
-
-    def pages(
-        self, kind: type[P], operation: Operation, query: dict[str, Any], region: str | None = None
-    ) -> Iterator[P]:
-        """Yield every page of a response; raises as ``read``, and if the pages do not end."""
-        token_name = "PaginationToken" if operation is GET_RESOURCES else "NextToken"
-        seen = set[str]()
-        for number in range(1, self.page_limit + 1):
-            page = self.read(kind, operation, query, region)
-            yield page
-            if not page.token:
-                return
-            if page.token in seen:
-                raise malformed(operation, f"page {number} of the response repeats an earlier page token")
-            seen.add(page.token)
-            query = {**query, token_name: page.token}
-        raise malformed(operation, f"the response has more than {self.page_limit:,} pages")
-
-
-def _has_members_once(body: bytes, page: Page | TaggedPage) -> bool:
-    """Whether a page has no member that is not its own, and so none twice; false if that is not known.
-
-    Of the pages only those of tagged resources come by the thousand.
-    """
-    if not isinstance(page, TaggedPage) or any(space in body for space in _SPACED):
-        return False
-    own = 1 + (page.token is not None) + sum(2 + 2 * len(each.tags) for each in page.resources)
-    return body.count(b'":') == own
 
 
 def resource_of(operation: Operation, arn: str, tags: list[Tag] | msgspec.Raw, region: str) -> Resource:
@@ -217,8 +149,3 @@ def resource_of(operation: Operation, arn: str, tags: list[Tag] | msgspec.Raw, r
     except ValueError as error:
         problem = f"{error}".rstrip(".")
     raise malformed(operation, problem)
-
-
-def malformed(operation: Operation, problem: str) -> AccountError:
-    """Return the error about a response that is not as documented."""
-    return AccountError(ErrorKind.MALFORMED_RESPONSE, f"{operation.name}: {problem}.")

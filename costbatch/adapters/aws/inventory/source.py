@@ -11,14 +11,7 @@ from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.aws.inventory.explorer import NoViewError, explore
-from costbatch.adapters.aws.inventory.pages import (
-    Reader,
-    Reading,
-    RegionPage,
-    TaggedPage,
-    malformed,
-    resource_of,
-)
+from costbatch.adapters.aws.inventory.pages import Reading, RegionPage, TaggedPage, resource_of
 from costbatch.adapters.aws.operations import (
     DESCRIBE_REGIONS,
     DISCOVERY_SERVICES,
@@ -28,6 +21,7 @@ from costbatch.adapters.aws.operations import (
     LIST_RESOURCES,
     Operation,
 )
+from costbatch.adapters.aws.pages import Reader, malformed
 from costbatch.application.discover.ports import ResourceSource
 from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.domain.credentials import Access
