@@ -51,7 +51,6 @@ from costbatch.application.ports import Display, Metrics, Transaction, Vault
 from costbatch.application.resources import Resources
 from costbatch.application.retention import Retention
 from costbatch.application.second_opinion import SecondOpinion
-from costbatch.application.sources import CauseSource
 from costbatch.config import Settings
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.collect_report import CollectReport
@@ -233,22 +232,21 @@ class Bootstrap:
             stop=stop,
             display=display,
         )
-        return replace(nightly, follow_up=self._root_causes(source, stop))
-
-    def _root_causes(self, source: CauseSource, stop: Event) -> Callable[[Run], None] | None:
-        settings, policy = self.settings, self._policy()
         if settings.root_cause_minimum is None:
-            return None
-        return RootCauses(
-            database=self.database(),
+            return nightly
+        # By the connections of the run, which has ended.
+        runner = nightly.runner
+        causes = RootCauses(
+            database=runner.database,
             source=source,
             rule=settings.rule,
             minimum=settings.root_cause_minimum,
-            routes=policy.routes,
+            routes=runner.policy.routes,
             clock=self.now,
-            most_requests=policy.most_requests,
+            most_requests=runner.policy.most_requests,
             stop=stop,
-        ).find
+        )
+        return replace(nightly, follow_up=causes.find)
 
     def discover(
         self, *, stop: Event, display: Display, every_account: bool = False
