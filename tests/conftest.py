@@ -16,6 +16,7 @@ from botocore.loaders import JSONFileLoader
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.util import LRUCache
 
+from costbatch import logs
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.migrations import Schema
 from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
@@ -52,7 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep this machine's AWS and costbatch settings out of every test."""
+    """Keep this machine's AWS and costbatch settings out of every test, and the secrets of others."""
+    # What one test registers as a secret would be masked in the texts of the next.
+    monkeypatch.setattr(logs, "_secrets", {})
     if request.node.get_closest_marker("no_cover"):
         # By this coverage finds its configuration in a child.
         monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
