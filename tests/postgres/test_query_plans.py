@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,8 +17,12 @@ from costbatch.domain.accounts import Account, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.costs import DayDigest
 from costbatch.domain.credentials import Secret
-from costbatch.domain.detection import Rule
+from costbatch.domain.detection import JudgedDay, Rule
+from costbatch.domain.discovery import KnownRegion
+from costbatch.domain.expectations import Expectation
+from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import DateRange
+from costbatch.domain.resources import RegionContent, SourceChoice
 from costbatch.domain.runs import Run
 from tests.support.database_rows import (
     LEASE,
@@ -31,12 +36,15 @@ from tests.support.database_rows import (
     replace_window,
     succeeded,
 )
+from tests.support.fake_resources import instance
 
 ACCOUNTS = 10_000
 RULE = Rule()
 DAYS = DateRange(date(2026, 1, 15), date(2026, 3, 10))
-# Those that grow with each night; what has one row for each account does not.
-LARGE_TABLES = "run_items|cost_collections|daily_costs"
+# Those that grow with each night, or have many rows of each account.
+LARGE_TABLES = (
+    "run_items|cost_collections|daily_costs|daily_expectations|resources\\b|discovered_regions|first_charges"
+)
 DIGESTS = {DAYS.start: DayDigest(bytes(16), 0)}
 
 FILL = f"""
@@ -63,7 +71,36 @@ INSERT INTO daily_costs
 SELECT account, day, service, 'Usage', 'USD', 1, 1, null, null, null, false
 FROM generate_series(1, 100) account, generate_series('2026-01-01'::date, '2026-03-09', '1 day') day,
     (VALUES ('a'), ('b')) AS services (service);
+INSERT INTO daily_expectations
+SELECT account_id, usage_date, service, currency, 1, 0, 2, 1, 0, null FROM daily_costs;
+INSERT INTO first_charges SELECT id, service, '2026-01-01', 'USD', 1
+FROM accounts, (VALUES ('a'), ('b')) AS services (service);
+INSERT INTO discovered_regions
+SELECT id, region, now(), 'tagging', decode(repeat('00', 16), 'hex'), 200, true
+FROM accounts, (VALUES ('eu-west-1'), ('us-east-1')) AS regions (region);
+INSERT INTO resources
+SELECT account, decode(lpad(to_hex(n), 32, '0'), 'hex'), 'arn:' || n, 'ec2', 'instance',
+    CASE mod(n, 2) WHEN 0 THEN 'eu-west-1' ELSE 'us-east-1' END, n, '{{}}', now(), null, null
+FROM generate_series(1, 100) account, generate_series(1, 400) n;
 """
+
+FILLED = (
+    "run_items",
+    "cost_collections",
+    "account_progress",
+    "day_digests",
+    "first_charges",
+    "discovered_regions",
+    "resources",
+)
+CONTENT = RegionContent(tuple(instance(str(n), "us-east-1") for n in range(200)))
+REGION = KnownRegion(read_at=NOW, source=SourceChoice.TAGGING, digest=CONTENT.digest, resources=200)
+JUDGED = [
+    Expectation(
+        "a", "USD", JudgedDay(day, Decimal(1), Decimal(2), Decimal(0), Decimal(2), Decimal("0.5"), None)
+    )
+    for day in DAYS
+]
 
 Plan = Callable[[Callable[[PostgresTransaction], object]], str]
 Action = Callable[[PostgresTransaction, Run, Account], object]
@@ -79,7 +116,7 @@ def large(
     prepare_months(database, MONTHS)
     with database.connection() as connection:
         months = ("daily_costs_2026_01", "daily_costs_2026_02", "daily_costs_2026_03")
-        for table in ("run_items", "cost_collections", "account_progress", "day_digests", *months):
+        for table in (*FILLED, *months):
             connection.exec_driver_sql(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
         connection.exec_driver_sql(FILL)
     open_run(database)
@@ -114,7 +151,7 @@ def plan_of(large: PostgresDatabase) -> Plan:
 
         def remember(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
             if found := re.fullmatch(
-                r"(?s)(?:\s*SAVEPOINT \w+;)?\s*((?:SELECT|WITH|UPDATE|DELETE).*)", statement
+                r"(?s)(?:\s*SAVEPOINT \w+;)?\s*((?:SELECT|WITH|INSERT|UPDATE|DELETE).*)", statement
             ):
                 statements.append((found[1], parameters))
 
@@ -193,6 +230,20 @@ ACTIONS: dict[str, Action] = {
     "replace": lambda tx, _, account: replace_window(
         tx, account, [cost_row(day, service=f"{n}") for day in range(1, 10) for n in range(50)]
     ),
+    "expectations": lambda tx, _, account: tx.expectations.save({account.id: JUDGED}),
+    "unusual days": lambda tx, _, account: tx.expectations.load_outside({account.id: DAYS.start}),
+    "expectations of a series": lambda tx, _, account: tx.expectations.of_series(
+        account.id, "a", "USD", DAYS
+    ),
+    "first charges": lambda tx, *_: tx.first_charges.services(range(70, 86)),
+    "new first charges": lambda tx, _, account: tx.first_charges.add(
+        {account.id: [FirstCharge("z", DAYS.start, "USD", Decimal(1))]}
+    ),
+    "regions": lambda tx, *_: tx.resources.load_regions(range(70, 74)),
+    "replace resources": lambda tx, _, account: tx.resources.replace(
+        {account.id: {"us-east-1": CONTENT}}, now=NOW
+    ),
+    "save regions": lambda tx, _, account: tx.resources.save_regions({account.id: {"us-east-1": REGION}}),
 }
 
 

@@ -31,13 +31,16 @@ DELETE FROM resources_staging;
 COPY resources_staging FROM STDIN
 """
 
-# One look into the key for each resource, whatever the statistics say: the staging table has none. What is
-# compared is the table as it was before the INSERT.
+# The LIMIT makes it one look into the key for each resource, whatever the statistics say: a join would read
+# the whole table for each batch. What is compared is the table as it was before the INSERT.
 _WRITE_DIFFERENCES = sa.text("""
 WITH compared AS MATERIALIZED (
     SELECT staged.*, stored.account_id IS NOT NULL AS was_stored, stored.gone_since IS NOT NULL AS was_gone
     FROM resources_staging staged
-    LEFT JOIN resources stored USING (account_id, arn_digest)
+    LEFT JOIN LATERAL (
+        SELECT * FROM resources
+        WHERE resources.account_id = staged.account_id AND resources.arn_digest = staged.arn_digest
+        LIMIT 1) AS stored ON true
     WHERE stored.account_id IS NULL OR stored.gone_since IS NOT NULL
        OR (stored.region, stored.name, stored.type, stored.tags)
             IS DISTINCT FROM (staged.region, staged.name, staged.type, staged.tags)
@@ -59,11 +62,15 @@ _MARK_GONE = sa.text("""
 WITH asked AS MATERIALIZED (
     SELECT asked.account_id, asked.region, coalesce(known.read_at, :now) AS last_read_at
     FROM unnest(CAST(:account_ids AS bigint[]), CAST(:regions AS text[])) AS asked (account_id, region)
-    LEFT JOIN discovered_regions known USING (account_id, region)
+    LEFT JOIN LATERAL (
+        SELECT read_at FROM discovered_regions
+        WHERE discovered_regions.account_id = asked.account_id AND discovered_regions.region = asked.region
+        LIMIT 1) AS known ON true
 ), gone AS (
     UPDATE resources SET gone_since = :now, last_seen_at = asked.last_read_at
     FROM asked
-    WHERE resources.account_id = asked.account_id AND resources.region = asked.region
+    WHERE resources.account_id = ANY(:account_ids)
+      AND resources.account_id = asked.account_id AND resources.region = asked.region
       AND resources.gone_since IS NULL
       AND NOT EXISTS (
         SELECT FROM resources_staging staged
