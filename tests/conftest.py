@@ -1,8 +1,10 @@
 """Fixtures for all tests: a clean environment, and on request a PostgreSQL with the real schema."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
+from datetime import date
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,12 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.migrations import Schema
 from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
 from costbatch.domain.credentials import Secret
+from costbatch.domain.periods import DateRange
 from tests.support.databases import copied_database, database_folder, execute
 
 _OURS = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL", "REQUESTS_CA_BUNDLE")
-_TEMPLATE = "costbatch_template"
+# To create the partitions of these days anew is a third of a small run.
+_USUAL_DAYS = DateRange(date(2025, 1, 1), date(2025, 4, 1))
 # Measuring coverage costs a third more CPU, and these folders reach few lines that the others do not,
 _UNMEASURED = ("chaos", "chart", "image", "regressions")
 # except by these files.
@@ -49,6 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_in_them = any(item.path.is_relative_to(folder) for folder in folders)
         if is_in_them and item.path.name not in _MEASURED:
             item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage seldom: a fifth of the CPU, because what is imported and collected is large."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)
@@ -123,12 +133,25 @@ def _forgo_durability(server: EmbeddedPostgres) -> None:
 
 
 @pytest.fixture(scope="session")
-def template(postgres: EmbeddedPostgres) -> str:
+def migrated(postgres: EmbeddedPostgres) -> str:
     """Migrate a database once, for every test to copy."""
-    database = PostgresDatabase(Secret(postgres.create_database(_TEMPLATE)))
+    name = "costbatch_migrated"
+    database = PostgresDatabase(Secret(postgres.create_database(name)))
     Schema(database.connection).upgrade()
     database.close()
-    return _TEMPLATE
+    return name
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres, migrated: str) -> str:
+    """Return a migrated database with partitions for the days that most tests collect."""
+    name = "costbatch_template"
+    execute(postgres, f"CREATE DATABASE {name} TEMPLATE {migrated}")
+    database = PostgresDatabase(Secret(postgres.url(name)))
+    with database.transaction() as tx:
+        tx.costs.prepare_months(_USUAL_DAYS)
+    database.close()
+    return name
 
 
 @pytest.fixture

@@ -14,6 +14,12 @@ from tests.support.web_servers import closed_port
 __all__ = ["Query", "aws", "closed_port", "harness", "pooled_url", "query"]
 
 
+@pytest.fixture(scope="session")
+def template(migrated: str) -> str:
+    """Return a database without partitions: here they are what is tested."""
+    return migrated
+
+
 @pytest.fixture
 def other(database_url: str) -> Iterator[PostgresDatabase]:
     """Open the same database as another process would."""

@@ -46,14 +46,21 @@ class FakeCosts:
     stored as never collected.
     """
 
-    rows: dict[RowKey, CostRow] = field(default_factory=dict)
+    # By account row and day, so that to read some days of one account does not read all.
+    days: dict[int, dict[date, dict[RowKey, CostRow]]] = field(default_factory=dict)
     prepared: list[DateRange] = field(default_factory=list)
     refuses: dict[int, Exception] = field(default_factory=dict)
     first: set[int] = field(default_factory=set)
 
+    @property
+    def rows(self) -> dict[RowKey, CostRow]:
+        """All rows, by key."""
+        return {key: row for of_account in self.days.values() for key, row in _joined(of_account).items()}
+
     def copy(self) -> "FakeCosts":
-        """Return what a transaction works on."""
-        return FakeCosts(dict(self.rows), list(self.prepared), self.refuses, set(self.first))
+        """Return what a transaction works on; the rows of a day are replaced, and never changed."""
+        days = {row: dict(of_account) for row, of_account in self.days.items()}
+        return FakeCosts(days, list(self.prepared), self.refuses, set(self.first))
 
     def prepare_months(self, days: DateRange) -> None:
         """Note the days that room was made for."""
@@ -74,13 +81,15 @@ class FakeCosts:
             return StoredChange()
         if account_id in self.refuses:
             raise self.refuses[account_id]
-        new = {(account_id, row.usage_date, row.service, row.record_type, row.currency): row for row in rows}
-        old = {key: row for key, row in self.rows.items() if key[0] == account_id and key[1] in days}
-        inserted, deleted = new.keys() - old.keys(), old.keys() - new.keys()
-        updated = {key for key in new.keys() & old.keys() if new[key] != old[key]}
-        for key in deleted:
-            del self.rows[key]
-        self.rows.update(new)
+        new: dict[date, dict[RowKey, CostRow]] = {}
+        for row in rows:
+            key = (account_id, row.usage_date, row.service, row.record_type, row.currency)
+            new.setdefault(row.usage_date, {})[key] = row
+        stored = self.days.setdefault(account_id, {})
+        before, after = _joined(_within(stored, days)), _joined(new)
+        inserted, deleted = after.keys() - before.keys(), before.keys() - after.keys()
+        updated = {key for key in after.keys() & before.keys() if after[key] != before[key]}
+        self.days[account_id] = {day: of_day for day, of_day in stored.items() if day not in days} | new
         changed = frozenset(key[1] for key in inserted | updated | deleted)
         return StoredChange(
             inserted=len(inserted), updated=len(updated), deleted=len(deleted), changed_dates=changed
@@ -91,9 +100,8 @@ class FakeCosts:
         stored: dict[int, list[StoredDay]] = {}
         for row_id, days in days_of.items():
             of_day: dict[tuple[date, str], list[CostRow]] = {}
-            for key, row in self.rows.items():
-                if key[0] == row_id and key[1] in days:
-                    of_day.setdefault((row.usage_date, row.currency), []).append(row)
+            for row in _joined(_within(self.days.get(row_id, {}), days)).values():
+                of_day.setdefault((row.usage_date, row.currency), []).append(row)
             stored[row_id] = [
                 StoredDay(
                     day,
@@ -109,21 +117,24 @@ class FakeCosts:
     def first_days(self, currencies_of: Mapping[int, Collection[str]]) -> dict[tuple[int, str], date]:
         """Return, by account row and currency, the first day with cost."""
         first: dict[tuple[int, str], date] = {}
-        for (row_id, usage_date, *_), row in self.rows.items():
-            if row.currency in currencies_of.get(row_id, ()):
-                series = (row_id, row.currency)
-                first[series] = min(usage_date, first.get(series, usage_date))
+        for row_id, currencies in currencies_of.items():
+            for day, of_day in sorted(self.days.get(row_id, {}).items()):
+                for currency in {row.currency for row in of_day.values()}.intersection(currencies):
+                    first.setdefault((row_id, currency), day)
         return first
 
     def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
         """Return, by account row, the comparable cost of each day with cost."""
-        return {row: self._totals(row, days, rule, lambda _: True) for row, days in days_of.items()}
+        return {row: self._totals(row, days, rule) for row, days in days_of.items()}
 
     def service_totals(self, account: Account, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
         """Return the comparable cost of each day, by service."""
-        services = {key[2] for key in self.rows if key[0] == account.id}
-        totals = {name: self._totals(account.id, days, rule, name.__eq__) for name in sorted(services)}
-        return {name: found for name, found in totals.items() if found}
+        sums: dict[str, dict[tuple[date, str], Decimal]] = {}
+        for row in self._compared(account.id, days, rule):
+            of_service = sums.setdefault(row.service, {})
+            total = (row.usage_date, row.currency)
+            of_service[total] = of_service.get(total, Decimal(0)) + row.unblended
+        return {name: _day_totals(sums[name]) for name in sorted(sums)}
 
     def service_totals_of(
         self, days_of: Mapping[int, DateRange], rule: Rule
@@ -134,11 +145,11 @@ class FakeCosts:
     def cost_of_day(self, day: date, rule: Rule) -> list[tuple[str, str, Decimal]]:
         """Return (12-digit account id, currency, comparable cost) of every account on one day."""
         window = DateRange(day, day + ONE_DAY)
-        accounts = {key[0]: make_account(key[0]) for key in sorted(self.rows)}
+        accounts = {row: make_account(row) for row in sorted(self.days)}
         return [
             (account.aws_account_id, total.currency, total.amount)
             for account in accounts.values()
-            for total in self._totals(account.id, window, rule, lambda _: True)
+            for total in self._totals(account.id, window, rule)
         ]
 
     def cost_by_day(
@@ -147,8 +158,8 @@ class FakeCosts:
         """Return the comparable cost of each day of all accounts together."""
         assert not by_account
         sums: Counter[tuple[date, str]] = Counter()
-        for account in {key[0] for key in self.rows}:
-            for day, currency, amount in self._totals(account, days, rule, lambda _: True):
+        for account in self.days:
+            for day, currency, amount in self._totals(account, days, rule):
                 sums[day, currency] += amount  # type: ignore[assignment] # a Counter of Decimals
         return [("", DayTotal(day, currency, Decimal(amount))) for (day, currency), amount in sums.items()]
 
@@ -165,7 +176,7 @@ class FakeCosts:
                 currency=currency,
                 accounts=1,
                 amount=amount,
-                estimated=any(row.estimated for key, row in self.rows.items() if key[1] == days.last),
+                estimated=any(row.estimated for row in self.rows.values() if row.usage_date == days.last),
                 aws_account_id=aws_account_id,
                 name=make_account(int(aws_account_id)).name,
                 from_day_before=self._change(amount, amounts[1].get((aws_account_id, currency))),
@@ -178,17 +189,30 @@ class FakeCosts:
     def _change(self, amount: Decimal, before: Decimal | None) -> Change | None:
         return None if before is None else Change(before, amount - before)
 
-    def _totals(
-        self, row_id: int, days: DateRange, rule: Rule, is_wanted: Callable[[str], bool]
-    ) -> list[DayTotal]:
+    def _totals(self, row_id: int, days: DateRange, rule: Rule) -> list[DayTotal]:
         sums: dict[tuple[date, str], Decimal] = {}
-        for key, row in self.rows.items():
-            if key[0] != row_id or key[1] not in days or not is_wanted(key[2]):
-                continue
-            if row.record_type not in rule.excluded_record_types:
-                total = (row.usage_date, row.currency)
-                sums[total] = sums.get(total, Decimal(0)) + row.unblended
-        return [DayTotal(day, currency, amount) for (day, currency), amount in sums.items()]
+        for row in self._compared(row_id, days, rule):
+            total = (row.usage_date, row.currency)
+            sums[total] = sums.get(total, Decimal(0)) + row.unblended
+        return _day_totals(sums)
+
+    def _compared(self, row_id: int, days: DateRange, rule: Rule) -> Iterator[CostRow]:
+        for of_day in _within(self.days.get(row_id, {}), days).values():
+            yield from (row for row in of_day.values() if row.record_type not in rule.excluded_record_types)
+
+
+def _within(
+    stored: Mapping[date, dict[RowKey, CostRow]], days: DateRange
+) -> dict[date, dict[RowKey, CostRow]]:
+    return {day: of_day for day, of_day in stored.items() if day in days}
+
+
+def _joined(days: Mapping[date, dict[RowKey, CostRow]]) -> dict[RowKey, CostRow]:
+    return {key: row for of_day in days.values() for key, row in of_day.items()}
+
+
+def _day_totals(sums: Mapping[tuple[date, str], Decimal]) -> list[DayTotal]:
+    return [DayTotal(day, currency, amount) for (day, currency), amount in sums.items()]
 
 
 @dataclass

@@ -110,8 +110,8 @@ def test_the_trend_of_a_service_is_its_own(tables: FakeTables) -> None:
     """Days without cost are zeros."""
     anomaly = make_anomaly(service="Amazon EC2", start_date=YESTERDAY, last_date=YESTERDAY)
     tables.anomalies.save(anomaly, run_id=UUID(int=9), now=NOW)
-    for key in [key for key in tables.costs.rows if key[1] == YESTERDAY]:
-        del tables.costs.rows[key]
+    for of_account in tables.costs.days.values():
+        of_account.pop(YESTERDAY, None)
     (view,) = report_of(tables).open_anomalies
     assert [total.amount for total in view.trend] == [*[Decimal(5)] * 29, Decimal(0)]
 
@@ -199,8 +199,9 @@ def test_what_waits_for_delivery_is_counted(tables: FakeTables) -> None:
 def test_an_incomplete_day_is_told_with_what_has_usually_arrived(tables: FakeTables) -> None:
     """Learned from the mornings of the accounts that the run collected; nothing before enough of them."""
     list_accounts(tables, 1)
-    for key, row in tables.costs.rows.items():
-        tables.costs.rows[key] = row._replace(estimated=True)
+    for of_account in tables.costs.days.values():
+        for each, rows in of_account.items():
+            of_account[each] = {key: row._replace(estimated=True) for key, row in rows.items()}
     summary = report_of(tables).cost_summary
     assert summary is not None
     assert (summary.incompleteness, summary.arrivals) == ("AWS is still adding cost to the last day", ())
