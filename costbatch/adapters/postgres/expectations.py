@@ -1,40 +1,27 @@
 """What was expected of each judged day, in monthly partitions."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
-from io import StringIO
+from json import dumps
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
-from costbatch.adapters.postgres.copy_format import escaped
 from costbatch.application.detection_ports import ExpectationStore
 from costbatch.domain.detection import JudgedDay, Reason
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.periods import DateRange
 
-# A session table, as for the costs.
-_COPY_TO_STAGING = """
-CREATE TEMP TABLE IF NOT EXISTS expectations_staging (
-    account_id bigint NOT NULL, usage_date date NOT NULL,
-    service text COLLATE "C" NOT NULL, currency text COLLATE "C" NOT NULL,
-    expected numeric NOT NULL, lower numeric NOT NULL, upper numeric NOT NULL, actual numeric NOT NULL,
-    score numeric NOT NULL, reason text COLLATE "C"
-) ON COMMIT DELETE ROWS;
-DELETE FROM expectations_staging;
-COPY expectations_staging FROM STDIN
-"""
-
 # Whole rows are compared, without a join whose plan could depend on statistics.
 _WRITE_DIFFERENCES = sa.text("""
 INSERT INTO daily_expectations (
     account_id, usage_date, service, currency, expected, lower, upper, actual, score, reason)
-SELECT account_id, usage_date, service, currency, expected, lower, upper, actual, score, reason
-FROM expectations_staging
+SELECT * FROM json_to_recordset(:rows) AS judged (
+    account_id bigint, usage_date date, service text, currency text,
+    expected numeric, lower numeric, upper numeric, actual numeric, score numeric, reason text)
 EXCEPT
 SELECT account_id, usage_date, service, currency, expected, lower, upper, actual, score, reason
 FROM daily_expectations
@@ -44,6 +31,8 @@ ON CONFLICT (account_id, usage_date, service, currency) DO UPDATE SET
     expected = excluded.expected, lower = excluded.lower, upper = excluded.upper,
     actual = excluded.actual, score = excluded.score, reason = excluded.reason
 """)
+# How many rows are sent at once: a first collection judges a year of days of many services.
+_ROWS_AT_ONCE = 5_000
 
 _LOAD_OUTSIDE = sa.text("""
 SELECT account_id, service, currency, usage_date, expected, actual, lower, upper, score, reason
@@ -91,14 +80,17 @@ class PostgresExpectations(ExpectationStore):
 
     @override
     def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:
-        lines = [_line(row, each) for row, of_account in expectations.items() for each in of_account]
-        if not lines:
-            return
-        days = [each.day.usage_date for of_account in expectations.values() for each in of_account]
-        with closing(self.connection.connection.cursor()) as cursor:
-            cursor.copy_expert(_COPY_TO_STAGING, StringIO("".join(lines)))
-        bounds = {"account_ids": [*expectations], "start": min(days), "last": max(days)}
-        self.connection.execute(_WRITE_DIFFERENCES, bounds)
+        judged = [(row, each) for row, of_account in expectations.items() for each in of_account]
+        for place in range(0, len(judged), _ROWS_AT_ONCE):
+            some = judged[place : place + _ROWS_AT_ONCE]
+            days = [each.day.usage_date for _, each in some]
+            written = {
+                "rows": dumps([_to_row(row, each) for row, each in some]),
+                "account_ids": [*{row for row, _ in some}],
+                "start": min(days),
+                "last": max(days),
+            }
+            self.connection.execute(_WRITE_DIFFERENCES, written)
 
 
 def _judged(row: Row[Any]) -> JudgedDay:
@@ -113,10 +105,16 @@ def _judged(row: Row[Any]) -> JudgedDay:
     )
 
 
-def _line(row: int, each: Expectation) -> str:
-    """Return a row in COPY's text format; expectations are estimates, and four decimals are plenty."""
-    day, reason = each.day, escaped(each.day.reason)
-    return (
-        f"{row}\t{day.usage_date}\t{escaped(each.service or '')}\t{each.currency}\t{day.expected:.4f}"
-        f"\t{day.lower:.4f}\t{day.upper:.4f}\t{day.actual:.4f}\t{day.score}\t{reason}\n"
-    )
+def _to_row(row: int, each: Expectation) -> dict[str, object]:
+    """Return a row; expectations are estimates, and four decimals are plenty."""
+    day = each.day
+    amounts = {"expected": day.expected, "lower": day.lower, "upper": day.upper, "actual": day.actual}
+    return {
+        "account_id": row,
+        "usage_date": str(day.usage_date),
+        "service": each.service or "",
+        "currency": each.currency,
+        **{name: f"{amount:.4f}" for name, amount in amounts.items()},
+        "score": str(day.score),
+        "reason": day.reason,
+    }

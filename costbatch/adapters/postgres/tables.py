@@ -179,7 +179,12 @@ run_items = Table(
         "uq_run_items_one_claim", "account_id", "job", unique=True, postgresql_where=text("state = 'running'")
     ),
     Index("ix_run_items_pending", "run_id", "attempts", "id", postgresql_where=text("state = 'pending'")),
-    Index("ix_run_items_account_id_finished_at", "account_id", "finished_at"),
+    Index(
+        "ix_run_items_succeeded",
+        "account_id",
+        "finished_at",
+        postgresql_where=text("state = 'succeeded'"),
+    ),
     comment="One account within one run, with its one outcome",
 )
 
