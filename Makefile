@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-clean test tests-with-coverage check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
+.PHONY: help demo demo-clean test tests-with-coverage test-slow check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
 	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-anomaly bench-forecast bench-compare bench-discovery bench-pages bench-storage lock clean
 
 help: ## List the targets.
@@ -33,11 +33,14 @@ demo-clean: ## Remove everything that the demo keeps.
 	@rm -rf .demo
 
 # Lint and types run beside the tests. Files are dealt out in their order, long ones first: see tests/README.md.
-test: $(READY) parts ## Run every test, with lint, types and coverage.
+test: $(READY) parts ## Run the tests, with lint, types and coverage.
 	@$(MAKE) --no-print-directory --jobs=2 check tests-with-coverage
 
 tests-with-coverage:
-	@$(BIN)/pytest $(IN_PARALLEL) --cov --cov-report=term
+	@$(BIN)/pytest $(IN_PARALLEL) -m "not slow" --cov --cov-report=term
+
+test-slow: $(READY) parts ## Run the slow tests: the demo, the benchmarks on a few accounts, interpreters in odd environments, long replays.
+	@$(BIN)/pytest $(IN_PARALLEL) -m slow
 
 check: lint types ## Lint and type-check, Python and shell and Dockerfile.
 

@@ -29,36 +29,52 @@ from tests.support.databases import copied_database, database_folder, execute
 _OURS = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL", "REQUESTS_CA_BUNDLE")
 # To create the partitions of these days anew is a third of a small run.
 _USUAL_DAYS = DateRange(date(2025, 1, 1), date(2025, 4, 1))
-# Measuring coverage costs a third more CPU, and these folders reach few lines that the others do not,
-_UNMEASURED = ("chaos", "chart", "image", "regressions")
+# Measuring coverage costs a third more CPU, and these reach few lines that the others do not,
+_UNMEASURED = (
+    "chaos",
+    "chart",
+    "image",
+    "regressions",
+    "e2e/test_detectors.py",
+    "e2e/test_faults.py",
+    "e2e/test_judging.py",
+    "e2e/test_known_days.py",
+    "e2e/test_late_data.py",
+    "e2e/test_promises.py",
+    "e2e/test_retention.py",
+)
 # except by these files.
 _MEASURED = ("test_database_url.py", "test_pod_environment.py", "test_weak_keys.py")
 
 
 def pytest_configure() -> None:
-    """Let what tests start end on Ctrl-C, which a background job of a shell and its children ignore."""
+    """Collect garbage seldom, and let what tests start end on Ctrl-C.
+
+    What is imported and collected is so large that looking for garbage takes a fifth of the CPU. A background
+    job of a shell ignores Ctrl-C, and so do its children.
+    """
+    gc.set_threshold(50_000, 20, 100)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """Never look at what was collected again."""
+    gc.freeze()
+
+
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one more than there are processors: the longest tests mostly wait."""
-    return (os.cpu_count() or 1) + 1
+    """Run twice as many as there are processors: the longest tests mostly wait."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Measure coverage only where it brings lines."""
-    folders = tuple(Path(__file__).parent / name for name in _UNMEASURED)
+    unmeasured = tuple(Path(__file__).parent / name for name in _UNMEASURED)
     for item in items:
-        is_in_them = any(item.path.is_relative_to(folder) for folder in folders)
+        is_in_them = any(item.path.is_relative_to(path) for path in unmeasured)
         if is_in_them and item.path.name not in _MEASURED:
             item.add_marker("no_cover")
-
-
-def pytest_collection_finish() -> None:
-    """Collect garbage seldom: a fifth of the CPU, because what is imported and collected is large."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

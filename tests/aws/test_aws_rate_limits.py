@@ -22,6 +22,8 @@ from costbatch.errors import AccountError, ErrorKind
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.demo_world import load_world
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

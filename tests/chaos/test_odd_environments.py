@@ -16,6 +16,8 @@ from costbatch.demo.postgres import EmbeddedPostgres
 from tests.support.fork_server import fork_server
 from tests.support.harness import Finished, Harness, make_account, wait_for
 
+pytestmark = pytest.mark.slow
+
 _NAME = "Zürich, 東京 ☂"
 _NOBODY = 65532
 _ROOT = Path(__file__).resolve().parents[2]

@@ -13,6 +13,8 @@ from costbatch.simulator.demo_world import demo_world
 from tests.chart.chart import Rendered, render_file
 from tests.chart.pods import environment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def demo() -> Rendered:

@@ -24,7 +24,7 @@ from tests.support.machine import unmeasured_children
 ROOT = Path(__file__).resolve().parents[2]
 
 # Forty runs of the whole program: half a minute on an idle machine, three times that beside other tests.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def benchmark(folder: Path, *options: str) -> tuple[str, dict[str, Any]]:

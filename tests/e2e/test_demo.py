@@ -18,7 +18,7 @@ from tests.support.harness import KEY
 from tests.support.machine import free_port, unmeasured_children
 
 # Two whole demonstrations, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the shell of someone who also runs the real thing may hold, and what would each end the demo.

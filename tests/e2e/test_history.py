@@ -13,6 +13,8 @@ import pytest
 from costbatch.simulator.world import Anomaly
 from tests.support.harness import EC2, ONE_DAY, TODAY, Harness, make_account
 
+pytestmark = pytest.mark.slow
+
 NIGHTS, OUTAGE, BACKFILL = 20, 4, 14
 SPIKE = TODAY + 8 * ONE_DAY
 COSTS = "SELECT * FROM daily_costs ORDER BY account_id, usage_date, service, record_type, currency"

@@ -10,6 +10,8 @@ from costbatch.simulator.world import CostRow
 from tests.support.harness import ONE_DAY, TODAY, Harness, Row, bill, make_account, steady
 from tests.support.second_database import costs, judged
 
+pytestmark = pytest.mark.slow
+
 YESTERDAY = TODAY - ONE_DAY
 SERVICES = ("AWS Lambda", "Amazon EC2", "Amazon S3")
 

@@ -10,6 +10,8 @@ from benchmarks.anomaly.dataset import Account, load, save
 from benchmarks.anomaly.rules import TOTAL, Alarm
 from benchmarks.anomaly.scoring import measure, score
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_benchmark_prints_a_row_for_each_family_and_detector(capsys: pytest.CaptureFixture[str]) -> None:
     """A fresh clone needs no data."""
