@@ -11,7 +11,7 @@ from html import escape
 
 from costbatch.domain.links import CloudEvent, LinkTemplate
 from costbatch.domain.notice import Chart, Command, Importance, Notice, Outside, Words
-from costbatch.domain.notices import digest_of, notice_of
+from costbatch.domain.wording import digest_of, notice_of
 
 __all__ = ["Importance", "Message", "message_of"]
 

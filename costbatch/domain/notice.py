@@ -1,4 +1,4 @@
-"""What a notice is made of: the words for a person, in no channel's format yet.
+"""The parts of a notice: the words for a person, in no channel's format yet. ``wording`` says what they are.
 
 Texts from outside are marked: each format shows them as text.
 """

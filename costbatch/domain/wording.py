@@ -1,4 +1,7 @@
-"""What a person is told of an event, or of many of one run. It is made of the event's document alone."""
+"""The wording of each type of event, and of a digest of many: fills the notice that ``messages`` formats.
+
+It is made of the event's document alone.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
