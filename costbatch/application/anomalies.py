@@ -311,20 +311,18 @@ class PlannedChanges(_Answering):
     """The use cases of changes that are announced before the fact."""
 
     def add(
-        self, aws_account_id: str, *, start: date, end: date, remark: Remark, service: str | None = None
+        self, aws_account_id: str, days: DateRange, remark: Remark, *, service: str | None = None
     ) -> PlannedChange:
         """Announce that an account, or one of its services, will cost otherwise on these days."""
-        if start > end:
-            raise ConfigError(f"--from is {start}, which is after --to, {end}; exchange them.")
-        _check_future("--to", end, utc_day(self.now()))
+        _check_future("--to", days.last, utc_day(self.now()))
         with self._transaction() as tx:
             account = find_account(tx, aws_account_id)
             plan = Answer(
                 kind=AnswerKind.PLANNED,
                 account_id=account.id,
                 service=service,
-                start_date=start,
-                end_date=end,
+                start_date=days.start,
+                end_date=days.last,
                 reason=remark.reason,
                 author=remark.author,
                 created_at=self.now(),

@@ -7,7 +7,7 @@ import click
 
 from costbatch.application.anomalies import AnsweredAnomaly, Remark
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import JSON, AccountId, Day, accounts_option, example, output_option
+from costbatch.cli.options import JSON, AccountId, Day, accounts_option, days_between, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table, writing
 from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.cli.views.anomaly import change_text, print_anomaly
@@ -18,7 +18,7 @@ from costbatch.domain.answers import Standing
 from costbatch.domain.detection import Severity
 from costbatch.domain.excerpt import printable
 from costbatch.domain.money import amount, is_currency, money
-from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.domain.periods import ONE_DAY, utc_day
 from costbatch.domain.second_opinion import AWS_KEEPS
 from costbatch.errors import ConfigError
 
@@ -275,10 +275,9 @@ def import_aws(
     request for each account and page: AWS may charge $0.01 for it, as for those of `collect`.
     """
     last = until or utc_day(context.now())
-    first = since or last - AWS_KEEPS + ONE_DAY
-    if first > last:
-        raise ConfigError(f"--from is {first}, which is after --to, {last}; exchange them.")
-    report = context.bootstrap().second_opinion().run(DateRange(first, last + ONE_DAY), aws_account_ids)
+    # The calendar has no days before its first.
+    first = since or max(last, date.min + AWS_KEEPS) - AWS_KEEPS + ONE_DAY
+    report = context.bootstrap().second_opinion().run(days_between(first, last), aws_account_ids)
     if output == JSON:
         print_json(report.to_document())
     else:

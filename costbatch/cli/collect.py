@@ -7,7 +7,7 @@ from decimal import Decimal
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import Day, Dollars, example
+from costbatch.cli.options import Day, Dollars, days_between, example
 from costbatch.cli.running import JobCommand, RunOptions, run_job, run_options
 from costbatch.cli.views.collect import collect_command, print_plan, print_run
 from costbatch.domain.collect_report import WORDS
@@ -49,12 +49,7 @@ class _Options(RunOptions):
         first = self.day or self.first
         if first is None:
             return None
-        last = self.day or self.last or utc_day(now) - ONE_DAY
-        if last < first:
-            raise ConfigError(f"--to {last} is before --from {first}.")
-        if last == date.max:
-            raise ConfigError(f"{last} is not over yet; give days before {utc_day(now)} (today, UTC).")
-        return DateRange(first, last + ONE_DAY)
+        return days_between(first, self.day or self.last or utc_day(now) - ONE_DAY)
 
 
 @click.command(

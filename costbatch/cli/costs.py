@@ -5,11 +5,11 @@ from datetime import date
 import click
 
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import CSV, JSON, Day, accounts_option, example, export_option
+from costbatch.cli.options import CSV, JSON, Day, accounts_option, days_between, example, export_option
 from costbatch.cli.output import print_csv, print_json, print_table
 from costbatch.domain.ledger import CostValues
 from costbatch.domain.money import amount
-from costbatch.domain.periods import ONE_DAY, DateRange, month_start, utc_day
+from costbatch.domain.periods import ONE_DAY, month_start, utc_day
 from costbatch.errors import ConfigError
 
 _TITLES = ("account", "day", "service", "type", "currency", "cost", "estimated")
@@ -45,12 +45,8 @@ def costs(
     if night == date.min:
         raise ConfigError(f"{night} is too early; give a later day with --as-of.")
     last = last or night - ONE_DAY
-    first = first or month_start(last)
-    if last < first:
-        raise ConfigError(f"--to {last} is before --from {first}.")
-    if last == date.max:
-        raise ConfigError(f"{last} is too late; give an earlier day with --to.")
-    found = context.bootstrap().ledger().costs_as_of(night, DateRange(first, last + ONE_DAY), aws_account_ids)
+    days = days_between(first or month_start(last), last)
+    found = context.bootstrap().ledger().costs_as_of(night, days, aws_account_ids)
     keys = [
         (each.aws_account_id, each.usage_date, each.service, each.record_type, each.currency)
         for each in found

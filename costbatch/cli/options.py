@@ -12,7 +12,9 @@ import click
 from costbatch.config import parsers
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.excerpt import excerpt
+from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.retention import parse_keep
+from costbatch.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -114,6 +116,20 @@ class Day(click.ParamType[date]):
             with suppress(ValueError):
                 day = date.fromisoformat(str(value))
         return day or self.fail(f"{excerpt(str(value))} is not a day, such as 2026-12-31.", param, ctx)
+
+
+def days_between(first: date, last: date) -> DateRange:
+    """Return the days from ``--from`` to ``--to``.
+
+    Raises:
+        ConfigError: the last day is before the first one, or is the last of the calendar.
+
+    """
+    if last < first:
+        raise ConfigError(f"--to {last} is before --from {first}.")
+    if last == date.max:
+        raise ConfigError(f"{last} is too late; give an earlier day.")
+    return DateRange(first, last + ONE_DAY)
 
 
 class Amount(click.ParamType[Decimal]):

@@ -6,7 +6,7 @@ import click
 
 from costbatch.application.anomalies import PlannedChange, Remark
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_option
+from costbatch.cli.options import JSON, AccountId, Day, Text, days_between, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.domain.excerpt import printable
@@ -54,9 +54,9 @@ def add(
     **remark: str,
 ) -> None:
     """Announce that an account, or one of its services, will cost otherwise on these days."""
+    days = days_between(start, end)
     with answering(context) as bootstrap:
-        use_cases = bootstrap.planned_changes()
-        change = use_cases.add(account, start=start, end=end, remark=Remark(**remark), service=service)
+        change = bootstrap.planned_changes().add(account, days, Remark(**remark), service=service)
         _print_change(change, "is added", output)
 
 

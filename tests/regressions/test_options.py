@@ -34,6 +34,12 @@ DAYS = [
     ("backtest", "--from"),
     *((*command, option) for command in RESOURCES for option in ("--new-since", "--gone-since")),
 ]
+RANGES = [
+    ("collect",),
+    ("costs",),
+    ("anomalies", "import-aws"),
+    ("planned", "add", "--account", ID, "--reason", "r"),
+]
 NUMBERS = [
     ("collect", "--max-api-cost"),
     ("collect", "--deadline"),
@@ -91,7 +97,17 @@ def test_a_number_is_written_with_digits_and_a_point(harness: Harness) -> None:
 def test_the_first_and_the_last_day_are_one_sentence(harness: Harness) -> None:
     """The day before the first one, and the day after the last one, do not exist."""
     assert "is too early" in refused(harness, "costs", "--as-of", "0001-01-01")
-    assert "is too late" in refused(harness, "costs", "--to", "9999-12-31")
+    for command in RANGES:
+        last = refused(harness, *command, "--from", "2025-03-01", "--to", "9999-12-31")
+        assert last == "9999-12-31 is too late; give an earlier day.", command
+    refused(harness, "anomalies", "import-aws", "--to", "0001-01-01")
+
+
+def test_days_in_the_wrong_order_are_one_sentence(harness: Harness) -> None:
+    """The same one in every command that takes a range of days."""
+    for command in RANGES:
+        sentence = refused(harness, *command, "--from", "2025-03-02", "--to", "2025-03-01")
+        assert sentence == "--to 2025-03-01 is before --from 2025-03-02.", command
 
 
 def test_an_account_that_is_not_registered_is_named(harness: Harness) -> None:

@@ -1,6 +1,6 @@
 """Answering anomalies, night by night: what is told afterwards, and what is refused."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,9 @@ from costbatch.application.anomalies import AnsweredAnomaly, PlannedChanges, Rem
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
 from costbatch.domain.answers import AnswerKind, Standing
 from costbatch.domain.detection import Rule
+from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
-from tests.support.factories import NOW, day, make_anomaly
+from tests.support.factories import NOW, day, days, make_anomaly
 from tests.support.replay import Replay, flat, spans, told
 
 DETECTED, UPDATED, RESOLVED = "anomaly.detected", "anomaly.updated", "anomaly.resolved"
@@ -149,7 +150,7 @@ def test_a_planned_change_is_silent_before_anyone_hears_of_it() -> None:
     replay = Replay()
     replay.costs(flat(0, 50))
     replay.runs(41, 50)
-    change = plans(replay).add(replay.account.aws_account_id, start=day(50), end=day(52), remark=ALICE)
+    change = plans(replay).add(replay.account.aws_account_id, days(50, 53), ALICE)
     replay.costs(flat(50, 54, 300))
     assert replay.runs(51, 53) == []
     assert "a change is planned from" in show(replay).why
@@ -162,10 +163,7 @@ def test_a_removed_plan_no_longer_counts() -> None:
     """It is gone from the list; removing it again says so."""
     replay = Replay()
     use_cases = plans(replay)
-    first, second = (
-        use_cases.add(replay.account.aws_account_id, start=day(n), end=day(60), remark=ALICE)
-        for n in (55, 50)
-    )
+    first, second = (use_cases.add(replay.account.aws_account_id, days(n, 61), ALICE) for n in (55, 50))
     assert [change.plan.id for change in use_cases.list_changes()] == [second.plan.id, first.plan.id]
     use_cases.remove(first.plan.id or 0, ALICE)
     assert [change.plan.id for change in use_cases.list_changes()] == [second.plan.id]
@@ -176,22 +174,21 @@ def test_a_removed_plan_no_longer_counts() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"start": day(60), "end": day(50)}, "--from is 2025-03-02, which is after --to"),
-        ({"start": day(0), "end": day(10)}, "--to is 2025-01-11, which is in the past"),
+        ({"days": days(0, 11)}, "--to is 2025-01-11, which is in the past"),
         ({"aws_account_id": "000000000009"}, "is not registered"),
         ({"aws_account_id": "9"}, "must have 12 digits"),
-        ({"end": day(0).replace(year=3000)}, "give a day up to 2999-12-31"),
+        ({"days": DateRange(day(40), date(3000, 1, 2))}, "give a day up to 2999-12-31"),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_refused(fields: dict[str, Any], problem: str) -> None:
     """One sentence says what is wrong; nothing is stored."""
     replay = Replay()
-    given = {"aws_account_id": replay.account.aws_account_id, "start": day(40), "end": day(50), **fields}
+    given = {"aws_account_id": replay.account.aws_account_id, "days": days(40, 51), **fields}
     use_cases = PlannedChanges(
         database=replay.store, rule=replay.rule, routes=(), now=lambda: NOW.replace(month=2, day=1)
     )
     with pytest.raises(ConfigError, match=problem):
-        use_cases.add(given.pop("aws_account_id"), remark=ALICE, **given)
+        use_cases.add(**given, remark=ALICE)
     assert use_cases.list_changes() == []
 
 
@@ -391,11 +388,11 @@ def test_an_answer_is_told_of_every_open_anomaly_that_it_covers() -> None:
 def test_a_plan_is_told_of_the_open_anomalies_that_it_covers(replay: Replay) -> None:
     """Only if it changes what counts: a dismissal comes first."""
     account = replay.account.aws_account_id
-    plan = plans(replay).add(account, remark=ALICE, start=day(50), end=day(60))
+    plan = plans(replay).add(account, days(50, 61), ALICE)
     plans(replay).remove(plan.plan.id or 0, Remark(author="bob"))
     replay.dismiss()
-    plans(replay).add(account, remark=ALICE, start=day(50), end=day(60))
-    plans(replay).add(account, remark=ALICE, start=day(55), end=day(60))
+    plans(replay).add(account, days(50, 61), ALICE)
+    plans(replay).add(account, days(55, 61), ALICE)
     first_day = str(day(50))
     assert written(replay) == [
         (first_day, "silent", "planned by alice"),

@@ -15,6 +15,7 @@ from costbatch.domain.detection import JudgedDay, Reason
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.money import Limit
+from costbatch.domain.periods import DateRange
 from tests.support.factories import day, make_account
 from tests.support.fake_store import FakeExpectations
 from tests.support.replay import Replay, spans, told
@@ -256,9 +257,8 @@ def test_planned_days_raise_nothing_and_restate_nothing(replay: Replay) -> None:
         database=replay.store, rule=replay.rule, routes=(), now=lambda: datetime(2025, 1, 1, tzinfo=UTC)
     ).add(
         replay.account.aws_account_id,
-        start=day(105),
-        end=day(112),
-        remark=Remark(author="alice", reason="migration"),
+        DateRange(day(105), day(113)),
+        Remark(author="alice", reason="migration"),
         service=EC2,
     )
     replay.costs(times(usual(100), 3, range(105, 113)), service=EC2)
