@@ -140,6 +140,14 @@ def test_what_the_constraints_let_pass_does_no_harm(two: Harness, table: str, as
     assert two.run("collect").status == 0
 
 
+def test_an_anomaly_that_ends_in_the_future_is_judged_to_the_newest_day(two: Harness) -> None:
+    """The next night gives it its days back, and stores no expectation of a day that has no cost yet."""
+    edit(two, "anomalies", "last_date = '2999-12-31'")
+    two.collect()
+    assert two.value("SELECT max(last_date) FROM anomalies") == YESTERDAY
+    assert two.value("SELECT max(usage_date) FROM daily_expectations") == YESTERDAY
+
+
 @pytest.mark.parametrize(
     ("table", "assignment"),
     [

@@ -338,7 +338,7 @@ class AdaptiveDetector(Detector):
         changes: list[AnomalyChange] = []
         for currency, service in sorted(anomalous | known.keys(), key=lambda key: (key[0], key[1] or "")):
             one, mine = judged.get(currency, _Judged(each.touched)), known[currency, service]
-            days = days_to_judge(one.touched, mine, self.rule)
+            days = days_to_judge(one.touched, mine, self.rule, end=each.end(today))
             before = [
                 stored.day
                 for stored in earlier

@@ -36,7 +36,7 @@ class DeviationDetector(Detector):
         lookback = timedelta(days=self.rule.baseline_days)
         asked = []
         for each in examined:
-            days = days_to_judge(each.touched, each.known, self.rule)
+            days = days_to_judge(each.touched, each.known, self.rule, end=each.end(night.today))
             start = max(days.start - lookback, each.replaced.stored.start)
             history = DateRange(start, days.end_exclusive)
             asked.append(SeriesRequest(each.account, each.replaced.fetched, each.replaced.totals, history))
@@ -56,7 +56,7 @@ class DeviationDetector(Detector):
         expectations: list[Expectation] = []
         for currency in sorted(currencies):
             known = [anomaly for anomaly in each.known if anomaly.currency == currency]
-            days = days_to_judge(each.touched, known, self.rule)
+            days = days_to_judge(each.touched, known, self.rule, end=each.end(today))
             for service, series in self._series(each, series_of, currency).items():
                 scope = Scope(
                     account_id=each.account.id,

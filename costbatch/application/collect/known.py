@@ -25,6 +25,10 @@ class Examined:
         """The account."""
         return self.replaced.account
 
+    def end(self, today: date) -> date:
+        """Return the end of the days that can have been collected, whatever the days of an anomaly say."""
+        return max(today, self.replaced.stored.end_exclusive)
+
 
 def load_known(tx: Transaction, accounts: Sequence[Examined], rule: Rule) -> None:
     """Load every anomaly of the touched days and after, and of the days of those that reach back."""
@@ -43,13 +47,13 @@ def load_known(tx: Transaction, accounts: Sequence[Examined], rule: Rule) -> Non
         earliest = further
 
 
-def days_to_judge(touched: DateRange, known: Sequence[Anomaly], rule: Rule) -> DateRange:
-    """Return the touched days, and those of every known anomaly that reaches into or out of them."""
+def days_to_judge(touched: DateRange, known: Sequence[Anomaly], rule: Rule, *, end: date) -> DateRange:
+    """Return the touched days, and those before ``end`` of every known anomaly that reaches into or out."""
     start = min([touched.start, *(anomaly.start_date for anomaly in known)])
     end_exclusive = touched.end_exclusive
     for anomaly in sorted(known, key=lambda anomaly: anomaly.start_date):
         if anomaly.start_date < end_exclusive + rule.merge_window:
-            end_exclusive = max(end_exclusive, anomaly.last_date + ONE_DAY)
+            end_exclusive = max(end_exclusive, min(anomaly.last_date + ONE_DAY, end))
     return DateRange(start, end_exclusive)
 
 

@@ -1,12 +1,16 @@
 """First collections, backfills, outages and services: what is judged, and which events there are."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
+import pytest
+
+from costbatch.application.collect.known import days_to_judge
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy
-from tests.support.factories import day
+from tests.support.factories import day, days, make_anomaly
 from tests.support.replay import Replay, flat, spans, told
 
 DETECTED, UPDATED, RESOLVED = "anomaly.detected", "anomaly.updated", "anomaly.resolved"
@@ -148,6 +152,26 @@ def test_a_backfill_judges_the_days_again_that_have_its_days_in_their_mean() -> 
     replay.costs(flat(0, 49, 100))
     assert replay.backfill(0, 49, today=80) == []
     assert replay.real == []
+
+
+@pytest.mark.parametrize("last", [day(54), day(70), date(2999, 12, 31)])
+def test_no_day_is_judged_that_cannot_be_collected_yet(last: date) -> None:
+    """An anomaly that was edited by hand to end in the future takes no longer than one that goes on."""
+    known = [make_anomaly(start_date=day(50), last_date=last)]
+    judged = days_to_judge(days(52, 60), known, Rule(), end=day(61))
+    assert judged == (days(50, 60) if last == day(54) else days(50, 61))
+
+
+def test_an_anomaly_that_was_edited_to_end_in_the_future_gets_its_days_back() -> None:
+    """The next night finds the days that it really has."""
+    replay = Replay()
+    replay.costs({**flat(0, 50), 50: 300, 51: 300})
+    replay.runs(45, 52)
+    (known,) = replay.anomalies
+    replay.store.tables.anomalies.rows[known.id] = replace(known, last_date=date(2999, 12, 31))
+    replay.costs({52: 100})
+    assert told(replay.run(53)) == [UPDATED]
+    assert spans(replay.anomalies) == [("spike", 50, 51, "open")]
 
 
 def test_a_backfill_reports_how_an_open_anomaly_ends() -> None:
