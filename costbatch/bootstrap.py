@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from math import inf
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -114,7 +114,12 @@ class Bootstrap:
     def backtest(self) -> Backtest:
         """Return what replays past mornings."""
         detections = {name: self._detection(replayed=name) for name in DetectorName}
-        return Backtest(database=self.database(), rule=self.settings.rule, detections=detections)
+        return Backtest(
+            database=self.database(),
+            rule=self.settings.rule,
+            rule_of=self.settings.rule_of_account,
+            detections=detections,
+        )
 
     def forecasts(self) -> Forecasts:
         """Return what forecasts the month."""
@@ -149,7 +154,9 @@ class Bootstrap:
     def anomalies(self) -> Anomalies:
         """Return the use cases of anomalies and their answers."""
         settings = self.settings
-        return Anomalies(database=self.database(), rule=settings.rule, routes=settings.routes, now=self.now)
+        return Anomalies(
+            database=self.database(), rule_of=settings.rule_of_account, routes=settings.routes, now=self.now
+        )
 
     def second_opinion(self) -> SecondOpinion:
         """Return what imports the anomalies that AWS detected."""
@@ -171,7 +178,7 @@ class Bootstrap:
         """Return the use cases of planned changes."""
         settings = self.settings
         return PlannedChanges(
-            database=self.database(), rule=settings.rule, routes=settings.routes, now=self.now
+            database=self.database(), rule_of=settings.rule_of_account, routes=settings.routes, now=self.now
         )
 
     def _owner_of(self, access: Access) -> str:
@@ -226,7 +233,9 @@ class Bootstrap:
         )
         nightly = self._nightly(
             job,
-            lambda tx, run, now: full_report(tx, run, detail, rule=settings.rule, now=now),
+            lambda tx, run, now: full_report(
+                tx, run, detail, rule=settings.rule, rule_of=settings.rule_of_account, now=now
+            ),
             vault=vault,
             check_environment=source.check_environment,
             stop=stop,
@@ -240,6 +249,7 @@ class Bootstrap:
             database=runner.database,
             source=source,
             rule=settings.rule,
+            rule_of=settings.rule_of_account,
             minimum=settings.root_cause_minimum,
             routes=runner.policy.routes,
             clock=self.now,
@@ -342,6 +352,7 @@ class Bootstrap:
             if settings.detection_overrides
             else self._detector(name),
             rule=settings.rule_of(name),
+            rule_of=partial(settings.rule_of_account, replayed=replayed),
             first_charges=settings.first_charges,
             remind_days=settings.remind_days,
         )

@@ -25,7 +25,7 @@ from costbatch.domain.answers import (
 )
 from costbatch.domain.causes import RootCause
 from costbatch.domain.collection import COLLECT
-from costbatch.domain.detection import ZERO, Rule
+from costbatch.domain.detection import ZERO
 from costbatch.domain.events import (
     anomaly_answered,
     anomaly_data,
@@ -35,6 +35,7 @@ from costbatch.domain.events import (
 )
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.expectations import SeriesDay
+from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import ONE_DAY, DateRange, instant, utc_day
 from costbatch.domain.routing import Route
 from costbatch.errors import ConfigError
@@ -128,10 +129,10 @@ class Remark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answering:
-    """What all use cases share. rule: says what is at the level of an answer. routes: where events go."""
+    """What all use cases share. rule_of: says what is at the level of an answer. routes: where events go."""
 
     database: Database
-    rule: Rule
+    rule_of: RuleOf
     routes: Sequence[Route]
     now: Callable[[], datetime]
 
@@ -139,9 +140,9 @@ class _Answering:
     def _telling(self, tx: Transaction, account: Account, remark: Remark) -> Iterator[None]:
         """Write an event for each open anomaly of the account that another answer counts for afterwards."""
         is_open = AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=[account.aws_account_id])
-        before = _answered(tx, tx.anomalies.list_matching(is_open), self.rule)
+        before = _answered(tx, tx.anomalies.list_matching(is_open), self.rule_of)
         yield
-        after = _answered(tx, [each.anomaly for each in before], self.rule)
+        after = _answered(tx, [each.anomaly for each in before], self.rule_of)
         events = [
             anomaly_answered(
                 found.anomaly,
@@ -171,7 +172,7 @@ class Anomalies(_Answering):
         """Return the anomalies that match, the most severe first; without standings, however they stand."""
         with self._transaction() as tx:
             check_registered(tx, wanted.aws_account_ids)
-            found = _answered(tx, tx.anomalies.list_matching(wanted), self.rule)
+            found = _answered(tx, tx.anomalies.list_matching(wanted), self.rule_of)
         return [each for each in found if not standings or each.standing in standings]
 
     def show(self, prefix: str) -> ShownAnomaly:
@@ -190,7 +191,7 @@ class Anomalies(_Answering):
         if stored is None or not (start < stored.end_exclusive and stored.start < end_exclusive):
             return
         days = DateRange(max(start, stored.start), min(end_exclusive, stored.end_exclusive))
-        rule = replace(self.rule, cost_basis=anomaly.cost_basis)
+        rule = replace(self.rule_of(account), cost_basis=anomaly.cost_basis)
         amounts = amounts_by_day(tx, account, anomaly.service, anomaly.currency, days, rule)
         judged = tx.expectations.of_series(account.id, anomaly.service, anomaly.currency, days)
         for day in days:
@@ -224,14 +225,14 @@ class Anomalies(_Answering):
                 raise ConfigError(f"Anomaly {_short(found.anomaly)} has no answer to withdraw.")
             with self._telling(tx, found.account, remark):
                 tx.answers.withdraw(given, author=remark.author, reason=remark.reason, now=self.now())
-            return _answered(tx, [found.anomaly], self.rule)[0]
+            return _answered(tx, [found.anomaly], self.rule_of)[0]
 
     def _answer(
         self, prefix: str, kind: AnswerKind, remark: Remark, *, until: date | None = None
     ) -> AnsweredAnomaly:
         with self._transaction() as tx:
             found = self._find(tx, prefix)
-            anomaly = found.anomaly
+            anomaly, rule = found.anomaly, self.rule_of(found.account)
             if anomaly.state is AnomalyState.RESOLVED:
                 raise ConfigError(
                     f"Anomaly {_short(anomaly)} is resolved already ({anomaly.resolution}); only an open one "
@@ -243,7 +244,7 @@ class Anomalies(_Answering):
                 each
                 for each in found.answers
                 if each.is_about(anomaly)
-                and each.covers(anomaly, self.rule)
+                and each.covers(anomaly, rule)
                 and not each.kind is kind is AnswerKind.DISMISSED
             ]
             now = self.now()
@@ -267,7 +268,7 @@ class Anomalies(_Answering):
                     reason = f"replaced by: {kind.value}"
                     tx.answers.withdraw(replaced, author=remark.author, reason=reason, now=now)
                 tx.answers.add(answer)
-            return _answered(tx, [anomaly], self.rule)[0]
+            return _answered(tx, [anomaly], self.rule_of)[0]
 
     def _find(self, tx: Transaction, prefix: str) -> AnsweredAnomaly:
         wanted = _normalised(prefix)
@@ -281,7 +282,7 @@ class Anomalies(_Answering):
             raise ConfigError(
                 f"Several anomalies have an id that begins with {wanted}: {ids}. Give more of it."
             )
-        return _answered(tx, found, self.rule)[0]
+        return _answered(tx, found, self.rule_of)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,7 +363,7 @@ def _plans(tx: Transaction) -> list[PlannedChange]:
     ]
 
 
-def _answered(tx: Transaction, found: Sequence[Anomaly], rule: Rule) -> list[AnsweredAnomaly]:
+def _answered(tx: Transaction, found: Sequence[Anomaly], rule_of: RuleOf) -> list[AnsweredAnomaly]:
     """Return anomalies with their accounts and answers."""
     if not found:
         return []
@@ -370,12 +371,13 @@ def _answered(tx: Transaction, found: Sequence[Anomaly], rule: Rule) -> list[Ans
     answers = tx.answers.load({anomaly.account_id for anomaly in found})
     answered = []
     for anomaly in found:
-        mine = answers.get(anomaly.account_id, [])
+        account, mine = accounts[anomaly.account_id], answers.get(anomaly.account_id, [])
+        rule = rule_of(account)
         counting = answer_to(anomaly, mine, rule)
         answered.append(
             AnsweredAnomaly(
                 anomaly=anomaly,
-                account=accounts[anomaly.account_id],
+                account=account,
                 standing=standing(anomaly, counting),
                 why=explain_standing(anomaly, mine, rule),
                 answer=counting,

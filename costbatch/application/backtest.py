@@ -16,6 +16,7 @@ from costbatch.domain.backtest import AccountReplay, Alarm, Answered, BacktestRe
 from costbatch.domain.detection import DetectorName, Rule
 from costbatch.domain.events import EventType
 from costbatch.domain.ledger import AccountHistory, PastCollection
+from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.logs import muted
 
@@ -24,7 +25,7 @@ _DETECTORS = "costbatch.application.collect"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """Replays accounts one by one. rule: which costs are compared.
+    """Replays accounts one by one. rule: which costs are compared. rule_of: which answer is to an anomaly.
 
     Raises:
         ConfigError: the schema does not fit, or an account is not registered.
@@ -34,6 +35,7 @@ class Backtest:
 
     database: Database
     rule: Rule
+    rule_of: RuleOf
     detections: Mapping[DetectorName, Detection]
 
     def run(
@@ -78,7 +80,7 @@ class Backtest:
         if not answers:
             return []
         stored = tx.anomalies.list_matching(AnomalyFilter(aws_account_ids=[account.aws_account_id]))
-        return [*answered_anomalies(stored, account.aws_account_id, answers, self.rule)]
+        return [*answered_anomalies(stored, account.aws_account_id, answers, self.rule_of(account))]
 
     def _replay(
         self,

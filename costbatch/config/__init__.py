@@ -12,6 +12,7 @@ from costbatch.config.fields import VARIABLES, Fields
 from costbatch.config.overrides import parse_overrides
 from costbatch.config.parsers import MAKE_A_KEY
 from costbatch.config.sinks import parse_file
+from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import DetectorName, Rule
@@ -19,7 +20,7 @@ from costbatch.domain.expectation import SETTLE_DAYS
 from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.money import Limit
-from costbatch.domain.overrides import NO_OVERRIDE, DetectionOverride
+from costbatch.domain.overrides import NO_OVERRIDE, DetectionOverride, override_of
 from costbatch.domain.periods import WindowPolicy
 from costbatch.domain.retention import keep_problem
 from costbatch.domain.routing import Route
@@ -139,6 +140,11 @@ class Settings(Fields):
             high_impact=self.anomaly_high_impact,
             level_margin=self.anomaly_level_margin,
         )
+
+    def rule_of_account(self, account: Account, replayed: DetectorName | None = None) -> Rule:
+        """Return the rule of an account by its overrides; replayed: the detector that a backtest replays."""
+        found = override_of(account, self.detection_overrides)
+        return self.rule_of(replayed or found.detector or self.detector, found)
 
     def adaptive_rule(self, override: DetectionOverride = NO_OVERRIDE) -> AdaptiveRule:
         """Return what the adaptive detector takes for an anomaly."""

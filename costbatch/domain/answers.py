@@ -202,8 +202,7 @@ def _why_answered(anomaly: Anomaly, answer: Answer, rule: Rule) -> str:
         service = f" of {answer.service}" if answer.service else ""
         days = f"from {answer.start_date} to {answer.end_date}"
         return f"It is silent because a change{service} is planned {days}, by {by}."
-    level = money(answer.level or ZERO, anomaly.currency)
-    bound = f"at {level} a day and up to {(rule.level_margin * 100).normalize():f} % beyond"
+    bound = _bound(answer.level or ZERO, anomaly.currency, rule)
     if answer.kind is AnswerKind.ACKNOWLEDGED:
         return f"It was acknowledged by {by}. Until it ends, no update and no reminder is sent {bound}."
     until = f" until {answer.end_date}" if answer.end_date else ""
@@ -211,6 +210,14 @@ def _why_answered(anomaly: Anomaly, answer: Answer, rule: Rule) -> str:
         f"It is silent{until} because it was {_VERBS[answer.kind]} by {by}. "
         f"{_what(anomaly, plural=True)} are silent {bound}."
     )
+
+
+def _bound(level: Decimal, currency: str, rule: Rule) -> str:
+    """Return in words up to which daily cost an answer holds: the larger of the margin and the floor."""
+    floor, percent = rule.floor.of(currency), (rule.level_margin * 100).normalize()
+    is_narrow = rule.level_margin * abs(level) < floor
+    further = f"less than {money(floor, currency)}" if is_narrow else f"up to {percent:f} %"
+    return f"at {money(level, currency)} a day and {further} beyond"
 
 
 def _what(anomaly: Anomaly, *, plural: bool = False) -> str:

@@ -10,7 +10,8 @@ from uuid import UUID, uuid5
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.answers import Answer, is_silent
-from costbatch.domain.detection import ZERO, Direction, Rule
+from costbatch.domain.detection import ZERO, Direction
+from costbatch.domain.overrides import RuleOf
 
 _NAMESPACE = UUID("4b0b2a3e-61f4-4c0d-9a57-0d7c5d1c3b68")
 # Two accounts with one cause are worth one message.
@@ -71,7 +72,7 @@ def find_incidents(
     *,
     new: Collection[UUID],
     since: date,
-    rule: Rule,
+    rule_of: RuleOf,
 ) -> list[Incident]:
     """Return the incidents that have a new member, in a fixed order.
 
@@ -82,7 +83,8 @@ def find_incidents(
     alike: defaultdict[tuple[str, Direction, date, str], list[Anomaly]] = defaultdict(list)
     for each in anomalies:
         service = each.service or (each.explanation[0].service if each.explanation else "")
-        is_told = not each.is_gone and not is_silent(each, answers.get(each.account_id, ()), rule)
+        rule, mine = rule_of(accounts[each.account_id]), answers.get(each.account_id, ())
+        is_told = not each.is_gone and not is_silent(each, mine, rule)
         if service and is_told and each.last_date >= since:
             alike[service, each.direction, each.start_date, each.currency].append(each)
     incidents = []

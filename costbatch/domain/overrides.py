@@ -1,14 +1,18 @@
 """How some accounts are judged differently from all others."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import TypeAlias
 
 from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_rule import Sensitivity
-from costbatch.domain.detection import DetectorName
+from costbatch.domain.detection import DetectorName, Rule
 from costbatch.domain.labels import Labels
 from costbatch.domain.money import Limit
+
+# Returns the rule of an account: the general one, with what its overrides set differently.
+RuleOf: TypeAlias = Callable[[Account], Rule]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,35 @@ def test_a_dismissed_anomaly_is_silent_until_it_is_reopened(spiked: Harness) -> 
     assert told(spiked.collect()) == ["anomaly.resolved"]
 
 
+def test_the_level_of_an_answer_has_the_limits_of_its_account(harness: Harness) -> None:
+    """Set by its id or by its label: reports, root causes and what is said of them follow it alike."""
+    days = [row for row in steady("10.00", until=DAY) if row.date != DAY]
+    rows = (*days, bill(DAY, "100.00"), bill(TODAY, "125.00"), bill(TODAY + ONE_DAY, "141.00"))
+    harness.open(*(make_account(number, rows=rows) for number in (1, 2, 3)))
+    harness.run("accounts", "label", harness.ids[1], "env=sandbox")
+    harness.environ["COSTBATCH_DETECTION_OVERRIDES"] = (
+        f'one: {{accounts: ["{ONE}"], minimum: {{USD: 40}}}}\n'
+        "sandboxes: {labels: {env: sandbox}, minimum: {USD: 40}}"
+    )
+    assert told(harness.collect()) == ["anomaly.detected"] * 3
+    for found in listed(harness):
+        harness.run("anomalies", "dismiss", found["id"], "--reason", "load test", "--author", "alice")
+
+    harness.sleep_until(TODAY + ONE_DAY)
+    run = harness.collect(COSTBATCH_ROOT_CAUSE_MINIMUM="1")
+    (event, _) = (line["cloudevent"] for line in run.logs("event") if "anomaly" in line["cloudevent"]["data"])
+    assert told(run) == ["anomaly.detected", "anomaly.explained"]
+    assert event["data"]["account"]["aws_account_id"] == harness.ids[2]
+    numbers = run.summary["run"]["anomalies"]
+    assert (numbers["open"], numbers["silent"]) == (1, 2)
+    whys = {each["aws_account_id"]: each["why"] for each in listed(harness, "--state", "all")}
+    silent = "Spikes of the total are silent at 100.00 USD a day and less than 40.00 USD beyond."
+    assert [whys[each].endswith(silent) for each in harness.ids] == [True, True, False]
+
+    harness.sleep_until(TODAY + 2 * ONE_DAY)
+    assert sorted(told(harness.collect())) == ["anomaly.detected", "anomaly.detected", "anomaly.updated"]
+
+
 def test_an_anomaly_is_shown_with_its_days_and_as_a_picture(spiked: Harness, tmp_path: Path) -> None:
     """What was expected of each day: in words, as a table, as JSON and as SVG."""
     (found,) = listed(spiked)

@@ -73,7 +73,7 @@ class Replay:
     def answers(self) -> Anomalies:
         """What a person can do with the anomalies, at seven in the morning of the day of the last run."""
         now = datetime(2025, 1, 1, 7, tzinfo=UTC) + timedelta(days=self.today)
-        return Anomalies(database=self.store, rule=self.rule, routes=(), now=lambda: now)
+        return Anomalies(database=self.store, rule_of=lambda _: self.rule, routes=(), now=lambda: now)
 
     def dismiss(self) -> None:
         """Let a person dismiss every open anomaly."""
@@ -113,6 +113,7 @@ class Replay:
             detection = Detection(
                 detector=self.detector,
                 rule=self.rule,
+                rule_of=lambda _: self.rule,
                 first_charges=self.first_charges,
                 remind_days=self.remind_days,
             )

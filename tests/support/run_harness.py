@@ -38,7 +38,12 @@ POLICY = RunPolicy(
 def make_detection(rule: Rule | None = None) -> Detection:
     """Return what detects by the rule of fifty per cent."""
     rule = rule or Rule()
-    return Detection(detector=DeviationDetector(rule=rule), rule=rule, first_charges=FirstChargePolicy())
+    return Detection(
+        detector=DeviationDetector(rule=rule),
+        rule=rule,
+        rule_of=lambda _: rule,
+        first_charges=FirstChargePolicy(),
+    )
 
 
 @dataclass

@@ -65,8 +65,9 @@ def test_each_override_holds_for_the_accounts_that_it_names() -> None:
     assert (both.sensitivity, both.detector) == (Sensitivity.HIGH, DetectorName.ADAPTIVE)
     assert both.minimum_percent == Decimal(80)
     assert both.minimum == (("JPY", Decimal(900)),)
-    deviation = settings.rule_of(DetectorName.DEVIATION, override_of(sandbox, settings.detection_overrides))
-    assert (deviation.threshold_ratio, deviation.floor.of("USD")) == (Decimal("0.8"), Decimal(50))
+    rule = settings.rule_of_account(sandbox)
+    assert (rule.threshold_ratio, rule.floor.of("USD")) == (Decimal("0.8"), Decimal(50))
+    assert settings.rule_of_account(make_account(4)) == settings.rule
 
 
 def test_without_overrides_nothing_is_different() -> None:

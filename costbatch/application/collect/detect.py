@@ -31,6 +31,7 @@ from costbatch.domain.first_charges import (
     find_awakenings,
     find_first_charges,
 )
+from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import ONE_DAY, DateRange
 
 
@@ -38,11 +39,14 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 class Detection:
     """What follows from the costs of a batch of accounts, whichever detector judges them.
 
-    remind_days: a reminder is due each time that an anomaly has lasted this many days more; None: never.
+    rule: which costs are compared, and when an anomaly is over. rule_of: says what is at the level of an
+    answer. remind_days: a reminder is due each time that an anomaly has lasted this many days more; None:
+    never.
     """
 
     detector: Detector
     rule: Rule
+    rule_of: RuleOf
     first_charges: FirstChargePolicy
     remind_days: int | None = None
 
@@ -72,16 +76,19 @@ class Detection:
         What a first collection or a backfill finds long over is history and has no event; further changes
         of an anomaly that had an event, do. What an answer covers has none.
         """
+        if not verdict.changes:
+            return []
         reads_history = night.is_backfill or not each.continues or verdict.is_history
         since = announced_since(night.today, self.rule) if reads_history else date.min
         before = {anomaly.id: anomaly for anomaly in verdict.known}
+        own_rule = self.rule_of(each.account)
         events = []
         for change in verdict.changes:
             anomaly, known = change.anomaly, before.get(change.anomaly.id)
             was_open = known is not None and known.state is AnomalyState.OPEN
             if anomaly.last_date < since and not was_open:
                 continue
-            told = as_told(change, known, answers, self.rule)
+            told = as_told(change, known, answers, own_rule)
             if told is None:
                 continue
             trend = load_trend(tx, each.account, anomaly, each.stored, self.rule, today=night.today)

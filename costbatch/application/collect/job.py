@@ -136,17 +136,19 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def after(self, tx: Transaction, run: Run, *, now: datetime) -> Mapping[str, Any]:
-        return brief_report(tx, run, rule=self.detection.rule, now=now).summary
+        return brief_report(tx, run, rule_of=self.detection.rule_of, now=now).summary
 
     @override
     def closing_events(self, tx: Transaction, run: Run, *, now: datetime) -> Sequence[Event]:
         if not (new := tx.anomalies.detected_by(run.id)):
             return ()
         accounts = {account.id: account for account in tx.accounts.list_all()}
-        rule, alike = self.detection.rule, tx.anomalies.alike(run.id)
+        alike = tx.anomalies.alike(run.id)
         answers = tx.answers.load({each.account_id for each in alike})
-        since = announced_since(run.today, rule)
-        incidents = find_incidents(alike, accounts, answers, new=new, since=since, rule=rule)
+        since = announced_since(run.today, self.detection.rule)
+        incidents = find_incidents(
+            alike, accounts, answers, new=new, since=since, rule_of=self.detection.rule_of
+        )
         return [incident_detected(incident, run_id=run.id, now=now) for incident in incidents]
 
     def _weigh(

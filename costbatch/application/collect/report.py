@@ -15,6 +15,7 @@ from costbatch.domain.collect_report import AnomalyView, Collection, CollectRepo
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Rule
+from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run
 
@@ -38,7 +39,7 @@ class Detail:
     forecasts: bool = False
 
 
-def brief_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> CollectReport:
+def brief_report(tx: Transaction, run: Run, *, rule_of: RuleOf, now: datetime) -> CollectReport:
     """Return the counts of a run: enough for its event."""
     return CollectReport(
         run=tx.runs.load(run),
@@ -46,14 +47,16 @@ def brief_report(tx: Transaction, run: Run, *, rule: Rule, now: datetime) -> Col
         collected=tx.collections.counts(run),
         reported_at=now,
         event_counts=tx.outbox.counts_of_run(run.id),
-        anomaly_counts=_standings(tx, run, rule),
+        anomaly_counts=_standings(tx, run, rule_of),
     )
 
 
-def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: datetime) -> CollectReport:
+def full_report(
+    tx: Transaction, run: Run, detail: Detail, *, rule: Rule, rule_of: RuleOf, now: datetime
+) -> CollectReport:
     """Return everything about a run, with the open anomalies and what is asked for of single accounts."""
-    report = brief_report(tx, run, rule=rule, now=now)
-    told = [each for each in _open_anomalies(tx, run, rule) if each[1] is not Standing.SILENT]
+    report = brief_report(tx, run, rule_of=rule_of, now=now)
+    told = [each for each in _open_anomalies(tx, run, rule_of) if each[1] is not Standing.SILENT]
     anomalies = told[:_MOST_ANOMALIES]
     accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
     detected = tx.anomalies.detected_by(run.id)
@@ -81,25 +84,29 @@ def full_report(tx: Transaction, run: Run, detail: Detail, *, rule: Rule, now: d
     )
 
 
-def _standings(tx: Transaction, run: Run, rule: Rule) -> dict[tuple[str, str, str], int]:
+def _standings(tx: Transaction, run: Run, rule_of: RuleOf) -> dict[tuple[str, str, str], int]:
     """Return how many anomalies stand how, by (standing, severity, currency)."""
     counts = Counter(tx.anomalies.counts(run.request.aws_account_ids))
-    for anomaly, how in _open_anomalies(tx, run, rule) if tx.answers.load() else ():
+    for anomaly, how in _open_anomalies(tx, run, rule_of) if tx.answers.load() else ():
         if how is not Standing.OPEN:
             counts[Standing.OPEN.value, anomaly.severity.value, anomaly.currency] -= 1
             counts[how.value, anomaly.severity.value, anomaly.currency] += 1
     return dict(+counts)
 
 
-def _open_anomalies(tx: Transaction, run: Run, rule: Rule) -> list[tuple[Anomaly, Standing]]:
+def _open_anomalies(tx: Transaction, run: Run, rule_of: RuleOf) -> list[tuple[Anomaly, Standing]]:
     """Return the anomalies that are not over, the most severe first, and how each stands."""
     asked = run.request.aws_account_ids
     found = tx.anomalies.list_matching(AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=asked))
     answers = tx.answers.load() if found else {}
-    return [
-        (anomaly, standing(anomaly, answer_to(anomaly, answers.get(anomaly.account_id, ()), rule)))
-        for anomaly in found
-    ]
+    accounts = tx.accounts.list_all() if answers else ()
+    rules = {account.id: rule_of(account) for account in accounts if account.id in answers}
+    counting = {
+        each.id: answer_to(each, answers[each.account_id], rules[each.account_id])
+        for each in found
+        if each.account_id in answers
+    }
+    return [(each, standing(each, counting.get(each.id))) for each in found]
 
 
 def _cost_summary(tx: Transaction, report: CollectReport, rule: Rule, *, most: int | None) -> CostSummary:

@@ -23,6 +23,7 @@ from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import anomaly_explained
 from costbatch.domain.money import Limit
+from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import DateRange
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import Run
@@ -49,12 +50,14 @@ class _Case:
 class RootCauses:
     """Finds the root causes of open anomalies without an answer.
 
-    minimum: the smallest difference worth a request, by currency. most_requests: the cap of the whole run.
+    rule: which costs are compared. rule_of: says what is at the level of an answer. minimum: the smallest
+    difference worth a request, by currency. most_requests: the cap of the whole run.
     """
 
     database: Database
     source: CauseSource
     rule: Rule
+    rule_of: RuleOf
     minimum: Limit
     routes: tuple[Route, ...]
     clock: Clock
@@ -90,10 +93,12 @@ class RootCauses:
         accounts = [each for each in tx.accounts.list_all([AccountStatus.ACTIVE]) if each.id in rows]
         accesses = tx.accounts.load_accesses(accounts)
         for each in unknown:
-            stored = _readable(progress.get(each.account_id))
-            is_answered = answer_to(each, answers.get(each.account_id, ()), self.rule) is not None
-            if stored and each.account_id in accesses and not is_answered:
-                yield _Case(each, accesses[each.account_id], stored)
+            access, stored = accesses.get(each.account_id), _readable(progress.get(each.account_id))
+            if access is None or stored is None:
+                continue
+            rule = self.rule_of(access.account)
+            if answer_to(each, answers.get(each.account_id, ()), rule) is None:
+                yield _Case(each, access, stored)
 
     def _find_one(self, run: Run, case: _Case) -> bool:
         """Ask about one anomaly; return whether there is money for the next one."""

@@ -45,7 +45,7 @@ def show(replay: Replay) -> AnsweredAnomaly:
 def plans(replay: Replay) -> PlannedChanges:
     """Return what a person can plan."""
     return PlannedChanges(
-        database=replay.store, rule=replay.rule, routes=(), now=lambda: NOW - timedelta(days=400)
+        database=replay.store, rule_of=lambda _: replay.rule, routes=(), now=lambda: NOW - timedelta(days=400)
     )
 
 
@@ -185,7 +185,10 @@ def test_a_plan_that_cannot_be_meant_is_refused(fields: dict[str, Any], problem:
     replay = Replay()
     given = {"aws_account_id": replay.account.aws_account_id, "days": days(40, 51), **fields}
     use_cases = PlannedChanges(
-        database=replay.store, rule=replay.rule, routes=(), now=lambda: NOW.replace(month=2, day=1)
+        database=replay.store,
+        rule_of=lambda _: replay.rule,
+        routes=(),
+        now=lambda: NOW.replace(month=2, day=1),
     )
     with pytest.raises(ConfigError, match=problem):
         use_cases.add(**given, remark=ALICE)

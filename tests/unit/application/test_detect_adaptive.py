@@ -254,7 +254,10 @@ def test_a_dismissed_anomaly_stays_dismissed(replay: Replay) -> None:
 def test_planned_days_raise_nothing_and_restate_nothing(replay: Replay) -> None:
     """A correction of a day of which nothing was learned is no reason to learn again."""
     PlannedChanges(
-        database=replay.store, rule=replay.rule, routes=(), now=lambda: datetime(2025, 1, 1, tzinfo=UTC)
+        database=replay.store,
+        rule_of=lambda _: replay.rule,
+        routes=(),
+        now=lambda: datetime(2025, 1, 1, tzinfo=UTC),
     ).add(
         replay.account.aws_account_id,
         DateRange(day(105), day(113)),

@@ -42,7 +42,9 @@ class Night:
         harness = self.harness
         nightly = Nightly(
             runner=harness.runner(),
-            report=lambda tx, run, now: full_report(tx, run, Detail(), rule=harness.rule, now=now),
+            report=lambda tx, run, now: full_report(
+                tx, run, Detail(), rule=harness.rule, rule_of=lambda _: harness.rule, now=now
+            ),
             deliverer=Deliverer(database=harness.store, sinks=[self.sink], clock=lambda: self.now, pauses=()),
             vault=FakeVault(),
             metrics=self.metrics,

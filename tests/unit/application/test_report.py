@@ -59,7 +59,10 @@ def tables() -> FakeTables:
 
 def report_of(tables: FakeTables, detail: Detail = Detail(costs=True)) -> CollectReport:  # noqa: B008 - frozen
     """Return everything about the run."""
-    return full_report(cast("Transaction", tables), tables.run_rows["job-7"], detail, rule=Rule(), now=NOW)
+    run = tables.run_rows["job-7"]
+    return full_report(
+        cast("Transaction", tables), run, detail, rule=Rule(), rule_of=lambda _: Rule(), now=NOW
+    )
 
 
 def list_accounts(tables: FakeTables, collected: int) -> None:
@@ -84,7 +87,7 @@ def test_a_brief_report_counts(tables: FakeTables) -> None:
         account_id=None,
         run_id=make_run().id,
     )
-    report = brief_report(cast("Transaction", tables), make_run(), rule=Rule(), now=NOW)
+    report = brief_report(cast("Transaction", tables), make_run(), rule_of=lambda _: Rule(), now=NOW)
     assert report.event_counts == {EventType.RUN_COMPLETED: 3}
     assert report.anomaly_counts == {("open", "medium", "USD"): 1}
     assert (report.open_anomalies, report.costs) == ((), ())

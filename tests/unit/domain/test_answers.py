@@ -279,6 +279,12 @@ def test_one_sentence_says_why_it_is_silent_or_not(answers: list[Answer], senten
     assert explain_standing(ANOMALY, answers, RULE) == " ".join(sentences)
 
 
+def test_a_floor_above_the_margin_is_said_instead_of_it() -> None:
+    """What is silent is what the larger of the two allows."""
+    sentence = explain_standing(ANOMALY, [make_answer()], replace(RULE, floor=Limit(Decimal("40.01"))))
+    assert sentence.endswith(" are silent at 200.00 USD a day and less than 40.01 USD beyond.")
+
+
 def test_one_that_is_over_is_said_to_be_over() -> None:
     """Unless an answer was why nothing was heard of it."""
     assert explain_standing(OVER, [], RULE) == "It is resolved."

@@ -29,7 +29,7 @@ def incidents(
     """Return the incidents; without numbers every anomaly is new."""
     ids = {each.id for each in anomalies} if new is None else {UUID(int=number) for number in new}
     answered = {each.account_id: [each] for each in answers}
-    return find_incidents(anomalies, ACCOUNTS, answered, new=ids, since=day(since), rule=Rule())
+    return find_incidents(anomalies, ACCOUNTS, answered, new=ids, since=day(since), rule_of=lambda _: Rule())
 
 
 def test_two_accounts_with_one_cause_are_one_incident_with_a_total() -> None:
