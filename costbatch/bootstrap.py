@@ -54,7 +54,6 @@ from costbatch.application.second_opinion import SecondOpinion
 from costbatch.config import Settings
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.collect_report import CollectReport
-from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import DetectorName
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
@@ -171,7 +170,7 @@ class Bootstrap:
             ),
             rule=self.settings.rule,
             now=self.now,
-            most_requests=self._policy().most_requests,
+            most_requests=self.settings.most_requests,
         )
 
     def planned_changes(self) -> PlannedChanges:
@@ -190,8 +189,8 @@ class Bootstrap:
 
     def plan_collect(self, request: RunRequest) -> CollectionPlan:
         """Return what a run of the cost job would read and cost; nothing is paid or written."""
-        policy = self.settings.window_policy
-        return self._plan(lambda tx, today: plan_run(tx, request, today=today, policy=policy))
+        policy, causes = self.settings.window_policy, self.settings.cause_policy
+        return self._plan(lambda tx, today: plan_run(tx, request, today=today, policy=policy, causes=causes))
 
     def plan_discover(self, request: RunRequest) -> DiscoveryPlan:
         """Return what a run of the discovery job would read; nothing is requested or written."""
@@ -241,19 +240,16 @@ class Bootstrap:
             stop=stop,
             display=display,
         )
-        if settings.root_cause_minimum is None:
+        if settings.cause_policy is None:
             return nightly
-        # By the connections of the run, which has ended.
-        runner = nightly.runner
         causes = RootCauses(
-            database=runner.database,
+            # By the connections of the run, which has ended.
+            database=nightly.runner.database,
             source=source,
             rule=settings.rule,
-            rule_of=settings.rule_of_account,
-            minimum=settings.root_cause_minimum,
-            routes=runner.policy.routes,
+            policy=settings.cause_policy,
+            routes=settings.routes,
             clock=self.now,
-            most_requests=runner.policy.most_requests,
             stop=stop,
         )
         return replace(nightly, follow_up=causes.find)
@@ -411,7 +407,7 @@ class Bootstrap:
 
     def _policy(self) -> RunPolicy:
         settings = self.settings
-        cap, deadline = settings.max_api_cost_usd, settings.deadline_seconds
+        deadline = settings.deadline_seconds
         return RunPolicy(
             concurrency=settings.concurrency,
             lease=timedelta(seconds=settings.lease_seconds),
@@ -420,7 +416,7 @@ class Bootstrap:
             deadline=None if deadline is None else timedelta(seconds=deadline),
             routes=settings.routes,
             version=__version__,
-            most_requests=None if cap is None else int(cap / REQUEST_PRICE_USD),
+            most_requests=settings.most_requests,
         )
 
     def _cost_source(self, vault: Vault) -> "CostExplorerSource":

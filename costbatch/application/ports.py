@@ -264,7 +264,7 @@ class CollectionStore(Protocol):
         """Return the run's records as sums."""
 
     def last_requests(self) -> dict[int, tuple[int, int]]:
-        """Return, by account row, (paid requests, days) of the newest collection."""
+        """Return, by account row, (paid requests, days) of the newest collection, without root causes."""
 
 
 class DigestStore(Protocol):

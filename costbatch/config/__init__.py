@@ -14,6 +14,8 @@ from costbatch.config.parsers import MAKE_A_KEY
 from costbatch.config.sinks import parse_file
 from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_rule import AdaptiveRule
+from costbatch.domain.causes import CausePolicy
+from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import DetectorName, Rule
 from costbatch.domain.expectation import SETTLE_DAYS
@@ -159,6 +161,22 @@ class Settings(Fields):
         if override.minimum_percent is not None:
             return override.minimum_percent / 100
         return _given(self.anomaly_threshold, default)
+
+    @property
+    def most_requests(self) -> int | None:
+        """How many paid requests a run may make; None: any number."""
+        return None if self.max_api_cost_usd is None else int(self.max_api_cost_usd / REQUEST_PRICE_USD)
+
+    @property
+    def cause_policy(self) -> CausePolicy | None:
+        """Which root causes are asked for; None: none."""
+        if self.root_cause_minimum is None:
+            return None
+        return CausePolicy(
+            minimum=self.root_cause_minimum,
+            rule_of=self.rule_of_account,
+            most_requests=self.most_requests,
+        )
 
     @property
     def first_charges(self) -> FirstChargePolicy:

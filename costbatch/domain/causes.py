@@ -9,7 +9,8 @@ from typing import NamedTuple
 from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import ZERO, Direction, Reason
-from costbatch.domain.money import CENT
+from costbatch.domain.money import CENT, Limit
+from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import ONE_DAY, DateRange
 
 # An anomaly names at most this many.
@@ -20,6 +21,19 @@ _BEFORE_GROWTH = timedelta(days=28)
 
 # A region and a usage type, as Cost Explorer names them.
 CauseKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CausePolicy:
+    """Which root causes are asked for.
+
+    minimum: the smallest difference worth a request, by currency. rule_of: says what is at the level of an
+    answer. most_requests: the cap of the whole run.
+    """
+
+    minimum: Limit
+    rule_of: RuleOf
+    most_requests: int | None = None
 
 
 class Cause(NamedTuple):

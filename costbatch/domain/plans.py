@@ -7,6 +7,7 @@ from typing import Any
 
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import REQUEST_PRICE_USD
+from costbatch.domain.money import Limit
 from costbatch.domain.periods import DateRange
 
 
@@ -20,11 +21,46 @@ class PlannedCollection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCauses:
+    """What root causes may add: a request for each large anomaly, open ones and those that the run finds.
+
+    minimum: the smallest difference that counts. open_anomalies: how many there are before the run.
+    requests_left: how many requests the cap leaves for all of them; None: there is no cap.
+    """
+
+    minimum: Limit
+    open_anomalies: int
+    requests_left: int | None = None
+
+    @property
+    def api_requests(self) -> int:
+        """The requests for the anomalies that are open."""
+        if self.requests_left is None:
+            return self.open_anomalies
+        return min(self.open_anomalies, self.requests_left)
+
+    @property
+    def api_cost_usd(self) -> Decimal:
+        """What AWS would charge for them."""
+        return self.api_requests * REQUEST_PRICE_USD
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "minimum": str(self.minimum),
+            "open_anomalies": self.open_anomalies,
+            "api": {"requests": self.api_requests, "cost_usd": str(self.api_cost_usd)},
+            "requests_left": self.requests_left,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionPlan:
-    """Every account that a run on ``today`` would collect."""
+    """Every account that a run on ``today`` would collect. root_causes: None: they are not asked for."""
 
     today: date
     collections: tuple[PlannedCollection, ...]
+    root_causes: PlannedCauses | None = None
 
     @property
     def api_requests(self) -> int:
@@ -50,4 +86,5 @@ class CollectionPlan:
                 }
                 for planned in self.collections
             ],
+            **({"root_causes": self.root_causes.to_document()} if self.root_causes else {}),
         }

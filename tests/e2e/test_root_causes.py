@@ -77,6 +77,7 @@ def test_what_has_an_answer_is_not_asked_for(spiked: Harness) -> None:
     """Of an anomaly that was dismissed nobody wants to know more."""
     assert told(spiked.collect(**{MINIMUM: ""})) == ["anomaly.detected"]
     spiked.run("anomalies", "dismiss", shown(spiked)["id"], "--reason", "test", "--author", "alice")
+    assert spiked.collect("--dry-run").summary["root_causes"]["open_anomalies"] == 0
     spiked.collect()
     assert spiked.aws.paid(ONE) == 2
     spiked.run("anomalies", "reopen", shown(spiked)["id"], "--author", "alice")
@@ -92,6 +93,38 @@ def test_the_cap_counts_root_causes(spiked: Harness) -> None:
     assert [line["anomalies"] for line in run.logs("root_causes_left_out")] == [1]
     assert told(spiked.collect("--max-api-cost", "0.02")) == ["anomaly.explained"]
     assert spiked.aws.paid(ONE) == 3
+
+
+def test_a_dry_run_says_what_root_causes_may_add(spiked: Harness) -> None:
+    """For open anomalies that were not asked about and have no answer, as far as the cap goes."""
+    spiked.collect(**{MINIMUM: ""})
+    assert "root_causes" not in spiked.collect("--dry-run", **{MINIMUM: ""}).summary
+    assert "Root causes" not in spiked.run("collect", "--dry-run", **{MINIMUM: ""}).stdout
+    paid = spiked.aws.paid(ONE)
+
+    def planned(*options: str, minimum: str = "50") -> dict[str, Any]:
+        run = spiked.collect("--dry-run", *options, **{MINIMUM: minimum})
+        assert run.summary["api"] == {"requests": 1, "cost_usd": "0.01"}
+        found: dict[str, Any] = run.summary["root_causes"]
+        return found
+
+    one, none = ({"requests": n, "cost_usd": f"0.0{n}" if n else "0.00"} for n in (1, 0))
+    assert planned() == {"minimum": "50", "open_anomalies": 1, "api": one, "requests_left": None}
+    assert planned(minimum="1,USD=91")["open_anomalies"] == 0
+    capped = planned("--max-api-cost", "0.01")
+    assert (capped["open_anomalies"], capped["api"], capped["requests_left"]) == (1, none, 0)
+    assert planned("--max-api-cost", "0.03")["requests_left"] == 2
+    table = spiked.run("collect", "--dry-run", "--max-api-cost", "0.03").stdout
+    assert " ".join(table.split()).startswith(
+        "Dry run: would collect 1 account in 1 request (0.01 USD). "
+        "Root causes (COSTBATCH_ROOT_CAUSE_MINIMUM is 50) may add 1 request (0.01 USD) for open anomalies, "
+        "and 1 request (0.01 USD) for each that the run finds. "
+        "The cap on API cost leaves 2 requests for them. "
+    )
+    assert spiked.aws.paid(ONE) == paid
+    spiked.collect()
+    assert spiked.aws.paid(ONE) == paid + 2
+    assert planned()["open_anomalies"] == 0
 
 
 def test_a_failed_request_is_repeated_once_on_another_night(spiked: Harness) -> None:

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import accounts, cost_collections, run_items
+from costbatch.adapters.postgres.detection_tables import anomaly_causes
+from costbatch.adapters.postgres.tables import accounts, anomalies, cost_collections, run_items
 from costbatch.application.ports import CollectionStore
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.costs import StoredChange
@@ -92,7 +93,7 @@ class PostgresCollections(CollectionStore):
         days = cost_collections.c.window_end_exclusive - cost_collections.c.window_start
         # One look into the index for each account: reading every collection ever made would take seconds.
         newest = (
-            sa.select(run_items.c.api_requests, days.label("days"))
+            sa.select(run_items.c.api_requests, run_items.c.finished_at, days.label("days"))
             .join_from(run_items, cost_collections)
             .where(
                 run_items.c.account_id == accounts.c.id,
@@ -102,7 +103,20 @@ class PostgresCollections(CollectionStore):
             .limit(1)
             .lateral()
         )
-        statement = sa.select(accounts.c.id, newest).join_from(accounts, newest, sa.true())
+        # What was asked after it was counted with it, as a rule by one request.
+        root_causes = (
+            sa.select(sa.func.count())
+            .select_from(anomaly_causes)
+            .join(anomalies, anomalies.c.id == anomaly_causes.c.anomaly_id)
+            .where(
+                anomalies.c.account_id == accounts.c.id,
+                anomaly_causes.c.asked_at >= newest.c.finished_at,
+                anomaly_causes.c.usage_date.is_not(None),
+            )
+            .scalar_subquery()
+        )
+        columns = accounts.c.id, newest.c.api_requests - root_causes, newest.c.days
+        statement = sa.select(*columns).join_from(accounts, newest, sa.true())
         return {row[0]: (row[1], row[2]) for row in self.connection.execute(statement)}
 
 

@@ -1,11 +1,14 @@
 """Which accounts and days a run would read: checked before anything is opened, paid or written."""
 
+from dataclasses import replace
 from datetime import date
 from math import ceil
 
+from costbatch.application.collect.root_causes import list_unexplained
 from costbatch.application.ports import Transaction
 from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import NO_PROGRESS, Progress
+from costbatch.domain.causes import CausePolicy
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.periods import (
     DateRange,
@@ -14,7 +17,7 @@ from costbatch.domain.periods import (
     earliest_available,
     month_start,
 )
-from costbatch.domain.plans import CollectionPlan, PlannedCollection
+from costbatch.domain.plans import CollectionPlan, PlannedCauses, PlannedCollection
 from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
 
@@ -49,8 +52,15 @@ def window_of(progress: Progress, options: CollectOptions, *, today: date, polic
     return options.days or collection_window(today, collected=progress.covered, policy=policy)
 
 
-def plan_run(tx: Transaction, request: RunRequest, *, today: date, policy: WindowPolicy) -> CollectionPlan:
-    """Return what a run would read, without paying for anything.
+def plan_run(
+    tx: Transaction,
+    request: RunRequest,
+    *,
+    today: date,
+    policy: WindowPolicy,
+    causes: CausePolicy | None = None,
+) -> CollectionPlan:
+    """Return what a run would read, without paying for anything. causes: None: no root cause is asked for.
 
     The requests are estimated from each account's newest collection, or from those of the other accounts.
 
@@ -70,4 +80,14 @@ def plan_run(tx: Transaction, request: RunRequest, *, today: date, policy: Windo
         requests, days = last.get(account.id, usual if last else (1, len(window)))
         estimate = max(1, ceil(requests * len(window) / days))
         planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))
-    return CollectionPlan(today=today, collections=tuple(planned))
+    plan = CollectionPlan(today=today, collections=tuple(planned))
+    if causes is None:
+        return plan
+    most = causes.most_requests
+    left = None if most is None else max(most - plan.api_requests, 0)
+    found = PlannedCauses(
+        minimum=causes.minimum,
+        open_anomalies=len(list_unexplained(tx, request, causes)),
+        requests_left=left,
+    )
+    return replace(plan, root_causes=found)

@@ -21,8 +21,9 @@ from costbatch.cli.views.run import (
 from costbatch.domain.collect_report import Collection, CollectReport
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.compared_costs import Change, ComparedCost, CostSummary
+from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.money import amount, money
-from costbatch.domain.plans import CollectionPlan
+from costbatch.domain.plans import CollectionPlan, PlannedCauses
 from costbatch.domain.plural import many
 from costbatch.domain.runs import ItemRecord, RunRequest
 
@@ -42,6 +43,8 @@ def print_plan(plan: CollectionPlan, console: Console) -> None:
     accounts, requests = many(len(plan.collections), "account"), many(plan.api_requests, "request")
     price = money(plan.api_cost_usd, "USD")
     page.line(f"Dry run: would collect {accounts} in {requests} ({price}).", "bold")
+    if plan.root_causes is not None:
+        page.line(_root_causes(plan.root_causes))
     page.line("No requests were made and nothing was written.", "dim")
     table = page.account_table()
     table.add_column("First day", no_wrap=True)
@@ -58,6 +61,18 @@ def print_plan(plan: CollectionPlan, console: Console) -> None:
             f"{planned.api_requests:,}",
         )
     page.show(table)
+
+
+def _root_causes(planned: PlannedCauses) -> str:
+    requests, price = many(planned.api_requests, "request"), money(planned.api_cost_usd, "USD")
+    one = f"{many(1, 'request')} ({money(REQUEST_PRICE_USD, 'USD')})"
+    sentence = (
+        f"Root causes (COSTBATCH_ROOT_CAUSE_MINIMUM is {planned.minimum}) may add {requests} ({price}) for "
+        f"open anomalies, and {one} for each that the run finds."
+    )
+    if planned.requests_left is None:
+        return sentence
+    return f"{sentence} The cap on API cost leaves {many(planned.requests_left, 'request')} for them."
 
 
 def print_run(report: CollectReport, console: Console, *, is_last: bool = True) -> None:
