@@ -51,6 +51,8 @@ def test_a_large_anomaly_is_explained_by_one_more_request(spiked: Harness) -> No
     assert told(run) == ["anomaly.detected", "anomaly.explained"]
     assert spiked.aws.paid(ONE) == run.summary["run"]["api"]["requests"] == 2
     assert spiked.value("SELECT api_requests FROM run_items") == 2
+    (ended,) = (line["cloudevent"] for line in run.logs("event") if "run" in line["cloudevent"]["data"])
+    assert ended["data"]["run"]["api"] == {"requests": 1, "cost_usd": "0.01"}
     cause = {**BURST, "expected": "0.00", "actual": "90.00"}
     found = {"date": str(DAY), "ordinary_date": str(DAY - 7 * ONE_DAY), "causes": [cause]}
     explained = run.logs("event")[-1]["cloudevent"]["data"]
