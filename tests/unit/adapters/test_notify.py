@@ -130,10 +130,12 @@ def test_a_mail_server_that_refuses_is_a_sentence(mailbox: Mailbox) -> None:
         notify(mailbox.url).deliver([anomaly_event()])
 
 
-def test_an_address_that_apprise_cannot_read_is_refused_at_the_start() -> None:
-    """Without showing it."""
-    with pytest.raises(ConfigError, match=r"The sink it has an address that begins with slak://") as caught:
-        notify("slak://T1/B1/s3cret")
+@pytest.mark.parametrize("scheme", ["slak", "http", "https"])
+def test_an_address_that_apprise_cannot_read_is_refused_at_the_start(scheme: str) -> None:
+    """Without showing it; of web addresses, apprise knows only those of its services."""
+    sentence = f"The sink it has an address that begins with {scheme}:// and that apprise cannot read"
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        notify(f"{scheme}://T1/B1/s3cret")
     assert "s3cret" not in str(caught.value)
 
 
