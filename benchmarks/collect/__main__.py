@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.collect import (
     comparison,
@@ -70,23 +71,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.what == _COMPARISON:
             document = comparison.compare(bench)
             comparison.print_nights(document)
+            _write(document, options.output)
         else:
-            results = _measure(bench, options.only or list(MEASURES))
-            document = to_document(bench, results)
+            results: list[Result] = []
+            for name in options.only or list(MEASURES):
+                began = time.monotonic()
+                results += MEASURES[name](bench)
+                # After each: all of them take more than an hour, and may be interrupted.
+                _write(to_document(bench, results), options.output)
+                print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             print_table(results, before)
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         print(f"The figures are in {options.output}.", file=sys.stderr)
 
 
-def _measure(bench: Bench, names: Sequence[str]) -> list[Result]:
-    results: list[Result] = []
-    for name in names:
-        began = time.monotonic()
-        results += MEASURES[name](bench)
-        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    return results
+def _write(document: dict[str, Any], path: Path | None) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def _profile(bench: Bench, folder: Path) -> None:

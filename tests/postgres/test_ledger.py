@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
-from unittest import mock
 
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from costbatch.adapters.postgres import PostgresDatabase, costs
+from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
 from costbatch.domain.accounts import Account
 from costbatch.domain.ledger import ChangeQuery
@@ -78,15 +77,17 @@ def rows_of(answer: dict[Any, Any], window: DateRange) -> list[CostRow]:
     ]
 
 
-def collect(database: PostgresDatabase, run: Run, accounts: Sequence[Account], night: Night) -> None:
-    """Store what a night answers; accounts that were never collected are first ones."""
+def collect(
+    database: PostgresDatabase, run: Run, accounts: Sequence[Account], night: Night, *, straight: bool
+) -> None:
+    """Store what a night answers; straight: the first costs of an account go straight into their table."""
     fetched = {
         account.id: make_fetched(answer[0], *rows_of(answer[1], answer[0]))
         for account, answer in zip(accounts, night.answers, strict=True)
         if answer
     }
     with database.transaction() as tx:
-        tx.costs.replace_windows(run, fetched, first=list(fetched))
+        tx.costs.replace_windows(run, fetched, first=list(fetched) if straight else ())
 
 
 @given(nights=NIGHTS, straight=st.booleans(), is_pruned=st.booleans())
@@ -108,12 +109,10 @@ def test_replaying_backwards_gives_each_nights_table_byte_for_byte(
         connection.execute(sa.text("TRUNCATE daily_costs, cost_changes, cost_versions"))
     tables[FIRST_NIGHT - timedelta(days=1)] = []
     today = FIRST_NIGHT
-    # A large first collection goes straight into its table.
-    with mock.patch.object(costs, "_MANY_ROWS", 1 if straight else 2_000):
-        for night in nights:
-            today += timedelta(days=night.later)
-            collect(database, make_run(today=today), accounts, night)
-            tables[today] = query(ROW.format("daily_costs"))
+    for night in nights:
+        today += timedelta(days=night.later)
+        collect(database, make_run(today=today), accounts, night, straight=straight)
+        tables[today] = query(ROW.format("daily_costs"))
     if is_pruned:
         retention = PostgresRetention(database.connection)
         for month in retention.months_before(date(2026, 3, 1)):
@@ -138,6 +137,20 @@ def test_an_unchanged_night_writes_nothing(database: PostgresDatabase, query: Qu
     store(database, account, rows)
     store(database, account, rows, night=TODAY + timedelta(days=1))
     assert query("SELECT night, is_first FROM cost_versions") == [(TODAY, True)]
+    assert query("SELECT count(*) FROM cost_changes") == [(0,)]
+
+
+def test_a_first_collection_without_costs_leaves_the_first_costs_to_come(
+    database: PostgresDatabase, query: Query
+) -> None:
+    """Nothing came, so the next night's costs still have nothing before them."""
+    prepare_months(database)
+    account = add_account(database)
+    for night, rows in ((TODAY, []), (TODAY + timedelta(days=1), [cost_row(3)])):
+        with database.transaction() as tx:
+            answer = {account.id: make_fetched(WINDOW, *rows)}
+            tx.costs.replace_windows(make_run(today=night), answer, first=[account.id])
+    assert query("SELECT night, is_first FROM cost_versions") == [(TODAY + timedelta(days=1), True)]
     assert query("SELECT count(*) FROM cost_changes") == [(0,)]
 
 

@@ -212,9 +212,8 @@ def test_one_answer_at_a_time_goes_on_if_memory_is_scarce(
 
 
 @pytest.fixture
-def account(database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """Register an account, with room for its costs, of which any number counts as many."""
-    monkeypatch.setattr(costs, "_MANY_ROWS", 1)
+def account(database: PostgresDatabase) -> Account:
+    """Register an account, with room for its costs."""
     prepare_months(database)
     return add_account(database)
 
@@ -309,7 +308,6 @@ def test_a_run_that_packs_everything_judges_the_same(
         second.open(*world, page_size=7)
         assert harness.collect(**variables).status == 0
         with monkeypatch.context() as patched:
-            patched.setattr(costs, "_MANY_ROWS", 1)
             patched.setattr(in_flight, "_TIGHT_BYTES", 0)
             assert second.collect(**variables).status == 0
         assert second_database.costs(second) == second_database.costs(harness)

@@ -70,8 +70,6 @@ GROUP BY account_id, usage_date, currency
 # An ordinary batch is sent at once: after each piece, psycopg2's own have 8 kB, the writer would have to wait
 # again for the interpreter that the fetching threads share with it.
 _MOST_LINES_AT_ONCE = 20_000
-# Fewer rows are compared in one statement with those of other accounts, even if nothing is stored of theirs.
-_MANY_ROWS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +88,8 @@ class PostgresCosts(CostStore):
     ) -> dict[int, StoredChange]:
         changes = {row: StoredChange() for row in fetched}
         new: dict[int, FetchedCosts] = {}
-        if many := [row for row in first if len(fetched[row].costs) >= _MANY_ROWS]:
-            found = self.connection.scalars(_WITHOUT_COSTS, {"account_ids": many})
+        if with_costs := [row for row in first if len(fetched[row].costs)]:
+            found = self.connection.scalars(_WITHOUT_COSTS, {"account_ids": with_costs})
             new = {row: fetched[row] for row in found}
         if new:
             # With nothing to compare, they need no staging.

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 from typing_extensions import override
@@ -142,7 +141,9 @@ class PostgresRunItems(ItemStore):
     @override
     def enlist(self, run: Run) -> int:
         request = run.request
-        wanted = [accounts.c.status == AccountStatus.ACTIVE.value]
+        # Whoever opens the run holds its row, so that nobody else adds items meanwhile.
+        is_listed = sa.exists().where(run_items.c.run_id == run.id, run_items.c.account_id == accounts.c.id)
+        wanted = [accounts.c.status == AccountStatus.ACTIVE.value, ~is_listed]
         if request.aws_account_ids:
             wanted.append(accounts.c.aws_account_id.in_(request.aws_account_ids))
         listed = sa.select(
@@ -154,7 +155,7 @@ class PostgresRunItems(ItemStore):
         ).where(*wanted)
         columns = ["run_id", "job", "account_id", "state", "available_at"]
         listed = listed.order_by(accounts.c.aws_account_id)
-        self.connection.execute(insert(run_items).from_select(columns, listed).on_conflict_do_nothing())
+        self.connection.execute(sa.insert(run_items).from_select(columns, listed))
         unfinished = sa.select(sa.func.count()).where(run_items.c.run_id == run.id, _UNFINISHED)
         return self.connection.scalars(unfinished).one()
 
