@@ -24,12 +24,13 @@ _ESTABLISHED_DAYS = 14
 # A series needs this many days before one of them is judged, and before its growth is.
 _YOUNG_DAYS, _GROWTH_HISTORY = 18, 50
 # Weeks whose largest surprises tell how far the series strays by itself, and from when two of them count.
-_PEAK_WEEKS, _FIRST_WEEKS, _MATURE_WEEKS = 17, 3, 9
+_PEAK_WEEKS, _FIRST_WEEKS, _MATURE_WEEKS, _YEAR_WEEKS = 17, 3, 9, 52
 # Services that burst: the second largest surprise is this large; a single day must then be twice as large.
 _BURST, _BURST_MARGIN, _HEAVIEST_TAIL = 0.25, 2.0, 2.5
 # A level below this part of the usual one is a trough; coming back from it is no rise.
 _TROUGH, _RETURN = 0.8, 1.3
-# As many other services that move by this part as much make it the account's movement.
+# As many other services that move by as much, or this part as much, make it the account's movement; a fee
+# many times as large on the same day does not.
 _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
 # This many earlier anomalies as large are the nature of the service.
 _NATURE = 2
@@ -37,11 +38,16 @@ _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
 # A fee of its own may be a few times that of last month: the first one often covers part of a month.
 _SAME_CHARGE = 0.3
 _OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
-_FIRST_DAY, _NEARLY_EMPTY = 0.75, 0.3
+_FIRST_DAY, _NEARLY_EMPTY, _BELOW_LOWEST = 0.75, 0.3, 0.9
 _OUTAGE_DAYS, _CALM_DAYS = 35, 10
 _LEAST_USUAL_DAYS = 20
-# The noise of a level, the median of a week, as a part of the noise of a day.
-_LEVEL_NOISE = 0.47
+# The noise of the growth between two medians of a week that wander, as a part of the noise of a day.
+_GROWTH_NOISE = 0.8
+# Of what a leak gained in four weeks: the least part in the newest, the one before, and both together. What
+# has ended is no news, and a step is no leak.
+_NEWEST_PART, _PART_BEFORE, _BOTH_PARTS = 0.22, 0.08, 0.5
+# Growth beyond what the series did before, as a multiple of it.
+_NEWS = 1.5
 _MONTH, _WEEK, _NINE_WEEKS = 28, 7, 63
 
 
@@ -190,7 +196,7 @@ class Detector:
         if is_rise:
             history.last_rise = len(history.amounts)
         drop = self._find_drop(history, amounts)
-        growth = None if is_rise else self._find_growth(history)
+        growth = None if is_rise else self._find_growth(history, amounts)
         return [*found, *(each for each in (drop, growth) if each)]
 
     def _find_new(self, history: History, amounts: Sequence[float]) -> list[_Found]:
@@ -230,8 +236,9 @@ class Detector:
         """Return what else explains a rise: the account, or the series' own past."""
         amount, rise = amounts[age], amounts[age] - band.expected
         before = min(len(history.amounts), index - SETTLE_DAYS)
-        moved = sum(1 for move in self._moves[age] if move > _SAME_MOVE * rise / band.scale)
-        day_before = self._day_before(history, index, amounts, age)
+        least, most = _SAME_MOVE * rise / band.scale, rise / band.scale / _SAME_MOVE
+        moved = sum(1 for move in self._moves[age] if least < move < most)
+        day_before = history.error_before(index, amounts[age:])
         excuse = None
         surprise = self._surprise(history, history.peaks, before, day_before)
         run = history.run(index, amounts[age:])
@@ -240,8 +247,11 @@ class Detector:
             is_recurring = history.has_precedent(index, rise, lasting=True)
             usual_run = self._surprise(history, history.runs, before, day_before)
             surprise = 0.0 if run >= usual_run > 0 else surprise
+            is_nature = False
         else:
             is_recurring = history.marks[index] == Mark.RECURRING or history.has_precedent(index, rise)
+            surprise = max(surprise, self._bursts_of_a_year(history, before))
+            is_nature = history.earlier_alarms(before, amount) >= _NATURE
         if moved > _ACCOUNT_WIDE:
             excuse = Excuse.ACCOUNT_WIDE
         elif is_recurring:
@@ -250,19 +260,17 @@ class Detector:
             excuse = Excuse.USUAL_SURPRISE
         elif self._is_return(history, before, amount) or amount < 1.1 * history.usual_top(index, before):
             excuse = Excuse.USUAL_LEVEL
-        elif history.earlier_alarms(before, amount) >= _NATURE:
+        elif is_nature:
             excuse = Excuse.NATURE
         return excuse
 
-    @staticmethod
-    def _day_before(history: History, index: int, amounts: Sequence[float], age: int) -> float:
-        """Return the error of the day before one of the newest days, relative to its scale."""
-        band = history.bands[index - 1]
-        if band is None:
+    def _bursts_of_a_year(self, history: History, before: int) -> float:
+        """Return the relative rise of one day that the largest weekly peaks of a year explain."""
+        week = before // _WEEK
+        peaks = sorted(history.peaks[max(_FIRST_WEEKS, week - _YEAR_WEEKS) : week])
+        if len(peaks) < _MATURE_WEEKS:
             return 0.0
-        known = index - 1 < len(history.amounts)
-        amount = history.amounts[index - 1] if known else amounts[age + 1]
-        return (amount - band.expected) / band.scale
+        return max(self._rule.surprise_multiple * peaks[-2], _BURST_MARGIN * peaks[-3])
 
     def _surprise(self, history: History, weekly: Sequence[float], before: int, day_before: float) -> float:
         """Return the relative rise that the series' own weekly peaks do not explain.
@@ -321,7 +329,10 @@ class Detector:
         if fall < least or next_fall < self._floor or len(usual) <= _LEAST_USUAL_DAYS:
             return None
         lowest = usual[1]
-        if (not began and amounts[2] >= _BELOW_EVERYTHING * lowest) or amounts[1] >= _NEXT_BELOW * lowest:
+        # A holiday before an outage is not its first day: wait until the next one is complete.
+        began = began and amounts[2] < _BELOW_LOWEST * lowest
+        is_usual = not began and amounts[2] >= _BELOW_EVERYTHING * lowest
+        if is_usual or amounts[1] >= _NEXT_BELOW * lowest:
             return _Found(SETTLE_DAYS, None, fall / least, Excuse.USUAL_LEVEL)
         if history.has_precedent(index, fall, -1, 0.6):
             return _Found(SETTLE_DAYS, None, fall / least, Excuse.RECURRING)
@@ -329,30 +340,29 @@ class Detector:
         history.last_drop = settled
         return _Found(SETTLE_DAYS, Reason.DROP, fall / least)
 
-    def _find_growth(self, history: History) -> _Found | None:
-        """Find a leak: steady growth beyond what the series and the account do by themselves."""
-        growth, settled = history.growth, len(history.amounts)
-        noise = self._rule.noise_multiple * _LEVEL_NOISE * history.noise
-        least = 1 + max(self._rule.growth_ratio - 1, noise) * self._evidence
+    def _find_growth(self, history: History, amounts: Sequence[float]) -> _Found | None:
+        """Find a leak: growth over four weeks that goes on, beyond what the series and the account do."""
+        levels, settled = history.levels, len(history.amounts)
         is_young = settled < _GROWTH_HISTORY or len(history.growths) <= _LEAST_USUAL_DAYS
-        if growth < least or is_young:
+        if is_young or settled - history.last_rise <= _MONTH:
             return None
-        level = history.levels[-1]
-        reference = level / growth
-        gained = level - reference
+        # Whole weeks before the newest one, which reaches to the newest day: that can only understate growth.
+        last, earlier, reference = (levels[SETTLE_DAYS - weeks * _WEEK - 1] for weeks in (1, 2, 4))
+        noise = self._rule.noise_multiple * _GROWTH_NOISE * history.noise
+        least = 1 + max(self._rule.growth_ratio - 1, noise) * self._evidence
+        if levels[-1] < reference * (1 + least) / 2 or reference <= 0:
+            return None
+        level = history.newest_level(amounts)
+        growth, gained = level / reference, level - reference
+        is_steady = (
+            level - last >= _NEWEST_PART * gained
+            and last - earlier >= _PART_BEFORE * gained
+            and level - earlier >= _BOTH_PARTS * gained
+        )
         # All but the largest four weeks: one step of the past says nothing about the next leak.
-        earlier = sorted(history.growths[-190:-12])
-        own = (earlier[-1 - _MONTH] if earlier[2 * _MONTH :] else earlier[-1]) if earlier else 1.0
-        recent = [history.levels[-8], history.levels[-4], level]
-        is_steady = all(old <= new for old, new in pairwise(recent)) and (
-            min(level - history.levels[-8], history.levels[-5] - reference) >= gained / 4
-        )
-        is_news = (
-            growth - 1 > 1.15 * (own - 1)
-            and level > 1.08 * max(history.levels[-91:-9])
-            and level >= 0.97 * least * median(history.levels[-42:-14])
-        )
-        if gained < self._floor or not is_steady or not is_news:
+        own_growths = sorted(history.growths[-190:-12])
+        own = own_growths[-1 - _MONTH if own_growths[2 * _MONTH :] else -1] if own_growths else 1.0
+        if growth < least or gained < self._floor or not is_steady or growth - 1 <= _NEWS * (own - 1):
             return None
         grown = sum(1 for other in self._active if other.growth - 1 > _SAME_GROWTH * (growth - 1))
         expected = reference * history.weights[history.weekdays[-1 - SETTLE_DAYS]]

@@ -50,7 +50,7 @@ class AdaptiveRule:
 
     minimum_ratio: smallest rise as a part of what was expected.
     noise_multiple, sum_multiple: times the noise of the series, for one day and for the sum of three.
-    surprise_multiple: times the second largest surprise of the last 17 weeks.
+    surprise_multiple: times the second largest surprise of the last 17 weeks, and of a year for a single day.
     new_share: part of the account's daily cost from which a new service is worth an alarm.
     growth_ratio: smallest growth within four weeks.
     burst_multiple: times the largest earlier burst, for services that are used now and then.
@@ -59,8 +59,8 @@ class AdaptiveRule:
 
     sensitivity: Sensitivity = Sensitivity.MEDIUM
     minimum_ratio: float = 0.25
-    noise_multiple: float = 5.5
-    sum_multiple: float = 6.0
+    noise_multiple: float = 5.2
+    sum_multiple: float = 5.7
     surprise_multiple: float = 1.3
     new_share: float = 0.02
     growth_ratio: float = 1.28

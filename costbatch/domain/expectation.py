@@ -264,6 +264,14 @@ class History:
             errors.append((amount - band.expected) / band.scale)
         return max(min(errors), 0.0)
 
+    def error_before(self, index: int, newest_first: Sequence[float]) -> float:
+        """Return the relative error of the day before one, 0 without a band. newest_first: see ``run``."""
+        band = self.bands[index - 1]
+        if band is None:
+            return 0.0
+        amount = self.amounts[index - 1] if index <= len(self.amounts) else newest_first[1]
+        return (amount - band.expected) / band.scale
+
     def step(self, index: int) -> float:
         """Return by how much the days from a settled one on were above the days before it."""
         before, after = self.amounts[max(0, index - RUN_DAYS) : index], self.amounts[index : index + RUN_DAYS]
@@ -362,6 +370,17 @@ class History:
         if not week and self.level_from > n - _WEEK:
             return self.levels[-1]
         return median(week) if week else 0.0
+
+    def newest_level(self, newest_first: Sequence[float]) -> float:
+        """Return the level of the week that ends with the newest day, as it was read.
+
+        newest_first: what the days cost that are not settled, and the one before them.
+        """
+        first, settled = len(self.bands) - _WEEK, len(self.amounts)
+        amounts = [*self.amounts[first:], *reversed(newest_first[: len(self.bands) - settled])]
+        weights = [self.weights[weekday] for weekday in self.weekdays[first:]]
+        pairs = zip(amounts, weights, strict=True)
+        return median([each / weight for each, weight in pairs if weight > _LEAST_WEIGHT] or [0.0])
 
     def _learn_growth(self, n: int) -> None:
         reference = max(n - _GROWTH_DAYS - 1, self.last_rise + _CALM_DAYS)

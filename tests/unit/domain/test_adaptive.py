@@ -202,6 +202,53 @@ def test_a_service_that_bursts_by_nature_is_known_for_it() -> None:
     assert all(each.usage_date < day(60) for each in found)
 
 
+def test_bursts_of_one_day_are_remembered_for_a_year() -> None:
+    """A day that three bursts of the year explain is no alarm, however long ago; one that lasts is."""
+    amounts = [*steady(100), *steady(100, seed=2), *steady(100, seed=3)[:8]]
+    for n in (40, 60, 80):
+        amounts[n] = 300.0
+    again = 80 + 20 * 7
+    once = [each * (2.8 if n == again else 1.0) for n, each in enumerate(amounts)]
+    lasting = [each * (2.8 if again <= n < again + 3 else 1.0) for n, each in enumerate(amounts)]
+    found, found_lasting = (
+        [
+            each
+            for morning in judgements({"this": these}, days=len(these))
+            for each in morning
+            if each.reason and each.usage_date >= day(again)
+        ]
+        for these in (once, lasting)
+    )
+    assert found == []
+    assert {each.usage_date - day(again) for each in found_lasting} <= {timedelta(days=n) for n in range(3)}
+    assert found_lasting
+
+
+@pytest.mark.parametrize(
+    ("days", "reasons"), [(40, {Reason.GROWTH}), (17, set())], ids=["goes on", "has ended"]
+)
+def test_only_growth_that_goes_on_is_told(days: int, reasons: set[Reason]) -> None:
+    """A ramp that ended before it was large enough to be told is no news afterwards."""
+    grown = changed(steady(100), 100, lambda n: 1 + 0.02 * min(n, days))
+    assert {each.reason for each in anomalies({"this": grown})} == reasons
+
+
+def test_a_large_fee_elsewhere_does_not_excuse_a_rise() -> None:
+    """What the account does moves its services by as much; a charge of many times a day is something else."""
+    fees = {f"fee {n}": changed(steady(100, seed=n), 120, lambda _: 40.0, 1) for n in (2, 3)}
+    found = anomalies({"this": changed(steady(100), 120, lambda _: 2.0, 1), **fees})
+    assert {each.service for each in found} == {"this", *fees}
+
+
+def test_a_holiday_before_an_outage_is_not_its_first_day() -> None:
+    """The drop is told of the day on which it began, when that one is complete."""
+    amounts = steady(100)
+    amounts[118] = 73.0
+    amounts[119:123] = [2.0] * 4
+    found = [(each.usage_date, each.reason) for each in anomalies({"this": amounts})]
+    assert found == [(day(119), Reason.DROP)]
+
+
 def test_below_the_floor_nothing_is_reported() -> None:
     """Cents are not worth an alarm, whatever their ratio."""
     assert anomalies({"this": changed(steady(0.05), 100, lambda _: 20.0, 3)}) == []
