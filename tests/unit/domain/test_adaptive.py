@@ -225,10 +225,10 @@ def test_bursts_of_one_day_are_remembered_for_a_year() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "reasons"), [(40, {Reason.GROWTH}), (17, set())], ids=["goes on", "has ended"]
+    ("days", "reasons"), [(40, {Reason.GROWTH}), (18, set())], ids=["goes on", "has ended"]
 )
 def test_only_growth_that_goes_on_is_told(days: int, reasons: set[Reason]) -> None:
-    """A ramp that ended before it was large enough to be told is no news afterwards."""
+    """A ramp that has ended is no news when its four weeks are large enough."""
     grown = changed(steady(100), 100, lambda n: 1 + 0.02 * min(n, days))
     assert {each.reason for each in anomalies({"this": grown})} == reasons
 
