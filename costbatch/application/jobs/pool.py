@@ -43,7 +43,7 @@ class WorkerPool(Generic[T, R]):
         self._job, self._budget, self._clock = job, budget, clock
         self._waiting: deque[tuple[WorkItem, T | Failure]] = deque()
         self._started: SimpleQueue[tuple[WorkItem, T | Failure] | None] = SimpleQueue()
-        self._finished: SimpleQueue[Attempt[T, R] | None] = SimpleQueue()
+        self._finished: SimpleQueue[Attempt[T, R]] = SimpleQueue()
         self._threads = [Thread(target=self._run, name=f"work-{n}", daemon=True) for n in range(threads)]
         self._in_flight: dict[int, tuple[WorkItem, float]] = {}
         self._mean_seconds: float | None = None
@@ -83,19 +83,15 @@ class WorkerPool(Generic[T, R]):
         self._start_waiting()
 
     def finished(self, *, timeout_seconds: float, most: int) -> list[Attempt[T, R]]:
-        """Return up to ``most`` results, waiting for the first one, or for ``wake``."""
-        results: list[Attempt[T, R] | None] = []
+        """Return up to ``most`` results, waiting for the first one."""
+        results: list[Attempt[T, R]] = []
         try:
             results.append(self._finished.get(timeout=timeout_seconds))
             while len(results) < most:
                 results.append(self._finished.get_nowait())
         except Empty:
             pass
-        return [result for result in results if result is not None]
-
-    def wake(self) -> None:
-        """End the waiting of ``finished``; safe to call from any thread."""
-        self._finished.put(None)
+        return results
 
     def saved(self, results: Iterable[Attempt[T, R]]) -> None:
         """Note that these results are saved; waiting items take their places."""

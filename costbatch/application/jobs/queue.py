@@ -1,9 +1,7 @@
 """Claims items of a run, keeps the claims alive, and takes over those of dead processes."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from time import monotonic
 from typing import Generic
 
@@ -29,10 +27,7 @@ BEAT_SECONDS = 1.0
 
 @dataclass(kw_only=True)
 class Queue(Generic[T, R]):
-    """The items of one run, as one process sees them.
-
-    A claim made while items are in flight runs in a thread of its own: results must not wait for it.
-    """
+    """The items of one run, as one process sees them."""
 
     run: Run
     job: Job[T, R]
@@ -41,9 +36,6 @@ class Queue(Generic[T, R]):
     worker: str
     is_gone: Callable[[str], bool]
     pool: WorkerPool[T, R]
-    _thread: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "claim"))
-    _claiming: Future[Claimed[T]] | None = None
-    _asked: tuple[int, int] = (0, 0)
     _is_near_end: bool = False
     _came_back_empty: float | None = None
     _looked: float = field(default_factory=monotonic)
@@ -55,15 +47,8 @@ class Queue(Generic[T, R]):
         return min(BEAT_SECONDS, self.policy.lease.total_seconds() / 4)
 
     @property
-    def is_claiming(self) -> bool:
-        """Whether a claim is under way, or was not taken yet."""
-        return self._claiming is not None
-
-    @property
     def may_claim(self) -> bool:
         """Whether it is time to claim: threads need items, and the last claim did not just find none."""
-        if self.is_claiming:
-            return False
         if not self.pool.in_flight:
             return True
         if self._came_back_empty is not None:
@@ -73,33 +58,32 @@ class Queue(Generic[T, R]):
         # Not for each item that makes room: a claim of several takes little longer than of one.
         return self.pool.free + self._soon > 0 and self.pool.waiting <= self._soon // 2
 
-    def take(self) -> bool:
-        """Start the items of a claim that has come back; return whether one has.
+    def claim(self, affordable: Callable[[int], int]) -> None:
+        """Claim and start items for threads that are free or will be soon, and more if plenty are left.
+
+        What another process could begin now is not claimed ahead. ``affordable`` returns how many of a number
+        of items there is money for.
 
         Raises:
             StorageError: the database is lost.
 
         """
-        if self._claiming is None or not self._claiming.done():
-            return False
-        claimed, self._claiming = self._claiming.result(), None
-        self._start(claimed)
-        return True
-
-    def claim(self, affordable: Callable[[int], int]) -> None:
-        """Claim for threads that are free or will be soon, and more if plenty are left.
-
-        What another process could begin now is not claimed ahead. ``affordable`` returns how many of a number
-        of items there is money for.
-        """
         most = affordable(min(max(self.pool.free + self._soon, 0), _CLAIMED_AT_ONCE))
         ahead = affordable(_CLAIMED_AT_ONCE) - most
-        self._asked = most, ahead
-        if not self.pool.in_flight:
-            self._start(self._claim(most, ahead))
-            return
-        self._claiming = self._thread.submit(self._claim, most, ahead)
-        self._claiming.add_done_callback(lambda _: self.pool.wake())
+
+        def claim(tx: Transaction) -> Claimed[T]:
+            items = tx.items.claim(
+                self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
+            )
+            return Claimed(items, self._prepare(tx, items) if items else {})
+
+        claimed = in_transaction(self.database, claim)
+        found = len(claimed.items)
+        # Fewer than asked: what is left is for the process that can begin it first.
+        self._is_near_end = found < most + ahead
+        # None, and not only because no thread was free: nothing is left for now.
+        self._came_back_empty = None if found or (ahead and not most) else monotonic()
+        self.pool.start(claimed)
 
     def wait_for_work(self, wait: Callable[[float], object]) -> bool:
         """Wait for a retry's pause or another process; return whether there is anything to wait for."""
@@ -121,34 +105,14 @@ class Queue(Generic[T, R]):
         """Several times within a lease: extend the own claims, and take over those of dead processes."""
         if monotonic() - self._looked <= self.policy.lease.total_seconds() / _LOOKS_PER_LEASE:
             return
-        items = [*self.pool.items, *self._untaken]
+        items = self.pool.items
         in_transaction(self.database, lambda tx: tx.items.extend_leases(items, self.policy.lease))
         in_transaction(self.database, self._take_over)
         self._looked = monotonic()
 
-    def close(self) -> None:
-        """Wait for a claim that is under way: what it brings has to be released."""
-        self._thread.shutdown()
-
-    @property
-    def _untaken(self) -> Sequence[WorkItem]:
-        """The items of a claim that has come back and was not taken yet: their leases run, too."""
-        if self._claiming is None or not self._claiming.done() or self._claiming.exception():
-            return ()
-        return self._claiming.result().items
-
     @property
     def _soon(self) -> int:
         return min(self.pool.begun_soon, 2 * _CLAIMED_AT_ONCE)
-
-    def _claim(self, most: int, ahead: int) -> Claimed[T]:
-        def claim(tx: Transaction) -> Claimed[T]:
-            items = tx.items.claim(
-                self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
-            )
-            return Claimed(items, self._prepare(tx, items) if items else {})
-
-        return in_transaction(self.database, claim)
 
     def _prepare(self, tx: Transaction, items: Sequence[WorkItem]) -> dict[int, T | Failure]:
         try:
@@ -162,15 +126,6 @@ class Queue(Generic[T, R]):
             log.exception("account_not_readable", aws_account_id=items[0].account.aws_account_id)
             kind = ErrorKind.INTERNAL
             return {items[0].id: Failure(kind=kind, message=kind.advice)}
-
-    def _start(self, claimed: Claimed[T]) -> None:
-        most, ahead = self._asked
-        found = len(claimed.items)
-        # Fewer than asked: what is left is for the process that can begin it first.
-        self._is_near_end = found < most + ahead
-        # None, and not only because no thread was free: nothing is left for now.
-        self._came_back_empty = None if found or (ahead and not most) else monotonic()
-        self.pool.start(claimed)
 
     def _take_over(self, tx: Transaction) -> None:
         """Release what dead workers hold, of other runs too."""

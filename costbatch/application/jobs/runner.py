@@ -142,7 +142,6 @@ class Runner(Generic[T, R]):
                 queue.keep_alive()
         finally:
             pool.close()
-            queue.close()
         released = in_transaction(self.database, lambda tx: tx.items.release(self.worker))
         if released:
             log.warning("claims_released", accounts=released)
@@ -165,7 +164,7 @@ class Runner(Generic[T, R]):
         if budget.is_capped:
             # Also for items that wait already: other processes may have spent the rest meanwhile.
             budget.learn(in_transaction(self.database, lambda tx: tx.items.api_requests(run)))
-        if not queue.take() and queue.may_claim:
+        if queue.may_claim:
             # A request in flight may turn out not to be charged.
             if budget.is_spent and not pool.in_flight:
                 now = self.clock()
@@ -173,7 +172,7 @@ class Runner(Generic[T, R]):
                     self.database, lambda tx: tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=now)
                 )
             queue.claim(budget.affordable)
-        return bool(pool.in_flight) or queue.is_claiming or queue.wait_for_work(self.stop.wait)
+        return bool(pool.in_flight) or queue.wait_for_work(self.stop.wait)
 
     def _close(self, tx: Transaction, run: Run, stopped_by: StopReason | None) -> Run | None:
         """Record how the run ended; the last process writes the run's event.

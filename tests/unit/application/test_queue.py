@@ -1,11 +1,7 @@
-"""Claims in a thread of their own: what a claim brings is started once, and nothing of it is lost or kept."""
+"""Claims: what a claim brings is started at once, and none of it is lost or kept."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from decimal import Decimal
-from threading import Event as Signal
-from threading import current_thread
 
 import pytest
 
@@ -13,7 +9,6 @@ from costbatch.application.collect.job import CollectJob, CollectTask
 from costbatch.application.jobs.budget import ApiBudget
 from costbatch.application.jobs.pool import WorkerPool
 from costbatch.application.jobs.queue import Queue
-from costbatch.application.ports import Transaction
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import FetchedCosts
 from costbatch.domain.periods import WindowPolicy
@@ -24,26 +19,10 @@ from tests.support.fake_store import FakeStore
 from tests.support.run_harness import POLICY, RunHarness, make_detection
 
 
-@dataclass
-class GatedStore(FakeStore):
-    """A database that answers other threads than the one that made it only while its gate is open."""
-
-    gate: Signal = field(default_factory=Signal)
-    home: str = field(default_factory=lambda: current_thread().name)
-
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Return a transaction."""
-        if current_thread().name != self.home:
-            assert self.gate.wait(10)
-        with super().transaction() as tx:
-            yield tx
-
-
 @pytest.fixture
-def store() -> GatedStore:
+def store() -> FakeStore:
     """Return a database with a run of three accounts."""
-    store = GatedStore()
+    store = FakeStore()
     store.tables.accounts.rows = {row: make_account(row) for row in (1, 2, 3)}
     with store.transaction() as tx:
         tx.items.enlist(tx.runs.open("job", CollectOptions().to_request(), now=NOW, version="1"))
@@ -51,7 +30,7 @@ def store() -> GatedStore:
 
 
 @pytest.fixture
-def queue(store: GatedStore) -> Iterator[Queue[CollectTask, FetchedCosts]]:
+def queue(store: FakeStore) -> Iterator[Queue[CollectTask, FetchedCosts]]:
     """Return the queue of the run, with the first account in flight until the test ends."""
     source = FakeSource()
     source.gate.clear()
@@ -73,9 +52,7 @@ def queue(store: GatedStore) -> Iterator[Queue[CollectTask, FetchedCosts]]:
     )
     claim(queue, 1)
     yield queue
-    for gate in (store.gate, source.gate):
-        gate.set()
-    queue.close()
+    source.gate.set()
     queue.pool.close()
 
 
@@ -84,92 +61,48 @@ def claim(queue: Queue[CollectTask, FetchedCosts], items: int) -> None:
     queue.claim(lambda affordable: min(affordable, items))
 
 
-def wait_for_claim(queue: Queue[CollectTask, FetchedCosts]) -> None:
-    """Wait as the run does, for a result or for a claim that has come back."""
-    assert queue.pool.finished(timeout_seconds=10, most=1) == []
-
-
 def rows(queue: Queue[CollectTask, FetchedCosts]) -> list[int]:
     """Return the accounts in flight."""
     return sorted(item.account.id for item in queue.pool.items)
 
 
-def test_a_claim_waits_for_the_database_in_another_thread(
-    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
-) -> None:
-    """The caller continues at once, and is woken when there is something to take."""
+def test_what_a_claim_brings_is_started(queue: Queue[CollectTask, FetchedCosts]) -> None:
+    """Beside what is in flight."""
     claim(queue, 2)
-    assert not queue.take()
-    assert queue.is_claiming
-    assert not queue.may_claim
-    store.gate.set()
-    wait_for_claim(queue)
-    assert queue.take()
     assert rows(queue) == [1, 2, 3]
 
 
-def test_what_a_claim_brought_is_taken_once(
-    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
+def test_a_claim_that_finds_nothing_is_not_made_again_at_once(
+    queue: Queue[CollectTask, FetchedCosts], store: FakeStore
 ) -> None:
-    """After that no claim is under way."""
-    store.gate.set()
-    claim(queue, 2)
-    wait_for_claim(queue)
-    assert queue.take()
-    assert not queue.is_claiming
-    assert not queue.take()
-    assert rows(queue) == [1, 2, 3]
-
-
-def test_a_claim_that_finds_nothing_is_no_claim_under_way(
-    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
-) -> None:
-    """No items is an answer too, unlike no answer; it is not asked for again at once."""
+    """Another process has the rest: asking without a pause would spin."""
     with store.transaction() as tx:
         tx.items.claim(queue.run, worker="other", most=2, lease=POLICY.lease)
-    store.gate.set()
     claim(queue, 2)
-    wait_for_claim(queue)
-    assert queue.take()
-    assert (rows(queue), queue.is_claiming, queue.may_claim) == ([1], False, False)
+    assert (rows(queue), queue.may_claim) == ([1], False)
 
 
-def test_a_refused_claim_is_raised_when_it_is_taken(
-    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
-) -> None:
-    """In the thread that can end the run."""
+def test_a_refused_claim_is_raised(queue: Queue[CollectTask, FetchedCosts], store: FakeStore) -> None:
+    """It ends the run, and nothing of it is in flight."""
     store.faults = [StatementRefused("No.")]
-    store.gate.set()
-    claim(queue, 1)
-    wait_for_claim(queue)
     with pytest.raises(StorageError, match="No"):
-        queue.take()
+        claim(queue, 1)
+    assert rows(queue) == [1]
 
 
 def test_what_a_stopped_run_has_still_claimed_is_released() -> None:
-    """The claim under way is waited for, so that its accounts do not wait for a lease to lapse."""
-    harness = RunHarness(store=GatedStore())
-    store = harness.store
-    assert isinstance(store, GatedStore)
-    store.tables.accounts.rows = {row: make_account(row) for row in range(1, 41)}
-
-    def stop() -> None:
-        harness.stop.set()
-        store.gate.set()
-
-    harness.source.on_fetch = stop
+    """So that its accounts do not wait for a lease to lapse."""
+    harness = RunHarness()
+    harness.store.tables.accounts.rows = {row: make_account(row) for row in range(1, 41)}
+    harness.source.on_fetch = harness.stop.set
     harness.collect()
     assert harness.states.count("succeeded") == len(harness.source.fetched) <= POLICY.concurrency
     assert harness.states.count("pending") == 40 - harness.states.count("succeeded")
 
 
-def test_a_claim_that_nobody_has_taken_yet_stays_claimed(
-    queue: Queue[CollectTask, FetchedCosts], store: GatedStore
-) -> None:
-    """While the writer saves for long: otherwise its items would be released, and claimed a second time."""
-    store.gate.set()
+def test_what_waits_for_a_thread_stays_claimed(queue: Queue[CollectTask, FetchedCosts]) -> None:
+    """While the writer saves for long: otherwise it would be released, and claimed a second time."""
     claim(queue, 2)
-    wait_for_claim(queue)
     LEASES.clear()
     queue._looked -= POLICY.lease.total_seconds()
     queue.keep_alive()
