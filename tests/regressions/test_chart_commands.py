@@ -20,6 +20,8 @@ from tests.support.documents import DOCUMENTS
 
 DEMO = {"demo": {"enabled": True}}
 README = (CHART / "README.md").read_text()
+# Without site: it needs the standard library only, and the loops of the commands start it dozens of times.
+FAKE = f"exec {sys.executable} -S {ROOT / 'tests/chart/fake_kubectl.py'}"
 
 
 class Cluster:
@@ -31,7 +33,7 @@ class Cluster:
         (self.folder / "objects.json").write_text(json.dumps(render(values).documents))
         (self.folder / "credentials.json").write_text('{"access_key_id": "AKIA"}')
         for name in ("kubectl", "helm"):
-            self.script(name, f'exec {sys.executable} -m tests.chart.fake_kubectl {name} "$@"')
+            self.script(name, f'{FAKE} {name} "$@"')
         # The pauses of the commands' loops, a tenth as long.
         self.script("sleep", "exec /bin/sleep 0.2")
 
@@ -136,11 +138,10 @@ def test_the_script_for_kind_runs_the_commands_of_the_notes(tmp_path: Path) -> N
     """In this order, on a cluster of its own that it deletes again; the programs are stand-ins here."""
     cluster = Cluster(tmp_path, DEMO)
     (cluster.folder / "notes").write_text("NOTES:\n" + notes(DEMO, tmp_path / "notes"))
-    kubectl = f"exec {sys.executable} -m tests.chart.fake_kubectl kubectl"
     cluster.script("docker", "echo 28.2.2")
     cluster.script("kind", 'echo "kind $1 $2" >&2')
     cluster.script("helm", f'echo "helm $1" >&2; [ "$1" != get ] || cat {cluster.folder / "notes"}')
-    cluster.script("kubectl", f'case "$*" in *--all|get*) ;; *) {kubectl} "$@" ;; esac')
+    cluster.script("kubectl", f'case "$*" in *--all|get*) ;; *) {FAKE} kubectl "$@" ;; esac')
     done = cluster.run(f"{ROOT / '.ci' / 'e2e-kind'}")
     assert done.returncode == 0, done.stderr
     steps = [line for line in done.stderr.splitlines() if line.startswith("helm ")]
