@@ -35,9 +35,9 @@ def find_first_charges(
     """Return the first charge of each service in ``totals`` that is not known, by service."""
     found = []
     for service in sorted(totals.keys() - set(known)):
-        paid = [each for each in totals[service] if each.amount >= policy.floor.of(each.currency)]
-        if paid:
-            first = min(paid, key=lambda each: (each.usage_date, each.currency))
+        days = sorted(totals[service])
+        first = next((each for each in days if each.amount >= policy.floor.of(each.currency)), None)
+        if first:
             found.append(FirstCharge(service, *first))
     return found
 

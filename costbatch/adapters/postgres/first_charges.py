@@ -2,15 +2,22 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from json import dumps
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
 from costbatch.adapters.postgres.detection_tables import first_charges
 from costbatch.application.detection_ports import FirstChargeStore
 from costbatch.domain.first_charges import FirstCharge
+
+_ADD = sa.text("""
+INSERT INTO first_charges (account_id, service, usage_date, currency, amount)
+SELECT * FROM json_to_recordset(:charges) AS charges (
+    account_id bigint, service text, usage_date date, currency text, amount numeric)
+ON CONFLICT DO NOTHING
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,16 @@ class PostgresFirstCharges(FirstChargeStore):
 
     @override
     def add(self, charges: Mapping[int, Sequence[FirstCharge]]) -> None:
-        rows = [{"account_id": row, **each._asdict()} for row, mine in charges.items() for each in mine]
+        rows = [
+            {
+                "account_id": row,
+                "service": each.service,
+                "usage_date": str(each.usage_date),
+                "currency": each.currency,
+                "amount": str(each.amount),
+            }
+            for row, mine in charges.items()
+            for each in mine
+        ]
         if rows:
-            self.connection.execute(insert(first_charges).values(rows).on_conflict_do_nothing())
+            self.connection.execute(_ADD, {"charges": dumps(rows)})

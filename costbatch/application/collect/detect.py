@@ -131,7 +131,8 @@ class Detection:
             costs, row = each.fetched.costs, each.account.id
             mine = known.get(row, set())
             if isinstance(costs, CostColumns):
-                totals = comparable_service_totals(costs, days, self.rule)
+                has_new = any(service not in mine for service, _ in costs.keys)
+                totals = comparable_service_totals(costs, days, self.rule) if has_new else {}
                 found[row] = find_first_charges(totals, mine, self.first_charges)
             else:
                 found[row] = self._first_stored_charges(tx, each.account, days, mine)
