@@ -362,11 +362,8 @@ class History:
 
     def _level(self, n: int) -> float:
         """Return the level of the week before a day, each day by the share of its weekday."""
-        week = [
-            self.amounts[i] / self.weights[self.weekdays[i]]
-            for i in range(max(0, n - _WEEK, self.level_from), n)
-            if self.weights[self.weekdays[i]] > _LEAST_WEIGHT
-        ]
+        first = max(0, n - _WEEK, self.level_from)
+        week = self._by_share(self.amounts[first:n], self.weekdays[first:n])
         if not week and self.level_from > n - _WEEK:
             return self.levels[-1]
         return median(week) if week else 0.0
@@ -378,9 +375,13 @@ class History:
         """
         first, settled = len(self.bands) - _WEEK, len(self.amounts)
         amounts = [*self.amounts[first:], *reversed(newest_first[: len(self.bands) - settled])]
-        weights = [self.weights[weekday] for weekday in self.weekdays[first:]]
+        return median(self._by_share(amounts, self.weekdays[first:]) or [0.0])
+
+    def _by_share(self, amounts: Sequence[float], weekdays: Sequence[int]) -> list[float]:
+        """Return each amount by the share of its weekday, without those that say nothing about the level."""
+        weights = [self.weights[weekday] for weekday in weekdays]
         pairs = zip(amounts, weights, strict=True)
-        return median([each / weight for each, weight in pairs if weight > _LEAST_WEIGHT] or [0.0])
+        return [amount / weight for amount, weight in pairs if weight > _LEAST_WEIGHT]
 
     def _learn_growth(self, n: int) -> None:
         reference = max(n - _GROWTH_DAYS - 1, self.last_rise + _CALM_DAYS)

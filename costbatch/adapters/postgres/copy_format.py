@@ -20,9 +20,9 @@ class Pieces:
         return next(self.texts, "")
 
 
-def escaped(text: str | None) -> str:
-    """Return a text, or none, as a value that COPY reads."""
-    return _NULL if text is None else text.translate(_ESCAPES)
+def escaped(text: str) -> str:
+    """Return a text as a value that COPY reads."""
+    return text.translate(_ESCAPES)
 
 
 def copy_lines(account_id: int, costs: CostColumns, names: Mapping[CostKey, str]) -> list[str]:

@@ -141,7 +141,7 @@ class PostgresRunItems(ItemStore):
     @override
     def enlist(self, run: Run) -> int:
         request = run.request
-        # Whoever opens the run holds its row, so that nobody else adds items meanwhile.
+        # The row of the run is locked since it was opened: no other process adds items meanwhile.
         is_listed = sa.exists().where(run_items.c.run_id == run.id, run_items.c.account_id == accounts.c.id)
         wanted = [accounts.c.status == AccountStatus.ACTIVE.value, ~is_listed]
         if request.aws_account_ids:
