@@ -141,16 +141,6 @@ def test_a_backfill_reads_its_days_of_the_accounts_asked_for(harness: RunHarness
     assert harness.source.fetched == [(3, days)]
 
 
-def test_no_more_accounts_are_in_flight_than_threads(harness: RunHarness) -> None:
-    """The others wait for their turn, so that memory does not grow with their number."""
-    seen = []
-    harness.source.on_fetch = lambda: seen.append(
-        sum(each.record.state is ItemState.RUNNING for each in harness.store.tables.items.listed.values())
-    )
-    harness.collect()
-    assert max(seen) <= 2
-
-
 def test_a_spent_cap_skips_the_rest(harness: RunHarness) -> None:
     """Exactly as many requests as allowed, and every account has its outcome."""
     harness.policy = replace(POLICY, most_requests=2)
