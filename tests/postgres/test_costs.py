@@ -1,7 +1,9 @@
 """Replacing an account's window: exactly what differs is written, nothing else is touched."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -13,7 +15,18 @@ from costbatch.domain.costs import StoredChange
 from costbatch.domain.periods import DateRange
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
-from tests.support.database_rows import WINDOW, add_account, cost_row, prepare_months, replace_window, store
+from tests.support.database_rows import (
+    LEASE,
+    WINDOW,
+    add_account,
+    claim,
+    cost_row,
+    open_run,
+    prepare_months,
+    replace_window,
+    save_collected,
+    store,
+)
 from tests.support.factories import CostRow, make_fetched, make_run
 
 UNCHANGED = StoredChange()
@@ -226,8 +239,72 @@ def test_the_first_day_is_that_of_the_account_and_currency(
         }
 
 
-def test_a_row_given_twice_is_refused(database: PostgresDatabase, account: Account) -> None:
-    """Two amounts for one key cannot both be right; nothing is stored."""
+@pytest.mark.parametrize("before", [[], [cost_row(3, "1")], [cost_row(3, "9")]])
+def test_a_row_given_twice_is_refused(
+    database: PostgresDatabase, account: Account, before: list[CostRow]
+) -> None:
+    """Two amounts for one key cannot both be right; nothing is stored, whether or not the row was there."""
+    store(database, account, before)
     with pytest.raises(StatementRefused):
         store(database, account, [cost_row(3, "1"), cost_row(3, "2")])
-    assert stored(database, account) == []
+    assert stored(database, account) == before
+
+
+def test_a_run_that_takes_an_account_over_sees_what_the_slow_one_stored(
+    database: PostgresDatabase, other: PostgresDatabase, account: Account
+) -> None:
+    """A lease that lapses while its process writes is taken over after the commit: no update is lost."""
+    slow, quick = open_run(database, "slow"), open_run(database, "quick")
+    store(database, account, [cost_row(3, "1")])
+    (held,) = claim(database, slow, "slow", lease=timedelta(0))
+    changes: list[StoredChange] = []
+
+    def take_over() -> None:
+        with other.transaction() as tx:
+            tx.items.release_dead("slow".__eq__)
+            (item,) = tx.items.claim(quick, worker="quick", most=1, lease=LEASE)
+        with other.transaction() as tx:
+            assert tx.items.lock([item])
+            changes.append(replace_window(tx, account, [cost_row(3, "3"), cost_row(4, "4")]))
+
+    thread = Thread(target=take_over)
+    with database.transaction() as tx:
+        assert tx.items.lock([held])
+        replace_window(tx, account, [cost_row(3, "2"), cost_row(4, "2")])
+        thread.start()
+        sleep(0.3)
+        assert thread.is_alive()
+        save_collected(tx, held)
+    thread.join(10)
+    assert [(change.inserted, change.updated) for change in changes] == [(0, 2)]
+    assert stored(database, account) == [cost_row(3, "3"), cost_row(4, "4")]
+    with database.connection() as connection:
+        steps = connection.exec_driver_sql(
+            "SELECT old_unblended::int, new_unblended::int FROM cost_changes ORDER BY usage_date, version_id"
+        ).all()
+    assert [*map(tuple, steps)] == [(1, 2), (2, 3), (None, 2), (2, 4)]
+
+
+def test_a_row_that_someone_else_adds_meanwhile_is_refused_and_kept(
+    database: PostgresDatabase, other: PostgresDatabase, account: Account
+) -> None:
+    """Only a person's own statement does not wait for the account: the engine then saves it alone, again."""
+    refused: list[StatementRefused] = []
+
+    def replace_as_well() -> None:
+        try:
+            store(other, account, [cost_row(3, "2"), cost_row(4, "2")])
+        except StatementRefused as error:
+            refused.append(error)
+
+    store(database, account, [cost_row(4, "1")])
+    thread = Thread(target=replace_as_well)
+    with database.transaction() as tx:
+        replace_window(tx, account, [cost_row(3, "1"), cost_row(4, "1")])
+        thread.start()
+        sleep(0.3)
+        assert thread.is_alive()
+    thread.join(10)
+    assert len(refused) == 1
+    assert stored(database, account) == [cost_row(3, "1"), cost_row(4, "1")]
+    assert store(database, account, [cost_row(3, "2"), cost_row(4, "2")]).updated == 2

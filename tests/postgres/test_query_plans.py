@@ -36,6 +36,7 @@ from tests.support.database_rows import (
     replace_window,
     succeeded,
 )
+from tests.support.factories import make_fetched
 from tests.support.fake_resources import instance
 
 ACCOUNTS = 10_000
@@ -229,6 +230,13 @@ ACTIONS: dict[str, Action] = {
     ),
     "replace": lambda tx, _, account: replace_window(
         tx, account, [cost_row(day, service=f"{n}") for day in range(1, 10) for n in range(50)]
+    ),
+    "restate a row": lambda tx, _, account: replace_window(
+        tx, account, [cost_row(9, service="a", usage_quantity=None)]
+    ),
+    "restate several accounts": lambda tx, run, _: tx.costs.replace_windows(
+        run,
+        {row: make_fetched(DAYS, *(cost_row(day, service="a") for day in (8, 9))) for row in range(70, 86)},
     ),
     "expectations": lambda tx, _, account: tx.expectations.save({account.id: JUDGED}),
     "unusual days": lambda tx, _, account: tx.expectations.load_outside({account.id: DAYS.start}),

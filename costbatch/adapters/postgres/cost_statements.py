@@ -21,11 +21,12 @@ COPY costs_staging FROM STDIN
 COPY_TO_COSTS = f"COPY daily_costs {COLUMNS} FROM STDIN"
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
-# benchmarks/storage_layout.md. What comes after the INSERT still sees the table as it was before; the LIMIT
-# keeps the planner from reading whole months where it has no statistics. Lines without a day tell how many
-# rows each account had. Rows go in by their key, so that an account's days lie together and are read so.
-# What changed goes into the ledger in the same statement; of an account's first costs only that they came,
-# because there was nothing before them.
+# benchmarks/storage_layout.md. Every part sees the table as it was before; the LIMIT and the bounds of the
+# UPDATE keep the planner from reading whole months where it has no statistics. No ON CONFLICT, which logs a
+# lock of each row: the accounts are locked, and a row that someone else adds meanwhile is refused. Lines
+# without a day tell how many rows each account had. Rows go in by their key, so that an account's days lie
+# together and are read so. What changed goes into the ledger in the same statement; of an account's first
+# costs only that they came, because there was nothing before them.
 WRITE_DIFFERENCES = sa.text("""
 WITH differing AS MATERIALIZED (
     SELECT account_id, usage_date, service, record_type, currency,
@@ -36,18 +37,6 @@ WITH differing AS MATERIALIZED (
         unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
     FROM daily_costs
     WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :end_exclusive
-), written AS (
-    INSERT INTO daily_costs (
-        account_id, usage_date, service, record_type, currency,
-        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)
-    SELECT account_id, usage_date, service, record_type, currency,
-        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
-    FROM differing
-    ORDER BY account_id, usage_date, service, record_type, currency
-    ON CONFLICT (account_id, usage_date, service, record_type, currency) DO UPDATE SET
-        unblended = excluded.unblended, amortized = excluded.amortized,
-        net_unblended = excluded.net_unblended, net_amortized = excluded.net_amortized,
-        usage_quantity = excluded.usage_quantity, estimated = excluded.estimated
 ), compared AS MATERIALIZED (
     SELECT n.*, d.unblended IS NOT NULL AS was_stored, d.unblended AS old_unblended,
         d.amortized AS old_amortized, d.net_unblended AS old_net_unblended,
@@ -59,6 +48,23 @@ WITH differing AS MATERIALIZED (
           AND d.service = n.service AND d.record_type = n.record_type AND d.currency = n.currency
           AND d.usage_date >= :start AND d.usage_date < :end_exclusive
         LIMIT 1) d ON true
+), updated AS (
+    UPDATE daily_costs d SET
+        unblended = n.unblended, amortized = n.amortized,
+        net_unblended = n.net_unblended, net_amortized = n.net_amortized,
+        usage_quantity = n.usage_quantity, estimated = n.estimated
+    FROM compared n
+    WHERE n.was_stored AND d.account_id = n.account_id AND d.usage_date = n.usage_date
+      AND d.service = n.service AND d.record_type = n.record_type AND d.currency = n.currency
+      AND d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_date < :end_exclusive
+), inserted AS (
+    INSERT INTO daily_costs (
+        account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)
+    SELECT account_id, usage_date, service, record_type, currency,
+        unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
+    FROM compared WHERE NOT was_stored
+    ORDER BY account_id, usage_date, service, record_type, currency
 ), versions AS (
     INSERT INTO cost_versions (account_id, run_id, night, is_first)
     SELECT account_id, :run_id, :night, NOT EXISTS (

@@ -38,6 +38,7 @@ from costbatch.domain.costs import DayTotal, FetchedCosts, ServiceTotals, Stored
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import ItemState, Run
+from costbatch.errors import StatementRefused
 
 # One look into the index for each; a GROUP BY would read all that is stored of the accounts.
 _FIRST_DAYS = sa.text("""
@@ -127,6 +128,10 @@ class PostgresCosts(CostStore):
         vanished: Sequence[sa.Row[tuple[int, date]]] = ()
         if shrunk:
             vanished = self.connection.execute(DELETE_VANISHED, {**common, "account_ids": shrunk}).all()
+        stored.subtract(line.account_id for line in vanished)
+        if any(stored[row] != len(each.costs) for row, each in fetched.items()):
+            # Two amounts for one key cannot both be right.
+            raise StatementRefused("The same row of costs was given twice.")
         return {row: _change_of(row, written, vanished) for row in fetched}
 
     @override
