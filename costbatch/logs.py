@@ -6,9 +6,10 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TextIO, cast
 from urllib.parse import quote
 
@@ -42,8 +43,8 @@ _SECRET_FIELD = re.compile(
 # Registered secrets by their first characters, so that the cost of a line does not grow with their number.
 # The inner dictionaries serve as sets: a thread can copy a dictionary while another thread adds to it.
 _secrets: dict[str, dict[str, None]] = {}
-# Every match of a pattern contains one of these; most lines have none, and are searched only once.
-_may_match = re.compile(r"AKIA|ASIA|://|secret|token|external|password", re.IGNORECASE).search
+# Every match of a pattern contains one of these, in some case; most lines have none.
+_MARKS = ("akia", "asia", "://", "secret", "token", "external", "password")
 _lock = threading.Lock()
 
 # A process works on one run. Context variables would not reach threads that are already running.
@@ -90,7 +91,8 @@ def redact(text: str) -> str:
 
 def mask_patterns(text: str) -> str:
     """Return the text with access keys, passwords in URLs and the like masked."""
-    if _may_match(text):
+    folded = text.casefold()
+    if any(mark in folded for mark in _MARKS):
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
     return text
@@ -190,21 +192,39 @@ def _arrange(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 
 
 def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return cast("EventDict", _redacted(event))
+    """Return the event as plain data with secrets masked."""
+    texts: list[str] = []
+
+    def note(text: str) -> str:
+        texts.append(text)
+        return text
+
+    plain = _plain(event, note)
+    whole = "\n".join(texts)
+    # Nearly every line holds no secret, and one look at the whole of it tells so.
+    return cast("EventDict", plain if redact(whole) == whole else _plain(event, redact))
 
 
-def _redacted(value: object) -> object:
-    """Return the value as plain data with secrets masked; other objects become text."""
+def _plain(value: object, of_text: Callable[[str], str]) -> object:
+    """Return the value as plain data, each text as ``of_text`` returns it; other objects become text."""
     if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, str):
+        return of_text(value)
     if isinstance(value, Mapping):
         return {
-            redact(str(name)): MASK if one is not None and _SECRET_FIELD.search(str(name)) else _redacted(one)
+            of_text(str(name)): MASK if one is not None and _is_secret(str(name)) else _plain(one, of_text)
             for name, one in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redacted(one) for one in value]
-    return redact(str(value))
+        return [_plain(one, of_text) for one in value]
+    return of_text(str(value))
+
+
+@lru_cache(maxsize=256)
+def _is_secret(field: str) -> bool:
+    """Whether a field of this name is masked, whatever it holds."""
+    return _SECRET_FIELD.search(field) is not None
 
 
 _ENRICH: list[Processor] = [

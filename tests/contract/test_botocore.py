@@ -6,19 +6,21 @@ documented by it, and the tests in tests/aws call it.
 
 import inspect
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore
 import pytest
-from botocore import xform_name
-from botocore.auth import SigV4Auth
+from botocore import auth, xform_name
 from botocore.awsrequest import (
     AWSHTTPConnection,
     AWSHTTPConnectionPool,
     AWSHTTPSConnection,
     AWSHTTPSConnectionPool,
+    AWSPreparedRequest,
     AWSRequest,
     AWSResponse,
 )
@@ -34,6 +36,10 @@ from botocore.session import Session, get_session
 from botocore.utils import ContainerMetadataFetcher, get_environ_proxies
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NameResolutionError
+
+from costbatch.adapters.aws.fast_path import Template
+from costbatch.adapters.aws.hooks import credentials_of
+from costbatch.domain.credentials import AccessKeys, Secret
 
 QUERY = {
     "TimePeriod": {"Start": "2024-03-01", "End": "2024-03-02"},
@@ -135,13 +141,6 @@ def _reads_chunks_of_any_length() -> bool:
     return b"".join(StreamingBody(BytesIO(b"body"), unchecked).iter_chunks(2)) == b"body"
 
 
-def _signs() -> bool:
-    request = AWSRequest("POST", "https://ce.us-east-1.amazonaws.com/", {}, b"{}", stream_output=True)
-    credentials = client()._request_signer._credentials
-    SigV4Auth(credentials, "ce", "us-east-1").add_auth(request)
-    return "Authorization" in request.prepare().headers
-
-
 def _connection_attributes() -> bool:
     connection = AWSHTTPConnection("localhost", 80, timeout=1.0)
     names = ("_original_response_cls", "response_class", "_dns_host", "socket_options", "timeout", "sock")
@@ -198,7 +197,10 @@ RELIANCES: dict[str, tuple[str, Callable[[], bool]]] = {
             for name in ("region_name", "signing_name")
         ),
     ),
-    "SigV4Auth signs an AWSRequest": ("aws/fast_path.py", _signs),
+    "a prepared request takes a method, a url, headers and a body": (
+        "aws/fast_path.py",
+        lambda: takes(AWSPreparedRequest, "POST", "url", {}, b"", stream_output=True),
+    ),
     "a StreamingBody reads a body of unknown length in chunks": (
         "aws/fast_path.py",
         _reads_chunks_of_any_length,
@@ -313,6 +315,45 @@ def test_botocore_holds_what_the_adapters_rely_on(what: str) -> None:
     """Of the series that pyproject.toml allows."""
     problem = broken(what)
     assert not problem, problem
+
+
+@pytest.mark.parametrize("token", [None, Secret("a token/with+signs==")])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ce.us-east-1.amazonaws.com/",
+        "https://ce.us-east-1.amazonaws.com:443",
+        "http://localhost:8080/a path/~x",
+        "https://proxy.example/ce/?b=2&a=1",
+    ],
+)
+def test_the_fast_path_signs_as_botocore_does(
+    monkeypatch: pytest.MonkeyPatch, url: str, token: Secret | None
+) -> None:
+    """Whatever the endpoint, with long-term and with temporary credentials."""
+    now = datetime(2026, 3, 1, 2, 3, 4, tzinfo=UTC)
+    monkeypatch.setattr(auth, "get_current_datetime", lambda: now)
+    keys = AccessKeys(
+        access_key_id=Secret("AKIAIOSFODNN7EXAMPLE"), secret_access_key=Secret("s+e/c"), session_token=token
+    )
+    headers = {"X-Amz-Target": "AWSInsights.GetCostAndUsage", "User-Agent": "a b", "X-Spaces": " a  b "}
+    body = b'{"Granularity": "DAILY"}'
+    template = Template.of(url, headers, region="us-east-1", signing_name="ce", max_attempts=3)
+    ours = template.signed(keys, body, now)
+    theirs = AWSRequest("POST", url, headers, body, stream_output=True)
+    auth.SigV4Auth(credentials_of(keys), "ce", "us-east-1").add_auth(theirs)
+    expected = dict(theirs.prepare().headers.items())
+    sent = {name: value for name, value in ours.headers.items() if name.lower() in map(str.lower, expected)}
+    assert sent == expected
+    assert (ours.method, ours.url, ours.body) == ("POST", url, body)
+    # What http.client would send without it.
+    assert ours.headers["Host"] == _host_of(url)
+    assert ours.headers["amz-sdk-request"] == "attempt=1; max=3"
+
+
+def _host_of(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.hostname if parts.port in (None, 443) else parts.netloc  # type: ignore[return-value] # it has one
 
 
 def test_a_change_is_reported_by_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

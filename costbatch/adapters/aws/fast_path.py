@@ -9,21 +9,25 @@ To remove it, delete this file, let clients.py make only ``RawRequests``, and dr
 and ``Operation.example``.
 """
 
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
+from botocore.credentials import Credentials
 from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.exceptions import HTTPClientError
 from botocore.response import StreamingBody
 from typing_extensions import override
 
-from costbatch.adapters.aws.hooks import OK, Caller, credentials_of
+from costbatch.adapters.aws.hooks import OK, Caller
 from costbatch.adapters.aws.operations import Operation
 from costbatch.adapters.aws.rate_limiter import LimitedRequest, RateLimiter
 from costbatch.adapters.aws.raw_requests import RawRequests
@@ -32,6 +36,7 @@ from costbatch.domain.credentials import AccessKeys
 
 # Most responses are read at once: each further read is a switch between threads.
 _READ_BYTES = 4 * 1024 * 1024
+_ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 class FastRequests(RawRequests):
@@ -49,7 +54,7 @@ class FastRequests(RawRequests):
     def send(self, query: Mapping[str, Any], keys: AccessKeys, spend: Spend | None = None) -> bytes | None:
         limited = LimitedRequest(keys)
         self._limiter.wait(limited)
-        request = self._template.signed(keys, json.dumps(query).encode())
+        request = self._template.signed(keys, json.dumps(query).encode(), datetime.now(UTC))
         if spend is not None:
             spend()
         outcome: AWSResponse | Exception
@@ -70,9 +75,9 @@ class FastRequests(RawRequests):
         # Outside of the handler: what fails later must not have this failure for its context.
         return self.send_as(Caller(keys, limited, spend, outcome), query)
 
-    def _template_of(self, client: Any, operation: Operation, max_attempts: int) -> "_Template":  # noqa: ANN401 - as the base's
+    def _template_of(self, client: Any, operation: Operation, max_attempts: int) -> "Template":  # noqa: ANN401 - as the base's
         """Let botocore prepare a request, and take it before it is signed and sent."""
-        taken: list[_Template] = []
+        taken: list[Template] = []
 
         def take(
             params: dict[str, Any],
@@ -82,7 +87,10 @@ class FastRequests(RawRequests):
             signing = params["context"].get("signing", {})
             region = signing.get("region") or request_signer.region_name
             name = signing.get("signing_name") or request_signer.signing_name
-            taken.append(_Template(params["url"], params["headers"], region, name, max_attempts))
+            url, headers = params["url"], params["headers"]
+            taken.append(
+                Template.of(url, headers, region=region, signing_name=name, max_attempts=max_attempts)
+            )
             return _response(params["url"], OK, {}, b""), {}
 
         client.meta.events.register_last(f"before-call.{self._event}", take)
@@ -92,22 +100,66 @@ class FastRequests(RawRequests):
 
 
 @dataclass(frozen=True, slots=True)
-class _Template:
-    """The request that botocore prepares for every query, except for its body and its signature."""
+class Template:
+    """The request that botocore prepares for every query, except for its body and its signature.
+
+    signed_headers: by lower-case name, as they are signed. canonical_head: method, path and query, also.
+    """
 
     url: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]
+    signed_headers: Mapping[str, str]
+    canonical_head: str
     region: str
     signing_name: str
     max_attempts: int
 
-    def signed(self, keys: AccessKeys, body: bytes) -> AWSPreparedRequest:
-        request = AWSRequest("POST", self.url, self.headers, body, stream_output=True)
-        SigV4Auth(credentials_of(keys), self.signing_name, self.region).add_auth(request)
-        # Not signed, because they belong to the attempt.
-        request.headers["amz-sdk-invocation-id"] = str(uuid4())
-        request.headers["amz-sdk-request"] = f"attempt=1; max={self.max_attempts}"
-        return request.prepare()
+    @classmethod
+    def of(
+        cls, url: str, headers: Mapping[str, str], *, region: str, signing_name: str, max_attempts: int
+    ) -> "Template":
+        """Let botocore say what is signed of a request without a body."""
+        request = AWSRequest("POST", url, headers)
+        signer = SigV4Auth(Credentials("", ""), signing_name, region)
+        signed = {name: " ".join(value.split()) for name, value in signer.headers_to_sign(request).items()}
+        head = "\n".join(signer.canonical_request(request).splitlines()[:3])
+        # Named, so that what is sent is what is signed.
+        sent = {**headers, "Host": signed["host"]}
+        return cls(url, sent, signed, head, region, signing_name, max_attempts)
+
+    def signed(self, keys: AccessKeys, body: bytes, now: datetime) -> AWSPreparedRequest:
+        """Return the request with this body, signed in version 4 of AWS's signatures.
+
+        botocore's signer takes five times as long, nearly all of it for what never changes.
+        """
+        own = {"X-Amz-Date": now.strftime("%Y%m%dT%H%M%SZ")}
+        if keys.session_token:
+            own["X-Amz-Security-Token"] = keys.session_token.reveal()
+        headers = {
+            **self.headers,
+            **own,
+            "Authorization": self._authorization(keys, own, body),
+            "Content-Length": str(len(body)),
+            # Not signed, because they belong to the attempt.
+            "amz-sdk-invocation-id": str(uuid4()),
+            "amz-sdk-request": f"attempt=1; max={self.max_attempts}",
+        }
+        sent: Any = headers  # any mapping will do
+        return AWSPreparedRequest("POST", self.url, sent, body, stream_output=True)
+
+    def _authorization(self, keys: AccessKeys, own: Mapping[str, str], body: bytes) -> str:
+        moment = own["X-Amz-Date"]
+        signed = sorted({**self.signed_headers, **{name.lower(): own[name] for name in own}}.items())
+        names = ";".join(name for name, _ in signed)
+        lines = [f"{name}:{value}" for name, value in signed]
+        request = "\n".join([self.canonical_head, *lines, "", names, sha256(body).hexdigest()])
+        scope = f"{moment[:8]}/{self.region}/{self.signing_name}/aws4_request"
+        to_sign = "\n".join([_ALGORITHM, moment, scope, sha256(request.encode()).hexdigest()])
+        key = f"AWS4{keys.secret_access_key.reveal()}".encode()
+        for part in (*scope.split("/"), to_sign):
+            key = hmac.digest(key, part.encode(), "sha256")
+        credential = f"{keys.access_key_id.reveal()}/{scope}"
+        return f"{_ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"
 
 
 def _response(url: str, status: int, headers: Any, body: bytes) -> AWSResponse:  # noqa: ANN401 - any mapping will do
