@@ -157,8 +157,8 @@ class PostgresCosts(CostStore):
         statement = _day_totals(rule)
         for asked in _by_days(days_of):
             # All at once: to take them one by one costs twice.
-            for row, *total in self.connection.execute(statement, asked).all():
-                totals[row].append(DayTotal._make(total))
+            for row, day, currency, amount in self.connection.execute(statement, asked).all():
+                totals[row].append(DayTotal(day, currency, amount))
         return totals
 
     @override

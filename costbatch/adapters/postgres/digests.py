@@ -3,7 +3,8 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
+from itertools import count
 from json import dumps
 
 import sqlalchemy as sa
@@ -72,11 +73,12 @@ class PostgresDigests(DigestStore):
             "end_exclusive": end_exclusive,
             "day_bytes": _DAY.size,
         }
-        counted, found = DateRange(start, end_exclusive), dict[int, DayDigests]()
-        for row in self.connection.execute(_LOAD, asked):
-            digests = _unpack(row.start_date, row.days)
-            if row.stored == sum(digest.rows for day, digest in digests.items() if day in counted):
-                found[row.account_id] = digests
+        found = dict[int, DayDigests]()
+        for account_id, first_day, days, stored in self.connection.execute(_LOAD, asked).all():
+            digests = _unpack(first_day, days)
+            # Compared here: a call of ``in`` for each day would take as long as all the rest.
+            if stored == sum([each.rows for day, each in digests.items() if start <= day < end_exclusive]):
+                found[account_id] = digests
         return found
 
     @override
@@ -113,7 +115,8 @@ def _pack(digests: DayDigests) -> bytes:
 
 
 def _unpack(start: date, days: bytes) -> dict[date, DayDigest]:
-    return {
-        start + timedelta(days=n): DayDigest(digest, rows & ~_IS_KEPT, bool(rows & _IS_KEPT))
-        for n, (digest, rows) in enumerate(_DAY.iter_unpack(days))
-    }
+    dates = map(date.fromordinal, count(start.toordinal()))
+    digests = [
+        DayDigest(digest, rows & ~_IS_KEPT, rows >= _IS_KEPT) for digest, rows in _DAY.iter_unpack(days)
+    ]
+    return dict(zip(dates, digests, strict=False))

@@ -81,22 +81,19 @@ FROM chosen WHERE run_items.id = chosen.item_id
 RETURNING run_items.attempts, run_items.claim_token, run_items.run_id, chosen.*
 """).columns(*_ITEM_COLUMNS)
 
+# Two statements, because only the second one sees what the first had to wait for; in one text to save a round
+# trip. Locked in one order, so that two processes cannot wait for each other.
 _LOCK = sa.text("""
-SELECT run_items.id FROM run_items JOIN accounts ON accounts.id = run_items.account_id
+SELECT FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 WHERE run_items.id = ANY(:item_ids) AND run_items.claim_token = ANY(CAST(:tokens AS uuid[]))
--- In one order, so that two processes cannot wait for each other.
 ORDER BY run_items.id
-FOR NO KEY UPDATE
-""")
-
-# A statement of its own: what a lock had to wait for is only seen by the next one.
-_LOAD = sa.text("""
+FOR NO KEY UPDATE;
 SELECT run_items.id AS item_id, run_items.attempts, run_items.claim_token, run_items.run_id, accounts.*,
     progress.covered_start, progress.covered_end_exclusive, progress.failing_since, progress.failing_kind
 FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 LEFT JOIN account_progress progress
     ON progress.account_id = run_items.account_id AND progress.job = run_items.job
-WHERE run_items.id = ANY(:item_ids)
+WHERE run_items.id = ANY(:item_ids) AND run_items.claim_token = ANY(CAST(:tokens AS uuid[]))
 """).columns(*_ITEM_COLUMNS)
 
 # One statement for any number of items. What an outcome does not say stays as an earlier attempt left it.
@@ -224,8 +221,7 @@ class PostgresRunItems(ItemStore):
     @override
     def lock(self, items: Sequence[WorkItem]) -> list[WorkItem]:
         ours = {"item_ids": [item.id for item in items], "tokens": [str(item.token) for item in items]}
-        locked = list(self.connection.scalars(_LOCK, ours))
-        return [_item_from_row(row) for row in self.connection.execute(_LOAD, {"item_ids": locked})]
+        return [_item_from_row(row) for row in self.connection.execute(_LOCK, ours)]
 
     @override
     def finish(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:

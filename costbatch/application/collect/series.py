@@ -139,10 +139,11 @@ def _totals_in_memory(asked: SeriesRequest, costs: CostColumns, rule: Rule) -> l
     """Return the comparable cost of each day with cost: changed days as they were read, others as before."""
     _, fetched, before, days = asked
     changed = fetched.changed_days
+    start, end_exclusive = days.start, days.end_exclusive
     others = [
         total
         for total in before
-        if total.usage_date in days and (changed is None or total.usage_date not in changed)
+        if start <= total.usage_date < end_exclusive and (changed is None or total.usage_date not in changed)
     ]
     return others + comparable_totals(costs, days, rule)
 
