@@ -146,7 +146,6 @@ def account(large: PostgresDatabase) -> Account:
 @pytest.fixture
 def plan_of(large: PostgresDatabase) -> Plan:
     """Return the plans of every statement that an action executes."""
-
     is_planned = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)").match
 
     def explain(action: Callable[[PostgresTransaction], object]) -> str:

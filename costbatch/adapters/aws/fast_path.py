@@ -1,9 +1,9 @@
 """Sends a JSON operation at a third of the CPU time of botocore's client.
 
 A run makes the same request thousands of times, and nearly every response is good. So the first attempt is
-assembled from botocore's own parts, around a request that botocore has prepared once. Anything but HTTP
-status 200 is handed to botocore as the outcome of the first attempt of an ordinary call: errors, pauses and
-retries are botocore's.
+assembled from botocore's own parts, around a request that botocore has prepared once, and signed here; a test
+compares the signature with botocore's. Anything but HTTP status 200 is handed to botocore as the outcome of
+the first attempt of an ordinary call: errors, pauses and retries are botocore's.
 
 To remove it, delete this file, let clients.py make only ``RawRequests``, and drop ``Caller.first_outcome``
 and ``Operation.example``.
