@@ -15,7 +15,7 @@ from costbatch.domain.periods import DateRange
 from costbatch.simulator.world import CostRow
 from tests.support.factories import CostRow as StoredRow
 from tests.support.factories import day, make_row
-from tests.support.harness import ONE_DAY, TODAY, Harness, Row, bill, make_account
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, Row, bill, make_account
 from tests.support.replay import Replay
 
 YESTERDAY = TODAY - ONE_DAY
@@ -27,12 +27,114 @@ def daily(amount: str, *, days: int = 60, last: date = YESTERDAY, **fields: Any)
     return tuple(bill(last - timedelta(days=n), amount, **fields) for n in range(days))
 
 
-def collect(harness: Harness, *rows: CostRow, **environ: str) -> list[Row]:
-    """Collect an account with these rows; return its anomalies by currency."""
-    harness.open(make_account(1, rows=rows))
-    run = harness.collect(**environ)
-    assert run.outcomes == {harness.ids[0]: "collected"}
-    return harness.rows("SELECT * FROM anomalies ORDER BY currency, start_date")
+BEFORE = YESTERDAY - ONE_DAY
+SPIKE = (*daily("100", last=BEFORE, unit="EUR"), bill(YESTERDAY, "900", unit="EUR"))
+BESIDE_A_SPIKE = {
+    "a zero": bill(TODAY - 3 * ONE_DAY, "0", unit="USD"),
+    "on the day": bill(YESTERDAY, "5", unit="USD"),
+    "of a service": bill(YESTERDAY, "5", service=MARKETPLACE, unit="USD"),
+    "long before": bill(TODAY - 20 * ONE_DAY, "0.01", unit="JPY"),
+    "a credit": bill(YESTERDAY, "-7", record_type="Credit", unit="USD"),
+    "none": bill(YESTERDAY, "0", unit="N/A"),
+}
+REPLACED = (*daily("100", days=30, last=TODAY - 6 * ONE_DAY, unit="USD"), *daily("15000", days=5, unit="JPY"))
+FIRST_IN_EURO = (*daily("100"), bill(YESTERDAY, "5000", unit="EUR"))
+FLOORS = (
+    *daily("100", last=BEFORE, unit="JPY"),
+    *daily("100", last=BEFORE, unit="USD"),
+    bill(YESTERDAY, "240", unit="JPY"),
+    bill(YESTERDAY, "240", unit="USD"),
+)
+BOTH = (
+    *daily("8000", last=BEFORE, unit="INR"),
+    *daily("100", last=BEFORE, unit="USD"),
+    bill(YESTERDAY, "90000", unit="INR"),
+    bill(YESTERDAY, "400", unit="USD"),
+)
+# The bills of one night, each of an account of its own: a run for each of them would cost ten times as much.
+BILLS = {
+    **{name: (*SPIKE, other) for name, other in BESIDE_A_SPIKE.items()},
+    "both": BOTH,
+    "one ends": (
+        *daily("100", unit="EUR"),
+        *daily("50", days=50, last=TODAY - 6 * ONE_DAY, unit="USD"),
+    ),
+    "one service": (bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "4", unit="EUR")),
+    "zeros among others": (
+        bill(YESTERDAY, "3", unit="EUR"),
+        bill(YESTERDAY, "0", unit="N/A", service="Amazon SNS", usage=Decimal(12)),
+        bill(BEFORE, "0", unit="N/A", service="Amazon SNS"),
+    ),
+    "zeros only": daily("0", days=5, unit="N/A"),
+    "no currency": (bill(YESTERDAY, "0.01", unit="N/A"),),
+    "floors": FLOORS,
+    "severities": (
+        *daily("100", last=BEFORE, unit="JPY"),
+        *daily("100", last=BEFORE, unit="USD"),
+        bill(YESTERDAY, "90000", unit="JPY"),
+        bill(YESTERDAY, "2100", unit="USD"),
+    ),
+    "deviation replaced": REPLACED,
+    "deviation first": FIRST_IN_EURO,
+}
+LATER = {"adaptive replaced": REPLACED, "adaptive first": FIRST_IN_EURO}
+ACCOUNTS = {
+    name: make_account(number, rows=rows) for number, (name, rows) in enumerate({**BILLS, **LATER}.items(), 1)
+}
+LIMITS = {
+    "COSTBATCH_ANOMALY_FLOOR": "JPY=150",
+    "COSTBATCH_ANOMALY_MEDIUM_IMPACT": "JPY=15000",
+    "COSTBATCH_ANOMALY_HIGH_IMPACT": "1000, JPY = 150000",
+}
+
+
+class Night:
+    """The accounts after one night, and what later runs do to some of them."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        harness.open(*(ACCOUNTS[name] for name in BILLS))
+        self.runs = {"deviation": harness.collect(**LIMITS)}
+        harness.open(*ACCOUNTS.values())
+        self.runs["adaptive"] = self.collect(*LATER, COSTBATCH_DETECTOR="adaptive")
+
+    def collect(self, *names: str, **environ: str) -> Finished:
+        """Collect some accounts, with the same limits."""
+        options = [word for name in names for word in ("--account", ACCOUNTS[name].account_id)]
+        return self.harness.collect(*options, **LIMITS, **environ)
+
+    def bill(self, name: str, *rows: CostRow) -> None:
+        """Let AWS show other rows of an account from now on."""
+        self.harness.aws.set_rows(ACCOUNTS[name].account_id, rows)
+
+    def outcome(self, name: str) -> str:
+        """Return how the account ended in the night."""
+        return self.runs["deviation"].outcomes[ACCOUNTS[name].account_id]
+
+    def rows(self, table: str, name: str, order: str) -> list[Row]:
+        """Return the rows of an account."""
+        return self.harness.rows(
+            f"SELECT t.* FROM {table} AS t JOIN accounts AS a ON a.id = t.account_id "
+            f"WHERE a.aws_account_id = %s ORDER BY {order}",
+            ACCOUNTS[name].account_id,
+        )
+
+    def anomalies(self, name: str) -> list[Row]:
+        """Return the anomalies of an account that was collected, by currency."""
+        assert name in LATER or self.outcome(name) == "collected"
+        return self.rows("anomalies", name, "currency, start_date")
+
+    def log(self, detector: str, event: str, name: str) -> Row:
+        """Return the one line of an account about this in the run with a detector."""
+        lines = self.runs[detector].logs(event)
+        (line,) = [each for each in lines if each["aws_account_id"] == ACCOUNTS[name].account_id]
+        return line
+
+
+@pytest.fixture(scope="module")
+def night(shared: Harness) -> Night:
+    """Collect every account once."""
+    return Night(shared)
 
 
 def in_short(anomalies: list[Row]) -> list[tuple[str, str, int, int]]:
@@ -43,95 +145,66 @@ def in_short(anomalies: list[Row]) -> list[tuple[str, str, int, int]]:
     ]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        bill(TODAY - 3 * ONE_DAY, "0", unit="USD"),
-        bill(YESTERDAY, "5", unit="USD"),
-        bill(YESTERDAY, "5", service=MARKETPLACE, unit="USD"),
-        bill(TODAY - 20 * ONE_DAY, "0.01", unit="JPY"),
-        bill(YESTERDAY, "-7", record_type="Credit", unit="USD"),
-        bill(YESTERDAY, "0", unit="N/A"),
-    ],
-    ids=["a zero", "on the day", "of a service", "long before", "a credit", "none"],
-)
-def test_a_row_in_another_currency_hides_no_spike(harness: Harness, other: CostRow) -> None:
+@pytest.mark.parametrize("other", BESIDE_A_SPIKE)
+def test_a_row_in_another_currency_hides_no_spike(night: Night, other: str) -> None:
     """EUR 100 a day and EUR 900 yesterday: one spike in euros, whatever one row says in another currency."""
-    euros = (*daily("100", last=YESTERDAY - ONE_DAY, unit="EUR"), bill(YESTERDAY, "900", unit="EUR"))
-    assert in_short(collect(harness, *euros, other)) == [("EUR", "spike", 100, 900)]
+    assert in_short(night.anomalies(other)) == [("EUR", "spike", 100, 900)]
 
 
-def test_each_currency_of_an_account_is_judged_with_its_own_history(harness: Harness) -> None:
+def test_each_currency_of_an_account_is_judged_with_its_own_history(night: Night) -> None:
     """Rupees and dollars every day: the same service deviates in both, each is told with its own amounts."""
-    before = YESTERDAY - ONE_DAY
-    rows = (
-        *daily("8000", last=before, unit="INR"),
-        *daily("100", last=before, unit="USD"),
-        bill(YESTERDAY, "90000", unit="INR"),
-        bill(YESTERDAY, "400", unit="USD"),
-    )
-    found = collect(harness, *rows)
+    found = night.anomalies("both")
     assert in_short(found) == [("INR", "spike", 8000, 90000), ("USD", "spike", 100, 400)]
     assert [each["explanation"][0]["actual"] for each in found] == ["90000", "400"]
-    harness.sleep_until(TODAY + ONE_DAY)
-    harness.aws.set_rows(
-        harness.ids[0], (*rows, bill(TODAY, "8000", unit="INR"), bill(TODAY, "100", unit="USD"))
-    )
-    assert harness.collect().status == 0
-    again = harness.rows("SELECT * FROM anomalies ORDER BY currency")
-    assert [each["id"] for each in again] == [each["id"] for each in found]
+    night.harness.sleep_until(TODAY + ONE_DAY)
+    night.bill("both", *BOTH, bill(TODAY, "8000", unit="INR"), bill(TODAY, "100", unit="USD"))
+    assert night.collect("both").status == 0
+    night.harness.sleep_until(TODAY)
+    assert [each["id"] for each in night.anomalies("both")] == [each["id"] for each in found]
 
 
-def test_the_end_of_one_of_two_currencies_is_a_drop(harness: Harness) -> None:
+def test_the_end_of_one_of_two_currencies_is_a_drop(night: Night) -> None:
     """Both were billed for long: what ends was not replaced by the other."""
-    last = TODAY - 6 * ONE_DAY
-    rows = (*daily("100", unit="EUR"), *daily("50", days=50, last=last, unit="USD"))
-    assert [each[:2] for each in in_short(collect(harness, *rows))] == [("USD", "drop")]
+    assert [each[:2] for each in in_short(night.anomalies("one ends"))] == [("USD", "drop")]
 
 
-def test_one_service_and_record_type_in_two_currencies_are_two_rows(harness: Harness) -> None:
+def test_one_service_and_record_type_in_two_currencies_are_two_rows(night: Night) -> None:
     """The key of a row holds its currency; nothing is added up, and a restated currency is replaced."""
-    collect(harness, bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "4", unit="EUR"))
-    rows = "SELECT currency, unblended FROM daily_costs ORDER BY currency"
-    found = [(row["currency"], str(row["unblended"])) for row in harness.rows(rows)]
-    assert found == [("EUR", "4"), ("USD", "3")]
-    harness.aws.set_rows(harness.ids[0], (bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "5", unit="JPY")))
-    assert harness.collect().status == 0
-    found = [(row["currency"], str(row["unblended"])) for row in harness.rows(rows)]
-    assert found == [("JPY", "5"), ("USD", "3")]
+
+    def found() -> list[tuple[str, str]]:
+        rows = night.rows("daily_costs", "one service", "currency")
+        return [(row["currency"], str(row["unblended"])) for row in rows]
+
+    assert found() == [("EUR", "4"), ("USD", "3")]
+    night.bill("one service", bill(YESTERDAY, "3", unit="USD"), bill(YESTERDAY, "5", unit="JPY"))
+    assert night.collect("one service").status == 0
+    assert found() == [("JPY", "5"), ("USD", "3")]
 
 
-def test_a_zero_without_a_currency_takes_that_of_its_day(harness: Harness) -> None:
+def test_a_zero_without_a_currency_takes_that_of_its_day(night: Night) -> None:
     """A service that costs nothing is stored beside the others, and the account is collected."""
-    rows = (
-        bill(YESTERDAY, "3", unit="EUR"),
-        bill(YESTERDAY, "0", unit="N/A", service="Amazon SNS", usage=Decimal(12)),
-        bill(YESTERDAY - ONE_DAY, "0", unit="N/A", service="Amazon SNS"),
-    )
-    collect(harness, *rows)
-    stored = harness.rows("SELECT * FROM daily_costs WHERE service = 'Amazon SNS' ORDER BY usage_date")
+    stored = [
+        row
+        for row in night.rows("daily_costs", "zeros among others", "usage_date")
+        if row["service"] == "Amazon SNS"
+    ]
     assert [(row["currency"], row["unblended"]) for row in stored] == [("EUR", 0), ("EUR", 0)]
     assert stored[1]["usage_quantity"] == 12
-    assert harness.collect().account(harness.ids[0])["rows"] == {
-        "fetched": 3,
-        "inserted": 0,
-        "updated": 0,
-        "deleted": 0,
-    }
+    (account,) = night.collect("zeros among others").summary["accounts"]
+    assert account["rows"] == {"fetched": 3, "inserted": 0, "updated": 0, "deleted": 0}
 
 
-def test_zeros_without_any_currency_are_an_account_without_cost(harness: Harness) -> None:
+def test_zeros_without_any_currency_are_an_account_without_cost(night: Night) -> None:
     """There is no currency to store them in, and nothing to store."""
-    assert collect(harness, *daily("0", days=5, unit="N/A")) == []
-    assert harness.rows("SELECT * FROM daily_costs") == []
+    assert night.outcome("zeros only") == "collected"
+    assert night.anomalies("zeros only") == night.rows("daily_costs", "zeros only", "usage_date") == []
 
 
-def test_an_amount_without_a_currency_is_malformed(harness: Harness) -> None:
+def test_an_amount_without_a_currency_is_malformed(night: Night) -> None:
     """Only a zero needs none; the sentence names the place."""
-    harness.open(make_account(1, rows=(bill(YESTERDAY, "0.01", unit="N/A"),)))
-    run = harness.collect()
-    assert run.outcomes == {harness.ids[0]: "malformed_response"}
-    assert 'UnblendedCost.Unit is "N/A"' in run.account(harness.ids[0])["error"]["message"]
+    assert night.outcome("no currency") == "malformed_response"
+    account = night.runs["deviation"].account(ACCOUNTS["no currency"].account_id)
+    assert 'UnblendedCost.Unit is "N/A"' in account["error"]["message"]
 
 
 # The detector, and how many days of cost it needs before it judges one.
@@ -139,67 +212,39 @@ HISTORIES = [("deviation", 7), ("adaptive", 20)]
 
 
 @pytest.mark.parametrize(("detector", "days"), HISTORIES)
-def test_a_change_of_currency_is_no_anomaly_and_is_logged(harness: Harness, detector: str, days: int) -> None:
+def test_a_change_of_currency_is_no_anomaly_and_is_logged(night: Night, detector: str, days: int) -> None:
     """Dollars become yen: no drop, no spike, and the log says what is not judged."""
-    rows = (
-        *daily("100", days=30, last=TODAY - 6 * ONE_DAY, unit="USD"),
-        *daily("15000", days=5, unit="JPY"),
-    )
-    harness.open(make_account(1, rows=rows))
-    run = harness.collect(COSTBATCH_DETECTOR=detector)
-    assert harness.rows("SELECT * FROM anomalies") == []
-    (replaced,) = run.logs("currency_replaced")
+    name = f"{detector} replaced"
+    assert night.anomalies(name) == []
+    replaced = night.log(detector, "currency_replaced", name)
     assert (replaced["currency"], replaced["last_day"]) == ("USD", str(TODAY - 6 * ONE_DAY))
-    (young,) = run.logs("currency_not_judged_yet")
+    young = night.log(detector, "currency_not_judged_yet", name)
     assert (young["currency"], young["judged_from"]) == ("JPY", str(TODAY + (days - 5) * ONE_DAY))
 
 
 @pytest.mark.parametrize(("detector", "days"), HISTORIES)
-def test_a_currency_without_history_is_logged(harness: Harness, detector: str, days: int) -> None:
+def test_a_currency_without_history_is_logged(night: Night, detector: str, days: int) -> None:
     """The first cost in another currency is no anomaly yet; the log says from when it is judged."""
-    harness.open(make_account(1, rows=(*daily("100"), bill(YESTERDAY, "5000", unit="EUR"))))
-    run = harness.collect(COSTBATCH_DETECTOR=detector)
-    assert harness.rows("SELECT * FROM anomalies") == []
-    (line,) = run.logs("currency_not_judged_yet")
-    assert (line["aws_account_id"], line["currency"]) == (harness.ids[0], "EUR")
-    assert line["judged_from"] == str(YESTERDAY + days * ONE_DAY)
+    name = f"{detector} first"
+    assert night.anomalies(name) == []
+    line = night.log(detector, "currency_not_judged_yet", name)
+    assert (line["currency"], line["judged_from"]) == ("EUR", str(YESTERDAY + days * ONE_DAY))
 
 
-def test_the_floor_and_the_severity_are_by_currency(harness: Harness) -> None:
+def test_the_floor_and_the_severity_are_by_currency(night: Night) -> None:
     """A hundred yen are no dollar, and a million of them is no more than seven thousand."""
-    before = YESTERDAY - ONE_DAY
-    rows = (
-        *daily("100", last=before, unit="JPY"),
-        *daily("100", last=before, unit="USD"),
-        bill(YESTERDAY, "240", unit="JPY"),
-        bill(YESTERDAY, "240", unit="USD"),
-    )
-    limits = {
-        "COSTBATCH_ANOMALY_FLOOR": "JPY=150",
-        "COSTBATCH_ANOMALY_MEDIUM_IMPACT": "JPY=15000",
-        "COSTBATCH_ANOMALY_HIGH_IMPACT": "1000, JPY = 150000",
-    }
-    assert in_short(collect(harness, *rows, **limits)) == [("USD", "spike", 100, 240)]
-    dear = (*rows, bill(YESTERDAY, "149000", unit="JPY", service=MARKETPLACE))
-    harness.aws.set_rows(harness.ids[0], dear)
-    assert harness.collect(**limits).status == 0
-    found = harness.rows("SELECT currency, severity FROM anomalies ORDER BY currency")
-    assert [tuple(each.values()) for each in found] == [("JPY", "medium"), ("USD", "medium")]
+    assert in_short(night.anomalies("floors")) == [("USD", "spike", 100, 240)]
+    night.bill("floors", *FLOORS, bill(YESTERDAY, "149000", unit="JPY", service=MARKETPLACE))
+    assert night.collect("floors").status == 0
+    found = [(each["currency"], each["severity"]) for each in night.anomalies("floors")]
+    assert found == [("JPY", "medium"), ("USD", "medium")]
 
 
-def test_open_anomalies_are_listed_by_severity_not_across_currencies(harness: Harness) -> None:
+def test_open_anomalies_are_listed_by_severity_not_across_currencies(night: Night) -> None:
     """A rise by 90,000 yen is less than one by 2,000 dollars."""
-    before = YESTERDAY - ONE_DAY
-    rows = (
-        *daily("100", last=before, unit="JPY"),
-        *daily("100", last=before, unit="USD"),
-        bill(YESTERDAY, "90000", unit="JPY"),
-        bill(YESTERDAY, "2100", unit="USD"),
-    )
-    harness.open(make_account(1, rows=rows))
-    run = harness.collect(COSTBATCH_ANOMALY_HIGH_IMPACT="1000,JPY=150000")
-    found = [(each["currency"], each["severity"]) for each in run.summary["open_anomalies"]]
-    assert found == [("USD", "high"), ("JPY", "medium")]
+    listed = night.runs["deviation"].summary["open_anomalies"]
+    own = [each for each in listed if each["aws_account_id"] == ACCOUNTS["severities"].account_id]
+    assert [(each["currency"], each["severity"]) for each in own] == [("USD", "high"), ("JPY", "medium")]
 
 
 @pytest.mark.parametrize(
@@ -216,18 +261,18 @@ def test_open_anomalies_are_listed_by_severity_not_across_currencies(harness: Ha
         ("EUR:1,JPY:2", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR:1,JPY:2'."),
     ],
 )
-def test_a_limit_by_currency_is_read_strictly(harness: Harness, text: str, problem: str | None) -> None:
+def test_a_limit_by_currency_is_read_strictly(unchanged: Harness, text: str, problem: str | None) -> None:
     """One sentence says what is wrong with it, and the exit status is 2."""
-    run = harness.run("config", COSTBATCH_ANOMALY_FLOOR=text)
+    run = unchanged.run("config", COSTBATCH_ANOMALY_FLOOR=text)
     assert run.status == (2 if problem else 0)
     assert problem is None or f"COSTBATCH_ANOMALY_FLOOR {problem}" in run.stderr
 
 
-def test_config_shows_the_limits_and_checks_them_in_every_currency(harness: Harness) -> None:
+def test_config_shows_the_limits_and_checks_them_in_every_currency(unchanged: Harness) -> None:
     """A limit of medium severity above that of high is refused, also of one currency only."""
-    run = harness.run("config", "--output", "json", COSTBATCH_ANOMALY_FLOOR="JPY=150,EUR=2")
+    run = unchanged.run("config", "--output", "json", COSTBATCH_ANOMALY_FLOOR="JPY=150,EUR=2")
     assert '"1,EUR=2,JPY=150"' in run.stdout
-    run = harness.run("config", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=15000")
+    run = unchanged.run("config", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=15000")
     assert run.status == 2
     assert (
         "COSTBATCH_ANOMALY_MEDIUM_IMPACT must be at most COSTBATCH_ANOMALY_HIGH_IMPACT; "
