@@ -300,14 +300,14 @@ class Split(Replay):
         return sorted(found, key=lambda each: each.id)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_two_currencies_have_exactly_the_anomalies_that_each_has_alone(seed: int) -> None:
     """Random bills with late and restated days: the ids, amounts, explanations and ends are the same."""
     dice = random.Random(seed)
-    names = [f"{service}/{currency}" for service in ("EC2", "S3", "RDS") for currency in ("EUR", "USD")]
+    names = [f"{service}/{currency}" for service in ("EC2", "S3") for currency in ("EUR", "USD")]
     begins = {"EUR": 0, "USD": dice.choice([0, 20])}
     together, euros, dollars = Split(), Split(only="EUR"), Split(only="USD")
-    for today in range(45, 75):
+    for today in range(45, 62):
         for n in range(0 if today == 45 else today - 4, today):
             for name in names:
                 if n < begins[name[-3:]] or dice.random() < 0.2:

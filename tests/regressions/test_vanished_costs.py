@@ -1,15 +1,19 @@
 """Absence is not zero: what AWS shows no more is neither deleted in silence nor taken for a drop."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
+from costbatch.demo.postgres import EmbeddedPostgres
+from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import CostRow, Fault
-from tests.support.bills import stored
+from tests.support.bills import Bill, stored
+from tests.support.databases import copied_database
 from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
 
 ONE = "100000000001"
@@ -24,12 +28,26 @@ def night(harness: Harness, today: date, rows: Iterable[CostRow], *args: str, **
     return harness.collect(*args, **environ)
 
 
-@pytest.fixture
-def collected(harness: Harness) -> Harness:
-    """Return a harness whose account has cost 100 a day for 60 days, and was collected this morning."""
+def open_one(aws: SimulatorProcess, database_url: str) -> Harness:
+    """Return a harness whose account has cost 100 a day for 60 days."""
+    harness = Harness(aws, database_url)
     harness.open(make_account(1, rows=steady("100")))
-    assert harness.collect().outcomes == {ONE: "collected"}
     return harness
+
+
+@pytest.fixture(scope="module")
+def template_of_one(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """Collect that account once, for every test to copy; give the database's name."""
+    with copied_database(postgres, template) as url:
+        assert open_one(aws, url).collect().outcomes == {ONE: "collected"}
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def collected(aws: SimulatorProcess, postgres: EmbeddedPostgres, template_of_one: str) -> Iterator[Harness]:
+    """Give a harness whose account was collected this morning."""
+    with copied_database(postgres, template_of_one) as url:
+        yield open_one(aws, url)
 
 
 def anomalies(harness: Harness) -> int:
@@ -37,30 +55,73 @@ def anomalies(harness: Harness) -> int:
     return int(harness.value("SELECT count(*) FROM anomalies"))
 
 
-EMPTIED = {
+EMPTIED: dict[str, Sequence[CostRow]] = {
     "no groups at all": (),
     "a single day at the beginning": steady("100", until=WINDOW[1], days=1),
     "the older half": steady("100", until=WINDOW[15], days=40),
     "groups of nothing but zeros": steady("0", until=TOMORROW),
 }
+ORDINARY = {
+    "one day": [WINDOW[20]],
+    "the last stored day": [WINDOW[-2]],
+    "the first day": [WINDOW[0]],
+    "a small part": WINDOW[5:15],
+}
 
 
-@pytest.mark.parametrize("rows", EMPTIED.values(), ids=EMPTIED)
-def test_an_answer_that_empties_most_of_the_window_changes_nothing(
-    collected: Harness, rows: tuple[CostRow, ...]
-) -> None:
+@dataclass(frozen=True)
+class Vanished:
+    """A night on which AWS shows less of each account than on the one before. Accounts are by case."""
+
+    harness: Harness
+    run: Finished
+    ids: dict[str, str]
+    before: dict[str, Bill]
+    paid: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def vanished(shared: Harness) -> Vanished:
+    """Collect an account for each case, and again after its rows are gone."""
+    full = steady("100", until=TOMORROW, days=61)
+    ordinary = {name: [row for row in full if row.date not in days] for name, days in ORDINARY.items()}
+    left = {**EMPTIED, **ordinary}
+    accounts = {name: make_account(n, rows=steady("100")) for n, name in enumerate(left, 1)}
+    shared.open(*accounts.values())
+    ids = {name: account.account_id for name, account in accounts.items()}
+    assert set(shared.collect().outcomes.values()) == {"collected"}
+    before = {name: stored(shared, one) for name, one in ids.items()}
+    shared.sleep_until(TOMORROW)
+    for name, rows in left.items():
+        shared.aws.set_rows(ids[name], rows)
+    shared.aws.reset_requests()
+    run = shared.collect()
+    paid = {name: shared.aws.paid(one) for name, one in ids.items()}
+    return Vanished(shared, run, ids, before, paid)
+
+
+@pytest.mark.parametrize("case", EMPTIED)
+def test_an_answer_that_empties_most_of_the_window_changes_nothing(vanished: Vanished, case: str) -> None:
     """The account fails as implausible_answer, its rows stay, no day is judged, and it is not asked again."""
-    before = stored(collected, ONE)
-    collected.aws.reset_requests()
-    run = night(collected, TOMORROW, rows)
-    assert run.outcomes == {ONE: "implausible_answer"}
-    assert (run.account(ONE)["attempts"], collected.aws.paid()) == (1, 1)
-    assert stored(collected, ONE) == before
-    assert anomalies(collected) == 0
-    assert collected.value("SELECT covered_end_exclusive FROM account_progress") == TODAY
-    assert run.summary["run"]["api"]["requests"] == 1
-    (told,) = run.logs("account_failed")
+    harness, one = vanished.harness, vanished.ids[case]
+    account = vanished.run.account(one)
+    assert vanished.run.outcomes[one] == "implausible_answer"
+    assert (account["attempts"], account["api"]["requests"], vanished.paid[case]) == (1, 1, 1)
+    assert stored(harness, one) == vanished.before[case]
+    of_one = "account_id = (SELECT id FROM accounts WHERE aws_account_id = %s)"
+    assert harness.value(f"SELECT count(*) FROM anomalies WHERE {of_one}", one) == 0
+    covered = f"SELECT covered_end_exclusive FROM account_progress WHERE {of_one}"
+    assert harness.value(covered, one) == TODAY
+    (told,) = [line for line in vanished.run.logs("account_failed") if line["aws_account_id"] == one]
     assert told["kind"] == "implausible_answer"
+
+
+@pytest.mark.parametrize("case", ORDINARY)
+def test_what_ordinarily_vanishes_goes_on_working(vanished: Vanished, case: str) -> None:
+    """A day, or a small part of the window, is restated to nothing and deleted."""
+    account = vanished.run.account(vanished.ids[case])
+    assert account["state"] == "collected"
+    assert (account["rows"]["deleted"], account["days_kept"]) == (len(ORDINARY[case]), 0)
 
 
 def test_the_refusal_says_how_many_days_and_how_much_money_since_when(harness: Harness) -> None:
@@ -126,23 +187,6 @@ def test_the_share_is_a_setting(collected: Harness) -> None:
     assert collected.collect(COSTBATCH_VANISHED_RATIO="1.1").status == 2
 
 
-ORDINARY = {
-    "one day": [WINDOW[20]],
-    "the last stored day": [WINDOW[-2]],
-    "the first day": [WINDOW[0]],
-    "a small part": WINDOW[5:15],
-}
-
-
-@pytest.mark.parametrize("days", ORDINARY.values(), ids=ORDINARY)
-def test_what_ordinarily_vanishes_goes_on_working(collected: Harness, days: list[date]) -> None:
-    """A day, or a small part of the window, is restated to nothing and deleted."""
-    rows = [row for row in steady("100", until=TOMORROW, days=61) if row.date not in days]
-    run = night(collected, TOMORROW, rows)
-    assert run.outcomes == {ONE: "collected"}
-    assert (run.account(ONE)["rows"]["deleted"], run.account(ONE)["days_kept"]) == (len(days), 0)
-
-
 def test_another_currency_is_a_restatement(collected: Harness) -> None:
     """All rows of one currency go while those of another come: the days have cost before and after."""
     rows = [bill(day, "90", service="Euro service", unit="EUR") for day in WINDOW]
@@ -188,15 +232,17 @@ def test_what_was_before_an_organization_is_kept(collected: Harness) -> None:
 def test_the_nights_after_keep_it_too_without_a_write(collected: Harness) -> None:
     """Until the last of them has left the window, which reaches back again at the beginning of a month."""
     night(collected, TOMORROW, joined(TOMORROW))
-    kept = []
-    for n in range(1, 31):
+    kept, previous = [], 0
+    # The night after, the nights around the end of the month, and the last ones that keep a day.
+    for n in (1, 2, 18, 19, 28, 29, 30):
         today = TOMORROW + n * ONE_DAY
         account = night(collected, today, joined(today)).account(ONE)
         kept.append((WINDOW[26] - date.fromisoformat(account["window"]["start"])).days)
         assert account["days_kept"] == max(kept[-1], 0)
         rows = account["rows"]
-        assert (rows["inserted"], rows["deleted"]) == (1, 0)
+        assert (rows["inserted"], rows["deleted"]) == (n - previous, 0)
         assert rows["fetched"] == account["days"] - account["days_kept"]
+        previous = n
     assert kept[-1] <= 0
     assert len(stored(collected, ONE)) == 60 + 31
     assert anomalies(collected) == 0
@@ -271,38 +317,59 @@ def usd(amount: str, name: str = "UnblendedCost", unit: str = "USD") -> dict[str
     return {name: {"Amount": amount, "Unit": unit}}
 
 
-MALFORMED = [
-    usd("150"),
-    usd("-0.01"),
-    usd("9.0E-10", "NetAmortizedCost"),
-    {**usd("0"), **usd("3", "AmortizedCost", "EUR")},
-    usd("a lot"),
-    {"UnblendedCost": 150},
-]
+MALFORMED: dict[str, dict[str, Any]] = {
+    "a cost": usd("150"),
+    "a credit": usd("-0.01"),
+    "next to nothing": usd("9.0E-10", "NetAmortizedCost"),
+    "another basis": {**usd("0"), **usd("3", "AmortizedCost", "EUR")},
+    "no number": usd("a lot"),
+    "no amount": {"UnblendedCost": 150},
+}
+EMPTY: dict[str, dict[str, Any]] = {
+    "no total": {},
+    "a zero": usd("0"),
+    "a zero without a currency": usd("0.0000000000", unit="N/A"),
+    "usage": usd("7", "UsageQuantity", "N/A"),
+}
 
 
-@pytest.mark.parametrize("total", MALFORMED, ids=str)
-def test_a_total_without_groups_is_malformed(harness: Harness, total: dict[str, Any]) -> None:
-    """Whichever cost it is of: a day whose groups are missing is not a zero."""
-    day = TODAY - ONE_DAY
-    harness.open(make_account(1, rows=steady("100", days=1)))
+@pytest.fixture(scope="module")
+def totals(vanished: Vanished) -> Vanished:
+    """Collect one day again, of which each answer has no groups but a total; one account for each case.
+
+    The accounts of the other night are paused.
+    """
+    harness = vanished.harness
+    harness.sleep_until(TODAY)
+    harness.rows("UPDATE accounts SET status = 'paused'")
+    cases = {**MALFORMED, **EMPTY}
+    accounts = {
+        name: make_account(100 + n, rows=steady("100", days=1) if name in MALFORMED else ())
+        for n, name in enumerate(cases)
+    }
+    harness.open(*accounts.values())
+    ids = {name: account.account_id for name, account in accounts.items()}
     harness.collect()
-    harness.aws.add_fault(ONE, **_body(call_aws(day, total)))
-    run = harness.collect("--date", str(day))
-    assert run.outcomes == {ONE: "malformed_response"}
-    assert "ResultsByTime[0].Total" in run.account(ONE)["error"]["message"]
-    assert {amounts[0] for _, amounts in stored(harness, ONE).values()} == {Decimal(100)}
-
-
-@pytest.mark.parametrize(
-    "total", [{}, usd("0"), usd("0.0000000000", unit="N/A"), usd("7", "UsageQuantity", "N/A")], ids=str
-)
-def test_a_total_of_nothing_is_a_day_without_cost(harness: Harness, total: dict[str, Any]) -> None:
-    """AWS describes one like this; usage without cost is not cost."""
+    before = {name: stored(harness, one) for name, one in ids.items()}
     day = TODAY - ONE_DAY
-    harness.open(make_account(1, rows=()))
-    harness.aws.add_fault(ONE, **_body(call_aws(day, total)))
-    assert harness.collect("--date", str(day)).outcomes == {ONE: "collected"}
+    for name, total in cases.items():
+        harness.aws.add_fault(ids[name], **_body(call_aws(day, total)))
+    return Vanished(harness, harness.collect("--date", str(day)), ids, before, {})
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_total_without_groups_is_malformed(totals: Vanished, case: str) -> None:
+    """Whichever cost it is of: a day whose groups are missing is not a zero."""
+    one = totals.ids[case]
+    assert totals.run.outcomes[one] == "malformed_response"
+    assert "ResultsByTime[0].Total" in totals.run.account(one)["error"]["message"]
+    assert stored(totals.harness, one) == totals.before[case] != {}
+
+
+@pytest.mark.parametrize("case", EMPTY)
+def test_a_total_of_nothing_is_a_day_without_cost(totals: Vanished, case: str) -> None:
+    """AWS describes one like this; usage without cost is not cost."""
+    assert totals.run.outcomes[totals.ids[case]] == "collected"
 
 
 def test_a_day_that_was_known_to_be_empty_is_looked_at_again(harness: Harness) -> None:
