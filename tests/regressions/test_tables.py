@@ -1,14 +1,20 @@
 """Tables: a terminal sees whole ids, names and dates in 80 columns; a pipe gets one record a line."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache, partial
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from sqlalchemy.engine import make_url
 
+from costbatch.demo.postgres import EmbeddedPostgres
+from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account, Fault
+from tests.support.databases import copied_database
 from tests.support.harness import TODAY, Harness, bill, make_account, steady
 from tests.support.screen import look
 
@@ -23,19 +29,45 @@ def named(number: int, name: str, **changes: Any) -> Account:
     return replace(make_account(number, **changes), name=name)
 
 
+class Crowd:
+    """A harness after a night with long names, wide characters, failures and large amounts.
+
+    Each command is printed once for all tests that look at it.
+    """
+
+    def __init__(self, aws: SimulatorProcess, database_url: str) -> None:
+        huge = (*steady("1000000000.00", until=DAY), bill(DAY, "98765432109.87"))
+        self.harness = Harness(aws, database_url)
+        self.harness.open(
+            named(1, LONG, rows=huge),
+            named(2, WIDE, faults=(Fault("not_enabled"),)),
+            named(3, "short", rows=tuple(replace(row, unit="JPY") for row in huge)),
+            named(4, "e\u0301" * 30, faults=(Fault("invalid_token", operation="*"),)),
+        )
+        self.ids = self.harness.ids
+        self.look = cache(partial(look, self.harness))
+
+    @cache  # noqa: B019 - it lives as long as the tests of this file
+    def piped(self, *command: str) -> str:
+        """Return what a command writes to a pipe, whatever width is said."""
+        return self.harness.run(*command, COLUMNS="40").stdout
+
+
+@pytest.fixture(scope="module")
+def crowded(aws: SimulatorProcess, shared_database_url: str) -> Crowd:
+    """Collect the accounts once; every test reads what is printed of them."""
+    crowd = Crowd(aws, shared_database_url)
+    assert crowd.harness.collect().status == 0
+    crowd.harness.run("accounts", "pause", crowd.ids[2])
+    return crowd
+
+
 @pytest.fixture
-def crowded(harness: Harness) -> Harness:
-    """Return a harness after a night with long names, wide characters, failures and large amounts."""
-    huge = (*steady("1000000000.00", until=DAY), bill(DAY, "98765432109.87"))
-    harness.open(
-        named(1, LONG, rows=huge),
-        named(2, WIDE, faults=(Fault("not_enabled"),)),
-        named(3, "short", rows=tuple(replace(row, unit="JPY") for row in huge)),
-        named(4, "e\u0301" * 30, faults=(Fault("invalid_token", operation="*"),)),
-    )
-    assert harness.collect().status == 0
-    harness.run("accounts", "pause", harness.ids[2])
-    return harness
+def own(aws: SimulatorProcess, postgres: EmbeddedPostgres, crowded: Crowd) -> Iterator[Crowd]:
+    """Give the same accounts in a database of the test's own."""
+    name = str(make_url(crowded.harness.database_url).database)
+    with copied_database(postgres, name) as url:
+        yield Crowd(aws, url)
 
 
 COMMANDS = [
@@ -52,12 +84,12 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_table_fits_a_terminal_of_80_columns(crowded: Harness, command: tuple[str, ...]) -> None:
+def test_a_table_fits_a_terminal_of_80_columns(crowded: Crowd, command: tuple[str, ...]) -> None:
     """No line is longer than the screen, and no id, variable, date or number of a table is cut."""
-    shown = look(crowded, *command)
+    shown = crowded.look(*command)
     assert shown.strip()
     assert max(map(cell_len, shown.splitlines())) <= 80
-    whole = crowded.run(*command).stdout
+    whole = crowded.piped(*command)
     for pattern in (r"\b1000\d{8}\b", r"\bCOSTBATCH_[A-Z_]+", r"\b20\d\d-\d\d-\d\d\b"):
         assert set(re.findall(pattern, whole)) <= set(re.findall(pattern, shown))
 
@@ -75,17 +107,17 @@ MORE_COMMANDS = [
 ]
 
 
-def test_the_tables_of_more_commands_fit_too(crowded: Harness) -> None:
+def test_the_tables_of_more_commands_fit_too(own: Crowd) -> None:
     """Ids, dates and amounts whole, also of resources and plans that others have named."""
     evil = (("Name", "evil\x1b[31m\x1b]0;owned\x07\u202e" * 3), ("Owner", "x"))
-    arn = f"arn:aws:ec2:us-east-1:{crowded.ids[0]}:instance/{'i' * 150}"
+    arn = f"arn:aws:ec2:us-east-1:{own.ids[0]}:instance/{'i' * 150}"
     inventory = [{"arn": arn, "region": "us-east-1", "tags": evil}]
-    crowded.aws.update_account(crowded.ids[0], regions=["us-east-1"], inventory=inventory)
-    assert crowded.run("discover", "--account", crowded.ids[0]).status == 0
+    own.harness.aws.update_account(own.ids[0], regions=["us-east-1"], inventory=inventory)
+    assert own.harness.run("discover", "--account", own.ids[0]).status == 0
     plan = ("--from", f"{TODAY}", "--to", "2999-12-31", "--service", "s" * 300, "--reason", "r" * 400)
-    assert crowded.run("planned", "add", "--account", crowded.ids[0], *plan).status == 0
+    assert own.harness.run("planned", "add", "--account", own.ids[0], *plan).status == 0
     for command in MORE_COMMANDS:
-        shown, piped = look(crowded, *command), crowded.run(*command, COLUMNS="40").stdout
+        shown, piped = own.look(*command), own.piped(*command)
         assert max(map(cell_len, shown.splitlines())) <= 80, command
         for pattern in (r"\b1000\d{8}\b", r"\b20\d\d-\d\d-\d\d\b", r"\b\d{1,3}(?:,\d{3})+\b"):
             assert set(re.findall(pattern, piped)) <= set(re.findall(pattern, shown)), (command, pattern)
@@ -94,9 +126,9 @@ def test_the_tables_of_more_commands_fit_too(crowded: Harness) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80, 300])
-def test_the_accounts_are_readable_at_every_width(crowded: Harness, columns: int) -> None:
+def test_the_accounts_are_readable_at_every_width(crowded: Crowd, columns: int) -> None:
     """A name is shortened with an ellipsis; what has no room beside its row stands below it, whole."""
-    shown = look(crowded, "accounts", "list", columns=columns)
+    shown = crowded.look("accounts", "list", columns=columns)
     assert max(map(cell_len, shown.splitlines())) <= columns
     rows = [line for line in shown.splitlines() if line.startswith("1000")]
     assert [line.split()[0] for line in rows] == crowded.ids
@@ -107,26 +139,26 @@ def test_the_accounts_are_readable_at_every_width(crowded: Harness, columns: int
     assert "the end" in shown or columns < 300
 
 
-def test_a_name_is_on_one_line_of_a_collections_table(crowded: Harness) -> None:
+def test_a_name_is_on_one_line_of_a_collections_table(crowded: Crowd) -> None:
     """Ten lines of one name would hide the accounts; the row of an account is one line."""
     for command in (("collect", "--dry-run"), ("collect",)):
-        shown = look(crowded, *command)
+        shown = crowded.look(*command)
         assert sum("nnnn" in line for line in shown.splitlines()) <= 3
         (row,) = [line for line in shown.splitlines() if line.startswith(f"{crowded.ids[0]} nnnn")][:1]
         assert "…" in row
 
 
-def test_large_amounts_stay_whole(crowded: Harness) -> None:
+def test_large_amounts_stay_whole(crowded: Crowd) -> None:
     """A number that is cut is another number."""
-    shown = look(crowded, "collect")
+    shown = crowded.look("collect")
     assert "+97,765,432,109.87 USD" in shown
     assert "98,765,432,109.87" in shown
 
 
 @pytest.mark.parametrize("command", COMMANDS[:-1], ids=" ".join)
-def test_a_pipe_gets_one_record_a_line(crowded: Harness, command: tuple[str, ...]) -> None:
+def test_a_pipe_gets_one_record_a_line(crowded: Crowd, command: tuple[str, ...]) -> None:
     """Tabs between the values, no boxes, nothing shortened or folded, as many values as titles."""
-    piped = crowded.run(*command, COLUMNS="40").stdout
+    piped = crowded.piped(*command)
     assert not BOXES.search(piped)
     assert "…" not in piped
     tables = [part.splitlines() for part in piped.split("\n\n") if "\t" in part]
@@ -135,14 +167,14 @@ def test_a_pipe_gets_one_record_a_line(crowded: Harness, command: tuple[str, ...
         assert len({line.count("\t") for line in table if "\t" in line}) == 1
 
 
-def test_the_piped_records_are_whole(crowded: Harness) -> None:
+def test_the_piped_records_are_whole(crowded: Crowd) -> None:
     """A script takes the values by their places, whatever the names hold."""
-    records = [line.split("\t") for line in crowded.run("accounts", "list").stdout.splitlines()]
+    records = [line.split("\t") for line in crowded.piped("accounts", "list").splitlines()]
     titles = "account,name,status,access,collected to,failing since,why,labels"
     assert records[0] == titles.split(",")
     assert records[1] == [crowded.ids[0], LONG, "active", "access_keys", str(DAY), "-", "-", "-"]
     assert records[2][1] == WIDE
-    collected = crowded.run("collect").stdout.splitlines()
+    collected = crowded.piped("collect").splitlines()
     assert [crowded.ids[0], LONG, "collected"] in [line.split("\t")[:3] for line in collected]
     anomaly = next(line.split("\t") for line in collected if line.startswith(f"high\topen\t{crowded.ids[0]}"))
     assert anomaly[2:9] == [
@@ -150,11 +182,11 @@ def test_the_piped_records_are_whole(crowded: Harness) -> None:
     ]  # fmt: skip
 
 
-def test_the_sizes_of_large_tables_fit(harness: Harness) -> None:
+def test_the_sizes_of_large_tables_fit(crowded: Crowd) -> None:
     """Every column that `db stats` has room for is beside the table's name; the others follow below it."""
-    shown = look(harness, "db", "stats")
+    shown = crowded.look("db", "stats")
     (head,) = [line for line in shown.splitlines() if line.startswith("table")]
     assert head.split()[-1] == "vacuumed"
-    narrow = look(harness, "db", "stats", columns=40)
+    narrow = crowded.look("db", "stats", columns=40)
     assert max(map(cell_len, narrow.splitlines()[:20])) <= 40
     assert "  total: " in narrow or "indexes: " in narrow
