@@ -27,23 +27,23 @@ class Reader:
         return self.harness.run(*args, **given)
 
 
-@pytest.fixture
-def reader(harness: Harness) -> Iterator[Reader]:
+@pytest.fixture(scope="module")
+def reader(shared: Harness) -> Iterator[Reader]:
     """Make a role by the documents' own statements, in a database with one collected account."""
     role = Role("Reader", trusted_account_ids=("100000000001",))
     hub, member = make_account(1), make_account(2, roles=(role,))
-    harness.register(hub)
-    harness.register(member, base=hub.account_id)
-    harness.open(hub, member)
-    assert harness.collect().status == 0
+    shared.register(hub)
+    shared.register(member, base=hub.account_id)
+    shared.open(hub, member)
+    assert shared.collect().status == 0
     block = next(
         block for block in _SCHEMA.read_text().split("```") if "CREATE ROLE costbatch_reader" in block
     )
-    harness.rows(f"DROP ROLE IF EXISTS {_ROLE}")
-    harness.rows(block.removeprefix("sql").replace("costbatch_reader", _ROLE))
-    yield Reader(harness)
-    harness.rows(f"DROP OWNED BY {_ROLE}")
-    harness.rows(f"DROP ROLE {_ROLE}")
+    shared.rows(f"DROP ROLE IF EXISTS {_ROLE}")
+    shared.rows(block.removeprefix("sql").replace("costbatch_reader", _ROLE))
+    yield Reader(shared)
+    shared.rows(f"DROP OWNED BY {_ROLE}")
+    shared.rows(f"DROP ROLE {_ROLE}")
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,8 @@ def test_a_command_that_writes_ends_with_one_sentence(reader: Reader, command: l
     assert reader.harness.contents() == before
 
 
-def test_a_batch_without_its_key_is_still_refused_a_dry_run(harness: Harness) -> None:
+def test_a_batch_without_its_key_is_still_refused_a_dry_run(reader: Reader) -> None:
     """Whoever may read the credentials is checked as before: a dry run finds what would stop the run."""
-    harness.open(make_account(1))
-    run = harness.run("collect", "--dry-run", ENCRYPTION_KEY="")
+    run = reader.harness.run("collect", "--dry-run", ENCRYPTION_KEY="")
     assert run.status == 2
     assert "ENCRYPTION_KEY is not set" in run.stderr
