@@ -1,7 +1,7 @@
 """Rows that were edited by hand: refused if the program cannot read them, and no run ends because of them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg2
 import pytest
@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from tests.support.databases import copied_database
-from tests.support.harness import ONE_DAY, TODAY, Harness, bill, make_account, steady
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
 
 YESTERDAY = TODAY - ONE_DAY
 GOOD = '{"service": "S3", "expected": "1", "actual": "2"}'
@@ -28,45 +28,106 @@ CONSTRAINTS = (
 )
 
 
-def open_two(aws: SimulatorProcess, database_url: str) -> Harness:
-    """Return a harness with two accounts that cost more yesterday than before."""
-    rows = (*steady("10.00", until=YESTERDAY), bill(YESTERDAY, "90.00"))
+# The table, and what is assigned to the rows of an account in it. What the constraints let pass:
+READABLE = [
+    ("anomalies", "actual = 9e29"),
+    ("anomalies", "revision = 2147483647"),
+    ("anomalies", "start_date = '2000-01-01'"),
+    ("anomalies", "last_date = '2999-12-31'"),
+    ("anomalies", "service = 'Nothing of ours'"),
+    ("anomalies", "currency = 'XXX'"),
+    ("anomalies", f"explanation = '[{GOOD}]'"),
+    ("anomalies", 'explanation = \'[{"service": "", "expected": "0E-60", "actual": "9E+99"}]\''),
+    ("account_progress", "covered_start = '2000-01-01', covered_end_exclusive = '2999-12-31'"),
+    ("account_progress", "failing_since = '2999-12-31', failing_kind = 'nothing of ours'"),
+    ("day_digests", "start_date = '2999-12-31'"),
+    ("day_digests", "days = decode(repeat('ff', 400), 'hex')"),
+    ("daily_costs", "unblended = 9e29"),
+    ("daily_costs", "service = 'Nothing of ours' || service"),
+    ("daily_costs", "currency = 'XXX'"),
+]
+# What they do not:
+UNREADABLE = [
+    ("anomalies", "explanation = '[1,2]'"),
+    ("anomalies", "explanation = '[{}]'"),
+    ("anomalies", "explanation = '[[]]'"),
+    ("anomalies", "explanation = '7'"),
+    ("anomalies", 'explanation = \'[{"service": 1, "expected": "x", "actual": "y"}]\''),
+    ("anomalies", "severity = 'apocalyptic'"),
+    ("anomalies", "actual = 'NaN'"),
+    ("day_digests", "start_date = '9999-12-31'"),
+    ("day_digests", "start_date = '20000-01-01'"),
+    ("account_progress", "covered_end_exclusive = '9999-12-31'"),
+    ("account_progress", "covered_start = '0001-01-01'"),
+    ("daily_costs", "unblended = 'NaN'"),
+]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A run after edits, of which the number is that of the account. The last account was not edited."""
+
+    harness: Harness
+    run: Finished
+
+    def outcome(self, number: int) -> str:
+        """Return how an account ended."""
+        return self.run.outcomes[self.harness.ids[number]]
+
+
+def open_all(aws: SimulatorProcess, database_url: str) -> Harness:
+    """Return a harness with an account for each edit, and one more; all cost more yesterday than before."""
+    rows = (*steady("10.00", until=YESTERDAY, days=40), bill(YESTERDAY, "90.00"))
     harness = Harness(aws, database_url)
-    harness.open(make_account(1, rows=rows), make_account(2, rows=rows))
+    harness.open(*(make_account(n, rows=rows) for n in range(1, len(READABLE) + 2)))
     return harness
 
 
 @pytest.fixture(scope="module")
 def collected(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """Collect both once, for every test to copy; give the database's name."""
+    """Collect all once, for others to copy; give the database's name."""
     with copied_database(postgres, template) as url:
-        run = open_two(aws, url).collect()
-        assert run.summary["run"]["anomalies"]["open"] == 2
+        harness = open_all(aws, url)
+        assert harness.collect().summary["run"]["anomalies"]["open"] == len(harness.ids)
         yield str(make_url(url).database)
 
 
-@pytest.fixture
-def two(aws: SimulatorProcess, postgres: EmbeddedPostgres, collected: str) -> Iterator[Harness]:
-    """Give a harness with two accounts, each with an open anomaly."""
+@pytest.fixture(scope="module")
+def constrained(aws: SimulatorProcess, postgres: EmbeddedPostgres, collected: str) -> Iterator[Harness]:
+    """Give a harness whose accounts have an open anomaly each, for edits that are refused."""
     with copied_database(postgres, collected) as url:
-        yield open_two(aws, url)
+        yield open_all(aws, url)
 
 
-@contextmanager
-def without_constraints(harness: Harness) -> Iterator[None]:
-    """Let rows be written that no constraint would let pass."""
-    for constraint in CONSTRAINTS:
-        harness.rows(f"ALTER TABLE {constraint}")
-    yield
+@pytest.fixture(scope="module")
+def edited(aws: SimulatorProcess, postgres: EmbeddedPostgres, collected: str) -> Iterator[Edited]:
+    """Give the run after the edits that the constraints let pass, each of an account of its own."""
+    with copied_database(postgres, collected) as url:
+        harness = open_all(aws, url)
+        for number, change in enumerate(READABLE):
+            edit(harness, number, *change)
+        yield Edited(harness, harness.collect())
 
 
-def edit(harness: Harness, table: str, assignment: str) -> None:
-    """Edit the rows of the first account by hand."""
+@pytest.fixture(scope="module")
+def unreadable(aws: SimulatorProcess, postgres: EmbeddedPostgres, collected: str) -> Iterator[Edited]:
+    """Give the run after the edits that no constraint would let pass."""
+    with copied_database(postgres, collected) as url:
+        harness = open_all(aws, url)
+        for constraint in CONSTRAINTS:
+            harness.rows(f"ALTER TABLE {constraint}")
+        for number, change in enumerate(UNREADABLE):
+            edit(harness, number, *change)
+        yield Edited(harness, harness.collect())
+
+
+def edit(harness: Harness, number: int, table: str, assignment: str) -> None:
+    """Edit the rows of an account by hand."""
     account = "id" if table == "accounts" else "account_id"
     harness.rows(
         f"UPDATE {table} SET {assignment} WHERE {account} = "
         "(SELECT id FROM accounts WHERE aws_account_id = %s)",
-        harness.ids[0],
+        harness.ids[number],
     )
 
 
@@ -84,12 +145,10 @@ def edit(harness: Harness, table: str, assignment: str) -> None:
         '[{"service": "S3"}]',
     ],
 )
-def test_an_explanation_that_cannot_be_read_is_refused(two: Harness, explanation: str) -> None:
+def test_an_explanation_that_cannot_be_read_is_refused(constrained: Harness, explanation: str) -> None:
     """The constraint knows its form, to the parts."""
     with pytest.raises(psycopg2.errors.CheckViolation, match="ck_anomalies_explanation"):
-        edit(two, "anomalies", f"explanation = '{explanation}'")
-    edit(two, "anomalies", f"explanation = '[{GOOD}]'")
-    assert two.collect().status == 0
+        edit(constrained, 0, "anomalies", f"explanation = '{explanation}'")
 
 
 @pytest.mark.parametrize(
@@ -105,73 +164,42 @@ def test_an_explanation_that_cannot_be_read_is_refused(two: Harness, explanation
     ],
 )
 def test_days_and_amounts_that_break_python_are_refused(
-    two: Harness, table: str, assignment: str, constraint: str
+    constrained: Harness, table: str, assignment: str, constraint: str
 ) -> None:
     """PostgreSQL's largest are beyond what Python holds."""
     with pytest.raises(psycopg2.errors.CheckViolation, match=constraint):
-        edit(two, table, assignment)
+        edit(constrained, 0, table, assignment)
 
 
-@pytest.mark.parametrize(
-    ("table", "assignment"),
-    [
-        ("anomalies", "actual = 9e29"),
-        ("anomalies", "revision = 2147483647"),
-        ("anomalies", "start_date = '2000-01-01'"),
-        ("anomalies", "last_date = '2999-12-31'"),
-        ("anomalies", "service = 'Nothing of ours'"),
-        ("anomalies", "currency = 'XXX'"),
-        ("anomalies", 'explanation = \'[{"service": "", "expected": "0E-60", "actual": "9E+99"}]\''),
-        ("account_progress", "covered_start = '2000-01-01', covered_end_exclusive = '2999-12-31'"),
-        ("account_progress", "failing_since = '2999-12-31', failing_kind = 'nothing of ours'"),
-        ("day_digests", "start_date = '2999-12-31'"),
-        ("day_digests", "days = decode(repeat('ff', 400), 'hex')"),
-        ("daily_costs", "unblended = 9e29"),
-        ("daily_costs", "service = 'Nothing of ours' || service"),
-        ("daily_costs", "currency = 'XXX'"),
-    ],
-)
-def test_what_the_constraints_let_pass_does_no_harm(two: Harness, table: str, assignment: str) -> None:
-    """The run ends with a report of both accounts, and the other one is collected."""
-    edit(two, table, assignment)
-    run = two.collect()
-    assert run.outcomes[two.ids[1]] == "collected"
-    assert run.outcomes[two.ids[0]] in {"collected", "internal"}
-    assert two.run("collect").status == 0
+@pytest.mark.parametrize("number", range(len(READABLE)), ids=[" ".join(each) for each in READABLE])
+def test_what_the_constraints_let_pass_does_no_harm(edited: Edited, number: int) -> None:
+    """The run ends with a report of all accounts, and those that were not edited are collected."""
+    assert edited.outcome(number) in {"collected", "internal"}
+    assert edited.outcome(-1) == "collected"
 
 
-def test_an_anomaly_that_ends_in_the_future_is_judged_to_the_newest_day(two: Harness) -> None:
+def test_the_table_shows_what_was_edited(edited: Edited) -> None:
+    """The report for people is printed, too, whatever the rows hold."""
+    finished = edited.harness.run("collect")
+    assert finished.status == 0
+    assert edited.harness.ids[-1] in finished.stdout
+
+
+def test_an_anomaly_that_ends_in_the_future_is_judged_to_the_newest_day(edited: Edited) -> None:
     """The next night gives it its days back, and stores no expectation of a day that has no cost yet."""
-    edit(two, "anomalies", "last_date = '2999-12-31'")
-    two.collect()
-    assert two.value("SELECT max(last_date) FROM anomalies") == YESTERDAY
-    assert two.value("SELECT max(usage_date) FROM daily_expectations") == YESTERDAY
+    number = READABLE.index(("anomalies", "last_date = '2999-12-31'"))
+    for day, table in (("last_date", "anomalies"), ("usage_date", "daily_expectations")):
+        newest = (
+            f"SELECT max({day}) FROM {table} "
+            "WHERE account_id = (SELECT id FROM accounts WHERE aws_account_id = %s)"
+        )
+        assert edited.harness.value(newest, edited.harness.ids[number]) == YESTERDAY
 
 
-@pytest.mark.parametrize(
-    ("table", "assignment"),
-    [
-        ("anomalies", "explanation = '[1,2]'"),
-        ("anomalies", "explanation = '[{}]'"),
-        ("anomalies", "explanation = '[[]]'"),
-        ("anomalies", "explanation = '7'"),
-        ("anomalies", 'explanation = \'[{"service": 1, "expected": "x", "actual": "y"}]\''),
-        ("anomalies", "severity = 'apocalyptic'"),
-        ("anomalies", "actual = 'NaN'"),
-        ("day_digests", "start_date = '9999-12-31'"),
-        ("day_digests", "start_date = '20000-01-01'"),
-        ("account_progress", "covered_end_exclusive = '9999-12-31'"),
-        ("account_progress", "covered_start = '0001-01-01'"),
-        ("daily_costs", "unblended = 'NaN'"),
-    ],
-)
-def test_without_the_constraints_only_the_account_of_the_row_fails(
-    two: Harness, table: str, assignment: str
-) -> None:
+@pytest.mark.parametrize("number", range(len(UNREADABLE)), ids=[" ".join(each) for each in UNREADABLE])
+def test_without_the_constraints_only_the_account_of_the_row_fails(unreadable: Edited, number: int) -> None:
     """Nothing that is stored of one account ends the run or hides what is reported of the others."""
-    with without_constraints(two):
-        edit(two, table, assignment)
-        run = two.collect()
-    assert run.outcomes[two.ids[1]] == "collected"
-    assert run.outcomes[two.ids[0]] in {"collected", "internal"}
-    assert two.ids[1] in {each["aws_account_id"] for each in run.summary["open_anomalies"]}
+    assert unreadable.outcome(number) in {"collected", "internal"}
+    assert unreadable.outcome(-1) == "collected"
+    listed = {each["aws_account_id"] for each in unreadable.run.summary["open_anomalies"]}
+    assert unreadable.harness.ids[-1] in listed
