@@ -290,13 +290,14 @@ def test_a_transaction_that_is_lost_can_be_repeated(
     assert change.inserted == len(stored(query)) == 2
 
 
-@pytest.mark.parametrize(
-    "variables", [{}, {"COSTBATCH_ANOMALY_PER_SERVICE": "true"}], ids=["total", "services"]
-)
 def test_a_run_that_packs_everything_judges_the_same(
-    harness: Harness, second: Harness, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+    harness: Harness, second: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Costs, anomalies and their explanations: the first night, and one on which days are restated."""
+    """Costs, anomalies and their explanations: the first night, and one on which days are restated.
+
+    Totals are judged beside the services.
+    """
+    variables = {"COSTBATCH_ANOMALY_PER_SERVICE": "true"}
     spike = Anomaly("spike", TODAY - timedelta(days=3), 4.0, days=2)
     accounts = [
         make_account(1, services=6, anomalies=(spike,)),
