@@ -43,6 +43,6 @@ def shared(aws: SimulatorProcess, shared_database_url: str) -> Harness:
 
 
 @pytest.fixture
-def unchanged(aws: SimulatorProcess, shared_database_url: str) -> Harness:
+def idle(aws: SimulatorProcess, shared_database_url: str) -> Harness:
     """Return a harness for commands that change nothing, and so need no database of their own."""
     return Harness(aws, shared_database_url)

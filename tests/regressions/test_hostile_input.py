@@ -78,14 +78,14 @@ def test_a_connection_that_never_opens_ends_at_its_own_limit(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "body"])
-def test_a_gateway_that_drips_is_given_up_at_the_limit(harness: Harness, *, headers: bool) -> None:
+def test_a_gateway_that_drips_is_given_up_at_the_limit(idle: Harness, *, headers: bool) -> None:
     """The push time-out is of the whole push; a body after the status is not waited for."""
     silent = pytest.raises(DeliveryError, match=r"did not answer within 0\.5 seconds")
     with dripping(headers=headers) as url:
         gateway = Pushgateway(Secret(url), job="collect", timeout_seconds=0.5, version="0")
         begun = monotonic()
         with silent if headers else nullcontext():
-            gateway.push(None, succeeded=True, now=harness.now())
+            gateway.push(None, succeeded=True, now=idle.now())
     assert monotonic() - begun < 3
 
 
@@ -161,15 +161,15 @@ def test_a_file_of_a_setting_is_read_within_bounds(
 
 @pytest.mark.parametrize("option", ["--secrets-file", "--external-id-file"])
 def test_a_file_of_secrets_is_read_within_bounds(
-    harness: Harness, quick_files: None, bad_file: tuple[str, str], option: str
+    idle: Harness, quick_files: None, bad_file: tuple[str, str], option: str
 ) -> None:
     """As a file of a setting; nothing is stored."""
     path, words = bad_file
     role = ("--role-arn", "arn:aws:iam::123456789012:role/r") if option == "--external-id-file" else ()
-    finished = harness.run("accounts", "add", "123456789012", "--name", "x", option, path, *role)
+    finished = idle.run("accounts", "add", "123456789012", "--name", "x", option, path, *role)
     assert one_sentence(finished).startswith(path)
     assert words in finished.stderr
-    assert harness.value("SELECT count(*) FROM accounts") == 0
+    assert idle.value("SELECT count(*) FROM accounts") == 0
 
 
 def one_sentence(finished: Finished) -> str:
@@ -191,19 +191,19 @@ def one_sentence(finished: Finished) -> str:
         "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = half\u200bwidth\n",
     ],
 )
-def test_characters_that_no_secret_has_are_one_sentence(harness: Harness, document: str) -> None:
+def test_characters_that_no_secret_has_are_one_sentence(idle: Harness, document: str) -> None:
     """Half a surrogate pair, a NUL, a letter outside ASCII: refused without showing the secret."""
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-")
-    sentence = one_sentence(harness.run(*command, stdin=document))
+    sentence = one_sentence(idle.run(*command, stdin=document))
     assert "contains characters that AWS never uses in one" in sentence
 
 
-def test_bytes_that_are_not_text_are_one_sentence(harness: Harness, tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_one_sentence(idle: Harness, tmp_path: Path) -> None:
     """Invalid UTF-8 in a secrets file."""
     path = tmp_path / "secrets"
     path.write_bytes(b'{"external_id": "\xff\xfe"}')
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", str(path))
-    assert one_sentence(harness.run(*command)) == f"{path} is not a text file in UTF-8."
+    assert one_sentence(idle.run(*command)) == f"{path} is not a text file in UTF-8."
 
 
 def test_a_byte_order_mark_is_not_part_of_a_file(harness: Harness, tmp_path: Path) -> None:
@@ -221,9 +221,9 @@ UNPRINTABLE = ["\udcff", "half \ud800", "\ufeffproduction", "a\0b", "a\x1b[31m",
 
 
 @pytest.mark.parametrize("name", UNPRINTABLE)
-def test_a_name_that_nothing_can_print_is_one_sentence(harness: Harness, name: str) -> None:
+def test_a_name_that_nothing_can_print_is_one_sentence(idle: Harness, name: str) -> None:
     """Bytes that are not UTF-8 come as halves of surrogate pairs."""
-    sentence = one_sentence(harness.run("accounts", "add", "123456789012", "--pod-identity", "--name", name))
+    sentence = one_sentence(idle.run("accounts", "add", "123456789012", "--pod-identity", "--name", name))
     assert sentence == "The name of an account must have 1 to 200 printable characters."
 
 
@@ -245,17 +245,17 @@ def test_a_name_that_nothing_can_print_is_one_sentence(harness: Harness, name: s
 )
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
 def test_the_ends_of_dates_and_numbers_are_one_sentence(
-    harness: Harness, args: tuple[str, ...], dry_run: tuple[str, ...]
+    idle: Harness, args: tuple[str, ...], dry_run: tuple[str, ...]
 ) -> None:
     """Never a traceback, and nothing is paid."""
-    sentence = one_sentence(harness.collect(*args, *dry_run))
+    sentence = one_sentence(idle.collect(*args, *dry_run))
     assert len(sentence) < 200
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "1e308", "-1", "0"])
-def test_a_check_of_doctor_has_a_finite_limit(harness: Harness, text: str) -> None:
+def test_a_check_of_doctor_has_a_finite_limit(idle: Harness, text: str) -> None:
     """NaN is within no range."""
-    sentence = one_sentence(harness.run("doctor", "--timeout", text))
+    sentence = one_sentence(idle.run("doctor", "--timeout", text))
     assert "is not a number of seconds from 0.1 to 600." in sentence
 
 
@@ -307,13 +307,13 @@ def heart_of(secret: str) -> str:
     ],
 )
 def test_a_secret_in_the_wrong_variable_is_not_shown(
-    harness: Harness, tmp_path: Path, name: str, secret: str, *, from_file: bool
+    idle: Harness, tmp_path: Path, name: str, secret: str, *, from_file: bool
 ) -> None:
     """A file given to another variable by mistake, or the value itself: its length is all that is said."""
     path = tmp_path / "secret"
     path.write_text(f"{secret}\n")
     environ = {f"{name}_FILE": str(path)} if from_file else {name: secret}
-    said = one_sentence(harness.run("config", **environ))
+    said = one_sentence(idle.run("config", **environ))
     assert secret not in said
     assert heart_of(secret) not in said
 
@@ -336,32 +336,30 @@ def test_a_secret_in_the_wrong_variable_is_not_shown(
         ("db", "prune", "--keep", "{}"),
     ],
 )
-def test_a_secret_on_the_command_line_is_not_shown(
-    harness: Harness, args: tuple[str, ...], secret: str
-) -> None:
+def test_a_secret_on_the_command_line_is_not_shown(idle: Harness, args: tuple[str, ...], secret: str) -> None:
     """Neither by costbatch nor by click."""
-    finished = harness.run(*(arg.format(secret) for arg in args))
+    finished = idle.run(*(arg.format(secret) for arg in args))
     assert finished.status == 2
     assert secret not in finished.stdout + finished.stderr
     assert heart_of(secret) not in finished.stdout + finished.stderr
 
 
 @pytest.mark.parametrize("name", ["ENCRYPTION_KEY", "DATABASE_URL"])
-def test_a_secret_in_place_of_its_files_path_is_not_shown(harness: Harness, name: str) -> None:
+def test_a_secret_in_place_of_its_files_path_is_not_shown(idle: Harness, name: str) -> None:
     """NAME_FILE was given the value and not the path."""
-    value = harness.environ.pop(name)
+    value = idle.environ.pop(name)
     value = KEY if name == "ENCRYPTION_KEY" else "postgresql://costbatch:hunter2@db/costs"
-    said = one_sentence(harness.run("config", **{f"{name}_FILE": value}))
+    said = one_sentence(idle.run("config", **{f"{name}_FILE": value}))
     assert value not in said
     assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("secret", [KEY, AWS_SECRET, MISPLACED["a URL with a password"]])
 @pytest.mark.parametrize("name", ["COSTBATCH_REQUIRED_TAGS", "COSTBATCH_ANOMALY_EXCLUDED_RECORD_TYPES"])
-def test_a_secret_among_names_is_not_shown(harness: Harness, name: str, secret: str) -> None:
+def test_a_secret_among_names_is_not_shown(idle: Harness, name: str, secret: str) -> None:
     """Any text may be a tag: it is taken, and `config` says only how long it is."""
     tags = "Owner,k8s.io/cluster-autoscaler/node-template/label"
-    run = harness.run("config", "--output", "json", **{name: f"{tags},{secret}"})
+    run = idle.run("config", "--output", "json", **{name: f"{tags},{secret}"})
     assert run.status == 0
     assert heart_of(secret) not in run.stdout + run.stderr
     shown = {each["name"]: each["value"] for each in json.loads(run.stdout)}[name]
@@ -369,24 +367,24 @@ def test_a_secret_among_names_is_not_shown(harness: Harness, name: str, secret: 
 
 
 @pytest.mark.parametrize("text", ["x" * 129, "a\x1b[31mb", "a,b\u202e"])
-def test_a_name_of_a_list_is_printable_and_short(harness: Harness, text: str) -> None:
+def test_a_name_of_a_list_is_printable_and_short(idle: Harness, text: str) -> None:
     """One sentence, without the whole of it."""
-    sentence = one_sentence(harness.run("config", COSTBATCH_REQUIRED_TAGS=text))
+    sentence = one_sentence(idle.run("config", COSTBATCH_REQUIRED_TAGS=text))
     assert "must be names of up to 128 printable characters" in sentence
     assert len(sentence) < 200
 
 
-def test_secrets_are_known_before_anything_is_printed(harness: Harness) -> None:
+def test_secrets_are_known_before_anything_is_printed(idle: Harness) -> None:
     """A password that was also given to another variable is masked in the sentence about that one."""
     environ = {"DATABASE_URL": "postgresql://u:correct-horse@db/costs", "COSTBATCH_FAIL_ON": "correct-horse"}
-    assert "correct-horse" not in one_sentence(harness.run("config", **environ))
+    assert "correct-horse" not in one_sentence(idle.run("config", **environ))
 
 
-def test_ten_megabytes_are_not_echoed(harness: Harness, tmp_path: Path) -> None:
+def test_ten_megabytes_are_not_echoed(idle: Harness, tmp_path: Path) -> None:
     """Nor one that fits into a file: some forty characters of a value are shown at most."""
     path = tmp_path / "value"
     path.write_text("word " * 10_000)
-    said = one_sentence(harness.run("config", COSTBATCH_FAIL_ON_FILE=str(path)))
+    said = one_sentence(idle.run("config", COSTBATCH_FAIL_ON_FILE=str(path)))
     assert len(said) < 300 + len(str(path))
-    said = one_sentence(harness.run("config", COSTBATCH_FAIL_ON="word " * 10_000))
+    said = one_sentence(idle.run("config", COSTBATCH_FAIL_ON="word " * 10_000))
     assert len(said) < 300
