@@ -1,12 +1,12 @@
 """``accounts add`` takes what AWS itself hands out, and asks AWS whose it is before it is stored."""
 
 import json
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
 from costbatch.simulator.world import Fault, Role, World
-from tests.support.harness import Harness, make_account
+from tests.support.harness import Finished, Harness, make_account
 from tests.support.machine import free_port
 
 FIRST, SECOND = make_account(1), make_account(2, roles=(Role("costbatch", external_id="partner-7"),))
@@ -52,26 +52,54 @@ HANDED_OUT = {
 
 
 def is_registered(harness: Harness) -> bool:
-    """Whether any account is in the table."""
-    return bool(harness.value("SELECT count(*) FROM accounts WHERE status <> 'removed'"))
+    """Whether one of the two accounts is in the table."""
+    ids = [FIRST.account_id, SECOND.account_id]
+    return bool(harness.value("SELECT count(*) FROM accounts WHERE aws_account_id = ANY(%s)", ids))
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What adding an account by each form said and asked, and how a run over all of them ended."""
+
+    ids: dict[str, str]
+    added: dict[str, Finished]
+    asked: dict[str, dict[str, int]]
+    outcomes: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def taken(shared: Harness, tmp_path_factory: pytest.TempPathFactory) -> Taken:
+    """Add an account by each form, and collect them all."""
+    accounts = {form: make_account(n) for n, form in enumerate(HANDED_OUT, 101)}
+    shared.aws.replace_world(World(accounts=(*accounts.values(),), today=shared.today))
+    path = tmp_path_factory.mktemp("keys") / "key"
+    added = {}
+    for form, account in accounts.items():
+        text = HANDED_OUT[form].replace(KEY, account.access_key_id)
+        path.write_bytes(text.replace(SECRET, account.secret_access_key).encode())
+        add = ("accounts", "add", account.account_id, "--name", form, "--secrets-file", str(path))
+        added[form] = shared.run(*add)
+    requests = shared.aws.requests()["accounts"]
+    ids = {form: account.account_id for form, account in accounts.items()}
+    asked = {form: requests[one]["requests"] for form, one in ids.items()}
+    return Taken(ids, added, asked, shared.collect().outcomes)
 
 
 @pytest.mark.parametrize("form", HANDED_OUT)
-def test_what_aws_hands_out_is_taken(harness: Harness, tmp_path: Path, form: str) -> None:
+def test_what_aws_hands_out_is_taken(taken: Taken, form: str) -> None:
     """As it is, without an editor in between; and STS has said that the key is the account's."""
-    harness.aws.replace_world(World(accounts=(FIRST,), today=harness.today))
-    path = tmp_path / "key"
-    path.write_bytes(HANDED_OUT[form].encode())
-    run = harness.run(*ADD, str(path))
-    assert (run.status, run.stderr) == (0, "")
-    assert harness.aws.requests()["accounts"][FIRST.account_id]["requests"] == {"GetCallerIdentity": 1}
-    assert harness.collect().outcomes == {FIRST.account_id: "collected"}
+    assert (taken.added[form].status, taken.added[form].stderr) == (0, "")
+    assert taken.asked[form] == {"GetCallerIdentity": 1}
+    assert taken.outcomes[taken.ids[form]] == "collected"
 
 
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (json.dumps({**PROCESS, "SessionToken": TOKEN, "Expiration": "2025-03-12T12:00:00Z"}), "temporary"),
+        (
+            json.dumps({**PROCESS, "SessionToken": TOKEN, "Expiration": "2025-03-12T12:00:00Z"}),
+            "temporary",
+        ),
         (json.dumps({"Credentials": {**PROCESS, "SessionToken": TOKEN}}), "temporary credentials"),
         (HANDED_OUT["export-credentials --format env"] + f"export AWS_SESSION_TOKEN={TOKEN}\n", "temporary"),
         (
@@ -91,12 +119,12 @@ def test_what_aws_hands_out_is_taken(harness: Harness, tmp_path: Path, form: str
         ("export AWS_REGION=eu-west-1\n", "holds no secrets"),
     ],
 )
-def test_what_cannot_serve_every_night_is_refused(harness: Harness, document: str, words: str) -> None:
+def test_what_cannot_serve_every_night_is_refused(idle: Harness, document: str, words: str) -> None:
     """Temporary, cut and doubled keys: one sentence, status 2, nothing stored, nothing shown."""
-    run = harness.run(*ADD, "-", stdin=document)
+    run = idle.run(*ADD, "-", stdin=document)
     assert (run.status, len(run.sentences), run.stdout) == (2, 1, "")
     assert words in run.stderr
-    assert not is_registered(harness)
+    assert not is_registered(idle)
     for secret in (KEY, SECRET, TOKEN):
         assert secret not in run.stderr
 
@@ -129,14 +157,14 @@ def test_replacing_by_the_key_of_another_account_keeps_the_old_one(harness: Harn
 
 
 @pytest.mark.parametrize("fault", ["invalid_token", "access_denied"])
-def test_a_key_that_aws_refuses_is_not_stored(harness: Harness, fault: str) -> None:
+def test_a_key_that_aws_refuses_is_not_stored(idle: Harness, fault: str) -> None:
     """A deleted or mistyped key is found now, and not at two in the morning."""
     broken = make_account(1, faults=(Fault(fault, operation="*"),))
-    harness.aws.replace_world(World(accounts=(broken,), today=harness.today))
-    run = harness.run(*ADD, "-", stdin=HANDED_OUT["our own JSON"])
+    idle.aws.replace_world(World(accounts=(broken,), today=idle.today))
+    run = idle.run(*ADD, "-", stdin=HANDED_OUT["our own JSON"])
     assert (run.status, len(run.sentences)) == (2, 1)
     assert "Nothing was stored." in run.stderr
-    assert not is_registered(harness)
+    assert not is_registered(idle)
 
 
 @pytest.mark.parametrize("how", ["nothing listens", "aws is down"])
