@@ -1,5 +1,7 @@
 """COSTBATCH_PUSH_LABELS: what is accepted reaches the Pushgateway as it was written; the rest is refused."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from costbatch.adapters.pushgateway import MANUAL_GROUP, SUCCESS_GROUP
@@ -7,9 +9,10 @@ from costbatch.config.parsers import TAKEN_LABELS
 from tests.chart.chart import render
 from tests.chart.pods import environment
 from tests.chart.test_chart_pods import SECRET
-from tests.regressions.test_metrics_of_restricted_runs import collect, pushed, value
-from tests.support.harness import Harness, make_account
+from tests.regressions.test_metrics_of_restricted_runs import collect, pushed, small, value
+from tests.support.harness import Harness
 from tests.support.metrics import METRICS
+from tests.support.pushgateway import serve_pushgateway
 
 
 @pytest.mark.parametrize(
@@ -23,17 +26,24 @@ from tests.support.metrics import METRICS
     ids=",".join,
 )
 def test_what_is_accepted_arrives_at_the_gateway_as_it_was_written(
-    harness: Harness, gateway_url: str, labels: dict[str, str]
+    shared: Harness, gateway_url: str, labels: dict[str, str]
 ) -> None:
     """Also with characters that mean something in a web address; in all three groups."""
-    harness.open(make_account(1))
+    shared.open(small(1))
     text = ", ".join(f"{name} = {each}" for name, each in labels.items())
-    assert collect(harness, gateway_url, labels=text).status == 0
-    assert collect(harness, gateway_url, "--account", harness.ids[0], labels=text).status == 0
+    assert collect(shared, gateway_url, labels=text).status == 0
+    assert collect(shared, gateway_url, "--account", shared.ids[0], labels=text).status == 0
     own = pushed(gateway_url, **labels)
     assert own == pushed(gateway_url)
     assert value(own, "last_success_timestamp_seconds") > 0
     assert {dict(one).get("run") for one in own} == {None, "manual"}
+
+
+@pytest.fixture(scope="module")
+def empty_gateway() -> Iterator[str]:
+    """Run a Pushgateway to which nothing may be pushed; return its URL."""
+    with serve_pushgateway() as address:
+        yield f"http://{address}"
 
 
 @pytest.mark.parametrize(
@@ -61,15 +71,15 @@ def test_what_is_accepted_arrives_at_the_gateway_as_it_was_written(
     ],
 )
 def test_what_is_not_a_label_is_refused_before_anything_is_done(
-    harness: Harness, gateway_url: str, text: str, words: str
+    idle: Harness, empty_gateway: str, text: str, words: str
 ) -> None:
     """With the name of the variable, and status 2: nothing is collected or pushed."""
-    run = collect(harness, gateway_url, labels=text)
+    run = collect(idle, empty_gateway, labels=text)
     assert run.status == 2
     (sentence,) = run.sentences
     assert sentence.startswith("COSTBATCH_PUSH_LABELS ")
     assert words in sentence
-    assert pushed(gateway_url) == {}
+    assert pushed(empty_gateway) == {}
 
 
 def test_the_labels_that_are_taken_are_those_of_the_metrics_and_their_groups() -> None:
