@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 
 import pytest
@@ -14,7 +15,7 @@ from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import AccountError, ErrorKind
-from tests.support.harness import Harness, make_account
+from tests.support.harness import Finished, Harness, make_account
 
 DAY = date(2025, 3, 1)
 WINDOW = DateRange(DAY, DAY + 2 * ONE_DAY)
@@ -105,9 +106,9 @@ def test_an_answer_that_does_not_is_read(text: str) -> None:
     assert read(text) == 2
 
 
-ONE = make_account(1, regions=("us-east-1",))
+ID = "100000000001"
 TAGS = '[{"Key":"Owner","Value":"web"}]'
-ARN = "arn:aws:ec2:us-east-1:100000000001:instance/i-1"
+ARN = f"arn:aws:ec2:us-east-1:{ID}:instance/i-1"
 # The operation, and a body of which the member that comes last would hide what comes first.
 OF_DISCOVERY = {
     "token": ("GetResources", '{"PaginationToken":"more","ResourceTagMappingList":[],"PaginationToken":""}'),
@@ -139,40 +140,64 @@ OF_DISCOVERY = {
 }
 
 
-@pytest.mark.parametrize(("operation", "body"), OF_DISCOVERY.values(), ids=OF_DISCOVERY.keys())
-def test_a_list_of_resources_that_says_something_twice_is_malformed(
-    harness: Harness, operation: str, body: str
-) -> None:
+# Whatever their texts look like.
+ONCE = {
+    "plain": f'{{"PaginationToken":"","ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":{TAGS}}}]}}',
+    "spaces": (
+        f'{{"ResourceTagMappingList": [{{"ResourceARN": "{ARN}", "Tags": [{{"Key": "a", "Value":" x"}}]}}]}}'
+    ),
+    "a colon": (
+        f'{{"ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":[{{"Key":":a","Value":null}}]}}]}}'
+    ),
+    "a quotation mark": (
+        f'{{"ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":[{{"Key":"a\\":"}}]}}],"New":1}}'
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """A run over an account for each response. ids: by the name of the response."""
+
+    harness: Harness
+    run: Finished
+    ids: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def discovery(shared: Harness) -> Discovery:
+    """Give each account a response of its own, and discover them all."""
+    bodies = {**OF_DISCOVERY, **{name: ("GetResources", body) for name, body in ONCE.items()}}
+    accounts = {name: make_account(n, regions=("us-east-1",)) for n, name in enumerate(bodies, 1)}
+    shared.open(*accounts.values())
+    ids = {name: account.account_id for name, account in accounts.items()}
+    for name, (operation, body) in bodies.items():
+        shared.aws.add_fault(ids[name], "body", body=body.replace(ID, ids[name]), operation=operation)
+    return Discovery(shared, shared.run("discover", "--source", "tagging", "--output", "json"), ids)
+
+
+@pytest.mark.parametrize("case", OF_DISCOVERY)
+def test_a_list_of_resources_that_says_something_twice_is_malformed(discovery: Discovery, case: str) -> None:
     """A page token that hides another one would let resources seem to be gone."""
-    harness.open(ONE)
-    harness.aws.add_fault(ONE.account_id, "body", body=body, operation=operation)
-    run = harness.run("discover", "--source", "tagging", "--output", "json")
-    assert run.outcomes == {ONE.account_id: "malformed_response"}
-    assert "the same member twice" in run.account(ONE.account_id)["error"]["message"]
+    one = discovery.ids[case]
+    assert discovery.run.outcomes[one] == "malformed_response"
+    assert "the same member twice" in discovery.run.account(one)["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        f'{{"PaginationToken":"","ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":{TAGS}}}]}}',
-        f'{{"ResourceTagMappingList": [{{"ResourceARN": "{ARN}", "Tags": [{{"Key": "a", "Value":" x"}}]}}]}}',
-        f'{{"ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":[{{"Key":":a","Value":null}}]}}]}}',
-        f'{{"ResourceTagMappingList":[{{"ResourceARN":"{ARN}","Tags":[{{"Key":"a\\":"}}]}}],"New":1}}',
-    ],
-)
-def test_a_list_of_resources_that_does_not_is_read(harness: Harness, text: str) -> None:
-    """Whatever its texts look like."""
-    harness.open(ONE)
-    harness.aws.add_fault(ONE.account_id, "body", body=text, operation="GetResources")
-    assert harness.run("discover", "--source", "tagging").status == 0
-    assert harness.value("SELECT arn FROM resources") == ARN
+@pytest.mark.parametrize("case", ONCE)
+def test_a_list_of_resources_that_does_not_is_read(discovery: Discovery, case: str) -> None:
+    """It is stored."""
+    one = discovery.ids[case]
+    assert discovery.run.outcomes[one] == "discovered"
+    own = "account_id = (SELECT id FROM accounts WHERE aws_account_id = %s)"
+    assert discovery.harness.value(f"SELECT arn FROM resources WHERE {own}", one) == ARN.replace(ID, one)
 
 
 def test_the_error_of_aws_that_names_two_codes_is_no_code(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+    idle: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Botocore would take the last one, and the account would fail with its advice."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", harness.aws.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", idle.aws.url)
     keys = AccessKeys(access_key_id=Secret("AKIAIOSFODNN7EXAMPLE"), secret_access_key=Secret("x"))
     client = AwsClients(AwsSettings(version="0", max_attempts=1)).get("ce", Partition.AWS)
     body = b'{"__type":"AccessDeniedException","__type":"LimitExceededException"}'
@@ -198,10 +223,10 @@ def test_the_error_of_aws_that_names_two_codes_is_no_code(
         '{"external_id": "x7", "external_id": "x7"}',
     ],
 )
-def test_a_secrets_file_that_gives_a_secret_twice_is_refused(harness: Harness, document: str) -> None:
+def test_a_secrets_file_that_gives_a_secret_twice_is_refused(idle: Harness, document: str) -> None:
     """Also if both are the same; neither is shown."""
     command = ("accounts", "add", "123456789012", "--name", "x", "--secrets-file", "-")
-    finished = harness.run(*command, stdin=document)
+    finished = idle.run(*command, stdin=document)
     assert finished.status == 2
     assert finished.sentences == [
         "Standard input holds an object with the same member twice; keep one of them."
