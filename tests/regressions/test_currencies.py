@@ -261,18 +261,18 @@ def test_open_anomalies_are_listed_by_severity_not_across_currencies(night: Nigh
         ("EUR:1,JPY:2", "must be a number, or numbers by currency such as EUR=1,JPY=150, not 'EUR:1,JPY:2'."),
     ],
 )
-def test_a_limit_by_currency_is_read_strictly(unchanged: Harness, text: str, problem: str | None) -> None:
+def test_a_limit_by_currency_is_read_strictly(idle: Harness, text: str, problem: str | None) -> None:
     """One sentence says what is wrong with it, and the exit status is 2."""
-    run = unchanged.run("config", COSTBATCH_ANOMALY_FLOOR=text)
+    run = idle.run("config", COSTBATCH_ANOMALY_FLOOR=text)
     assert run.status == (2 if problem else 0)
     assert problem is None or f"COSTBATCH_ANOMALY_FLOOR {problem}" in run.stderr
 
 
-def test_config_shows_the_limits_and_checks_them_in_every_currency(unchanged: Harness) -> None:
+def test_config_shows_the_limits_and_checks_them_in_every_currency(idle: Harness) -> None:
     """A limit of medium severity above that of high is refused, also of one currency only."""
-    run = unchanged.run("config", "--output", "json", COSTBATCH_ANOMALY_FLOOR="JPY=150,EUR=2")
+    run = idle.run("config", "--output", "json", COSTBATCH_ANOMALY_FLOOR="JPY=150,EUR=2")
     assert '"1,EUR=2,JPY=150"' in run.stdout
-    run = unchanged.run("config", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=15000")
+    run = idle.run("config", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=15000")
     assert run.status == 2
     assert (
         "COSTBATCH_ANOMALY_MEDIUM_IMPACT must be at most COSTBATCH_ANOMALY_HIGH_IMPACT; "

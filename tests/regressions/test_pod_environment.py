@@ -423,12 +423,12 @@ def test_a_topic_says_what_is_broken(
     assert "planted" not in f"{caught.value}"
 
 
-def test_a_topic_takes_empty_variables_for_none(unchanged: Harness, tmp_path: Path) -> None:
+def test_a_topic_takes_empty_variables_for_none(idle: Harness, tmp_path: Path) -> None:
     """Also in a command that calls AWS for nothing else."""
     sinks = tmp_path / "sinks.yaml"
     sinks.write_text(f"sinks:\n  topic:\n    type: sns\n    topic_arn: {TOPIC}\n")
     empty = dict.fromkeys(("AWS_PROFILE", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE"), "")
-    run = unchanged.run("events", "test", "topic", COSTBATCH_SINKS_FILE=f"{sinks}", **empty)
+    run = idle.run("events", "test", "topic", COSTBATCH_SINKS_FILE=f"{sinks}", **empty)
     assert (run.status, run.sentences) == (
         1,
         ["SNS in eu-west-1 cannot be called: the pod has no AWS identity."],
