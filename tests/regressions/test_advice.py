@@ -21,7 +21,7 @@ from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.simulator.world import Fault
 from tests.support.bills import stored
-from tests.support.harness import Finished, Harness, make_account, steady
+from tests.support.harness import Finished, Harness, Row, make_account, steady
 from tests.support.recorder import recording
 from tests.support.web_servers import Answering
 
@@ -193,27 +193,80 @@ def test_a_refusal_at_the_right_time_is_about_the_credentials() -> None:
         )
 
 
-def fail(harness: Harness, *faults: Fault, **environ: str) -> Finished:
-    """Collect one account with these faults."""
-    harness.open(make_account(1, faults=faults, rows=steady("10")))
-    return harness.collect(**environ)
-
-
-def told(run: Finished) -> str:
-    """Return the sentence of the one account."""
-    return str(run.account(BROKEN)["error"]["message"])
-
-
-def test_a_wrong_clock_is_told_by_a_run(harness: Harness) -> None:
-    """It is an error kind of its own, in the summary and in the database."""
-    message = (
+TOO_EARLY = [
+    "You haven't enabled historical data beyond 14 months",
+    "Start date is too early; the earliest is 2024-09-01",
+    "The start date is older than 12 months",
+]
+WRONG_CLOCK = {
+    "__type": "InvalidSignatureException",
+    "Message": (
         "Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z (20260101T001500Z - 5 min.)"
-    )
-    body = json.dumps({"__type": "InvalidSignatureException", "Message": message})
-    run = fail(harness, Fault("body", body=body, status=400))
-    assert run.outcomes == {BROKEN: "wrong_clock"}
-    assert "This machine's clock is 15 minutes behind AWS's." in told(run)
-    assert harness.value("SELECT error_kind FROM run_items") == "wrong_clock"
+    ),
+}
+FAULTS: dict[object, Fault] = {
+    **{
+        (message, times): Fault("validation", message=message, times=times)
+        for message in TOO_EARLY
+        for times in (1, 2)
+    },
+    "no history": Fault("validation", message=TOO_EARLY[0]),
+    "wrong clock": Fault("body", body=json.dumps(WRONG_CLOCK), status=400),
+    "internal": Fault("validation", message=f"planted {PLANTED}"),
+}
+
+
+class Night:
+    """A run over an account for each fault."""
+
+    def __init__(self, harness: Harness) -> None:
+        accounts = {
+            name: make_account(n, faults=(fault,), rows=steady("10"))
+            for n, (name, fault) in enumerate(FAULTS.items(), 1)
+        }
+        self.harness = harness
+        self.ids: dict[object, str] = {name: account.account_id for name, account in accounts.items()}
+        harness.open(*accounts.values())
+        self.run = harness.collect()
+        requests = harness.aws.requests()["accounts"]
+        self.asked = {
+            name: requests[one]["requests"].get("GetCostAndUsage") for name, one in self.ids.items()
+        }
+
+    def account(self, name: object) -> Row:
+        """Return an account of the summary."""
+        return self.run.account(self.ids[name])
+
+    def logs(self, event: str, name: object) -> list[Row]:
+        """Return the log lines of an account."""
+        return [line for line in self.run.logs(event) if line["aws_account_id"] == self.ids[name]]
+
+    def recorded(self, column: str, name: object) -> object:
+        """Return what the run's record says of an account."""
+        query = (
+            f"SELECT {column} FROM run_items AS i LEFT JOIN cost_collections ON run_item_id = i.id "
+            "JOIN accounts AS a ON a.id = i.account_id WHERE a.aws_account_id = %s"
+        )
+        return self.harness.value(query, self.ids[name])
+
+
+@pytest.fixture(scope="module")
+def night(shared: Harness) -> Night:
+    """Collect every account once."""
+    return Night(shared)
+
+
+def told(run: Finished, aws_account_id: str = BROKEN) -> str:
+    """Return the sentence of an account that failed."""
+    return str(run.account(aws_account_id)["error"]["message"])
+
+
+def test_a_wrong_clock_is_told_by_a_run(night: Night) -> None:
+    """It is an error kind of its own, in the summary and in the database."""
+    error = night.account("wrong clock")["error"]
+    assert error["kind"] == "wrong_clock"
+    assert "This machine's clock is 15 minutes behind AWS's." in error["message"]
+    assert night.recorded("error_kind", "wrong clock") == "wrong_clock"
 
 
 def test_doctor_compares_the_clock_with_awss(
@@ -242,39 +295,30 @@ def test_a_pod_without_identity_is_told_how_to_get_one(harness: Harness) -> None
     assert "does not accept" not in run.stdout + run.stderr
 
 
-TOO_EARLY = [
-    "You haven't enabled historical data beyond 14 months",
-    "Start date is too early; the earliest is 2024-09-01",
-    "The start date is older than 12 months",
-]
-
-
 @pytest.mark.parametrize("message", TOO_EARLY)
 @pytest.mark.parametrize(("times", "first_day"), [(1, "2024-03-01"), (2, "2024-09-01")])
 def test_a_first_collection_falls_back_to_what_aws_gives(
-    harness: Harness, message: str, times: int, first_day: str
+    night: Night, message: str, times: int, first_day: str
 ) -> None:
     """One request more for each step; the log says from when on, and which setting asks for less at once."""
-    run = fail(harness, Fault("validation", message=message, times=times))
-    assert run.outcomes == {BROKEN: "collected"}
-    assert run.account(BROKEN)["attempts"] == 1
-    assert f"{harness.value('SELECT window_start FROM cost_collections')}" == first_day
-    (line,) = run.logs("history_shortened")
+    case = (message, times)
+    assert (night.account(case)["state"], night.account(case)["attempts"]) == ("collected", 1)
+    assert f"{night.recorded('window_start', case)}" == first_day
+    (line,) = night.logs("history_shortened", case)
     assert line["first_day"] == first_day
     assert "13 months" in line["reason"]
     assert "COSTBATCH_HISTORY_MONTHS" in line["reason"]
-    assert len(stored(harness, BROKEN)) > 30
-    asked = harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"]
-    assert asked == times + 1
+    assert len(stored(night.harness, night.ids[case])) > 30
+    assert night.asked[case] == times + 1
 
 
-def test_an_account_of_which_aws_gives_nothing_fails_after_the_last_step(harness: Harness) -> None:
+def test_an_account_of_which_aws_gives_nothing_fails_after_the_last_step(night: Night) -> None:
     """The steps end; no second attempt asks for the same again."""
-    run = fail(harness, Fault("validation", message=TOO_EARLY[0]))
-    assert run.outcomes == {BROKEN: "data_unavailable"}
-    assert "COSTBATCH_HISTORY_MONTHS" in told(run)
-    assert run.account(BROKEN)["attempts"] == 1
-    assert harness.aws.requests()["accounts"][BROKEN]["requests"]["GetCostAndUsage"] == 5
+    account = night.account("no history")
+    assert account["error"]["kind"] == "data_unavailable"
+    assert "COSTBATCH_HISTORY_MONTHS" in account["error"]["message"]
+    assert account["attempts"] == 1
+    assert night.asked["no history"] == 5
 
 
 def test_only_a_first_collection_falls_back(harness: Harness) -> None:
@@ -308,15 +352,17 @@ def test_another_validation_error_is_not_about_history(message: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [3, 4])
-def test_the_page_limit_says_what_more_would_cost(harness: Harness, limit: int) -> None:
+def test_the_page_limit_says_what_more_would_cost(shared: Harness, limit: int) -> None:
     """It names the setting and the price; it does not ask for a report."""
-    harness.open(make_account(1, rows=steady("10")), page_size=5)
-    run = harness.collect(COSTBATCH_PAGE_LIMIT=f"{limit}")
-    assert run.outcomes == {BROKEN: "malformed_response"}
-    assert f"more than {limit} pages" in told(run)
-    assert "COSTBATCH_PAGE_LIMIT" in told(run)
-    assert f"{limit * 2} pages cost up to ${limit * 2 / 100:.2f}" in told(run)
-    assert "report" not in told(run)
+    large = make_account(100, rows=steady("10"))
+    shared.open(large, page_size=5)
+    run = shared.collect("--account", large.account_id, COSTBATCH_PAGE_LIMIT=f"{limit}")
+    assert run.outcomes == {large.account_id: "malformed_response"}
+    sentence = told(run, large.account_id)
+    assert f"more than {limit} pages" in sentence
+    assert "COSTBATCH_PAGE_LIMIT" in sentence
+    assert f"{limit * 2} pages cost up to ${limit * 2 / 100:.2f}" in sentence
+    assert "report" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -342,14 +388,13 @@ def test_a_translated_error_keeps_where_it_happened(error: Exception) -> None:
     assert "planted" not in str(caught.value)
 
 
-def test_an_internal_failure_logs_its_traceback(harness: Harness) -> None:
+def test_an_internal_failure_logs_its_traceback(night: Night) -> None:
     """As its advice promises: once for each attempt, with the account, without AWS's text."""
-    run = fail(harness, Fault("validation", message=f"planted {PLANTED}"))
-    assert run.outcomes == {BROKEN: "internal"}
-    lines = run.logs("account_crashed")
-    assert [line["aws_account_id"] for line in lines] == [BROKEN] * 3
+    assert night.account("internal")["error"]["kind"] == "internal"
+    lines = night.run.logs("account_crashed")
+    assert [line["aws_account_id"] for line in lines] == [night.ids["internal"]] * 3
     assert all("Traceback" in line["exception"] and "botocore" in line["exception"] for line in lines)
-    assert "planted" not in run.stdout + run.stderr
+    assert "planted" not in night.run.stdout + night.run.stderr
 
 
 def test_awss_text_is_logged_at_debug_only_and_without_secrets(harness: Harness) -> None:
@@ -357,7 +402,8 @@ def test_awss_text_is_logged_at_debug_only_and_without_secrets(harness: Harness)
     message = (
         f"The key AKIAABCDEFGHIJKLMNOP of {PLANTED} is planted; t0ken IQoJb3JpZ2lu/+== may not ce:GetIt."
     )
-    run = fail(harness, Fault("access_denied", message=message), COSTBATCH_LOG_LEVEL="debug")
+    harness.open(make_account(1, faults=(Fault("access_denied", message=message),)))
+    run = harness.collect(COSTBATCH_LOG_LEVEL="debug")
     (line,) = [line for line in run.logs("aws_call_failed") if line["operation"] == "GetCostAndUsage"]
     assert line["text"].endswith("The key *** of *** is planted; *** *** may not ce:GetIt.")
     assert "planted" not in run.stdout
@@ -389,7 +435,7 @@ def test_a_real_url_is_masked_even_if_it_looks_like_the_example() -> None:
 
 def test_no_sentence_of_ours_looks_like_a_secret() -> None:
     """Whatever the program says of itself passes the masks unchanged."""
-    assert [text for text in sentences() if logs.redact(text) != text] == []
+    assert [text for text in set(sentences()) if logs.redact(text) != text] == []
 
 
 def sentences() -> list[str]:
@@ -405,8 +451,8 @@ def sentences() -> list[str]:
     return found
 
 
-def test_the_example_of_the_database_url_is_readable(harness: Harness) -> None:
+def test_the_example_of_the_database_url_is_readable(idle: Harness) -> None:
     """In the sentence that a user gets."""
-    run = harness.run("db", "current", DATABASE_URL="postgresql://host")
+    run = idle.run("db", "current", DATABASE_URL="postgresql://host")
     assert run.status == 2
     assert "postgresql://USER:PASSWORD@HOST:5432/DATABASE" in run.stderr
