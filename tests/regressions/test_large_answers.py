@@ -355,6 +355,8 @@ def large(harness: Harness) -> Harness:
     return harness
 
 
+# Ten seconds of CPU; that rows are packed and that answers wait is tested above.
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_many_first_collections_at_once_need_little_memory(large: Harness) -> None:
     """200,000 rows in flight, which took 300 MB when every row was held until all were written."""
