@@ -216,6 +216,26 @@ def joined(today: date) -> list[CostRow]:
     return [row for row in steady("100", until=today, days=61) if row.date >= WINDOW[26]]
 
 
+@pytest.fixture(scope="module")
+def template_with_kept(
+    aws: SimulatorProcess, postgres: EmbeddedPostgres, template_of_one: str
+) -> Iterator[str]:
+    """Collect the account after it joined, once for every test to copy; give the database's name."""
+    with copied_database(postgres, template_of_one) as url:
+        night(open_one(aws, url), TOMORROW, joined(TOMORROW))
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def kept(aws: SimulatorProcess, postgres: EmbeddedPostgres, template_with_kept: str) -> Iterator[Harness]:
+    """Give a harness on the morning on which 26 days of its account were kept."""
+    with copied_database(postgres, template_with_kept) as url:
+        harness = open_one(aws, url)
+        harness.sleep_until(TOMORROW)
+        harness.aws.set_rows(ONE, joined(TOMORROW))
+        yield harness
+
+
 def test_what_was_before_an_organization_is_kept(collected: Harness) -> None:
     """26 days vanish at the beginning: they stay, the rest is collected and judged, and it is said."""
     before = stored(collected, ONE)
@@ -229,23 +249,22 @@ def test_what_was_before_an_organization_is_kept(collected: Harness) -> None:
     assert (warning["aws_account_id"], warning["days"], warning["level"]) == (ONE, 26, "warning")
 
 
-def test_the_nights_after_keep_it_too_without_a_write(collected: Harness) -> None:
+def test_the_nights_after_keep_it_too_without_a_write(kept: Harness) -> None:
     """Until the last of them has left the window, which reaches back again at the beginning of a month."""
-    night(collected, TOMORROW, joined(TOMORROW))
-    kept, previous = [], 0
+    behind, previous = [], 0
     # The night after, the nights around the end of the month, and the last ones that keep a day.
     for n in (1, 2, 18, 19, 28, 29, 30):
         today = TOMORROW + n * ONE_DAY
-        account = night(collected, today, joined(today)).account(ONE)
-        kept.append((WINDOW[26] - date.fromisoformat(account["window"]["start"])).days)
-        assert account["days_kept"] == max(kept[-1], 0)
+        account = night(kept, today, joined(today)).account(ONE)
+        behind.append((WINDOW[26] - date.fromisoformat(account["window"]["start"])).days)
+        assert account["days_kept"] == max(behind[-1], 0)
         rows = account["rows"]
         assert (rows["inserted"], rows["deleted"]) == (n - previous, 0)
         assert rows["fetched"] == account["days"] - account["days_kept"]
         previous = n
-    assert kept[-1] <= 0
-    assert len(stored(collected, ONE)) == 60 + 31
-    assert anomalies(collected) == 0
+    assert behind[-1] <= 0
+    assert len(stored(kept, ONE)) == 60 + 31
+    assert anomalies(kept) == 0
 
 
 def test_the_last_kept_day_stays_while_its_text_changes(harness: Harness) -> None:
@@ -260,39 +279,35 @@ def test_the_last_kept_day_stays_while_its_text_changes(harness: Harness) -> Non
     assert (run.account(ONE)["days_kept"], run.account(ONE)["rows"]["deleted"]) == (1, 0)
 
 
-def test_a_backfill_in_between_does_not_lose_it(collected: Harness) -> None:
+def test_a_backfill_in_between_does_not_lose_it(kept: Harness) -> None:
     """It compares every day anew and so finds them absent once more; the next night does, too."""
-    night(collected, TOMORROW, joined(TOMORROW))
-    run = collected.collect("--from", str(WINDOW[0]))
+    run = kept.collect("--from", str(WINDOW[0]))
     assert (run.account(ONE)["days_kept"], run.account(ONE)["rows"]["deleted"]) == (26, 0)
-    assert collected.collect().account(ONE)["days_kept"] == 26
-    assert anomalies(collected) == 0
+    assert kept.collect().account(ONE)["days_kept"] == 26
+    assert anomalies(kept) == 0
 
 
-def test_what_comes_back_is_taken_again(collected: Harness) -> None:
+def test_what_comes_back_is_taken_again(kept: Harness) -> None:
     """Days that AWS reports again are restated; nothing is kept any more."""
-    night(collected, TOMORROW, joined(TOMORROW))
-    run = night(collected, TOMORROW + ONE_DAY, steady("70", until=TOMORROW + ONE_DAY, days=62))
+    run = night(kept, TOMORROW + ONE_DAY, steady("70", until=TOMORROW + ONE_DAY, days=62))
     assert run.account(ONE)["days_kept"] == 0
     assert run.account(ONE)["rows"]["updated"] == 34
 
 
-def test_what_is_left_of_the_account_is_weighed_by_itself(collected: Harness) -> None:
+def test_what_is_left_of_the_account_is_weighed_by_itself(kept: Harness) -> None:
     """Kept days do not count: if the days after them vanish as well, that is implausible."""
-    night(collected, TOMORROW, joined(TOMORROW))
-    before = stored(collected, ONE)
-    run = night(collected, TOMORROW + ONE_DAY, ())
+    before = stored(kept, ONE)
+    run = night(kept, TOMORROW + ONE_DAY, ())
     assert run.outcomes == {ONE: "implausible_answer"}
     assert "no cost for 9 of 9 days" in run.account(ONE)["error"]["message"]
-    assert stored(collected, ONE) == before
+    assert stored(kept, ONE) == before
 
 
-def test_an_operator_removes_what_was_kept(collected: Harness) -> None:
+def test_an_operator_removes_what_was_kept(kept: Harness) -> None:
     """The option is for these days, too."""
-    night(collected, TOMORROW, joined(TOMORROW))
-    run = collected.collect("--account", ONE, "--accept-vanished")
+    run = kept.collect("--account", ONE, "--accept-vanished")
     assert (run.account(ONE)["rows"]["deleted"], run.account(ONE)["days_kept"]) == (26, 0)
-    assert collected.collect().account(ONE)["days_kept"] == 0
+    assert kept.collect().account(ONE)["days_kept"] == 0
 
 
 def test_the_table_warns_of_what_was_kept(collected: Harness) -> None:
