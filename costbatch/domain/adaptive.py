@@ -11,10 +11,11 @@ from decimal import Decimal
 from itertools import pairwise
 from math import exp, inf, log, sqrt
 
-from costbatch.domain.adaptive_answers import Allowance, Lesson, excused_ages
+from costbatch.domain.adaptive_answers import Allowance, excused_ages, open_day
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
 from costbatch.domain.detection import Reason, Severity
 from costbatch.domain.expectation import SETTLE_DAYS, Band, History, Mark, floats, median
+from costbatch.domain.job_services import runs_jobs
 
 _NEWEST_FIRST = range(SETTLE_DAYS + 1)
 # Days whose median is the account's daily cost.
@@ -39,7 +40,7 @@ _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
 _SAME_CHARGE = 0.3
 _OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
 _FIRST_DAY, _NEARLY_EMPTY, _BELOW_LOWEST = 0.75, 0.3, 0.9
-_OUTAGE_DAYS, _CALM_DAYS = 35, 10
+_OUTAGE_DAYS, _CALM_DAYS, _MONTH_START = 35, 10, 3
 _LEAST_USUAL_DAYS = 20
 # The noise of the growth between two medians of a week that wander, as a part of the noise of a day.
 _GROWTH_NOISE = 0.8
@@ -99,6 +100,7 @@ class Detector:
         self._account = 0.0
         self._moves: tuple[list[float], ...] = ()
         self._active: list[History] = []
+        self._runs_jobs = False
 
     def judge(self, newest: date, readings: Mapping[str, Sequence[Decimal | float]]) -> list[Judgement]:
         """Return a judgement of each of the newest three days of each service that ever cost anything.
@@ -131,11 +133,12 @@ class Detector:
             for service in (histories if answered else ())
         }
         for service, history in histories.items():
-            _open_day(history, newest, days[service], allowed.get(service, ()))
+            open_day(history, newest, days[service], allowed.get(service, ()))
         self._compare_services(days)
         judged = []
         for service, history in histories.items():
             last_rise, last_drop = history.last_rise, history.last_drop
+            self._runs_jobs = runs_jobs(service)
             found = self._find(history, days[service])
             if service in allowed:
                 ages = excused_ages(history, newest, days[service], allowed[service])
@@ -192,11 +195,11 @@ class Detector:
         if history.is_sparse:
             return self._find_bursts(history, amounts)
         found = self._find_spikes(history, amounts)
-        is_rise = any(each.reason for each in found)
-        if is_rise:
+        if any(each.reason for each in found):
             history.last_rise = len(history.amounts)
         drop = self._find_drop(history, amounts)
-        growth = None if is_rise else self._find_growth(history, amounts)
+        # A day that stands out tells nothing of growth, and jobs come and go.
+        growth = None if found or self._runs_jobs else self._find_growth(history, amounts)
         return [*found, *(each for each in (drop, growth) if each)]
 
     def _find_new(self, history: History, amounts: Sequence[float]) -> list[_Found]:
@@ -227,6 +230,8 @@ class Detector:
             excuse = self._excuse(history, index, band, amounts, age)
             if excuse is None:
                 history.marks[index] = Mark.ANOMALOUS
+            elif excuse is Excuse.ACCOUNT_WIDE and history.marks[index] == Mark.NORMAL:
+                history.marks[index] = Mark.SHARED
             found.append(_Found(age, None if excuse else Reason.SPIKE, max(one_day, three_days), excuse))
         return found
 
@@ -262,7 +267,13 @@ class Detector:
             excuse = Excuse.USUAL_LEVEL
         elif is_nature:
             excuse = Excuse.NATURE
+        elif self._is_a_job(rise, day_before * band.scale):
+            excuse = Excuse.JOB
         return excuse
+
+    def _is_a_job(self, rise: float, day_before: float) -> bool:
+        """Whether it may be one job: a single day so far, and less than the account costs."""
+        return self._runs_jobs and 2 * day_before < rise < self._account
 
     def _bursts_of_a_year(self, history: History, before: int) -> float:
         """Return the relative rise of one day that the largest weekly peaks of a year explain."""
@@ -334,7 +345,9 @@ class Detector:
         is_usual = not began and amounts[2] >= _BELOW_EVERYTHING * lowest
         if is_usual or amounts[1] >= _NEXT_BELOW * lowest:
             return _Found(SETTLE_DAYS, None, fall / least, Excuse.USUAL_LEVEL)
-        if history.has_precedent(index, fall, -1, 0.6):
+        # A free tier starts anew on the 1st: in the first months nothing tells that from an outage.
+        is_month_start = history.month_days[index] <= _MONTH_START and index < 2 * _OUTAGE_DAYS
+        if is_month_start or history.has_precedent(index, fall, -1, 0.6):
             return _Found(SETTLE_DAYS, None, fall / least, Excuse.RECURRING)
         history.marks[index] = Mark.ANOMALOUS
         history.last_drop = settled
@@ -387,6 +400,10 @@ class Detector:
                 excuse = Excuse.RECURRING
             elif history.earlier_alarms(index, amount) >= _NATURE:
                 excuse = Excuse.NATURE
+            elif reason is Reason.BURST and self._is_a_job(
+                amount, history.amount_before(index, amounts[age:])
+            ):
+                excuse = Excuse.JOB
             else:
                 history.marks[index] = Mark.ANOMALOUS
             found.append(_Found(age, None if excuse else reason, amount / max(limit, self._floor), excuse))
@@ -473,24 +490,3 @@ class Detector:
             found.reason if found else None,
             found.excuse if found else None,
         )
-
-
-def _open_day(
-    history: History, newest: date, amounts: Sequence[float], answered: Sequence[Allowance]
-) -> None:
-    """Learn the day that became final and the answers that are new, then expect the newest day."""
-    if len(history.bands) > len(history.amounts) + SETTLE_DAYS - 1:
-        history.settle(amounts[-1])
-    for each in answered:
-        if each.since == newest and each.lesson is not Lesson.NOTHING:
-            if each.lesson is Lesson.LEVEL:
-                history.adopt(amounts[1])
-            history.accept(amounts[1], each.is_at_level)
-    history.open_day(newest)
-    # Of the days that are not settled, those of a plan are set aside, and no others.
-    for age in _NEWEST_FIRST[: min(SETTLE_DAYS, len(history.bands))] if answered else ():
-        day, index = newest - timedelta(days=age), len(history.bands) - 1 - age
-        if any(each.direction is None and each.first <= day <= each.last for each in answered):
-            history.marks[index] = Mark.SET_ASIDE
-        elif history.marks[index] == Mark.SET_ASIDE:
-            history.marks[index] = Mark.NORMAL

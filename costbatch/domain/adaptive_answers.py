@@ -11,7 +11,7 @@ from enum import Enum
 
 from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.detection import Direction, Rule
-from costbatch.domain.expectation import History, Mark
+from costbatch.domain.expectation import SETTLE_DAYS, History, Mark
 from costbatch.domain.periods import utc_day
 
 
@@ -124,3 +124,22 @@ def _lesson(answer: Answer) -> Lesson | None:
     if answer.kind is AnswerKind.EXPECTED:
         return Lesson.LEVEL if answer.end_date is None else Lesson.NOTHING
     return None
+
+
+def open_day(history: History, newest: date, amounts: Sequence[float], answered: Sequence[Allowance]) -> None:
+    """Learn the day that became final and the answers that are new, then expect the newest day."""
+    if len(history.bands) > len(history.amounts) + SETTLE_DAYS - 1:
+        history.settle(amounts[-1])
+    for each in answered:
+        if each.since == newest and each.lesson is not Lesson.NOTHING:
+            if each.lesson is Lesson.LEVEL:
+                history.adopt(amounts[1])
+            history.accept(amounts[1], each.is_at_level)
+    history.open_day(newest)
+    # Of the days that are not settled, those of a plan are set aside, and no others.
+    for age in range(min(SETTLE_DAYS, len(history.bands))) if answered else ():
+        day, index = newest - timedelta(days=age), len(history.bands) - 1 - age
+        if any(each.direction is None and each.first <= day <= each.last for each in answered):
+            history.marks[index] = Mark.SET_ASIDE
+        elif history.marks[index] == Mark.SET_ASIDE:
+            history.marks[index] = Mark.NORMAL

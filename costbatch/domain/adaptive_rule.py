@@ -17,6 +17,7 @@ class Excuse(StrEnum):
     USUAL_SURPRISE = "usual_surprise"
     USUAL_LEVEL = "usual_level"
     NATURE = "nature"
+    JOB = "job"
     ANSWERED = "answered"
 
 
@@ -32,6 +33,7 @@ _WORDS: dict[Reason | Excuse, str] = {
     Excuse.USUAL_SURPRISE: "the service strays as far by itself",
     Excuse.USUAL_LEVEL: "it cost as much within the last nine weeks",
     Excuse.NATURE: "the service has had several such days within half a year",
+    Excuse.JOB: "the service runs jobs, which cost more for a day; it is told if it lasts for a second one",
     Excuse.ANSWERED: "someone dismissed, expected or planned it",
 }
 

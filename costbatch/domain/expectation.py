@@ -39,6 +39,8 @@ _SPARSE_DAYS, _SPARSE_SHARE = 42, 0.55
 _RECURRENCES = ((25, 38), (86, 98), (360, 370))
 _JITTER_DAYS, _MONTH_DAYS = 3, 30
 _FORTNIGHT = 14
+# A charge many times as large does not explain a small one; of this much more it is the same one again.
+_LIKE, _SAME = 4.0, 1.5
 # A level below a cent is none.
 _LEAST_LEVEL = 0.01
 # Growth is measured against the level of four weeks ago, and never across an alarm.
@@ -65,6 +67,7 @@ class Mark(IntEnum):
     ANOMALOUS = 1
     RECURRING = 2
     SET_ASIDE = 3  # it was planned, or is expected to pass: nothing is learned of it
+    SHARED = 4  # several services of the account moved as far: it says nothing of how far this one strays
 
 
 class Band(NamedTuple):
@@ -150,9 +153,9 @@ class History:
             difference = amount - band.expected
             bound = (_OUTLIER * band.noise + 0.02) * band.scale
             self.cleaned.append(band.expected + min(max(difference, -bound), bound))
-            self.errors.append(difference / band.scale)
+            self.errors.append(self._surprise(amount, band, self.weekdays[n]))
             is_large = difference > bound and difference > band.expected / 4
-            if is_large and self.marks[n] == Mark.NORMAL and self.has_precedent(n, difference):
+            if is_large and self.marks[n] == Mark.NORMAL and self.has_precedent(n, difference, most=_SAME):
                 self.marks[n] = Mark.RECURRING
         self._remember_peak(n)
         self._learn_week(n + 1)
@@ -269,8 +272,11 @@ class History:
         band = self.bands[index - 1]
         if band is None:
             return 0.0
-        amount = self.amounts[index - 1] if index <= len(self.amounts) else newest_first[1]
-        return (amount - band.expected) / band.scale
+        return (self.amount_before(index, newest_first) - band.expected) / band.scale
+
+    def amount_before(self, index: int, newest_first: Sequence[float]) -> float:
+        """Return what the day before one cost. newest_first: see ``run``."""
+        return self.amounts[index - 1] if index <= len(self.amounts) else newest_first[1]
 
     def step(self, index: int) -> float:
         """Return by how much the days from a settled one on were above the days before it."""
@@ -278,23 +284,34 @@ class History:
         return median(after) - median(before) if len(before) == len(after) == RUN_DAYS else 0.0
 
     def has_precedent(
-        self, index: int, difference: float, sign: int = 1, part: float = 2 / 3, *, lasting: bool = False
+        self,
+        index: int,
+        difference: float,
+        sign: int = 1,
+        part: float = 2 / 3,
+        most: float = _LIKE,
+        *,
+        lasting: bool = False,
     ) -> bool:
-        """Whether the same day of an earlier month, or every other week, stood out by ``part`` as much.
+        """Whether the same day of an earlier month, or every other week, stood out by as much.
 
-        lasting: and stayed so for some days.
+        part, most: of the difference, the limits of the earlier one. lasting: and stayed so for some days.
         """
+
+        def is_like(excess: float) -> bool:
+            return part * difference < excess < most * difference
+
         month_day = self.month_days[index]
         for shortest, longest in _RECURRENCES:
             for i in range(max(0, index - longest), min(index - shortest, len(self.amounts))):
                 apart = abs(self.month_days[i] - month_day)
                 is_same_day = apart <= _JITTER_DAYS or apart >= _MONTH_DAYS - _JITTER_DAYS
-                if is_same_day and (self.step(i) if lasting else self.excess(i, sign)) > part * difference:
+                if is_same_day and is_like(self.step(i) if lasting else self.excess(i, sign)):
                     return True
         first, second = index - 2 * _FORTNIGHT, index - _FORTNIGHT
         if first < SETTLE_DAYS or len(self.amounts) <= second + SETTLE_DAYS:
             return False
-        return min(self.excess(first, sign), self.excess(second, sign)) > part * difference
+        return is_like(self.excess(first, sign)) and is_like(self.excess(second, sign))
 
     def earlier_alarms(self, before: int, amount: float) -> int:
         """Count the separate anomalies of the last half year before a day that were about as large."""
@@ -308,17 +325,23 @@ class History:
     def usual_top(self, index: int, before: int) -> float:
         """Return what the nine weeks before a day reached on its kind of weekday, but for the two highest."""
         is_weekend = self.weekdays[index] >= _SATURDAY
-        relative = sorted(
-            self.amounts[i] / self.weights[self.weekdays[i]]
+        usual = sorted(
+            self.amounts[i]
             for i in range(max(0, before - 9 * _WEEK), before)
-            if self.marks[i] == Mark.NORMAL
+            if self.marks[i] in {Mark.NORMAL, Mark.RECURRING}
             and (self.weekdays[i] >= _SATURDAY) == is_weekend
-            and self.weights[self.weekdays[i]] > _LEAST_WEIGHT
         )
-        if not relative:
+        if not usual:
             return 0.0
-        top = relative[-3] if len(relative) > _WEEK else relative[-1]
-        return top * self.weights[self.weekdays[index]]
+        return usual[-3] if len(usual) > _WEEK else usual[-1]
+
+    def _surprise(self, amount: float, band: Band, weekday: int) -> float:
+        """Return the relative error of a day; after an outage only what is above the level before it."""
+        error = (amount - band.expected) / band.scale
+        if error <= band.noise or len(self.amounts) - self.last_drop > _GROWTH_DAYS:
+            return error
+        level = max(self.levels[-_GROWTH_DAYS:]) * self.weights[weekday]
+        return min(error, max(0.0, (amount - level) / max(band.scale, level)))
 
     def _remember_peak(self, n: int) -> None:
         if len(self.peaks) <= n // _WEEK:
@@ -341,7 +364,7 @@ class History:
 
     def _remember_run(self, n: int) -> None:
         days = slice(max(0, n - RUN_DAYS + 1), n + 1)
-        if Mark.ANOMALOUS not in self.marks[days]:
+        if Mark.ANOMALOUS not in self.marks[days] and Mark.SHARED not in self.marks[days]:
             self.runs[n // _WEEK] = max(self.runs[n // _WEEK], min(self.errors[days]))
 
     def _learn_week(self, n: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from costbatch.domain.adaptive import Detector
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
 from costbatch.domain.detection import Reason, Severity
+from costbatch.domain.expectation import History
 from costbatch.domain.money import Limit
 from tests.support.factories import day
 
@@ -247,6 +248,102 @@ def test_a_holiday_before_an_outage_is_not_its_first_day() -> None:
     amounts[119:123] = [2.0] * 4
     found = [(each.usage_date, each.reason) for each in anomalies({"this": amounts})]
     assert found == [(day(119), Reason.DROP)]
+
+
+def days_of(found: list[Judgement], reason: Reason) -> set[int]:
+    """Return the days, by number, of the anomalies with a reason."""
+    return {(each.usage_date - day(0)).days for each in found if each.reason is reason}
+
+
+@pytest.mark.parametrize(
+    ("service", "factor", "length", "days"),
+    [
+        ("AWS Glue", 3.0, 1, set()),
+        ("AWS Glue", 3.0, 3, {101, 102}),
+        ("AWS Glue", 30.0, 1, {100}),
+        ("AmazonCloudWatch", 3.0, 1, {100}),
+    ],
+    ids=["one job", "jobs that go on", "more than the account costs", "no service of jobs"],
+)
+def test_a_service_of_jobs_is_told_when_its_rise_lasts(
+    service: str, factor: float, length: int, days: set[int]
+) -> None:
+    """A day of it is a job that somebody ran, unless it is more than the whole account costs."""
+    jobs = changed(steady(100), 100, lambda _: factor, length)
+    services = {"EC2": steady(500, seed=3), service: jobs}
+    assert days_of(anomalies(services), Reason.SPIKE) == days
+    excuses = {each.excuse for morning in judgements(services) for each in morning if each.service == service}
+    assert (Excuse.JOB in excuses) is (service == "AWS Glue" and factor < 10)
+
+
+def test_jobs_now_and_then_are_told_when_they_go_on() -> None:
+    """A service that idles between its jobs is treated alike."""
+    runs = [10.0 * (n % 5 == 0) for n in range(DAYS)]
+    runs[101] = 90.0
+    services = {"EC2": steady(500, seed=3), "Amazon SageMaker": runs}
+    assert not anomalies(services)
+    runs[102] = 95.0
+    assert days_of(anomalies(services), Reason.BURST) == {102}
+
+
+def test_weeks_of_jobs_are_no_growth() -> None:
+    """The same rise is growth in a service that runs all the time."""
+    leak = changed(steady(100), 100, lambda n: 1 + n / 30)
+    reasons = {
+        name: {each.reason for each in anomalies({"EC2": steady(500, seed=3), name: leak})}
+        for name in ("Amazon SageMaker", "EC2 - Other")
+    }
+    assert Reason.GROWTH not in reasons["Amazon SageMaker"]
+    assert Reason.GROWTH in reasons["EC2 - Other"]
+
+
+def test_a_fee_does_not_excuse_a_rise_that_is_a_fraction_of_it() -> None:
+    """A charge of last month explains one of about its size on the same days of this month."""
+    amounts = [amount + 1000 * (day(n).day == 3) for n, amount in enumerate(steady(100))]
+    first = next(n for n in range(100, DAYS) if day(n).day == 1)
+    amounts[first] += 150
+    found = anomalies({"this": amounts})
+    assert first in days_of(found, Reason.SPIKE)
+
+
+def test_the_return_from_an_outage_is_no_surprise_of_the_service() -> None:
+    """After an outage of two weeks, when its level had been learned, a jump is found as before."""
+    amounts = changed(steady(100), 78, lambda _: 0.05, 12)
+    found = anomalies({"this": changed(amounts, 130, lambda _: 1.8)})
+    assert days_of(found, Reason.DROP)
+    assert 130 in days_of(found, Reason.SPIKE)
+
+
+def test_a_surge_of_the_account_excuses_no_later_rise_of_one_service() -> None:
+    """What several services did together says nothing of how far each strays by itself."""
+    services = {f"s{n}": steady(100, seed=n, noise=0.02) for n in range(6)}
+    for first in (62, 73, 84):
+        services = {name: changed(each, first, lambda _: 2.5, 2) for name, each in services.items()}
+    assert not anomalies(services)
+    services["s3"] = changed(services["s3"], 134, lambda _: 2.0, 1)
+    assert {(each.service, each.usage_date) for each in anomalies(services)} == {("s3", day(134))}
+
+
+def test_a_free_tier_that_starts_anew_is_no_outage_in_the_first_month() -> None:
+    """A fall to nothing at the start of a month waits for a month before it; on another day it is told."""
+    first = next(n for n in range(25, DAYS) if day(n).day == 1)
+    for begin, reasons in ((first, set()), (first + 7, {Reason.DROP})):
+        amounts = changed(steady(100), begin, lambda _: 0.0, 6)[: begin + 4]
+        services = {"this": amounts + [0.0] * (DAYS - len(amounts))}
+        found = [each for morning in judgements(services, days=begin + 4) for each in morning]
+        assert {each.reason for each in found if each.reason} == reasons
+
+
+def test_what_a_service_cost_within_nine_weeks_is_an_amount_and_no_share() -> None:
+    """Days without cost at the start of a month bend the shares of the weekdays, not what is usual."""
+    history = History(day(0))
+    amounts = [0.0 if day(n).day <= 6 else 20.0 + n % 5 for n in range(80)]
+    for n, amount in enumerate(amounts):
+        history.open_day(day(n))
+        history.settle(amount)
+    weekday = next(n for n in range(70, 80) if day(n).weekday() < 5)
+    usual = sorted(amounts[n] for n in range(weekday - 63, weekday) if day(n).weekday() < 5)
+    assert history.usual_top(weekday, weekday) == pytest.approx(usual[-3])
 
 
 def test_below_the_floor_nothing_is_reported() -> None:
