@@ -10,7 +10,8 @@ from functools import lru_cache
 _NAMES = (
     # Data that is processed in batches, moved or queried.
     ("athena", "batch", "databasemigrationservice", "datapipeline", "datasync", "elasticmapreduce", "emr"),
-    ("glue", "import/exportsnowball", "snow", "parallelcomputingservice", "deadlinecloud", "healthomics"),
+    ("glue", "import/exportsnowball", "snowball", "snowcone", "parallelcomputingservice", "deadlinecloud"),
+    ("healthomics",),
     # Models that are trained, and documents, speech and pictures that are read.
     ("braket", "comprehend", "forecast", "personalize", "rekognition", "sagemaker", "textract"),
     ("transcribe", "translate"),

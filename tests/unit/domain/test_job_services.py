@@ -30,6 +30,7 @@ def test_services_of_jobs_are_known_by_each_of_their_names(service: str) -> None
         "AmazonCloudWatch",
         "Amazon Bedrock",
         "AWS AppConfig",
+        "Snowflake Data Cloud",
     ],
 )
 def test_services_that_run_all_the_time_are_none(service: str) -> None:
