@@ -51,6 +51,13 @@ SELECT claimed.*, events.run_id, events.cloudevent FROM claimed JOIN events ON e
 ORDER BY claimed.sequence
 """)
 
+# As text, because SQLAlchemy compiles an INSERT with ON CONFLICT anew each time: longer than it executes.
+_APPEND = sa.text("""
+INSERT INTO events (id, type, account_id, run_id, cloudevent, occurred_at)
+VALUES (:id, :type, :account_id, :run_id, :cloudevent, :occurred_at)
+ON CONFLICT DO NOTHING RETURNING sequence
+""").bindparams(*(sa.bindparam(name, type_=events.c[name].type) for name in ("id", "run_id", "cloudevent")))
+
 _NO_CLAIM: dict[str, object] = {"claimed_by": None, "claim_token": None, "claimed_until": None}
 # As the partial indexes have it.
 _IS_PENDING = deliveries.c.state == sa.literal_column("'pending'")
@@ -76,26 +83,24 @@ class PostgresOutbox(Outbox):
         self, new: Sequence[Event], routes: Sequence[Route], *, account_id: int | None, run_id: UUID | None
     ) -> None:
         for event in new:
-            statement = insert(events).values(
-                id=event.id,
-                type=event.type.value,
-                account_id=account_id,
-                run_id=run_id,
-                cloudevent=event.to_cloudevent(),
-                occurred_at=event.occurred_at,
-            )
-            added = self.connection.execute(
-                statement.on_conflict_do_nothing().returning(events.c.sequence)
-            ).first()
-            if added and routes:
+            values = {
+                "id": event.id,
+                "type": event.type.value,
+                "account_id": account_id,
+                "run_id": run_id,
+                "cloudevent": event.to_cloudevent(),
+                "occurred_at": event.occurred_at,
+            }
+            sequence = self.connection.scalar(_APPEND, values)
+            if sequence is not None and routes:
                 common = {
                     "event_id": event.id,
-                    "sequence": added.sequence,
+                    "sequence": sequence,
                     "ordering_key": account_id or _KEY_OF_RUNS,
                     "retry_at": event.occurred_at,
                 }
                 ways = [{**common, **self._route(event, route, account_id)} for route in routes]
-                self.connection.execute(insert(deliveries).values(ways))
+                self.connection.execute(sa.insert(deliveries), ways)
 
     def _route(self, event: Event, route: Route, account_id: int | None) -> dict[str, object]:
         refusal = route.filter.refusal(event)
