@@ -109,4 +109,6 @@ def render(values: Mapping[str, Any], *, chart: Path = CHART) -> Rendered:
     options = ["--namespace", NAMESPACE, "--kube-version", _RENDERED_FOR, "--values", "-"]
     # JSON is YAML.
     text = run_helm("template", RELEASE, str(chart), *options, stdin=json.dumps(values))
-    return Rendered(text, [document for document in yaml.safe_load_all(text) if document])
+    # By libyaml, in a tenth of the time of the loader in Python.
+    documents = yaml.load_all(text, yaml.CSafeLoader)
+    return Rendered(text, [document for document in documents if document])

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -56,12 +57,16 @@ def documented_values() -> Iterator[Value]:
             comment = []
 
 
+@cache
+def _documented_paths() -> set[tuple[str, ...]]:
+    return {value.path for value in documented_values()}
+
+
 def undocumented_values(defaults: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
     """Return every value without a comment of its own or of what it is in."""
-    known = {value.path for value in documented_values()}
     for name, value in defaults.items():
         here = (*path, name)
-        if here in known:
+        if here in _documented_paths():
             continue
         if isinstance(value, dict) and value:
             yield from undocumented_values(value, here)
