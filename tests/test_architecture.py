@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -115,14 +115,23 @@ def part_of(name: str) -> str:
     return name.removesuffix(".py").replace("/", ".").split(".")[0]
 
 
-def imports_of(tree: ast.Module) -> Iterator[str]:
+@cache
+def nodes_of(tree: ast.Module) -> Sequence[ast.AST]:
+    """Return every node of a module."""
+    return list(ast.walk(tree))
+
+
+@cache
+def imports_of(tree: ast.Module) -> Sequence[str]:
     """Return the full names that a module imports, with what it takes out of them."""
-    for node in ast.walk(tree):
+    names: list[str] = []
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
 def own_imports(tree: ast.Module) -> Iterator[str]:
@@ -143,11 +152,10 @@ def files_of(*parts: str) -> dict[str, ast.Module]:
     return {path: tree for path, tree in sources().items() if part_of(path) in parts}
 
 
-def used_names(tree: ast.Module) -> Iterator[str]:
+@cache
+def used_names(tree: ast.Module) -> Sequence[str]:
     """Return every dotted name that a module uses."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            yield ast.unparse(node)
+    return [ast.unparse(node) for node in nodes_of(tree) if isinstance(node, ast.Attribute)]
 
 
 def test_every_part_of_the_package_has_a_rule() -> None:
@@ -304,7 +312,7 @@ def test_imports_are_at_the_top_but_for_five_places() -> None:
     late = {
         path
         for path, tree in sources().items()
-        for function in ast.walk(tree)
+        for function in nodes_of(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         and any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))
     }
@@ -317,7 +325,7 @@ def test_money_never_becomes_a_float() -> None:
     makers = {
         path
         for path, tree in files_of("domain", "application", "adapters").items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float"
     }
     assert makers == set(MAKES_FLOATS)
@@ -328,7 +336,7 @@ def lengths_of_functions() -> dict[tuple[str, str], int]:
     return {
         (path, node.name): (node.end_lineno or 0) - node.lineno + 1
         for path, tree in sources().items()
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from statsmodels.tsa.holtwinters import ExponentialSmoothing
-from statsmodels.tsa.seasonal import STL
 
 from benchmarks.anomaly.dataset import Account
 from benchmarks.anomaly.rules import Alarm, Rule, past_and_newest
@@ -26,7 +24,7 @@ def stl_residual(multiple: float, floor: float) -> Rule:
             days = [*past[-_HISTORY + 1 :], amount]
             if len(days) < _HISTORY or _is_small(days, floor):
                 continue
-            parts = STL(np.array(days), period=_WEEK, robust=True).fit()
+            parts = _stl(days)
             *before, residual = map(float, parts.resid)
             spread = 1.4826 * median([abs(each) for each in before])
             expected = amount - residual
@@ -34,6 +32,12 @@ def stl_residual(multiple: float, floor: float) -> Rule:
                 yield Alarm(service, day, day, expected, amount)
 
     return rule
+
+
+def _stl(days: Sequence[float]) -> Any:  # noqa: ANN401 - statsmodels has no types
+    from statsmodels.tsa.seasonal import STL  # noqa: PLC0415 - takes seconds
+
+    return STL(np.array(days), period=_WEEK, robust=True).fit()
 
 
 def exponential_smoothing(multiple: float, floor: float) -> Rule:
@@ -57,6 +61,8 @@ def exponential_smoothing(multiple: float, floor: float) -> Rule:
 
 def _forecast(days: Sequence[float]) -> tuple[list[float], float]:
     """Return the expected amounts of eight days, and the deviation of the errors of one day."""
+    from statsmodels.tsa.holtwinters import ExponentialSmoothing  # noqa: PLC0415 - takes seconds
+
     with warnings.catch_warnings():
         # A fit that did not converge is a fit nevertheless.
         warnings.simplefilter("ignore")

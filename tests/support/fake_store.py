@@ -118,9 +118,13 @@ class FakeCosts:
         """Return, by account row and currency, the first day with cost."""
         first: dict[tuple[int, str], date] = {}
         for row_id, currencies in currencies_of.items():
+            missing = set(currencies)
             for day, of_day in sorted(self.days.get(row_id, {}).items()):
-                for currency in {row.currency for row in of_day.values()}.intersection(currencies):
-                    first.setdefault((row_id, currency), day)
+                found = missing.intersection(row.currency for row in of_day.values())
+                first |= {(row_id, currency): day for currency in found}
+                missing -= found
+                if not missing:
+                    break
         return first
 
     def day_totals(self, days_of: Mapping[int, DateRange], rule: Rule) -> dict[int, list[DayTotal]]:
