@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.harness import Harness, aws, harness
+from tests.support.harness import Harness, aws, harness, prepare
 from tests.support.programs import promtool
 from tests.support.pushgateway import gateway_url, guarded_gateway
 from tests.support.second_database import second
@@ -19,6 +19,7 @@ __all__ = [
     "gateway_url",
     "guarded_gateway",
     "harness",
+    "prepare",
     "promtool",
     "second",
     "silent_port",

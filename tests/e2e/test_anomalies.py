@@ -8,20 +8,24 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, Prepare, bill, make_account, steady
 
 DAY = TODAY - ONE_DAY
 ONE = "100000000001"
 
 
-@pytest.fixture
-def spiked(harness: Harness) -> Harness:
-    """Return a harness with an account that cost 10 dollars a day and 100 yesterday, as was told."""
+def collected(harness: Harness) -> None:
+    """Collect an account that cost 10 dollars a day and 100 yesterday, which is told."""
     rows = [row for row in steady("10.00", until=TODAY + 9 * ONE_DAY) if row.date not in {DAY, TODAY}]
     rows += [bill(DAY, "100.00"), bill(TODAY, "110.00")]
     harness.open(make_account(1, rows=tuple(rows)))
     assert told(harness.collect()) == ["anomaly.detected"]
-    return harness
+
+
+@pytest.fixture
+def spiked(prepare: Prepare) -> Harness:
+    """Return a harness with an account that cost 10 dollars a day and 100 yesterday, as was told."""
+    return prepare(collected)
 
 
 def told(run: Finished) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.bills import stored
-from tests.support.harness import Harness, make_account
+from tests.support.harness import Harness, Prepare, make_account
 
 ONE, TWO = "100000000001", "100000000002"
 ARN = f"arn:aws:iam::{TWO}:role/CostReader"
@@ -16,12 +16,16 @@ KEYS = {
 }
 
 
-@pytest.fixture
-def opened(harness: Harness) -> Harness:
-    """Return a harness with one collected account."""
+def collected(harness: Harness) -> None:
+    """Collect one account."""
     harness.open(make_account(1))
     assert harness.collect().status == 0
-    return harness
+
+
+@pytest.fixture
+def opened(prepare: Prepare) -> Harness:
+    """Return a harness with one collected account."""
+    return prepare(collected)
 
 
 def test_an_account_is_registered_collected_and_shown(harness: Harness) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from costbatch.simulator.world import CostRow
-from tests.support.harness import ONE_DAY, TODAY, Harness, Row, bill, make_account, steady
+from tests.support.harness import ONE_DAY, TODAY, Harness, Prepare, Row, bill, make_account, steady
 
 DAY = TODAY - ONE_DAY
 LAMBDA = "AWS Lambda"
@@ -57,13 +57,17 @@ def last_event(harness: Harness) -> Row:
     return anomaly
 
 
-@pytest.fixture
-def one(harness: Harness) -> Harness:
-    """Return a harness with an account that has been collected until the day before yesterday."""
+def collected(harness: Harness) -> None:
+    """Collect an account until the day before yesterday."""
     harness.open(make_account(1, rows=steady("10.00")))
     harness.sleep_until(TODAY - ONE_DAY)
     assert harness.collect().status == 0
-    return harness
+
+
+@pytest.fixture
+def one(prepare: Prepare) -> Harness:
+    """Return a harness with an account that has been collected until the day before yesterday."""
+    return prepare(collected)
 
 
 def test_a_spike_is_detected_updated_and_resolved(one: Harness) -> None:

@@ -10,7 +10,7 @@ import pytest
 from costbatch.application import retention
 from costbatch.domain.periods import DateRange
 from tests.support.bills import Bill, billed, stored
-from tests.support.harness import ONE_DAY, TODAY, Harness, Row, make_account
+from tests.support.harness import ONE_DAY, TODAY, Harness, Prepare, Row, make_account
 
 # What stays of March 2025 and the six months before it.
 FIRST_KEPT = date(2024, 9, 1)
@@ -18,12 +18,16 @@ OLD = make_account(1, start=date(2023, 6, 1))
 YOUNG = make_account(2)
 
 
-@pytest.fixture
-def grown(harness: Harness) -> Harness:
-    """Return a harness whose two accounts have been collected with all of AWS's history."""
+def collected(harness: Harness) -> None:
+    """Collect two accounts with all of AWS's history."""
     harness.open(OLD, YOUNG)
     assert harness.collect().status == 0
-    return harness
+
+
+@pytest.fixture
+def grown(prepare: Prepare) -> Harness:
+    """Return a harness whose two accounts have been collected with all of AWS's history."""
+    return prepare(collected)
 
 
 def months(harness: Harness) -> list[str]:

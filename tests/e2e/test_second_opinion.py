@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from costbatch.simulator.world import Anomaly, Fault
-from tests.support.harness import EC2, ONE_DAY, TODAY, Harness, make_account
+from tests.support.harness import EC2, ONE_DAY, TODAY, Harness, Prepare, make_account
 
 ONE, TWO = "100000000001", "100000000002"
 SPIKE = Anomaly("spike", TODAY - 3 * ONE_DAY, 5.0, service=EC2, feedback="YES")
@@ -16,14 +16,17 @@ SMALL = Anomaly("spike", TODAY - 20 * ONE_DAY, 1.3, service=EC2)
 MISSED = Anomaly("spike", TODAY - 3 * ONE_DAY, 4.0, aws_misses=True)
 
 
-@pytest.fixture
-def harness_of_two(harness: Harness) -> Harness:
-    """Return a harness with two collected accounts and three planted anomalies."""
+def collected(harness: Harness) -> None:
+    """Collect two accounts with three planted anomalies."""
     one = replace(make_account(1), anomalies=(SPIKE, SMALL))
     harness.open(one, replace(make_account(2), anomalies=(MISSED,)))
     assert harness.collect().status == 0
-    harness.aws.reset_requests()
-    return harness
+
+
+@pytest.fixture
+def harness_of_two(prepare: Prepare) -> Harness:
+    """Return a harness with two collected accounts and three planted anomalies."""
+    return prepare(collected)
 
 
 def imported(harness: Harness, *options: str) -> Mapping[str, Any]:

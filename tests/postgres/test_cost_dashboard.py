@@ -14,7 +14,7 @@ from costbatch.simulator.demo_world import demo_world
 from tests.postgres.roles import database_as
 from tests.support.documents import ROOT
 from tests.support.grafana import interpolated
-from tests.support.harness import Harness
+from tests.support.harness import Harness, Prepare
 from tests.support.query import Query
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "helm/costbatch/files/dashboard-costs.json").read_text())
@@ -25,9 +25,8 @@ ACCOUNTS = ("checkout", "search", "mobile-backend", "berlin-subsidiary")
 NOW = datetime.now(tz=UTC)
 
 
-@pytest.fixture
-def reader(harness: Harness, database_url: str, query: Query) -> Iterator[PostgresDatabase]:
-    """Open, as a role that may read five tables, a database with a night, an answer and a planned change."""
+def night(harness: Harness) -> None:
+    """Store a night, an answer and a planned change."""
     harness.wake_at(NOW)
     harness.open(*(each for each in demo_world(NOW.date()).accounts if each.name in ACCOUNTS))
     assert harness.collect().status == 0
@@ -36,6 +35,17 @@ def reader(harness: Harness, database_url: str, query: Query) -> Iterator[Postgr
     assert harness.run("anomalies", "acknowledge", found[0]["id"], "--author", "alice").status == 0
     today = ("--from", str(NOW.date()), "--to", str(NOW.date()), "--reason", "it's a test")
     assert harness.run("planned", "add", "--account", found[0]["aws_account_id"], *today).status == 0
+
+
+@pytest.fixture
+def database_url(prepare: Prepare) -> str:
+    """Return the URL of a database with a night, an answer and a planned change."""
+    return prepare(night).database_url
+
+
+@pytest.fixture
+def reader(database_url: str, query: Query) -> Iterator[PostgresDatabase]:
+    """Open the database as a role that may read five tables."""
     grant = "SELECT ON accounts, daily_costs, anomalies, anomaly_answers, discovered_regions"
     with database_as("dashboard_reader", grant, database_url=database_url, query=query) as database:
         yield database

@@ -8,7 +8,7 @@ from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import World
 from tests.support.databases import copied_database
-from tests.support.harness import Harness, aws, harness
+from tests.support.harness import Harness, aws, harness, prepare
 from tests.support.programs import promtool
 from tests.support.pushgateway import gateway_url
 from tests.support.second_database import second
@@ -22,6 +22,7 @@ __all__ = [
     "closed_port",
     "gateway_url",
     "harness",
+    "prepare",
     "promtool",
     "second",
     "silent_port",

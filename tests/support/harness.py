@@ -14,11 +14,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
+from itertools import count
 from pathlib import Path
 from subprocess import PIPE
 from time import monotonic
@@ -35,12 +37,14 @@ from costbatch.bootstrap import Bootstrap
 from costbatch.cli import cli
 from costbatch.cli.context import Context
 from costbatch.config import Settings
+from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.simulator import demo_world
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account, CostRow, Role, World
 from tests.support.command import NOW, clock_from
+from tests.support.databases import copied_database
 from tests.support.fork_server import Process, fork_server
 from tests.support.in_process import closed_databases, restored_logs
 from tests.support.machine import unmeasured_children
@@ -60,6 +64,8 @@ _NOT_INHERITED = (
     "ENCRYPTION_KEY",
     "PUSHGATEWAY_URL",
 )
+
+_numbers = count()
 
 Row = dict[str, Any]
 
@@ -289,3 +295,40 @@ def harness(aws: SimulatorProcess, database_url: str) -> Harness:
     """Return a harness with a migrated database and an empty world."""
     aws.replace_world(World(accounts=()))
     return Harness(aws, database_url)
+
+
+SetUp = Callable[[Harness], None]
+Prepare = Callable[[SetUp], Harness]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A database and a world as a set-up left them."""
+
+    database: str
+    world: World
+    now: datetime
+
+
+@cache
+def _prepared(set_up: SetUp, aws: SimulatorProcess, server: EmbeddedPostgres, template: str) -> _Prepared:
+    name = f"prepared_{next(_numbers)}"
+    harness = Harness(aws, server.create_database(name, template=template))
+    set_up(harness)
+    return _Prepared(name, aws.current_world(), harness.now())
+
+
+@pytest.fixture
+def prepare(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[Prepare]:
+    """Give the function that returns a harness after a set-up, which is done once: each test gets a copy."""
+    with ExitStack() as copies:
+
+        def copy(set_up: SetUp) -> Harness:
+            prepared = _prepared(set_up, aws, postgres, template)
+            harness = Harness(aws, copies.enter_context(copied_database(postgres, prepared.database)))
+            harness.wake_at(prepared.now)
+            aws.replace_world(prepared.world)
+            harness.ids = [account.account_id for account in prepared.world.accounts]
+            return harness
+
+        yield copy
