@@ -27,7 +27,7 @@ TABLES = {
 
 def planted(number: int, *anomalies: Anomaly) -> Account:
     """Return an account of three steady services, with anomalies."""
-    start = TODAY - timedelta(days=120)
+    start = TODAY - timedelta(days=75)
     return make_account(
         number, profile="steady", services=3, start=start, daily_cost=900.0, anomalies=anomalies
     )
