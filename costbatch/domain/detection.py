@@ -263,11 +263,12 @@ def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -
 
 
 def _sums(amounts: Mapping[tuple[date, str], list[Decimal]], days: DateRange) -> list[DayTotal]:
+    start, end_exclusive = days.start, days.end_exclusive
     with localcontext(_SUM_CONTEXT):
         return [
             DayTotal(day, currency, sum(parts, ZERO))
             for (day, currency), parts in amounts.items()
-            if day in days
+            if start <= day < end_exclusive
         ]
 
 
