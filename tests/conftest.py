@@ -29,8 +29,8 @@ from tests.support.databases import copied_database, database_folder, execute
 _OURS = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL", "REQUESTS_CA_BUNDLE")
 # The history that most tests collect: to create its partitions anew is a third of a small run.
 _USUAL_DAYS = DateRange(date(2024, 2, 1), date(2025, 4, 1))
-# Measuring coverage costs a third more CPU, in a loop twice as much, and these reach few lines that the others
-# do not,
+# Measuring coverage costs a third more CPU, up to twice as much in a loop, and these reach few lines that the
+# others do not,
 _UNMEASURED = (
     "chaos",
     "chart",
