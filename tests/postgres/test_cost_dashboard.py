@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pytest
@@ -21,19 +22,23 @@ DASHBOARD: dict[str, Any] = json.loads((ROOT / "helm/costbatch/files/dashboard-c
 PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 # Some with anomalies of dollars, and one with euros.
 ACCOUNTS = ("checkout", "search", "mobile-backend", "berlin-subsidiary")
-# Queries look at the database's clock.
-NOW = datetime.now(tz=UTC)
+
+
+@cache
+def now() -> datetime:
+    """Return the time of the first test; queries look at the database's clock, and imports may be of yesterday."""
+    return datetime.now(tz=UTC)
 
 
 def night(harness: Harness) -> None:
     """Store a night, an answer and a planned change."""
-    harness.wake_at(NOW)
-    harness.open(*(each for each in demo_world(NOW.date()).accounts if each.name in ACCOUNTS))
+    harness.wake_at(now())
+    harness.open(*(each for each in demo_world(now().date()).accounts if each.name in ACCOUNTS))
     assert harness.collect().status == 0
     assert harness.run("discover").status == 0
     found = json.loads(harness.run("anomalies", "list", "--currency", "USD", "--output", "json").stdout)
     assert harness.run("anomalies", "acknowledge", found[0]["id"], "--author", "alice").status == 0
-    today = ("--from", str(NOW.date()), "--to", str(NOW.date()), "--reason", "it's a test")
+    today = ("--from", str(now().date()), "--to", str(now().date()), "--reason", "it's a test")
     assert harness.run("planned", "add", "--account", found[0]["aws_account_id"], *today).status == 0
 
 
@@ -55,7 +60,7 @@ def rows(database: PostgresDatabase, sql: str, **chosen: list[str]) -> list[dict
     """Return what a query finds in the last sixty days, of every account unless some are chosen."""
     variables = {"currency": ["USD"], "account": ["all"], "basis": ["unblended"], **chosen}
     with database.connection() as connection:
-        found = connection.execute(sa.text(interpolated(sql, variables, NOW - timedelta(days=60), NOW)))
+        found = connection.execute(sa.text(interpolated(sql, variables, now() - timedelta(days=60), now())))
         return [dict(row) for row in found.mappings()]
 
 
@@ -89,7 +94,7 @@ def test_every_query_finds_something(reader: PostgresDatabase, harness: Harness)
     )
     bill = harness.value(
         "SELECT sum(unblended) FROM daily_costs WHERE currency = 'USD' AND usage_date >= %s",
-        NOW.date() - timedelta(days=60),
+        now().date() - timedelta(days=60),
     )
     assert stacked == bill
 
