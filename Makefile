@@ -39,7 +39,7 @@ test: $(READY) parts ## Run the tests, with lint, types and coverage.
 tests-with-coverage:
 	@$(BIN)/pytest $(IN_PARALLEL) -m "not slow" --cov --cov-report=term
 
-test-slow: $(READY) parts ## Run the slow tests: the demo, the benchmarks on a few accounts, interpreters in odd environments, long replays.
+test-slow: $(READY) parts ## Run the slow tests: the demo, the benchmarks on a few accounts, interpreters in odd environments, deaths and signals in the middle of a write, long replays.
 	@$(BIN)/pytest $(IN_PARALLEL) -m slow
 
 check: lint types ## Lint and type-check, Python and shell and Dockerfile.

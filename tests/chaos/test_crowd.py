@@ -1,4 +1,4 @@
-"""Four processes with one run key over 400 accounts, killed at random, their database restarted once.
+"""Four processes with one run key over 240 accounts, killed at random, their database restarted once.
 
 CHAOS_SEED chooses other moments; a failure names the seed that it happened with.
 """

@@ -16,7 +16,7 @@ from tests.support.harness import Finished, Harness, make_account, wait_for
 from tests.support.waiting import MOST_SECONDS, blocked, count, locked, until
 
 # The first test of a process prepares the scenarios, which takes a while on a busy machine.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 _STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 _RUN_STATUS = "SELECT status FROM runs WHERE run_key = %s"

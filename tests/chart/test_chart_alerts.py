@@ -55,7 +55,11 @@ def run_promtool(promtool: str, command: str, file: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", _CASES)
+# A night in spring takes the two months before it, hour by hour.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if "spring" in name else []) for name in _CASES],
+)
 def test_alerts_fire_when_they_should_and_only_then(name: str, promtool: str, tmp_path: Path) -> None:
     """Each alert's story, with its labels and its words, is in tests/chart/rules/."""
     made, story = rules(_CASES[name]), (HERE / "rules" / f"{name}.yaml").read_text()

@@ -26,7 +26,7 @@ ACCOUNTS = ("checkout", "search", "mobile-backend", "berlin-subsidiary")
 
 @cache
 def now() -> datetime:
-    """Return the time of the first test; queries look at the database's clock, and imports may be of yesterday."""
+    """Return the time of the first test: queries look at the database's clock."""
     return datetime.now(tz=UTC)
 
 
