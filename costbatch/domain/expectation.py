@@ -39,6 +39,8 @@ _SPARSE_DAYS, _SPARSE_SHARE = 42, 0.55
 _RECURRENCES = ((25, 38), (86, 98), (360, 370))
 _JITTER_DAYS, _MONTH_DAYS = 3, 30
 _FORTNIGHT = 14
+# A rise that stayed for five weeks is a new level.
+_LONGEST_RISE = 35
 # A charge many times as large does not explain a small one; of this much more it is the same one again.
 _LIKE, _SAME = 4.0, 1.5
 # A level below a cent is none.
@@ -324,16 +326,36 @@ class History:
 
     def usual_top(self, index: int, before: int) -> float:
         """Return what the nine weeks before a day reached on its kind of weekday, but for the two highest."""
-        is_weekend = self.weekdays[index] >= _SATURDAY
+        is_weekend, told = self.weekdays[index] >= _SATURDAY, self._told_before(before)
         usual = sorted(
             self.amounts[i]
             for i in range(max(0, before - 9 * _WEEK), before)
             if self.marks[i] in {Mark.NORMAL, Mark.RECURRING}
             and (self.weekdays[i] >= _SATURDAY) == is_weekend
+            and i not in told
         )
         if not usual:
             return 0.0
         return usual[-3] if len(usual) > _WEEK else usual[-1]
+
+    def _told_before(self, before: int) -> set[int]:
+        """Return the days of rises that were told and have been over for a week."""
+        told: set[int] = set()
+        i = max(0, before - 9 * _WEEK - _LONGEST_RISE)
+        while i < before:
+            band = self.bands[i]
+            if self.marks[i] != Mark.ANOMALOUS or band is None or self.amounts[i] <= band.expected:
+                i += 1
+                continue
+            least, last, day = (band.expected + self.amounts[i]) / 2, i, i
+            while day < before and day - last <= _WEEK:
+                if self.amounts[day] > least:
+                    last = day
+                day += 1
+            if day - last > _WEEK and last - i < _LONGEST_RISE:
+                told.update(range(i, last + 1))
+            i = last + 1
+        return told
 
     def _surprise(self, amount: float, band: Band, weekday: int) -> float:
         """Return the relative error of a day; after an outage only what is above the level before it."""

@@ -346,6 +346,16 @@ def test_what_a_service_cost_within_nine_weeks_is_an_amount_and_no_share() -> No
     assert history.usual_top(weekday, weekday) == pytest.approx(usual[-3])
 
 
+@pytest.mark.parametrize(("length", "pause", "is_told"), [(12, 25, True), (12, 4, False), (40, 12, False)])
+def test_a_level_that_was_told_and_is_over_is_not_usual(length: int, pause: int, *, is_told: bool) -> None:
+    """It is told again, unless it had stayed for five weeks or was only away for some days."""
+    amounts = changed(steady(100), 80, lambda _: 2.0, length)
+    again = 80 + length + pause
+    found = days_of(anomalies({"this": changed(amounts, again, lambda _: 2.0, 12)}), Reason.SPIKE)
+    assert 80 in found
+    assert (again in found) is is_told
+
+
 def test_below_the_floor_nothing_is_reported() -> None:
     """Cents are not worth an alarm, whatever their ratio."""
     assert anomalies({"this": changed(steady(0.05), 100, lambda _: 20.0, 3)}) == []
