@@ -8,7 +8,7 @@ from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import World
 from tests.support.databases import copied_database
-from tests.support.harness import Harness, aws, harness, prepare
+from tests.support.harness import Harness, aws, harness, prepare, prepare_shared
 from tests.support.programs import promtool
 from tests.support.pushgateway import gateway_url
 from tests.support.second_database import second
@@ -23,6 +23,7 @@ __all__ = [
     "gateway_url",
     "harness",
     "prepare",
+    "prepare_shared",
     "promtool",
     "second",
     "silent_port",

@@ -1,16 +1,11 @@
 """Rows that were edited by hand: refused if the program cannot read them, and no run ends because of them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg2
 import pytest
-from sqlalchemy.engine import make_url
 
-from costbatch.demo.postgres import EmbeddedPostgres
-from costbatch.simulator.client import SimulatorProcess
-from tests.support.databases import copied_database
-from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, Prepare, bill, make_account, steady
 
 YESTERDAY = TODAY - ONE_DAY
 GOOD = '{"service": "S3", "expected": "1", "actual": "2"}'
@@ -75,50 +70,37 @@ class Edited:
         return self.run.outcomes[self.harness.ids[number]]
 
 
-def open_all(aws: SimulatorProcess, database_url: str) -> Harness:
-    """Return a harness with an account for each edit, and one more; all cost more yesterday than before."""
+def collected(harness: Harness) -> None:
+    """Collect an account for each edit, and one more; all cost more yesterday than before."""
     rows = (*steady("10.00", until=YESTERDAY, days=40), bill(YESTERDAY, "90.00"))
-    harness = Harness(aws, database_url)
     harness.open(*(make_account(n, rows=rows) for n in range(1, len(READABLE) + 2)))
-    return harness
+    assert harness.collect().summary["run"]["anomalies"]["open"] == len(harness.ids)
 
 
 @pytest.fixture(scope="module")
-def collected(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """Collect all once, for others to copy; give the database's name."""
-    with copied_database(postgres, template) as url:
-        harness = open_all(aws, url)
-        assert harness.collect().summary["run"]["anomalies"]["open"] == len(harness.ids)
-        yield str(make_url(url).database)
+def constrained(prepare_shared: Prepare) -> Harness:
+    """Return a harness whose accounts have an open anomaly each, for edits that are refused."""
+    return prepare_shared(collected)
 
 
 @pytest.fixture(scope="module")
-def constrained(aws: SimulatorProcess, postgres: EmbeddedPostgres, collected: str) -> Iterator[Harness]:
-    """Give a harness whose accounts have an open anomaly each, for edits that are refused."""
-    with copied_database(postgres, collected) as url:
-        yield open_all(aws, url)
+def edited(prepare_shared: Prepare) -> Edited:
+    """Return the run after the edits that the constraints let pass, each of an account of its own."""
+    harness = prepare_shared(collected)
+    for number, change in enumerate(READABLE):
+        edit(harness, number, *change)
+    return Edited(harness, harness.collect())
 
 
 @pytest.fixture(scope="module")
-def edited(aws: SimulatorProcess, postgres: EmbeddedPostgres, collected: str) -> Iterator[Edited]:
-    """Give the run after the edits that the constraints let pass, each of an account of its own."""
-    with copied_database(postgres, collected) as url:
-        harness = open_all(aws, url)
-        for number, change in enumerate(READABLE):
-            edit(harness, number, *change)
-        yield Edited(harness, harness.collect())
-
-
-@pytest.fixture(scope="module")
-def unreadable(aws: SimulatorProcess, postgres: EmbeddedPostgres, collected: str) -> Iterator[Edited]:
-    """Give the run after the edits that no constraint would let pass."""
-    with copied_database(postgres, collected) as url:
-        harness = open_all(aws, url)
-        for constraint in CONSTRAINTS:
-            harness.rows(f"ALTER TABLE {constraint}")
-        for number, change in enumerate(UNREADABLE):
-            edit(harness, number, *change)
-        yield Edited(harness, harness.collect())
+def unreadable(prepare_shared: Prepare) -> Edited:
+    """Return the run after the edits that no constraint would let pass."""
+    harness = prepare_shared(collected)
+    for constraint in CONSTRAINTS:
+        harness.rows(f"ALTER TABLE {constraint}")
+    for number, change in enumerate(UNREADABLE):
+        edit(harness, number, *change)
+    return Edited(harness, harness.collect())
 
 
 def edit(harness: Harness, number: int, table: str, assignment: str) -> None:

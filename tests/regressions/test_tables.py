@@ -1,7 +1,6 @@
 """Tables: a terminal sees whole ids, names and dates in 80 columns; a pipe gets one record a line."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache, partial
@@ -9,13 +8,9 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from sqlalchemy.engine import make_url
 
-from costbatch.demo.postgres import EmbeddedPostgres
-from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import Account, Fault
-from tests.support.databases import copied_database
-from tests.support.harness import TODAY, Harness, bill, make_account, steady
+from tests.support.harness import TODAY, Harness, Prepare, bill, make_account, steady
 from tests.support.screen import look
 
 LONG = "n" * 190 + " the end"
@@ -29,22 +24,24 @@ def named(number: int, name: str, **changes: Any) -> Account:
     return replace(make_account(number, **changes), name=name)
 
 
+def crowd(harness: Harness) -> None:
+    """Collect accounts with long names, wide characters, failures and large amounts."""
+    huge = (*steady("1000000000.00", until=DAY), bill(DAY, "98765432109.87"))
+    harness.open(
+        named(1, LONG, rows=huge),
+        named(2, WIDE, faults=(Fault("not_enabled"),)),
+        named(3, "short", rows=tuple(replace(row, unit="JPY") for row in huge)),
+        named(4, "e\u0301" * 30, faults=(Fault("invalid_token", operation="*"),)),
+    )
+    assert harness.collect().status == 0
+    harness.run("accounts", "pause", harness.ids[2])
+
+
 class Crowd:
-    """A harness after a night with long names, wide characters, failures and large amounts.
+    """A harness after that night. Each command is printed once for all tests that look at it."""
 
-    Each command is printed once for all tests that look at it.
-    """
-
-    def __init__(self, aws: SimulatorProcess, database_url: str) -> None:
-        huge = (*steady("1000000000.00", until=DAY), bill(DAY, "98765432109.87"))
-        self.harness = Harness(aws, database_url)
-        self.harness.open(
-            named(1, LONG, rows=huge),
-            named(2, WIDE, faults=(Fault("not_enabled"),)),
-            named(3, "short", rows=tuple(replace(row, unit="JPY") for row in huge)),
-            named(4, "e\u0301" * 30, faults=(Fault("invalid_token", operation="*"),)),
-        )
-        self.ids = self.harness.ids
+    def __init__(self, harness: Harness) -> None:
+        self.harness, self.ids = harness, harness.ids
         self.look = cache(partial(look, self.harness))
 
     @cache  # noqa: B019 - it lives as long as the tests of this file
@@ -54,20 +51,15 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def crowded(aws: SimulatorProcess, shared_database_url: str) -> Crowd:
-    """Collect the accounts once; every test reads what is printed of them."""
-    crowd = Crowd(aws, shared_database_url)
-    assert crowd.harness.collect().status == 0
-    crowd.harness.run("accounts", "pause", crowd.ids[2])
-    return crowd
+def crowded(prepare_shared: Prepare) -> Crowd:
+    """Return the night for tests that read what is printed of it."""
+    return Crowd(prepare_shared(crowd))
 
 
 @pytest.fixture
-def own(aws: SimulatorProcess, postgres: EmbeddedPostgres, crowded: Crowd) -> Iterator[Crowd]:
-    """Give the same accounts in a database of the test's own."""
-    name = str(make_url(crowded.harness.database_url).database)
-    with copied_database(postgres, name) as url:
-        yield Crowd(aws, url)
+def own(prepare: Prepare) -> Crowd:
+    """Return the same in a database of the test's own."""
+    return Crowd(prepare(crowd))
 
 
 COMMANDS = [

@@ -1,20 +1,16 @@
 """Absence is not zero: what AWS shows no more is neither deleted in silence nor taken for a drop."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import make_url
 
-from costbatch.demo.postgres import EmbeddedPostgres
-from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import CostRow, Fault
 from tests.support.bills import Bill, stored
-from tests.support.databases import copied_database
-from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, Prepare, bill, make_account, steady
 
 ONE = "100000000001"
 TOMORROW = TODAY + ONE_DAY
@@ -28,26 +24,16 @@ def night(harness: Harness, today: date, rows: Iterable[CostRow], *args: str, **
     return harness.collect(*args, **environ)
 
 
-def open_one(aws: SimulatorProcess, database_url: str) -> Harness:
-    """Return a harness whose account has cost 100 a day for 60 days."""
-    harness = Harness(aws, database_url)
+def one(harness: Harness) -> None:
+    """Collect an account that has cost 100 a day for 60 days."""
     harness.open(make_account(1, rows=steady("100")))
-    return harness
-
-
-@pytest.fixture(scope="module")
-def template_of_one(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """Collect that account once, for every test to copy; give the database's name."""
-    with copied_database(postgres, template) as url:
-        assert open_one(aws, url).collect().outcomes == {ONE: "collected"}
-        yield str(make_url(url).database)
+    assert harness.collect().outcomes == {ONE: "collected"}
 
 
 @pytest.fixture
-def collected(aws: SimulatorProcess, postgres: EmbeddedPostgres, template_of_one: str) -> Iterator[Harness]:
-    """Give a harness whose account was collected this morning."""
-    with copied_database(postgres, template_of_one) as url:
-        yield open_one(aws, url)
+def collected(prepare: Prepare) -> Harness:
+    """Return a harness whose account was collected this morning."""
+    return prepare(one)
 
 
 def anomalies(harness: Harness) -> int:
@@ -216,24 +202,16 @@ def joined(today: date) -> list[CostRow]:
     return [row for row in steady("100", until=today, days=61) if row.date >= WINDOW[26]]
 
 
-@pytest.fixture(scope="module")
-def template_with_kept(
-    aws: SimulatorProcess, postgres: EmbeddedPostgres, template_of_one: str
-) -> Iterator[str]:
-    """Collect the account after it joined, once for every test to copy; give the database's name."""
-    with copied_database(postgres, template_of_one) as url:
-        night(open_one(aws, url), TOMORROW, joined(TOMORROW))
-        yield str(make_url(url).database)
+def one_that_joined(harness: Harness) -> None:
+    """Collect the account, and once more after it joined."""
+    one(harness)
+    night(harness, TOMORROW, joined(TOMORROW))
 
 
 @pytest.fixture
-def kept(aws: SimulatorProcess, postgres: EmbeddedPostgres, template_with_kept: str) -> Iterator[Harness]:
-    """Give a harness on the morning on which 26 days of its account were kept."""
-    with copied_database(postgres, template_with_kept) as url:
-        harness = open_one(aws, url)
-        harness.sleep_until(TOMORROW)
-        harness.aws.set_rows(ONE, joined(TOMORROW))
-        yield harness
+def kept(prepare: Prepare) -> Harness:
+    """Return a harness on the morning on which 26 days of its account were kept."""
+    return prepare(one_that_joined)
 
 
 def test_what_was_before_an_organization_is_kept(collected: Harness) -> None:

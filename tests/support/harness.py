@@ -318,9 +318,7 @@ def _prepared(set_up: SetUp, aws: SimulatorProcess, server: EmbeddedPostgres, te
     return _Prepared(name, aws.current_world(), harness.now())
 
 
-@pytest.fixture
-def prepare(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[Prepare]:
-    """Give the function that returns a harness after a set-up, which is done once: each test gets a copy."""
+def _copies(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[Prepare]:
     with ExitStack() as copies:
 
         def copy(set_up: SetUp) -> Harness:
@@ -332,3 +330,15 @@ def prepare(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) ->
             return harness
 
         yield copy
+
+
+@pytest.fixture
+def prepare(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[Prepare]:
+    """Give the function that returns a harness after a set-up, which is done once: each test gets a copy."""
+    yield from _copies(aws, postgres, template)
+
+
+@pytest.fixture(scope="module")
+def prepare_shared(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) -> Iterator[Prepare]:
+    """Give the same for a copy that the tests of a file share."""
+    yield from _copies(aws, postgres, template)
