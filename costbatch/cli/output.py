@@ -1,6 +1,6 @@
 """What commands print: JSON for programs, sentences and tables for people.
 
-On a terminal, ids, numbers and dates in a table stay whole, whatever its width; a pipe gets tabs.
+On a terminal, ids, numbers and dates in a table stay whole at any width; a pipe gets tabs.
 """
 
 import csv

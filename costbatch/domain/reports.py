@@ -1,4 +1,4 @@
-"""The report of a run, whatever its job: its summary, its metrics and its event are all made from it."""
+"""The report of a run of any job: its summary, its metrics and its event are all made from it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -123,7 +123,7 @@ class RunReport(ABC):
 
 
 def item_data(item: ItemRecord, words: JobWords) -> dict[str, Any]:
-    """Return an account of a run as JSON has it, whatever the job."""
+    """Return an account of a run of any job, as JSON has it."""
     failure = item.failure
     return {
         "aws_account_id": item.aws_account_id,

@@ -149,7 +149,9 @@ class Template:
 
     def _authorization(self, keys: AccessKeys, own: Mapping[str, str], body: bytes) -> str:
         moment = own["X-Amz-Date"]
-        signed = sorted({**self.signed_headers, **{name.lower(): own[name] for name in own}}.items())
+        signed = sorted(
+            {**self.signed_headers, **{name.lower(): value for name, value in own.items()}}.items()
+        )
         names = ";".join(name for name, _ in signed)
         lines = [f"{name}:{value}" for name, value in signed]
         request = "\n".join([self.canonical_head, *lines, "", names, sha256(body).hexdigest()])

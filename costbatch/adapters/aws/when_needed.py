@@ -20,7 +20,7 @@ from costbatch.domain.resources import Inventory, SourceChoice
 
 
 class _Source(Protocol):
-    """What a source of AWS has, whatever it reads."""
+    """What every source of AWS has."""
 
     def check_environment(self, needs: AwsNeeds) -> None:
         """Examine what the process was given to call AWS with."""
