@@ -14,7 +14,7 @@ from psycopg2.extensions import parse_dsn
 
 from costbatch.config.files import why_not_opened
 from costbatch.domain.credentials import Secret
-from costbatch.domain.excerpt import excerpt
+from costbatch.domain.excerpt import excerpt, may_be_secret
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg2"}
@@ -151,14 +151,15 @@ def _parsed(text: str) -> Mapping[str, str]:
 def _unknown(name: str, text: str) -> str:
     """Return the end of the sentence for an option that libpq does not know."""
     # An unescaped ? in a password makes the rest of it look like options.
-    if not _NAME.fullmatch(name) or (text.startswith("postgresql://") and "@" in text.partition("?")[2]):
+    is_url = text.startswith("postgresql://")
+    if not _NAME.fullmatch(name) or may_be_secret(name) or (is_url and "@" in text.partition("?")[2]):
         return f"has an option that PostgreSQL's client does not know; {_ADVICE}"
     if name.lower() in _MEANT:
         advice = _MEANT[name.lower()]
     else:
         close = get_close_matches(name.lower(), OPTIONS, n=1)
         advice = f"did you mean {close[0]}?" if close else "leave it out."
-    if not text.startswith("postgresql://"):
+    if not is_url:
         advice = advice.replace("%3D", "=")
     end = "" if advice[-1] in ".?" else "."
     return f"has the option {name}, which PostgreSQL's client does not know; {advice}{end}"

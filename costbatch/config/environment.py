@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from costbatch.config.files import decode_text, read_small_file
-from costbatch.domain.excerpt import excerpt, hidden, path_excerpt
+from costbatch.domain.excerpt import hidden, path_excerpt
 
 PREFIX = "COSTBATCH_"
 KEY_BYTES = 32
 _LONGEST_NAME = 60
 FROM_ENVIRONMENT = "environment"
+# Parsers quote what they show of a value.
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 # Kubernetes adds these to a pod's environment for every Service whose name begins with "costbatch".
 _SERVICE_LINK = re.compile(
@@ -88,8 +90,8 @@ def parse(variable: Variable, text: str, source: str) -> object:
     except ValueError as error:
         if source == FROM_ENVIRONMENT:
             raise ValueError(f"{variable.name} {error}") from None
-        # A file may contain a secret that was meant for another variable.
-        problem = str(error).replace(excerpt(text.strip()), hidden(text))
+        # A file may contain a secret that was meant for another variable: nothing of it is quoted.
+        problem = _QUOTED.sub(lambda quoted: hidden(quoted[0][1:-1]), str(error))
         raise ValueError(f"{variable.name} (from the {source}) {problem}") from None
 
 

@@ -66,7 +66,7 @@ def limit(otherwise: str) -> Callable[[str], Limit]:
             currency, number = currency.strip(), number.strip()
             if (is_named and not is_currency(currency)) or not _NUMBER.fullmatch(number):
                 raise ValueError(
-                    f"must be a number, or numbers by currency such as EUR=1,JPY=150, not {text!r}."
+                    f"must be a number, or numbers by currency such as EUR=1,JPY=150, not {excerpt(text)}."
                 )
             if currency in found:
                 raise ValueError(f"has two numbers for {currency or 'all other currencies'}.")
@@ -175,11 +175,11 @@ def push_labels(text: str) -> tuple[str, ...]:
         name, separator, value = (part.strip() for part in pair.partition("="))
         if not separator:
             raise ValueError(
-                f"must be pairs such as namespace=finops,release=costbatch; {pair[:20]!r} has no '='."
+                f"must be pairs such as namespace=finops,release=costbatch; {excerpt(pair)} has no =."
             )
         if not re.fullmatch(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError(
-                f"has {name[:20]!r}, which is not a label name: letters, digits and _, not beginning with __."
+                f"has {excerpt(name)}, which is not a label name: letters, digits and _, and not __ at first."
             )
         if name in TAKEN_LABELS:
             raise ValueError(f"has {name!r}, which costbatch sets itself; choose another name.")
@@ -188,7 +188,7 @@ def push_labels(text: str) -> tuple[str, ...]:
         # The value becomes part of a URL path, where "." and ".." have a meaning of their own.
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}", value):
             raise ValueError(
-                f"gives {name[:20]!r} the value {value[:20]!r}; a value is 1 to 200 letters, digits and "
+                f"gives {excerpt(name)} the value {excerpt(value)}; a value is 1 to 200 letters, digits and "
                 ". _ : / @ -, beginning with a letter or digit."
             )
         labels[name] = value

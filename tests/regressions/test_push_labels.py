@@ -49,8 +49,8 @@ def empty_gateway() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("finops", "'finops' has no '='"),
-        ("namespace=finops,,release", "'release' has no '='"),
+        ("finops", "'finops' has no ="),
+        ("namespace=finops,,release", "'release' has no ="),
         ("=finops", "not a label name"),
         ("name-space=finops", "not a label name"),
         ("1st=finops", "not a label name"),

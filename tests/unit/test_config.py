@@ -29,6 +29,15 @@ def read(**environ: str) -> Settings:
     return Settings.from_environment(environ)
 
 
+def sentences_of(environ: Mapping[str, str]) -> str:
+    """Return what an environment earns, if it earns anything."""
+    try:
+        Settings.from_environment(environ)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 def problems(environ: Mapping[str, str]) -> list[str]:
     """Return the sentences that an environment earns."""
     with pytest.raises(ConfigError) as caught:
@@ -271,7 +280,7 @@ SENTENCES = [
         "finops",
         (
             "COSTBATCH_PUSH_LABELS must be pairs such as namespace=finops,release=costbatch; "
-            "'finops' has no '='."
+            "'finops' has no =."
         ),
     ),
     (
@@ -420,6 +429,22 @@ def test_a_wrong_value_from_a_file_names_the_file(tmp_path: Path) -> None:
     path.write_text("many")
     (sentence,) = problems({"COSTBATCH_CONCURRENCY_FILE": str(path)})
     assert sentence.startswith(f"COSTBATCH_CONCURRENCY (from the file {path}) must be")
+
+
+@pytest.mark.parametrize(
+    "content", ["hunter2,Tr0ub4dor", "dGhpcy1pcy1hLXRva2Vu==", "USD=hunter2", "hunter2=Tr0ub4dor,=,,"]
+)
+def test_nothing_of_a_file_is_quoted(content: str, tmp_path: Path) -> None:
+    """It may be a secret that was meant for another variable."""
+    (tmp_path / "secret").write_text(content)
+    for variable in VARIABLES:
+        # Its message names an option that PostgreSQL does not know.
+        if variable.name == "DATABASE_URL":
+            continue
+        environ = {"DATABASE_URL": URL, f"{variable.name}_FILE": str(tmp_path / "secret")}
+        # A secret may be a valid name, such as that of a tag.
+        told = sentences_of(environ)
+        assert not any(part in told for part in ("hunter2", "Tr0ub4dor", "dGhpcy")), told
 
 
 @pytest.mark.parametrize(
