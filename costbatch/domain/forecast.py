@@ -17,7 +17,8 @@ from costbatch.domain.periods import ONE_DAY, DateRange, month_start
 
 # How far back is looked: half a year of past forecasts, and what the oldest of them is made from.
 HISTORY_DAYS = 280
-# With less history there is no forecast, and no range until there are enough past ones to compare with.
+# With less history, or less than a complete week in it, there is no forecast; and no range until there are
+# enough past ones to compare with.
 _LEAST_DAYS = 14
 _LEAST_ERRORS = 8
 _MOST_ERRORS = 26
@@ -88,8 +89,9 @@ def forecast_month(
     expected = lower = upper = None
     # Of an account that was not collected all month nothing can be said.
     series = _Series.of(amounts, min(known_until, today)) if known_until >= month else None
-    if series is not None:
-        settled = min((today - timedelta(days=settle_days) - series.start).days, len(series.values))
+    settled = series.settled(today - timedelta(days=settle_days)) if series else 0
+    # Each weekday has to be known.
+    if series is not None and settled >= _WEEK:
         end = (end_exclusive - series.start).days
         first = max((month - series.start).days, 0)
         known = sum(series.values[first:settled])
@@ -138,6 +140,10 @@ class _Series:
             above.append(excess if excess > _FEE_RATIO * abs(usual) else 0.0)
         days = list(DateRange(first, month_start(today, months_back=-2)))
         return cls(first, values, above, [day.weekday() for day in days], [day.day for day in days])
+
+    def settled(self, incomplete_from: date) -> int:
+        """Return how many of the days are complete."""
+        return min((incomplete_from - self.start).days, len(self.values))
 
     def remaining(self, known: int, first: int, end: int) -> float:
         """Return the expected cost of the days ``first`` to before ``end``, from those before ``known``.

@@ -102,6 +102,18 @@ def test_too_little_history_is_said() -> None:
     assert forecast({}).expected is None
 
 
+@pytest.mark.parametrize(("days", "settle_days"), [(20, 30), (14, 16), (14, 14), (15, 10), (14, 8)])
+def test_less_than_a_complete_week_is_too_little(days: int, settle_days: int) -> None:
+    """A weekday of which no complete day is known would count as zero."""
+    assert forecast(bill(weekly, days=days), settle_days=settle_days).expected is None
+
+
+def test_a_complete_week_is_enough() -> None:
+    """Each weekday is known once, and June has nine days of weekends."""
+    found = forecast(bill(weekly, days=15), settle_days=8)
+    assert found.expected == Decimal(21 * 100 + 9 * 50)
+
+
 @pytest.mark.parametrize("today", [date(2025, 6, 2), date(2025, 7, 1), date(2025, 3, 1), date(2024, 3, 1)])
 def test_every_morning_of_a_month_has_a_forecast(today: date) -> None:
     """Also the first, when most of last month is to be judged from, and the one after the last day."""
