@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Context, Decimal, localcontext
 from uuid import UUID
@@ -147,10 +147,7 @@ class PastMemories:
     def save(self, memories: Mapping[tuple[int, str], Memory]) -> None:
         """Insert or update; without a snapshot, the one from before stays."""
         for key, memory in memories.items():
-            snapshot = memory.snapshot
-            if snapshot is None and key in self.rows:
-                snapshot = self.rows[key].snapshot
-            self.rows[key] = replace(memory, snapshot=snapshot)
+            self.rows[key] = memory.following(self.rows.get(key))
 
 
 @dataclass

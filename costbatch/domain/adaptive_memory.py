@@ -52,6 +52,10 @@ class Memory:
     snapshot: bytes | None
     mornings: bytes
 
+    def following(self, before: "Memory | None") -> "Memory":
+        """Return this memory with the snapshot of the one before, if it has none of its own."""
+        return replace(self, snapshot=before.snapshot) if before and self.snapshot is None else self
+
 
 def mornings_of(costs: Mapping[str, Mapping[date, Decimal]], newest_days: DateRange) -> list[Morning]:
     """Return for each newest day what each service cost on it and on the two days before it."""
@@ -87,7 +91,8 @@ class Recollection:
         """
         self.currency = currency
         self._detector = Detector(rule, currency, answered=answered)
-        self._snapshot: bytes | None = None
+        # Without a memory, the mornings follow nothing: also not the snapshot of another version.
+        self._snapshot = b"" if memory is None else None
         self._mornings: list[Morning] = []
         if memory is None:
             return

@@ -254,7 +254,7 @@ class AdaptiveDetector(Detector):
                         held[service].pop(day.usage_date, None)
                         settled.append(Expectation(service, currency, day))
             tx.expectations.save({each.account.id: settled})
-            judged.memory = recollection.memory(self._version(currency))
+            judged.memory = recollection.memory(self._version(currency)).following(judged.memory)
             judged.judges_from = recollection.judges_from
         judged.days = {service: [*days.values()] for service, days in held.items() if days}
         return judged

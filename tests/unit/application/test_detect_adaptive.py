@@ -84,6 +84,32 @@ def test_a_long_history_is_learned_a_month_at_a_time(replay: Replay, monkeypatch
     assert replay.runs(102, 120) == []
 
 
+@pytest.mark.parametrize("days", range(93, 98))
+def test_the_days_after_the_last_whole_month_follow_what_was_learned(days: int) -> None:
+    """However few they are: the next night finds a spike."""
+    replay = Replay(adaptive=AdaptiveRule(), rule=replace(Replay().rule, settle_days=2))
+    replay.policy = replace(replay.policy, history_months=4)
+    replay.costs(times(usual(100), 1, range(days)), service=EC2)
+    assert replay.run(days) == []
+    replay.costs(times(usual(100), 10, [days]), service=EC2)
+    assert told(replay.run(days + 1)) == ["anomaly.detected"]
+
+
+@pytest.mark.parametrize("today", range(94, 98))
+def test_what_is_learned_again_does_not_follow_an_earlier_snapshot(today: int) -> None:
+    """That of the settings before belongs to mornings that are forgotten."""
+    replay = Replay(adaptive=AdaptiveRule(), rule=replace(Replay().rule, settle_days=2))
+    replay.policy = replace(replay.policy, history_months=4)
+    replay.costs(times(usual(100), 1, range(LAST)), service=EC2)
+    replay.bill = {key: amount for key, amount in replay.bill.items() if key[0] < day(LAST)}
+    replay.run(90)
+    replay.adaptive = AdaptiveRule(sensitivity=Sensitivity.HIGH)
+    replay.run(today)
+    with capture_logs() as logs:
+        replay.run(today + 1)
+    assert [line["event"] for line in logs if line["event"].startswith("detector_")] == []
+
+
 def day_of_first(rows: dict[tuple[int, date, str | None, str], JudgedDay]) -> int:
     """Return the number of the first day that has a row."""
     return (min(key[1] for key in rows) - day(0)).days
