@@ -70,8 +70,8 @@ class MemoryStore(Protocol):
     def save(self, memories: Mapping[tuple[int, str], Memory]) -> None:
         """Insert or update; without a snapshot, the one that is stored stays."""
 
-    def forget(self, account_id: int) -> None:
-        """Delete what is remembered of an account."""
+    def forget(self, account_id: int, currency: str | None = None) -> None:
+        """Delete what is remembered of an account, in one currency or in all."""
 
 
 class FirstChargeStore(Protocol):

@@ -149,6 +149,14 @@ class PastMemories:
         for key, memory in memories.items():
             self.rows[key] = memory.following(self.rows.get(key))
 
+    def forget(self, account_id: int, currency: str | None = None) -> None:
+        """Delete what is remembered of an account, in one currency or in all."""
+        self.rows = {
+            (row, mine): memory
+            for (row, mine), memory in self.rows.items()
+            if row != account_id or currency not in (None, mine)
+        }
+
 
 @dataclass
 class PastAnswers:

@@ -103,6 +103,8 @@ def test_a_memory_keeps_its_snapshot_until_it_has_another(
         tx.memories.save({(account.id, "USD"): second})
     assert query("SELECT xmin::text FROM detector_memories") == before
     with database.transaction() as tx:
+        tx.memories.forget(account.id, "EUR")
+        assert set(tx.memories.load([account.id])) == {(account.id, "USD")}
         tx.memories.forget(account.id)
         assert tx.memories.load([account.id]) == {}
 

@@ -154,10 +154,6 @@ class FakeMemories(PastMemories):
             found.setdefault(row, {})[currency] = memory.version
         return found
 
-    def forget(self, account_id: int) -> None:
-        """Delete what is remembered of an account."""
-        self.rows = {key: memory for key, memory in self.rows.items() if key[0] != account_id}
-
 
 @dataclass
 class FakeDiscoveries:

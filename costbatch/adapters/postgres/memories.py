@@ -71,6 +71,8 @@ class PostgresMemories(MemoryStore):
             self.connection.execute(_SAVE, {"memories": dumps(rows)})
 
     @override
-    def forget(self, account_id: int) -> None:
-        mine = detector_memories.c.account_id == account_id
-        self.connection.execute(sa.delete(detector_memories).where(mine))
+    def forget(self, account_id: int, currency: str | None = None) -> None:
+        statement = sa.delete(detector_memories).where(detector_memories.c.account_id == account_id)
+        if currency is not None:
+            statement = statement.where(detector_memories.c.currency == currency)
+        self.connection.execute(statement)

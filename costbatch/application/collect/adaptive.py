@@ -107,6 +107,11 @@ class AdaptiveDetector(Detector):
         memories: defaultdict[int, dict[str, Memory]] = defaultdict(dict)
         for (row, currency), memory in tx.memories.load([each.account.id for each in judged]).items():
             memories[row][currency] = memory
+        for row, mine in memories.items():
+            # Its days would be read every night from its end on. If it comes back, it is learned again.
+            for currency in _replaced(mine):
+                tx.memories.forget(row, currency)
+                del mine[currency]
         # All accounts together, but for those that are learned again: these have a hundred times the rows.
         wanted = {
             each.account.id: _days_needed(each, memories[each.account.id].values())
@@ -372,6 +377,12 @@ def _log_unjudged(each: Replaced, found: Mapping[str, _Judged]) -> None:
         for currency, day in sorted(young.items()):
             about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
             log.warning("currency_not_judged_yet", **about, judged_from=str(day))
+
+
+def _replaced(memories: Mapping[str, Memory]) -> list[str]:
+    """Return the currencies that had no cost for long while others had."""
+    newest = max(memory.newest for memory in memories.values())
+    return [currency for currency, memory in memories.items() if memory.newest < newest - _QUIET]
 
 
 def _days_needed(each: Replaced, memories: Iterable[Memory]) -> DateRange:

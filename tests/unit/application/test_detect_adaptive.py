@@ -307,6 +307,15 @@ def test_another_currency_is_no_outage_and_no_new_service(replay: Replay) -> Non
     assert {currency for _, currency in replay.store.tables.memories.rows} == {"USD", "EUR"}
 
 
+def test_a_currency_that_was_replaced_is_forgotten(replay: Replay) -> None:
+    """Or each night would read its days from its end on. When it comes back, it is learned again."""
+    replay.currencies = {day(n): "EUR" for n in range(101, 138)}
+    assert replay.runs(101, 138) == []
+    assert {currency for _, currency in replay.store.tables.memories.rows} == {"EUR"}
+    replay.runs(139, 140)
+    assert {currency for _, currency in replay.store.tables.memories.rows} == {"USD", "EUR"}
+
+
 def test_a_first_service_is_told_once_whatever_it_costs(replay: Replay) -> None:
     """From a cent on, not again when it comes back, and never at a first collection."""
     replay.costs({105: "0.004", 107: "0.02", 109: "5"}, service="Amazon Kendra")
