@@ -40,7 +40,7 @@ class AnomalyStore(Protocol):
         """Return those that a run was the first to find, and all that began on the same days, in order."""
 
     def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
-        """Return how many anomalies there are by (state, severity, currency), of these accounts if given."""
+        """Return how many anomalies active accounts, or these of them, have by state, severity, currency."""
 
 
 class ExpectationStore(Protocol):

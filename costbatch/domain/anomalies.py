@@ -124,7 +124,8 @@ class Anomaly:
 class AnomalyFilter:
     """Which anomalies are wanted; what is empty does not restrict them.
 
-    since: only those with a day on or after it.
+    since: only those with a day on or after it. active: only those of accounts that runs collect; no others
+    can end.
     """
 
     states: Collection[AnomalyState] = ()
@@ -132,6 +133,7 @@ class AnomalyFilter:
     aws_account_ids: Collection[str] = ()
     currencies: Collection[str] = ()
     since: date | None = None
+    active: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ ROWS_WRITTEN = Metric(
 ANOMALIES = Metric(
     "costbatch_anomalies",
     ("state", "severity", "currency"),
-    "Anomalies in the database: open and unanswered, acknowledged, silent (dismissed, expected or "
+    "Anomalies of active accounts: open and unanswered, acknowledged, silent (dismissed, expected or "
     "planned), or resolved; absent for a currency without anomalies.",
 )
 ACCOUNT_COST = Metric(

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.causes import Cause, RootCause
 from costbatch.domain.costs import CostBasis
@@ -172,6 +172,21 @@ def test_anomalies_are_counted_by_state_and_severity(
             ("open", "low", "EUR"): 1,
             ("resolved", "low", "USD"): 1,
         }
+
+
+@pytest.mark.parametrize("status", [AccountStatus.PAUSED, AccountStatus.REMOVED])
+def test_anomalies_that_no_run_can_end_are_not_counted(
+    database: PostgresDatabase, run: Run, account: Account, status: AccountStatus
+) -> None:
+    """The alert on open anomalies would never end; they are listed all the same."""
+    found = anomaly(account)
+    save(database, run, found)
+    with database.transaction() as tx:
+        tx.accounts.set_status(account, status, now=NOW)
+        assert tx.anomalies.counts() == {}
+        assert tx.anomalies.counts([account.aws_account_id]) == {}
+        assert tx.anomalies.list_matching(replace(OPEN, active=True)) == []
+        assert [each.id for each in tx.anomalies.list_matching(OPEN)] == [found.id]
 
 
 def test_one_series_has_one_open_anomaly_for_a_start(

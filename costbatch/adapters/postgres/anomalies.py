@@ -14,6 +14,7 @@ from typing_extensions import override
 from costbatch.adapters.postgres.readable import readable
 from costbatch.adapters.postgres.tables import accounts, anomalies
 from costbatch.application.detection_ports import AnomalyStore
+from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Reason, Severity
@@ -68,7 +69,7 @@ class PostgresAnomalies(AnomalyStore):
     @override
     def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
         severities = {severity.value: n for n, severity in enumerate(Severity)}
-        conditions = _of(wanted.aws_account_ids)
+        conditions = _of(wanted.aws_account_ids, active=wanted.active)
         if wanted.states:
             conditions.append(anomalies.c.state.in_([state.value for state in wanted.states]))
         if wanted.severities:
@@ -102,7 +103,7 @@ class PostgresAnomalies(AnomalyStore):
     @override
     def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
         columns = [anomalies.c.state, anomalies.c.severity, anomalies.c.currency]
-        statement = sa.select(*columns, sa.func.count()).where(*_of(aws_account_ids))
+        statement = sa.select(*columns, sa.func.count()).where(*_of(aws_account_ids, active=True))
         rows = self.connection.execute(statement.group_by(*columns))
         return {(state, severity, currency): count for state, severity, currency, count in rows}
 
@@ -110,12 +111,14 @@ class PostgresAnomalies(AnomalyStore):
         return readable(self.connection.execute(statement), _from_row, "anomaly_unreadable")
 
 
-def _of(aws_account_ids: Collection[str]) -> list[sa.ColumnElement[bool]]:
+def _of(aws_account_ids: Collection[str], *, active: bool) -> list[sa.ColumnElement[bool]]:
     """Return the condition that an anomaly is of one of these accounts; without any, of whichever."""
-    if not aws_account_ids:
-        return []
-    wanted = sa.select(accounts.c.id).where(accounts.c.aws_account_id.in_(aws_account_ids))
-    return [anomalies.c.account_id.in_(wanted)]
+    conditions: list[sa.ColumnElement[bool]] = []
+    if aws_account_ids:
+        conditions.append(accounts.c.aws_account_id.in_(aws_account_ids))
+    if active:
+        conditions.append(accounts.c.status == AccountStatus.ACTIVE.value)
+    return [anomalies.c.account_id.in_(sa.select(accounts.c.id).where(*conditions))] if conditions else []
 
 
 def _to_values(anomaly: Anomaly) -> dict[str, Any]:

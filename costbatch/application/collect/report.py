@@ -97,7 +97,8 @@ def _standings(tx: Transaction, run: Run, rule_of: RuleOf) -> dict[tuple[str, st
 def _open_anomalies(tx: Transaction, run: Run, rule_of: RuleOf) -> list[tuple[Anomaly, Standing]]:
     """Return the anomalies that are not over, the most severe first, and how each stands."""
     asked = run.request.aws_account_ids
-    found = tx.anomalies.list_matching(AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=asked))
+    wanted = AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=asked, active=True)
+    found = tx.anomalies.list_matching(wanted)
     answers = tx.answers.load() if found else {}
     accounts = tx.accounts.list_all() if answers else ()
     rules = {account.id: rule_of(account) for account in accounts if account.id in answers}

@@ -49,7 +49,7 @@ def list_unexplained(tx: Transaction, request: RunRequest, policy: CausePolicy) 
 
     The most severe and largest first. Of an account that fails nothing is asked.
     """
-    asked = AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=request.aws_account_ids)
+    asked = AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=request.aws_account_ids, active=True)
     found = tx.anomalies.list_matching(asked)
     large = [each for each in found if abs(each.impact) >= policy.minimum.of(each.currency)]
     settled = tx.causes.settled([each.id for each in large], most_attempts=_MOST_ATTEMPTS)
