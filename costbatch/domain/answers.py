@@ -144,15 +144,30 @@ def as_told(
 ) -> AnomalyChange | None:
     """Return a change as it is to be reported, given the anomaly before it; None: it is not.
 
-    What becomes audible is reported as detected, because its receivers have not heard of it.
+    What becomes audible is reported as detected, because its receivers have not heard of it. What was audible
+    is reported to its end.
     """
     answer = answer_to(change.anomaly, answers, rule)
-    if answer is not None and (answer.silences or change.kind is not ChangeKind.RESOLVED):
+    was_silent = before is not None and is_silent(before, answers, rule)
+    if answer is not None:
+        is_end = change.kind is ChangeKind.RESOLVED
+        was_heard = not answer.silences or (before is not None and not was_silent)
+        return change if is_end and was_heard else None
+    return (
+        replace(change, kind=ChangeKind.DETECTED)
+        if was_silent and change.kind is ChangeKind.UPDATED
+        else change
+    )
+
+
+def silenced_by(
+    change: AnomalyChange, before: Anomaly | None, answers: Sequence[Answer], rule: Rule
+) -> Answer | None:
+    """Return the answer by which an open anomaly falls silent, because it is no longer beyond its level."""
+    if change.kind is not ChangeKind.UPDATED or before is None or is_silent(before, answers, rule):
         return None
-    is_update = answer is None and change.kind is ChangeKind.UPDATED
-    if is_update and before is not None and is_silent(before, answers, rule):
-        return replace(change, kind=ChangeKind.DETECTED)
-    return change
+    answer = answer_to(change.anomaly, answers, rule)
+    return answer if answer is not None and answer.silences else None
 
 
 def reminder_due(anomaly: Anomaly, *, every_days: int) -> int:

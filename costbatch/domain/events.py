@@ -132,8 +132,8 @@ def anomaly_answered(
     return _event(
         EventType.ANOMALY_ANSWERED,
         _subject(anomaly, account),
-        # One of the two was given or withdrawn just now, and that happens to an answer only once.
-        f"{anomaly.id}/{before and before.id}/{after and after.id}",
+        # An answer is given and withdrawn once, and counts again only for another revision.
+        f"{anomaly.id}/{anomaly.revision}/{before and before.id}/{after and after.id}",
         now,
         {
             "account": _account_data(account),

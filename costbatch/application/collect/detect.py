@@ -15,11 +15,12 @@ from costbatch.domain.anomalies import (
     ChangeKind,
     announced_since,
 )
-from costbatch.domain.answers import Answer, as_told, reminder_due
+from costbatch.domain.answers import Answer, as_told, reminder_due, silenced_by, standing
 from costbatch.domain.costs import CostColumns
 from costbatch.domain.detection import Rule, comparable_service_totals
 from costbatch.domain.events import (
     Event,
+    anomaly_answered,
     anomaly_event,
     anomaly_reminder,
     dormant_account_charged,
@@ -90,6 +91,18 @@ class Detection:
                 continue
             told = as_told(change, known, answers, own_rule)
             if told is None:
+                if answer := silenced_by(change, known, answers, own_rule):
+                    counting = None, answer
+                    events.append(
+                        anomaly_answered(
+                            anomaly,
+                            each.account,
+                            counting,
+                            standing=standing(anomaly, answer),
+                            withdrawn=("", ""),
+                            now=night.now,
+                        )
+                    )
                 continue
             trend = load_trend(tx, each.account, anomaly, each.stored, self.rule, today=night.today)
             events.append(anomaly_event(told, each.account, trend, run_id=night.run_id, now=night.now))

@@ -67,6 +67,31 @@ def test_a_move_beyond_the_level_is_told_as_detected(replay: Replay) -> None:
     assert told(replay.runs(53, 60)) == [UPDATED, RESOLVED]
 
 
+def test_a_move_back_to_the_level_is_told_once(replay: Replay) -> None:
+    """AWS corrects the day that was beyond it: who was told hears that it is silent again, and no more."""
+    replay.dismiss()
+    replay.costs({51: 241})
+    assert told(replay.run(52)) == [DETECTED]
+    replay.costs({51: 210})
+    (event,) = replay.run(53)
+    assert (event.type.value, event.data["standing"]) == ("anomaly.answered", "silent")
+    assert event.data["answer"]["author"] == "alice"
+    replay.costs({51: 250})
+    assert told(replay.run(54)) == [DETECTED]
+    replay.costs({51: 210, **flat(52, 60)})
+    assert told(replay.run(55)) == ["anomaly.answered"]
+    assert replay.runs(56, 60) == []
+
+
+def test_the_end_of_what_was_told_is_told(replay: Replay) -> None:
+    """Also if the correction that ends it brings it back to the level."""
+    replay.dismiss()
+    replay.costs({51: 241})
+    assert told(replay.run(52)) == [DETECTED]
+    replay.costs({50: 100, 51: 100})
+    assert told(replay.run(53)) == [RESOLVED]
+
+
 def test_the_next_anomaly_at_a_dismissed_level_is_silent_too(replay: Replay) -> None:
     """It is not an anomaly, whenever it comes; the other direction and other levels are told."""
     replay.dismiss()
