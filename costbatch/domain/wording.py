@@ -130,7 +130,7 @@ _IMPORTANCE_OF_SEVERITY = {
 _IMPORTANCE_OF_RUN = {"completed": Importance.SUCCESS, "failed": Importance.FAILURE}
 _RESOLUTIONS = {
     "ended": "The cost is normal again.",
-    "restated": "AWS corrected the cost of these days; they are not anomalous any more.",
+    "restated": "These days are not anomalous any more: AWS corrected their cost, or the rule was changed.",
     "merged": "It is part of an earlier anomaly now.",
 }
 _DIGEST_COMMANDS = (

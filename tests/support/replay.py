@@ -31,6 +31,8 @@ class Replay:
     """
 
     rule: Rule = field(default_factory=Rule)
+    # Of the account, if it is set differently.
+    own_rule: Rule | None = None
     policy: WindowPolicy = field(default_factory=lambda: WindowPolicy(history_months=2, month_close_day=0))
     bill: dict[tuple[date, str], Decimal] = field(default_factory=dict)
     currencies: dict[date, str] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class Replay:
             detection = Detection(
                 detector=self.detector,
                 rule=self.rule,
-                rule_of=lambda _: self.rule,
+                rule_of=lambda _: self.own_rule or self.rule,
                 first_charges=self.first_charges,
                 remind_days=self.remind_days,
             )

@@ -80,9 +80,9 @@ class Detection:
         if not verdict.changes:
             return []
         reads_history = night.is_backfill or not each.continues or verdict.is_history
-        since = announced_since(night.today, self.rule) if reads_history else date.min
-        before = {anomaly.id: anomaly for anomaly in verdict.known}
         own_rule = self.rule_of(each.account)
+        since = announced_since(night.today, own_rule) if reads_history else date.min
+        before = {anomaly.id: anomaly for anomaly in verdict.known}
         events = []
         for change in verdict.changes:
             anomaly, known = change.anomaly, before.get(change.anomaly.id)
@@ -104,7 +104,7 @@ class Detection:
                         )
                     )
                 continue
-            trend = load_trend(tx, each.account, anomaly, each.stored, self.rule, today=night.today)
+            trend = load_trend(tx, each.account, anomaly, each.stored, own_rule, today=night.today)
             events.append(anomaly_event(told, each.account, trend, run_id=night.run_id, now=night.now))
             if number := self._reminder(told, known, night):
                 events.append(

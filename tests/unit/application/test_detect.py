@@ -49,6 +49,14 @@ def test_an_event_shows_the_daily_cost_up_to_the_newest_day(replay: Replay) -> N
     assert (said["newest_date"], said["newest_is_complete"]) == (str(day(50)), False)
 
 
+def test_a_day_is_complete_by_the_rule_of_the_account(replay: Replay) -> None:
+    """Not by that of all others."""
+    replay.own_rule = replace(replay.rule, settle_days=0)
+    replay.costs({50: "251.50"})
+    (event,) = replay.run(51)
+    assert event.data["anomaly"]["newest_is_complete"] is True
+
+
 def test_a_service_has_its_own_trend_and_days_before_its_history_are_not_zeros() -> None:
     """What was not collected is not known."""
     replay = Replay(rule=Rule(per_service=True))
