@@ -158,23 +158,26 @@ class HttpClient:
         parts = urlsplit(self.url.reveal())
         target = (parts.path.rstrip("/") if path else parts.path) + path
         target = (target or "/") + (f"?{parts.query}" if parts.query else "")
-        connection, is_absolute = self._connection()
-        sent = {"User-Agent": f"costbatch/{self.version}", **headers}
+        connection, base, of_proxy = self._connection()
+        sent = {"User-Agent": f"costbatch/{self.version}", **headers, **of_proxy}
         if self.token:
             sent["Authorization"] = f"Bearer {self.token.reveal()}"
         try:
             connection.connect()
             if connection.sock is not None:
                 connection.sock.settimeout(self.connection.timeout_seconds)
-            connection.request("POST", self.address + target if is_absolute else target, body, sent)
+            connection.request("POST", base + target, body, sent)
             answer = connection.getresponse()
             answer.read(_LARGEST_ANSWER_BYTES)
             return answer.status, answer.getheader("Retry-After")
         finally:
             connection.close()
 
-    def _connection(self) -> tuple[_Connection, bool]:
-        """Return a connection to the receiver or its proxy; to a proxy, plain requests name the whole URL."""
+    def _connection(self) -> tuple[_Connection, str, Mapping[str, str]]:
+        """Return a connection to the receiver or its proxy, what precedes the path, and more headers.
+
+        A plain request to a proxy names the whole URL and has the credentials; else the tunnel has them.
+        """
         parts = urlsplit(self.url.reveal())
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         context = self._tls if parts.scheme == "https" else None
@@ -183,17 +186,19 @@ class HttpClient:
         if not proxy.hostname or proxy_bypass(host):
             allow_private = self.connection.allow_private
             made = _Connection(host, port, seconds=seconds, context=context, allow_private=allow_private)
-            return made, False
+            return made, "", {}
         if not self.connection.allow_private and _is_private_literal(host):
             raise _PrivateAddressError
         # The operator's own; what lies behind it is its to decide.
         made = _Connection(
             proxy.hostname, proxy.port or _PORTS["http"], seconds=seconds, context=context, allow_private=True
         )
-        if context:
-            made.set_tunnel(host, port, headers=_proxy_credentials(proxy))
-            made.tls_name = host
-        return made, context is None
+        credentials = _proxy_credentials(proxy)
+        if context is None:
+            return made, self.address, credentials
+        made.set_tunnel(host, port, headers=credentials)
+        made.tls_name = host
+        return made, "", {}
 
     def _refusal(self, status: int, retry_after: str | None) -> DeliveryError:
         advice = ""

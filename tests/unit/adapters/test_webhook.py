@@ -234,4 +234,5 @@ def test_a_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: pyt
     monkeypatch.setattr(http, "proxy_bypass", lambda host: host == "inside.example")
     make_sink("type: webhook\nurl: http://far.example/hook").deliver([anomaly_event()])
     assert receiver.asked[0].target == "http://far.example/hook"
+    assert receiver.asked[0].headers["proxy-authorization"] == "Basic bWU6cGFzcw=="
     assert "inside of a network" in str(problem_of(make_sink("type: webhook\nurl: http://10.0.0.1/")))
