@@ -91,6 +91,16 @@ def test_a_fifo_topic_keeps_the_order_of_an_account_and_drops_repeats(aws: Any) 
     assert message["sqs"]["MessageDeduplicationId"] == anomaly_event()["id"]
 
 
+def test_a_digest_with_a_new_event_is_no_repeat(aws: Any) -> None:
+    """A first attempt may have been accepted without an answer: SNS drops its repeat, and nothing else."""
+    topic, received = subscribed(aws, "digests.fifo")
+    sink = make_sink(f"type: sns\ntopic_arn: {topic}\nformat: text\ndigest: true")
+    first, new = anomaly_event(1), anomaly_event(2, id=str(UUID(int=8)))
+    for digest in ([first], [first], [first, new]):
+        sink.deliver(digest)
+    assert [message["Message"].count("search") > 1 for message in received()] == [False, True]
+
+
 def test_people_get_words_and_a_subject(aws: Any) -> None:
     """For subscriptions by mail; a digest is one message."""
     topic, received = subscribed(aws)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+from uuid import UUID, uuid5
 
 from typing_extensions import override
 
@@ -13,6 +14,7 @@ from costbatch.domain.links import LinkTemplate
 from costbatch.domain.messages import Message, message_of
 
 CloudEvent = Mapping[str, Any]
+_NAMESPACE = UUID("b2f7d7a0-9a51-4d6a-8a83-0c9b2c6a7c11")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +53,8 @@ class ConfiguredSink(Sink):
     def message(self, cloudevents: Sequence[CloudEvent]) -> Message:
         """Return the events in words."""
         return message_of(cloudevents, self._context.link)
+
+
+def digest_id(cloudevents: Sequence[CloudEvent]) -> str:
+    """Return the id of events that are sent together: with one more of them it is another message."""
+    return str(uuid5(_NAMESPACE, ",".join(str(event["id"]) for event in cloudevents)))

@@ -5,7 +5,7 @@ from typing import Any, Self, cast
 
 from typing_extensions import override
 
-from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
+from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context, digest_id
 from costbatch.adapters.sinks.http import LARGEST_BODY_BYTES, to_json
 from costbatch.config.sinks import SinkConfig, SnsOptions
 from costbatch.errors import DeliveryError
@@ -44,7 +44,8 @@ class SnsSink(ConfiguredSink):
         if self._options.is_fifo:
             account = first["data"].get("account", {})
             request["MessageGroupId"] = account.get("aws_account_id", _GROUP_OF_RUNS)
-            request["MessageDeduplicationId"] = str(first["id"])
+            # SNS accepts a repeat within five minutes and drops it, with what is new in it.
+            request["MessageDeduplicationId"] = digest_id(cloudevents) if self.is_digest else str(first["id"])
         size = len(request["Message"].encode())
         if size > LARGEST_BODY_BYTES:
             raise DeliveryError(

@@ -8,19 +8,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self, cast
 from urllib.parse import quote
-from uuid import UUID, uuid5
 
 from standardwebhooks import Webhook
 from typing_extensions import override
 
-from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
+from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context, digest_id
 from costbatch.adapters.sinks.http import HttpClient, to_json
 from costbatch.config.sinks import SinkConfig, WebhookOptions
 
 _STRUCTURED = "application/cloudevents+json; charset=utf-8"
 _BATCH = "application/cloudevents-batch+json; charset=utf-8"
-# A batch is known by the events in it.
-_NAMESPACE = UUID("b2f7d7a0-9a51-4d6a-8a83-0c9b2c6a7c11")
 # As the HTTP binding of CloudEvents has it: what is left as it is in a header.
 _PLAIN_IN_HEADERS = re.sub(r'["%]', "", "".join(map(chr, range(0x21, 0x7F))))
 
@@ -48,8 +45,7 @@ class WebhookSink(ConfiguredSink):
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         if self.is_digest:
-            ids = [str(event["id"]) for event in cloudevents]
-            message_id = str(uuid5(_NAMESPACE, ",".join(ids)))
+            message_id = digest_id(cloudevents)
             body, headers = to_json(list(cloudevents)), {"Content-Type": _BATCH}
         else:
             (event,) = cloudevents
