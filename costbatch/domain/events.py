@@ -219,9 +219,11 @@ def incident_detected(incident: Incident, *, run_id: UUID, now: datetime) -> Eve
     )
 
 
-def account_failed(account: Account, kind: ErrorKind, message: str, *, run_id: UUID, now: datetime) -> Event:
-    """Return the event of an account that begins to fail, or fails for a new reason."""
-    data = {"run_id": str(run_id), "account": _account_data(account)}
+def account_failed(
+    account: Account, kind: ErrorKind, message: str, *, job: str, run_id: UUID, now: datetime
+) -> Event:
+    """Return the event of an account that begins to fail in a job, or fails for a new reason."""
+    data = {"run_id": str(run_id), "job": job, "account": _account_data(account)}
     error = {"kind": kind.value, "message": message}
     return _event(
         EventType.ACCOUNT_FAILED,
@@ -232,15 +234,16 @@ def account_failed(account: Account, kind: ErrorKind, message: str, *, run_id: U
     )
 
 
-def account_recovered(account: Account, failing: Failing, *, run_id: UUID, now: datetime) -> Event:
-    """Return the event of an account that has stopped failing."""
+def account_recovered(account: Account, failing: Failing, *, job: str, run_id: UUID, now: datetime) -> Event:
+    """Return the event of an account that has stopped failing in a job."""
+    data = {"run_id": str(run_id), "job": job, "account": _account_data(account)}
     failed = {"since": instant(failing.since), "kind": failing.kind}
     return _event(
         EventType.ACCOUNT_RECOVERED,
         account.aws_account_id,
         f"{run_id}/{account.id}",
         now,
-        {"run_id": str(run_id), "account": _account_data(account), "failed": failed},
+        {**data, "failed": failed},
     )
 
 

@@ -11,6 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from costbatch.domain.answers import AnswerKind, Standing
+from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
+from costbatch.domain.discover_report import WORDS as DISCOVER_WORDS
 from costbatch.domain.events import EventType
 from costbatch.domain.links import CloudEvent, LinkTemplate
 from costbatch.domain.money import amount, money
@@ -133,6 +135,7 @@ _RESOLUTIONS = {
     "restated": "These days are not anomalous any more: AWS corrected their cost, or the rule was changed.",
     "merged": "It is part of an earlier anomaly now.",
 }
+_JOBS = {words.name: words for words in (COLLECT_WORDS, DISCOVER_WORDS)}
 _DIGEST_COMMANDS = (
     Command(meaning="List them", text="costbatch anomalies list"),
     Command(meaning="Not an anomaly", text='costbatch anomalies dismiss ID --reason "…"'),
@@ -301,7 +304,7 @@ def _commands(anomaly_id: str, *, is_resolved: bool) -> tuple[Command, ...]:
 def _of_failure(data: Mapping[str, Any]) -> Notice:
     error = data["error"]
     return Notice(
-        title=("Account cannot be collected: ", *_account(data), ", ", Outside(error["kind"])),
+        title=("Account cannot be ", *_done(data), ": ", *_account(data), ", ", Outside(error["kind"])),
         importance=Importance.FAILURE,
         lines=(
             Line(label="Account", rows=(_account(data),)),
@@ -319,7 +322,7 @@ def _of_failure(data: Mapping[str, Any]) -> Notice:
 def _of_recovery(data: Mapping[str, Any]) -> Notice:
     failed = data["failed"]
     return Notice(
-        title=("Account is collected again: ", *_account(data)),
+        title=("Account is ", *_done(data), " again: ", *_account(data)),
         importance=Importance.SUCCESS,
         lines=(
             Line(label="Account", rows=(_account(data),)),
@@ -330,6 +333,12 @@ def _of_recovery(data: Mapping[str, Any]) -> Notice:
             ),
         ),
     )
+
+
+def _done(data: Mapping[str, Any]) -> Words:
+    """Return what the job of an event does to an account; the job may be of a later release."""
+    words = _JOBS.get(data["job"])
+    return (words.done,) if words else ("processed by ", Outside(data["job"]))
 
 
 def _of_first_use(type_: str, data: Mapping[str, Any]) -> Notice:

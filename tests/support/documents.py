@@ -66,9 +66,9 @@ EVENT_MEANINGS = {
         "`standing` says how it stands now, `answer` who said what and why."
     ),
     EventType.ACCOUNT_FAILED: (
-        "An account is no longer collected, or fails for another reason than before: once, not every night."
+        "An account begins to fail in a job, or fails for another reason than before: once, not every night."
     ),
-    EventType.ACCOUNT_RECOVERED: "An account that failed is collected again.",
+    EventType.ACCOUNT_RECOVERED: "An account that failed succeeds again, in the same job.",
     EventType.REGION_FIRST_USED: (
         "An account has its first resource in a region that it never used; not at its first discovery, and "
         "not in `COSTBATCH_EXPECTED_REGIONS`."

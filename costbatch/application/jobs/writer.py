@@ -157,26 +157,29 @@ class Writer(Generic[T, R]):
 
     def _record_progress(self, tx: Transaction, outcomes: Sequence[Outcome], now: datetime) -> None:
         changed: dict[int, Progress] = {}
+        job, run_id = self.job.name, self.run.id
         for outcome in outcomes:
             account, before = outcome.item.account, outcome.item.progress
             after, events = before, list[Event]()
             if outcome.state is ItemState.SUCCEEDED:
                 after, events = Progress(covered=outcome.covered), list(outcome.events)
                 if before.failing is not None:
-                    events.append(account_recovered(account, before.failing, run_id=self.run.id, now=now))
+                    event = account_recovered(account, before.failing, job=job, run_id=run_id, now=now)
+                    events.append(event)
             elif outcome.state is ItemState.FAILED and (failure := outcome.failure) is not None:
                 if before.failing is not None and before.failing.kind == failure.kind:
                     continue
                 since = before.failing.since if before.failing else now
                 after = replace(before, failing=Failing(since=since, kind=failure.kind))
-                event = account_failed(account, failure.kind, failure.message, run_id=self.run.id, now=now)
+                kind, message = failure.kind, failure.message
+                event = account_failed(account, kind, message, job=job, run_id=run_id, now=now)
                 events.append(event)
             if after != before:
                 changed[account.id] = after
             if events:
-                tx.outbox.append(events, self.routes, account_id=account.id, run_id=self.run.id)
+                tx.outbox.append(events, self.routes, account_id=account.id, run_id=run_id)
         if changed:
-            tx.progress.save(self.job.name, changed)
+            tx.progress.save(job, changed)
 
 
 def _is_lost(error: Exception) -> bool:

@@ -206,6 +206,7 @@ def test_a_first_failure_is_an_event_and_is_remembered(one: OneAccount) -> None:
     """Since now, for this reason."""
     one.save(one.claim(), failure())
     assert one.events == ["account.failed"]
+    assert [event.data["job"] for event in one.store.tables.outbox.events] == ["collect"]
     assert one.progress.failing == Failing(since=NOW, kind="access_denied")
 
 
@@ -230,6 +231,7 @@ def test_a_recovery_is_an_event(one: OneAccount) -> None:
     item = one.claim(progress=Progress(failing=Failing(since=EARLIER, kind="access_denied")))
     one.save(item, fetched())
     assert one.events == ["account.recovered"]
+    assert [event.data["job"] for event in one.store.tables.outbox.events] == ["collect"]
     assert one.progress.failing is None
 
 

@@ -46,12 +46,12 @@ def of_anomaly(run_id: UUID = RUN, now: datetime = NOW, **fields: Any) -> Event:
 
 def of_failure(run_id: UUID = RUN, now: datetime = NOW, kind: ErrorKind = ErrorKind.TIMEOUT) -> Event:
     """Return the event of an account that failed."""
-    return account_failed(ACCOUNT, kind, "No answer.", run_id=run_id, now=now)
+    return account_failed(ACCOUNT, kind, "No answer.", job="collect", run_id=run_id, now=now)
 
 
 def of_recovery(run_id: UUID = RUN, now: datetime = NOW) -> Event:
     """Return the event of an account that recovered."""
-    return account_recovered(ACCOUNT, FAILING, run_id=run_id, now=now)
+    return account_recovered(ACCOUNT, FAILING, job="discover", run_id=run_id, now=now)
 
 
 DISMISSED = Answer(
@@ -123,7 +123,7 @@ def test_the_id_of_an_anomaly_event_is_of_its_anomaly_and_revision() -> None:
 
 def test_the_ids_of_accounts_and_runs_are_of_the_run() -> None:
     """Tomorrow's failure is news again, and so is another kind, another account, another status."""
-    other = account_failed(make_account(2), ErrorKind.TIMEOUT, "", run_id=RUN, now=NOW)
+    other = account_failed(make_account(2), ErrorKind.TIMEOUT, "", job="collect", run_id=RUN, now=NOW)
     events = [
         of_failure(),
         of_failure(run_id=OTHER_RUN),
@@ -226,12 +226,13 @@ def test_cents_have_two_decimals_and_no_negative_zero(amount: str, text: str) ->
 
 
 def test_a_failure_is_told_with_its_kind_and_its_sentence() -> None:
-    """And with the run and the account that it happened to."""
+    """And with the run, its job and the account that it happened to."""
     event = of_failure()
     assert (event.type.value, event.subject) == ("account.failed", "000000000001")
     assert event.data == {
         "version": 1,
         "run_id": str(RUN),
+        "job": "collect",
         "account": {"aws_account_id": "000000000001", "name": "account-1", "labels": {}},
         "error": {"kind": "timeout", "message": "No answer."},
     }
@@ -270,8 +271,9 @@ def test_the_id_of_an_answer_is_of_the_anomaly_and_of_both_answers() -> None:
 
 
 def test_a_recovery_is_told_with_what_it_ends() -> None:
-    """Since when the account failed, and why."""
+    """Since when the account failed, why, and in which job."""
     event = of_recovery()
+    assert event.data["job"] == "discover"
     assert event.type.value == "account.recovered"
     assert event.data["failed"] == {"since": "2025-06-20T06:30:00Z", "kind": "throttled"}
 

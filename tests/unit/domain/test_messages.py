@@ -94,10 +94,18 @@ def an_event(
     return anomaly_event(change, account, trend or a_trend(), run_id=RUN, now=NOW)
 
 
-def a_failure(name: str = "search", message: str = "AWS refused. Check the role.") -> Event:
+def a_failure(
+    name: str = "search", message: str = "AWS refused. Check the role.", job: str = "collect"
+) -> Event:
     """Return the event of an account that failed."""
     account = make_account(2, name=name)
-    return account_failed(account, ErrorKind.ACCESS_DENIED, message, run_id=RUN, now=NOW)
+    return account_failed(account, ErrorKind.ACCESS_DENIED, message, job=job, run_id=RUN, now=NOW)
+
+
+def a_recovery(job: str = "collect") -> Event:
+    """Return the event of an account that failed for three days."""
+    failing = Failing(since=NOW - timedelta(days=3), kind="throttled")
+    return account_recovered(make_account(3, name="lab"), failing, job=job, run_id=RUN, now=NOW)
 
 
 def a_run(status: str = "partial") -> Event:
@@ -235,14 +243,8 @@ def said(*events: Event, link: LinkTemplate | None = None) -> Message:
 def many_events() -> list[Event]:
     """Return what a bad night tells."""
     euros = an_event(name="shop", currency="EUR", severity=Severity.MEDIUM, id=UUID(int=42))
-    recovery = account_recovered(
-        make_account(3, name="lab"),
-        Failing(since=NOW - timedelta(days=3), kind="throttled"),
-        run_id=RUN,
-        now=NOW,
-    )
     update = an_event(ChangeKind.UPDATED, id=UUID(int=43), service=EC2, revision=2)
-    return [a_run(), reminder(), resolved(), recovery, a_failure(), euros, update, an_event()]
+    return [a_run(), reminder(), resolved(), a_recovery(), a_failure(), euros, update, an_event()]
 
 
 CASES = {
@@ -270,6 +272,17 @@ def test_every_format_reads_as_its_snapshot(name: str, form: str) -> None:
     if os.environ.get("UPDATE_SNAPSHOTS"):
         snapshot.write_text(text, encoding="utf-8")
     assert text == snapshot.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("job", "does"),
+    [("collect", "collected"), ("discover", "discovered"), ("sc*n", "processed by sc*n")],
+)
+def test_a_failure_is_told_in_the_words_of_its_job(job: str, does: str) -> None:
+    """An account whose discovery fails is still collected; a job of a later release has only its name."""
+    failed, recovered = said(a_failure(job=job)), said(a_recovery(job))
+    assert failed.title == f"Account cannot be {does}: search (000000000002), access_denied"
+    assert recovered.title == f"Account is {does} again: lab (000000000003)"
 
 
 def test_a_message_says_everything_that_a_person_needs() -> None:

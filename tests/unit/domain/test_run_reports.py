@@ -115,6 +115,9 @@ def test_the_summary_says_which_run_it_was_and_how_it_went() -> None:
         "cost_date": "2025-06-19",
         "duration_seconds": 90.123,
     }
+    asked = replace(REPORT.run.request, aws_account_ids=("000000000001",))
+    some = replace(REPORT, run=replace(REPORT.run, request=asked))
+    assert [each.summary["is_restricted"] for each in (REPORT, some)] == [False, True]
     assert REPORT.summary["started_at"] == "2025-06-20T06:30:00Z"
     assert REPORT.summary["finished_at"] == "2025-06-20T06:31:30.123450Z"
 
