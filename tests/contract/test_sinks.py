@@ -80,6 +80,7 @@ def test_every_type_of_event_is_taken(sink: Sink) -> None:
                 "error": {"kind": "access_denied", "message": "No."},
                 "failed": {"since": "2025-03-01T06:30:00Z", "kind": "access_denied"},
                 "run": RUN,
+                "job": "collect",
                 "region": "eu-west-1",
                 "regions": {"eu-west-1": 2},
                 "service": "ec2",
@@ -126,9 +127,11 @@ INCIDENT = {
     ],
 }
 RUN = {
+    "job": "collect",
     "id": "1",
     "key": "job",
     "status": "completed",
+    "is_restricted": False,
     "today": "2025-03-12",
     "cost_date": "2025-03-11",
     "accounts": {"total": 1, "collected": 1, "failed": 0, "skipped": 0, "unfinished": 0},

@@ -70,11 +70,16 @@ class AlertmanagerSink(ConfiguredSink):
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         alerts = [alert for event in cloudevents for alert in self._alerts(event)]
+        if not alerts:
+            return "A run of some accounts ends no alert, so nothing was sent."
         answered = self._client.post_json(alerts, path=_PATH)
         return f"The Alertmanager at {self._client.address} answered {answered}."
 
     def _alerts(self, event: CloudEvent) -> list[_Alert]:
         type_ = EventType(event["type"])
+        # That some accounts were done says nothing of the night that failed for all.
+        if type_ is EventType.RUN_COMPLETED and event["data"]["run"]["is_restricted"]:
+            return []
         name, is_over = _NAMES.get(type_, _OTHER), _is_over(type_, event["data"])
         message, at = self.message([event]), datetime.fromisoformat(event["time"])
         anomaly: Mapping[str, Any] = event["data"].get("anomaly", {})
@@ -119,7 +124,8 @@ def _of_other_severities(alert: _Alert, at: datetime) -> list[_Alert]:
 def _labels(type_: EventType, data: Mapping[str, Any]) -> dict[str, str]:
     """Return what tells an alert from all others; not the revision and the amounts, which change."""
     account: Mapping[str, Any] = data.get("account", {})
-    labels = {"aws_account_id": account.get("aws_account_id", "")}
+    job = data["run"]["job"] if "run" in data else data.get("job", "")
+    labels = {"aws_account_id": account.get("aws_account_id", ""), "job": job}
     if "anomaly" in data:
         anomaly: Mapping[str, Any] = data["anomaly"]
         labels |= {name: anomaly[name] for name in ("service", "direction", "currency", "severity")}

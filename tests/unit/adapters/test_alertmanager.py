@@ -12,7 +12,7 @@ from costbatch.config.sinks import parse_file
 from costbatch.domain.events import EventType
 from costbatch.domain.links import LinkTemplate
 from tests.support.receiver import Receiver, receiving
-from tests.support.sinks import anomaly_event, make_context
+from tests.support.sinks import anomaly_event, make_context, make_sink
 
 LINK = LinkTemplate.parse("https://grafana.example/d/cost?var-account={aws_account_id}")
 
@@ -115,10 +115,37 @@ def test_failures_fire_until_they_are_over(
     alerts = []
     for type_ in (begins, ends):
         event = dict(anomaly_event(type_=type_))
-        event["data"] = {"account": event["data"]["account"], **data}
+        event["data"] = {"job": "collect", "account": event["data"]["account"], **data}
         alerts += posted(receiver, event, "firing_days: 1")
     assert alerts[0]["labels"] == alerts[1]["labels"]
+    assert alerts[0]["labels"]["job"] == "collect"
     assert [each["endsAt"] for each in alerts] == ["2025-03-13T06:30:00Z", "2025-03-12T06:30:00Z"]
+
+
+def end_of_run(type_: EventType, job: str = "collect", *, is_restricted: bool = False) -> Any:
+    """Return the event of a run's end."""
+    accounts = {"total": 1, "done": 1, "failed": 0, "skipped": 0, "unfinished": 0}
+    run = {"job": job, "status": "x", "is_restricted": is_restricted, "accounts": accounts, "failures": {}}
+    return {**anomaly_event(type_=type_), "data": {"version": 1, "run": run}}
+
+
+def test_only_a_whole_run_of_the_same_job_ends_a_failed_one(receiver: Receiver) -> None:
+    """Not the discovery that follows, and not what someone collects by hand of one account."""
+    failed, same, other = (
+        alert
+        for event in (
+            end_of_run(EventType.RUN_FAILED),
+            end_of_run(EventType.RUN_COMPLETED),
+            end_of_run(EventType.RUN_COMPLETED, "discover"),
+        )
+        for alert in posted(receiver, event)
+    )
+    assert failed["labels"] == {"alertname": "CostbatchRunFailed", "job": "collect"}
+    assert (same["labels"], same["endsAt"]) == (failed["labels"], "2025-03-12T06:30:00Z")
+    assert other["labels"] == {"alertname": "CostbatchRunFailed", "job": "discover"}
+    sink = make_sink(f"type: alertmanager\nurl: {receiver.url}")
+    said = sink.deliver([end_of_run(EventType.RUN_COMPLETED, is_restricted=True)])
+    assert (said, len(receiver.asked)) == ("A run of some accounts ends no alert, so nothing was sent.", 3)
 
 
 def test_what_is_told_once_is_an_alert_of_its_own(receiver: Receiver) -> None:
