@@ -1,6 +1,7 @@
 """Alerts end to end: through the metrics and Prometheus, and straight to a real Alertmanager."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,28 @@ def test_an_anomaly_fires_in_an_alertmanager_until_it_is_resolved(tmp_path: Path
     assert (fired, resolved) == ("firing", "resolved")
     assert labels == same
     assert (labels["alertname"], labels["label_team"]) == ("CostbatchAnomaly", "payments")
+
+
+def test_an_alert_follows_its_account_to_another_team(tmp_path: Path) -> None:
+    """The one with the old label ends, the one with the new label fires and ends with the anomaly."""
+    with receiving() as receiver, alertmanager(receiver.url, tmp_path) as manager:
+        sink = make_sink(f"type: alertmanager\nurl: {manager}")
+        moved = {"labels": {"team": "search"}}
+
+        def deliver(event: Mapping[str, Any], *, alerts: int) -> None:
+            sink.deliver([{**event, "time": instant(datetime.now(UTC))}])
+            wait_for(lambda: len(told(receiver)) >= alerts, "What becomes of the alert")
+
+        deliver(anomaly_event(1), alerts=1)
+        deliver(anomaly_event(2, EventType.ANOMALY_UPDATED, account=moved, severity="low"), alerts=3)
+        deliver(anomaly_event(3, EventType.ANOMALY_RESOLVED, account=moved, severity="low"), alerts=4)
+    shown = sorted((labels["label_team"], labels["severity"], status) for status, labels in told(receiver))
+    assert shown == [
+        ("payments", "high", "firing"),
+        ("payments", "high", "resolved"),
+        ("search", "low", "firing"),
+        ("search", "low", "resolved"),
+    ]
 
 
 def test_an_answer_ends_the_alert_at_once_and_reopening_fires_it_again(

@@ -25,12 +25,17 @@ class Reply:
 
 @dataclass
 class Receiver:
-    """The replies still to give, one to each request (then ``reply``), and the requests so far."""
+    """The replies still to give, one to each request (then ``reply``), and the requests so far.
+
+    Each GET is answered with ``stored``, and its target kept in ``read``.
+    """
 
     url: str = ""
     reply: Reply = field(default_factory=Reply)
     replies: list[Reply] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
+    stored: bytes = b"[]"
+    read: list[str] = field(default_factory=list)
     is_over: Event = field(default_factory=Event)
 
     @property
@@ -54,6 +59,13 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         wbufsize = -1
+
+        def do_GET(self) -> None:
+            receiver.read.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(receiver.stored)))
+            self.end_headers()
+            self.wfile.write(receiver.stored)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -1,13 +1,17 @@
 """Turns events into alerts of an Alertmanager: an anomaly fires until it is resolved.
 
-An alert is known by its labels, so these never change while it fires but for the severity, by which alerts
-are routed: if that changes, the alert with the old one is resolved in the same request.
+To an Alertmanager another set of labels is another alert. The severity and the labels of the account, by
+which alerts are routed, may change while one fires: so the Alertmanager is asked with which labels it fires,
+and what fires with old ones is resolved in the same request.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, Self, cast
+from urllib.parse import urlencode
 
 from typing_extensions import override
 
@@ -15,7 +19,6 @@ from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
 from costbatch.adapters.sinks.http import HttpClient
 from costbatch.config.sinks import AlertmanagerOptions, SinkConfig
 from costbatch.domain.answers import Standing
-from costbatch.domain.detection import Severity
 from costbatch.domain.events import EventType
 from costbatch.domain.periods import instant
 
@@ -45,6 +48,9 @@ _ENDS = frozenset(
 )
 # What is told once, such as the first use of a region; it fires for its time.
 _OTHER = "CostbatchEvent"
+# These few select an alert and perhaps some others.
+_SELECTED_BY = ("alertname", "aws_account_id", "job", "anomaly_id")
+_ACCOUNT_LABEL = "label_"
 _Alert = dict[str, Any]
 
 
@@ -69,17 +75,27 @@ class AlertmanagerSink(ConfiguredSink):
 
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
-        alerts = [alert for event in cloudevents for alert in self._alerts(event)]
-        if not alerts:
+        (event,) = cloudevents
+        # That some accounts were done says nothing of the night that failed for all.
+        if event["type"] == EventType.RUN_COMPLETED and event["data"]["run"]["is_restricted"]:
             return "A run of some accounts ends no alert, so nothing was sent."
-        answered = self._client.post_json(alerts, path=_PATH)
+        began, alert = monotonic(), self._alert(event)
+        over = [{**alert, "labels": labels, "endsAt": event["time"]} for labels in self._outdated(alert)]
+        answered = self._client.post_json([*over, alert], path=_PATH, spent_seconds=monotonic() - began)
         return f"The Alertmanager at {self._client.address} answered {answered}."
 
-    def _alerts(self, event: CloudEvent) -> list[_Alert]:
-        type_ = EventType(event["type"])
-        # That some accounts were done says nothing of the night that failed for all.
-        if type_ is EventType.RUN_COMPLETED and event["data"]["run"]["is_restricted"]:
+    def _outdated(self, alert: _Alert) -> list[Mapping[str, str]]:
+        """Return the other labels with which the same alert fires; what is told once has none."""
+        labels: Mapping[str, str] = alert["labels"]
+        if labels["alertname"] == _OTHER:
             return []
+        wanted = [f"{name}={json.dumps(labels[name])}" for name in _SELECTED_BY if name in labels]
+        found = self._client.get_list(path=f"{_PATH}?{urlencode({'filter': wanted}, doseq=True)}")
+        firing: list[Mapping[str, str]] = [each.get("labels", {}) for each in found]
+        return [each for each in firing if each != labels and _identity(each) == _identity(labels)]
+
+    def _alert(self, event: CloudEvent) -> _Alert:
+        type_ = EventType(event["type"])
         name, is_over = _NAMES.get(type_, _OTHER), _is_over(type_, event["data"])
         message, at = self.message([event]), datetime.fromisoformat(event["time"])
         anomaly: Mapping[str, Any] = event["data"].get("anomaly", {})
@@ -95,17 +111,7 @@ class AlertmanagerSink(ConfiguredSink):
         }
         if message.link:
             alert["generatorURL"] = message.link
-        return [alert, *(_of_other_severities(alert, at) if type_ in _MAY_CHANGE_SEVERITY else ())]
-
-
-_MAY_CHANGE_SEVERITY = frozenset(
-    {
-        EventType.ANOMALY_UPDATED,
-        EventType.ANOMALY_REMINDER,
-        EventType.ANOMALY_ANSWERED,
-        EventType.ANOMALY_RESOLVED,
-    }
-)
+        return alert
 
 
 def _is_over(type_: EventType, data: Mapping[str, Any]) -> bool:
@@ -113,16 +119,17 @@ def _is_over(type_: EventType, data: Mapping[str, Any]) -> bool:
     return type_ in _ENDS or (type_ is EventType.ANOMALY_ANSWERED and data["standing"] == Standing.SILENT)
 
 
-def _of_other_severities(alert: _Alert, at: datetime) -> list[_Alert]:
-    others = [severity.value for severity in Severity if severity.value != alert["labels"]["severity"]]
-    return [
-        {**alert, "labels": {**alert["labels"], "severity": severity}, "endsAt": instant(at)}
-        for severity in others
-    ]
+def _identity(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that never change while an alert fires; the others are there to route it by."""
+    return {
+        name: value
+        for name, value in labels.items()
+        if name != "severity" and not name.startswith(_ACCOUNT_LABEL)
+    }
 
 
 def _labels(type_: EventType, data: Mapping[str, Any]) -> dict[str, str]:
-    """Return what tells an alert from all others; not the revision and the amounts, which change."""
+    """Return what tells an alert from all others, and what routes it; not the amounts, which change."""
     account: Mapping[str, Any] = data.get("account", {})
     job = data["run"]["job"] if "run" in data else data.get("job", "")
     labels = {"aws_account_id": account.get("aws_account_id", ""), "job": job}
@@ -136,6 +143,6 @@ def _labels(type_: EventType, data: Mapping[str, Any]) -> dict[str, str]:
         names = ("region", "service", "direction", "currency", "start_date")
         labels |= {"event": type_.value, **{name: about[name] for name in names if name in about}}
     for key, value in account.get("labels", {}).items():
-        labels["label_" + re.sub(r"[^A-Za-z0-9_]", "_", key)] = value
+        labels[_ACCOUNT_LABEL + re.sub(r"[^A-Za-z0-9_]", "_", key)] = value
     # To Alertmanager a label without a value is none.
     return {name: value for name, value in labels.items() if value}

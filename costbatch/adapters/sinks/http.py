@@ -17,6 +17,7 @@ from functools import cached_property
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -108,14 +109,33 @@ class HttpClient:
         parts = urlsplit(self.url.reveal())
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
-    def post_json(self, document: object, *, path: str = "") -> str:
-        """Send a document; see ``post``."""
-        return self.post(to_json(document), {"Content-Type": "application/json"}, path=path)
+    def get_list(self, *, path: str) -> list[dict[str, Any]]:
+        """Return the list of JSON objects at a path, which is appended to the URL's and may have a query.
 
-    def post(self, body: bytes, headers: Mapping[str, str], *, path: str = "") -> str:
+        Raises:
+            DeliveryError: there is none, or it is too large.
+
+        """
+        _, body = self._exchange("GET", path, {})
+        try:
+            found = json.loads(body)
+        except ValueError:
+            found = None
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise DeliveryError(f"{self._receiver} did not answer with a list, as it should.")
+        return found
+
+    def post_json(self, document: object, *, path: str = "", spent_seconds: float = 0.0) -> str:
+        """Send a document; see ``post``."""
+        headers = {"Content-Type": "application/json"}
+        return self.post(to_json(document), headers, path=path, spent_seconds=spent_seconds)
+
+    def post(
+        self, body: bytes, headers: Mapping[str, str], *, path: str = "", spent_seconds: float = 0.0
+    ) -> str:
         """Send a body and return the status that answers it, such as "204 No Content".
 
-        path: to append to the URL's.
+        path: to append to the URL's. spent_seconds: what a request before it took of the same timeout.
 
         Raises:
             DeliveryError: it was not accepted.
@@ -126,9 +146,24 @@ class HttpClient:
                 f"The message has {len(body):,} bytes, more than the limit of {LARGEST_BODY_BYTES:,}.",
                 is_refused=True,
             )
+        status, _ = self._exchange("POST", path, headers, body, spent_seconds=spent_seconds)
+        return _phrase(status)
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        spent_seconds: float = 0.0,
+    ) -> tuple[int, bytes]:
+        """Send a request and return the status and the body of its answer, if that is a success."""
         limit = self.connection.timeout_seconds
         try:
-            status, retry_after = within(limit, lambda: self._post(body, headers, path))
+            status, retry_after, answer = within(
+                limit - spent_seconds, lambda: self._send(method, path, headers, body)
+            )
         except TimeoutError:
             raise DeliveryError(f"{self._receiver} did not answer within {limit:g} seconds.") from None
         except _PrivateAddressError:
@@ -140,7 +175,7 @@ class HttpClient:
             raise DeliveryError(f"{self._receiver} {_why_unreachable(error)}") from None
         if status not in _SUCCESS:
             raise self._refusal(status, retry_after)
-        return _phrase(status)
+        return status, answer
 
     @property
     def _receiver(self) -> str:
@@ -154,10 +189,13 @@ class HttpClient:
             context.load_verify_locations(self.connection.ca_file)
         return context
 
-    def _post(self, body: bytes, headers: Mapping[str, str], path: str) -> tuple[int, str | None]:
-        parts = urlsplit(self.url.reveal())
-        target = (parts.path.rstrip("/") if path else parts.path) + path
-        target = (target or "/") + (f"?{parts.query}" if parts.query else "")
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, str | None, bytes]:
+        parts, more = urlsplit(self.url.reveal()), urlsplit(path)
+        target = (parts.path.rstrip("/") if path else parts.path) + more.path
+        query = "&".join(filter(None, (parts.query, more.query)))
+        target = (target or "/") + (f"?{query}" if query else "")
         connection, base, of_proxy = self._connection()
         sent = {"User-Agent": f"costbatch/{self.version}", **headers, **of_proxy}
         if self.token:
@@ -166,10 +204,10 @@ class HttpClient:
             connection.connect()
             if connection.sock is not None:
                 connection.sock.settimeout(self.connection.timeout_seconds)
-            connection.request("POST", base + target, body, sent)
+            connection.request(method, base + target, body, sent)
             answer = connection.getresponse()
-            answer.read(_LARGEST_ANSWER_BYTES)
-            return answer.status, answer.getheader("Retry-After")
+            content = answer.read(_LARGEST_ANSWER_BYTES)
+            return answer.status, answer.getheader("Retry-After"), content
         finally:
             connection.close()
 

@@ -11,6 +11,7 @@ from costbatch.adapters.sinks import make_sinks
 from costbatch.config.sinks import parse_file
 from costbatch.domain.events import EventType
 from costbatch.domain.links import LinkTemplate
+from costbatch.errors import DeliveryError
 from tests.support.receiver import Receiver, receiving
 from tests.support.sinks import anomaly_event, make_context, make_sink
 
@@ -57,20 +58,41 @@ def test_an_anomaly_fires_from_its_first_day_on(receiver: Receiver) -> None:
 def test_the_end_resolves_the_same_alert(receiver: Receiver) -> None:
     """Whatever the revision and the amounts are by then."""
     (fired,) = posted(receiver, anomaly_event(1))
-    resolved, *_ = posted(
+    (resolved,) = posted(
         receiver, anomaly_event(2, EventType.ANOMALY_RESOLVED, actual="1.00", last_date="2025-03-12")
     )
     assert resolved["labels"] == fired["labels"]
     assert (resolved["startsAt"], resolved["endsAt"]) == ("2025-03-09T00:00:00Z", "2025-03-12T06:30:00Z")
 
 
-def test_another_severity_resolves_the_alert_of_the_old_one(receiver: Receiver) -> None:
-    """Routes go by severity, so it is a label; the alert with the old one ends in the same request."""
-    now, *others = posted(receiver, anomaly_event(2, EventType.ANOMALY_UPDATED, severity="medium"))
-    assert (now["labels"]["severity"], now["endsAt"]) == ("medium", "2025-03-19T06:30:00Z")
-    assert [each["labels"]["severity"] for each in others] == ["low", "high"]
-    assert {each["endsAt"] for each in others} == {"2025-03-12T06:30:00Z"}
-    assert len({json.dumps({**each["labels"], "severity": ""}) for each in (now, *others)}) == 1
+def test_what_fires_with_old_labels_is_resolved(receiver: Receiver) -> None:
+    """Routes go by the severity and the account's labels: if they change, what is not known is asked for."""
+    (fired,) = posted(receiver, anomaly_event(1))
+    old = {**fired["labels"], "severity": "low", "label_team": "search", "label_env": "prod"}
+    other = {**old, "alertname": "Another"}
+    receiver.stored = json.dumps([{"labels": each} for each in (old, other, fired["labels"])]).encode()
+    update = anomaly_event(2, EventType.ANOMALY_UPDATED)
+    ended, now = posted(receiver, update)
+    assert (ended["labels"], ended["endsAt"]) == (old, "2025-03-12T06:30:00Z")
+    assert (now["labels"], now["endsAt"]) == (fired["labels"], "2025-03-19T06:30:00Z")
+    target = urlsplit(receiver.read[-1])
+    assert target.path == "/am/api/v2/alerts"
+    assert parse_qs(target.query)["filter"] == [
+        'alertname="CostbatchAnomaly"',
+        'aws_account_id="100000000001"',
+        'anomaly_id="00000000-0000-0000-0000-000000000007"',
+    ]
+    resolved = posted(receiver, anomaly_event(3, EventType.ANOMALY_RESOLVED))
+    assert {each["endsAt"] for each in resolved} == {"2025-03-12T06:30:00Z"}
+
+
+@pytest.mark.parametrize("stored", ["<html>", "{}{", '{"status": "success"}', "[7]"])
+def test_what_is_no_list_of_alerts_is_a_failure(receiver: Receiver, stored: str) -> None:
+    """Nothing is sent: a proxy may have answered, and the old alert must not be left behind."""
+    receiver.stored = stored.encode()
+    with pytest.raises(DeliveryError, match="did not answer with a list"):
+        posted(receiver, anomaly_event())
+    assert not receiver.asked
 
 
 @pytest.mark.parametrize(
@@ -87,12 +109,10 @@ def test_an_answer_that_silences_resolves_the_alert(receiver: Receiver, standing
     event = dict(anomaly_event(2, EventType.ANOMALY_ANSWERED))
     answer = {"id": 7, "kind": "dismissed", "level": "5", "end_date": None, "author": "al", "reason": "fee"}
     event["data"] |= {"standing": standing, "answer": answer}
-    now, *others = posted(receiver, event)
+    (now,) = posted(receiver, event)
     assert now["labels"] == fired["labels"]
     assert (now["startsAt"], now["endsAt"]) == ("2025-03-09T00:00:00Z", ends_at)
     assert "dismissed by al" in now["annotations"]["description"]
-    # Its severity may have changed while it was acknowledged.
-    assert [each["labels"]["severity"] for each in others] == ["low", "medium"]
 
 
 @pytest.mark.parametrize(
