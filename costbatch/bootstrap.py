@@ -44,6 +44,7 @@ from costbatch.application.forecast import Forecasts
 from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
+from costbatch.application.jobs.stopping import StopConditions
 from costbatch.application.ledger import Ledger
 from costbatch.application.nightly import Nightly, P, check_key
 from costbatch.application.outbox import Sink
@@ -242,15 +243,18 @@ class Bootstrap:
         )
         if settings.cause_policy is None:
             return nightly
+        runner = nightly.runner
         causes = RootCauses(
             # By the connections of the run, which has ended.
-            database=nightly.runner.database,
+            database=runner.database,
             source=source,
             rule=settings.rule,
             policy=settings.cause_policy,
             routes=settings.routes,
             clock=self.now,
-            stop=stop,
+            stopping=StopConditions(
+                signal=stop, deadline=runner.policy.deadline, grace=runner.policy.grace, began=runner.began
+            ),
         )
         return replace(nightly, follow_up=causes.find)
 

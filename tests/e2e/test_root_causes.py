@@ -10,6 +10,8 @@ from unittest import mock
 import pytest
 
 from costbatch.adapters.postgres.causes import PostgresCauses
+from costbatch.application.collect.root_causes import RootCauses
+from costbatch.domain.runs import Run
 from costbatch.simulator.world import Anomaly
 from tests.support.harness import EC2, ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
 
@@ -163,6 +165,21 @@ def test_a_kill_between_the_answer_and_its_storage_asks_once_more(spiked: Harnes
     spiked.sleep_until(TODAY + 2 * ONE_DAY)
     spiked.collect()
     assert spiked.aws.paid(ONE) == paid + 3
+
+
+def test_no_root_cause_is_asked_for_after_the_deadline(spiked: Harness) -> None:
+    """The alerts of all other anomalies wait for it."""
+    find = RootCauses.find
+
+    def find_late(self: RootCauses, run: Run) -> None:
+        self.stopping.began -= 60
+        find(self, run)
+
+    with mock.patch.object(RootCauses, "find", find_late):
+        run = spiked.collect("--deadline", "60")
+    assert (run.status, told(run)) == (0, ["anomaly.detected"])
+    assert [line["anomalies"] for line in run.logs("root_causes_left_out")] == [1]
+    assert told(spiked.collect()) == ["anomaly.explained"]
 
 
 def test_the_root_cause_of_a_planted_anomaly_is_what_was_planted(harness: Harness) -> None:

@@ -5,14 +5,14 @@ more on another night if that failed. No error here changes the status of the ru
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from threading import Event as Signal
 from typing import NamedTuple
 
 from costbatch.application.collect.series import load_trend
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.jobs.retry import in_transaction
+from costbatch.application.jobs.stopping import StopConditions
 from costbatch.application.ports import Clock, Database, Transaction
 from costbatch.application.sources import CauseSource
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus
@@ -71,7 +71,10 @@ def list_unexplained(tx: Transaction, request: RunRequest, policy: CausePolicy) 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootCauses:
-    """Finds the root causes of open anomalies without an answer. rule: which costs are compared."""
+    """Finds the root causes of open anomalies without an answer.
+
+    rule: which costs are compared. stopping: when no more of them are asked about, because events wait.
+    """
 
     database: Database
     source: CauseSource
@@ -79,7 +82,7 @@ class RootCauses:
     policy: CausePolicy
     routes: tuple[Route, ...]
     clock: Clock
-    stop: Signal = field(default_factory=Signal)
+    stopping: StopConditions
 
     def find(self, run: Run) -> None:
         """Ask about each anomaly of the run's accounts that is large enough, the largest first.
@@ -90,7 +93,7 @@ class RootCauses:
         """
         cases = in_transaction(self.database, lambda tx: self._cases(tx, run))
         for place, (each, access) in enumerate(cases):
-            if self.stop.is_set() or not self._find_one(run, each, access):
+            if self.stopping.reason is not None or not self._find_one(run, each, access):
                 log.warning("root_causes_left_out", anomalies=len(cases) - place)
                 return
 
