@@ -96,8 +96,11 @@ class CauseStore(Protocol):
         Not if its root cause is known, or it was asked for so often, or less than ``pause`` ago.
         """
 
-    def save(self, anomaly_id: UUID, found: RootCause | None, *, problem: str | None = None) -> None:
-        """Store the root cause of an anomaly that was claimed, or why there is none."""
+    def save(self, anomaly_id: UUID, found: RootCause | None, *, problem: str | None = None) -> bool:
+        """Store the root cause of an anomaly that was claimed, or why there is none.
+
+        False: one of the two is stored already since it was claimed.
+        """
 
     def find(self, anomaly_id: UUID) -> RootCause | None:
         """Return the root cause of an anomaly, if it is known."""

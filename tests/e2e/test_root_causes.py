@@ -1,7 +1,7 @@
 """Root causes: what is asked, paid, stored and told, and what happens if AWS does not answer."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,10 @@ from unittest import mock
 import pytest
 
 from costbatch.adapters.postgres.causes import PostgresCauses
+from costbatch.application.collect import root_causes
 from costbatch.application.collect.root_causes import RootCauses
+from costbatch.application.jobs.retry import in_transaction
+from costbatch.application.ports import Database, Transaction
 from costbatch.domain.runs import Run
 from costbatch.simulator.world import Anomaly
 from tests.support.harness import EC2, ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
@@ -165,6 +168,20 @@ def test_a_kill_between_the_answer_and_its_storage_asks_once_more(spiked: Harnes
     spiked.sleep_until(TODAY + 2 * ONE_DAY)
     spiked.collect()
     assert spiked.aws.paid(ONE) == paid + 3
+
+
+def test_requests_count_once_if_the_answer_to_a_commit_is_lost(spiked: Harness) -> None:
+    """What is stored is done again by then."""
+
+    def done_twice(database: Database, action: Callable[[Transaction], Any]) -> Any:
+        if action.__name__ == "save":
+            in_transaction(database, action)
+        return in_transaction(database, action)
+
+    with mock.patch.object(root_causes, "in_transaction", done_twice):
+        run = spiked.collect()
+    assert told(run) == ["anomaly.detected", "anomaly.explained"]
+    assert spiked.aws.paid(ONE) == run.summary["run"]["api"]["requests"] == 2
 
 
 def test_no_root_cause_is_asked_for_after_the_deadline(spiked: Harness) -> None:

@@ -272,9 +272,10 @@ def test_a_root_cause_is_asked_for_until_it_is_known(
             return tx.causes.claim(which.id, now=now, pause=HOUR, most_attempts=2)
 
     assert [claim(0), claim(0), claim(0, other)] == [True, False, True]
-    with database.transaction() as tx:
-        tx.causes.save(one.id, None, problem="AWS refused.")
-        tx.causes.save(other.id, FOUND)
+    for is_new in (True, False):
+        with database.transaction() as tx:
+            assert tx.causes.save(one.id, None, problem="AWS refused.") is is_new
+            assert tx.causes.save(other.id, FOUND) is is_new
     assert [claim(1), claim(2), claim(2, other)] == [True, False, False]
     with database.transaction() as tx:
         assert tx.causes.find(one.id) is None

@@ -18,7 +18,8 @@ from costbatch.domain.causes import Cause, RootCause
 
 _CLAIM = sa.text("""
 INSERT INTO anomaly_causes (anomaly_id, attempts, asked_at) VALUES (:anomaly_id, 1, :now)
-ON CONFLICT (anomaly_id) DO UPDATE SET attempts = anomaly_causes.attempts + 1, asked_at = excluded.asked_at
+ON CONFLICT (anomaly_id) DO UPDATE
+SET attempts = anomaly_causes.attempts + 1, asked_at = excluded.asked_at, problem = NULL
 WHERE anomaly_causes.usage_date IS NULL AND anomaly_causes.attempts < :most
     AND anomaly_causes.asked_at <= :asked_before
 RETURNING anomaly_id
@@ -49,15 +50,17 @@ class PostgresCauses(CauseStore):
         return self.connection.execute(_CLAIM, asked).first() is not None
 
     @override
-    def save(self, anomaly_id: UUID, found: RootCause | None, *, problem: str | None = None) -> None:
+    def save(self, anomaly_id: UUID, found: RootCause | None, *, problem: str | None = None) -> bool:
         values = {
             "usage_date": found.usage_date if found else None,
             "ordinary_date": found.ordinary_date if found else None,
             "causes": [_to_document(cause) for cause in found.causes] if found else [],
             "problem": problem,
         }
-        is_mine = anomaly_causes.c.anomaly_id == anomaly_id
-        self.connection.execute(sa.update(anomaly_causes).where(is_mine).values(**values))
+        table = anomaly_causes.c
+        is_new = table.usage_date.is_(None) & table.problem.is_(None)
+        saved = sa.update(anomaly_causes).where(table.anomaly_id == anomaly_id, is_new).values(**values)
+        return bool(self.connection.execute(saved).rowcount)
 
     @override
     def find(self, anomaly_id: UUID) -> RootCause | None:

@@ -126,7 +126,9 @@ class RootCauses:
         meter.close()
 
         def save(tx: Transaction) -> None:
-            tx.causes.save(anomaly.id, found, problem=problem)
+            if not tx.causes.save(anomaly.id, found, problem=problem):
+                # Done twice: the first commit succeeded, and only its answer was lost.
+                return
             tx.items.add_requests(run, anomaly.account_id, meter.requests, unanswered=meter.unanswered)
             if found and found.causes:
                 trend = load_trend(tx, account, anomaly, stored, self.rule, today=run.today)
