@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 
 from costbatch.adapters.postgres.causes import PostgresCauses
+from costbatch.application.anomalies import Anomalies, Remark
 from costbatch.application.collect import root_causes
 from costbatch.application.collect.root_causes import RootCauses
 from costbatch.application.jobs.retry import in_transaction
@@ -168,6 +169,28 @@ def test_a_kill_between_the_answer_and_its_storage_asks_once_more(spiked: Harnes
     spiked.sleep_until(TODAY + 2 * ONE_DAY)
     spiked.collect()
     assert spiked.aws.paid(ONE) == paid + 3
+
+
+@pytest.mark.parametrize("meanwhile", ["resolved", "dismissed"])
+def test_what_has_ended_while_aws_was_asked_is_not_told(spiked: Harness, meanwhile: str) -> None:
+    """An Alertmanager would fire it again; what was found is stored."""
+    ask = RootCauses._ask
+
+    def answer_slowly(self: RootCauses, anomaly: Any, *args: Any) -> Any:
+        if meanwhile == "resolved":
+            spiked.rows("UPDATE anomalies SET state = 'resolved', resolution = 'ended'")
+        else:
+            anomalies = Anomalies(
+                database=self.database, rule_of=self.policy.rule_of, routes=self.routes, now=self.clock
+            )
+            anomalies.dismiss(str(anomaly.id), Remark(author="alice", reason="fee"))
+        return ask(self, anomaly, *args)
+
+    with mock.patch.object(RootCauses, "_ask", answer_slowly):
+        run = spiked.collect()
+    assert "anomaly.explained" not in told(run)
+    assert run.summary["run"]["api"]["requests"] == 2
+    assert shown(spiked)["root_cause"]["causes"][0]["region"] == BURST["region"]
 
 
 def test_requests_count_once_if_the_answer_to_a_commit_is_lost(spiked: Harness) -> None:

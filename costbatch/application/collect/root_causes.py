@@ -129,11 +129,12 @@ class RootCauses:
             if not tx.causes.save(anomaly.id, found, problem=problem):
                 # Done twice: the first commit succeeded, and only its answer was lost.
                 return
-            tx.items.add_requests(run, anomaly.account_id, meter.requests, unanswered=meter.unanswered)
-            if found and found.causes:
-                trend = load_trend(tx, account, anomaly, stored, self.rule, today=run.today)
-                event = anomaly_explained(anomaly, account, trend, found, run_id=run.id, now=self.clock())
-                tx.outbox.append([event], self.routes, account_id=anomaly.account_id, run_id=run.id)
+            tx.items.add_requests(run, account.id, meter.requests, unanswered=meter.unanswered)
+            current = self._unanswered(tx, each)
+            if found and found.causes and current:
+                trend = load_trend(tx, account, current, stored, self.rule, today=run.today)
+                event = anomaly_explained(current, account, trend, found, run_id=run.id, now=self.clock())
+                tx.outbox.append([event], self.routes, account_id=account.id, run_id=run.id)
 
         in_transaction(self.database, save)
         if problem:
@@ -141,6 +142,18 @@ class RootCauses:
         else:
             log.info("root_cause_found", **about, causes=len(found.causes) if found else 0)
         return True
+
+    def _unanswered(self, tx: Transaction, each: Unexplained) -> Anomaly | None:
+        """Return the anomaly as it is now; None if it was resolved or answered while AWS was asked.
+
+        Its event would fire again what has ended.
+        """
+        answers = tx.answers.load([each.account.id]).get(each.account.id, ())
+        rule = self.policy.rule_of(each.account)
+        for current in tx.anomalies.find(str(each.anomaly.id)):
+            if current.state is AnomalyState.OPEN and answer_to(current, answers, rule) is None:
+                return current
+        return None
 
     def _ask(
         self, anomaly: Anomaly, access: Access, meter: Meter, about: Mapping[str, str]
