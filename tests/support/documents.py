@@ -62,7 +62,8 @@ EVENT_MEANINGS = {
         "An account of `COSTBATCH_DORMANT_ACCOUNTS` begins to cost something: once each time."
     ),
     EventType.ANOMALY_ANSWERED: (
-        "Someone answered an open anomaly, withdrew the answer, or planned a change that covers it: "
+        "Someone answered an open anomaly, withdrew the answer, or planned a change that covers it; or AWS "
+        "corrected its days, and it is no longer beyond the level of an answer: "
         "`standing` says how it stands now, `answer` who said what and why."
     ),
     EventType.ACCOUNT_FAILED: (
