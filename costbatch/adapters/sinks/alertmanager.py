@@ -21,6 +21,7 @@ from costbatch.config.sinks import AlertmanagerOptions, SinkConfig
 from costbatch.domain.answers import Standing
 from costbatch.domain.events import EventType
 from costbatch.domain.periods import instant
+from costbatch.errors import DeliveryError
 
 _PATH = "/api/v2/alerts"
 # Events of one name fire and end the same alert.
@@ -90,7 +91,11 @@ class AlertmanagerSink(ConfiguredSink):
         if labels["alertname"] == _OTHER:
             return []
         wanted = [f"{name}={json.dumps(labels[name])}" for name in _SELECTED_BY if name in labels]
-        found = self._client.get_list(path=f"{_PATH}?{urlencode({'filter': wanted}, doseq=True)}")
+        try:
+            found = self._client.get_list(path=f"{_PATH}?{urlencode({'filter': wanted}, doseq=True)}")
+        except DeliveryError:
+            # To fire matters more than to end what fires with old labels, which ends after its time.
+            return []
         firing: list[Mapping[str, str]] = [each.get("labels", {}) for each in found]
         return [each for each in firing if each != labels and _identity(each) == _identity(labels)]
 
