@@ -60,7 +60,8 @@ class AesGcmVault(Vault):
         blob = bytes(sealed.sealed)
         if sealed.key_id != self._key_id:
             raise _unreadable(
-                aws_account_id, f"are sealed with the key {sealed.key_id}, and the key here is {self._key_id}"
+                aws_account_id,
+                f"are encrypted with key id {sealed.key_id}, but ENCRYPTION_KEY has key id {self._key_id}",
             )
         if len(blob) < _SHORTEST:
             raise _unreadable(aws_account_id, "were tampered with: they are too short")
@@ -71,17 +72,17 @@ class AesGcmVault(Vault):
         with suppress(InvalidTag):
             document = self._cipher().decrypt(nonce, ciphertext, self._bound_to(aws_account_id))
         if document is None:
-            raise _unreadable(aws_account_id, "were tampered with, or sealed for another account")
+            raise _unreadable(aws_account_id, "were tampered with, or encrypted for another account")
         secrets = _read_document(document)
         if secrets is None:
-            raise _unreadable(aws_account_id, "open, but do not contain the expected document")
+            raise _unreadable(aws_account_id, "were decrypted, but do not contain the expected document")
         return secrets
 
     def _cipher(self) -> AESGCM:
         return AESGCM(bytes.fromhex(self._key.reveal()))
 
     def _bound_to(self, aws_account_id: str) -> bytes:
-        """Return what is authenticated but not stored: a blob does not open in another account's row."""
+        """Return what is authenticated but not stored: a blob is of no use in another account's row."""
         return bytes([_FORMAT_VERSION]) + f"{self._key_id}{aws_account_id}".encode()
 
 

@@ -49,7 +49,7 @@ class Nightly(Generic[P]):
 
         Raises:
             ConfigError: wrong usage; nothing was done.
-            StorageError: the database is lost; the metrics say so where they can.
+            StorageError: the database is lost; the metrics say so if they can be pushed.
 
         """
         try:
@@ -174,18 +174,18 @@ def preflight(database: Database, vault: Vault) -> None:
 
 
 def check_key(database: Database, vault: Vault) -> None:
-    """Refuse a key that opens none of the stored credentials.
+    """Refuse a key that decrypts none of the stored credentials.
 
     Raises:
-        ConfigError: with the ids of the keys that sealed them.
+        ConfigError: with the ids of the keys that they were encrypted with.
         StorageError: the database is unreachable.
 
     """
     with database.transaction() as tx:
-        sealed_by = tx.accounts.credential_key_ids()
-    if sealed_by and vault.key_id not in sealed_by:
+        key_ids = tx.accounts.credential_key_ids()
+    if key_ids and vault.key_id not in key_ids:
         raise ConfigError(
-            f"ENCRYPTION_KEY (key id {vault.key_id}) opens none of the {sum(sealed_by.values())} stored "
-            f"credentials: they were sealed with key id {', '.join(sorted(sealed_by))}. "
-            "Set ENCRYPTION_KEY to the key that sealed them."
+            f"ENCRYPTION_KEY (key id {vault.key_id}) decrypts none of the {sum(key_ids.values())} stored "
+            f"credentials: they were encrypted with key id {', '.join(sorted(key_ids))}. "
+            "Set ENCRYPTION_KEY to that key."
         )

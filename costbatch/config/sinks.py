@@ -17,6 +17,7 @@ from costbatch.config.yaml_reader import Section, read_document
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.events import EventType
+from costbatch.domain.excerpt import excerpt
 from costbatch.domain.money import Limit
 from costbatch.domain.routing import Filter, Route
 from costbatch.errors import ConfigError
@@ -130,7 +131,13 @@ LOG = SinkConfig(name="log", kind="log")
 
 def parse_list(text: str) -> tuple[SinkConfig, ...]:
     """Return the sinks of a comma list, each once: the log is the only one that needs no options."""
-    return tuple(LOG for _ in sorted(set(map(parsers.choice(LOG.name), parsers.names(text)))))
+    found = parsers.names(text)
+    if others := sorted(name for name in found if name.lower() != LOG.name):
+        raise ValueError(
+            f"must be log or none, not {excerpt(others[0])}; describe other sinks in a YAML file and set "
+            "COSTBATCH_SINKS_FILE to its path."
+        )
+    return (LOG,) if found else ()
 
 
 def parse_file(

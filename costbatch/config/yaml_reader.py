@@ -61,7 +61,7 @@ def read_document(
 
 def _section(node: yaml.Node, name: str, problems: Problems, environ: Mapping[str, str]) -> "Section | None":
     if not isinstance(node, yaml.MappingNode):
-        problems.add(node, name, "must be keys with values.")
+        problems.add(node, name, "must be a mapping, such as NAME: followed by indented keys.")
         return None
     members: dict[str, tuple[yaml.Node, yaml.Node]] = {}
     for key, value in node.value:

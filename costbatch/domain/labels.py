@@ -50,7 +50,7 @@ def change_labels(labels: Labels, changes: Iterable[str]) -> Labels:
         if not is_set:
             if not change.endswith("-"):
                 raise ValueError(
-                    f"{excerpt(change)} is no change of a label: write team=payments to set one, "
+                    f"{excerpt(change)} is not a label change: write team=payments to set one, "
                     "and team- to remove it."
                 )
             key = change.removesuffix("-")

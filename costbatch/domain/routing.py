@@ -44,24 +44,26 @@ class Filter:
         account: Mapping[str, Any] = event.data.get("account", {})
         anomaly: Mapping[str, Any] | None = event.data.get("anomaly")
         if self.types and event.type.value not in self.types:
-            return Refusal(reason=f"The filter takes other types than {event.type}.")
+            return Refusal(reason=f"The filter does not include events of type {event.type}.")
         if self.accounts and account.get("aws_account_id") not in self.accounts:
-            return Refusal(reason="The filter takes other accounts.")
+            return Refusal(reason="The filter does not include this account.")
         labels: Mapping[str, str] = account.get("labels", {})
         for key, value in self.labels:
             if labels.get(key) != value:
                 has = f"has {key}={labels[key]}" if key in labels else f"has no label {key}"
                 who = f"the account {has}" if account else "the event is about no account"
-                return Refusal(reason=f"The filter takes accounts with {key}={value}; {who}.")
+                return Refusal(reason=f"The filter accepts only accounts with {key}={value}; {who}.")
         return self._refusal_of(anomaly) if anomaly else None
 
     def _refusal_of(self, anomaly: Mapping[str, Any]) -> Refusal | None:
         if self.services:
             explained_by = {part["service"] for part in anomaly["explanation"]}
             if not self.services & {anomaly["service"], *explained_by}:
-                return Refusal(reason="The filter takes other services.")
+                return Refusal(reason="The filter does not include this service.")
         if self.direction and anomaly["direction"] != self.direction:
-            return Refusal(reason=f"The filter takes a {self.direction}; this is a {anomaly['direction']}.")
+            return Refusal(
+                reason=f"The filter accepts only {self.direction}s; this is a {anomaly['direction']}."
+            )
         if reason := self._too_small(anomaly):
             return Refusal(reason=reason, is_of_size=True)
         return None
@@ -69,14 +71,14 @@ class Filter:
     def _too_small(self, anomaly: Mapping[str, Any]) -> str | None:
         severity = Severity(anomaly["severity"])
         if self.severity and _SEVERITIES.index(severity) < _SEVERITIES.index(self.severity):
-            return f"The filter takes severity {self.severity} and above; this is {severity}."
+            return f"The filter accepts severity {self.severity} and above; this is {severity}."
         currency, impact = anomaly["currency"], abs(Decimal(anomaly["impact"]))
         if self.minimum_impact and impact < (least := self.minimum_impact.of(currency)):
-            return f"The filter takes differences from {least} {currency}; this is {impact} {currency}."
+            return f"The filter accepts differences from {least} {currency}; this is {impact} {currency}."
         # Without an expected cost there is no percentage: then any is large enough.
         percent = anomaly["deviation_percent"]
         if self.minimum_percent and percent is not None and abs(Decimal(percent)) < self.minimum_percent:
-            return f"The filter takes differences from {self.minimum_percent} %; this is {percent} %."
+            return f"The filter accepts differences from {self.minimum_percent} %; this is {percent} %."
         return None
 
 

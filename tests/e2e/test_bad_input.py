@@ -73,13 +73,17 @@ def test_a_wrong_option_is_refused(opened: Harness, args: list[str], sentence: s
     [
         ("ENCRYPTION_KEY", "", "ENCRYPTION_KEY is not set; set it, or ENCRYPTION_KEY_FILE"),
         ("ENCRYPTION_KEY", "5b5b", "64 hex digits, base64, or 32 characters. It has 2 bytes of hexadecimal."),
-        ("ENCRYPTION_KEY", "6c" * 32, "opens none of the 2 stored credentials: they were sealed with key id"),
+        (
+            "ENCRYPTION_KEY",
+            "6c" * 32,
+            "decrypts none of the 2 stored credentials: they were encrypted with key id",
+        ),
         ("DATABASE_URL", "", "DATABASE_URL is not set"),
         ("DATABASE_URL", "mysql://root@db/costs", "DATABASE_URL must begin with postgresql://"),
         ("PUSHGATEWAY_URL", "gateway", "PUSHGATEWAY_URL must be a URL"),
         ("COSTBATCH_CONCURRENCY", "many", "COSTBATCH_CONCURRENCY must be a whole number from 1 to 256"),
         ("COSTBATCH_CONCURENCY", "4", "did you mean COSTBATCH_CONCURRENCY?"),
-        ("COSTBATCH_SINKS", "pigeon", "COSTBATCH_SINKS must be one of log"),
+        ("COSTBATCH_SINKS", "pigeon", "COSTBATCH_SINKS must be log or none, not 'pigeon'"),
         ("COSTBATCH_RUN_KEY", "two words", "COSTBATCH_RUN_KEY must be 1 to 200 printable ASCII"),
     ],
 )
@@ -108,7 +112,7 @@ def test_a_dry_run_refuses_what_a_run_would(opened: Harness, args: list[str]) ->
 def test_a_key_that_opens_nothing_is_refused_before_a_run(opened: Harness, dry_run: list[str]) -> None:
     """A wrong key is one sentence, not one failed account each."""
     said = refused(opened, *dry_run, ENCRYPTION_KEY="6c" * 32).sentences[0]
-    assert "Set ENCRYPTION_KEY to the key that sealed them." in said
+    assert "Set ENCRYPTION_KEY to that key." in said
 
 
 def test_a_run_key_belongs_to_one_request(opened: Harness) -> None:

@@ -186,7 +186,9 @@ def test_an_override_lets_an_account_be_judged_by_another_detector(harness: Harn
     assert {alarm["detector"] for alarm in scores["alarms"]} == {"deviation", "adaptive"}
     wrong = harness.collect(COSTBATCH_DETECTION_OVERRIDES="web:\n  labels: {team: web}\n  minimum: 5")
     assert wrong.status == 2
-    assert "COSTBATCH_DETECTION_OVERRIDES, line 3: web.minimum must be keys with values." in wrong.stderr
+    assert (
+        "COSTBATCH_DETECTION_OVERRIDES, line 3: web.minimum must be a mapping, such as NAME:" in wrong.stderr
+    )
 
 
 def answer(harness: Harness, *command: str) -> None:

@@ -49,7 +49,7 @@ def test_an_upgrade_is_refused_with_the_encoding_and_what_to_do(
     assert " ".join(run.sentences) == (
         f"The database {name} has the encoding {encoding}, in which not every name of a service or an "
         "account can be stored exactly. Create a database with ENCODING 'UTF8' TEMPLATE template0, and "
-        "let DATABASE_URL name that one."
+        "set DATABASE_URL to it."
     )
     assert run.stderr.count("\n") == 1
     harness.database_url = url

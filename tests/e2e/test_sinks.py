@@ -75,7 +75,7 @@ def test_a_team_hears_of_its_own_accounts_only(sinks: Harness, receiver: Receive
     (other,) = listed(sinks, "--account", TWO)
     shown = sinks.run("events", "show", other["id"])
     assert "filtered" in shown.stdout
-    assert "The filter takes accounts with team=payments; the account has team=search." in shown.stdout
+    assert "The filter accepts only accounts with team=payments; the account has team=search." in shown.stdout
     table = sinks.run("events", "list", "--type", "anomaly.detected", "--since", str(TODAY)).stdout
     assert table.count("anomaly.detected") == 2
     assert "log: delivered, payments: filtered" in table
@@ -167,7 +167,7 @@ def test_a_test_says_what_came_back(sinks: Harness, receiver: Receiver) -> None:
             ["events", "show", "2f63aa3f-ca70-5511-b761-f8164e9a285c"],
             "There is no event 2f63aa3f-ca70-5511-b761-f8164e9a285c",
         ),
-        (["accounts", "label", ONE, "team"], "'team' is no change of a label"),
+        (["accounts", "label", ONE, "team"], "'team' is not a label change"),
     ],
 )
 def test_wrong_usage_is_a_sentence(sinks: Harness, args: list[str], sentence: str) -> None:

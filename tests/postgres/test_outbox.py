@@ -262,7 +262,7 @@ def test_what_a_filter_excludes_is_kept_with_the_reason(database: PostgresDataba
         (found,) = tx.outbox.find(EventQuery(ids=[told.id]), most=1)
     assert [(each.sink, each.state, each.reason) for each in found.deliveries] == [
         ("log", DeliveryState.PENDING, None),
-        ("pager", DeliveryState.FILTERED, "The filter takes severity high and above; this is low."),
+        ("pager", DeliveryState.FILTERED, "The filter accepts severity high and above; this is low."),
     ]
     assert claimed(database, "pager") == []
 

@@ -51,7 +51,7 @@ def test_without_create_the_grant_is_told_and_it_helps(sql: Sql, empty_database_
     sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     status, (problem,) = upgrade(empty_database_url)
     assert status == 2
-    assert f"may not make tables in the schema public of the database {name}" in problem
+    assert f"may not create tables in the schema public of the database {name}" in problem
     grant = problem.partition("GRANT ")[2]
     assert grant == f"USAGE, CREATE ON SCHEMA public TO {QUOTED};"
     sql(f"GRANT {grant}")

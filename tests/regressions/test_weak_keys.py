@@ -28,7 +28,7 @@ WEAK = {
 
 @pytest.mark.parametrize("key", WEAK.values(), ids=WEAK.keys())
 def test_a_key_that_was_thought_up_earns_a_warning(harness: Harness, key: str) -> None:
-    """It is still taken: credentials may be sealed with it. The key itself is not shown."""
+    """It is still taken: credentials may be encrypted with it. The key itself is not shown."""
     shown = harness.run("config", ENCRYPTION_KEY=key)
     assert shown.status == 0
     (warning,) = (line for line in shown.stderr.splitlines() if line.startswith("Warning: "))

@@ -274,7 +274,19 @@ SENTENCES = [
         "COSTBATCH_ANOMALY_PER_SERVICE must be true or false, not 'maybe'.",
     ),
     ("COSTBATCH_FAIL_ON", "never", "COSTBATCH_FAIL_ON must be one of total, partial; it is 'never'."),
-    ("COSTBATCH_SINKS", "log,pager", "COSTBATCH_SINKS must be one of log; it is 'pager'."),
+    (
+        "COSTBATCH_SINKS",
+        "log,pager",
+        (
+            "COSTBATCH_SINKS must be log or none, not 'pager'; describe other sinks in a YAML file and set "
+            "COSTBATCH_SINKS_FILE to its path."
+        ),
+    ),
+    (
+        "COSTBATCH_DORMANT_ACCOUNTS",
+        "123456789012,12",
+        "COSTBATCH_DORMANT_ACCOUNTS has '12', which is not an AWS account id: it must have 12 digits.",
+    ),
     (
         "COSTBATCH_PUSH_LABELS",
         "finops",

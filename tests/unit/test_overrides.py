@@ -90,7 +90,7 @@ def test_a_file_may_hold_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a", f"{NAME}, line 1: it must be keys with values."),
+        ("a", f"{NAME}, line 1: it must be a mapping, such as NAME: followed by indented keys."),
         ("a: [", f"{NAME}, line 1: it is not YAML; check the indentation and quotes."),
         ("# none", f"{NAME} is empty; it must name overrides, or say none."),
         ("a: {sensitivity: low}", f"{NAME}, line 1: a needs one of accounts and labels: for whom it is."),

@@ -176,7 +176,7 @@ def test_secrets_of_the_file_are_masked(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("# nothing\n", "sinks.yaml is empty; it must have the key sinks."),
-        ("log\n", "sinks.yaml, line 1: it must be keys with values."),
+        ("log\n", "sinks.yaml, line 1: it must be a mapping, such as NAME: followed by indented keys."),
         ("sinks: [\n", "sinks.yaml, line 1: it is not YAML; check the indentation and quotes."),
         ("[" * 600, "it is not YAML; check the indentation and quotes."),
         ("sinks: {}\nsink: {}\n", "sinks.yaml, line 2: sink is not a key here; did you mean sinks?"),

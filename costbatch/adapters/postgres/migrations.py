@@ -88,7 +88,7 @@ def require_every_name(connection: Connection) -> None:
         raise ConfigError(
             f"The database {name} has the encoding {encoding}, in which not every name of a service or an "
             "account can be stored exactly. Create a database with ENCODING 'UTF8' TEMPLATE template0, and "
-            "let DATABASE_URL name that one."
+            "set DATABASE_URL to it."
         )
 
 
@@ -129,14 +129,14 @@ def require_upgrade_rights(connection: Connection) -> None:
         )
     if not row.may_create:
         raise ConfigError(
-            f"The role {row.role} may not make tables in the schema {row.schema} of the database "
+            f"The role {row.role} may not create tables in the schema {row.schema} of the database "
             f"{row.database}. Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
         )
     if row.other_owners:
         owner = _quoted(connection, row.other_owners.split(", ")[0])
         raise ConfigError(
-            f"The tables belong to {row.other_owners}, so the role {row.role} cannot change them. Let "
-            f"DATABASE_URL name their owner, or run as a superuser: GRANT {owner} TO {role};"
+            f"The tables belong to {row.other_owners}, so the role {row.role} cannot change them. Set "
+            f"DATABASE_URL to connect as their owner, or run as a superuser: GRANT {owner} TO {role};"
         )
 
 

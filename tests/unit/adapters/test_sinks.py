@@ -48,7 +48,11 @@ def test_a_type_that_needs_options_is_not_for_the_variable() -> None:
     """The sentence names what is."""
     with pytest.raises(ConfigError) as error:
         Settings.from_environment({"COSTBATCH_SINKS": "log,pigeon"})
-    assert error.value.problems == ("COSTBATCH_SINKS must be one of log; it is 'pigeon'.",)
+    (problem,) = error.value.problems
+    assert problem == (
+        "COSTBATCH_SINKS must be log or none, not 'pigeon'; describe other sinks in a YAML file and set "
+        "COSTBATCH_SINKS_FILE to its path."
+    )
 
 
 def test_every_type_that_can_be_configured_has_its_class() -> None:

@@ -213,7 +213,8 @@ def test_a_key_that_opens_nothing_is_refused(night: Night) -> None:
     for row in (1, 2):
         store.tables.accounts.sealed[row] = FakeVault("99998888").seal(f"{row:012}", StoredSecrets())
     sentence = (
-        r"\(key id 11112222\) opens none of the 2 stored credentials: they were sealed with key id 99998888"
+        r"\(key id 11112222\) decrypts none of the 2 stored credentials: "
+        "they were encrypted with key id 99998888"
     )
     with pytest.raises(ConfigError, match=sentence):
         preflight(store, FakeVault())

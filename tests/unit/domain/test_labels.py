@@ -16,7 +16,7 @@ def test_a_change_sets_and_removes() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (["team"], "is no change of a label: write team=payments to set one"),
+        (["team"], "is not a label change: write team=payments to set one"),
         (["=x"], "is not the key of a label"),
         (["1a=x"], "is not the key of a label"),
         (["a" * 64 + "=x"], "is not the key of a label"),

@@ -61,18 +61,21 @@ def test_what_meets_a_condition_passes(given: Filter) -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (Filter(types=frozenset({"run.failed"})), "The filter takes other types than anomaly.detected."),
-        (Filter(accounts=frozenset({"2" * 12})), "The filter takes other accounts."),
+        (
+            Filter(types=frozenset({"run.failed"})),
+            "The filter does not include events of type anomaly.detected.",
+        ),
+        (Filter(accounts=frozenset({"2" * 12})), "The filter does not include this account."),
         (
             Filter(labels=(("team", "search"),)),
-            "The filter takes accounts with team=search; the account has team=payments.",
+            "The filter accepts only accounts with team=search; the account has team=payments.",
         ),
         (
             Filter(labels=(("owner", "me"),)),
-            "The filter takes accounts with owner=me; the account has no label owner.",
+            "The filter accepts only accounts with owner=me; the account has no label owner.",
         ),
-        (Filter(services=frozenset({"Amazon S3"})), "The filter takes other services."),
-        (Filter(direction=Direction.DROP), "The filter takes a drop; this is a spike."),
+        (Filter(services=frozenset({"Amazon S3"})), "The filter does not include this service."),
+        (Filter(direction=Direction.DROP), "The filter accepts only drops; this is a spike."),
     ],
 )
 def test_what_is_of_another_kind_does_not_pass(given: Filter, reason: str) -> None:
@@ -85,16 +88,16 @@ def test_what_is_of_another_kind_does_not_pass(given: Filter, reason: str) -> No
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (Filter(severity=Severity.HIGH), "The filter takes severity high and above; this is medium."),
+        (Filter(severity=Severity.HIGH), "The filter accepts severity high and above; this is medium."),
         (
             Filter(minimum_impact=Limit(Decimal(0), (("EUR", Decimal("120.01")),))),
-            "The filter takes differences from 120.01 EUR; this is 120.00 EUR.",
+            "The filter accepts differences from 120.01 EUR; this is 120.00 EUR.",
         ),
         (
             Filter(minimum_impact=Limit(Decimal(500))),
-            "The filter takes differences from 500 EUR; this is 120.00 EUR.",
+            "The filter accepts differences from 500 EUR; this is 120.00 EUR.",
         ),
-        (Filter(minimum_percent=Decimal(61)), "The filter takes differences from 61 %; this is -60.0 %."),
+        (Filter(minimum_percent=Decimal(61)), "The filter accepts differences from 61 %; this is -60.0 %."),
     ],
 )
 def test_what_is_too_small_does_not_pass(given: Filter, reason: str) -> None:
@@ -118,4 +121,7 @@ def test_conditions_on_anomalies_exclude_no_other_event() -> None:
     assert team.refusal(FAILED) is None
     refusal = team.refusal(RUN)
     assert refusal is not None
-    assert refusal.reason == "The filter takes accounts with team=payments; the event is about no account."
+    assert (
+        refusal.reason
+        == "The filter accepts only accounts with team=payments; the event is about no account."
+    )
