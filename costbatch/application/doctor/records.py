@@ -37,7 +37,9 @@ def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
             "Wait for the first night, or start one: "
             "`kubectl create job --from=cronjob/costbatch costbatch-manual-$(date +%s)`.",
         )
-    return _judge(run, COLLECT_WORDS, now)
+    return _judge(
+        run, COLLECT_WORDS, "Run `costbatch accounts list` to see which accounts failed and why.", now
+    )
 
 
 def check_newest_discovery(health: DatabaseHealth, now: datetime) -> Finding:
@@ -45,10 +47,15 @@ def check_newest_discovery(health: DatabaseHealth, now: datetime) -> Finding:
     run = health.newest_run(DISCOVER)
     if run is None:
         return ok("Discovery is not in use: there has been no run of `costbatch discover` over all accounts.")
-    return _judge(run, DISCOVER_WORDS, now)
+    return _judge(
+        run,
+        DISCOVER_WORDS,
+        "The check `discovery` says which accounts failed and why, as does `costbatch accounts show ID`.",
+        now,
+    )
 
 
-def _judge(run: NewestRun, words: JobWords, now: datetime) -> Finding:
+def _judge(run: NewestRun, words: JobWords, on_failure: str, now: datetime) -> Finding:
     found = _describe(run, words)
     if run.status is RunStatus.RUNNING and now - run.started_at > ONE_DAY:
         return warning(
@@ -56,7 +63,7 @@ def _judge(run: NewestRun, words: JobWords, now: datetime) -> Finding:
             "It appears to have crashed. The next run picks up the remaining accounts; find the cause.",
         )
     if run.status in {RunStatus.FAILED, RunStatus.PARTIAL}:
-        return warning(found, "Run `costbatch accounts list` to see which accounts failed and why.")
+        return warning(found, on_failure)
     if run.status is RunStatus.STOPPED:
         return warning(
             found,

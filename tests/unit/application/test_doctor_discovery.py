@@ -58,3 +58,11 @@ def test_a_missing_permission_is_a_failure() -> None:
         "discovery access"
     )
     assert (finding.mark, finding.advice) == (Mark.FAILURE, "Grant it.")
+
+
+def test_a_discovery_that_failed_says_where_its_failures_are_shown() -> None:
+    """`costbatch accounts list` knows of the costs only."""
+    ward = Ward(health=FakeHealth(discovery=make_run(RunStatus.PARTIAL, succeeded=1, failed=1)))
+    assert ward.find("last discovery").advice == (
+        "The check `discovery` says which accounts failed and why, as does `costbatch accounts show ID`."
+    )
