@@ -56,7 +56,7 @@ Clock = Callable[[], datetime]
 
 
 class AccountStore(Protocol):
-    """The accounts and their sealed credentials."""
+    """The accounts and their encrypted credentials."""
 
     def find(self, aws_account_id: str) -> Account | None:
         """Return the account, removed ones too."""
@@ -79,7 +79,7 @@ class AccountStore(Protocol):
         """Replace the account's labels."""
 
     def save_credentials(self, account: Account, sealed: SealedCredentials, *, now: datetime) -> None:
-        """Store sealed credentials in place of what was there."""
+        """Store encrypted credentials in place of what was there."""
 
     def load_access(self, account: Account) -> Access:
         """Return how to reach the account, with the chain of accounts whose credentials assume its role."""
@@ -91,10 +91,10 @@ class AccountStore(Protocol):
         """Return the accounts, not removed, whose roles this account's credentials assume."""
 
     def may_read_credentials(self) -> bool:
-        """Whether the database lets this role read the sealed credentials, which a reader need not."""
+        """Whether the database lets this role read the encrypted credentials, which a reader need not."""
 
     def credential_key_ids(self) -> dict[str, int]:
-        """Return how many credentials each key id has sealed."""
+        """Return how many credentials are encrypted with each key id."""
 
     def save_proven(self, accesses: Sequence[Access], *, now: datetime) -> None:
         """Remember that AWS has said whose credentials these are, unless others have taken their place."""
@@ -439,17 +439,17 @@ class CostSource(Protocol):
 
 
 class Vault(Protocol):
-    """Seals secrets, bound to their account, and opens them again."""
+    """Encrypts secrets, bound to their account, and decrypts them again."""
 
     @property
     def key_id(self) -> str:
-        """The id of the key that seals now."""
+        """The id of the key that encrypts now."""
 
     def seal(self, aws_account_id: str, secrets: StoredSecrets) -> SealedCredentials:
-        """Return the secrets sealed for one account; they open for no other."""
+        """Return the secrets encrypted for one account; they can be decrypted for no other."""
 
     def open(self, aws_account_id: str, sealed: SealedCredentials) -> StoredSecrets:
-        """Return what was sealed.
+        """Return what was encrypted.
 
         Raises:
             AccountError: credentials_unreadable.

@@ -85,7 +85,7 @@ class Demo:
             )
 
     def _key(self) -> str:
-        """Return the key that seals the demonstration's credentials, the same at every call."""
+        """Return the key that encrypts the demonstration's credentials, the same at every call."""
         path = self._folder / "encryption-key"
         if not path.exists():
             path.touch(mode=0o600)

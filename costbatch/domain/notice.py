@@ -77,7 +77,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What is told. ``parts``: the notices that a digest is made of; ``rest``: how many more there are."""
+    """A notice. ``parts``: the notices that a digest is made of; ``rest``: how many more there are."""
 
     title: Words
     importance: Importance

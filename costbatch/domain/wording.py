@@ -25,7 +25,7 @@ _ROWS_IN_A_DIGEST = 2
 
 
 def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
-    """Return what is told of one event."""
+    """Return the notice of one event."""
     data, type_ = event["data"], event["type"]
     if type_ in _ANOMALY_WORDS:
         found = _of_anomaly(type_, data)
@@ -68,7 +68,7 @@ def _one_of_each(events: Sequence[CloudEvent]) -> list[CloudEvent]:
 
 
 def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -> Notice:
-    """Return what is told of many events of one run together, the most important first.
+    """Return the notice of many events of one run together, the most important first.
 
     An anomaly is told once, by its newest event; one that belongs to an incident is told by the incident.
     """
@@ -170,7 +170,7 @@ def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
 
 
 def _of_answer(data: Mapping[str, Any]) -> Notice:
-    """Return what is told of an answer to an anomaly: who gave it, why, and what follows from it."""
+    """Return the notice of an answer to an anomaly: who gave it, why, and what follows from it."""
     anomaly, answer, currency = data["anomaly"], data["answer"], data["anomaly"]["currency"]
     level = money(Decimal(answer["level"]), currency) if answer["level"] else ""
     until = f" until {answer['end_date']}" if answer["end_date"] else ""
@@ -342,7 +342,7 @@ def _done(data: Mapping[str, Any]) -> Words:
 
 
 def _of_first_use(type_: str, data: Mapping[str, Any]) -> Notice:
-    """Return what is told of the first resources of an account in a region, or of a service."""
+    """Return the notice of the first resources of an account in a region, or of a service."""
     what, where = ("region", "services") if type_ == EventType.REGION_FIRST_USED else ("service", "regions")
     rows = tuple((f"{count:,} ", Outside(name)) for name, count in data[where].items())
     return Notice(
@@ -357,7 +357,7 @@ def _of_first_use(type_: str, data: Mapping[str, Any]) -> Notice:
 
 
 def _of_charge(type_: str, data: Mapping[str, Any]) -> Notice:
-    """Return what is told of a service, or of an account, that was expected to cost nothing."""
+    """Return the notice of a service, or of an account, that was expected to cost nothing."""
     charge = data["charge"]
     cost = money(Decimal(charge["amount"]), charge["currency"])
     if type_ == EventType.SERVICE_FIRST_CHARGED:
@@ -375,7 +375,7 @@ def _of_charge(type_: str, data: Mapping[str, Any]) -> Notice:
 
 
 def _of_incident(incident: Mapping[str, Any]) -> Notice:
-    """Return what is told of anomalies that began on one day in one service of several accounts."""
+    """Return the notice of anomalies that began on one day in one service of several accounts."""
     currency = incident["currency"]
     impact = money(Decimal(incident["impact"]), currency, sign=True)
     rows = tuple(
@@ -400,7 +400,7 @@ def _of_incident(incident: Mapping[str, Any]) -> Notice:
 
 
 def _of_run(run: Mapping[str, Any]) -> Notice:
-    """Return what is told of the end of a run, of whatever job."""
+    """Return the notice of the end of a run, of whatever job."""
     accounts = run["accounts"]
     others = [name for name in ("failed", "skipped", "unfinished") if accounts[name]]
     (done,) = accounts.keys() - {"total", "failed", "skipped", "unfinished"}

@@ -1,1 +1,1 @@
-"""AWS: from sealed credentials to parsed daily cost. No database, no policy."""
+"""AWS: from encrypted credentials to parsed daily cost. No database, no policy."""

@@ -1,4 +1,4 @@
-"""Account rows and their sealed credentials."""
+"""Account rows and their encrypted credentials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -234,7 +234,7 @@ def _note_use(_: object, record: ConnectionPoolEntry) -> None:
 
 
 def _ask(dialect: sa.Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
-    """Have a connection that rested replaced where it is gone, as behind a pooler or after a restart."""
+    """Replace an idle connection if it is gone, as behind a pooler or after a restart."""
     rested = monotonic() - record.info.get(_LAST_USED, monotonic())
     if rested < _REST_SECONDS:
         return

@@ -1,4 +1,4 @@
-"""Outlives a database that is away for a moment, as in a restart or a failover."""
+"""Retries while the database is unavailable, as in a restart or a failover."""
 
 from collections.abc import Callable
 from time import monotonic, sleep
