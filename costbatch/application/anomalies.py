@@ -198,15 +198,15 @@ class Anomalies(_Answering):
             yield SeriesDay(day, amounts.get(day, ZERO), judged.get(day))
 
     def acknowledge(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
-        """Note that someone is on it: no reminders, and no updates at this level."""
+        """Mark it as being worked on: no reminders, and no updates at this level."""
         return self._answer(prefix, AnswerKind.ACKNOWLEDGED, remark)
 
     def dismiss(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
-        """Note that it is not an anomaly: the series is silent at this level from now on."""
+        """Mark it as not an anomaly: the series is silent at this level from now on."""
         return self._answer(prefix, AnswerKind.DISMISSED, remark)
 
     def expect(self, prefix: str, remark: Remark, *, until: date | None = None) -> AnsweredAnomaly:
-        """Note that it is right and known: the series is silent at this level, up to a last day if given."""
+        """Mark it as expected: the series is silent at this level, until a day if given."""
         if until is not None:
             _check_future("--until", until, utc_day(self.now()))
         return self._answer(prefix, AnswerKind.EXPECTED, remark, until=until)
@@ -314,7 +314,7 @@ class PlannedChanges(_Answering):
     def add(
         self, aws_account_id: str, days: DateRange, remark: Remark, *, service: str | None = None
     ) -> PlannedChange:
-        """Announce that an account, or one of its services, will cost otherwise on these days."""
+        """Announce that an account, or one of its services, will have unusual cost on these days."""
         _check_future("--to", days.last, utc_day(self.now()))
         with self._transaction() as tx:
             account = find_account(tx, aws_account_id)

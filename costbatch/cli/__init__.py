@@ -33,14 +33,16 @@ class LazyCommand:
 COMMANDS = {
     "accounts": LazyCommand("costbatch.cli.accounts:accounts", "Register and manage AWS accounts."),
     "anomalies": LazyCommand("costbatch.cli.anomalies:anomalies", "List anomalies and answer them."),
-    "arrival": LazyCommand("costbatch.cli.arrival:arrival", "Show how much of a day's cost arrives when."),
+    "arrival": LazyCommand("costbatch.cli.arrival:arrival", "Show how late cost data arrives."),
     "backtest": LazyCommand(
         "costbatch.cli.backtest:backtest", "Show what each detector would have raised on past mornings."
     ),
     "changes": LazyCommand("costbatch.cli.changes:changes", "Show what each night changed of the costs."),
     "collect": LazyCommand("costbatch.cli.collect:collect", "Collect the cost of every active account."),
     "config": LazyCommand("costbatch.cli.config:config", "Show and check the effective settings."),
-    "costs": LazyCommand("costbatch.cli.costs:costs", "Export daily costs, as of any night."),
+    "costs": LazyCommand(
+        "costbatch.cli.costs:costs", "Export daily costs, as they are now or were on an earlier night."
+    ),
     "db": LazyCommand("costbatch.cli.db:db", "Manage the database: upgrade, check, prune, stats."),
     "demo": LazyCommand(
         "costbatch.cli.demo:demo", "Run a self-contained demo: simulated AWS, embedded PostgreSQL."

@@ -61,7 +61,7 @@ def anomalies() -> None:
     "states",
     type=click.Choice([*(each.value for each in Standing), _ALL]),
     multiple=True,
-    help="Only those that stand so; may be repeated.  [default: open and acknowledged]",
+    help="Only anomalies in this state; may be repeated.  [default: open and acknowledged]",
 )
 @click.option(
     "--severity",
@@ -81,7 +81,7 @@ def anomalies() -> None:
 @output_option
 @pass_context
 def list_anomalies(context: Context, /, since: date | None, output: str, **filters: tuple[str, ...]) -> None:
-    """List anomalies, the most severe first, with how each stands.
+    """List anomalies, the most severe first, with their state.
 
     open: it is reported. acknowledged: someone is on it. silent: it was dismissed, is expected, or belongs to
     a planned change. resolved: it is over.
@@ -173,7 +173,7 @@ def show(context: Context, /, anomaly_id: str, picture: Path | None, output: str
 
 
 @anomalies.command(
-    short_help="Note that someone is on it.",
+    short_help="Mark it as being worked on.",
     epilog=example(
         "costbatch anomalies acknowledge 5e5909ac", "costbatch anomalies acknowledge 5e5909ac --reason OPS-17"
     ),
@@ -184,13 +184,13 @@ def show(context: Context, /, anomaly_id: str, picture: Path | None, output: str
 @output_option
 @pass_context
 def acknowledge(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
-    """Note that someone is on it: no reminders, and no updates at this level. The end is reported."""
+    """Mark it as being worked on: no reminders, and no updates at this level. The end is reported."""
     with answering(context) as bootstrap:
         _print_answered(bootstrap.anomalies().acknowledge(anomaly_id, Remark(**remark)), output)
 
 
 @anomalies.command(
-    short_help="Note that it is not an anomaly.",
+    short_help="Mark it as not an anomaly.",
     epilog=example('costbatch anomalies dismiss 5e5909ac --reason "monthly fee"'),
 )
 @_id_argument
@@ -199,13 +199,13 @@ def acknowledge(context: Context, /, anomaly_id: str, output: str, **remark: str
 @output_option
 @pass_context
 def dismiss(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
-    """Note that it is not an anomaly: its series is silent at this level from now on."""
+    """Mark it as not an anomaly: its series is silent at this level from now on."""
     with answering(context) as bootstrap:
         _print_answered(bootstrap.anomalies().dismiss(anomaly_id, Remark(**remark)), output)
 
 
 @anomalies.command(
-    short_help="Note that it is right, and known.",
+    short_help="Mark it as expected.",
     epilog=example(
         'costbatch anomalies expect 5e5909ac --until 2026-12-31 --reason "sale"',
         'costbatch anomalies expect 5e5909ac --as-of-now --reason "new region"',
@@ -221,7 +221,7 @@ def dismiss(context: Context, /, anomaly_id: str, output: str, **remark: str) ->
 def expect(
     context: Context, /, anomaly_id: str, until: date | None, output: str, *, as_of_now: bool, **remark: str
 ) -> None:
-    """Note that it is right, and known: its series is silent at this level, up to a day or for good."""
+    """Mark it as expected: its series is silent at this level, until a day or without an end."""
     if (until is None) != as_of_now:
         raise ConfigError("Give one of --until DATE and --as-of-now.")
     with answering(context) as bootstrap:

@@ -99,11 +99,12 @@ def check(context: Context, output: str) -> None:
 def prune(context: Context, /, *, keep_months: int | None, dry_run: bool, output: str) -> None:
     """Drop the months of costs that are past retention, and the records that belong to them.
 
-    These records are runs, delivered events, closed anomalies and gone resources from before the first month
-    that is kept; open anomalies and undelivered events stay. Months are dropped whole and instantly, other
-    rows in small batches, so runs and queries are not blocked. It can be interrupted and run again.
+    These records are runs, events without a pending delivery, resolved anomalies and gone resources from
+    before the first month that is kept. Months are dropped whole and instantly, other rows in small batches,
+    so runs and queries are not blocked. It can be interrupted and run again.
 
-    Exits with 1 if another transaction kept a month from being dropped, and 2 if the role may not drop it.
+    Exits with 1 if a lock of another transaction kept a month from being dropped, and 2 if the role may not
+    drop it.
     """
     settings = context.settings()
     months = settings.keep_months if keep_months is None else keep_months
@@ -125,7 +126,7 @@ def prune(context: Context, /, *, keep_months: int | None, dry_run: bool, output
     if pruning.held_up:
         raise StorageError(
             f"{many(len(pruning.held_up), 'month')} could not be dropped, because another transaction "
-            "kept daily_costs or accounts locked; run `costbatch db prune` again later."
+            "held a lock; run `costbatch db prune` again later."
         )
 
 

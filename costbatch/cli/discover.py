@@ -39,9 +39,9 @@ def discover(ctx: click.Context, context: Context, /, **options: object) -> None
     """Discover the resources of every active account, in all its enabled regions, with their tags.
 
     Reads Resource Explorer if the account has a view of all its regions, else the Resource Groups Tagging
-    API, which knows no resource that never had a tag. Nothing here is charged by AWS.
+    API, which knows no resource that never had a tag. AWS charges nothing for this.
 
-    A region that fails fails alone: the account is discovered without it, and nothing of it counts as gone.
+    If a region fails, the others are still read, and nothing of the failed one counts as gone.
 
     Ctrl-C lets the accounts in flight finish and prints the command to continue; a second one stops at once.
 

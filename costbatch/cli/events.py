@@ -28,7 +28,8 @@ def _query_options(command: F) -> F:
         click.option(
             "--type",
             "types",
-            type=click.Choice([type_.value for type_ in EventType]),
+            # A test message is never stored.
+            type=click.Choice([type_.value for type_ in EventType if type_ is not EventType.SINK_TEST]),
             multiple=True,
             help="Only this type; may be repeated.",
         ),

@@ -21,7 +21,10 @@ class ExitStatus(IntEnum):
     OK = 0, "Success. For collect and discover: all or some accounts were done, or there were none."
     TOTAL_FAILURE = (
         1,
-        "No account was collected or discovered, the database was lost, or an unexpected error occurred.",
+        (
+            "Nothing was collected or discovered, the database was lost, a check, a delivery or pruning "
+            "failed, or an unexpected error occurred."
+        ),
     )
     USAGE = 2, "The command line or the configuration is wrong; a retry cannot help."
     PARTIAL_FAILURE = 3, "Some accounts failed and --fail-on is partial."

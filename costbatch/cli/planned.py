@@ -29,7 +29,7 @@ def planned() -> None:
         f'{_ADD} --reason "load test"', f"{_ADD} \\", '  --service "Amazon Redshift" --reason migration'
     ),
 )
-@click.option("--account", type=AccountId(), required=True, help="The account that will cost otherwise.")
+@click.option("--account", type=AccountId(), required=True, help="The account.")
 @click.option("--from", "start", type=Day(), required=True, help="The first day.")
 @click.option("--to", "end", type=Day(), required=True, help="The last day.")
 @click.option(
@@ -53,7 +53,7 @@ def add(
     output: str,
     **remark: str,
 ) -> None:
-    """Announce that an account, or one of its services, will cost otherwise on these days."""
+    """Announce that an account, or one of its services, will have unusual cost on these days."""
     days = days_between(start, end)
     with answering(context) as bootstrap:
         change = bootstrap.planned_changes().add(account, days, Remark(**remark), service=service)
@@ -64,7 +64,7 @@ def add(
 @output_option
 @pass_context
 def list_changes(context: Context, output: str) -> None:
-    """List the planned changes, past ones too, the first to begin on top."""
+    """List the planned changes, past ones too, by first day."""
     found = context.bootstrap().planned_changes().list_changes()
     if output == JSON:
         print_json([change.to_document() for change in found])

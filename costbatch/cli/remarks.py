@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., object])
 def author_option(command: F) -> F:
     """Add ``--author NAME`` to a command; without it, it is the user of the operating system."""
     return click.option(
-        "--author", default=_os_user, metavar="NAME", help="Who answers.  [default: the user of the system]"
+        "--author", default=_os_user, metavar="NAME", help="Your name.  [default: the user of the system]"
     )(command)
 
 

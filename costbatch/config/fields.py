@@ -122,7 +122,8 @@ class Fields:
     run_key: str | None = _variable(
         parsers.run_key,
         None,
-        "Processes with the same key share one run; in Kubernetes, set it to the Job's uid.",
+        "Processes with the same key share one run, and a retry with it resumes the run. It must be new "
+        "every night: in Kubernetes, the Job's uid.",
     )
     retry_pause_seconds: float = _variable(
         parsers.seconds("0"),
@@ -269,7 +270,8 @@ class Fields:
     regions: frozenset[str] = _variable(
         parsers.regions,
         "none",
-        "The regions that discovery reads if AWS denies the list of an account's enabled ones.",
+        "The regions that discovery reads if AWS denies the list of an account's enabled ones, as a comma "
+        "list.",
     )
     expected_regions: frozenset[str] = _variable(
         parsers.regions,
