@@ -88,7 +88,7 @@ def test_the_one_liners_fit_the_job(tmp_path: Path) -> None:
     job = render(SECRET).one("CronJob")["spec"]["jobTemplate"]
     texts = [notes(SECRET, tmp_path), (CHART / "README.md").read_text()]
     patches = [patch for text in texts for patch in re.findall(r"--patch=('\[.*?\]')", text, re.DOTALL)]
-    assert len(patches) == 4
+    assert len(patches) == 5
     for patch in patches:
         replacement, *additions = json.loads(shlex.split(patch)[0])
         assert replacement["op"] == "replace"

@@ -130,6 +130,27 @@ def test_the_jobs_by_hand_of_the_readme_run_as_they_are_written(pace: str, tmp_p
     assert '{"access_key_id": "AKIA"}' in [job.get("given") for job in cluster.jobs]
 
 
+def test_the_test_of_a_sink_can_be_repeated(tmp_path: Path) -> None:
+    """After every change of a sink it is sent again, by a Job with another name."""
+    cluster = Cluster(tmp_path, SECRET)
+    (_, test) = blocks_of("Sinks")
+    for n in range(2):
+        time.sleep(n)
+        done = cluster.run(test)
+        assert done.returncode == 0, done.stderr
+        assert "log of events test payments-chat" in done.stdout
+    assert len(cluster.jobs) == 2
+
+
+def test_one_pod_is_enough_for_what_pods_do_not_share() -> None:
+    """The addition to a patch names what the Jobs of an installation with several pods have."""
+    (addition,) = re.findall(r"^```json\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    job = render({**SECRET, "parallelism": 3}).one("CronJob")["spec"]["jobTemplate"]
+    for each in json.loads(addition):
+        field = each["path"].removeprefix("/spec/")
+        assert (each["op"], job["spec"][field], each["value"]) == ("replace", 3, 1)
+
+
 def test_a_job_that_cannot_start_is_not_waited_for_in_silence_or_for_ever(tmp_path: Path) -> None:
     """The reason is shown, and after three minutes the loop ends."""
     cluster = Cluster(tmp_path, SECRET)
