@@ -1,5 +1,6 @@
 """The documents and the program say the same: a name in one of them exists in the other."""
 
+import ast
 import json
 import re
 import shlex
@@ -147,6 +148,50 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
     assert set(PAGES) <= set(_LINK.findall(TEXTS["README.md"]))
 
 
+_LEVELS = {each: each for each in ("debug", "info", "warning", "error")} | {"exception": "error"}
+
+
+def logged_events() -> Iterator[tuple[str, str]]:
+    """Return each log event of the program with a level that it is written at, as the sources have them."""
+    # The sink picks its level by the type of the event.
+    yield from (("event", "info"), ("event", "warning"))
+    for path in (ROOT / "costbatch").rglob("*.py"):
+        if "simulator" in path.parts:
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call):
+                continue
+            names, level = list[ast.expr](), "warning"
+            if isinstance(call.func, ast.Attribute) and call.func.attr in _LEVELS:
+                if re.match(r"_?log$|get_logger\(", ast.unparse(call.func.value)):
+                    names, level = call.args[:1], _LEVELS[call.func.attr]
+            elif isinstance(call.func, ast.Name) and call.func.id == "readable":
+                names, level = call.args[2:3], "error"
+            # What a job's outcome asks the engine to log.
+            names += [each.value for each in call.keywords if each.arg == "warnings"]
+            texts = (each for name in names for each in _names_in(name))
+            yield from ((text, level) for text in texts)
+
+
+def _names_in(node: ast.expr) -> Iterator[str]:
+    """Return the texts of a constant, of both branches of a choice, or of a dictionary's keys."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from (*_names_in(body), *_names_in(orelse))
+        case ast.Dict(keys=keys):
+            yield from (text for key in keys if key for text in _names_in(key))
+
+
+def test_every_log_event_is_in_the_table_with_its_level() -> None:
+    """Whoever greps the log at night finds what a line means and whether to act."""
+    section = TEXTS["docs/metrics-and-events.md"].partition("\n## Log events\n")[2]
+    rows = re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \|", section, re.MULTILINE)
+    documented = {(name, level) for name, levels in rows for level in levels.split(", ")}
+    assert documented == set(logged_events())
+
+
 def test_no_document_names_a_variable_that_is_not_there() -> None:
     """A name in the prose is one that the program reads, with _FILE or without."""
     known = {f"{one.name}{suffix}" for one in VARIABLES for suffix in ("", "_FILE")}
@@ -270,8 +315,8 @@ def costbatch_calls() -> Iterator[list[str]]:
     for line in shell_lines():
         words = shlex.split(re.split(r" [<>|] ", line)[0], comments=True)
         names = [index for index, word in enumerate(words) if Path(word).name == "costbatch"]
-        # A path such as /opt/costbatch is an argument of something else.
-        if names and not any(word in {"pip", "python3", "export"} for word in words[: names[0]]):
+        # A path such as /opt/costbatch or the name of a release is an argument of something else.
+        if names and not any(word in {"pip", "python3", "export", "helm"} for word in words[: names[0]]):
             yield words[names[0] + 1 :]
 
 
