@@ -100,6 +100,8 @@ def test_a_second_demo_goes_on_with_the_same_data(shown: list[subprocess.Complet
     assert second.returncode == 0, second.stderr
     assert "Registered 0 accounts; 27 were there already." in second.stdout
     assert _anomalies(second) == (_anomalies(shown[0])[0], 0)
+    # As the README says.
+    assert re.search(r"^ *API +25 requests, 0\.25 USD", second.stdout, re.MULTILINE), second.stdout
 
 
 def test_the_demo_works_whatever_the_shell_has_set(shown: list[subprocess.CompletedProcess[str]]) -> None:

@@ -62,6 +62,11 @@ def reader(shared: Harness) -> Iterator[Reader]:
         ["costs", "--as-of", "2025-03-12"],
         ["collect", "--dry-run"],
         ["collect", "--dry-run", "--account", "100000000002", "--date", "2025-03-01"],
+        ["discover", "--dry-run"],
+        ["events", "list"],
+        ["resources", "export"],
+        ["resources", "list"],
+        ["resources", "stats"],
         ["db", "check"],
         ["db", "current"],
         ["db", "stats"],
@@ -75,6 +80,12 @@ def test_a_command_that_only_reads_works(reader: Reader, command: list[str]) -> 
     run = reader.run(*command)
     assert run.status == 0, run.stderr
     assert reader.harness.contents() == before
+
+
+def test_an_event_is_shown(reader: Reader) -> None:
+    """With where it went."""
+    (first, *_) = json.loads(reader.run("events", "list", "--output", "json").stdout)
+    assert reader.run("events", "show", first["id"]).status == 0
 
 
 def test_the_settings_are_shown(reader: Reader) -> None:
