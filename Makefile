@@ -104,7 +104,7 @@ sbom: ## Write the image's bill of materials (CycloneDX).
 audit: ## Look the locked packages up among known vulnerabilities.
 	@.ci/audit requirements.lock requirements-build.lock requirements-demo.lock
 
-parts: ## Install the system parts that some tests use: npm for Helm, a Pushgateway, Prometheus and promtool.
+parts: ## Install the system parts that some tests use: npm, Pushgateway, Prometheus, promtool, Alertmanager and PgBouncer.
 	@.ci/parts
 
 bench: $(READY) ## Measure each target of the whole program, and compare with the committed figures (more than an hour).
