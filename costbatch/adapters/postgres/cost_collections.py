@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from typing_extensions import override
 
 from costbatch.adapters.postgres.detection_tables import anomaly_causes
+from costbatch.adapters.postgres.run_items import is_of_run
 from costbatch.adapters.postgres.tables import accounts, anomalies, cost_collections, run_items
 from costbatch.application.ports import CollectionStore
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
@@ -66,7 +67,7 @@ class PostgresCollections(CollectionStore):
 
     @override
     def of_run(self, run: Run, *, kept_only: bool = False) -> dict[int, CollectionRecord]:
-        statement = sa.select(cost_collections).where(is_of_run(run))
+        statement = sa.select(cost_collections).where(is_of_run(cost_collections, run))
         if kept_only:
             statement = statement.where(cost_collections.c.days_kept > 0)
         return {
@@ -86,7 +87,7 @@ class PostgresCollections(CollectionStore):
         sums = [sa.func.coalesce(sa.func.sum(cost_collections.c[name]), 0).label(name) for name in _SUMS]
         start = sa.func.min(cost_collections.c.window_start).label("start")
         end_exclusive = sa.func.max(cost_collections.c.window_end_exclusive).label("end_exclusive")
-        statement = sa.select(*sums, start, end_exclusive).where(is_of_run(run))
+        statement = sa.select(*sums, start, end_exclusive).where(is_of_run(cost_collections, run))
         row = self.connection.execute(statement).one()
         return CollectionCounts(
             rows_fetched=row.rows_fetched,
@@ -127,10 +128,3 @@ class PostgresCollections(CollectionStore):
         columns = accounts.c.id, newest.c.api_requests - root_causes, newest.c.days
         statement = sa.select(*columns).join_from(accounts, newest, sa.true())
         return {row[0]: (row[1], row[2]) for row in self.connection.execute(statement)}
-
-
-def is_of_run(run: Run) -> sa.ColumnElement[bool]:
-    """Return the condition that a record is of the run."""
-    ids = sa.select(run_items.c.id).where(run_items.c.run_id == run.id).correlate(None).scalar_subquery()
-    # As an array the ids are looked up one by one; a join would read the records of every run ever made.
-    return cost_collections.c.run_item_id == sa.any_(sa.func.array(ids))

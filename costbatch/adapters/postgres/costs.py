@@ -15,7 +15,6 @@ from sqlalchemy.engine import Connection
 from typing_extensions import override
 
 from costbatch.adapters.postgres.copy_format import CopyNames, Pieces, copy_lines
-from costbatch.adapters.postgres.cost_collections import is_of_run
 from costbatch.adapters.postgres.cost_statements import (
     ADD_FIRST_VERSIONS,
     COPY_TO_COSTS,
@@ -24,6 +23,7 @@ from costbatch.adapters.postgres.cost_statements import (
     WRITE_DIFFERENCES,
 )
 from costbatch.adapters.postgres.partitions import create_partitions
+from costbatch.adapters.postgres.run_items import is_of_run
 from costbatch.adapters.postgres.tables import (
     account_progress,
     accounts,
@@ -339,6 +339,7 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
         ).label(name)
         for name, day in earlier.items()
     ] or [sa.cast(None, sa.Numeric).label(name) for name in ("day_before", "week_before")]
+    is_of_item = window.run_item_id == run_items.c.id
     order = sums.c.amount.desc(), accounts.c.aws_account_id
     place = sa.func.row_number().over(partition_by=sums.c.currency, order_by=order).label("place")
     return (
@@ -352,7 +353,7 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
             place,
         )
         .join_from(run_items, accounts)
-        .outerjoin(cost_collections, sa.and_(window.run_item_id == run_items.c.id, is_of_run(run)))
+        .outerjoin(cost_collections, is_of_item & is_of_run(cost_collections, run))
         .outerjoin(
             account_progress, sa.and_(covered.account_id == accounts.c.id, covered.job == run.request.job)
         )

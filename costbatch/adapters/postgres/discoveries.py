@@ -11,9 +11,7 @@ from typing_extensions import override
 from costbatch.adapters.postgres.discovery_tables import (
     discoveries,
 )
-from costbatch.adapters.postgres.tables import (
-    run_items,
-)
+from costbatch.adapters.postgres.run_items import is_of_run
 from costbatch.application.discover.ports import DiscoveryStore
 from costbatch.domain.discovery import DiscoveryCounts, DiscoveryRecord, ResourceChange
 from costbatch.domain.resources import SourceChoice
@@ -60,7 +58,7 @@ class PostgresDiscoveries(DiscoveryStore):
 
     @override
     def of_run(self, run: Run, *, partial_only: bool = False) -> dict[int, DiscoveryRecord]:
-        statement = sa.select(discoveries).where(_is_of_run(run))
+        statement = sa.select(discoveries).where(is_of_run(discoveries, run))
         if partial_only:
             statement = statement.where(_failed() > 0)
         return {
@@ -98,7 +96,7 @@ class PostgresDiscoveries(DiscoveryStore):
             total(table.rows_updated),
             total(table.rows_returned),
             total(table.rows_gone),
-        ).where(_is_of_run(run))
+        ).where(is_of_run(discoveries, run))
         partial, read, failed, found, inserted, updated, returned, gone = self.connection.execute(
             statement
         ).one()
@@ -113,9 +111,3 @@ class PostgresDiscoveries(DiscoveryStore):
 
 def _failed() -> sa.ColumnElement[int]:
     return sa.func.jsonb_array_length(discoveries.c.failed_regions)
-
-
-def _is_of_run(run: Run) -> sa.ColumnElement[bool]:
-    ids = sa.select(run_items.c.id).where(run_items.c.run_id == run.id).correlate(None).scalar_subquery()
-    # As an array the ids are looked up one by one; a join would read the records of every run ever made.
-    return discoveries.c.run_item_id == sa.any_(sa.func.array(ids))

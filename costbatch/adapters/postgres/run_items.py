@@ -347,3 +347,10 @@ def _record_from_row(row: Row[Any]) -> ItemRecord:
         skip_reason=SkipReason(row.skip_reason) if row.skip_reason else None,
         duration_seconds=seconds,
     )
+
+
+def is_of_run(records: sa.Table, run: Run) -> sa.ColumnElement[bool]:
+    """Return the condition that a job's record of a work item is of the run."""
+    ids = sa.select(run_items.c.id).where(run_items.c.run_id == run.id).correlate(None).scalar_subquery()
+    # As an array the ids are looked up one by one; a join would read the records of every run ever made.
+    return records.c.run_item_id == sa.any_(sa.func.array(ids))
