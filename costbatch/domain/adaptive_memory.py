@@ -19,7 +19,8 @@ from typing import Any
 from costbatch.domain.adaptive import Detector, State
 from costbatch.domain.adaptive_answers import Allowance
 from costbatch.domain.adaptive_rule import AdaptiveRule, Judgement
-from costbatch.domain.expectation import SETTLE_DAYS, History, floats
+from costbatch.domain.expectation import SETTLE_DAYS, floats
+from costbatch.domain.history_pack import pack_history, unpack_history
 from costbatch.domain.periods import DateRange
 
 # What each service cost on the newest day, the day before, and the day before that.
@@ -27,7 +28,7 @@ Readings = Mapping[str, Sequence[Decimal | float]]
 Morning = tuple[date, Readings]
 
 # Counts the changes of what is learned of a day: a memory of another number is built anew.
-_LEARNED_AS = 3
+_LEARNED_AS = 4
 # A snapshot is many times as large as a morning; to judge a morning again takes as long as to store it.
 _MORNINGS = 4
 _LEVEL = 1
@@ -167,7 +168,7 @@ class Recollection:
 
 
 def _pack_state(state: State) -> bytes:
-    packed = {name: history.pack() for name, history in state.histories.items()}
+    packed = {name: pack_history(history) for name, history in state.histories.items()}
     about = {
         "newest": state.newest.toordinal() if state.newest else None,
         "mornings": state.mornings,
@@ -187,7 +188,7 @@ def _unpack_state(packed: bytes) -> State:
     state.totals = [*numbers[: about["totals"]]]
     numbers = numbers[about["totals"] :]
     for name, each in about["histories"].items():
-        state.histories[name], used, length = History.unpack(each, numbers, data)
+        state.histories[name], used, length = unpack_history(each, numbers, data)
         numbers, data = numbers[used:], data[length:]
     return state
 

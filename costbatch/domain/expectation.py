@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import IntEnum
-from functools import lru_cache
 from math import isnan, nan
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 # Days after which a bill is complete: on the morning after day t, the days to t - 2 are final.
 SETTLE_DAYS = 2
@@ -49,17 +48,8 @@ _LEAST_LEVEL = 0.01
 _GROWTH_DAYS, _LEAST_GROWTH_DAYS, _CALM_DAYS = 28, 9, 9
 # Whole weeks that are remembered: a year for recurring charges, and the days around them.
 _KEPT_WEEKS = 55
-# How much of each list later days look at: what lies before need not be stored.
-_TAILS = {
-    "cleaned": 50,
-    "errors": 64,
-    "levels": 100,
-    "week_means": 44,
-    "growths": 190,
-    "peaks": 57,
-    "runs": 57,
-}
-_BANDS_TAIL = 6
+# The growths of half a year tell how far a service grows by itself.
+GROWTHS_KEPT = 190
 
 
 class Mark(IntEnum):
@@ -90,21 +80,6 @@ def median(values: Sequence[float]) -> float:
 def floats(values: Sequence[float] = ()) -> "array[float]":
     """Return numbers of four bytes, as they are remembered: what is judged is rounded so from the start."""
     return array("f", values)
-
-
-class PackedHistory(NamedTuple):
-    """A history as it is stored: what JSON holds, numbers of eight bytes, and bytes."""
-
-    about: list[Any]
-    numbers: "array[float]"
-    data: bytes
-
-
-@lru_cache(maxsize=4096)
-def _calendar(first: date, days: int) -> tuple[list[int], list[int]]:
-    """Return the weekdays and the days of the month of some days."""
-    found = [first + timedelta(days=n) for n in range(days)]
-    return [day.weekday() for day in found], [day.day for day in found]
 
 
 @dataclass(slots=True)
@@ -235,7 +210,7 @@ class History:
         self.last_drop -= _WEEK
         self.level_from -= _WEEK
         del self.peaks[:1], self.runs[:1]
-        del self.growths[: -_TAILS["growths"]]
+        del self.growths[:-GROWTHS_KEPT]
         for values in (self.amounts, self.cleaned, self.errors, self.levels, self.week_means):
             del values[:_WEEK]
         for days in (self.weekdays, self.month_days):
@@ -343,11 +318,12 @@ class History:
         told: set[int] = set()
         i = max(0, before - 9 * _WEEK - _LONGEST_RISE)
         while i < before:
-            band = self.bands[i]
-            if self.marks[i] != Mark.ANOMALOUS or band is None or self.amounts[i] <= band.expected:
+            # By the level, which is remembered for so long; bands are not.
+            expected = self.levels[max(0, i - SETTLE_DAYS)] * self.weights[self.weekdays[i]]
+            if self.marks[i] != Mark.ANOMALOUS or self.amounts[i] <= expected:
                 i += 1
                 continue
-            least, last, day = (band.expected + self.amounts[i]) / 2, i, i
+            least, last, day = (expected + self.amounts[i]) / 2, i, i
             while day < before and day - last <= _WEEK:
                 if self.amounts[day] > least:
                     last = day
@@ -435,65 +411,3 @@ class History:
             if self.levels[reference] > _LEAST_LEVEL:
                 self.growth = self.levels[-1] / self.levels[reference]
             self.growths.append(self.growth)
-
-    def pack(self) -> PackedHistory:
-        """Return what is needed to go on from here."""
-        tails = {name: getattr(self, name)[-most:] for name, most in _TAILS.items()}
-        numbers = array("d", [*self.weights, self.noise, self.growth])
-        for band in self.bands[-_BANDS_TAIL:]:
-            numbers.extend(band or (nan, nan, nan))
-        return PackedHistory(
-            [
-                self.first.toordinal(),
-                len(self.amounts),
-                len(self.bands),
-                len(tails["growths"]),
-                self.is_sparse,
-                self.last_rise,
-                self.last_drop,
-                self.level_from,
-            ],
-            numbers,
-            b"".join([self.amounts.tobytes(), *(tail.tobytes() for tail in tails.values()), self.marks]),
-        )
-
-    @classmethod
-    def unpack(cls, about: list[Any], numbers: "array[float]", data: memoryview) -> tuple[Self, int, int]:
-        """Return the history that begins the numbers and the data, and how much of each it takes.
-
-        Raises:
-            ValueError: they are too short.
-
-        """
-        ordinal, settled, opened, growths, is_sparse, last_rise, last_drop, level_from = about
-        first, tail = date.fromordinal(ordinal), min(opened, _BANDS_TAIL)
-        weekdays, month_days = _calendar(first, opened)
-        history = cls(first, weekdays=[*weekdays], month_days=[*month_days], is_sparse=is_sparse)
-        history.last_rise, history.last_drop, history.level_from = last_rise, last_drop, level_from
-        *weights, history.noise, history.growth = numbers[: _WEEK + 2]
-        history.weights = weights
-        used = _WEEK + 2 + 3 * tail
-        bands = [Band(*numbers[n : n + 3]) for n in range(_WEEK + 2, used, 3)]
-        history.bands = [None] * (opened - tail)
-        history.bands += [None if isnan(band.expected) else band for band in bands]
-        whole = {
-            "amounts": settled,
-            "cleaned": settled,
-            "errors": settled,
-            "levels": settled,
-            "week_means": max(0, settled - _WEEK + 1),
-            "growths": growths,
-            "peaks": -(-settled // _WEEK),
-            "runs": -(-settled // _WEEK),
-        }
-        place = 0
-        for name, length in whole.items():
-            known = min(length, _TAILS.get(name, length))
-            values = getattr(history, name)
-            values.frombytes(bytes(values.itemsize * (length - known)))
-            values.frombytes(data[place : place + values.itemsize * known])
-            place += values.itemsize * known
-        history.marks += data[place : place + opened]
-        if len(history.marks) != opened or len(history.weights) != _WEEK or len(bands) != tail:
-            raise ValueError("the history is shorter than it says")
-        return history, used, place + opened

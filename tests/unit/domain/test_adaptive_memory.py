@@ -58,6 +58,18 @@ def test_a_memory_that_is_stored_every_night_judges_as_one_that_never_was(seed: 
     assert len(memory.snapshot) < 12_000
 
 
+def test_a_level_that_was_told_is_remembered() -> None:
+    """It is told again after it was over, from one night to the next as without a pause."""
+    level = [100.0 * (2 if 80 <= n < 92 or n >= 117 else 1) * (1 + n % 7 / 50) for n in range(122)]
+    detector, memory, told = Detector(RULE, "USD"), None, set()
+    for n in range(len(level)):
+        morning = day(n), {"this": [level[n - age] if n >= age else 0.0 for age in range(3)]}
+        judged, memory = one_night(memory, morning)
+        assert judged == detector.judge(*morning)
+        told |= {each.usage_date for each in judged if each.reason}
+    assert {day(80), day(117)} <= told
+
+
 def test_a_morning_that_is_read_again_takes_the_place_of_the_last_one() -> None:
     """A repeated run, or one that finds the day more complete, remembers what a single run would."""
     *before, last, following = mornings(80)
