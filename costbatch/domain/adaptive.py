@@ -28,8 +28,6 @@ _YOUNG_DAYS, _GROWTH_HISTORY = 18, 50
 _PEAK_WEEKS, _FIRST_WEEKS, _MATURE_WEEKS, _YEAR_WEEKS = 17, 3, 9, 52
 # Services that burst: the second largest surprise is this large; a single day must then be twice as large.
 _BURST, _BURST_MARGIN, _HEAVIEST_TAIL = 0.25, 2.0, 2.5
-# A level below this part of the usual one is a trough; coming back from it is no rise.
-_TROUGH, _RETURN = 0.8, 1.3
 # As many other services that move by as much, or this part as much, make it the account's movement; a fee
 # many times as large on the same day does not.
 _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
@@ -43,13 +41,13 @@ _FIRST_DAY, _NEARLY_EMPTY, _BELOW_LOWEST = 0.75, 0.3, 0.9
 _OUTAGE_DAYS, _CALM_DAYS, _MONTH_START = 35, 10, 3
 _LEAST_USUAL_DAYS = 20
 # The noise of the growth between two medians of a week that wander, as a part of the noise of a day.
-_GROWTH_NOISE = 0.8
+_GROWTH_NOISE, _GROWING_DAYS = 0.8, 21
 # Of what a leak gained in four weeks: the least part in the newest, the one before, and both together. What
 # has ended is no news, and a step is no leak.
 _NEWEST_PART, _PART_BEFORE, _BOTH_PARTS = 0.22, 0.08, 0.5
 # Growth beyond what the series did before, as a multiple of it.
 _NEWS = 1.5
-_MONTH, _WEEK, _NINE_WEEKS = 28, 7, 63
+_MONTH, _WEEK = 28, 7
 
 
 # Times the evidence that an alarm takes.
@@ -263,7 +261,7 @@ class Detector:
             excuse = Excuse.RECURRING
         elif rise < surprise * band.scale:
             excuse = Excuse.USUAL_SURPRISE
-        elif self._is_return(history, before, amount) or amount < 1.1 * history.usual_top(index, before):
+        elif history.is_return(before, amount) or amount < 1.1 * history.usual_top(index, before):
             excuse = Excuse.USUAL_LEVEL
         elif is_nature:
             excuse = Excuse.NATURE
@@ -307,20 +305,6 @@ class Detector:
             margin = max(margin, _BURST_MARGIN)
         return margin * second
 
-    @staticmethod
-    def _is_return(history: History, before: int, amount: float) -> bool:
-        """Whether a level that had fallen (a holiday, a free tier) only comes back."""
-        if before <= _WEEK:
-            return False
-        level = history.levels[-1]
-        fell = level < _TROUGH * median(history.levels[max(0, before - _NINE_WEEKS) : before])
-        if not fell and (before >= _OUTAGE_DAYS or level >= _TROUGH * max(history.levels)):
-            return False
-        first = max(0, before - _NINE_WEEKS)
-        pairs = zip(history.amounts[first:before], history.marks[first:before], strict=True)
-        usual = sorted(each for each, mark in pairs if mark == Mark.NORMAL)
-        return amount < _RETURN * usual[-3] if usual[2:] else False
-
     def _find_drop(self, history: History, amounts: Sequence[float]) -> _Found | None:
         """Find an outage: two days far below everything of the last five weeks, the first of them final."""
         index, settled = len(history.bands) - 1 - SETTLE_DAYS, len(history.amounts)
@@ -357,14 +341,18 @@ class Detector:
         """Find a leak: growth over four weeks that goes on, beyond what the series and the account do."""
         levels, settled = history.levels, len(history.amounts)
         is_young = settled < _GROWTH_HISTORY or len(history.growths) <= _LEAST_USUAL_DAYS
-        if is_young or settled - history.last_rise <= _MONTH:
+        # Never across an alarm, and over that many days at least.
+        calm = history.last_rise + _CALM_DAYS
+        if is_young or settled - calm < _CALM_DAYS:
             return None
         # Whole weeks before the newest one, which reaches to the newest day: that can only understate growth.
-        last, earlier, reference = (levels[SETTLE_DAYS - weeks * _WEEK - 1] for weeks in (1, 2, 4))
-        noise = self._rule.noise_multiple * _GROWTH_NOISE * history.noise
-        least = 1 + max(self._rule.growth_ratio - 1, noise) * self._evidence
-        if levels[-1] < reference * (1 + least) / 2 or reference <= 0:
+        last, earlier = (levels[SETTLE_DAYS - weeks * _WEEK - 1] for weeks in (1, 2))
+        reference = levels[max(settled + SETTLE_DAYS - _MONTH - 1, calm)]
+        if reference <= 0 or levels[-1] < reference * (1 + self._rule.growth_ratio) / 2:
             return None
+        # What grows strays from what is expected: the noise is that of the time before.
+        noise = self._rule.noise_multiple * _GROWTH_NOISE * history.noise_before(_GROWING_DAYS)
+        least = 1 + max(self._rule.growth_ratio - 1, noise) * self._evidence
         level = history.newest_level(amounts)
         growth, gained = level / reference, level - reference
         is_steady = (
@@ -400,9 +388,7 @@ class Detector:
                 excuse = Excuse.RECURRING
             elif history.earlier_alarms(index, amount) >= _NATURE:
                 excuse = Excuse.NATURE
-            elif reason is Reason.BURST and self._is_a_job(
-                amount, history.amount_before(index, amounts[age:])
-            ):
+            elif self._is_a_job(amount, history.amount_before(index, amounts[age:])):
                 excuse = Excuse.JOB
             else:
                 history.marks[index] = Mark.ANOMALOUS

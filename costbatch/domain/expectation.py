@@ -36,7 +36,9 @@ _IDLE = 0.05
 _SPARSE_DAYS, _SPARSE_SHARE = 42, 0.55
 # Recurring charges: how far back they are looked for (a month, a quarter, a year), and how far off their day.
 _RECURRENCES = ((25, 38), (86, 98), (360, 370))
-_JITTER_DAYS, _MONTH_DAYS = 3, 30
+_JITTER_DAYS, _MONTH_DAYS, _MONTH_END = 3, 30, 28
+# Of the size that a charge must have, the part that is enough on its very day.
+_SAME_DAY = 0.67
 _FORTNIGHT = 14
 # A rise that stayed for five weeks is a new level.
 _LONGEST_RISE = 35
@@ -50,6 +52,8 @@ _GROWTH_DAYS, _LEAST_GROWTH_DAYS, _CALM_DAYS = 28, 9, 9
 _KEPT_WEEKS = 55
 # The growths of half a year tell how far a service grows by itself.
 GROWTHS_KEPT = 190
+# A level below this part of the usual one of nine weeks is a trough; coming back from it is no rise.
+_TROUGH, _RETURN, _NINE_WEEKS = 0.8, 1.3, 63
 
 
 class Mark(IntEnum):
@@ -149,12 +153,7 @@ class History:
             return
         level = self.levels[-1]
         expected = level * self.weights[weekday]
-        first = max(0, len(self.amounts) - _NOISE_DAYS)
-        recent = zip(self.errors[first:], self.marks[first : len(self.errors)], strict=True)
-        errors = [abs(error) for error, mark in recent if mark == Mark.NORMAL and not isnan(error)]
-        self.noise = _UNKNOWN_NOISE
-        if len(errors) >= _LEAST_ERRORS:
-            self.noise = max(_ROBUST * sorted(errors)[len(errors) // 2], _LEAST_NOISE)
+        self.noise = self._noise(max(0, len(self.errors) - _NOISE_DAYS), len(self.errors))
         self.bands.append(Band(expected, self.noise, max(expected, level / 4, _LEAST_LEVEL)))
 
     def learned(self, index: int) -> float | None:
@@ -256,9 +255,13 @@ class History:
         return self.amounts[index - 1] if index <= len(self.amounts) else newest_first[1]
 
     def step(self, index: int) -> float:
-        """Return by how much the days from a settled one on were above the days before it."""
-        before, after = self.amounts[max(0, index - RUN_DAYS) : index], self.amounts[index : index + RUN_DAYS]
-        return median(after) - median(before) if len(before) == len(after) == RUN_DAYS else 0.0
+        """Return how far three days from a settled one on were above what the week before leads to expect."""
+        days, first = range(index, index + RUN_DAYS), max(0, index - _WEEK)
+        before = self._by_share(self.amounts[first:index], self.weekdays[first:index])
+        if days.stop > len(self.amounts) or len(before) < RUN_DAYS:
+            return 0.0
+        level = median(before)
+        return median([self.amounts[i] - level * self.weights[self.weekdays[i]] for i in days])
 
     def has_precedent(
         self,
@@ -275,15 +278,19 @@ class History:
         part, most: of the difference, the limits of the earlier one. lasting: and stayed so for some days.
         """
 
-        def is_like(excess: float) -> bool:
-            return part * difference < excess < most * difference
+        def is_like(excess: float, least: float = part) -> bool:
+            return least * difference < excess < most * difference
 
         month_day = self.month_days[index]
         for shortest, longest in _RECURRENCES:
             for i in range(max(0, index - longest), min(index - shortest, len(self.amounts))):
                 apart = abs(self.month_days[i] - month_day)
-                is_same_day = apart <= _JITTER_DAYS or apart >= _MONTH_DAYS - _JITTER_DAYS
-                if is_same_day and is_like(self.step(i) if lasting else self.excess(i, sign)):
+                if _JITTER_DAYS < apart < _MONTH_DAYS - _JITTER_DAYS:
+                    continue
+                # On the very day, or at the end of both months, the size says less.
+                is_day = apart == 0 or min(month_day, self.month_days[i]) >= _MONTH_END
+                least = part * _SAME_DAY if is_day and sign > 0 else part
+                if is_like(self.step(i) if lasting else self.excess(i, sign), least):
                     return True
         first, second = index - 2 * _FORTNIGHT, index - _FORTNIGHT
         if first < SETTLE_DAYS or len(self.amounts) <= second + SETTLE_DAYS:
@@ -304,7 +311,7 @@ class History:
         is_weekend, told = self.weekdays[index] >= _SATURDAY, self._told_before(before)
         usual = sorted(
             self.amounts[i]
-            for i in range(max(0, before - 9 * _WEEK), before)
+            for i in range(max(0, before - _NINE_WEEKS), before)
             if self.marks[i] in {Mark.NORMAL, Mark.RECURRING}
             and (self.weekdays[i] >= _SATURDAY) == is_weekend
             and i not in told
@@ -313,10 +320,26 @@ class History:
             return 0.0
         return usual[-3] if len(usual) > _WEEK else usual[-1]
 
+    def is_return(self, before: int, amount: float) -> bool:
+        """Whether a level that had fallen (a holiday, a free tier) only comes back.
+
+        Not to what was told and has been over for a week.
+        """
+        told = self._told_before(before)
+        days = [i for i in range(max(0, before - _NINE_WEEKS), before) if i not in told]
+        if before <= _WEEK or not days:
+            return False
+        levels = [self.levels[i] for i in days]
+        fell = self.levels[-1] < _TROUGH * median(levels)
+        if not fell and (before >= 5 * _WEEK or self.levels[-1] >= _TROUGH * max(levels)):
+            return False
+        usual = sorted(self.amounts[i] for i in days if self.marks[i] == Mark.NORMAL)
+        return amount < _RETURN * usual[-3] if usual[2:] else False
+
     def _told_before(self, before: int) -> set[int]:
         """Return the days of rises that were told and have been over for a week."""
         told: set[int] = set()
-        i = max(0, before - 9 * _WEEK - _LONGEST_RISE)
+        i = max(0, before - _NINE_WEEKS - _LONGEST_RISE)
         while i < before:
             # By the level, which is remembered for so long; bands are not.
             expected = self.levels[max(0, i - SETTLE_DAYS)] * self.weights[self.weekdays[i]]
@@ -388,6 +411,19 @@ class History:
         if not week and self.level_from > n - _WEEK:
             return self.levels[-1]
         return median(week) if week else 0.0
+
+    def noise_before(self, days: int) -> float:
+        """Return the noise of the time before the newest settled days: what changes now is not in it."""
+        last = len(self.errors) - days
+        return self._noise(max(0, len(self.errors) - _NOISE_DAYS), last)
+
+    def _noise(self, first: int, last: int) -> float:
+        days, normal = zip(self.errors[first:last], self.marks[first:last], strict=True), int(Mark.NORMAL)
+        # A list, and no generator: it is read every night of every service.
+        errors = sorted([abs(error) for error, mark in days if mark == normal and not isnan(error)])
+        if len(errors) < _LEAST_ERRORS:
+            return _UNKNOWN_NOISE
+        return max(_ROBUST * errors[len(errors) // 2], _LEAST_NOISE)
 
     def newest_level(self, newest_first: Sequence[float]) -> float:
         """Return the level of the week that ends with the newest day, as it was read.

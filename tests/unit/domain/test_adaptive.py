@@ -134,6 +134,35 @@ def test_a_rise_that_lasts_is_no_monthly_charge() -> None:
     assert not [each for each in anomalies({"this": stints}) if each.usage_date >= day(first)]
 
 
+@pytest.mark.parametrize(("away", "excuse"), [(0, Excuse.RECURRING), (3, None)])
+def test_a_charge_on_its_very_day_may_be_twice_as_large(away: int, excuse: Excuse | None) -> None:
+    """A few days off, it must be about as large as the last one."""
+    last, next_ = (n for n in range(90, DAYS) if day(n).day == 12)
+    amounts = steady(100)
+    amounts[last] += 50
+    amounts[next_ + away] += 100
+    judged = [
+        each
+        for morning in judgements({"this": amounts})[next_:]
+        for each in morning
+        if each.usage_date == day(next_ + away)
+    ]
+    assert {each.excuse for each in judged} == {excuse}
+    assert any(each.reason for each in judged) is (excuse is None)
+
+
+def test_every_monday_is_no_step_of_an_earlier_month() -> None:
+    """A service that rests at weekends starts anew each week: that excuses no jump."""
+    chance = random.Random(1)
+    office = [100 * (0.4 if day(n).weekday() >= 5 else 1.0) * chance.gauss(1, 0.02) for n in range(DAYS)]
+    first = next(n for n in range(100, DAYS) if day(n).weekday() == 0)
+    fees = [amount + 150 * (day(n).day == day(first).day) for n, amount in enumerate(office)]
+    found = anomalies({"this": [amount + 60 * (n >= first) for n, amount in enumerate(fees)]})
+    jumped = [each.usage_date for each in found if each.usage_date >= day(first)]
+    assert jumped
+    assert min(jumped) - day(first) <= timedelta(days=2)
+
+
 def test_a_service_that_bursts_for_a_day_does_not_stay_high() -> None:
     """Bursts excuse bursts; three days on end are compared with what lasted as long."""
     amounts = [amount * (2.5 if n % 11 == 4 else 1.0) for n, amount in enumerate(steady(100))]
@@ -226,12 +255,31 @@ def test_bursts_of_one_day_are_remembered_for_a_year() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "reasons"), [(40, {Reason.GROWTH}), (18, set())], ids=["goes on", "has ended"]
+    ("slows_after", "reasons"), [(40, {Reason.GROWTH}), (14, set())], ids=["goes on", "has nearly ended"]
 )
-def test_only_growth_that_goes_on_is_told(days: int, reasons: set[Reason]) -> None:
-    """A ramp that has ended is no news when its four weeks are large enough."""
-    grown = changed(steady(100), 100, lambda n: 1 + 0.02 * min(n, days))
+def test_only_growth_that_goes_on_is_told(slows_after: int, reasons: set[Reason]) -> None:
+    """A ramp that has nearly ended is no news when its four weeks are large enough."""
+    grown = changed(
+        steady(100), 100, lambda n: 1 + 0.02 * min(n, slows_after) + 0.004 * max(0, n - slows_after)
+    )
+    assert max(grown[114:128]) > 130
     assert {each.reason for each in anomalies({"this": grown})} == reasons
+
+
+def test_a_leak_is_measured_against_the_noise_before_it() -> None:
+    """What grows strays from the last week, and seems noisier with each day; it is told all the same."""
+    leak = changed(steady(100, noise=0.08, seed=3), 100, lambda n: 1 + 0.05 * n)
+    found = [each for each in anomalies({"this": leak}) if each.reason is Reason.GROWTH]
+    assert day(100) < min(each.usage_date for each in found) < day(116)
+
+
+def test_growth_is_measured_from_an_alarm_on() -> None:
+    """A spike three weeks ago hides no leak, and a jump three weeks ago is none."""
+    spiked = changed(steady(100), 90, lambda _: 3.0, 1)
+    leak = [each.usage_date for each in anomalies({"this": changed(spiked, 94, lambda n: 1 + 0.02 * n)})]
+    assert day(100) < max(leak) < day(90 + 28)
+    jumped = changed(steady(100), 90, lambda _: 1.5)
+    assert {each.reason for each in anomalies({"this": jumped})} == {Reason.SPIKE}
 
 
 def test_a_large_fee_elsewhere_does_not_excuse_a_rise() -> None:
@@ -284,6 +332,18 @@ def test_jobs_now_and_then_are_told_when_they_go_on() -> None:
     assert not anomalies(services)
     runs[102] = 95.0
     assert days_of(anomalies(services), Reason.BURST) == {102}
+
+
+def test_a_job_after_a_long_time_is_told_when_it_goes_on() -> None:
+    """A service of jobs that was not used for months ran one; of another service the first day is told."""
+    runs = [5.0, *[0.0] * 99, 40.0, *[0.0] * 49]
+    assert not anomalies({"EC2": steady(500, seed=3), "Amazon SageMaker": runs})
+    assert days_of(anomalies({"EC2": steady(500, seed=3), "Amazon S3": runs}), Reason.DORMANT_SERVICE) == {
+        100
+    }
+    runs[101] = 45.0
+    found = anomalies({"EC2": steady(500, seed=3), "Amazon SageMaker": runs})
+    assert days_of(found, Reason.DORMANT_SERVICE) == {101}
 
 
 def test_weeks_of_jobs_are_no_growth() -> None:
@@ -346,7 +406,9 @@ def test_what_a_service_cost_within_nine_weeks_is_an_amount_and_no_share() -> No
     assert history.usual_top(weekday, weekday) == pytest.approx(usual[-3])
 
 
-@pytest.mark.parametrize(("length", "pause", "is_told"), [(12, 25, True), (12, 4, False), (40, 12, False)])
+@pytest.mark.parametrize(
+    ("length", "pause", "is_told"), [(12, 25, True), (12, 4, False), (33, 12, True), (40, 12, False)]
+)
 def test_a_level_that_was_told_and_is_over_is_not_usual(length: int, pause: int, *, is_told: bool) -> None:
     """It is told again, unless it had stayed for five weeks or was only away for some days."""
     amounts = changed(steady(100), 80, lambda _: 2.0, length)
