@@ -13,7 +13,7 @@ from math import exp, inf, log, sqrt
 
 from costbatch.domain.adaptive_answers import Allowance, excused_ages, open_day
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
-from costbatch.domain.detection import Reason, Severity
+from costbatch.domain.detection import Reason
 from costbatch.domain.expectation import SETTLE_DAYS, Band, History, Mark, floats, median
 from costbatch.domain.job_services import runs_jobs
 
@@ -91,9 +91,7 @@ class Detector:
         self._rule = rule
         self._answered = answered
         self.state = state or State()
-        self._floor, self._medium, self._high = (
-            float(limit.of(currency)) for limit in (rule.floor, rule.medium_impact, rule.high_impact)
-        )
+        self._floor = float(rule.floor.of(currency))
         self._evidence = _EVIDENCE[rule.sensitivity]
         self._account = 0.0
         self._moves: tuple[list[float], ...] = ()
@@ -460,10 +458,6 @@ class Detector:
             score = max(score, found.strength / (1 + found.strength), 0.5)
         elif found is not None:
             score = min(score, 0.49)
-        impact = abs(actual - expected)
-        severity = Severity.HIGH if impact >= self._high else Severity.MEDIUM
-        if impact < self._medium:
-            severity = Severity.LOW
         return Judgement(
             service,
             day,
@@ -472,7 +466,6 @@ class Detector:
             upper,
             actual,
             score,
-            severity,
             found.reason if found else None,
             found.excuse if found else None,
         )

@@ -21,6 +21,7 @@ from costbatch.domain.adaptive_answers import Allowance
 from costbatch.domain.adaptive_rule import AdaptiveRule, Judgement
 from costbatch.domain.expectation import SETTLE_DAYS, floats
 from costbatch.domain.history_pack import pack_history, unpack_history
+from costbatch.domain.money import Limit
 from costbatch.domain.periods import DateRange
 
 # What each service cost on the newest day, the day before, and the day before that.
@@ -70,7 +71,7 @@ def mornings_of(costs: Mapping[str, Mapping[date, Decimal]], newest_days: DateRa
 
 def version_of(rule: AdaptiveRule, currency: str, *compared: object) -> str:
     """Return what a memory depends on besides the costs. compared: what decides which costs count."""
-    only = replace(rule, floor=rule.floor.of(currency), medium_impact=None, high_impact=None)  # type: ignore[arg-type] # only to be printed
+    only = replace(rule, floor=Limit(rule.floor.of(currency)))
     return f"{_LEARNED_AS}/{sha256(repr((only, *compared)).encode()).hexdigest()[:16]}"
 
 

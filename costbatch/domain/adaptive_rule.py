@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from costbatch.domain.detection import Reason, Severity
+from costbatch.domain.detection import Reason
 from costbatch.domain.money import Limit
 
 
@@ -19,23 +19,6 @@ class Excuse(StrEnum):
     NATURE = "nature"
     JOB = "job"
     ANSWERED = "answered"
-
-
-_WORDS: dict[Reason | Excuse, str] = {
-    Reason.SPIKE: "above the level of the last week for this weekday, by more than its own surprises explain",
-    Reason.BURST: "larger than any earlier burst of a service that is used now and then",
-    Reason.GROWTH: "grown steadily above its level of four weeks ago, while the account has not",
-    Reason.DROP: "far below everything of the last five weeks, and the day is complete",
-    Reason.NEW_SERVICE: "the account has not paid for this service before",
-    Reason.DORMANT_SERVICE: "the service costs again after a long time without use",
-    Excuse.ACCOUNT_WIDE: "several services of the account moved by as much on the same day",
-    Excuse.RECURRING: "a charge like it came on the same day of an earlier month, quarter or fortnight",
-    Excuse.USUAL_SURPRISE: "the service strays as far by itself",
-    Excuse.USUAL_LEVEL: "it cost as much within the last nine weeks",
-    Excuse.NATURE: "the service has had several such days within half a year",
-    Excuse.JOB: "the service runs jobs, which cost more for a day; it is told if it lasts for a second one",
-    Excuse.ANSWERED: "someone dismissed, expected or planned it",
-}
 
 
 class Sensitivity(StrEnum):
@@ -56,7 +39,7 @@ class AdaptiveRule:
     new_share: part of the account's daily cost from which a new service is worth an alarm.
     growth_ratio: smallest growth within four weeks.
     burst_multiple: times the largest earlier burst, for services that are used now and then.
-    floor, medium_impact, high_impact: money limits of a day, by currency.
+    floor: smallest difference of a day in money, by currency.
     """
 
     sensitivity: Sensitivity = Sensitivity.MEDIUM
@@ -68,8 +51,6 @@ class AdaptiveRule:
     growth_ratio: float = 1.25
     burst_multiple: float = 1.8
     floor: Limit = field(default=Limit(Decimal(3)))
-    medium_impact: Limit = field(default=Limit(Decimal(100)))
-    high_impact: Limit = field(default=Limit(Decimal(1000)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +68,5 @@ class Judgement:
     upper: float
     actual: float
     score: float
-    severity: Severity
     reason: Reason | None = None
     excuse: Excuse | None = None
-
-    @property
-    def why(self) -> str:
-        """What was expected, from what, and what makes the day an anomaly or not, in words."""
-        ground = self.reason or self.excuse
-        band = f"{self.expected:,.2f} ({self.lower:,.2f} to {self.upper:,.2f})"
-        return f"{self.actual:,.2f}, expected {band}: {_WORDS[ground] if ground else 'an ordinary day'}"

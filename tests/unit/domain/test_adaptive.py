@@ -9,7 +9,7 @@ import pytest
 
 from costbatch.domain.adaptive import Detector
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
-from costbatch.domain.detection import Reason, Severity
+from costbatch.domain.detection import Reason
 from costbatch.domain.expectation import History
 from costbatch.domain.money import Limit
 from tests.support.factories import day
@@ -81,21 +81,19 @@ def test_an_ordinary_week_raises_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amounts", "first", "reason", "words"),
+    ("amounts", "first", "reason"),
     [
-        (changed(steady(100), 100, lambda _: 2.0, 1), 100, Reason.SPIKE, "above the level of the last week"),
-        (changed(steady(100), 100, lambda _: 1.5), 100, Reason.SPIKE, "its own surprises"),
-        (changed(steady(100), 100, lambda _: 0.05, 4), 100, Reason.DROP, "the day is complete"),
-        (changed(steady(100), 100, lambda n: 1 + n / 30), 100, Reason.GROWTH, "four weeks ago"),
-        ([0.0] * 100 + steady(20)[100:], 100, Reason.NEW_SERVICE, "not paid for this service before"),
-        ([5.0] + [0.0] * 99 + [40.0] * 50, 100, Reason.DORMANT_SERVICE, "without use"),
-        ([10.0 * (n % 5 == 0) for n in range(100)] + [90.0] + [0.0] * 49, 100, Reason.BURST, "now and then"),
+        (changed(steady(100), 100, lambda _: 2.0, 1), 100, Reason.SPIKE),
+        (changed(steady(100), 100, lambda _: 1.5), 100, Reason.SPIKE),
+        (changed(steady(100), 100, lambda _: 0.05, 4), 100, Reason.DROP),
+        (changed(steady(100), 100, lambda n: 1 + n / 30), 100, Reason.GROWTH),
+        ([0.0] * 100 + steady(20)[100:], 100, Reason.NEW_SERVICE),
+        ([5.0] + [0.0] * 99 + [40.0] * 50, 100, Reason.DORMANT_SERVICE),
+        ([10.0 * (n % 5 == 0) for n in range(100)] + [90.0] + [0.0] * 49, 100, Reason.BURST),
     ],
     ids=["spike", "jump", "drop", "leak", "new", "dormant", "burst"],
 )
-def test_each_kind_of_anomaly_is_found_with_its_words(
-    amounts: list[float], first: int, reason: Reason, words: str
-) -> None:
+def test_each_kind_of_anomaly_is_found(amounts: list[float], first: int, reason: Reason) -> None:
     """It is found within three days, a leak within a month, with a score above one half."""
     found = anomalies({"other": steady(200, seed=3), "this": amounts})
     assert {each.service for each in found} == {"this"}
@@ -103,7 +101,6 @@ def test_each_kind_of_anomaly_is_found_with_its_words(
     first_found = found[0]
     assert first_found.reason is reason
     assert timedelta(0) <= first_found.usage_date - day(first) <= late
-    assert words in first_found.why
     assert 0.5 <= first_found.score < 1
     assert first_found.lower <= first_found.expected <= first_found.upper
 
@@ -431,15 +428,6 @@ def test_a_sensitive_rule_finds_what_an_ordinary_one_leaves() -> None:
     )
     assert low == []
     assert high
-
-
-@pytest.mark.parametrize(
-    ("factor", "severity"), [(1.7, Severity.LOW), (4.0, Severity.MEDIUM), (40.0, Severity.HIGH)]
-)
-def test_severity_is_the_money_of_the_day(factor: float, severity: Severity) -> None:
-    """By the limits of the rule."""
-    found = anomalies({"this": changed(steady(100), 100, lambda _: factor, 1)})
-    assert {each.severity for each in found if each.usage_date == day(100)} == {severity}
 
 
 def test_a_morning_cannot_be_left_out() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from costbatch.domain.adaptive_days import anomalous_days, is_restated, judged_day
 from costbatch.domain.adaptive_rule import Judgement
-from costbatch.domain.detection import Episode, Reason, Rule, Severity
+from costbatch.domain.detection import Episode, Reason, Rule
 from costbatch.domain.explanation import in_words
 from tests.support.factories import day, make_judged
 
@@ -16,7 +16,7 @@ RULE = Rule()
 
 def judgement(reason: Reason | None, *, score: float = 0.7) -> Judgement:
     """Return a judgement of a day that was expected to cost 100."""
-    return Judgement("s3", day(9), 100.0, 80.0, 120.00004, 250.0, score, Severity.LOW, reason)
+    return Judgement("s3", day(9), 100.0, 80.0, 120.00004, 250.0, score, reason)
 
 
 def spans(*days: tuple[int, str, Reason | None], today: int = 40) -> list[int]:
