@@ -51,12 +51,7 @@ def make_scenario(name: str, aws: SimulatorProcess, postgres: EmbeddedPostgres, 
         harness.sleep_until(_EARLIER)
         _troubles_of_earlier(aws, harness)
         assert harness.collect("--run-key", "earlier", **ENVIRON).status == 0
-    # A database that anybody is connected to cannot be copied.
-    harness.rows(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = %s AND pid <> pg_backend_pid()",
-        f"scenario_{name}",
-    )
+    harness.disconnect()
     undisturbed = postgres.create_database(f"undisturbed_{name}", template=f"scenario_{name}")
     harness = _set_up(aws, undisturbed, name)
     process = harness.start("collect", "--run-key", RUN_KEY, **ENVIRON)

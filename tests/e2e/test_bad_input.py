@@ -137,11 +137,11 @@ def test_a_schema_that_does_not_fit_is_refused(
     opened: Harness, empty_database_url: str, revision: str | None, sentence: str
 ) -> None:
     """A database that is not migrated, or newer than the program, is left alone."""
-    opened.database_url = empty_database_url
+    harness = Harness(opened.aws, empty_database_url)
     if revision:
-        opened.rows("CREATE TABLE alembic_version (version_num text)")
-        opened.rows("INSERT INTO alembic_version VALUES (%s)", revision)
-    assert sentence in refused(opened, DATABASE_URL=empty_database_url).sentences[0]
+        harness.rows("CREATE TABLE alembic_version (version_num text)")
+        harness.rows("INSERT INTO alembic_version VALUES (%s)", revision)
+    assert sentence in refused(harness).sentences[0]
 
 
 def test_the_refused_command_works_once_the_schema_is_there(opened: Harness, empty_database_url: str) -> None:

@@ -52,8 +52,7 @@ def test_an_upgrade_is_refused_with_the_encoding_and_what_to_do(
         "set DATABASE_URL to it."
     )
     assert run.stderr.count("\n") == 1
-    harness.database_url = url
-    assert harness.contents() == {}
+    assert Harness(harness.aws, url).contents() == {}
 
 
 def test_the_doctor_names_the_encoding(harness: Harness, url: str, encoding: str) -> None:

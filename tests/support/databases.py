@@ -3,7 +3,8 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,8 +43,14 @@ def copied_database(server: EmbeddedPostgres, template: str = "template0") -> It
 
 def execute(server: EmbeddedPostgres, *statements: str) -> None:
     """Execute statements on a server, each in a transaction of its own."""
-    connection = psycopg2.connect(server.url())
-    connection.autocommit = True
-    with closing(connection), connection.cursor() as cursor:
+    with _connection(server).cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+
+
+@cache
+def _connection(server: EmbeddedPostgres) -> psycopg2.extensions.connection:
+    """Return one that stays open: each would be a process of the server."""
+    connection = psycopg2.connect(server.url())
+    connection.autocommit = True
+    return connection

@@ -22,6 +22,7 @@ from decimal import Decimal
 from functools import cache
 from itertools import count
 from pathlib import Path
+from select import select
 from subprocess import PIPE
 from time import monotonic
 from typing import Any
@@ -134,6 +135,7 @@ class Harness:
         self.aws = aws
         self.database_url = database_url
         self.ids: list[str] = []
+        self._connection: psycopg2.extensions.connection | None = None
         self.environ = {
             "DATABASE_URL": database_url,
             "ENCRYPTION_KEY": KEY,
@@ -235,13 +237,24 @@ class Harness:
 
     def rows(self, query: str, *parameters: object) -> list[Row]:
         """Return what a query finds, or [] for a statement that finds nothing; it is committed."""
-        connection = psycopg2.connect(self.database_url)
-        try:
-            with connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(query, parameters or None)
-                return [dict(row) for row in cursor.fetchall()] if cursor.description else []
-        finally:
-            connection.close()
+        connection = self._connect()
+        with connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            cursor.execute(query, parameters or None)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def _connect(self) -> psycopg2.extensions.connection:
+        """Return one that stays open, because each would be a process of the server."""
+        connection = self._connection
+        # A server that was stopped has left a message, and nothing else does.
+        if connection is None or connection.closed or select([connection], [], [], 0)[0]:
+            self.disconnect()
+            self._connection = connection = psycopg2.connect(self.database_url)
+        return connection
+
+    def disconnect(self) -> None:
+        """Close the connection of ``rows``: a database that anybody is connected to cannot be copied."""
+        if self._connection:
+            self._connection.close()
 
     def value(self, query: str, *parameters: object) -> Any:
         """Return the first column of the one row that a query finds."""
@@ -258,7 +271,7 @@ class Harness:
             )
         ]
         found: dict[str, list[str]] = {name: [] for name in names}
-        # In one query, because each is a connection of its own.
+        # In one query: there are many tables.
         tables = [f"SELECT '{name}' AS name, t::text AS row FROM \"{name}\" AS t" for name in names]
         for row in self.rows(f"{' UNION ALL '.join(tables)} ORDER BY 1, 2") if tables else ():
             found[row["name"]].append(row["row"])
@@ -315,6 +328,7 @@ def _prepared(set_up: SetUp, aws: SimulatorProcess, server: EmbeddedPostgres, te
     name = f"prepared_{next(_numbers)}"
     harness = Harness(aws, server.create_database(name, template=template))
     set_up(harness)
+    harness.disconnect()
     return _Prepared(name, aws.current_world(), harness.now())
 
 
