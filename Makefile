@@ -10,6 +10,8 @@ READY := $(VENV)/.ready
 # Hundreds of tests start the program: each would compile it anew if Python may not keep what it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
+# To import and collect all the others takes longer than most of them.
+SLOW_FILES = $(sort $(shell grep --recursive --files-with-matches --include='test_*.py' 'mark\.slow' tests))
 
 .PHONY: help demo demo-clean test tests-with-coverage test-slow check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
 	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-anomaly bench-forecast bench-compare bench-discovery bench-pages bench-storage lock clean
@@ -40,7 +42,7 @@ tests-with-coverage:
 	@$(BIN)/pytest $(IN_PARALLEL) -m "not slow" --cov --cov-report=term
 
 test-slow: $(READY) parts ## Run the slow tests: the demo, the benchmarks on a few accounts, interpreters in odd environments, deaths and signals in the middle of a write, long replays.
-	@$(BIN)/pytest $(IN_PARALLEL) -m slow
+	@$(BIN)/pytest $(IN_PARALLEL) -m slow $(SLOW_FILES)
 
 check: lint types ## Lint and type-check, Python and shell and Dockerfile.
 
