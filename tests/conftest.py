@@ -1,11 +1,13 @@
 """Fixtures for all tests: a clean environment, and on request a PostgreSQL with the real schema."""
 
 import gc
+import importlib
 import os
+import pkgutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import date
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,6 +20,7 @@ from botocore.loaders import JSONFileLoader
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.util import LRUCache
 
+import costbatch
 from costbatch import logs
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.migrations import Schema
@@ -76,23 +79,49 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Measure the coverage of imports, but not of collecting the tests, which takes ten seconds of CPU."""
+    coverage = _coverage(session.config)
+    if coverage:
+        for module in pkgutil.walk_packages(costbatch.__path__, "costbatch."):
+            importlib.import_module(module.name)
+        coverage.pause()
+    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
     """Measure coverage only where it brings lines."""
-    unmeasured = tuple(Path(__file__).parent / name for name in _UNMEASURED)
-    for item in items:
-        is_in_them = any(item.path.is_relative_to(path) for path in unmeasured)
-        if is_in_them and item.path.name not in _MEASURED:
-            item.add_marker("no_cover")
+    coverage = _coverage(item.config)
+    if not coverage or coverage.started == _is_measured(item.path):
+        return
+    if coverage.started:
+        coverage.pause()
+        # By this coverage finds its configuration in a child.
+        del os.environ["COVERAGE_PROCESS_CONFIG"]
+    else:
+        coverage.resume()
+
+
+@cache
+def _is_measured(path: Path) -> bool:
+    is_in_them = any(path.is_relative_to(Path(__file__).parent / name) for name in _UNMEASURED)
+    return not is_in_them or path.name in _MEASURED
+
+
+def _coverage(config: pytest.Config) -> Any:
+    """Return what measures coverage in a process that runs tests, or None."""
+    plugin = config.pluginmanager.getplugin("_cov")
+    runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", None)
+    return plugin.cov_controller if plugin and runs_tests else None
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep this machine's AWS and costbatch settings out of every test, and the secrets of others."""
     # What one test registers as a secret would be masked in the texts of the next.
     monkeypatch.setattr(logs, "_secrets", {})
-    if request.node.get_closest_marker("no_cover"):
-        # By this coverage finds its configuration in a child.
-        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     for name in list(os.environ):
         if name.startswith(_OURS):
             monkeypatch.delenv(name)
