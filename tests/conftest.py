@@ -75,8 +75,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run twice as many as there are processors: the longest tests mostly wait."""
-    return 2 * (os.cpu_count() or 1)
+    """Run one more than there are processors: some tests mostly wait, and each process collects all tests."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
