@@ -28,6 +28,9 @@ from costbatch.demo.postgres import EmbeddedPostgres, embedded_postgres
 from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
 from tests.support.databases import copied_database, database_folder, execute
+from tests.support.harness import aws
+
+__all__ = ["aws"]
 
 _OURS = ("AWS_", "COSTBATCH_", "DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL", "REQUESTS_CA_BUNDLE")
 # The history that most tests collect: to create its partitions anew is a third of a small run.

@@ -9,10 +9,10 @@ from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from tests.chaos.scenarios import Scenario, make_scenario
 from tests.support.databases import copied_database
-from tests.support.harness import Harness, aws, harness, prepare
+from tests.support.harness import Harness, harness, prepare
 from tests.support.pushgateway import gateway_url
 
-__all__ = ["aws", "gateway_url", "harness", "prepare"]
+__all__ = ["gateway_url", "harness", "prepare"]
 
 CopyScenario = Callable[[Scenario], Harness]
 

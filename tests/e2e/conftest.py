@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.harness import Harness, aws, harness, prepare
+from tests.support.harness import Harness, harness, prepare
 from tests.support.programs import promtool
 from tests.support.pushgateway import gateway_url, guarded_gateway
 from tests.support.second_database import second
@@ -13,7 +13,6 @@ from tests.support.web_servers import answering, answering_over_tls, certificate
 __all__ = [
     "answering",
     "answering_over_tls",
-    "aws",
     "certificate",
     "closed_port",
     "gateway_url",

@@ -11,9 +11,7 @@ import pytest
 
 from costbatch.simulator.world import Account
 from tests.image.containers import Box, Engine, engine_from
-from tests.support.harness import Harness, aws, make_account
-
-__all__ = ["aws"]
+from tests.support.harness import Harness, make_account
 
 # What needs a built image is collected by `make e2e-image` only, which names one.
 _BUILT = (

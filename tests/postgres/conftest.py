@@ -6,12 +6,12 @@ import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.credentials import Secret
-from tests.support.harness import aws, harness, prepare
+from tests.support.harness import harness, prepare
 from tests.support.pooler import pooled_url
 from tests.support.query import Query, query
 from tests.support.web_servers import closed_port
 
-__all__ = ["Query", "aws", "closed_port", "harness", "pooled_url", "prepare", "query"]
+__all__ = ["Query", "closed_port", "harness", "pooled_url", "prepare", "query"]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from costbatch.demo.postgres import EmbeddedPostgres
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.world import World
 from tests.support.databases import copied_database
-from tests.support.harness import Harness, aws, harness, prepare, prepare_shared
+from tests.support.harness import Harness, harness, prepare, prepare_shared
 from tests.support.programs import promtool
 from tests.support.pushgateway import gateway_url
 from tests.support.second_database import second
@@ -17,7 +17,6 @@ from tests.support.web_servers import answering, answering_over_tls, certificate
 __all__ = [
     "answering",
     "answering_over_tls",
-    "aws",
     "certificate",
     "closed_port",
     "gateway_url",

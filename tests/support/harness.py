@@ -7,7 +7,7 @@
     process = harness.start("collect", "--run-key", "k")  # in a process of its own, with the harness's clock
     assert wait_for(process).status == 0
 
-A conftest imports the fixtures: ``from tests.support.harness import aws, harness``.
+A conftest imports the fixtures: ``from tests.support.harness import harness, prepare``.
 """
 
 import json
