@@ -136,6 +136,7 @@ def test_the_adaptive_detector_finds_each_kind_in_its_service(world: Harness) ->
     assert len(after["detector_memories"]) == 6
 
 
+@pytest.mark.slow
 def test_a_backtest_uses_each_answer_from_its_day_on_as_the_nights_did(harness: Harness) -> None:
     """An expected level, a plan that is outlasted, and a dismissal that was withdrawn: id for id the same."""
     jump = Anomaly("level_shift", FIRST, 2.5, service=EC2)

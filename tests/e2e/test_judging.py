@@ -9,6 +9,9 @@ import pytest
 from costbatch.simulator.world import CostRow
 from tests.support.harness import ONE_DAY, TODAY, Harness, Prepare, Row, bill, make_account, steady
 
+# Nights of one account: test_detect.py and its like have them in memory.
+pytestmark = pytest.mark.slow
+
 DAY = TODAY - ONE_DAY
 LAMBDA = "AWS Lambda"
 LONG = 120

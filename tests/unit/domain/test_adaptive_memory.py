@@ -45,7 +45,7 @@ def one_night(memory: Memory | None, *shown: Morning) -> tuple[list[Judgement], 
     return judged, replace(after, snapshot=after.snapshot or before)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_memory_that_is_stored_every_night_judges_as_one_that_never_was(seed: int) -> None:
     """Over more than the weeks that are kept, to the last digit."""
     shown = mornings(440, seed=seed, services=3)
