@@ -118,8 +118,8 @@ def anomaly_answered(
     answers: tuple[Answer | None, Answer | None],
     *,
     standing: Standing,
-    withdrawn: tuple[str, str],
     now: datetime,
+    withdrawn: tuple[str, str] = ("", ""),
 ) -> Event:
     """Return the event of an anomaly for which another answer counts than before.
 

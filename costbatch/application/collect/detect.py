@@ -15,7 +15,7 @@ from costbatch.domain.anomalies import (
     ChangeKind,
     announced_since,
 )
-from costbatch.domain.answers import Answer, as_told, reminder_due, silenced_by, standing
+from costbatch.domain.answers import Answer, Standing, as_told, reminder_due, silenced_by
 from costbatch.domain.costs import CostColumns
 from costbatch.domain.detection import Rule, comparable_service_totals
 from costbatch.domain.events import (
@@ -92,17 +92,10 @@ class Detection:
             told = as_told(change, known, answers, own_rule)
             if told is None:
                 if answer := silenced_by(change, known, answers, own_rule):
-                    counting = None, answer
-                    events.append(
-                        anomaly_answered(
-                            anomaly,
-                            each.account,
-                            counting,
-                            standing=standing(anomaly, answer),
-                            withdrawn=("", ""),
-                            now=night.now,
-                        )
+                    silence = anomaly_answered(
+                        anomaly, each.account, (None, answer), standing=Standing.SILENT, now=night.now
                     )
+                    events.append(silence)
                 continue
             trend = load_trend(tx, each.account, anomaly, each.stored, own_rule, today=night.today)
             events.append(anomaly_event(told, each.account, trend, run_id=night.run_id, now=night.now))
