@@ -29,6 +29,7 @@ from botocore.credentials import CredentialResolver, create_credential_resolver
 from botocore.endpoint import EndpointCreator
 from botocore.httpsession import URLLib3Session
 from botocore.loaders import Loader
+from botocore.parsers import create_parser
 from botocore.response import StreamingBody
 from botocore.retries import standard
 from botocore.retries.throttling import CubicCalculator
@@ -87,6 +88,40 @@ def events() -> dict[str, dict[str, Any]]:
     called.register(f"before-parse.{EVENT}", note("before-parse"))
     client().get_cost_and_usage(**QUERY)
     return found
+
+
+def _sts() -> Any:
+    found: Any = get_session().create_client(
+        "sts", region_name="us-east-1", aws_access_key_id="AKIAEXAMPLE", aws_secret_access_key="example"
+    )
+    return found
+
+
+def _form_of_identity() -> Any:
+    """Return the body of a call of the query protocol, as before-call gives it."""
+    bodies = []
+
+    def take(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        bodies.append(params["body"])
+        return AWSResponse(params["url"], 200, HTTPHeaders(), _Body(b"")), {}
+
+    sts = _sts()
+    sts.meta.events.register("before-call.sts.GetCallerIdentity", take)
+    sts.get_caller_identity()
+    return bodies[0]
+
+
+def _parses_a_form_s_answer() -> bool:
+    service = _sts().meta.service_model
+    body = (
+        b'<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+        b"<Account>100000000001</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+    response = {"status_code": 200, "headers": {}, "body": body}
+    parsed = create_parser(service.protocol).parse(
+        response, service.operation_model("GetCallerIdentity").output_shape
+    )
+    return bool(parsed["Account"] == "100000000001")
 
 
 def takes(function: Callable[..., Any], *positional: object, **named: object) -> bool:
@@ -189,6 +224,17 @@ RELIANCES: dict[str, tuple[str, Callable[[], bool]]] = {
     "the request of before-call has a url, headers and a context": (
         "aws/fast_path.py",
         lambda: {"url", "headers", "context"} <= events()["before-call"]["params"].keys(),
+    ),
+    "the body of before-call is a dict for an operation of the query protocol, and else bytes": (
+        "aws/fast_path.py",
+        lambda: (
+            _form_of_identity() == {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
+            and isinstance(events()["before-call"]["params"]["body"], bytes)
+        ),
+    ),
+    "the parser of a service's protocol reads a body by the shape of its operation": (
+        "aws/raw_requests.py",
+        _parses_a_form_s_answer,
     ),
     "a request signer knows its region and its signing name": (
         "aws/fast_path.py",

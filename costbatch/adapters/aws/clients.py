@@ -26,6 +26,7 @@ from costbatch.adapters.aws.operations import (
     DISCOVERY_SERVICES,
     EC2,
     GET_ANOMALIES,
+    GET_CALLER_IDENTITY,
     GET_COST_AND_USAGE,
     STS,
     Operation,
@@ -43,6 +44,7 @@ _SERVICES = frozenset({*COST_SERVICES, *DISCOVERY_SERVICES})
 _XML_ERRORS = {STS: b"<ErrorResponse", EC2: b"<Response"}
 _OPERATIONS = (
     GET_COST_AND_USAGE,
+    GET_CALLER_IDENTITY,
     GET_ANOMALIES,
     *(operation for operation in DISCOVERY if operation.service != EC2),
 )
@@ -112,7 +114,7 @@ class AwsClients:
         return self._get(service, partition, region).limiter
 
     def requests(self, operation: Operation, partition: Partition, region: str | None = None) -> RawRequests:
-        """Return what sends requests of a JSON operation; raises as ``get``."""
+        """Return what sends requests of an operation; raises as ``get``."""
         return self._get(operation.service, partition, region).requests[operation.name]
 
     def _get(self, service: str, partition: Partition, region: str | None) -> _Made:
@@ -149,9 +151,9 @@ class AwsClients:
         _lift_shared_retry_quota(client, settings.max_attempts)
         # Made here, so that a setting that no request can be prepared with is found before a run starts.
         requests = {
-            operation.name: FastRequests(client, operation, limiter, settings.max_attempts)
-            if operation.example
-            else RawRequests(client, operation)
+            operation.name: RawRequests(client, operation)
+            if operation.example is None
+            else FastRequests(client, operation, limiter, settings.max_attempts)
             for operation in _OPERATIONS
             if operation.service == service
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from costbatch.adapters.aws.clients import AwsClients, signing_as
 from costbatch.adapters.aws.errors import call_aws
-from costbatch.adapters.aws.operations import STS
+from costbatch.adapters.aws.operations import GET_CALLER_IDENTITY, STS
 from costbatch.adapters.aws.pod_identity import PodIdentity
 from costbatch.domain.accounts import AccessMethod, Account, parse_account_id
 from costbatch.domain.credentials import Access, AccessKeys, SealedCredentials, Secret, StoredSecrets
@@ -47,8 +47,7 @@ class Identities:
         is_unproven_key = method is AccessMethod.ACCESS_KEYS and not access.is_proven
         # A pod's credentials can change at any time.
         if is_unproven_key or method is AccessMethod.POD_IDENTITY:
-            owner = owner_of(self._call("GetCallerIdentity", access.account, keys, {}))
-            _check_owner(access.account, owner)
+            _check_owner(access.account, self._ask_owner(access.account, keys))
         return keys
 
     def owner(self, access: Access) -> str:
@@ -59,7 +58,11 @@ class Identities:
 
         """
         _check_chain(access)
-        return owner_of(self._call("GetCallerIdentity", access.account, self._keys(access), {}))
+        return self._ask_owner(access.account, self._keys(access))
+
+    def _ask_owner(self, account: Account, keys: AccessKeys) -> str:
+        requests = self._clients.requests(GET_CALLER_IDENTITY, account.partition)
+        return owner_of(call_aws(GET_CALLER_IDENTITY.name, lambda: requests.answer({}, keys)))
 
     def _keys(self, access: Access) -> AccessKeys:
         match access.account.access:
@@ -106,21 +109,12 @@ class Identities:
         if external_id:
             request["ExternalId"] = external_id.reveal()
         base = self._keys(access.base) if access.base else self._pod.access_keys()
-        response = self._call("AssumeRole", account, base, request)
+        client = self._clients.get(STS, account.partition)
+        with signing_as(base):
+            response: dict[str, Any] = call_aws("AssumeRole", lambda: client.assume_role(**request))
         keys = _assumed_keys(response)
         _check_owner(account, _owner_of_role(response))
         return keys
-
-    def _call(
-        self, operation: str, account: Account, keys: AccessKeys, request: dict[str, str]
-    ) -> dict[str, Any]:
-        client = self._clients.get(STS, account.partition)
-        method = {"AssumeRole": client.assume_role, "GetCallerIdentity": client.get_caller_identity}[
-            operation
-        ]
-        with signing_as(keys):
-            response: dict[str, Any] = call_aws(operation, lambda: method(**request))
-        return response
 
 
 def _check_chain(access: Access) -> None:

@@ -1,4 +1,4 @@
-"""The operations of AWS that are called besides STS's, and the permission that each needs."""
+"""The operations of AWS that are called besides AssumeRole, and the permission that each needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ _IAM_PREFIX = {TAGGING: "tag"}
 class Operation:
     """An operation of a service, both as botocore names them.
 
-    example: any valid request of one that is called so often that it takes the fast path.
+    example: any valid request of one that is called so often that it takes the fast path; else None.
     """
 
     service: str
     name: str
-    example: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    example: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def iam_action(self) -> str:
@@ -41,6 +41,7 @@ GET_COST_AND_USAGE = Operation(
         "Metrics": ["UnblendedCost"],
     },
 )
+GET_CALLER_IDENTITY = Operation(STS, "GetCallerIdentity", {})
 GET_ANOMALIES = Operation(COST_EXPLORER, "GetAnomalies")
 LIST_REGIONS = Operation(ACCOUNT, "ListRegions")
 DESCRIBE_REGIONS = Operation(EC2, "DescribeRegions")

@@ -1,9 +1,10 @@
-"""Sends JSON operations through botocore's client, and takes the response before botocore parses it."""
+"""Sends operations through botocore's client, and takes the response as it was received."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from botocore import xform_name
+from botocore.parsers import create_parser
 
 from costbatch.adapters.aws.hooks import OK, Caller, calling_as
 from costbatch.adapters.aws.operations import Operation
@@ -19,8 +20,12 @@ class RawRequests:
 
     def __init__(self, client: Any, operation: Operation) -> None:  # noqa: ANN401 - botocore makes the methods at run time
         self._call = getattr(client, xform_name(operation.name))
-        self._event = f"{client.meta.service_model.service_id.hyphenize()}.{operation.name}"
-        client.meta.events.register(f"before-parse.{self._event}", _keep_raw_body)
+        service = client.meta.service_model
+        self._event = f"{service.service_id.hyphenize()}.{operation.name}"
+        self._parser = create_parser(service.protocol)
+        self._shape = service.operation_model(operation.name).output_shape
+        keep = _keep_raw_body if service.protocol.endswith("json") else _copy_raw_body
+        client.meta.events.register(f"before-parse.{self._event}", keep)
 
     def send(self, query: Mapping[str, Any], keys: AccessKeys, spend: Spend | None = None) -> bytes | None:
         """Return the body of the response; None if it is neither an error nor HTTP status 200.
@@ -34,6 +39,16 @@ class RawRequests:
         """
         return self.send_as(Caller(keys, spend=spend), query)
 
+    def answer(self, query: Mapping[str, Any], keys: AccessKeys) -> dict[str, Any]:
+        """Return the response as botocore's parser reads it; raises as ``send``."""
+        body = self.send(query, keys)
+        if body is None:
+            return {}
+        parsed: dict[str, Any] = self._parser.parse(
+            {"status_code": OK, "headers": {}, "body": body}, self._shape
+        )
+        return parsed
+
     def send_as(self, caller: Caller, query: Mapping[str, Any]) -> bytes | None:
         """As ``send``, for a caller that may have made the first attempt already."""
         with calling_as(caller):
@@ -41,10 +56,17 @@ class RawRequests:
         return response.get(_RAW_BODY)
 
 
-def _keep_raw_body(
+def _copy_raw_body(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
+) -> None:
+    if response_dict["status_code"] == OK:
+        customized_response_dict[_RAW_BODY] = response_dict["body"]
+
+
+def _keep_raw_body(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **event: object
 ) -> None:
     """Keep a good response from botocore's parser, which takes three times as long as ours."""
     if response_dict["status_code"] == OK:
-        customized_response_dict[_RAW_BODY] = response_dict["body"]
+        _copy_raw_body(response_dict, customized_response_dict, **event)
         response_dict["body"] = b"{}"
