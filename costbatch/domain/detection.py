@@ -252,14 +252,19 @@ def comparable_totals(costs: CostColumns, days: DateRange, rule: Rule) -> list[D
 
 def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
     """Return the comparable cost of each day, by service."""
-    amounts: defaultdict[str, defaultdict[tuple[date, str], list[Decimal]]]
-    amounts = defaultdict(lambda: defaultdict(list))
+    start, end_exclusive = days.start, days.end_exclusive
+    sums: dict[tuple[str, date, str], Decimal] = {}
     columns = costs.usage_dates, costs.currencies, costs.keys, costs.amounts(rule.cost_basis)
-    for day, currency, (service, record_type), amount in zip(*columns, strict=True):
-        if record_type not in rule.excluded_record_types:
-            amounts[service][day, currency].append(amount)
-    totals = {service: _sums(mine, days) for service, mine in amounts.items()}
-    return {service: found for service, found in totals.items() if found}
+    # Each service has few rows on a day: adding them up as they come takes half as long as `_sums`.
+    with localcontext(_SUM_CONTEXT):
+        for day, currency, (service, record_type), amount in zip(*columns, strict=True):
+            if record_type not in rule.excluded_record_types and start <= day < end_exclusive:
+                key = service, day, currency
+                sums[key] = sums.get(key, ZERO) + amount
+    found: defaultdict[str, list[DayTotal]] = defaultdict(list)
+    for (service, day, currency), amount in sums.items():
+        found[service].append(DayTotal(day, currency, amount))
+    return dict(found)
 
 
 def _sums(amounts: Mapping[tuple[date, str], list[Decimal]], days: DateRange) -> list[DayTotal]:
