@@ -136,14 +136,21 @@ class DeliveryError(CostbatchError):
     """A receiver did not accept what was sent.
 
     is_refused: it refused this very message, and may accept others.
+    is_too_large: it refused the message for its size, and may accept its events in smaller ones.
     retry_after_seconds: how long it asks to be left alone.
     """
 
     def __init__(
-        self, message: str, *, is_refused: bool = False, retry_after_seconds: float | None = None
+        self,
+        message: str,
+        *,
+        is_refused: bool = False,
+        is_too_large: bool = False,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.is_refused = is_refused
+        self.is_too_large = is_too_large
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -4,6 +4,7 @@ Each sink has a thread of its own, which claims, commits, sends and marks: no tr
 """
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -199,7 +200,9 @@ class _Drain:
         left: list[Delivery] = []
         held: set[int] = set()
         began = monotonic()
-        for message in _messages(self.sink, batch):
+        messages = deque(_messages(self.sink, batch))
+        while messages:
+            message = messages.popleft()
             keys = {delivery.ordering_key for delivery in message}
             is_late = monotonic() - began > _WORK_SECONDS
             if self._is_over() or self._is_suspended or is_late or held & keys:
@@ -210,6 +213,10 @@ class _Drain:
             try:
                 self._hand_over(message)
             except DeliveryError as error:
+                if error.is_too_large and len(message) > 1:
+                    middle = len(message) // 2
+                    messages.extendleft((message[middle:], message[:middle]))
+                    continue
                 failed += [(delivery, error) for delivery in message]
                 held |= keys
                 self.in_a_row += not error.is_refused

@@ -145,7 +145,7 @@ def as_told(
     """Return a change as it is to be reported, given the anomaly before it; None: it is not.
 
     What becomes audible is reported as detected, because its receivers have not heard of it. What was audible
-    is reported to its end.
+    is reported to its end, and what becomes audible only when it is over is not.
     """
     answer = answer_to(change.anomaly, answers, rule)
     was_silent = before is not None and is_silent(before, answers, rule)
@@ -153,11 +153,10 @@ def as_told(
         is_end = change.kind is ChangeKind.RESOLVED
         was_heard = not answer.silences or (before is not None and not was_silent)
         return change if is_end and was_heard else None
-    return (
-        replace(change, kind=ChangeKind.DETECTED)
-        if was_silent and change.kind is ChangeKind.UPDATED
-        else change
-    )
+    if not was_silent or change.kind is not ChangeKind.UPDATED:
+        return change
+    is_open = change.anomaly.state is AnomalyState.OPEN
+    return replace(change, kind=ChangeKind.DETECTED) if is_open else None
 
 
 def silenced_by(

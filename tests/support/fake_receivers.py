@@ -15,13 +15,17 @@ from costbatch.errors import DeliveryError
 
 @dataclass
 class FakeSink(Sink):
-    """Takes every event but those of the refused subjects ("*": all); ``error`` is raised in any case."""
+    """Takes every event but those of the refused subjects ("*": all); ``error`` is raised in any case.
+
+    largest: how many events a message may have, if it is limited.
+    """
 
     name: str = "log"
     refused: set[str] = field(default_factory=set)
     error: Exception | None = None
     on_delivery: Callable[[Mapping[str, Any]], None] = lambda _: None
     is_digest: bool = False
+    largest: int | None = None
     tried: int = 0
     taken: list[Mapping[str, Any]] = field(default_factory=list)
     messages: list[list[str]] = field(default_factory=list)
@@ -34,6 +38,8 @@ class FakeSink(Sink):
         subjects = [str(each["subject"]) for each in cloudevents]
         if self.refused & {"*", *subjects}:
             raise DeliveryError("The receiver is away.")
+        if self.largest is not None and len(subjects) > self.largest:
+            raise DeliveryError("The message is too large.", is_refused=True, is_too_large=True)
         self.messages.append(subjects)
         for cloudevent in cloudevents:
             self.taken.append(cloudevent)

@@ -27,7 +27,7 @@ class Reply:
 class Receiver:
     """The replies still to give, one to each request (then ``reply``), and the requests so far.
 
-    Each GET is answered with ``stored``, and its target kept in ``read``.
+    Each GET is answered with ``stored`` unless it hangs, and its target kept in ``read``.
     """
 
     url: str = ""
@@ -36,6 +36,7 @@ class Receiver:
     asked: list[Asked] = field(default_factory=list)
     stored: bytes = b"[]"
     read: list[str] = field(default_factory=list)
+    read_hangs: bool = False
     is_over: Event = field(default_factory=Event)
 
     @property
@@ -62,6 +63,8 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             receiver.read.append(self.path)
+            if receiver.read_hangs:
+                receiver.is_over.wait()
             self.send_response(200)
             self.send_header("Content-Length", str(len(receiver.stored)))
             self.end_headers()

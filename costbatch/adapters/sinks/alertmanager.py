@@ -18,6 +18,7 @@ from typing_extensions import override
 from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
 from costbatch.adapters.sinks.http import HttpClient
 from costbatch.config.sinks import AlertmanagerOptions, SinkConfig
+from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.answers import Standing
 from costbatch.domain.events import EventType
 from costbatch.domain.periods import instant
@@ -121,7 +122,10 @@ class AlertmanagerSink(ConfiguredSink):
 
 def _is_over(type_: EventType, data: Mapping[str, Any]) -> bool:
     # What was only acknowledged still costs: it fires until it is over.
-    return type_ in _ENDS or (type_ is EventType.ANOMALY_ANSWERED and data["standing"] == Standing.SILENT)
+    is_silent = type_ is EventType.ANOMALY_ANSWERED and data["standing"] == Standing.SILENT
+    # AWS may still correct the days of what is over, and no other event would end its alert again.
+    is_past = data.get("anomaly", {}).get("state") == AnomalyState.RESOLVED
+    return type_ in _ENDS or is_silent or is_past
 
 
 def _identity(labels: Mapping[str, str]) -> dict[str, str]:

@@ -112,11 +112,13 @@ class HttpClient:
     def get_list(self, *, path: str) -> list[dict[str, Any]]:
         """Return the list of JSON objects at a path, which is appended to the URL's and may have a query.
 
+        It takes half of the timeout at most, and leaves the other half for the request that it is asked for.
+
         Raises:
             DeliveryError: there is none, or it is too large.
 
         """
-        _, body = self._exchange("GET", path, {})
+        _, body = self._exchange("GET", path, {}, spent_seconds=self.connection.timeout_seconds / 2)
         try:
             found = json.loads(body)
         except ValueError:
@@ -145,6 +147,7 @@ class HttpClient:
             raise DeliveryError(
                 f"The message has {len(body):,} bytes, more than the limit of {LARGEST_BODY_BYTES:,}.",
                 is_refused=True,
+                is_too_large=True,
             )
         status, _ = self._exchange("POST", path, headers, body, spent_seconds=spent_seconds)
         return _phrase(status)
@@ -249,6 +252,7 @@ class HttpClient:
         return DeliveryError(
             f"{self._receiver} answered {_phrase(status)}{advice}.",
             is_refused=status in _CLIENT_ERRORS and status not in _NOT_OF_THE_MESSAGE,
+            is_too_large=status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             retry_after_seconds=parse_retry_after(retry_after, datetime.now(UTC)),
         )
 

@@ -49,7 +49,9 @@ class SnsSink(ConfiguredSink):
         size = len(request["Message"].encode())
         if size > LARGEST_BODY_BYTES:
             raise DeliveryError(
-                f"The message has {size:,} bytes; SNS takes at most {LARGEST_BODY_BYTES:,}.", is_refused=True
+                f"The message has {size:,} bytes; SNS takes at most {LARGEST_BODY_BYTES:,}.",
+                is_refused=True,
+                is_too_large=True,
             )
         return f"SNS accepted it as message {self._context.publish(self._options.region, request)}."
 

@@ -85,6 +85,23 @@ def test_what_fires_with_old_labels_is_resolved(receiver: Receiver) -> None:
     assert {each["endsAt"] for each in resolved} == {"2025-03-12T06:30:00Z"}
 
 
+@pytest.mark.parametrize(
+    "type_", [EventType.ANOMALY_UPDATED, EventType.ANOMALY_EXPLAINED, EventType.ANOMALY_REMINDER]
+)
+def test_what_is_over_does_not_fire_again(receiver: Receiver, type_: EventType) -> None:
+    """If AWS corrects a day of it, no other event would ever resolve its alert."""
+    (alert,) = posted(receiver, anomaly_event(type_=type_, state="resolved", resolution="restated"))
+    assert alert["endsAt"] == "2025-03-12T06:30:00Z"
+
+
+def test_a_slow_list_of_alerts_leaves_time_for_the_alert(receiver: Receiver) -> None:
+    """Half of the timeout at least."""
+    receiver.read_hangs = True
+    (alert,) = posted(receiver, anomaly_event(), "timeout_seconds: 2")
+    assert alert["labels"]["alertname"] == "CostbatchAnomaly"
+    assert receiver.read
+
+
 @pytest.mark.parametrize("stored", ["<html>", "{}{", '{"status": "success"}', "[7]"])
 def test_an_alert_fires_if_the_others_cannot_be_read(receiver: Receiver, stored: str) -> None:
     """What people have to know is not held back for what fires with old labels."""

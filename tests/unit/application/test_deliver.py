@@ -267,6 +267,25 @@ def test_a_digest_that_fails_is_tried_again_as_a_whole(post: Post) -> None:
     assert [post.posted(subject).attempts for subject in ("1", "2")] == [1, 1]
 
 
+def test_a_digest_that_is_too_large_is_sent_in_parts(post: Post) -> None:
+    """In order, and within the same delivery."""
+    post.chat.is_digest, post.chat.largest = True, 2
+    post.write("1", "2", "3", "4", "5", run_id=RUN)
+    assert post.waiting() == 0
+    assert post.chat.messages == [["1", "2"], ["3"], ["4", "5"]]
+
+
+def test_only_the_event_that_is_too_large_by_itself_waits(post: Post) -> None:
+    """It holds back only what comes later with its key."""
+    post.chat.is_digest, post.chat.largest = True, 0
+    post.write("1", "2", run_id=RUN)
+    assert post.waiting() == 2
+    post.chat.largest = 1
+    post.now += timedelta(days=1)
+    assert post.waiting() == 0
+    assert post.chat.messages == [["1"], ["2"]]
+
+
 def test_a_lost_database_ends_the_delivery(post: Post) -> None:
     """What was not marked stays in the outbox."""
     post.write("1")

@@ -9,12 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
+from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind, Resolution
 from costbatch.domain.answers import (
     Answer,
     AnswerKind,
     Standing,
     answer_to,
+    as_told,
     explain_standing,
     reminder_due,
     standing,
@@ -295,3 +296,16 @@ def test_one_that_is_over_is_said_to_be_over() -> None:
 def test_reminders_count_how_long_an_anomaly_goes_on(last: int, number: int) -> None:
     """By its days, not by the clock: what no longer costs is not reminded of."""
     assert reminder_due(replace(ANOMALY, last_date=day(last)), every_days=7) == number
+
+
+def test_what_becomes_audible_is_new_only_if_it_is_still_open() -> None:
+    """AWS may correct a silent anomaly beyond its level after it was over: then nobody has to act."""
+    louder: dict[str, Any] = {"actual": Decimal(680), "peak": Decimal(500)}
+    told = as_told(
+        AnomalyChange(ChangeKind.UPDATED, replace(ANOMALY, **louder)), ANOMALY, [make_answer()], RULE
+    )
+    assert told is not None
+    assert told.kind is ChangeKind.DETECTED
+    past = AnomalyChange(ChangeKind.UPDATED, replace(OVER, **louder))
+    assert as_told(past, OVER, [make_answer()], RULE) is None
+    assert as_told(past, OVER, [], RULE) == past
