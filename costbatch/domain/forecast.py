@@ -4,7 +4,7 @@ Statistics are floats; money is Decimal at the edges. The range comes from the f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -109,6 +109,30 @@ def forecast_month(
         expected=expected,
         lower=lower,
         upper=upper,
+    )
+
+
+def sum_forecasts(parts: Sequence[Forecast]) -> Forecast:
+    """Return the forecast of several parts of one total, of which the first decides whether there is one.
+
+    Of any other part without a forecast only what is known counts; without a range of each there is none.
+    """
+    first = parts[0]
+    to_date = sum((each.month_to_date for each in parts), ZERO)
+    last_month = sum((each.last_month for each in parts), ZERO)
+    if first.expected is None:
+        return replace(first, month_to_date=to_date, last_month=last_month)
+    known = [each for each in parts[1:] if each.expected is None]
+    rest = sum((to_cents(each.month_to_date) for each in known), ZERO)
+    forecast = [each for each in parts if each.expected is not None]
+    lower, upper = [each.lower for each in forecast], [each.upper for each in forecast]
+    return replace(
+        first,
+        month_to_date=to_date,
+        last_month=last_month,
+        expected=rest + sum(each.expected or ZERO for each in forecast),
+        lower=None if None in lower else rest + sum(each or ZERO for each in lower),
+        upper=None if None in upper else rest + sum(each or ZERO for each in upper),
     )
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.engine import PostgresTransaction
-from costbatch.domain.accounts import Account
+from costbatch.application.forecast import Forecasts, forecast_totals
+from costbatch.domain.accounts import Account, Progress
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.costs import CostBasis, DayTotal, StoredDay
 from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
 from costbatch.domain.periods import DateRange
@@ -181,3 +183,26 @@ def test_what_is_stored_of_a_day_counts_every_row_in_its_currency(
         StoredDay(date(2026, 3, 5), "USD", 1, Decimal(0), has_cost=False),
     ]
     assert stored[404] == []
+
+
+def test_the_forecast_of_a_total_is_one_in_every_place(database: PostgresDatabase, account: Account) -> None:
+    """Also while accounts fail, in each currency: their missing days are not zeros."""
+    today = date(2026, 3, 21)
+    stored = {
+        account: ("USD", 21),
+        add_account(database, 2): ("USD", 16),
+        add_account(database, 3): ("EUR", 18),
+    }
+    for each, (currency, end) in stored.items():
+        days = DateRange(date(2026, 3, 1), date(2026, 3, end))
+        store(database, each, [cost_row(day, "10.01", currency=currency) for day in range(1, end)], days)
+        with database.transaction() as tx:
+            tx.progress.save(COLLECT, {each.id: Progress(covered=days)})
+    found = Forecasts(database=database, rule=RULE).month(today)
+    with database.transaction() as tx:
+        totals = forecast_totals(tx, today, RULE)
+    assert totals == found[-2:]
+    assert {each.currency: each.expected for each in totals} == {
+        "EUR": Decimal("310.31"),
+        "USD": Decimal("620.62"),
+    }

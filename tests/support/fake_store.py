@@ -163,6 +163,8 @@ class FakeCosts:
         assert not by_account
         sums: Counter[tuple[date, str]] = Counter()
         for account in self.days:
+            if aws_account_ids and make_account(account).aws_account_id not in aws_account_ids:
+                continue
             for day, currency, amount in self._totals(account, days, rule):
                 sums[day, currency] += amount  # type: ignore[assignment] # a Counter of Decimals
         return [("", DayTotal(day, currency, Decimal(amount))) for (day, currency), amount in sums.items()]

@@ -10,6 +10,7 @@ import pytest
 
 from costbatch.application.collect.report import Detail, brief_report, full_report
 from costbatch.application.ports import Transaction
+from costbatch.domain.accounts import Progress
 from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.arrival import DayArrival
 from costbatch.domain.collect_report import CollectReport
@@ -229,3 +230,26 @@ def test_the_month_is_forecast_in_total_if_it_is_asked_for(tables: FakeTables) -
     (found,) = report_of(tables, Detail(forecasts=True)).forecasts
     assert (found.aws_account_id, found.currency, found.expected) == ("", "USD", Decimal(30 * 15))
     assert found.month_to_date == Decimal(19 * 15)
+
+
+@pytest.mark.parametrize("missed", [1, 5, 12])
+@pytest.mark.parametrize("others", [True, False])
+def test_days_that_were_not_collected_are_not_zeros_of_the_total(
+    tables: FakeTables, missed: int, *, others: bool
+) -> None:
+    """An account that failed for some nights goes on as before; and so do all if every one did."""
+    tables.accounts.rows[2] = make_account(2)
+    until = TODAY - timedelta(days=missed)
+    window = DateRange(TODAY - timedelta(days=40), until)
+    tables.costs.replace_windows(
+        make_run(), {2: make_fetched(window, *(make_row(usage_date, "100") for usage_date in window))}
+    )
+    ends = {1: TODAY, 2: until}
+    if not others:
+        del tables.costs.days[1]
+        ends = {2: until}
+    for row, end in ends.items():
+        tables.progress.rows[row] = Progress(covered=DateRange(window.start, end))
+    (found,) = report_of(tables, Detail(forecasts=True)).forecasts
+    assert found.expected == Decimal(30 * (115 if others else 100))
+    assert found.month_to_date == Decimal((19 * 15 if others else 0) + (20 - missed) * 100 - 100)
