@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from operator import itemgetter
+from typing import TypeVar
 
 from costbatch.application.ports import Database, Transaction
 from costbatch.application.selection import check_registered
@@ -41,17 +42,25 @@ class Forecasts:
             costs = tx.costs.cost_by_day(
                 history_of(today), self.rule, by_account=True, aws_account_ids=aws_account_ids
             )
-            known = _Known.load(tx, today, aws_account_ids)
+            progress = tx.progress.load(COLLECT)
+            accounts = {each.aws_account_id: each.id for each in tx.accounts.list_all()}
+        known_until = {
+            account: covered.end_exclusive
+            for account, row in accounts.items()
+            if (covered := progress.get(row, NO_PROGRESS).covered) is not None
+            and (not aws_account_ids or account in aws_account_ids)
+        }
+        newest, behind = _ends(known_until, today)
         amounts: defaultdict[tuple[str, str], dict[date, Decimal]] = defaultdict(dict)
         sums: _Sums = defaultdict(lambda: defaultdict(Decimal))
         for account, (day, currency, amount) in costs:
             amounts[account, currency][day] = amount
-            sums[currency, known.end_of(account)][day] += amount
+            sums[currency, behind.get(account, newest)][day] += amount
         found = [
             forecast_month(
                 mine,
                 today=today,
-                known_until=known.until.get(account, today),
+                known_until=known_until.get(account, today),
                 settle_days=self.rule.settle_days,
                 currency=currency,
                 aws_account_id=account,
@@ -63,59 +72,39 @@ class Forecasts:
 
 def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
     """Return the forecast of all accounts together, by currency."""
-    known, days = _Known.load(tx, today), history_of(today)
+    progress = tx.progress.load(COLLECT)
+    known_until = {row: each.covered.end_exclusive for row, each in progress.items() if each.covered}
+    newest, behind = _ends(known_until, today)
+    by_end: defaultdict[date, list[str]] = defaultdict(list)
+    # In an ordinary night none is behind, and thousands of accounts need not be loaded.
+    for account in tx.accounts.list_all() if behind else ():
+        if account.id in behind:
+            by_end[behind[account.id]].append(account.aws_account_id)
+    days = history_of(today)
     sums: _Sums = defaultdict(lambda: defaultdict(Decimal))
     for _, (day, currency, amount) in tx.costs.cost_by_day(days, rule, by_account=False):
-        sums[currency, known.newest][day] += amount
-    for end, accounts in known.behind.items():
+        sums[currency, newest][day] += amount
+    for end, ids in by_end.items():
         for _, (day, currency, amount) in tx.costs.cost_by_day(
-            days, rule, by_account=False, aws_account_ids=accounts
+            days, rule, by_account=False, aws_account_ids=ids
         ):
             sums[currency, end][day] += amount
-            sums[currency, known.newest][day] -= amount
+            sums[currency, newest][day] -= amount
     return _of_totals(sums, today, rule)
 
 
 # By currency and the end of what is known: the cost of each day.
 _Sums = defaultdict[tuple[str, date], defaultdict[date, Decimal]]
+_Key = TypeVar("_Key", str, int)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """Until when each account was collected: what is missing of those that failed is not zero.
+def _ends(known_until: Mapping[_Key, date], today: date) -> tuple[date, dict[_Key, date]]:
+    """Return the day after the last one that is known, and that of each account that is behind.
 
-    until: the day after the last stored one, by account. newest: the latest of these, today at most.
+    Its missing days are not zeros. Of one that was not collected this month nothing is expected.
     """
-
-    until: Mapping[str, date]
-    newest: date
-    month: date
-
-    @classmethod
-    def load(cls, tx: Transaction, today: date, aws_account_ids: Sequence[str] = ()) -> "_Known":
-        progress = tx.progress.load(COLLECT)
-        until = {
-            account.aws_account_id: covered.end_exclusive
-            for account in tx.accounts.list_all()
-            if (covered := progress.get(account.id, NO_PROGRESS).covered) is not None
-            and (not aws_account_ids or account.aws_account_id in aws_account_ids)
-        }
-        newest = min(max(until.values(), default=today), today)
-        return cls(until, newest, month_start(today - ONE_DAY))
-
-    def end_of(self, aws_account_id: str) -> date:
-        """Return until when an account is known, for the total: nothing is expected of an old one."""
-        end = self.until.get(aws_account_id, self.newest)
-        return end if self.month <= end < self.newest else self.newest
-
-    @property
-    def behind(self) -> Mapping[date, Sequence[str]]:
-        """The accounts that are known less far than others, by their end."""
-        found: defaultdict[date, list[str]] = defaultdict(list)
-        for account in self.until:
-            if (end := self.end_of(account)) != self.newest:
-                found[end].append(account)
-        return found
+    newest, month = min(max(known_until.values(), default=today), today), month_start(today - ONE_DAY)
+    return newest, {account: end for account, end in known_until.items() if month <= end < newest}
 
 
 def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:
