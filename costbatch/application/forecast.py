@@ -16,6 +16,10 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.forecast import Forecast, forecast_month, history_of, sum_forecasts
 from costbatch.domain.periods import ONE_DAY, month_start
 
+# By currency and the end of what is known: the cost of each day.
+_Sums = defaultdict[tuple[str, date], defaultdict[date, Decimal]]
+_Key = TypeVar("_Key", str, int)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecasts:
@@ -93,11 +97,6 @@ def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
     return _of_totals(sums, today, rule)
 
 
-# By currency and the end of what is known: the cost of each day.
-_Sums = defaultdict[tuple[str, date], defaultdict[date, Decimal]]
-_Key = TypeVar("_Key", str, int)
-
-
 def _ends(known_until: Mapping[_Key, date], today: date) -> tuple[date, dict[_Key, date]]:
     """Return the day after the last one that is known, and that of each account that is behind.
 
@@ -109,12 +108,18 @@ def _ends(known_until: Mapping[_Key, date], today: date) -> tuple[date, dict[_Ke
 
 def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:
     """Forecast together the accounts that are known equally far, and add these up."""
-    parts: defaultdict[str, list[Forecast]] = defaultdict(list)
+    groups: defaultdict[str, list[tuple[date, Mapping[date, Decimal]]]] = defaultdict(list)
     for (currency, end), amounts in sorted(sums.items(), key=itemgetter(0), reverse=True):
+        groups[currency].append((end, amounts))
+    found = []
+    for currency, mine in sorted(groups.items()):
         # All accounts with this currency may be behind.
-        if any(amounts.values()):
-            part = forecast_month(
+        parts = [(end, amounts) for end, amounts in mine if any(amounts.values())] or mine[:1]
+        forecasts = [
+            forecast_month(
                 amounts, today=today, known_until=end, settle_days=rule.settle_days, currency=currency
             )
-            parts[currency].append(part)
-    return [sum_forecasts(mine) for _, mine in sorted(parts.items())]
+            for end, amounts in parts
+        ]
+        found.append(sum_forecasts(forecasts))
+    return found

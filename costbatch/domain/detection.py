@@ -247,7 +247,13 @@ def comparable_totals(costs: CostColumns, days: DateRange, rule: Rule) -> list[D
     for day, currency, (_, record_type), amount in zip(*columns, strict=True):
         if record_type not in rule.excluded_record_types:
             amounts[day, currency].append(amount)
-    return _sums(amounts, days)
+    start, end_exclusive = days.start, days.end_exclusive
+    with localcontext(_SUM_CONTEXT):
+        return [
+            DayTotal(day, currency, sum(parts, ZERO))
+            for (day, currency), parts in amounts.items()
+            if start <= day < end_exclusive
+        ]
 
 
 def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -> dict[str, list[DayTotal]]:
@@ -255,7 +261,7 @@ def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -
     start, end_exclusive = days.start, days.end_exclusive
     sums: dict[tuple[str, date, str], Decimal] = {}
     columns = costs.usage_dates, costs.currencies, costs.keys, costs.amounts(rule.cost_basis)
-    # Each service has few rows on a day: adding them up as they come takes half as long as `_sums`.
+    # Each service has few rows on a day: adding them up as they come takes half as long as `sum` of lists.
     with localcontext(_SUM_CONTEXT):
         for day, currency, (service, record_type), amount in zip(*columns, strict=True):
             if record_type not in rule.excluded_record_types and start <= day < end_exclusive:
@@ -265,16 +271,6 @@ def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -
     for (service, day, currency), amount in sums.items():
         found[service].append(DayTotal(day, currency, amount))
     return dict(found)
-
-
-def _sums(amounts: Mapping[tuple[date, str], list[Decimal]], days: DateRange) -> list[DayTotal]:
-    start, end_exclusive = days.start, days.end_exclusive
-    with localcontext(_SUM_CONTEXT):
-        return [
-            DayTotal(day, currency, sum(parts, ZERO))
-            for (day, currency), parts in amounts.items()
-            if start <= day < end_exclusive
-        ]
 
 
 def comparable_series(

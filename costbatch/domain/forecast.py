@@ -3,11 +3,12 @@
 Statistics are floats; money is Decimal at the edges. The range comes from the forecast's own past errors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import islice
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
@@ -122,17 +123,21 @@ def sum_forecasts(parts: Sequence[Forecast]) -> Forecast:
     last_month = sum((each.last_month for each in parts), ZERO)
     if first.expected is None:
         return replace(first, month_to_date=to_date, last_month=last_month)
-    known = [each for each in parts[1:] if each.expected is None]
-    rest = sum((to_cents(each.month_to_date) for each in known), ZERO)
-    forecast = [each for each in parts if each.expected is not None]
-    lower, upper = [each.lower for each in forecast], [each.upper for each in forecast]
+
+    def add(amount_of: Callable[[Forecast], Decimal | None]) -> Decimal | None:
+        amounts = [
+            to_cents(each.month_to_date) if each.expected is None else amount_of(each) for each in parts
+        ]
+        known = [amount for amount in amounts if amount is not None]
+        return sum(known, ZERO) if len(known) == len(parts) else None
+
     return replace(
         first,
         month_to_date=to_date,
         last_month=last_month,
-        expected=rest + sum(each.expected or ZERO for each in forecast),
-        lower=None if None in lower else rest + sum(each or ZERO for each in lower),
-        upper=None if None in upper else rest + sum(each or ZERO for each in upper),
+        expected=add(attrgetter("expected")),
+        lower=add(attrgetter("lower")),
+        upper=add(attrgetter("upper")),
     )
 
 

@@ -51,10 +51,10 @@ EVENT = "cost-explorer.GetCostAndUsage"
 
 
 @cache
-def client() -> Any:
-    """Return a client of Cost Explorer that sends nothing."""
+def client(service: str = "ce") -> Any:
+    """Return a client that sends nothing; of Cost Explorer if no other is named."""
     found: Any = get_session().create_client(
-        "ce",
+        service,
         region_name="us-east-1",
         aws_access_key_id="AKIAEXAMPLE",
         aws_secret_access_key="example",
@@ -90,13 +90,6 @@ def events() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _sts() -> Any:
-    found: Any = get_session().create_client(
-        "sts", region_name="us-east-1", aws_access_key_id="AKIAEXAMPLE", aws_secret_access_key="example"
-    )
-    return found
-
-
 def _form_of_identity() -> Any:
     """Return the body of a call of the query protocol, as before-call gives it."""
     bodies = []
@@ -105,14 +98,14 @@ def _form_of_identity() -> Any:
         bodies.append(params["body"])
         return AWSResponse(params["url"], 200, HTTPHeaders(), _Body(b"")), {}
 
-    sts = _sts()
+    sts = client("sts")
     sts.meta.events.register("before-call.sts.GetCallerIdentity", take)
     sts.get_caller_identity()
     return bodies[0]
 
 
-def _parses_a_form_s_answer() -> bool:
-    service = _sts().meta.service_model
+def _parses_a_body_by_its_shape() -> bool:
+    service = client("sts").meta.service_model
     body = (
         b'<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
         b"<Account>100000000001</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
@@ -234,7 +227,7 @@ RELIANCES: dict[str, tuple[str, Callable[[], bool]]] = {
     ),
     "the parser of a service's protocol reads a body by the shape of its operation": (
         "aws/raw_requests.py",
-        _parses_a_form_s_answer,
+        _parses_a_body_by_its_shape,
     ),
     "a request signer knows its region and its signing name": (
         "aws/fast_path.py",

@@ -12,7 +12,7 @@ and ``Operation.example``.
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
@@ -89,10 +89,16 @@ class FastRequests(RawRequests):
             region = signing.get("region") or request_signer.region_name
             name = signing.get("signing_name") or request_signer.signing_name
             form = params["body"] if isinstance(params["body"], dict) else None
-            template = Template.of(
-                params["url"], params["headers"], region=region, signing_name=name, max_attempts=max_attempts
+            taken.append(
+                Template.of(
+                    params["url"],
+                    params["headers"],
+                    region=region,
+                    signing_name=name,
+                    max_attempts=max_attempts,
+                    form=form,
+                )
             )
-            taken.append(replace(template, form=form))
             return _response(params["url"], OK, {}, b""), {}
 
         client.meta.events.register_last(f"before-call.{self._event}", take)
@@ -116,11 +122,18 @@ class Template:
     region: str
     signing_name: str
     max_attempts: int
-    form: Mapping[str, str] | None = None
+    form: Mapping[str, str] | None
 
     @classmethod
     def of(
-        cls, url: str, headers: Mapping[str, str], *, region: str, signing_name: str, max_attempts: int
+        cls,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        region: str,
+        signing_name: str,
+        max_attempts: int,
+        form: Mapping[str, str] | None = None,
     ) -> "Template":
         """Let botocore say what is signed of a request without a body."""
         request = AWSRequest("POST", url, headers)
@@ -129,7 +142,7 @@ class Template:
         head = "\n".join(signer.canonical_request(request).splitlines()[:3])
         # Named, so that what is sent is what is signed.
         sent = {**headers, "Host": signed["host"]}
-        return cls(url, sent, signed, head, region, signing_name, max_attempts)
+        return cls(url, sent, signed, head, region, signing_name, max_attempts, form)
 
     def body(self, query: Mapping[str, Any]) -> bytes:
         """Return the query as the operation takes it; one of a form has no nested members."""

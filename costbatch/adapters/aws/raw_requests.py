@@ -1,6 +1,7 @@
 """Sends operations through botocore's client, and takes the response as it was received."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from botocore import xform_name
@@ -22,9 +23,8 @@ class RawRequests:
         self._call = getattr(client, xform_name(operation.name))
         service = client.meta.service_model
         self._event = f"{service.service_id.hyphenize()}.{operation.name}"
-        self._parser = create_parser(service.protocol)
-        self._shape = service.operation_model(operation.name).output_shape
-        keep = _keep_raw_body if service.protocol.endswith("json") else _copy_raw_body
+        self._service, self._operation = service, operation
+        keep = partial(_keep_raw_body, is_json=service.protocol.endswith("json"))
         client.meta.events.register(f"before-parse.{self._event}", keep)
 
     def send(self, query: Mapping[str, Any], keys: AccessKeys, spend: Spend | None = None) -> bytes | None:
@@ -44,8 +44,9 @@ class RawRequests:
         body = self.send(query, keys)
         if body is None:
             return {}
-        parsed: dict[str, Any] = self._parser.parse(
-            {"status_code": OK, "headers": {}, "body": body}, self._shape
+        shape = self._service.operation_model(self._operation.name).output_shape
+        parsed: dict[str, Any] = create_parser(self._service.protocol).parse(
+            {"status_code": OK, "headers": {}, "body": body}, shape
         )
         return parsed
 
@@ -56,17 +57,11 @@ class RawRequests:
         return response.get(_RAW_BODY)
 
 
-def _copy_raw_body(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
+def _keep_raw_body(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], *, is_json: bool, **_: object
 ) -> None:
+    """Keep a good response; one of JSON from botocore's parser, which takes three times as long as ours."""
     if response_dict["status_code"] == OK:
         customized_response_dict[_RAW_BODY] = response_dict["body"]
-
-
-def _keep_raw_body(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **event: object
-) -> None:
-    """Keep a good response from botocore's parser, which takes three times as long as ours."""
-    if response_dict["status_code"] == OK:
-        _copy_raw_body(response_dict, customized_response_dict, **event)
-        response_dict["body"] = b"{}"
+        if is_json:
+            response_dict["body"] = b"{}"

@@ -232,6 +232,15 @@ def test_the_month_is_forecast_in_total_if_it_is_asked_for(tables: FakeTables) -
     assert found.month_to_date == Decimal(19 * 15)
 
 
+def test_a_total_without_cost_is_a_forecast_too(tables: FakeTables) -> None:
+    """A currency in which everything was free has its zeros."""
+    window = DateRange(TODAY - timedelta(days=40), TODAY)
+    rows = [make_row(usage_date, "0") for usage_date in window]
+    tables.costs.replace_windows(make_run(), {1: make_fetched(window, *rows)})
+    (found,) = report_of(tables, Detail(forecasts=True)).forecasts
+    assert (found.currency, found.month_to_date, found.expected) == ("USD", Decimal(0), None)
+
+
 @pytest.mark.parametrize("missed", [1, 5, 12])
 @pytest.mark.parametrize("others", [True, False])
 def test_days_that_were_not_collected_are_not_zeros_of_the_total(
