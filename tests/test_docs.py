@@ -423,6 +423,12 @@ def test_the_policies_allow_what_is_called_and_no_more() -> None:
     assert sorted(discover["Action"]) == sorted(operation.iam_action for operation in DISCOVERY)
 
 
+def test_no_document_holds_both_sides_of_a_merge() -> None:
+    """A conflict that was committed unresolved."""
+    for name, text in TEXTS.items():
+        assert not re.search(r"^(<<<<<<<|=======$|>>>>>>>)", text, re.MULTILINE), name
+
+
 def test_markdown_has_one_sentence_per_line() -> None:
     """A change to a sentence is a change to one line; items of lists and tables are lines of their own."""
     item = re.compile(r"\||- |[0-9]\. |  ")
