@@ -17,7 +17,7 @@ from uuid import UUID
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import Clock, Database, Transaction
-from costbatch.domain.deliveries import Delivery, pause_after
+from costbatch.domain.deliveries import MOST_REFUSALS, Delivery, pause_after
 from costbatch.errors import DeliveryError
 from costbatch.logs import get_logger
 
@@ -27,6 +27,9 @@ log = get_logger(__name__)
 _BATCH = 20
 # Of one run in one message; more of them follow in the next one.
 _DIGEST = 100
+# One event that a receiver refuses is found among the others of a digest by sending it in halves; so many
+# refusals find two. If it refuses more, its refusal is not about single events.
+_MOST_REFUSED_AT_ONCE = 16
 # How long another process leaves a claim alone, and how long this one works on it before it claims anew. A
 # sink must answer within the difference.
 LEASE_SECONDS = 120.0
@@ -55,7 +58,8 @@ class SinkResult:
 class Deliverer:
     """Brings events to the sinks.
 
-    most_attempts: after these, an event is given up. budget_seconds: no delivery begins later than this.
+    most_attempts: after these, an event is given up; one that is refused, earlier.
+    budget_seconds: no delivery begins later than this.
     stop: set when the process is asked to end. pauses: before a failing sink is tried again, in seconds.
     jitter: returns numbers from 0 to 1. worker: this process, in its claims. is_gone: whether one has died.
     """
@@ -199,6 +203,7 @@ class _Drain:
         failed: list[tuple[Delivery, DeliveryError]] = []
         left: list[Delivery] = []
         held: set[int] = set()
+        refusals = 0
         began = monotonic()
         messages = deque(_messages(self.sink, batch))
         while messages:
@@ -213,7 +218,9 @@ class _Drain:
             try:
                 self._hand_over(message)
             except DeliveryError as error:
-                if error.is_too_large and len(message) > 1:
+                refusals += error.is_refused
+                is_about_some = error.is_refused and refusals <= _MOST_REFUSED_AT_ONCE
+                if (error.is_too_large or is_about_some) and len(message) > 1:
                     middle = len(message) // 2
                     messages.extendleft((message[middle:], message[:middle]))
                     continue
@@ -241,16 +248,23 @@ class _Drain:
             ) from error
 
     def _retry_at(self, delivery: Delivery, error: DeliveryError, now: datetime) -> datetime | None:
-        if delivery.attempt >= self.deliverer.most_attempts:
+        if self._is_given_up(delivery, error):
             return None
         asked = error.retry_after_seconds
         return now + pause_after(
-            delivery.attempt, self.deliverer.jitter(), None if asked is None else timedelta(seconds=asked)
+            delivery.attempt,
+            self.deliverer.jitter(),
+            None if asked is None else timedelta(seconds=asked),
+            is_refused=error.is_refused,
         )
+
+    def _is_given_up(self, delivery: Delivery, error: DeliveryError) -> bool:
+        most = self.deliverer.most_attempts
+        return delivery.attempt >= (min(most, MOST_REFUSALS) if error.is_refused else most)
 
     def _report(self, failed: Sequence[tuple[Delivery, DeliveryError]]) -> None:
         for delivery, error in failed:
-            is_given_up = delivery.attempt >= self.deliverer.most_attempts
+            is_given_up = self._is_given_up(delivery, error)
             self.result.given_up += is_given_up
             (self.result.waiting.discard if is_given_up else self.result.waiting.add)(delivery.event_id)
             self.result.problem = str(error)

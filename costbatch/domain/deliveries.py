@@ -9,6 +9,10 @@ from uuid import UUID
 
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(hours=12)
+# An event that its receiver refuses is given up from this attempt on: the next ones would hardly end
+# otherwise, and it holds back what comes after it. The pause is longer than a run delivers.
+MOST_REFUSALS = 3
+_PAUSE_AFTER_REFUSAL = timedelta(hours=1)
 # A receiver may ask for more patience than an alert has.
 _LONGEST_RETRY_AFTER = timedelta(hours=24)
 _TRUSTED_ATTEMPTS = 3
@@ -31,7 +35,10 @@ class DeliveryState(StrEnum):
 _SENTENCES = {
     DeliveryState.PENDING: "Still to be delivered.",
     DeliveryState.DELIVERED: "The sink has accepted it.",
-    DeliveryState.DEAD: "Given up after COSTBATCH_DELIVERY_ATTEMPTS failed attempts; it can be replayed.",
+    DeliveryState.DEAD: (
+        f"Given up after COSTBATCH_DELIVERY_ATTEMPTS failed attempts, or {MOST_REFUSALS} if the receiver "
+        "refuses the event itself; it can be replayed."
+    ),
     DeliveryState.FILTERED: "The sink's filter excludes it.",
 }
 
@@ -99,12 +106,17 @@ class Backlog:
     dead: int = 0
 
 
-def pause_after(attempt: int, jitter: float, retry_after: timedelta | None = None) -> timedelta:
+def pause_after(
+    attempt: int, jitter: float, retry_after: timedelta | None = None, *, is_refused: bool = False
+) -> timedelta:
     """Return the pause after a failed attempt: 5 seconds, doubling up to 12 hours, or what the receiver asks.
 
     jitter: from 0 to 1; it takes up to a quarter of the pause away, so that not all events come at once.
+    is_refused: the receiver refused the event itself; it is left for a later run.
     """
     pause = min(_FIRST_PAUSE * (1 << min(attempt - 1, 20)), _LONGEST_PAUSE) * (1 - jitter / 4)
+    if is_refused:
+        return max(pause, _PAUSE_AFTER_REFUSAL)
     if retry_after is None:
         return pause
     asked = min(retry_after, _LONGEST_RETRY_AFTER)

@@ -17,11 +17,13 @@ from costbatch.errors import DeliveryError
 class FakeSink(Sink):
     """Takes every event but those of the refused subjects ("*": all); ``error`` is raised in any case.
 
-    largest: how many events a message may have, if it is limited.
+    unwanted: subjects that make it refuse the message itself. largest: how many events a message may have,
+    if it is limited.
     """
 
     name: str = "log"
     refused: set[str] = field(default_factory=set)
+    unwanted: set[str] = field(default_factory=set)
     error: Exception | None = None
     on_delivery: Callable[[Mapping[str, Any]], None] = lambda _: None
     is_digest: bool = False
@@ -38,6 +40,8 @@ class FakeSink(Sink):
         subjects = [str(each["subject"]) for each in cloudevents]
         if self.refused & {"*", *subjects}:
             raise DeliveryError("The receiver is away.")
+        if self.unwanted & set(subjects):
+            raise DeliveryError("The message is no good.", is_refused=True)
         if self.largest is not None and len(subjects) > self.largest:
             raise DeliveryError("The message is too large.", is_refused=True, is_too_large=True)
         self.messages.append(subjects)

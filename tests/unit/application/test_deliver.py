@@ -141,6 +141,20 @@ def test_a_refused_message_does_not_count_as_a_sink_that_is_away(post: Post) -> 
     assert (post.waiting(), post.chat.tried) == (7, 7)
 
 
+def test_a_refused_event_is_given_up_at_its_third_attempt(post: Post) -> None:
+    """Once in each run; what waits behind it comes in the third night, not in the tenth."""
+    post.chat.unwanted = {"1"}
+    post.write("1", "2", account_id=5)
+    post.deliver()
+    post.now += timedelta(minutes=2)
+    assert (post.waiting(), post.chat.tried) == (0, 1), "the same run"
+    for _ in range(2):
+        post.now += timedelta(days=1)
+        result = post.deliver()["chat"]
+    assert (result.given_up, post.posted("1").state) == (1, DeliveryState.DEAD)
+    assert (post.chat.subjects, post.pending) == (["2"], 0)
+
+
 def test_a_sink_is_tried_again_within_the_run(post: Post) -> None:
     """After each pause, as long as the time allows: a restart of the receiver delays nothing by a day."""
     post.pauses = (0.001, 0.001, 60)
@@ -284,6 +298,24 @@ def test_only_the_event_that_is_too_large_by_itself_waits(post: Post) -> None:
     post.now += timedelta(days=1)
     assert post.waiting() == 0
     assert post.chat.messages == [["1"], ["2"]]
+
+
+def test_only_the_event_that_a_receiver_refuses_waits(post: Post) -> None:
+    """It is found among the others of its digest, which arrive in the same night."""
+    post.chat.is_digest, post.chat.unwanted = True, {"3"}
+    post.write(*(str(n) for n in range(1, 9)), run_id=RUN)
+    assert post.waiting() == 1
+    assert post.chat.messages == [["1", "2"], ["4"], ["5", "6", "7", "8"]]
+    assert post.posted("3").state is DeliveryState.PENDING
+
+
+def test_a_receiver_that_refuses_everything_is_not_asked_about_each_event(post: Post) -> None:
+    """Its refusal is about something else: the halves of what is left are not divided further."""
+    subjects = [str(n) for n in range(1, 101)]
+    post.chat.is_digest, post.chat.unwanted = True, set(subjects)
+    post.write(*subjects, run_id=RUN)
+    assert post.waiting() == 100
+    assert post.chat.tried < 40
 
 
 def test_a_lost_database_ends_the_delivery(post: Post) -> None:
