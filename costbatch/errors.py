@@ -31,6 +31,7 @@ class ErrorKind(StrEnum):
     MALFORMED_RESPONSE = "malformed_response"
     IMPLAUSIBLE_ANSWER = "implausible_answer"
     WRONG_ACCOUNT = "wrong_account"
+    PROCESS_KILLED = "process_killed"
     INTERNAL = "internal"
 
     @property
@@ -101,6 +102,9 @@ _ADVICE = {
     ErrorKind.WRONG_ACCOUNT: (
         "The credentials belong to another AWS account, so nothing was collected; "
         "store the right ones with `costbatch accounts set-credentials`."
+    ),
+    ErrorKind.PROCESS_KILLED: (
+        "Look why they ended: if the pod ran out of memory, raise its limit or lower COSTBATCH_CONCURRENCY."
     ),
     ErrorKind.INTERNAL: (
         "An unexpected error; the log line of this account has the traceback. Please report it."

@@ -762,7 +762,7 @@ def upgrade() -> None:
             name=op.f("ck_events_cloudevent_whole"),
         ),
         sa.CheckConstraint(
-            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'anomaly.answered', 'anomaly.explained', 'incident.detected', 'service.first_charged', 'account.dormant_charged', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'sink.test')",
+            "type IN ('anomaly.detected', 'anomaly.updated', 'anomaly.resolved', 'anomaly.reminder', 'anomaly.answered', 'anomaly.explained', 'incident.detected', 'service.first_charged', 'account.dormant_charged', 'account.failed', 'account.recovered', 'region.first_used', 'service.first_used', 'run.completed', 'run.failed', 'run.stopped', 'sink.test')",
             name=op.f("ck_events_type_known"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_events_account_id")),
@@ -782,6 +782,13 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(collation="C"), nullable=False),
         sa.Column(
             "attempts", sa.SmallInteger(), server_default="0", nullable=False, comment="Recorded attempts"
+        ),
+        sa.Column(
+            "takeovers",
+            sa.SmallInteger(),
+            server_default="0",
+            nullable=False,
+            comment="Claims whose process died",
         ),
         sa.Column(
             "available_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be claimed before"
@@ -825,7 +832,7 @@ def upgrade() -> None:
             "(state = 'skipped') = (skip_reason IS NOT NULL)", name=op.f("ck_run_items_skipped_has_reason")
         ),
         sa.CheckConstraint(
-            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'pod_identity_missing', 'wrong_clock', 'access_denied', 'cost_explorer_not_enabled', 'resource_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'implausible_answer', 'wrong_account', 'internal')",
+            "error_kind IN ('credentials_unreadable', 'credentials_rejected', 'pod_identity_missing', 'wrong_clock', 'access_denied', 'cost_explorer_not_enabled', 'resource_explorer_not_enabled', 'data_unavailable', 'throttled', 'timeout', 'malformed_response', 'implausible_answer', 'wrong_account', 'process_killed', 'internal')",
             name=op.f("ck_run_items_error_kind_known"),
         ),
         sa.CheckConstraint(
@@ -849,7 +856,7 @@ def upgrade() -> None:
             "api_requests_unanswered <= api_requests", name=op.f("ck_run_items_unanswered_are_paid")
         ),
         sa.CheckConstraint(
-            "attempts >= 0 AND api_requests >= 0 AND api_requests_unanswered >= 0",
+            "attempts >= 0 AND takeovers >= 0 AND api_requests >= 0 AND api_requests_unanswered >= 0",
             name=op.f("ck_run_items_counts_not_negative"),
         ),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_run_items_account_id")),
@@ -869,7 +876,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_run_items_pending",
         "run_items",
-        ["run_id", "attempts", "id"],
+        ["run_id", "takeovers", "attempts", "id"],
         unique=False,
         postgresql_where=sa.text("state = 'pending'"),
     )

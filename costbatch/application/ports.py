@@ -157,11 +157,20 @@ class ItemStore(Protocol):
         is_dead: only those whose last attempt was a dead worker's; None: all.
         """
 
-    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[WorkItem]:
-        """Claim up to ``most`` pending items, first attempts first.
+    def claim(
+        self,
+        run: Run,
+        *,
+        worker: str,
+        most: int,
+        lease: timedelta,
+        ahead: int = 0,
+        suspects: bool = False,
+    ) -> list[WorkItem]:
+        """Claim up to ``most`` pending items: first attempts first, what was taken over from the dead last.
 
         While plenty are left, ``ahead`` more; with few left each process takes only what it begins now, so
-        that another one can begin the rest.
+        that another one can begin the rest. suspects: only items with many takeovers; else none of them.
         """
 
     def extend_leases(self, items: Sequence[WorkItem], lease: timedelta) -> None:
@@ -171,7 +180,10 @@ class ItemStore(Protocol):
         """Make this worker's unfinished items pending again; return how many."""
 
     def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
-        """Release what dead workers hold: by lease, or known to be gone; return (run, worker) of each."""
+        """Release what dead workers hold: by lease, or known to be gone; return (run, worker) of each.
+
+        It counts as a takeover of each item, not as an attempt.
+        """
 
     def seconds_until_work(self, run: Run) -> float | None:
         """Return how long until an item may be claimed (0: now); None if all are finished."""

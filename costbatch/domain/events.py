@@ -43,6 +43,7 @@ class EventType(StrEnum):
     SERVICE_FIRST_USED = "service.first_used"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
+    RUN_STOPPED = "run.stopped"
     SINK_TEST = "sink.test"
 
 
@@ -51,6 +52,7 @@ _OF_CHANGE = {
     ChangeKind.UPDATED: EventType.ANOMALY_UPDATED,
     ChangeKind.RESOLVED: EventType.ANOMALY_RESOLVED,
 }
+_OF_STATUS = {"failed": EventType.RUN_FAILED, "stopped": EventType.RUN_STOPPED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,12 +287,11 @@ def service_first_used(
     )
 
 
-def run_ended(
-    summary: Mapping[str, Any], *, run_id: UUID, run_key: str, failed: bool, now: datetime
-) -> Event:
-    """Return the event of a run that ended; a retry with the same status repeats its id."""
-    type_ = EventType.RUN_FAILED if failed else EventType.RUN_COMPLETED
-    return _event(type_, run_key, f"{run_id}/{summary['status']}", now, {"run": dict(summary)})
+def run_ended(summary: Mapping[str, Any], *, run_id: UUID, run_key: str, now: datetime) -> Event:
+    """Return the event of a run that ended or was stopped; a retry with the same status repeats its id."""
+    status = summary["status"]
+    type_ = _OF_STATUS.get(status, EventType.RUN_COMPLETED)
+    return _event(type_, run_key, f"{run_id}/{status}", now, {"run": dict(summary)})
 
 
 def sink_test(sink: str, *, now: datetime) -> Event:

@@ -14,6 +14,10 @@ from costbatch.errors import ErrorKind
 
 # How often a run tries an account that fails with a transient error.
 MAX_ATTEMPTS = 3
+# What so many processes have died with may be what killed them: it is worked on alone, to find out.
+SUSPECT_TAKEOVERS = 2
+# After so many, the run does not try it again: it would keep the run from its end, and events from delivery.
+MAX_TAKEOVERS = SUSPECT_TAKEOVERS + 1
 
 
 class ItemState(StrEnum):
@@ -101,6 +105,7 @@ class WorkItem:
     """One account of a run, claimed by one process until its lease lapses.
 
     attempt: counts from 1. token: proof of the claim. progress: what earlier runs of the job achieved.
+    takeovers: how many processes have died while they held it.
     """
 
     id: int
@@ -109,6 +114,7 @@ class WorkItem:
     progress: Progress
     attempt: int
     token: UUID
+    takeovers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from shlex import quote
 from typing import Any
 
 from costbatch.domain.answers import AnswerKind, Standing
@@ -41,7 +42,7 @@ def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
         found = _of_charge(type_, data)
     elif type_ == EventType.INCIDENT_DETECTED:
         found = _of_incident(data["incident"])
-    elif type_ in {EventType.RUN_COMPLETED, EventType.RUN_FAILED}:
+    elif type_ in {EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_STOPPED}:
         found = _of_run(data["run"])
     elif type_ == EventType.SINK_TEST:
         line = Line(label="Test", rows=((data["test"]["message"],),))
@@ -121,7 +122,11 @@ _COUNTED = {
         (EventType.SERVICE_FIRST_CHARGED.value, "of a service"),
         (EventType.DORMANT_ACCOUNT_CHARGED.value, "of a dormant account"),
     ),
-    "Runs": ((EventType.RUN_FAILED.value, "failed"), (EventType.RUN_COMPLETED.value, "completed")),
+    "Runs": (
+        (EventType.RUN_FAILED.value, "failed"),
+        (EventType.RUN_STOPPED.value, "stopped"),
+        (EventType.RUN_COMPLETED.value, "completed"),
+    ),
 }
 _ORDER = [type_ for counted in _COUNTED.values() for type_, _ in counted]
 _IMPORTANCE_OF_SEVERITY = {
@@ -418,10 +423,17 @@ def _of_run(run: Mapping[str, Any]) -> Notice:
         facts.append(("Resources", ", ".join(f"{number:,} {name}" for name, number in found.items())))
     if api := run.get("api"):
         facts.append(("API", f"{many(api['requests'], 'request')}, {api['cost_usd']} USD"))
+    by, commands = "", tuple[Command, ...]()
+    if reason := run.get("stopped_by"):
+        by = f" by its {reason}"
+        commands = (
+            Command(meaning="Resume it", text=f"costbatch {run['job']} --run-key {quote(run['key'])}"),
+        )
     return Notice(
-        title=(f"Run {run['status']}: {counted}",),
+        title=(f"Run {run['status']}{by}: {counted}",),
         importance=_IMPORTANCE_OF_RUN.get(run["status"], Importance.WARNING),
         lines=tuple(Line(label=label, rows=((fact,),)) for label, fact in facts),
+        commands=commands,
     )
 
 

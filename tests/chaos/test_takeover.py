@@ -1,6 +1,7 @@
 """Who may go on with a dead process's accounts, and when: its own host at once, another after the lease."""
 
 import time
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -125,17 +126,41 @@ def test_who_takes_over_from_another_run_is_no_retry_of_its_own(harness: Harness
     assert harness.aws.requests()["accounts"][harness.ids[1]]["requests"]["GetCostAndUsage"] == 1
 
 
-def test_the_account_of_a_dead_worker_elsewhere_does_not_wait_for_the_end_of_the_run(
-    harness: Harness,
-) -> None:
-    """Within a lease and a little the others have taken it over, however much else they have to do."""
+def test_an_account_that_kills_every_process_does_not_keep_the_run_from_its_end(harness: Harness) -> None:
+    """The others are collected first; after three deaths it fails, and the night's events are delivered."""
+    harness.open(*map(make_account, range(1, 5)))
+    deadly, *others = harness.ids
+    harness.aws.add_fault(deadly, "latency", times=9, seconds=600)
+
+    def is_held_after(deaths: int) -> bool:
+        return harness.rows(f"{_STATE_OF} AND takeovers = %s", deadly, deaths) == [{"state": "running"}]
+
+    for deaths in range(3):
+        process = _start(harness)
+        until(partial(is_held_after, deaths))
+        process.kill()
+        wait_for(process)
+    finished = wait_for(_start(harness), timeout_seconds=MOST_SECONDS)
+    assert finished.status == 0
+    assert finished.outcomes == {deadly: "process_killed", **dict.fromkeys(others, "collected")}
+    assert finished.summary["events"] == {
+        "written": {"account.failed": 1, "run.completed": 1},
+        "pending": 0,
+        "dead": 0,
+    }
+
+
+def test_the_account_of_a_dead_worker_elsewhere_is_taken_over_during_the_run(harness: Harness) -> None:
+    """Within a lease and a little, however much else there is to do; it comes after all of that."""
     harness.open(*map(make_account, range(1, 21)), latency_seconds=0.2)
     process = _start(harness, COSTBATCH_CONCURRENCY="1", COSTBATCH_LEASE_SECONDS="2")
     until(lambda: count(harness, "succeeded") > 0)
     _forge_claim(harness, _ELSEWHERE, lease_seconds=1, of=harness.ids[10])
-    until(lambda: harness.value(_STATE_OF, harness.ids[10]) == "succeeded")
-    assert count(harness, "pending") > 0
-    assert wait_for(process, timeout_seconds=MOST_SECONDS).status == 0
+    until(lambda: harness.value("SELECT sum(takeovers) FROM run_items") == 1)
+    assert count(harness, "pending") > 1
+    finished = wait_for(process, timeout_seconds=MOST_SECONDS)
+    assert finished.outcomes == dict.fromkeys(harness.ids, "collected")
+    assert finished.logs("account_finished")[-1]["aws_account_id"] == harness.ids[10]
 
 
 def test_a_process_that_is_alive_keeps_its_account_beyond_one_lease(harness: Harness) -> None:

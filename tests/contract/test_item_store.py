@@ -133,10 +133,38 @@ class TestClaims:
             assert tx.items.release("worker") == 1
         claim(database, run, "dead", most=1)
         assert release_dead(database) == {"dead"}
-        (first,) = claim(database, run, most=1)
+        first = claim(database, run)[-1]
         assert (first.account.aws_account_id, first.attempt) == (account_id(1), 1)
         fail(database, first, retry_after=timedelta(0))
         assert claim(database, run)[-1].attempt == 2
+
+    def test_what_was_taken_over_from_the_dead_comes_last(self, database: Database, run: Run) -> None:
+        """It may be what killed them; a retry of the run forgets it."""
+        claim(database, run, "dead", most=1)
+        release_dead(database)
+        with database.transaction() as tx:
+            tx.items.release("worker")
+        items = claim(database, run)
+        assert numbers(items) == [account_id(n) for n in (2, 3, 4, 1)]
+        assert [(item.attempt, item.takeovers) for item in items] == [(1, 0)] * 3 + [(1, 1)]
+        fail(database, items[-1])
+        with database.transaction() as tx:
+            tx.items.requeue(run)
+        (again,) = claim(database, run)
+        assert (numbers([again]), again.takeovers) == ([account_id(1)], 0)
+
+    def test_what_many_have_died_with_is_claimed_apart(self, database: Database, run: Run) -> None:
+        """Neither with the others nor ahead of them."""
+        claim(database, run, "dead", most=1)
+        release_dead(database)
+        assert claim(database, run, suspects=True) == []
+        for item in claim(database, run, most=3):
+            collect(database, item)
+        claim(database, run, "dead", most=1)
+        release_dead(database)
+        assert claim(database, run) == []
+        (suspect,) = claim(database, run, suspects=True)
+        assert (numbers([suspect]), suspect.takeovers) == ([account_id(1)], 2)
 
     @pytest.mark.parametrize("fate", ["released", "taken over", "done by another"])
     def test_a_lost_claim_cannot_write(self, database: Database, run: Run, fate: str) -> None:

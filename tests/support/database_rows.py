@@ -130,11 +130,17 @@ def open_run(
 
 
 def claim(
-    database: Database, run: Run, worker: str = "worker", *, most: int = 100, lease: timedelta = LEASE
+    database: Database,
+    run: Run,
+    worker: str = "worker",
+    *,
+    most: int = 100,
+    lease: timedelta = LEASE,
+    suspects: bool = False,
 ) -> list[WorkItem]:
     """Claim items in a transaction of its own."""
     with database.transaction() as tx:
-        return tx.items.claim(run, worker=worker, most=most, lease=lease)
+        return tx.items.claim(run, worker=worker, most=most, lease=lease, suspects=suspects)
 
 
 def fetched(*rows: CostRow, api_requests: int = 2) -> FetchedCosts:

@@ -79,6 +79,7 @@ EVENT_MEANINGS = {
     ),
     EventType.RUN_COMPLETED: "A run ended with at least one account done, or with nothing to do.",
     EventType.RUN_FAILED: "A run ended with no account done.",
+    EventType.RUN_STOPPED: "The deadline passed before every account was done.",
     EventType.SINK_TEST: "`costbatch events test` sends it to one sink; it is not stored.",
 }
 

@@ -19,7 +19,7 @@ from costbatch.application.ports import (
     RunStore,
     Spend,
 )
-from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.costs import (
     NO_DIGESTS,
@@ -30,6 +30,7 @@ from costbatch.domain.costs import (
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.runs import (
+    SUSPECT_TAKEOVERS,
     UNFINISHED,
     ItemRecord,
     ItemState,
@@ -57,6 +58,7 @@ class Listed:
     token: UUID | None = None
     retry_after: timedelta | None = None
     failed_by: str | None = None
+    takeovers: int = 0
 
 
 @dataclass
@@ -159,15 +161,25 @@ class FakeItems(ItemStore):
         return len(rows)
 
     @override
-    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[WorkItem]:
-        free = [each for each in self.listed.values() if each.record.state is ItemState.PENDING]
-        free.sort(key=lambda each: each.record.attempts)
+    def claim(
+        self,
+        run: Run,
+        *,
+        worker: str,
+        most: int,
+        lease: timedelta,
+        ahead: int = 0,
+        suspects: bool = False,
+    ) -> list[WorkItem]:
+        pending = [each for each in self.listed.values() if each.record.state is ItemState.PENDING]
+        free = [each for each in pending if (each.takeovers >= SUSPECT_TAKEOVERS) == suspects]
+        free.sort(key=lambda each: (each.takeovers, each.record.attempts))
         items = []
         for each in free[: most + (ahead if self.gives_ahead else 0)]:
             token = uuid4()
             record = replace(each.record, state=ItemState.RUNNING)
             self._put(replace(each, record=record, worker=worker, token=token))
-            items.append(self._item(each.account_id, run.id, each.record.attempts + 1, token))
+            items.append(self._item(each, run.id, token))
         return items
 
     @override
@@ -182,7 +194,7 @@ class FakeItems(ItemStore):
     def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
         held = {each.worker for each in self.listed.values() if each.worker is not None}
         gone = {worker for worker in held if is_gone(worker)}
-        self._release(lambda each: each.worker in gone)
+        self._release(lambda each: each.worker in gone, takeovers=1)
         return [(run_id, worker) for run_id in self.run_ids for worker in gone]
 
     @override
@@ -192,7 +204,10 @@ class FakeItems(ItemStore):
     @override
     def lock(self, items: Sequence[WorkItem]) -> list[WorkItem]:
         ours = [item for item in items if self.listed[item.id].token == item.token]
-        return [self._item(item.id, item.run_id, item.attempt, item.token) for item in ours]
+        return [
+            replace(item, account=self.accounts.rows[item.id], progress=self._progress(item.id))
+            for item in ours
+        ]
 
     @override
     def finish(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
@@ -214,6 +229,7 @@ class FakeItems(ItemStore):
                     record,
                     retry_after=outcome.retry_after,
                     failed_by=listed.worker,
+                    takeovers=listed.takeovers,
                 )
             )
 
@@ -257,24 +273,30 @@ class FakeItems(ItemStore):
     def api_requests(self, run: Run) -> int:
         return sum(each.record.api_requests for each in self.listed.values())
 
-    def _item(self, row: int, run_id: UUID, attempt: int, token: UUID) -> WorkItem:
+    def _item(self, listed: Listed, run_id: UUID, token: UUID) -> WorkItem:
+        row = listed.account_id
         return WorkItem(
             id=row,
             run_id=run_id,
             account=self.accounts.rows[row],
-            progress=self.progress.rows.get(row, NO_PROGRESS),
-            attempt=attempt,
+            progress=self._progress(row),
+            attempt=listed.record.attempts + 1,
             token=token,
+            takeovers=listed.takeovers,
         )
+
+    def _progress(self, row: int) -> Progress:
+        return self.progress.rows.get(row, NO_PROGRESS)
 
     def _put(self, listed: Listed) -> None:
         self.listed[listed.account_id] = listed
 
-    def _release(self, is_meant: Callable[[Listed], bool]) -> int:
+    def _release(self, is_meant: Callable[[Listed], bool], *, takeovers: int = 0) -> int:
         claimed = [each for each in self.listed.values() if each.token is not None and is_meant(each)]
         for each in claimed:
             pending = replace(each.record, state=ItemState.PENDING)
-            self._put(replace(each, record=pending, worker=None, token=None))
+            count = each.takeovers + takeovers
+            self._put(replace(each, record=pending, worker=None, token=None, takeovers=count))
         return len(claimed)
 
 

@@ -22,6 +22,7 @@ from costbatch.adapters.postgres.tables import accounts, run_items
 from costbatch.application.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
+    SUSPECT_TAKEOVERS,
     UNFINISHED,
     Failure,
     ItemRecord,
@@ -45,6 +46,7 @@ _UNCLAIMED = {"claimed_by": None, "claim_token": None, "lease_expires_at": None}
 _ITEM_COLUMNS = (
     sa.column("item_id", sa.BigInteger),
     sa.column("attempts", sa.SmallInteger),
+    sa.column("takeovers", sa.SmallInteger),
     sa.column("claim_token", sa.Uuid),
     sa.column("run_id", sa.Uuid),
     *(sa.column(column.name, column.type) for column in accounts.c),
@@ -62,12 +64,12 @@ WITH chosen AS (
     LEFT JOIN account_progress progress
         ON progress.account_id = run_items.account_id AND progress.job = run_items.job
     WHERE run_items.run_id = :run_id AND run_items.state = 'pending'
-      AND run_items.available_at <= now()
+      AND run_items.available_at <= now() AND (run_items.takeovers >= :suspect) = :suspects
       AND NOT EXISTS (
         SELECT FROM run_items other
         WHERE other.account_id = run_items.account_id AND other.job = run_items.job
           AND other.state = 'running')
-    ORDER BY run_items.attempts, run_items.id
+    ORDER BY run_items.takeovers, run_items.attempts, run_items.id
     LIMIT :most + CASE WHEN (
         SELECT count(*) FROM (
             SELECT FROM run_items WHERE run_id = :run_id AND state = 'pending' LIMIT :plenty) AS left_over
@@ -78,7 +80,7 @@ UPDATE run_items SET
     state = 'running', claimed_by = :worker, claim_token = gen_random_uuid(),
     lease_expires_at = now() + :lease
 FROM chosen WHERE run_items.id = chosen.item_id
-RETURNING run_items.attempts, run_items.claim_token, run_items.run_id, chosen.*
+RETURNING run_items.attempts, run_items.takeovers, run_items.claim_token, run_items.run_id, chosen.*
 """).columns(*_ITEM_COLUMNS)
 
 # Two statements, because only the second one sees what the first had to wait for; in one text to save a round
@@ -88,7 +90,8 @@ SELECT FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 WHERE run_items.id = ANY(:item_ids) AND run_items.claim_token = ANY(CAST(:tokens AS uuid[]))
 ORDER BY run_items.id
 FOR NO KEY UPDATE;
-SELECT run_items.id AS item_id, run_items.attempts, run_items.claim_token, run_items.run_id, accounts.*,
+SELECT run_items.id AS item_id, run_items.attempts, run_items.takeovers, run_items.claim_token,
+    run_items.run_id, accounts.*,
     progress.covered_start, progress.covered_end_exclusive, progress.failing_since, progress.failing_kind
 FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 LEFT JOIN account_progress progress
@@ -168,12 +171,21 @@ class PostgresRunItems(ItemStore):
             workers = self.connection.scalars(sa.select(run_items.c.failed_by).where(*undone).distinct())
             dead = [worker for worker in workers if worker is not None and is_dead(worker)]
             undone.append(run_items.c.failed_by.in_(dead))
-        pending = {"state": ItemState.PENDING.value, "attempts": 0, "skip_reason": None}
+        pending = {"state": ItemState.PENDING.value, "attempts": 0, "takeovers": 0, "skip_reason": None}
         requeued = sa.update(run_items).where(*undone)
         return self.connection.execute(requeued.values(**pending, available_at=sa.func.now())).rowcount
 
     @override
-    def claim(self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0) -> list[WorkItem]:
+    def claim(
+        self,
+        run: Run,
+        *,
+        worker: str,
+        most: int,
+        lease: timedelta,
+        ahead: int = 0,
+        suspects: bool = False,
+    ) -> list[WorkItem]:
         parameters = {
             "run_id": run.id,
             "worker": worker,
@@ -181,6 +193,8 @@ class PostgresRunItems(ItemStore):
             "most": most,
             "ahead": ahead,
             "plenty": _PLENTY,
+            "suspect": SUSPECT_TAKEOVERS,
+            "suspects": suspects,
         }
         try:
             claimed = self.connection.execute(_CLAIM, parameters).all()
@@ -188,7 +202,7 @@ class PostgresRunItems(ItemStore):
             # Another run claimed one of these accounts in the same instant; the next call sees its claim.
             self.connection.exec_driver_sql("ROLLBACK TO SAVEPOINT claim")
             return []
-        return sorted(map(_item_from_row, claimed), key=lambda item: (item.attempt, item.id))
+        return sorted(map(_item_from_row, claimed), key=lambda item: (item.takeovers, item.attempt, item.id))
 
     @override
     def extend_leases(self, items: Sequence[WorkItem], lease: timedelta) -> None:
@@ -205,7 +219,7 @@ class PostgresRunItems(ItemStore):
         workers = self.connection.scalars(sa.select(run_items.c.claimed_by).where(_RUNNING).distinct())
         gone = [worker for worker in workers if is_gone(worker)]
         lapsed = run_items.c.lease_expires_at < sa.func.now()
-        return self._release(lapsed | run_items.c.claimed_by.in_(gone))
+        return self._release(lapsed | run_items.c.claimed_by.in_(gone), takeovers=1)
 
     @override
     def seconds_until_work(self, run: Run) -> float | None:
@@ -306,12 +320,13 @@ class PostgresRunItems(ItemStore):
         total = sa.func.coalesce(sa.func.sum(run_items.c.api_requests), 0)
         return int(self.connection.scalars(sa.select(total).where(run_items.c.run_id == run.id)).one())
 
-    def _release(self, condition: sa.ColumnElement[bool]) -> list[tuple[UUID, str]]:
+    def _release(self, condition: sa.ColumnElement[bool], *, takeovers: int = 0) -> list[tuple[UUID, str]]:
         # The update itself returns only what a row is afterwards.
         columns = [run_items.c.id, run_items.c.run_id, run_items.c.claimed_by]
         found = sa.select(*columns).where(_RUNNING, condition).order_by(run_items.c.id)
         held = found.with_for_update().cte("held")
-        pending = {**_UNCLAIMED, "state": ItemState.PENDING.value}
+        pending: dict[str, Any] = {**_UNCLAIMED, "state": ItemState.PENDING.value}
+        pending["takeovers"] = run_items.c.takeovers + takeovers
         released = sa.update(run_items).where(run_items.c.id == held.c.id).values(**pending)
         rows = self.connection.execute(released.returning(held.c.run_id, held.c.claimed_by))
         return [(row.run_id, row.claimed_by) for row in rows]
@@ -325,6 +340,7 @@ def _item_from_row(row: Row[Any]) -> WorkItem:
         progress=progress_from_row(row),
         attempt=row.attempts + 1,
         token=row.claim_token,
+        takeovers=row.takeovers,
     )
 
 

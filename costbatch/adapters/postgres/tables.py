@@ -141,6 +141,9 @@ run_items = Table(
     Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
     Column("state", CODE, nullable=False),
     Column("attempts", SmallInteger, nullable=False, server_default="0", comment="Recorded attempts"),
+    Column(
+        "takeovers", SmallInteger, nullable=False, server_default="0", comment="Claims whose process died"
+    ),
     Column("available_at", INSTANT, nullable=False, comment="Not to be claimed before"),
     Column("claimed_by", Text, comment="Host, process namespace and process of the worker"),
     Column("failed_by", Text, comment="Worker whose last attempt did not succeed"),
@@ -171,14 +174,21 @@ run_items = Table(
     CheckConstraint("state IN ('pending', 'running') OR finished_at IS NOT NULL", name="ended_has_finish"),
     one_of("skip_reason", SkipReason),
     one_of("error_kind", ErrorKind),
-    not_negative("attempts", "api_requests", "api_requests_unanswered"),
+    not_negative("attempts", "takeovers", "api_requests", "api_requests_unanswered"),
     CheckConstraint("api_requests_unanswered <= api_requests", name="unanswered_are_paid"),
     Index("uq_run_items_run_id_account_id", "run_id", "account_id", unique=True),
     # Two runs of a job never work on one account at the same time.
     Index(
         "uq_run_items_one_claim", "account_id", "job", unique=True, postgresql_where=text("state = 'running'")
     ),
-    Index("ix_run_items_pending", "run_id", "attempts", "id", postgresql_where=text("state = 'pending'")),
+    Index(
+        "ix_run_items_pending",
+        "run_id",
+        "takeovers",
+        "attempts",
+        "id",
+        postgresql_where=text("state = 'pending'"),
+    ),
     Index(
         "ix_run_items_succeeded",
         "account_id",

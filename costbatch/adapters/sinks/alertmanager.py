@@ -36,6 +36,7 @@ _NAMES = {
     EventType.ACCOUNT_FAILED: "CostbatchAccountFailed",
     EventType.ACCOUNT_RECOVERED: "CostbatchAccountFailed",
     EventType.RUN_FAILED: "CostbatchRunFailed",
+    EventType.RUN_STOPPED: "CostbatchRunFailed",
     EventType.RUN_COMPLETED: "CostbatchRunFailed",
     EventType.SINK_TEST: "CostbatchTest",
 }

@@ -23,6 +23,7 @@ _WARNINGS = frozenset(
         EventType.SERVICE_FIRST_USED.value,
         EventType.ACCOUNT_FAILED.value,
         EventType.RUN_FAILED.value,
+        EventType.RUN_STOPPED.value,
     }
 )
 

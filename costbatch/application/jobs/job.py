@@ -117,12 +117,15 @@ class Job(Protocol[T, R]):
         """
 
     def after(self, tx: Transaction, run: Run, *, now: datetime) -> Mapping[str, Any]:
-        """Return the summary of a finished run, JSON-ready, for its event."""
+        """Return the summary of a run that ended or whose deadline has passed, JSON-ready, for its event."""
 
     def weight(self, task: T, value: R) -> int:  # noqa: ARG002 - most tasks do not matter
         """Return as how many rows a value counts when results are saved together."""
         return self.size(value)
 
     def closing_events(self, tx: Transaction, run: Run, *, now: datetime) -> Sequence[Event]:  # noqa: ARG002 - most jobs have none
-        """Return the events of a finished run's accounts together; a retry that finishes it asks again."""
+        """Return the events of the accounts together, of a run that ended or whose deadline has passed.
+
+        A retry asks again.
+        """
         return ()

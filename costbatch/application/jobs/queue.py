@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Generic
 
@@ -10,7 +11,7 @@ from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.pool import Claimed, WorkerPool
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.ports import Database, Transaction
-from costbatch.domain.runs import Failure, Run, WorkItem
+from costbatch.domain.runs import MAX_TAKEOVERS, Failure, Run, WorkItem
 from costbatch.errors import ErrorKind, StorageError
 from costbatch.logs import get_logger
 
@@ -61,8 +62,9 @@ class Queue(Generic[T, R]):
     def claim(self, affordable: Callable[[int], int]) -> None:
         """Claim and start items for threads that are free or will be soon, and more if plenty are left.
 
-        What another process could begin now is not claimed ahead. ``affordable`` returns how many of a number
-        of items there is money for.
+        What another process could begin now is not claimed ahead. What may have killed its processes is
+        worked on when nothing else is left, one at a time: whoever dies with it then died of it.
+        ``affordable`` returns how many of a number of items there is money for.
 
         Raises:
             StorageError: the database is lost.
@@ -72,9 +74,10 @@ class Queue(Generic[T, R]):
         ahead = affordable(_CLAIMED_AT_ONCE) - most
 
         def claim(tx: Transaction) -> Claimed[T]:
-            items = tx.items.claim(
-                self.run, worker=self.worker, most=most, ahead=ahead, lease=self.policy.lease
-            )
+            ours = partial(tx.items.claim, self.run, worker=self.worker, lease=self.policy.lease)
+            items = ours(most=most, ahead=ahead)
+            if not items and not self.pool.in_flight and affordable(1):
+                items = ours(most=1, suspects=True)
             return Claimed(items, self._prepare(tx, items) if items else {})
 
         claimed = in_transaction(self.database, claim)
@@ -115,6 +118,13 @@ class Queue(Generic[T, R]):
         return min(self.pool.begun_soon, 2 * _CLAIMED_AT_ONCE)
 
     def _prepare(self, tx: Transaction, items: Sequence[WorkItem]) -> dict[int, T | Failure]:
+        killers = [item for item in items if item.takeovers >= MAX_TAKEOVERS]
+        if killers:
+            kind = ErrorKind.PROCESS_KILLED
+            message = f"{MAX_TAKEOVERS} processes ended while they worked on this account. {kind.advice}"
+            others = [item for item in items if item.takeovers < MAX_TAKEOVERS]
+            failures = {item.id: Failure(kind=kind, message=message) for item in killers}
+            return {**failures, **(self._prepare(tx, others) if others else {})}
         try:
             return dict(self.job.prepare(tx, self.run, items))
         except Exception as error:

@@ -175,7 +175,7 @@ class Runner(Generic[T, R]):
         return bool(pool.in_flight) or queue.wait_for_work(self.stop.wait)
 
     def _close(self, tx: Transaction, run: Run, stopped_by: StopReason | None) -> Run | None:
-        """Record how the run ended; the last process writes the run's event.
+        """Record how the run ended; the last process writes the run's events.
 
         None: there is work again, and this process was not stopped.
         """
@@ -187,11 +187,12 @@ class Runner(Generic[T, R]):
                 return None
             status, reason = RunStatus.STOPPED, stopped_by
         changed = tx.runs.close(run, status, now=now, stopped_by=reason)
-        if changed and status is not RunStatus.STOPPED:
+        # A retry resumes what a signal stopped. After the deadline there may be none: tell what is done.
+        is_end = reason is None or (reason is StopReason.DEADLINE and not tx.items.has_running(run))
+        if changed and is_end:
             events = self.job.closing_events(tx, run, now=now)
             tx.outbox.append(events, self.policy.routes, account_id=None, run_id=run.id)
             summary = self.job.after(tx, run, now=now)
-            failed = status is RunStatus.FAILED
-            event = run_ended(summary, run_id=run.id, run_key=run.key, failed=failed, now=now)
+            event = run_ended(summary, run_id=run.id, run_key=run.key, now=now)
             tx.outbox.append([event], self.policy.routes, account_id=None, run_id=run.id)
         return tx.runs.load(run)

@@ -166,21 +166,23 @@ def end_of_run(type_: EventType, job: str = "collect", *, is_restricted: bool = 
 
 def test_only_a_whole_run_of_the_same_job_ends_a_failed_one(receiver: Receiver) -> None:
     """Not the discovery that follows, and not what someone collects by hand of one account."""
-    failed, same, other = (
+    failed, stopped, same, other = (
         alert
         for event in (
             end_of_run(EventType.RUN_FAILED),
+            end_of_run(EventType.RUN_STOPPED),
             end_of_run(EventType.RUN_COMPLETED),
             end_of_run(EventType.RUN_COMPLETED, "discover"),
         )
         for alert in posted(receiver, event)
     )
     assert failed["labels"] == {"alertname": "CostbatchRunFailed", "job": "collect"}
+    assert (stopped["labels"], stopped["endsAt"]) == (failed["labels"], failed["endsAt"])
     assert (same["labels"], same["endsAt"]) == (failed["labels"], "2025-03-12T06:30:00Z")
     assert other["labels"] == {"alertname": "CostbatchRunFailed", "job": "discover"}
     sink = make_sink(f"type: alertmanager\nurl: {receiver.url}")
     said = sink.deliver([end_of_run(EventType.RUN_COMPLETED, is_restricted=True)])
-    assert (said, len(receiver.asked)) == ("A run of some accounts ends no alert, so nothing was sent.", 3)
+    assert (said, len(receiver.asked)) == ("A run of some accounts ends no alert, so nothing was sent.", 4)
 
 
 def test_what_is_told_once_is_an_alert_of_its_own(receiver: Receiver) -> None:

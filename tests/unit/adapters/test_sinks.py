@@ -24,6 +24,7 @@ from tests.support.sinks import anomaly_event, make_context, make_sink
         (EventType.ACCOUNT_RECOVERED, "info"),
         (EventType.RUN_COMPLETED, "info"),
         (EventType.RUN_FAILED, "warning"),
+        (EventType.RUN_STOPPED, "warning"),
         (EventType.SINK_TEST, "info"),
     ],
 )

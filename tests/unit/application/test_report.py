@@ -81,7 +81,7 @@ def test_a_brief_report_counts(tables: FakeTables) -> None:
     """Events of this run, anomalies of all, and no reading of costs."""
     tables.outbox.append(
         [
-            run_ended({"status": status}, run_id=UUID(int=n), run_key="", failed=False, now=NOW)
+            run_ended({"status": status}, run_id=UUID(int=n), run_key="", now=NOW)
             for n, status in ((7, "a"), (7, "b"), (8, "c"))
         ],
         [Route("log")],
@@ -195,7 +195,7 @@ def test_a_program_is_told_of_every_account(tables: FakeTables) -> None:
 
 def test_what_waits_for_delivery_is_counted(tables: FakeTables) -> None:
     """Every sink's way counts."""
-    event = run_ended({"status": "completed"}, run_id=make_run().id, run_key="", failed=False, now=NOW)
+    event = run_ended({"status": "completed"}, run_id=make_run().id, run_key="", now=NOW)
     tables.outbox.append([event], [Route("log"), Route("chat")], account_id=None, run_id=make_run().id)
     assert report_of(tables).events_pending == 2
 

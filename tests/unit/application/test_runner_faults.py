@@ -54,7 +54,7 @@ def test_accounts_in_flight_are_waited_for(harness: RunHarness, monkeypatch: pyt
 def test_a_deadline_ends_the_work_and_is_recorded(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is in flight is finished; the rest is left to a retry, which resumes the run."""
+    """What is in flight is finished and told; the rest is left to a retry, which resumes the run."""
     monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     harness.policy = replace(POLICY, concurrency=1, deadline=timedelta(seconds=0.2))
     harness.source.gate.clear()
@@ -63,11 +63,30 @@ def test_a_deadline_ends_the_work_and_is_recorded(
     assert (run.status, run.stopped_by) == (RunStatus.STOPPED, StopReason.DEADLINE)
     assert sorted(harness.states) == ["pending", "pending", "pending", "succeeded"]
     assert len(harness.logged("deadline_reached")) == 1
-    assert "run.completed" not in harness.event_types
+    assert harness.event_types == ["run.stopped"]
+    told = harness.store.tables.outbox.events[-1].data["run"]
+    assert (told["status"], told["stopped_by"], told["accounts"]["unfinished"]) == ("stopped", "deadline", 3)
     harness.policy = POLICY
     again = harness.collect()
     assert (again.status, again.stopped_by) == (RunStatus.COMPLETED, None)
     assert len(harness.source.fetched) == 4
+    assert harness.event_types == ["run.stopped", "run.completed"]
+
+
+def test_after_the_deadline_a_process_that_still_works_ends_the_run(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that began later has a later deadline: it tells how the run ended."""
+    monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
+    harness.stop.set()
+    harness.collect()
+    listed = harness.store.tables.items.listed
+    running = replace(listed[4].record, state=ItemState.RUNNING)
+    token = harness.store.tables.run_rows["job"].id
+    listed[4] = replace(listed[4], record=running, worker="other", token=token)
+    harness.stop, harness.policy = Signal(), replace(POLICY, deadline=timedelta(0))
+    assert harness.collect().stopped_by is StopReason.DEADLINE
+    assert harness.event_types == []
 
 
 def test_a_run_that_is_done_before_its_deadline_completes(harness: RunHarness) -> None:
@@ -112,6 +131,41 @@ def test_a_stopped_run_is_resumed(harness: RunHarness) -> None:
     assert harness.collect().status is RunStatus.COMPLETED
     assert sorted(row for row, _ in harness.source.fetched) == [1, 2, 3, 4]
     assert harness.event_types == ["run.completed"]
+
+
+def test_what_three_processes_died_with_is_not_tried_again(harness: RunHarness) -> None:
+    """The run ends, and says which account it was; the others are collected."""
+    harness.stop.set()
+    harness.collect()
+    listed = harness.store.tables.items.listed
+    listed[2] = replace(listed[2], takeovers=3)
+    harness.stop = Signal()
+    assert harness.collect().status is RunStatus.PARTIAL
+    assert sorted(row for row, _ in harness.source.fetched) == [1, 3, 4]
+    failure = harness.records[2].failure
+    assert failure is not None
+    assert (failure.kind, failure.message[:60]) == (
+        ErrorKind.PROCESS_KILLED,
+        "3 processes ended while they worked on this account. Look wh",
+    )
+    assert harness.event_types == ["account.failed", "run.completed"]
+
+
+def test_what_two_processes_died_with_is_worked_on_alone(harness: RunHarness) -> None:
+    """After everything else, so that a third death says which account it was."""
+    harness.stop.set()
+    harness.collect()
+    listed = harness.store.tables.items.listed
+    for row in (1, 2, 3):
+        listed[row] = replace(listed[row], takeovers=2)
+    in_flight: list[int] = []
+    harness.stop, harness.source.on_fetch = (
+        Signal(),
+        lambda: in_flight.append(harness.states.count("running")),
+    )
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert [row for row, _ in harness.source.fetched] == [4, 1, 2, 3]
+    assert in_flight == [1] * 4
 
 
 def test_when_the_grace_period_is_over_claims_are_released(

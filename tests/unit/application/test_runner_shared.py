@@ -135,7 +135,7 @@ def test_a_takeover_without_failed_accounts_just_ends(harness: RunHarness) -> No
 
 
 def test_claims_of_dead_processes_are_looked_for_while_there_is_other_work(harness: RunHarness) -> None:
-    """A death in the middle of the run is noticed during a fetch, and the account is the next one."""
+    """A death in the middle of the run is noticed during a fetch; its account is the last one."""
     harness.policy = replace(POLICY, lease=timedelta(seconds=0.05), concurrency=1)
     harness.stop.set()
     harness.collect()
@@ -153,7 +153,7 @@ def test_claims_of_dead_processes_are_looked_for_while_there_is_other_work(harne
 
     harness.is_gone, harness.source.on_fetch = is_gone, wait_until_noticed
     assert harness.collect().status is RunStatus.COMPLETED
-    assert [row for row, _ in harness.source.fetched] == [2, 1, 3, 4]
+    assert [row for row, _ in harness.source.fetched] == [2, 3, 4, 1]
 
 
 def test_a_process_continues_if_a_retry_requeues_accounts_while_it_closes(

@@ -152,12 +152,13 @@ def test_everything_of_an_account_is_written_together(one: OneAccount) -> None:
 def test_nothing_is_written_for_a_claim_that_was_lost(
     one: OneAccount, value: FetchedCosts | Failure | None
 ) -> None:
-    """Another process has the account; its work counts."""
+    """Another process has the account, and its work counts; what the lost one cost is added to it."""
     one.claim()
     listed = dict(one.store.tables.items.listed)
     lost = make_item(make_account(), token=make_item(make_account(2)).token)
     assert one.save(lost, value) is None
-    assert one.store.tables.items.listed == listed
+    paid = replace(listed[1].record, api_requests=2)
+    assert one.store.tables.items.listed == {1: replace(listed[1], record=paid)}
     assert (one.store.tables.costs.rows, one.store.tables.digests.rows, one.events) == ({}, {}, [])
 
 

@@ -122,12 +122,14 @@ def test_a_result_that_is_refused_does_not_affect_the_others(results: Results) -
 
 
 def test_an_account_that_was_taken_over_does_not_affect_the_others(results: Results) -> None:
-    """Its result is dropped without a trace, the rest is stored in the same transaction."""
+    """Its result is dropped, but for what it cost; the rest is stored in the same transaction."""
     fetched = [results.result(row) for row in (1, 2, 3)]
     items = results.store.tables.items
     items.listed[2] = replace(items.listed[2], worker="another", token=make_item(make_account(9)).token)
     assert results.save(*fetched) == ["succeeded", "running", "succeeded"]
     assert results.store.transactions == 1
+    listed = results.store.tables.items.listed.values()
+    assert [each.record.api_requests for each in listed] == [1, 1, 1]
     assert {key[0] for key in results.store.tables.costs.rows} == {1, 3}
 
 

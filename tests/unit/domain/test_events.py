@@ -79,7 +79,7 @@ def of_answer(
 
 def of_run(run_id: UUID = RUN, now: datetime = NOW, status: str = "completed") -> Event:
     """Return the event of a run that ended."""
-    return run_ended({"status": status}, run_id=run_id, run_key="job-7", failed=status == "failed", now=now)
+    return run_ended({"status": status}, run_id=run_id, run_key="job-7", now=now)
 
 
 MAKERS = [of_anomaly, of_answer, of_failure, of_recovery, of_run]
@@ -279,11 +279,12 @@ def test_a_recovery_is_told_with_what_it_ends() -> None:
 
 
 def test_the_end_of_a_run_is_told_with_its_numbers() -> None:
-    """Total failure has a type of its own; partial failure is a run completed, and says so."""
-    assert [of_run(status=status).type.value for status in ("completed", "partial", "failed")] == [
+    """Total failure and an early end have types of their own; partial failure is a run completed."""
+    assert [of_run(status=status).type.value for status in ("completed", "partial", "failed", "stopped")] == [
         "run.completed",
         "run.completed",
         "run.failed",
+        "run.stopped",
     ]
     assert of_run().subject == "job-7"
     assert of_run().data["run"] == {"status": "completed"}

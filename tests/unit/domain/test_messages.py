@@ -111,14 +111,17 @@ def a_recovery(job: str = "collect") -> Event:
 def a_run(status: str = "partial") -> Event:
     """Return the event of a run's end."""
     summary = {
+        "job": "collect",
+        "key": "job-7",
         "status": status,
+        "stopped_by": "deadline" if status == "stopped" else None,
         "cost_date": str(NEWEST),
         "accounts": {"total": 12, "collected": 11, "failed": 1, "skipped": 0, "unfinished": 0},
         "failures": {"access_denied": 1},
         "anomalies": {"detected": 2, "updated": 1, "resolved": 1, "open": 1234},
         "api": {"requests": 13, "cost_usd": "0.13"},
     }
-    return run_ended(summary, run_id=RUN, run_key="job-7", failed=status == "failed", now=NOW)
+    return run_ended(summary, run_id=RUN, run_key="job-7", now=NOW)
 
 
 def reminder() -> Event:
@@ -190,7 +193,7 @@ def a_discovery() -> list[Event]:
     return [
         region_first_used(lab, "ap-south-1", {"ec2": 30, "s3": 1}, run_id=RUN, now=NOW),
         service_first_used(lab, "sagemaker", {"eu-west-1": 5}, run_id=RUN, now=NOW),
-        run_ended(summary, run_id=RUN, run_key="job-8", failed=False, now=NOW),
+        run_ended(summary, run_id=RUN, run_key="job-8", now=NOW),
     ]
 
 
@@ -256,6 +259,7 @@ CASES = {
     "explained": [explained()],
     "account-failed": [a_failure()],
     "run": [a_run()],
+    "stopped": [a_run("stopped")],
     "digest": many_events(),
     "discovery": a_discovery(),
     "charges": charges(),
@@ -364,6 +368,7 @@ def test_a_trend_that_is_not_known_is_left_out() -> None:
         (a_run("completed"), Importance.SUCCESS),
         (a_run("partial"), Importance.WARNING),
         (a_run("failed"), Importance.FAILURE),
+        (a_run("stopped"), Importance.WARNING),
         (a_discovery()[0], Importance.WARNING),
         (charges()[0], Importance.FAILURE),
         (charges()[2], Importance.WARNING),
