@@ -123,7 +123,7 @@ class PastExpectations:
         """Return the days from the start on that are outside their band."""
         found: dict[int, list[Expectation]] = {}
         for (row, usage_date, service, currency), day in self.rows.items():
-            if row in starts and usage_date >= starts[row] and day.is_outside:
+            if row in starts and usage_date >= starts[row] and (day.reason or day.is_outside):
                 found.setdefault(row, []).append(Expectation(service, currency, day))
         return found
 

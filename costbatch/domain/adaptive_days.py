@@ -24,6 +24,11 @@ def judged_day(judgement: Judgement, actual: Decimal) -> JudgedDay:
     return JudgedDay(judgement.usage_date, expected, cost, lower, upper, score, reason)
 
 
+def restated_day(judged: JudgedDay, actual: Decimal) -> JudgedDay:
+    """Return what was judged of a day with what it costs now."""
+    return replace(judged, actual=actual.quantize(_PRECISION))
+
+
 def anomalous_days(judged: Iterable[JudgedDay], *, today: date, rule: Rule) -> list[JudgedDay]:
     """Return the days of anomalies: those with a reason, and those after one that are still outside.
 

@@ -98,6 +98,12 @@ def test_a_memory_keeps_its_snapshot_until_it_has_another(
         tx.memories.save({(account.id, "USD"): second})
     with database.transaction() as tx:
         assert tx.memories.load([account.id])[account.id, "USD"] == replace(second, snapshot=b"large")
+    # A second run of the day learned an older day again.
+    for snapshot in (b"larger", None):
+        with database.transaction() as tx:
+            tx.memories.save({(account.id, "USD"): replace(second, snapshot=snapshot)})
+        with database.transaction() as tx:
+            assert tx.memories.load([account.id])[account.id, "USD"] == replace(second, snapshot=b"larger")
     before = query("SELECT xmin::text FROM detector_memories")
     with database.transaction() as tx:
         tx.memories.save({(account.id, "USD"): second})

@@ -36,6 +36,8 @@ class Replay:
     policy: WindowPolicy = field(default_factory=lambda: WindowPolicy(history_months=2, month_close_day=0))
     bill: dict[tuple[date, str], Decimal] = field(default_factory=dict)
     currencies: dict[date, str] = field(default_factory=dict)
+    # Of services that are billed in another one than the others.
+    own_currencies: dict[str, str] = field(default_factory=dict)
     store: FakeStore = field(default_factory=FakeStore)
     account: Account = field(default_factory=make_account)
     covered: DateRange | None = None
@@ -127,7 +129,10 @@ class Replay:
     def _rows(self, window: DateRange) -> list[CostRow]:
         return [
             make_row(
-                usage_date, str(amount), service=service, currency=self.currencies.get(usage_date, "USD")
+                usage_date,
+                str(amount),
+                service=service,
+                currency=self.own_currencies.get(service) or self.currencies.get(usage_date, "USD"),
             )
             for (usage_date, service), amount in self.bill.items()
             if usage_date in window

@@ -23,6 +23,8 @@ ON CONFLICT (account_id, currency) DO UPDATE SET
     snapshot = coalesce(excluded.snapshot, detector_memories.snapshot)
 WHERE (detector_memories.version, detector_memories.newest_date, detector_memories.mornings)
     IS DISTINCT FROM (excluded.version, excluded.newest_date, excluded.mornings)
+    -- What a second run of the day learned again may differ in nothing else.
+    OR excluded.snapshot <> coalesce(detector_memories.snapshot, '')
 """)
 
 

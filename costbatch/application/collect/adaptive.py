@@ -18,7 +18,7 @@ from costbatch.application.collect.series import DAYS_AT_ONCE, SeriesRequest, lo
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_answers import Allowance, allowances
-from costbatch.domain.adaptive_days import anomalous_days, is_restated, judged_day
+from costbatch.domain.adaptive_days import anomalous_days, is_restated, judged_day, restated_day
 from costbatch.domain.adaptive_memory import (
     Memory,
     MemoryUnreadableError,
@@ -50,6 +50,9 @@ _SETTLING = timedelta(days=SETTLE_DAYS)
 _LEARNED = timedelta(days=399)
 # A currency without cost for so long is not judged.
 _QUIET = timedelta(days=35)
+# With so many days that earlier nights stored and a memory does not know, another detector judged meanwhile:
+# what began and ended then is no news. Fewer can come late.
+_UNKNOWN_DAYS = 7
 
 # The comparable cost of each service by day, in one currency.
 _Costs = Mapping[str, Mapping[date, Decimal]]
@@ -59,11 +62,13 @@ _Costs = Mapping[str, Mapping[date, Decimal]]
 class _Judged:
     """What one account's services were judged to be in one currency.
 
-    days: by service. touched: those whose judgement may differ from the last one's. memory: None: as it was.
-    judges_from: None: it is judged already.
+    days: by service. touched: those whose judgement may differ from the last one's. costs: as stored now,
+    also of days before these that have changed. memory: None: as it was. judges_from: None: it is judged
+    already.
     """
 
     touched: DateRange
+    costs: _Costs = field(default_factory=dict)
     days: Mapping[str, Sequence[JudgedDay]] = field(default_factory=dict)
     memory: Memory | None = None
     is_history: bool = False
@@ -167,7 +172,7 @@ class AdaptiveDetector(Detector):
         for currency, newest in last_days.items():
             since, mine = None, costs.get(currency, {})
             answered = allowances(answers, currency, self.rule)
-            recollection = self._recollect(each, currency, memories.get(currency), answered)
+            recollection = self._recollect(each, currency, memories.get(currency), mine, answered)
             if recollection is not None:
                 since = self._restated_since(each, recollection, mine, newest)
             if recollection is None or since is not None:
@@ -180,7 +185,8 @@ class AdaptiveDetector(Detector):
                 touched = DateRange(start, end)
                 days = self._walk(each, recollection, mine, DateRange(first, end), touched)
                 memory = recollection.memory(self._version(currency))
-                found[currency] = _Judged(touched, days, memory, judges_from=recollection.judges_from)
+                judges_from = recollection.judges_from
+                found[currency] = _Judged(touched, mine, days, memory, judges_from=judges_from)
         _log_unjudged(each, found)
         return found
 
@@ -201,10 +207,21 @@ class AdaptiveDetector(Detector):
         return found
 
     def _recollect(
-        self, each: Replaced, currency: str, memory: Memory | None, answered: Sequence[Allowance]
+        self,
+        each: Replaced,
+        currency: str,
+        memory: Memory | None,
+        costs: _Costs,
+        answered: Sequence[Allowance],
     ) -> Recollection | None:
         """Return what is remembered; None if it is missing, out of date or of days before a gap."""
-        if memory is None or memory.version != self._version(currency) or not each.continues:
+        if memory is None or memory.version != self._version(currency):
+            return None
+        if not (each.covered and each.continues):
+            return None
+        unknown = DateRange(min(memory.newest, each.covered.last), each.covered.end_exclusive)
+        paid = {day for by_day in costs.values() for day in by_day if day in unknown and day > memory.newest}
+        if len(paid) > _UNKNOWN_DAYS:
             return None
         try:
             return Recollection(self.adaptive, currency, memory, answered)
@@ -246,7 +263,7 @@ class AdaptiveDetector(Detector):
             days=len(mornings),
         )
         start = max(mornings.start, learning.since or mornings.start, each.stored.start)
-        judged = _Judged(DateRange(start, mornings.end_exclusive), is_history=learning.since is None)
+        judged = _Judged(DateRange(start, mornings.end_exclusive), costs, is_history=learning.since is None)
         held: defaultdict[str, dict[date, JudgedDay]] = defaultdict(dict)
         for part in mornings.parts(DAYS_AT_ONCE):
             recollection = Recollection(self.adaptive, currency, judged.memory, learning.answered)
@@ -295,29 +312,41 @@ class AdaptiveDetector(Detector):
         self,
         tx: Transaction,
         accounts: Sequence[Replaced],
-        found: Mapping[int, Mapping[str, _Judged]],
+        found: Mapping[int, dict[str, _Judged]],
         today: date,
     ) -> dict[int, Verdict]:
         """Compare what was judged with the known anomalies."""
         examined = [Examined(each, _touched(each, found[each.account.id].values())) for each in accounts]
         load_known(tx, examined, self.rule)
         # An anomaly that continues is told with its days of earlier nights.
-        starts = {
-            each.account.id: min(anomaly.start_date for anomaly in each.known)
-            for each in examined
-            if any(anomaly.start_date < each.touched.start for anomaly in each.known)
-        }
+        starts: dict[int, date] = {}
+        for each in examined:
+            row, stored = each.account.id, each.replaced.stored
+            for anomaly in each.known:
+                # Of a currency that was not judged this time, all days are of earlier nights.
+                nothing = _Judged(DateRange(stored.last, stored.end_exclusive))
+                judged_from = found[row].setdefault(anomaly.currency, nothing).touched.start
+                if anomaly.start_date < judged_from:
+                    starts[row] = min(anomaly.start_date, starts.get(row, judged_from))
         earlier = tx.expectations.load_outside(starts) if starts else {}
         verdicts = {}
         for each in examined:
             judged = found[each.account.id]
+            before = _before(each.replaced, judged, earlier.get(each.account.id, ()))
             verdicts[each.account.id] = Verdict(
-                changes=self._changes(each, judged, earlier.get(each.account.id, ()), today),
+                changes=self._changes(each, judged, before, today),
                 expectations=[
-                    Expectation(service, currency, day)
-                    for currency, one in judged.items()
-                    for service, days in one.days.items()
-                    for day in days
+                    *(
+                        stored
+                        for stored in before
+                        if stored.day.usage_date in each.replaced.change.changed_dates
+                    ),
+                    *(
+                        Expectation(service, currency, day)
+                        for currency, one in judged.items()
+                        for service, days in one.days.items()
+                        for day in days
+                    ),
                 ],
                 known=each.known,
                 is_history=any(one.is_history for one in judged.values()),
@@ -328,7 +357,7 @@ class AdaptiveDetector(Detector):
         self,
         each: Examined,
         judged: Mapping[str, _Judged],
-        earlier: Sequence[Expectation],
+        before: Sequence[Expectation],
         today: date,
     ) -> list[AnomalyChange]:
         known: defaultdict[tuple[str, str | None], list[Anomaly]] = defaultdict(list)
@@ -342,17 +371,12 @@ class AdaptiveDetector(Detector):
         }
         changes: list[AnomalyChange] = []
         for currency, service in sorted(anomalous | known.keys(), key=lambda key: (key[0], key[1] or "")):
-            one, mine = judged.get(currency, _Judged(each.touched)), known[currency, service]
+            one, mine = judged[currency], known[currency, service]
             days = days_to_judge(one.touched, mine, self.rule, end=each.end(today))
-            before = [
-                stored.day
-                for stored in earlier
-                if (stored.currency, stored.service) == (currency, service)
-                and stored.day.usage_date < one.touched.start
-            ]
             series = None
             if service is not None:
-                both = [*before, *one.days.get(service, ())]
+                stored = [each.day for each in before if (each.currency, each.service) == (currency, service)]
+                both = [*stored, *one.days.get(service, ())]
                 series = JudgedSeries(days.start, anomalous_days(both, today=today, rule=self.rule))
             judgement = Judgement(
                 scope=Scope(
@@ -391,6 +415,26 @@ def _days_needed(each: Replaced, memories: Iterable[Memory]) -> DateRange:
     oldest = [min(newest, memory.newest) - _SETTLING for memory in memories]
     changed = [day for day in each.change.changed_dates if day >= newest - _LEARNED]
     return DateRange(max(min([*oldest, *changed]), each.stored.start), each.stored.end_exclusive)
+
+
+def _before(
+    each: Replaced, judged: Mapping[str, _Judged], stored: Iterable[Expectation]
+) -> list[Expectation]:
+    """Return what earlier nights said of the days before those that were judged now, and what these cost now.
+
+    A restatement that is too small to be learned changes no judgement, but the amounts of an anomaly.
+    """
+    found = []
+    for service, currency, day in stored:
+        one = judged.get(currency)
+        if one is None or day.usage_date >= one.touched.start:
+            continue
+        if day.usage_date in each.change.changed_dates and one.costs:
+            actual = one.costs.get(service or "", {}).get(day.usage_date, ZERO)
+            found.append(Expectation(service, currency, restated_day(day, actual)))
+        else:
+            found.append(Expectation(service, currency, day))
+    return found
 
 
 def _touched(each: Replaced, judged: Collection[_Judged]) -> DateRange:

@@ -237,6 +237,19 @@ def test_a_small_restatement_of_a_learned_day_learns_nothing_anew(replay: Replay
     assert after.snapshot == snapshot or len(after.mornings) < 400
 
 
+def test_a_small_restatement_changes_the_amounts_of_an_open_anomaly(replay: Replay) -> None:
+    """They equal the bill; the judgement of the day stays."""
+    replay.costs(times(usual(100), 3, range(105, LAST)), service=EC2)
+    replay.runs(101, 110)
+    (before,), expected = replay.anomalies, expected_on(replay, 105)
+    replay.costs(times(usual(100), 3.06, [105]), service=EC2)
+    (event,) = replay.run(111)
+    assert (event.type.value, replay.anomalies[0].start_date) == ("anomaly.updated", before.start_date)
+    bill = sum(replay.bill[day(n), EC2] for n in range(105, 110))
+    assert replay.anomalies[0].actual == bill
+    assert expected_on(replay, 105) == replace(expected, actual=replay.bill[day(105), EC2])
+
+
 def test_an_older_backfill_is_learned_and_one_apart_is_not(replay: Replay) -> None:
     """Days that continue what is stored are history; days with a gap to it say nothing of what is usual."""
     replay.runs(101, 105)
@@ -261,6 +274,18 @@ def test_the_anomalies_of_the_other_detector_are_closed(replay: Replay) -> None:
     replay.adaptive = AdaptiveRule()
     assert told(replay.run(107)) == ["anomaly.resolved", "anomaly.detected"]
     assert [(each.service, each.state.value) for each in replay.open] == [(EC2, "open")]
+
+
+def test_what_began_and_ended_while_another_detector_judged_is_no_news(replay: Replay) -> None:
+    """Its memory ended before it: what it stored since then is learned as history."""
+    replay.runs(101, 103)
+    replay.costs(times(usual(100), 1.4, [105, 106]), service=EC2)
+    replay.adaptive = None
+    replay.runs(104, 120)
+    replay.adaptive = AdaptiveRule()
+    assert replay.run(121) == []
+    assert spans(replay.anomalies) == [("spike", 105, 106, "ended")]
+    assert replay.runs(122, 125) == []
 
 
 def test_a_dismissed_anomaly_stays_dismissed(replay: Replay) -> None:
@@ -314,6 +339,23 @@ def test_a_currency_that_was_replaced_is_forgotten(replay: Replay) -> None:
     assert {currency for _, currency in replay.store.tables.memories.rows} == {"EUR"}
     replay.runs(139, 140)
     assert {currency for _, currency in replay.store.tables.memories.rows} == {"USD", "EUR"}
+
+
+@pytest.mark.parametrize("returns", [108, 110, 112])
+def test_a_currency_that_comes_back_changes_no_anomaly_of_another(replay: Replay, returns: int) -> None:
+    """It is learned from its beginning; of the other one only the newest days are judged."""
+    replay.costs(times(usual(100), 3, range(105, LAST)), service=EC2)
+    other = Replay(adaptive=AdaptiveRule(), rule=replay.rule, bill=dict(replay.bill))
+    other.own_currencies = {"Marketplace": "EUR"}
+    other.costs(dict.fromkeys([*range(45, 60), *range(returns, LAST)], 20), service="Marketplace")
+    for each in (replay, other):
+        each.run(100)
+        each.runs(101, 125)
+    dollars = [each for each in other.anomalies if each.currency == "USD"]
+    assert spans(dollars) == spans(replay.anomalies) == [("spike", 105, 109, "ended")]
+    assert [(each.actual, each.revision) for each in dollars] == [
+        (each.actual, each.revision) for each in replay.anomalies
+    ]
 
 
 def test_a_first_service_is_told_once_whatever_it_costs(replay: Replay) -> None:
