@@ -100,10 +100,11 @@ def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
 def _ends(known_until: Mapping[_Key, date], today: date) -> tuple[date, dict[_Key, date]]:
     """Return the day after the last one that is known, and that of each account that is behind.
 
-    Its missing days are not zeros. Of one that was not collected this month nothing is expected.
+    Its missing days are not zeros. All that were not collected this month are alike: nothing is expected.
     """
-    newest, month = min(max(known_until.values(), default=today), today), month_start(today - ONE_DAY)
-    return newest, {account: end for account, end in known_until.items() if month <= end < newest}
+    newest, last_month = min(max(known_until.values(), default=today), today), month_start(today - ONE_DAY)
+    last_month -= ONE_DAY
+    return newest, {account: max(end, last_month) for account, end in known_until.items() if end < newest}
 
 
 def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:

@@ -81,7 +81,8 @@ def forecast_month(
     """Return what the month of yesterday will cost.
 
     amounts: by day, as known now; an absent day cost nothing. known_until: the day after the last stored one.
-    settle_days: a day is complete this many days after its end; until then more of its cost may come.
+    settle_days: a day is complete this many days after its end; until then more of its cost may come. Days
+    that were read before that are not, however long ago it is.
     """
     month = month_start(today - ONE_DAY)
     end_exclusive = month_start(month, months_back=-1)
@@ -89,8 +90,9 @@ def forecast_month(
     before = DateRange(month_start(month, months_back=1), month)
     expected = lower = upper = None
     # Of an account that was not collected all month nothing can be said.
-    series = _Series.of(amounts, min(known_until, today)) if known_until >= month else None
-    settled = series.settled(today - timedelta(days=settle_days)) if series else 0
+    known_until = min(known_until, today)
+    series = _Series.of(amounts, known_until) if known_until >= month else None
+    settled = series.settled(known_until - timedelta(days=settle_days)) if series else 0
     # Each weekday has to be known.
     if series is not None and settled >= _WEEK:
         end = (end_exclusive - series.start).days
@@ -114,15 +116,15 @@ def forecast_month(
 
 
 def sum_forecasts(parts: Sequence[Forecast]) -> Forecast:
-    """Return the forecast of several parts of one total, of which the first decides whether there is one.
+    """Return the forecast of several parts of one total; this month's largest decides if there is one.
 
     Of any other part without a forecast only what is known counts; without a range of each there is none.
     """
-    first = parts[0]
+    largest = max(parts, key=attrgetter("month_to_date", "last_month"))
     to_date = sum((each.month_to_date for each in parts), ZERO)
     last_month = sum((each.last_month for each in parts), ZERO)
-    if first.expected is None:
-        return replace(first, month_to_date=to_date, last_month=last_month)
+    if largest.expected is None:
+        return replace(largest, month_to_date=to_date, last_month=last_month)
 
     def add(amount_of: Callable[[Forecast], Decimal | None]) -> Decimal | None:
         amounts = [
@@ -132,7 +134,7 @@ def sum_forecasts(parts: Sequence[Forecast]) -> Forecast:
         return sum(known, ZERO) if len(known) == len(parts) else None
 
     return replace(
-        first,
+        largest,
         month_to_date=to_date,
         last_month=last_month,
         expected=add(attrgetter("expected")),

@@ -16,7 +16,7 @@ from costbatch.domain.costs import CostBasis, DayTotal, StoredDay
 from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
 from costbatch.domain.periods import DateRange
 from tests.support.database_rows import WINDOW, add_account, cost_row, prepare_months, store
-from tests.support.factories import by_column
+from tests.support.factories import by_column, make_row
 
 RULE = Rule()
 DAY = date(2026, 3, 3)
@@ -186,16 +186,23 @@ def test_what_is_stored_of_a_day_counts_every_row_in_its_currency(
 
 
 def test_the_forecast_of_a_total_is_one_in_every_place(database: PostgresDatabase, account: Account) -> None:
-    """Also while accounts fail, in each currency: their missing days are not zeros."""
+    """Also while accounts fail, in each currency: their missing days are not zeros.
+
+    Of an account that was not collected this month nothing is expected, whatever it cost before.
+    """
     today = date(2026, 3, 21)
     stored = {
-        account: ("USD", 21),
-        add_account(database, 2): ("USD", 16),
-        add_account(database, 3): ("EUR", 18),
+        account: ("USD", 3, 21),
+        add_account(database, 2): ("USD", 3, 16),
+        add_account(database, 3): ("EUR", 3, 18),
+        add_account(database, 4): ("USD", 2, 20),
+        add_account(database, 5): ("USD", 2, 25),
     }
-    for each, (currency, end) in stored.items():
-        days = DateRange(date(2026, 3, 1), date(2026, 3, end))
-        store(database, each, [cost_row(day, "10.01", currency=currency) for day in range(1, end)], days)
+    for each, (currency, month, end) in stored.items():
+        days = DateRange(date(2026, month, 1), date(2026, month, end))
+        amount = "10.01" if month == 3 else "1000"
+        rows = [make_row(day, amount, currency=currency) for day in days]
+        store(database, each, rows, days)
         with database.transaction() as tx:
             tx.progress.save(COLLECT, {each.id: Progress(covered=days)})
     found = Forecasts(database=database, rule=RULE).month(today)

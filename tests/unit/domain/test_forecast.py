@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from costbatch.domain.forecast import Forecast, forecast_month, history_of
+from costbatch.domain.forecast import Forecast, forecast_month, history_of, sum_forecasts
 from costbatch.domain.periods import DateRange
 
 TODAY = date(2025, 6, 11)
@@ -127,6 +128,34 @@ def test_days_that_an_account_misses_are_forecast_too() -> None:
     sixth = date(2025, 6, 6)
     amounts = bill(weekly, today=sixth)
     assert forecast(amounts, known_until=sixth).expected == Decimal(str(sum(map(weekly, JUNE))))
+
+
+def test_days_that_were_read_incomplete_stay_so() -> None:
+    """Nobody has read them again since: what they cost when it was collected last is not their whole cost."""
+    sixth = date(2025, 6, 6)
+    amounts = bill(weekly, today=sixth)
+    amounts |= {date(2025, 6, 4): Decimal(70), date(2025, 6, 5): Decimal(20)}
+    found = forecast(amounts, known_until=sixth)
+    assert found == replace(
+        forecast(amounts, today=sixth, known_until=sixth), lower=found.lower, upper=found.upper
+    )
+    assert found.expected == Decimal(str(sum(map(weekly, JUNE))))
+
+
+def test_of_several_parts_the_largest_decides_whether_there_is_a_forecast() -> None:
+    """Neither an account that is too young to be forecast, nor one that was not collected this month."""
+    usual = forecast(bill(weekly))
+    young = forecast(bill(lambda _: 1.0, days=5))
+    gone = forecast(bill(lambda _: 1000.0, today=MAY.last), known_until=MAY.last)
+    total = sum_forecasts([young, usual, gone])
+    assert young.expected is None
+    assert gone.expected is None
+    assert usual.expected is not None
+    assert total.expected == usual.expected + 5
+    assert (total.lower, total.upper) == (total.expected, total.expected)
+    assert total.last_month == usual.last_month + gone.last_month
+    young = forecast(bill(lambda _: 1000.0, days=5))
+    assert sum_forecasts([young, usual]).expected is None
 
 
 def test_credits_can_outweigh_a_month() -> None:
