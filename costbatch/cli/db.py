@@ -113,7 +113,13 @@ def prune(context: Context, /, *, keep_months: int | None, dry_run: bool, output
             f'How much to keep is not set: pass --keep "37 months", or set {PREFIX}KEEP_MONTHS.'
         )
     if keep_months is not None and (
-        problem := keep_problem("--keep", months, policy=settings.window_policy, rule=settings.rule)
+        problem := keep_problem(
+            "--keep",
+            months,
+            policy=settings.window_policy,
+            rule=settings.rule,
+            learned_days=settings.learned_days,
+        )
     ):
         raise ConfigError(problem)
     retention = context.wire(settings, context.now).retention(months)

@@ -13,7 +13,7 @@ from costbatch.config.overrides import parse_overrides
 from costbatch.config.parsers import MAKE_A_KEY
 from costbatch.config.sinks import parse_file
 from costbatch.domain.accounts import Account
-from costbatch.domain.adaptive_rule import AdaptiveRule
+from costbatch.domain.adaptive_rule import LEARNED_DAYS, AdaptiveRule
 from costbatch.domain.causes import CausePolicy
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.credentials import Secret
@@ -128,12 +128,12 @@ class Settings(Fields):
 
     def rule_of(self, detector: DetectorName, override: DetectionOverride = NO_OVERRIDE) -> Rule:
         """Which costs are compared, when a day deviates from its baseline, and when an anomaly is over."""
-        default, is_adaptive = Rule(), detector is DetectorName.ADAPTIVE
+        is_adaptive, threshold_ratio, floor = detector is DetectorName.ADAPTIVE, *_limits_of(detector)
         return Rule(
-            threshold_ratio=self._threshold(override, default.threshold_ratio),
+            threshold_ratio=self._threshold(override, threshold_ratio),
             baseline_days=self.anomaly_baseline_days,
             minimum_history_days=self.anomaly_minimum_history_days,
-            floor=override.floor(_given(self.anomaly_floor, default.floor)),
+            floor=override.floor(_given(self.anomaly_floor, floor)),
             settle_days=SETTLE_DAYS if is_adaptive else self.anomaly_settle_days,
             cost_basis=self.anomaly_cost_basis,
             excluded_record_types=self.anomaly_excluded_record_types,
@@ -150,12 +150,18 @@ class Settings(Fields):
 
     def adaptive_rule(self, override: DetectionOverride = NO_OVERRIDE) -> AdaptiveRule:
         """Return what the adaptive detector takes for an anomaly."""
-        default = AdaptiveRule()
+        minimum_ratio, floor = _limits_of(DetectorName.ADAPTIVE)
         return AdaptiveRule(
             sensitivity=override.sensitivity or self.sensitivity,
-            minimum_ratio=float(self._threshold(override, Decimal(repr(default.minimum_ratio)))),
-            floor=override.floor(_given(self.anomaly_floor, default.floor)),
+            minimum_ratio=float(self._threshold(override, minimum_ratio)),
+            floor=override.floor(_given(self.anomaly_floor, floor)),
         )
+
+    @property
+    def learned_days(self) -> int:
+        """From how many stored days the detector of any account learns."""
+        detectors = {self.detector, *(each.detector for each in self.detection_overrides)}
+        return LEARNED_DAYS if DetectorName.ADAPTIVE in detectors else 0
 
     def _threshold(self, override: DetectionOverride, default: Decimal) -> Decimal:
         if override.minimum_percent is not None:
@@ -233,7 +239,17 @@ _LOOK_BACK_FIELDS = {
     "month_close_day",
     "anomaly_baseline_days",
     "anomaly_settle_days",
+    "detector",
+    "detection_overrides",
 }
+
+
+def _limits_of(detector: DetectorName) -> tuple[Decimal, Limit]:
+    """Return the smallest difference of a detector: as a part of what was expected, and in money."""
+    if detector is DetectorName.ADAPTIVE:
+        adaptive = AdaptiveRule()
+        return Decimal(repr(adaptive.minimum_ratio)), adaptive.floor
+    return Rule().threshold_ratio, Rule().floor
 
 
 def _contradictions(settings: Settings, invalid: set[str]) -> Iterable[str]:
@@ -248,7 +264,8 @@ def _contradictions(settings: Settings, invalid: set[str]) -> Iterable[str]:
         yield from _crossed_limits(settings.anomaly_medium_impact, settings.anomaly_high_impact)
     if settings.keep_months is not None and not invalid & _LOOK_BACK_FIELDS:
         name, policy, rule = f"{PREFIX}KEEP_MONTHS", settings.window_policy, settings.rule
-        if problem := keep_problem(name, settings.keep_months, policy=policy, rule=rule):
+        days = settings.learned_days
+        if problem := keep_problem(name, settings.keep_months, policy=policy, rule=rule, learned_days=days):
             yield problem
 
 

@@ -21,6 +21,10 @@ class Excuse(StrEnum):
     ANSWERED = "answered"
 
 
+# What the detector learns from: all that it remembers of a day is forgotten after some more than a year.
+LEARNED_DAYS = 399
+
+
 class Sensitivity(StrEnum):
     """How much evidence an alarm takes."""
 

@@ -32,24 +32,24 @@ def parse_keep(text: str) -> int:
     return months
 
 
-def least_kept_months(policy: WindowPolicy, rule: Rule) -> int:
-    """Return the fewest months that contain every day that a run re-reads or compares with."""
+def least_kept_months(policy: WindowPolicy, rule: Rule, *, learned_days: int = 0) -> int:
+    """Return the fewest months that contain every day that a run re-reads, compares with or learns from."""
     read = max(policy.trailing_days, policy.month_close_day + _LONGEST_MONTH_DAYS - 1)
     read = min(read, (HISTORY_MONTHS + 1) * _LONGEST_MONTH_DAYS)
-    days = read + rule.settle_days + rule.merge_window.days + 1 + rule.baseline_days
+    compared = read + rule.settle_days + rule.merge_window.days + 1 + rule.baseline_days
+    days = max(compared, learned_days + 1)
     # Any N months in a row have at least 30 N - 2 days.
     return max(LEAST_KEPT_MONTHS, ceil((days + 2) / 30))
 
 
-def keep_problem(name: str, months: int, *, policy: WindowPolicy, rule: Rule) -> str:
+def keep_problem(name: str, months: int, *, policy: WindowPolicy, rule: Rule, learned_days: int = 0) -> str:
     """Return a sentence if the months are too few; else an empty one.
 
-    name: the option or variable that the months were given with.
+    name: the option or variable that the months were given with. learned_days: from which a detector learns.
     """
-    least = least_kept_months(policy, rule)
+    least = least_kept_months(policy, rule, learned_days=learned_days)
     if months >= least:
         return ""
-    return (
-        f"{name} must be at least {least} months, because that is how far back a run reads again "
-        f"and compares; it is {months}."
-    )
+    is_learned = least > least_kept_months(policy, rule)
+    does = "the detector adaptive learns" if is_learned else "a run reads again and compares"
+    return f"{name} must be at least {least} months, because that is how far back {does}; it is {months}."

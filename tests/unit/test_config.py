@@ -158,8 +158,10 @@ GIVEN = [
 
 
 def test_what_is_not_set_depends_on_the_detector() -> None:
-    """Each detector has limits of its own; one that is given is the limit of both."""
+    """Each detector has limits of its own, for levels of answers too; one that is given is that of both."""
     assert (read().rule.threshold_ratio, read().rule.floor) == (Decimal("0.5"), Limit(Decimal(1)))
+    adaptive = read(COSTBATCH_DETECTOR="adaptive").rule
+    assert (adaptive.threshold_ratio, adaptive.floor) == (Decimal("0.25"), Limit(Decimal(3)))
     assert read().adaptive_rule() == AdaptiveRule()
     given = read(COSTBATCH_ANOMALY_THRESHOLD="40%", COSTBATCH_ANOMALY_FLOOR="7", COSTBATCH_SENSITIVITY="low")
     assert (given.rule.threshold_ratio, given.rule.floor) == (Decimal("0.4"), Limit(Decimal(7)))
@@ -485,6 +487,13 @@ def test_what_is_kept_must_hold_what_is_read_and_compared() -> None:
     assert sentence.startswith("COSTBATCH_KEEP_MONTHS must be at least 5 months")
     assert len(problems({**environ, "COSTBATCH_WINDOW_DAYS": "many"})) == 1
     assert read(COSTBATCH_KEEP_MONTHS="4").window_policy == WindowPolicy(keep_months=4)
+    overrides = "quiet: {labels: {env: test}, detector: adaptive}"
+    for name, text in (("COSTBATCH_DETECTOR", "adaptive"), ("COSTBATCH_DETECTION_OVERRIDES", overrides)):
+        (sentence,) = problems({"COSTBATCH_KEEP_MONTHS": "13", name: text})
+        assert sentence.startswith(
+            "COSTBATCH_KEEP_MONTHS must be at least 14 months, because that is how far"
+        )
+        assert read(**{"COSTBATCH_KEEP_MONTHS": "14", name: text}).keep_months == 14
 
 
 def test_the_secrets_to_mask_are_the_key_and_the_passwords() -> None:

@@ -26,7 +26,7 @@ from costbatch.domain.adaptive_memory import (
     mornings_of,
     version_of,
 )
-from costbatch.domain.adaptive_rule import AdaptiveRule
+from costbatch.domain.adaptive_rule import LEARNED_DAYS, AdaptiveRule
 from costbatch.domain.anomalies import (
     Anomaly,
     AnomalyChange,
@@ -46,8 +46,7 @@ from costbatch.logs import get_logger
 log = get_logger(__name__)
 
 _SETTLING = timedelta(days=SETTLE_DAYS)
-# What the detector learns from: all that it remembers of a day is forgotten after some more than a year.
-_LEARNED = timedelta(days=399)
+_LEARNED = timedelta(days=LEARNED_DAYS)
 # A currency without cost for so long is not judged.
 _QUIET = timedelta(days=35)
 # With so many days that earlier nights stored and a memory does not know, another detector judged meanwhile:

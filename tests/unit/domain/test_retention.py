@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from costbatch.domain.adaptive_rule import LEARNED_DAYS
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import WindowPolicy, month_start
 from costbatch.domain.retention import MOST_KEPT_MONTHS, keep_problem, least_kept_months, parse_keep
@@ -80,6 +81,20 @@ def test_what_must_be_kept_holds_every_day_that_a_run_reads_or_compares(
         read = max(policy.first_day_read_on(today), policy.earliest_day_on(today))
         compared = read - timedelta(days=rule.settle_days + 1 + baseline_days)
         assert month_start(today, months_back=least) <= compared, today
+
+
+def test_what_a_detector_learns_from_must_be_kept() -> None:
+    """With less, what comes once a quarter is new each time that it learns again."""
+    policy, rule, days = WindowPolicy(), Rule(), LEARNED_DAYS
+    least = least_kept_months(policy, rule, learned_days=days)
+    for n in range(1500):
+        today = date(2023, 1, 1) + timedelta(days=n)
+        assert month_start(today, months_back=least) <= today - timedelta(days=days + 1), today
+    assert keep_problem("--keep", 14, policy=policy, rule=rule, learned_days=days) == ""
+    assert keep_problem("--keep", 13, policy=policy, rule=rule, learned_days=days) == (
+        "--keep must be at least 14 months, because that is how far back the detector adaptive learns; "
+        "it is 13."
+    )
 
 
 def test_too_few_months_earn_a_sentence_with_the_fewest() -> None:
