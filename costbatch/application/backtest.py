@@ -138,7 +138,7 @@ class _Replayed:
         events = self._detection.detect(cast("Transaction", self._past), [replaced], judging)
         for event in events[replaced.account.id]:
             if event.type is EventType.ANOMALY_DETECTED:
-                self._mornings[event.data["anomaly"]["id"]] = night.today
+                self._mornings.setdefault(event.data["anomaly"]["id"], night.today)
 
     def alarms(self) -> Iterator[Alarm]:
         """Return everything that was raised."""

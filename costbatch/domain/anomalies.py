@@ -240,8 +240,12 @@ def _changes_of_episode(
     known, *merged = matching
     now = _describe(known, episode, judgement)
     if not now.reads_as(known):
-        ends = now.state is AnomalyState.RESOLVED and known.state is AnomalyState.OPEN
-        kind = ChangeKind.RESOLVED if ends else ChangeKind.UPDATED
+        kind = ChangeKind.UPDATED
+        if now.state is AnomalyState.RESOLVED and known.state is AnomalyState.OPEN:
+            kind = ChangeKind.RESOLVED
+        elif now.state is AnomalyState.OPEN and known.is_gone:
+            # Who is told of new anomalies only has not heard of these days.
+            kind = ChangeKind.DETECTED
         yield AnomalyChange(kind, replace(now, revision=known.revision + 1), episode)
     for other in merged:
         yield from _close(other, Resolution.MERGED)

@@ -92,6 +92,20 @@ def test_saving_again_updates_and_keeps_who_found_it(
     assert found == [(NOW, NOW + timedelta(days=1))]
 
 
+def test_what_was_gone_and_is_found_again_is_of_the_run_that_found_it(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """It is new once more: an incident may begin with it."""
+    first = anomaly(account)
+    gone = replace(first, state=AnomalyState.RESOLVED, resolution=Resolution.RESTATED)
+    save(database, run, gone)
+    later = open_run(database, "later")
+    for each, found_by in ((gone, run), (first, later)):
+        with database.transaction() as tx:
+            tx.anomalies.save(each, run_id=later.id, now=NOW)
+            assert tx.anomalies.detected_by(found_by.id) == {first.id}
+
+
 def test_the_largest_impact_comes_first(database: PostgresDatabase, run: Run, account: Account) -> None:
     """A large drop comes before a small spike; other states are left out."""
     small = anomaly(account, expected=Decimal(1), actual=Decimal(3))

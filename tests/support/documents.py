@@ -40,7 +40,9 @@ _GENERATED = re.compile(r"<!-- generated: ([a-z-]+) -->\n(.*?)<!-- end of genera
 
 # The program only needs the names; a receiver wants to know when each one comes.
 EVENT_MEANINGS = {
-    EventType.ANOMALY_DETECTED: "An anomaly is found for the first time.",
+    EventType.ANOMALY_DETECTED: (
+        "An anomaly is found, or found again after it was resolved as `restated` or `merged`."
+    ),
     EventType.ANOMALY_UPDATED: (
         "Its days, its severity or its amounts changed; a change below a cent raises no event."
     ),

@@ -15,7 +15,7 @@ from typing_extensions import override
 from costbatch.application.ports import Transaction
 from costbatch.application.replay import PastAnomalies, PastExpectations
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly, AnomalyFilter
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Answer
 from costbatch.domain.arrival import DayArrival
 from costbatch.domain.causes import RootCause
@@ -256,8 +256,10 @@ class FakeAnomalies(PastAnomalies):
 
     @override
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+        before = self.rows.get(anomaly.id)
         PastAnomalies.save(self, anomaly, run_id=run_id, now=now)
-        self.found_by.setdefault(anomaly.id, run_id)
+        if before is None or (before.is_gone and anomaly.state is AnomalyState.OPEN):
+            self.found_by[anomaly.id] = run_id
 
     def find(self, prefix: str) -> list[Anomaly]:
         """Return the anomalies whose id begins so."""

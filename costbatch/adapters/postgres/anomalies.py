@@ -21,8 +21,9 @@ from costbatch.domain.detection import Contribution, Direction, Reason, Severity
 
 # Enough to say that a prefix is too short.
 _MOST_FOUND = 10
-# What a later save does not change.
-_OF_FIRST_SAVE = ("id", "run_id", "detected_at")
+# What a later save does not change, but for an anomaly without days that is found again.
+_OF_DETECTION = ("run_id", "detected_at")
+_IS_FOUND_AGAIN = "anomalies.resolution IN ('restated', 'merged') AND EXCLUDED.state = 'open'"
 
 _LOAD_NEAR = sa.text("""
 SELECT * FROM anomalies
@@ -31,7 +32,13 @@ ORDER BY start_date, id
 """).columns(*(sa.column(column.name, column.type) for column in anomalies.c))
 
 _NAMES = [column.name for column in anomalies.c]
-_LATER = ", ".join(f"{name} = EXCLUDED.{name}" for name in _NAMES if name not in _OF_FIRST_SAVE)
+_LATER = ", ".join(
+    [f"{name} = EXCLUDED.{name}" for name in _NAMES if name not in {"id", *_OF_DETECTION}]
+    + [
+        f"{name} = CASE WHEN {_IS_FOUND_AGAIN} THEN EXCLUDED.{name} ELSE anomalies.{name} END"
+        for name in _OF_DETECTION
+    ]
+)
 # As text, because SQLAlchemy compiles an INSERT with ON CONFLICT anew each time: longer than it executes.
 _SAVE = sa.text(
     f"INSERT INTO anomalies ({', '.join(_NAMES)}) VALUES (:{', :'.join(_NAMES)})"  # noqa: S608 - names of columns

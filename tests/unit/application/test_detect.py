@@ -133,13 +133,23 @@ def test_an_anomaly_over_for_long_that_aws_takes_back_is_updated(replay: Replay)
 
 
 def test_an_anomaly_that_comes_back_is_the_same_one(replay: Replay) -> None:
-    """AWS takes a day back and gives it again: one anomaly, opened again, not two."""
+    """AWS takes a day back and gives it again: one anomaly, detected again, not two."""
     for amount in (500, 100, 480):
         replay.costs({50: amount})
         events = replay.run(51)
-    assert [(each.type.value, each.data["anomaly"]["state"]) for each in events] == [(UPDATED, "open")]
+    assert [(each.type.value, each.data["anomaly"]["state"]) for each in events] == [(DETECTED, "open")]
     assert spans(replay.anomalies) == [("spike", 50, 50, "open")]
     assert replay.anomalies[0].revision == 3
+
+
+def test_a_new_spike_beside_one_that_was_taken_back_is_news(replay: Replay) -> None:
+    """Whoever is told of new anomalies only would never hear of it."""
+    for amount in (160, 100):
+        replay.costs({50: amount})
+        replay.run(51)
+    replay.costs({52: 5000})
+    assert told(replay.run(53)) == [DETECTED]
+    assert spans(replay.anomalies) == [("spike", 52, 52, "open")]
 
 
 def test_a_level_shift_that_stays_is_one_anomaly_until_the_baseline_has_caught_up(replay: Replay) -> None:
