@@ -450,7 +450,6 @@ def upgrade() -> None:
             "abs(unblended) < 1e30 AND abs(amortized) < 1e30 AND abs(net_unblended) < 1e30 AND abs(net_amortized) < 1e30 AND abs(usage_quantity) < 1e30",
             name=op.f("ck_daily_costs_amounts_are_numbers"),
         ),
-        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_daily_costs_account_id")),
         sa.PrimaryKeyConstraint(
             "account_id", "usage_date", "service", "record_type", "currency", name=op.f("pk_daily_costs")
         ),
@@ -507,7 +506,6 @@ def upgrade() -> None:
             "old_unblended IS NOT NULL OR new_unblended IS NOT NULL",
             name=op.f("ck_cost_changes_old_or_new"),
         ),
-        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_cost_changes_account_id")),
         comment="What each version of an account's costs changed, row by row; partitioned by month",
         postgresql_partition_by="RANGE (usage_date)",
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.accounts import Account
@@ -79,6 +80,14 @@ def test_a_row_that_differs_in_any_column_is_updated(
     change = store(database, account, [after, beside])
     assert change == StoredChange(updated=1, changed_dates=frozenset({date(2026, 3, 3)}))
     assert stored(database, account) == [after, beside]
+
+
+def test_an_account_with_costs_cannot_be_deleted(database: PostgresDatabase, account: Account) -> None:
+    """Its costs have no foreign key, but the versions of them have."""
+    store(database, account, [cost_row()])
+    delete = sa.text("DELETE FROM accounts WHERE id = :id")
+    with database.connection() as connection, pytest.raises(IntegrityError, match="fk_cost_versions"):
+        connection.execute(delete, {"id": account.id})
 
 
 def test_a_row_in_another_currency_is_another_row(database: PostgresDatabase, account: Account) -> None:

@@ -40,14 +40,14 @@ def test_months_have_the_index_the_checks_and_the_key_of_the_table(
     prepare_months(database, WINDOW)
     kinds = query(
         "SELECT contype::text, count(*) FROM pg_constraint WHERE conrelid = 'daily_costs_2026_03'::regclass"
-        " AND contype IN ('p', 'f', 'c') GROUP BY contype ORDER BY contype"
+        " AND contype IN ('p', 'c') GROUP BY contype ORDER BY contype"
     )
     of_table = query(
         "SELECT contype::text, count(*) FROM pg_constraint WHERE conrelid = 'daily_costs'::regclass"
-        " AND contype IN ('p', 'f', 'c') GROUP BY contype ORDER BY contype"
+        " AND contype IN ('p', 'c') GROUP BY contype ORDER BY contype"
     )
     assert kinds == of_table
-    assert [kind for kind, _ in kinds] == ["c", "f", "p"]
+    assert [kind for kind, _ in kinds] == ["c", "p"]
 
 
 def test_two_processes_that_make_the_same_months_take_turns(

@@ -187,7 +187,7 @@ class PostgresCosts(CostStore):
         columns = [accounts.c.aws_account_id, daily_costs.c.currency]
         statement = (
             sa.select(*columns, _comparable_sum(rule))
-            .join_from(daily_costs, accounts)
+            .join_from(daily_costs, accounts, accounts.c.id == daily_costs.c.account_id)
             .where(daily_costs.c.usage_date == day, _is_compared(rule))
             .group_by(*columns)
             .order_by(*columns)
@@ -202,7 +202,7 @@ class PostgresCosts(CostStore):
         columns = [account.label("account"), daily_costs.c.usage_date, daily_costs.c.currency]
         statement = (
             sa.select(*columns, _comparable_sum(rule))
-            .join_from(daily_costs, accounts)
+            .join_from(daily_costs, accounts, accounts.c.id == daily_costs.c.account_id)
             .where(*_in(days), _is_compared(rule))
             .group_by(*(columns if by_account else columns[1:]))
         )

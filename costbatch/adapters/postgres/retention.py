@@ -1,9 +1,7 @@
 """Removes old months and old rows, so that other transactions wait for it only for an instant.
 
 A month is removed by DROP TABLE. Like a plain DETACH, it locks only the partitioned tables, for the instant
-of its commit. DETACH and DROP together would lock `accounts` too, against its readers, because a detached
-table gets a foreign key of its own. DETACH CONCURRENTLY cannot be part of a transaction, and waits for every
-reader.
+of its commit. DETACH CONCURRENTLY cannot be part of a transaction, and waits for every reader.
 Later transactions queue behind one that waits for a lock: hence the short timeout, and another attempt later.
 """
 
