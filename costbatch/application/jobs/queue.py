@@ -118,13 +118,11 @@ class Queue(Generic[T, R]):
         return min(self.pool.begun_soon, 2 * _CLAIMED_AT_ONCE)
 
     def _prepare(self, tx: Transaction, items: Sequence[WorkItem]) -> dict[int, T | Failure]:
-        killers = [item for item in items if item.takeovers >= MAX_TAKEOVERS]
-        if killers:
+        if items[0].takeovers >= MAX_TAKEOVERS:
+            # It is the only one: suspects are claimed one at a time.
             kind = ErrorKind.PROCESS_KILLED
             message = f"{MAX_TAKEOVERS} processes ended while they worked on this account. {kind.advice}"
-            others = [item for item in items if item.takeovers < MAX_TAKEOVERS]
-            failures = {item.id: Failure(kind=kind, message=message) for item in killers}
-            return {**failures, **(self._prepare(tx, others) if others else {})}
+            return {items[0].id: Failure(kind=kind, message=message)}
         try:
             return dict(self.job.prepare(tx, self.run, items))
         except Exception as error:
