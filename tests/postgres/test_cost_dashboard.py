@@ -99,6 +99,18 @@ def test_every_query_finds_something(reader: PostgresDatabase, harness: Harness)
     assert stacked == bill
 
 
+@pytest.mark.parametrize("basis", ["unblended", "amortized"])
+def test_without_a_discount_the_net_cost_is_the_plain_one(
+    reader: PostgresDatabase, query: Query, basis: str
+) -> None:
+    """AWS leaves net amounts out if there is no discount; no query leaves the cost of these rows out."""
+    query("UPDATE daily_costs SET amortized = unblended * 3, net_unblended = NULL, net_amortized = NULL")
+    of_costs = {title: sql for title, sql in queries().items() if "${basis" in sql}
+    assert len(of_costs) == 6
+    for title, sql in of_costs.items():
+        assert rows(reader, sql, basis=[f"net_{basis}"]) == rows(reader, sql, basis=[basis]), title
+
+
 def test_open_anomalies_come_with_their_answers(reader: PostgresDatabase) -> None:
     """The severest first; one was acknowledged, the others were not answered; euros are left out."""
     found = rows(reader, queries()["Open anomalies by severity"])
