@@ -123,6 +123,16 @@ def test_open_anomalies_come_with_their_answers(reader: PostgresDatabase) -> Non
     assert sorted(kinds) == ["acknowledged", "planned"]
 
 
+def test_an_account_that_is_not_collected_has_no_open_anomalies(
+    reader: PostgresDatabase, query: Query
+) -> None:
+    """Nothing ends them any more: the metric, and the alert on it, count those of active accounts too."""
+    query("UPDATE accounts SET status = 'paused'")
+    assert rows(reader, queries()["Open anomalies"]) == [{"open": 0}]
+    assert rows(reader, queries()["Impact of open anomalies"]) == [{"impact": None}]
+    assert not rows(reader, queries()["Open anomalies by severity"])
+
+
 def test_a_name_with_a_quote_is_a_name(reader: PostgresDatabase) -> None:
     """What is chosen is quoted as Grafana quotes it; it is never part of a query."""
     for title, sql in queries().items():
