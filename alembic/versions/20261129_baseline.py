@@ -1097,6 +1097,19 @@ def upgrade() -> None:
         postgresql_where=sa.text("gone_since IS NULL"),
     )
     op.create_table(
+        "used_services",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "service", sa.Text(collation="C"), nullable=False, comment="As the ARN names it, such as ec2"
+        ),
+        sa.CheckConstraint("service <> ''", name=op.f("ck_used_services_service_given")),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_used_services_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "service", name=op.f("pk_used_services")),
+        comment="Every service of which an account ever had a resource; kept when resources are pruned",
+    )
+    op.create_table(
         "discoveries",
         sa.Column("run_item_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("source", sa.Text(collation="C"), nullable=False, comment="The API that was read"),
@@ -1134,6 +1147,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("discoveries")
+    op.drop_table("used_services")
     op.drop_index(
         "ix_resources_present", table_name="resources", postgresql_where=sa.text("gone_since IS NULL")
     )

@@ -254,6 +254,7 @@ def test_a_night_that_may_not_prune_is_a_night_all_the_same(grown: Harness, cler
         "deliveries",
         "resources",
         "discovered_regions",
+        "used_services",
         "discoveries",
     )
     for table in (*costs, *others, "alembic_version"):

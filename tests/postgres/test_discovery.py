@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.retention import PostgresRetention
+from costbatch.application.retention import OldRows
 from costbatch.domain.discovery import DiscoverOptions
 from costbatch.domain.resources import Resource, SourceChoice
 from costbatch.domain.runs import RunStatus
@@ -123,6 +125,24 @@ def test_the_first_use_of_a_region_and_a_service_is_told_once(discovery: Discove
     source.resources = [bucket("a"), instance("again", "us-east-1"), bucket("new")]
     discovery.night()
     assert query(EVENTS) == told
+
+
+def test_a_service_that_was_used_before_its_resources_were_pruned_is_no_news(
+    discovery: Discovery, query: Query
+) -> None:
+    """Pruning deletes resources that are long gone; what was ever used stays known."""
+    source = discovery.source
+    source.resources = [bucket("a"), instance("b")]
+    discovery.night()
+    source.resources = [bucket("a")]
+    discovery.night()
+    tomorrow = discovery.now.date() + timedelta(days=1)
+    records = PostgresRetention(discovery.database.connection)
+    assert records.delete_old(OldRows.RESOURCES, tomorrow, most=10) == {OldRows.RESOURCES: 1}
+    source.resources = [bucket("a"), instance("c")]
+    discovery.night()
+    assert query("SELECT name FROM resources ORDER BY name") == [("a",), ("c",)]
+    assert query(EVENTS) == []
 
 
 def test_a_region_that_was_just_enabled_is_told(discovery: Discovery, query: Query) -> None:

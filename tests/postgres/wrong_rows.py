@@ -155,6 +155,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "resources": 0,
         "is_used": False,
     },
+    "used_services": {"account_id": "{account}", "service": "ec2"},
     "resources": {
         "account_id": "{account}",
         "arn_digest": bytes(16),
@@ -360,6 +361,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {"read_at": datetime.max.replace(tzinfo=UTC)},
         "ck_discovered_regions_times_plausible",
     ),
+    ("used_services", {"account_id": 999}, "fk_used_services_account_id"),
+    ("used_services", {"service": ""}, "ck_used_services_service_given"),
     ("resources", {"account_id": 999}, "fk_resources_account_id"),
     ("resources", {"arn_digest": b"1"}, "ck_resources_arn_digest_whole"),
     ("resources", {"arn": ""}, "ck_resources_given"),

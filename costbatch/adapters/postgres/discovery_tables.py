@@ -96,3 +96,12 @@ resources = Table(
     Index("ix_resources_gone_since", "gone_since", postgresql_where=text("gone_since IS NOT NULL")),
     comment="What exists in every account, and what existed",
 )
+
+used_services = Table(
+    "used_services",
+    metadata,
+    key_of_account(),
+    Column("service", CODE, primary_key=True, comment="As the ARN names it, such as ec2"),
+    CheckConstraint("service <> ''", name="service_given"),
+    comment="Every service of which an account ever had a resource; kept when resources are pruned",
+)

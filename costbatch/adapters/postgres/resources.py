@@ -51,11 +51,15 @@ WITH compared AS MATERIALIZED (
     ON CONFLICT (account_id, arn_digest) DO UPDATE SET
         region = excluded.region, name = excluded.name, type = excluded.type, tags = excluded.tags,
         last_seen_at = NULL, gone_since = NULL
+), first_used AS (
+    INSERT INTO used_services (account_id, service)
+    SELECT DISTINCT account_id, service FROM compared ORDER BY account_id, service
+    ON CONFLICT DO NOTHING RETURNING account_id, service
 )
 SELECT account_id, region, service, count(*) FILTER (WHERE NOT was_stored) AS inserted,
     count(*) FILTER (WHERE was_stored AND NOT was_gone) AS updated,
-    count(*) FILTER (WHERE was_gone) AS returned
-FROM compared GROUP BY account_id, region, service
+    count(*) FILTER (WHERE was_gone) AS returned, bool_or(first_used.account_id IS NOT NULL) AS is_first
+FROM compared LEFT JOIN first_used USING (account_id, service) GROUP BY account_id, region, service
 """)
 
 _MARK_GONE = sa.text("""
@@ -78,11 +82,6 @@ WITH asked AS MATERIALIZED (
     RETURNING resources.account_id, resources.region
 )
 SELECT account_id, region, count(*) FROM gone GROUP BY account_id, region
-""")
-
-_NEW_SERVICES = sa.text("""
-SELECT account_id, service FROM resources WHERE account_id = ANY(:account_ids)
-GROUP BY account_id, service HAVING min(first_seen_at) >= :now
 """)
 
 # The count finds rows that were changed by hand: then the digest is not that of what is stored.
@@ -151,10 +150,9 @@ class PostgresResources(ResourceStore):
         }
         for row, region, number in self.connection.execute(_MARK_GONE, parameters):
             changes[row][region] += ResourceChange(gone=number)
-        new = self._new_services({line.account_id for line in written if line.inserted}, now)
         services: dict[tuple[int, str], dict[str, int]] = {}
         for line in written:
-            if line.inserted and (line.account_id, line.service) in new:
+            if line.is_first:
                 services.setdefault((line.account_id, line.region), {})[line.service] = line.inserted
         return {
             row: {
@@ -163,13 +161,6 @@ class PostgresResources(ResourceStore):
             }
             for row, of_region in changes.items()
         }
-
-    def _new_services(self, account_ids: Collection[int], now: datetime) -> set[tuple[int, str]]:
-        """Return the (account row, service) of which there was no resource before."""
-        if not account_ids:
-            return set()
-        asked = {"account_ids": list(account_ids), "now": now}
-        return {(row[0], row[1]) for row in self.connection.execute(_NEW_SERVICES, asked)}
 
     @override
     def save_regions(self, regions: Mapping[int, KnownRegions]) -> None:
