@@ -243,6 +243,16 @@ def test_each_job_has_its_own_values() -> None:
     assert all("COSTBATCH_RUN_KEY" in each and "COSTBATCH_DEADLINE_SECONDS" in each for each in variables)
 
 
+@pytest.mark.parametrize(("own", "found"), [({}, 14400), ({"activeDeadlineSeconds": None}, None)])
+def test_the_time_limit_of_discovery_is_its_own(own: Manifest, found: int | None) -> None:
+    """Null is no limit, whatever the limit of the other job is."""
+    rendered = render({**SECRET, "activeDeadlineSeconds": 600, "discover": {"enabled": True, **own}})
+    job = rendered.one("CronJob", "costbatch-discover")["spec"]["jobTemplate"]["spec"]
+    assert job.get("activeDeadlineSeconds") == found
+    variables = environment(rendered.pod("discover").container("costbatch"))
+    assert ("COSTBATCH_DEADLINE_SECONDS" in variables) == bool(found)
+
+
 def test_discovery_is_off_unless_it_is_wanted() -> None:
     """It needs more permissions; the trial shows it."""
     assert len(render_file("minimal").of_kind("CronJob")) == 1
