@@ -153,6 +153,30 @@ def test_a_run_ends_in_order_before_kubernetes_ends_its_job(values: Manifest, de
     assert ("COSTBATCH_DEADLINE_SECONDS" in environment(container)) == ("settings" in values)
 
 
+@pytest.mark.parametrize("variable", ["COSTBATCH_DEADLINE_SECONDS", "COSTBATCH_PUSH_LABELS"])
+@pytest.mark.parametrize(
+    "way", ["settings", "settings_file", "keys", "mounted_keys", "values", "files", "extra_env"]
+)
+def test_what_is_given_in_any_way_is_not_set_by_the_chart(variable: str, way: str) -> None:
+    """Kubernetes would take the last of two; the program refuses a value beside a file."""
+    keys = {"existingSecret": "costbatch-secrets", "keys": {variable: "k"}}
+    values: dict[str, Manifest] = {
+        "settings": {"settings": {variable: "7"}},
+        "settings_file": {"settings": {f"{variable}_FILE": "/etc/own"}},
+        "keys": {"secrets": keys},
+        "mounted_keys": {"secrets": {**keys, "mountAsFiles": True}},
+        "values": {"secrets": {"values": {variable: "7"}}},
+        "files": {"secrets": {"files": {variable: "/etc/own"}}},
+        "extra_env": {"extraEnv": [{"name": variable, "value": "7"}]},
+    }
+    given = values[way]
+    container = (
+        render(given if "secrets" in given else {**SECRET, **given}).pod("collect").container("costbatch")
+    )
+    (found,) = (name for name in environment(container) if name in {variable, f"{variable}_FILE"})
+    assert (found == variable) == (way in {"settings", "keys", "values", "extra_env"})
+
+
 def test_parallel_pods_are_an_indexed_job_with_retries_of_their_own() -> None:
     """When the database is away all pods fail together, which must not use up one common limit."""
     job = job_of(render_file("indexed"))

@@ -101,12 +101,34 @@ def test_a_wrong_type_or_value_is_refused(values: dict[str, Any], place: str) ->
             "PUSHGATEWAY_URL is both",
         ),
         (
+            {
+                "secrets": {"files": {"DATABASE_URL": "/a", "PUSHGATEWAY_URL": "/b"}},
+                "pushgateway": {"url": "http://gateway:9091"},
+            },
+            "PUSHGATEWAY_URL is both",
+        ),
+        (
             {"secrets": {"files": {"DATABASE_URL": "/a"}}, "migrations": {"databaseUrlKey": "owner"}},
             "which is not set",
         ),
         (
             {"sinks": {"config": {"log": {"type": "log"}}}, "settings": {"COSTBATCH_SINKS": "log"}},
-            "sinks.config and settings.COSTBATCH_SINKS are both set",
+            "sinks.config and COSTBATCH_SINKS are both set",
+        ),
+        (
+            {
+                "sinks": {"config": {"log": {"type": "log"}}},
+                "secrets": {"existingSecret": "a", "keys": {"COSTBATCH_SINKS": "b"}},
+            },
+            "sinks.config and COSTBATCH_SINKS are both set",
+        ),
+        (
+            {"settings": {"COSTBATCH_GRACE_SECONDS_FILE": "/etc/grace"}},
+            "Set COSTBATCH_GRACE_SECONDS in settings, as a number",
+        ),
+        (
+            {"extraEnv": [{"name": "COSTBATCH_PUSH_TIMEOUT_SECONDS", "value": "60"}]},
+            "Set COSTBATCH_PUSH_TIMEOUT_SECONDS in settings, as a number",
         ),
         ({"terminationGracePeriodSeconds": 35}, "terminationGracePeriodSeconds must be more than 35"),
     ],

@@ -63,9 +63,26 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.image.registry }}{{ . }}/{{ end }}{{ .Values.demo.image.repository }}:{{ .Values.demo.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{/* Whether a variable is given, itself or as a file, by the settings, the secrets or extraEnv. Then the chart sets none:
+Kubernetes would take the last of two without a word, and the program refuses a value beside a file.
+Call with root and name. */}}
+{{- define "costbatch.isGiven" -}}
+{{- $secrets := include "costbatch.runSecrets" .root | fromYaml }}
+{{- $given := merge (dict) .root.Values.settings $secrets.keys $secrets.files }}
+{{- range .root.Values.extraEnv }}
+{{- $_ := set $given .name "" }}
+{{- end }}
+{{- if or (hasKey $given .name) (hasKey $given (printf "%s_FILE" .name)) }}yes{{ end }}
+{{- end }}
+
 {{/* The one place that knows how long an orderly stop takes: the accounts in flight, the metrics, and 25 seconds
 to store what came in and to close the run. 25 and 10 are the defaults of the two settings. */}}
 {{- define "costbatch.gracePeriod" -}}
+{{- range $name := list "COSTBATCH_GRACE_SECONDS" "COSTBATCH_PUSH_TIMEOUT_SECONDS" }}
+{{- if and (include "costbatch.isGiven" (dict "root" $ "name" $name)) (not (hasKey $.Values.settings $name)) }}
+{{- fail (printf "Set %s in settings, as a number: terminationGracePeriodSeconds follows from it." $name) }}
+{{- end }}
+{{- end }}
 {{- $grace := dig "COSTBATCH_GRACE_SECONDS" "25" .Values.settings | toString | float64 | ceil | int }}
 {{- $push := dig "COSTBATCH_PUSH_TIMEOUT_SECONDS" "10" .Values.settings | toString | float64 | ceil | int }}
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds }}{{ add $grace $push 25 }}
@@ -75,18 +92,18 @@ to store what came in and to close the run. 25 and 10 are the defaults of the tw
 {{- end }}
 
 {{/* When a run begins no more accounts: early enough to end in order before Kubernetes ends the Job. Half a minute is
-for the pod's start. Nothing where the settings say it themselves, or where the Job has no such time. */}}
+for the pod's start. Nothing if it is given, or if the Job has no such time. */}}
 {{- define "costbatch.deadline" -}}
-{{- if and (not (hasKey .Values.settings "COSTBATCH_DEADLINE_SECONDS")) (not (kindIs "invalid" .Values.activeDeadlineSeconds)) }}
+{{- if not (or (include "costbatch.isGiven" (dict "root" . "name" "COSTBATCH_DEADLINE_SECONDS")) (kindIs "invalid" .Values.activeDeadlineSeconds)) }}
 {{- $deadline := sub (sub (int .Values.activeDeadlineSeconds) 30) (include "costbatch.gracePeriod" . | int) }}
 {{- if gt $deadline 0 }}{{ $deadline }}{{ end }}
 {{- end }}
 {{- end }}
 
 {{/* By what this release's metrics are told from those of others on the same Pushgateway: name=value, a comma between.
-Nothing if the settings say it themselves. */}}
+Nothing if they are given. */}}
 {{- define "costbatch.pushLabels" -}}
-{{- if not (or (hasKey .Values.settings "COSTBATCH_PUSH_LABELS") (hasKey .Values.settings "COSTBATCH_PUSH_LABELS_FILE")) -}}
+{{- if not (include "costbatch.isGiven" (dict "root" . "name" "COSTBATCH_PUSH_LABELS")) -}}
 namespace={{ .Release.Namespace }},release={{ .Release.Name }}
 {{- end }}
 {{- end }}
@@ -116,8 +133,8 @@ namespace={{ .Release.Namespace }},release={{ .Release.Name }}
 {{- if and $secrets.existingSecret $secrets.values }}
 {{- fail "secrets.existingSecret and secrets.values exclude each other: set one of them." }}
 {{- end }}
-{{- if and .Values.pushgateway.url (hasKey (include "costbatch.runSecrets" . | fromYaml).keys "PUSHGATEWAY_URL") }}
-{{- fail "PUSHGATEWAY_URL is both in pushgateway.url and in the Secret: set one of them." }}
+{{- if and .Values.pushgateway.url (include "costbatch.isGiven" (dict "root" . "name" "PUSHGATEWAY_URL")) }}
+{{- fail "PUSHGATEWAY_URL is both in pushgateway.url and in secrets or extraEnv: set one of them." }}
 {{- end }}
 {{- if and .Values.migrations.databaseUrlKey (not $secrets.existingSecret) }}
 {{- fail "migrations.databaseUrlKey is a key of secrets.existingSecret, which is not set." }}

@@ -1,8 +1,8 @@
 {{/* Where events are delivered: a file from the values, and a folder with the secrets that it refers to. */}}
 
 {{- define "costbatch.sinksFile" -}}
-{{- if and .Values.sinks.config (or .Values.settings.COSTBATCH_SINKS .Values.settings.COSTBATCH_SINKS_FILE) }}
-{{- fail "sinks.config and settings.COSTBATCH_SINKS are both set; remove one of them." }}
+{{- if and .Values.sinks.config (include "costbatch.isGiven" (dict "root" . "name" "COSTBATCH_SINKS")) }}
+{{- fail "sinks.config and COSTBATCH_SINKS are both set; remove one of them." }}
 {{- end }}
 {{- if .Values.sinks.config }}/etc/costbatch/sinks-config/sinks.yaml{{ end }}
 {{- end }}
