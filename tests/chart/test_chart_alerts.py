@@ -100,6 +100,23 @@ def test_the_alerts_ask_for_metrics_that_there_are() -> None:
     assert f'kind!~"{passing}"' in expressions
 
 
+def test_the_alerts_on_discovery_follow_its_own_labels() -> None:
+    """Its block of settings overrides those of all jobs, in its pods and in its rules."""
+    values = {
+        "settings": {"COSTBATCH_PUSH_LABELS": "team=a"},
+        "discover": {"enabled": True, "settings": {"COSTBATCH_PUSH_LABELS": "team=b"}},
+        "monitoring": {"prometheusRule": {"enabled": True}},
+    }
+    (group,) = render({**SECRET, **values}).one("PrometheusRule")["spec"]["groups"]
+    expressions = {rule["alert"]: rule["expr"] for rule in group["rules"]}
+    own = expressions["CostbatchNoMetrics"]
+    assert own == 'absent(costbatch_last_run_timestamp_seconds{job="costbatch",team="a",run=""})'
+    discovery = expressions["CostbatchNoDiscoveryMetrics"]
+    assert (
+        discovery == 'absent(costbatch_last_run_timestamp_seconds{job="costbatch-discover",team="b",run=""})'
+    )
+
+
 def test_alerts_can_be_left_out_and_rules_added() -> None:
     """By name, without a copy of the others."""
     (group,) = render_file("monitoring").one("PrometheusRule")["spec"]["groups"]

@@ -130,6 +130,10 @@ def test_a_wrong_type_or_value_is_refused(values: dict[str, Any], place: str) ->
             {"extraEnv": [{"name": "COSTBATCH_PUSH_TIMEOUT_SECONDS", "value": "60"}]},
             "Set COSTBATCH_PUSH_TIMEOUT_SECONDS in settings, as a number",
         ),
+        (
+            {"monitoring": {"prometheusRule": {"enabled": True, "selector": 'release="x",job=~"cost.*"'}}},
+            'selector must contain job="NAME"',
+        ),
         ({"terminationGracePeriodSeconds": 35}, "terminationGracePeriodSeconds must be more than 35"),
     ],
 )

@@ -110,6 +110,11 @@ namespace={{ .Release.Namespace }},release={{ .Release.Name }}
 
 {{/* What finds the metrics of this release's nights. Runs over some accounts or days have a group of their own. */}}
 {{- define "costbatch.metrics" -}}
+{{- with .Values.monitoring.prometheusRule.selector }}
+{{- if not (regexMatch "job=\"[^\"]*\"" .) }}
+{{- fail "monitoring.prometheusRule.selector must contain job=\"NAME\", such as job=\"costbatch\": it tells the metrics of collect from those of discover." }}
+{{- end }}
+{{- end }}
 {{- $selector := list "job=\"costbatch\"" }}
 {{- range splitList "," (include "costbatch.pushLabels" . | default (get .Values.settings "COSTBATCH_PUSH_LABELS")) }}
 {{- $pair := regexSplit "=" . 2 }}
