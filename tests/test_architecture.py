@@ -351,3 +351,17 @@ def test_functions_fit_on_a_screen() -> None:
     """None is longer than 60 lines, but for those with a reason."""
     long = {name for name, count in lengths_of_functions().items() if count > MOST_LINES_OF_A_FUNCTION}
     assert long == set(LONG_FUNCTIONS)
+
+
+# Associative arrays and references, reading into arrays, upper and lower case, both streams in one word.
+NEWER_BASH = re.compile(r"(declare|local) -[An]|\b(mapfile|readarray|coproc)\b|\$\{\w+(\^|,)|\|&|&>>")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / ".ci").iterdir()))
+def test_a_script_runs_in_the_bash_of_macos(name: str) -> None:
+    """It is 3.2, which takes an empty array for an unset variable: an error under ``set -u``."""
+    script = (ROOT / ".ci" / name).read_text()
+    assert not NEWER_BASH.search(script)
+    for array in re.findall(r"\b(\w+)=\(\)", script):
+        unguarded = script.replace(f'${{{array}[@]+"${{{array}[@]}}"}}', "")
+        assert f"${{{array}[@]}}" not in unguarded or f"${{#{array}[@]}}" in script, array
