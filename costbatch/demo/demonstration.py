@@ -18,6 +18,7 @@ from costbatch.bootstrap import Bootstrap
 from costbatch.config import Settings
 from costbatch.demo.postgres import embedded_postgres
 from costbatch.demo.register import register_accounts
+from costbatch.errors import ConfigError
 from costbatch.simulator.client import SimulatorProcess
 from costbatch.simulator.demo_world import demo_world
 from costbatch.simulator.world import World
@@ -38,7 +39,8 @@ class Demo:
         self._say("Starting PostgreSQL (embedded) and AWS (a local stand-in) …")
         with self._servers(today) as (world, environ):
             self._run(environ, "db", "upgrade")
-            self._say(register_accounts(world.accounts, Settings.from_environment(environ)))
+            settings = self._upgraded(environ)
+            self._say(register_accounts(world.accounts, settings))
             status = self._run(environ, "collect")
             # Where the alerts of the run went.
             self._run(environ, "events", "list", "--type", "anomaly.detected", "--limit", "3")
@@ -52,9 +54,7 @@ class Demo:
     def run(self, today: date, arguments: Sequence[str]) -> int:
         """Run one command on the servers, with nothing else on its output; return its exit status."""
         with self._servers(today) as (world, environ):
-            settings = Settings.from_environment(environ)
-            Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).schema().upgrade()
-            register_accounts(world.accounts, settings)
+            register_accounts(world.accounts, self._upgraded(environ))
             return _call(environ, arguments)
 
     @contextmanager
@@ -83,6 +83,23 @@ class Demo:
                     "COSTBATCH_ROOT_CAUSE_MINIMUM": "1000",
                 },
             )
+
+    def _upgraded(self, environ: Mapping[str, str]) -> Settings:
+        """Upgrade the schema of the data that were kept; return the settings.
+
+        Raises:
+            ConfigError: another version made them: the baseline changes until the first release.
+
+        """
+        settings = Settings.from_environment(environ)
+        schema = Bootstrap(settings=settings, now=lambda: datetime.now(tz=UTC)).schema()
+        schema.upgrade()
+        if schema.differences():
+            raise ConfigError(
+                f"Another version of costbatch made the data in {self._folder}; "
+                "delete the folder to start again."
+            )
+        return settings
 
     def _key(self) -> str:
         """Return the key that encrypts the demonstration's credentials, the same at every call."""

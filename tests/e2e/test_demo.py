@@ -7,14 +7,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from costbatch.cli import cli
+from costbatch.demo.demonstration import Demo
+from costbatch.errors import ConfigError
+from costbatch.simulator.demo_world import demo_world
 from tests.support.databases import database_folder
-from tests.support.harness import KEY
+from tests.support.harness import KEY, Harness
 from tests.support.machine import free_port, unmeasured_children
 
 # Two whole demonstrations, on a machine that may be busy.
@@ -147,6 +153,19 @@ def blocks_by_hand() -> list[str]:
     section = re.search(r"^## Local AWS\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert section
     return re.findall(r"^```sh\n(.*?)^```", section[1], re.MULTILINE | re.DOTALL)
+
+
+def test_data_of_another_version_are_refused(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its schema may be called the same; a query would fail without advice."""
+    servers = nullcontext((demo_world(date(2026, 3, 1)), harness.environ))
+    monkeypatch.setattr(Demo, "_servers", lambda *_: servers)
+    demo = Demo(tmp_path, Console())
+    assert demo.run(date(2026, 3, 1), ["db", "check"]) == 0
+    harness.rows("ALTER TABLE runs DROP COLUMN stopped_by")
+    with pytest.raises(ConfigError, match=r"Another version of costbatch .* delete the folder"):
+        demo.run(date(2026, 3, 1), ["db", "check"])
 
 
 def test_the_stand_in_is_used_from_its_document_alone(empty_database_url: str) -> None:
