@@ -106,9 +106,10 @@ class Resource:
 
 @dataclass(frozen=True)
 class RegionContent:
-    """All resources of one region of an account, each once, by ARN."""
+    """Resources of a region of an account, each once, by ARN. is_complete: whether these are all of them."""
 
     resources: tuple[Resource, ...]
+    is_complete: bool = True
 
     @cached_property
     def digest(self) -> bytes:
@@ -124,7 +125,8 @@ class Inventory:
     """What was read of one account.
 
     source: the API that was used, never ``auto``. regions: those that were read completely, also without a
-    resource. failed: the regions that were not, and why; nothing is known of their resources.
+    resource, and "global" also if only some of it was seen. failed: the regions that were not read, and why;
+    nothing is known of their resources.
     """
 
     source: SourceChoice
@@ -142,19 +144,25 @@ class Inventory:
     ) -> "Inventory":
         """Sort what was found by region; what lies in a region that was not read completely is left out.
 
-        read: these regions, and "global" if whatever shows its resources was read.
+        read: these regions, and "global" if all that shows its resources was read. If only some of it was,
+        what it showed is there, and what it did not may be.
         """
         complete = set(read)
+        shown = complete | ({GLOBAL} - failed.keys())
         by_arn: dict[str, Resource] = {}
         for resource in found:
             # What two regions show, lies in the first of them: whichever was read first.
             known = by_arn.get(resource.arn)
-            if resource.region in complete and (known is None or resource.region < known.region):
+            if resource.region in shown and (known is None or resource.region < known.region):
                 by_arn[resource.arn] = resource
-        of_region: dict[str, list[Resource]] = {region: [] for region in sorted(complete)}
+        of_region: dict[str, list[Resource]] = {region: [] for region in sorted(shown)}
         for arn in sorted(by_arn):
             of_region[by_arn[arn].region].append(by_arn[arn])
-        regions = {region: RegionContent(tuple(resources)) for region, resources in of_region.items()}
+        regions = {
+            region: RegionContent(tuple(resources), is_complete=region in complete)
+            for region, resources in of_region.items()
+            if resources or region in complete
+        }
         return cls(source=source, regions=regions, failed=dict(failed))
 
 

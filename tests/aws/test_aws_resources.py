@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 AUTO, TAGGING, EXPLORER = SourceChoice.AUTO, SourceChoice.TAGGING, SourceChoice.EXPLORER
 ONE = account_id(1)
-IRELAND, VIRGINIA, CAPE_TOWN = "eu-west-1", "us-east-1", "af-south-1"
-REGIONS = (VIRGINIA, IRELAND, CAPE_TOWN)
+IRELAND, VIRGINIA, CAPE_TOWN, OREGON = "eu-west-1", "us-east-1", "af-south-1", "us-west-2"
+REGIONS = (VIRGINIA, IRELAND, CAPE_TOWN, OREGON)
 
 
 def instance(number: int, region: str = IRELAND, **tags: str) -> Resource:
@@ -112,14 +112,15 @@ def test_every_page_of_every_enabled_region_is_read(simulator: SimulatorProcess,
         IRELAND: 7,
         VIRGINIA: 2,
         CAPE_TOWN: 0,
+        OREGON: 0,
         GLOBAL: 1,
     }
     assert found.failed == {}
     assert asked(simulator) == {
         "GetCallerIdentity": 1,
-        "ListRegions": 1,
+        "ListRegions": 2,
         "ListIndexes": 1,
-        "GetResources": 3 + 1 + 1,
+        "GetResources": 3 + 1 + 1 + 1,
     }
 
 
@@ -139,7 +140,7 @@ def test_a_view_of_the_whole_account_is_used(simulator: SimulatorProcess, aws: H
     ("setup", "sentence"),
     [
         (None, "has no aggregator index in an enabled region"),
-        ({"region": "us-west-2"}, "has no aggregator index in an enabled region"),
+        ({"region": "eu-west-3"}, "has no aggregator index in an enabled region"),
         ({"state": "UPDATING"}, "aggregator index in eu-west-1 is not active yet"),
         ({"view_filter": "service:ec2"}, "no view in eu-west-1 that shows all resources"),
         ({"includes_tags": False}, "no view in eu-west-1 that shows all resources"),
@@ -171,7 +172,7 @@ def test_an_index_that_does_not_cover_every_region_is_used_only_if_asked_for(
     assert len(found.regions[IRELAND].resources) == 8
     assert len(found.regions[GLOBAL].resources) == 1
     assert {region: failed.kind for region, failed in found.failed.items()} == dict.fromkeys(
-        (VIRGINIA, CAPE_TOWN), ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED
+        (VIRGINIA, CAPE_TOWN, OREGON), ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED
     )
     assert found.failed[VIRGINIA].message.startswith(
         "Resource Explorer's aggregator index does not cover us-east-1. "
@@ -314,20 +315,30 @@ def test_a_region_fails_alone(
     simulator.add_fault(ONE, fault, operation="GetResources", region=IRELAND, **parameters)
     found = find(aws, max_attempts=2, read_timeout_seconds=0.4, page_limit=10)
     assert {region: failed.kind for region, failed in found.failed.items()} == {IRELAND: kind}
-    assert found.regions.keys() == {VIRGINIA, CAPE_TOWN, GLOBAL}
+    assert found.regions.keys() == {*REGIONS, GLOBAL} - {IRELAND}
     assert tags_of(found).keys() == {arn for arn in TAGGED if IRELAND not in arn}
 
 
-@pytest.mark.parametrize("region", [VIRGINIA, "us-west-2"])
-def test_what_lies_in_no_region_is_unknown_without_the_regions_that_show_it(
-    simulator: SimulatorProcess, aws: Harness, region: str
+@pytest.mark.parametrize(("region", "shown"), [(VIRGINIA, None), (OREGON, [False]), (IRELAND, [True])])
+def test_what_lies_in_no_region_is_incomplete_without_the_regions_that_show_it(
+    simulator: SimulatorProcess, aws: Harness, region: str, shown: list[bool] | None
 ) -> None:
-    """It would seem to be gone. A policy that forbids other regions does not hide it for ever."""
-    simulator.update_account(ONE, regions=(*REGIONS, "us-west-2"))
+    """What was not seen would seem to be gone. What was seen is kept: a policy may deny one for ever."""
     simulator.add_fault(ONE, "access_denied", operation="GetResources", region=region)
     found = find(aws)
     assert found.failed.keys() == {region}
-    assert GLOBAL not in found.regions
+    content = found.regions.get(GLOBAL)
+    assert (content and [content.is_complete]) == shown
+
+
+def test_a_region_that_was_not_asked_may_show_more(simulator: SimulatorProcess, aws: Harness) -> None:
+    """Regions of the setting may lack one of those that show what lies in none: nothing failed."""
+    simulator.add_fault(ONE, "access_denied", operation="ListRegions")
+    simulator.add_fault(ONE, "access_denied", operation="DescribeRegions")
+    found = find(aws, regions=(VIRGINIA, IRELAND))
+    assert found.failed == {}
+    assert not found.regions[GLOBAL].is_complete
+    assert len(found.regions[GLOBAL].resources) == 1
 
 
 def test_every_fault_kind_of_the_simulator_is_tried() -> None:
@@ -353,7 +364,7 @@ def test_a_region_that_fails_on_a_later_page_is_not_read(simulator: SimulatorPro
     found = find(aws)
     assert found.failed.keys() == {IRELAND}
     assert IRELAND not in found.regions
-    assert asked(simulator)["GetResources"] == 1 + 3 + 2
+    assert asked(simulator)["GetResources"] == len(REGIONS) + 1 + 2
 
 
 def test_a_throttled_region_is_tried_again(simulator: SimulatorProcess, aws: Harness) -> None:
@@ -392,7 +403,8 @@ def test_an_account_without_a_region_that_was_read_fails(
     simulator: SimulatorProcess, aws: Harness, kinds: tuple[str, ...], expected: ErrorKind
 ) -> None:
     """With the error of one of them, one that a second attempt may cure before any other."""
-    for region, kind in zip(sorted(REGIONS), kinds, strict=True):
+    simulator.update_account(ONE, regions=REGIONS[:3])
+    for region, kind in zip(sorted(REGIONS[:3]), kinds, strict=True):
         simulator.add_fault(ONE, kind, operation="GetResources", region=region)
     error = failure(aws, max_attempts=1)
     assert error.kind is expected

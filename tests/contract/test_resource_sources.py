@@ -36,7 +36,7 @@ __all__ = ["_clean_environment", "_no_backoff", "aws", "moto", "moto_url", "simu
 
 MOTO_ACCOUNT = "123456789012"
 IRELAND, PARIS = "eu-west-1", "eu-west-3"
-REGIONS = (IRELAND, PARIS, "us-east-1")
+REGIONS = (IRELAND, PARIS, "us-east-1", "us-west-2")
 # More than a page of the tagging API holds.
 COUNT = 101
 TAGS = {"Name": "jobs", "note": "ключ 😀 <&>"}

@@ -190,6 +190,34 @@ def test_what_is_in_no_region_may_be_read_later_than_the_rest(discovery: Discove
     assert (query("SELECT count(*) FROM resources"), query(EVENTS)) == ([(2,)], [])
 
 
+def test_what_was_seen_in_no_region_is_stored_and_nothing_else_of_it_is_gone(
+    discovery: Discovery, query: Query
+) -> None:
+    """A region that shows the rest may be denied for ever; a complete reading tells what is gone."""
+    stored = "SELECT name, tags ->> 'a', gone_since IS NULL FROM resources WHERE region = 'global' ORDER BY 1"
+
+    def tagged(name: str, value: str = "b") -> Resource:
+        return Resource.parse(f"arn:aws:iam::1:role/{name}", {"a": value}, asked_region="us-east-1")
+
+    discovery.source.resources, discovery.source.hides_global = [tagged("one")], True
+    discovery.night()
+    assert query(stored) == [("one", "b", True)]
+    assert query("SELECT read_at, resources, is_used FROM discovered_regions WHERE region = 'global'") == [
+        (None, 1, True)
+    ]
+    discovery.source.resources, discovery.source.hides_global = [tagged("one"), tagged("two")], False
+    discovery.night()
+    complete = query("SELECT read_at FROM discovered_regions WHERE region = 'global'")
+    discovery.source.resources, discovery.source.hides_global = [tagged("one", "c")], True
+    discovery.night()
+    assert query(stored) == [("one", "c", True), ("two", "b", True)]
+    assert query("SELECT read_at FROM discovered_regions WHERE region = 'global'") == complete
+    discovery.source.hides_global = False
+    discovery.night()
+    assert query(stored) == [("one", "c", True), ("two", "b", False)]
+    assert query(EVENTS) == []
+
+
 def test_an_account_of_resource_explorer_stays_with_it(discovery: Discovery, query: Query) -> None:
     """Without its view it fails: to the tagging API what never had a tag would look gone.
 

@@ -37,12 +37,14 @@ def bucket(name: str, region: str = "eu-west-1", **tags: str) -> Resource:
 class FakeResourceSource(ResourceSource):
     """Answers every account alike.
 
-    down: the regions that fail. error: with which each account fails. asked: the choices, one by one.
+    down: the regions that fail. hides_global: whether more may lie in no region than is shown.
+    error: with which each account fails. asked: the choices, one by one.
     """
 
     resources: list[Resource] = field(default_factory=list)
     regions: tuple[str, ...] = REGIONS
     down: tuple[str, ...] = ()
+    hides_global: bool = False
     has_view: bool = False
     error: AccountError | None = None
     asked: list[SourceChoice] = field(default_factory=list)
@@ -61,11 +63,16 @@ class FakeResourceSource(ResourceSource):
         if choice is SourceChoice.EXPLORER and not self.has_view:
             raise AccountError(ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED, "There is no view.")
         # What is in no region is shown in one.
-        regions = self.regions if "us-east-1" in self.down else (*self.regions, GLOBAL)
+        is_hidden = self.hides_global or "us-east-1" in self.down
+        regions = self.regions if is_hidden else (*self.regions, GLOBAL)
         explores = self.has_view and choice is not SourceChoice.TAGGING
         return Inventory.of(
             SourceChoice.EXPLORER if explores else SourceChoice.TAGGING,
-            [each for each in self.resources if explores or each.tags or each.service != "iam"],
+            [
+                each
+                for each in self.resources
+                if explores or (each.tags and "us-east-1" not in self.down) or each.service != "iam"
+            ],
             read=[region for region in regions if region not in self.down],
             failed=dict.fromkeys(self.down, DOWN),
         )

@@ -133,8 +133,7 @@ class PostgresResources(ResourceStore):
         self, contents: Mapping[int, Mapping[str, RegionContent]], *, now: datetime
     ) -> dict[int, dict[str, Written]]:
         changes = {row: dict.fromkeys(of_region, ResourceChange()) for row, of_region in contents.items()}
-        asked = [(row, region) for row, of_region in contents.items() for region in of_region]
-        if not asked:
+        if not any(contents.values()):
             return {row: {} for row in contents}
         with closing(self.connection.connection.cursor()) as cursor:
             cursor.copy_expert(_COPY_TO_STAGING, Pieces(_copy_texts(contents)))
@@ -143,9 +142,15 @@ class PostgresResources(ResourceStore):
             changes[line.account_id][line.region] += ResourceChange(
                 inserted=line.inserted, updated=line.updated, returned=line.returned
             )
+        complete = [
+            (row, region)
+            for row, of_region in contents.items()
+            for region, content in of_region.items()
+            if content.is_complete
+        ]
         parameters = {
-            "account_ids": [row for row, _ in asked],
-            "regions": [region for _, region in asked],
+            "account_ids": [row for row, _ in complete],
+            "regions": [region for _, region in complete],
             "now": now,
         }
         for row, region, number in self.connection.execute(_MARK_GONE, parameters):

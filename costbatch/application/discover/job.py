@@ -42,14 +42,22 @@ class DiscoverTask:
 class Discovered:
     """What was read of one account, without the content of regions that are as they are stored.
 
-    read: every region that was read, with its digest and how many resources it has.
-    changed: the content of those that differ.
+    read: every region that was read, without its resources. changed: the content of those that differ.
     """
 
     source: SourceChoice
-    read: Mapping[str, tuple[bytes, int]]
+    read: Mapping[str, "ReadRegion"]
     changed: Mapping[str, RegionContent]
     failed: Mapping[str, Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRegion:
+    """A region that was read: the digest and number of its resources, and whether these are all of them."""
+
+    digest: bytes
+    resources: int
+    is_complete: bool
 
 
 DiscoverResult = Result[DiscoverTask, Discovered]
@@ -103,7 +111,10 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
             for region, content in found.regions.items()
             if region not in task.known or task.known[region].digest != content.digest
         }
-        read = {region: (content.digest, len(content.resources)) for region, content in found.regions.items()}
+        read = {
+            region: ReadRegion(content.digest, len(content.resources), content.is_complete)
+            for region, content in found.regions.items()
+        }
         return Discovered(source=found.source, read=read, changed=changed, failed=found.failed)
 
     @override
@@ -126,7 +137,7 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
                 result.item.id: DiscoveryRecord(
                     source=result.value.source,
                     regions_read=len(result.value.read.keys() - {GLOBAL}),
-                    resources=sum(number for _, number in result.value.read.values()),
+                    resources=sum(each.resources for each in result.value.read.values()),
                     change=sum(
                         (each.change for each in written[result.item.account.id].values()), ResourceChange()
                     ),
@@ -189,13 +200,15 @@ def _could_be_seen(region: str, known: KnownRegions, source: SourceChoice) -> bo
 def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> KnownRegions:
     """Return what is known of the regions after this discovery, as far as it differs."""
     regions = {region: KnownRegion() for region in value.failed if region not in known}
-    for region, (digest, number) in value.read.items():
+    for region, read in value.read.items():
         before = known.get(region, KnownRegion())
+        was_read = read.is_complete or before.read_at is not None
         regions[region] = KnownRegion(
-            read_at=now,
-            source=value.source,
-            digest=digest,
-            resources=number,
-            is_used=before.is_used or number > 0,
+            read_at=now if read.is_complete else before.read_at,
+            source=value.source if read.is_complete else before.source,
+            # Of some of its resources it is believed if no others are stored.
+            digest=read.digest if was_read else None,
+            resources=read.resources,
+            is_used=before.is_used or read.resources > 0,
         )
     return regions

@@ -65,7 +65,8 @@ class ResourceStore(Protocol):
     ) -> dict[int, dict[str, Written]]:
         """Make what is stored of these regions equal to their content: write only what differs.
 
-        A resource that is not there any more is gone since now; one that is back is the same row.
+        A resource that is not there any more is gone since now, unless the content is not complete; one that
+        is back is the same row.
         """
 
     def save_regions(self, regions: Mapping[int, KnownRegions]) -> None:

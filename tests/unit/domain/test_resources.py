@@ -79,10 +79,12 @@ def test_what_two_regions_show_is_there_once() -> None:
 
 
 def test_nothing_is_known_of_a_failed_region() -> None:
-    """What was read of it before it failed is not kept, and what is global may be missing."""
+    """What was read of it before it failed is not kept. Of what is global there may be more."""
     found = [resource("arn:aws:sns:us-east-1:1:b"), resource("arn:aws:iam::1:role/r")]
     inventory = Inventory.of(SourceChoice.TAGGING, found, read=["eu-west-1"], failed={"us-east-1": DOWN})
-    assert {region: content.resources for region, content in inventory.regions.items()} == {"eu-west-1": ()}
+    assert {
+        region: (content.resources, content.is_complete) for region, content in inventory.regions.items()
+    } == {"eu-west-1": ((), True), GLOBAL: ((found[1],), False)}
     assert inventory.failed == {"us-east-1": DOWN}
 
 

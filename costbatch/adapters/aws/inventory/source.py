@@ -44,9 +44,10 @@ _DISABLED = (
 )
 # Where the tagging API shows what lies in no region: IAM's in the first, Global Accelerator's in the second.
 # Of the other partitions that is not documented, so any of their regions may.
-_SHOW_GLOBAL = frozenset({"us-east-1", "us-west-2", "cn-north-1", "cn-northwest-1"}) | {
-    "us-gov-west-1",
-    "us-gov-east-1",
+_SHOW_GLOBAL = {
+    Partition.AWS: {"us-east-1", "us-west-2"},
+    Partition.CHINA: {"cn-north-1", "cn-northwest-1"},
+    Partition.GOVCLOUD: {"us-gov-west-1", "us-gov-east-1"},
 }
 _PREFIXES = {Partition.CHINA: "cn-", Partition.GOVCLOUD: "us-gov-"}
 _is_region = re.compile(r"[a-z]{2,8}(-[a-z]{2,20}){1,3}-[0-9]{1,2}").fullmatch
@@ -175,7 +176,7 @@ def _read_tagged(reader: Reader, regions: Sequence[str]) -> Reading:
         unanswered = sum(each.kind is ErrorKind.TIMEOUT for each in failed.values())
         if unanswered == _UNREACHABLE_REGIONS == len(failed) and not read:
             break
-    if HOME_REGIONS[reader.partition] in read and not _SHOW_GLOBAL & failed.keys():
+    if _SHOW_GLOBAL[reader.partition] <= set(read):
         read.append(GLOBAL)
     return Reading(found, read, failed)
 
