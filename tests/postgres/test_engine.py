@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from time import monotonic, sleep
 
 import pytest
@@ -280,3 +281,20 @@ def test_a_process_that_ends_takes_leave_of_the_server(database_url: str, query:
             sleep(0.05)
         child.communicate(timeout=60)
     assert left == [(0,)]
+
+
+def test_instants_are_in_utc_whatever_the_time_zone_of_the_session(
+    database: PostgresDatabase,
+) -> None:
+    """A database or a role may set another: days and hours of what is read would be those of that zone."""
+    with database.connection() as connection:
+        name = connection.scalar(sa.text("SELECT current_database()"))
+        connection.execute(sa.text(f"ALTER DATABASE {name} SET timezone = 'Pacific/Auckland'"))
+    database.close()
+    late = NOW.replace(hour=23)
+    with database.transaction() as tx:
+        assert tx.connection.scalar(sa.text("SHOW timezone")) == "Pacific/Auckland"
+        added = tx.accounts.add(new_account(1), now=late)
+        assert (added.created_at, added.created_at and added.created_at.date()) == (late, late.date())
+        row = tx.connection.execute(sa.text("SELECT created_at, NULL::timestamptz FROM accounts")).one()
+        assert [row[0].utcoffset(), row[1]] == [timedelta(0), None]

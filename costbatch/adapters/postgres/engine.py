@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from functools import partial
 from time import monotonic
 from weakref import finalize
 
 import psycopg2
 import sqlalchemy as sa
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import PYDATETIMETZ, make_dsn, new_type, parse_dsn, register_type
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -52,6 +53,13 @@ _REST_SECONDS = 0.1
 _LAST_USED = "last_used"
 # SQLSTATE class of what is too large for PostgreSQL, such as an index row: to the driver it is operational.
 _LIMIT_EXCEEDED = "54"
+# The driver gives instants the offset of the session's time zone, which a role or a database may set: days
+# and hours would be that zone's.
+_INSTANTS_IN_UTC = new_type(
+    PYDATETIMETZ.values,
+    "INSTANTS_IN_UTC",
+    lambda text, cursor: text and PYDATETIMETZ(text, cursor).astimezone(UTC),
+)
 # The driver gives no SQLSTATE for what is refused before there is a connection.
 _MAY_NOT_CONNECT = re.compile(r'permission denied for database ("[^"]+")')
 # SQLSTATE of a write to a standby: during a failover the old primary may still answer.
@@ -219,7 +227,7 @@ def make_engine(url: Secret) -> Engine:
     engine = sa.create_engine(
         "postgresql+psycopg2://",
         # libpq's own string: SQLAlchemy's URLs know neither several hosts with ports nor escaped sockets.
-        creator=lambda: psycopg2.connect(dsn.reveal()),
+        creator=partial(_connect, dsn),
         pool_size=2,
         # Parameters may be secrets; a statement error must not carry them into a log.
         hide_parameters=True,
@@ -227,6 +235,12 @@ def make_engine(url: Secret) -> Engine:
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", partial(_ask, engine.dialect))
     return engine
+
+
+def _connect(dsn: Secret) -> DBAPIConnection:
+    connection: DBAPIConnection = psycopg2.connect(dsn.reveal())
+    register_type(_INSTANTS_IN_UTC, connection)
+    return connection
 
 
 def _note_use(_: object, record: ConnectionPoolEntry) -> None:
