@@ -72,13 +72,15 @@ def plan_run(
     if options.days is not None:
         check_days(options.days, today=today, policy=policy)
     last = tx.collections.last_requests()
-    usual = (sum(requests for requests, _ in last.values()), sum(days for _, days in last.values()))
+    further = sum(max(requests - 1, 0) for requests, _ in last.values())
+    usual = (1 + further, sum(days for _, days in last.values()) or 1)
     progress = tx.progress.load(request.job)
     planned = []
     for account in select_accounts(tx, request.aws_account_ids):
         window = window_of(progress.get(account.id, NO_PROGRESS), options, today=today, policy=policy)
-        requests, days = last.get(account.id, usual if last else (1, len(window)))
-        estimate = max(1, ceil(requests * len(window) / days))
+        requests, days = last.get(account.id, usual)
+        # Each collection has a first page, however few its days; only further pages grow with them.
+        estimate = 1 + ceil(max(requests - 1, 0) * len(window) / days)
         planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))
     plan = CollectionPlan(today=today, collections=tuple(planned))
     if causes is None:

@@ -101,17 +101,27 @@ def test_a_plan_expects_one_request_of_an_account_never_collected(tables: FakeTa
 
 @pytest.mark.parametrize(
     ("requests", "over_days", "expected"),
-    [(5, 35, 5), (5, 36, 5), (12, 400, 2), (1, 400, 1), (0, 35, 1), (3, 1, 105)],
+    [(5, 35, 5), (5, 36, 5), (12, 400, 2), (1, 400, 1), (0, 35, 1), (1, 1, 1), (3, 1, 71)],
 )
 def test_a_plan_expects_requests_in_proportion_to_the_newest_collection(
     tables: FakeTables, requests: int, over_days: int, expected: int
 ) -> None:
-    """Pages grow with days; part of a page is a page, and no collection is without one."""
+    """Further pages grow with days; part of a page is a page, and every collection has a first one."""
     tables.accounts.rows = {1: make_account()}
     tables.progress.rows = {1: Progress(covered=DateRange(TODAY - timedelta(days=99), TODAY))}
     tables.collections.last = {1: (requests, over_days)}
     plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
     assert plan.api_requests == expected
+
+
+def test_a_plan_expects_of_a_new_account_what_the_others_took(tables: FakeTables) -> None:
+    """By their further pages for a day; one that was read for a single day has none."""
+    tables.collections.last = {1: (1, 1)}
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
+    assert [(each.account.id, each.api_requests) for each in plan.collections] == [(1, 1), (2, 1)]
+    tables.collections.last = {1: (3, len(plan.collections[1].window))}
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
+    assert plan.collections[1].api_requests == 3
 
 
 def test_a_plan_of_accounts_that_cannot_be_collected_is_refused(tables: FakeTables) -> None:
