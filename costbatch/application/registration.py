@@ -71,17 +71,18 @@ def check_secrets(access: AccessMethod, secrets: StoredSecrets, *, is_new: bool)
             raise ConfigError(
                 "This account is reached with the pod's own identity; it has no credentials to store."
             )
-        case AccessMethod.ASSUMED_ROLE if keys or not (external_id or is_new):
+        case AccessMethod.ASSUMED_ROLE if keys or (external_id is None and not is_new):
             raise ConfigError(
                 'A role takes only an external id: {"external_id": "…"}. Access keys are not allowed.'
             )
-        case AccessMethod.ACCESS_KEYS if external_id or keys is None:
+        case AccessMethod.ACCESS_KEYS if external_id is not None or keys is None:
             raise ConfigError(
                 "An access key is required: access_key_id and secret_access_key, without an external id."
             )
     if keys:
         _check_access_keys(keys)
-    if external_id and not _EXTERNAL_ID.fullmatch(external_id.reveal()):
+    # An empty one is not none: the role would be assumed without what protects it.
+    if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id.reveal()):
         raise ConfigError("An external id must have 2 to 1224 letters, digits or any of + = , . @ : / - _.")
 
 

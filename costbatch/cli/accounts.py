@@ -65,7 +65,7 @@ class AccessOptions:
         if len(chosen) > 1:
             raise ConfigError("Give only one of --access-key, --role-arn and --pod-identity.")
         method = chosen[0] if chosen else AccessMethod.ACCESS_KEYS
-        of_roles = self.base_account or self.external_id_stdin or self.external_id_file
+        of_roles = self.base_account or self.external_id_stdin or self.external_id_file is not None
         if of_roles and method is not AccessMethod.ASSUMED_ROLE:
             raise ConfigError("--base-account and --external-id-… are for roles; give --role-arn too.")
         return method
@@ -78,12 +78,12 @@ class AccessOptions:
 
         """
         external_id_file = "-" if self.external_id_stdin else self.external_id_file
-        sources = [self.secrets_file, self.external_id_file, self.external_id_stdin]
-        if sum(map(bool, sources)) > 1:
+        files = [self.secrets_file, self.external_id_file, "-" if self.external_id_stdin else None]
+        if sum(file is not None for file in files) > 1:
             raise ConfigError("Give only one of --secrets-file, --external-id-file and --external-id-stdin.")
-        if self.secrets_file:
+        if self.secrets_file is not None:
             return read_secrets(self.secrets_file)
-        if external_id_file:
+        if external_id_file is not None:
             return read_external_id(external_id_file)
         if method is AccessMethod.ACCESS_KEYS:
             return prompt_for_secrets(context, method)
@@ -352,7 +352,7 @@ def set_credentials(
     """
     use_cases = context.bootstrap().accounts(verify=not no_verify)
     access = use_cases.show(aws_account_id).account.access
-    secrets = read_secrets(secrets_file) if secrets_file else prompt_for_secrets(context, access)
+    secrets = read_secrets(secrets_file) if secrets_file is not None else prompt_for_secrets(context, access)
     account = use_cases.set_credentials(aws_account_id, secrets)
     sentence = f"The credentials of account {account} are replaced."
     print_result(sentence, account_document(account, use_cases.progress(account)), output)

@@ -76,7 +76,7 @@ class StoredSecrets:
             document["secret_access_key"] = self.access_keys.secret_access_key.reveal()
             if self.access_keys.session_token:
                 document["session_token"] = self.access_keys.session_token.reveal()
-        if self.external_id:
+        if self.external_id is not None:
             document["external_id"] = self.external_id.reveal()
         return document
 
@@ -97,7 +97,7 @@ class StoredSecrets:
                 session_token=Secret(token) if token else None,
             )
         external_id = document.get("external_id")
-        return cls(access_keys=keys, external_id=Secret(external_id) if external_id else None)
+        return cls(access_keys=keys, external_id=Secret(external_id) if external_id is not None else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,6 +103,29 @@ def test_a_role_is_added_with_its_external_id(shell: Any, tmp_path: Path) -> Non
     assert shell.database.accounts.sealed == {}
 
 
+@pytest.mark.parametrize(
+    ("options", "stdin", "words"),
+    [
+        (("--external-id-stdin",), "\n", "An external id must have 2 to 1224 letters"),
+        (("--secrets-file", "-"), '{"external_id": ""}', "An external id must have 2 to 1224 letters"),
+        (("--external-id-file", ""), None, "cannot be read"),
+        (("--secrets-file", ""), None, "cannot be read"),
+        (("--external-id-file", "", "--external-id-stdin"), "partner-7", "Give only one of"),
+    ],
+)
+def test_an_empty_external_id_is_not_none(
+    shell: Any, options: tuple[str, ...], stdin: str | None, words: str
+) -> None:
+    """A role without one can be assumed for anyone who knows its ARN: nobody asked for that."""
+    assert_refused(shell.run(*ADD, "--role-arn", ROLE, *options, stdin=stdin), words)
+    assert shell.database.accounts.rows == {}
+    shell.run(*ADD, "--role-arn", ROLE, "--external-id-stdin", stdin="partner-7")
+    change = ("accounts", "set-credentials", ID, "--secrets-file")
+    assert_refused(shell.run(*change, "-", stdin='{"external_id": ""}'), "An external id must have")
+    assert_refused(shell.run(*change, ""), "cannot be read")
+    assert stored(shell) == StoredSecrets(external_id=Secret("partner-7"))
+
+
 def test_a_role_is_added_with_its_base(shell: Any) -> None:
     """And `show` names the base."""
     shell.run("accounts", "add", OTHER, "--name", "payer", "--secrets-file", "-", stdin=DOCUMENT)
