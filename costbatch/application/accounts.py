@@ -259,7 +259,8 @@ def _find_base(tx: Transaction, base: str, new: NewAccount) -> int:
 
 
 def _find_registered(tx: Transaction, aws_account_id: str) -> Account:
-    account = find_account(tx, aws_account_id)
+    """Return an account that was not removed, and is not changed or removed until the transaction ends."""
+    account = find_account(tx, aws_account_id, lock=True)
     if account.status is AccountStatus.REMOVED:
         raise ConfigError(
             f"Account {account} was removed; "

@@ -58,8 +58,8 @@ Clock = Callable[[], datetime]
 class AccountStore(Protocol):
     """The accounts and their encrypted credentials."""
 
-    def find(self, aws_account_id: str) -> Account | None:
-        """Return the account, removed ones too."""
+    def find(self, aws_account_id: str, *, lock: bool = False) -> Account | None:
+        """Return the account, removed ones too. lock: no other transaction locks or changes it meanwhile."""
 
     def list_all(self, statuses: Sequence[AccountStatus] = tuple(AccountStatus)) -> list[Account]:
         """Return the accounts with one of the statuses, by 12-digit id."""

@@ -33,8 +33,8 @@ def select_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Acc
     return [found[aws_account_id] for aws_account_id in aws_account_ids]
 
 
-def find_account(tx: Transaction, aws_account_id: str) -> Account:
-    """Return an account that is or was registered.
+def find_account(tx: Transaction, aws_account_id: str, *, lock: bool = False) -> Account:
+    """Return an account that is or was registered. lock: as the store's.
 
     Raises:
         ConfigError: there is none with this id, or it is no id.
@@ -44,7 +44,7 @@ def find_account(tx: Transaction, aws_account_id: str) -> Account:
         aws_account_id = parse_account_id(aws_account_id)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    account = tx.accounts.find(aws_account_id)
+    account = tx.accounts.find(aws_account_id, lock=lock)
     if account is None:
         raise ConfigError(_not_registered(aws_account_id))
     return account

@@ -1,5 +1,7 @@
 """The accounts store on a real PostgreSQL."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from threading import Thread
@@ -8,9 +10,11 @@ from time import sleep
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.domain.accounts import AccessMethod, AccountStatus, Failing, Partition, Progress
+from costbatch.application.accounts import Accounts
+from costbatch.application.registration import Registration
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Failing, Partition, Progress
 from costbatch.domain.collection import COLLECT
-from costbatch.domain.credentials import SealedCredentials
+from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
 from tests.postgres.conftest import Query
@@ -24,6 +28,7 @@ from tests.support.database_rows import (
     prepare_months,
     store,
 )
+from tests.support.fakes import FakeVault
 
 SEALED = SealedCredentials("key-1", bytes(range(256)))
 
@@ -85,6 +90,48 @@ def test_of_two_adds_at_once_one_is_refused(
     assert len(refused) == 1
     with database.transaction() as tx:
         assert [account.name for account in tx.accounts.list_all()] == ["early"]
+
+
+@pytest.mark.parametrize("command", ["label", "resume", "set_credentials", "add"])
+def test_a_command_waits_for_another_one_of_the_account(
+    database: PostgresDatabase, other: PostgresDatabase, query: Query, command: str
+) -> None:
+    """It sees the account as the other one left it: no label is lost, and what was removed stays removed."""
+    account = add_account(database, access=AccessMethod.ACCESS_KEYS)
+    use_cases = Accounts(database=other, vault=FakeVault(), now=lambda: NOW)
+    keys = AccessKeys(access_key_id=Secret("AKIA" + "A" * 16), secret_access_key=Secret("s"))
+    role = Registration(
+        aws_account_id=account_id(2),
+        name="second",
+        access=AccessMethod.ASSUMED_ROLE,
+        role_arn=f"arn:aws:iam::{account_id(2)}:role/r",
+        base=account_id(1),
+    )
+    commands: dict[str, Callable[[], Account]] = {
+        "label": lambda: use_cases.label(account_id(1), ["env=prod"]),
+        "resume": lambda: use_cases.resume(account_id(1)),
+        "set_credentials": lambda: use_cases.set_credentials(account_id(1), StoredSecrets(access_keys=keys)),
+        "add": lambda: use_cases.add(role),
+    }
+    with database.transaction() as tx:
+        tx.accounts.set_status(account, AccountStatus.PAUSED, now=NOW)
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as tx:
+            if command == "label":
+                tx.accounts.set_labels(account, (("team", "payments"),), now=NOW)
+            else:
+                tx.accounts.set_status(account, AccountStatus.REMOVED, now=NOW)
+            waiting = pool.submit(commands[command])
+            sleep(0.2)
+            assert not waiting.done()
+        error = waiting.exception(timeout=10)
+    if command == "label":
+        assert error is None
+        assert query("SELECT labels FROM accounts") == [({"env": "prod", "team": "payments"},)]
+    else:
+        assert "was removed" in str(error)
+        assert query("SELECT status FROM accounts") == [("removed",)]
+        assert query("SELECT count(*) FROM account_credentials") == [(0,)]
 
 
 def test_a_removed_account_comes_back_with_its_history(database: PostgresDatabase) -> None:

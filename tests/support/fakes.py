@@ -52,7 +52,7 @@ class FakeAccounts:
         """Return what a transaction works on."""
         return FakeAccounts(dict(self.rows), dict(self.sealed), set(self.proven))
 
-    def find(self, aws_account_id: str) -> Account | None:
+    def find(self, aws_account_id: str, *, lock: bool = False) -> Account | None:
         """Return the account, removed ones too."""
         return next((row for row in self.rows.values() if row.aws_account_id == aws_account_id), None)
 

@@ -67,9 +67,13 @@ class PostgresAccounts(AccountStore):
     connection: Connection
 
     @override
-    def find(self, aws_account_id: str) -> Account | None:
-        found = self._select(accounts.c.aws_account_id == aws_account_id)
-        return found[0] if found else None
+    def find(self, aws_account_id: str, *, lock: bool = False) -> Account | None:
+        statement = sa.select(accounts).where(accounts.c.aws_account_id == aws_account_id)
+        # FOR NO KEY UPDATE: a run that writes rows of the account does not wait.
+        row = self.connection.execute(
+            statement.with_for_update(key_share=True) if lock else statement
+        ).first()
+        return account_from_row(row) if row else None
 
     @override
     def list_all(self, statuses: Sequence[AccountStatus] = tuple(AccountStatus)) -> list[Account]:
