@@ -5,6 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 import click
+from typing_extensions import override
 
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import Day, Dollars, days_between, example
@@ -26,6 +27,11 @@ class _Options(RunOptions):
     last: date | None
     accept_vanished: bool
     max_api_cost: Decimal | None
+
+    @override
+    def repeated(self) -> tuple[str, ...]:
+        capped = ("--max-api-cost", str(self.max_api_cost)) if self.max_api_cost else ()
+        return (*capped, *RunOptions.repeated(self))
 
     def request(self, now: datetime) -> RunRequest:
         """Return what the run is asked to do.

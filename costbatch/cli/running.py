@@ -1,7 +1,7 @@
 """What every job's command does: options, the run with its signals, the report, the exit status."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
@@ -70,6 +70,10 @@ class RunOptions:
             return tuple(sorted({parse_account_id(account) for account in self.accounts}))
         except ValueError as error:
             raise ConfigError(str(error)) from None
+
+    def repeated(self) -> tuple[str, ...]:
+        """Return the options that continuing the run takes besides what its request holds."""
+        return ("--fail-on", self.fail_on) if self.fail_on else ()
 
     def override(self, settings: Settings) -> Settings:
         """Return the settings, replaced by those of the command line."""
@@ -159,7 +163,7 @@ class PrintReport(Protocol[P_contra]):
 class JobCommand(Generic[P, Q]):
     """What a job's command has of its own.
 
-    plan: returns what a dry run shows. resume: returns the command that continues a run.
+    plan: returns what a dry run shows. resume: returns the command that continues a run, with these options.
     """
 
     words: JobWords
@@ -167,7 +171,7 @@ class JobCommand(Generic[P, Q]):
     print_plan: Callable[[Q, Console], None]
     nightly: MakeNight[P]
     print_report: PrintReport[P]
-    resume: Callable[[str, RunRequest], str]
+    resume: Callable[[str, RunRequest, Sequence[str]], str]
 
 
 def run_job(
@@ -185,7 +189,8 @@ def run_job(
             job.print_plan(plan, standard_output())
         return
     key = settings.run_key or str(uuid4())
-    progress, resume = make_progress(standard_error(), job.words), job.resume(key, request)
+    progress = make_progress(standard_error(), job.words)
+    resume = job.resume(key, request, options.repeated())
 
     def acknowledge(signal_name: str) -> None:
         log.warning("stopping", signal=signal_name)

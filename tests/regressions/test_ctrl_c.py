@@ -26,9 +26,13 @@ def _resume(shown: Terminal, marker: str) -> list[str]:
 
 
 def test_the_first_is_acknowledged_at_once_with_the_command_that_continues(harness: Harness) -> None:
-    """Long before the account that hangs comes back; and the command works as it is printed."""
+    """Long before the account that hangs comes back; and the command works as it is printed.
+
+    It repeats what the run is asked for, and what its record does not hold: the cap and --fail-on.
+    """
     _open_hanging(harness)
-    options = ["--date", "2025-03-01", "--account", "100000000001", "--account", "100000000002"]
+    own = ["--max-api-cost", "0.05", "--fail-on", "partial"]
+    options = ["--date", "2025-03-01", *own, "--account", "100000000001", "--account", "100000000002"]
     with terminal(harness, "collect", "--run-key", "my$key", *options, **LONG) as shown:
         until(lambda: count(harness, "succeeded") == 1)
         began = monotonic()

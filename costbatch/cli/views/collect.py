@@ -95,18 +95,21 @@ def print_run(report: CollectReport, console: Console, *, is_last: bool = True) 
     _print_totals(report, page)
     print_anomalies(report, page)
     if is_last:
-        print_end(report, collect_command(report.run.key, report.run.request), page)
+        print_end(report, page)
 
 
-def collect_command(key: str, request: RunRequest) -> str:
-    """Return the command that continues a stopped run, with the same days and accounts."""
-    words, options = [], CollectOptions.of(request)
-    if (days := options.days) is not None:
+def collect_command(key: str, request: RunRequest, options: Sequence[str] = ()) -> str:
+    """Return the command that continues a stopped run, with the same days and accounts.
+
+    options: those that the run's request does not hold.
+    """
+    words, asked = [], CollectOptions.of(request)
+    if (days := asked.days) is not None:
         one_day = ["--date", str(days.start)]
         words += one_day if len(days) == 1 else ["--from", str(days.start), "--to", str(days.last)]
-    if options.accept_vanished:
+    if asked.accept_vanished:
         words.append("--accept-vanished")
-    return resume_command(key, request, words)
+    return resume_command(key, request, [*words, *options])
 
 
 def _values(collection: Collection) -> Iterator[str | Text]:

@@ -62,13 +62,13 @@ def print_run(report: DiscoverReport, console: Console, *, is_last: bool = True)
     print_problems(_problems(report.discoveries), page)
     _print_totals(report, page)
     if is_last:
-        print_end(report, discover_command(report.run.key, report.run.request), page)
+        print_end(report, page)
 
 
-def discover_command(key: str, request: RunRequest) -> str:
-    """Return the command that continues a stopped run."""
+def discover_command(key: str, request: RunRequest, options: Sequence[str] = ()) -> str:
+    """Return the command that continues a stopped run; options: those that every job's command has."""
     source = DiscoverOptions.of(request).source
-    return resume_command(key, request, ["--source", source.value] if source else [])
+    return resume_command(key, request, [*(["--source", source.value] if source else []), *options])
 
 
 def _values(discovery: Discovery) -> Iterator[str | Text]:

@@ -90,18 +90,17 @@ def headline(report: RunReport) -> str:
             return f"STILL RUNNING in another process: {unfinished:,} of {accounts} not finished"
 
 
-def closing_sentence(report: RunReport, resume: str) -> str:
+def closing_sentence(report: RunReport, resume: str | None = None) -> str:
     """Return how the run ended and why accounts were left out, the most frequent reason first.
 
-    resume: the command that continues it, if it was stopped.
+    resume: the command that continues it, to be named if it was stopped.
     """
     reasons: Counter[str] = Counter(report.summary["failures"])
     reasons.update({reason.value: number for reason, number in report.counts.skips.items()})
     why = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
     sentence = headline(report) + (f" ({why})" if why else "")
-    if report.run.status is not RunStatus.STOPPED:
-        return sentence
-    return f"{sentence}. To continue: {resume}"
+    is_named = resume and report.run.status is RunStatus.STOPPED
+    return f"{sentence}. To continue: {resume}" if is_named else sentence
 
 
 def resume_command(key: str, request: RunRequest, options: Sequence[str] = ()) -> str:
@@ -136,8 +135,8 @@ def problem_of(item: ItemRecord) -> tuple[str, str] | None:
     return None
 
 
-def print_end(report: RunReport, resume: str, page: Page) -> None:
+def print_end(report: RunReport, page: Page) -> None:
     """Print again how a run ended that did not complete: at the end, where the reader's eye is."""
     if report.run.status is not RunStatus.COMPLETED:
         page.blank()
-        page.line(f" {closing_sentence(report, resume)} ", STATUS_STYLES[report.run.status])
+        page.line(f" {closing_sentence(report)} ", STATUS_STYLES[report.run.status])
