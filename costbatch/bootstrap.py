@@ -148,7 +148,7 @@ class Bootstrap:
             database=self.database(),
             vault=vault,
             now=self.now,
-            owner_of=self._owner_of if verify and vault else None,
+            owner_of=self._owner_of if verify else None,
         )
 
     def anomalies(self) -> Anomalies:

@@ -188,6 +188,9 @@ def test_a_role_that_cannot_be_assumed_is_not_registered(harness: Harness) -> No
     role = f"arn:aws:iam::{SECOND.account_id}:role/costbatch"
     add = ("accounts", "add", SECOND.account_id, "--name", "second", "--role-arn", role)
     options = ("--base-account", FIRST.account_id, "--external-id-stdin")
+    run = harness.run(*add, *options[:2], ENCRYPTION_KEY="")
+    assert (run.status, len(run.sentences)) == (2, 1)
+    assert "ENCRYPTION_KEY" in run.stderr
     run = harness.run(*add, *options, stdin="partner-8")
     assert (run.status, len(run.sentences)) == (2, 1)
     assert "AssumeRole" in run.stderr
