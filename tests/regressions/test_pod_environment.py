@@ -100,6 +100,7 @@ FOR_EVERYONE = [
         "HTTPS_PROXY is not the address",
     ),
     ("a proxy of another kind", {"HTTP_PROXY": "socks5://proxy:1080"}, "HTTP_PROXY is not the address"),
+    ("a proxy in mixed case", {"Https_Proxy": "socks5://proxy:1"}, "Https_Proxy is not the address"),
     ("a proxy with half an address", {"https_proxy": "http://[::1"}, "https_proxy is not the address"),
 ]
 FOR_THE_POD = [

@@ -191,8 +191,9 @@ def _network_problems(services: Sequence[str]) -> Iterator[str]:
                 yield f"{variable} is not an address; write it as https://HOST or http://HOST:PORT."
     for scheme, proxy in getproxies_environment().items():
         if scheme in {"http", "https"} and not _is_proxy(proxy):
-            names = [name for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()) if os.environ.get(name)]
-            yield f"{names[0]} is not the address of an HTTP proxy; write it as http://HOST:PORT."
+            # Python takes the name in any case, and first of all in the lower one.
+            names = [name for name in os.environ if name.lower() == f"{scheme}_proxy" and os.environ[name]]
+            yield f"{max(names)} is not the address of an HTTP proxy; write it as http://HOST:PORT."
 
 
 def _bundle_problems() -> Iterator[str]:
