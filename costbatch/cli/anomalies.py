@@ -275,8 +275,7 @@ def import_aws(
     request for each account and page: AWS may charge $0.01 for it, as for those of `collect`.
     """
     last = until or utc_day(context.now())
-    # The calendar has no days before its first.
-    first = since or max(last, date.min + AWS_KEEPS) - AWS_KEEPS + ONE_DAY
+    first = since or last - AWS_KEEPS + ONE_DAY
     report = context.bootstrap().second_opinion().run(days_between(first, last), aws_account_ids)
     if output == JSON:
         print_json(report.to_document())

@@ -10,7 +10,6 @@ from costbatch.cli.output import print_csv, print_json, print_table
 from costbatch.domain.ledger import CostValues
 from costbatch.domain.money import amount
 from costbatch.domain.periods import ONE_DAY, month_start, utc_day
-from costbatch.errors import ConfigError
 
 _TITLES = ("account", "day", "service", "type", "currency", "cost", "estimated")
 
@@ -42,8 +41,6 @@ def costs(
     The table shows the unblended cost; JSON and CSV have every amount.
     """
     night = as_of or utc_day(context.now())
-    if night == date.min:
-        raise ConfigError(f"{night} is too early; give a later day with --as-of.")
     last = last or night - ONE_DAY
     days = days_between(first or month_start(last), last)
     found = context.bootstrap().ledger().costs_as_of(night, days, aws_account_ids)

@@ -12,7 +12,7 @@ import click
 from costbatch.config import parsers
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.excerpt import excerpt
-from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.periods import FIRST_DAY, LAST_DAY, ONE_DAY, DateRange
 from costbatch.domain.retention import parse_keep
 from costbatch.errors import ConfigError
 
@@ -104,7 +104,7 @@ account_argument = click.argument("aws_account_id", type=AccountId(), metavar="A
 
 
 class Day(click.ParamType[date]):
-    """A day."""
+    """A day that the database can hold, with days before and after it."""
 
     name = "DATE"
 
@@ -115,20 +115,22 @@ class Day(click.ParamType[date]):
         if _DAY.fullmatch(str(value)):
             with suppress(ValueError):
                 day = date.fromisoformat(str(value))
-        return day or self.fail(f"{excerpt(str(value))} is not a day, such as 2026-12-31.", param, ctx)
+        if day is None:
+            self.fail(f"{excerpt(str(value))} is not a day, such as 2026-12-31.", param, ctx)
+        if not FIRST_DAY <= day <= LAST_DAY:
+            self.fail(f"{day} is not a day from {FIRST_DAY} to {LAST_DAY}.", param, ctx)
+        return day
 
 
 def days_between(first: date, last: date) -> DateRange:
     """Return the days from ``--from`` to ``--to``.
 
     Raises:
-        ConfigError: the last day is before the first one, or is the last of the calendar.
+        ConfigError: the last day is before the first one.
 
     """
     if last < first:
         raise ConfigError(f"--to {last} is before --from {first}.")
-    if last == date.max:
-        raise ConfigError(f"{last} is too late; give an earlier day.")
     return DateRange(first, last + ONE_DAY)
 
 

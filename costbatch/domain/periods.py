@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 ONE_DAY = timedelta(days=1)
+# The days that can be stored: AWS has no cost before them, and what is after them is a mistake.
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2999, 12, 31)
 
 # Cost Explorer keeps the current month and this many before it, at daily granularity.
 HISTORY_MONTHS = 13

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, ForeignKey, MetaData, Text
 
+from costbatch.domain.periods import FIRST_DAY, LAST_DAY
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -50,7 +52,7 @@ def finite(*columns: str) -> CheckConstraint:
 
 def plausible_times(*columns: str) -> CheckConstraint:
     """Return the constraint that days and instants are plausible, and within the range of Python's."""
-    bounds = "BETWEEN '2000-01-01' AND '2999-12-31'"
+    bounds = f"BETWEEN '{FIRST_DAY}' AND '{LAST_DAY}'"
     return CheckConstraint(" AND ".join(f"{column} {bounds}" for column in columns), name="times_plausible")
 
 
