@@ -26,6 +26,8 @@ _PATTERNS = (
     # Except examples: AWS's own from its documentation, and the URL in our error messages.
     (re.compile(r"\b(AKIA|ASIA)(?!IOSFODNN7EXAMPLE)[A-Z0-9]{16}\b"), MASK),
     (re.compile(r"(://(?!USER:PASSWORD@HOST\b)[^\s/:@]*:)[^\s/]+@"), rf"\1{MASK}@"),
+    # A user name without a password is a token.
+    (re.compile(r"(https?://)[^\s/:@?#]+:?@"), rf"\1{MASK}@"),
     (
         re.compile(
             r"((?:secret_?access_?key|session_?token|security[_-]token|external_?id|password)[\"']?\s*[=:]\s*)"

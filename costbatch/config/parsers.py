@@ -264,10 +264,11 @@ def web_url(text: str) -> Secret:
 
 
 def url_passwords(url: Secret | None) -> Iterable[str]:
-    """Yield every password in a URL, percent-encoded and decoded."""
+    """Yield every password in a URL, percent-encoded and decoded; a user name without one is a token."""
     parts = urlsplit(url.reveal() if url else "")
+    password = parts.password or parts.username or ""
     yield from (value for name, value in parse_qsl(parts.query) if "password" in name)
-    yield from (parts.password or "", unquote(parts.password or ""))
+    yield from (password, unquote(password))
 
 
 def url_secrets(url: Secret) -> Iterable[str]:

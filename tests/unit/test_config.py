@@ -513,6 +513,8 @@ def test_the_secrets_to_mask_are_the_key_and_the_passwords() -> None:
     }
     assert texts >= {"p%40ss", "p@ss", "tls", "push"}
     assert read().secrets == []
+    for address in ("https://t%40ken@gw", "https://t%40ken:@gw"):
+        assert {secret.reveal() for secret in read(PUSHGATEWAY_URL=address).secrets} == {"t%40ken", "t@ken"}
 
 
 def test_the_settings_print_no_secret() -> None:

@@ -69,6 +69,8 @@ def test_config_masks_passwords_and_shows_the_keys_id(shell: Any) -> None:
     assert "http://push:9091" in result.stdout
     assert "key id 11112222" in result.stdout
     assert key not in result.output
+    shell.environ["PUSHGATEWAY_URL"] = "http://glc_token@push:9091"
+    assert "http://***@push:9091" in shell.run("config").stdout
 
 
 def test_config_lists_everything_that_is_wrong(shell: Any) -> None:
