@@ -86,10 +86,9 @@ def integer(least: int, most: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         # Checked before int(): a text may be megabytes of digits.
-        if not (text.isascii() and text.isdecimal() and len(text) < len("1000000000")):
+        is_number = text.isascii() and text.isdecimal() and len(text) < len("1000000000")
+        if not (is_number and least <= int(text) <= most):
             raise ValueError(f"must be a whole number from {least} to {most}, not {excerpt(text)}.")
-        if not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}, not {text}.")
         return int(text)
 
     return parse
@@ -102,7 +101,7 @@ def ratio(text: str) -> Decimal:
         raise ValueError(f"must be a ratio such as 0.5 or a percentage such as 50%, not {excerpt(text)}.")
     part = Decimal(number) / (100 if is_percentage else 1)
     if part > 10:  # noqa: PLR2004 - 50 is likely to mean 50 %, not 5000 %
-        raise ValueError(f"is {part:f}, which means {part * 100:f} %; write {number}% for {number} percent.")
+        raise ValueError(f"must be at most 10 or 1000%, not {excerpt(text)}; percentages end with %.")
     return part
 
 

@@ -279,6 +279,17 @@ def test_a_number_of_a_variable_is_finite_and_short(tmp_path: Path, name: str, t
     assert len(str(caught.value)) < 300 + len(str(path))
 
 
+@pytest.mark.parametrize("kind", ["CONCURRENCY", "ANOMALY_THRESHOLD", "VANISHED_RATIO", "DEADLINE_SECONDS"])
+def test_a_number_from_a_file_is_not_shown(tmp_path: Path, kind: str) -> None:
+    """It may be a secret, such as a PIN: the message has its length only."""
+    path = tmp_path / "number"
+    path.write_text("987654")
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_environment({f"COSTBATCH_{kind}_FILE": str(path)})
+    assert "not a value of 6 characters" in str(caught.value)
+    assert "98765" not in str(caught.value)
+
+
 MISPLACED = {
     "the key": KEY,
     "an AWS secret": AWS_SECRET,

@@ -214,8 +214,12 @@ def test_exactly_the_three_variables_that_hold_secrets_are_marked() -> None:
 
 
 SENTENCES = [
-    ("COSTBATCH_CONCURRENCY", "0", "COSTBATCH_CONCURRENCY must be a whole number from 1 to 256, not 0."),
-    ("COSTBATCH_CONCURRENCY", "257", "COSTBATCH_CONCURRENCY must be a whole number from 1 to 256, not 257."),
+    ("COSTBATCH_CONCURRENCY", "0", "COSTBATCH_CONCURRENCY must be a whole number from 1 to 256, not '0'."),
+    (
+        "COSTBATCH_CONCURRENCY",
+        "257",
+        "COSTBATCH_CONCURRENCY must be a whole number from 1 to 256, not '257'.",
+    ),
     (
         "COSTBATCH_CONCURRENCY",
         "8.0",
@@ -263,7 +267,7 @@ SENTENCES = [
     (
         "COSTBATCH_ANOMALY_THRESHOLD",
         "50",
-        "COSTBATCH_ANOMALY_THRESHOLD is 50, which means 5000 %; write 50% for 50 percent.",
+        "COSTBATCH_ANOMALY_THRESHOLD must be at most 10 or 1000%, not '50'; percentages end with %.",
     ),
     (
         "COSTBATCH_VANISHED_RATIO",
