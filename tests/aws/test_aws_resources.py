@@ -284,7 +284,7 @@ REGIONAL_FAULTS = [
     ("not_enabled", {}, ErrorKind.COST_EXPLORER_NOT_ENABLED),
     ("data_unavailable", {}, ErrorKind.DATA_UNAVAILABLE),
     ("bill_expiration", {}, ErrorKind.DATA_UNAVAILABLE),
-    ("expired_token", {}, ErrorKind.DATA_UNAVAILABLE),
+    ("expired_token", {}, ErrorKind.CREDENTIALS_REJECTED),
     ("invalid_token", {}, ErrorKind.DATA_UNAVAILABLE),
     ("validation", {}, ErrorKind.INTERNAL),
     ("http_500", {}, ErrorKind.TIMEOUT),
@@ -354,6 +354,17 @@ def test_a_region_that_is_disabled_meanwhile_says_so(simulator: SimulatorProcess
         "AWS answered GetResources with UnrecognizedClientException. AWS accepts the credentials in other "
         "regions, but not in this one: it is probably being disabled for the account, or was only just "
         "enabled. The next run tries again."
+    )
+
+
+def test_credentials_that_expire_meanwhile_say_so(simulator: SimulatorProcess, aws: Harness) -> None:
+    """Those of a role do during a long discovery: the region is as enabled as it was."""
+    simulator.add_fault(ONE, "expired_token", operation="GetResources", region=CAPE_TOWN)
+    failed = find(aws).failed[CAPE_TOWN]
+    assert failed.message == (
+        "AWS answered GetResources with ExpiredTokenException. The credentials were temporary and have "
+        "expired. The next run gets new ones if they are a role's or the pod's; a stored access key must be "
+        "a long-lived one."
     )
 
 

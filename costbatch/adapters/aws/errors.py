@@ -111,6 +111,10 @@ _PAYER = (
 )
 _is_kept_out_by_payer = re.compile(r"linked account|member account|management account|payer").search
 
+_EXPIRED = (
+    "The credentials were temporary and have expired. The next run gets new ones if they are a role's or the "
+    "pod's; a stored access key must be a long-lived one."
+)
 _ROLE = (
     "The role cannot be assumed: check that it exists, that its trust policy names the identity that assumes "
     "it and the same external id, and that this identity is granted sts:AssumeRole on the role."
@@ -150,6 +154,10 @@ _is_plain_word = re.compile(
     r"[(\[\"']*([A-Za-z][A-Za-z'-]{0,29}|[a-z-]{2,20}:[A-Za-z]{2,40}|[0-9][0-9.,:-]{0,19}|[0-9]{8}T[0-9]{6}Z)"
     r"[)\].,:;!?\"']*"
 ).fullmatch
+
+
+class CredentialsExpiredError(AccountError):
+    """Temporary credentials have expired; AWS has accepted them before."""
 
 
 class BeforeHistoryError(AccountError):
@@ -222,6 +230,8 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
             clock = clock_problem(text, about.get("HTTPHeaders", {}).get("date", ""))
             if clock is not None:
                 kind, detail = ErrorKind.WRONG_CLOCK, f"{detail} {clock}".rstrip()
+            elif code.startswith("Expired"):
+                return CredentialsExpiredError(kind, detail, _EXPIRED)
         case ErrorKind.ACCESS_DENIED if _NOT_ENABLED in text.lower():
             kind = ErrorKind.COST_EXPLORER_NOT_ENABLED
         case ErrorKind.ACCESS_DENIED:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from costbatch.adapters.aws.clients import HOME_REGIONS, AwsClients, signing_as
 from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
-from costbatch.adapters.aws.errors import call_aws
+from costbatch.adapters.aws.errors import CredentialsExpiredError, call_aws
 from costbatch.adapters.aws.inventory.explorer import NoViewError, explore
 from costbatch.adapters.aws.inventory.pages import Reading, RegionPage, TaggedPage, resource_of
 from costbatch.adapters.aws.operations import (
@@ -199,7 +199,7 @@ def _nothing_read(operation: Operation, failed: Mapping[str, AccountError]) -> A
 
 
 def _failure(error: AccountError) -> Failure:
-    if error.kind is ErrorKind.CREDENTIALS_REJECTED:
+    if error.kind is ErrorKind.CREDENTIALS_REJECTED and not isinstance(error, CredentialsExpiredError):
         # They are good in other regions.
         disabled = AccountError(ErrorKind.DATA_UNAVAILABLE, error.detail, _DISABLED)
         return Failure(kind=disabled.kind, message=str(disabled))
