@@ -1,5 +1,6 @@
 """``costbatch forecast``: what the month will cost."""
 
+from dataclasses import fields
 from decimal import Decimal
 
 import click
@@ -11,6 +12,7 @@ from costbatch.domain.forecast import Forecast
 from costbatch.domain.money import amount
 from costbatch.domain.periods import utc_day
 
+_CSV_TITLES = [field.name for field in fields(Forecast)]
 _TITLES = ("account", "month", "currency", "to date", "expected", "from", "to", "last month")
 
 
@@ -32,7 +34,7 @@ def forecast(context: Context, /, *, aws_account_ids: tuple[str, ...], output: s
     if output == JSON:
         print_json(documents)
     elif output == CSV:
-        print_csv(list(documents[0]) if documents else [], [list(each.values()) for each in documents])
+        print_csv(_CSV_TITLES, [[each[title] for title in _CSV_TITLES] for each in documents])
     elif found:
         print_table(_TITLES, map(_row, found), numbers=_TITLES[3:])
     else:

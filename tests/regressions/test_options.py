@@ -104,6 +104,14 @@ def test_a_day_is_one_that_the_database_holds(harness: Harness) -> None:
             assert f"{text} is not a day from 2000-01-01 to 2999-12-31." in refused(harness, *command, text)
 
 
+def test_a_csv_without_rows_has_its_header(harness: Harness) -> None:
+    """A program that reads it finds the columns, also before the first run."""
+    for command in (("forecast",), ("arrival",), ("costs",), ("changes", "--since", "2025-03-01")):
+        run = harness.run(*command, "--output", "csv")
+        (header,) = run.stdout.splitlines()
+        assert header.count(",") >= 6, command
+
+
 def test_days_in_the_wrong_order_are_one_sentence(harness: Harness) -> None:
     """The same one in every command that takes a range of days."""
     for command in RANGES:
