@@ -56,7 +56,7 @@ def _plain(words: Words) -> str:
 def _text(notice: Notice) -> list[str]:
     lines = []
     for line in notice.lines:
-        first, *others = map(_plain, line.rows)
+        first, *others = map(_plain, line.shown)
         lines += [f"{line.label}: {first}", *(f"  {other}" for other in others)]
     if notice.chart:
         lines.append(f"Trend: {_plain(notice.chart.words)}")
@@ -77,7 +77,7 @@ def _rest(notice: Notice) -> list[str]:
 def _markdown(notice: Notice) -> list[str]:
     lines = []
     for line in notice.lines:
-        first, *others = map(_marked, line.rows)
+        first, *others = map(_marked, line.shown)
         lines += [f"- **{line.label}:** {first}", *(f"  - {other}" for other in others)]
     if notice.chart:
         lines.append(f"- **Trend:** {_plain(notice.chart.words)}")
@@ -161,7 +161,7 @@ def _html_part(part: Notice) -> str:
 
 
 def _html_facts(notice: Notice) -> str:
-    rows = [(line.label, "<br>".join(escape(_plain(row)) for row in line.rows)) for line in notice.lines]
+    rows = [(line.label, "<br>".join(escape(_plain(row)) for row in line.shown)) for line in notice.lines]
     if notice.chart:
         rows.append(("Trend", _html_chart(notice.chart, _COLOURS[notice.importance])))
     if notice.link:

@@ -4,7 +4,7 @@ Texts from outside are marked: each format shows them as text.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import IntEnum
 from typing import Self
@@ -44,11 +44,24 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One fact: its label, and one or more rows of words; ``in_digest``: a digest has it too."""
+    """One fact: its label, and one or more rows of words.
+
+    in_digest: how many of its rows a digest shows; 0: it is not in a digest. more: how many are left out.
+    """
 
     label: str
     rows: tuple[Words, ...]
-    in_digest: bool = False
+    in_digest: int = 0
+    more: int = 0
+
+    @property
+    def shown(self) -> tuple[Words, ...]:
+        """The rows, and how many more there are."""
+        return (*self.rows, (f"… {self.more:,} more",)) if self.more else self.rows
+
+    def cut(self, most: int) -> Self:
+        """Return the line with its first rows alone."""
+        return replace(self, rows=self.rows[:most], more=self.more + max(len(self.rows) - most, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

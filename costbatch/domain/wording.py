@@ -20,9 +20,11 @@ from costbatch.domain.money import amount, money
 from costbatch.domain.notice import Chart, Command, Importance, Line, Notice, Outside, Words
 from costbatch.domain.plural import many
 
-# A digest names the most important; the command lists them all.
+# A message names the most important accounts and events; the command lists them all.
 _MOST_PARTS = 20
 _ROWS_IN_A_DIGEST = 2
+# As many characters of an anomaly's id as every command accepts.
+_SHORT_ID = 8
 
 
 def notice_of(event: CloudEvent, link: LinkTemplate | None = None) -> Notice:
@@ -71,7 +73,8 @@ def _one_of_each(events: Sequence[CloudEvent]) -> list[CloudEvent]:
 def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -> Notice:
     """Return the notice of many events of one run together, the most important first.
 
-    An anomaly is told once, by its newest event; one that belongs to an incident is told by the incident.
+    An anomaly is told once, by its newest event; one that belongs to an incident is told by the incident, and
+    by itself only if it has a root cause.
     """
     events = _one_of_each(events)
     members = {
@@ -80,14 +83,16 @@ def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) ->
         if event["type"] == EventType.INCIDENT_DETECTED
         for member in event["data"]["incident"]["members"]
     }
-    singles = [event for event in events if _subject(event) not in members]
+    singles = [event for event in events if _subject(event) not in members or "root_cause" in event["data"]]
     told = sorted(((_rank(event), notice_of(event, link)) for event in singles), key=lambda pair: pair[0])
     parts = [_brief(notice) for _, notice in told]
-    has_anomalies = any(event["type"] in _ANOMALY_WORDS for event in events)
+    names_anomalies = any(
+        event["type"] in _ANOMALY_WORDS or event["type"] == EventType.INCIDENT_DETECTED for event in events
+    )
     return Notice(
         title=_digest_title(events),
         importance=max(part.importance for part in parts),
-        commands=_DIGEST_COMMANDS if has_anomalies else (),
+        commands=_DIGEST_COMMANDS if names_anomalies else (),
         parts=tuple(parts[:_MOST_PARTS]),
         rest=max(len(parts) - _MOST_PARTS, 0),
     )
@@ -156,14 +161,14 @@ def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
     lines = _facts(data)
     if anomaly["explanation"]:
         services = tuple(_contribution(part, anomaly["currency"]) for part in anomaly["explanation"])
-        lines.append(Line(label="Services", rows=services, in_digest=True))
+        lines.append(Line(label="Services", rows=services, in_digest=_ROWS_IN_A_DIGEST))
     if "root_cause" in data:
         lines.append(_root_cause(data["root_cause"], anomaly["currency"]))
     newest = anomaly["newest_date"]
     completeness = "complete" if anomaly["newest_is_complete"] else "not complete yet, more cost may arrive"
     lines.append(Line(label="Newest day", rows=((f"{newest}, {completeness}",),)))
     if anomaly["resolution"]:
-        lines.append(Line(label="Resolved", rows=((_RESOLUTIONS[anomaly["resolution"]],),), in_digest=True))
+        lines.append(Line(label="Resolved", rows=((_RESOLUTIONS[anomaly["resolution"]],),), in_digest=1))
     lines.append(_id_line(anomaly))
     return Notice(
         title=(f"[{anomaly['severity']}] {what}: ", *_whose(data), _change(anomaly)),
@@ -217,14 +222,14 @@ def _facts(data: Mapping[str, Any]) -> list[Line]:
     return [
         Line(label="Account", rows=(_account(data),)),
         Line(label="What", rows=((Outside(anomaly["service"]) if anomaly["service"] else "total cost",),)),
-        Line(label="Cost", rows=(_from_to(anomaly, anomaly["currency"]),), in_digest=True),
+        Line(label="Cost", rows=(_from_to(anomaly, anomaly["currency"]),), in_digest=1),
         Line(label="Change", rows=((_change(anomaly),),)),
-        Line(label="Since", rows=((_since(anomaly),),), in_digest=True),
+        Line(label="Since", rows=((_since(anomaly),),), in_digest=1),
     ]
 
 
 def _id_line(anomaly: Mapping[str, Any]) -> Line:
-    return Line(label="ID", rows=((anomaly["id"],),), in_digest=True)
+    return Line(label="ID", rows=((anomaly["id"],),), in_digest=1)
 
 
 def _whose(data: Mapping[str, Any]) -> Words:
@@ -276,7 +281,7 @@ def _root_cause(found: Mapping[str, Any], currency: str) -> Line:
         amounts = f"({amount(expected, currency)} → {amount(actual, currency)})"
         rows.append((f"{impact} ", Outside(f"{cause['region']} {cause['usage_type']}"), f" {amounts}"))
     label = f"Root cause, {found['date']} against {found['ordinary_date']}"
-    return Line(label=label, rows=tuple(rows), in_digest=True)
+    return Line(label=label, rows=tuple(rows), in_digest=_ROWS_IN_A_DIGEST)
 
 
 def _chart(anomaly: Mapping[str, Any]) -> Chart | None:
@@ -313,7 +318,7 @@ def _of_failure(data: Mapping[str, Any]) -> Notice:
         importance=Importance.FAILURE,
         lines=(
             Line(label="Account", rows=(_account(data),)),
-            Line(label="Why", rows=((Outside(error["message"]),),), in_digest=True),
+            Line(label="Why", rows=((Outside(error["message"]),),), in_digest=1),
         ),
         commands=(
             Command(
@@ -334,7 +339,7 @@ def _of_recovery(data: Mapping[str, Any]) -> Notice:
             Line(
                 label="Failed since",
                 rows=((f"{failed['since'][:10]}, ", Outside(failed["kind"])),),
-                in_digest=True,
+                in_digest=1,
             ),
         ),
     )
@@ -355,8 +360,8 @@ def _of_first_use(type_: str, data: Mapping[str, Any]) -> Notice:
         importance=Importance.WARNING,
         lines=(
             Line(label="Account", rows=(_account(data),)),
-            Line(label="Resources", rows=((f"{data['resources']:,}",),), in_digest=True),
-            Line(label=where.capitalize(), rows=rows, in_digest=True),
+            Line(label="Resources", rows=((f"{data['resources']:,}",),), in_digest=1),
+            Line(label=where.capitalize(), rows=rows, in_digest=_ROWS_IN_A_DIGEST),
         ),
     )
 
@@ -374,7 +379,7 @@ def _of_charge(type_: str, data: Mapping[str, Any]) -> Notice:
         importance=Importance.WARNING,
         lines=(
             Line(label="Account", rows=(_account(data),)),
-            Line(label="Cost", rows=((f"{cost} on {charge['date']}",),), in_digest=True),
+            Line(label="Cost", rows=((f"{cost} on {charge['date']}",),), in_digest=1),
         ),
     )
 
@@ -387,18 +392,18 @@ def _of_incident(incident: Mapping[str, Any]) -> Notice:
         (
             f"{money(Decimal(member['impact']), currency, sign=True)} ",
             Outside(member["name"]),
-            f" ({Outside(member['aws_account_id'])})",
+            f" ({Outside(member['aws_account_id'])}), ID {member['anomaly_id'][:_SHORT_ID]}",
         )
-        for member in incident["members"][:_MOST_PARTS]
+        for member in incident["members"]
     )
     count = many(incident["accounts"], "account")
     return Notice(
         title=(f"Cost {incident['direction']} in {count}: ", Outside(incident["service"]), f", {impact}"),
         importance=Importance.FAILURE,
         lines=(
-            Line(label="Cost", rows=(_from_to(incident, currency),), in_digest=True),
-            Line(label="Since", rows=((incident["start_date"],),), in_digest=True),
-            Line(label="Accounts", rows=rows, in_digest=True),
+            Line(label="Cost", rows=(_from_to(incident, currency),), in_digest=1),
+            Line(label="Since", rows=((incident["start_date"],),), in_digest=1),
+            Line(label="Accounts", rows=rows, in_digest=_MOST_PARTS).cut(_MOST_PARTS),
         ),
         commands=_DIGEST_COMMANDS,
     )
@@ -454,8 +459,8 @@ def _rank(event: CloudEvent) -> tuple[int, int, Decimal]:
 
 def _brief(notice: Notice) -> Notice:
     """Return a notice as a part of a digest: without what its title says already."""
-    lines = (replace(line, rows=line.rows[:_ROWS_IN_A_DIGEST]) for line in notice.lines if line.in_digest)
-    return replace(notice, lines=tuple(lines), commands=())
+    lines = tuple(line.cut(line.in_digest) for line in notice.lines if line.in_digest)
+    return replace(notice, lines=lines, commands=())
 
 
 def _digest_title(events: Sequence[CloudEvent]) -> Words:

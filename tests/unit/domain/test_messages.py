@@ -201,7 +201,7 @@ def charges() -> list[Event]:
     """Return what costs something for the first time, and what began in several accounts at once."""
     lab, archive = make_account(1, name="lab"), make_account(2, name="archive")
     members = tuple(
-        Member(account.aws_account_id, account.name, UUID(int=50 + n), Decimal(10), Decimal(410 - n))
+        Member(account.aws_account_id, account.name, UUID(int=50 + n << 96), Decimal(10), Decimal(410 - n))
         for n, account in enumerate((lab, archive))
     )
     incident = Incident(
@@ -210,7 +210,7 @@ def charges() -> list[Event]:
     return [
         incident_detected(incident, run_id=RUN, now=NOW),
         # A member is told by its incident.
-        an_event(id=UUID(int=50), service=EC2),
+        an_event(id=UUID(int=50 << 96), service=EC2),
         service_first_charged(
             FirstCharge("Amazon SageMaker", NEWEST, "USD", Decimal("0.02")), lab, run_id=RUN, now=NOW
         ),
@@ -341,6 +341,48 @@ def test_a_digest_tells_an_anomaly_once_with_its_root_cause() -> None:
     assert both.text.count("[high] Cost spike: ") == 1
     assert "+1,000.26 USD eu-west-1 EUW1-BoxUsage:p4d.24xlarge (0.00 → 1,000.26)" in both.text
     assert alone.title.startswith("Cost anomalies: 1 explained, ")
+
+
+def an_incident(size: int) -> Event:
+    """Return the event of an incident; the anomaly of its n-th account has the id n."""
+    members = tuple(
+        Member(f"{n:012}", f"team-{n}", UUID(int=n << 96), Decimal(10), Decimal(500 - n))
+        for n in range(1, size + 1)
+    )
+    incident = Incident(
+        service=EC2, direction=Direction.SPIKE, start_date=NEWEST, currency="USD", members=members
+    )
+    return incident_detected(incident, run_id=RUN, now=NOW)
+
+
+@pytest.mark.parametrize("others", [[], [a_run()]], ids=["alone", "in a digest"])
+def test_an_incident_names_its_accounts_with_the_ids_to_answer(others: list[Event]) -> None:
+    """Their own parts are left out of a digest, so nothing else names them; what is left out is counted."""
+    for size, rest in ((5, None), (25, "… 5 more")):
+        text = said(an_incident(size), *others).text
+        for n in range(1, min(size, 20) + 1):
+            assert f"team-{n} ({n:012}), ID {n:08x}" in text
+        assert ("more" in text) == (rest is not None)
+        assert rest is None or rest in text
+        assert "costbatch anomalies dismiss ID" in text
+
+
+def test_a_digest_tells_the_root_cause_of_a_member_of_an_incident() -> None:
+    """By a part of its own beside the incident; members without one have none."""
+    members = [an_event(id=UUID(int=n << 96)) for n in (1, 2)]
+    message = said(an_incident(5), *members, explained(2 << 96))
+    assert message.text.count("[high] Cost spike: ") == 1
+    assert "+1,000.26 USD eu-west-1 EUW1-BoxUsage:p4d.24xlarge (0.00 → 1,000.26)" in message.text
+
+
+def test_a_digest_says_how_many_rows_it_leaves_out() -> None:
+    """Two of three services look like all of them otherwise; a message of one event has them all."""
+    alone, digest = said(an_event()), said(an_event(), a_run())
+    assert "Amazon S3" in alone.text
+    assert "more" not in alone.text.replace("more cost may arrive", "")
+    for text in (digest.text, digest.markdown, digest.html):
+        assert "Amazon S3" not in text
+        assert "… 1 more" in text
 
 
 def test_an_anomaly_without_baseline_has_no_percentage() -> None:
