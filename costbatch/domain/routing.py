@@ -15,10 +15,10 @@ _SEVERITIES = tuple(Severity)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a filter excludes an event. is_of_size: the anomaly is too small, and only that."""
+    """Why a filter excludes an event. is_of_type: it excludes all events of this type."""
 
     reason: str
-    is_of_size: bool = False
+    is_of_type: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,8 @@ class Filter:
         account: Mapping[str, Any] = event.data.get("account", {})
         anomaly: Mapping[str, Any] | None = event.data.get("anomaly")
         if self.types and event.type.value not in self.types:
-            return Refusal(reason=f"The filter does not include events of type {event.type}.")
+            reason = f"The filter does not include events of type {event.type}."
+            return Refusal(reason=reason, is_of_type=True)
         if self.accounts and account.get("aws_account_id") not in self.accounts:
             return Refusal(reason="The filter does not include this account.")
         labels: Mapping[str, str] = account.get("labels", {})
@@ -65,7 +66,7 @@ class Filter:
                 reason=f"The filter accepts only {self.direction}s; this is a {anomaly['direction']}."
             )
         if reason := self._too_small(anomaly):
-            return Refusal(reason=reason, is_of_size=True)
+            return Refusal(reason=reason)
         return None
 
     def _too_small(self, anomaly: Mapping[str, Any]) -> str | None:
@@ -93,6 +94,7 @@ class Route:
 def is_follow_up(event: Event) -> bool:
     """Whether the event is about an anomaly that an earlier event was about.
 
-    What a sink was told of, it is also told the end of, however small it has become.
+    What a sink was told of, it is also told the end of if its types include that: however small it has
+    become, whichever services are left of it, and whatever the labels of its account are now.
     """
     return "anomaly" in event.data and event.type is not EventType.ANOMALY_DETECTED

@@ -267,19 +267,6 @@ def test_what_a_filter_excludes_is_kept_with_the_reason(database: PostgresDataba
     assert claimed(database, "pager") == []
 
 
-def test_a_sink_is_told_how_an_anomaly_ended_that_it_was_told_of(
-    database: PostgresDatabase, run: Run
-) -> None:
-    """However small it has become; of one that was always too small it hears nothing."""
-    account, pager = add_account(database), Route("pager", Filter(severity=Severity.HIGH))
-    high = anomaly_of(EventType.ANOMALY_DETECTED, "high", "a")
-    low = anomaly_of(EventType.ANOMALY_DETECTED, "low", "b")
-    ends = [anomaly_of(EventType.ANOMALY_RESOLVED, "low", anomaly) for anomaly in ("a", "b")]
-    with database.transaction() as tx:
-        tx.outbox.append([high, low, *ends], [pager], account_id=account.id, run_id=run.id)
-    assert ids(claimed(database, "pager")) == [high.id, ends[0].id]
-
-
 def test_what_waits_for_a_sink_that_is_gone_can_be_discarded(database: PostgresDatabase, run: Run) -> None:
     """Or its backlog would be counted for ever."""
     append(database, run, told := event(), sinks=("log", "old"))

@@ -27,7 +27,7 @@ from costbatch.domain.events import Event
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import ONE_DAY, DateRange
-from costbatch.domain.routing import Route
+from costbatch.domain.routing import Route, is_follow_up
 from costbatch.domain.runs import Run
 from costbatch.errors import ConfigError
 from tests.support.factories import CostRow, make_account, rows_of
@@ -444,6 +444,8 @@ class FakeOutbox:
             self.runs[event.id] = run_id
             for route in routes:
                 refusal = route.filter.refusal(event)
+                if refusal and not refusal.is_of_type and self._was_told(route.sink, event):
+                    refusal = None
                 self.posted[event.id, route.sink] = Posted(
                     event,
                     route.sink,
@@ -452,6 +454,14 @@ class FakeOutbox:
                     state=DeliveryState.FILTERED if refusal else DeliveryState.PENDING,
                     reason=refusal.reason if refusal else None,
                 )
+
+    def _was_told(self, sink: str, event: Event) -> bool:
+        return is_follow_up(event) and any(
+            posted.sink == sink
+            and posted.state is not DeliveryState.FILTERED
+            and posted.event.data.get("anomaly", {}).get("id") == event.data["anomaly"]["id"]
+            for posted in self.posted.values()
+        )
 
     def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:
         """Claim up to so many deliveries of a sink that are due, oldest first by ordering key."""

@@ -1,6 +1,6 @@
 """The outbox: events, and each one's way to each sink."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,13 +62,11 @@ _NO_CLAIM: dict[str, object] = {"claimed_by": None, "claim_token": None, "claime
 # As the partial indexes have it.
 _IS_PENDING = deliveries.c.state == sa.literal_column("'pending'")
 
-# Whether the sink was told, or is about to be told, of this anomaly before.
-_WAS_TOLD = sa.text("""
-SELECT EXISTS (
-    SELECT FROM events JOIN deliveries ON deliveries.event_id = events.id
-    WHERE account_id = :account_id AND cloudevent #>> '{data,anomaly,id}' = :anomaly
-        AND sink = :sink AND deliveries.state <> 'filtered'
-)
+# Which of the sinks were told, or are about to be told, of this anomaly before.
+_TOLD = sa.text("""
+SELECT DISTINCT sink FROM events JOIN deliveries ON deliveries.event_id = events.id
+WHERE account_id = :account_id AND cloudevent #>> '{data,anomaly,id}' = :anomaly
+    AND sink = ANY(:sinks) AND deliveries.state <> 'filtered'
 """)
 
 
@@ -99,21 +97,20 @@ class PostgresOutbox(Outbox):
                     "ordering_key": account_id or _KEY_OF_RUNS,
                     "retry_at": event.occurred_at,
                 }
-                ways = [{**common, **self._route(event, route, account_id)} for route in routes]
+                ways = [{**common, **way} for way in self._ways(event, routes, account_id)]
                 self.connection.execute(sa.insert(deliveries), ways)
 
-    def _route(self, event: Event, route: Route, account_id: int | None) -> dict[str, object]:
-        refusal = route.filter.refusal(event)
-        if refusal and refusal.is_of_size and is_follow_up(event):
-            about = {"account_id": account_id, "anomaly": event.data["anomaly"]["id"], "sink": route.sink}
-            if self.connection.scalar(_WAS_TOLD, about):
-                refusal = None
-        state = DeliveryState.FILTERED if refusal else DeliveryState.PENDING
-        return {
-            "sink": route.sink,
-            "state": state.value,
-            "reason": refusal.reason if refusal else None,
-        }
+    def _ways(
+        self, event: Event, routes: Sequence[Route], account_id: int | None
+    ) -> Iterator[dict[str, object]]:
+        refusals = {route.sink: route.filter.refusal(event) for route in routes}
+        unsure = [sink for sink, refusal in refusals.items() if refusal and not refusal.is_of_type]
+        if unsure and is_follow_up(event):
+            about = {"account_id": account_id, "anomaly": event.data["anomaly"]["id"], "sinks": unsure}
+            refusals |= dict.fromkeys(self.connection.scalars(_TOLD, about))
+        for sink, refusal in refusals.items():
+            state = DeliveryState.FILTERED if refusal else DeliveryState.PENDING
+            yield {"sink": sink, "state": state.value, "reason": refusal.reason if refusal else None}
 
     @override
     def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:

@@ -82,7 +82,7 @@ def test_what_is_of_another_kind_does_not_pass(given: Filter, reason: str) -> No
     """And the sentence says of which."""
     refusal = given.refusal(DETECTED)
     assert refusal is not None
-    assert (refusal.reason, refusal.is_of_size) == (reason, False)
+    assert (refusal.reason, refusal.is_of_type) == (reason, bool(given.types))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_is_too_small_does_not_pass(given: Filter, reason: str) -> None:
     """Each limit for itself."""
     refusal = given.refusal(DETECTED)
     assert refusal is not None
-    assert (refusal.reason, refusal.is_of_size) == (reason, True)
+    assert (refusal.reason, refusal.is_of_type) == (reason, False)
 
 
 def test_without_an_expected_cost_any_percentage_is_reached() -> None:

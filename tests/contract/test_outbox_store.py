@@ -1,0 +1,70 @@
+"""What every Outbox does about the end of an anomaly that a sink was told of."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from costbatch.application.ports import Database
+from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.events import Event, EventType
+from costbatch.domain.routing import Filter, Route
+from tests.support.database_rows import LATER, add_account, event
+
+SMALL = {"severity": "low"}
+OF_S3 = {"explanation": [{"service": "Amazon S3"}]}
+OF_SEARCH = {"labels": {"team": "search"}}
+
+
+def anomaly_event(type_: EventType = EventType.ANOMALY_RESOLVED, id_: str = "a", **fields: Any) -> Event:
+    """Return an event about a large anomaly of EC2 in an account of the team payments."""
+    labels = fields.pop("labels", {"team": "payments"})
+    anomaly = {
+        "id": id_,
+        "severity": "high",
+        "currency": "USD",
+        "impact": "100.00",
+        "deviation_percent": "50.0",
+        "direction": "spike",
+        "service": None,
+        "explanation": [{"service": "Amazon EC2"}],
+    }
+    account = {"aws_account_id": "1" * 12, "labels": labels}
+    return event(type_, data={"account": account, "anomaly": {**anomaly, **fields}})
+
+
+def sent(database: Database, filter_: Filter, *events: Event) -> list[Event]:
+    """Append events for a sink, and return those that it gets."""
+    account = add_account(database)
+    with database.transaction() as tx:
+        for each in events:
+            tx.outbox.append([each], [Route("team", filter_)], account_id=account.id, run_id=None)
+        until = LATER + timedelta(minutes=2)
+        claimed = tx.outbox.claim("team", worker="me", most=9, now=LATER, until=until)
+    return [each for each in events if each.id in {delivery.event_id for delivery in claimed}]
+
+
+@pytest.mark.parametrize(
+    ("filter_", "changed"),
+    [
+        (Filter(severity=Severity.HIGH), SMALL),
+        (Filter(services=frozenset({"Amazon EC2"})), OF_S3),
+        (Filter(labels=(("team", "payments"),)), OF_SEARCH),
+    ],
+    ids=["size", "services", "labels"],
+)
+def test_a_sink_is_told_how_an_anomaly_ended_that_it_was_told_of(
+    database: Database, filter_: Filter, changed: dict[str, Any]
+) -> None:
+    """Whatever has changed meanwhile; of one that its filter excluded from the start it hears nothing."""
+    told, excluded = EventType.ANOMALY_DETECTED, {"id_": "b", **changed}
+    begun = [anomaly_event(told), anomaly_event(told, **excluded)]
+    ended = [anomaly_event(**changed), anomaly_event(**excluded)]
+    assert sent(database, filter_, *begun, *ended) == [begun[0], ended[0]]
+
+
+def test_a_sink_is_told_of_no_type_that_its_filter_leaves_out(database: Database) -> None:
+    """Someone who wants only what is new hears of no end."""
+    new = Filter(types=frozenset({"anomaly.detected"}), direction=Direction.SPIKE)
+    begun = anomaly_event(EventType.ANOMALY_DETECTED)
+    assert sent(database, new, begun, anomaly_event()) == [begun]
