@@ -43,13 +43,27 @@ def find_first_charges(
 
 
 def find_awakenings(
-    totals: Sequence[DayTotal], changed: Collection[date], policy: FirstChargePolicy
+    totals: Sequence[DayTotal],
+    changed: Collection[date],
+    told: Collection[tuple[str, date]],
+    policy: FirstChargePolicy,
 ) -> list[DayTotal]:
-    """Return the changed days on which a dormant account begins to cost something, after one without cost."""
+    """Return the changed days on which a dormant account begins to cost something, after one without cost.
+
+    told: the currencies and days of which this was said before. If cost of earlier days arrives late, the
+    account begins to cost something on another day, but not another time.
+    """
     amounts = {(each.currency, each.usage_date): each.amount for each in totals}
 
     def costs(currency: str, day: date) -> bool:
         return amounts.get((currency, day), ZERO) >= policy.floor.of(currency)
+
+    def is_told(currency: str, day: date) -> bool:
+        while costs(currency, day):
+            if (currency, day) in told:
+                return True
+            day += ONE_DAY
+        return False
 
     return sorted(
         each
@@ -57,4 +71,5 @@ def find_awakenings(
         if each.usage_date in changed
         and costs(each.currency, each.usage_date)
         and not costs(each.currency, each.usage_date - ONE_DAY)
+        and not is_told(each.currency, each.usage_date)
     )

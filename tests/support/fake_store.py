@@ -21,7 +21,7 @@ from costbatch.domain.arrival import DayArrival
 from costbatch.domain.causes import RootCause
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
-from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState
+from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState, EventQuery, StoredEvent
 from costbatch.domain.detection import JudgedDay, Rule, Severity
 from costbatch.domain.events import Event
 from costbatch.domain.expectations import Expectation
@@ -542,6 +542,22 @@ class FakeOutbox:
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
         """Return how many events of each type a run has written."""
         return dict(Counter(event.type.value for event in self.events if self.runs[event.id] == run_id))
+
+    def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
+        """Return the events of these types and accounts, newest first, without their deliveries."""
+        found = [
+            StoredEvent(
+                id=event.id,
+                type=event.type.value,
+                subject=event.subject,
+                occurred_at=event.occurred_at,
+                cloudevent=event.to_cloudevent(),
+            )
+            for event in reversed(self.events)
+            if event.type.value in query.types
+            and event.data["account"]["aws_account_id"] in query.aws_account_ids
+        ]
+        return found[:most]
 
     def _update(self, delivery: Delivery, **values: object) -> None:
         key = (delivery.event_id, delivery.sink)

@@ -122,6 +122,7 @@ class Replay:
                 remind_days=self.remind_days,
             )
             events = detection.detect(tx, [replaced], night)[self.account.id]
+            tx.outbox.append(events, (), account_id=self.account.id, run_id=night.run_id)
             self.covered = extend_collected(self.covered, window, is_ordinary=not is_backfill)
             tx.progress.save(COLLECT, {self.account.id: Progress(covered=self.covered)})
         return events

@@ -17,9 +17,11 @@ from costbatch.domain.anomalies import (
 )
 from costbatch.domain.answers import Answer, Standing, as_told, reminder_due, silenced_by
 from costbatch.domain.costs import CostColumns
+from costbatch.domain.deliveries import EventQuery
 from costbatch.domain.detection import Rule, comparable_service_totals
 from costbatch.domain.events import (
     Event,
+    EventType,
     anomaly_answered,
     anomaly_event,
     anomaly_reminder,
@@ -169,9 +171,14 @@ class Detection:
         is_dormant = each.account.aws_account_id in self.first_charges.dormant
         if not (is_dormant and changed) or each.covered is None or night.is_backfill:
             return []
-        days = DateRange(min(changed) - ONE_DAY, max(changed) + ONE_DAY)
+        days = DateRange(min(changed) - ONE_DAY, each.stored.end_exclusive)
         totals = tx.costs.day_totals({each.account.id: days}, self.rule)[each.account.id]
+        awakenings = EventQuery(
+            types=[EventType.DORMANT_ACCOUNT_CHARGED.value], aws_account_ids=[each.account.aws_account_id]
+        )
+        charges = [event.cloudevent["data"]["charge"] for event in tx.outbox.find(awakenings, most=None)]
+        told = {(charge["currency"], date.fromisoformat(charge["date"])) for charge in charges}
         return [
             dormant_account_charged(total, each.account, run_id=night.run_id, now=night.now)
-            for total in find_awakenings(totals, changed, self.first_charges)
+            for total in find_awakenings(totals, changed, told, self.first_charges)
         ]

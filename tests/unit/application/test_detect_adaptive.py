@@ -382,3 +382,16 @@ def test_a_dormant_account_that_begins_to_cost_something_is_told(replay: Replay)
     replay.costs({110: 2, 111: 2, 114: "0.5", 116: 3}, service=S3)
     events = [each for each in replay.runs(101, 120) if each.type.value == "account.dormant_charged"]
     assert [event.data["charge"]["date"] for event in events] == [f"{day(110)}", f"{day(116)}"]
+
+
+def test_late_cost_of_a_dormant_account_is_told_with_what_followed(replay: Replay) -> None:
+    """AWS gives the day before later, and corrects the day that was told: it is the same awakening."""
+    replay.first_charges = FirstChargePolicy(dormant=frozenset({replay.account.aws_account_id}))
+    for service in (EC2, S3):
+        replay.costs(dict.fromkeys(range(101, LAST), 0), service=service)
+    replay.costs({110: 5}, service=S3)
+    events = replay.run(111)
+    replay.costs({109: 3, 110: 6, 111: 6}, service=S3)
+    events += replay.runs(112, 115)
+    awakenings = [each for each in events if each.type.value == "account.dormant_charged"]
+    assert [event.data["charge"]["date"] for event in awakenings] == [f"{day(110)}"]

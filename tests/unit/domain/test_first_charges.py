@@ -34,4 +34,11 @@ def test_an_account_awakes_on_a_changed_day_after_one_without_cost() -> None:
     """Of each stretch of days with cost only the first one, in each currency."""
     totals = [cost(1, "1"), cost(3, "2"), cost(4, "2"), cost(6, "0.001"), cost(8, "3"), cost(4, "9", "JPY")]
     changed = {day(n) for n in range(3, 8)}
-    assert find_awakenings(totals, changed, POLICY) == [cost(3, "2"), cost(4, "9", "JPY")]
+    assert find_awakenings(totals, changed, (), POLICY) == [cost(3, "2"), cost(4, "9", "JPY")]
+
+
+def test_late_cost_of_earlier_days_is_no_other_awakening() -> None:
+    """Also if the day that was told is corrected the same night; a day without cost between makes another."""
+    totals = [cost(3, "3"), cost(4, "1"), cost(5, "7"), cost(7, "2"), cost(3, "9", "JPY")]
+    changed, told = {day(n) for n in range(3, 8)}, {("USD", day(5)), ("USD", day(8)), ("JPY", day(5))}
+    assert find_awakenings(totals, changed, told, POLICY) == [cost(3, "9", "JPY"), cost(7, "2")]
