@@ -101,7 +101,7 @@ class Detection:
                 continue
             trend = load_trend(tx, each.account, anomaly, each.stored, own_rule, today=night.today)
             events.append(anomaly_event(told, each.account, trend, run_id=night.run_id, now=night.now))
-            if number := self._reminder(told, known, night):
+            if number := self._reminder(told, known):
                 events.append(
                     anomaly_reminder(
                         anomaly, each.account, trend, number=number, run_id=night.run_id, now=night.now
@@ -109,14 +109,12 @@ class Detection:
                 )
         return events
 
-    def _reminder(self, told: AnomalyChange, before: Anomaly | None, night: Night) -> int:
-        """Return the number of the reminder that an anomaly has come to by costing on; 0 without one."""
-        if (
-            self.remind_days is None
-            or night.is_backfill
-            or before is None
-            or told.kind is not ChangeKind.UPDATED
-        ):
+    def _reminder(self, told: AnomalyChange, before: Anomaly | None) -> int:
+        """Return the number of the reminder that an anomaly has come to by costing on; 0 without one.
+
+        A backfill reminds too: the night after it sees nothing new of the days that it read.
+        """
+        if self.remind_days is None or before is None or told.kind is not ChangeKind.UPDATED:
             return 0
         number = reminder_due(told.anomaly, every_days=self.remind_days)
         is_new = number > reminder_due(before, every_days=self.remind_days)

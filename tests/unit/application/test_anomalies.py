@@ -234,12 +234,27 @@ def test_a_lasting_anomaly_is_reminded_of_by_its_days(replay: Replay) -> None:
     assert told(replay.runs(58, 66)) == [RESOLVED]
 
 
-def test_reminders_are_off_by_default_and_not_for_backfills(replay: Replay) -> None:
-    """What is read again on request is not the passing of time."""
+def test_reminders_are_off_by_default(replay: Replay) -> None:
+    """Receivers that get every update need none."""
     replay.costs(flat(51, 57, 200))
-    assert set(told(replay.runs(52, 54))) == {UPDATED}
-    replay.remind_days = 1
-    assert REMINDER not in told(replay.backfill(40, 57, today=57))
+    assert set(told(replay.runs(52, 57))) == {UPDATED}
+
+
+def test_a_backfill_reminds_of_the_days_that_it_reads_first(replay: Replay) -> None:
+    """The next night finds them unchanged; it does not repeat a reminder."""
+    replay.remind_days = 3
+    replay.costs(flat(51, 57, 200))
+    assert REMINDER not in told(replay.runs(52, 53))
+    assert told(replay.backfill(40, 54, today=54)) == [UPDATED, REMINDER]
+    assert told(replay.runs(54, 56)) == [UPDATED, UPDATED]
+    assert told(replay.run(57)) == [UPDATED, REMINDER]
+
+
+def test_a_backfill_reminds_of_nothing_that_is_over(replay: Replay) -> None:
+    """After an outage it finds that an anomaly lasted for days, and its end."""
+    replay.remind_days = 3
+    replay.costs(flat(51, 56, 200) | flat(56, 70))
+    assert told(replay.backfill(40, 70, today=70)) == [RESOLVED]
 
 
 def test_an_anomaly_is_shown_with_the_days_around_it_and_what_was_expected(replay: Replay) -> None:
