@@ -103,12 +103,13 @@ class SecondOpinion:
     def _import(
         self, accounts: Sequence[Account], accesses: Mapping[int, Access], days: DateRange
     ) -> OpinionReport:
-        """Read and store what AWS has of the days, account by account; what is older, it has forgotten."""
+        """Read and store what AWS has of the days and those around them; what is older, it has forgotten."""
         report = OpinionReport(days=days, accounts=len(accounts))
-        kept = utc_day(self.now()) - AWS_KEEPS + ONE_DAY
-        if days.last < kept:
+        wide, today = days.widened(self.rule.merge_window), utc_day(self.now())
+        start, end = max(wide.start, today - AWS_KEEPS + ONE_DAY), min(wide.end_exclusive, today + ONE_DAY)
+        if start >= end:
             return report
-        asked, budget = DateRange(max(days.start, kept), days.end_exclusive), ApiBudget(self.most_requests)
+        asked, budget = DateRange(start, end), ApiBudget(self.most_requests)
         for account in accounts:
             meter = Meter(budget)
             found, problem = self._ask(accesses[account.id], asked, meter)
@@ -134,8 +135,9 @@ class SecondOpinion:
 
     def _compare(self, tx: Transaction, accounts: Sequence[Account], days: DateRange) -> list[Compared]:
         names = {account.id: account.aws_account_id for account in accounts}
-        since = days.start - self.rule.merge_window
-        wanted = AnomalyFilter(aws_account_ids=list(names.values()), since=since)
+        gap = self.rule.merge_window
+        wide = days.widened(gap)
+        wanted = AnomalyFilter(aws_account_ids=list(names.values()), since=wide.start)
         ours = [(names[each.account_id], each) for each in tx.anomalies.list_matching(wanted)]
-        theirs, gap = tx.aws_anomalies.load(days), self.rule.merge_window
+        theirs = tx.aws_anomalies.load(wide)
         return compare(theirs, ours, accounts=names.values(), days=days, gap=gap)

@@ -182,15 +182,17 @@ def compare(
     """Return who found what in the accounts on the days; ours: with the 12-digit account id.
 
     Both are about the same if they are of one account and direction, their days touch, and the services are
-    the same where both name one. gap: how far apart days of one anomaly may be.
+    the same where both name one. gap: how far apart days of one anomaly may be; so far around the days both
+    must be given, because what is on the days may be about the same as what is not.
     """
+
+    def is_asked_for(first: date, last: date) -> bool:
+        return first < days.end_exclusive and days.start <= last
+
     ours = [(of, each) for of, each in ours if not each.is_gone]
     found: list[Compared] = []
     matched = set[int]()
     for each in theirs:
-        first, last = each.days
-        if not (first < days.end_exclusive and days.start <= last):
-            continue
         for account in sorted(each.accounts & {*accounts}):
             mine = [
                 place
@@ -199,13 +201,12 @@ def compare(
             ]
             matched.update(mine)
             same = tuple(ours[place][1] for place in mine)
-            found.append(Compared(aws_account_id=account, theirs=each, ours=same))
+            if is_asked_for(*each.days) or any(is_asked_for(it.start_date, it.last_date) for it in same):
+                found.append(Compared(aws_account_id=account, theirs=each, ours=same))
     found += [
         Compared(aws_account_id=account, ours=(anomaly,))
         for place, (account, anomaly) in enumerate(ours)
-        if place not in matched
-        and anomaly.start_date < days.end_exclusive
-        and days.start <= anomaly.last_date
+        if place not in matched and is_asked_for(anomaly.start_date, anomaly.last_date)
     ]
     order = list(Opinion)
     return sorted(

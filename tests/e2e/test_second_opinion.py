@@ -62,6 +62,19 @@ def test_both_only_aws_and_only_we(harness_of_two: Harness) -> None:
     assert f"both\t{ONE}\t{EC2}\t{SPIKE.start}\t{SPIKE.start}\t+" in printed
 
 
+def test_what_lies_beside_the_days_is_read_and_compared(harness_of_two: Harness) -> None:
+    """AWS's anomaly ended two days before ours began, and before the first day that is asked for."""
+    before = str(SPIKE.start - 2 * ONE_DAY)
+    theirs = {"kind": "spike", "start": before, "factor": 3, "service": EC2, "feedback": None}
+    harness_of_two.aws.update_account(ONE, anomalies=[theirs])
+    found = imported(harness_of_two, "--from", str(SPIKE.start))
+    assert [(each["opinion"], each["aws_account_id"]) for each in found["anomalies"]] == [
+        ("both", ONE),
+        ("only we", TWO),
+    ]
+    assert found["anomalies"][0]["start_date"] == before
+
+
 def test_what_aws_forgets_is_kept(harness_of_two: Harness) -> None:
     """After 90 days AWS has none of it; nothing is asked for days that it has forgotten."""
     imported(harness_of_two)

@@ -88,3 +88,15 @@ def test_several_of_ours_belong_to_one_of_theirs() -> None:
     assert compare([theirs()], [], accounts=[TWO], days=DAYS, gap=GAP) == []
     document = found[0].to_document()
     assert (document["opinion"], document["aws"]["impact_usd"]) == ("both", "100.00")
+
+
+@pytest.mark.parametrize("first", [START, START + 4 * DAY, START + 5 * DAY, START + 6 * DAY])
+@pytest.mark.parametrize("is_ours_later", [True, False])
+def test_what_both_found_at_the_edge_of_the_days_is_of_both(first: date, *, is_ours_later: bool) -> None:
+    """One on the days is enough to list both; if neither is, there is nothing to list."""
+    later = {"start_date": START + 4 * DAY, "last_date": START + 5 * DAY}
+    of_aws, mine = ({}, later) if is_ours_later else (later, {})
+    days = DateRange(first, START + 30 * DAY)
+    found = compare([theirs(**of_aws)], [(ONE, ours(**mine))], accounts=[ONE], days=days, gap=GAP)
+    expected = [Opinion.BOTH] if first <= START + 5 * DAY else []
+    assert [each.opinion for each in found] == expected
