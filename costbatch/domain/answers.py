@@ -40,7 +40,8 @@ class Answer:
 
     A planned change has no currency, direction and level: it covers every anomaly of the account, or of one
     of its services, from ``start_date`` to ``end_date``. An expected one holds up to ``end_date`` (None: for
-    good), an acknowledged one for the anomaly of the days from ``start_date`` to ``end_date``.
+    good), an acknowledged one for its anomaly; if that is gone, for the one in its place, which is known by
+    the days from ``start_date`` to ``end_date``. anomaly_is_gone: it was restated or merged.
     withdrawn_at: when it ceased to count; None: it counts.
     """
 
@@ -56,6 +57,7 @@ class Answer:
     start_date: date | None = None
     end_date: date | None = None
     anomaly_id: UUID | None = None
+    anomaly_is_gone: bool = False
     withdrawn_at: datetime | None = None
     id: int | None = None
 
@@ -89,11 +91,13 @@ class Answer:
 
     def _holds_on(self, anomaly: Anomaly, rule: Rule) -> bool:
         if self.kind is AnswerKind.ACKNOWLEDGED and self.start_date and self.end_date:
-            # Restatements may move its first and last day, and a night may join others to it.
-            return (
-                anomaly.start_date <= self.end_date + rule.merge_window
+            # What took its place when AWS restated its days, or when a night joined them to others.
+            takes_its_place = (
+                self.anomaly_is_gone
+                and anomaly.start_date <= self.end_date + rule.merge_window
                 and anomaly.last_date >= self.start_date - rule.merge_window
             )
+            return takes_its_place or anomaly.id == self.anomaly_id
         return self.end_date is None or anomaly.last_date <= self.end_date
 
     def _plans_days_of(self, anomaly: Anomaly) -> bool:
@@ -159,14 +163,23 @@ def as_told(
     return replace(change, kind=ChangeKind.DETECTED) if is_open else None
 
 
-def silenced_by(
+def newly_answered(
     change: AnomalyChange, before: Anomaly | None, answers: Sequence[Answer], rule: Rule
 ) -> Answer | None:
-    """Return the answer by which an open anomaly falls silent, because it is no longer beyond its level."""
-    if change.kind is not ChangeKind.UPDATED or before is None or is_silent(before, answers, rule):
-        return None
+    """Return the answer by which an anomaly stands otherwise than before, if no change of it is told.
+
+    Either it falls silent, because it is no longer beyond the level of the answer. Or it goes on for its
+    receivers, because it is no longer silent, or is found again, and is only acknowledged.
+    """
     answer = answer_to(change.anomaly, answers, rule)
-    return answer if answer is not None and answer.silences else None
+    if answer is None:
+        return None
+    was_heard = before is not None and not is_silent(before, answers, rule)
+    if answer.silences:
+        return answer if was_heard and change.kind is ChangeKind.UPDATED else None
+    was_open = before is not None and before.state is AnomalyState.OPEN
+    is_open = change.anomaly.state is AnomalyState.OPEN
+    return answer if is_open and not (was_open and was_heard) else None
 
 
 def reminder_due(anomaly: Anomaly, *, every_days: int) -> int:

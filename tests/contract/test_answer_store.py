@@ -9,9 +9,11 @@ from uuid import UUID
 import pytest
 
 from costbatch.application.ports import Database
+from costbatch.domain.anomalies import AnomalyState, Resolution
 from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.detection import Direction
-from tests.support.database_rows import LATER, NOW, add_account
+from tests.support.database_rows import LATER, NOW, add_account, open_run
+from tests.support.factories import make_anomaly
 
 
 class TestAnswerStore:
@@ -90,3 +92,25 @@ class TestAnswerStore:
             assert tx.answers.given([self.first]) == {self.first: [replace(gone, withdrawn_at=LATER), kept]}
             assert tx.answers.given([self.second]) == {self.second: [other]}
             assert tx.answers.given([]) == {}
+
+    @pytest.mark.parametrize(
+        ("resolution", "is_gone"),
+        [
+            (None, False),
+            (Resolution.ENDED, False),
+            (Resolution.RESTATED, True),
+            (Resolution.MERGED, True),
+        ],
+    )
+    def test_an_answer_says_whether_its_anomaly_is_gone(
+        self, database: Database, resolution: Resolution | None, *, is_gone: bool
+    ) -> None:
+        """One that was restated or merged is; one that ended is not, nor is one that is not stored."""
+        run, state = open_run(database), AnomalyState.RESOLVED if resolution else AnomalyState.OPEN
+        anomaly = make_anomaly(account_id=self.first, state=state, resolution=resolution)
+        with database.transaction() as tx:
+            tx.anomalies.save(anomaly, run_id=run.id, now=NOW)
+            tx.answers.add(self.answer(anomaly_id=anomaly.id))
+            tx.answers.add(self.answer(anomaly_id=UUID(int=6)))
+            found = tx.answers.load([self.first])[self.first]
+        assert [each.anomaly_is_gone for each in found] == [is_gone, False]

@@ -65,8 +65,8 @@ EVENT_MEANINGS = {
     ),
     EventType.ANOMALY_ANSWERED: (
         "Someone answered an open anomaly, withdrew the answer, or planned a change that covers it; or AWS "
-        "corrected its days, and it is no longer beyond the level of an answer: "
-        "`standing` says how it stands now, `answer` who said what and why."
+        "corrected its days, and it is no longer beyond the level of an answer; or it is acknowledged, and "
+        "no longer silent, or found again: `standing` says how it stands now, `answer` who said what and why."
     ),
     EventType.ACCOUNT_FAILED: (
         "An account begins to fail in a job, or fails for another reason than before: once, not every night."

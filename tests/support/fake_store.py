@@ -306,12 +306,13 @@ class FakeAnomalies(PastAnomalies):
 class FakeAnswers:
     """The answers, and who withdrew those that no longer count."""
 
+    anomalies: FakeAnomalies = field(default_factory=FakeAnomalies)
     rows: list[Answer] = field(default_factory=list)
     withdrawn: dict[int | None, tuple[str, str, datetime]] = field(default_factory=dict)
 
-    def copy(self) -> "FakeAnswers":
+    def copy(self, anomalies: FakeAnomalies) -> "FakeAnswers":
         """Return what a transaction works on."""
-        return FakeAnswers(list(self.rows), dict(self.withdrawn))
+        return FakeAnswers(anomalies, list(self.rows), dict(self.withdrawn))
 
     def add(self, answer: Answer) -> Answer:
         """Add an answer; return it with its id."""
@@ -323,7 +324,9 @@ class FakeAnswers:
         found: dict[int, list[Answer]] = {}
         for answer in self.rows:
             if answer.id not in self.withdrawn and (account_ids is None or answer.account_id in account_ids):
-                found.setdefault(answer.account_id, []).append(answer)
+                about = self.anomalies.rows.get(answer.anomaly_id) if answer.anomaly_id else None
+                is_gone = about is not None and about.is_gone
+                found.setdefault(answer.account_id, []).append(replace(answer, anomaly_is_gone=is_gone))
         return found
 
     def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
@@ -606,7 +609,7 @@ class FakeTables:
 
     def copy(self) -> "FakeTables":
         """Return what a transaction works on."""
-        accounts, progress = self.accounts.copy(), self.progress.copy()
+        accounts, progress, anomalies = self.accounts.copy(), self.progress.copy(), self.anomalies.copy()
         return FakeTables(
             accounts=accounts,
             progress=progress,
@@ -616,8 +619,8 @@ class FakeTables:
             ledger=self.ledger,
             collections=self.collections.copy(),
             digests=self.digests.copy(),
-            anomalies=self.anomalies.copy(),
-            answers=self.answers.copy(),
+            anomalies=anomalies,
+            answers=self.answers.copy(anomalies),
             expectations=self.expectations.copy(),
             memories=self.memories.copy(),
             first_charges=self.first_charges.copy(),

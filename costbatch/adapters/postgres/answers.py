@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import anomaly_answers
+from costbatch.adapters.postgres.tables import anomalies, anomaly_answers
 from costbatch.application.ports import AnswerStore
+from costbatch.domain.anomalies import Resolution
 from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.detection import Direction
 
@@ -42,14 +43,14 @@ class PostgresAnswers(AnswerStore):
 
     @override
     def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
-        statement = sa.select(anomaly_answers).where(anomaly_answers.c.withdrawn_at.is_(None))
+        statement = _ANSWERS.where(anomaly_answers.c.withdrawn_at.is_(None))
         if account_ids is not None:
             statement = statement.where(_is_of(account_ids))
         return self._by_account(statement)
 
     @override
     def given(self, account_ids: Collection[int]) -> dict[int, list[Answer]]:
-        return self._by_account(sa.select(anomaly_answers).where(_is_of(account_ids)))
+        return self._by_account(_ANSWERS.where(_is_of(account_ids)))
 
     @override
     def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
@@ -68,6 +69,11 @@ class PostgresAnswers(AnswerStore):
 
 
 _ROWS = sa.ARRAY(sa.BigInteger)
+_IS_GONE = anomalies.c.resolution.in_([Resolution.RESTATED.value, Resolution.MERGED.value])
+_ANSWERS = sa.select(
+    anomaly_answers,
+    sa.exists().where(anomalies.c.id == anomaly_answers.c.anomaly_id, _IS_GONE).label("anomaly_is_gone"),
+)
 
 
 def _is_of(account_ids: Collection[int]) -> sa.ColumnElement[bool]:
@@ -86,6 +92,7 @@ def _from_row(row: Row[Any]) -> Answer:
         start_date=row.start_date,
         end_date=row.end_date,
         anomaly_id=row.anomaly_id,
+        anomaly_is_gone=row.anomaly_is_gone,
         reason=row.reason,
         author=row.author,
         created_at=row.created_at,

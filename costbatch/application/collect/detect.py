@@ -15,7 +15,7 @@ from costbatch.domain.anomalies import (
     ChangeKind,
     announced_since,
 )
-from costbatch.domain.answers import Answer, Standing, as_told, reminder_due, silenced_by
+from costbatch.domain.answers import Answer, Standing, as_told, newly_answered, reminder_due
 from costbatch.domain.costs import CostColumns
 from costbatch.domain.deliveries import EventQuery
 from costbatch.domain.detection import Rule, comparable_service_totals
@@ -93,11 +93,11 @@ class Detection:
                 continue
             told = as_told(change, known, answers, own_rule)
             if told is None:
-                if answer := silenced_by(change, known, answers, own_rule):
-                    silence = anomaly_answered(
-                        anomaly, each.account, (None, answer), standing=Standing.SILENT, now=night.now
+                if answer := newly_answered(change, known, answers, own_rule):
+                    how = Standing.SILENT if answer.silences else Standing.ACKNOWLEDGED
+                    events.append(
+                        anomaly_answered(anomaly, each.account, (None, answer), standing=how, now=night.now)
                     )
-                    events.append(silence)
                 continue
             trend = load_trend(tx, each.account, anomaly, each.stored, own_rule, today=night.today)
             events.append(anomaly_event(told, each.account, trend, run_id=night.run_id, now=night.now))

@@ -138,6 +138,37 @@ def test_an_acknowledgement_does_not_hold_for_the_next_anomaly(replay: Replay) -
     assert told(replay.runs(52, 61)) == [RESOLVED, DETECTED]
 
 
+def test_an_acknowledgement_holds_for_no_anomaly_on_days_that_it_lost(replay: Replay) -> None:
+    """AWS takes the last days back, and another anomaly begins beside them: it is new."""
+    replay.costs(flat(51, 55, 200))
+    replay.runs(52, 55)
+    replay.answers.acknowledge(newest(replay), ALICE)
+    replay.costs({**flat(52, 70), 57: 200})
+    assert told(replay.runs(56, 58)) == [RESOLVED, DETECTED]
+    assert spans(replay.anomalies) == [("spike", 50, 51, "ended"), ("spike", 57, 57, "open")]
+
+
+def test_an_acknowledged_anomaly_that_is_found_again_is_told_with_who_is_on_it(replay: Replay) -> None:
+    """AWS takes its days back and gives others: whoever heard of its end hears that it goes on."""
+    replay.answers.acknowledge(newest(replay), ALICE)
+    replay.costs({50: 100, 51: 100})
+    assert told(replay.run(52)) == [RESOLVED]
+    replay.costs({52: 200})
+    (event,) = replay.run(53)
+    assert (event.type.value, event.data["standing"]) == ("anomaly.answered", "acknowledged")
+
+
+def test_a_plan_that_lapses_leaves_the_acknowledgement(replay: Replay) -> None:
+    """Who closed the alert because of the plan opens it again, with the name of who is on it."""
+    replay.answers.acknowledge(newest(replay), ALICE)
+    plans(replay).add(replay.account.aws_account_id, days(50, 53), Remark(author="bob"))
+    replay.costs(flat(51, 54, 200))
+    assert replay.runs(52, 53) == []
+    (event,) = replay.run(54)
+    assert (event.type.value, event.data["standing"]) == ("anomaly.answered", "acknowledged")
+    assert event.data["answer"]["author"] == "alice"
+
+
 def test_answers_travel_with_restatements_and_backfills(replay: Replay) -> None:
     """AWS moves the first day, a backfill reads it again: it is the same series at the same level."""
     replay.dismiss()

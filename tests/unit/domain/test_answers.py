@@ -142,7 +142,7 @@ def test_an_answer_holds_when_restated_days_move_the_anomaly(first: int) -> None
     """Another first day, another id, another revision: it is the same series at the same level."""
     moved = replace(ANOMALY, id=UUID(int=7), start_date=day(first), revision=9)
     for kind in (AnswerKind.DISMISSED, AnswerKind.EXPECTED, AnswerKind.ACKNOWLEDGED):
-        assert make_answer(kind).covers(moved, RULE)
+        assert make_answer(kind, anomaly_is_gone=True).covers(moved, RULE)
 
 
 def test_what_is_expected_until_a_day_holds_up_to_that_day() -> None:
@@ -153,12 +153,21 @@ def test_what_is_expected_until_a_day_holds_up_to_that_day() -> None:
 
 
 def test_an_acknowledgement_is_of_one_anomaly_and_not_of_the_next() -> None:
-    """It grows with the anomaly; one that begins later than the merge window is another one."""
+    """It grows and shrinks with the anomaly; another one on neighbouring days is not meant."""
     answer = make_answer(AnswerKind.ACKNOWLEDGED)
     assert answer.covers(replace(ANOMALY, last_date=day(60)), RULE)
-    assert answer.covers(replace(ANOMALY, start_date=day(44), last_date=day(50)), RULE)
-    assert not answer.covers(replace(ANOMALY, start_date=day(45), last_date=day(50)), RULE)
-    assert not answer.covers(replace(ANOMALY, start_date=day(30), last_date=day(36)), RULE)
+    assert answer.covers(replace(ANOMALY, start_date=day(70), last_date=day(71)), RULE)
+    assert not answer.covers(replace(ANOMALY, id=UUID(int=9)), RULE)
+
+
+def test_an_acknowledgement_holds_for_what_takes_the_place_of_its_anomaly() -> None:
+    """After a restatement or a merger, if it lies within the merge window."""
+    answer = make_answer(AnswerKind.ACKNOWLEDGED, anomaly_is_gone=True)
+    other = replace(ANOMALY, id=UUID(int=9))
+    assert answer.covers(replace(other, last_date=day(60)), RULE)
+    assert answer.covers(replace(other, start_date=day(44), last_date=day(50)), RULE)
+    assert not answer.covers(replace(other, start_date=day(45), last_date=day(50)), RULE)
+    assert not answer.covers(replace(other, start_date=day(30), last_date=day(36)), RULE)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_an_answer_says_whether_an_anomaly_is_real() -> None:
                 level=of.peak,
                 start_date=of.start_date,
                 end_date=of.last_date,
+                anomaly_id=of.id,
                 reason="",
                 author="alice",
                 created_at=NOW,
