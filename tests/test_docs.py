@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from costbatch import __version__
 from costbatch.adapters.aws.operations import DISCOVERY, GET_ANOMALIES, GET_COST_AND_USAGE
 from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.partitions import PARTITIONED
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.sinks.log import WARNINGS
 from costbatch.cli import cli
 from costbatch.config import VARIABLES
 from costbatch.config.sinks import parse_file
@@ -129,6 +131,18 @@ def test_a_generated_part_leaves_nothing_out(part: str, names: list[str]) -> Non
 def test_every_event_type_has_its_meaning() -> None:
     """A receiver routes by type, and must know when each one comes."""
     assert set(EVENT_MEANINGS) == set(EventType)
+
+
+def test_the_events_that_a_log_of_warnings_omits_are_those_of_the_program() -> None:
+    """Someone who reads only warnings must know what is not among them."""
+    (listed,) = re.findall(r"At log level `warning` the log omits .*\((.+)\)\.", TEXTS["docs/alerts.md"])
+    assert set(re.findall(r"`(.+?)`", listed)) == {each.value for each in EventType} - WARNINGS
+
+
+def test_the_tables_with_partitions_are_those_of_the_program() -> None:
+    """A query that names a partition fails when its month is dropped."""
+    (listed,) = re.findall(r"^- (.+) are partitioned by month\.", TEXTS["docs/schema.md"], re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", listed)) == {*PARTITIONED}
 
 
 def test_the_picture_of_the_schema_shows_every_foreign_key() -> None:

@@ -11,7 +11,7 @@ from costbatch.domain.events import EventType
 from costbatch.logs import get_logger
 
 # Events that need attention; the others are informational.
-_WARNINGS = frozenset(
+WARNINGS = frozenset(
     {
         EventType.ANOMALY_DETECTED.value,
         EventType.ANOMALY_UPDATED.value,
@@ -44,6 +44,6 @@ class LogSink(ConfiguredSink):
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         for cloudevent in cloudevents:
-            write = _log.warning if cloudevent["type"] in _WARNINGS else _log.info
+            write = _log.warning if cloudevent["type"] in WARNINGS else _log.info
             write("event", cloudevent=dict(cloudevent))
         return "The event is in the log."
