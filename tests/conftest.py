@@ -29,6 +29,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
 from tests.support.databases import copied_database, database_folder, execute
 from tests.support.harness import aws
+from tests.support.logs import reset_logs
 
 __all__ = ["aws"]
 
@@ -72,12 +73,13 @@ _MEASURED = ("test_database_url.py", "test_pod_environment.py", "test_weak_keys.
 
 
 def pytest_configure() -> None:
-    """Collect garbage seldom, and let what tests start end on Ctrl-C.
+    """Collect garbage seldom, log plainly, and let what tests start end on Ctrl-C.
 
     What is imported and collected is so large that looking for garbage takes a fifth of the CPU. A background
     job of a shell ignores Ctrl-C, and so do its children.
     """
     gc.set_threshold(50_000, 20, 100)
+    reset_logs()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

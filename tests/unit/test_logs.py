@@ -4,16 +4,17 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
-import structlog
 
 from costbatch import logs
 from costbatch.domain.credentials import AccessKeys, Secret
+from tests.support.logs import clean_logs
+
+__all__ = ["clean_logs"]
 
 ACCESS_KEY_ID = "AKIA" + "ABCDEFGHIJKLMNOP"
 
@@ -24,18 +25,6 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         """Claim to be one."""
         return True
-
-
-@pytest.fixture(autouse=True)
-def clean_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave no registered secret, run or handler behind."""
-    monkeypatch.setattr(logs, "_secrets", {})
-    monkeypatch.setattr(logs, "_run_fields", {})
-    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
-    yield
-    logging.getLogger().handlers[:] = handlers
-    logging.getLogger().setLevel(level)
-    structlog.reset_defaults()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -1,16 +1,13 @@
 """What the tests of the commands share: a context with a fixed clock, a given environment and fakes."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
-from costbatch import logs
 from costbatch.application.accounts import Accounts
 from costbatch.application.outbox import Sink
 from costbatch.bootstrap import Bootstrap
@@ -18,19 +15,11 @@ from costbatch.cli import cli
 from costbatch.cli.context import Context
 from costbatch.config import Settings
 from tests.support.fakes import FakeDatabase, FakeVault
+from tests.support.logs import clean_logs
+
+__all__ = ["clean_logs"]
 
 NOW = datetime(2025, 3, 10, 7, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def clean_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave no registered secret and no handler behind."""
-    monkeypatch.setattr(logs, "_secrets", {})
-    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
-    yield
-    logging.getLogger().handlers[:] = handlers
-    logging.getLogger().setLevel(level)
-    structlog.reset_defaults()
 
 
 @dataclass
