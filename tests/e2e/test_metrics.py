@@ -109,8 +109,11 @@ def test_a_total_failure_is_pushed_and_leaves_the_last_success(harness: Harness,
     assert (metrics["account_failures", "data_unavailable"], metrics["last_run_succeeded",]) == (2, 0)
 
 
-def test_an_unreachable_database_is_pushed(harness: Harness, gateway_url: str) -> None:
+def test_an_unreachable_database_is_pushed(
+    harness: Harness, gateway_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where there is no run to tell of, it is told that there was none."""
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 1.0)
     url = closed_url().replace("http://", "postgresql://costbatch@") + "/costs"
     assert harness.collect(PUSHGATEWAY_URL=gateway_url, DATABASE_URL=url).status == 1
     metrics = pushed(gateway_url)

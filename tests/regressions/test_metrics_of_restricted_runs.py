@@ -11,6 +11,7 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from costbatch.application.jobs import retry
 from costbatch.simulator.world import Account, Fault
 from tests.chart.test_chart_alerts import rules
 from tests.support.doctor import examine
@@ -153,8 +154,11 @@ def test_a_restricted_run_has_a_group_of_its_own(
     }
 
 
-def test_a_restricted_run_that_fails_raises_no_alert_of_the_night(harness: Harness, gateway_url: str) -> None:
+def test_a_restricted_run_that_fails_raises_no_alert_of_the_night(
+    harness: Harness, gateway_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its own group says that it failed, also if the database was lost."""
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 1.0)
     harness.open(small(1), small(2, "not_enabled"))
     collect(harness, gateway_url)
     night = pushed(gateway_url, **NIGHT)
