@@ -104,7 +104,8 @@ _ADVICE = {
         "store the right ones with `costbatch accounts set-credentials`."
     ),
     ErrorKind.PROCESS_KILLED: (
-        "Look why they ended: if the pod ran out of memory, raise its limit or lower COSTBATCH_CONCURRENCY."
+        "Find out why they ended: if the pod ran out of memory, raise its limit or lower "
+        "COSTBATCH_CONCURRENCY; if the database was away, run the command again."
     ),
     ErrorKind.INTERNAL: (
         "An unexpected error; the log line of this account has the traceback. Please report it."

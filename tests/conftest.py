@@ -90,8 +90,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run two more than there are processors: many tests mostly wait, but each process collects all tests."""
-    return (os.cpu_count() or 1) + 2
+    """Run one more than there are processors: some tests mostly wait, and each process collects all tests."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -927,6 +927,9 @@ def upgrade() -> None:
         ),
         sa.Column("state", sa.Text(collation="C"), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "refusals", sa.Integer(), server_default="0", nullable=False, comment="Of the event itself"
+        ),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=False, comment="Not to be tried before"),
         sa.Column(
             "claimed_by",
@@ -969,7 +972,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "state <> 'filtered' OR reason IS NOT NULL", name=op.f("ck_deliveries_filtered_has_reason")
         ),
-        sa.CheckConstraint("attempts >= 0", name=op.f("ck_deliveries_counts_not_negative")),
+        sa.CheckConstraint("attempts >= 0 AND refusals >= 0", name=op.f("ck_deliveries_counts_not_negative")),
         sa.ForeignKeyConstraint(
             ["event_id"], ["events.id"], name=op.f("fk_deliveries_event_id"), ondelete="CASCADE"
         ),
@@ -1020,7 +1023,7 @@ def upgrade() -> None:
             nullable=True,
             comment="Of its content: an unchanged region is not compared again",
         ),
-        sa.Column("resources", sa.Integer(), nullable=False, comment="How many are there"),
+        sa.Column("resources", sa.Integer(), nullable=False, comment="How many were seen last"),
         sa.Column("is_used", sa.Boolean(), nullable=False, comment="Whether it ever had a resource"),
         sa.CheckConstraint(
             "read_at BETWEEN '2000-01-01' AND '2999-12-31'",

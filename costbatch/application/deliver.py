@@ -54,6 +54,15 @@ class SinkResult:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A delivery that a sink did not take. is_refused: the receiver refuses this very event, sent alone."""
+
+    delivery: Delivery
+    error: DeliveryError
+    is_refused: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliverer:
     """Brings events to the sinks.
@@ -183,9 +192,9 @@ class _Drain:
 
         def mark(tx: Transaction) -> None:
             tx.outbox.mark_delivered(delivered, now=now)
-            for delivery, error in failed:
-                retry_at = self._retry_at(delivery, error, now)
-                tx.outbox.mark_failed(delivery, str(error), retry_at=retry_at)
+            for each in failed:
+                reason, retry_at = str(each.error), self._retry_at(each, now)
+                tx.outbox.mark_failed(each.delivery, reason, retry_at=retry_at, is_refused=each.is_refused)
             tx.outbox.release(left)
 
         # Patiently: what is not marked is sent again.
@@ -195,12 +204,10 @@ class _Drain:
         self.result.waiting -= {delivery.event_id for delivery in delivered}
         return False
 
-    def _send(
-        self, batch: Sequence[Delivery]
-    ) -> tuple[list[Delivery], list[tuple[Delivery, DeliveryError]], list[Delivery]]:
+    def _send(self, batch: Sequence[Delivery]) -> tuple[list[Delivery], list[_Failure], list[Delivery]]:
         """Return what the sink took, what it did not take, and what it was not asked to take."""
         delivered: list[Delivery] = []
-        failed: list[tuple[Delivery, DeliveryError]] = []
+        failed: list[_Failure] = []
         left: list[Delivery] = []
         held: set[int] = set()
         refusals = 0
@@ -224,7 +231,8 @@ class _Drain:
                     middle = len(message) // 2
                     messages.extendleft((message[middle:], message[:middle]))
                     continue
-                failed += [(delivery, error) for delivery in message]
+                is_refused = error.is_refused and len(message) == 1
+                failed += [_Failure(delivery, error, is_refused) for delivery in message]
                 held |= keys
                 self.in_a_row += not error.is_refused
                 self.retry_after_seconds = error.retry_after_seconds
@@ -247,24 +255,25 @@ class _Drain:
                 is_refused=True,
             ) from error
 
-    def _retry_at(self, delivery: Delivery, error: DeliveryError, now: datetime) -> datetime | None:
-        if self._is_given_up(delivery, error):
+    def _retry_at(self, failure: _Failure, now: datetime) -> datetime | None:
+        if self._is_given_up(failure):
             return None
-        asked = error.retry_after_seconds
+        asked = failure.error.retry_after_seconds
         return now + pause_after(
-            delivery.attempt,
+            failure.delivery.attempt,
             self.deliverer.jitter(),
             None if asked is None else timedelta(seconds=asked),
-            is_refused=error.is_refused,
+            is_refused=failure.error.is_refused,
         )
 
-    def _is_given_up(self, delivery: Delivery, error: DeliveryError) -> bool:
-        most = self.deliverer.most_attempts
-        return delivery.attempt >= (min(most, MOST_REFUSALS) if error.is_refused else most)
+    def _is_given_up(self, failure: _Failure) -> bool:
+        delivery = failure.delivery
+        is_hopeless = failure.is_refused and delivery.refusals + 1 >= MOST_REFUSALS
+        return is_hopeless or delivery.attempt >= self.deliverer.most_attempts
 
-    def _report(self, failed: Sequence[tuple[Delivery, DeliveryError]]) -> None:
-        for delivery, error in failed:
-            is_given_up = self._is_given_up(delivery, error)
+    def _report(self, failed: Sequence[_Failure]) -> None:
+        for failure in failed:
+            delivery, error, is_given_up = failure.delivery, failure.error, self._is_given_up(failure)
             self.result.given_up += is_given_up
             (self.result.waiting.discard if is_given_up else self.result.waiting.add)(delivery.event_id)
             self.result.problem = str(error)

@@ -80,7 +80,7 @@ def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
     known_until = {row: each.covered.end_exclusive for row, each in progress.items() if each.covered}
     newest, behind = _ends(known_until, today)
     by_end: defaultdict[date, list[str]] = defaultdict(list)
-    # In an ordinary night none is behind, and thousands of accounts need not be loaded.
+    # If none is behind, thousands of accounts need not be loaded.
     for account in tx.accounts.list_all() if behind else ():
         if account.id in behind:
             by_end[behind[account.id]].append(account.aws_account_id)
@@ -101,10 +101,13 @@ def _ends(known_until: Mapping[_Key, date], today: date) -> tuple[date, dict[_Ke
     """Return the day after the last one that is known, and that of each account that is behind.
 
     Its missing days are not zeros. All that were not collected this month are alike: nothing is expected.
+    Those without a day in the history of the forecast have no part in it.
     """
-    newest, last_month = min(max(known_until.values(), default=today), today), month_start(today - ONE_DAY)
-    last_month -= ONE_DAY
-    return newest, {account: max(end, last_month) for account, end in known_until.items() if end < newest}
+    newest, first = min(max(known_until.values(), default=today), today), history_of(today).start
+    nothing_expected = month_start(today - ONE_DAY) - ONE_DAY
+    return newest, {
+        account: max(end, nothing_expected) for account, end in known_until.items() if first < end < newest
+    }
 
 
 def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:

@@ -40,8 +40,13 @@ class Outbox(Protocol):
     def mark_delivered(self, deliveries: Sequence[Delivery], *, now: datetime) -> None:
         """Record that the sink took them, unless the claim was lost to another process."""
 
-    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime | None) -> None:
-        """Record that the sink did not take one, and when to try again; None: it is given up."""
+    def mark_failed(
+        self, delivery: Delivery, reason: str, *, retry_at: datetime | None, is_refused: bool = False
+    ) -> None:
+        """Record that the sink did not take one, and when to try again; None: it is given up.
+
+        is_refused: the receiver refuses this very event, which is counted.
+        """
 
     def backlog(self) -> dict[str, Backlog]:
         """Return what is pending and given up, by sink; sinks without either are left out."""

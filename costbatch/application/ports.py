@@ -211,6 +211,9 @@ class ItemStore(Protocol):
     def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
         """Count paid requests that were made for an account after its item had ended."""
 
+    def add_lost_requests(self, item: WorkItem, requests: int, *, unanswered: int) -> None:
+        """Count paid requests of a claim that was taken over; one whose result was saved adds none."""
+
     def api_requests(self, run: Run) -> int:
         """Return the paid requests that the run has recorded so far."""
 
@@ -227,7 +230,6 @@ class CostStore(Protocol):
         """Make the changed days equal to what was fetched, by account row: write only what differs.
 
         The ledger keeps what each row was before and is after; of an account's first costs only the run.
-
         first: the accounts that were never collected.
         """
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(hours=12)
-# An event that its receiver refuses is given up from this attempt on: the next ones would hardly end
-# otherwise, and it holds back what comes after it. The pause is longer than a run delivers.
+# An event that its receiver refuses is given up the third time: the next ones would hardly end otherwise, and
+# it holds back what comes after it. The pause is longer than a run delivers.
 MOST_REFUSALS = 3
 _PAUSE_AFTER_REFUSAL = timedelta(hours=1)
 # A receiver may ask for more patience than an alert has.
@@ -36,8 +36,8 @@ _SENTENCES = {
     DeliveryState.PENDING: "Still to be delivered.",
     DeliveryState.DELIVERED: "The sink has accepted it.",
     DeliveryState.DEAD: (
-        f"Given up after COSTBATCH_DELIVERY_ATTEMPTS failed attempts, or {MOST_REFUSALS} if the receiver "
-        "refuses the event itself; it can be replayed."
+        "Given up after COSTBATCH_DELIVERY_ATTEMPTS failed attempts, or when the receiver refused the event "
+        f"itself {MOST_REFUSALS} times; it can be replayed."
     ),
     DeliveryState.FILTERED: "The sink's filter excludes it.",
 }
@@ -47,7 +47,8 @@ _SENTENCES = {
 class Delivery:
     """An event that this process has claimed for a sink.
 
-    attempt: counts from 1. ordering_key: events with the same one, an account's or that of runs, go in order.
+    attempt: counts from 1. refusals: of the event itself, before this attempt.
+    ordering_key: events with the same one, an account's or that of runs, go in order.
     """
 
     event_id: UUID
@@ -57,6 +58,7 @@ class Delivery:
     run_id: UUID | None
     claim_token: UUID
     cloudevent: Mapping[str, Any]
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

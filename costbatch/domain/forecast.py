@@ -120,7 +120,8 @@ def sum_forecasts(parts: Sequence[Forecast]) -> Forecast:
 
     Of any other part without a forecast only what is known counts; without a range of each there is none.
     """
-    largest = max(parts, key=attrgetter("month_to_date", "last_month"))
+    # At first nothing of the month may have arrived yet, and the others have no forecast.
+    largest = max(parts, key=lambda each: (each.month_to_date, each.expected is not None, each.last_month))
     to_date = sum((each.month_to_date for each in parts), ZERO)
     last_month = sum((each.last_month for each in parts), ZERO)
     if largest.expected is None:

@@ -58,10 +58,8 @@ class DateRange:
         return DateRange(min(self.start, other.start), max(self.end_exclusive, other.end_exclusive))
 
     def widened(self, gap: timedelta) -> "DateRange":
-        """Return the days with those up to ``gap`` before and after, as far as the calendar goes."""
-        start = max(self.start.toordinal() - gap.days, date.min.toordinal())
-        end = min(self.end_exclusive.toordinal() + gap.days, date.max.toordinal())
-        return DateRange(date.fromordinal(start), date.fromordinal(end))
+        """Return the days with those up to ``gap`` before and after."""
+        return DateRange(self.start - gap, self.end_exclusive + gap)
 
     def to_document(self) -> dict[str, str]:
         """Return the range as JSON has it."""

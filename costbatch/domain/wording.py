@@ -428,17 +428,14 @@ def _of_run(run: Mapping[str, Any]) -> Notice:
         facts.append(("Resources", ", ".join(f"{number:,} {name}" for name, number in found.items())))
     if api := run.get("api"):
         facts.append(("API", f"{many(api['requests'], 'request')}, {api['cost_usd']} USD"))
-    by, commands = "", tuple[Command, ...]()
+    by = ""
     if reason := run.get("stopped_by"):
         by = f" by its {reason}"
-        commands = (
-            Command(meaning="Resume it", text=f"costbatch {run['job']} --run-key {quote(run['key'])}"),
-        )
+        facts.append(("To resume", f"the same command with --run-key {quote(run['key'])}"))
     return Notice(
         title=(f"Run {run['status']}{by}: {counted}",),
         importance=_IMPORTANCE_OF_RUN.get(run["status"], Importance.WARNING),
         lines=tuple(Line(label=label, rows=((fact,),)) for label, fact in facts),
-        commands=commands,
     )
 
 

@@ -166,6 +166,18 @@ class TestClaims:
         (suspect,) = claim(database, run, suspects=True)
         assert (numbers([suspect]), suspect.takeovers) == ([account_id(1)], 2)
 
+    def test_what_a_lost_claim_paid_is_counted_once(self, database: Database, run: Run) -> None:
+        """Not if its result was saved: then nobody took it over, and the save counted it."""
+        lost, saved = claim(database, run, "dead", most=2)
+        collect(database, saved)
+        release_dead(database)
+        before = [each.api_requests for each in records(database, run)]
+        with database.transaction() as tx:
+            for item in (lost, saved):
+                tx.items.add_lost_requests(item, 3, unanswered=1)
+        after = [each.api_requests for each in records(database, run)]
+        assert [more - less for less, more in zip(before, after, strict=True)] == [3, 0, 0, 0]
+
     @pytest.mark.parametrize("fate", ["released", "taken over", "done by another"])
     def test_a_lost_claim_cannot_write(self, database: Database, run: Run, fate: str) -> None:
         """What the slow worker fetched is dropped, whether or not another one has the account."""

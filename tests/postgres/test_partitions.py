@@ -36,15 +36,15 @@ def test_every_month_that_the_days_touch_is_made_once(database: PostgresDatabase
 def test_months_have_the_index_the_checks_and_the_key_of_the_table(
     database: PostgresDatabase, query: Query
 ) -> None:
-    """A partition made later refuses the same wrong rows as the table."""
+    """A partition made later refuses the same wrong rows as the table; neither has a foreign key."""
     prepare_months(database, WINDOW)
     kinds = query(
         "SELECT contype::text, count(*) FROM pg_constraint WHERE conrelid = 'daily_costs_2026_03'::regclass"
-        " AND contype IN ('p', 'c') GROUP BY contype ORDER BY contype"
+        " AND contype IN ('p', 'f', 'c') GROUP BY contype ORDER BY contype"
     )
     of_table = query(
         "SELECT contype::text, count(*) FROM pg_constraint WHERE conrelid = 'daily_costs'::regclass"
-        " AND contype IN ('p', 'c') GROUP BY contype ORDER BY contype"
+        " AND contype IN ('p', 'f', 'c') GROUP BY contype ORDER BY contype"
     )
     assert kinds == of_table
     assert [kind for kind, _ in kinds] == ["c", "p"]

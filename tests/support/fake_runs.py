@@ -261,13 +261,12 @@ class FakeItems(ItemStore):
 
     @override
     def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
-        row, listed = next(each for each in self.listed.items() if each[1].account_id == account_id)
-        record = replace(
-            listed.record,
-            api_requests=listed.record.api_requests + requests,
-            unanswered=listed.record.unanswered + unanswered,
-        )
-        self.listed[row] = replace(listed, record=record)
+        self._add_requests(account_id, requests, unanswered)
+
+    @override
+    def add_lost_requests(self, item: WorkItem, requests: int, *, unanswered: int) -> None:
+        if self.listed[item.id].takeovers > item.takeovers:
+            self._add_requests(item.id, requests, unanswered)
 
     @override
     def api_requests(self, run: Run) -> int:
@@ -284,6 +283,12 @@ class FakeItems(ItemStore):
             token=token,
             takeovers=listed.takeovers,
         )
+
+    def _add_requests(self, row: int, requests: int, unanswered: int) -> None:
+        record = self.listed[row].record
+        requests, unanswered = record.api_requests + requests, record.unanswered + unanswered
+        record = replace(record, api_requests=requests, unanswered=unanswered)
+        self.listed[row] = replace(self.listed[row], record=record)
 
     def _progress(self, row: int) -> Progress:
         return self.progress.rows.get(row, NO_PROGRESS)

@@ -324,9 +324,7 @@ class FakeAnswers:
         found: dict[int, list[Answer]] = {}
         for answer in self.rows:
             if answer.id not in self.withdrawn and (account_ids is None or answer.account_id in account_ids):
-                about = self.anomalies.rows.get(answer.anomaly_id) if answer.anomaly_id else None
-                is_gone = about is not None and about.is_gone
-                found.setdefault(answer.account_id, []).append(replace(answer, anomaly_is_gone=is_gone))
+                found.setdefault(answer.account_id, []).append(self._as_stored(answer))
         return found
 
     def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
@@ -339,9 +337,14 @@ class FakeAnswers:
         found: dict[int, list[Answer]] = {}
         for answer in self.rows:
             if answer.account_id in account_ids:
-                _, _, withdrawn_at = self.withdrawn.get(answer.id, ("", "", None))
-                found.setdefault(answer.account_id, []).append(replace(answer, withdrawn_at=withdrawn_at))
+                found.setdefault(answer.account_id, []).append(self._as_stored(answer))
         return found
+
+    def _as_stored(self, answer: Answer) -> Answer:
+        about = self.anomalies.rows.get(answer.anomaly_id) if answer.anomaly_id else None
+        is_gone = about is not None and about.is_gone
+        _, _, withdrawn_at = self.withdrawn.get(answer.id, ("", "", None))
+        return replace(answer, anomaly_is_gone=is_gone, withdrawn_at=withdrawn_at)
 
 
 @dataclass
@@ -417,6 +420,7 @@ class Posted:
     retry_at: datetime
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
+    refusals: int = 0
     delivered_at: datetime | None = None
     reason: str | None = None
     claimed_by: str | None = None
@@ -485,6 +489,7 @@ class FakeOutbox:
                         event_id=posted.event.id,
                         sink=sink,
                         attempt=posted.attempts + 1,
+                        refusals=posted.refusals,
                         ordering_key=posted.ordering_key,
                         run_id=self.runs[posted.event.id],
                         claim_token=token,
@@ -524,10 +529,13 @@ class FakeOutbox:
                 reason=None,
             )
 
-    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime | None) -> None:
+    def mark_failed(
+        self, delivery: Delivery, reason: str, *, retry_at: datetime | None, is_refused: bool = False
+    ) -> None:
         """Record that a sink did not take one, and when to try again."""
         later = {"retry_at": retry_at} if retry_at else {"state": DeliveryState.DEAD}
-        self._update(delivery, attempts=delivery.attempt, reason=reason, **later)
+        counts = {"attempts": delivery.attempt, "refusals": delivery.refusals + is_refused}
+        self._update(delivery, reason=reason, **counts, **later)
 
     def backlog(self) -> dict[str, Backlog]:
         """Return what is pending and given up, by sink."""

@@ -69,7 +69,7 @@ class PostgresAccounts(AccountStore):
     @override
     def find(self, aws_account_id: str, *, lock: bool = False) -> Account | None:
         statement = sa.select(accounts).where(accounts.c.aws_account_id == aws_account_id)
-        # FOR NO KEY UPDATE: a run that writes rows of the account does not wait.
+        # FOR NO KEY UPDATE: checks of foreign keys do not wait. A run that saves the account does.
         row = self.connection.execute(
             statement.with_for_update(key_share=True) if lock else statement
         ).first()

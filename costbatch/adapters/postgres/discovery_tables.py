@@ -56,7 +56,7 @@ discovered_regions = Table(
     Column("read_at", INSTANT, comment="When all of it was last read; null: never yet"),
     Column("source", CODE, comment="The API that it was read from"),
     Column("digest", LargeBinary, comment="Of its content: an unchanged region is not compared again"),
-    Column("resources", Integer, nullable=False, comment="How many are there"),
+    Column("resources", Integer, nullable=False, comment="How many were seen last"),
     Column("is_used", Boolean, nullable=False, comment="Whether it ever had a resource"),
     CheckConstraint("region <> ''", name="region_given"),
     CheckConstraint("source IN ('tagging', 'explorer')", name="source_known"),

@@ -45,7 +45,8 @@ WITH due AS (
 ), claimed AS (
     UPDATE deliveries SET claimed_by = :worker, claim_token = :token, claimed_until = :until
     FROM due WHERE deliveries.event_id = due.event_id AND deliveries.sink = :sink
-    RETURNING deliveries.event_id, deliveries.attempts, deliveries.ordering_key, deliveries.sequence
+    RETURNING deliveries.event_id, deliveries.attempts, deliveries.refusals, deliveries.ordering_key,
+        deliveries.sequence
 )
 SELECT claimed.*, events.run_id, events.cloudevent FROM claimed JOIN events ON events.id = claimed.event_id
 ORDER BY claimed.sequence
@@ -129,6 +130,7 @@ class PostgresOutbox(Outbox):
                 event_id=row.event_id,
                 sink=sink,
                 attempt=row.attempts + 1,
+                refusals=row.refusals,
                 ordering_key=row.ordering_key,
                 run_id=row.run_id,
                 claim_token=token,
@@ -167,9 +169,12 @@ class PostgresOutbox(Outbox):
         )
 
     @override
-    def mark_failed(self, delivery: Delivery, reason: str, *, retry_at: datetime | None) -> None:
+    def mark_failed(
+        self, delivery: Delivery, reason: str, *, retry_at: datetime | None, is_refused: bool = False
+    ) -> None:
         later = {"state": DeliveryState.DEAD.value} if retry_at is None else {"retry_at": retry_at}
-        self._update([delivery], attempts=delivery.attempt, reason=reason, **later)
+        counts = {"attempts": delivery.attempt, "refusals": delivery.refusals + is_refused}
+        self._update([delivery], reason=reason, **counts, **later)
 
     def _update(self, claimed: Sequence[Delivery], **values: object) -> None:
         """Write and end the claims that are still ours."""
@@ -226,6 +231,7 @@ class PostgresOutbox(Outbox):
         again = {
             "state": DeliveryState.PENDING.value,
             "attempts": 0,
+            "refusals": 0,
             "retry_at": now,
             "reason": None,
             **_NO_CLAIM,

@@ -309,16 +309,24 @@ class PostgresRunItems(ItemStore):
     @override
     def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
         of_account = (run_items.c.run_id == run.id) & (run_items.c.account_id == account_id)
-        counts = {
-            "api_requests": run_items.c.api_requests + requests,
-            "api_requests_unanswered": run_items.c.api_requests_unanswered + unanswered,
-        }
-        self.connection.execute(sa.update(run_items).where(of_account).values(**counts))
+        self._add_requests(of_account, requests, unanswered)
+
+    @override
+    def add_lost_requests(self, item: WorkItem, requests: int, *, unanswered: int) -> None:
+        is_taken_over = (run_items.c.id == item.id) & (run_items.c.takeovers > item.takeovers)
+        self._add_requests(is_taken_over, requests, unanswered)
 
     @override
     def api_requests(self, run: Run) -> int:
         total = sa.func.coalesce(sa.func.sum(run_items.c.api_requests), 0)
         return int(self.connection.scalars(sa.select(total).where(run_items.c.run_id == run.id)).one())
+
+    def _add_requests(self, condition: sa.ColumnElement[bool], requests: int, unanswered: int) -> None:
+        counts = {
+            "api_requests": run_items.c.api_requests + requests,
+            "api_requests_unanswered": run_items.c.api_requests_unanswered + unanswered,
+        }
+        self.connection.execute(sa.update(run_items).where(condition).values(**counts))
 
     def _release(self, condition: sa.ColumnElement[bool], *, takeovers: int = 0) -> list[tuple[UUID, str]]:
         # The update itself returns only what a row is afterwards.

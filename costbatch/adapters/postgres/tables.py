@@ -454,6 +454,7 @@ deliveries = Table(
     ),
     Column("state", CODE, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("refusals", Integer, nullable=False, server_default="0", comment="Of the event itself"),
     Column("retry_at", INSTANT, nullable=False, comment="Not to be tried before"),
     Column("claimed_by", Text, comment="Host, process namespace and process of the worker"),
     Column("claim_token", Uuid, comment="Proof of the claim; a lost one cannot write"),
@@ -469,7 +470,7 @@ deliveries = Table(
     CheckConstraint("claim_token IS NULL OR state = 'pending'", name="claim_only_pending"),
     CheckConstraint("state <> 'delivered' OR delivered_at IS NOT NULL", name="delivered_has_time"),
     CheckConstraint("state <> 'filtered' OR reason IS NOT NULL", name="filtered_has_reason"),
-    not_negative("attempts"),
+    not_negative("attempts", "refusals"),
     Index("ix_deliveries_pending", "sink", "sequence", postgresql_where=text("state = 'pending'")),
     Index(
         "ix_deliveries_ordering_key",

@@ -330,23 +330,17 @@ class AdaptiveDetector(Detector):
         earlier = tx.expectations.load_outside(starts) if starts else {}
         verdicts = {}
         for each in examined:
-            judged = found[each.account.id]
+            judged, changed = found[each.account.id], each.replaced.change.changed_dates
             before = _before(each.replaced, judged, earlier.get(each.account.id, ()))
+            now = [
+                Expectation(service, currency, day)
+                for currency, one in judged.items()
+                for service, days in one.days.items()
+                for day in days
+            ]
             verdicts[each.account.id] = Verdict(
                 changes=self._changes(each, judged, before, today),
-                expectations=[
-                    *(
-                        stored
-                        for stored in before
-                        if stored.day.usage_date in each.replaced.change.changed_dates
-                    ),
-                    *(
-                        Expectation(service, currency, day)
-                        for currency, one in judged.items()
-                        for service, days in one.days.items()
-                        for day in days
-                    ),
-                ],
+                expectations=[*(one for one in before if one.day.usage_date in changed), *now],
                 known=each.known,
                 is_history=any(one.is_history for one in judged.values()),
             )
@@ -374,8 +368,8 @@ class AdaptiveDetector(Detector):
             days = days_to_judge(one.touched, mine, self.rule, end=each.end(today))
             series = None
             if service is not None:
-                stored = [each.day for each in before if (each.currency, each.service) == (currency, service)]
-                both = [*stored, *one.days.get(service, ())]
+                of_earlier_nights = [day for *series_of, day in before if series_of == [service, currency]]
+                both = [*of_earlier_nights, *one.days.get(service, ())]
                 series = JudgedSeries(days.start, anomalous_days(both, today=today, rule=self.rule))
             judgement = Judgement(
                 scope=Scope(

@@ -11,7 +11,7 @@ from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.pool import Claimed, WorkerPool
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.ports import Database, Transaction
-from costbatch.domain.runs import MAX_TAKEOVERS, Failure, Run, WorkItem
+from costbatch.domain.runs import MAX_TAKEOVERS, SUSPECT_TAKEOVERS, Failure, Run, WorkItem
 from costbatch.errors import ErrorKind, StorageError
 from costbatch.logs import get_logger
 
@@ -38,6 +38,7 @@ class Queue(Generic[T, R]):
     is_gone: Callable[[str], bool]
     pool: WorkerPool[T, R]
     _is_near_end: bool = False
+    _is_with_suspect: bool = False
     _came_back_empty: float | None = None
     _looked: float = field(default_factory=monotonic)
     _dead: set[str] = field(default_factory=set)
@@ -52,6 +53,8 @@ class Queue(Generic[T, R]):
         """Whether it is time to claim: threads need items, and the last claim did not just find none."""
         if not self.pool.in_flight:
             return True
+        if self._is_with_suspect:
+            return False
         if self._came_back_empty is not None:
             return self.pool.free > 0 and monotonic() - self._came_back_empty > self.beat_seconds
         if not self._is_near_end:
@@ -82,6 +85,7 @@ class Queue(Generic[T, R]):
 
         claimed = in_transaction(self.database, claim)
         found = len(claimed.items)
+        self._is_with_suspect = any(item.takeovers >= SUSPECT_TAKEOVERS for item in claimed.items)
         # Fewer than asked: what is left is for the process that can begin it first.
         self._is_near_end = found < most + ahead
         # None, and not only because no thread was free: nothing is left for now.

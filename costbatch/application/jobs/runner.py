@@ -188,8 +188,8 @@ class Runner(Generic[T, R]):
             status, reason = RunStatus.STOPPED, stopped_by
         changed = tx.runs.close(run, status, now=now, stopped_by=reason)
         # A retry resumes what a signal stopped. After the deadline there may be none: tell what is done.
-        is_end = reason is None or (reason is StopReason.DEADLINE and not tx.items.has_running(run))
-        if changed and is_end:
+        is_late = reason is StopReason.DEADLINE
+        if (changed and reason is None) or (is_late and not tx.items.has_running(run)):
             events = self.job.closing_events(tx, run, now=now)
             tx.outbox.append(events, self.policy.routes, account_id=None, run_id=run.id)
             summary = self.job.after(tx, run, now=now)

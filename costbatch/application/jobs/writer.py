@@ -126,7 +126,6 @@ class Writer(Generic[T, R]):
     def _save_in(self, tx: Transaction, results: Sequence[Attempt[T, R]], now: datetime) -> list[Outcome]:
         """Return the outcomes; for items that another process has taken over there are none."""
         ours = {item.id: item for item in tx.items.lock([result.item for result in results])}
-        lost = [result for result in results if result.item.id not in ours]
         outcomes: list[Outcome] = []
         to_store: list[Result[T, R]] = []
         for result in results:
@@ -147,10 +146,10 @@ class Writer(Generic[T, R]):
         if outcomes:
             tx.items.finish(outcomes, now=now)
             self._record_progress(tx, outcomes, now)
-        for result in lost:
-            # What it brought is dropped, and is paid all the same.
-            account_id, unanswered = result.item.account.id, result.unanswered
-            tx.items.add_requests(self.run, account_id, result.api_requests, unanswered=unanswered)
+        # What they brought is dropped, and is paid all the same. In one order, as they are locked.
+        for result in sorted(results, key=lambda each: each.item.id):
+            if result.item.id not in ours:
+                tx.items.add_lost_requests(result.item, result.api_requests, unanswered=result.unanswered)
         return outcomes
 
     def _with_retry(self, outcome: Outcome) -> Outcome:

@@ -181,8 +181,9 @@ def test_only_a_whole_run_of_the_same_job_ends_a_failed_one(receiver: Receiver) 
     assert (same["labels"], same["endsAt"]) == (failed["labels"], "2025-03-12T06:30:00Z")
     assert other["labels"] == {"alertname": "CostbatchRunFailed", "job": "discover"}
     sink = make_sink(f"type: alertmanager\nurl: {receiver.url}")
-    said = sink.deliver([end_of_run(EventType.RUN_COMPLETED, is_restricted=True)])
-    assert (said, len(receiver.asked)) == ("A run of some accounts ends no alert, so nothing was sent.", 4)
+    for type_ in (EventType.RUN_COMPLETED, EventType.RUN_STOPPED):
+        said = sink.deliver([end_of_run(type_, is_restricted=True)])
+        assert (said, len(receiver.asked)) == ("A run of some accounts is no night, so nothing was sent.", 4)
 
 
 def test_what_is_told_once_is_an_alert_of_its_own(receiver: Receiver) -> None:

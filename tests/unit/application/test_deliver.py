@@ -141,10 +141,15 @@ def test_a_refused_message_does_not_count_as_a_sink_that_is_away(post: Post) -> 
     assert (post.waiting(), post.chat.tried) == (7, 7)
 
 
-def test_a_refused_event_is_given_up_at_its_third_attempt(post: Post) -> None:
+def test_a_refused_event_is_given_up_the_third_time(post: Post) -> None:
     """Once in each run; what waits behind it comes in the third night, not in the tenth."""
-    post.chat.unwanted = {"1"}
+    post.chat.unwanted, post.chat.refused = {"1"}, {"*"}
     post.write("1", "2", account_id=5)
+    for _ in range(4):
+        # That the receiver is away does not count.
+        post.deliver()
+        post.now += timedelta(days=1)
+    post.chat.refused, post.chat.tried = set(), 0
     post.deliver()
     post.now += timedelta(minutes=2)
     assert (post.waiting(), post.chat.tried) == (0, 1), "the same run"
@@ -310,12 +315,19 @@ def test_only_the_event_that_a_receiver_refuses_waits(post: Post) -> None:
 
 
 def test_a_receiver_that_refuses_everything_is_not_asked_about_each_event(post: Post) -> None:
-    """Its refusal is about something else: the halves of what is left are not divided further."""
+    """Its refusal is about something else: what is left is not divided, and not given up before its time."""
     subjects = [str(n) for n in range(1, 101)]
     post.chat.is_digest, post.chat.unwanted = True, set(subjects)
     post.write(*subjects, run_id=RUN)
-    assert post.waiting() == 100
-    assert post.chat.tried < 40
+    for _ in range(3):
+        post.chat.tried = 0
+        result = post.deliver()["chat"]
+        assert post.chat.tried < 40
+        post.now += timedelta(days=1)
+    assert 0 < result.given_up < 10
+    post.chat.unwanted = set()
+    post.deliver()
+    assert len(post.chat.subjects) == 100 - result.given_up
 
 
 def test_a_lost_database_ends_the_delivery(post: Post) -> None:

@@ -73,10 +73,10 @@ def test_a_deadline_ends_the_work_and_is_recorded(
     assert harness.event_types == ["run.stopped", "run.completed"]
 
 
-def test_after_the_deadline_a_process_that_still_works_ends_the_run(
+def test_the_last_process_that_the_deadline_stops_tells_of_it(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that began later has a later deadline: it tells how the run ended."""
+    """The others leave it to the last: pods that share a run have one deadline, and end one by one."""
     monkeypatch.setattr(queue, "BEAT_SECONDS", 0.02)
     harness.stop.set()
     harness.collect()
@@ -87,6 +87,12 @@ def test_after_the_deadline_a_process_that_still_works_ends_the_run(
     harness.stop, harness.policy = Signal(), replace(POLICY, deadline=timedelta(0))
     assert harness.collect().stopped_by is StopReason.DEADLINE
     assert harness.event_types == []
+    listed = harness.store.tables.items.listed
+    pending = replace(listed[4].record, state=ItemState.PENDING)
+    listed[4] = replace(listed[4], record=pending, worker=None, token=None)
+    for _ in range(2):
+        assert harness.collect().stopped_by is StopReason.DEADLINE
+        assert harness.event_types == ["run.stopped"]
 
 
 def test_a_run_that_is_done_before_its_deadline_completes(harness: RunHarness) -> None:
@@ -146,25 +152,32 @@ def test_what_three_processes_died_with_is_not_tried_again(harness: RunHarness) 
     assert failure is not None
     assert (failure.kind, failure.message[:60]) == (
         ErrorKind.PROCESS_KILLED,
-        "3 processes ended while they worked on this account. Look wh",
+        "3 processes ended while they worked on this account. Find ou",
     )
     assert harness.event_types == ["account.failed", "run.completed"]
 
 
 def test_what_two_processes_died_with_is_worked_on_alone(harness: RunHarness) -> None:
-    """After everything else, so that a third death says which account it was."""
+    """So that a third death says which account it was: not beside what becomes due meanwhile either."""
     harness.stop.set()
     harness.collect()
     listed = harness.store.tables.items.listed
     for row in (1, 2, 3):
         listed[row] = replace(listed[row], takeovers=2)
     in_flight: list[int] = []
-    harness.stop, harness.source.on_fetch = (
-        Signal(),
-        lambda: in_flight.append(harness.states.count("running")),
-    )
+
+    def look() -> None:
+        in_flight.append(harness.states.count("running"))
+        if len(harness.source.fetched) == 2:
+            # Another process gives one back.
+            listed = harness.store.tables.items.listed
+            listed[3] = replace(listed[3], takeovers=0)
+            Timer(0.1, harness.source.gate.set).start()
+            harness.source.gate.clear()
+
+    harness.stop, harness.source.on_fetch = Signal(), look
     assert harness.collect().status is RunStatus.COMPLETED
-    assert [row for row, _ in harness.source.fetched] == [4, 1, 2, 3]
+    assert [row for row, _ in harness.source.fetched] == [4, 1, 3, 2]
     assert in_flight == [1] * 4
 
 

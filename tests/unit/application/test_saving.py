@@ -154,7 +154,9 @@ def test_nothing_is_written_for_a_claim_that_was_lost(
 ) -> None:
     """Another process has the account, and its work counts; what the lost one cost is added to it."""
     one.claim()
-    listed = dict(one.store.tables.items.listed)
+    items = one.store.tables.items
+    items.listed[1] = replace(items.listed[1], takeovers=1)
+    listed = dict(items.listed)
     lost = make_item(make_account(), token=make_item(make_account(2)).token)
     assert one.save(lost, value) is None
     paid = replace(listed[1].record, api_requests=2)

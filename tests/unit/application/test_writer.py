@@ -125,7 +125,8 @@ def test_an_account_that_was_taken_over_does_not_affect_the_others(results: Resu
     """Its result is dropped, but for what it cost; the rest is stored in the same transaction."""
     fetched = [results.result(row) for row in (1, 2, 3)]
     items = results.store.tables.items
-    items.listed[2] = replace(items.listed[2], worker="another", token=make_item(make_account(9)).token)
+    token = make_item(make_account(9)).token
+    items.listed[2] = replace(items.listed[2], worker="another", token=token, takeovers=1)
     assert results.save(*fetched) == ["succeeded", "running", "succeeded"]
     assert results.store.transactions == 1
     listed = results.store.tables.items.listed.values()

@@ -156,6 +156,13 @@ def test_of_several_parts_the_largest_decides_whether_there_is_a_forecast() -> N
     assert total.last_month == usual.last_month + gone.last_month
     young = forecast(bill(lambda _: 1000.0, days=5))
     assert sum_forecasts([young, usual]).expected is None
+    second = date(2025, 6, 2)
+    nothing_yet = forecast(bill(weekly, today=JUNE.start), today=second, known_until=second)
+    total = sum_forecasts(
+        [nothing_yet, forecast(bill(lambda _: 1000.0, today=MAY.last), today=second, known_until=MAY.last)]
+    )
+    assert total.month_to_date == 0
+    assert total.expected == nothing_yet.expected is not None
 
 
 def test_credits_can_outweigh_a_month() -> None:
