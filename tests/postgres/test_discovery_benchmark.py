@@ -7,7 +7,7 @@ from benchmarks.discovery import Night, discover
 from costbatch.adapters.postgres import PostgresDatabase
 from tests.postgres.conftest import Query
 from tests.support.database_rows import add_account
-from tests.support.in_process import restored_logs
+from tests.support.logs import restored_logs
 
 FIGURES = Path(__file__).resolve().parents[2] / "benchmarks/results/discovery.json"
 

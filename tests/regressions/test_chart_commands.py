@@ -21,7 +21,7 @@ from tests.chart.pods import hooks
 from tests.chart.test_chart_documents import notes
 from tests.chart.test_chart_pods import SECRET
 from tests.support.documents import DOCUMENTS
-from tests.support.in_process import restored_logs
+from tests.support.logs import restored_logs
 
 DEMO = {"demo": {"enabled": True}}
 README = (CHART / "README.md").read_text()

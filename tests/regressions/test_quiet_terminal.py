@@ -11,7 +11,7 @@ import pytest
 from costbatch import logs
 from costbatch.simulator.world import Fault
 from tests.support.harness import ONE_DAY, TODAY, Harness, bill, make_account, steady
-from tests.support.in_process import restored_logs
+from tests.support.logs import restored_logs
 from tests.support.terminal import terminal
 
 YESTERDAY = TODAY - ONE_DAY

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from costbatch.adapters.postgres import migrations
 from costbatch.cli import cli
 from costbatch.cli.context import Context
-from tests.support.in_process import closed_databases, restored_logs
+from tests.support.in_process import closed_databases
+from tests.support.logs import restored_logs
 
 QUOTED = '"Cost ""Batch"""'
 Sql = Callable[..., None]

@@ -47,7 +47,8 @@ from costbatch.simulator.world import Account, CostRow, Role, World
 from tests.support.command import NOW, clock_from
 from tests.support.databases import copied_database
 from tests.support.fork_server import Process, fork_server
-from tests.support.in_process import closed_databases, restored_logs
+from tests.support.in_process import closed_databases
+from tests.support.logs import restored_logs
 from tests.support.machine import unmeasured_children
 
 # A Wednesday in a month that is closed: the window is the plain 35 days.

@@ -1,13 +1,9 @@
-"""Undoes what a command leaves behind in the process of the tests: connections and log handlers."""
+"""Undoes what a command leaves behind in the process of the tests: connections."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-import structlog
-
-from costbatch import logs
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.bootstrap import Bootstrap
 
@@ -28,17 +24,3 @@ def closed_databases() -> Iterator[None]:
     finally:
         for database in opened:
             database.close()
-
-
-@contextmanager
-def restored_logs() -> Iterator[None]:
-    """Leave no handler, no registered secret and no run behind in this process."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    with mock.patch.object(logs, "_secrets", {}), mock.patch.object(logs, "_run_fields", {}):
-        try:
-            yield
-        finally:
-            root.handlers[:] = handlers
-            root.setLevel(level)
-            structlog.reset_defaults()

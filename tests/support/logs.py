@@ -1,7 +1,9 @@
-"""The log as tests find it: plain, and as it was before a test that configures it."""
+"""The log as tests find it: plain, and as it was before whatever configures it."""
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
 
 import pytest
 import structlog
@@ -16,13 +18,22 @@ def reset_logs() -> None:
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
+@contextmanager
+def restored_logs() -> Iterator[None]:
+    """Leave no handler, no registered secret and no run behind in this process."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    with mock.patch.object(logs, "_secrets", {}), mock.patch.object(logs, "_run_fields", {}):
+        try:
+            yield
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+            reset_logs()
+
+
 @pytest.fixture(autouse=True)
-def clean_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave no registered secret, run or handler behind."""
-    monkeypatch.setattr(logs, "_secrets", {})
-    monkeypatch.setattr(logs, "_run_fields", {})
-    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
-    yield
-    logging.getLogger().handlers[:] = handlers
-    logging.getLogger().setLevel(level)
-    reset_logs()
+def clean_logs() -> Iterator[None]:
+    """Leave nothing of a test's logs behind."""
+    with restored_logs():
+        yield
