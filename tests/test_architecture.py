@@ -39,7 +39,7 @@ ALLOWED = {
     "bootstrap": ("adapters", "application", "config", "domain", "errors", "logs", "__init__"),
     # What commands pass to the use cases and get back; the use cases themselves come from bootstrap.
     "cli": (
-        *("bootstrap", "config", "domain", "errors", "logs", "__init__"),
+        *("bootstrap", "config", "domain", "errors", "logs", "timeout", "__init__"),
         *("application.doctor.findings", "application.inspection", "application.retention"),
     ),
     "demo": ("bootstrap", "config", "application.registration", "domain", "errors", "simulator"),

@@ -235,7 +235,8 @@ class _Drain:
                 failed += [_Failure(delivery, error, is_refused) for delivery in message]
                 held |= keys
                 self.in_a_row += not error.is_refused
-                self.retry_after_seconds = error.retry_after_seconds
+                # One that refuses this message may take the next at once.
+                self.retry_after_seconds = None if error.is_refused else error.retry_after_seconds
             else:
                 delivered += message
                 self.in_a_row = 0

@@ -13,8 +13,9 @@ from typing import Any, Self
 
 # More objects than the start and the first AWS client create; each collection takes 10 to 20 ms.
 _GC_THRESHOLD = 200_000
-# How long a process that must exit at once may take to record that it was stopped.
+# How long a process that must exit at once may take to record that it was stopped, and to say so.
 _GIVE_UP_SECONDS = 3.0
+RECORD_SECONDS = 2.5
 # Written to the pipe to end the listening thread; no signal has this number.
 _END = 0
 

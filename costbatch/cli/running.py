@@ -14,7 +14,7 @@ from rich.console import Console
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.cli.options import JSON, RunKey, Seconds, output_option
 from costbatch.cli.output import print_json, print_last_line, standard_error, standard_output
-from costbatch.cli.process import StopSignals
+from costbatch.cli.process import RECORD_SECONDS, StopSignals
 from costbatch.cli.views.progress import QuietProgress, TerminalProgress, make_progress
 from costbatch.cli.views.run import closing_sentence
 from costbatch.config import FailOn, Settings
@@ -23,6 +23,7 @@ from costbatch.domain.reports import JobWords, RunReport
 from costbatch.domain.runs import RunRequest, RunStatus
 from costbatch.errors import ConfigError, CostbatchError
 from costbatch.logs import get_logger, withheld_warnings
+from costbatch.timeout import within
 
 F = TypeVar("F", bound=Callable[..., object])
 P = TypeVar("P", bound=RunReport)
@@ -229,8 +230,8 @@ def _stop_at_once(
     """Restore the terminal and record the stop: the process was asked twice to exit."""
     progress.end()
     try:
-        give_up()
-    except CostbatchError:
+        within(RECORD_SECONDS, give_up)
+    except (CostbatchError, TimeoutError):
         consequence = "the database did not respond; its accounts stay claimed until their lease expires"
     else:
         consequence = "requests in flight were abandoned"

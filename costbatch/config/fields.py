@@ -133,7 +133,8 @@ class Fields:
     lease_seconds: float = _variable(
         parsers.seconds("1"),
         "45",
-        "How long the accounts of a crashed process stay claimed before another process takes them.",
+        "How long the accounts of a crashed process stay claimed before another process takes them. Less "
+        "than 35: a process that waits for the database may lose its accounts, which are then paid twice.",
     )
     deadline_seconds: float | None = _variable(
         parsers.seconds("0.1", "604800"),

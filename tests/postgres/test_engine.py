@@ -201,6 +201,15 @@ def test_a_refused_statement_says_why(query: Query, statement: str, reason: str)
     assert "Failing row" not in str(raised.value)
 
 
+def test_a_statement_that_takes_too_long_is_refused(database: PostgresDatabase) -> None:
+    """It would take as long again: the account whose rows they are fails, and not the run."""
+    canceled = "canceling statement due to statement timeout"
+    with database.connection() as connection:
+        connection.exec_driver_sql("SET statement_timeout = 10")
+        with pytest.raises(StatementRefused, match=canceled), translated_errors():
+            connection.exec_driver_sql("SELECT pg_sleep(5)")
+
+
 def test_a_refused_statement_does_not_quote_its_values(database: PostgresDatabase) -> None:
     """Neither the sentence nor the statement in the cause shows a parameter."""
     account = add_account(database, name="hidden name")

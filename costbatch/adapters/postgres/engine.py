@@ -64,6 +64,7 @@ _INSTANTS_IN_UTC = new_type(
 _MAY_NOT_CONNECT = re.compile(r'permission denied for database ("[^"]+")')
 # SQLSTATE of a write to a standby: during a failover the old primary may still answer.
 _READ_ONLY = "25006"
+_CANCELED = "57014"
 # A dead peer is noticed in about 20 seconds instead of the kernel's two hours. The last one, in milliseconds,
 # is for a statement that was sent and never acknowledged: no keepalives go out meanwhile.
 _KEEPALIVE = {
@@ -302,6 +303,7 @@ def _translate(error: BaseException | None, *, is_lost: bool = False) -> Costbat
 def _may_pass(error: BaseException | None) -> bool:
     """Whether the same transaction may succeed when the database is back or less busy."""
     code: str = getattr(error, "pgcode", None) or ""
-    if code.startswith(_LIMIT_EXCEEDED):
+    # What took longer than statement_timeout would take as long again.
+    if code.startswith(_LIMIT_EXCEEDED) or code == _CANCELED:
         return False
     return code == _READ_ONLY or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)

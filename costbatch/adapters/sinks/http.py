@@ -51,6 +51,8 @@ class _Connection(HTTPConnection):
         self, host: str, port: int, *, seconds: float, context: ssl.SSLContext | None, allow_private: bool
     ) -> None:
         super().__init__(host, port, timeout=seconds)
+        # Or the header Host would name the port 443, which some receivers do not know as theirs.
+        self.default_port = _PORTS["https" if context else "http"]
         self._context, self._allow_private = context, allow_private
         self.tls_name = host
 
@@ -223,13 +225,18 @@ class HttpClient:
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         context = self._tls if parts.scheme == "https" else None
         seconds = self.connection.connect_timeout_seconds
-        proxy = urlsplit(getproxies().get(parts.scheme, ""))
+        proxy = _proxy_of(parts.scheme)
         if not proxy.hostname or proxy_bypass(host):
             allow_private = self.connection.allow_private
             made = _Connection(host, port, seconds=seconds, context=context, allow_private=allow_private)
             return made, "", {}
         if not self.connection.allow_private and _is_private_literal(host):
             raise _PrivateAddressError
+        if proxy.scheme != "http":
+            raise DeliveryError(
+                f"{self._receiver} is behind a proxy with the scheme {proxy.scheme}, which is not supported; "
+                "give the proxy's http:// address."
+            )
         # The operator's own; what lies behind it is its to decide.
         made = _Connection(
             proxy.hostname, proxy.port or _PORTS["http"], seconds=seconds, context=context, allow_private=True
@@ -273,6 +280,14 @@ def parse_retry_after(text: str | None, now: datetime) -> int | None:
     except ValueError:
         return None
     return max(0, round((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()))
+
+
+def _proxy_of(scheme: str) -> SplitResult:
+    """Return the proxy for a scheme; an address without one is completed as for AWS."""
+    text = getproxies().get(scheme, "")
+    if text and "://" not in text:
+        text = f"http:{text}" if text.startswith("//") else f"http://{text}"
+    return urlsplit(text)
 
 
 def _proxy_credentials(proxy: SplitResult) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,6 +228,26 @@ def test_a_public_address_is_public() -> None:
     assert all(map(is_public, ("93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822")))
 
 
+def test_the_host_has_no_port_that_its_scheme_has_anyway(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some receivers know only their name."""
+    context = ssl.create_default_context()
+    connection = http._Connection("hooks.example.com", 443, seconds=1, context=context, allow_private=True)
+    sent: list[bytes] = []
+    monkeypatch.setattr(connection, "send", sent.append)
+    connection.putrequest("POST", "/hook")
+    connection.endheaders()
+    assert b"Host: hooks.example.com\r\n" in sent[0]
+
+
+def test_a_proxy_that_speaks_https_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be spoken to in plain text."""
+    monkeypatch.setattr(http, "getproxies", lambda: {"http": "https://proxy.example:3129"})
+    problem = str(problem_of(make_sink("type: webhook\nurl: http://far.example/hook")))
+    assert "with the scheme https, which is not supported; give the proxy's http:// address." in problem
+
+
 def test_a_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """As AWS's client does; a literal private address is refused all the same."""
     proxy = receiver.url.replace("http://", "http://me:pass@")
@@ -235,4 +256,7 @@ def test_a_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: pyt
     make_sink("type: webhook\nurl: http://far.example/hook").deliver([anomaly_event()])
     assert receiver.asked[0].target == "http://far.example/hook"
     assert receiver.asked[0].headers["proxy-authorization"] == "Basic bWU6cGFzcw=="
+    monkeypatch.setattr(http, "getproxies", lambda: {"http": receiver.url.removeprefix("http://")})
+    make_sink("type: webhook\nurl: http://far.example/hook").deliver([anomaly_event()])
+    assert [each.target for each in receiver.asked] == ["http://far.example/hook"] * 2
     assert "inside of a network" in str(problem_of(make_sink("type: webhook\nurl: http://10.0.0.1/")))

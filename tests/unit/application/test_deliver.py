@@ -186,6 +186,13 @@ def test_a_receiver_that_asks_for_time_gets_it(post: Post) -> None:
     assert (post.chat.tried, post.posted("1").retry_at) == (1, NOW + timedelta(hours=1))
 
 
+def test_a_receiver_that_refuses_a_message_and_asks_for_time_is_not_left_alone(post: Post) -> None:
+    """It refuses this message; the next one may be taken at once."""
+    post.chat.error = DeliveryError("No good.", is_refused=True, retry_after_seconds=3600)
+    post.write("1", "2", "3")
+    assert (post.waiting(), post.chat.tried) == (3, 3)
+
+
 def test_an_event_is_given_up_after_so_many_attempts(post: Post) -> None:
     """It is dead, which is counted and not retried, and what waits behind it goes on."""
     post.most_attempts, post.chat.refused = 2, {"1"}
