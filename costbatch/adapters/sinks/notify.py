@@ -6,7 +6,8 @@ from functools import partial
 from typing import Self, cast
 from urllib.parse import urlsplit
 
-from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
+from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType
+from apprise.plugins.workflows import NotifyWorkflows
 from typing_extensions import override
 
 from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
@@ -23,6 +24,14 @@ _SHORTEST_DOCUMENT = 20_000
 # Of Slack's blocks: the text of a section, and that of a header.
 _LONGEST_BLOCK = 3_000
 _LONGEST_HEADER = 150
+# Teams takes 28 kB (28,672 bytes) a message and adds up to 4.5 kB of its own. A character takes at most four
+# bytes, in UTF-8 as in UTF-16, in which Teams counts some messages.
+_LONGEST_CARD = 5_500
+# Mail has no limit of characters, but apprise has one for what states none, and would cut a document there.
+_LONGEST_MAIL = 1_000_000
+# Between the parts of one message. What states no pace gets 5.5 seconds from apprise, and a digest in seven
+# parts would take longer than a sink has.
+_PAUSE_SECONDS = 1.2
 _TYPES = {
     Importance.SUCCESS: NotifyType.SUCCESS,
     Importance.INFO: NotifyType.INFO,
@@ -81,16 +90,27 @@ def _service(options: NotifyOptions, scheme: str, name: str) -> Apprise:
     if getattr(plugin, "use_blocks", False):
         # apprise cuts by the limits of a message without blocks.
         plugin.body_maxlen, plugin.title_maxlen = _LONGEST_BLOCK, _LONGEST_HEADER
+    elif isinstance(plugin, NotifyWorkflows):
+        plugin.body_maxlen = _LONGEST_CARD
+    elif _formats(plugin)[0] == NotifyFormat.HTML and plugin.body_maxlen == NotifyBase.body_maxlen:
+        plugin.body_maxlen = _LONGEST_MAIL
+    if plugin.request_rate_per_sec == NotifyBase.request_rate_per_sec:
+        plugin.request_rate_per_sec = _PAUSE_SECONDS
     return service
+
+
+def _formats(plugin: NotifyBase) -> tuple[NotifyFormat, ...]:
+    """Return what a service shows, the best first."""
+    given: object = plugin.notify_format
+    return given if isinstance(given, tuple) else (cast("NotifyFormat", given),)
 
 
 def _send(service: Apprise, message: Message) -> bool:
     (plugin,) = service
-    given: object = plugin.notify_format
-    # One, or those that the service shows, the best first.
-    formats = given if isinstance(given, tuple) else (given,)
-    title = message.title
-    if formats[0] == NotifyFormat.HTML and plugin.body_maxlen >= _SHORTEST_DOCUMENT:
+    title, formats = message.title, _formats(plugin)
+    # A document that is cut is none.
+    holds_document = plugin.body_maxlen >= max(_SHORTEST_DOCUMENT, len(message.html))
+    if formats[0] == NotifyFormat.HTML and holds_document:
         body, format_ = message.html, NotifyFormat.HTML
     elif NotifyFormat.MARKDOWN in formats and formats[0] != NotifyFormat.HTML:
         # A service with Markdown may read a title as Markdown, too.

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from apprise import NotifyBase
+from apprise.plugins.pushplus import NotifyPushplus
 
 from costbatch.application.outbox import Sink
 from costbatch.errors import ConfigError, DeliveryError
@@ -77,6 +79,33 @@ def test_a_mail_has_html_and_a_plain_subject(mailbox: Mailbox) -> None:
     assert "\x1b" not in content + mail["subject"]
     assert "1,218.16" in content
     assert (mail["from"], mail["to"]) == ("costs@example.com", "team@example.com")
+
+
+def test_a_mail_of_a_large_digest_is_one_whole_document(mailbox: Mailbox) -> None:
+    """A document that is cut in the middle of a table shows nothing of the rest."""
+    events = [anomaly_event(n, id=f"{n}", account={"name": f"account-{n}"}) for n in range(1, 21)]
+    notify(mailbox.url).deliver(events)
+    (mail,) = mailbox.mails
+    body = mail.get_body(("html",))
+    assert body is not None
+    content = body.get_content()
+    assert len(content) > NotifyBase.body_maxlen
+    assert content.rstrip().endswith("</html>")
+    assert all(f"account-{n}" in content for n in range(1, 21))
+
+
+@pytest.mark.parametrize(("count", "is_document"), [(1, True), (20, False)])
+def test_a_document_that_a_service_would_cut_is_sent_as_text(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, count: int, *, is_document: bool
+) -> None:
+    """Pushplus shows HTML, but at most 20,000 letters of it."""
+    monkeypatch.setattr(NotifyPushplus, "notify_url", receiver.url)
+    receiver.reply = Reply(200, body=b'{"code": 200}')
+    events = [anomaly_event(n, id=f"{n}", account={"name": f"account-{n}"}) for n in range(1, count + 1)]
+    notify("pushplus://0123456789abcdef0123456789abcdef").deliver(events)
+    text = "".join(json.loads(body)["content"] for body in receiver.bodies)
+    assert ("<table" in text) == is_document
+    assert all(f"account-{n}" in text for n in range(1, count + 1))
 
 
 def test_a_digest_is_one_message(receiver: Receiver) -> None:

@@ -36,9 +36,31 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         yield found
 
 
-def sink_at(url: str) -> Sink:
+@pytest.fixture
+def teams(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """Receive in the place of Power Automate."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with receiving(certificate) as found:
+        found.reply = Reply(202)
+        yield found
+
+
+def sink_at(url: str, *, options: str = "") -> Sink:
     """Return a sink with this address."""
-    return make_sink("type: notify\nurl: {secret_env: URL}", {"URL": url})
+    return make_sink(f"type: notify\nurl: {{secret_env: URL}}\n{options}", {"URL": url})
+
+
+def workflow(receiver: Receiver) -> str:
+    """Return the address of a workflow at a receiver."""
+    return receiver.url.replace("https://", "workflows://") + "/643e69f83c8944/iXvpm2dRqVSfqGcLJ"
+
+
+def text_of(card: Any, name: str) -> str:
+    """Return the title or the body of what was posted to a workflow."""
+    (attachment,) = card["attachments"]
+    (text,) = [each["text"] for each in attachment["content"]["body"] if each.get("id") == name]
+    assert isinstance(text, str)
+    return text
 
 
 def sent(receiver: Receiver) -> Any:
@@ -115,23 +137,32 @@ def test_discord_gets_an_embed(receiver: Receiver) -> None:
     assert_nothing_is_active(document)
 
 
-def test_teams_gets_an_adaptive_card(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_teams_gets_an_adaptive_card(teams: Receiver) -> None:
     """Through a workflow of Power Automate: a heading and a text."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    with receiving(certificate) as receiver:
-        receiver.reply = Reply(202)
-        host = receiver.url.removeprefix("https://")
-        sink = sink_at(f"workflows://{host}/643e69f83c8944/iXvpm2dRqVSfqGcLJ")
-        sink.deliver([anomaly_event(account={"name": HOSTILE})])
-        document = sent(receiver)
+    sink_at(workflow(teams)).deliver([anomaly_event(account={"name": HOSTILE})])
+    document = sent(teams)
     (card,) = document["attachments"]
     assert card["contentType"] == "application/vnd.microsoft.card.adaptive"
     assert card["content"]["msteams"] == {"width": "full"}
-    title, body = (
-        next(each for each in card["content"]["body"] if each.get("id") == name) for name in ("title", "body")
-    )
-    assert title["text"].startswith("[high] Cost spike: ")
-    assert not set("*`~|\\") & set(title["text"])
-    assert "**Cost:** expected 1,583.28 → actual 2,801.44 USD" in body["text"]
-    assert "spoiler" not in outside_code(body["text"])
+    title, body = text_of(document, "title"), text_of(document, "body")
+    assert title.startswith("[high] Cost spike: ")
+    assert not set("*`~|\\") & set(title)
+    assert "**Cost:** expected 1,583.28 → actual 2,801.44 USD" in body
+    assert "spoiler" not in outside_code(body)
     assert_nothing_is_active(document)
+
+
+def test_teams_gets_a_large_digest_in_few_cards_and_in_time(teams: Receiver) -> None:
+    """None is over 28 kB, however Teams counts letters; there is a pause between two, but a short one."""
+    name = "\U0001f4b0" * 47
+    events = [anomaly_event(n, id=f"{n}", account={"name": f"{name}-{n:02d}"}) for n in range(1, 21)]
+    answer = sink_at(workflow(teams), options="timeout_seconds: 4").deliver(events)
+    assert answer == "apprise sent it to workflows."
+    assert len(teams.bodies) == 2
+    assert max(len(body) for body in teams.bodies) < 28 * 1024
+    cards = [json.loads(body) for body in teams.bodies]
+    texts = [text_of(card, "body") for card in cards]
+    assert all(f"-{n:02d}" in "".join(texts) for n in range(1, 21))
+    for body, text in zip(teams.bodies, texts, strict=True):
+        # Teams adds 4.5 kB, and stores a letter in up to 4 bytes.
+        assert 4 * len(text) + len(body) - len(json.dumps(text)) + 4_500 < 28 * 1024
