@@ -5,6 +5,7 @@ from importlib import import_module
 
 from costbatch.adapters.sinks.base import ConfiguredSink, Context
 from costbatch.config.sinks import SinkConfig
+from costbatch.errors import ConfigError
 
 # Imported by name when a sink of the type is configured: botocore and apprise are slow to load.
 SINKS = {
@@ -30,4 +31,14 @@ def make_sinks(configs: Iterable[SinkConfig], context: Context) -> list[Configur
         ConfigError: a sink needs a package that is not installed.
 
     """
-    return [sink_type(config.kind).build(config, context) for config in configs]
+    sinks = []
+    for config in configs:
+        try:
+            found = sink_type(config.kind)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"The sink {config.name} needs the Python package {error.name}, which is not installed; use "
+                "the image, or run `pip install '.[notify]'` in the clone of costbatch."
+            ) from error
+        sinks.append(found.build(config, context))
+    return sinks

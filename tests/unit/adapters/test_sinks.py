@@ -71,3 +71,15 @@ def test_what_is_not_configured_is_not_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_sink_without_its_package_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra `notify` is not everywhere: the sentence says what is missing, and how to install it."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    monkeypatch.delitem(sys.modules, "costbatch.adapters.sinks.notify", raising=False)
+    with pytest.raises(ConfigError) as caught:
+        make_sink("type: notify\nurl: {secret_env: URL}", {"URL": "json://a.example"})
+    assert str(caught.value) == (
+        "The sink it needs the Python package apprise, which is not installed; use the image, or run "
+        "`pip install '.[notify]'` in the clone of costbatch."
+    )
