@@ -38,7 +38,9 @@ def demo(ctx: click.Context, context: Context, /, folder: Path, command: tuple[s
     With a COMMAND, such as `accounts list`, run that command on the demo's data instead.
     """
     if not all(find_spec(module) for module in _EXTRAS):
-        raise ConfigError("The demo needs more packages: install costbatch[demo].")
+        raise ConfigError(
+            "The demo needs more packages: run `pip install '.[demo]'` in the clone of costbatch."
+        )
     # Imported once the packages are known to be installed and nothing foreign is in the environment.
     from costbatch.demo.environment import remove_foreign_variables  # noqa: PLC0415 - see above
 

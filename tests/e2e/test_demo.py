@@ -203,4 +203,4 @@ def test_a_demo_without_its_extra_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setattr("costbatch.cli.demo.find_spec", lambda _: None)
     result = CliRunner().invoke(cli, ["demo"])
     assert result.exit_code == 2
-    assert "install costbatch[demo]" in result.stderr
+    assert "pip install '.[demo]'" in result.stderr

@@ -110,7 +110,7 @@ def test_the_image_does_not_carry_the_stand_in_for_aws(files: Path, box: Box) ->
     package = next(files.glob("opt/costbatch/lib/python3*/site-packages/costbatch"))
     assert not [path for path in package.rglob("*") if {"demo", "simulator"} & set(path.parts[-2:-1])]
     ended = box.run("demo")
-    assert (ended.status, "install costbatch[demo]" in ended.stderr) == (2, True)
+    assert (ended.status, "pip install '.[demo]'" in ended.stderr) == (2, True)
 
 
 def test_the_image_has_no_tools_to_build_or_install_python_packages(files: Path, box: Box) -> None:
