@@ -7,6 +7,7 @@ says never becomes part of an error but for its status: it may quote a secret.
 
 import base64
 import json
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -310,18 +311,25 @@ def _phrase(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}" if is_known else str(status)
 
 
+# What http.client says of a proxy that opens no tunnel.
+_of_tunnel = re.compile(r"Tunnel connection failed: ([0-9]{3})").match
+
+
 def _why_unreachable(error: Exception) -> str:
     """Return the end of a sentence, in our words: an error's own may quote what the receiver said."""
     match error:
         case ssl.SSLCertVerificationError():
-            return f"has a certificate that is not trusted: {error.verify_message}; see ca_file."
+            reason = f"has a certificate that is not trusted: {error.verify_message}; see ca_file."
         case ssl.SSLError():
-            return "does not speak TLS as it should."
+            reason = "does not speak TLS as it should."
         case socket.gaierror():
-            return "cannot be reached: its name does not resolve."
+            reason = "cannot be reached: its name does not resolve."
         case ConnectionResetError() | BrokenPipeError():
-            return "closed the connection without an answer."
+            reason = "closed the connection without an answer."
         case OSError() if error.strerror:
-            return f"cannot be reached: {error.strerror}."
+            reason = f"cannot be reached: {error.strerror}."
+        case OSError() if refusal := _of_tunnel(str(error)):
+            reason = f"is behind a proxy that answered {refusal[1]}; check its address and its password."
         case _:
-            return "answered something that is not HTTP."
+            reason = "answered something that is not HTTP."
+    return reason

@@ -241,6 +241,13 @@ def test_the_host_has_no_port_that_its_scheme_has_anyway(
     assert b"Host: hooks.example.com\r\n" in sent[0]
 
 
+def test_a_proxy_that_opens_no_tunnel_is_named(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the receiver that answered; this one knows no CONNECT."""
+    monkeypatch.setattr(http, "getproxies", lambda: {"https": receiver.url})
+    problem = str(problem_of(make_sink("type: webhook\nurl: https://far.example/hook")))
+    assert "is behind a proxy that answered 501; check its address and its password." in problem
+
+
 def test_a_proxy_that_speaks_https_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be spoken to in plain text."""
     monkeypatch.setattr(http, "getproxies", lambda: {"http": "https://proxy.example:3129"})
