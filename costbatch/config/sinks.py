@@ -34,6 +34,8 @@ _HOLDS_SECRET = re.compile(
     r"[A-Za-z0-9_-]{20,}|[0-9a-f]{24,}",
 )
 _WEBHOOK_PREFIX = "whsec_"
+# What a header can carry.
+_is_plain = re.compile(r"[!-~]+").fullmatch
 # As Standard Webhooks has them.
 _SECRET_BYTES = range(24, 65)
 # The receiver may turn to a new secret before or after costbatch does.
@@ -215,7 +217,7 @@ def _read_webhook(section: Section) -> WebhookOptions | None:
     for secret in secrets:
         if problem := _webhook_secret_problem(secret.reveal()):
             section.refuse(problem, "secrets")
-    token, connection = section.secret("token"), _read_connection(section, allow_private=False)
+    token, connection = _read_token(section), _read_connection(section, allow_private=False)
     is_binary = section.value("mode", parsers.choice("structured", "binary"), "") == "binary"
     if is_binary and section.value("digest", parsers.boolean, default=False):
         section.refuse("must be structured for a digest: CloudEvents has no binary batch.", "mode")
@@ -224,6 +226,13 @@ def _read_webhook(section: Section) -> WebhookOptions | None:
     return WebhookOptions(
         url=url, secrets=tuple(secrets), token=token, is_binary=is_binary, connection=connection
     )
+
+
+def _read_token(section: Section) -> Secret | None:
+    token = section.secret("token")
+    if token is not None and not _is_plain(token.reveal()):
+        section.refuse("must have only letters, digits and signs of ASCII, and no spaces.", "token")
+    return token
 
 
 def _webhook_secret_problem(text: str) -> str:
@@ -254,7 +263,7 @@ def _read_sns(section: Section) -> SnsOptions | None:
 
 
 def _read_alertmanager(section: Section) -> AlertmanagerOptions | None:
-    url, token = _read_url(section), section.secret("token")
+    url, token = _read_url(section), _read_token(section)
     days = section.value("firing_days", parsers.integer(1, 365), 7)
     connection = _read_connection(section, allow_private=True)
     if url is None:

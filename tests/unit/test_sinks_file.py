@@ -27,7 +27,7 @@ from tests.support.web_servers import certificate
 __all__ = ["certificate"]
 
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
-ENVIRON = {"SLACK": SLACK, "SIGN_NEW": SIGNING_NEW, "EMPTY": ""}
+ENVIRON = {"SLACK": SLACK, "SIGN_NEW": SIGNING_NEW, "EMPTY": "", "UML": "schlüssel"}
 
 
 def read(path: Path, text: str, **environ: str) -> Settings:
@@ -216,6 +216,16 @@ def test_secrets_of_the_file_are_masked(tmp_path: Path) -> None:
         (
             "sinks:\n  a:\n    type: webhook\n    url: https://x.example\n    secrets: {secret_env: SLACK}\n",
             "line 5: sinks.a.secrets must be whsec_ and base64 of 24 to 64 bytes",
+        ),
+        *(
+            (
+                (
+                    f"sinks:\n  a:\n    type: {kind}\n    url: https://x.example\n"
+                    "    token: {secret_env: UML}\n"
+                ),
+                "line 5: sinks.a.token must have only letters, digits and signs of ASCII, and no spaces.",
+            )
+            for kind in ("webhook", "alertmanager")
         ),
         (
             "sinks:\n  a:\n    type: webhook\n    url: https://x.example\n    ca_file: /gone\n",
