@@ -27,7 +27,7 @@ log = get_logger(__name__)
 _BATCH = 20
 # Of one run in one message; more of them follow in the next one.
 _DIGEST = 100
-# One event that a receiver refuses is found among the others of a digest by sending it in halves; so many
+# One event that a receiver refuses is found among the others of a digest by sending it in halves; 16
 # refusals find two. If it refuses more, its refusal is not about single events.
 _MOST_REFUSED_AT_ONCE = 16
 # How long another process leaves a claim alone, and how long this one works on it before it claims anew. A

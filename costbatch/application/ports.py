@@ -158,14 +158,7 @@ class ItemStore(Protocol):
         """
 
     def claim(
-        self,
-        run: Run,
-        *,
-        worker: str,
-        most: int,
-        lease: timedelta,
-        ahead: int = 0,
-        suspects: bool = False,
+        self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0, suspects: bool = False
     ) -> list[WorkItem]:
         """Claim up to ``most`` pending items: first attempts first, what was taken over from the dead last.
 

@@ -10,7 +10,6 @@ from costbatch.cli.output import print_json, print_result, print_table, standard
 from costbatch.config import PREFIX
 from costbatch.domain.periods import utc_day
 from costbatch.domain.plural import many
-from costbatch.domain.retention import keep_problem
 from costbatch.errors import ConfigError, StorageError
 
 _NOUNS = {
@@ -112,15 +111,7 @@ def prune(context: Context, /, *, keep_months: int | None, dry_run: bool, output
         raise ConfigError(
             f'How much to keep is not set: pass --keep "37 months", or set {PREFIX}KEEP_MONTHS.'
         )
-    if keep_months is not None and (
-        problem := keep_problem(
-            "--keep",
-            months,
-            policy=settings.window_policy,
-            rule=settings.rule,
-            learned_days=settings.learned_days,
-        )
-    ):
+    if keep_months is not None and (problem := settings.keep_problem("--keep", months)):
         raise ConfigError(problem)
     retention = context.wire(settings, context.now).retention(months)
     today = utc_day(context.now())

@@ -157,11 +157,16 @@ class Settings(Fields):
             floor=override.floor(_given(self.anomaly_floor, floor)),
         )
 
-    @property
-    def learned_days(self) -> int:
-        """From how many stored days the detector of any account learns."""
+    def keep_problem(self, name: str, months: int) -> str:
+        """Return a sentence if these months are too few to be kept; else an empty one.
+
+        name: the option or variable that they were given with.
+        """
         detectors = {self.detector, *(each.detector for each in self.detection_overrides)}
-        return LEARNED_DAYS if DetectorName.ADAPTIVE in detectors else 0
+        learned_days = LEARNED_DAYS if DetectorName.ADAPTIVE in detectors else 0
+        return keep_problem(
+            name, months, policy=self.window_policy, rule=self.rule, learned_days=learned_days
+        )
 
     def _threshold(self, override: DetectionOverride, default: Decimal) -> Decimal:
         if override.minimum_percent is not None:
@@ -262,11 +267,9 @@ def _contradictions(settings: Settings, invalid: set[str]) -> Iterable[str]:
             yield f"{names}; they are {found}."
     if not invalid & {"anomaly_medium_impact", "anomaly_high_impact"}:
         yield from _crossed_limits(settings.anomaly_medium_impact, settings.anomaly_high_impact)
-    if settings.keep_months is not None and not invalid & _LOOK_BACK_FIELDS:
-        name, policy, rule = f"{PREFIX}KEEP_MONTHS", settings.window_policy, settings.rule
-        days = settings.learned_days
-        if problem := keep_problem(name, settings.keep_months, policy=policy, rule=rule, learned_days=days):
-            yield problem
+    months = None if invalid & _LOOK_BACK_FIELDS else settings.keep_months
+    if months is not None and (problem := settings.keep_problem(f"{PREFIX}KEEP_MONTHS", months)):
+        yield problem
 
 
 def _crossed_limits(medium: Limit, high: Limit) -> Iterable[str]:

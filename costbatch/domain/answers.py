@@ -168,8 +168,8 @@ def newly_answered(
 ) -> Answer | None:
     """Return the answer by which an anomaly stands otherwise than before, if no change of it is told.
 
-    Either it falls silent, because it is no longer beyond the level of the answer. Or it goes on for its
-    receivers, because it is no longer silent, or is found again, and is only acknowledged.
+    Either it falls silent, because it is no longer beyond the level of the answer. Or it concerns its
+    receivers again, because it is no longer silent, or is found again, and is only acknowledged.
     """
     answer = answer_to(change.anomaly, answers, rule)
     if answer is None:

@@ -14,9 +14,9 @@ from costbatch.errors import ErrorKind
 
 # How often a run tries an account that fails with a transient error.
 MAX_ATTEMPTS = 3
-# What so many processes have died with may be what killed them: it is worked on alone, to find out.
+# What two processes have died with may be what killed them: it is worked on alone, to find out.
 SUSPECT_TAKEOVERS = 2
-# After so many, the run does not try it again: it would keep the run from its end, and events from delivery.
+# After one more, the run does not try it again: it would keep the run from its end, and events from delivery.
 MAX_TAKEOVERS = SUSPECT_TAKEOVERS + 1
 
 

@@ -162,14 +162,7 @@ class FakeItems(ItemStore):
 
     @override
     def claim(
-        self,
-        run: Run,
-        *,
-        worker: str,
-        most: int,
-        lease: timedelta,
-        ahead: int = 0,
-        suspects: bool = False,
+        self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0, suspects: bool = False
     ) -> list[WorkItem]:
         pending = [each for each in self.listed.values() if each.record.state is ItemState.PENDING]
         free = [each for each in pending if (each.takeovers >= SUSPECT_TAKEOVERS) == suspects]

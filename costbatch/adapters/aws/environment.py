@@ -38,6 +38,7 @@ from costbatch.adapters.aws.operations import (
     TAGGING,
 )
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables, use_no_profile
+from costbatch.config.proxies import with_scheme
 from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.errors import AccountError, ConfigError
 
@@ -190,7 +191,8 @@ def _network_problems(services: Sequence[str]) -> Iterator[str]:
             if variable in os.environ and not _is_address(os.environ[variable]):
                 yield f"{variable} is not an address; write it as https://HOST or http://HOST:PORT."
     for scheme, proxy in getproxies_environment().items():
-        if scheme in {"http", "https"} and not _is_proxy(proxy):
+        # botocore does not support SOCKS.
+        if scheme in {"http", "https"} and not _is_address(with_scheme(proxy)):
             # Python takes the name in any case, and first of all in the lower one.
             names = [name for name in os.environ if name.lower() == f"{scheme}_proxy" and os.environ[name]]
             yield f"{max(names)} is not the address of an HTTP proxy; write it as http://HOST:PORT."
@@ -225,13 +227,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return is_address and not re.search(r"[\s\x00-\x1f\x7f]", text)
-
-
-def _is_proxy(text: str) -> bool:
-    # As botocore completes it; it does not support SOCKS.
-    if "://" in text:
-        return _is_address(text)
-    return _is_address(f"http:{text}" if text.startswith("//") else f"http://{text}")
 
 
 def _identity_problems() -> Iterator[str]:

@@ -177,14 +177,7 @@ class PostgresRunItems(ItemStore):
 
     @override
     def claim(
-        self,
-        run: Run,
-        *,
-        worker: str,
-        most: int,
-        lease: timedelta,
-        ahead: int = 0,
-        suspects: bool = False,
+        self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0, suspects: bool = False
     ) -> list[WorkItem]:
         parameters = {
             "run_id": run.id,

@@ -24,6 +24,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from typing_extensions import override
 
+from costbatch.config.proxies import with_scheme
 from costbatch.config.sinks import Connection
 from costbatch.domain.credentials import Secret
 from costbatch.errors import DeliveryError
@@ -226,7 +227,7 @@ class HttpClient:
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         context = self._tls if parts.scheme == "https" else None
         seconds = self.connection.connect_timeout_seconds
-        proxy = _proxy_of(parts.scheme)
+        proxy = urlsplit(with_scheme(getproxies().get(parts.scheme, "")))
         if not proxy.hostname or proxy_bypass(host):
             allow_private = self.connection.allow_private
             made = _Connection(host, port, seconds=seconds, context=context, allow_private=allow_private)
@@ -281,14 +282,6 @@ def parse_retry_after(text: str | None, now: datetime) -> int | None:
     except ValueError:
         return None
     return max(0, round((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()))
-
-
-def _proxy_of(scheme: str) -> SplitResult:
-    """Return the proxy for a scheme; an address without one is completed as for AWS."""
-    text = getproxies().get(scheme, "")
-    if text and "://" not in text:
-        text = f"http:{text}" if text.startswith("//") else f"http://{text}"
-    return urlsplit(text)
 
 
 def _proxy_credentials(proxy: SplitResult) -> dict[str, str]:

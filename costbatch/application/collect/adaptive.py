@@ -218,10 +218,12 @@ class AdaptiveDetector(Detector):
             return None
         if not (each.covered and each.continues):
             return None
-        unknown = DateRange(min(memory.newest, each.covered.last), each.covered.end_exclusive)
-        paid = {day for by_day in costs.values() for day in by_day if day in unknown and day > memory.newest}
-        if len(paid) > _UNKNOWN_DAYS:
-            return None
+        newest, last = memory.newest, each.covered.last
+        # Most nights know all days, and need not look at what each cost.
+        if (last - newest).days > _UNKNOWN_DAYS:
+            unknown = {day for by_day in costs.values() for day in by_day if newest < day <= last}
+            if len(unknown) > _UNKNOWN_DAYS:
+                return None
         try:
             return Recollection(self.adaptive, currency, memory, answered)
         except MemoryUnreadableError as error:
@@ -321,9 +323,9 @@ class AdaptiveDetector(Detector):
         starts: dict[int, date] = {}
         for each in examined:
             row, stored = each.account.id, each.replaced.stored
+            # Of a currency that was not judged this time, all days are of earlier nights.
+            nothing = _Judged(DateRange(stored.last, stored.end_exclusive))
             for anomaly in each.known:
-                # Of a currency that was not judged this time, all days are of earlier nights.
-                nothing = _Judged(DateRange(stored.last, stored.end_exclusive))
                 judged_from = found[row].setdefault(anomaly.currency, nothing).touched.start
                 if anomaly.start_date < judged_from:
                     starts[row] = min(anomaly.start_date, starts.get(row, judged_from))

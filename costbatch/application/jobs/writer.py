@@ -128,8 +128,10 @@ class Writer(Generic[T, R]):
         ours = {item.id: item for item in tx.items.lock([result.item for result in results])}
         outcomes: list[Outcome] = []
         to_store: list[Result[T, R]] = []
+        lost: list[Attempt[T, R]] = []
         for result in results:
             if (item := ours.get(result.item.id)) is None:
+                lost.append(result)
                 continue
             current = replace(result, item=item)
             if item.account.status is not AccountStatus.ACTIVE:
@@ -147,9 +149,8 @@ class Writer(Generic[T, R]):
             tx.items.finish(outcomes, now=now)
             self._record_progress(tx, outcomes, now)
         # What they brought is dropped, and is paid all the same. In one order, as they are locked.
-        for result in sorted(results, key=lambda each: each.item.id):
-            if result.item.id not in ours:
-                tx.items.add_lost_requests(result.item, result.api_requests, unanswered=result.unanswered)
+        for result in sorted(lost, key=lambda each: each.item.id):
+            tx.items.add_lost_requests(result.item, result.api_requests, unanswered=result.unanswered)
         return outcomes
 
     def _with_retry(self, outcome: Outcome) -> Outcome:
