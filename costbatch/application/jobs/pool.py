@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -17,6 +18,8 @@ from costbatch.logs import get_logger
 
 log = get_logger(__name__)
 
+# One more item for so many threads may begin while results wait to be saved: a thread need not wait too.
+_THREADS_PER_SPARE = 8
 # How far ahead is "soon": several times what a claim takes, and nothing that another process would notice.
 _SOON_SECONDS = 0.2
 # The part of a new duration in the mean.
@@ -34,8 +37,8 @@ class Claimed(Generic[T]):
 class WorkerPool(Generic[T, R]):
     """A fixed number of threads, and the items that wait for one.
 
-    An item is in flight until its result is saved, and no more are in flight than there are threads: a
-    process that dies wastes at most that many accounts' worth of requests.
+    An item is in flight until its result is saved, and hardly more are in flight than there are threads: a
+    process that dies wastes at most that many accounts' worth of requests, and an eighth more.
     The threads are daemons: after the grace period of a shutdown the process does not wait for an answer.
     """
 
@@ -45,6 +48,7 @@ class WorkerPool(Generic[T, R]):
         self._started: SimpleQueue[tuple[WorkItem, T | Failure] | None] = SimpleQueue()
         self._finished: SimpleQueue[Attempt[T, R]] = SimpleQueue()
         self._threads = [Thread(target=self._run, name=f"work-{n}", daemon=True) for n in range(threads)]
+        self._places = threads + threads // _THREADS_PER_SPARE
         self._in_flight: dict[int, tuple[WorkItem, float]] = {}
         self._mean_seconds: float | None = None
         for thread in self._threads:
@@ -105,6 +109,9 @@ class WorkerPool(Generic[T, R]):
     def drop_waiting(self) -> None:
         """Forget the items that no thread has begun."""
         self._waiting.clear()
+        with suppress(Empty):
+            while begun := self._started.get_nowait():
+                del self._in_flight[begun[0].id]
 
     def close(self) -> None:
         """Let idle threads end; those in flight end with their answer."""
@@ -112,7 +119,7 @@ class WorkerPool(Generic[T, R]):
             self._started.put(None)
 
     def _start_waiting(self) -> None:
-        while self._waiting and self.in_flight < len(self._threads):
+        while self._waiting and self.in_flight < self._places:
             item, task = self._waiting.popleft()
             self._in_flight[item.id] = item, monotonic()
             self._started.put((item, task))

@@ -20,6 +20,7 @@ from costbatch.errors import AccountError, ErrorKind
 from tests.support.factories import NOW, days, make_access, make_account, make_fetched, make_item
 from tests.support.fake_runs import FakeSource
 from tests.support.run_harness import make_detection
+from tests.support.waiting import until
 
 WINDOW = days(0, 35)
 Pool = WorkerPool[CollectTask, FetchedCosts]
@@ -180,9 +181,35 @@ def test_a_result_keeps_its_place_until_it_is_saved() -> None:
         assert {item.account.id for item in pool.items} == {1, 2, 3, 4, 5}
         pool.saved(came)
         assert (pool.in_flight, pool.waiting) == (2, 1)
+        until(lambda: len(source.fetched) == 4)
         pool.drop_waiting()
         finish(pool, 2)
         assert (pool.in_flight, pool.waiting, pool.free) == (0, 0, 2)
+
+
+def test_a_few_more_begin_while_results_wait_to_be_saved() -> None:
+    """An eighth of the threads, so that a thread need not wait for the writer; a stop takes back the rest."""
+    source = FakeSource()
+    with pool_of(source, threads=8) as pool:
+        pool.start(claimed(*range(1, 12)))
+        came: list[Fetched] = []
+        while len(came) < 9:
+            came += pool.finished(timeout_seconds=10, most=1)
+        assert pool.finished(timeout_seconds=0.05, most=9) == []
+        assert (len(source.fetched), pool.in_flight, pool.waiting) == (9, 9, 2)
+
+
+def test_what_no_thread_has_begun_is_dropped_with_what_waits() -> None:
+    """A process that is asked to stop finishes what its threads work on, and no more."""
+    source = FakeSource()
+    source.gate.clear()
+    with pool_of(source, threads=8) as pool:
+        pool.start(claimed(*range(1, 12)))
+        until(lambda: len(source.fetched) == 8)
+        pool.drop_waiting()
+        assert (pool.in_flight, pool.waiting) == (8, 0)
+        source.gate.set()
+        assert len(finish(pool, 8)) == len(source.fetched) == 8
 
 
 def test_waiting_ends_without_a_result() -> None:
