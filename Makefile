@@ -13,7 +13,7 @@ IN_PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # To import and collect all the others takes longer than most of them.
 SLOW_FILES = $(sort $(shell grep --recursive --files-with-matches --include='test_*.py' 'mark\.slow' tests))
 
-.PHONY: help demo demo-clean test tests-with-coverage test-slow check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
+.PHONY: help demo demo-clean test quick-tests test-slow check lint types format docs parts chart chart-update helm-test image run-local run-local-clean \
 	e2e-image e2e-arm64 e2e-kind e2e-compose reproduce sbom audit bench bench-anomaly bench-forecast bench-compare bench-discovery bench-pages bench-storage lock clean
 
 help: ## List the targets.
@@ -35,11 +35,12 @@ demo-clean: ## Remove everything that the demo keeps.
 	@rm -rf .demo
 
 # Lint and types run beside the tests. Files are dealt out in their order, long ones first: see tests/README.md.
-test: $(READY) parts ## Run the tests, with lint, types and coverage.
-	@$(MAKE) --no-print-directory --jobs=2 check tests-with-coverage
+# Coverage doubles what many tests take: continuous integration measures it, and so does CI=true.
+test: $(READY) parts ## Run the tests, with lint and types; with CI=true also with coverage.
+	@$(MAKE) --no-print-directory --jobs=2 check quick-tests
 
-tests-with-coverage:
-	@$(BIN)/pytest $(IN_PARALLEL) -m "not slow" --cov --cov-report=term
+quick-tests:
+	@$(BIN)/pytest $(IN_PARALLEL) -m "not slow" $(if $(CI),--cov --cov-report=term)
 
 test-slow: $(READY) parts ## Run the slow tests: the demo, the benchmarks on a few accounts, interpreters in odd environments, deaths and signals in the middle of a write, long replays.
 	@$(BIN)/pytest $(IN_PARALLEL) -m slow $(SLOW_FILES)
