@@ -4,34 +4,30 @@ They are slow: a series that is too small to raise an alarm is not shown to them
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.anomaly.dataset import Account
-from benchmarks.anomaly.rules import Alarm, Rule, past_and_newest
+from benchmarks.anomaly.rules import Band, Method, Rule, rule_of
 from costbatch.domain.expectation import median
 
 _WEEK, _HISTORY = 7, 56
 
 
 def stl_residual(multiple: float, floor: float) -> Rule:
-    """Return a rule: the newest day's residual of a robust STL against the MAD of the residuals before."""
+    """Return a rule: the day's residual of a robust STL against the MAD of the residuals before."""
 
-    def rule(account: Account) -> Iterator[Alarm]:
-        for day, _, service, past, amount in past_and_newest(account):
-            days = [*past[-_HISTORY + 1 :], amount]
-            if len(days) < _HISTORY or _is_small(days, floor):
-                continue
-            parts = _stl(days)
-            *before, residual = map(float, parts.resid)
-            spread = 1.4826 * median([abs(each) for each in before])
-            expected = amount - residual
-            if abs(residual) > max(multiple * spread, floor, 0.25 * abs(expected)):
-                yield Alarm(service, day, day, expected, amount)
+    def method(_service: str, _day: int, past: list[float], amount: float) -> Band | None:
+        days = [*past[-_HISTORY + 1 :], amount]
+        if len(days) < _HISTORY or _is_small(days, floor):
+            return None
+        *before, residual = map(float, _stl(days).resid)
+        spread = 1.4826 * median([abs(each) for each in before])
+        expected = amount - residual
+        return Band(expected, max(multiple * spread, floor, 0.25 * abs(expected)))
 
-    return rule
+    return rule_of(lambda: method)
 
 
 def _stl(days: Sequence[float]) -> Any:  # noqa: ANN401 - statsmodels has no types
@@ -41,22 +37,24 @@ def _stl(days: Sequence[float]) -> Any:  # noqa: ANN401 - statsmodels has no typ
 
 
 def exponential_smoothing(multiple: float, floor: float) -> Rule:
-    """Return a rule: the newest day is outside the interval of a Holt-Winters forecast, fitted every week."""
+    """Return a rule: the interval of a Holt-Winters forecast, fitted every week."""
 
-    def rule(account: Account) -> Iterator[Alarm]:
+    def new_method() -> Method:
         fitted: dict[str, tuple[int, Sequence[float], float]] = {}
-        for day, _, service, past, amount in past_and_newest(account):
+
+        def method(service: str, day: int, past: list[float], amount: float) -> Band | None:
             if len(past) < _HISTORY or _is_small([*past[-_HISTORY:], amount], floor):
-                continue
+                return None
             if service not in fitted or day - fitted[service][0] >= _WEEK:
                 # The newest day of the past is incomplete: it is forecast too, and not compared.
                 fitted[service] = (day, *_forecast(past[-_HISTORY - 1 : -1]))
             first, forecast, deviation = fitted[service]
             expected = forecast[1 + day - first]
-            if abs(amount - expected) > max(multiple * deviation, floor, 0.25 * abs(expected)):
-                yield Alarm(service, day, day, expected, amount)
+            return Band(expected, max(multiple * deviation, floor, 0.25 * abs(expected)))
 
-    return rule
+        return method
+
+    return rule_of(new_method)
 
 
 def _forecast(days: Sequence[float]) -> tuple[list[float], float]:

@@ -36,6 +36,18 @@ def test_each_method_finds_what_is_plain_and_is_silent_otherwise(rule: str) -> N
     assert first.expected < 200 < first.actual
 
 
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_a_drop_is_told_once_the_day_is_complete(rule: str) -> None:
+    """Two thirds of each day come late: only the service that stopped drops, and two days after."""
+    final = {"this": [100.0 + n % 3 for n in range(90)], "other": [40.0 + n % 2 for n in range(90)]}
+    final["this"][80:] = [0.0] * 10
+    late = {service: [amount / 3 for amount in amounts] for service, amounts in final.items()}
+    alarms = ALL_RULES[rule](Account("one", worlds.START, final, {0: late, 1: final}))
+    drops = [alarm for alarm in alarms if alarm.actual < alarm.expected]
+    assert {alarm.seen - alarm.day for alarm in drops} == {2}
+    assert (drops[0].day, drops[0].service in {"this", TOTAL}) == (80, True)
+
+
 def test_a_data_set_reads_back_as_it_was_written(tmp_path: Path) -> None:
     """Costs, late readings and labels keep their days."""
     made = worlds.accounts("walk", 7, 2)
