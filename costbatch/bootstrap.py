@@ -58,6 +58,7 @@ from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import DetectorName
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
+from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.overrides import NO_OVERRIDE, DetectionOverride, override_of
 from costbatch.domain.periods import utc_day
 from costbatch.domain.plans import CollectionPlan
@@ -353,7 +354,8 @@ class Bootstrap:
             else self._detector(name),
             rule=settings.rule_of(name),
             rule_of=partial(settings.rule_of_account, replayed=replayed),
-            first_charges=settings.first_charges,
+            # A replay has no events, in which dormant accounts are looked up; a first charge is no anomaly.
+            first_charges=FirstChargePolicy() if replayed else settings.first_charges,
             remind_days=settings.remind_days,
         )
 
