@@ -1,7 +1,8 @@
 """Replays the nights of one account in memory: what AWS says, what is stored, the events."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -21,6 +22,10 @@ from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
 from tests.support.factories import CostRow, day, make_account, make_fetched, make_row, make_run
 from tests.support.fake_store import FakeStore
+
+EC2, S3 = "Amazon EC2", "Amazon S3"
+# The days that ``usual`` gives.
+FIRST, LAST = 0, 140
 
 
 @dataclass
@@ -161,3 +166,24 @@ def spans(anomalies: list[Anomaly]) -> list[tuple[str, int, int, str]]:
 def told(events: list[Event]) -> list[str]:
     """Return the types of events."""
     return [event.type.value for event in events]
+
+
+def usual(level: float, seed: int = 1) -> dict[int, int | str]:
+    """Return days that cost a little less at weekends, with a little noise."""
+    chance = random.Random(seed)
+    week = {n: 0.8 if day(n).weekday() >= 5 else 1.0 for n in range(FIRST, LAST)}
+    return {n: f"{level * share * (1 + 0.02 * chance.gauss(0, 1)):.2f}" for n, share in week.items()}
+
+
+def times(days: Mapping[int, int | str], factor: float, which: Iterable[int]) -> dict[int, int | str]:
+    """Return some of the days, multiplied."""
+    return {n: f"{float(days[n]) * factor:.2f}" for n in which}
+
+
+def two_services() -> Replay:
+    """Return an account with two services and a first collection of 100 days, judged by ``adaptive``."""
+    replay = Replay(adaptive=AdaptiveRule(), rule=replace(Rule(), settle_days=2))
+    replay.costs(usual(100), service=EC2)
+    replay.costs(usual(40, seed=2), service=S3)
+    assert replay.run(100) == []
+    return replay

@@ -1,7 +1,6 @@
 """The adaptive detector night by night: what it remembers, learns again, reports, and stores of each day."""
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,33 +17,13 @@ from costbatch.domain.money import Limit
 from costbatch.domain.periods import DateRange
 from tests.support.factories import day, make_account
 from tests.support.fake_store import FakeExpectations
-from tests.support.replay import Replay, spans, told
-
-EC2, S3 = "Amazon EC2", "Amazon S3"
-FIRST, LAST = 0, 140
-
-
-def usual(level: float, seed: int = 1) -> dict[int, int | str]:
-    """Return days that cost a little less at weekends, with a little noise."""
-    chance = random.Random(seed)
-    week = {n: 0.8 if day(n).weekday() >= 5 else 1.0 for n in range(FIRST, LAST)}
-    return {n: f"{level * share * (1 + 0.02 * chance.gauss(0, 1)):.2f}" for n, share in week.items()}
-
-
-def times(days: dict[int, int | str], factor: float, which: Iterable[int]) -> dict[int, int | str]:
-    """Return some of the days, multiplied."""
-    return {n: f"{float(days[n]) * factor:.2f}" for n in which}
+from tests.support.replay import EC2, LAST, S3, Replay, spans, times, told, two_services, usual
 
 
 @pytest.fixture
 def replay() -> Replay:
     """Return an account with two services and a first collection of 100 days."""
-    replay = Replay(adaptive=AdaptiveRule(), rule=replace(Replay().rule, settle_days=2))
-    replay.costs(usual(100), service=EC2)
-    replay.costs(usual(40, seed=2), service=S3)
-    replay.bill = {key: amount for key, amount in replay.bill.items() if key[0] < day(LAST)}
-    assert replay.run(100) == []
-    return replay
+    return two_services()
 
 
 def expected_on(replay: Replay, n: int, service: str = EC2) -> JudgedDay:
@@ -323,39 +302,6 @@ def test_planned_days_raise_nothing_and_restate_nothing(replay: Replay) -> None:
     assert [line["event"] for line in logs] == []
     assert replay.anomalies == []
     assert expected_on(replay, 112).expected < 110
-
-
-def test_another_currency_is_no_outage_and_no_new_service(replay: Replay) -> None:
-    """When the bill turns to euros, the dollars end without a drop and the euros begin without a spike."""
-    replay.currencies = {day(n): "EUR" for n in range(110, LAST)}
-    assert replay.runs(101, 130) == []
-    assert {currency for _, currency in replay.store.tables.memories.rows} == {"USD", "EUR"}
-
-
-def test_a_currency_that_was_replaced_is_forgotten(replay: Replay) -> None:
-    """Or each night would read its days from its end on. When it comes back, it is learned again."""
-    replay.currencies = {day(n): "EUR" for n in range(101, 138)}
-    assert replay.runs(101, 138) == []
-    assert {currency for _, currency in replay.store.tables.memories.rows} == {"EUR"}
-    replay.runs(139, 140)
-    assert {currency for _, currency in replay.store.tables.memories.rows} == {"USD", "EUR"}
-
-
-@pytest.mark.parametrize("returns", [108, 110, 112])
-def test_a_currency_that_comes_back_changes_no_anomaly_of_another(replay: Replay, returns: int) -> None:
-    """It is learned from its beginning; of the other one only the newest days are judged."""
-    replay.costs(times(usual(100), 3, range(105, LAST)), service=EC2)
-    other = Replay(adaptive=AdaptiveRule(), rule=replay.rule, bill=dict(replay.bill))
-    other.own_currencies = {"Marketplace": "EUR"}
-    other.costs(dict.fromkeys([*range(45, 60), *range(returns, LAST)], 20), service="Marketplace")
-    for each in (replay, other):
-        each.run(100)
-        each.runs(101, 125)
-    dollars = [each for each in other.anomalies if each.currency == "USD"]
-    assert spans(dollars) == spans(replay.anomalies) == [("spike", 105, 109, "ended")]
-    assert [(each.actual, each.revision) for each in dollars] == [
-        (each.actual, each.revision) for each in replay.anomalies
-    ]
 
 
 def test_a_first_service_is_told_once_whatever_it_costs(replay: Replay) -> None:
