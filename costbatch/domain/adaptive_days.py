@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from costbatch.domain.adaptive_rule import Judgement
-from costbatch.domain.detection import SCORE, Direction, JudgedDay, Reason, Rule
+from costbatch.domain.detection import SCORE, ZERO, Direction, JudgedDay, Reason, Rule
 
 # What is stored: finer than a cent, because a service can cost less.
 _PRECISION = Decimal("0.0001")
@@ -27,6 +27,11 @@ def judged_day(judgement: Judgement, actual: Decimal) -> JudgedDay:
 def restated_day(judged: JudgedDay, actual: Decimal) -> JudgedDay:
     """Return what was judged of a day with what it costs now."""
     return replace(judged, actual=actual.quantize(_PRECISION))
+
+
+def cleared_day(judged: JudgedDay) -> JudgedDay:
+    """Return a day of a service that costs nothing on it any more, nor on any day before."""
+    return JudgedDay(judged.usage_date, ZERO, ZERO, ZERO, judged.upper, ZERO)
 
 
 def anomalous_days(judged: Iterable[JudgedDay], *, today: date, rule: Rule) -> list[JudgedDay]:

@@ -18,7 +18,13 @@ from costbatch.application.collect.series import DAYS_AT_ONCE, SeriesRequest, lo
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_answers import Allowance, allowances
-from costbatch.domain.adaptive_days import anomalous_days, is_restated, judged_day, restated_day
+from costbatch.domain.adaptive_days import (
+    anomalous_days,
+    cleared_day,
+    is_restated,
+    judged_day,
+    restated_day,
+)
 from costbatch.domain.adaptive_memory import (
     Memory,
     MemoryUnreadableError,
@@ -255,16 +261,19 @@ class AdaptiveDetector(Detector):
         """
         each, currency, costs = learning.each, learning.currency, learning.costs
         mornings = learning.mornings
+        start = learning.since or (mornings.start if mornings else learning.newest)
+        touched = DateRange(max(start, each.stored.start), learning.newest + ONE_DAY)
+        _clear(tx, learning, touched)
         if mornings is None:
-            return _Judged(DateRange(learning.newest, learning.newest + ONE_DAY))
+            tx.memories.forget(each.account.id, currency)
+            return _Judged(touched)
         log.info(
             "detector_learns_again",
             aws_account_id=each.account.aws_account_id,
             currency=currency,
             days=len(mornings),
         )
-        start = max(mornings.start, learning.since or mornings.start, each.stored.start)
-        judged = _Judged(DateRange(start, mornings.end_exclusive), costs, is_history=learning.since is None)
+        judged = _Judged(touched, costs, is_history=learning.since is None)
         held: defaultdict[str, dict[date, JudgedDay]] = defaultdict(dict)
         for part in mornings.parts(DAYS_AT_ONCE):
             recollection = Recollection(self.adaptive, currency, judged.memory, learning.answered)
@@ -387,6 +396,17 @@ class AdaptiveDetector(Detector):
             )
             changes += judge_series(series, mine, judgement)
         return changes
+
+
+def _clear(tx: Transaction, learning: _Learning, touched: DateRange) -> None:
+    """Clear what was said of the days to learn again: no day of a service is judged before its first cost."""
+    row = learning.each.account.id
+    cleared = [
+        Expectation(service, currency, cleared_day(day))
+        for service, currency, day in tx.expectations.load_outside({row: touched.start}).get(row, ())
+        if service is not None and currency == learning.currency and day.usage_date in touched
+    ]
+    tx.expectations.save({row: cleared})
 
 
 def _log_unjudged(each: Replaced, found: Mapping[str, _Judged]) -> None:

@@ -205,6 +205,44 @@ def test_a_large_restatement_of_a_learned_day_is_judged_and_learned(replay: Repl
     assert spans(replay.anomalies) == [("spike", 102, 102, "restated")]
 
 
+@pytest.mark.parametrize("gone", [108, 109, 110, 111])
+def test_a_new_service_that_aws_takes_back_is_told_once(replay: Replay, gone: int) -> None:
+    """Without a history no day of it is judged again: what was said of them is cleared."""
+    replay.costs({105: 500}, service="Amazon Kendra")
+    replay.runs(101, gone - 1)
+    del replay.bill[day(105), "Amazon Kendra"]
+    assert told(replay.runs(gone, 120)) == ["anomaly.resolved"]
+    assert spans(replay.anomalies) == [("spike", 105, 105, "restated")]
+    cleared = expected_on(replay, 105, "Amazon Kendra")
+    assert cleared.expected == cleared.actual == 0
+    assert not cleared.is_outside
+
+
+def test_days_before_the_first_that_is_left_of_a_service_are_cleared(replay: Replay) -> None:
+    """AWS takes back the first two days of a new service."""
+    replay.costs({105: 500, 106: 500, 107: 500}, service="Amazon Kendra")
+    replay.runs(101, 109)
+    for n in (105, 106):
+        del replay.bill[day(n), "Amazon Kendra"]
+    assert told(replay.runs(110, 120)) == ["anomaly.updated", "anomaly.resolved"]
+    assert spans(replay.anomalies) == [("spike", 107, 107, "ended")]
+    days = {n: expected_on(replay, n, "Amazon Kendra") for n in (105, 106, 107)}
+    assert {n: int(each.actual) for n, each in days.items()} == {105: 0, 106: 0, 107: 500}
+    assert [n for n, each in days.items() if each.is_outside] == [107]
+
+
+def test_an_account_whose_whole_cost_is_taken_back_has_no_anomalies_and_no_memory() -> None:
+    """There is nothing to learn from."""
+    replay = Replay(adaptive=AdaptiveRule())
+    replay.costs(times(usual(100), 1, range(80, 110)))
+    replay.costs(times(usual(100), 3, [105]))
+    assert told(replay.runs(101, 106)) == ["anomaly.detected"]
+    replay.bill.clear()
+    assert told(replay.runs(109, 113)) == ["anomaly.resolved"]
+    assert spans(replay.anomalies) == [("spike", 105, 105, "restated")]
+    assert replay.store.tables.memories.rows == {}
+
+
 def test_a_small_restatement_of_a_learned_day_learns_nothing_anew(replay: Replay) -> None:
     """A few cents that arrive late are no reason to read a year again."""
     replay.runs(101, 115)
