@@ -91,7 +91,7 @@ class Detector:
         self._rule = rule
         self._answered = answered
         self.state = state or State()
-        self._floor = float(rule.floor.of(currency))
+        self._floor = float(rule.floor_of(currency))
         self._evidence = _EVIDENCE[rule.sensitivity]
         self._account = 0.0
         self._moves: tuple[list[float], ...] = ()

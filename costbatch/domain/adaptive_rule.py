@@ -21,6 +21,8 @@ class Excuse(StrEnum):
     ANSWERED = "answered"
 
 
+# Differences are divided by the floor, and a service that costs nothing must not differ from itself.
+_LEAST_FLOOR = Decimal("0.01")
 # What the detector learns from: all that it remembers of a day is forgotten after some more than a year.
 LEARNED_DAYS = 399
 
@@ -55,6 +57,10 @@ class AdaptiveRule:
     growth_ratio: float = 1.25
     burst_multiple: float = 1.8
     floor: Limit = field(default=Limit(Decimal(3)))
+
+    def floor_of(self, currency: str) -> Decimal:
+        """Return the smallest difference of a day in a currency: a cent at least."""
+        return max(self.floor.of(currency), _LEAST_FLOOR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,7 +241,7 @@ class AdaptiveDetector(Detector):
         self, each: Replaced, recollection: Recollection, costs: _Costs, newest: date
     ) -> date | None:
         """Return the first changed day that was learned with an amount far from what is stored now."""
-        floor = self.adaptive.floor.of(recollection.currency)
+        floor = self.adaptive.floor_of(recollection.currency)
         for day in sorted(each.change.changed_dates):
             learned = recollection.final_amounts(day)
             # The newest morning reads its own days anyway.

@@ -254,6 +254,18 @@ def test_a_small_restatement_of_a_learned_day_learns_nothing_anew(replay: Replay
     assert after.snapshot == snapshot or len(after.mornings) < 400
 
 
+def test_without_a_floor_a_late_cent_is_no_reason_to_learn_again() -> None:
+    """A service without cost on that day does not differ from what was learned."""
+    replay = Replay(adaptive=AdaptiveRule(floor=Limit(Decimal(0))))
+    replay.costs(usual(100), service=EC2)
+    replay.costs({70: 20}, service=S3)
+    replay.run(100)
+    replay.costs(times(usual(100), 1.0002, [90]), service=EC2)
+    with capture_logs() as logs:
+        replay.run(101)
+    assert [line["event"] for line in logs] == []
+
+
 def test_a_small_restatement_changes_the_amounts_of_an_open_anomaly(replay: Replay) -> None:
     """They equal the bill; the judgement of the day stays."""
     replay.costs(times(usual(100), 3, range(105, LAST)), service=EC2)

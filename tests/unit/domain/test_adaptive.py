@@ -75,6 +75,22 @@ def test_it_says_from_which_day_on_it_judges(past: int) -> None:
     assert Reason.SPIKE in found[place]
 
 
+def test_without_a_floor_a_cent_is_the_smallest_difference() -> None:
+    """Also of services that cost nothing on most days."""
+    services = {
+        "cents": changed(steady(0.1), 100, lambda _: 5.0, 1),
+        "free": [0.0] * DAYS,
+        "now and then": [0.01 * (n % 20 == 0) for n in range(DAYS)],
+        "spike": changed(steady(100), 100, lambda _: 2.0, 1),
+    }
+    found = anomalies(services, AdaptiveRule(floor=Limit(Decimal(0))))
+    assert {(each.service, each.reason) for each in found} >= {
+        ("cents", Reason.SPIKE),
+        ("spike", Reason.SPIKE),
+    }
+    assert found == anomalies(services, AdaptiveRule(floor=Limit(Decimal("0.01"))))
+
+
 def test_an_ordinary_week_raises_nothing() -> None:
     """Noise and weekends are expected."""
     assert anomalies({"EC2": steady(100), "S3": steady(30, seed=2, noise=0.1)}) == []
