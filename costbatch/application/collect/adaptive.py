@@ -353,7 +353,7 @@ class AdaptiveDetector(Detector):
                 changes=self._changes(each, judged, before, today),
                 expectations=[*(one for one in before if one.day.usage_date in changed), *now],
                 known=each.known,
-                is_history=any(one.is_history for one in judged.values()),
+                history=[currency for currency, one in judged.items() if one.is_history],
             )
         return verdicts
 

@@ -81,15 +81,16 @@ class Detection:
         """
         if not verdict.changes:
             return []
-        reads_history = night.is_backfill or not each.continues or verdict.is_history
+        reads_history = night.is_backfill or not each.continues
         own_rule = self.rule_of(each.account)
-        since = announced_since(night.today, own_rule) if reads_history else date.min
+        announced = announced_since(night.today, own_rule)
         before = {anomaly.id: anomaly for anomaly in verdict.known}
         events = []
         for change in verdict.changes:
             anomaly, known = change.anomaly, before.get(change.anomaly.id)
             was_open = known is not None and known.state is AnomalyState.OPEN
-            if anomaly.last_date < since and not was_open:
+            is_history = reads_history or anomaly.currency in verdict.history
+            if is_history and anomaly.last_date < announced and not was_open:
                 continue
             told = as_told(change, known, answers, own_rule)
             if told is None:

@@ -55,13 +55,13 @@ class Verdict:
     """What a detector says of one account.
 
     changes: of its anomalies. expectations: of the days that it judged. known: the anomalies as they were.
-    is_history: these days were judged for the first time, long after they were new.
+    history: the currencies whose days were judged for the first time, long after they were new.
     """
 
     changes: Sequence[AnomalyChange] = ()
     expectations: Sequence[Expectation] = ()
     known: Sequence[Anomaly] = ()
-    is_history: bool = False
+    history: Collection[str] = ()
 
 
 class Detector(Protocol):

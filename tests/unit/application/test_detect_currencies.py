@@ -4,7 +4,7 @@ import pytest
 
 from costbatch.domain.adaptive_rule import AdaptiveRule
 from tests.support.factories import day
-from tests.support.replay import EC2, LAST, Replay, spans, times, two_services, usual
+from tests.support.replay import EC2, LAST, Replay, spans, times, told, two_services, usual
 
 
 @pytest.fixture
@@ -44,3 +44,14 @@ def test_a_currency_that_comes_back_changes_no_anomaly_of_another(replay: Replay
     assert [(each.actual, each.revision) for each in dollars] == [
         (each.actual, each.revision) for each in replay.anomalies
     ]
+
+
+def test_a_first_cost_in_another_currency_silences_nothing(replay: Replay) -> None:
+    """What is history in euros is none in dollars: AWS restates a day that was learned in the same night."""
+    replay.runs(101, 115)
+    replay.own_currencies = {"Marketplace": "EUR"}
+    replay.costs(times(usual(100), 3, [102]), service=EC2)
+    replay.costs({115: 20}, service="Marketplace")
+    events = [each for each in told(replay.run(116)) if each.startswith("anomaly.")]
+    assert events == ["anomaly.detected", "anomaly.resolved"]
+    assert spans(replay.anomalies) == [("spike", 102, 102, "ended")]
