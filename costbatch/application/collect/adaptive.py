@@ -172,7 +172,7 @@ class AdaptiveDetector(Detector):
     ) -> dict[str, _Judged]:
         """Judge each currency of an account by itself. costs: of the days that are new to the memories."""
         history = None if memories else self._load_history(tx, each)
-        last_days = self._last_days(tx, each, {*memories, *(costs if history is None else history)})
+        last_days = self._last_days(tx, each, memories, costs if history is None else history)
         found = {}
         for currency, newest in last_days.items():
             since, mine = None, costs.get(currency, {})
@@ -192,20 +192,35 @@ class AdaptiveDetector(Detector):
                 memory = recollection.memory(self._version(currency))
                 judges_from = recollection.judges_from
                 found[currency] = _Judged(touched, mine, days, memory, judges_from=judges_from)
+            else:
+                # The days after its last one, of which earlier nights judged some, are of another one now.
+                touched = DateRange(min(newest + ONE_DAY, each.stored.last), each.stored.end_exclusive)
+                _clear(tx, each, currency, touched)
+                found[currency] = _Judged(touched, mine)
         _log_unjudged(each, found)
         return found
 
-    def _last_days(self, tx: Transaction, each: Replaced, currencies: set[str]) -> dict[str, date]:
+    def _last_days(
+        self, tx: Transaction, each: Replaced, memories: Mapping[str, Memory], costs: Mapping[str, _Costs]
+    ) -> dict[str, date]:
         """Return the last day to judge of each currency: of one that another replaced, the last with cost."""
+        currencies = memories.keys() | costs.keys()
         if len(currencies) <= 1:
             return dict.fromkeys(currencies, each.stored.last)
         days = DateRange(max(each.stored.start, each.stored.last - _QUIET), each.stored.end_exclusive)
         asked = SeriesRequest(each.account, each.fetched, each.totals, days)
         series = load_series(tx, [asked], self.rule)[each.account.id].totals
         found = {}
-        for currency in sorted(currencies & series.keys()):
-            found[currency] = last = series[currency].last_day or each.stored.last
-            is_news = last >= each.stored.last - _SETTLING or last in each.change.changed_dates
+        for currency in sorted(currencies & (series.keys() | memories.keys())):
+            newest = memories[currency].newest if currency in memories else date.min
+            if currency in series:
+                last = series[currency].last_day or each.stored.last
+            else:
+                last = min(newest, days.start - ONE_DAY)
+            found[currency] = last
+            is_news = last >= each.stored.last - _SETTLING or any(
+                day == last or last < day <= newest for day in each.change.changed_dates
+            )
             if is_news and last < each.stored.last:
                 about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
                 log.warning("currency_replaced", **about, last_day=str(last))
@@ -262,8 +277,8 @@ class AdaptiveDetector(Detector):
         each, currency, costs = learning.each, learning.currency, learning.costs
         mornings = learning.mornings
         start = learning.since or (mornings.start if mornings else learning.newest)
-        touched = DateRange(max(start, each.stored.start), learning.newest + ONE_DAY)
-        _clear(tx, learning, touched)
+        touched = DateRange(max(start, each.stored.start), each.stored.end_exclusive)
+        _clear(tx, each, currency, touched)
         if mornings is None:
             tx.memories.forget(each.account.id, currency)
             return _Judged(touched)
@@ -398,13 +413,16 @@ class AdaptiveDetector(Detector):
         return changes
 
 
-def _clear(tx: Transaction, learning: _Learning, touched: DateRange) -> None:
-    """Clear what was said of the days to learn again: no day of a service is judged before its first cost."""
-    row = learning.each.account.id
+def _clear(tx: Transaction, each: Replaced, currency: str, touched: DateRange) -> None:
+    """Clear what was said of these days.
+
+    Those before the first cost of a service, or after the last one of a currency, are not judged again.
+    """
+    row = each.account.id
     cleared = [
         Expectation(service, currency, cleared_day(day))
-        for service, currency, day in tx.expectations.load_outside({row: touched.start}).get(row, ())
-        if service is not None and currency == learning.currency and day.usage_date in touched
+        for service, mine, day in tx.expectations.load_outside({row: touched.start}).get(row, ())
+        if service is not None and mine == currency and day.usage_date in touched
     ]
     tx.expectations.save({row: cleared})
 

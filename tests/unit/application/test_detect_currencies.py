@@ -1,6 +1,7 @@
 """The adaptive detector if AWS bills an account in several currencies, or in another one than before."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from costbatch.domain.adaptive_rule import AdaptiveRule
 from tests.support.factories import day
@@ -55,3 +56,21 @@ def test_a_first_cost_in_another_currency_silences_nothing(replay: Replay) -> No
     events = [each for each in told(replay.run(116)) if each.startswith("anomaly.")]
     assert events == ["anomaly.detected", "anomaly.resolved"]
     assert spans(replay.anomalies) == [("spike", 102, 102, "ended")]
+
+
+@pytest.mark.parametrize(("since", "last"), [(102, 101), (60, 74)])
+def test_a_month_that_is_billed_again_in_another_currency_leaves_no_anomaly(
+    replay: Replay, since: int, last: int
+) -> None:
+    """The dollars of the days from then on are gone, and what was said of them; the log says so once."""
+    replay.costs(times(usual(100), 4, [108]), service=EC2)
+    assert told(replay.runs(101, 109)) == ["anomaly.detected"]
+    replay.currencies = {day(n): "EUR" for n in range(since, LAST)}
+    with capture_logs() as logs:
+        events = [each.data["anomaly"] for each in replay.runs(110, 120)]
+    in_dollars = [each for each in events if each["currency"] == "USD"]
+    assert [(each["state"], each["resolution"]) for each in in_dollars] == [("resolved", "restated")]
+    assert [line["last_day"] for line in logs if line["event"] == "currency_replaced"] == [f"{day(last)}"]
+    cleared = replay.store.tables.expectations.rows[replay.account.id, day(108), EC2, "USD"]
+    assert not cleared.is_outside
+    assert cleared.actual == 0
