@@ -310,7 +310,8 @@ class Detector:
         if first is None or second is None or settled - history.last_drop <= _CALM_DAYS or amounts[2] < 0:
             return None
         fall, next_fall = first.expected - amounts[2], second.expected - amounts[1]
-        least = max(self._floor, 3 * self._evidence * first.noise * first.scale)
+        ordinary = 3 * self._evidence * first.noise * first.scale
+        least = max(self._floor, ordinary, self._rule.minimum_ratio * first.expected)
         is_low = amounts[2] < _OUTAGE * first.expected and amounts[1] < _OUTAGE * second.expected
         # It began during the first day: that one is complete and short, the next one nearly empty.
         began = amounts[2] < _FIRST_DAY * first.expected and amounts[1] < _NEARLY_EMPTY * second.expected
@@ -350,7 +351,7 @@ class Detector:
             return None
         # What grows strays from what is expected: the noise is that of the time before.
         noise = self._rule.noise_multiple * _GROWTH_NOISE * history.noise_before(_GROWING_DAYS)
-        least = 1 + max(self._rule.growth_ratio - 1, noise) * self._evidence
+        least = 1 + max(max(self._rule.growth_ratio - 1, noise) * self._evidence, self._rule.minimum_ratio)
         level = history.newest_level(amounts)
         growth, gained = level / reference, level - reference
         is_steady = (
@@ -423,7 +424,7 @@ class Detector:
             largest = max((sum(before[i - 2 : i + 1]) for i in range(2, len(before))), default=0.0)
             if three > max(amount, 1.6 * self._evidence * largest):
                 limit = top
-        return limit, Reason.BURST
+        return max(limit, (1 + self._rule.minimum_ratio) * top), Reason.BURST
 
     def _judge_days(
         self, service: str, newest: date, history: History, amounts: Sequence[float], found: list[_Found]

@@ -39,7 +39,7 @@ class Sensitivity(StrEnum):
 class AdaptiveRule:
     """What is worth an alarm.
 
-    minimum_ratio: smallest rise as a part of what was expected.
+    minimum_ratio: smallest difference as a part of what was expected; of a burst, of the largest before.
     noise_multiple, sum_multiple: times the noise of the series, for one day and for the sum of three.
     surprise_multiple: times the second largest surprise of the last 17 weeks, and of a year for a single day.
     new_share: part of the account's daily cost from which a new service is worth an alarm.

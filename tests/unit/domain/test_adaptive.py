@@ -121,6 +121,25 @@ def test_each_kind_of_anomaly_is_found(amounts: list[float], first: int, reason:
     assert first_found.lower <= first_found.expected <= first_found.upper
 
 
+@pytest.mark.parametrize(
+    ("amounts", "reason", "below", "above"),
+    [
+        (changed(steady(100), 100, lambda _: 2.0, 1), Reason.SPIKE, 0.9, 1.1),
+        (changed(steady(100), 100, lambda _: 0.3, 4), Reason.DROP, 0.6, 0.8),
+        (changed(steady(100), 100, lambda n: 1 + n / 30), Reason.GROWTH, 0.5, 1.0),
+        ([10.0 * (n % 5 == 0) for n in range(100)] + [90.0] + [0.0] * 49, Reason.BURST, 7.5, 8.5),
+    ],
+    ids=["spike", "drop", "leak", "burst"],
+)
+def test_the_smallest_difference_in_percent_holds_for_every_reason(
+    amounts: list[float], reason: Reason, below: float, above: float
+) -> None:
+    """Of a burst, it is the difference to the largest one before."""
+    services = {"other": steady(200, seed=3), "this": amounts}
+    assert {each.reason for each in anomalies(services, AdaptiveRule(minimum_ratio=below))} == {reason}
+    assert anomalies(services, AdaptiveRule(minimum_ratio=above)) == []
+
+
 def test_a_level_shift_is_reported_and_then_adapted_to() -> None:
     """After a week the new level is what is expected."""
     found = anomalies({"this": changed(steady(100), 100, lambda _: 2.0)})
