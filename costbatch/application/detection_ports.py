@@ -64,8 +64,8 @@ class MemoryStore(Protocol):
     def load(self, account_ids: Collection[int]) -> dict[tuple[int, str], Memory]:
         """Return the memories by account row and currency."""
 
-    def versions(self, account_ids: Collection[int]) -> dict[int, dict[str, str]]:
-        """Return the versions of the memories by account row and currency."""
+    def versions(self, account_ids: Collection[int]) -> dict[int, dict[str, tuple[str, date]]]:
+        """Return the version and the newest day of each memory by account row and currency."""
 
     def save(self, memories: Mapping[tuple[int, str], Memory]) -> None:
         """Insert or update; without a snapshot, the one that is stored stays."""

@@ -94,7 +94,8 @@ def test_a_memory_keeps_its_snapshot_until_it_has_another(
             (account.id, "USD"): first,
             (account.id, "EUR"): second,
         }
-        assert tx.memories.versions([account.id, 999]) == {account.id: {"USD": "1/a", "EUR": "1/a"}}
+        about = ("1/a", DAY)
+        assert tx.memories.versions([account.id, 999]) == {account.id: {"USD": about, "EUR": about}}
         tx.memories.save({(account.id, "USD"): second})
     with database.transaction() as tx:
         assert tx.memories.load([account.id])[account.id, "USD"] == replace(second, snapshot=b"large")

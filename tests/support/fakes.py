@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import cast
 
 from typing_extensions import override
@@ -147,11 +147,11 @@ class FakeMemories(PastMemories):
         """Return what a transaction works on."""
         return FakeMemories(dict(self.rows))
 
-    def versions(self, account_ids: Collection[int]) -> dict[int, dict[str, str]]:
-        """Return the versions of the memories by account row and currency."""
-        found: dict[int, dict[str, str]] = {}
+    def versions(self, account_ids: Collection[int]) -> dict[int, dict[str, tuple[str, date]]]:
+        """Return the version and the newest day of each memory by account row and currency."""
+        found: dict[int, dict[str, tuple[str, date]]] = {}
         for (row, currency), memory in self.load(account_ids).items():
-            found.setdefault(row, {})[currency] = memory.version
+            found.setdefault(row, {})[currency] = memory.version, memory.newest
         return found
 
 

@@ -79,6 +79,13 @@ class Replay:
         return self._collect(DateRange(day(start), day(end_exclusive)), today, is_backfill=True)
 
     @property
+    def learners(self) -> set[int]:
+        """Which of the account and of a new one, 2, will learn in the next night."""
+        newest = {self.account.id: self.covered.last} if self.covered else {}
+        with self.store.transaction() as tx:
+            return self.detector.learners(tx, [self.account, make_account(2)], newest)
+
+    @property
     def answers(self) -> Anomalies:
         """What a person can do with the anomalies, at seven in the morning of the day of the last run."""
         now = datetime(2025, 1, 1, 7, tzinfo=UTC) + timedelta(days=self.today)

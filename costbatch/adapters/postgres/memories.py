@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 from json import dumps
 
 import sqlalchemy as sa
@@ -48,12 +49,12 @@ class PostgresMemories(MemoryStore):
         }
 
     @override
-    def versions(self, account_ids: Collection[int]) -> dict[int, dict[str, str]]:
+    def versions(self, account_ids: Collection[int]) -> dict[int, dict[str, tuple[str, date]]]:
         columns = detector_memories.c
-        statement = sa.select(columns.account_id, columns.currency, columns.version)
-        found: dict[int, dict[str, str]] = {}
+        statement = sa.select(columns.account_id, columns.currency, columns.version, columns.newest_date)
+        found: dict[int, dict[str, tuple[str, date]]] = {}
         for row in self.connection.execute(statement.where(columns.account_id.in_(account_ids))):
-            found.setdefault(row.account_id, {})[row.currency] = row.version
+            found.setdefault(row.account_id, {})[row.currency] = row.version, row.newest_date
         return found
 
     @override

@@ -152,15 +152,19 @@ class AdaptiveDetector(Detector):
         return verdicts | self._verdicts(tx, judged, found, night.today)
 
     @override
-    def learners(self, tx: Transaction, accounts: Collection[Account]) -> set[int]:
+    def learners(
+        self, tx: Transaction, accounts: Collection[Account], newest: Mapping[int, date]
+    ) -> set[int]:
         rows = [account.id for account in accounts]
         known = tx.memories.versions(rows)
-        return {
-            row
-            for row in rows
-            if not known.get(row)
-            or any(version != self._version(currency) for currency, version in known[row].items())
-        }
+        return {row for row in rows if row not in known or self._is_outdated(known[row], newest.get(row))}
+
+    def _is_outdated(self, versions: Mapping[str, tuple[str, date]], newest: date | None) -> bool:
+        """Whether a memory is of other settings, or another detector has judged since then."""
+        learned = max(last for _, last in versions.values())
+        if newest is not None and (newest - learned).days > _UNKNOWN_DAYS:
+            return True
+        return any(version != self._version(currency) for currency, (version, _) in versions.items())
 
     def _judge_account(
         self,

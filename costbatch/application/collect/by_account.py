@@ -1,8 +1,9 @@
 """A detector for each account: what judges accounts that are set differently."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from typing_extensions import override
 
@@ -28,8 +29,10 @@ class DetectorByAccount(Detector):
         return verdicts
 
     @override
-    def learners(self, tx: Transaction, accounts: Collection[Account]) -> set[int]:
+    def learners(
+        self, tx: Transaction, accounts: Collection[Account], newest: Mapping[int, date]
+    ) -> set[int]:
         groups: defaultdict[Detector, list[Account]] = defaultdict(list)
         for each in accounts:
             groups[self.choose(each)].append(each)
-        return {row for detector, mine in groups.items() for row in detector.learners(tx, mine)}
+        return {row for detector, mine in groups.items() for row in detector.learners(tx, mine, newest)}

@@ -1,6 +1,6 @@
 """What a detector is: the seam between the cost job and the rules by which days are judged."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -73,5 +73,10 @@ class Detector(Protocol):
         The same stored costs give the same verdict, however often a night is repeated.
         """
 
-    def learners(self, tx: Transaction, accounts: Collection[Account]) -> set[int]:
-        """Return the rows of the accounts whose whole history is read: few of them are saved together."""
+    def learners(
+        self, tx: Transaction, accounts: Collection[Account], newest: Mapping[int, date]
+    ) -> set[int]:
+        """Return the rows of the accounts whose whole history is read: few of them are saved together.
+
+        newest: the newest stored day, by account row.
+        """

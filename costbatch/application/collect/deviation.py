@@ -3,7 +3,7 @@
 What was fetched is in memory; the database is asked for all accounts together, and only for what is not.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -46,7 +46,9 @@ class DeviationDetector(Detector):
         }
 
     @override
-    def learners(self, tx: Transaction, accounts: Collection[Account]) -> set[int]:
+    def learners(
+        self, tx: Transaction, accounts: Collection[Account], newest: Mapping[int, date]
+    ) -> set[int]:
         return set()
 
     def _verdict(self, each: Examined, series_of: AccountSeries, today: date) -> Verdict:

@@ -92,7 +92,8 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         compares_all = options.days is not None or options.accept_vanished
         digests = {} if compares_all else tx.digests.load(windows)
         totals = tx.costs.day_totals({row: windows[row] for row in digests}, self.detection.rule)
-        learners = self.detection.detector.learners(tx, [item.account for item in items])
+        newest = {item.account.id: item.progress.covered.last for item in items if item.progress.covered}
+        learners = self.detection.detector.learners(tx, [item.account for item in items], newest)
         return {
             item.id: CollectTask(
                 access=accesses[item.account.id],

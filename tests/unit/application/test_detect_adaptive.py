@@ -15,7 +15,7 @@ from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import DateRange
-from tests.support.factories import day, make_account
+from tests.support.factories import day
 from tests.support.fake_store import FakeExpectations
 from tests.support.replay import EC2, LAST, S3, Replay, spans, times, told, two_services, usual
 
@@ -185,9 +185,7 @@ def test_a_memory_that_is_lost_is_learned_again_from_the_costs(replay: Replay, l
     else:
         replay.adaptive = AdaptiveRule(sensitivity=Sensitivity.LOW)
     replay.costs(times(usual(40, seed=2), 3, [110]), service=S3)
-    with replay.store.transaction() as tx:
-        learners = replay.detector.learners(tx, [replay.account, make_account(2)])
-    assert learners == ({2} if loss == "unreadable" else {replay.account.id, 2})
+    assert replay.learners == ({2} if loss == "unreadable" else {replay.account.id, 2})
     assert told(replay.run(111)) == ["anomaly.detected"]
     assert spans(replay.anomalies) == [*before, ("spike", 110, 110, "open")]
     assert replay.store.tables.memories.rows[key].newest == day(110)
@@ -312,8 +310,10 @@ def test_what_began_and_ended_while_another_detector_judged_is_no_news(replay: R
     replay.adaptive = None
     replay.runs(104, 120)
     replay.adaptive = AdaptiveRule()
+    assert replay.learners == {replay.account.id, 2}
     assert replay.run(121) == []
     assert spans(replay.anomalies) == [("spike", 105, 106, "ended")]
+    assert replay.learners == {2}
     assert replay.runs(122, 125) == []
 
 

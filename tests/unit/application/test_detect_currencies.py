@@ -74,3 +74,11 @@ def test_a_month_that_is_billed_again_in_another_currency_leaves_no_anomaly(
     cleared = replay.store.tables.expectations.rows[replay.account.id, day(108), EC2, "USD"]
     assert not cleared.is_outside
     assert cleared.actual == 0
+
+
+def test_a_currency_that_ended_is_no_reason_to_learn_again(replay: Replay) -> None:
+    """Its memory is older than the stored days until it is forgotten."""
+    replay.currencies = {day(n): "EUR" for n in range(101, LAST)}
+    replay.runs(101, 120)
+    assert {currency for _, currency in replay.store.tables.memories.rows} == {"USD", "EUR"}
+    assert replay.learners == {2}
