@@ -130,7 +130,7 @@ class Recollection:
                 if 0 <= place < len(state.histories[name].amounts)
             }
         if self._mornings and day == self._mornings[-1][0] - _SETTLING:
-            return {name: float(amounts[-1]) for name, amounts in self._mornings[-1][1].items()}
+            return {name: max(float(amounts[-1]), 0.0) for name, amounts in self._mornings[-1][1].items()}
         return None
 
     def walk(self, mornings: Sequence[Morning], *, turn: int) -> list[Judgement]:

@@ -120,6 +120,15 @@ def test_it_says_what_it_took_for_final() -> None:
         assert final["s0"] == pytest.approx(shown[n][1]["s0"][0], rel=1e-6)
 
 
+def test_a_negative_day_is_final_as_it_is_learned() -> None:
+    """As no cost, also on the last morning: or any late cent of the account would have it learned again."""
+    shown = [(day(n), {"plan": [-60.0 * (n >= age) for age in range(3)], "EC2": [9.0] * 3}) for n in range(9)]
+    _, memory = one_night(None, *shown)
+    recollection = Recollection(RULE, "USD", memory)
+    finals = [recollection.final_amounts(day(n)) for n in range(2, 7)]
+    assert [final["plan"] for final in finals if final] == [0.0] * 5
+
+
 @pytest.mark.parametrize(
     ("part", "packed"),
     [
