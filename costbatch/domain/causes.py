@@ -16,8 +16,8 @@ from costbatch.domain.periods import ONE_DAY, DateRange
 # An anomaly names at most this many.
 _MOST_CAUSES = 10
 _WEEK = timedelta(days=7)
-# What grows steadily is compared with the level that the detector compared it with.
-_BEFORE_GROWTH = timedelta(days=28)
+# What grows steadily is compared with its level of four weeks ago, or if there was an alarm since, after it.
+_BEFORE_GROWTH = tuple(timedelta(weeks=weeks) for weeks in (4, 3, 2, 1))
 
 # A region and a usage type, as Cost Explorer names them.
 CauseKey = tuple[str, str]
@@ -63,8 +63,8 @@ class RootCause:
 class CauseQuestion:
     """What is asked of Cost Explorer: one request over a range of days.
 
-    services: whose cost; empty: all. anomalous: the days of the anomaly that are looked at. lookback: how
-    long before each of them its ordinary day is.
+    services: whose cost; empty: all. anomalous: the days of the anomaly that are looked at. expected: of
+    these days together. lookbacks: how long before each of them its ordinary day can be.
     """
 
     services: tuple[str, ...]
@@ -72,12 +72,13 @@ class CauseQuestion:
     cost_basis: CostBasis
     excluded_record_types: frozenset[str]
     anomalous: DateRange
-    lookback: timedelta
+    expected: Decimal
+    lookbacks: tuple[timedelta, ...]
 
     @property
     def days(self) -> DateRange:
         """The days to request: up to two weeks, of what grows five."""
-        return DateRange(self.anomalous.start - self.lookback, self.anomalous.end_exclusive)
+        return DateRange(self.anomalous.start - max(self.lookbacks), self.anomalous.end_exclusive)
 
 
 def question_of(anomaly: Anomaly, excluded_record_types: frozenset[str]) -> CauseQuestion:
@@ -87,15 +88,17 @@ def question_of(anomaly: Anomaly, excluded_record_types: frozenset[str]) -> Caus
     An anomaly of an account's total is asked about by the services that explain it.
     """
     start = anomaly.start_date
-    last = min(anomaly.last_date, start + _WEEK - ONE_DAY)
+    whole = DateRange(start, anomaly.last_date + ONE_DAY)
+    anomalous = DateRange(start, min(whole.end_exclusive, start + _WEEK))
     explained_by = [part.service for part in anomaly.explanation if part.impact * anomaly.impact > 0]
     return CauseQuestion(
         services=(anomaly.service,) if anomaly.service is not None else tuple(explained_by),
         currency=anomaly.currency,
         cost_basis=anomaly.cost_basis,
         excluded_record_types=excluded_record_types,
-        anomalous=DateRange(start, last + ONE_DAY),
-        lookback=_BEFORE_GROWTH if anomaly.reason is Reason.GROWTH else _WEEK,
+        anomalous=anomalous,
+        expected=anomaly.expected * len(anomalous) / len(whole),
+        lookbacks=_BEFORE_GROWTH if anomaly.reason is Reason.GROWTH else (_WEEK,),
     )
 
 
@@ -104,19 +107,23 @@ def find_root_cause(
 ) -> RootCause:
     """Return what moved most on the anomalous day that moved most, from the amounts of each day.
 
+    Its ordinary day is the one that cost most nearly what was expected, the earliest of equal ones.
     Only what moved in the anomaly's direction, and by a cent or more.
     """
     sign = 1 if direction is Direction.SPIKE else -1
-    moves = {
-        day: _moves(amounts.get(day - question.lookback, {}), amounts.get(day, {}))
-        for day in question.anomalous
-    }
+
+    def distance(lookback: timedelta) -> Decimal:
+        costs = [sum(amounts.get(day - lookback, {}).values(), ZERO) for day in question.anomalous]
+        return abs(sum(costs, ZERO) - question.expected)
+
+    lookback = min(question.lookbacks, key=distance)
+    moves = {day: _moves(amounts.get(day - lookback, {}), amounts.get(day, {})) for day in question.anomalous}
     usage_date = max(moves, key=lambda day: sign * sum((each.impact for each in moves[day]), ZERO))
     causes = [each for each in moves[usage_date] if sign * each.impact >= CENT]
     causes.sort(key=lambda each: (-sign * each.impact, each.region, each.usage_type))
     return RootCause(
         usage_date=usage_date,
-        ordinary_date=usage_date - question.lookback,
+        ordinary_date=usage_date - lookback,
         causes=tuple(causes[:_MOST_CAUSES]),
     )
 

@@ -7,7 +7,7 @@ _WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Satur
 _FROM = {
     Reason.SPIKE: "from the level of the last week for {weekday}",
     Reason.BURST: "from its earlier bursts; it is used now and then",
-    Reason.GROWTH: "from its level four weeks ago; it grows steadily and the account does not",
+    Reason.GROWTH: "from its level up to four weeks ago; it grows steadily and the account does not",
     Reason.DROP: "from the level of the last week for {weekday}; the day is complete",
     Reason.NEW_SERVICE: "as the account had not paid for it before",
     Reason.DORMANT_SERVICE: "as it had not been used for a long time",

@@ -32,8 +32,8 @@ def test_one_range_holds_the_days_and_their_ordinary_ones(
     anomaly = make_anomaly(start_date=START, last_date=START + (days - 1) * DAY, reason=reason)
     question = question_of(anomaly, frozenset({"Tax"}))
     assert question.days == DateRange(first, last + DAY)
-    assert all(day - question.lookback in question.days for day in question.anomalous)
-    assert all(day - question.lookback < START for day in question.anomalous)
+    ordinary = {day - lookback for day in question.anomalous for lookback in question.lookbacks}
+    assert all(day in question.days and day < START for day in ordinary)
 
 
 def test_the_total_is_asked_about_by_the_services_that_explain_it() -> None:
@@ -71,6 +71,22 @@ def test_the_day_that_moved_most_is_compared_with_its_weekday() -> None:
         Cause("us", "Large", Decimal(0), Decimal(50)),
         Cause("eu", "Box", Decimal(10), Decimal(20)),
     )
+
+
+@pytest.mark.parametrize(("expected", "weeks"), [(98, 4), (205, 2)])
+def test_growth_is_compared_with_the_day_that_cost_what_was_expected(expected: int, weeks: int) -> None:
+    """After a step that was reported, that is not the one four weeks ago."""
+    anomaly = make_anomaly(
+        start_date=START,
+        last_date=START,
+        reason=Reason.GROWTH,
+        expected=Decimal(expected),
+        actual=Decimal(300),
+    )
+    costs = {4: 100, 3: 100, 2: 200, 1: 240, 0: 300}
+    amounts = {START - n * WEEK: {("eu", "Box"): Decimal(cost)} for n, cost in costs.items()}
+    found = find_root_cause(amounts, question_of(anomaly, frozenset()), Direction.SPIKE)
+    assert (found.usage_date, found.ordinary_date) == (START, START - weeks * WEEK)
 
 
 def test_a_drop_names_what_is_gone() -> None:
