@@ -464,10 +464,11 @@ def _before(
     found = []
     for service, currency, day in stored:
         one = judged.get(currency)
-        if one is None or day.usage_date >= one.touched.start:
+        # The totals are those of another detector.
+        if service is None or one is None or day.usage_date >= one.touched.start:
             continue
         if day.usage_date in each.change.changed_dates and one.costs:
-            actual = one.costs.get(service or "", {}).get(day.usage_date, ZERO)
+            actual = one.costs.get(service, {}).get(day.usage_date, ZERO)
             found.append(Expectation(service, currency, restated_day(day, actual)))
         else:
             found.append(Expectation(service, currency, day))

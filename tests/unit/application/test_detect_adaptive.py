@@ -303,6 +303,23 @@ def test_the_anomalies_of_the_other_detector_are_closed(replay: Replay) -> None:
     assert [(each.service, each.state.value) for each in replay.open] == [(EC2, "open")]
 
 
+def test_what_the_other_detector_stored_of_the_total_stays(replay: Replay) -> None:
+    """It is none of this one's: a late cent is no reason to write that the account cost nothing."""
+    replay.costs(times(usual(100), 4, [105]), service=EC2)
+    replay.adaptive = None
+    replay.runs(101, 106)
+    replay.adaptive = AdaptiveRule()
+    replay.runs(107, 108)
+    rows = replay.store.tables.expectations.rows
+    before = rows[replay.account.id, day(105), None, "USD"]
+    assert before.is_outside
+    replay.bill[day(105), EC2] += Decimal("0.10")
+    replay.run(109)
+    rows = replay.store.tables.expectations.rows
+    assert rows[replay.account.id, day(105), None, "USD"] == before
+    assert expected_on(replay, 105).actual == replay.bill[day(105), EC2]
+
+
 def test_what_began_and_ended_while_another_detector_judged_is_no_news(replay: Replay) -> None:
     """Its memory ended before it: what it stored since then is learned as history."""
     replay.runs(101, 103)
