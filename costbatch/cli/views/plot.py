@@ -42,10 +42,12 @@ def plot_alarms(account: AccountReplay, detectors: Sequence[DetectorName]) -> st
     }
     rows_height = _ROW_HEIGHT * len(detectors)
     panel_height = _PLOT_HEIGHT + rows_height + _PANEL_GAP
+    # To the last day that was seen: if the cost has stopped, its line goes on at zero.
+    seen = [account.mornings.last, *(alarm.last + ONE_DAY for alarm in account.alarms)]
     panels = [
         _Panel(
             currency=currency,
-            days=DateRange(min(totals), max(totals) + ONE_DAY),
+            days=DateRange(min(totals), max(max(totals) + ONE_DAY, *seen)),
             scale=_Scale.over(totals.values()),
             top=_TOP + place * panel_height,
             rows_height=rows_height,

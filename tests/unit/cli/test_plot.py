@@ -1,19 +1,22 @@
-"""The picture of an anomaly: its geometry, and texts of any size in it."""
+"""The pictures of an anomaly and of a backtest: their geometry, and texts of any size in it."""
 
 import re
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from costbatch.application.anomalies import AnsweredAnomaly, ShownAnomaly
-from costbatch.cli.views.plot import plot_anomaly
+from costbatch.cli.views.plot import plot_alarms, plot_anomaly
 from costbatch.domain.answers import Standing
-from costbatch.domain.detection import JudgedDay
+from costbatch.domain.backtest import AccountReplay, Alarm
+from costbatch.domain.detection import DetectorName, Direction, JudgedDay
 from costbatch.domain.expectations import SeriesDay
+from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
 from tests.support.factories import make_account
 from tests.unit.cli.reports import HOSTILE, make_view
@@ -63,6 +66,39 @@ def test_the_band_the_cost_and_the_anomaly_are_where_they_belong() -> None:
     assert {y for _, y in expected} == {y for _, y in cost[:35]}
     edge, lowest = float(shade.attrib["y"]), float(shade.attrib["y"]) + float(shade.attrib["height"])
     assert all(edge <= y <= lowest and 90 <= x <= 940 for x, y in [*band, *expected, *cost])
+
+
+def test_a_cost_that_stops_is_drawn_with_its_alarm() -> None:
+    """To the day before the last morning, at zero; the drop is marked below the plot, too."""
+    first, stops, last = (START + timedelta(days=number) for number in (0, 30, 40))
+    drop = Alarm(
+        detector=DetectorName.ADAPTIVE,
+        aws_account_id="000000000001",
+        service="Amazon EC2",
+        currency="USD",
+        direction=Direction.DROP,
+        morning=stops + timedelta(days=3),
+        start=stops,
+        last=stops + timedelta(days=4),
+        impact=Decimal(-500),
+        id=UUID(int=1),
+    )
+    account = AccountReplay(
+        aws_account_id="000000000001",
+        name="one",
+        mornings=DateRange(first + timedelta(days=1), last + timedelta(days=1)),
+        alarms=(drop,),
+        totals={"USD": {first + timedelta(days=number): Decimal(100) for number in range(30)}},
+    )
+    picture = ET.fromstring(plot_alarms(account, [DetectorName.ADAPTIVE]))
+    (cost,) = (points(each) for each in picture.iter(f"{SVG}polyline"))
+    shade, mark = (each for each in picture.iter(f"{SVG}rect") if each.get("x"))
+    assert len(cost) == (last - first).days
+    assert {y for _, y in cost[30:]} == {max(y for _, y in cost)}
+    for each in (shade, mark):
+        left, width = float(each.attrib["x"]), float(each.attrib["width"])
+        assert [number for number, (x, _) in enumerate(cost) if left < x < left + width] == [*range(30, 35)]
+    assert (mark.findtext(f"{SVG}title") or "").endswith(f"raised on {drop.morning}")
 
 
 def test_days_that_were_never_judged_have_no_band() -> None:
