@@ -11,7 +11,7 @@ from costbatch.application.ports import Database, Transaction
 from costbatch.application.replay import PastAnswers, PastCosts, PastTransaction, replay
 from costbatch.application.selection import check_registered
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import AnomalyFilter
+from costbatch.domain.anomalies import AnomalyFilter, announced_since
 from costbatch.domain.backtest import AccountReplay, Alarm, Answered, BacktestReport, answered_anomalies
 from costbatch.domain.detection import DetectorName, Rule
 from costbatch.domain.events import EventType
@@ -59,28 +59,30 @@ class Backtest:
             with self.database.transaction() as tx:
                 history = tx.ledger.history(account, self.rule)
                 answers = PastAnswers(tx.answers.given([account.id]))
-                answered = self._answered(tx, account)
             # What the detectors log of a night was logged by that night.
             with muted(_DETECTORS):
                 replayed = self._replay(account, history, answers, detectors, since)
             if replayed is not None:
-                # An anomaly of earlier days was raised on a morning that is not replayed.
-                first = replayed.mornings.start - ONE_DAY
-                mine = tuple(each for each in answered if each.start >= first)
-                replays.append(replace(replayed, answered=mine))
+                with self.database.transaction() as tx:
+                    replays.append(replace(replayed, answered=self._answered(tx, account, replayed)))
         return BacktestReport(
             accounts=tuple(replays),
             detectors=tuple(detectors),
             gap=self.rule.merge_window,
         )
 
-    def _answered(self, tx: Transaction, account: Account) -> list[Answered]:
-        """Return the anomalies on which people said whether they are real."""
+    def _answered(self, tx: Transaction, account: Account, replayed: AccountReplay) -> tuple[Answered, ...]:
+        """Return the anomalies of the replayed mornings on which people said whether they are real."""
         answers = tx.answers.load([account.id]).get(account.id, [])
         if not answers:
-            return []
-        stored = tx.anomalies.list_matching(AnomalyFilter(aws_account_ids=[account.aws_account_id]))
-        return [*answered_anomalies(stored, account.aws_account_id, answers, self.rule_of(account))]
+            return ()
+        first, rule = replayed.mornings.start, self.rule_of(account)
+        every = AnomalyFilter(aws_account_ids=[account.aws_account_id])
+        # What a backfill found of days long before is history, of which nothing is raised.
+        found = replace(every, found_since=first, since=announced_since(first, rule))
+        ids = {each.id for each in tx.anomalies.list_matching(found)} | {each.id for each in replayed.alarms}
+        mine = [each for each in tx.anomalies.list_matching(every) if each.id in ids]
+        return tuple(answered_anomalies(mine, account.aws_account_id, answers, rule))
 
     def _replay(
         self,

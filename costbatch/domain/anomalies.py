@@ -124,8 +124,8 @@ class Anomaly:
 class AnomalyFilter:
     """Which anomalies are wanted; what is empty does not restrict them.
 
-    since: only those with a day on or after it. active: only those of accounts that runs collect; no others
-    can end.
+    since: only those with a day on or after it. found_since: only those first found on it or later.
+    active: only those of accounts that runs collect; no others can end.
     """
 
     states: Collection[AnomalyState] = ()
@@ -133,6 +133,7 @@ class AnomalyFilter:
     aws_account_ids: Collection[str] = ()
     currencies: Collection[str] = ()
     since: date | None = None
+    found_since: date | None = None
     active: bool = False
 
 

@@ -79,7 +79,7 @@ class Alarm(Subject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountReplay:
-    """The alarms of one account, and its answered anomalies that began in these mornings.
+    """The alarms of one account, and its answered anomalies of these mornings.
 
     totals: its comparable cost by currency and day, as it is now.
     """

@@ -134,6 +134,13 @@ def test_the_adaptive_detector_finds_each_kind_in_its_service(world: Harness) ->
     ]
     assert {row["type"] for row in after["events"][len(before["events"]) :]} <= {"anomaly.updated"}
     assert len(after["detector_memories"]) == 6
+    # An answered drop counts from the morning on that found it, when its first day was complete.
+    (drop,) = (row for row in after["anomalies"] if row["direction"] == "drop")
+    answer(world, "anomalies", "acknowledge", f"{drop['id']}", "--reason", "outage")
+    for morning, answered in ((drop["detected_at"].date(), 1), (drop["detected_at"].date() + ONE_DAY, 0)):
+        only = ("--detector", "adaptive", "--account", world.ids[2], "--from", f"{morning}")
+        scores = world.run("backtest", *only, "--output", "json").summary
+        assert (scores["answered"], len(scores["alarms"])) == (answered, answered)
 
 
 @pytest.mark.slow

@@ -135,6 +135,8 @@ def test_only_what_matches_every_filter_is_listed(
     assert listed(currencies=["EUR", "JPY"]) == [euros]
     assert listed(since=date(2026, 2, 2)) == [dollars, euros, elsewhere]
     assert listed(since=date(2026, 2, 3)) == [dollars, elsewhere]
+    assert listed(found_since=NOW.date()) == [dollars, euros, elsewhere]
+    assert listed(found_since=NOW.date() + timedelta(days=1)) == []
     assert listed(aws_account_ids=[account.aws_account_id], currencies=["USD"]) == [dollars]
     assert listed(aws_account_ids=["000000000009"]) == []
 

@@ -246,13 +246,14 @@ class FakeDigests:
 
 @dataclass
 class FakeAnomalies(PastAnomalies):
-    """The anomalies by id, and the run that first found each."""
+    """The anomalies by id, and the run that first found each, and when."""
 
     found_by: dict[UUID, UUID] = field(default_factory=dict)
+    found_at: dict[UUID, datetime] = field(default_factory=dict)
 
     def copy(self) -> "FakeAnomalies":
         """Return what a transaction works on."""
-        return FakeAnomalies(dict(self.rows), dict(self.found_by))
+        return FakeAnomalies(dict(self.rows), dict(self.found_by), dict(self.found_at))
 
     @override
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
@@ -260,6 +261,7 @@ class FakeAnomalies(PastAnomalies):
         PastAnomalies.save(self, anomaly, run_id=run_id, now=now)
         if before is None or (before.is_gone and anomaly.state is AnomalyState.OPEN):
             self.found_by[anomaly.id] = run_id
+            self.found_at[anomaly.id] = now
 
     def find(self, prefix: str) -> list[Anomaly]:
         """Return the anomalies whose id begins so."""
@@ -276,6 +278,7 @@ class FakeAnomalies(PastAnomalies):
             and (not wanted.severities or row.severity in wanted.severities)
             and (not wanted.currencies or row.currency in wanted.currencies)
             and (wanted.since is None or row.last_date >= wanted.since)
+            and (wanted.found_since is None or self.found_at[row.id].date() >= wanted.found_since)
         ]
         severities = list(Severity)
         return sorted(

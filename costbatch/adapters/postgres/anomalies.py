@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -85,6 +85,9 @@ class PostgresAnomalies(AnomalyStore):
             conditions.append(anomalies.c.currency.in_(wanted.currencies))
         if wanted.since is not None:
             conditions.append(anomalies.c.last_date >= wanted.since)
+        if wanted.found_since is not None:
+            midnight = datetime.combine(wanted.found_since, time(), UTC)
+            conditions.append(anomalies.c.detected_at >= midnight)
         statement = (
             sa.select(anomalies)
             .where(*conditions)
