@@ -210,7 +210,7 @@ def upgrade() -> None:
             "covered_end_exclusive",
             sa.Date(),
             nullable=True,
-            comment="Day after the last one stored without a gap",
+            comment="Day after the last one of an ordinary run, not of a backfill",
         ),
         sa.Column(
             "failing_since",

@@ -92,7 +92,8 @@ class Failing:
 class Progress:
     """How far a job got with an account, over all its runs.
 
-    covered: the days that are stored without a gap. failing: set while the job fails for the account.
+    covered: the days that are stored without a gap, up to the last ordinary run's. failing: set while the
+    job fails for the account.
     """
 
     covered: DateRange | None = None

@@ -145,12 +145,13 @@ def collection_window(today: date, *, collected: DateRange | None, policy: Windo
 def extend_collected(
     collected: DateRange | None, window: DateRange, *, is_ordinary: bool
 ) -> DateRange | None:
-    """Return what is stored without a gap after ``window`` was read.
+    """Return what is stored without a gap after ``window`` was read, up to the last ordinary run.
 
-    A backfill counts only if it touches the stored days; otherwise the first ordinary run would take the
-    gap between them for collected. An ordinary window that touches nothing follows an outage longer than
-    AWS's history: the days between can never be read.
+    A backfill moves only the start: from the end the next run sees which runs were missed, and a backfill
+    reads less than these. An ordinary window that touches nothing follows an outage longer than AWS's
+    history: the days between can never be read.
     """
-    if collected is not None and collected.touches(window):
-        return collected.join(window)
-    return window if is_ordinary else collected
+    if collected is None or not collected.touches(window):
+        return window if is_ordinary else collected
+    joined = collected.join(window)
+    return joined if is_ordinary else DateRange(joined.start, collected.end_exclusive)

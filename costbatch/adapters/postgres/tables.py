@@ -204,7 +204,11 @@ account_progress = Table(
     key_of_account(),
     Column("job", CODE, primary_key=True),
     Column("covered_start", Date, comment="First day that is stored without a gap"),
-    Column("covered_end_exclusive", Date, comment="Day after the last one stored without a gap"),
+    Column(
+        "covered_end_exclusive",
+        Date,
+        comment="Day after the last one of an ordinary run, not of a backfill",
+    ),
     Column("failing_since", INSTANT, comment="When it failed first, while it fails"),
     Column("failing_kind", CODE, comment="Why it fails"),
     CheckConstraint("job <> ''", name="job_given"),

@@ -105,7 +105,7 @@ def check_accounts(database: Database, now: datetime) -> Finding:
     lines = [f"{len(late):,} of {many(len(active), 'active account')} not collected for more than 2 days."]
     shown = late[:_MOST_SHOWN]
     for account, done in shown:
-        stored = f"stored up to {done.covered.last}" if done.covered else "never collected"
+        stored = f"collected up to {done.covered.last}" if done.covered else "never collected"
         if failing := done.failing:
             lines.append(f"{account}: {stored}; {failing.kind} since {_instant(failing.since)}.")
         else:

@@ -221,7 +221,7 @@ def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
     lines = finding.found.splitlines()
     assert lines[0] == "7 of 9 active accounts not collected for more than 2 days."
     assert lines[1] == (
-        "000000000010 (account-10): stored up to 2025-03-08; access_denied since 2025-03-08 06:30 UTC."
+        "000000000010 (account-10): collected up to 2025-03-08; access_denied since 2025-03-08 06:30 UTC."
     )
     assert (len(lines), lines[-1]) == (7, "And 2 more.")
     assert finding.advice == f"access_denied: {ErrorKind.ACCESS_DENIED.advice}"

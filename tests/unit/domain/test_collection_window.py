@@ -111,6 +111,14 @@ def test_after_an_outage_a_month_that_was_open_meanwhile_is_read_whole() -> None
     assert window(date(2025, 6, 3), missed=1, policy=policy).start == date(2025, 5, 1)
 
 
+@pytest.mark.parametrize("first", [date(2025, 6, 9), date(2025, 6, 14)])
+def test_a_backfill_of_missed_days_leaves_the_next_run_its_window(first: date) -> None:
+    """The backfill reads the missed days, and not those before them that had not settled."""
+    collected = collected_until(date(2025, 6, 10))
+    filled = extend_collected(collected, DateRange(first, LATE), is_ordinary=False)
+    assert collection_window(LATE, collected=filled, policy=POLICY) == window(LATE, missed=9)
+
+
 def test_no_window_reaches_beyond_the_history_of_aws() -> None:
     """After five hundred days out, what AWS no longer has is not asked for."""
     assert window(LATE, missed=500) == DateRange(earliest_available(LATE), LATE)
