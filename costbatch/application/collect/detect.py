@@ -110,6 +110,10 @@ class Detection:
                 )
         return events
 
+    def _news_since(self, account: Account, night: Night) -> date:
+        """Return the first day of which first cost is told: by a backfill, as of anomalies that it finds."""
+        return announced_since(night.today, self.rule_of(account)) if night.is_backfill else date.min
+
     def _reminder(self, told: AnomalyChange, before: Anomaly | None) -> int:
         """Return the number of the reminder that an anomaly has come to by costing on; 0 without one.
 
@@ -126,7 +130,8 @@ class Detection:
     ) -> dict[int, list[Event]]:
         """Remember each service that is paid for, and return the events of those that are new.
 
-        A first collection and a backfill read history, in which nothing is news.
+        A first collection reads history, in which nothing is news. The night after a backfill sees nothing
+        new of the days that it read.
         """
         read = [
             (each, each.fetched.changed_days) for each in replaced if each.fetched.changed_days is not None
@@ -143,10 +148,12 @@ class Detection:
                 found[row] = find_first_charges(totals, mine, self.first_charges)
             else:
                 found[row] = self._first_stored_charges(tx, each.account, days, mine)
-            if each.covered is not None and not night.is_backfill:
+            if each.covered is not None:
+                since = self._news_since(each.account, night)
                 events[row] = [
                     service_first_charged(charge, each.account, run_id=night.run_id, now=night.now)
                     for charge in found[row]
+                    if charge.usage_date >= since
                 ]
         tx.first_charges.add(found)
         return events
@@ -168,7 +175,7 @@ class Detection:
         """Return the events of an account that is expected to cost nothing and begins to cost something."""
         changed = each.change.changed_dates
         is_dormant = each.account.aws_account_id in self.first_charges.dormant
-        if not (is_dormant and changed) or each.covered is None or night.is_backfill:
+        if not (is_dormant and changed) or each.covered is None:
             return []
         days = DateRange(min(changed) - ONE_DAY, each.stored.end_exclusive)
         totals = tx.costs.day_totals({each.account.id: days}, self.rule)[each.account.id]
@@ -177,7 +184,9 @@ class Detection:
         )
         charges = [event.cloudevent["data"]["charge"] for event in tx.outbox.find(awakenings, most=None)]
         told = {(charge["currency"], date.fromisoformat(charge["date"])) for charge in charges}
+        since = self._news_since(each.account, night)
         return [
             dormant_account_charged(total, each.account, run_id=night.run_id, now=night.now)
             for total in find_awakenings(totals, changed, told, self.first_charges)
+            if total.usage_date >= since
         ]

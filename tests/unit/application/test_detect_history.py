@@ -9,6 +9,7 @@ import pytest
 from costbatch.application.collect.known import days_to_judge
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Rule
+from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.periods import WindowPolicy
 from tests.support.factories import day, days, make_anomaly
 from tests.support.replay import Replay, flat, spans, told
@@ -172,6 +173,31 @@ def test_an_anomaly_that_was_edited_to_end_in_the_future_gets_its_days_back() ->
     replay.costs({52: 100})
     assert told(replay.run(53)) == [UPDATED]
     assert spans(replay.anomalies) == [("spike", 50, 51, "open")]
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"), [(54, set()), (55, {"service.first_charged", "account.dormant_charged"})]
+)
+def test_a_backfill_tells_of_first_cost_that_the_next_night_would_not_see(
+    first: int, expected: set[str]
+) -> None:
+    """Of the newest days, as of anomalies; what began before them is history."""
+    replay = Replay()
+    replay.first_charges = FirstChargePolicy(dormant=frozenset({replay.account.aws_account_id}))
+    replay.costs({0: 1})
+    replay.run(55)
+    replay.costs(flat(first, 60, 5), service="Amazon Bedrock")
+    events = [*replay.backfill(50, 60, today=60), *replay.runs(60, 61)]
+    charges = [(each.type.value, each.data["charge"]["date"]) for each in events if "charge" in each.data]
+    assert sorted(charges) == sorted((name, str(day(first))) for name in expected)
+
+
+def test_a_backfill_of_an_account_never_collected_tells_of_no_first_cost() -> None:
+    """Its first collection reads the history, in which nothing is news."""
+    replay = Replay()
+    replay.first_charges = FirstChargePolicy(dormant=frozenset({replay.account.aws_account_id}))
+    replay.costs({0: 1, 59: 5})
+    assert [each for each in replay.backfill(50, 60, today=60) if "charge" in each.data] == []
 
 
 def test_a_backfill_reports_how_an_open_anomaly_ends() -> None:
