@@ -1,7 +1,7 @@
 """``costbatch collect``: the nightly run of the cost job, or a dry run of it."""
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 
 import click
@@ -13,7 +13,7 @@ from costbatch.cli.running import JobCommand, RunOptions, run_job, run_options
 from costbatch.cli.views.collect import collect_command, print_plan, print_run
 from costbatch.domain.collect_report import WORDS
 from costbatch.domain.collection import CollectOptions
-from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
 
@@ -33,7 +33,7 @@ class _Options(RunOptions):
         capped = ("--max-api-cost", str(self.max_api_cost)) if self.max_api_cost else ()
         return (*capped, *RunOptions.repeated(self))
 
-    def request(self, now: datetime) -> RunRequest:
+    def request(self) -> RunRequest:
         """Return what the run is asked to do.
 
         Raises:
@@ -45,17 +45,17 @@ class _Options(RunOptions):
             raise ConfigError(
                 "--accept-vanished needs --account: name the account whose stored days may vanish."
             )
-        return CollectOptions(days=self._days(now), accept_vanished=self.accept_vanished).to_request(ids)
+        days = self._days()
+        since = self.first if days is None else None
+        return CollectOptions(days=days, since=since, accept_vanished=self.accept_vanished).to_request(ids)
 
-    def _days(self, now: datetime) -> DateRange | None:
+    def _days(self) -> DateRange | None:
         if self.day and (self.first or self.last):
             raise ConfigError("--date is for one day, --from and --to are for several: use one or the other.")
         if self.last and not self.first:
             raise ConfigError("--to needs --from, the first day to read.")
-        first = self.day or self.first
-        if first is None:
-            return None
-        return days_between(first, self.day or self.last or utc_day(now) - ONE_DAY)
+        first, last = self.day or self.first, self.day or self.last
+        return days_between(first, last) if first and last else None
 
 
 @click.command(
@@ -68,7 +68,11 @@ class _Options(RunOptions):
 @click.option("--date", "day", type=Day(), metavar="DAY", help="Read this one UTC day again, as YYYY-MM-DD.")
 @click.option("--from", "first", type=Day(), metavar="DAY", help="Backfill from this UTC day.")
 @click.option(
-    "--to", "last", type=Day(), metavar="DAY", help="Last day of the backfill.  [default: yesterday]"
+    "--to",
+    "last",
+    type=Day(),
+    metavar="DAY",
+    help="Last day of the backfill.  [default: the day before the run's start]",
 )
 @click.option(
     "--accept-vanished",
@@ -107,4 +111,4 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
         print_report=print_run,
         resume=collect_command,
     )
-    run_job(ctx, asked, settings, asked.request(context.now()), job)
+    run_job(ctx, asked, settings, asked.request(), job)

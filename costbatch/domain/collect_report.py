@@ -122,7 +122,7 @@ class CollectReport(RunReport):
     @property
     def days(self) -> DateRange:
         """The days of a backfill, else the newest day that the run read."""
-        asked = CollectOptions.of(self.run.request).days
+        asked = CollectOptions.of(self.run.request).days_of(self.run.today)
         return asked or DateRange(self.run.today - ONE_DAY, self.run.today)
 
     @property

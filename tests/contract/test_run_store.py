@@ -45,9 +45,10 @@ class TestRunStore:
         [
             CollectOptions(),
             CollectOptions(days=DateRange(date(2026, 1, 31), date(2026, 2, 1))),
+            CollectOptions(since=date(2026, 1, 31)),
             CollectOptions(accept_vanished=True),
         ],
-        ids=["none", "days", "accept vanished"],
+        ids=["none", "days", "open end", "accept vanished"],
     )
     def test_the_options_of_a_run_are_kept(self, database: Database, options: CollectOptions) -> None:
         """A backfill's days are half-open on the way in and out."""

@@ -52,7 +52,7 @@ def refused(harness: Harness, *args: str, **environ: str) -> Finished:
             "--date is for one day, --from and --to are for several",
         ),
         (["--to", "2025-03-01"], "--to needs --from"),
-        (["--from", "2025-03-12"], "--to 2025-03-11 is before --from 2025-03-12."),
+        (["--from", "2025-03-12"], "2025-03-12 is not over yet"),
         (["--concurrency", "0"], "0 is not in the range 1<=x<=256"),
         (["--max-api-cost", "0"], "The cap must be at least $0.01"),
         (["--max-api-cost", "much"], "'much' is not an amount of US dollars"),

@@ -72,7 +72,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def check(self, tx: Transaction, request: RunRequest, *, today: date) -> None:
-        if days := CollectOptions.of(request).days:
+        if days := CollectOptions.of(request).days_of(today):
             check_days(days, today=today, policy=self.windows)
         if request.aws_account_ids:
             select_accounts(tx, request.aws_account_ids)
@@ -89,7 +89,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         windows = {item.account.id: self._window(run, item, options) for item in items}
         # A backfill compares every day with what is stored: it is how a person has that done. So does a run
         # that accepts what vanishes, or it would leave alone the days that were kept.
-        compares_all = options.days is not None or options.accept_vanished
+        compares_all = options.is_backfill or options.accept_vanished
         digests = {} if compares_all else tx.digests.load(windows)
         totals = tx.costs.day_totals({row: windows[row] for row in digests}, self.detection.rule)
         newest = {item.account.id: item.progress.covered.last for item in items if item.progress.covered}
@@ -175,7 +175,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         self, tx: Transaction, run: Run, results: Sequence[tuple[CollectResult, FetchedCosts]], now: datetime
     ) -> list[Outcome]:
         """Replace the windows, detect anomalies, and record what was done; return the outcomes."""
-        is_backfill = CollectOptions.of(run.request).days is not None
+        is_backfill = CollectOptions.of(run.request).is_backfill
         fetched = {result.item.account.id: costs for result, costs in results}
         # What is kept is not in the answer, and counts when the days after it are judged.
         keeping = {row: costs.window for row, costs in fetched.items() if costs.days_kept}

@@ -49,7 +49,7 @@ def check_days(days: DateRange, *, today: date, policy: WindowPolicy) -> None:
 
 def window_of(progress: Progress, options: CollectOptions, *, today: date, policy: WindowPolicy) -> DateRange:
     """Return the days that a run reads of an account."""
-    return options.days or collection_window(today, collected=progress.covered, policy=policy)
+    return options.days_of(today) or collection_window(today, collected=progress.covered, policy=policy)
 
 
 def plan_run(
@@ -69,8 +69,8 @@ def plan_run(
 
     """
     options = CollectOptions.of(request)
-    if options.days is not None:
-        check_days(options.days, today=today, policy=policy)
+    if days := options.days_of(today):
+        check_days(days, today=today, policy=policy)
     last = tx.collections.last_requests()
     further = sum(max(requests - 1, 0) for requests, _ in last.values())
     usual = (1 + further, sum(days for _, days in last.values()) or 1)
@@ -78,9 +78,9 @@ def plan_run(
     planned = []
     for account in select_accounts(tx, request.aws_account_ids):
         window = window_of(progress.get(account.id, NO_PROGRESS), options, today=today, policy=policy)
-        requests, days = last.get(account.id, usual)
+        requests, days_read = last.get(account.id, usual)
         # Each collection has a first page, however few its days; only further pages grow with them.
-        estimate = 1 + ceil(max(requests - 1, 0) * len(window) / days)
+        estimate = 1 + ceil(max(requests - 1, 0) * len(window) / days_read)
         planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))
     plan = CollectionPlan(today=today, collections=tuple(planned))
     if causes is None:

@@ -94,7 +94,12 @@ class Runner(Generic[T, R]):
             unfinished = tx.items.enlist(run)
             return tx.runs.resume(run), unfinished
 
-        in_transaction(self.database, lambda tx: self.job.check(tx, request, today=today))
+        def check(tx: Transaction) -> None:
+            # A retry after midnight may do what its run was allowed to.
+            known = tx.runs.find(self.job.name, key)
+            self.job.check(tx, request, today=known.today if known else today)
+
+        in_transaction(self.database, check)
         in_transaction(self.database, lambda tx: self.job.begin(tx, today=today))
         return in_transaction(self.database, enter)
 

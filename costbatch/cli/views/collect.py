@@ -107,6 +107,8 @@ def collect_command(key: str, request: RunRequest, options: Sequence[str] = ()) 
     if (days := asked.days) is not None:
         one_day = ["--date", str(days.start)]
         words += one_day if len(days) == 1 else ["--from", str(days.start), "--to", str(days.last)]
+    if asked.since is not None:
+        words += ["--from", str(asked.since)]
     if asked.accept_vanished:
         words.append("--accept-vanished")
     return resume_command(key, request, [*words, *options])

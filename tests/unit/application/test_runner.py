@@ -8,7 +8,7 @@ import pytest
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.collection import CollectOptions
-from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.periods import ONE_DAY, DateRange, earliest_available, utc_day
 from costbatch.domain.runs import (
     ItemState,
     RunStatus,
@@ -139,6 +139,28 @@ def test_a_backfill_reads_its_days_of_the_accounts_asked_for(harness: RunHarness
     days = DateRange(TODAY - timedelta(days=90), TODAY - timedelta(days=80))
     harness.collect(CollectOptions(days=days).to_request(("000000000003",)))
     assert harness.source.fetched == [(3, days)]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        CollectOptions(since=TODAY - timedelta(days=5)),
+        CollectOptions(days=DateRange(earliest_available(TODAY), TODAY)),
+    ],
+    ids=["without an end", "with days that AWS drops at midnight"],
+)
+def test_a_retry_after_midnight_reads_the_days_of_its_run(harness: RunHarness, asked: CollectOptions) -> None:
+    """Up to the day before the run's start, and without being refused."""
+    harness.source.answers = {2: [DENIED]}
+    harness.collect(asked)
+    days = asked.days or DateRange(TODAY - timedelta(days=5), TODAY)
+    assert sorted(row for row, read in harness.source.fetched if read == days) == [1, 2, 3, 4]
+    harness.source.answers.clear()
+    harness.source.fetched.clear()
+    harness.now += timedelta(days=40)
+    assert harness.collect(asked).status is RunStatus.COMPLETED
+    start = max(days.start, earliest_available(utc_day(harness.now)))
+    assert harness.source.fetched == [(2, DateRange(start, TODAY))]
 
 
 def test_a_spent_cap_skips_the_rest(harness: RunHarness) -> None:
