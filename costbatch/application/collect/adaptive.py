@@ -369,7 +369,7 @@ class AdaptiveDetector(Detector):
                 for day in days
             ]
             verdicts[each.account.id] = Verdict(
-                changes=self._changes(each, judged, before, today),
+                changes=self._changes(each, judged, before, each.end(today)),
                 expectations=[*(one for one in before if one.day.usage_date in changed), *now],
                 known=each.known,
                 history=[currency for currency, one in judged.items() if one.is_history],
@@ -395,7 +395,7 @@ class AdaptiveDetector(Detector):
         changes: list[AnomalyChange] = []
         for currency, service in sorted(anomalous | known.keys(), key=lambda key: (key[0], key[1] or "")):
             one, mine = judged[currency], known[currency, service]
-            days = days_to_judge(one.touched, mine, self.rule, end=each.end(today))
+            days = days_to_judge(one.touched, mine, self.rule, end=today)
             series = None
             if service is not None:
                 of_earlier_nights = [day for *series_of, day in before if series_of == [service, currency]]

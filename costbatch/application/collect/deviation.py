@@ -42,7 +42,8 @@ class DeviationDetector(Detector):
             asked.append(SeriesRequest(each.account, each.replaced.fetched, each.replaced.totals, history))
         series = load_series(tx, asked, self.rule)
         return {
-            each.account.id: self._verdict(each, series[each.account.id], night.today) for each in examined
+            each.account.id: self._verdict(each, series[each.account.id], each.end(night.today))
+            for each in examined
         }
 
     @override
@@ -58,7 +59,7 @@ class DeviationDetector(Detector):
         expectations: list[Expectation] = []
         for currency in sorted(currencies):
             known = [anomaly for anomaly in each.known if anomaly.currency == currency]
-            days = days_to_judge(each.touched, known, self.rule, end=each.end(today))
+            days = days_to_judge(each.touched, known, self.rule, end=today)
             for service, series in self._series(each, series_of, currency).items():
                 scope = Scope(
                     account_id=each.account.id,

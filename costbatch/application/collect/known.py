@@ -26,7 +26,10 @@ class Examined:
         return self.replaced.account
 
     def end(self, today: date) -> date:
-        """Return the end of the days that can have been collected, whatever the days of an anomaly say."""
+        """Return the end of the days that can have been collected, whatever the days of an anomaly say.
+
+        The days are judged as of this day: a run that is resumed late is of an older one than what is stored.
+        """
         return max(today, self.replaced.stored.end_exclusive)
 
 

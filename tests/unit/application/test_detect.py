@@ -217,6 +217,20 @@ def test_a_spike_and_a_drop_side_by_side_are_two_anomalies(replay: Replay) -> No
     assert spans(replay.anomalies) == [("spike", 50, 50, "ended"), ("drop", 51, 51, "ended")]
 
 
+@pytest.mark.parametrize(("first", "cost"), [(50, {50: 300}), (50, flat(50, 62, 0))], ids=["spike", "drop"])
+@pytest.mark.parametrize("resumed", [51, 52, 54, 58])
+def test_a_run_resumed_after_later_nights_judges_as_they_did(
+    replay: Replay, first: int, cost: dict[int, int | str], resumed: int
+) -> None:
+    """What is over stays over, and a drop on days that have settled since stays one."""
+    replay.costs({**flat(first, 62), **cost})
+    replay.runs(51, 60)
+    before = list(replay.anomalies)
+    assert before
+    assert replay.run(resumed) == []
+    assert replay.anomalies == before
+
+
 def test_the_same_night_again_changes_nothing(replay: Replay) -> None:
     """A manual run after the nightly one neither reports nor counts anything twice."""
     replay.costs({50: 300, 49: 20, 48: 20})

@@ -371,6 +371,18 @@ def test_planned_days_raise_nothing_and_restate_nothing(replay: Replay) -> None:
     assert expected_on(replay, 112).expected < 110
 
 
+def test_a_run_resumed_after_later_nights_judges_as_they_did(replay: Replay) -> None:
+    """What is over stays over, and a drop on days that have settled since stays one."""
+    replay.costs({110: 500}, service=EC2)
+    replay.costs(dict.fromkeys(range(112, LAST), 0), service=S3)
+    replay.runs(101, 120)
+    before = list(replay.anomalies)
+    assert {each.direction.value for each in before} == {"spike", "drop"}
+    for today in (111, 113, 115, 118):
+        assert replay.run(today) == []
+        assert replay.anomalies == before
+
+
 def test_a_first_service_is_told_once_whatever_it_costs(replay: Replay) -> None:
     """From a cent on, not again when it comes back, and never at a first collection."""
     replay.costs({105: "0.004", 107: "0.02", 109: "5"}, service="Amazon Kendra")
