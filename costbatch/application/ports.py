@@ -146,7 +146,10 @@ class ItemStore(Protocol):
     """The work items of runs: who works on which account, and how each ended."""
 
     def enlist(self, run: Run) -> int:
-        """Add an item for every account of the request; return how many items are unfinished."""
+        """Add an item for every account of the request; return how many items are unfinished.
+
+        Accounts that the job has never or not as far done as others are claimed first.
+        """
 
     def has_running(self, run: Run) -> bool:
         """Return whether any process works on an item of the run now."""

@@ -133,6 +133,9 @@ def test_the_cap_on_api_cost_stops_the_run_and_says_so(harness: Harness) -> None
     assert {each["skip_reason"] for each in skipped} == {"api_cost_cap"}
     assert run.summary["run"]["status"] == "partial"
     assert run.logs("api_cost_cap_reached")
+    harness.sleep_until(harness.today + ONE_DAY)
+    again = harness.collect("--max-api-cost", "0.04", "--concurrency", "3").outcomes
+    assert {again[each["aws_account_id"]] for each in skipped} == {"collected"}
     assert harness.collect().outcomes == dict.fromkeys(IDS, "collected")
 
 

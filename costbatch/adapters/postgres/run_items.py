@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import account_from_row
 from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
-from costbatch.adapters.postgres.tables import accounts, run_items
+from costbatch.adapters.postgres.tables import account_progress, accounts, run_items
 from costbatch.application.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
@@ -146,15 +146,22 @@ class PostgresRunItems(ItemStore):
         wanted = [accounts.c.status == AccountStatus.ACTIVE.value, ~is_listed]
         if request.aws_account_ids:
             wanted.append(accounts.c.aws_account_id.in_(request.aws_account_ids))
-        listed = sa.select(
-            sa.literal(run.id),
-            sa.literal(request.job),
-            accounts.c.id,
-            sa.literal(ItemState.PENDING.value),
-            sa.func.now(),
-        ).where(*wanted)
+        progress = account_progress.c
+        is_of_account = sa.and_(progress.account_id == accounts.c.id, progress.job == request.job)
+        listed = (
+            sa.select(
+                sa.literal(run.id),
+                sa.literal(request.job),
+                accounts.c.id,
+                sa.literal(ItemState.PENDING.value),
+                sa.func.now(),
+            )
+            .select_from(accounts.outerjoin(account_progress, is_of_account))
+            .where(*wanted)
+            # Claimed in the order of their ids: under a cap, what one night leaves comes first the next.
+            .order_by(progress.covered_end_exclusive.nulls_first(), accounts.c.aws_account_id)
+        )
         columns = ["run_id", "job", "account_id", "state", "available_at"]
-        listed = listed.order_by(accounts.c.aws_account_id)
         self.connection.execute(sa.insert(run_items).from_select(columns, listed))
         unfinished = sa.select(sa.func.count()).where(run_items.c.run_id == run.id, _UNFINISHED)
         return self.connection.scalars(unfinished).one()
