@@ -29,7 +29,8 @@ class Change(NamedTuple):
 class ComparedCost:
     """The comparable cost of one account, or of several accounts together, in one currency.
 
-    aws_account_id, name: empty for several accounts. estimated: AWS marks the amount as an estimate.
+    aws_account_id, name: empty for several accounts. estimated: AWS marks the amount as an estimate,
+    or gives none yet of days that have not settled.
     from_day_before, from_week_before: None if that day is not stored, or if the cost is of several days.
     """
 

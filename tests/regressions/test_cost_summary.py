@@ -54,6 +54,7 @@ ACCOUNTS = {
     "newest day": _account(8, "10", bill(YESTERDAY, "4"), currency="HUF"),
     "spike": _account(9, "100", bill(YESTERDAY, "900"), currency="HKD"),
     "another spike": _account(10, "100", bill(YESTERDAY, "900"), currency="HKD"),
+    "late": _account(12, "100", currency="NOK"),
     "refused": make_account(11, faults=(Fault("not_enabled"),)),
 }
 IDS = {name: account.account_id for name, account in ACCOUNTS.items()}
@@ -176,6 +177,18 @@ def test_the_newest_day_is_called_incomplete_while_aws_adds_to_it(
     night.harness.rows("UPDATE daily_costs SET estimated = %s WHERE currency = 'HUF'", estimated)
     assert night.collect("newest day", **environ)["costs"]["is_incomplete"] is is_said
     assert ("INCOMPLETE" in night.print("newest day", **environ)) is is_said
+
+
+@pytest.mark.parametrize(("settle_days", "is_open"), [("2", True), ("0", False)])
+def test_a_day_of_which_nothing_has_arrived_is_incomplete(
+    night: Night,
+    settle_days: str,
+    is_open: bool,  # noqa: FBT001 - a table of cases
+) -> None:
+    """As long as it has not settled, no cost is no cost yet."""
+    costs = night.collect("late", COSTBATCH_ANOMALY_SETTLE_DAYS=settle_days)["costs"]
+    (cost,) = costs["accounts"]
+    assert (costs["is_incomplete"], cost["amount"], cost["estimated"]) == (is_open, "0", is_open)
 
 
 def test_an_account_asked_for_lists_its_own_anomalies_only(night: Night) -> None:

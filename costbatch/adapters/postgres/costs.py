@@ -311,10 +311,11 @@ def _change(before: Decimal | None, difference: Decimal) -> Change | None:
 def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Select[Any]:
     """Return the statement for the cost of each account that the run collected, by currency.
 
-    An earlier day counts as zero only if it is stored: else it is unknown.
+    An earlier day counts as zero only if it is stored: else it is unknown. Without rows, cost is to come as
+    long as the last day has not settled.
     """
     costs, covered, window = daily_costs.c, account_progress.c, _WINDOW_OF_ITEM.c
-    is_asked = sa.and_(*_in(days))
+    is_asked, unknown = sa.and_(*_in(days)), sa.literal(days.last > rule.last_settled_day(run.today))
     earlier: dict[str, date] = {}
     if len(days) == 1:
         earlier = {"day_before": days.start - ONE_DAY, "week_before": days.start - ONE_WEEK}
@@ -323,9 +324,7 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
         sa.select(
             costs.currency,
             sa.func.coalesce(_comparable_sum(rule).filter(is_asked), 0).label("amount"),
-            sa.func.coalesce(sa.func.bool_or(costs.estimated).filter(is_asked), sa.false()).label(
-                "estimated"
-            ),
+            sa.func.coalesce(sa.func.bool_or(costs.estimated).filter(is_asked), unknown).label("estimated"),
             *(
                 _comparable_sum(rule).filter(costs.usage_date == day).label(name)
                 for name, day in earlier.items()
