@@ -218,6 +218,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
                 covered=extend_collected(
                     result.item.progress.covered, costs.window, is_ordinary=not is_backfill
                 ),
+                is_ordinary=not is_backfill,
                 events=events[result.item.account.id],
                 warnings={"stored_days_kept": {"days": costs.days_kept}} if costs.days_kept else {},
             )

@@ -37,17 +37,20 @@ class Result(Generic[T, R]):
         self,
         *,
         covered: DateRange | None = None,
+        is_ordinary: bool = True,
         events: Sequence[Event] = (),
         warnings: Mapping[str, Mapping[str, object]] = NO_WARNINGS,
     ) -> Outcome:
         """Return the outcome of work that was stored.
 
-        covered: what is stored without a gap now. warnings: log events with their fields.
+        covered: what is stored without a gap now. is_ordinary: it was the work of every night, and a failure
+        before it is over. warnings: log events with their fields.
         """
         return replace(
             self._outcome(ItemState.SUCCEEDED),
             started_at=self.started_at,
             covered=covered,
+            is_ordinary=is_ordinary,
             events=tuple(events),
             warnings=warnings,
         )

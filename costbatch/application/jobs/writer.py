@@ -167,8 +167,9 @@ class Writer(Generic[T, R]):
             account, before = outcome.item.account, outcome.item.progress
             after, events = before, list[Event]()
             if outcome.state is ItemState.SUCCEEDED:
-                after, events = Progress(covered=outcome.covered), list(outcome.events)
-                if before.failing is not None:
+                still = None if outcome.is_ordinary else before.failing
+                after, events = Progress(covered=outcome.covered, failing=still), list(outcome.events)
+                if before.failing is not None and still is None:
                     event = account_recovered(account, before.failing, job=job, run_id=run_id, now=now)
                     events.append(event)
             elif outcome.state is ItemState.FAILED and (failure := outcome.failure) is not None:

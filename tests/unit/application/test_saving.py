@@ -238,6 +238,14 @@ def test_a_recovery_is_an_event(one: OneAccount) -> None:
     assert one.progress.failing is None
 
 
+def test_a_backfill_is_no_recovery(one: OneAccount) -> None:
+    """Some days can be read while the ordinary window still fails, as the next night would say again."""
+    failing = Failing(since=EARLIER, kind="implausible_answer")
+    one.request = CollectOptions(days=WINDOW).to_request()
+    one.save(one.claim(progress=Progress(failing=failing)), fetched())
+    assert (one.events, one.progress.failing) == ([], failing)
+
+
 def test_a_failure_leaves_what_is_stored_alone(one: OneAccount) -> None:
     """A failed call is never a zero."""
     one.save(one.claim(), bill())
