@@ -1,7 +1,7 @@
 """What the month will cost, of each account and in total."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from costbatch.application.ports import Database, Transaction
 from costbatch.application.selection import check_registered
-from costbatch.domain.accounts import NO_PROGRESS
+from costbatch.domain.accounts import NO_PROGRESS, AccountStatus
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import Rule
 from costbatch.domain.forecast import Forecast, forecast_month, history_of, sum_forecasts
@@ -47,14 +47,16 @@ class Forecasts:
                 history_of(today), self.rule, by_account=True, aws_account_ids=aws_account_ids
             )
             progress = tx.progress.load(COLLECT)
-            accounts = {each.aws_account_id: each.id for each in tx.accounts.list_all()}
+            registered = tx.accounts.list_all()
+        accounts = {each.aws_account_id: each.id for each in registered}
+        removed = {each.aws_account_id for each in registered if each.status is AccountStatus.REMOVED}
         known_until = {
             account: covered.end_exclusive
             for account, row in accounts.items()
             if (covered := progress.get(row, NO_PROGRESS).covered) is not None
             and (not aws_account_ids or account in aws_account_ids)
         }
-        newest, behind = _ends(known_until, today)
+        newest, behind = _ends(known_until, removed, today)
         amounts: defaultdict[tuple[str, str], dict[date, Decimal]] = defaultdict(dict)
         sums: _Sums = defaultdict(lambda: defaultdict(Decimal))
         for account, (day, currency, amount) in costs:
@@ -64,7 +66,7 @@ class Forecasts:
             forecast_month(
                 mine,
                 today=today,
-                known_until=known_until.get(account, today),
+                known_until=behind.get(account, known_until.get(account, today)),
                 settle_days=self.rule.settle_days,
                 currency=currency,
                 aws_account_id=account,
@@ -78,7 +80,8 @@ def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
     """Return the forecast of all accounts together, by currency."""
     progress = tx.progress.load(COLLECT)
     known_until = {row: each.covered.end_exclusive for row, each in progress.items() if each.covered}
-    newest, behind = _ends(known_until, today)
+    removed = {account.id for account in tx.accounts.list_all([AccountStatus.REMOVED])}
+    newest, behind = _ends(known_until, removed, today)
     by_end: defaultdict[date, list[str]] = defaultdict(list)
     # If none is behind, thousands of accounts need not be loaded.
     for account in tx.accounts.list_all() if behind else ():
@@ -97,17 +100,26 @@ def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
     return _of_totals(sums, today, rule)
 
 
-def _ends(known_until: Mapping[_Key, date], today: date) -> tuple[date, dict[_Key, date]]:
+def _ends(
+    known_until: Mapping[_Key, date], removed: Collection[_Key], today: date
+) -> tuple[date, dict[_Key, date]]:
     """Return the day after the last one that is known, and that of each account that is behind.
 
-    Its missing days are not zeros. All that were not collected this month are alike: nothing is expected.
-    Those without a day in the history of the forecast have no part in it.
+    Its missing days are not zeros. All that were removed or not collected this month are alike: nothing is
+    expected. Those without a day in the history of the forecast have no part in it.
     """
     newest, first = min(max(known_until.values(), default=today), today), history_of(today).start
-    nothing_expected = month_start(today - ONE_DAY) - ONE_DAY
+    nothing_expected = _nothing_expected(today)
     return newest, {
-        account: max(end, nothing_expected) for account, end in known_until.items() if first < end < newest
+        account: nothing_expected if account in removed else max(end, nothing_expected)
+        for account, end in known_until.items()
+        if first < end and (end < newest or account in removed)
     }
+
+
+def _nothing_expected(today: date) -> date:
+    """Return the end of what is known that leaves nothing to expect of this month."""
+    return month_start(today - ONE_DAY) - ONE_DAY
 
 
 def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:
@@ -119,11 +131,11 @@ def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:
     for currency, mine in sorted(groups.items()):
         # All accounts with this currency may be behind.
         parts = [(end, amounts) for end, amounts in mine if any(amounts.values())] or mine[:1]
-        forecasts = [
-            forecast_month(
-                amounts, today=today, known_until=end, settle_days=rule.settle_days, currency=currency
+        going_on, over = list[Forecast](), list[Forecast]()
+        for end, known in parts:
+            forecast = forecast_month(
+                known, today=today, known_until=end, settle_days=rule.settle_days, currency=currency
             )
-            for end, amounts in parts
-        ]
-        found.append(sum_forecasts(forecasts))
+            (over if end == _nothing_expected(today) else going_on).append(forecast)
+        found.append(sum_forecasts(going_on, over))
     return found

@@ -115,13 +115,17 @@ def forecast_month(
     )
 
 
-def sum_forecasts(parts: Sequence[Forecast]) -> Forecast:
+def sum_forecasts(going_on: Sequence[Forecast], over: Sequence[Forecast] = ()) -> Forecast:
     """Return the forecast of several parts of one total; this month's largest decides if there is one.
 
     Of any other part without a forecast only what is known counts; without a range of each there is none.
+    over: parts of which nothing more is expected; they decide only if there are no others.
     """
+    parts = [*going_on, *over]
     # At first nothing of the month may have arrived yet, and the others have no forecast.
-    largest = max(parts, key=lambda each: (each.month_to_date, each.expected is not None, each.last_month))
+    largest = max(
+        going_on or over, key=lambda each: (each.month_to_date, each.expected is not None, each.last_month)
+    )
     to_date = sum((each.month_to_date for each in parts), ZERO)
     last_month = sum((each.last_month for each in parts), ZERO)
     if largest.expected is None:

@@ -10,12 +10,12 @@ import pytest
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.engine import PostgresTransaction
 from costbatch.application.forecast import Forecasts, forecast_totals
-from costbatch.domain.accounts import Account, Progress
+from costbatch.domain.accounts import Account, AccountStatus, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.costs import CostBasis, DayTotal, StoredDay
 from costbatch.domain.detection import Rule, comparable_service_totals, comparable_totals
 from costbatch.domain.periods import DateRange
-from tests.support.database_rows import WINDOW, add_account, cost_row, prepare_months, store
+from tests.support.database_rows import NOW, WINDOW, add_account, cost_row, prepare_months, store
 from tests.support.factories import by_column, make_row
 
 RULE = Rule()
@@ -188,7 +188,8 @@ def test_what_is_stored_of_a_day_counts_every_row_in_its_currency(
 def test_the_forecast_of_a_total_is_one_in_every_place(database: PostgresDatabase, account: Account) -> None:
     """Also while accounts fail, in each currency: their missing days are not zeros.
 
-    Of an account that was not collected this month nothing is expected, whatever it cost before.
+    Of an account that was removed or not collected this month nothing more is expected, whatever it cost
+    before.
     """
     today = date(2026, 3, 21)
     stored = {
@@ -197,6 +198,8 @@ def test_the_forecast_of_a_total_is_one_in_every_place(database: PostgresDatabas
         add_account(database, 3): ("EUR", 3, 18),
         add_account(database, 4): ("USD", 2, 20),
         add_account(database, 5): ("USD", 2, 25),
+        (removed := add_account(database, 6)): ("USD", 3, 11),
+        (removed_today := add_account(database, 7)): ("USD", 3, 21),
     }
     for each, (currency, month, end) in stored.items():
         days = DateRange(date(2026, month, 1), date(2026, month, end))
@@ -205,11 +208,17 @@ def test_the_forecast_of_a_total_is_one_in_every_place(database: PostgresDatabas
         store(database, each, rows, days)
         with database.transaction() as tx:
             tx.progress.save(COLLECT, {each.id: Progress(covered=days)})
+    with database.transaction() as tx:
+        for each in (removed, removed_today):
+            tx.accounts.set_status(each, AccountStatus.REMOVED, now=NOW)
     found = Forecasts(database=database, rule=RULE).month(today)
     with database.transaction() as tx:
         totals = forecast_totals(tx, today, RULE)
     assert totals == found[-2:]
     assert {each.currency: each.expected for each in totals} == {
         "EUR": Decimal("310.31"),
-        "USD": Decimal("620.62"),
+        "USD": Decimal("620.62") + 30 * Decimal("10.01"),
     }
+    known = {each.aws_account_id: (each.month_to_date, each.expected) for each in found}
+    assert known[removed.aws_account_id] == (Decimal("100.10"), None)
+    assert known[removed_today.aws_account_id] == (Decimal("200.20"), None)

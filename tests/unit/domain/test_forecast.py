@@ -154,6 +154,8 @@ def test_of_several_parts_the_largest_decides_whether_there_is_a_forecast() -> N
     assert total.expected == usual.expected + 5
     assert (total.lower, total.upper) == (total.expected, total.expected)
     assert total.last_month == usual.last_month + gone.last_month
+    removed = forecast(bill(lambda _: 1000.0), known_until=MAY.last)
+    assert sum_forecasts([usual], [removed]).expected == usual.expected + removed.month_to_date
     young = forecast(bill(lambda _: 1000.0, days=5))
     assert sum_forecasts([young, usual]).expected is None
     second = date(2025, 6, 2)
