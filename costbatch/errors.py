@@ -6,6 +6,7 @@
     │   └── StatementRefused   the database refused a statement: only one account is affected
     ├── BudgetSpent        the run's cap on API cost is reached; the account is skipped, not failed
     ├── AccountError       one account fails with an ErrorKind; the run continues
+    │   └── ResponseTooLongError   AWS's response has more pages than are read; a retry has as many
     └── DeliveryError      a sink or the Pushgateway did not accept it; it is retried later
 
 Messages are whole sentences: what is wrong, where, what to do. They never contain a secret.
@@ -171,3 +172,10 @@ class AccountError(CostbatchError):
         self.detail = detail
         self.advice = advice or kind.advice
         super().__init__(f"{detail} {self.advice}")
+
+
+class ResponseTooLongError(AccountError):
+    """AWS's response has more pages than are ever read: to ask again would cost the same and not help."""
+
+    def __init__(self, detail: str, advice: str) -> None:
+        super().__init__(ErrorKind.MALFORMED_RESPONSE, detail, advice)

@@ -96,10 +96,18 @@ class CauseStore(Protocol):
         Not if its root cause is known, or it was asked for so often, or less than ``pause`` ago.
         """
 
-    def save(self, anomaly_id: UUID, found: RootCause | None, *, problem: str | None = None) -> bool:
+    def save(
+        self,
+        anomaly_id: UUID,
+        found: RootCause | None,
+        *,
+        problem: str | None = None,
+        attempts: int | None = None,
+    ) -> bool:
         """Store the root cause of an anomaly that was claimed, or why there is none.
 
-        False: one of the two is stored already since it was claimed.
+        attempts: count it as asked for so often. False: one of the two is stored already since it was
+        claimed.
         """
 
     def find(self, anomaly_id: UUID) -> RootCause | None:

@@ -22,6 +22,7 @@ class CauseSource(Protocol):
 
         Raises:
             AccountError: with the kind of failure.
+            ResponseTooLongError: there is more than is ever read.
             BudgetSpent: raised by ``spend``.
 
         """

@@ -237,7 +237,8 @@ class Fields:
         parsers.limit("100"),
         None,
         "The smallest difference of an open anomaly for which a run asks for the root cause, by one paid "
-        "request; one number or by currency, like the floor. If not set, it never asks.",
+        "request, or up to five if the response is long; one number or by currency, like the floor. If not "
+        "set, it never asks.",
     )
     first_charge_floor: Limit = _variable(
         parsers.limit("0.01"),

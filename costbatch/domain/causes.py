@@ -13,6 +13,8 @@ from costbatch.domain.money import CENT, Limit
 from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import ONE_DAY, DateRange
 
+# Of two weeks of one service one page is enough; each more is a paid request, too.
+MOST_CAUSE_PAGES = 5
 # An anomaly names at most this many.
 _MOST_CAUSES = 10
 _WEEK = timedelta(days=7)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from costbatch.domain.accounts import Account
+from costbatch.domain.causes import MOST_CAUSE_PAGES
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import DateRange
@@ -24,6 +25,7 @@ class PlannedCollection:
 class PlannedCauses:
     """What root causes may add: a request for each large anomaly, open ones and those that the run finds.
 
+    If the response is long, up to ``MOST_CAUSE_PAGES``.
     minimum: the smallest difference that counts. open_anomalies: how many there are before the run.
     requests_left: how many requests the cap leaves for all of them; None: there is no cap.
     """
@@ -35,9 +37,12 @@ class PlannedCauses:
     @property
     def api_requests(self) -> int:
         """The requests for the anomalies that are open."""
-        if self.requests_left is None:
-            return self.open_anomalies
-        return min(self.open_anomalies, self.requests_left)
+        return self._capped(self.open_anomalies)
+
+    @property
+    def most_api_requests(self) -> int:
+        """The same, if all responses are long."""
+        return self._capped(self.open_anomalies * MOST_CAUSE_PAGES)
 
     @property
     def api_cost_usd(self) -> Decimal:
@@ -49,9 +54,16 @@ class PlannedCauses:
         return {
             "minimum": str(self.minimum),
             "open_anomalies": self.open_anomalies,
-            "api": {"requests": self.api_requests, "cost_usd": str(self.api_cost_usd)},
+            "api": {
+                "requests": self.api_requests,
+                "cost_usd": str(self.api_cost_usd),
+                "most_requests": self.most_api_requests,
+            },
             "requests_left": self.requests_left,
         }
+
+    def _capped(self, requests: int) -> int:
+        return requests if self.requests_left is None else min(requests, self.requests_left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 
 from costbatch.domain.causes import question_of
 from costbatch.domain.costs import CostBasis
-from costbatch.errors import AccountError, ErrorKind
+from costbatch.errors import AccountError, ErrorKind, ResponseTooLongError
 from costbatch.simulator.world import rows_from_plain
 from tests.support.factories import make_anomaly
 
@@ -76,3 +76,16 @@ def test_what_aws_refuses_is_an_error_of_the_account(
         aws.source(max_attempts=1).fetch_causes(aws.simulated_keys(1), QUESTION, aws.spend)
     assert caught.value.kind is kind
     assert aws.requests <= 5
+
+
+@pytest.mark.parametrize(("limit", "helps"), [(4, True), (5, False), (200, False)])
+def test_the_page_limit_is_named_only_if_it_is_what_limits(
+    billed: SimulatorProcess, aws: Harness, *, limit: int, helps: bool
+) -> None:
+    """Beyond five pages no root cause is looked for, on no other night either."""
+    billed.set_rows(ONE, [])
+    billed.add_fault(ONE, "endless_pages")
+    with pytest.raises(AccountError, match=f"more than {min(limit, 5)} pages") as caught:
+        aws.source(page_limit=limit).fetch_causes(aws.simulated_keys(1), QUESTION, aws.spend)
+    assert ("COSTBATCH_PAGE_LIMIT" in caught.value.advice) is helps
+    assert isinstance(caught.value, ResponseTooLongError) is not helps

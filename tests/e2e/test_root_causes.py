@@ -15,6 +15,7 @@ from costbatch.application.collect import root_causes
 from costbatch.application.collect.root_causes import RootCauses
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.ports import Database, Transaction
+from costbatch.domain.causes import MOST_CAUSE_PAGES
 from costbatch.domain.runs import Run
 from costbatch.simulator.world import Anomaly
 from tests.support.harness import EC2, ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
@@ -25,13 +26,20 @@ MINIMUM = "COSTBATCH_ROOT_CAUSE_MINIMUM"
 USED = {"region": "us-east-1", "usage_type": "BoxUsage:m5.xlarge"}
 BURST = {"region": "sa-east-1", "usage_type": "SAE1-BoxUsage:p4d.24xlarge"}
 
+SPIKED = make_account(
+    1,
+    rows=(
+        *(bill(each.date, "10.00", **USED) for each in steady("10", until=TODAY + 3 * ONE_DAY)),
+        bill(DAY, "90.00", **BURST),
+        bill(DAY, "7.00", record_type="Tax"),
+    ),
+)
+
 
 @pytest.fixture
 def spiked(harness: Harness) -> Harness:
     """Return a harness with an account that costs 10 dollars a day, and yesterday 90 more in Brazil."""
-    rows = [bill(each.date, "10.00", **USED) for each in steady("10", until=TODAY + 3 * ONE_DAY)]
-    rows += [bill(DAY, "90.00", **BURST), bill(DAY, "7.00", record_type="Tax")]
-    harness.open(make_account(1, rows=tuple(rows)))
+    harness.open(SPIKED)
     harness.environ[MINIMUM] = "50"
     return harness
 
@@ -116,7 +124,7 @@ def test_a_dry_run_says_what_root_causes_may_add(spiked: Harness) -> None:
         found: dict[str, Any] = run.summary["root_causes"]
         return found
 
-    one, none = ({"requests": n, "cost_usd": f"0.0{n}" if n else "0.00"} for n in (1, 0))
+    one, none = ({"requests": n, "cost_usd": f"0.0{n}", "most_requests": 5 * n} for n in (1, 0))
     assert planned() == {"minimum": "50", "open_anomalies": 1, "api": one, "requests_left": None}
     assert planned(minimum="1,USD=91")["open_anomalies"] == 0
     capped = planned("--max-api-cost", "0.01")
@@ -126,7 +134,8 @@ def test_a_dry_run_says_what_root_causes_may_add(spiked: Harness) -> None:
     assert " ".join(table.split()).startswith(
         "Dry run: would collect 1 account in 1 request (0.01 USD). "
         "Root causes (COSTBATCH_ROOT_CAUSE_MINIMUM is 50) may add 1 request (0.01 USD) for open anomalies, "
-        "and 1 request (0.01 USD) for each that the run finds. "
+        "and 1 request (0.01 USD) for each that the run finds; each may take up to 5 if the response is "
+        "long: at most 2 (0.02 USD) for open ones. "
         "The cap on API cost leaves 2 requests for them. "
     )
     assert spiked.aws.paid(ONE) == paid
@@ -152,6 +161,24 @@ def test_a_failed_request_is_repeated_once_on_another_night(spiked: Harness) -> 
     spiked.sleep_until(TODAY + ONE_DAY)
     assert "anomaly.explained" in told(spiked.collect())
     assert spiked.value("SELECT attempts FROM anomaly_causes WHERE problem IS NULL") == 2
+
+
+def test_a_response_that_is_too_long_is_not_paid_twice(spiked: Harness) -> None:
+    """It would be as long another night; the reason names no setting that cannot help."""
+    spiked.collect(**{MINIMUM: ""})
+    spiked.open(SPIKED, page_size=1)
+    run = spiked.collect()
+    (line,) = run.logs("root_cause_not_found")
+    assert line["reason"] == (
+        "GetCostAndUsage: the response has more than 5 pages. "
+        "The service has too many usage types to find a root cause; it is not asked for again."
+    )
+    reading = spiked.value("SELECT rows_fetched FROM cost_collections ORDER BY run_item_id DESC LIMIT 1")
+    assert spiked.aws.paid(ONE) == reading + MOST_CAUSE_PAGES
+    spiked.open(SPIKED)
+    spiked.sleep_until(TODAY + ONE_DAY)
+    assert "anomaly.explained" not in told(spiked.collect())
+    assert spiked.aws.paid(ONE) == 1
 
 
 def test_a_kill_between_the_answer_and_its_storage_asks_once_more(spiked: Harness) -> None:

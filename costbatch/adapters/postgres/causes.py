@@ -50,12 +50,20 @@ class PostgresCauses(CauseStore):
         return self.connection.execute(_CLAIM, asked).first() is not None
 
     @override
-    def save(self, anomaly_id: UUID, found: RootCause | None, *, problem: str | None = None) -> bool:
+    def save(
+        self,
+        anomaly_id: UUID,
+        found: RootCause | None,
+        *,
+        problem: str | None = None,
+        attempts: int | None = None,
+    ) -> bool:
         values = {
             "usage_date": found.usage_date if found else None,
             "ordinary_date": found.ordinary_date if found else None,
             "causes": [_to_document(cause) for cause in found.causes] if found else [],
             "problem": problem,
+            **({} if attempts is None else {"attempts": attempts}),
         }
         table = anomaly_causes.c
         is_new = table.usage_date.is_(None) & table.problem.is_(None)

@@ -1,7 +1,8 @@
 """After a run: asks Cost Explorer which regions and usage types are behind its large anomalies.
 
-One paid request for each, counted and capped as those of the run. An anomaly is asked about once, and once
-more on another night if that failed. No error here changes the status of the run.
+One paid request for each, or a few if the response is long, counted and capped as those of the run. An
+anomaly is asked about once, and once more on another night if that failed and may succeed then. No error here
+changes the status of the run.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from costbatch.domain.events import anomaly_explained
 from costbatch.domain.periods import DateRange
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import Run, RunRequest
-from costbatch.errors import AccountError, BudgetSpent, ErrorKind
+from costbatch.errors import AccountError, BudgetSpent, ErrorKind, ResponseTooLongError
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
@@ -122,11 +123,12 @@ class RootCauses:
         if not is_claimed:
             return True
         meter = Meter(budget)
-        found, problem = self._ask(anomaly, access, meter, about)
+        found, problem, is_final = self._ask(anomaly, access, meter, about)
         meter.close()
 
         def save(tx: Transaction) -> None:
-            if not tx.causes.save(anomaly.id, found, problem=problem):
+            attempts = _MOST_ATTEMPTS if is_final else None
+            if not tx.causes.save(anomaly.id, found, problem=problem, attempts=attempts):
                 # Done twice: the first commit succeeded, and only its answer was lost.
                 return
             tx.items.add_requests(run, account.id, meter.requests, unanswered=meter.unanswered)
@@ -157,14 +159,17 @@ class RootCauses:
 
     def _ask(
         self, anomaly: Anomaly, access: Access, meter: Meter, about: Mapping[str, str]
-    ) -> tuple[RootCause | None, str | None]:
-        """Return the root cause, or why it is not known; no error here makes the account fail."""
+    ) -> tuple[RootCause | None, str | None, bool]:
+        """Return the root cause, or why it is not known, and whether another night will not know it either.
+
+        No error here makes the account fail.
+        """
         question = question_of(anomaly, self.rule.excluded_record_types)
         try:
             amounts = self.source.fetch_causes(access, question, meter)
         except (AccountError, BudgetSpent) as error:
-            return None, str(error)
+            return None, str(error), isinstance(error, ResponseTooLongError)
         except Exception:
             log.exception("root_cause_crashed", **about)
-            return None, ErrorKind.INTERNAL.advice
-        return find_root_cause(amounts, question, anomaly.direction), None
+            return None, ErrorKind.INTERNAL.advice, False
+        return find_root_cause(amounts, question, anomaly.direction), None, False

@@ -18,6 +18,7 @@ from costbatch.cli.views.run import (
     problem_of,
     resume_command,
 )
+from costbatch.domain.causes import MOST_CAUSE_PAGES
 from costbatch.domain.collect_report import Collection, CollectReport
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.compared_costs import Change, ComparedCost, CostSummary
@@ -65,10 +66,12 @@ def print_plan(plan: CollectionPlan, console: Console) -> None:
 
 def _root_causes(planned: PlannedCauses) -> str:
     requests, price = many(planned.api_requests, "request"), money(planned.api_cost_usd, "USD")
+    most, most_price = planned.most_api_requests, money(planned.most_api_requests * REQUEST_PRICE_USD, "USD")
     one = f"{many(1, 'request')} ({money(REQUEST_PRICE_USD, 'USD')})"
     sentence = (
         f"Root causes (COSTBATCH_ROOT_CAUSE_MINIMUM is {planned.minimum}) may add {requests} ({price}) for "
-        f"open anomalies, and {one} for each that the run finds."
+        f"open anomalies, and {one} for each that the run finds; each may take up to {MOST_CAUSE_PAGES} if "
+        f"the response is long: at most {most} ({most_price}) for open ones."
     )
     if planned.requests_left is None:
         return sentence

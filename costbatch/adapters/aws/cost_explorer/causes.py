@@ -12,8 +12,6 @@ from costbatch.domain.causes import CauseKey, CauseQuestion
 from costbatch.domain.costs import CostBasis, CostColumns, FetchedCosts
 from costbatch.domain.detection import ZERO
 
-# Of two weeks of one service one page is enough; each more would be paid, too.
-MOST_CAUSE_PAGES = 5
 _GROUP_BY = [{"Type": "DIMENSION", "Key": "REGION"}, {"Type": "DIMENSION", "Key": "USAGE_TYPE"}]
 # The amount that counts if an account has no discounts.
 _WITHOUT_DISCOUNTS = {

@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from costbatch.adapters.aws.clients import AwsClients
-from costbatch.adapters.aws.cost_explorer.causes import MOST_CAUSE_PAGES, amounts_of, cause_query
+from costbatch.adapters.aws.cost_explorer.causes import amounts_of, cause_query
 from costbatch.adapters.aws.cost_explorer.in_flight import ResponsesInFlight, Share
 from costbatch.adapters.aws.cost_explorer.parse import CostResponse
 from costbatch.adapters.aws.cost_explorer.schema import METRICS
@@ -20,11 +20,11 @@ from costbatch.adapters.aws.operations import GET_COST_AND_USAGE
 from costbatch.application.ports import CostSource, Spend
 from costbatch.application.sources import CauseSource
 from costbatch.domain.accounts import Account, AwsNeeds
-from costbatch.domain.causes import CauseKey, CauseQuestion
+from costbatch.domain.causes import MOST_CAUSE_PAGES, CauseKey, CauseQuestion
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange, month_start
-from costbatch.errors import AccountError, ErrorKind
+from costbatch.errors import AccountError, ErrorKind, ResponseTooLongError
 from costbatch.logs import get_logger
 
 OPERATION = GET_COST_AND_USAGE.name
@@ -60,18 +60,26 @@ class CostExplorerSource(CostSource, CauseSource):
     ) -> FetchedCosts:
         keys = self._identities.resolve(access)
         requests = self._clients.requests(GET_COST_AND_USAGE, access.account.partition)
+        pages = self._clients.settings.page_limit
         refused: BeforeHistoryError | None = None
         for days in _windows(window, is_first=is_first):
             query = _query(access.account, days)
             try:
                 with self._in_flight.response() as share:
                     response = CostResponse(days, previous, share)
-                    fetched = self._read_pages(
-                        partial(requests.send, query, keys, spend), query, response, share
-                    )
+                    send = partial(requests.send, query, keys, spend)
+                    fetched = self._read_pages(send, query, response, share, pages)
             except BeforeHistoryError as error:
                 refused = error
                 continue
+            if fetched is None:
+                price = REQUEST_PRICE_USD
+                raise _too_long(
+                    pages,
+                    "Nothing was stored. If the account is that large, raise COSTBATCH_PAGE_LIMIT: each page "
+                    f"is a request of ${price}, so {pages * 2} pages cost up to ${pages * 2 * price} in each "
+                    "run.",
+                )
             if refused is not None:
                 log.warning(
                     "history_shortened",
@@ -91,12 +99,20 @@ class CostExplorerSource(CostSource, CauseSource):
         keys = self._identities.resolve(access)
         requests = self._clients.requests(GET_COST_AND_USAGE, access.account.partition)
         query = cause_query(access.account, question)
-        most_pages = min(MOST_CAUSE_PAGES, self._clients.settings.page_limit)
+        pages = min(MOST_CAUSE_PAGES, self._clients.settings.page_limit)
         with self._in_flight.response() as share:
             response = CostResponse(question.days, NO_DIGESTS, share)
             send = partial(requests.send, query, keys, spend)
-            fetched = self._read_pages(send, query, response, share, most_pages=most_pages)
-        return amounts_of(fetched, question)
+            fetched = self._read_pages(send, query, response, share, pages)
+        if fetched is not None:
+            return amounts_of(fetched, question)
+        if pages < MOST_CAUSE_PAGES:
+            raise _too_long(
+                pages, f"COSTBATCH_PAGE_LIMIT is the limit; for root causes, raise it to {MOST_CAUSE_PAGES}."
+            )
+        services = "services have" if len(question.services) != 1 else "service has"
+        advice = f"The {services} too many usage types to find a root cause; it is not asked for again."
+        raise ResponseTooLongError(_too_long(pages).detail, advice)
 
     def _read_pages(
         self,
@@ -104,11 +120,10 @@ class CostExplorerSource(CostSource, CauseSource):
         query: dict[str, Any],
         response: CostResponse,
         share: Share,
-        *,
-        most_pages: int | None = None,
-    ) -> FetchedCosts:
+        pages: int,
+    ) -> FetchedCosts | None:
+        """Return what the pages hold; None if there are more than ``pages``."""
         seen = set[str]()
-        pages = most_pages or self._clients.settings.page_limit
         for page in range(1, pages + 1):
             body = call_aws(OPERATION, send)
             if body is None:
@@ -121,13 +136,7 @@ class CostExplorerSource(CostSource, CauseSource):
             seen.add(token)
             query["NextPageToken"] = token
             share.wait_for_memory()
-        price = REQUEST_PRICE_USD
-        raise AccountError(
-            ErrorKind.MALFORMED_RESPONSE,
-            f"{OPERATION}: the response has more than {pages} pages.",
-            "Nothing was stored. If the account is that large, raise COSTBATCH_PAGE_LIMIT: each page is a "
-            f"request of ${price}, so {pages * 2} pages cost up to ${pages * 2 * price} in each run.",
-        )
+        return None
 
 
 def _windows(window: DateRange, *, is_first: bool) -> Iterator[DateRange]:
@@ -149,5 +158,9 @@ def _query(account: Account, window: DateRange) -> dict[str, Any]:
     }
 
 
-def _malformed(problem: str) -> AccountError:
-    return AccountError(ErrorKind.MALFORMED_RESPONSE, f"{OPERATION}: {problem}.")
+def _malformed(problem: str, advice: str = "") -> AccountError:
+    return AccountError(ErrorKind.MALFORMED_RESPONSE, f"{OPERATION}: {problem}.", advice)
+
+
+def _too_long(pages: int, advice: str = "") -> AccountError:
+    return _malformed(f"the response has more than {pages} pages", advice)
