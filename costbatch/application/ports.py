@@ -148,7 +148,8 @@ class ItemStore(Protocol):
     def enlist(self, run: Run) -> int:
         """Add an item for every account of the request; return how many items are unfinished.
 
-        Accounts that the job has never or not as far done as others are claimed first.
+        Accounts that the job has never or not as far done as others are claimed first, and last those for
+        which its run before paid in vain.
         """
 
     def has_running(self, run: Run) -> bool:

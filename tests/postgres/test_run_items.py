@@ -19,6 +19,7 @@ from tests.support.database_rows import (
     claim,
     collect,
     fail,
+    failed,
     finish,
     open_run,
     records,
@@ -159,6 +160,18 @@ def test_the_items_of_another_run_are_left_alone(database: PostgresDatabase, run
         assert (tx.items.api_requests(run), tx.items.api_requests(elsewhere)) == (2, 0)
         assert (tx.items.counts(elsewhere).count(), tx.items.has_running(elsewhere)) == (4, False)
     assert states(database, elsewhere) == ["skipped"] * 4
+
+
+def test_what_took_money_in_vain_is_not_first_of_the_next_run(database: PostgresDatabase, run: Run) -> None:
+    """One account that needs more than a cap allows does not keep all others from being collected."""
+    first, second = claim(database, run, most=2)
+    finish(database, replace(failed(first), api_requests=5))
+    collect(database, second)
+    with database.transaction() as tx:
+        tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=NOW)
+        tx.progress.save(COLLECT, {second.account.id: COVERED})
+    items = claim(database, open_run(database, "next"))
+    assert [item.account.aws_account_id for item in items] == [account_id(n) for n in (3, 4, 2, 1)]
 
 
 def test_each_job_has_its_own_claim_and_progress(database: PostgresDatabase, run: Run) -> None:

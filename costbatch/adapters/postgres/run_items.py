@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import account_from_row
 from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
-from costbatch.adapters.postgres.tables import account_progress, accounts, run_items
+from costbatch.adapters.postgres.tables import account_progress, accounts, run_items, runs
 from costbatch.application.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
@@ -158,8 +158,13 @@ class PostgresRunItems(ItemStore):
             )
             .select_from(accounts.outerjoin(account_progress, is_of_account))
             .where(*wanted)
-            # Claimed in the order of their ids: under a cap, what one night leaves comes first the next.
-            .order_by(progress.covered_end_exclusive.nulls_first(), accounts.c.aws_account_id)
+            # Claimed in the order of their ids: under a cap, what one night leaves comes first the next, but
+            # not before the others what took money in vain.
+            .order_by(
+                sa.exists().where(*_was_paid_in_vain(run)),
+                progress.covered_end_exclusive.nulls_first(),
+                accounts.c.aws_account_id,
+            )
         )
         columns = ["run_id", "job", "account_id", "state", "available_at"]
         self.connection.execute(sa.insert(run_items).from_select(columns, listed))
@@ -378,3 +383,11 @@ def is_of_run(records: sa.Table, run: Run) -> sa.ColumnElement[bool]:
     ids = sa.select(run_items.c.id).where(run_items.c.run_id == run.id).correlate(None).scalar_subquery()
     # As an array the ids are looked up one by one; a join would read the records of every run ever made.
     return records.c.run_item_id == sa.any_(sa.func.array(ids))
+
+
+def _was_paid_in_vain(run: Run) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions of an item by which the job's run before this one paid for an account in vain."""
+    earlier = sa.select(runs.c.id).where(runs.c.job == run.request.job, runs.c.id != run.id)
+    before, item = earlier.order_by(runs.c.started_at.desc()).limit(1).scalar_subquery(), run_items.c
+    is_in_vain = sa.and_(item.state != ItemState.SUCCEEDED.value, item.api_requests > 0)
+    return [item.run_id == before, item.account_id == accounts.c.id, is_in_vain]
