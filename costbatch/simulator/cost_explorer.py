@@ -21,7 +21,7 @@ from costbatch.simulator.usage_types import parts_of
 from costbatch.simulator.world import to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from costbatch.simulator.cache import PageCache
     from costbatch.simulator.rendering import Keys
@@ -58,38 +58,57 @@ class CostExplorer:
         self._cache = cache
         self._digests: dict[str, tuple[Account, str]] = {}
 
-    def answer(self, account: Account, body: bytes, today: date, *, ignores_token: bool = False) -> Answer:
-        """Answer GetCostAndUsage with one page; the first when the token is to be ignored."""
+    def answer(
+        self,
+        account: Account,
+        body: bytes,
+        today: date,
+        *,
+        billed: Iterable[Account],
+        ignores_token: bool = False,
+    ) -> Answer:
+        """Answer GetCostAndUsage with one page; the first when the token is to be ignored.
+
+        `billed` are the accounts whose cost the caller sees: all of the organization that it pays for.
+        """
         request = parse_request(body, today)
         query = request.query
         own = Expression("Dimensions", LINKED_ACCOUNT, frozenset({account.account_id}))
         if query.filter == own:
-            # It selects everything; so accounts with the same costs share their rendered pages.
-            query = replace(query, filter=None)
+            # It selects all of the account's own; so accounts with the same costs share their rendered pages.
+            query, billed = replace(query, filter=None), (account,)
+        accounts = tuple(billed)
         question = _question_digest(query)
         owner = account.costs_like or account.account_id
         number = 0
         if request.page_token is not None and not ignores_token:
             number = page_of_token(request.page_token, question=question, owner=owner)
         is_named = LINKED_ACCOUNT in query.group_by or query.filter is not None
-        named = (account.account_id, account.name) if is_named else None
+        named = tuple((each.account_id, each.name) for each in accounts) if is_named else None
         pages = self._cache.get(
-            (self._digest(account), named, question, today),
-            lambda: self._render(account, query, today, question=question, owner=owner),
+            (tuple(map(self._digest, accounts)), named, question, today),
+            lambda: self._render(account, accounts, query, today, question=question, owner=owner),
         )
         if number >= len(pages):
             raise AwsError("InvalidNextTokenException", "The pagination token is past the last page.")
         return Answer(body=pages[number])
 
     def _render(
-        self, account: Account, query: CostQuery, today: date, *, question: str, owner: str
+        self,
+        account: Account,
+        billed: tuple[Account, ...],
+        query: CostQuery,
+        today: date,
+        *,
+        question: str,
+        owner: str,
     ) -> tuple[bytes, ...]:
         layout = Layout(
             metrics=query.metrics,
             group_of=_grouping(account, query.group_by),
             currency_of=lambda row: row.unit or account.currency_on(row.date),
             default_currency=account.currency,
-            head=_head(account, query),
+            head=_head(billed, query),
             page_size=self._page_size,
             token=lambda page: make_token(page, question=question, owner=owner),
         )
@@ -97,10 +116,11 @@ class CostExplorer:
         for start, end in _spans(query):
             days = (start + timedelta(days=count) for count in range((end - start).days))
             rows = [
-                row
+                row if each is account else _of_member(each, row)
                 for day in days
-                for row in self._rows(account, query, day, today)
-                if query.filter is None or query.filter.matches(account, row)
+                for each in billed
+                for row in self._rows(each, query, day, today)
+                if query.filter is None or query.filter.matches(each, row)
             ]
             periods.append(Period(start, end, is_estimated(end - timedelta(days=1), today), rows))
         return render_pages(periods, layout)
@@ -133,6 +153,11 @@ def _spans(query: CostQuery) -> Iterator[tuple[date, date]]:
         start = end
 
 
+def _of_member(account: Account, row: CostRow) -> CostRow:
+    """Return a row of an account as it stands in its payer's bill."""
+    return replace(row, linked_account=account.account_id, unit=row.unit or account.currency_on(row.date))
+
+
 def _grouping(account: Account, group_by: tuple[str, ...]) -> Callable[[CostRow], Keys] | None:
     if not group_by:
         return None
@@ -142,10 +167,10 @@ def _grouping(account: Account, group_by: tuple[str, ...]) -> Callable[[CostRow]
     return lambda row: tuple(dimension(account, row) for dimension in dimensions)
 
 
-def _head(account: Account, query: CostQuery) -> str:
+def _head(billed: tuple[Account, ...], query: CostQuery) -> str:
     attributes = []
     if LINKED_ACCOUNT in query.group_by:
-        attributes.append({"Value": account.account_id, "Attributes": {"description": account.name}})
+        attributes = [{"Value": each.account_id, "Attributes": {"description": each.name}} for each in billed]
     head: dict[str, object] = {"DimensionValueAttributes": attributes}
     if query.group_by:
         head["GroupDefinitions"] = [{"Type": "DIMENSION", "Key": key} for key in query.group_by]

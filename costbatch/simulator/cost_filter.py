@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # These divide a row: usage_types.py says into what.
 DIVIDING = frozenset({"REGION", "USAGE_TYPE"})
 DIMENSIONS: dict[str, Callable[[Account, CostRow], str]] = {
-    "LINKED_ACCOUNT": lambda account, _: account.account_id,
+    "LINKED_ACCOUNT": lambda account, row: row.linked_account or account.account_id,
     "RECORD_TYPE": lambda _, row: row.record_type,
     "REGION": lambda _, row: row.region,
     "SERVICE": lambda _, row: row.service,

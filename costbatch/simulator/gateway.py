@@ -177,7 +177,13 @@ def _cost_answer(
     today, ignores_token = simulation.today, effect.ignores_token
     match operation.name:
         case "GetCostAndUsage":
-            return simulation.cost_explorer.answer(account, request.body, today, ignores_token=ignores_token)
+            return simulation.cost_explorer.answer(
+                account,
+                request.body,
+                today,
+                billed=simulation.billed_to(account),
+                ignores_token=ignores_token,
+            )
         case "GetAnomalies":
             world = simulation.world
             return get_anomalies(

@@ -17,7 +17,7 @@ from costbatch.simulator.tagging import Tagging
 from costbatch.simulator.world import Account, Fault, World, WorldError, rows_from_plain, to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 CACHE_BYTES = 256 * 1024 * 1024
 
@@ -68,6 +68,12 @@ class Simulation:
             return self.accounts[account_id]
         except KeyError:
             raise WorldError(f"There is no account {account_id}.") from None
+
+    def billed_to(self, account: Account) -> Iterable[Account]:
+        """Return the accounts whose cost an account sees: all of its organization, or its own."""
+        if account.account_id == self.world.management_account_id:
+            return self.accounts.values()
+        return (account,)
 
     def update_account(self, account_id: str, changes: Mapping[str, Any]) -> Account:
         """Change fields of an account; a new key replaces the old one, faults replace the script."""

@@ -46,6 +46,7 @@ class CostRow:
     """One cost row, as exact as the bill. `unit` is the currency; null means the account's.
 
     Without `region` and `usage_type` its cost is spread over some, as usage_types.py has it.
+    `linked_account` is given in the bill of an organization's payer; empty means the account's own.
     """
 
     date: date
@@ -59,6 +60,7 @@ class CostRow:
     unit: str | None = None
     region: str = ""
     usage_type: str = ""
+    linked_account: str = ""
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Self:

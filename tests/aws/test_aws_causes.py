@@ -54,6 +54,20 @@ def test_one_request_brings_both_days(billed: SimulatorProcess, aws: Harness) ->
     assert aws.source().fetch_causes(access, everything, aws.spend)[DAY]["NoRegion", "NoUsageType"] == 5
 
 
+@pytest.mark.parametrize("services", [("A",), ()], ids=["one service", "all services"])
+def test_the_causes_of_a_payer_are_its_own(
+    billed: SimulatorProcess, aws: Harness, services: tuple[str, ...]
+) -> None:
+    """AWS gives a management account the cost of its whole organization."""
+    world = billed.current_world()
+    payer, member = world.accounts[:2]
+    accounts = (payer, replace(member, rows=payer.rows))
+    billed.replace_world(replace(world, accounts=accounts, management_account_id=ONE))
+    question = replace(QUESTION, services=services, excluded_record_types=frozenset())
+    found = aws.source().fetch_causes(aws.simulated_keys(1), question, aws.spend)
+    assert found[ORDINARY] == {("eu-west-1", "EUW1-BoxUsage"): Decimal(10)}
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "problem"),
     [

@@ -17,6 +17,8 @@ from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, BudgetSpent, ErrorKind
 from costbatch.simulator.faults import KINDS
+from costbatch.simulator.world import World
+from tests.support.aws import simulated_account
 from tests.support.factories import rows_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,16 @@ def test_every_page_is_read_and_paid_once(simulator: SimulatorProcess, aws: Harn
         (day, f"Service {n}") for day in (1, 3) for n in range(4)
     ]
     assert fetched.api_requests == aws.requests == simulator.paid(ONE) == 3
+
+
+def test_a_payer_is_read_without_its_members(changed_simulator: SimulatorProcess, aws: Harness) -> None:
+    """AWS gives a management account its organization's cost; the members are read by themselves."""
+    accounts = tuple(map(simulated_account, (1, 2, 3)))
+    world = World(accounts=accounts, today=date(2024, 3, 20), management_account_id=ONE)
+    changed_simulator.replace_world(world)
+    read = [rows_of(aws.source().fetch(aws.simulated_keys(n), WINDOW, aws.spend).costs) for n in (1, 2, 3)]
+    # Each of an account's eight rows costs its number.
+    assert [round(sum(row.unblended for row in rows)) for rows in read] == [8, 16, 24]
 
 
 FAULTS = [

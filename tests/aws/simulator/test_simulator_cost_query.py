@@ -131,3 +131,70 @@ def test_filters_choose_rows(lab: Lab, account: Account, expression: dict[str, A
     lab.load(replace(account, rows=rows_from_plain(rows)))
     day = lab.ask(account, GroupBy=None, Filter=expression)["ResultsByTime"][0]
     assert day["Total"]["UnblendedCost"]["Amount"] == amount
+
+
+@pytest.fixture(name="organization")
+def organization_fixture(lab: Lab, account: Account, other: Account) -> None:
+    """Let the first account pay for itself and for the other, which is billed in euros."""
+    own = rows_from_plain([row("2026-03-10", "A", "1")])
+    of_member = rows_from_plain([row("2026-03-10", "A", "10"), row("2026-03-10", "B", "4")])
+    lab.load(
+        replace(account, rows=own),
+        replace(other, rows=of_member, currency="EUR"),
+        management_account_id=account.account_id,
+    )
+
+
+@pytest.mark.usefixtures("organization")
+@pytest.mark.parametrize(
+    ("expression", "amount"),
+    [
+        (None, "15"),
+        (leaf("LINKED_ACCOUNT", "111111111111"), "1"),
+        (leaf("LINKED_ACCOUNT", "222222222222"), "14"),
+        (leaf("LINKED_ACCOUNT", "111111111111", "222222222222"), "15"),
+        ({"And": [leaf("LINKED_ACCOUNT", "111111111111"), leaf("SERVICE", "A")]}, "1"),
+        (leaf("REGION", "us-east-1", "eu-west-1"), "15"),
+    ],
+)
+def test_a_payer_sees_the_cost_of_its_organization(
+    lab: Lab, account: Account, expression: dict[str, Any] | None, amount: str
+) -> None:
+    """Only a filter narrows it to one account's own."""
+    day = lab.ask(account, GroupBy=None, Filter=expression)["ResultsByTime"][0]
+    assert day["Total"]["UnblendedCost"]["Amount"] == amount
+
+
+@pytest.mark.usefixtures("organization")
+def test_the_accounts_of_a_payers_bill_can_be_told_apart(lab: Lab, account: Account) -> None:
+    """By the linked account, each with its name and in its currency."""
+    answer = lab.ask(account, GroupBy=[LINKED, SERVICE])
+    groups = [
+        (*group["Keys"], group["Metrics"]["UnblendedCost"]) for group in answer["ResultsByTime"][0]["Groups"]
+    ]
+    assert groups == [
+        ("111111111111", "A", {"Amount": "1", "Unit": "USD"}),
+        ("222222222222", "A", {"Amount": "10", "Unit": "EUR"}),
+        ("222222222222", "B", {"Amount": "4", "Unit": "EUR"}),
+    ]
+    names = {each["Value"]: each["Attributes"]["description"] for each in answer["DimensionValueAttributes"]}
+    assert names == {"111111111111": "first", "222222222222": "second"}
+
+
+@pytest.mark.usefixtures("organization")
+def test_a_member_sees_its_own_cost_alone(lab: Lab, other: Account) -> None:
+    """With and without a filter; the payer's it cannot ask for."""
+    totals = []
+    for expression in (None, leaf("LINKED_ACCOUNT", "222222222222"), leaf("LINKED_ACCOUNT", "111111111111")):
+        day = lab.ask(other, GroupBy=None, Filter=expression)["ResultsByTime"][0]
+        totals.append(day["Total"]["UnblendedCost"]["Amount"])
+    assert totals == ["14", "14", "0"]
+
+
+@pytest.mark.usefixtures("organization")
+def test_a_payers_bill_follows_its_members(lab: Lab, account: Account, other: Account) -> None:
+    """What is rendered once is rendered anew if a member's cost has changed."""
+    before = lab.ask(account, GroupBy=None)["ResultsByTime"][0]["Total"]
+    lab.control.set_rows(other.account_id, [row("2026-03-10", "A", "20")])
+    after = lab.ask(account, GroupBy=None)["ResultsByTime"][0]["Total"]
+    assert [total["UnblendedCost"]["Amount"] for total in (before, after)] == ["15", "21"]
