@@ -20,6 +20,7 @@ from costbatch.simulator.errors import (
     error_answer,
 )
 from costbatch.simulator.faults import GET_COST, NO_EFFECT, Call, Effect, Ending, effect_of
+from costbatch.simulator.regions import REGIONS, home_of, partition_of
 from costbatch.simulator.signatures import SignatureError, parse_authorization
 from costbatch.simulator.world import Fault
 
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from costbatch.simulator.simulation import Simulation
     from costbatch.simulator.world import Account
 
-ORGANIZATIONS = "organizations"
+COST_EXPLORER, ORGANIZATIONS = "ce", "organizations"
 TARGETS = {
-    "AWSInsightsIndexService": "ce",
+    "AWSInsightsIndexService": COST_EXPLORER,
     "AWSOrganizationsV20161128": ORGANIZATIONS,
     "ResourceGroupsTaggingAPI_20170126": TAGGING,
 }
@@ -126,11 +127,21 @@ def _authenticate(simulation: Simulation, request: HttpRequest, operation: _Oper
     if scoped != operation.service and operation.service in (STS, *TARGETS.values()):
         message = f"Credential should be scoped to correct service: '{operation.service}'."
         raise AuthProblem.SIGNATURE.error(operation.service, message)
+    if not _has_endpoint(operation.service, operation.region):
+        message = f"Credential should be scoped to a valid region, not '{operation.region}'. "
+        raise AuthProblem.SIGNATURE.error(operation.service, message)
     account = simulation.accounts[principal.account_id]
     if operation.service in REGIONAL_SERVICES and operation.region not in account.regions:
         # AWS does not know an account's keys in a region that it has not enabled.
         raise AuthProblem.UNKNOWN_KEY.error(operation.service, INVALID_TOKEN_MESSAGE)
     return principal
+
+
+def _has_endpoint(service: str, region: str) -> bool:
+    """Whether a service answers in a region; costs and organizations have one endpoint in a partition."""
+    if service in (COST_EXPLORER, ORGANIZATIONS):
+        return region == home_of(partition_of(region))
+    return service != STS or region in REGIONS
 
 
 def _perform(

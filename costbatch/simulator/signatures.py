@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 TIMESTAMP_FORMAT = "%Y%m%dT%H%M%SZ"
-CLOCK_SKEW = timedelta(minutes=15)
+CLOCK_SKEW = timedelta(minutes=5)
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 MISMATCH_MESSAGE = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
@@ -142,10 +142,10 @@ def _skew_message(signed_at: datetime, now: datetime) -> str:
     if signed_at < now:
         limit = now - CLOCK_SKEW
         early = f"{signed_at:{TIMESTAMP_FORMAT}} is now earlier than {limit:{TIMESTAMP_FORMAT}}"
-        return f"Signature expired: {early} ({clock} - 15 min.)"
+        return f"Signature expired: {early} ({clock} - 5 min.)"
     limit = now + CLOCK_SKEW
     late = f"{signed_at:{TIMESTAMP_FORMAT}} is still later than {limit:{TIMESTAMP_FORMAT}}"
-    return f"Signature not yet current: {late} ({clock} + 15 min.)"
+    return f"Signature not yet current: {late} ({clock} + 5 min.)"
 
 
 def _check_signed_headers(headers: Mapping[str, str], authorization: Authorization) -> None:
