@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from shlex import quote
+from statistics import mean, median
 from typing import Any
 
 from costbatch.domain.answers import AnswerKind, Standing
@@ -141,7 +142,7 @@ _IMPORTANCE_OF_SEVERITY = {
 }
 _IMPORTANCE_OF_RUN = {"completed": Importance.SUCCESS, "failed": Importance.FAILURE}
 _RESOLUTIONS = {
-    "ended": "The cost is normal again.",
+    "ended": "These days are not unusual any more: the cost went back, or its new level is expected now.",
     "restated": "These days are not anomalous any more: AWS corrected their cost, or the rule was changed.",
     "merged": "It is part of an earlier anomaly now.",
 }
@@ -168,7 +169,7 @@ def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
     completeness = "complete" if anomaly["newest_is_complete"] else "not complete yet, more cost may arrive"
     lines.append(Line(label="Newest day", rows=((f"{newest}, {completeness}",),)))
     if anomaly["resolution"]:
-        lines.append(Line(label="Resolved", rows=((_RESOLUTIONS[anomaly["resolution"]],),), in_digest=1))
+        lines.append(Line(label="Resolved", rows=((_resolution(anomaly),),), in_digest=1))
     lines.append(_id_line(anomaly))
     return Notice(
         title=(f"[{anomaly['severity']}] {what}: ", *_whose(data), _change(anomaly)),
@@ -177,6 +178,28 @@ def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
         chart=_chart(anomaly),
         commands=_commands(anomaly["id"], is_resolved=is_resolved),
     )
+
+
+def _resolution(anomaly: Mapping[str, Any]) -> str:
+    """Return why an anomaly is over; of one that ended, whether its cost went back, if its trend tells."""
+    start, last = anomaly["start_date"], anomaly["last_date"]
+    sign = 1 if anomaly["direction"] == "spike" else -1
+    days = [(day["date"], sign * Decimal(day["amount"])) for day in anomaly["trend"]]
+    before = [amount for day, amount in days if day < start]
+    during = [amount for day, amount in days if start <= day <= last]
+    # The cost of the newest day may still arrive.
+    after = [
+        amount
+        for day, amount in days
+        if day > last and (anomaly["newest_is_complete"] or day != anomaly["newest_date"])
+    ]
+    if anomaly["resolution"] == "ended" and before and during and after:
+        halfway = (median(before) + mean(during)) / 2
+        if max(after) < halfway:
+            return "The cost is normal again."
+        if min(after) > halfway:
+            return "The cost stays at its new level, which is expected now."
+    return _RESOLUTIONS[anomaly["resolution"]]
 
 
 def _of_answer(data: Mapping[str, Any]) -> Notice:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from costbatch.domain.messages import message_of
 from costbatch.simulator.world import CostRow
 from tests.support.harness import ONE_DAY, TODAY, Harness, Prepare, Row, bill, make_account, steady
 
@@ -51,12 +52,17 @@ def anomalies(harness: Harness) -> list[Row]:
     return harness.rows("SELECT * FROM anomalies ORDER BY start_date, detected_at")
 
 
-def last_event(harness: Harness) -> Row:
-    """Return what the newest anomaly event says."""
+def newest_event(harness: Harness) -> Row:
+    """Return the newest anomaly event."""
     found: Row = harness.value(
         "SELECT cloudevent FROM events WHERE type LIKE 'anomaly.%' ORDER BY sequence DESC LIMIT 1"
     )
-    anomaly: Row = found["data"]["anomaly"]
+    return found
+
+
+def last_event(harness: Harness) -> Row:
+    """Return what the newest anomaly event says."""
+    anomaly: Row = newest_event(harness)["data"]["anomaly"]
     return anomaly
 
 
@@ -114,6 +120,8 @@ def test_a_level_shift_is_one_anomaly(one: Harness) -> None:
     }
     (anomaly,) = anomalies(one)
     assert (anomaly["start_date"], anomaly["last_date"]) == (DAY, DAY + 14 * ONE_DAY)
+    message = message_of([newest_event(one)])
+    assert "Resolved: The cost stays at its new level, which is expected now." in message.text
 
 
 def test_what_is_restated_away_is_resolved(one: Harness) -> None:

@@ -64,11 +64,14 @@ HOSTILE = [
 ]
 
 
-def a_trend(*, is_complete: bool = False) -> Trend:
-    """Return thirty days that end with two high ones."""
-    amounts = [Decimal(100 + n % 7) for n in range(28)] + [Decimal("251.5"), Decimal(1204)]
+HIGH_AT_LAST = (*(str(100 + n % 7) for n in range(28)), "251.5", "1204")
+
+
+def a_trend(*amounts: str, is_complete: bool = False) -> Trend:
+    """Return the days that end with the newest one; by default thirty, of which the last two are high."""
+    amounts = amounts or HIGH_AT_LAST
     first = NEWEST - timedelta(days=len(amounts) - 1)
-    days = tuple(DayTotal(first + timedelta(days=n), "USD", each) for n, each in enumerate(amounts))
+    days = tuple(DayTotal(first + timedelta(days=n), "USD", Decimal(each)) for n, each in enumerate(amounts))
     return Trend(newest=NEWEST, is_complete=is_complete, days=days)
 
 
@@ -220,9 +223,11 @@ def charges() -> list[Event]:
 
 def resolved() -> Event:
     """Return the event of a drop of a service that is over."""
+    amounts = ["25"] * 30
+    amounts[-10] = "3.5"
     return an_event(
         ChangeKind.RESOLVED,
-        trend=a_trend(is_complete=True),
+        trend=a_trend(*amounts, is_complete=True),
         id=UUID(int=41),
         service="Amazon S3",
         direction=Direction.DROP,
@@ -287,6 +292,53 @@ def test_a_failure_is_told_in_the_words_of_its_job(job: str, does: str) -> None:
     failed, recovered = said(a_failure(job=job)), said(a_recovery(job))
     assert failed.title == f"Account cannot be {does}: search (000000000002), access_denied"
     assert recovered.title == f"Account is {does} again: lab (000000000003)"
+
+
+BACK, NEW, EITHER = (
+    "The cost is normal again.",
+    "The cost stays at its new level, which is expected now.",
+    "These days are not unusual any more: the cost went back, or its new level is expected now.",
+)
+
+
+@pytest.mark.parametrize(
+    ("direction", "before", "during", "after", "is_complete", "end"),
+    [
+        (Direction.SPIKE, ["10"] * 5, ["90"], ["11", "9", "12", "10"], True, BACK),
+        (Direction.SPIKE, ["10"] * 5, ["30"] * 15, ["31", "29", "30", "31"], True, NEW),
+        (Direction.SPIKE, ["10"] * 5, ["90", *["30"] * 14], ["30"] * 4, True, NEW),
+        (Direction.SPIKE, ["10"] * 5, ["30", "10", "10", "30"], ["11", "9", "12"], True, BACK),
+        (Direction.SPIKE, ["10", "500", *["10"] * 5], ["30"] * 5, ["30", "30", "30"], True, NEW),
+        (Direction.SPIKE, ["10"] * 5, ["30"] * 5, ["30", "9", "30"], True, EITHER),
+        (Direction.SPIKE, ["10"] * 5, ["30"] * 5, ["30", "30", "9"], False, NEW),
+        (Direction.DROP, ["10"] * 5, ["2"], ["10", "9", "11"], True, BACK),
+        (Direction.DROP, ["10"] * 5, ["2"], ["10", "9", "3"], False, BACK),
+        (Direction.DROP, ["10"] * 5, ["2", "2"], ["2", "2", "2"], True, NEW),
+        (Direction.SPIKE, ["10"] * 5, ["30"], ["10"], False, EITHER),
+        (Direction.SPIKE, [], ["30"] * 26, ["30"] * 4, True, EITHER),
+    ],
+)
+def test_the_end_of_an_anomaly_is_told_as_it_is(
+    *,
+    direction: Direction,
+    before: list[str],
+    during: list[str],
+    after: list[str],
+    is_complete: bool,
+    end: str,
+) -> None:
+    """The cost went back, or it stays and is expected now; both if the trend does not tell."""
+    last = NEWEST - timedelta(days=len(after))
+    event = an_event(
+        ChangeKind.RESOLVED,
+        trend=a_trend(*before, *during, *after, is_complete=is_complete),
+        direction=direction,
+        state=AnomalyState.RESOLVED,
+        resolution=Resolution.ENDED,
+        start_date=last - timedelta(days=len(during) - 1),
+        last_date=last,
+    )
+    assert f"Resolved: {end}\n" in said(event).text
 
 
 def test_a_message_says_everything_that_a_person_needs() -> None:
