@@ -330,7 +330,9 @@ def costbatch_calls() -> Iterator[list[str]]:
         words = shlex.split(re.split(r" [<>|] ", line)[0], comments=True)
         names = [index for index, word in enumerate(words) if Path(word).name == "costbatch"]
         # A path such as /opt/costbatch or the name of a release is an argument of something else.
-        if names and not any(word in {"pip", "python3", "export", "helm"} for word in words[: names[0]]):
+        if names and not any(
+            word in {"pip", "python3", "export", "helm", "patch"} for word in words[: names[0]]
+        ):
             yield words[names[0] + 1 :]
 
 

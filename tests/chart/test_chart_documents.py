@@ -12,7 +12,7 @@ import yaml
 
 from costbatch.cli import COMMANDS
 from tests.chart import generate
-from tests.chart.chart import CHART, VALUE_FILES, render
+from tests.chart.chart import CHART, ROOT, VALUE_FILES, render
 from tests.chart.test_chart_pods import SECRET
 
 
@@ -98,6 +98,18 @@ def test_the_one_liners_fit_the_job(tmp_path: Path) -> None:
             container, _, field = addition["path"].rpartition("/")
             assert _at(job, container)["name"] == "costbatch"
             assert field in {"stdin", "stdinOnce"}
+
+
+def test_the_cronjobs_are_suspended_as_documented() -> None:
+    """The names are those of a release `costbatch`, and the field is one that they have."""
+    rendered = render({**SECRET, "discover": {"enabled": True}})
+    cronjobs = {each["metadata"]["name"]: each for each in rendered.of_kind("CronJob")}
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    commands = re.findall(r"patch cronjob/(\S+) --patch '(.*)'", operations)
+    assert [name for name, _ in commands] == sorted(cronjobs)
+    for name, patch in commands:
+        assert json.loads(patch) == {"spec": {"suspend": True}}
+        assert cronjobs[name]["spec"]["suspend"] is False
 
 
 def _at(document: Any, path: str) -> Any:
