@@ -160,6 +160,7 @@ class Judgement:
     """What one judgement is about: the scope, the currency, the days, and the rule as of ``today``.
 
     start: the first day whose cost may have changed. days: begin earlier if a known anomaly does.
+    first_day: where the series begins, once it is known.
     """
 
     scope: Scope
@@ -168,6 +169,7 @@ class Judgement:
     days: DateRange
     today: date
     rule: Rule
+    first_day: date = date.min
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,7 @@ def judge_series(
     if judged is not None:
         # Days before the first one cannot be judged.
         start = max(start, min(judged.first_day, judgement.days.last))
+        judgement = replace(judgement, first_day=judged.first_day)
         anomalous = [day for day in judged.days if day.reason]
     changes: list[AnomalyChange] = []
     for direction in Direction:
@@ -288,6 +291,7 @@ def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly
     state, resolution = AnomalyState.OPEN, None
     if has_ended(episode.last, today=judgement.today, rule=judgement.rule):
         state, resolution = AnomalyState.RESOLVED, Resolution.ENDED
+    baseline_days = judgement.rule.days_of_baseline(episode.start, judgement.first_day)
     return replace(
         known,
         state=state,
@@ -304,7 +308,7 @@ def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly
         upper=episode.upper,
         score=episode.score,
         reason=episode.reason,
-        words=in_words(episode, judgement.currency, judgement.rule),
+        words=in_words(episode, judgement.currency, baseline_days=baseline_days),
     )
 
 

@@ -98,6 +98,10 @@ class Rule:
         """How far apart two anomalous days of one anomaly may be."""
         return timedelta(days=self.merge_gap_days) + ONE_DAY
 
+    def days_of_baseline(self, day: date, first_day: date) -> int:
+        """Return how many days the mean for ``day`` covers, of a series that begins with ``first_day``."""
+        return min(self.baseline_days, (day - first_day).days)
+
     def last_settled_day(self, today: date) -> date:
         """Return the newest day whose cost is complete."""
         return today - ONE_DAY - timedelta(days=self.settle_days)
@@ -133,7 +137,7 @@ class Series:
 
     def baseline(self, day: date, rule: Rule) -> Decimal | None:
         """Return the mean of the days before ``day``; None if there is too little history."""
-        days = min(rule.baseline_days, (day - self.first_day).days)
+        days = rule.days_of_baseline(day, self.first_day)
         if days < max(rule.minimum_history_days, 1):
             return None
         earlier = DateRange(day - timedelta(days=days), day)

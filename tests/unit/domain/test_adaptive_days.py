@@ -89,15 +89,19 @@ def test_a_restatement_counts_from_a_tenth_and_the_floor(
 def test_every_reason_has_words() -> None:
     """What came, when, what was expected from what, and how sure that is."""
     one = replace(make_judged(40, "100", "400"), reason=Reason.SPIKE)
-    assert in_words(Episode((one,)), "USD", RULE) == (
+    assert in_words(Episode((one,)), "USD", baseline_days=30) == (
         "Cost 400.00 USD on 2025-02-10; expected 100.00 (50.00 to 150.00) from the level of the last week "
         "for Mondays. Sure: 0.86."
     )
     two = replace(one, usage_date=day(41))
-    assert "on 2 days since 2025-02-10; expected 200.00" in in_words(Episode((one, two)), "EUR", RULE)
+    assert "on 2 days since 2025-02-10; expected 200.00" in in_words(
+        Episode((one, two)), "EUR", baseline_days=30
+    )
     # A yen has no cents.
-    assert "on 2 days since 2025-02-10; expected 200 (" in in_words(Episode((one, two)), "JPY", RULE)
+    assert "on 2 days since 2025-02-10; expected 200 (" in in_words(
+        Episode((one, two)), "JPY", baseline_days=30
+    )
     for reason in Reason:
-        words = in_words(Episode((replace(one, reason=reason),)), "USD", RULE)
+        words = in_words(Episode((replace(one, reason=reason),)), "USD", baseline_days=30)
         assert words.endswith("Sure: 0.86.")
         assert "{" not in words

@@ -10,6 +10,7 @@ import pytest
 from costbatch.domain.anomalies import (
     AnomalyState,
     ChangeKind,
+    JudgedSeries,
     Judgement,
     Resolution,
     Scope,
@@ -176,3 +177,11 @@ def test_the_deviation_is_a_ratio_and_nothing_where_nothing_was_expected() -> No
     """A percentage is shown only if there is one."""
     assert make_anomaly(expected=Decimal(-100), actual=Decimal(-150)).deviation_ratio == Decimal("-0.5")
     assert make_anomaly(expected=Decimal(0)).deviation_ratio is None
+
+
+@pytest.mark.parametrize(("first_day", "baseline"), [(31, "9 days"), (10, "30 days"), (39, "1 day")])
+def test_a_young_account_is_compared_with_the_days_that_it_has(first_day: int, baseline: str) -> None:
+    """The sentence names as many days as the mean covers."""
+    judged = JudgedSeries(day(first_day), [make_judged(40, "100", "300")])
+    (change,) = judge_series(judged, [], replace(JUDGEMENT, today=day(41)))
+    assert f"from the mean of the {baseline} before" in change.anomaly.words
