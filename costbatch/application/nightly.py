@@ -48,7 +48,7 @@ class Nightly(Generic[P]):
         """Do the day's work and return what it did.
 
         Raises:
-            ConfigError: wrong usage; nothing was done.
+            ConfigError: wrong usage or configuration; no account was claimed.
             StorageError: the database is lost; the metrics say so if they can be pushed.
 
         """
@@ -76,8 +76,9 @@ class Nightly(Generic[P]):
     def _work(self, key: str, request: RunRequest) -> P:
         # First of all a transaction that has patience: a serverless database may refuse until it is awake.
         in_transaction(self.runner.database, lambda _: None)
-        preflight(self.runner.database, self.vault)
+        self.runner.database.check_schema()
         try:
+            check_key(self.runner.database, self.vault)
             if needs := _needs(self.runner.database, request):
                 self.check_environment(needs)
             run = self.runner.run(key, request)
@@ -159,18 +160,6 @@ def _needs(database: Database, request: RunRequest) -> AwsNeeds | None:
         accounts = select_accounts(tx, request.aws_account_ids)
         registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
     return needs_of(accounts, registered) if accounts else None
-
-
-def preflight(database: Database, vault: Vault) -> None:
-    """Refuse to start if no account could be collected: a schema or a key that does not fit.
-
-    Raises:
-        ConfigError: with what does not fit and what to do.
-        StorageError: the database is unreachable.
-
-    """
-    database.check_schema()
-    check_key(database, vault)
 
 
 def check_key(database: Database, vault: Vault) -> None:

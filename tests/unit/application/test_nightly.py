@@ -9,7 +9,7 @@ import pytest
 from costbatch import logs
 from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
-from costbatch.application.nightly import Nightly, preflight
+from costbatch.application.nightly import Nightly, check_key
 from costbatch.application.retention import Retention
 from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.collect_report import CollectReport
@@ -204,7 +204,7 @@ def test_a_key_that_opens_some_credentials_is_good_enough(night: Night, others: 
     store = night.harness.store
     for row, key_id in enumerate((FakeVault().key_id, *others), 1):
         store.tables.accounts.sealed[row] = FakeVault(key_id).seal(f"{row:012}", StoredSecrets())
-    preflight(store, FakeVault())
+    check_key(store, FakeVault())
 
 
 def test_a_key_that_opens_nothing_is_refused(night: Night) -> None:
@@ -217,12 +217,24 @@ def test_a_key_that_opens_nothing_is_refused(night: Night) -> None:
         "they were encrypted with key id 99998888"
     )
     with pytest.raises(ConfigError, match=sentence):
-        preflight(store, FakeVault())
+        check_key(store, FakeVault())
+
+
+def test_what_waits_is_delivered_also_if_the_key_opens_nothing(night: Night) -> None:
+    """No account can be collected, and the gateway keeps the metrics of the last run."""
+    night.sink.error = DeliveryError("Away.")
+    night.run()
+    night.sink.error = None
+    night.harness.store.tables.accounts.sealed[1] = FakeVault("99998888").seal("0" * 12, StoredSecrets())
+    night.now += timedelta(minutes=1)
+    with pytest.raises(ConfigError, match="decrypts none"):
+        night.run()
+    assert (night.sink.types, night.pushed) == (["run.completed"], [(True, True)])
 
 
 def test_accounts_without_credentials_need_no_key(night: Night) -> None:
     """The pod's own identity has nothing sealed."""
-    preflight(night.harness.store, FakeVault())
+    check_key(night.harness.store, FakeVault())
 
 
 def test_a_night_ends_with_the_pruning(night: Night) -> None:
