@@ -15,7 +15,7 @@ from costbatch.application.doctor.ports import (
     Gateway,
     NewestRun,
     SchemaVersion,
-    SealedSample,
+    SealedOfAccount,
     Server,
     SinkHealth,
 )
@@ -71,7 +71,7 @@ class FakeHealth:
     the_clock: Callable[[], datetime] = lambda: NOW
     the_schema: SchemaVersion = SCHEMA
     the_rights: Rights = RIGHTS
-    samples: Sequence[SealedSample] = ()
+    credentials: Sequence[SealedOfAccount] = ()
     run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, succeeded=2))
     discovery: NewestRun | None = None
     the_sinks: Sequence[SinkHealth] = ()
@@ -95,9 +95,9 @@ class FakeHealth:
         """Return the rights."""
         return self.the_rights
 
-    def sealed_samples(self) -> Sequence[SealedSample]:
-        """Return the samples."""
-        return self.samples
+    def sealed_credentials(self) -> Sequence[SealedOfAccount]:
+        """Return the credentials."""
+        return self.credentials
 
     def newest_run(self, job: str) -> NewestRun | None:
         """Return the run of the job."""

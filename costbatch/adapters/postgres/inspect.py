@@ -29,7 +29,7 @@ from costbatch.application.doctor.ports import (
     DatabaseHealth,
     NewestRun,
     SchemaVersion,
-    SealedSample,
+    SealedOfAccount,
     Server,
     SinkHealth,
 )
@@ -162,23 +162,20 @@ class PostgresHealth(DatabaseHealth):
         return Rights(role=row.role, missing=tuple(missing), is_read_only=row.is_read_only)
 
     @override
-    def sealed_samples(self) -> list[SealedSample] | None:
+    def sealed_credentials(self) -> list[SealedOfAccount] | None:
         sealed = account_credentials.c
-        number = sa.func.count().over(partition_by=sealed.key_id).label("number")
         statement = (
-            sa.select(accounts.c.aws_account_id, sealed.key_id, sealed.sealed, number)
+            sa.select(accounts.c.aws_account_id, sealed.key_id, sealed.sealed)
             .join_from(account_credentials, accounts)
-            .distinct(sealed.key_id)
-            .order_by(sealed.key_id, accounts.c.aws_account_id)
+            .order_by(accounts.c.aws_account_id)
         )
         with self._look() as connection:
             if not connection.scalar(MAY_READ_CREDENTIALS):
                 return None
             return [
-                SealedSample(
+                SealedOfAccount(
                     aws_account_id=row.aws_account_id,
                     sealed=SealedCredentials(row.key_id, bytes(row.sealed)),
-                    number=row.number,
                 )
                 for row in connection.execute(statement)
             ]

@@ -22,23 +22,25 @@ def check_configuration(problems: Sequence[str]) -> Finding:
 
 
 def check_key(health: DatabaseHealth, vault: Vault, weakness: str = "") -> Finding:
-    """Decrypt one stored credential per key id; the result is dropped."""
-    samples = health.sealed_samples()
-    if samples is None:
+    """Decrypt every stored credential; the results are dropped."""
+    stored = health.sealed_credentials()
+    if stored is None:
         return Finding(Mark.SKIPPED, "Skipped: this database role may not read account_credentials.")
-    total = opened = sum(sample.number for sample in samples)
-    groups = ""
-    for sample in samples:
+    unreadable: dict[str, list[str]] = {}
+    for each in stored:
         try:
-            vault.open(sample.aws_account_id, sample.sealed)
+            vault.open(each.aws_account_id, each.sealed)
         except AccountError as error:
-            opened -= sample.number
-            encrypted = f"{sample.number:,} encrypted with key id {sample.sealed.key_id}"
-            groups += f"\n{encrypted}; one of them was tried: {error.detail}"
+            unreadable.setdefault(each.sealed.key_id, []).append(error.detail)
+    total, opened = len(stored), len(stored) - sum(map(len, unreadable.values()))
+    groups = "".join(
+        f"\n{len(details):,} encrypted with key id {key_id}; the first of them: {details[0]}"
+        for key_id, details in sorted(unreadable.items())
+    )
     key = f"ENCRYPTION_KEY (key id {vault.key_id})"
-    if not groups:
+    if not unreadable:
         found = f"{key} decrypts all {total:,} stored credentials."
-        if not samples:
+        if not stored:
             found = f"{key} is valid; no credentials are stored yet."
         return warning(f"{found} {weakness}", _REPLACE_KEY) if weakness else ok(found)
     if not opened:

@@ -39,12 +39,11 @@ class SchemaVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SealedSample:
-    """One of the ``number`` credentials that a key has encrypted."""
+class SealedOfAccount:
+    """An account's credentials as they are stored."""
 
     aws_account_id: str
     sealed: SealedCredentials
-    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +109,8 @@ class DatabaseHealth(Protocol):
     def rights(self) -> Rights:
         """Return the privileges that a run needs and the role lacks."""
 
-    def sealed_samples(self) -> Sequence[SealedSample] | None:
-        """Return one stored credential per key id; None if the role may not read them."""
+    def sealed_credentials(self) -> Sequence[SealedOfAccount] | None:
+        """Return all stored credentials by account; None if the role may not read them."""
 
     def newest_run(self, job: str) -> NewestRun | None:
         """Return the newest run over all accounts and their ordinary days."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from costbatch.application.doctor.findings import Mark
-from costbatch.application.doctor.ports import SchemaVersion, SealedSample, SinkHealth
+from costbatch.application.doctor.ports import SchemaVersion, SealedOfAccount, SinkHealth
 from costbatch.application.inspection import Rights
 from costbatch.domain.accounts import NO_PROGRESS, AccountStatus, Failing, Progress
 from costbatch.domain.credentials import AccessKeys, SealedCredentials, Secret, StoredSecrets
@@ -32,10 +32,12 @@ SECRETS = StoredSecrets(
 )
 
 
-def sample(number: int, *, key_id: str = FakeVault.key_id, of: int = 1) -> SealedSample:
-    """Return a credential sealed by a key, one of ``number``."""
-    sealed = FakeVault(key_id).seal(f"{of:012}", SECRETS)
-    return SealedSample(aws_account_id=f"{of:012}", sealed=sealed, number=number)
+def stored(number: int, *, key_id: str = FakeVault.key_id) -> list[SealedOfAccount]:
+    """Return the credentials of so many accounts, sealed by a key."""
+    ids = [f"{n:012}" for n in range(1, number + 1)]
+    return [
+        SealedOfAccount(aws_account_id=each, sealed=FakeVault(key_id).seal(each, SECRETS)) for each in ids
+    ]
 
 
 def test_every_problem_of_the_configuration_is_told() -> None:
@@ -47,7 +49,7 @@ def test_every_problem_of_the_configuration_is_told() -> None:
 
 def test_a_key_that_opens_everything_is_ok() -> None:
     """With the number of credentials, and nothing of what they hold."""
-    finding = Ward(health=FakeHealth(samples=[sample(1234)])).find("encryption key")
+    finding = Ward(health=FakeHealth(credentials=stored(1234))).find("encryption key")
     assert finding.mark is Mark.OK
     assert finding.found == "ENCRYPTION_KEY (key id 11112222) decrypts all 1,234 stored credentials."
 
@@ -61,19 +63,19 @@ def test_a_key_with_nothing_to_open_is_ok() -> None:
 
 def test_a_key_that_opens_some_is_a_warning_with_the_counts() -> None:
     """The others are the accounts that will fail."""
-    finding = Ward(health=FakeHealth(samples=[sample(30), sample(2, key_id="99998888")])).find(
+    finding = Ward(health=FakeHealth(credentials=[*stored(30), *stored(2, key_id="99998888")])).find(
         "encryption key"
     )
     assert finding.mark is Mark.WARNING
     first, second = finding.found.splitlines()
     assert first == "ENCRYPTION_KEY (key id 11112222) decrypts 30 of the 32 stored credentials."
-    assert second.startswith("2 encrypted with key id 99998888; one of them was tried: ")
+    assert second.startswith("2 encrypted with key id 99998888; the first of them: ")
     assert "set-credentials" in finding.advice
 
 
 def test_a_key_that_opens_none_is_a_failure_of_the_configuration() -> None:
     """As for a run, which refuses to start."""
-    finding = Ward(health=FakeHealth(samples=[sample(2, key_id="99998888")])).find("encryption key")
+    finding = Ward(health=FakeHealth(credentials=stored(2, key_id="99998888"))).find("encryption key")
     assert finding.mark is Mark.FAILURE
     assert finding.is_configuration
     assert "decrypts none of the 2" in finding.found
@@ -81,13 +83,18 @@ def test_a_key_that_opens_none_is_a_failure_of_the_configuration() -> None:
 
 def test_a_credential_of_another_account_s_row_does_not_open() -> None:
     """The right key id proves nothing: the credential is really opened."""
-    swapped = replace(sample(5), aws_account_id="000000000077")
-    assert Ward(health=FakeHealth(samples=[swapped])).find("encryption key").mark is Mark.FAILURE
+    first, *others = stored(5)
+    swapped = replace(first, aws_account_id="000000000077")
+    finding = Ward(health=FakeHealth(credentials=[*others, swapped])).find("encryption key")
+    assert finding.mark is Mark.WARNING
+    assert "decrypts 4 of the 5 stored credentials.\n1 encrypted with key id 11112222; " in finding.found
+    only = Ward(health=FakeHealth(credentials=[swapped])).find("encryption key")
+    assert only.mark is Mark.FAILURE
 
 
 def test_what_a_credential_holds_is_never_told() -> None:
     """Neither opened nor sealed."""
-    text = str(Ward(health=FakeHealth(samples=[sample(1), sample(1, key_id="99998888")])).examine())
+    text = str(Ward(health=FakeHealth(credentials=[*stored(1), *stored(1, key_id="99998888")])).examine())
     assert "planted" not in text.lower()
     assert "SealedCredentials" not in text
 
@@ -272,8 +279,7 @@ def test_events_for_a_sink_that_is_no_longer_set_are_a_warning_of_their_own() ->
     assert "gone" not in finding.found
 
 
-def test_sealed_credentials_do_not_show_in_a_sample() -> None:
+def test_sealed_credentials_do_not_show() -> None:
     """Not even sealed."""
-    assert "s3al3d" not in repr(
-        SealedSample(aws_account_id="1", sealed=SealedCredentials("k", b"s3al3d"), number=1)
-    )
+    sealed = SealedCredentials("k", b"s3al3d")
+    assert "s3al3d" not in repr(SealedOfAccount(aws_account_id="1", sealed=sealed))
