@@ -22,7 +22,8 @@ _secrets_file_option = click.option(
     "--secrets-file",
     metavar="FILE",
     help="Read the secrets from this file, or from standard input (-): JSON, a profile of an AWS "
-    "credentials file, or an access key as the AWS console or CLI exports it.",
+    "credentials file, or an access key as the AWS console or CLI exports it; for a role, the JSON is "
+    '{"external_id": "…"}.',
 )
 _no_verify_option = click.option(
     "--no-verify", is_flag=True, help="Store the credentials without asking AWS which account owns them."
@@ -348,7 +349,7 @@ def set_credentials(
 
     Without --secrets-file they are prompted for without echo. They are never options, because other users of
     the machine can see a command line. AWS is asked first which account owns them, which is free; credentials
-    of another account are refused.
+    of another account are refused. A role is verified with the key of its base account: replace that first.
     """
     use_cases = context.bootstrap().accounts(verify=not no_verify)
     access = use_cases.show(aws_account_id).account.access
