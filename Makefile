@@ -20,12 +20,13 @@ help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew only when what is locked changes. Python compiles what is imported, a tenth of it.
-$(READY): requirements-dev.lock pyproject.toml
+$(READY): requirements-build.lock requirements-dev.lock pyproject.toml
 	@echo "Preparing the Python environment in $(VENV) (once) ..."
 	@$(PYTHON) -c 'import sys; sys.exit("costbatch needs Python 3.11 or newer; this is " + sys.version.split()[0] + ".") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@for lock in requirements-build.lock requirements-dev.lock; do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r $$lock; done
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY) ## Collect from a local AWS into an embedded PostgreSQL: no Docker, no account, no configuration.

@@ -55,6 +55,20 @@ def test_everything_from_an_index_is_installed_by_hash() -> None:
         assert "--require-hashes" in options or "--no-index" in options
 
 
+@pytest.mark.parametrize("name", ["Makefile", "README.md", "docs/installation.md"])
+def test_a_checkout_is_installed_by_hash(name: str) -> None:
+    """Also what builds it: pip would fetch that by itself, in whatever version is the newest."""
+    text = (ROOT / name).read_text()
+    if name == "Makefile":
+        (text,) = re.findall(r"^\$\(READY\):.*?\n\n", text, re.MULTILINE | re.DOTALL)
+    installs = re.findall(r"\binstall (-.*)", text)
+    assert len(installs) >= 2
+
+    for options in installs:
+        assert "--no-deps" in options
+        assert "--require-hashes" in options or "--no-build-isolation" in options
+
+
 @pytest.mark.parametrize("lock", [lock.name for lock in LOCKS])
 def test_lock_files_have_hashes_and_no_address(lock: str) -> None:
     """They work with any index, and say nothing about the one that they were made with."""
