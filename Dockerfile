@@ -65,7 +65,7 @@ RUN python -m pip --quiet --python /opt/costbatch/bin/python \
  && find /project /trial /standard-library -exec touch --no-dereference --date=1980-01-01 {} +
 
 
-# What only the trial has: a server for the stand-in for AWS, and PostgreSQL.
+# What only the trial has: a server for the simulated AWS, and PostgreSQL.
 FROM dependencies AS demo-dependencies
 COPY requirements-demo.lock ./
 RUN --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
@@ -107,7 +107,7 @@ FROM release AS demo
 COPY --from=demo-dependencies /demo/opt/costbatch /opt/costbatch
 COPY --from=project /trial/opt/costbatch /opt/costbatch
 LABEL org.opencontainers.image.title="costbatch-demo" \
-      org.opencontainers.image.description="costbatch with a local stand-in for AWS and a PostgreSQL, for trials only."
+      org.opencontainers.image.description="costbatch with a simulated AWS and a PostgreSQL, for trials only."
 
 
 # The last stage is what is built without --target.

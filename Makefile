@@ -29,7 +29,7 @@ $(READY): requirements-build.lock requirements-dev.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## Collect from a local AWS into an embedded PostgreSQL: no Docker, no account, no configuration.
+demo: $(READY) ## Collect from a simulated AWS into an embedded PostgreSQL: no Docker, no account, no configuration.
 	@$(BIN)/costbatch demo
 
 demo-clean: ## Remove everything that the demo keeps.
@@ -81,7 +81,7 @@ helm-test: $(READY) parts ## Test the Helm chart alone.
 image: ## Build the image and the trial's, with Docker or with buildah.
 	@.ci/image release demo
 
-run-local: ## Run against a docker-compose PostgreSQL and the local AWS; MONITORING=1 adds Prometheus.
+run-local: ## Run against a docker-compose PostgreSQL and the simulated AWS; MONITORING=1 adds Prometheus.
 	@.ci/run-local $(if $(MONITORING),--monitoring)
 
 run-local-clean: ## Remove everything that run-local keeps.

@@ -83,7 +83,7 @@ def anomalies() -> None:
 def list_anomalies(context: Context, /, since: date | None, output: str, **filters: tuple[str, ...]) -> None:
     """List anomalies, the most severe first, with their state.
 
-    open: it is reported. acknowledged: someone is on it. silent: it was dismissed, is expected, or belongs to
+    open: it is reported. acknowledged: being worked on. silent: it was dismissed, is expected, or belongs to
     a planned change. resolved: it is over.
     """
     wanted = filters["states"] or (Standing.OPEN.value, Standing.ACKNOWLEDGED.value)

@@ -1,4 +1,4 @@
-"""``costbatch events``: what was raised, where it went, and deliver it again."""
+"""``costbatch events``: what was raised, its deliveries, and deliver it again."""
 
 import signal
 from collections.abc import Callable
@@ -108,7 +108,7 @@ def _summary(event: StoredEvent) -> str:
 
 
 @events.command(
-    short_help="Show an event and where it went.",
+    short_help="Show an event and its deliveries.",
     epilog=example("costbatch events show 2f63aa3f-ca70-5511-b761-f8164e9a285c"),
 )
 @click.argument("event_id", type=click.UUID)
@@ -229,7 +229,7 @@ def replay(
     query = _query(ids=event_ids, **options)
     number = context.bootstrap().events().replay(query, sinks)
     print_result(
-        _sentence(number, "will be made again; run `costbatch events deliver`"),
+        _sentence(number, "queued again; run `costbatch events deliver`"),
         {"deliveries": number},
         output,
     )
@@ -251,7 +251,7 @@ def discard(context: Context, sink: str, output: str, *, yes: bool) -> None:
             click.echo("Nothing was changed.", err=True)
             return
     number = context.bootstrap().events().discard(sink)
-    print_result(_sentence(number, f"to {sink} will not be made"), {"deliveries": number}, output)
+    print_result(_sentence(number, f"to {sink} discarded"), {"deliveries": number}, output)
 
 
 def _sentence(number: int, what: str) -> str:

@@ -26,8 +26,8 @@ def forecast(context: Context, /, *, aws_account_ids: tuple[str, ...], output: s
     """Show the month to date and what all of it will cost, by account and in total, in each currency.
 
     The month is that of yesterday. The cost is what anomalies are detected in: without credits, refunds and
-    tax by default. Of ten past forecasts the range would have held eight; it is missing until there are
-    enough of them. An account needs two weeks of history.
+    tax by default. The range is an 80 % interval, from past forecasts; it is missing until there are enough
+    of them. An account needs two weeks of history.
     """
     found = context.bootstrap().forecasts().month(utc_day(context.now()), aws_account_ids)
     documents = [each.to_document() for each in found]

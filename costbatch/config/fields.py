@@ -171,7 +171,7 @@ class Fields:
     sensitivity: Sensitivity = _variable(
         parsers.member(Sensitivity),
         "medium",
-        "How little evidence is enough for the adaptive detector: low raises fewer alarms, high raises more.",
+        "How sensitive the adaptive detector is: low raises fewer alarms, high raises more.",
     )
     detection_overrides: tuple[DetectionOverride, ...] = _variable(
         lambda text: parse_overrides(text, f"{PREFIX}DETECTION_OVERRIDES"),
@@ -243,7 +243,7 @@ class Fields:
     first_charge_floor: Limit = _variable(
         parsers.limit("0.01"),
         "0.01",
-        "The smallest daily cost by which a service, or a dormant account, begins to be paid for; "
+        "The smallest daily cost that counts as a first charge of a service, or of a dormant account; "
         "one number or by currency, like the floor.",
     )
     dormant_accounts: frozenset[str] = _variable(

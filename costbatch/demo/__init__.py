@@ -1,1 +1,1 @@
-"""Servers for the real program: an embedded PostgreSQL and the local AWS, without any configuration."""
+"""Servers for the real program: an embedded PostgreSQL and the simulated AWS, without any configuration."""

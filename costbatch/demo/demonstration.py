@@ -36,7 +36,7 @@ class Demo:
 
     def collect(self, today: date) -> int:
         """Migrate, register the accounts and collect; return the exit status of ``collect``."""
-        self._say("Starting PostgreSQL (embedded) and AWS (a local stand-in) …")
+        self._say("Starting PostgreSQL (embedded) and a simulated AWS …")
         with self._servers(today) as (world, environ):
             self._run(environ, "db", "upgrade")
             settings = self._upgraded(environ)

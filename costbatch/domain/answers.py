@@ -22,7 +22,7 @@ class AnswerKind(StrEnum):
     DISMISSED = "dismissed"  # it is not an anomaly
     EXPECTED = "expected"  # it is right, and known
     PLANNED = "planned"  # it was announced before the fact
-    ACKNOWLEDGED = "acknowledged"  # it was seen, and someone is on it
+    ACKNOWLEDGED = "acknowledged"  # it is being worked on
 
 
 class Standing(StrEnum):

@@ -30,5 +30,5 @@ def in_words(episode: Episode, currency: str, *, baseline_days: int) -> str:
     )
     return (
         f"Cost {actual} {currency} {when}; expected {expected} ({lower} to {upper}) {ground}. "
-        f"Sure: {episode.score:.2f}."
+        f"Confidence: {episode.score:.2f}."
     )

@@ -150,7 +150,7 @@ _JOBS = {words.name: words for words in (COLLECT_WORDS, DISCOVER_WORDS)}
 _DIGEST_COMMANDS = (
     Command(meaning="List them", text="costbatch anomalies list"),
     Command(meaning="Not an anomaly", text='costbatch anomalies dismiss ID --reason "…"'),
-    Command(meaning="Right, and known", text='costbatch anomalies expect ID --as-of-now --reason "…"'),
+    Command(meaning="Mark as expected", text='costbatch anomalies expect ID --as-of-now --reason "…"'),
 )
 
 
@@ -325,10 +325,10 @@ def _commands(anomaly_id: str, *, is_resolved: bool) -> tuple[Command, ...]:
     if is_resolved:
         return (Command(meaning="Show it", text=f"costbatch anomalies show {anomaly_id}"),)
     return (
-        Command(meaning="Seen, someone is on it", text=f"costbatch anomalies acknowledge {anomaly_id}"),
+        Command(meaning="Acknowledge", text=f"costbatch anomalies acknowledge {anomaly_id}"),
         Command(meaning="Not an anomaly", text=f'costbatch anomalies dismiss {anomaly_id} --reason "…"'),
         Command(
-            meaning="Right, and known",
+            meaning="Mark as expected",
             text=f'costbatch anomalies expect {anomaly_id} --as-of-now --reason "…"',
         ),
     )

@@ -148,9 +148,9 @@ def test_a_command_of_the_demo_prints_nothing_but_its_output(
 
 
 def blocks_by_hand() -> list[str]:
-    """Return the blocks of shell in the section on the local AWS."""
+    """Return the blocks of shell in the section on the simulated AWS."""
     text = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
-    section = re.search(r"^## Local AWS\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    section = re.search(r"^## Simulated AWS\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert section
     return re.findall(r"^```sh\n(.*?)^```", section[1], re.MULTILINE | re.DOTALL)
 

@@ -118,7 +118,7 @@ def test_the_adaptive_detector_finds_each_kind_in_its_service(world: Harness) ->
     shown = {each["aws_account_id"]: each for each in run.summary["open_anomalies"]}
     words = shown[world.ids[1]]["words"]
     assert words.startswith("Cost ")
-    assert "from the level of the last week for each weekday. Sure: 0." in words
+    assert "from the level of the last week for each weekday. Confidence: 0." in words
     before = contents(world)
     assert world.collect(COSTBATCH_DETECTOR="adaptive").status == 0
     assert contents(world) == before

@@ -176,4 +176,4 @@ def test_without_docker_the_local_installation_says_so_and_names_the_demo(tmp_pa
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == "No Docker engine answers here. `make demo` shows the same without Docker.\n"
+    assert ended.stderr == "Docker is not running. `make demo` shows the same without Docker.\n"

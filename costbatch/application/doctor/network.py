@@ -82,7 +82,7 @@ def _describe(endpoint: Endpoint) -> str:
         return f"{endpoint.address}{by} {endpoint.problem}."
     if endpoint.http_status >= _SERVER_ERROR:
         return f"{endpoint.address} responds{by} with HTTP status {endpoint.http_status}."
-    how = "over trusted TLS" if endpoint.is_encrypted else "over plain HTTP, as a local stand-in for AWS may"
+    how = "over trusted TLS" if endpoint.is_encrypted else "over plain HTTP, as a simulated AWS may"
     return f"{endpoint.address} responds{by} {how}."
 
 

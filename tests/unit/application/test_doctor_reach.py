@@ -52,7 +52,7 @@ def test_a_plain_endpoint_is_fine_and_said_to_be_plain() -> None:
     plain = Endpoint(address="http://127.0.0.1:4566", is_encrypted=False, http_status=400)
     finding = Ward(aws=FakeAws({Partition.AWS: plain})).find("AWS endpoints")
     assert finding.mark is Mark.OK
-    assert finding.found == "http://127.0.0.1:4566 responds over plain HTTP, as a local stand-in for AWS may."
+    assert finding.found == "http://127.0.0.1:4566 responds over plain HTTP, as a simulated AWS may."
 
 
 def test_an_endpoint_that_does_not_answer_is_a_failure() -> None:

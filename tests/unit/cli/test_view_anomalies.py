@@ -187,9 +187,11 @@ def test_a_sparkline_can_be_drawn_with_other_characters() -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_learned_expectation_is_explained_in_words(width: int) -> None:
     """Of the default rule, the columns say everything."""
-    words = "Cost 9.00 USD on 2025-01-14; expected 1.00 (0.50 to 1.50) from its earlier bursts. Sure: 0.97."
+    words = (
+        "Cost 9.00 USD on 2025-01-14; expected 1.00 (0.50 to 1.50) from its earlier bursts. Confidence: 0.97."
+    )
     learned = make_view(service="Amazon S3", reason=Reason.BURST, words=words)
     printed = printed_run(make_report([collected()], open_anomalies=(learned,)), width)
-    assert "Sure: 0.97." in printed
+    assert "Confidence: 0.97." in " ".join(printed.split())
     plain = make_view(service="Amazon S3", words=words)
-    assert "Sure:" not in printed_run(make_report([collected()], open_anomalies=(plain,)), width)
+    assert "Confidence:" not in printed_run(make_report([collected()], open_anomalies=(plain,)), width)

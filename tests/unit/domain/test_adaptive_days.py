@@ -91,7 +91,7 @@ def test_every_reason_has_words() -> None:
     one = replace(make_judged(40, "100", "400"), reason=Reason.SPIKE)
     assert in_words(Episode((one,)), "USD", baseline_days=30) == (
         "Cost 400.00 USD on 2025-02-10; expected 100.00 (50.00 to 150.00) from the level of the last week "
-        "for Mondays. Sure: 0.86."
+        "for Mondays. Confidence: 0.86."
     )
     two = replace(one, usage_date=day(41))
     assert "on 2 days since 2025-02-10; expected 200.00" in in_words(
@@ -103,5 +103,5 @@ def test_every_reason_has_words() -> None:
     )
     for reason in Reason:
         words = in_words(Episode((replace(one, reason=reason),)), "USD", baseline_days=30)
-        assert words.endswith("Sure: 0.86.")
+        assert words.endswith("Confidence: 0.86.")
         assert "{" not in words

@@ -1,4 +1,4 @@
-{{/* Registers the accounts of the local AWS; accounts that exist are left unchanged. */}}
+{{/* Registers the accounts of the simulated AWS; accounts that exist are left unchanged. */}}
 {{- define "costbatch.demoAccountsContainer" -}}
 - name: demo-accounts
   image: {{ include "costbatch.demoImage" . }}
