@@ -9,10 +9,10 @@ from http.client import HTTPException
 from types import MappingProxyType
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.exposition import push_to_gateway
+from prometheus_client.exposition import push_to_gateway, pushadd_to_gateway
 from typing_extensions import override
 
 from costbatch.application.doctor.ports import Gateway
@@ -81,20 +81,22 @@ class Pushgateway(Metrics):
         # A process that joins a finished run does nothing, which must not look like a new success.
         ended_at = (report.run.finished_at if report else None) or now
         samples = [*_run_samples(succeeded=succeeded, ended_at=ended_at, version=self._version)]
+        # Without a report nothing is known of the other metrics of a group, such as anomalies: they stay.
+        push = pushadd_to_gateway if report is None else push_to_gateway
         if report is not None:
             samples += report.samples()
         if not is_whole:
-            self._replace_group(samples, MANUAL_GROUP)
+            self._send(push, samples, MANUAL_GROUP)
             return
         if succeeded:
             success = Sample(LAST_SUCCESS, ended_at.timestamp())
-            self._replace_group([success], SUCCESS_GROUP)
+            self._send(push, [success], SUCCESS_GROUP)
         if report is not None:
             samples += report.database_samples()
-        self._replace_group(samples, {})
+        self._send(push, samples, {})
 
-    def _replace_group(self, samples: Iterable[Sample], group: dict[str, str]) -> None:
-        push_to_gateway(
+    def _send(self, push: Callable[..., None], samples: Iterable[Sample], group: dict[str, str]) -> None:
+        push(
             self._address + self._path,
             job=self._job,
             grouping_key={**self._labels, **group},
@@ -114,8 +116,7 @@ class Pushgateway(Metrics):
             if self._credentials:
                 request.add_unredirected_header("Authorization", self._credentials)
             try:
-                # urllib does not follow redirects of a PUT: they raise HTTPError like any other refusal.
-                urlopen(request, timeout=timeout).close()  # noqa: S310 - see above
+                build_opener(_NoRedirects).open(request, timeout=timeout).close()
             except HTTPError as error:
                 error.close()
                 raise self._refused(error.code) from error
@@ -167,7 +168,7 @@ class GatewayProbe(Gateway):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Follows no redirects, because a push follows none."""
+    """Follows no redirects: the metrics would be lost, because urllib goes on with a GET."""
 
     @override
     def redirect_request(self, *_: object) -> None:

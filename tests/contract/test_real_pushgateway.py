@@ -141,7 +141,19 @@ def test_a_failing_run_leaves_the_last_success(gateway: Gateway) -> None:
     assert values["last_success_timestamp_seconds"] == NOW.timestamp()
     assert values["last_run_timestamp_seconds"] == LATER.timestamp()
     assert values["last_run_succeeded"] == 0
-    assert "api_requests" not in values
+
+
+def test_a_run_without_a_report_ends_no_alert(gateway: Gateway) -> None:
+    """It knows nothing of anomalies, events and accounts: they stay as the last run told them."""
+    gateway.adapter.push(REPORT, succeeded=True, now=NOW)
+    before = gateway.values()
+    gateway.adapter.push(None, succeeded=False, now=LATER)
+    after = gateway.values()
+    assert before["anomalies USD high open"] == 2
+    assert {name for name in before.keys() | after if before.get(name) != after.get(name)} == {
+        "last_run_timestamp_seconds",
+        "last_run_succeeded",
+    }
 
 
 def test_accounts_that_left_vanish(gateway: Gateway) -> None:

@@ -163,13 +163,13 @@ def test_a_restricted_run_that_fails_raises_no_alert_of_the_night(
     collect(harness, gateway_url)
     night = pushed(gateway_url, **NIGHT)
     assert collect(harness, gateway_url, "--account", "100000000002").status == 1
-    assert value(pushed(gateway_url, run="manual"), "last_run_succeeded") == 0
+    assert value(failed := pushed(gateway_url, run="manual"), "last_run_succeeded") == 0
     lost = "postgresql://costbatch@127.0.0.1:1/costs"
     environ = {"PUSHGATEWAY_URL": gateway_url, "COSTBATCH_PUSH_LABELS": LABELS, "DATABASE_URL": lost}
     assert harness.collect("--account", ONE, **environ).status == 1
-    assert not [
-        one for one in pushed(gateway_url, run="manual") if "costbatch_accounts" in dict(one).values()
-    ]
+    lost_run = pushed(gateway_url, run="manual")
+    assert value(lost_run, "last_run_timestamp_seconds") > value(failed, "last_run_timestamp_seconds")
+    assert value(lost_run, "last_run_succeeded") == 0
     assert pushed(gateway_url, **NIGHT) == night
 
 

@@ -183,7 +183,7 @@ def test_no_message_of_aws_is_sent(receiver: Receiver) -> None:
 def test_user_and_password_of_the_url_are_sent_as_basic_auth(receiver: Receiver) -> None:
     """The userinfo is unquoted, sent in the header, and nowhere else."""
     _gateway(receiver.url.replace("//", "//me:p%40ss@")).push(None, succeeded=False, now=NOW)
-    assert receiver.requests == [("PUT", "/metrics/job/costbatch", "Basic bWU6cEBzcw==")]
+    assert receiver.requests == [("POST", "/metrics/job/costbatch", "Basic bWU6cEBzcw==")]
 
 
 @pytest.mark.parametrize(
@@ -206,10 +206,12 @@ def test_a_refusal_is_one_sentence(receiver: Receiver, status: int, words: str) 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
-    """The metrics and the password go to the configured address only."""
+    """The metrics and the password go to the configured address only, with a report and without one."""
     receiver.status, receiver.location = status, f"{receiver.url}/elsewhere"
     assert "redirects are not followed" in _failure(receiver.url)
-    assert len(receiver.requests) == 1
+    with pytest.raises(DeliveryError, match="redirects are not followed"):
+        _gateway(receiver.url).push(None, succeeded=False, now=NOW)
+    assert [method for method, _, _ in receiver.requests] == ["PUT", "POST"]
 
 
 def test_a_hanging_gateway_ends_after_the_timeout() -> None:
