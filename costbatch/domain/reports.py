@@ -67,7 +67,7 @@ class RunReport(ABC):
             "key": run.key,
             "status": run.status.value,
             "stopped_by": run.stopped_by.value if run.stopped_by else None,
-            "is_restricted": bool(run.request.aws_account_ids),
+            "is_restricted": not run.request.is_whole,
             "started_at": instant(run.started_at),
             "finished_at": instant(run.finished_at) if run.finished_at else None,
             "duration_seconds": round(self.duration_seconds, 3),

@@ -49,8 +49,8 @@ _ENDS = frozenset(
         EventType.SINK_TEST,
     }
 )
-# Only a run of all accounts ends the alert of a night, or is a night that was stopped.
-_OF_NIGHTS = frozenset({EventType.RUN_COMPLETED, EventType.RUN_STOPPED})
+# Only a run of all accounts and their ordinary days is a night, whose alert these events start or end.
+_OF_NIGHTS = frozenset({EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_STOPPED})
 # What is told once, such as the first use of a region; it fires for its time.
 _OTHER = "CostbatchEvent"
 # These few select an alert and perhaps some others.
@@ -81,9 +81,9 @@ class AlertmanagerSink(ConfiguredSink):
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         (event,) = cloudevents
-        # That some accounts were done, or were not done in time, says nothing of the night of all.
+        # How a restricted run ended says nothing of the night, and the next night would not end its alert.
         if event["type"] in _OF_NIGHTS and event["data"]["run"]["is_restricted"]:
-            return "A run of some accounts is no night, so nothing was sent."
+            return "A restricted run is no night, so nothing was sent."
         began, alert = monotonic(), self._alert(event)
         over = [{**alert, "labels": labels, "endsAt": event["time"]} for labels in self._outdated(alert)]
         answered = self._client.post_json([*over, alert], path=_PATH, spent_seconds=monotonic() - began)

@@ -165,7 +165,7 @@ def end_of_run(type_: EventType, job: str = "collect", *, is_restricted: bool = 
 
 
 def test_only_a_whole_run_of_the_same_job_ends_a_failed_one(receiver: Receiver) -> None:
-    """Not the discovery that follows, and not what someone collects by hand of one account."""
+    """Not the discovery that follows; and what someone collects by hand starts and ends no alert."""
     failed, stopped, same, other = (
         alert
         for event in (
@@ -181,9 +181,9 @@ def test_only_a_whole_run_of_the_same_job_ends_a_failed_one(receiver: Receiver) 
     assert (same["labels"], same["endsAt"]) == (failed["labels"], "2025-03-12T06:30:00Z")
     assert other["labels"] == {"alertname": "CostbatchRunFailed", "job": "discover"}
     sink = make_sink(f"type: alertmanager\nurl: {receiver.url}")
-    for type_ in (EventType.RUN_COMPLETED, EventType.RUN_STOPPED):
+    for type_ in (EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_STOPPED):
         said = sink.deliver([end_of_run(type_, is_restricted=True)])
-        assert (said, len(receiver.asked)) == ("A run of some accounts is no night, so nothing was sent.", 4)
+        assert (said, len(receiver.asked)) == ("A restricted run is no night, so nothing was sent.", 4)
 
 
 def test_what_is_told_once_is_an_alert_of_its_own(receiver: Receiver) -> None:

@@ -2,15 +2,20 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
+
+import pytest
 
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import DayTotal, StoredChange
 from costbatch.domain.deliveries import Backlog
+from costbatch.domain.discovery import DiscoverOptions
+from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
-from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunStatus, SkipReason
+from costbatch.domain.resources import SourceChoice
+from costbatch.domain.runs import Failure, ItemRecord, ItemState, RunRequest, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
 from tests.support.factories import NOW, TODAY, day, days, make_account, make_anomaly, make_run
 from tests.support.fake_runs import FakeCollections, counts_of
@@ -115,11 +120,23 @@ def test_the_summary_says_which_run_it_was_and_how_it_went() -> None:
         "cost_date": "2025-06-19",
         "duration_seconds": 90.123,
     }
-    asked = replace(REPORT.run.request, aws_account_ids=("000000000001",))
-    some = replace(REPORT, run=replace(REPORT.run, request=asked))
-    assert [each.summary["is_restricted"] for each in (REPORT, some)] == [False, True]
+    assert REPORT.summary["is_restricted"] is False
     assert REPORT.summary["started_at"] == "2025-06-20T06:30:00Z"
     assert REPORT.summary["finished_at"] == "2025-06-20T06:31:30.123450Z"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        CollectOptions().to_request(("000000000001",)),
+        CollectOptions(days=DateRange(date(2025, 1, 1), date(2025, 2, 1))).to_request(),
+        CollectOptions(accept_vanished=True).to_request(),
+        DiscoverOptions(source=SourceChoice.TAGGING).to_request(),
+    ],
+)
+def test_what_no_night_asks_for_is_restricted(asked: RunRequest) -> None:
+    """A backfill is no more a night than a run of one account: the metrics say the same."""
+    assert replace(REPORT, run=replace(REPORT.run, request=asked)).summary["is_restricted"] is True
 
 
 def test_a_run_that_goes_on_lasts_until_now() -> None:
