@@ -164,10 +164,11 @@ class ItemStore(Protocol):
     def claim(
         self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0, suspects: bool = False
     ) -> list[WorkItem]:
-        """Claim up to ``most`` pending items: first attempts first, what was taken over from the dead last.
+        """Claim up to ``most`` pending items of active accounts.
 
-        While plenty are left, ``ahead`` more; with few left each process takes only what it begins now, so
-        that another one can begin the rest. suspects: only items with many takeovers; else none of them.
+        First attempts come first, what was taken over from the dead last. While plenty are left, ``ahead``
+        more; with few left each process takes only what it begins now, so that another one can begin the
+        rest. suspects: only items with many takeovers; else none of them.
         """
 
     def extend_leases(self, items: Sequence[WorkItem], lease: timedelta) -> None:
@@ -194,8 +195,11 @@ class ItemStore(Protocol):
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
         """Record every pending item as skipped; return how many."""
 
+    def skip_inactive(self, run: Run, *, now: datetime) -> int:
+        """Record the pending items of accounts that were paused or removed as skipped; return how many."""
+
     def states(self, run: Run) -> set[ItemState]:
-        """Return the states that the run's items are in."""
+        """Return the states that the run's items are in, without accounts that were paused or removed."""
 
     def counts(self, run: Run) -> RunCounts:
         """Return the accounts of the run in numbers."""

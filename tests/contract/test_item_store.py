@@ -78,6 +78,28 @@ class TestClaims:
         assert numbers(claim(database, run, most=3)) == [account_id(4)]
         assert claim(database, run, most=3) == []
 
+    def test_only_active_accounts_are_claimed(self, database: Database, run: Run) -> None:
+        """One that was paused or removed meanwhile is skipped; with the others alone the run is decided."""
+        with database.transaction() as tx:
+            paused, removed, back, _ = tx.accounts.list_all()
+            tx.accounts.set_status(paused, AccountStatus.PAUSED, now=NOW)
+            tx.accounts.set_status(back, AccountStatus.PAUSED, now=NOW)
+            tx.accounts.set_status(removed, AccountStatus.REMOVED, now=NOW)
+        (last,) = claim(database, run)
+        assert numbers([last]) == [account_id(4)]
+        with database.transaction() as tx:
+            tx.accounts.set_status(back, AccountStatus.ACTIVE, now=NOW)
+            assert (tx.items.skip_inactive(run, now=NOW), tx.items.skip_inactive(run, now=NOW)) == (2, 0)
+        assert states(database, run) == ["skipped", "skipped", "pending", "running"]
+        (resumed,) = claim(database, run)
+        assert numbers([resumed]) == [account_id(3)]
+        for item in (last, resumed):
+            collect(database, item)
+        found = records(database, run)
+        assert [each.skip_reason for each in found] == [*[SkipReason.NOT_ACTIVE] * 2, None, None]
+        with database.transaction() as tx:
+            assert tx.items.states(run) == {ItemState.SUCCEEDED}
+
     def test_first_attempts_come_before_second_ones(self, database: Database, run: Run) -> None:
         """An account that failed waits until every other one had its turn."""
         fail(database, claim(database, run, most=1)[0], retry_after=timedelta(0))
@@ -345,7 +367,8 @@ class TestOutcomes:
         run = run_of_every_outcome(database)
         with database.transaction() as tx:
             counts = tx.items.counts(run)
-            assert tx.items.states(run) == set(ItemState)
+            # The skipped one is of an account that is not active any more.
+            assert tx.items.states(run) == set(ItemState) - {ItemState.SKIPPED}
         assert counts == counts_of(records(database, run))
         assert counts.accounts == {
             ItemState.SUCCEEDED: 2,

@@ -214,6 +214,7 @@ ACTIONS: dict[str, Action] = {
     "requests": lambda tx, run, _: tx.items.api_requests(run),
     "last requests": lambda tx, *_: tx.collections.last_requests(),
     "counts": lambda tx, run, _: tx.items.counts(run),
+    "skip inactive": lambda tx, run, _: tx.items.skip_inactive(run, now=NOW),
     "states": lambda tx, run, _: tx.items.states(run),
     "is worked on": lambda tx, run, _: tx.items.has_running(run),
     "requeue": lambda tx, run, _: tx.items.requeue(run),

@@ -168,7 +168,7 @@ class FakeItems(ItemStore):
     def claim(
         self, run: Run, *, worker: str, most: int, lease: timedelta, ahead: int = 0, suspects: bool = False
     ) -> list[WorkItem]:
-        pending = [each for each in self.listed.values() if each.record.state is ItemState.PENDING]
+        pending = [each for each in self._pending() if self._is_active(each)]
         free = [each for each in pending if (each.takeovers >= SUSPECT_TAKEOVERS) == suspects]
         free.sort(key=lambda each: (each.takeovers, each.record.attempts))
         items = []
@@ -232,14 +232,18 @@ class FakeItems(ItemStore):
 
     @override
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
-        pending = [each for each in self.listed.values() if each.record.state is ItemState.PENDING]
-        for each in pending:
-            self._put(replace(each, record=replace(each.record, state=ItemState.SKIPPED, skip_reason=reason)))
-        return len(pending)
+        return self._skip(self._pending(), reason)
+
+    @override
+    def skip_inactive(self, run: Run, *, now: datetime) -> int:
+        return self._skip(
+            [each for each in self._pending() if not self._is_active(each)], SkipReason.NOT_ACTIVE
+        )
 
     @override
     def states(self, run: Run) -> set[ItemState]:
-        return {each.record.state for each in self.listed.values()}
+        records = [each.record for each in self.listed.values()]
+        return {each.state for each in records if each.skip_reason is not SkipReason.NOT_ACTIVE}
 
     @override
     def counts(self, run: Run) -> RunCounts:
@@ -280,6 +284,17 @@ class FakeItems(ItemStore):
             token=token,
             takeovers=listed.takeovers,
         )
+
+    def _pending(self) -> list[Listed]:
+        return [each for each in self.listed.values() if each.record.state is ItemState.PENDING]
+
+    def _is_active(self, listed: Listed) -> bool:
+        return self.accounts.rows[listed.account_id].status is AccountStatus.ACTIVE
+
+    def _skip(self, listed: Sequence[Listed], reason: SkipReason) -> int:
+        for each in listed:
+            self._put(replace(each, record=replace(each.record, state=ItemState.SKIPPED, skip_reason=reason)))
+        return len(listed)
 
     def _add_requests(self, row: int, requests: int, unanswered: int) -> None:
         record = self.listed[row].record

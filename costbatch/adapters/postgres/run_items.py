@@ -63,7 +63,7 @@ WITH chosen AS (
     FROM run_items JOIN accounts ON accounts.id = run_items.account_id
     LEFT JOIN account_progress progress
         ON progress.account_id = run_items.account_id AND progress.job = run_items.job
-    WHERE run_items.run_id = :run_id AND run_items.state = 'pending'
+    WHERE run_items.run_id = :run_id AND run_items.state = 'pending' AND accounts.status = 'active'
       AND run_items.available_at <= now() AND (run_items.takeovers >= :suspect) = :suspects
       AND NOT EXISTS (
         SELECT FROM run_items other
@@ -265,13 +265,21 @@ class PostgresRunItems(ItemStore):
 
     @override
     def skip_pending(self, run: Run, reason: SkipReason, *, now: datetime) -> int:
-        pending = sa.update(run_items).where(run_items.c.run_id == run.id, _PENDING)
-        skipped = {"state": ItemState.SKIPPED.value, "skip_reason": reason.value, "finished_at": now}
-        return self.connection.execute(pending.values(**skipped)).rowcount
+        return self._skip((run_items.c.run_id == run.id) & _PENDING, reason, now)
+
+    @override
+    def skip_inactive(self, run: Run, *, now: datetime) -> int:
+        is_inactive = accounts.c.status != AccountStatus.ACTIVE.value
+        found = sa.select(run_items.c.id).join_from(run_items, accounts)
+        found = found.where(run_items.c.run_id == run.id, _PENDING, is_inactive).order_by(run_items.c.id)
+        # Locked in one order, and none that another process is claiming or skipping.
+        ids = found.with_for_update(of=run_items, skip_locked=True).cte("inactive")
+        return self._skip(run_items.c.id == ids.c.id, SkipReason.NOT_ACTIVE, now)
 
     @override
     def states(self, run: Run) -> set[ItemState]:
-        states = sa.select(run_items.c.state).where(run_items.c.run_id == run.id).distinct()
+        is_meant = run_items.c.skip_reason.is_distinct_from(SkipReason.NOT_ACTIVE.value)
+        states = sa.select(run_items.c.state).where(run_items.c.run_id == run.id, is_meant).distinct()
         return set(map(ItemState, self.connection.scalars(states)))
 
     @override
@@ -325,6 +333,10 @@ class PostgresRunItems(ItemStore):
     def api_requests(self, run: Run) -> int:
         total = sa.func.coalesce(sa.func.sum(run_items.c.api_requests), 0)
         return int(self.connection.scalars(sa.select(total).where(run_items.c.run_id == run.id)).one())
+
+    def _skip(self, condition: sa.ColumnElement[bool], reason: SkipReason, now: datetime) -> int:
+        skipped = {"state": ItemState.SKIPPED.value, "skip_reason": reason.value, "finished_at": now}
+        return self.connection.execute(sa.update(run_items).where(condition).values(**skipped)).rowcount
 
     def _add_requests(self, condition: sa.ColumnElement[bool], requests: int, unanswered: int) -> None:
         counts = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from time import monotonic
 from typing import Generic
@@ -92,13 +93,15 @@ class Queue(Generic[T, R]):
         self._came_back_empty = None if found or (ahead and not most) else monotonic()
         self.pool.start(claimed)
 
-    def wait_for_work(self, wait: Callable[[float], object]) -> bool:
+    def wait_for_work(self, wait: Callable[[float], object], *, now: datetime) -> bool:
         """Wait for a retry's pause or another process; return whether there is anything to wait for."""
 
         def look(tx: Transaction) -> float | None:
             # Nothing of ours is in flight: a claim in our name is one whose commit we never heard of.
             tx.items.release(self.worker)
             self._take_over(tx)
+            # Only active accounts are claimed, so the end does not wait for one that was paused meanwhile.
+            tx.items.skip_inactive(self.run, now=now)
             return tx.items.seconds_until_work(self.run)
 
         seconds = in_transaction(self.database, look)

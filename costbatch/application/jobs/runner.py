@@ -91,6 +91,8 @@ class Runner(Generic[T, R]):
             if not tx.items.has_running(run):
                 # No other process works on it: this is a retry, which tries again what did not succeed.
                 tx.items.requeue(run)
+            # An earlier process may have listed what was paused or removed since.
+            tx.items.skip_inactive(run, now=now)
             unfinished = tx.items.enlist(run)
             return tx.runs.resume(run), unfinished
 
@@ -177,7 +179,7 @@ class Runner(Generic[T, R]):
                     self.database, lambda tx: tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=now)
                 )
             queue.claim(budget.affordable)
-        return bool(pool.in_flight) or queue.wait_for_work(self.stop.wait)
+        return bool(pool.in_flight) or queue.wait_for_work(self.stop.wait, now=self.clock())
 
     def _close(self, tx: Transaction, run: Run, stopped_by: StopReason | None) -> Run | None:
         """Record how the run ended; the last process writes the run's events.

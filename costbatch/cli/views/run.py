@@ -73,12 +73,14 @@ def headline(report: RunReport) -> str:
     counts, name, done = report.counts, report.words.name, report.words.done
     total, accounts = counts.count(), many(counts.count(), "account")
     unfinished = counts.count(*UNFINISHED)
-    missing = total - counts.count(ItemState.SUCCEEDED)
+    succeeded = counts.count(ItemState.SUCCEEDED)
+    missing = total - succeeded
     match report.run.status:
         case RunStatus.COMPLETED:
-            return (
-                f"{done.upper()} {accounts}" if total else f"NOTHING TO DO: there are no accounts to {name}"
-            )
+            # Without those that were paused or removed meanwhile.
+            if not succeeded:
+                return f"NOTHING TO DO: there are no accounts to {name}"
+            return f"{done.upper()} {many(succeeded, 'account')}"
         case RunStatus.PARTIAL:
             return f"PARTIAL: {missing:,} of {accounts} NOT {done.upper()}"
         case RunStatus.FAILED:

@@ -10,12 +10,13 @@ from threading import enumerate as enumerate_threads
 import pytest
 
 from costbatch.application.jobs import queue
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.credentials import Access
 from costbatch.domain.runs import (
     Failure,
     ItemState,
     RunStatus,
+    SkipReason,
     StopReason,
 )
 from costbatch.errors import ErrorKind, StatementRefused, StorageError
@@ -127,6 +128,50 @@ def test_a_run_stopped_before_it_began_fetches_nothing(harness: RunHarness) -> N
     harness.stop.set()
     assert harness.collect().status is RunStatus.STOPPED
     assert harness.source.fetched == []
+
+
+@pytest.mark.parametrize("status", [AccountStatus.PAUSED, AccountStatus.REMOVED])
+def test_a_resumed_run_reads_no_account_that_was_paused_or_removed_since(
+    harness: RunHarness, status: AccountStatus
+) -> None:
+    """Nothing is paid for it; what the run is about are the others, and without any it has nothing to do."""
+    harness.stop.set()
+    harness.collect()
+    rows = harness.store.tables.accounts.rows
+    rows[1] = replace(rows[1], status=status)
+    harness.stop = Signal()
+    run = harness.collect()
+    assert (run.status, harness.states) == (RunStatus.COMPLETED, ["skipped", *["succeeded"] * 3])
+    assert sorted(row for row, _ in harness.source.fetched) == [2, 3, 4]
+    assert harness.records[1].skip_reason is SkipReason.NOT_ACTIVE
+    assert harness.event_types == ["run.completed"]
+
+
+def test_a_run_whose_only_account_was_paused_meanwhile_has_not_failed() -> None:
+    """Nobody is called at night for an account that is not wanted any more."""
+    harness = harness_with(1)
+    harness.stop.set()
+    harness.collect()
+    rows = harness.store.tables.accounts.rows
+    rows[1] = replace(rows[1], status=AccountStatus.PAUSED)
+    harness.stop = Signal()
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert (harness.source.fetched, harness.event_types) == ([], ["run.completed"])
+
+
+def test_an_account_that_is_paused_before_its_turn_is_not_read(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the run has listed it; the end does not wait for it."""
+
+    def pause(total: int) -> None:
+        rows = harness.store.tables.accounts.rows
+        rows[4] = replace(rows[4], status=AccountStatus.PAUSED)
+
+    monkeypatch.setattr(harness.display, "begin", pause)
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert sorted(row for row, _ in harness.source.fetched) == [1, 2, 3]
+    assert harness.states == [*["succeeded"] * 3, "skipped"]
 
 
 def test_a_stopped_run_is_resumed(harness: RunHarness) -> None:

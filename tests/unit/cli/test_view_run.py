@@ -38,6 +38,12 @@ from tests.unit.cli.reports import (
     [
         (RunStatus.COMPLETED, [collected()], "COLLECTED 1 account"),
         (RunStatus.COMPLETED, [], "NOTHING TO DO: there are no accounts to collect"),
+        (RunStatus.COMPLETED, [collected(), skipped(2, SkipReason.NOT_ACTIVE)], "COLLECTED 1 account"),
+        (
+            RunStatus.COMPLETED,
+            [skipped(2, SkipReason.NOT_ACTIVE)],
+            "NOTHING TO DO: there are no accounts to collect",
+        ),
         (RunStatus.PARTIAL, [collected(), failed(2)], "PARTIAL: 1 of 2 accounts NOT COLLECTED"),
         (RunStatus.FAILED, [failed(1), failed(2)], "FAILED: 0 of 2 accounts collected"),
         (
