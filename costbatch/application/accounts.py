@@ -3,7 +3,7 @@
 Each takes effect as a whole, in one transaction, or raises a ConfigError that says why it cannot.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -98,7 +98,7 @@ class Accounts:
         with self._transaction() as tx:
             progress = tx.progress.load(COLLECT)
             accounts = tx.accounts.list_all(wanted)
-        return [(account, progress.get(account.id, NO_PROGRESS)) for account in accounts]
+        return [(account, _shown(account, progress)) for account in accounts]
 
     def show(self, aws_account_id: str) -> AccountDetails:
         """Return an account and facts about its credentials."""
@@ -106,11 +106,9 @@ class Accounts:
             account = find_account(tx, aws_account_id)
             details = AccountDetails(
                 account=account,
-                progress=tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS),
+                progress=_shown(account, tx.progress.load(COLLECT, [account.id])),
                 discovery=tx.resources.discoveries([account.id]).get(account.id),
-                discovery_failing=tx.progress.load(DISCOVER, [account.id])
-                .get(account.id, NO_PROGRESS)
-                .failing,
+                discovery_failing=_shown(account, tx.progress.load(DISCOVER, [account.id])).failing,
             )
             if not tx.accounts.may_read_credentials():
                 known = {each.id: each for each in tx.accounts.list_all()}
@@ -134,7 +132,7 @@ class Accounts:
     def progress(self, account: Account) -> Progress:
         """Return how far an account is collected."""
         with self._transaction() as tx:
-            return tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
+            return _shown(account, tx.progress.load(COLLECT, [account.id]))
 
     def pause(self, aws_account_id: str) -> Account:
         """Let runs skip an account until it is resumed."""
@@ -157,7 +155,10 @@ class Accounts:
             return replace(account, labels=labels)
 
     def remove(self, aws_account_id: str) -> Account:
-        """Delete an account's credentials and let runs skip it; its history is kept."""
+        """Delete an account's credentials and let runs skip it; its history is kept.
+
+        That it fails is kept too: if it is added again, its next success reports the recovery.
+        """
         with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)
             if dependents := tx.accounts.dependents(account):
@@ -167,7 +168,6 @@ class Accounts:
                     "Remove those first; then add them again with another --base-account."
                 )
             tx.accounts.set_status(account, AccountStatus.REMOVED, now=self.now())
-            tx.progress.forget_failures(account.id)
             tx.memories.forget(account.id)
             return replace(account, status=AccountStatus.REMOVED)
 
@@ -225,6 +225,12 @@ class Accounts:
                 "Make a key with `costbatch keys generate`, and set ENCRYPTION_KEY or ENCRYPTION_KEY_FILE."
             )
         return self.vault
+
+
+def _shown(account: Account, progress: Mapping[int, Progress]) -> Progress:
+    """Return an account's progress; one that was removed is not tried, so it does not fail."""
+    known = progress.get(account.id, NO_PROGRESS)
+    return replace(known, failing=None) if account.status is AccountStatus.REMOVED else known
 
 
 def _fit_in(tx: Transaction, new: NewAccount, base: str | None) -> NewAccount:

@@ -109,9 +109,6 @@ class ProgressStore(Protocol):
     def save(self, job: str, progress: Mapping[int, Progress]) -> None:
         """Replace the progress of a job for these accounts."""
 
-    def forget_failures(self, account_id: int) -> None:
-        """Forget, for every job, that it fails for this account."""
-
 
 class RunStore(Protocol):
     """The runs."""

@@ -42,13 +42,3 @@ class TestProgressStore:
             tx.progress.save(COLLECT, {self.first: NEAR, self.second: FAR})
             tx.progress.save(COLLECT, {self.first: Progress()})
             assert tx.progress.load(COLLECT) == {self.first: Progress(), self.second: FAR}
-
-    def test_a_forgotten_failure_leaves_the_covered_days(self, database: Database) -> None:
-        """Only the failure of this account is forgotten; an account without progress is no error."""
-        also_failing = Progress(failing=FAILING)
-        with database.transaction() as tx:
-            tx.progress.forget_failures(self.first)
-            tx.progress.save(COLLECT, {self.first: NEAR, self.second: also_failing})
-            tx.progress.forget_failures(self.first)
-            left = tx.progress.load(COLLECT)
-        assert left == {self.first: Progress(covered=NEAR.covered), self.second: also_failing}

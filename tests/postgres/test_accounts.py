@@ -135,20 +135,19 @@ def test_a_command_waits_for_another_one_of_the_account(
 
 
 def test_a_removed_account_comes_back_with_its_history(database: PostgresDatabase) -> None:
-    """The row, the covered days and the costs are the old ones; name, status and way of access are new."""
+    """The row, its progress and the costs are the old ones; name, status and way of access are new."""
     prepare_months(database)
     account = add_account(database)
     store(database, account, [cost_row()])
     days = DateRange(date(2026, 1, 1), date(2026, 3, 10))
     with database.transaction() as tx:
-        failing = Failing(since=NOW, kind="throttled")
-        tx.progress.save(COLLECT, {account.id: Progress(covered=days, failing=failing)})
+        progress = Progress(covered=days, failing=Failing(since=NOW, kind="throttled"))
+        tx.progress.save(COLLECT, {account.id: progress})
         tx.accounts.set_status(account, AccountStatus.REMOVED, now=NOW)
-        tx.progress.forget_failures(account.id)
         later = NOW + timedelta(days=1)
         back = tx.accounts.add(replace(assumed_role(1), name="reborn"), now=later)
         assert tx.costs.first_days({back.id: ["USD"]}) == {(back.id, "USD"): date(2026, 3, 9)}
-        assert tx.progress.load(COLLECT) == {account.id: Progress(covered=days)}
+        assert tx.progress.load(COLLECT) == {account.id: progress}
     assert (back.id, back.created_at) == (account.id, NOW)
     assert (back.name, back.status, back.access) == (
         "reborn",

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase, run_items
-from costbatch.domain.accounts import NO_PROGRESS, Failing, Progress
+from costbatch.domain.accounts import NO_PROGRESS, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run, RunRequest, SkipReason
@@ -187,14 +187,6 @@ def test_each_job_has_its_own_claim_and_progress(database: PostgresDatabase, run
         assert tx.progress.load("other") == {}
         locked = {item.run_id: item.progress for item in tx.items.lock([of_cost[0], of_other[0]])}
         assert locked == {run.id: COVERED, other.id: NO_PROGRESS}
-        failing = Progress(failing=Failing(since=NOW, kind="throttled"))
-        tx.progress.save("other", {account.id: failing})
-        tx.progress.save(COLLECT, {account.id: replace(COVERED, failing=failing.failing)})
-        tx.progress.forget_failures(account.id)
-        assert (tx.progress.load(COLLECT), tx.progress.load("other")) == (
-            {account.id: COVERED},
-            {account.id: NO_PROGRESS},
-        )
 
 
 def test_a_record_says_how_long_its_account_took(database: PostgresDatabase, run: Run) -> None:

@@ -133,11 +133,6 @@ class FakeProgress(ProgressStore):
     def save(self, job: str, progress: Mapping[int, Progress]) -> None:
         self.rows |= progress
 
-    @override
-    def forget_failures(self, account_id: int) -> None:
-        if account_id in self.rows:
-            self.rows[account_id] = replace(self.rows[account_id], failing=None)
-
 
 @dataclass
 class FakeMemories(PastMemories):

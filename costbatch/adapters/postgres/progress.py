@@ -56,11 +56,6 @@ class PostgresProgress(ProgressStore):
         ]
         self.connection.execute(_SAVE, {"job": job, "changed": dumps(changed)})
 
-    @override
-    def forget_failures(self, account_id: int) -> None:
-        mine = sa.update(account_progress).where(account_progress.c.account_id == account_id)
-        self.connection.execute(mine.values(failing_since=None, failing_kind=None))
-
 
 def progress_from_row(row: Row[Any]) -> Progress:
     """Return the progress that a row holds; of an outer join it may hold none."""

@@ -10,8 +10,9 @@ from costbatch.application.registration import Registration
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
 from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
-from costbatch.errors import ConfigError
+from costbatch.errors import AccountError, ConfigError, ErrorKind
 from tests.support.fakes import FakeDatabase, FakeVault
+from tests.support.run_harness import harness_with
 
 NOW = datetime(2025, 3, 10, 7, tzinfo=UTC)
 ID, OTHER = "111111111111", "222222222222"
@@ -265,6 +266,20 @@ def test_removing_erases_the_credentials_and_keeps_the_row(
     assert database.accounts.sealed == {}
     assert database.memories.rows == {(row + 1, "USD"): memory}
     assert accounts.show(ID).account.status is AccountStatus.REMOVED
+
+
+def test_a_removed_account_does_not_fail_and_its_recovery_is_still_reported() -> None:
+    """Its alert is open at the receivers: only the next success after it is added again can end it."""
+    harness = harness_with(1, 2)
+    harness.source.answers = {1: [AccountError(ErrorKind.ACCESS_DENIED, "No."), None]}
+    harness.collect(key="night 1")
+    accounts = Accounts(database=harness.store, vault=None, now=lambda: NOW)
+    removed = accounts.remove("000000000001")
+    assert accounts.progress(removed).failing is None
+    assert [progress.failing for _, progress in accounts.list_accounts([AccountStatus.REMOVED])] == [None]
+    assert accounts.progress(accounts.add(replace(BY_POD, aws_account_id=removed.aws_account_id))).failing
+    harness.collect(key="night 2")
+    assert harness.event_types == ["account.failed", "run.completed", "account.recovered", "run.completed"]
 
 
 def test_a_base_is_not_removed_before_the_roles_that_need_it(accounts: Accounts) -> None:
