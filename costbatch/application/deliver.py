@@ -25,11 +25,12 @@ log = get_logger(__name__)
 
 # Small: a kill in between repeats at most this many deliveries.
 _BATCH = 20
-# Of one run in one message; more of them follow in the next one.
-_DIGEST = 100
-# One event that a receiver refuses is found among the others of a digest by sending it in halves; 16
+# A digest has all events of a run, because an incident, which comes last, tells those of its members: more
+# than runs write, and some 40 MB. What is too large for a receiver is sent in halves.
+_DIGEST = 2000
+# One event that a receiver refuses is found among the others of a digest by sending it in halves; 24
 # refusals find two. If it refuses more, its refusal is not about single events.
-_MOST_REFUSED_AT_ONCE = 16
+_MOST_REFUSED_AT_ONCE = 24
 # How long another process leaves a claim alone, and how long this one works on it before it claims anew. A
 # sink must answer within the difference.
 LEASE_SECONDS = 120.0

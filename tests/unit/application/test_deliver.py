@@ -285,6 +285,15 @@ def test_a_digest_is_one_message_for_each_run(post: Post) -> None:
     assert post.log.messages == [[str(n)] for n in range(1, 7)]
 
 
+def test_a_digest_has_every_event_of_its_run(post: Post) -> None:
+    """The incident of many accounts comes after its members, and tells them in the same message."""
+    post.chat.is_digest = True
+    subjects = [str(n) for n in range(1, 352)]
+    post.write(*subjects, run_id=RUN)
+    post.deliver()
+    assert post.chat.messages == [subjects]
+
+
 def test_a_digest_that_fails_is_tried_again_as_a_whole(post: Post) -> None:
     """Its events wait together."""
     post.chat.is_digest, post.chat.refused = True, {"2"}
@@ -331,7 +340,7 @@ def test_a_receiver_that_refuses_everything_is_not_asked_about_each_event(post: 
         result = post.deliver()["chat"]
         assert post.chat.tried < 40
         post.now += timedelta(days=1)
-    assert 0 < result.given_up < 10
+    assert 0 < result.given_up < 15
     post.chat.unwanted = set()
     post.deliver()
     assert len(post.chat.subjects) == 100 - result.given_up
