@@ -86,7 +86,7 @@ class _MadeUp(ResourceSource):
         return Inventory.of(SourceChoice.TAGGING, found, read=regions, failed={})
 
     @override
-    def check(self, access: Access) -> int:
+    def check(self, access: Access, choice: SourceChoice) -> int:
         return self.night.regions
 
 

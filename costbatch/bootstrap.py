@@ -383,7 +383,8 @@ class Bootstrap:
                 vault = self.vault()
                 source = self._cost_source(vault)
                 resources = self._resource_source(vault)
-            gateway = self._gateway_probe()
+            if (url := self.settings.pushgateway_url) is not None:
+                gateway = GatewayProbe(url, timeout_seconds=self.settings.push_timeout_seconds)
         return Doctor(
             problems=found,
             is_readable=not problems,
@@ -394,16 +395,12 @@ class Bootstrap:
             aws=self._aws_probe(limit_seconds),
             source=source,
             resources=resources,
+            resource_choice=self.settings.resource_source,
             sinks=[sink.name for sink in self.settings.sinks],
             clock=self.now,
             paid=paid,
             limit_seconds=limit_seconds,
         )
-
-    def _gateway_probe(self) -> GatewayProbe | None:
-        if self.settings.pushgateway_url is None:
-            return None
-        return GatewayProbe(self.settings.pushgateway_url, timeout_seconds=self.settings.push_timeout_seconds)
 
     def _aws_probe(self, limit_seconds: float) -> "BotocoreProbe":
         from costbatch.adapters.aws.probe import BotocoreProbe  # noqa: PLC0415 - botocore is slow to load

@@ -200,6 +200,22 @@ def test_a_transient_failure_of_explorer_fails_the_account(
     assert failure(aws).kind is ErrorKind.THROTTLED
 
 
+def test_a_check_asks_the_source_that_would_be_read(simulator: SimulatorProcess, aws: Harness) -> None:
+    """One page, of the tagging API only if Resource Explorer is not used; what is denied there matters."""
+    simulator.add_fault(ONE, "access_denied", operation="GetResources", times=2)
+    source, access = aws.resources(), aws.simulated_keys(1)
+    for choice in (AUTO, TAGGING):
+        with pytest.raises(AccountError, match="GetResources"):
+            source.check(access, choice)
+    with pytest.raises(AccountError, match="no aggregator index"):
+        source.check(access, EXPLORER)
+    explored(simulator)
+    before = asked(simulator)["GetResources"]
+    assert [source.check(access, choice) for choice in (AUTO, EXPLORER)] == [4, 4]
+    assert (asked(simulator)["GetResources"], asked(simulator)["ListResources"]) == (before, 2)
+    assert source.check(access, TAGGING) == 4
+
+
 def test_regions_are_asked_of_ec2_if_the_account_service_denies(
     simulator: SimulatorProcess, aws: Harness
 ) -> None:

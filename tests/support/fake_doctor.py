@@ -26,6 +26,7 @@ from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.discovery import DISCOVER, AccountDiscovery
 from costbatch.domain.periods import DateRange
+from costbatch.domain.resources import SourceChoice
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import CostbatchError, DeliveryError
 from tests.support.factories import make_fetched
@@ -204,6 +205,7 @@ class Ward:
     aws: FakeAws = field(default_factory=FakeAws)
     source: FakeSource = field(default_factory=FakeSource)
     resources: FakeResourceSource = field(default_factory=FakeResourceSource)
+    resource_choice: SourceChoice = SourceChoice.AUTO
     discovered: Mapping[int, AccountDiscovery] = field(default_factory=dict)
     not_discovered: Mapping[int, Progress] = field(default_factory=dict)
     paid: PaidRequest | None = None
@@ -224,6 +226,7 @@ class Ward:
             gateway=self.gateway,
             aws=self.aws,
             resources=self.resources if self.vault else None,
+            resource_choice=self.resource_choice,
             source=self.source if self.vault else None,
             sinks=("log",),
             clock=lambda: NOW,

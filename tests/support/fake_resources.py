@@ -38,7 +38,7 @@ class FakeResourceSource(ResourceSource):
     """Answers every account alike.
 
     down: the regions that fail. hides_global: whether more may lie in no region than is shown.
-    error: with which each account fails. asked: the choices, one by one.
+    error: with which each account fails. asked: the choices, one by one. checked: accounts, by row.
     """
 
     resources: list[Resource] = field(default_factory=list)
@@ -48,9 +48,12 @@ class FakeResourceSource(ResourceSource):
     has_view: bool = False
     error: AccountError | None = None
     asked: list[SourceChoice] = field(default_factory=list)
+    checked: list[int] = field(default_factory=list)
 
     @override
-    def check(self, access: Access) -> int:
+    def check(self, access: Access, choice: SourceChoice) -> int:
+        self.asked.append(choice)
+        self.checked.append(access.account.id)
         if self.error:
             raise self.error
         return len(self.regions)

@@ -85,5 +85,5 @@ class ResourcesWhenNeeded(_WhenNeeded[_Resources], ResourceSource):
         return self.made().find(access, choice)
 
     @override
-    def check(self, access: Access) -> int:
-        return self.made().check(access)
+    def check(self, access: Access, choice: SourceChoice) -> int:
+        return self.made().check(access, choice)

@@ -34,8 +34,10 @@ class ResourceSource(Protocol):
 
         """
 
-    def check(self, access: Access) -> int:
-        """Ask for the enabled regions and for the first resource of one; return how many regions there are.
+    def check(self, access: Access, choice: SourceChoice) -> int:
+        """Ask for the enabled regions and for a first resource, of the API that ``find`` would read.
+
+        Returns how many regions are enabled.
 
         Raises:
             AccountError: as ``find`` does.

@@ -26,6 +26,7 @@ from costbatch.application.doctor.records import (
     check_newest_run,
 )
 from costbatch.application.ports import Clock, CostSource, Database, Vault
+from costbatch.domain.resources import SourceChoice
 
 # The names of the checks, also in the JSON.
 CONFIGURATION = "configuration"
@@ -78,8 +79,9 @@ class Doctor:
     """Everything the checks need; None for what the configuration does not allow to build.
 
     problems: what is wrong with the configuration. is_readable: whether the settings could be read.
-    gateway: None also if none is configured. paid: None if nothing may be paid.
-    key_weakness: why the key is easy to guess, or empty. limit_seconds: the timeout of one check.
+    gateway: None also if none is configured. resource_choice: the API that discovery reads.
+    paid: None if nothing may be paid. key_weakness: why the key is easy to guess, or empty.
+    limit_seconds: the timeout of one check.
     """
 
     problems: Sequence[str]
@@ -90,6 +92,7 @@ class Doctor:
     aws: AwsProbe
     source: CostSource | None
     resources: ResourceSource | None
+    resource_choice: SourceChoice
     sinks: Sequence[str]
     clock: Clock
     paid: PaidRequest | None = None
@@ -135,8 +138,14 @@ class Doctor:
     def _of_discovery(self) -> Check:
         if self.store is None or self.resources is None:
             return _blocked_by_configuration(DISCOVERY_ACCESS)
-        check = partial(check_discovery_access, self.store.database, self.resources)
-        return Check(DISCOVERY_ACCESS, check, [SCHEMA, ENDPOINTS])
+        store, resources = self.store, self.resources
+        return Check(
+            DISCOVERY_ACCESS,
+            lambda: check_discovery_access(
+                store.database, store.health, resources, self.resource_choice, self.clock()
+            ),
+            [SCHEMA, ENDPOINTS],
+        )
 
     def _of_money(self) -> list[Check]:
         if self.paid is None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from costbatch.application.discover.ports import ResourceSource
 from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
-from costbatch.application.doctor.ports import AwsProbe, Endpoint, Gateway
+from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import CostSource, Database, Transaction
 from costbatch.application.selection import select_accounts
@@ -20,11 +20,13 @@ from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.plural import many
+from costbatch.domain.resources import SourceChoice
 from costbatch.errors import AccountError, BudgetSpent
 
 _SERVER_ERROR = 500
 # AWS accepts 5 minutes, and a clock that drifts gets there.
 _CLOCK_TOLERANCE_SECONDS = 120.0
+_RECENT = timedelta(days=2)
 
 
 def check_gateway(gateway: Gateway | None) -> Finding:
@@ -119,16 +121,27 @@ def check_pod(database: Database, aws: AwsProbe) -> Finding:
     return ok("\n".join(sentences))
 
 
-def check_discovery_access(database: Database, source: ResourceSource) -> Finding:
+def check_discovery_access(
+    database: Database, health: DatabaseHealth, source: ResourceSource, choice: SourceChoice, now: datetime
+) -> Finding:
     """Ask AWS, free of charge, for the regions of one account and a resource, if discovery is used."""
+    # What is stored may be of a try with one account long ago: only a run of all accounts is asked again.
+    run = health.newest_run(DISCOVER)
+    if run is None or now - run.started_at > _RECENT:
+        return ok("Discovery is not in use: no run over all accounts in 2 days. Nothing was asked.")
     with database.transaction() as tx:
         accounts = select_accounts(tx, [])
-        if not accounts or not _is_discovery_used(tx):
-            return ok("Discovery is not in use, so nothing was asked.")
-        access = tx.accounts.load_access(accounts[0])
-    account = accounts[0]
+        if not accounts:
+            return ok("No account is active, so nothing was asked.")
+        known = tx.resources.discoveries()
+        # One that discovery works for; that it fails for another one, the check of all accounts says.
+        recent = [
+            each for each in accounts if each.id in known and now - known[each.id].discovered_at <= _RECENT
+        ]
+        account = (recent or accounts)[0]
+        access = tx.accounts.load_access(account)
     try:
-        regions = source.check(access)
+        regions = source.check(access, choice)
     except AccountError as error:
         return failure(f"{account}: {error.detail}", error.advice)
     return ok(f"{account}: AWS lists its {many(regions, 'enabled region')} and the resources of one.")

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
+
 from costbatch.application.doctor.findings import Mark
+from costbatch.application.doctor.ports import NewestRun
 from costbatch.domain.accounts import Failing, Progress
 from costbatch.domain.discovery import AccountDiscovery
 from costbatch.domain.resources import SourceChoice
@@ -54,10 +57,33 @@ def test_accounts_that_are_not_discovered_are_named() -> None:
 def test_a_missing_permission_is_a_failure() -> None:
     """With what the source says of it."""
     error = AccountError(ErrorKind.ACCESS_DENIED, "AWS denied tag:GetResources.", "Grant it.")
-    finding = Ward(discovered={1: LAST_NIGHT}, resources=FakeResourceSource(error=error)).find(
-        "discovery access"
+    ward = Ward(
+        health=FakeHealth(discovery=make_run(RunStatus.FAILED, failed=2)),
+        resources=FakeResourceSource(error=error),
     )
+    finding = ward.find("discovery access")
     assert (finding.mark, finding.advice) == (Mark.FAILURE, "Grant it.")
+
+
+def test_an_account_that_discovery_works_for_is_asked() -> None:
+    """With the source of the setting: the first account may not be allowed, and another API not needed."""
+    run = make_run(RunStatus.PARTIAL, succeeded=1, failed=1)
+    ward = Ward(
+        health=FakeHealth(discovery=run),
+        discovered={1: LONG_AGO, 2: LAST_NIGHT},
+        resource_choice=SourceChoice.EXPLORER,
+    )
+    assert ward.find("discovery access").mark is Mark.OK
+    assert (ward.resources.checked, ward.resources.asked) == ([2], [SourceChoice.EXPLORER])
+
+
+@pytest.mark.parametrize("discovery", [None, make_run(RunStatus.COMPLETED, hours_ago=49, succeeded=1)])
+def test_a_try_of_long_ago_is_no_use_of_discovery(discovery: NewestRun | None) -> None:
+    """Nor is a run of one account, which leaves its resources: no other account need be allowed."""
+    source = FakeResourceSource(error=AccountError(ErrorKind.ACCESS_DENIED, "No.", "Grant it."))
+    ward = Ward(health=FakeHealth(discovery=discovery), discovered={2: LAST_NIGHT}, resources=source)
+    assert ward.find("discovery access").mark is Mark.OK
+    assert source.checked == []
 
 
 def test_a_discovery_that_failed_says_where_its_failures_are_shown() -> None:

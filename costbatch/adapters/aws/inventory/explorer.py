@@ -42,13 +42,7 @@ def explore(reader: Reader, aws_account_id: str, enabled: Sequence[str], *, cove
         AccountError: AWS refused a request, did not answer, or not as documented.
 
     """
-    region, covered = _aggregator(reader, enabled)
-    missing = [each for each in enabled if each not in covered]
-    if missing and covers_all:
-        raise NoViewError(
-            f"Resource Explorer's aggregator index in {region} does not cover {', '.join(missing)}."
-        )
-    view = _whole_view(reader, aws_account_id, region)
+    region, view, missing = _find_view(reader, aws_account_id, enabled, covers_all=covers_all)
     failed: dict[str, AccountError] = {
         each: NoViewError(f"Resource Explorer's aggregator index does not cover {each}.") for each in missing
     }
@@ -64,6 +58,26 @@ def explore(reader: Reader, aws_account_id: str, enabled: Sequence[str], *, cove
                 except AccountError as error:
                     failed.setdefault(each.region, error)
     return Reading(found, [each for each in (*enabled, GLOBAL) if each not in failed], failed)
+
+
+def peek(reader: Reader, aws_account_id: str, enabled: Sequence[str], *, covers_all: bool) -> int:
+    """Ask for the first resource only, as ``explore`` asks for all; return how many came."""
+    region, view, _ = _find_view(reader, aws_account_id, enabled, covers_all=covers_all)
+    page = next(iter(reader.pages(ExploredPage, LIST_RESOURCES, {"ViewArn": view, "MaxResults": 1}, region)))
+    return len(page.resources)
+
+
+def _find_view(
+    reader: Reader, aws_account_id: str, enabled: Sequence[str], *, covers_all: bool
+) -> tuple[str, str, list[str]]:
+    """Return the region of the aggregator index, its view, and the regions that it does not cover."""
+    region, covered = _aggregator(reader, enabled)
+    missing = [each for each in enabled if each not in covered]
+    if missing and covers_all:
+        raise NoViewError(
+            f"Resource Explorer's aggregator index in {region} does not cover {', '.join(missing)}."
+        )
+    return region, _whole_view(reader, aws_account_id, region), missing
 
 
 def _aggregator(reader: Reader, enabled: Sequence[str]) -> tuple[str, set[str]]:

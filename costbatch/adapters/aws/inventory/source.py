@@ -1,8 +1,8 @@
 """Reads what exists in an account: its enabled regions, then the resources of each with their tags."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from typing_extensions import override
 
@@ -10,7 +10,7 @@ from costbatch.adapters.aws.clients import HOME_REGIONS, AwsClients, signing_as
 from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import CredentialsExpiredError, call_aws
-from costbatch.adapters.aws.inventory.explorer import NoViewError, explore
+from costbatch.adapters.aws.inventory.explorer import NoViewError, explore, peek
 from costbatch.adapters.aws.inventory.pages import Reading, RegionPage, TaggedPage, resource_of
 from costbatch.adapters.aws.operations import (
     DESCRIBE_REGIONS,
@@ -31,6 +31,7 @@ from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
+T = TypeVar("T")
 
 _ENABLED = ["ENABLED", "ENABLED_BY_DEFAULT"]
 _MOST_PER_PAGE, _MOST_REGIONS_PER_PAGE = 100, 50
@@ -78,35 +79,23 @@ class AwsResourceSource(ResourceSource):
 
     @override
     def find(self, access: Access, choice: SourceChoice) -> Inventory:
-        account = access.account
-        keys = self._identities.resolve(access)
-        reader = Reader(self._clients, keys, account.partition, self._page_limit)
+        reader = self._reader(access)
         regions = self._enabled_regions(reader)
-        if choice is not SourceChoice.TAGGING:
-            try:
-                reading = explore(
-                    reader, account.aws_account_id, regions, covers_all=choice is SourceChoice.AUTO
-                )
-                return _inventory(SourceChoice.EXPLORER, LIST_RESOURCES, reading)
-            except AccountError as error:
-                is_absent = isinstance(error, NoViewError) or error.kind is ErrorKind.ACCESS_DENIED
-                # A transient failure fails the account: in the tagging API, resources that never had a tag
-                # would seem to be gone.
-                if choice is SourceChoice.EXPLORER or not is_absent:
-                    raise
-                log.debug(
-                    "resource_explorer_not_used", aws_account_id=account.aws_account_id, reason=error.detail
-                )
+        if (reading := _ask_explorer(explore, reader, access, regions, choice)) is not None:
+            return _inventory(SourceChoice.EXPLORER, LIST_RESOURCES, reading)
         return _inventory(SourceChoice.TAGGING, GET_RESOURCES, _read_tagged(reader, regions))
 
     @override
-    def check(self, access: Access) -> int:
-        reader = Reader(
-            self._clients, self._identities.resolve(access), access.account.partition, self._page_limit
-        )
+    def check(self, access: Access, choice: SourceChoice) -> int:
+        reader = self._reader(access)
         regions = self._enabled_regions(reader)
-        next(iter(reader.pages(TaggedPage, GET_RESOURCES, {"ResourcesPerPage": 1}, regions[0])))
+        if _ask_explorer(peek, reader, access, regions, choice) is None:
+            next(iter(reader.pages(TaggedPage, GET_RESOURCES, {"ResourcesPerPage": 1}, regions[0])))
         return len(regions)
+
+    def _reader(self, access: Access) -> Reader:
+        keys = self._identities.resolve(access)
+        return Reader(self._clients, keys, access.account.partition, self._page_limit)
 
     def _enabled_regions(self, reader: Reader) -> Sequence[str]:
         """Return the enabled regions: as the account service or EC2 lists them, else those of the setting."""
@@ -122,6 +111,25 @@ class AwsResourceSource(ResourceSource):
             )
         # The first one is the likeliest to be up, and that no policy forbids.
         return sorted(regions, key=lambda region: region != HOME_REGIONS[reader.partition])
+
+
+def _ask_explorer(
+    ask: Callable[..., T], reader: Reader, access: Access, regions: Sequence[str], choice: SourceChoice
+) -> T | None:
+    """Return what Resource Explorer says; None if the tagging API is to be read instead."""
+    if choice is SourceChoice.TAGGING:
+        return None
+    aws_account_id = access.account.aws_account_id
+    try:
+        return ask(reader, aws_account_id, regions, covers_all=choice is SourceChoice.AUTO)
+    except AccountError as error:
+        is_absent = isinstance(error, NoViewError) or error.kind is ErrorKind.ACCESS_DENIED
+        # A transient failure fails the account: in the tagging API, resources that never had a tag would
+        # seem to be gone.
+        if choice is SourceChoice.EXPLORER or not is_absent:
+            raise
+        log.debug("resource_explorer_not_used", aws_account_id=aws_account_id, reason=error.detail)
+    return None
 
 
 def _listed_regions(reader: Reader) -> Sequence[str]:
