@@ -87,7 +87,7 @@ def _describe(run: NewestRun, words: JobWords) -> str:
 
 
 def check_accounts(database: Database, now: datetime) -> Finding:
-    """Check that every active account was collected recently."""
+    """Check that every active account was collected recently and does not fail; a new one has time."""
     with database.transaction() as tx:
         progress = tx.progress.load(COLLECT)
         active = [
@@ -100,9 +100,14 @@ def check_accounts(database: Database, now: datetime) -> Finding:
             "Register one with `costbatch accounts add`, or resume one with `costbatch accounts resume`.",
         )
     late = [each for each in active if _is_late(*each, now)]
-    if not late:
-        return ok(f"{many(len(active), 'active account')}, all collected within the last 2 days.")
-    lines = [f"{len(late):,} of {many(len(active), 'active account')} not collected for more than 2 days."]
+    new = sum(each[1] == NO_PROGRESS and each not in late for each in active)
+    lines = []
+    if late:
+        lines.append(f"{len(late):,} of {many(len(active), 'active account')} fail or are not collected.")
+    elif new < len(active):
+        lines.append(f"{many(len(active) - new, 'active account')}, all collected within the last 2 days.")
+    if new:
+        lines.append(f"{many(new, 'account')}, added within the last 2 days and not collected yet.")
     shown = late[:_MOST_SHOWN]
     for account, done in shown:
         stored = f"collected up to {done.covered.last}" if done.covered else "never collected"
@@ -112,10 +117,13 @@ def check_accounts(database: Database, now: datetime) -> Finding:
             lines.append(f"{account}: {stored}; no failure is recorded.")
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
-    return warning("\n".join(lines), _advice([done for _, done in shown], COLLECT_WORDS))
+    found = "\n".join(lines)
+    return warning(found, _advice([done for _, done in shown], COLLECT_WORDS)) if late else ok(found)
 
 
 def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
+    if progress.failing is not None:
+        return True
     if progress.covered is not None:
         return utc_day(now) - progress.covered.end_exclusive > _LONG
     return account.created_at is not None and now - account.created_at > _LONG

@@ -16,6 +16,7 @@ from costbatch.domain.runs import RunStatus
 from costbatch.errors import ErrorKind
 from tests.support.fake_doctor import (
     DAY,
+    LAST_NIGHT,
     NOW,
     TODAY,
     FakeHealth,
@@ -213,7 +214,7 @@ def test_no_active_account_is_a_warning() -> None:
 
 
 def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
-    """The first five; new accounts and those of yesterday are not behind."""
+    """The first five; those of yesterday are not behind, and new ones are counted apart."""
     failing = Failing(since=NOW - 4 * DAY, kind="access_denied")
     behind = Progress(covered=DateRange(TODAY - 9 * DAY, TODAY - 3 * DAY), failing=failing)
     late = [make_account(n) for n in range(10, 17)]
@@ -226,12 +227,47 @@ def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
     finding = Ward(accounts=[*fine, *late], progress=progress).find("accounts")
     assert finding.mark is Mark.WARNING
     lines = finding.found.splitlines()
-    assert lines[0] == "7 of 9 active accounts not collected for more than 2 days."
-    assert lines[1] == (
+    assert lines[0] == "7 of 9 active accounts fail or are not collected."
+    assert lines[1] == "1 account, added within the last 2 days and not collected yet."
+    assert lines[2] == (
         "000000000010 (account-10): collected up to 2025-03-08; access_denied since 2025-03-08 06:30 UTC."
     )
-    assert (len(lines), lines[-1]) == (7, "And 2 more.")
+    assert (len(lines), lines[-1]) == (8, "And 2 more.")
     assert finding.advice == f"access_denied: {ErrorKind.ACCESS_DENIED.advice}"
+
+
+def test_an_account_that_fails_since_this_night_is_not_well() -> None:
+    """Whether it is new, or has the days of yesterday: the next nights fail as well."""
+    failing = Failing(since=NOW - timedelta(hours=4), kind="access_denied")
+    accounts = [make_account(1), make_account(2, created_at=NOW - timedelta(hours=20))]
+    progress = {1: replace(LAST_NIGHT, failing=failing), 2: Progress(failing=failing)}
+    finding = Ward(accounts=accounts, progress=progress).find("accounts")
+    assert finding.mark is Mark.WARNING
+    assert finding.found.splitlines() == [
+        "2 of 2 active accounts fail or are not collected.",
+        "000000000001 (account-1): collected up to 2025-03-11; access_denied since 2025-03-12 02:30 UTC.",
+        "000000000002 (account-2): never collected; access_denied since 2025-03-12 02:30 UTC.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("collected", "words"),
+    [
+        ([1, 2], "2 active accounts, all collected within the last 2 days."),
+        (
+            [1],
+            """1 active account, all collected within the last 2 days.
+1 account, added within the last 2 days and not collected yet.""",
+        ),
+        ([], "2 accounts, added within the last 2 days and not collected yet."),
+    ],
+)
+def test_what_is_new_is_not_said_to_be_collected(collected: list[int], words: str) -> None:
+    """It is well all the same until the nights that should have come to it are over."""
+    accounts = [make_account(n, created_at=NOW - DAY) for n in (1, 2)]
+    progress = {n: LAST_NIGHT if n in collected else NO_PROGRESS for n in (1, 2)}
+    finding = Ward(accounts=accounts, progress=progress).find("accounts")
+    assert (finding.mark, finding.found) == (Mark.OK, words)
 
 
 def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
