@@ -47,7 +47,10 @@ _STOPPING_SECONDS = 5.0
 
 @dataclass(slots=True)
 class SinkResult:
-    """What became of a sink's deliveries. waiting: what it did not take. problem: the last error."""
+    """What became of a sink's deliveries. waiting: what it did not take. problem: the last error that stands.
+
+    A sink that did not answer in time has a problem, too.
+    """
 
     delivered: int = 0
     given_up: int = 0
@@ -203,6 +206,9 @@ class _Drain:
         self._report(failed)
         self.result.delivered += len(delivered)
         self.result.waiting -= {delivery.event_id for delivery in delivered}
+        if not (self.result.waiting or self.result.given_up):
+            # What failed before was accepted after all.
+            self.result.problem = ""
         return False
 
     def _send(self, batch: Sequence[Delivery]) -> tuple[list[Delivery], list[_Failure], list[Delivery]]:

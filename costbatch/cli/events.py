@@ -167,7 +167,7 @@ def _document(event: StoredEvent) -> dict[str, object]:
 def deliver(context: Context, output: str) -> None:
     """Deliver what is due, as every run does at its end.
 
-    Safe beside a run. Exits with 1 if a sink did not accept an event.
+    Safe beside a run. Exits with 1 if an event that was tried still waits or was given up.
     """
     stop = Signal()
     before = signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -10,6 +10,7 @@ import click
 
 from costbatch.cli.context import Context
 from costbatch.cli.options import Text
+from costbatch.domain.plural import many
 
 if TYPE_CHECKING:
     from costbatch.bootstrap import Bootstrap
@@ -42,7 +43,11 @@ def answering(context: Context) -> Iterator["Bootstrap"]:
     events = bootstrap.events()
     yield bootstrap
     for sink, result in events.deliver_answers().items():
-        if result.problem:
+        if result.given_up:
+            what = f"{many(result.given_up, 'event')} to {sink}"
+            again = f"`costbatch events replay --state dead --sink {sink}` delivers again"
+            click.echo(f"Given up: {what}; {again}. {result.problem}", err=True)
+        if result.problem and (result.waiting or not result.given_up):
             click.echo(f"Not delivered to {sink} yet; the next run tries again. {result.problem}", err=True)
 
 

@@ -253,8 +253,14 @@ def test_an_answer_goes_out_with_the_command(sinks: Harness, receiver: Receiver)
         ("anomaly.answered", "silent"),
         ("anomaly.answered", "open"),
     ]
+    receiver.reply = Reply(503)
+    again = sinks.run("anomalies", "dismiss", found["id"], "--reason", "x", COSTBATCH_DELIVERY_ATTEMPTS="1")
+    assert again.status == 0
+    assert "Given up: 1 event to payments; `costbatch events replay --state dead" in again.stderr
+    assert "tries again" not in again.stderr
+    receiver.reply = Reply()
     sinks.run("planned", "add", "--account", TWO, "--from", str(TODAY), "--to", str(TODAY), "--reason", "x")
-    assert len(listed(sinks, "--type", "anomaly.answered")) == 2
+    assert len(listed(sinks, "--type", "anomaly.answered")) == 3
 
 
 def test_a_sink_that_cannot_be_built_is_refused_before_an_answer_is_stored(sinks: Harness) -> None:
