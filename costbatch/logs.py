@@ -20,6 +20,9 @@ from costbatch.domain.credentials import Secret
 
 MASK = "***"
 
+# The logger of the sink of type log.
+EVENTS = "costbatch.events"
+
 # A shorter secret would mask parts of ordinary words; the patterns below still catch it in a URL.
 _SHORTEST_SECRET = 6
 _PATTERNS = (
@@ -172,6 +175,8 @@ def configure(
     root.addHandler(handler)
     root.setLevel(max(severity, logging.WARNING))
     logging.getLogger("costbatch").setLevel(severity)
+    # An event that is not written would count as delivered all the same: no level leaves out an alert.
+    logging.getLogger(EVENTS).setLevel(min(severity, logging.WARNING))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -135,7 +135,9 @@ def test_every_event_type_has_its_meaning() -> None:
 
 def test_the_events_that_a_log_of_warnings_omits_are_those_of_the_program() -> None:
     """Someone who reads only warnings must know what is not among them."""
-    (listed,) = re.findall(r"At log level `warning` the log omits .*\((.+)\)\.", TEXTS["docs/alerts.md"])
+    (listed,) = re.findall(
+        r"At log level `warning` or `error` the log omits .*\((.+)\)\.", TEXTS["docs/alerts.md"]
+    )
     assert set(re.findall(r"`(.+?)`", listed)) == {each.value for each in EventType} - WARNINGS
 
 

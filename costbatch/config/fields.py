@@ -315,7 +315,7 @@ class Fields:
     log_level: str = _variable(
         parsers.choice("debug", "info", "warning", "error"),
         "info",
-        "The lowest severity of log lines to write.",
+        "The lowest severity of log lines to write; events that need attention are written at every level.",
     )
     log_format: str = _variable(
         parsers.choice("auto", "json", "console"),

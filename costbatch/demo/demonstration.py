@@ -42,7 +42,7 @@ class Demo:
             settings = self._upgraded(environ)
             self._say(register_accounts(world.accounts, settings))
             status = self._run(environ, "collect")
-            # Where the alerts of the run went.
+            # The alerts of the run, which go nowhere.
             self._run(environ, "events", "list", "--type", "anomaly.detected", "--limit", "3")
             # All accounts at once: each request of the stand-in takes a moment, and there are many regions.
             self._run(environ, "discover", "--concurrency", "32")
@@ -79,6 +79,8 @@ class Demo:
                     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                     "COSTBATCH_RETRY_PAUSE_SECONDS": "1",
                     "COSTBATCH_LOG_LEVEL": "error",
+                    # The log would show each alert as JSON.
+                    "COSTBATCH_SINKS": "none",
                     # A cent for each of the largest anomalies.
                     "COSTBATCH_ROOT_CAUSE_MINIMUM": "1000",
                 },

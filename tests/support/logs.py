@@ -22,13 +22,15 @@ def reset_logs() -> None:
 def restored_logs() -> Iterator[None]:
     """Leave no handler, no registered secret and no run behind in this process."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers = list(root.handlers)
+    levels = {each: each.level for each in (root, *map(logging.getLogger, ("costbatch", logs.EVENTS)))}
     with mock.patch.object(logs, "_secrets", {}), mock.patch.object(logs, "_run_fields", {}):
         try:
             yield
         finally:
             root.handlers[:] = handlers
-            root.setLevel(level)
+            for logger, level in levels.items():
+                logger.setLevel(level)
             reset_logs()
 
 

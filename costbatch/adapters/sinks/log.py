@@ -1,5 +1,6 @@
 """Writes events as structured log lines; needs no options."""
 
+import logging
 from collections.abc import Sequence
 from typing import Self
 
@@ -8,7 +9,7 @@ from typing_extensions import override
 from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
 from costbatch.config.sinks import SinkConfig
 from costbatch.domain.events import EventType
-from costbatch.logs import get_logger
+from costbatch.logs import EVENTS, get_logger
 
 # Events that need attention; the others are informational.
 WARNINGS = frozenset(
@@ -27,13 +28,13 @@ WARNINGS = frozenset(
     }
 )
 
-_log = get_logger("costbatch.events")
+_log = get_logger(EVENTS)
 
 
 class LogSink(ConfiguredSink):
     """Writes each event as one line "event", with the CloudEvent in the field ``cloudevent``.
 
-    A log level above info leaves out informational events, as it does all such lines.
+    A log level above info leaves out informational events, and none the others: they count as delivered.
     """
 
     @classmethod
@@ -43,7 +44,11 @@ class LogSink(ConfiguredSink):
 
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
+        left_out = 0
         for cloudevent in cloudevents:
-            write = _log.warning if cloudevent["type"] in WARNINGS else _log.info
-            write("event", cloudevent=dict(cloudevent))
+            level = logging.WARNING if cloudevent["type"] in WARNINGS else logging.INFO
+            left_out += not logging.getLogger(EVENTS).isEnabledFor(level)
+            _log.log(level, "event", cloudevent=dict(cloudevent))
+        if left_out:
+            return "The event is not in the log: it only informs, and the log level is above info."
         return "The event is in the log."

@@ -2,16 +2,21 @@
 
 import subprocess
 import sys
+from io import StringIO
 
 import pytest
 from structlog.testing import capture_logs
 
+from costbatch import logs
 from costbatch.adapters.sinks import SINKS, make_sinks, sink_type
 from costbatch.config import Settings
 from costbatch.config.sinks import LOG, READERS
 from costbatch.domain.events import EventType
 from costbatch.errors import ConfigError
+from tests.support.logs import clean_logs
 from tests.support.sinks import anomaly_event, make_context, make_sink
+
+__all__ = ["clean_logs"]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,21 @@ def test_an_event_is_one_log_line_of_its_severity(type_: EventType, level: str) 
     with capture_logs() as lines:
         make_sink("type: log").deliver([cloudevent])
     assert lines == [{"event": "event", "log_level": level, "cloudevent": cloudevent}]
+
+
+@pytest.mark.parametrize(("level", "is_there"), [("info", True), ("warning", False), ("error", False)])
+def test_no_log_level_leaves_out_an_alert_and_a_test_says_whether_it_is_there(
+    level: str, *, is_there: bool
+) -> None:
+    """What is written nowhere would count as delivered."""
+    stream = StringIO()
+    logs.configure(level, "json", stream)
+    sink = make_sink("type: log")
+    assert sink.deliver([anomaly_event(type_=EventType.ANOMALY_DETECTED)]) == "The event is in the log."
+    answer = sink.deliver([anomaly_event(type_=EventType.SINK_TEST)])
+    assert (answer == "The event is in the log.") is is_there
+    assert ("not in the log" in answer) is not is_there
+    assert len(stream.getvalue().splitlines()) == 1 + is_there
 
 
 def test_the_variable_makes_the_log_or_no_sink() -> None:
