@@ -10,6 +10,7 @@ import pytest
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.inspect import PostgresHealth
 from costbatch.adapters.postgres.migrations import REVISIONS
+from costbatch.adapters.postgres.partitions import PARTITIONED
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Secret
@@ -108,28 +109,33 @@ def test_the_owner_lacks_nothing(health: PostgresHealth) -> None:
     assert (rights.role, rights.missing, rights.is_read_only) == ("postgres", (), False)
 
 
+NOT_OWNED = [f"ownership of {name}" for name in sorted(PARTITIONED)]
+
+
 def test_a_role_without_any_right_lacks_everything(database_url: str, role: str) -> None:
     """Each table with each privilege, and what partitions need; the version table can be read by none."""
     execute(database_url, f"GRANT SELECT ON alembic_version TO {role}")
     rights = as_role(database_url, role).rights()
     tables = [f"SELECT, INSERT, UPDATE, DELETE on {name}" for name in sorted(metadata.tables)]
     assert rights.role == role
-    assert rights.missing == (*tables, "CREATE on schema public", "ownership of daily_costs")
+    assert rights.missing == (*tables, "CREATE on schema public", *NOT_OWNED)
 
 
 def test_only_what_is_missing_is_listed(database_url: str, role: str) -> None:
-    """A role that was granted all but three things."""
+    """A role that was granted all but a few things: months are attached to each table by its owner only."""
     execute(
         database_url,
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
         f"REVOKE DELETE, INSERT ON events FROM {role}",
         f"GRANT CREATE ON SCHEMA public TO {role}",
         f"REVOKE TEMPORARY ON DATABASE {database_name(database_url)} FROM PUBLIC",
+        f"ALTER TABLE daily_costs OWNER TO {role}",
     )
     assert as_role(database_url, role).rights().missing == (
         "INSERT, DELETE on events",
         f"TEMPORARY on database {database_name(database_url)}",
-        "ownership of daily_costs",
+        "ownership of cost_changes",
+        "ownership of daily_expectations",
     )
 
 

@@ -64,9 +64,13 @@ SELECT current_user AS role,
     pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_read_only,
     has_database_privilege(current_database(), 'TEMPORARY') AS may_use_temporary,
     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
-    current_schema() AS schema, current_database() AS database,
-    pg_has_role(relowner, 'USAGE') AS owns_costs
-FROM pg_class WHERE oid = to_regclass('daily_costs')
+    current_schema() AS schema, current_database() AS database
+""")
+
+# Only the owner of a table attaches a partition to it.
+_NOT_OWNED = sa.text("""
+SELECT name FROM unnest(CAST(:tables AS text[])) AS name JOIN pg_class ON oid = to_regclass(name)
+WHERE NOT pg_has_role(relowner, 'USAGE') ORDER BY name
 """)
 
 # Rows as the planner estimates them: those of a page when it was last analysed, times the pages of now.
@@ -153,12 +157,12 @@ class PostgresHealth(DatabaseHealth):
         with self._look() as connection:
             missing = list(connection.scalars(_MISSING_ON_TABLES, {"tables": sorted(metadata.tables)}))
             row = connection.execute(_RIGHTS).one()
+            not_owned = connection.scalars(_NOT_OWNED, {"tables": [*PARTITIONED]}).all()
         if not row.may_use_temporary:
             missing.append(f"TEMPORARY on database {row.database}")
         if not row.may_create:
             missing.append(f"CREATE on schema {row.schema}")
-        if not row.owns_costs:
-            missing.append("ownership of daily_costs")
+        missing += [f"ownership of {name}" for name in not_owned]
         return Rights(role=row.role, missing=tuple(missing), is_read_only=row.is_read_only)
 
     @override
