@@ -1,19 +1,21 @@
 """Discovery on a real PostgreSQL: what is written, what counts as gone, and what is told."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.inspect import PostgresHealth
 from costbatch.adapters.postgres.retention import PostgresRetention
 from costbatch.application.retention import OldRows
-from costbatch.domain.discovery import DiscoverOptions
+from costbatch.domain.discovery import DISCOVER, DiscoverOptions
 from costbatch.domain.resources import Resource, SourceChoice
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import AccountError, ErrorKind
 from tests.postgres.conftest import Query
 from tests.support.database_rows import NOW, add_account
-from tests.support.fake_resources import Discovery, bucket, instance
+from tests.support.fake_resources import REGIONS, Discovery, bucket, instance
 
 STORED = """
     SELECT name, region, gone_since IS NULL, first_seen_at::date - DATE '2026-03-10',
@@ -95,6 +97,26 @@ def test_nothing_of_a_failed_region_counts_as_gone(discovery: Discovery, query: 
     )
     with discovery.database.transaction() as tx:
         assert tx.discoveries.counts(run).partial_accounts == 1
+
+
+def test_a_region_that_fails_for_days_is_named_to_the_doctor(discovery: Discovery) -> None:
+    """Not one of last night, and not one that the account has disabled, which is not read any more either."""
+    health = PostgresHealth(discovery.database.connection)
+
+    def unread() -> list[Mapping[str, str]]:
+        return list(health.unread_regions(DISCOVER, discovery.now - timedelta(days=2)).values())
+
+    discovery.source.regions = (*REGIONS, "eu-north-1")
+    discovery.night()
+    discovery.source.regions, discovery.source.down = REGIONS, ("eu-west-1",)
+    for _ in range(2):
+        discovery.night()
+        assert unread() == []
+    discovery.night()
+    assert unread() == [{"eu-west-1": "timeout"}]
+    discovery.source.down = ()
+    discovery.night()
+    assert unread() == []
 
 
 def test_a_region_that_is_no_longer_enabled_keeps_its_resources(discovery: Discovery, query: Query) -> None:

@@ -76,6 +76,7 @@ class FakeHealth:
     run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, succeeded=2))
     discovery: NewestRun | None = None
     the_sinks: Sequence[SinkHealth] = ()
+    unread: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     error: Exception | None = None
 
     def server(self) -> Server:
@@ -103,6 +104,10 @@ class FakeHealth:
     def newest_run(self, job: str) -> NewestRun | None:
         """Return the run of the job."""
         return self.discovery if job == DISCOVER else self.run
+
+    def unread_regions(self, job: str, since: datetime) -> Mapping[int, Mapping[str, str]]:
+        """Return the regions that the discovery could not read."""
+        return self.unread if job == DISCOVER else {}
 
     def sinks(self) -> Sequence[SinkHealth]:
         """Return the sinks."""

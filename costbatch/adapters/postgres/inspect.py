@@ -96,6 +96,22 @@ WHERE total_bytes IS NOT NULL
 ORDER BY ours.month
 """)
 
+# A region that the account has disabled keeps its last read for ever: only what failed is looked at.
+_UNREAD_REGIONS = sa.text("""
+WITH newest AS (
+    SELECT id FROM runs
+    WHERE job = :job AND options = '{}' AND aws_account_ids = '[]' AND finished_at IS NOT NULL
+    ORDER BY started_at DESC LIMIT 1
+)
+SELECT run_items.account_id, failed.region, failed.kind
+FROM newest JOIN run_items ON run_items.run_id = newest.id
+    JOIN discoveries ON discoveries.run_item_id = run_items.id
+    CROSS JOIN LATERAL jsonb_to_recordset(failed_regions) AS failed (region text, kind text)
+    LEFT JOIN discovered_regions AS known
+        ON known.account_id = run_items.account_id AND known.region = failed.region
+WHERE known.read_at IS NULL OR known.read_at < :since
+""")
+
 # The names one after the other: an index finds each, where a GROUP BY would read every delivery ever made.
 _SINKS = sa.text("""
 WITH RECURSIVE names AS (
@@ -203,6 +219,14 @@ class PostgresHealth(DatabaseHealth):
             finished_at=row.finished_at,
             accounts=dict(states),
         )
+
+    @override
+    def unread_regions(self, job: str, since: datetime) -> dict[int, dict[str, str]]:
+        unread: dict[int, dict[str, str]] = {}
+        with self._look() as connection:
+            for row in connection.execute(_UNREAD_REGIONS, {"job": job, "since": since}):
+                unread.setdefault(row.account_id, {})[row.region] = row.kind
+        return unread
 
     @override
     def sinks(self) -> list[SinkHealth]:

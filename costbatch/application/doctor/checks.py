@@ -128,7 +128,7 @@ class Doctor:
             Check(ACCOUNTS, lambda: check_accounts(database, clock()), [SCHEMA]),
             Check(NEWEST_RUN, lambda: check_newest_run(health, clock()), [SCHEMA]),
             Check(NEWEST_DISCOVERY, lambda: check_newest_discovery(health, clock()), [SCHEMA]),
-            Check(DISCOVERED, lambda: check_discovered(database, clock()), [SCHEMA]),
+            Check(DISCOVERED, lambda: check_discovered(database, health, clock()), [SCHEMA]),
             Check(EVENTS, lambda: check_events(health, clock(), self.sinks), [SCHEMA]),
             Check(ENVIRONMENT, partial(check_aws_environment, database, self.aws), [SCHEMA]),
             Check(ENDPOINTS, partial(check_endpoints, database, self.aws), [SCHEMA, ENVIRONMENT]),

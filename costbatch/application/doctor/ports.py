@@ -115,6 +115,12 @@ class DatabaseHealth(Protocol):
     def newest_run(self, job: str) -> NewestRun | None:
         """Return the newest run over all accounts and their ordinary days."""
 
+    def unread_regions(self, job: str, since: datetime) -> Mapping[int, Mapping[str, str]]:
+        """Return, by account row, the regions that failed in the job's newest run and were not read since.
+
+        Each with its kind of failure. The run is one over all accounts that has ended.
+        """
+
     def sinks(self) -> Sequence[SinkHealth]:
         """Return every sink that events were ever written for, by name."""
 

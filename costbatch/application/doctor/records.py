@@ -103,7 +103,7 @@ def check_accounts(database: Database, now: datetime) -> Finding:
     new = sum(each[1] == NO_PROGRESS and each not in late for each in active)
     lines = []
     if late:
-        lines.append(f"{len(late):,} of {many(len(active), 'active account')} fail or are not collected.")
+        lines.append(f"{len(late):,} of {many(len(active), 'active account')} failing or not collected.")
     elif new < len(active):
         lines.append(f"{many(len(active) - new, 'active account')}, all collected within the last 2 days.")
     if new:
@@ -118,7 +118,8 @@ def check_accounts(database: Database, now: datetime) -> Finding:
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
     found = "\n".join(lines)
-    return warning(found, _advice([done for _, done in shown], COLLECT_WORDS)) if late else ok(found)
+    kinds = [done.failing.kind if done.failing else None for _, done in shown]
+    return warning(found, _advice(kinds, COLLECT_WORDS)) if late else ok(found)
 
 
 def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
@@ -129,37 +130,49 @@ def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
     return account.created_at is not None and now - account.created_at > _LONG
 
 
-def _advice(late: Sequence[Progress], words: JobWords) -> str:
-    kinds = dict.fromkeys(progress.failing.kind for progress in late if progress.failing)
-    advice = [f"{kind}: {words.advice_for(kind)}" for kind in kinds]
-    if any(progress.failing is None for progress in late):
+def _advice(kinds: Sequence[str | None], words: JobWords) -> str:
+    """Return what to do about these kinds of failure; None: of an account without a recorded failure."""
+    advice = [f"{kind}: {words.advice_for(kind)}" for kind in dict.fromkeys(kinds) if kind is not None]
+    if None in kinds:
         advice.append("Accounts without a recorded failure were in no run: check that the CronJob runs.")
     return "\n".join(advice)
 
 
-def check_discovered(database: Database, now: datetime) -> Finding:
-    """Check that every active account was discovered recently, if any was."""
+def check_discovered(database: Database, health: DatabaseHealth, now: datetime) -> Finding:
+    """Check that every active account was discovered recently, in all its regions, if any was."""
     with database.transaction() as tx:
         progress, stored = tx.progress.load(DISCOVER), tx.resources.discoveries()
         active = tx.accounts.list_all([AccountStatus.ACTIVE])
     if not stored and not progress:
         return ok("Discovery is not in use: no account was discovered.")
-    late = []
+    unread = health.unread_regions(DISCOVER, now - _LONG)
+    late: list[tuple[str, list[str | None]]] = []
+    new = 0
     for account in active:
         known, failing = stored.get(account.id), progress.get(account.id, NO_PROGRESS).failing
         since = known.discovered_at if known else account.created_at
         if failing is not None or (since is not None and now - since > _LONG):
             last = f"discovered {_instant(known.discovered_at)}" if known else "never discovered"
             why = f"{failing.kind} since {_instant(failing.since)}" if failing else "no failure is recorded"
-            late.append((f"{account}: {last}; {why}.", Progress(failing=failing)))
-    if not late:
-        return ok(f"{many(len(active), 'active account')}, all discovered within the last 2 days.")
-    lines = [line for line, _ in late[:_MOST_SHOWN]]
+            late.append((f"{account}: {last}; {why}.", [failing.kind if failing else None]))
+        elif regions := unread.get(account.id):
+            names = ", ".join(f"{region} ({kind})" for region, kind in sorted(regions.items()))
+            late.append((f"{account}: not read for more than 2 days: {names}.", [*regions.values()]))
+        else:
+            new += known is None
+    lines = []
+    if late:
+        of_all = f"{len(late):,} of {many(len(active), 'active account')}"
+        lines.append(f"{of_all} not discovered, or not in every region.")
+    elif new < len(active):
+        lines.append(f"{many(len(active) - new, 'active account')}, all discovered within the last 2 days.")
+    if new:
+        lines.append(f"{many(new, 'account')}, added within the last 2 days and not discovered yet.")
+    lines += [line for line, _ in late[:_MOST_SHOWN]]
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
-    found = f"{len(late):,} of {many(len(active), 'active account')} not discovered."
-    failures = [failing for _, failing in late[:_MOST_SHOWN]]
-    return warning("\n".join([found, *lines]), _advice(failures, DISCOVER_WORDS))
+    found, kinds = "\n".join(lines), [kind for _, kinds in late[:_MOST_SHOWN] for kind in kinds]
+    return warning(found, _advice(kinds, DISCOVER_WORDS)) if late else ok(found)
 
 
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:

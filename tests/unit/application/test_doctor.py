@@ -227,7 +227,7 @@ def test_accounts_left_behind_are_listed_with_why_they_fail() -> None:
     finding = Ward(accounts=[*fine, *late], progress=progress).find("accounts")
     assert finding.mark is Mark.WARNING
     lines = finding.found.splitlines()
-    assert lines[0] == "7 of 9 active accounts fail or are not collected."
+    assert lines[0] == "7 of 9 active accounts failing or not collected."
     assert lines[1] == "1 account, added within the last 2 days and not collected yet."
     assert lines[2] == (
         "000000000010 (account-10): collected up to 2025-03-08; access_denied since 2025-03-08 06:30 UTC."
@@ -244,7 +244,7 @@ def test_an_account_that_fails_since_this_night_is_not_well() -> None:
     finding = Ward(accounts=accounts, progress=progress).find("accounts")
     assert finding.mark is Mark.WARNING
     assert finding.found.splitlines() == [
-        "2 of 2 active accounts fail or are not collected.",
+        "2 of 2 active accounts failing or not collected.",
         "000000000001 (account-1): collected up to 2025-03-11; access_denied since 2025-03-12 02:30 UTC.",
         "000000000002 (account-2): never collected; access_denied since 2025-03-12 02:30 UTC.",
     ]

@@ -11,7 +11,7 @@ from costbatch.domain.discovery import AccountDiscovery
 from costbatch.domain.resources import SourceChoice
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import AccountError, ErrorKind
-from tests.support.fake_doctor import NOW, FakeHealth, Ward, make_run
+from tests.support.fake_doctor import NOW, FakeHealth, Ward, make_account, make_run
 from tests.support.fake_resources import FakeResourceSource
 
 LAST_NIGHT = AccountDiscovery(
@@ -49,9 +49,34 @@ def test_accounts_that_are_not_discovered_are_named() -> None:
     finding = Ward(discovered={1: LONG_AGO, 2: LAST_NIGHT}, not_discovered={2: failing}).find("discovery")
     assert finding.mark is Mark.WARNING
     said, first, second = finding.found.splitlines()
-    assert said == "2 of 2 active accounts not discovered."
+    assert said == "2 of 2 active accounts not discovered, or not in every region."
     assert first.endswith("(account-1): discovered 2025-03-03 06:30 UTC; no failure is recorded.")
     assert second.endswith("discovered 2025-03-12 03:30 UTC; access_denied since 2025-03-09 06:30 UTC.")
+
+
+def test_regions_that_fail_for_days_are_named() -> None:
+    """The account is discovered every night, without them; nothing of them counts as gone."""
+    health = FakeHealth(unread={2: {"us-east-1": "access_denied", "eu-west-1": "timeout"}})
+    finding = Ward(health=health, discovered={1: LAST_NIGHT, 2: LAST_NIGHT}).find("discovery")
+    assert finding.mark is Mark.WARNING
+    said, which = finding.found.splitlines()
+    assert said == "1 of 2 active accounts not discovered, or not in every region."
+    assert which.startswith("000000000002 (account-2): not read for more than 2 days: ")
+    assert which.endswith("eu-west-1 (timeout), us-east-1 (access_denied).")
+    assert [line.partition(":")[0] for line in finding.advice.splitlines()] == ["access_denied", "timeout"]
+
+
+def test_a_new_account_is_not_said_to_be_discovered() -> None:
+    """It is well all the same."""
+    accounts = [make_account(1), make_account(2, created_at=NOW - timedelta(hours=20))]
+    finding = Ward(accounts=accounts, discovered={1: LAST_NIGHT}).find("discovery")
+    assert (finding.mark, finding.found.splitlines()) == (
+        Mark.OK,
+        [
+            "1 active account, all discovered within the last 2 days.",
+            "1 account, added within the last 2 days and not discovered yet.",
+        ],
+    )
 
 
 def test_a_missing_permission_is_a_failure() -> None:
