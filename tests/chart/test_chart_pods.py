@@ -1,15 +1,26 @@
 """What the CronJob, its pods and its hooks are, field by field where it matters."""
 
 import math
+import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from costbatch.cli import COMMANDS
 from costbatch.config import Settings
 from costbatch.config.sinks import parse_file
-from tests.chart.chart import OLDEST_KUBERNETES, VALUE_FILES, HelmError, Rendered, render, render_file
+from tests.chart.chart import (
+    CHART,
+    OLDEST_KUBERNETES,
+    VALUE_FILES,
+    HelmError,
+    Rendered,
+    render,
+    render_file,
+)
 from tests.chart.pods import Manifest, Pod, environment, hooks, pod_of
 from tests.support.sinks import SIGNING
 
@@ -72,6 +83,60 @@ def test_the_file_of_sinks_is_read_by_the_program(tmp_path: Path) -> None:
         if "to" not in rule
     ]
     assert [{"port": 443, "protocol": "TCP"}, {"port": 9093, "protocol": "TCP"}] in ports
+
+
+def is_selected(policy: Manifest, labels: Mapping[str, Any]) -> bool:
+    """Return whether a network policy is one of the pods with these labels."""
+    selector = policy["spec"]["podSelector"]
+    return selector["matchLabels"].items() <= labels.items() and all(
+        each["operator"] == "In" and labels.get(each["key"]) in each["values"]
+        for each in selector["matchExpressions"]
+    )
+
+
+def test_a_job_that_is_added_to_the_list_is_known_everywhere(tmp_path: Path) -> None:
+    """A pod outside the policy would have no limits, and nobody would notice."""
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    # It knows the blocks of values that there are.
+    (chart / "values.schema.json").unlink()
+    helpers = chart / "templates" / "_helpers.tpl"
+    text = helpers.read_text()
+    helpers.write_text(text.replace('list "collect" "discover"', 'list "collect" "discover" "scan"'))
+    rule = {"prometheusRule": {"enabled": True, "kubeStateMetrics": True}}
+    values = {**SECRET, "networkPolicy": {"enabled": True}, "scan": {"enabled": True}, "monitoring": rule}
+    rendered = render(values, chart=chart)
+    policy = rendered.one("NetworkPolicy", "costbatch")
+    pods = {each["metadata"]["name"]: pod_of(each) for each in rendered.of_kind("CronJob")}
+    assert pods.keys() == {"costbatch", "costbatch-scan"}
+    assert all(pod and is_selected(policy, pod.metadata["labels"]) for pod in pods.values())
+    assert "costbatch-scan-[0-9]+" in rendered.text
+
+
+@pytest.mark.parametrize("name", VALUE_FILES)
+def test_every_pod_of_a_job_is_under_the_network_policy(name: str) -> None:
+    """Also those of the trial."""
+    rendered = render_file(name)
+    for policy in rendered.of_kind("NetworkPolicy")[:1]:
+        for cron in rendered.of_kind("CronJob"):
+            pod = pod_of(cron)
+            assert pod
+            assert is_selected(policy, pod.metadata["labels"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"pushgateway": {"url": "http://pushgateway:9091"}},
+        {"extraEnv": [{"name": "PUSHGATEWAY_URL", "value": "http://pushgateway:9091"}]},
+        {"extraEnv": [{"name": "PUSHGATEWAY_URL_FILE", "value": "/etc/pushgateway/url"}]},
+        {},
+    ],
+)
+def test_the_port_of_a_pushgateway_is_open_if_there_is_one(values: Mapping[str, Any]) -> None:
+    """Wherever its address comes from, as far as the chart can see it."""
+    rendered = render({**SECRET, "networkPolicy": {"enabled": True}, **values})
+    rules = rendered.one("NetworkPolicy", "costbatch")["spec"]["egress"]
+    assert ([{"port": 9091, "protocol": "TCP"}] in [rule["ports"] for rule in rules]) is bool(values)
 
 
 def test_zeros_survive() -> None:

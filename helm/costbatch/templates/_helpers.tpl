@@ -11,6 +11,17 @@
 {{- .Values.fullnameOverride | default $full | trunc 49 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The jobs that run, each with a CronJob of its own: the first one always, another one if its block of values has
+`enabled`, and all of them in the trial. The one list that everything about jobs is made from. */}}
+{{- define "costbatch.jobs" -}}
+{{- range $job := list "collect" "discover" }}
+{{- $own := get $.Values $job | default dict }}
+{{- if or (eq $job "collect") $own.enabled $.Values.demo.enabled }}
+- {{ $job }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The CronJob of a job; the first one has the chart's own name. */}}
 {{- define "costbatch.jobName" -}}
 {{- $suffix := eq .Job "collect" | ternary "" (printf "-%s" .Job) }}
