@@ -143,6 +143,7 @@ class DeliveryError(CostbatchError):
 
     is_refused: it refused this very message, and may accept others.
     is_too_large: it refused the message for its size, and may accept its events in smaller ones.
+    is_unclear: it cannot be told whether it refused this very message or is away.
     retry_after_seconds: how long it asks to be left alone.
     """
 
@@ -152,11 +153,13 @@ class DeliveryError(CostbatchError):
         *,
         is_refused: bool = False,
         is_too_large: bool = False,
+        is_unclear: bool = False,
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.is_refused = is_refused
         self.is_too_large = is_too_large
+        self.is_unclear = is_unclear
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -31,6 +31,9 @@ _DIGEST = 2000
 # One event that a receiver refuses is found among the others of a digest by sending it in halves; 24
 # refusals find two. If it refuses more, its refusal is not about single events.
 _MOST_REFUSED_AT_ONCE = 24
+# If it cannot be told whether a receiver refuses a digest or is away, it is sent as a whole this often, which
+# are all attempts of a night, before it is sent in halves. Or one event would kill the others.
+_WHOLE_ATTEMPTS = 4
 # How long another process leaves a claim alone, and how long this one works on it before it claims anew. A
 # sink must answer within the difference.
 LEASE_SECONDS = 120.0
@@ -234,6 +237,10 @@ class _Drain:
             except DeliveryError as error:
                 refusals += error.is_refused
                 is_about_some = error.is_refused and refusals <= _MOST_REFUSED_AT_ONCE
+                if not error.is_refused:
+                    self.in_a_row += 1
+                    # A receiver that is away ends this by its failures in a row.
+                    is_about_some = self._may_be_about_some(error, message) and not self._is_suspended
                 if (error.is_too_large or is_about_some) and len(message) > 1:
                     middle = len(message) // 2
                     messages.extendleft((message[middle:], message[:middle]))
@@ -241,13 +248,17 @@ class _Drain:
                 is_refused = error.is_refused and len(message) == 1
                 failed += [_Failure(delivery, error, is_refused) for delivery in message]
                 held |= keys
-                self.in_a_row += not error.is_refused
                 # One that refuses this message may take the next at once.
                 self.retry_after_seconds = None if error.is_refused else error.retry_after_seconds
             else:
                 delivered += message
                 self.in_a_row = 0
         return delivered, failed, left
+
+    def _may_be_about_some(self, error: DeliveryError, message: Sequence[Delivery]) -> bool:
+        """Return whether it is time to look for an event that the receiver may refuse."""
+        whole = min(_WHOLE_ATTEMPTS, self.deliverer.most_attempts // 2)
+        return error.is_unclear and max(delivery.attempt for delivery in message) > whole
 
     def _hand_over(self, message: Sequence[Delivery]) -> None:
         """Give a message to the sink; raise DeliveryError if it is not taken, whatever the sink raises."""

@@ -18,7 +18,7 @@ class FakeSink(Sink):
     """Takes every event but those of the refused subjects ("*": all); ``error`` is raised in any case.
 
     unwanted: subjects that make it refuse the message itself. largest: how many events a message may have,
-    if it is limited.
+    if it is limited. is_unclear: whether it cannot be told why it did not take the refused subjects.
     """
 
     name: str = "log"
@@ -27,6 +27,7 @@ class FakeSink(Sink):
     error: Exception | None = None
     on_delivery: Callable[[Mapping[str, Any]], None] = lambda _: None
     is_digest: bool = False
+    is_unclear: bool = False
     largest: int | None = None
     tried: int = 0
     taken: list[Mapping[str, Any]] = field(default_factory=list)
@@ -39,7 +40,7 @@ class FakeSink(Sink):
             raise self.error
         subjects = [str(each["subject"]) for each in cloudevents]
         if self.refused & {"*", *subjects}:
-            raise DeliveryError("The receiver is away.")
+            raise DeliveryError("The receiver is away.", is_unclear=self.is_unclear)
         if self.unwanted & set(subjects):
             raise DeliveryError("The message is no good.", is_refused=True)
         if self.largest is not None and len(subjects) > self.largest:

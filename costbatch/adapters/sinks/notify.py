@@ -60,17 +60,19 @@ class NotifySink(ConfiguredSink):
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         message, limit = self.message(cloudevents), self._options.timeout_seconds
+        is_late = False
         try:
             is_sent = within(limit, partial(_send, self._service, message))
         except TimeoutError:
-            problem = f"did not answer within {limit:g} seconds"
+            problem, is_late = f"did not answer within {limit:g} seconds", True
         except Exception as error:  # noqa: BLE001 - a hundred plugins raise what they like
             problem = f"failed ({type(error).__name__})"
         else:
             if is_sent:
                 return f"apprise sent it to {self._scheme}."
             problem = "did not accept the message"
-        raise DeliveryError(f"apprise: {self._scheme} {problem}.")
+        # apprise says no in the same way if a receiver refuses a message and if it is away.
+        raise DeliveryError(f"apprise: {self._scheme} {problem}.", is_unclear=not is_late)
 
 
 def _service(options: NotifyOptions, scheme: str, name: str) -> Apprise:

@@ -143,13 +143,17 @@ def test_a_service_that_refuses_is_a_sentence(receiver: Receiver, reply: Reply) 
     with pytest.raises(DeliveryError) as caught:
         notify(as_json(receiver)).deliver([anomaly_event()])
     assert str(caught.value) == "apprise: json did not accept the message."
+    assert (caught.value.is_refused, caught.value.is_unclear) == (False, True)
 
 
 def test_a_service_that_hangs_is_left_after_its_time(receiver: Receiver) -> None:
     """It delays no other sink, each of which has a thread of its own."""
     receiver.reply = Reply(hangs=True)
-    with pytest.raises(DeliveryError, match=r"^apprise: json did not answer within 0\.5 seconds\.$"):
+    with pytest.raises(
+        DeliveryError, match=r"^apprise: json did not answer within 0\.5 seconds\.$"
+    ) as caught:
         notify(as_json(receiver), options="timeout_seconds: 0.5").deliver([anomaly_event()])
+    assert not caught.value.is_unclear
 
 
 def test_a_mail_server_that_refuses_is_a_sentence(mailbox: Mailbox) -> None:

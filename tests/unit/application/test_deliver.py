@@ -332,6 +332,39 @@ def test_only_the_event_that_a_receiver_refuses_waits(post: Post) -> None:
     assert post.posted("3").state is DeliveryState.PENDING
 
 
+@pytest.mark.parametrize("poison", ["1", "37", "100"])
+def test_an_event_that_may_be_refused_does_not_kill_the_others(post: Post, poison: str) -> None:
+    """If it cannot be told from an outage, a digest is divided after four attempts."""
+    subjects = [str(n) for n in range(1, 101)]
+    post.chat.is_digest, post.chat.is_unclear, post.chat.refused = True, True, {poison}
+    post.most_attempts, post.pauses = 10, (0.001,) * 3
+    post.write(*subjects, run_id=RUN)
+    for night in range(10):
+        post.deliver()
+        post.now += timedelta(days=1)
+        # Here, where the clock stands still within a night, each has one attempt.
+        assert bool(post.chat.taken) is (night >= 4)
+    assert sorted(post.chat.subjects, key=int) == [each for each in subjects if each != poison]
+    assert post.posted(poison).state is DeliveryState.DEAD
+
+
+def test_an_outage_does_not_divide_a_digest(post: Post) -> None:
+    """The first night sends it as a whole; later ones try three messages, and it is not given up early."""
+    subjects = [str(n) for n in range(1, 101)]
+    post.chat.is_digest, post.chat.is_unclear, post.chat.refused = True, True, {"*"}
+    post.write(*subjects, run_id=RUN)
+    tried = []
+    for _ in range(6):
+        post.chat.tried = 0
+        assert post.waiting() > 0
+        tried.append(post.chat.tried)
+        post.now += timedelta(days=1)
+    assert tried == [1, 1, 1, 1, 3, 3]
+    post.chat.refused = set()
+    assert post.waiting() == 0
+    assert sorted(post.chat.subjects, key=int) == subjects
+
+
 def test_a_receiver_that_refuses_everything_is_not_asked_about_each_event(post: Post) -> None:
     """Its refusal is about something else: what is left is not divided, and not given up before its time."""
     subjects = [str(n) for n in range(1, 101)]
