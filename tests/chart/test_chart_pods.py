@@ -206,6 +206,8 @@ def test_the_run_key_is_the_jobs_uid() -> None:
         ({"activeDeadlineSeconds": 90}, None),
         ({"activeDeadlineSeconds": None}, None),
         ({"settings": {"COSTBATCH_DEADLINE_SECONDS": 77}}, "77"),
+        # The most that the program takes.
+        ({"activeDeadlineSeconds": 1_209_600, "schedule": "0 2 1 * *"}, "604800"),
     ],
 )
 def test_a_run_ends_in_order_before_kubernetes_ends_its_job(values: Manifest, deadline: str | None) -> None:

@@ -107,7 +107,8 @@ for the pod's start. Nothing if it is given, or if the Job has no such time. */}
 {{- define "costbatch.deadline" -}}
 {{- if not (or (include "costbatch.isGiven" (dict "root" . "name" "COSTBATCH_DEADLINE_SECONDS")) (kindIs "invalid" .Values.activeDeadlineSeconds)) }}
 {{- $deadline := sub (sub (int .Values.activeDeadlineSeconds) 30) (include "costbatch.gracePeriod" . | int) }}
-{{- if gt $deadline 0 }}{{ $deadline }}{{ end }}
+{{- /* The program takes a week at most. */}}
+{{- if gt $deadline 0 }}{{ min $deadline 604800 }}{{ end }}
 {{- end }}
 {{- end }}
 
