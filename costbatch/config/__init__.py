@@ -157,13 +157,17 @@ class Settings(Fields):
             floor=override.floor(_given(self.anomaly_floor, floor)),
         )
 
+    @property
+    def detectors(self) -> set[DetectorName]:
+        """The detectors that judge any account."""
+        return {self.detector, *(each.detector for each in self.detection_overrides if each.detector)}
+
     def keep_problem(self, name: str, months: int) -> str:
         """Return a sentence if these months are too few to be kept; else an empty one.
 
         name: the option or variable that they were given with.
         """
-        detectors = {self.detector, *(each.detector for each in self.detection_overrides)}
-        learned_days = LEARNED_DAYS if DetectorName.ADAPTIVE in detectors else 0
+        learned_days = LEARNED_DAYS if DetectorName.ADAPTIVE in self.detectors else 0
         return keep_problem(
             name, months, policy=self.window_policy, rule=self.rule, learned_days=learned_days
         )
@@ -232,11 +236,6 @@ def _not_set(name: str) -> str:
     return f"{name} is not set; set it, or {name}_FILE to the path of a file that holds it. {_REQUIRED[name]}"
 
 
-# (low, high, gap): low + gap must not exceed high.
-_ORDERED = (
-    ("anomaly_minimum_history_days", "anomaly_baseline_days", 0),
-    ("anomaly_settle_days", "window_days", 1),  # otherwise no day would be read once it is complete
-)
 # The fields that decide how far back a run reads and compares.
 _LOOK_BACK_FIELDS = {
     "keep_months",
@@ -259,17 +258,35 @@ def _limits_of(detector: DetectorName) -> tuple[Decimal, Limit]:
 
 def _contradictions(settings: Settings, invalid: set[str]) -> Iterable[str]:
     """Yield a sentence for each contradiction among the settings, leaving out invalid ones."""
-    for low, high, gap in _ORDERED:
-        if not invalid & {low, high} and getattr(settings, low) + gap > getattr(settings, high):
-            found = f"{getattr(settings, low)} and {getattr(settings, high)}"
-            order = "less than" if gap else "at most"
-            names = f"{PREFIX}{low.upper()} must be {order} {PREFIX}{high.upper()}"
-            yield f"{names}; they are {found}."
+    if not invalid & {"anomaly_minimum_history_days", "anomaly_baseline_days"}:
+        least, most = settings.anomaly_minimum_history_days, settings.anomaly_baseline_days
+        if least > most:
+            names = f"{PREFIX}ANOMALY_MINIMUM_HISTORY_DAYS must be at most {PREFIX}ANOMALY_BASELINE_DAYS"
+            yield f"{names}; they are {least} and {most}."
+    if not invalid & {"anomaly_settle_days", "window_days", "detector", "detection_overrides"}:
+        yield from _days_never_complete(settings)
     if not invalid & {"anomaly_medium_impact", "anomaly_high_impact"}:
         yield from _crossed_limits(settings.anomaly_medium_impact, settings.anomaly_high_impact)
     months = None if invalid & _LOOK_BACK_FIELDS else settings.keep_months
     if months is not None and (problem := settings.keep_problem(f"{PREFIX}KEEP_MONTHS", months)):
         yield problem
+
+
+def _days_never_complete(settings: Settings) -> Iterable[str]:
+    """Yield a sentence for each detector if no day would be read once it is complete to it."""
+    window_days = settings.window_days
+    for detector in sorted(settings.detectors):
+        settle_days = settings.rule_of(detector).settle_days
+        if settle_days < window_days:
+            continue
+        if detector is DetectorName.ADAPTIVE:
+            yield (
+                f"{PREFIX}WINDOW_DAYS must be more than the {settle_days} days that the adaptive detector "
+                f"waits; it is {window_days}."
+            )
+        else:
+            names = f"{PREFIX}ANOMALY_SETTLE_DAYS must be less than {PREFIX}WINDOW_DAYS"
+            yield f"{names}; they are {settle_days} and {window_days}."
 
 
 def _crossed_limits(medium: Limit, high: Limit) -> Iterable[str]:

@@ -139,6 +139,8 @@ def member(enum: type[E]) -> Callable[[str], E]:
 def _items(text: str) -> frozenset[str]:
     """Return the items of a comma list; "none" is the empty list, as an empty variable is unset."""
     found = frozenset(item.strip() for item in text.split(",") if item.strip())
+    if not found:
+        raise ValueError("has no items; use none for an empty list.")
     return frozenset() if found == {"none"} else found
 
 

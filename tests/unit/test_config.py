@@ -478,6 +478,40 @@ def test_settings_that_contradict_each_other_are_refused(low: str, high: str, or
     assert problems({low: "20", high: "10"}) == [f"{low} must be {order} {high}; they are 20 and 10."]
 
 
+@pytest.mark.parametrize(
+    "adaptive",
+    [
+        {"COSTBATCH_DETECTOR": "adaptive"},
+        {"COSTBATCH_DETECTION_OVERRIDES": "prod: {labels: {env: prod}, detector: adaptive}"},
+    ],
+)
+def test_the_adaptive_detector_sees_no_complete_day_in_a_window_of_two(adaptive: dict[str, str]) -> None:
+    """It waits two days whatever the setting of the other detector says, which it does not heed."""
+    short = {"COSTBATCH_ANOMALY_SETTLE_DAYS": "0", "COSTBATCH_WINDOW_DAYS": "2"}
+    (sentence,) = problems({**adaptive, **short})
+    assert sentence == (
+        "COSTBATCH_WINDOW_DAYS must be more than the 2 days that the adaptive detector waits; it is 2."
+    )
+    assert read(**short).window_days == 2
+    assert read(**{**adaptive, **short, "COSTBATCH_WINDOW_DAYS": "3"}).window_days == 3
+
+
+def test_the_adaptive_detector_does_not_heed_the_days_of_the_other() -> None:
+    """They contradict nothing if no account is judged by it."""
+    long = {"COSTBATCH_ANOMALY_SETTLE_DAYS": "9", "COSTBATCH_WINDOW_DAYS": "5"}
+    assert len(problems(long)) == 1
+    assert read(**long, COSTBATCH_DETECTOR="adaptive").rule.settle_days == 2
+
+
+@pytest.mark.parametrize("text", [",", " ", " , ,"])
+@pytest.mark.parametrize("name", ["COSTBATCH_SINKS", "COSTBATCH_REGIONS", "COSTBATCH_PUSH_LABELS"])
+def test_a_list_without_items_is_refused(name: str, text: str) -> None:
+    """As when a template left the value out: no sink at all would be no alert, without a word."""
+    assert problems({name: text}) == [f"{name} has no items; use none for an empty list."]
+    field = name.removeprefix("COSTBATCH_").lower()
+    assert not getattr(read(**{name: "none"}), field)
+
+
 def test_a_value_that_cannot_be_read_contradicts_nothing() -> None:
     """The default that stands in for it is not held against the other."""
     environ = {"COSTBATCH_ANOMALY_BASELINE_DAYS": "x", "COSTBATCH_ANOMALY_MINIMUM_HISTORY_DAYS": "50"}
