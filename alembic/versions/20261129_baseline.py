@@ -210,7 +210,13 @@ def upgrade() -> None:
             "covered_end_exclusive",
             sa.Date(),
             nullable=True,
-            comment="Day after the last one of an ordinary run, not of a backfill",
+            comment="Day after the last one stored without a gap",
+        ),
+        sa.Column(
+            "backfilled_from",
+            sa.Date(),
+            nullable=True,
+            comment="First of these days that only backfills have read, if any",
         ),
         sa.Column(
             "failing_since",
@@ -234,6 +240,10 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "covered_start < covered_end_exclusive", name=op.f("ck_account_progress_covered_not_empty")
+        ),
+        sa.CheckConstraint(
+            "backfilled_from IS NULL OR coalesce(covered_start <= backfilled_from AND backfilled_from < covered_end_exclusive, false)",
+            name=op.f("ck_account_progress_backfilled_from_covered"),
         ),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_account_progress_account_id"), ondelete="CASCADE"

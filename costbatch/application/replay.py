@@ -8,7 +8,7 @@ from decimal import Context, Decimal, localcontext
 from uuid import UUID
 
 from costbatch.application.collect.detector import Replaced
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.answers import Answer
@@ -16,7 +16,7 @@ from costbatch.domain.costs import DayTotal, FetchedCosts, PackedCosts, ServiceT
 from costbatch.domain.detection import ZERO, JudgedDay, Rule
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.ledger import AccountHistory, Amount, AmountChange, PastCollection
-from costbatch.domain.periods import ONE_DAY, DateRange, extend_collected
+from costbatch.domain.periods import ONE_DAY, DateRange
 
 # Room for every digit of a sum, as the database has.
 _EXACT = Context(prec=80)
@@ -210,10 +210,10 @@ def replay(
         for change in reversed(history.changes):
             if change.run_id in known:
                 costs.change(change.row, change.new, change.old)
-    covered = None
+    progress = NO_PROGRESS
     is_begun = history.first_run not in known
     if is_begun and history.collections:
-        covered = _stored_before(costs, history.collections[0])
+        progress = Progress(covered=_stored_before(costs, history.collections[0]))
     for each in history.collections:
         # A first collection can have found nothing at all: what was stored first came later.
         is_begun |= each.run_id == history.first_run
@@ -224,8 +224,8 @@ def replay(
             for change in changes[each.run_id]:
                 costs.change(change.row, change.old, change.new)
         if is_begun:
-            yield each, _replaced(account, each, covered, changed)
-        covered = extend_collected(covered, each.window, is_ordinary=not each.is_backfill)
+            yield each, _replaced(account, each, progress, changed)
+        progress = progress.extended(each.window, is_ordinary=not each.is_backfill)
 
 
 def _stored_before(costs: PastCosts, first: PastCollection) -> DateRange | None:
@@ -237,10 +237,10 @@ def _stored_before(costs: PastCosts, first: PastCollection) -> DateRange | None:
 
 
 def _replaced(
-    account: Account, collection: PastCollection, covered: DateRange | None, changed: Collection[date]
+    account: Account, collection: PastCollection, progress: Progress, changed: Collection[date]
 ) -> Replaced:
     fetched = FetchedCosts(
         window=collection.window, digests={}, changed_days=None, costs=_NOTHING_IN_MEMORY, api_requests=0
     )
     change = StoredChange(changed_dates=frozenset(changed))
-    return Replaced(account=account, covered=covered, fetched=fetched, change=change, totals=())
+    return Replaced(account=account, progress=progress, fetched=fetched, change=change, totals=())

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from enum import StrEnum
 
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.labels import Labels
-from costbatch.domain.periods import DateRange
+from costbatch.domain.periods import DateRange, extend_collected
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 # As IAM documents them: a path of printable ASCII, of up to 512 characters with both its slashes, and a name.
@@ -92,12 +92,26 @@ class Failing:
 class Progress:
     """How far a job got with an account, over all its runs.
 
-    covered: the days that are stored without a gap, up to the last ordinary run's. failing: set while the
-    job fails for the account.
+    covered: the days that are stored without a gap. backfilled_from: the day of these from which on only
+    backfills have read, if any. failing: set while the job fails for the account.
     """
 
     covered: DateRange | None = None
+    backfilled_from: date | None = None
     failing: Failing | None = None
+
+    @property
+    def ordinary_end(self) -> date | None:
+        """The end of the days of the last ordinary run: from here on it can be told which were missed."""
+        return self.backfilled_from or (self.covered.end_exclusive if self.covered else None)
+
+    def extended(self, window: DateRange, *, is_ordinary: bool) -> "Progress":
+        """Return the progress after a run has read ``window``."""
+        covered, end = extend_collected(self.covered, window, is_ordinary=is_ordinary), self.ordinary_end
+        if is_ordinary:
+            end = max(end or window.end_exclusive, window.end_exclusive)
+        is_ahead = covered is not None and end is not None and end < covered.end_exclusive
+        return replace(self, covered=covered, backfilled_from=end if is_ahead else None)
 
 
 NO_PROGRESS = Progress()

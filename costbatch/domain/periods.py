@@ -126,17 +126,18 @@ class WindowPolicy:
         return min(start, month_start(today, months_back=1)) if today.day <= self.month_close_day else start
 
 
-def collection_window(today: date, *, collected: DateRange | None, policy: WindowPolicy) -> DateRange:
-    """Return the days to re-read for an account whose days in ``collected`` are stored already.
+def collection_window(today: date, *, ordinary_end: date | None, policy: WindowPolicy) -> DateRange:
+    """Return the days to re-read for an account.
 
+    ordinary_end: the end of the days that its last ordinary run read; None: there was none.
     The window ends with yesterday. It covers the trailing days, and last month until it is closed. After
     an outage it begins where the first missed run would have begun, because the days before the outage
     had not settled either. A first collection reads the history.
     """
-    if collected is None:
+    if ordinary_end is None:
         start = month_start(today, months_back=policy.history_months)
     else:
-        first_missed = min(collected.end_exclusive + ONE_DAY, today)
+        first_missed = min(ordinary_end + ONE_DAY, today)
         start = min(map(policy.first_day_read_on, DateRange(first_missed, today + ONE_DAY)))
     start = max(start, policy.earliest_day_on(today))
     return DateRange(min(start, today - ONE_DAY), today)
@@ -145,13 +146,12 @@ def collection_window(today: date, *, collected: DateRange | None, policy: Windo
 def extend_collected(
     collected: DateRange | None, window: DateRange, *, is_ordinary: bool
 ) -> DateRange | None:
-    """Return what is stored without a gap after ``window`` was read, up to the last ordinary run.
+    """Return what is stored without a gap after ``window`` was read.
 
-    A backfill moves only the start: from the end the next run sees which runs were missed, and a backfill
-    reads less than these. An ordinary window that touches nothing follows an outage longer than AWS's
-    history: the days between can never be read.
+    A backfill counts only if it touches the stored days; otherwise the first ordinary run would take the
+    gap between them for collected. An ordinary window that touches nothing follows an outage longer than
+    AWS's history: the days between can never be read.
     """
-    if collected is None or not collected.touches(window):
-        return window if is_ordinary else collected
-    joined = collected.join(window)
-    return joined if is_ordinary else DateRange(joined.start, collected.end_exclusive)
+    if collected is not None and collected.touches(window):
+        return collected.join(window)
+    return window if is_ordinary else collected

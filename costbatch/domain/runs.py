@@ -7,9 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from costbatch.domain.accounts import Account, Progress
+from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.events import Event
-from costbatch.domain.periods import DateRange
 from costbatch.errors import ErrorKind
 
 # How often a run tries an account that fails with a transient error.
@@ -131,7 +130,7 @@ class Outcome:
 
     ``retry_after`` with the state pending: how long the account waits for its next attempt.
     ``api_requests`` are the paid ones of this attempt, ``unanswered`` those of them that had no answer.
-    ``covered`` and ``events`` are of one that succeeded, ``warnings`` are log events with their fields.
+    ``progress`` and ``events`` are of one that succeeded, ``warnings`` are log events with their fields.
     ``is_ordinary``: it was the work of every night; other work can succeed while that still fails.
     """
 
@@ -143,7 +142,7 @@ class Outcome:
     retry_after: timedelta | None = None
     skip_reason: SkipReason | None = None
     started_at: datetime | None = None
-    covered: DateRange | None = None
+    progress: Progress = NO_PROGRESS
     is_ordinary: bool = True
     events: tuple[Event, ...] = ()
     warnings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)

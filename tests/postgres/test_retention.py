@@ -98,6 +98,24 @@ def test_stored_days_begin_with_the_first_kept_one(database: PostgresDatabase, q
     ]
 
 
+def test_what_only_backfills_have_read_begins_with_the_first_kept_day_too(
+    database: PostgresDatabase, query: Query
+) -> None:
+    """The last ordinary run of the first account, of three, lies before what is kept."""
+    for number, day in enumerate(("2025-10-01", "2026-02-01", None), 1):
+        add_account(database, number)
+        cover(query, "2025-09-01", "2026-03-10", f"account-{number}")
+        query(
+            "UPDATE account_progress SET backfilled_from = CAST(:day AS date) WHERE account_id IN"
+            " (SELECT id FROM accounts WHERE name = :name)",
+            day=day,
+            name=f"account-{number}",
+        )
+    prune(database)
+    found = query("SELECT backfilled_from FROM account_progress ORDER BY account_id")
+    assert found == [(FIRST_KEPT,), (date(2026, 2, 1),), (None,)]
+
+
 def test_more_accounts_than_a_batch_are_all_moved(
     database: PostgresDatabase, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,8 +143,7 @@ class FakeItems(ItemStore):
         return sum(each.record.state in UNFINISHED for each in self.listed.values())
 
     def _covered_end(self, account: Account) -> date:
-        covered = self.progress.rows.get(account.id, NO_PROGRESS).covered
-        return covered.end_exclusive if covered else date.min
+        return self.progress.rows.get(account.id, NO_PROGRESS).ordinary_end or date.min
 
     @override
     def has_running(self, run: Run) -> bool:

@@ -12,14 +12,14 @@ from costbatch.application.collect.adaptive import AdaptiveDetector
 from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Detector, Night, Replaced
 from costbatch.application.collect.deviation import DeviationDetector
-from costbatch.domain.accounts import Account, Progress
+from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
 from costbatch.domain.first_charges import FirstChargePolicy
-from costbatch.domain.periods import DateRange, WindowPolicy, collection_window, extend_collected
+from costbatch.domain.periods import DateRange, WindowPolicy, collection_window
 from tests.support.factories import CostRow, day, make_account, make_fetched, make_row, make_run
 from tests.support.fake_store import FakeStore
 
@@ -45,7 +45,7 @@ class Replay:
     own_currencies: dict[str, str] = field(default_factory=dict)
     store: FakeStore = field(default_factory=FakeStore)
     account: Account = field(default_factory=make_account)
-    covered: DateRange | None = None
+    progress: Progress = NO_PROGRESS
     adaptive: AdaptiveRule | None = None
     first_charges: FirstChargePolicy = field(default_factory=FirstChargePolicy)
     remind_days: int | None = None
@@ -61,13 +61,18 @@ class Replay:
             return DeviationDetector(rule=self.rule)
         return AdaptiveDetector(rule=self.rule, adaptive=self.adaptive)
 
+    @property
+    def covered(self) -> DateRange | None:
+        """The days that are stored without a gap."""
+        return self.progress.covered
+
     def costs(self, amounts: Mapping[int, int | str], service: str = "Amazon EC2") -> None:
         """Let AWS say from now on that these days cost so much; the rest stays as it is."""
         self.bill |= {(day(n), service): Decimal(amount) for n, amount in amounts.items()}
 
     def run(self, today: int) -> list[Event]:
         """Do an ordinary night's work; return what it tells."""
-        window = collection_window(day(today), collected=self.covered, policy=self.policy)
+        window = collection_window(day(today), ordinary_end=self.progress.ordinary_end, policy=self.policy)
         return self._collect(window, today, is_backfill=False)
 
     def runs(self, first: int, last: int) -> list[Event]:
@@ -124,7 +129,7 @@ class Replay:
                 is_backfill=is_backfill,
             )
             replaced = Replaced(
-                account=self.account, covered=self.covered, fetched=fetched, change=change, totals=()
+                account=self.account, progress=self.progress, fetched=fetched, change=change, totals=()
             )
             detection = Detection(
                 detector=self.detector,
@@ -135,8 +140,8 @@ class Replay:
             )
             events = detection.detect(tx, [replaced], night)[self.account.id]
             tx.outbox.append(events, (), account_id=self.account.id, run_id=night.run_id)
-            self.covered = extend_collected(self.covered, window, is_ordinary=not is_backfill)
-            tx.progress.save(COLLECT, {self.account.id: Progress(covered=self.covered)})
+            self.progress = self.progress.extended(window, is_ordinary=not is_backfill)
+            tx.progress.save(COLLECT, {self.account.id: self.progress})
         return events
 
     def _rows(self, window: DateRange) -> list[CostRow]:

@@ -14,17 +14,19 @@ from costbatch.application.ports import ProgressStore
 from costbatch.domain.accounts import NO_PROGRESS, Failing, Progress
 from costbatch.domain.periods import DateRange
 
-_NAMES = ("covered_start", "covered_end_exclusive", "failing_since", "failing_kind")
+_NAMES = ("covered_start", "covered_end_exclusive", "backfilled_from", "failing_since", "failing_kind")
 PROGRESS_COLUMNS = tuple(sa.column(name, account_progress.c[name].type) for name in _NAMES)
 
 _SAVE = sa.text("""
 INSERT INTO account_progress
-    (account_id, job, covered_start, covered_end_exclusive, failing_since, failing_kind)
-SELECT id, :job, covered_start, covered_end_exclusive, failing_since, failing_kind
+    (account_id, job, covered_start, covered_end_exclusive, backfilled_from, failing_since, failing_kind)
+SELECT id, :job, covered_start, covered_end_exclusive, backfilled_from, failing_since, failing_kind
 FROM json_to_recordset(:changed) AS changed (
-    id bigint, covered_start date, covered_end_exclusive date, failing_since timestamptz, failing_kind text)
+    id bigint, covered_start date, covered_end_exclusive date, backfilled_from date,
+    failing_since timestamptz, failing_kind text)
 ON CONFLICT (account_id, job) DO UPDATE SET
     covered_start = excluded.covered_start, covered_end_exclusive = excluded.covered_end_exclusive,
+    backfilled_from = excluded.backfilled_from,
     failing_since = excluded.failing_since, failing_kind = excluded.failing_kind
 """)
 
@@ -49,6 +51,7 @@ class PostgresProgress(ProgressStore):
                 "id": account_id,
                 "covered_start": str(each.covered.start) if each.covered else None,
                 "covered_end_exclusive": str(each.covered.end_exclusive) if each.covered else None,
+                "backfilled_from": str(each.backfilled_from) if each.backfilled_from else None,
                 "failing_since": each.failing.since.isoformat() if each.failing else None,
                 "failing_kind": each.failing.kind if each.failing else None,
             }
@@ -61,4 +64,6 @@ def progress_from_row(row: Row[Any]) -> Progress:
     """Return the progress that a row holds; of an outer join it may hold none."""
     covered = None if row.covered_start is None else DateRange(row.covered_start, row.covered_end_exclusive)
     failing = None if row.failing_since is None else Failing(since=row.failing_since, kind=row.failing_kind)
-    return Progress(covered=covered, failing=failing) if covered or failing else NO_PROGRESS
+    if covered is None and failing is None:
+        return NO_PROGRESS
+    return Progress(covered=covered, backfilled_from=row.backfilled_from, failing=failing)

@@ -126,6 +126,10 @@ class PostgresRetention(OldRecords):
         moved = sa.update(account_progress).values(
             covered_start=sa.case((end_exclusive > first_kept, first_kept)),
             covered_end_exclusive=sa.case((end_exclusive > first_kept, end_exclusive)),
+            backfilled_from=sa.case(
+                (covered.backfilled_from.is_(None) | (end_exclusive <= first_kept), None),
+                else_=sa.func.greatest(covered.backfilled_from, first_kept),
+            ),
         )
 
         def move(connection: Connection) -> int:

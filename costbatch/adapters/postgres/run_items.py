@@ -59,7 +59,8 @@ _CLAIM = sa.text("""
 SAVEPOINT claim;
 WITH chosen AS (
     SELECT run_items.id AS item_id, accounts.*,
-        progress.covered_start, progress.covered_end_exclusive, progress.failing_since, progress.failing_kind
+        progress.covered_start, progress.covered_end_exclusive, progress.backfilled_from,
+        progress.failing_since, progress.failing_kind
     FROM run_items JOIN accounts ON accounts.id = run_items.account_id
     LEFT JOIN account_progress progress
         ON progress.account_id = run_items.account_id AND progress.job = run_items.job
@@ -92,7 +93,8 @@ ORDER BY run_items.id
 FOR NO KEY UPDATE;
 SELECT run_items.id AS item_id, run_items.attempts, run_items.takeovers, run_items.claim_token,
     run_items.run_id, accounts.*,
-    progress.covered_start, progress.covered_end_exclusive, progress.failing_since, progress.failing_kind
+    progress.covered_start, progress.covered_end_exclusive, progress.backfilled_from,
+    progress.failing_since, progress.failing_kind
 FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 LEFT JOIN account_progress progress
     ON progress.account_id = run_items.account_id AND progress.job = run_items.job
@@ -162,7 +164,7 @@ class PostgresRunItems(ItemStore):
             # not before the others what took money in vain.
             .order_by(
                 sa.exists().where(*_was_paid_in_vain(run)),
-                progress.covered_end_exclusive.nulls_first(),
+                sa.func.coalesce(progress.backfilled_from, progress.covered_end_exclusive).nulls_first(),
                 accounts.c.aws_account_id,
             )
         )

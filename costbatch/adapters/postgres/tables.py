@@ -204,16 +204,18 @@ account_progress = Table(
     key_of_account(),
     Column("job", CODE, primary_key=True),
     Column("covered_start", Date, comment="First day that is stored without a gap"),
-    Column(
-        "covered_end_exclusive",
-        Date,
-        comment="Day after the last one of an ordinary run, not of a backfill",
-    ),
+    Column("covered_end_exclusive", Date, comment="Day after the last one stored without a gap"),
+    Column("backfilled_from", Date, comment="First of these days that only backfills have read, if any"),
     Column("failing_since", INSTANT, comment="When it failed first, while it fails"),
     Column("failing_kind", CODE, comment="Why it fails"),
     CheckConstraint("job <> ''", name="job_given"),
     CheckConstraint("(covered_start IS NULL) = (covered_end_exclusive IS NULL)", name="covered_both_or_none"),
     CheckConstraint("covered_start < covered_end_exclusive", name="covered_not_empty"),
+    CheckConstraint(
+        "backfilled_from IS NULL"
+        " OR coalesce(covered_start <= backfilled_from AND backfilled_from < covered_end_exclusive, false)",
+        name="backfilled_from_covered",
+    ),
     CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
     plausible_times("covered_start", "covered_end_exclusive", "failing_since"),
     comment="Progress of each job with each account, over all its runs",

@@ -76,21 +76,21 @@ class Detection:
     ) -> list[Event]:
         """Return the events of the changes, and the reminders that are due.
 
-        What a first collection or a backfill finds long over is history and has no event; further changes
-        of an anomaly that had an event, do. What an answer covers has none.
+        What a first collection or a backfill finds long over is history and has no event, unless no ordinary
+        run has read it; further changes of an anomaly that had an event, do. What an answer covers has none.
         """
         if not verdict.changes:
             return []
         reads_history = night.is_backfill or not each.continues
         own_rule = self.rule_of(each.account)
-        announced = announced_since(night.today, own_rule)
+        news_since = self._news_since(each, night)
         before = {anomaly.id: anomaly for anomaly in verdict.known}
         events = []
         for change in verdict.changes:
             anomaly, known = change.anomaly, before.get(change.anomaly.id)
             was_open = known is not None and known.state is AnomalyState.OPEN
             is_history = reads_history or anomaly.currency in verdict.history
-            if is_history and anomaly.last_date < announced and not was_open:
+            if is_history and anomaly.last_date < news_since and not was_open:
                 continue
             told = as_told(change, known, answers, own_rule)
             if told is None:
@@ -110,9 +110,13 @@ class Detection:
                 )
         return events
 
-    def _news_since(self, account: Account, night: Night) -> date:
-        """Return the first day of which first cost is told: by a backfill, as of anomalies that it finds."""
-        return announced_since(night.today, self.rule_of(account)) if night.is_backfill else date.min
+    def _news_since(self, each: Replaced, night: Night) -> date:
+        """Return the first day that is news in history: not long over, or read by a backfill before a night.
+
+        The night after the backfill sees nothing new of the days that it read.
+        """
+        since, end = announced_since(night.today, self.rule_of(each.account)), each.progress.ordinary_end
+        return min(since, end) if night.is_backfill and end else since
 
     def _reminder(self, told: AnomalyChange, before: Anomaly | None) -> int:
         """Return the number of the reminder that an anomaly has come to by costing on; 0 without one.
@@ -130,8 +134,7 @@ class Detection:
     ) -> dict[int, list[Event]]:
         """Remember each service that is paid for, and return the events of those that are new.
 
-        A first collection reads history, in which nothing is news. The night after a backfill sees nothing
-        new of the days that it read.
+        A first collection reads history, in which nothing is news.
         """
         read = [
             (each, each.fetched.changed_days) for each in replaced if each.fetched.changed_days is not None
@@ -149,7 +152,7 @@ class Detection:
             else:
                 found[row] = self._first_stored_charges(tx, each.account, days, mine)
             if each.covered is not None:
-                since = self._news_since(each.account, night)
+                since = self._news_since(each, night) if night.is_backfill else date.min
                 events[row] = [
                     service_first_charged(charge, each.account, run_id=night.run_id, now=night.now)
                     for charge in found[row]
@@ -184,7 +187,7 @@ class Detection:
         )
         charges = [event.cloudevent["data"]["charge"] for event in tx.outbox.find(awakenings, most=None)]
         told = {(charge["currency"], date.fromisoformat(charge["date"])) for charge in charges}
-        since = self._news_since(each.account, night)
+        since = self._news_since(each, night) if night.is_backfill else date.min
         return [
             dormant_account_charged(total, each.account, run_id=night.run_id, now=night.now)
             for total in find_awakenings(totals, changed, told, self.first_charges)

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from costbatch.application.ports import Transaction
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import Account, Progress
 from costbatch.domain.anomalies import Anomaly, AnomalyChange
 from costbatch.domain.costs import DayTotal, FetchedCosts, StoredChange
 from costbatch.domain.expectations import Expectation
@@ -18,15 +18,19 @@ from costbatch.domain.periods import DateRange
 class Replaced:
     """An account whose window was just replaced.
 
-    covered: what was stored without a gap before. totals: what the window cost before, on the days that did
-    not change.
+    progress: what was stored before. totals: what the window cost before, on the days that did not change.
     """
 
     account: Account
-    covered: DateRange | None
+    progress: Progress
     fetched: FetchedCosts
     change: StoredChange
     totals: Sequence[DayTotal]
+
+    @property
+    def covered(self) -> DateRange | None:
+        """What was stored without a gap before."""
+        return self.progress.covered
 
     @property
     def continues(self) -> bool:

@@ -23,7 +23,7 @@ from costbatch.domain.costs import NO_DIGESTS, DayDigests, DayTotal, FetchedCost
 from costbatch.domain.credentials import Access
 from costbatch.domain.events import Event, incident_detected
 from costbatch.domain.incidents import find_incidents
-from costbatch.domain.periods import DateRange, WindowPolicy, extend_collected, month_start, utc_day
+from costbatch.domain.periods import DateRange, WindowPolicy, month_start, utc_day
 from costbatch.domain.runs import Failure, Outcome, Run, RunRequest, WorkItem
 from costbatch.errors import ErrorKind
 from costbatch.logs import get_logger
@@ -185,7 +185,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         replaced = [
             Replaced(
                 account=result.item.account,
-                covered=result.item.progress.covered,
+                progress=result.item.progress,
                 fetched=costs,
                 change=changes[result.item.account.id],
                 totals=kept_totals.get(result.item.account.id, result.task.totals),
@@ -215,9 +215,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         save_proven(tx, [result.task.access for result, _ in results], now=now)
         return [
             result.succeeded(
-                covered=extend_collected(
-                    result.item.progress.covered, costs.window, is_ordinary=not is_backfill
-                ),
+                progress=result.item.progress.extended(costs.window, is_ordinary=not is_backfill),
                 is_ordinary=not is_backfill,
                 events=events[result.item.account.id],
                 warnings={"stored_days_kept": {"days": costs.days_kept}} if costs.days_kept else {},

@@ -49,7 +49,9 @@ def check_days(days: DateRange, *, today: date, policy: WindowPolicy) -> None:
 
 def window_of(progress: Progress, options: CollectOptions, *, today: date, policy: WindowPolicy) -> DateRange:
     """Return the days that a run reads of an account."""
-    return options.days_of(today) or collection_window(today, collected=progress.covered, policy=policy)
+    return options.days_of(today) or collection_window(
+        today, ordinary_end=progress.ordinary_end, policy=policy
+    )
 
 
 def plan_run(

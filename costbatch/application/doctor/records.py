@@ -110,7 +110,8 @@ def check_accounts(database: Database, now: datetime) -> Finding:
         lines.append(f"{many(new, 'account')}, added within the last 2 days and not collected yet.")
     shown = late[:_MOST_SHOWN]
     for account, done in shown:
-        stored = f"collected up to {done.covered.last}" if done.covered else "never collected"
+        end = done.ordinary_end
+        stored = f"collected up to {end - ONE_DAY}" if end else "never collected"
         if failing := done.failing:
             lines.append(f"{account}: {stored}; {failing.kind} since {_instant(failing.since)}.")
         else:
@@ -125,8 +126,8 @@ def check_accounts(database: Database, now: datetime) -> Finding:
 def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
     if progress.failing is not None:
         return True
-    if progress.covered is not None:
-        return utc_day(now) - progress.covered.end_exclusive > _LONG
+    if progress.ordinary_end is not None:
+        return utc_day(now) - progress.ordinary_end > _LONG
     return account.created_at is not None and now - account.created_at > _LONG
 
 

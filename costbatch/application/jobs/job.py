@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from costbatch.application.ports import Spend, Transaction
+from costbatch.domain.accounts import NO_PROGRESS, Progress
 from costbatch.domain.events import Event
-from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Failure, ItemState, Outcome, Run, RunRequest, SkipReason, WorkItem
 
 NO_WARNINGS: Mapping[str, Mapping[str, object]] = MappingProxyType({})
@@ -36,20 +36,20 @@ class Result(Generic[T, R]):
     def succeeded(
         self,
         *,
-        covered: DateRange | None = None,
+        progress: Progress = NO_PROGRESS,
         is_ordinary: bool = True,
         events: Sequence[Event] = (),
         warnings: Mapping[str, Mapping[str, object]] = NO_WARNINGS,
     ) -> Outcome:
         """Return the outcome of work that was stored.
 
-        covered: what is stored without a gap now. is_ordinary: it was the work of every night, and a failure
-        before it is over. warnings: log events with their fields.
+        progress: how far the job is with the account now. is_ordinary: it was the work of every night, and
+        a failure before it is over. warnings: log events with their fields.
         """
         return replace(
             self._outcome(ItemState.SUCCEEDED),
             started_at=self.started_at,
-            covered=covered,
+            progress=progress,
             is_ordinary=is_ordinary,
             events=tuple(events),
             warnings=warnings,

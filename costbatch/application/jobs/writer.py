@@ -168,7 +168,7 @@ class Writer(Generic[T, R]):
             after, events = before, list[Event]()
             if outcome.state is ItemState.SUCCEEDED:
                 still = None if outcome.is_ordinary else before.failing
-                after, events = Progress(covered=outcome.covered, failing=still), list(outcome.events)
+                after, events = replace(outcome.progress, failing=still), list(outcome.events)
                 if before.failing is not None and still is None:
                     event = account_recovered(account, before.failing, job=job, run_id=run_id, now=now)
                     events.append(event)

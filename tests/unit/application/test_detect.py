@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from costbatch.domain.accounts import Progress
 from costbatch.domain.detection import Contribution, Rule, Severity
 from tests.support.factories import day, days
 from tests.support.replay import Replay, flat, spans, told
@@ -62,7 +63,7 @@ def test_a_service_has_its_own_trend_and_days_before_its_history_are_not_zeros()
     replay = Replay(rule=Rule(per_service=True))
     replay.costs({**flat(38, 50, 10), 50: 90}, "Amazon S3")
     replay.costs(flat(38, 51))
-    replay.covered = days(38, 50)
+    replay.progress = Progress(covered=days(38, 50))
     events = replay.run(51)
     (event,) = [each for each in events if each.data.get("anomaly", {}).get("service")]
     trend = event.data["anomaly"]["trend"]

@@ -293,6 +293,16 @@ def test_an_older_backfill_is_learned_and_one_apart_is_not(replay: Replay) -> No
     assert memory != next(iter(known.values()))
 
 
+def test_a_second_backfill_of_older_days_ends_nothing(replay: Replay) -> None:
+    """The first one read up to yesterday before the night did."""
+    replay.runs(101, 110)
+    replay.costs(times(usual(100), 3, range(109, 118)), service=EC2)
+    replay.run(111)
+    assert told(replay.backfill(105, 112, today=112)) == ["anomaly.updated"]
+    assert replay.backfill(100, 104, today=112) == []
+    assert spans(replay.open) == [("spike", 109, 111, "open")]
+
+
 def test_the_anomalies_of_the_other_detector_are_closed(replay: Replay) -> None:
     """What is no longer judged by the total is resolved; what is found by service is not told twice."""
     replay.costs(times(usual(100), 4, range(105, 108)), service=EC2)

@@ -52,6 +52,28 @@ def test_what_is_found_over_has_one_revision_for_each_change() -> None:
     assert [each.revision for each in replay.anomalies] == [2]
 
 
+def test_a_backfill_of_an_outage_announces_what_the_next_run_no_longer_can() -> None:
+    """The spike and the first cost of the outage: the night after sees nothing new of the days."""
+    replay = Replay()
+    replay.first_charges = FirstChargePolicy(dormant=frozenset({replay.account.aws_account_id}))
+    replay.runs(30, 40)
+    replay.costs({**flat(42, 60), 52: 300})
+    came = {"account.dormant_charged", "service.first_charged", DETECTED, RESOLVED}
+    assert set(told(replay.backfill(35, 60, today=60))) == came
+    assert told(replay.run(60)) == []
+
+
+def test_backfills_one_after_the_other_are_judged_like_nights() -> None:
+    """With the schedule suspended, each week that is read continues the one before."""
+    replay = Replay()
+    replay.costs({**flat(0, 60), **flat(47, 60, 300)})
+    replay.runs(30, 40)
+    assert told(replay.backfill(40, 46, today=46)) == []
+    assert told(replay.backfill(46, 52, today=52)) == [DETECTED]
+    assert told(replay.backfill(52, 58, today=58)) == [UPDATED]
+    assert spans(replay.open) == [("spike", 47, 57, "open")]
+
+
 def test_an_ordinary_run_after_an_outage_announces_what_it_missed() -> None:
     """A spike of the outage is reported late, with its end, but it is reported."""
     replay = Replay()

@@ -5,12 +5,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from costbatch.domain.accounts import Progress
 from costbatch.domain.periods import (
     DateRange,
     WindowPolicy,
     collection_window,
     earliest_available,
-    extend_collected,
     utc_day,
 )
 
@@ -19,15 +19,14 @@ LATE = date(2025, 6, 20)  # last month is closed
 NEW_YORK = ZoneInfo("America/New_York")
 
 
-def collected_until(end_exclusive: date) -> DateRange:
-    """Return what is stored of an account that has been collected for months."""
-    return DateRange(date(2024, 1, 1), end_exclusive)
+def collected_until(end_exclusive: date) -> Progress:
+    """Return the progress of an account that has been collected for months."""
+    return Progress(covered=DateRange(date(2024, 1, 1), end_exclusive))
 
 
 def window(today: date, *, missed: int = 0, policy: WindowPolicy = POLICY) -> DateRange:
     """Return what a run reads after this many missed nights."""
-    collected = collected_until(today - timedelta(days=1 + missed))
-    return collection_window(today, collected=collected, policy=policy)
+    return collection_window(today, ordinary_end=today - timedelta(days=1 + missed), policy=policy)
 
 
 def test_an_installation_without_settings_reads_this_far() -> None:
@@ -38,7 +37,8 @@ def test_an_installation_without_settings_reads_this_far() -> None:
 def test_a_first_collection_reads_the_history() -> None:
     """It begins with the first of the month, as many months ago as the policy says."""
     months = {
-        n: collection_window(LATE, collected=None, policy=WindowPolicy(history_months=n)) for n in (0, 2, 13)
+        n: collection_window(LATE, ordinary_end=None, policy=WindowPolicy(history_months=n))
+        for n in (0, 2, 13)
     }
     assert months == {
         0: DateRange(date(2025, 6, 1), LATE),
@@ -51,7 +51,7 @@ def test_a_first_collection_on_the_first_of_a_month_reads_yesterday_at_least() -
     """No window is empty."""
     today = date(2025, 6, 1)
     without_history = WindowPolicy(history_months=0)
-    assert collection_window(today, collected=None, policy=without_history) == DateRange(
+    assert collection_window(today, ordinary_end=None, policy=without_history) == DateRange(
         date(2025, 5, 31), today
     )
 
@@ -64,7 +64,7 @@ def test_an_ordinary_night_reads_the_trailing_days_up_to_yesterday() -> None:
 
 def test_a_second_run_of_the_day_reads_the_same() -> None:
     """What the first one read is read again, not more."""
-    again = collection_window(LATE, collected=collected_until(LATE), policy=POLICY)
+    again = collection_window(LATE, ordinary_end=LATE, policy=POLICY)
     assert again == window(LATE)
 
 
@@ -114,9 +114,8 @@ def test_after_an_outage_a_month_that_was_open_meanwhile_is_read_whole() -> None
 @pytest.mark.parametrize("first", [date(2025, 6, 9), date(2025, 6, 14)])
 def test_a_backfill_of_missed_days_leaves_the_next_run_its_window(first: date) -> None:
     """The backfill reads the missed days, and not those before them that had not settled."""
-    collected = collected_until(date(2025, 6, 10))
-    filled = extend_collected(collected, DateRange(first, LATE), is_ordinary=False)
-    assert collection_window(LATE, collected=filled, policy=POLICY) == window(LATE, missed=9)
+    filled = collected_until(date(2025, 6, 10)).extended(DateRange(first, LATE), is_ordinary=False)
+    assert collection_window(LATE, ordinary_end=filled.ordinary_end, policy=POLICY) == window(LATE, missed=9)
 
 
 def test_no_window_reaches_beyond_the_history_of_aws() -> None:
@@ -126,8 +125,8 @@ def test_no_window_reaches_beyond_the_history_of_aws() -> None:
 
 def test_a_clock_set_back_reads_no_day_that_is_not_over() -> None:
     """Days collected in what is now the future do not widen the window or turn it round."""
-    ahead = collected_until(LATE + timedelta(days=3))
-    assert collection_window(LATE, collected=ahead, policy=POLICY) == window(LATE)
+    ahead = LATE + timedelta(days=3)
+    assert collection_window(LATE, ordinary_end=ahead, policy=POLICY) == window(LATE)
 
 
 def local_days(first: date, nights: int, *, skipped: date | None = None) -> list[date]:
@@ -140,14 +139,13 @@ def local_days(first: date, nights: int, *, skipped: date | None = None) -> list
 
 def read_days(todays: list[date], policy: WindowPolicy) -> set[date]:
     """Return every day read by runs on these days, after a first one."""
-    collected: DateRange | None = collected_until(todays[0] - timedelta(days=1))
+    progress = collected_until(todays[0] - timedelta(days=1))
     read: set[date] = set()
     for today in todays:
-        days = collection_window(today, collected=collected, policy=policy)
-        collected = extend_collected(collected, days, is_ordinary=True)
+        days = collection_window(today, ordinary_end=progress.ordinary_end, policy=policy)
+        progress = progress.extended(days, is_ordinary=True)
         read |= set(days)
-    assert collected is not None
-    assert collected.end_exclusive == todays[-1]
+    assert progress.ordinary_end == todays[-1]
     return read
 
 

@@ -14,19 +14,21 @@ KEEPS_SIX = WindowPolicy(keep_months=6)
 
 def test_a_first_collection_reads_no_further_back_than_what_is_kept() -> None:
     """The months before would be paid for every time and dropped the same night."""
-    assert collection_window(TODAY, collected=None, policy=KEEPS_SIX) == DateRange(date(2024, 12, 1), TODAY)
+    assert collection_window(TODAY, ordinary_end=None, policy=KEEPS_SIX) == DateRange(
+        date(2024, 12, 1), TODAY
+    )
 
 
 def test_a_shorter_history_stays_shorter() -> None:
     """Keeping longer is no wish to read more."""
     policy = WindowPolicy(history_months=2, keep_months=6)
-    assert collection_window(TODAY, collected=None, policy=policy).start == date(2025, 4, 1)
+    assert collection_window(TODAY, ordinary_end=None, policy=policy).start == date(2025, 4, 1)
 
 
 def test_after_an_outage_nothing_is_read_that_is_not_kept() -> None:
     """An account that was paused for a year begins with the first kept day."""
-    collected = DateRange(date(2024, 1, 1), date(2024, 6, 1))
-    assert collection_window(TODAY, collected=collected, policy=KEEPS_SIX).start == date(2024, 12, 1)
+    long_ago = date(2024, 6, 1)
+    assert collection_window(TODAY, ordinary_end=long_ago, policy=KEEPS_SIX).start == date(2024, 12, 1)
 
 
 def test_keeping_more_than_aws_has_changes_nothing() -> None:
@@ -37,9 +39,9 @@ def test_keeping_more_than_aws_has_changes_nothing() -> None:
 
 def test_an_ordinary_night_is_what_it_was() -> None:
     """The trailing window lies within whatever may be kept."""
-    collected = DateRange(date(2024, 12, 1), date(2025, 6, 19))
-    assert collection_window(TODAY, collected=collected, policy=KEEPS_SIX) == collection_window(
-        TODAY, collected=collected, policy=WindowPolicy()
+    end = date(2025, 6, 19)
+    assert collection_window(TODAY, ordinary_end=end, policy=KEEPS_SIX) == collection_window(
+        TODAY, ordinary_end=end, policy=WindowPolicy()
     )
 
 

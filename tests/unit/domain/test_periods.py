@@ -102,14 +102,16 @@ def test_aws_keeps_this_month_and_thirteen_before_it() -> None:
     assert earliest_available(date(2025, 1, 15)) == date(2023, 12, 1)
 
 
+@pytest.mark.parametrize("ordinary", [True, False])
 @pytest.mark.parametrize(
-    ("window", "start", "end"),
-    [(days(8, 12), 8, 20), (days(5, 9), 5, 20), (days(15, 25), 10, 25), (days(20, 25), 10, 25)],
+    ("window", "known"),
+    [(days(8, 12), days(8, 20)), (days(5, 9), days(5, 20)), (days(20, 25), days(10, 25))],
 )
-def test_a_window_that_touches_what_is_known_extends_it(window: DateRange, start: int, end: int) -> None:
-    """A run counts on both sides, a backfill only before: the runs that it stands in for stay missed."""
-    assert extend_collected(days(10, 20), window, is_ordinary=True) == days(start, end)
-    assert extend_collected(days(10, 20), window, is_ordinary=False) == days(start, 20)
+def test_a_window_that_touches_what_is_known_extends_it(
+    window: DateRange, known: DateRange, *, ordinary: bool
+) -> None:
+    """A run and a backfill both count if no day is missing between."""
+    assert extend_collected(days(10, 20), window, is_ordinary=ordinary) == known
 
 
 @pytest.mark.parametrize("window", [days(1, 8), days(22, 25)])
