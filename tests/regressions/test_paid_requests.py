@@ -200,7 +200,10 @@ def test_what_is_not_charged_is_given_back_to_the_cap(harness: Harness) -> None:
     harness.open(make_account(1, **denied), make_account(2, **denied), make_account(3))
     for concurrency in ("1", "3"):
         run = harness.collect("--max-api-cost", "0.01", "--concurrency", concurrency)
-        assert run.outcomes == {ONE: "access_denied", TWO: "access_denied", THREE: "collected"}
+        # Of several that wait for the one request, the third may be before the second, which is skipped then.
+        denied_or_late = {"access_denied"} if concurrency == "1" else {"access_denied", "skipped"}
+        assert run.outcomes[THREE] == "collected"
+        assert {run.outcomes[ONE], run.outcomes[TWO]} <= denied_or_late
         assert run.summary["run"]["api"] == {"requests": 1, "cost_usd": "0.01"}
 
 
