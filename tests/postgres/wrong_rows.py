@@ -270,6 +270,12 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {"covered_end_exclusive": date(2026, 2, 1)},
         "ck_account_progress_covered_not_empty",
     ),
+    ("account_progress", {"backfilled_from": FAR}, "ck_account_progress_backfilled_from_covered"),
+    (
+        "account_progress",
+        {"covered_start": None, "covered_end_exclusive": None, "backfilled_from": date(2026, 1, 20)},
+        "ck_account_progress_backfilled_from_covered",
+    ),
     ("account_progress", {"covered_start": date(1, 1, 1)}, "ck_account_progress_times_plausible"),
     ("account_progress", {"covered_end_exclusive": date.max}, "ck_account_progress_times_plausible"),
     ("account_progress", {"failing_kind": None}, "ck_account_progress_failing_both_or_none"),
