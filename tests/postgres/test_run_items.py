@@ -1,6 +1,6 @@
 """Run items on a real PostgreSQL: leases and pauses by the server's clock, and several runs at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -162,7 +162,7 @@ def test_the_items_of_another_run_are_left_alone(database: PostgresDatabase, run
     assert states(database, elsewhere) == ["skipped"] * 4
 
 
-def test_what_took_money_in_vain_is_not_first_of_the_next_run(database: PostgresDatabase, run: Run) -> None:
+def test_what_wasted_requests_is_not_first_of_the_next_run(database: PostgresDatabase, run: Run) -> None:
     """One account that needs more than a cap allows does not keep all others from being collected."""
     first, second = claim(database, run, most=2)
     finish(database, replace(failed(first), api_requests=5))
@@ -172,6 +172,33 @@ def test_what_took_money_in_vain_is_not_first_of_the_next_run(database: Postgres
         tx.progress.save(COLLECT, {second.account.id: COVERED})
     items = claim(database, open_run(database, "next"))
     assert [item.account.aws_account_id for item in items] == [account_id(n) for n in (3, 4, 2, 1)]
+
+
+def test_accounts_that_waste_the_cap_have_their_turn_after_all_others(database: PostgresDatabase) -> None:
+    """However many they are, whatever other runs do meanwhile, and until one is collected."""
+    for number in (1, 2, 3, 4):
+        add_account(database, number)
+
+    def night(key: str, *accounts: int, wasted: int = 0, collected: Collection[int] = ()) -> list[int]:
+        run = open_run(database, key, aws_account_ids=tuple(map(account_id, accounts)))
+        items = {int(item.account.aws_account_id): item for item in claim(database, run)}
+        if wasted:
+            finish(database, replace(failed(items[wasted]), api_requests=5))
+        for number in collected:
+            collect(database, items[number])
+            with database.transaction() as tx:
+                tx.progress.save(COLLECT, {items[number].account.id: COVERED})
+        with database.transaction() as tx:
+            tx.items.release("worker")
+            tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=NOW)
+        return list(items)
+
+    assert night("first", wasted=1) == [1, 2, 3, 4]
+    assert night("second", wasted=2) == [2, 3, 4, 1]
+    assert night("by day", 3, collected=[3]) == [3]
+    assert night("third", collected=[3, 4], wasted=1) == [4, 3, 1, 2]
+    assert night("fourth", collected=[2]) == [3, 4, 2, 1]
+    assert night("fifth") == [2, 3, 4, 1]
 
 
 def test_each_job_has_its_own_claim_and_progress(database: PostgresDatabase, run: Run) -> None:

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import account_from_row
 from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
-from costbatch.adapters.postgres.tables import account_progress, accounts, run_items, runs
+from costbatch.adapters.postgres.tables import account_progress, accounts, run_items
 from costbatch.application.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
@@ -160,10 +160,10 @@ class PostgresRunItems(ItemStore):
             )
             .select_from(accounts.outerjoin(account_progress, is_of_account))
             .where(*wanted)
-            # Claimed in the order of their ids: under a cap, what one night leaves comes first the next, but
-            # not before the others what took money in vain.
+            # Claimed in the order of their ids: under a cap, what one night leaves comes first the next. What
+            # wasted requests comes after all others, and of that first what has waited longest.
             .order_by(
-                sa.exists().where(*_was_paid_in_vain(run)),
+                _wasted_item(request.job).nulls_first(),
                 sa.func.coalesce(progress.backfilled_from, progress.covered_end_exclusive).nulls_first(),
                 accounts.c.aws_account_id,
             )
@@ -399,9 +399,11 @@ def is_of_run(records: sa.Table, run: Run) -> sa.ColumnElement[bool]:
     return records.c.run_item_id == sa.any_(sa.func.array(ids))
 
 
-def _was_paid_in_vain(run: Run) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions of an item by which the job's run before this one paid for an account in vain."""
-    earlier = sa.select(runs.c.id).where(runs.c.job == run.request.job, runs.c.id != run.id)
-    before, item = earlier.order_by(runs.c.started_at.desc()).limit(1).scalar_subquery(), run_items.c
-    is_in_vain = sa.and_(item.state != ItemState.SUCCEEDED.value, item.api_requests > 0)
-    return [item.run_id == before, item.account_id == accounts.c.id, is_in_vain]
+def _wasted_item(job: str) -> sa.ScalarSelect[Any]:
+    """Return the newest item of an account that was paid for, or null if it succeeded or there is none."""
+    item = run_items.c
+    # A constant and no parameter, else the planner cannot prove that the partial index serves.
+    is_paid = item.api_requests > sa.literal_column("0")
+    wasted = sa.case((item.state != ItemState.SUCCEEDED.value, item.id))
+    paid = sa.select(wasted).where(item.account_id == accounts.c.id, item.job == job, is_paid)
+    return paid.order_by(item.id.desc()).limit(1).scalar_subquery()

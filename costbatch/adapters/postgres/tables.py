@@ -195,6 +195,7 @@ run_items = Table(
         "finished_at",
         postgresql_where=text("state = 'succeeded'"),
     ),
+    Index("ix_run_items_paid", "account_id", "id", postgresql_where=text("api_requests > 0")),
     comment="One account within one run, with its one outcome",
 )
 
