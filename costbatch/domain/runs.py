@@ -131,7 +131,6 @@ class Outcome:
     ``retry_after`` with the state pending: how long the account waits for its next attempt.
     ``api_requests`` are the paid ones of this attempt, ``unanswered`` those of them that had no answer.
     ``progress`` and ``events`` are of one that succeeded, ``warnings`` are log events with their fields.
-    ``is_ordinary``: it was the work of every night; other work can succeed while that still fails.
     """
 
     item: WorkItem
@@ -143,7 +142,6 @@ class Outcome:
     skip_reason: SkipReason | None = None
     started_at: datetime | None = None
     progress: Progress = NO_PROGRESS
-    is_ordinary: bool = True
     events: tuple[Event, ...] = ()
     warnings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 

@@ -69,9 +69,12 @@ EVENT_MEANINGS = {
         "no longer silent, or found again: `standing` says how it stands now, `answer` who said what and why."
     ),
     EventType.ACCOUNT_FAILED: (
-        "An account begins to fail in a job, or fails for another reason than before: once, not every night."
+        "An account begins to fail in a job, or fails for another reason than before: once, not every night; "
+        "a backfill does not count."
     ),
-    EventType.ACCOUNT_RECOVERED: "An account that failed succeeds again, in the same job.",
+    EventType.ACCOUNT_RECOVERED: (
+        "An account that failed succeeds again, in the same job; a backfill does not count."
+    ),
     EventType.REGION_FIRST_USED: (
         "An account has its first resource in a region that it never used; not at its first discovery, and "
         "not in `COSTBATCH_EXPECTED_REGIONS`."

@@ -117,6 +117,10 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         return len(value.costs)
 
     @override
+    def is_ordinary(self, request: RunRequest) -> bool:
+        return not CollectOptions.of(request).is_backfill
+
+    @override
     def weight(self, task: CollectTask, value: FetchedCosts) -> int:
         return max(self.size(value), _ROWS_LEARNED) if task.learns else self.size(value)
 
@@ -216,7 +220,6 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         return [
             result.succeeded(
                 progress=result.item.progress.extended(costs.window, is_ordinary=not is_backfill),
-                is_ordinary=not is_backfill,
                 events=events[result.item.account.id],
                 warnings={"stored_days_kept": {"days": costs.days_kept}} if costs.days_kept else {},
             )

@@ -37,20 +37,17 @@ class Result(Generic[T, R]):
         self,
         *,
         progress: Progress = NO_PROGRESS,
-        is_ordinary: bool = True,
         events: Sequence[Event] = (),
         warnings: Mapping[str, Mapping[str, object]] = NO_WARNINGS,
     ) -> Outcome:
         """Return the outcome of work that was stored.
 
-        progress: how far the job is with the account now. is_ordinary: it was the work of every night, and
-        a failure before it is over. warnings: log events with their fields.
+        progress: how far the job is with the account now. warnings: log events with their fields.
         """
         return replace(
             self._outcome(ItemState.SUCCEEDED),
             started_at=self.started_at,
             progress=progress,
-            is_ordinary=is_ordinary,
             events=tuple(events),
             warnings=warnings,
         )
@@ -121,6 +118,10 @@ class Job(Protocol[T, R]):
 
     def after(self, tx: Transaction, run: Run, *, now: datetime) -> Mapping[str, Any]:
         """Return the summary of a run that ended or whose deadline has passed, JSON-ready, for its event."""
+
+    def is_ordinary(self, request: RunRequest) -> bool:  # noqa: ARG002 - most jobs have no other work
+        """Return whether a run does the work of every night: only then can accounts begin or stop failing."""
+        return True
 
     def weight(self, task: T, value: R) -> int:  # noqa: ARG002 - most tasks do not matter
         """Return as how many rows a value counts when results are saved together."""

@@ -163,16 +163,18 @@ class Writer(Generic[T, R]):
     def _record_progress(self, tx: Transaction, outcomes: Sequence[Outcome], now: datetime) -> None:
         changed: dict[int, Progress] = {}
         job, run_id = self.job.name, self.run.id
+        # Other work says nothing of the next night, and who asked for it sees how it ends.
+        is_ordinary = self.job.is_ordinary(self.run.request)
         for outcome in outcomes:
             account, before = outcome.item.account, outcome.item.progress
             after, events = before, list[Event]()
             if outcome.state is ItemState.SUCCEEDED:
-                still = None if outcome.is_ordinary else before.failing
+                still = None if is_ordinary else before.failing
                 after, events = replace(outcome.progress, failing=still), list(outcome.events)
                 if before.failing is not None and still is None:
                     event = account_recovered(account, before.failing, job=job, run_id=run_id, now=now)
                     events.append(event)
-            elif outcome.state is ItemState.FAILED and (failure := outcome.failure) is not None:
+            elif is_ordinary and outcome.state is ItemState.FAILED and (failure := outcome.failure):
                 if before.failing is not None and before.failing.kind == failure.kind:
                     continue
                 since = before.failing.since if before.failing else now

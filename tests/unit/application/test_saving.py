@@ -246,6 +246,14 @@ def test_a_backfill_is_no_recovery(one: OneAccount) -> None:
     assert (one.events, one.progress.failing) == ([], failing)
 
 
+@pytest.mark.parametrize("failing", [None, Failing(since=EARLIER, kind="implausible_answer")])
+def test_a_backfill_that_fails_is_no_failure_of_the_nights(one: OneAccount, failing: Failing | None) -> None:
+    """Nothing but the next night would end it; what failed in a night goes on to fail for its own reason."""
+    one.request = CollectOptions(days=WINDOW).to_request()
+    assert one.save(one.claim(progress=Progress(failing=failing)), failure()) is ItemState.FAILED
+    assert (one.events, one.progress.failing) == ([], failing)
+
+
 def test_a_failure_leaves_what_is_stored_alone(one: OneAccount) -> None:
     """A failed call is never a zero."""
     one.save(one.claim(), bill())
