@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, partial
 from math import inf
 from threading import Event
@@ -192,16 +192,15 @@ class Bootstrap:
     def plan_collect(self, request: RunRequest) -> CollectionPlan:
         """Return what a run of the cost job would read and cost; nothing is paid or written."""
         policy, causes = self.settings.window_policy, self.settings.cause_policy
-        return self._plan(lambda tx, today: plan_run(tx, request, today=today, policy=policy, causes=causes))
+        return self._plan(request, partial(plan_run, policy=policy, causes=causes))
 
     def plan_discover(self, request: RunRequest) -> DiscoveryPlan:
         """Return what a run of the discovery job would read; nothing is requested or written."""
-        choice = self.settings.resource_source
-        return self._plan(lambda tx, today: plan_discovery(tx, request, today=today, choice=choice))
+        return self._plan(request, partial(plan_discovery, choice=self.settings.resource_source))
 
-    def _plan(self, plan: Callable[[Transaction, date], Q]) -> Q:
-        """Return a job's plan, if a run could start."""
-        today, database = utc_day(self.now()), self.database()
+    def _plan(self, request: RunRequest, plan: Callable[..., Q]) -> Q:
+        """Return a job's plan, if a run could start, for the day of the run that the key would resume."""
+        today, key, database = utc_day(self.now()), self.settings.run_key, self.database()
         database.check_schema()
         with database.transaction() as tx:
             is_reader = not tx.accounts.may_read_credentials()
@@ -209,7 +208,8 @@ class Bootstrap:
         if not is_reader:
             check_key(database, self.vault())
         with database.transaction() as tx:
-            return plan(tx, today)
+            known = tx.runs.find(request.job, key) if key else None
+            return plan(tx, request, today=known.today if known else today)
 
     def collect(
         self, *, stop: Event, display: Display, every_account: bool = False

@@ -115,6 +115,19 @@ def test_a_dry_run_of_a_first_night_and_of_a_backfill(harness: Harness) -> None:
     assert planned["api"] == {"requests": 1, "cost_usd": "0.01"}
 
 
+def test_a_dry_run_after_midnight_plans_the_days_of_the_run_that_it_would_resume(harness: Harness) -> None:
+    """With the run's key up to the day before its start; with another key up to yesterday."""
+    harness.open(make_account(1, faults=(Fault("access_denied", times=1),)))
+    backfill = ("--from", "2025-03-01", "--run-key", "backfill")
+    assert harness.collect(*backfill).outcomes == {IDS[0]: "access_denied"}
+    harness.sleep_until(TODAY + ONE_DAY)
+    other = harness.collect("--dry-run", *backfill[:2], "--run-key", "other").summary
+    assert other["accounts"][0]["window"]["end_exclusive"] == str(TODAY + ONE_DAY)
+    planned = harness.collect("--dry-run", *backfill).summary["accounts"][0]["window"]
+    assert planned == {"start": "2025-03-01", "end_exclusive": str(TODAY)}
+    assert harness.collect(*backfill).summary["accounts"][0]["window"] == planned
+
+
 def test_a_dry_run_without_accounts(harness: Harness) -> None:
     """There is nothing to plan, which is no failure."""
     assert harness.run("collect", "--dry-run").stdout.startswith(
