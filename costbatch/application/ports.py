@@ -145,8 +145,7 @@ class ItemStore(Protocol):
     def enlist(self, run: Run) -> int:
         """Add an item for every account of the request; return how many items are unfinished.
 
-        Accounts that the job has never or not as far done as others are claimed first. Last come those whose
-        newest item with paid requests, of any run of the job, did not succeed: the oldest such item first.
+        The accounts for which the job has paid longest ago, or never, are claimed first.
         """
 
     def has_running(self, run: Run) -> bool:

@@ -245,17 +245,6 @@ class TestEnlisting:
         found = [each.aws_account_id for each in records(database, run)]
         assert found == [account_id(number) for number in listed]
 
-    def test_accounts_that_earlier_runs_left_behind_come_first(self, database: Database) -> None:
-        """Those never collected, then those collected least far, each in the order of their ids."""
-        rows = [add_account(database, number).id for number in (1, 2, 3, 4, 5)]
-        until = {rows[0]: date(2026, 2, 2), rows[1]: date(2026, 2, 1), rows[3]: date(2026, 2, 1)}
-        with database.transaction() as tx:
-            tx.progress.save(
-                COLLECT,
-                {row: Progress(covered=DateRange(date(2026, 1, 1), end)) for row, end in until.items()},
-            )
-        assert numbers(claim(database, open_run(database))) == [account_id(n) for n in (3, 5, 2, 4, 1)]
-
     def test_a_retry_requeues_what_failed_and_what_was_skipped(self, database: Database, run: Run) -> None:
         """It tries every account that did not succeed, with all its attempts again."""
         first, second = claim(database, run, most=2)

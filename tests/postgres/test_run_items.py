@@ -162,20 +162,8 @@ def test_the_items_of_another_run_are_left_alone(database: PostgresDatabase, run
     assert states(database, elsewhere) == ["skipped"] * 4
 
 
-def test_what_wasted_requests_is_not_first_of_the_next_run(database: PostgresDatabase, run: Run) -> None:
-    """One account that needs more than a cap allows does not keep all others from being collected."""
-    first, second = claim(database, run, most=2)
-    finish(database, replace(failed(first), api_requests=5))
-    collect(database, second)
-    with database.transaction() as tx:
-        tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=NOW)
-        tx.progress.save(COLLECT, {second.account.id: COVERED})
-    items = claim(database, open_run(database, "next"))
-    assert [item.account.aws_account_id for item in items] == [account_id(n) for n in (3, 4, 2, 1)]
-
-
-def test_accounts_that_waste_the_cap_have_their_turn_after_all_others(database: PostgresDatabase) -> None:
-    """However many they are, whatever other runs do meanwhile, and until one is collected."""
+def test_each_account_has_its_turn_however_it_ends(database: PostgresDatabase) -> None:
+    """The one that was paid for longest ago is first: also if it wastes what a cap allows, or fails once."""
     for number in (1, 2, 3, 4):
         add_account(database, number)
 
@@ -196,9 +184,9 @@ def test_accounts_that_waste_the_cap_have_their_turn_after_all_others(database: 
     assert night("first", wasted=1) == [1, 2, 3, 4]
     assert night("second", wasted=2) == [2, 3, 4, 1]
     assert night("by day", 3, collected=[3]) == [3]
-    assert night("third", collected=[3, 4], wasted=1) == [4, 3, 1, 2]
-    assert night("fourth", collected=[2]) == [3, 4, 2, 1]
-    assert night("fifth") == [2, 3, 4, 1]
+    assert night("third", collected=[4], wasted=1) == [4, 1, 2, 3]
+    assert night("fourth", collected=[2]) == [2, 3, 4, 1]
+    assert night("fifth") == [3, 4, 1, 2]
 
 
 def test_each_job_has_its_own_claim_and_progress(database: PostgresDatabase, run: Run) -> None:

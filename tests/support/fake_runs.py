@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from threading import Event as Signal
 from threading import Lock
@@ -131,7 +131,7 @@ class FakeItems(ItemStore):
     def enlist(self, run: Run) -> int:
         self.run_ids = [run.id]
         wanted = run.request.aws_account_ids
-        for account in sorted(self.accounts.list_all([AccountStatus.ACTIVE]), key=self._covered_end):
+        for account in self.accounts.list_all([AccountStatus.ACTIVE]):
             if not wanted or account.aws_account_id in wanted:
                 record = ItemRecord(
                     id=account.id,
@@ -141,9 +141,6 @@ class FakeItems(ItemStore):
                 )
                 self.listed.setdefault(account.id, Listed(account.id, record))
         return sum(each.record.state in UNFINISHED for each in self.listed.values())
-
-    def _covered_end(self, account: Account) -> date:
-        return self.progress.rows.get(account.id, NO_PROGRESS).ordinary_end or date.min
 
     @override
     def has_running(self, run: Run) -> bool:

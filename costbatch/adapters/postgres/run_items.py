@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import account_from_row
 from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
-from costbatch.adapters.postgres.tables import account_progress, accounts, run_items
+from costbatch.adapters.postgres.tables import accounts, run_items
 from costbatch.application.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
@@ -148,8 +148,6 @@ class PostgresRunItems(ItemStore):
         wanted = [accounts.c.status == AccountStatus.ACTIVE.value, ~is_listed]
         if request.aws_account_ids:
             wanted.append(accounts.c.aws_account_id.in_(request.aws_account_ids))
-        progress = account_progress.c
-        is_of_account = sa.and_(progress.account_id == accounts.c.id, progress.job == request.job)
         listed = (
             sa.select(
                 sa.literal(run.id),
@@ -158,15 +156,9 @@ class PostgresRunItems(ItemStore):
                 sa.literal(ItemState.PENDING.value),
                 sa.func.now(),
             )
-            .select_from(accounts.outerjoin(account_progress, is_of_account))
             .where(*wanted)
-            # Claimed in the order of their ids: under a cap, what one night leaves comes first the next. What
-            # wasted requests comes after all others, and of that first what has waited longest.
-            .order_by(
-                _wasted_item(request.job).nulls_first(),
-                sa.func.coalesce(progress.backfilled_from, progress.covered_end_exclusive).nulls_first(),
-                accounts.c.aws_account_id,
-            )
+            # Claimed in the order of their ids: under a cap each account has its turn, however the turn ends.
+            .order_by(_newest_paid_item(request.job).nulls_first(), accounts.c.aws_account_id)
         )
         columns = ["run_id", "job", "account_id", "state", "available_at"]
         self.connection.execute(sa.insert(run_items).from_select(columns, listed))
@@ -399,11 +391,10 @@ def is_of_run(records: sa.Table, run: Run) -> sa.ColumnElement[bool]:
     return records.c.run_item_id == sa.any_(sa.func.array(ids))
 
 
-def _wasted_item(job: str) -> sa.ScalarSelect[Any]:
-    """Return the newest item of an account that was paid for, or null if it succeeded or there is none."""
+def _newest_paid_item(job: str) -> sa.ScalarSelect[Any]:
+    """Return the newest item of an account that was paid for, or null if there is none."""
     item = run_items.c
     # A constant and no parameter, else the planner cannot prove that the partial index serves.
     is_paid = item.api_requests > sa.literal_column("0")
-    wasted = sa.case((item.state != ItemState.SUCCEEDED.value, item.id))
-    paid = sa.select(wasted).where(item.account_id == accounts.c.id, item.job == job, is_paid)
+    paid = sa.select(item.id).where(item.account_id == accounts.c.id, item.job == job, is_paid)
     return paid.order_by(item.id.desc()).limit(1).scalar_subquery()
