@@ -73,7 +73,7 @@ class TestDigestStore:
     def test_newer_digests_replace_older_ones(self, database: Database) -> None:
         """An account has those of its newest window; several accounts are saved at once."""
         collect_rows(database, self.account, ROWS)
-        items = claim(database, open_run(database, "second"))
+        items = sorted(claim(database, open_run(database, "second")), key=lambda item: item.account.id)
         later = DateRange(date(2026, 3, 4), TODAY)
         digests = [make_fetched(later, *ROWS[2:]).digests, make_fetched(WINDOW).digests]
         with database.transaction() as tx:
