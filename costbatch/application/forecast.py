@@ -128,6 +128,7 @@ def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:
     for (currency, end), amounts in sorted(sums.items(), key=itemgetter(0), reverse=True):
         groups[currency].append((end, amounts))
     found = []
+    nothing_expected = _nothing_expected(today)
     for currency, mine in sorted(groups.items()):
         # All accounts with this currency may be behind.
         parts = [(end, amounts) for end, amounts in mine if any(amounts.values())] or mine[:1]
@@ -136,6 +137,6 @@ def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:
             forecast = forecast_month(
                 known, today=today, known_until=end, settle_days=rule.settle_days, currency=currency
             )
-            (over if end == _nothing_expected(today) else going_on).append(forecast)
+            (over if end == nothing_expected else going_on).append(forecast)
         found.append(sum_forecasts(going_on, over))
     return found

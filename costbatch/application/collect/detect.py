@@ -118,6 +118,10 @@ class Detection:
         since, end = announced_since(night.today, self.rule_of(each.account)), each.progress.ordinary_end
         return min(since, end) if night.is_backfill and end else since
 
+    def _charges_told_since(self, each: Replaced, night: Night) -> date:
+        """Return the first day whose first cost is told: by a night, of every day that it finds changed."""
+        return self._news_since(each, night) if night.is_backfill else date.min
+
     def _reminder(self, told: AnomalyChange, before: Anomaly | None) -> int:
         """Return the number of the reminder that an anomaly has come to by costing on; 0 without one.
 
@@ -152,7 +156,7 @@ class Detection:
             else:
                 found[row] = self._first_stored_charges(tx, each.account, days, mine)
             if each.covered is not None:
-                since = self._news_since(each, night) if night.is_backfill else date.min
+                since = self._charges_told_since(each, night)
                 events[row] = [
                     service_first_charged(charge, each.account, run_id=night.run_id, now=night.now)
                     for charge in found[row]
@@ -187,7 +191,7 @@ class Detection:
         )
         charges = [event.cloudevent["data"]["charge"] for event in tx.outbox.find(awakenings, most=None)]
         told = {(charge["currency"], date.fromisoformat(charge["date"])) for charge in charges}
-        since = self._news_since(each, night) if night.is_backfill else date.min
+        since = self._charges_told_since(each, night)
         return [
             dormant_account_charged(total, each.account, run_id=night.run_id, now=night.now)
             for total in find_awakenings(totals, changed, told, self.first_charges)

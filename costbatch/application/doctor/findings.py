@@ -1,8 +1,12 @@
 """The findings of checks, and their overall status."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
+
+# A nightly job that did nothing for longer than this needs a look.
+LONG = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from costbatch.application.discover.ports import ResourceSource
-from costbatch.application.doctor.findings import Finding, Mark, failure, ok, warning
+from costbatch.application.doctor.findings import LONG, Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import CostSource, Database, Transaction
@@ -26,7 +26,6 @@ from costbatch.errors import AccountError, BudgetSpent
 _SERVER_ERROR = 500
 # AWS accepts 5 minutes, and a clock that drifts gets there.
 _CLOCK_TOLERANCE_SECONDS = 120.0
-_RECENT = timedelta(days=2)
 
 
 def check_gateway(gateway: Gateway | None) -> Finding:
@@ -127,7 +126,7 @@ def check_discovery_access(
     """Ask AWS, free of charge, for the regions of one account and a resource, if discovery is used."""
     # What is stored may be of a try with one account long ago: only a run of all accounts is asked again.
     run = health.newest_run(DISCOVER)
-    if run is None or now - run.started_at > _RECENT:
+    if run is None or now - run.started_at > LONG:
         return ok("Discovery is not in use: no run over all accounts in 2 days. Nothing was asked.")
     with database.transaction() as tx:
         accounts = select_accounts(tx, [])
@@ -136,7 +135,7 @@ def check_discovery_access(
         known = tx.resources.discoveries()
         # One that discovery works for; that it fails for another one, the check of all accounts says.
         recent = [
-            each for each in accounts if each.id in known and now - known[each.id].discovered_at <= _RECENT
+            each for each in accounts if each.id in known and now - known[each.id].discovered_at <= LONG
         ]
         account = (recent or accounts)[0]
         access = tx.accounts.load_access(account)

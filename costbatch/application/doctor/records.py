@@ -1,9 +1,9 @@
 """Checks the records of past runs: the newest run, accounts without recent data, undelivered events."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from costbatch.application.doctor.findings import Finding, ok, warning
+from costbatch.application.doctor.findings import LONG, Finding, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, SinkHealth
 from costbatch.application.ports import Database
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
@@ -17,7 +17,6 @@ from costbatch.domain.plural import many
 from costbatch.domain.reports import JobWords
 from costbatch.domain.runs import ItemState, RunStatus
 
-_LONG = timedelta(days=2)
 _MOST_SHOWN = 5
 _STATES = (
     ItemState.SUCCEEDED,
@@ -69,7 +68,7 @@ def _judge(run: NewestRun, words: JobWords, on_failure: str, now: datetime) -> F
             found,
             "It was stopped early. The next run picks up the remaining accounts; give the Job more time.",
         )
-    if now - run.started_at > _LONG:
+    if now - run.started_at > LONG:
         return warning(
             found, "That is more than 2 days ago. Check that the CronJob is active and can start pods."
         )
@@ -127,8 +126,8 @@ def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
     if progress.failing is not None:
         return True
     if progress.ordinary_end is not None:
-        return utc_day(now) - progress.ordinary_end > _LONG
-    return account.created_at is not None and now - account.created_at > _LONG
+        return utc_day(now) - progress.ordinary_end > LONG
+    return account.created_at is not None and now - account.created_at > LONG
 
 
 def _advice(kinds: Sequence[str | None], words: JobWords) -> str:
@@ -146,13 +145,13 @@ def check_discovered(database: Database, health: DatabaseHealth, now: datetime) 
         active = tx.accounts.list_all([AccountStatus.ACTIVE])
     if not stored and not progress:
         return ok("Discovery is not in use: no account was discovered.")
-    unread = health.unread_regions(DISCOVER, now - _LONG)
+    unread = health.unread_regions(DISCOVER, now - LONG)
     late: list[tuple[str, list[str | None]]] = []
     new = 0
     for account in active:
         known, failing = stored.get(account.id), progress.get(account.id, NO_PROGRESS).failing
         since = known.discovered_at if known else account.created_at
-        if failing is not None or (since is not None and now - since > _LONG):
+        if failing is not None or (since is not None and now - since > LONG):
             last = f"discovered {_instant(known.discovered_at)}" if known else "never discovered"
             why = f"{failing.kind} since {_instant(failing.since)}" if failing else "no failure is recorded"
             late.append((f"{account}: {last}; {why}.", [failing.kind if failing else None]))

@@ -18,7 +18,7 @@ from costbatch.logs import get_logger
 
 log = get_logger(__name__)
 
-# One more item for so many threads may begin while results wait to be saved: a thread need not wait too.
+# For this number of threads one more item may begin while results wait to be saved: no thread waits for that.
 _THREADS_PER_SPARE = 8
 # How far ahead is "soon": several times what a claim takes, and nothing that another process would notice.
 _SOON_SECONDS = 0.2

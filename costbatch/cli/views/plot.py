@@ -42,7 +42,7 @@ def plot_alarms(account: AccountReplay, detectors: Sequence[DetectorName]) -> st
     }
     rows_height = _ROW_HEIGHT * len(detectors)
     panel_height = _PLOT_HEIGHT + rows_height + _PANEL_GAP
-    # To the last day that was seen: if the cost has stopped, its line goes on at zero.
+    # To the last day that was seen: if the cost has stopped, its line continues at zero.
     seen = [account.mornings.last, *(alarm.last + ONE_DAY for alarm in account.alarms)]
     panels = [
         _Panel(
