@@ -20,6 +20,7 @@ help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment is made anew only when what is locked changes. Python compiles what is imported, a tenth of it.
+# The first lock brings a newer pip than Python's own, which takes three times as long to find the packages.
 $(READY): requirements-build.lock requirements-dev.lock pyproject.toml
 	@echo "Preparing the Python environment in $(VENV) (once) ..."
 	@$(PYTHON) -c 'import sys; sys.exit("costbatch needs Python 3.11 or newer; this is " + sys.version.split()[0] + ".") if sys.version_info < (3, 11) else None'
@@ -37,7 +38,8 @@ demo-clean: ## Remove everything that the demo keeps.
 
 # Lint and types run beside the tests. Files are dealt out in their order, long ones first: see tests/README.md.
 # Coverage doubles what many tests take: continuous integration measures it, and so does CI=true.
-test: $(READY) parts ## Run the tests, with lint and types; with CI=true also with coverage.
+test: ## Run the tests, with lint and types; with CI=true also with coverage.
+	@$(MAKE) --no-print-directory --jobs=2 $(READY) parts
 	@$(MAKE) --no-print-directory --jobs=2 check quick-tests
 
 quick-tests:
@@ -138,7 +140,7 @@ lock: $(READY) ## Resolve the dependencies again and pin them by hash.
 		--extra notify pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra demo --extra notify --group dev pyproject.toml --output-file requirements-dev.lock
-	@echo "hatchling>=1.27" | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	@printf 'hatchling>=1.27\npip>=26\n' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate - --output-file requirements-build.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra demo --extra notify --constraint requirements-dev.lock pyproject.toml --output-file requirements-demo.lock
