@@ -177,6 +177,26 @@ def test_a_region_that_was_just_enabled_is_told(discovery: Discovery, query: Que
     assert query(EVENTS) == [("region.first_used", f"{ONE}/me-south-1")]
 
 
+def test_a_region_that_was_just_enabled_and_fails_at_first_is_told_when_it_is_read(
+    discovery: Discovery, query: Query
+) -> None:
+    """AWS enables a region over hours, in which it refuses the credentials."""
+    source = discovery.source
+    source.resources = [bucket("a")]
+    discovery.night()
+    source.regions += ("me-south-1",)
+    source.down = ("me-south-1",)
+    for _ in range(2):
+        discovery.night()
+    source.down = ()
+    source.resources += [instance("miner", "me-south-1")]
+    discovery.night()
+    assert query(EVENTS) == [
+        ("region.first_used", f"{ONE}/me-south-1"),
+        ("service.first_used", f"{ONE}/ec2"),
+    ]
+
+
 def test_expected_regions_are_no_news(discovery: Discovery, query: Query) -> None:
     """A new service in them is."""
     discovery.expected_regions = ("us-east-1",)

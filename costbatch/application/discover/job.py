@@ -189,17 +189,24 @@ def _could_be_seen(region: str, known: KnownRegions, source: SourceChoice) -> bo
     """Return whether what is new in a region is new in AWS.
 
     It may as well be new to us: at an account's first discovery, in a region that never could be read, or
-    through another API, which shows more. A region that was not there is one that the account has enabled;
-    what is in no region was there, and could not be read.
+    through another API, which shows more. What is in no region was there, and could not be read.
     """
     if region in known:
         return known[region].source is source
-    return region != GLOBAL and last_source(known) is source
+    return region != GLOBAL and _are_all_known(known, source)
+
+
+def _are_all_known(known: KnownRegions, source: SourceChoice) -> bool:
+    """Return whether a region that is not known is one that the account has enabled since."""
+    return last_source(known) is source
 
 
 def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> KnownRegions:
     """Return what is known of the regions after this discovery, as far as it differs."""
-    regions = {region: KnownRegion() for region in value.failed if region not in known}
+    regions: dict[str, KnownRegion] = {}
+    if not _are_all_known(known, value.source):
+        # Later, one that was just enabled stays unknown until it is read: then its first use is told.
+        regions = {region: KnownRegion() for region in value.failed if region not in known}
     for region, read in value.read.items():
         before = known.get(region, KnownRegion())
         was_read = read.is_complete or before.read_at is not None
