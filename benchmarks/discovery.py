@@ -28,7 +28,7 @@ from costbatch.application.jobs.runner import Runner
 from costbatch.domain.accounts import AccessMethod, Account, NewAccount
 from costbatch.domain.credentials import Access, Secret
 from costbatch.domain.discovery import DiscoverOptions
-from costbatch.domain.resources import Inventory, Resource, SourceChoice
+from costbatch.domain.resources import Inventory, RegionList, Resource, SourceChoice
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import RunStatus
 
@@ -86,8 +86,8 @@ class _MadeUp(ResourceSource):
         return Inventory.of(SourceChoice.TAGGING, found, read=regions, failed={})
 
     @override
-    def check(self, access: Access, choice: SourceChoice) -> int:
-        return self.night.regions
+    def check(self, access: Access, choice: SourceChoice) -> RegionList:
+        return RegionList(_REGIONS[: self.night.regions])
 
 
 class _Silent:

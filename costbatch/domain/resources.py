@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -120,18 +120,31 @@ class RegionContent:
         return digest.digest()
 
 
+@dataclass(frozen=True, slots=True)
+class RegionList:
+    """The regions of an account that are to be read.
+
+    unlisted: None if AWS lists them. Else it denies that, the names are those of a setting, and this is why
+    another region is not read.
+    """
+
+    names: Sequence[str]
+    unlisted: Failure | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """What was read of one account.
 
     source: the API that was used, never ``auto``. regions: those that were read completely, also without a
     resource, and "global" also if only some of it was seen. failed: the regions that were not read, and why;
-    nothing is known of their resources.
+    nothing is known of their resources. unlisted: as in the list of regions that was used.
     """
 
     source: SourceChoice
     regions: Mapping[str, RegionContent]
     failed: Mapping[str, Failure]
+    unlisted: Failure | None = None
 
     @classmethod
     def of(
@@ -141,6 +154,7 @@ class Inventory:
         *,
         read: Collection[str],
         failed: Mapping[str, Failure],
+        unlisted: Failure | None = None,
     ) -> "Inventory":
         """Sort what was found by region; what lies in a region that was not read completely is left out.
 
@@ -163,7 +177,7 @@ class Inventory:
             for region, resources in of_region.items()
             if resources or region in complete
         }
-        return cls(source=source, regions=regions, failed=dict(failed))
+        return cls(source=source, regions=regions, failed=dict(failed), unlisted=unlisted)
 
 
 def _storable(text: str) -> str:

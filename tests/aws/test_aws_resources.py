@@ -13,6 +13,7 @@ from costbatch.adapters.aws import hooks
 from costbatch.adapters.aws.operations import DISCOVERY
 from costbatch.domain.accounts import Partition
 from costbatch.domain.resources import GLOBAL, Inventory, SourceChoice
+from costbatch.domain.runs import Failure
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.simulator.faults import KINDS
 from costbatch.simulator.world import Resource
@@ -80,6 +81,12 @@ def find(aws: Harness, choice: SourceChoice = AUTO, **settings: Any) -> Inventor
     key = f"{settings}"
     source = _sources[key] = _sources.get(key) or aws.resources(**settings)
     return source.find(aws.simulated_keys(1), choice)
+
+
+def find_explored(simulator: SimulatorProcess, aws: Harness, **settings: Any) -> Inventory:
+    """Find them through Resource Explorer."""
+    explored(simulator)
+    return find(aws, EXPLORER, **settings)
 
 
 def failure(aws: Harness, choice: SourceChoice = AUTO, **settings: Any) -> AccountError:
@@ -211,20 +218,32 @@ def test_a_check_asks_the_source_that_would_be_read(simulator: SimulatorProcess,
         source.check(access, EXPLORER)
     explored(simulator)
     before = asked(simulator)["GetResources"]
-    assert [source.check(access, choice) for choice in (AUTO, EXPLORER)] == [4, 4]
+    for choice in (AUTO, EXPLORER):
+        listed = source.check(access, choice)
+        assert ({*listed.names}, listed.unlisted) == ({*REGIONS}, None)
     assert (asked(simulator)["GetResources"], asked(simulator)["ListResources"]) == (before, 2)
-    assert source.check(access, TAGGING) == 4
+    assert {*source.check(access, TAGGING).names} == {*REGIONS}
 
 
 def test_regions_are_asked_of_ec2_if_the_account_service_denies(
     simulator: SimulatorProcess, aws: Harness
 ) -> None:
-    """And the setting counts if both do; it names regions of any partition."""
+    """And the setting counts if both do, and that is said; it names regions of any partition."""
     simulator.add_fault(ONE, "access_denied", operation="ListRegions")
-    assert tags_of(find(aws)) == TAGGED
+    found = find(aws)
+    assert (tags_of(found), found.unlisted) == (TAGGED, None)
     simulator.add_fault(ONE, "access_denied", operation="DescribeRegions")
-    found = find(aws, regions=(IRELAND, "cn-north-1", "us-gov-west-1"))
-    assert found.regions.keys() == {IRELAND}
+    setting = (IRELAND, "cn-north-1", "us-gov-west-1")
+    for found in (find(aws, regions=setting), find_explored(simulator, aws, regions=setting)):
+        assert found.regions.keys() - {GLOBAL} == {IRELAND}
+        assert found.unlisted == Failure(
+            kind=ErrorKind.ACCESS_DENIED,
+            message="AWS denied account:ListRegions and ec2:DescribeRegions, and COSTBATCH_REGIONS does not "
+            "name this region. Grant the identity account:ListRegions, or name the region in "
+            "COSTBATCH_REGIONS.",
+        )
+    listed = aws.resources(regions=setting).check(aws.simulated_keys(1), AUTO)
+    assert (listed.names, listed.unlisted) == ([IRELAND], found.unlisted)
 
 
 @pytest.mark.parametrize("regions", [(), ("cn-north-1",)])

@@ -55,6 +55,22 @@ def test_a_region_that_is_down_fails_alone(estate: Harness) -> None:
     assert run.logs("regions_failed")[0]["regions"] == [IRELAND]
 
 
+def test_a_list_of_regions_that_is_denied_later_is_no_smaller_account(estate: Harness) -> None:
+    """Regions that were read before and that the setting does not name have failed."""
+    estate.environ["COSTBATCH_REGIONS"] = VIRGINIA
+    one = estate.ids[0]
+    estate.run("discover")
+    for operation in ("ListRegions", "DescribeRegions"):
+        estate.aws.add_fault(one, "access_denied", operation=operation)
+    run = estate.run("discover", "--output", "json")
+    account = run.account(one)
+    assert (run.status, account["state"]) == (0, "partial")
+    assert [(each["region"], each["kind"]) for each in account["discovery"]["failed_regions"]] == [
+        (IRELAND, "access_denied")
+    ]
+    assert "lists its" not in examine(estate)["discovery access"]["found"]
+
+
 def test_an_account_without_permission_fails_alone(estate: Harness) -> None:
     """The sentence says which permission is missing; the alert comes once."""
     estate.aws.add_fault(estate.ids[0], "access_denied", operation="GetResources")

@@ -99,6 +99,37 @@ def test_nothing_of_a_failed_region_counts_as_gone(discovery: Discovery, query: 
         assert tx.discoveries.counts(run).partial_accounts == 1
 
 
+def test_a_region_that_is_not_read_because_the_list_is_denied_has_failed(
+    discovery: Discovery, query: Query
+) -> None:
+    """The account may well have it; what is in it is not known any more. Not one that never was read."""
+    source = discovery.source
+    source.regions, source.down = (*REGIONS, "eu-north-1"), ("eu-north-1",)
+    source.resources = [instance("a", "us-east-1"), instance("b")]
+    discovery.night()
+    source.named, source.down, source.resources = ("us-east-1",), (), [instance("a", "us-east-1")]
+    discovery.night()
+    failed = "SELECT failed_regions FROM discoveries ORDER BY run_item_id DESC LIMIT 1"
+    assert query(failed) == [
+        (
+            [
+                {
+                    "region": "eu-west-1",
+                    "kind": "access_denied",
+                    "message": "The list is denied. Name the region.",
+                }
+            ],
+        )
+    ]
+    assert query("SELECT count(*) FROM resources WHERE gone_since IS NULL") == [(2,)]
+    source.named = REGIONS
+    discovery.night()
+    assert query(failed) == [([],)]
+    source.named, source.regions = (), ("us-east-1",)
+    discovery.night()
+    assert query(failed) == [([],)]
+
+
 def test_a_region_that_fails_for_days_is_named_to_the_doctor(discovery: Discovery) -> None:
     """Not one of last night, and not one that the account has disabled, which is not read any more either."""
     health = PostgresHealth(discovery.database.connection)

@@ -13,7 +13,7 @@ from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
 from costbatch.domain.credentials import Access
 from costbatch.domain.discovery import DiscoverOptions
-from costbatch.domain.resources import GLOBAL, Inventory, Resource, SourceChoice
+from costbatch.domain.resources import GLOBAL, Inventory, RegionList, Resource, SourceChoice
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import Failure, Run
 from costbatch.errors import AccountError, ErrorKind
@@ -21,6 +21,7 @@ from tests.support.fake_runs import FakeDisplay
 
 REGIONS = ("eu-west-1", "us-east-1")
 DOWN = Failure(kind=ErrorKind.TIMEOUT, message="The region did not answer.")
+UNLISTED = Failure(kind=ErrorKind.ACCESS_DENIED, message="The list is denied. Name the region.")
 
 
 def instance(name: str, region: str = "eu-west-1", **tags: str) -> Resource:
@@ -37,12 +38,14 @@ def bucket(name: str, region: str = "eu-west-1", **tags: str) -> Resource:
 class FakeResourceSource(ResourceSource):
     """Answers every account alike.
 
+    regions: those that are enabled. named: AWS denies the list of these, so that only those named are read.
     down: the regions that fail. hides_global: whether more may lie in no region than is shown.
     error: with which each account fails. asked: the choices, one by one. checked: accounts, by row.
     """
 
     resources: list[Resource] = field(default_factory=list)
     regions: tuple[str, ...] = REGIONS
+    named: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
     hides_global: bool = False
     has_view: bool = False
@@ -51,12 +54,16 @@ class FakeResourceSource(ResourceSource):
     checked: list[int] = field(default_factory=list)
 
     @override
-    def check(self, access: Access, choice: SourceChoice) -> int:
+    def check(self, access: Access, choice: SourceChoice) -> RegionList:
         self.asked.append(choice)
         self.checked.append(access.account.id)
         if self.error:
             raise self.error
-        return len(self.regions)
+        return self._list
+
+    @property
+    def _list(self) -> RegionList:
+        return RegionList(self.named, UNLISTED) if self.named else RegionList(self.regions)
 
     @override
     def find(self, access: Access, choice: SourceChoice) -> Inventory:
@@ -67,7 +74,7 @@ class FakeResourceSource(ResourceSource):
             raise AccountError(ErrorKind.RESOURCE_EXPLORER_NOT_ENABLED, "There is no view.")
         # What is in no region is shown in one.
         is_hidden = self.hides_global or "us-east-1" in self.down
-        regions = self.regions if is_hidden else (*self.regions, GLOBAL)
+        regions = self._list.names if is_hidden else (*self._list.names, GLOBAL)
         explores = self.has_view and choice is not SourceChoice.TAGGING
         return Inventory.of(
             SourceChoice.EXPLORER if explores else SourceChoice.TAGGING,
@@ -78,6 +85,7 @@ class FakeResourceSource(ResourceSource):
             ],
             read=[region for region in regions if region not in self.down],
             failed=dict.fromkeys(self.down, DOWN),
+            unlisted=self._list.unlisted,
         )
 
 

@@ -16,7 +16,7 @@ from costbatch.domain.causes import CauseKey, CauseQuestion
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
-from costbatch.domain.resources import Inventory, SourceChoice
+from costbatch.domain.resources import Inventory, RegionList, SourceChoice
 
 
 class _Source(Protocol):
@@ -85,5 +85,5 @@ class ResourcesWhenNeeded(_WhenNeeded[_Resources], ResourceSource):
         return self.made().find(access, choice)
 
     @override
-    def check(self, access: Access, choice: SourceChoice) -> int:
+    def check(self, access: Access, choice: SourceChoice) -> RegionList:
         return self.made().check(access, choice)

@@ -15,7 +15,7 @@ from costbatch.domain.discovery import (
     ResourceChange,
 )
 from costbatch.domain.resource_queries import ResourceFilter, StoredResource, TypeCount
-from costbatch.domain.resources import Inventory, RegionContent, SourceChoice
+from costbatch.domain.resources import Inventory, RegionContent, RegionList, SourceChoice
 from costbatch.domain.runs import Run
 
 
@@ -34,10 +34,8 @@ class ResourceSource(Protocol):
 
         """
 
-    def check(self, access: Access, choice: SourceChoice) -> int:
-        """Ask for the enabled regions and for a first resource, of the API that ``find`` would read.
-
-        Returns how many regions are enabled.
+    def check(self, access: Access, choice: SourceChoice) -> RegionList:
+        """Ask for a first resource of the API that ``find`` would read; return the regions that it would.
 
         Raises:
             AccountError: as ``find`` does.

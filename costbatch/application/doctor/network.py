@@ -143,7 +143,13 @@ def check_discovery_access(
         regions = source.check(access, choice)
     except AccountError as error:
         return failure(f"{account}: {error.detail}", error.advice)
-    return ok(f"{account}: AWS lists its {many(regions, 'enabled region')} and the resources of one.")
+    number = len(regions.names)
+    if regions.unlisted is not None:
+        return ok(
+            f"{account}: AWS denies the list of its enabled regions, so discovery reads the "
+            f"{many(number, 'region')} of COSTBATCH_REGIONS; AWS lists the resources of one."
+        )
+    return ok(f"{account}: AWS lists its {many(number, 'enabled region')} and the resources of one.")
 
 
 def _is_discovery_used(tx: Transaction) -> bool:

@@ -43,6 +43,20 @@ def test_a_discovery_of_last_night_is_well() -> None:
     )
 
 
+def test_regions_of_the_setting_are_not_said_to_be_listed() -> None:
+    """AWS denies the list: there may be others."""
+    ward = Ward(
+        health=FakeHealth(discovery=make_run(RunStatus.COMPLETED, succeeded=2)),
+        resources=FakeResourceSource(named=("us-east-1",)),
+    )
+    finding = ward.find("discovery access")
+    assert finding.mark is Mark.OK
+    assert finding.found == (
+        "000000000001 (account-1): AWS denies the list of its enabled regions, so discovery reads the 1 "
+        "region of COSTBATCH_REGIONS; AWS lists the resources of one."
+    )
+
+
 def test_accounts_that_are_not_discovered_are_named() -> None:
     """Since when, and what to do about it."""
     failing = Progress(failing=Failing(since=NOW - timedelta(days=3), kind="access_denied"))

@@ -25,7 +25,7 @@ from costbatch.adapters.aws.pages import Reader, malformed
 from costbatch.application.discover.ports import ResourceSource
 from costbatch.domain.accounts import AwsNeeds, Partition
 from costbatch.domain.credentials import Access
-from costbatch.domain.resources import GLOBAL, Inventory, Resource, SourceChoice
+from costbatch.domain.resources import GLOBAL, Inventory, RegionList, Resource, SourceChoice
 from costbatch.domain.runs import Failure
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import get_logger
@@ -80,37 +80,36 @@ class AwsResourceSource(ResourceSource):
     @override
     def find(self, access: Access, choice: SourceChoice) -> Inventory:
         reader = self._reader(access)
-        regions = self._enabled_regions(reader)
-        if (reading := _ask_explorer(explore, reader, access, regions, choice)) is not None:
-            return _inventory(SourceChoice.EXPLORER, LIST_RESOURCES, reading)
-        return _inventory(SourceChoice.TAGGING, GET_RESOURCES, _read_tagged(reader, regions))
+        regions = self._regions_to_read(reader)
+        if (reading := _ask_explorer(explore, reader, access, regions.names, choice)) is not None:
+            return _inventory(SourceChoice.EXPLORER, LIST_RESOURCES, reading, regions)
+        reading = _read_tagged(reader, regions.names)
+        return _inventory(SourceChoice.TAGGING, GET_RESOURCES, reading, regions)
 
     @override
-    def check(self, access: Access, choice: SourceChoice) -> int:
+    def check(self, access: Access, choice: SourceChoice) -> RegionList:
         reader = self._reader(access)
-        regions = self._enabled_regions(reader)
-        if _ask_explorer(peek, reader, access, regions, choice) is None:
-            next(iter(reader.pages(TaggedPage, GET_RESOURCES, {"ResourcesPerPage": 1}, regions[0])))
-        return len(regions)
+        regions = self._regions_to_read(reader)
+        if _ask_explorer(peek, reader, access, regions.names, choice) is None:
+            next(iter(reader.pages(TaggedPage, GET_RESOURCES, {"ResourcesPerPage": 1}, regions.names[0])))
+        return regions
 
     def _reader(self, access: Access) -> Reader:
         keys = self._identities.resolve(access)
         return Reader(self._clients, keys, access.account.partition, self._page_limit)
 
-    def _enabled_regions(self, reader: Reader) -> Sequence[str]:
+    def _regions_to_read(self, reader: Reader) -> RegionList:
         """Return the enabled regions: as the account service or EC2 lists them, else those of the setting."""
-        regions = _listed_regions(reader) or [
-            region for region in self._regions if _partition_of(region) is reader.partition
-        ]
+        regions, unlisted = _listed_regions(reader), None
         if not regions:
-            raise AccountError(
-                ErrorKind.ACCESS_DENIED,
-                f"AWS denied {LIST_REGIONS.iam_action} and {DESCRIBE_REGIONS.iam_action}, so that it is not "
-                "known which regions the account has enabled.",
-                f"Grant the identity {LIST_REGIONS.iam_action}, or name the regions in COSTBATCH_REGIONS.",
-            )
+            regions = [region for region in self._regions if _partition_of(region) is reader.partition]
+            unlisted = _failure(_denied_list("and COSTBATCH_REGIONS does not name this region", "the region"))
+        if not regions:
+            raise _denied_list("so that it is not known which regions the account has enabled", "the regions")
         # The first one is the likeliest to be up, and that no policy forbids.
-        return sorted(regions, key=lambda region: region != HOME_REGIONS[reader.partition])
+        return RegionList(
+            sorted(regions, key=lambda region: region != HOME_REGIONS[reader.partition]), unlisted
+        )
 
 
 def _ask_explorer(
@@ -141,6 +140,14 @@ def _listed_regions(reader: Reader) -> Sequence[str]:
             if error.kind is not ErrorKind.ACCESS_DENIED:
                 raise
     return ()
+
+
+def _denied_list(problem: str, missing: str) -> AccountError:
+    return AccountError(
+        ErrorKind.ACCESS_DENIED,
+        f"AWS denied {LIST_REGIONS.iam_action} and {DESCRIBE_REGIONS.iam_action}, {problem}.",
+        f"Grant the identity {LIST_REGIONS.iam_action}, or name {missing} in COSTBATCH_REGIONS.",
+    )
 
 
 def _list_by_account(reader: Reader) -> Sequence[str]:
@@ -189,11 +196,13 @@ def _read_tagged(reader: Reader, regions: Sequence[str]) -> Reading:
     return Reading(found, read, failed)
 
 
-def _inventory(source: SourceChoice, operation: Operation, reading: Reading) -> Inventory:
+def _inventory(
+    source: SourceChoice, operation: Operation, reading: Reading, regions: RegionList
+) -> Inventory:
     if not set(reading.read) - {GLOBAL}:
         raise _nothing_read(operation, reading.failed)
     failures = {region: _failure(error) for region, error in reading.failed.items()}
-    return Inventory.of(source, reading.found, read=reading.read, failed=failures)
+    return Inventory.of(source, reading.found, read=reading.read, failed=failures, unlisted=regions.unlisted)
 
 
 def _nothing_read(operation: Operation, failed: Mapping[str, AccountError]) -> AccountError:
