@@ -1042,6 +1042,12 @@ def upgrade() -> None:
         ),
         sa.Column("resources", sa.Integer(), nullable=False, comment="How many were seen last"),
         sa.Column("is_used", sa.Boolean(), nullable=False, comment="Whether it ever had a resource"),
+        sa.Column(
+            "is_listed",
+            sa.Boolean(),
+            nullable=False,
+            comment="Whether AWS ever listed it; false: only COSTBATCH_REGIONS named it",
+        ),
         sa.CheckConstraint(
             "read_at BETWEEN '2000-01-01' AND '2999-12-31'",
             name=op.f("ck_discovered_regions_times_plausible"),

@@ -36,7 +36,8 @@ class KnownRegion:
 
     read_at: when it was last read completely; None: it was only seen to exist. source: what it was read from.
     digest: of its content, None if that is not what is stored any more. resources: how many are there now.
-    is_used: whether it ever had a resource.
+    is_used: whether it ever had a resource. is_listed: whether AWS ever listed it;
+    else only a setting named it.
     """
 
     read_at: datetime | None = None
@@ -44,6 +45,7 @@ class KnownRegion:
     digest: bytes | None = None
     resources: int = 0
     is_used: bool = False
+    is_listed: bool = False
 
 
 KnownRegions = Mapping[str, KnownRegion]

@@ -228,6 +228,40 @@ def test_a_region_that_was_just_enabled_and_fails_at_first_is_told_when_it_is_re
     ]
 
 
+def test_a_region_that_aws_lists_or_the_setting_names_later_is_no_news(
+    discovery: Discovery, query: Query
+) -> None:
+    """While AWS denied the list of regions it could not be seen, also if it fails once more."""
+    source = discovery.source
+    source.named, source.regions = ("us-east-1",), (*REGIONS, "eu-north-1", "me-south-1")
+    source.resources = [bucket("a", "us-east-1"), instance("b"), instance("c", "eu-north-1")]
+    discovery.night()
+    source.named = ("us-east-1", "eu-north-1")
+    discovery.night()
+    source.named, source.down = (), ("me-south-1",)
+    discovery.night()
+    source.down = ()
+    source.resources += [instance("d", "me-south-1")]
+    discovery.night()
+    assert query("SELECT count(*) FROM resources") == [(4,)]
+    assert query(EVENTS) == []
+
+
+def test_a_region_that_was_enabled_while_the_list_was_denied_is_told(
+    discovery: Discovery, query: Query
+) -> None:
+    """AWS has listed the account's regions before, and this was not among them."""
+    source = discovery.source
+    source.resources = [bucket("a"), bucket("b", "us-east-1")]
+    discovery.night()
+    source.named, source.regions = REGIONS, (*REGIONS, "me-south-1")
+    source.resources += [bucket("c", "me-south-1")]
+    discovery.night()
+    source.named = ()
+    discovery.night()
+    assert query(EVENTS) == [("region.first_used", f"{ONE}/me-south-1")]
+
+
 def test_expected_regions_are_no_news(discovery: Discovery, query: Query) -> None:
     """A new service in them is."""
     discovery.expected_regions = ("us-east-1",)

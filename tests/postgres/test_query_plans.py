@@ -77,7 +77,7 @@ SELECT account_id, usage_date, service, currency, 1, 0, 2, 1, 0, null FROM daily
 INSERT INTO first_charges SELECT id, service, '2026-01-01', 'USD', 1
 FROM accounts, (VALUES ('a'), ('b')) AS services (service);
 INSERT INTO discovered_regions
-SELECT id, region, now(), 'tagging', decode(repeat('00', 16), 'hex'), 200, true
+SELECT id, region, now(), 'tagging', decode(repeat('00', 16), 'hex'), 200, true, true
 FROM accounts, (VALUES ('eu-west-1'), ('us-east-1')) AS regions (region);
 INSERT INTO resources
 SELECT account, decode(lpad(to_hex(n), 32, '0'), 'hex'), 'arn:' || n, 'ec2', 'instance',

@@ -154,6 +154,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "digest": bytes(16),
         "resources": 0,
         "is_used": False,
+        "is_listed": True,
     },
     "used_services": {"account_id": "{account}", "service": "ec2"},
     "resources": {

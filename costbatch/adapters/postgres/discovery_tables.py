@@ -58,6 +58,12 @@ discovered_regions = Table(
     Column("digest", LargeBinary, comment="Of its content: an unchanged region is not compared again"),
     Column("resources", Integer, nullable=False, comment="How many were seen last"),
     Column("is_used", Boolean, nullable=False, comment="Whether it ever had a resource"),
+    Column(
+        "is_listed",
+        Boolean,
+        nullable=False,
+        comment="Whether AWS ever listed it; false: only COSTBATCH_REGIONS named it",
+    ),
     CheckConstraint("region <> ''", name="region_given"),
     CheckConstraint("source IN ('tagging', 'explorer')", name="source_known"),
     CheckConstraint(

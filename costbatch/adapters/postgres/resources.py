@@ -94,13 +94,13 @@ FROM discovered_regions known WHERE account_id = ANY(:account_ids)
 """)
 
 _SAVE_REGIONS = sa.text("""
-INSERT INTO discovered_regions (account_id, region, read_at, source, digest, resources, is_used)
-SELECT account_id, region, read_at, source, decode(digest, 'hex'), resources, is_used
+INSERT INTO discovered_regions (account_id, region, read_at, source, digest, resources, is_used, is_listed)
+SELECT account_id, region, read_at, source, decode(digest, 'hex'), resources, is_used, is_listed
 FROM json_to_recordset(:regions) AS saved (account_id bigint, region text, read_at timestamptz,
-    source text, digest text, resources integer, is_used boolean)
+    source text, digest text, resources integer, is_used boolean, is_listed boolean)
 ON CONFLICT (account_id, region) DO UPDATE SET
     read_at = excluded.read_at, source = excluded.source, digest = excluded.digest,
-    resources = excluded.resources, is_used = excluded.is_used
+    resources = excluded.resources, is_used = excluded.is_used, is_listed = excluded.is_listed
 """)
 
 # A digest of what is stored under an ARN; see the table.
@@ -125,6 +125,7 @@ class PostgresResources(ResourceStore):
                 digest=bytes(row.digest) if row.digest is not None and row.is_stored else None,
                 resources=row.resources,
                 is_used=row.is_used,
+                is_listed=row.is_listed,
             )
         return known
 
@@ -178,6 +179,7 @@ class PostgresResources(ResourceStore):
                 "digest": known.digest.hex() if known.digest is not None else None,
                 "resources": known.resources,
                 "is_used": known.is_used,
+                "is_listed": known.is_listed,
             }
             for row, of_region in sorted(regions.items())
             for region, known in sorted(of_region.items())

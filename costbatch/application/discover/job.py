@@ -43,9 +43,11 @@ class Discovered:
     """What was read of one account, without the content of regions that are as they are stored.
 
     read: every region that was read, without its resources. changed: the content of those that differ.
+    is_listed: whether AWS listed the regions; else a setting named them.
     """
 
     source: SourceChoice
+    is_listed: bool
     read: Mapping[str, "ReadRegion"]
     changed: Mapping[str, RegionContent]
     failed: Mapping[str, Failure]
@@ -116,7 +118,13 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
             for region, content in found.regions.items()
         }
         failed = {**_unlisted(task.known, found), **found.failed}
-        return Discovered(source=found.source, read=read, changed=changed, failed=failed)
+        return Discovered(
+            source=found.source,
+            is_listed=found.unlisted is None,
+            read=read,
+            changed=changed,
+            failed=failed,
+        )
 
     @override
     def size(self, value: Discovered) -> int:
@@ -206,8 +214,11 @@ def _could_be_seen(region: str, known: KnownRegions, source: SourceChoice) -> bo
 
 
 def _are_all_known(known: KnownRegions, source: SourceChoice) -> bool:
-    """Return whether a region that is not known is one that the account has enabled since."""
-    return last_source(known) is source
+    """Return whether a region that is not known is one that the account has enabled since.
+
+    If AWS never listed the account's regions, it may have been there, and no setting named it.
+    """
+    return last_source(known) is source and any(region.is_listed for region in known.values())
 
 
 def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> KnownRegions:
@@ -215,7 +226,9 @@ def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> Known
     regions: dict[str, KnownRegion] = {}
     if not _are_all_known(known, value.source):
         # Later, one that was just enabled stays unknown until it is read: then its first use is told.
-        regions = {region: KnownRegion() for region in value.failed if region not in known}
+        regions = {
+            region: KnownRegion(is_listed=value.is_listed) for region in value.failed if region not in known
+        }
     for region, read in value.read.items():
         before = known.get(region, KnownRegion())
         was_read = read.is_complete or before.read_at is not None
@@ -226,5 +239,6 @@ def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> Known
             digest=read.digest if was_read else None,
             resources=read.resources,
             is_used=before.is_used or read.resources > 0,
+            is_listed=before.is_listed or value.is_listed,
         )
     return regions
