@@ -1041,7 +1041,9 @@ def upgrade() -> None:
             comment="Of its content: an unchanged region is not compared again",
         ),
         sa.Column("resources", sa.Integer(), nullable=False, comment="How many were seen last"),
-        sa.Column("is_used", sa.Boolean(), nullable=False, comment="Whether it ever had a resource"),
+        sa.Column(
+            "is_used", sa.Boolean(), nullable=False, comment="Whether it ever had a resource of its own"
+        ),
         sa.Column(
             "is_listed",
             sa.Boolean(),

@@ -36,8 +36,8 @@ class KnownRegion:
 
     read_at: when it was last read completely; None: it was only seen to exist. source: what it was read from.
     digest: of its content, None if that is not what is stored any more. resources: how many are there now.
-    is_used: whether it ever had a resource. is_listed: whether AWS ever listed it;
-    else only a setting named it.
+    is_used: whether it ever had a resource that no other region had shown before. is_listed: whether AWS ever
+    listed it; else only a setting named it.
     """
 
     read_at: datetime | None = None
@@ -75,6 +75,11 @@ class ResourceChange:
     updated: int = 0
     returned: int = 0
     gone: int = 0
+
+    @property
+    def appeared(self) -> int:
+        """How many were not there before, in any region."""
+        return self.inserted + self.returned
 
     def __add__(self, other: "ResourceChange") -> "ResourceChange":
         """Return the sum."""

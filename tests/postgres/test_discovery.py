@@ -262,6 +262,32 @@ def test_a_region_that_was_enabled_while_the_list_was_denied_is_told(
     assert query(EVENTS) == [("region.first_used", f"{ONE}/me-south-1")]
 
 
+def test_what_another_region_shows_for_a_night_is_no_first_use_of_it(
+    discovery: Discovery, query: Query
+) -> None:
+    """A bucket that two regions show is stored in the first that is read; the first real use is told."""
+    source = discovery.source
+    source.resources = [bucket("a"), bucket("a", "us-east-1")]
+    discovery.night()
+    for source.down in (("eu-west-1",), ()):
+        discovery.night()
+        assert query(EVENTS) == []
+    source.resources += [instance("b", "us-east-1")]
+    discovery.night()
+    assert query(EVENTS) == [
+        ("region.first_used", f"{ONE}/us-east-1"),
+        ("service.first_used", f"{ONE}/ec2"),
+    ]
+
+
+def test_what_is_back_in_another_region_is_its_first_use(discovery: Discovery, query: Query) -> None:
+    """The bucket was deleted, and its name taken again elsewhere: only its row is old."""
+    source = discovery.source
+    for source.resources in ([bucket("a"), bucket("b")], [bucket("b")], [bucket("a", "us-east-1")]):
+        discovery.night()
+    assert query(EVENTS) == [("region.first_used", f"{ONE}/us-east-1")]
+
+
 def test_expected_regions_are_no_news(discovery: Discovery, query: Query) -> None:
     """A new service in them is."""
     discovery.expected_regions = ("us-east-1",)

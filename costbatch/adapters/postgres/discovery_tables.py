@@ -57,7 +57,7 @@ discovered_regions = Table(
     Column("source", CODE, comment="The API that it was read from"),
     Column("digest", LargeBinary, comment="Of its content: an unchanged region is not compared again"),
     Column("resources", Integer, nullable=False, comment="How many were seen last"),
-    Column("is_used", Boolean, nullable=False, comment="Whether it ever had a resource"),
+    Column("is_used", Boolean, nullable=False, comment="Whether it ever had a resource of its own"),
     Column(
         "is_listed",
         Boolean,

@@ -139,7 +139,12 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
             {result.item.account.id: result.value.changed for result in results}, now=now
         )
         tx.resources.save_regions(
-            {result.item.account.id: _regions_now(result.task.known, result.value, now) for result in results}
+            {
+                result.item.account.id: _regions_now(
+                    result.task.known, result.value, written[result.item.account.id], now
+                )
+                for result in results
+            }
         )
         tx.discoveries.save(
             {
@@ -179,11 +184,11 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
         events = []
         services: dict[str, dict[str, int]] = {}
         for region in comparable:
-            content = value.changed[region].resources
-            is_new = bool(content) and not known.get(region, KnownRegion()).is_used
-            if is_new and region != GLOBAL and region not in self.expected_regions:
+            was_used = region in known and known[region].is_used
+            is_first = not was_used and _is_used(region, known, value, written)
+            if is_first and region != GLOBAL and region not in self.expected_regions:
                 numbers: dict[str, int] = {}
-                for resource in content:
+                for resource in value.changed[region].resources:
                     numbers[resource.service] = numbers.get(resource.service, 0) + 1
                 events.append(region_first_used(account, region, numbers, run_id=run.id, now=now))
             for service, number in written[region].new_services.items():
@@ -221,7 +226,21 @@ def _are_all_known(known: KnownRegions, source: SourceChoice) -> bool:
     return last_source(known) is source and any(region.is_listed for region in known.values())
 
 
-def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> KnownRegions:
+def _is_used(region: str, known: KnownRegions, value: Discovered, written: Mapping[str, Written]) -> bool:
+    """Return whether a region that was read ever had a resource that no other region had shown before.
+
+    Two regions may show the same one, and the first of them may be down for a night.
+    """
+    if region in known and known[region].is_used:
+        return True
+    if not _could_be_seen(region, known, value.source):
+        return value.read[region].resources > 0
+    return region in written and written[region].change.appeared > 0
+
+
+def _regions_now(
+    known: KnownRegions, value: Discovered, written: Mapping[str, Written], now: datetime
+) -> KnownRegions:
     """Return what is known of the regions after this discovery, as far as it differs."""
     regions: dict[str, KnownRegion] = {}
     if not _are_all_known(known, value.source):
@@ -238,7 +257,7 @@ def _regions_now(known: KnownRegions, value: Discovered, now: datetime) -> Known
             # Of some of its resources it is believed if no others are stored.
             digest=read.digest if was_read else None,
             resources=read.resources,
-            is_used=before.is_used or read.resources > 0,
+            is_used=_is_used(region, known, value, written),
             is_listed=before.is_listed or value.is_listed,
         )
     return regions
