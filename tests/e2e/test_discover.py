@@ -115,10 +115,12 @@ def test_accounts_show_and_doctor_say_what_is_discovered(estate: Harness) -> Non
     found = examine(estate)
     assert "(2 discovered)" in found["last discovery"]["found"]
     assert "access_denied since" in found["discovery"]["found"]
+    assert found["discovery access"]["found"].startswith(estate.ids[1])
+    assert "lists its 2 enabled regions" in found["discovery access"]["found"]
+    estate.aws.add_fault(estate.ids[1], "access_denied", operation="GetResources")
+    found = examine(estate)
     assert (found["discovery access"]["status"], found.finished.status) == ("failure", 1)
     assert "tag:GetResources" in f"{found['discovery access']}"
-    estate.aws.clear_faults(estate.ids[0])
-    assert "lists its 2 enabled regions" in examine(estate)["discovery access"]["found"]
 
 
 def test_first_use_is_an_event_in_the_log(estate: Harness) -> None:

@@ -10,6 +10,7 @@ from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import CostSource, Database, Transaction
 from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import (
+    NO_PROGRESS,
     AccessMethod,
     AccountStatus,
     Partition,
@@ -17,7 +18,7 @@ from costbatch.domain.accounts import (
     users_of_pod,
 )
 from costbatch.domain.costs import REQUEST_PRICE_USD
-from costbatch.domain.discovery import DISCOVER
+from costbatch.domain.discovery import DISCOVER, choice_for
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.plural import many
 from costbatch.domain.resources import SourceChoice
@@ -132,15 +133,20 @@ def check_discovery_access(
         accounts = select_accounts(tx, [])
         if not accounts:
             return ok("No account is active, so nothing was asked.")
-        known = tx.resources.discoveries()
+        known, progress = tx.resources.discoveries(), tx.progress.load(DISCOVER)
         # One that discovery works for; that it fails for another one, the check of all accounts says.
-        recent = [
-            each for each in accounts if each.id in known and now - known[each.id].discovered_at <= LONG
+        working = [
+            each
+            for each in accounts
+            if each.id in known
+            and now - known[each.id].discovered_at <= LONG
+            and progress.get(each.id, NO_PROGRESS).failing is None
         ]
-        account = (recent or accounts)[0]
+        account = (working or accounts)[0]
         access = tx.accounts.load_access(account)
+    last = known[account.id].source if account.id in known else None
     try:
-        regions = source.check(access, choice)
+        regions = source.check(access, choice_for(choice, last))
     except AccountError as error:
         return failure(f"{account}: {error.detail}", error.advice)
     number = len(regions.names)

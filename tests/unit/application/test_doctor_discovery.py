@@ -1,5 +1,6 @@
 """What the checks say of discovery: whether it is used, how it went, and whether AWS allows it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -114,6 +115,29 @@ def test_an_account_that_discovery_works_for_is_asked() -> None:
     )
     assert ward.find("discovery access").mark is Mark.OK
     assert (ward.resources.checked, ward.resources.asked) == ([2], [SourceChoice.EXPLORER])
+
+
+@pytest.mark.parametrize("failing", [{1}, {1, 2}])
+def test_an_account_that_fails_is_asked_only_if_no_other_works(failing: set[int]) -> None:
+    """It was discovered last night, and fails since: the check of all accounts says so."""
+    progress = Progress(failing=Failing(since=NOW - timedelta(hours=1), kind="access_denied"))
+    ward = Ward(
+        health=FakeHealth(discovery=make_run(RunStatus.PARTIAL, succeeded=1, failed=1)),
+        discovered={1: LAST_NIGHT, 2: LAST_NIGHT},
+        not_discovered=dict.fromkeys(failing, progress),
+    )
+    assert ward.find("discovery access").mark is Mark.OK
+    assert ward.resources.checked == [2 if failing == {1} else 1]
+
+
+def test_an_account_of_resource_explorer_is_asked_by_it() -> None:
+    """So does the next run, which fails without its view; the tagging API would say that all is well."""
+    ward = Ward(
+        health=FakeHealth(discovery=make_run(RunStatus.COMPLETED, succeeded=2)),
+        discovered={1: replace(LAST_NIGHT, source=SourceChoice.EXPLORER), 2: LAST_NIGHT},
+    )
+    ward.find("discovery access")
+    assert (ward.resources.checked, ward.resources.asked) == ([1], [SourceChoice.EXPLORER])
 
 
 @pytest.mark.parametrize("discovery", [None, make_run(RunStatus.COMPLETED, hours_ago=49, succeeded=1)])
