@@ -323,6 +323,31 @@ def test_what_is_in_no_region_may_be_read_later_than_the_rest(discovery: Discove
     assert (query("SELECT count(*) FROM resources"), query(EVENTS)) == ([(2,)], [])
 
 
+def test_a_first_use_in_no_region_is_told_though_a_region_that_shows_it_is_denied(
+    discovery: Discovery, query: Query
+) -> None:
+    """The regions that are read were read before: what they did not show then is new."""
+    source = discovery.source
+    source.hides_global = True
+    role, distribution, zone = (
+        Resource.parse(f"arn:aws:{each}", {"a": "b"}, asked_region="us-east-1")
+        for each in ("iam::1:role/r", "cloudfront::1:distribution/d", "route53:::hostedzone/z")
+    )
+    source.resources, source.down = [bucket("a"), role], ("us-east-1",)
+    discovery.night()
+    source.down = ()
+    discovery.night()
+    assert query(EVENTS) == []
+    source.resources.append(distribution)
+    discovery.night()
+    told = [("service.first_used", f"{ONE}/cloudfront")]
+    assert query(EVENTS) == told
+    source.resources.append(zone)
+    source.hides_global = False
+    discovery.night()
+    assert query(EVENTS) == told
+
+
 def test_what_was_seen_in_no_region_is_stored_and_nothing_else_of_it_is_gone(
     discovery: Discovery, query: Query
 ) -> None:

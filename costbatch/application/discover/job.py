@@ -180,7 +180,7 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
     ) -> list[Event]:
         """Return what is used for the first time, as far as it could have been seen before."""
         account, known, value = result.item.account, result.task.known, result.value
-        comparable = [region for region in written if _could_be_seen(region, known, value.source)]
+        comparable = [region for region in written if _could_be_seen(region, known, value)]
         events = []
         services: dict[str, dict[str, int]] = {}
         for region in comparable:
@@ -207,15 +207,21 @@ def _unlisted(known: KnownRegions, found: Inventory) -> Mapping[str, Failure]:
     return {region: found.unlisted for region in unread if known[region].read_at is not None}
 
 
-def _could_be_seen(region: str, known: KnownRegions, source: SourceChoice) -> bool:
+def _could_be_seen(region: str, known: KnownRegions, value: Discovered) -> bool:
     """Return whether what is new in a region is new in AWS.
 
     It may as well be new to us: at an account's first discovery, in a region that never could be read, or
-    through another API, which shows more. What is in no region was there, and could not be read.
+    through another API, which shows more. What is in no region was there; only some of it is read if a region
+    that shows it is denied, and that could be seen if the regions could that are read.
     """
-    if region in known:
-        return known[region].source is source
-    return region != GLOBAL and _are_all_known(known, source)
+    if region in known and known[region].source is value.source:
+        return True
+    if region == GLOBAL:
+        shown_by = value.read.keys() - {GLOBAL}
+        return not value.read[GLOBAL].is_complete and all(
+            _could_be_seen(each, known, value) for each in shown_by
+        )
+    return region not in known and _are_all_known(known, value.source)
 
 
 def _are_all_known(known: KnownRegions, source: SourceChoice) -> bool:
@@ -233,7 +239,7 @@ def _is_used(region: str, known: KnownRegions, value: Discovered, written: Mappi
     """
     if region in known and known[region].is_used:
         return True
-    if not _could_be_seen(region, known, value.source):
+    if not _could_be_seen(region, known, value):
         return value.read[region].resources > 0
     return region in written and written[region].change.appeared > 0
 
