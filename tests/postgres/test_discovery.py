@@ -211,7 +211,7 @@ def test_a_region_that_was_just_enabled_is_told(discovery: Discovery, query: Que
 def test_a_region_that_was_just_enabled_and_fails_at_first_is_told_when_it_is_read(
     discovery: Discovery, query: Query
 ) -> None:
-    """AWS enables a region over hours, in which it refuses the credentials."""
+    """It may refuse the credentials for a while; that it failed is no sign that it was there before."""
     source = discovery.source
     source.resources = [bucket("a")]
     discovery.night()
