@@ -29,7 +29,8 @@ _BATCH = 20
 # than runs write, and some 40 MB. What is too large for a receiver is sent in halves.
 _DIGEST = 2000
 # One event that a receiver refuses is found among the others of a digest by sending it in halves; 24
-# refusals find two. If it refuses more, its refusal is not about single events.
+# refusals find two. If it refuses more, its refusal is not about single events. A refusal for the size is
+# none of these: it is about the message, which is divided in any case.
 _MOST_REFUSED_AT_ONCE = 24
 # If it cannot be told whether a receiver refuses a digest or is away, it is sent as a whole this often, which
 # are all attempts of a night, before it is sent in halves. Or one event would kill the others.
@@ -235,7 +236,7 @@ class _Drain:
             try:
                 self._hand_over(message)
             except DeliveryError as error:
-                refusals += error.is_refused
+                refusals += error.is_refused and not error.is_too_large
                 is_about_some = error.is_refused and refusals <= _MOST_REFUSED_AT_ONCE
                 if not error.is_refused:
                     self.in_a_row += 1

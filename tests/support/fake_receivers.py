@@ -18,7 +18,8 @@ class FakeSink(Sink):
     """Takes every event but those of the refused subjects ("*": all); ``error`` is raised in any case.
 
     unwanted: subjects that make it refuse the message itself. largest: how many events a message may have,
-    if it is limited. is_unclear: whether it cannot be told why it did not take the refused subjects.
+    if it is limited; a larger one is never sent. is_unclear: whether it cannot be told why it did not take
+    the refused subjects.
     """
 
     name: str = "log"
@@ -39,12 +40,12 @@ class FakeSink(Sink):
         if self.error:
             raise self.error
         subjects = [str(each["subject"]) for each in cloudevents]
+        if self.largest is not None and len(subjects) > self.largest:
+            raise DeliveryError("The message is too large.", is_refused=True, is_too_large=True)
         if self.refused & {"*", *subjects}:
             raise DeliveryError("The receiver is away.", is_unclear=self.is_unclear)
         if self.unwanted & set(subjects):
             raise DeliveryError("The message is no good.", is_refused=True)
-        if self.largest is not None and len(subjects) > self.largest:
-            raise DeliveryError("The message is too large.", is_refused=True, is_too_large=True)
         self.messages.append(subjects)
         for cloudevent in cloudevents:
             self.taken.append(cloudevent)

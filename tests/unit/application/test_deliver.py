@@ -332,6 +332,15 @@ def test_only_the_event_that_a_receiver_refuses_waits(post: Post) -> None:
     assert post.posted("3").state is DeliveryState.PENDING
 
 
+def test_a_refused_event_is_found_in_a_digest_that_is_divided_for_its_size(post: Post) -> None:
+    """A message that is too large is no refusal, or many of them would hide the event near the end."""
+    subjects = [str(n) for n in range(1, 401)]
+    post.chat.is_digest, post.chat.largest, post.chat.unwanted = True, 13, {"395"}
+    post.write(*subjects, run_id=RUN)
+    assert post.waiting() == 1
+    assert post.chat.subjects == [each for each in subjects if each != "395"]
+
+
 @pytest.mark.parametrize("poison", ["1", "37", "100"])
 def test_an_event_that_may_be_refused_does_not_kill_the_others(post: Post, poison: str) -> None:
     """If it cannot be told from an outage, a digest is divided after four attempts."""
