@@ -130,24 +130,40 @@ def test_a_region_that_is_not_read_because_the_list_is_denied_has_failed(
     assert query(failed) == [([],)]
 
 
+def unread(discovery: Discovery) -> list[Mapping[str, str]]:
+    """Return the regions, by account, that the doctor calls not read for two days."""
+    health = PostgresHealth(discovery.database.connection)
+    return list(health.unread_regions(DISCOVER, discovery.now - timedelta(days=2)).values())
+
+
 def test_a_region_that_fails_for_days_is_named_to_the_doctor(discovery: Discovery) -> None:
     """Not one of last night, and not one that the account has disabled, which is not read any more either."""
-    health = PostgresHealth(discovery.database.connection)
-
-    def unread() -> list[Mapping[str, str]]:
-        return list(health.unread_regions(DISCOVER, discovery.now - timedelta(days=2)).values())
-
     discovery.source.regions = (*REGIONS, "eu-north-1")
     discovery.night()
     discovery.source.regions, discovery.source.down = REGIONS, ("eu-west-1",)
     for _ in range(2):
         discovery.night()
-        assert unread() == []
+        assert unread(discovery) == []
     discovery.night()
-    assert unread() == [{"eu-west-1": "timeout"}]
+    assert unread(discovery) == [{"eu-west-1": "timeout"}]
     discovery.source.down = ()
     discovery.night()
-    assert unread() == []
+    assert unread(discovery) == []
+
+
+@pytest.mark.parametrize("nights_before", [0, 5])
+def test_a_region_that_was_never_read_fails_from_its_first_failure_on(
+    discovery: Discovery, nights_before: int
+) -> None:
+    """It may be the account's first night, or the region may have been enabled long after it."""
+    for _ in range(nights_before):
+        discovery.night()
+    discovery.source.regions, discovery.source.down = (*REGIONS, "eu-north-1"), ("eu-north-1",)
+    for _ in range(3):
+        discovery.night()
+        assert unread(discovery) == []
+    discovery.night()
+    assert unread(discovery) == [{"eu-north-1": "timeout"}]
 
 
 def test_a_region_that_is_no_longer_enabled_keeps_its_resources(discovery: Discovery, query: Query) -> None:

@@ -96,7 +96,8 @@ WHERE total_bytes IS NOT NULL
 ORDER BY ours.month
 """)
 
-# A region that the account has disabled keeps its last read for ever: only what failed is looked at.
+# A region that the account has disabled keeps its last read for ever: only what failed is looked at. One that
+# was never read, as the account is new or has just enabled it, is late from its first failure on.
 _UNREAD_REGIONS = sa.text("""
 WITH newest AS (
     SELECT id FROM runs
@@ -109,7 +110,12 @@ FROM newest JOIN run_items ON run_items.run_id = newest.id
     CROSS JOIN LATERAL jsonb_to_recordset(failed_regions) AS failed (region text, kind text)
     LEFT JOIN discovered_regions AS known
         ON known.account_id = run_items.account_id AND known.region = failed.region
-WHERE known.read_at IS NULL OR known.read_at < :since
+WHERE coalesce(known.read_at, (
+    SELECT min(earlier.finished_at)
+    FROM run_items AS earlier JOIN discoveries ON discoveries.run_item_id = earlier.id
+    WHERE earlier.account_id = run_items.account_id AND earlier.state = 'succeeded'
+        AND failed_regions @> jsonb_build_array(jsonb_build_object('region', failed.region))
+)) < :since
 """)
 
 # The names one after the other: an index finds each, where a GROUP BY would read every delivery ever made.

@@ -118,7 +118,8 @@ class DatabaseHealth(Protocol):
     def unread_regions(self, job: str, since: datetime) -> Mapping[int, Mapping[str, str]]:
         """Return, by account row, the regions that failed in the job's newest run and were not read since.
 
-        Each with its kind of failure. The run is one over all accounts that has ended.
+        Each with its kind of failure. The run is one over all accounts that has ended. A region that was
+        never read is among them if it failed before ``since``, too.
         """
 
     def sinks(self) -> Sequence[SinkHealth]:
