@@ -76,8 +76,9 @@ class Detection:
     ) -> list[Event]:
         """Return the events of the changes, and the reminders that are due.
 
-        What a first collection or a backfill finds long over is history and has no event, unless no ordinary
-        run has read it; further changes of an anomaly that had an event, do. What an answer covers has none.
+        What a first collection, a backfill or a memory that is learned again finds long over is history and
+        has no event, unless no ordinary run has read it; further changes of an anomaly that had an event, do.
+        What an answer covers has none.
         """
         if not verdict.changes:
             return []
@@ -111,12 +112,13 @@ class Detection:
         return events
 
     def _news_since(self, each: Replaced, night: Night) -> date:
-        """Return the first day that is news in history: not long over, or read by a backfill before a night.
+        """Return the first day that is news in history: not long over, or read by no ordinary night before.
 
-        The night after the backfill sees nothing new of the days that it read.
+        The next night sees nothing new of the days that this one reads. A first collection is all history,
+        also if other days, apart from its own, are stored.
         """
         since, end = announced_since(night.today, self.rule_of(each.account)), each.progress.ordinary_end
-        return min(since, end) if night.is_backfill and end else since
+        return min(since, end) if end and (night.is_backfill or each.continues) else since
 
     def _charges_told_since(self, each: Replaced, night: Night) -> date:
         """Return the first day whose first cost is told: by a night, of every day that it finds changed."""

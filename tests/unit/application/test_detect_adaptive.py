@@ -168,6 +168,21 @@ def test_missed_nights_end_where_every_night_would_have(replay: Replay) -> None:
     assert other.store.tables.expectations.rows == replay.store.tables.expectations.rows
 
 
+@pytest.mark.parametrize(("minimum_ratio", "earlier"), [(0.25, []), (0.15, [("spike", 104, 104, "ended")])])
+def test_what_began_and_ended_in_missed_nights_is_news(
+    replay: Replay, minimum_ratio: float, earlier: list[tuple[str, int, int, str]]
+) -> None:
+    """Also if all is learned again after a setting was changed; what that finds in nights before is not."""
+    replay.costs(times(usual(100), 1.2, [104]), service=EC2)
+    assert replay.runs(101, 110) == []
+    replay.costs(times(usual(100), 5, [111, 112]), service=EC2)
+    replay.adaptive = AdaptiveRule(minimum_ratio=minimum_ratio)
+    events = replay.run(121)
+    assert told(events) == ["anomaly.detected", "anomaly.resolved"]
+    assert {event.data["anomaly"]["start_date"] for event in events} == {str(day(111))}
+    assert spans(replay.anomalies) == [*earlier, ("spike", 111, 112, "ended")]
+
+
 @pytest.mark.parametrize("loss", ["deleted", "unreadable", "older version", "other settings"])
 def test_a_memory_that_is_lost_is_learned_again_from_the_costs(replay: Replay, loss: str) -> None:
     """The next night says what it would have said, and tells nothing of the past anew."""

@@ -112,6 +112,15 @@ def test_days_that_were_never_read_are_not_zeros() -> None:
     assert replay.covered.start > day(100)
 
 
+def test_a_collection_that_begins_anew_announces_only_what_is_not_over() -> None:
+    """As a first one: no ordinary run has read its days, but nothing says what was stored before them."""
+    replay = Replay(policy=WindowPolicy(trailing_days=35, month_close_day=0, history_months=2))
+    replay.costs({**flat(0, 40), **flat(100, 600), 580: 300})
+    replay.runs(38, 40)
+    assert replay.run(600) == []
+    assert spans(replay.anomalies) == [("spike", 580, 580, "ended")]
+
+
 def test_an_anomaly_from_before_a_gap_that_stays_ends_with_its_days_as_they_were() -> None:
     """What is not known about the days after it does not keep it open for ever."""
     replay = Replay(policy=WindowPolicy(trailing_days=35, month_close_day=0, history_months=2))
