@@ -133,6 +133,15 @@ class Recollection:
             return {name: max(float(amounts[-1]), 0.0) for name, amounts in self._mornings[-1][1].items()}
         return None
 
+    def has_cost(self, day: date) -> bool:
+        """Return whether a day was seen to cost anything, final or not."""
+        if self._mornings:
+            newest, readings = self._mornings[-1]
+            age = (newest - day).days
+            if 0 <= age <= SETTLE_DAYS:
+                return any(amounts[age] > 0 for amounts in readings.values())
+        return any((self.final_amounts(day) or {}).values())
+
     def walk(self, mornings: Sequence[Morning], *, turn: int) -> list[Judgement]:
         """Show the detector one or more mornings; return the last judgement of each day of each service.
 

@@ -180,10 +180,10 @@ def told(events: list[Event]) -> list[str]:
     return [event.type.value for event in events]
 
 
-def usual(level: float, seed: int = 1) -> dict[int, int | str]:
-    """Return days that cost a little less at weekends, with a little noise."""
+def usual(level: float, seed: int = 1, *, last: int = LAST) -> dict[int, int | str]:
+    """Return days before ``last`` that cost a little less at weekends, with a little noise."""
     chance = random.Random(seed)
-    week = {n: 0.8 if day(n).weekday() >= 5 else 1.0 for n in range(FIRST, LAST)}
+    week = {n: 0.8 if day(n).weekday() >= 5 else 1.0 for n in range(FIRST, last)}
     return {n: f"{level * share * (1 + 0.02 * chance.gauss(0, 1)):.2f}" for n, share in week.items()}
 
 

@@ -53,7 +53,7 @@ log = get_logger(__name__)
 
 _SETTLING = timedelta(days=SETTLE_DAYS)
 _LEARNED = timedelta(days=LEARNED_DAYS)
-# A currency without cost for so long is not judged.
+# A currency without cost for so long, while another one had, is forgotten.
 _QUIET = timedelta(days=35)
 # With so many days that earlier nights stored and a memory does not know, another detector judged meanwhile:
 # what began and ended then is no news. Fewer can come late.
@@ -117,11 +117,6 @@ class AdaptiveDetector(Detector):
         memories: defaultdict[int, dict[str, Memory]] = defaultdict(dict)
         for (row, currency), memory in tx.memories.load([each.account.id for each in judged]).items():
             memories[row][currency] = memory
-        for row, mine in memories.items():
-            # Its days would be read every night from its end on. If it comes back, it is learned again.
-            for currency in _replaced(mine):
-                tx.memories.forget(row, currency)
-                del mine[currency]
         # All accounts together, but for those that are learned again: these have a hundred times the rows.
         wanted = {
             each.account.id: _days_needed(each, memories[each.account.id].values())
@@ -207,20 +202,31 @@ class AdaptiveDetector(Detector):
     def _last_days(
         self, tx: Transaction, each: Replaced, memories: Mapping[str, Memory], costs: Mapping[str, _Costs]
     ) -> dict[str, date]:
-        """Return the last day to judge of each currency: of one that another replaced, the last with cost."""
+        """Return the last day to judge of each currency: of one that another replaced, the last with cost.
+
+        A currency that was quiet for long is forgotten, and is judged only if AWS took cost of it back.
+        """
         currencies = memories.keys() | costs.keys()
         if len(currencies) <= 1:
             return dict.fromkeys(currencies, each.stored.last)
         days = DateRange(max(each.stored.start, each.stored.last - _QUIET), each.stored.end_exclusive)
         asked = SeriesRequest(each.account, each.fetched, each.totals, days)
         series = load_series(tx, [asked], self.rule)[each.account.id].totals
+        if not series:
+            # None of them took the place of another.
+            return dict.fromkeys(memories, each.stored.last)
         found = {}
         for currency in sorted(currencies & (series.keys() | memories.keys())):
             newest = memories[currency].newest if currency in memories else date.min
             if currency in series:
                 last = series[currency].last_day or each.stored.last
             else:
-                last = min(newest, days.start - ONE_DAY)
+                # Its days would be read every night from its end on. If it comes back, it is learned again.
+                tx.memories.forget(each.account.id, currency)
+                since = self._gone_since(each, currency, memories[currency], costs.get(currency, {}))
+                if since is None:
+                    continue
+                last = since - ONE_DAY
             found[currency] = last
             is_news = last >= each.stored.last - _SETTLING or any(
                 day == last or last < day <= newest for day in each.change.changed_dates
@@ -272,6 +278,16 @@ class AdaptiveDetector(Detector):
                 if amount is not None and is_restated(amount, actual, floor):
                     return day
         return None
+
+    def _gone_since(self, each: Replaced, currency: str, memory: Memory, costs: _Costs) -> date | None:
+        """Return the first changed day that is remembered with cost and has none any more."""
+        recollection = self._recollect(each, currency, memory, costs, ())
+        if recollection is None:
+            return None
+        with_cost = {day for by_day in costs.values() for day, amount in by_day.items() if amount}
+        # The costs of days before these were not loaded.
+        changed = {day for day in each.change.changed_dates if day >= each.stored.last - _LEARNED}
+        return min(filter(recollection.has_cost, changed - with_cost), default=None)
 
     def _learn_again(self, tx: Transaction, learning: _Learning) -> _Judged:
         """Replay all that is stored, some mornings at a time: a long history has many services on each.
@@ -438,12 +454,6 @@ def _log_unjudged(each: Replaced, found: Mapping[str, _Judged]) -> None:
         for currency, day in sorted(young.items()):
             about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
             log.warning("currency_not_judged_yet", **about, judged_from=str(day))
-
-
-def _replaced(memories: Mapping[str, Memory]) -> list[str]:
-    """Return the currencies that had no cost for long while others had."""
-    newest = max(memory.newest for memory in memories.values())
-    return [currency for currency, memory in memories.items() if memory.newest < newest - _QUIET]
 
 
 def _days_needed(each: Replaced, memories: Iterable[Memory]) -> DateRange:

@@ -120,6 +120,15 @@ def test_it_says_what_it_took_for_final() -> None:
         assert final["s0"] == pytest.approx(shown[n][1]["s0"][0], rel=1e-6)
 
 
+def test_it_says_which_days_had_cost() -> None:
+    """Those that are not final yet, too."""
+    cost = {4: 5.0, 7: -5.0, 9: 5.0, 11: 5.0}
+    shown = [(day(n), {"EC2": [cost.get(n - age, 0.0) for age in range(3)]}) for n in range(13)]
+    _, memory = one_night(None, *shown)
+    recollection = Recollection(RULE, "USD", memory)
+    assert [n for n in range(-1, 15) if recollection.has_cost(day(n))] == [4, 9, 11]
+
+
 def test_a_negative_day_is_final_as_it_is_learned() -> None:
     """As no cost, also on the last morning: or any late cent of the account would have it learned again."""
     shown = [(day(n), {"plan": [-60.0 * (n >= age) for age in range(3)], "EC2": [9.0] * 3}) for n in range(9)]
