@@ -83,7 +83,12 @@ def upgrade() -> None:
             nullable=False,
             comment="Texts by key, such as the team",
         ),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="When it was added, for the last time",
+        ),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
             "(access = 'assumed_role') = (role_arn IS NOT NULL)", name=op.f("ck_accounts_role_iff_assumed")

@@ -157,7 +157,8 @@ class Accounts:
     def remove(self, aws_account_id: str) -> Account:
         """Delete an account's credentials and let runs skip it; its history is kept.
 
-        That it fails is kept too: if it is added again, its next success reports the recovery.
+        That it fails is kept too: if it is added again, its next success reports the recovery. A failure
+        before that is reported as that of a new account.
         """
         with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)

@@ -122,7 +122,7 @@ class Account:
     """One AWS account row; ``id`` is the row, ``aws_account_id`` the 12 digits.
 
     ``role_arn`` is set for assumed roles; ``base_account_id`` is the row whose credentials assume it
-    (None: the pod's own).
+    (None: the pod's own). ``created_at``: when it was added, for the last time.
     """
 
     id: int

@@ -135,7 +135,7 @@ def test_a_command_waits_for_another_one_of_the_account(
 
 
 def test_a_removed_account_comes_back_with_its_history(database: PostgresDatabase) -> None:
-    """The row, its progress and the costs are the old ones; name, status and way of access are new."""
+    """The row, its progress and the costs are the old ones; when it was added and what was given are new."""
     prepare_months(database)
     account = add_account(database)
     store(database, account, [cost_row()])
@@ -148,7 +148,7 @@ def test_a_removed_account_comes_back_with_its_history(database: PostgresDatabas
         back = tx.accounts.add(replace(assumed_role(1), name="reborn"), now=later)
         assert tx.costs.first_days({back.id: ["USD"]}) == {(back.id, "USD"): date(2026, 3, 9)}
         assert tx.progress.load(COLLECT) == {account.id: progress}
-    assert (back.id, back.created_at) == (account.id, NOW)
+    assert (back.id, back.created_at) == (account.id, later)
     assert (back.name, back.status, back.access) == (
         "reborn",
         AccountStatus.ACTIVE,

@@ -69,8 +69,8 @@ EVENT_MEANINGS = {
         "no longer silent, or found again: `standing` says how it stands now, `answer` who said what and why."
     ),
     EventType.ACCOUNT_FAILED: (
-        "An account begins to fail in a job, or fails for another reason than before: once, not every night; "
-        "a backfill does not count."
+        "An account begins to fail in a job, fails for another reason than before, or fails again after it "
+        "was removed and added: once, not every night; a backfill does not count."
     ),
     EventType.ACCOUNT_RECOVERED: (
         "An account that failed succeeds again, in the same job; a backfill does not count."

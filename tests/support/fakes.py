@@ -65,7 +65,7 @@ class FakeAccounts:
         """Register an account; one that was removed keeps its row."""
         known = self.find(new.aws_account_id)
         if known:
-            account = replace(known, **asdict(new), status=AccountStatus.ACTIVE)
+            account = replace(known, **asdict(new), status=AccountStatus.ACTIVE, created_at=now)
         else:
             row_id = len(self.rows) + 1
             account = Account(id=row_id, status=AccountStatus.ACTIVE, created_at=now, **asdict(new))

@@ -88,9 +88,10 @@ class PostgresAccounts(AccountStore):
             "partition": new.partition.value,
             "role_arn": new.role_arn,
             "base_account_id": new.base_account_id,
+            "created_at": now,
             "updated_at": now,
         }
-        statement = insert(accounts).values(aws_account_id=new.aws_account_id, created_at=now, **values)
+        statement = insert(accounts).values(aws_account_id=new.aws_account_id, **values)
         revive = statement.on_conflict_do_update(
             index_elements=["aws_account_id"],
             set_=values,

@@ -79,7 +79,7 @@ accounts = Table(
         comment="Whose credentials assume the role; null: the pod's own",
     ),
     Column("labels", JSONB, nullable=False, server_default="{}", comment="Texts by key, such as the team"),
-    Column("created_at", INSTANT, nullable=False),
+    Column("created_at", INSTANT, nullable=False, comment="When it was added, for the last time"),
     Column("updated_at", INSTANT, nullable=False),
     CheckConstraint("aws_account_id ~ '^[0-9]{12}$'", name="aws_account_id_digits"),
     CheckConstraint("name <> ''", name="name_given"),

@@ -1,13 +1,13 @@
 """Managing accounts, against a database in memory."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from costbatch.application.accounts import Accounts
 from costbatch.application.registration import Registration
-from costbatch.domain.accounts import AccessMethod, AccountStatus, Partition
+from costbatch.domain.accounts import AccessMethod, AccountStatus, Failing, Partition
 from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.errors import AccountError, ConfigError, ErrorKind
@@ -268,18 +268,31 @@ def test_removing_erases_the_credentials_and_keeps_the_row(
     assert accounts.show(ID).account.status is AccountStatus.REMOVED
 
 
-def test_a_removed_account_does_not_fail_and_its_recovery_is_still_reported() -> None:
-    """Its alert is open at the receivers: only the next success after it is added again can end it."""
+@pytest.mark.parametrize("denials", [0, 2])
+def test_a_removed_account_does_not_fail_and_its_recovery_is_still_reported(denials: int) -> None:
+    """Its alert is open at the receivers: only the next success after it is added again can end it.
+
+    If it fails again before that, this is told once, as of an account that is new.
+    """
     harness = harness_with(1, 2)
-    harness.source.answers = {1: [AccountError(ErrorKind.ACCESS_DENIED, "No."), None]}
+    denied = AccountError(ErrorKind.ACCESS_DENIED, "No.")
+    harness.source.answers = {1: [*[denied] * (1 + denials), None]}
     harness.collect(key="night 1")
-    accounts = Accounts(database=harness.store, vault=None, now=lambda: NOW)
+    accounts = Accounts(database=harness.store, vault=None, now=lambda: harness.now)
     removed = accounts.remove("000000000001")
     assert accounts.progress(removed).failing is None
     assert [progress.failing for _, progress in accounts.list_accounts([AccountStatus.REMOVED])] == [None]
-    assert accounts.progress(accounts.add(replace(BY_POD, aws_account_id=removed.aws_account_id))).failing
-    harness.collect(key="night 2")
-    assert harness.event_types == ["account.failed", "run.completed", "account.recovered", "run.completed"]
+    harness.now += timedelta(days=100)
+    added = accounts.add(replace(BY_POD, aws_account_id=removed.aws_account_id))
+    assert accounts.progress(added).failing
+    since = harness.now + timedelta(days=1)
+    for n in range(denials):
+        harness.now += timedelta(days=1)
+        harness.collect(key=f"denied {n}")
+        assert accounts.progress(added).failing == Failing(since=since, kind=ErrorKind.ACCESS_DENIED)
+    harness.collect(key="accepted")
+    types = [each for each in harness.event_types if each != "run.completed"]
+    assert types == [*["account.failed"] * (2 if denials else 1), "account.recovered"]
 
 
 def test_a_base_is_not_removed_before_the_roles_that_need_it(accounts: Accounts) -> None:
