@@ -88,6 +88,7 @@ IMPORTS_LATE = {
 JOBS_IMPORT = (
     "application.jobs",
     "application.ports",
+    "application.selection",
     "domain.accounts",
     "domain.events",
     "domain.periods",

@@ -10,7 +10,7 @@ from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.jobs.runner import Runner
 from costbatch.application.ports import Clock, Database, Metrics, Transaction, Vault
 from costbatch.application.retention import Retention
-from costbatch.application.selection import select_accounts
+from costbatch.application.selection import active_accounts
 from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
 from costbatch.domain.deliveries import Backlog
 from costbatch.domain.reports import RunReport
@@ -157,7 +157,7 @@ def _shown(error: Exception) -> str:
 def _needs(database: Database, request: RunRequest) -> AwsNeeds | None:
     """Return what a run needs of the process; None if it has no accounts to call AWS for."""
     with database.transaction() as tx:
-        accounts = select_accounts(tx, request.aws_account_ids)
+        accounts = active_accounts(tx, request.aws_account_ids)
         registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
     return needs_of(accounts, registered) if accounts else None
 

@@ -15,7 +15,7 @@ def select_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Acc
 
     """
     if not aws_account_ids:
-        return tx.accounts.list_all([AccountStatus.ACTIVE])
+        return active_accounts(tx, ())
     found = {account.aws_account_id: account for account in tx.accounts.list_all()}
     problems = []
     for aws_account_id in aws_account_ids:
@@ -31,6 +31,12 @@ def select_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Acc
     if problems:
         raise ConfigError(*problems)
     return [found[aws_account_id] for aws_account_id in aws_account_ids]
+
+
+def active_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Account]:
+    """Return the active accounts, or those of them that are named."""
+    active = tx.accounts.list_all([AccountStatus.ACTIVE])
+    return [each for each in active if not aws_account_ids or each.aws_account_id in aws_account_ids]
 
 
 def find_account(tx: Transaction, aws_account_id: str, *, lock: bool = False) -> Account:

@@ -23,7 +23,7 @@ STORED = """
     FROM resources ORDER BY arn
 """
 EVENTS = "SELECT type, cloudevent ->> 'subject' FROM events WHERE type LIKE '%first_used' ORDER BY sequence"
-ONE = "000000000001"
+ONE, TWO = "000000000001", "000000000002"
 
 
 @pytest.fixture
@@ -53,6 +53,23 @@ def test_what_exists_is_stored_and_what_is_gone_stays_as_gone(discovery: Discove
         (0, 0, 0, 1),
         (0, 0, 0, 0),
         (0, 0, 1, 0),
+    ]
+
+
+def test_a_resumed_run_skips_a_named_account_that_was_paused_since(
+    discovery: Discovery, query: Query
+) -> None:
+    """The other one that was named is discovered all the same."""
+    add_account(discovery.database, 2)
+    request = DiscoverOptions().to_request((ONE, TWO))
+    runner = discovery.runner()
+    runner.stop.set()
+    runner.run("job", request)
+    query("UPDATE accounts SET status = 'paused' WHERE aws_account_id = '000000000001'")
+    assert discovery.runner().run("job", request).status is RunStatus.COMPLETED
+    assert query("SELECT state, skip_reason FROM run_items ORDER BY id") == [
+        ("skipped", "not_active"),
+        ("succeeded", None),
     ]
 
 

@@ -15,7 +15,6 @@ from costbatch.application.collect.report import brief_report
 from costbatch.application.jobs.job import Job, Result
 from costbatch.application.ownership import save_proven
 from costbatch.application.ports import Clock, CostSource, Spend, Transaction
-from costbatch.application.selection import select_accounts
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
 from costbatch.domain.anomalies import announced_since
 from costbatch.domain.collection import COLLECT, CollectionRecord, CollectOptions
@@ -74,8 +73,6 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     def check(self, tx: Transaction, request: RunRequest, *, today: date) -> None:
         if days := CollectOptions.of(request).days_of(today):
             check_days(days, today=today, policy=self.windows)
-        if request.aws_account_ids:
-            select_accounts(tx, request.aws_account_ids)
 
     @override
     def begin(self, tx: Transaction, *, today: date) -> None:

@@ -12,7 +12,6 @@ from costbatch.application.discover.report import brief_report
 from costbatch.application.jobs.job import Job, Result
 from costbatch.application.ownership import save_proven
 from costbatch.application.ports import Spend, Transaction
-from costbatch.application.selection import select_accounts
 from costbatch.domain.credentials import Access
 from costbatch.domain.discovery import (
     DISCOVER,
@@ -83,8 +82,7 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
 
     @override
     def check(self, tx: Transaction, request: RunRequest, *, today: date) -> None:
-        if request.aws_account_ids:
-            select_accounts(tx, request.aws_account_ids)
+        pass
 
     @override
     def begin(self, tx: Transaction, *, today: date) -> None:

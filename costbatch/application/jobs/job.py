@@ -83,7 +83,7 @@ class Job(Protocol[T, R]):
         """The job's name, as it is stored with its runs."""
 
     def check(self, tx: Transaction, request: RunRequest, *, today: date) -> None:
-        """Refuse a request that cannot be carried out.
+        """Refuse a request that cannot be carried out, apart from the accounts that it names.
 
         Raises:
             ConfigError: with what to do; nothing has been done yet.

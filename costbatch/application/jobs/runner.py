@@ -16,6 +16,7 @@ from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.jobs.stopping import StopConditions
 from costbatch.application.jobs.writer import Writer
 from costbatch.application.ports import Clock, Database, Display, Transaction
+from costbatch.application.selection import select_accounts
 from costbatch.domain.events import run_ended
 from costbatch.domain.periods import utc_day
 from costbatch.domain.runs import Run, RunRequest, RunStatus, SkipReason, StopReason, status_of
@@ -97,8 +98,11 @@ class Runner(Generic[T, R]):
             return tx.runs.resume(run), unfinished
 
         def check(tx: Transaction) -> None:
-            # A retry after midnight may do what its run was allowed to.
             known = tx.runs.find(self.job.name, key)
+            if known is None and request.aws_account_ids:
+                # A run that is resumed skips those that were paused or removed since, and does the others.
+                select_accounts(tx, request.aws_account_ids)
+            # A retry after midnight may do what its run was allowed to.
             self.job.check(tx, request, today=known.today if known else today)
 
         in_transaction(self.database, check)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from threading import Event as Signal
 
 import pytest
 
@@ -11,7 +12,7 @@ from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
 from costbatch.application.nightly import Nightly, check_key
 from costbatch.application.retention import Retention
-from costbatch.domain.accounts import AwsNeeds
+from costbatch.domain.accounts import AccessMethod, AccountStatus, AwsNeeds
 from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.credentials import StoredSecrets
@@ -145,6 +146,21 @@ def test_what_waits_is_delivered_also_when_the_run_cannot_begin(night: Night) ->
     with pytest.raises(ConfigError, match="No certificate"):
         night.run()
     assert night.sink.types == ["run.completed"]
+
+
+def test_a_resumed_night_needs_nothing_for_an_account_that_was_paused_since(night: Night) -> None:
+    """AWS is called for the other accounts that were named, with what these need."""
+    harness, needs = night.harness, list[AwsNeeds]()
+    harness.store.tables.accounts.rows[2] = make_account(2, access=AccessMethod.ACCESS_KEYS)
+    request = CollectOptions().to_request(("000000000001", "000000000002"))
+    night.check_environment = needs.append
+    harness.stop.set()
+    night.run(request)
+    harness.store.tables.accounts.rows[1] = make_account(1, status=AccountStatus.PAUSED)
+    harness.stop = Signal()
+    assert night.run(request).run.status is RunStatus.COMPLETED
+    assert [row for row, _ in harness.source.fetched] == [2]
+    assert [each.pod_identity for each in needs] == [True, False]
 
 
 def test_metrics_that_are_not_accepted_do_not_fail_the_night(night: Night) -> None:

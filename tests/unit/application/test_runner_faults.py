@@ -11,6 +11,7 @@ import pytest
 
 from costbatch.application.jobs import queue
 from costbatch.domain.accounts import Account, AccountStatus
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.credentials import Access
 from costbatch.domain.runs import (
     Failure,
@@ -131,18 +132,20 @@ def test_a_run_stopped_before_it_began_fetches_nothing(harness: RunHarness) -> N
 
 
 @pytest.mark.parametrize("status", [AccountStatus.PAUSED, AccountStatus.REMOVED])
+@pytest.mark.parametrize("named", [(), (1, 2)], ids=["all", "named"])
 def test_a_resumed_run_reads_no_account_that_was_paused_or_removed_since(
-    harness: RunHarness, status: AccountStatus
+    harness: RunHarness, status: AccountStatus, named: tuple[int, ...]
 ) -> None:
-    """Nothing is paid for it; what the run is about are the others, and without any it has nothing to do."""
+    """Nothing is paid for it, also if it was named; the run is about the others, and does all of them."""
+    request = CollectOptions().to_request(tuple(make_account(row).aws_account_id for row in named))
     harness.stop.set()
-    harness.collect()
+    harness.collect(request)
     rows = harness.store.tables.accounts.rows
     rows[1] = replace(rows[1], status=status)
     harness.stop = Signal()
-    run = harness.collect()
-    assert (run.status, harness.states) == (RunStatus.COMPLETED, ["skipped", *["succeeded"] * 3])
-    assert sorted(row for row, _ in harness.source.fetched) == [2, 3, 4]
+    run, others = harness.collect(request), list(named or rows)[1:]
+    assert (run.status, harness.states) == (RunStatus.COMPLETED, ["skipped", *["succeeded"] * len(others)])
+    assert sorted(row for row, _ in harness.source.fetched) == others
     assert harness.records[1].skip_reason is SkipReason.NOT_ACTIVE
     assert harness.event_types == ["run.completed"]
 
