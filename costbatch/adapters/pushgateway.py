@@ -79,7 +79,7 @@ class Pushgateway(Metrics):
 
     def _push(self, report: RunReport | None, *, succeeded: bool, is_whole: bool, now: datetime) -> None:
         # A process that joins a finished run does nothing, which must not look like a new success.
-        ended_at = (report.run.finished_at if report else None) or now
+        ended_at = report.ended_at if report else now
         samples = [*_run_samples(succeeded=succeeded, ended_at=ended_at, version=self._version)]
         # Without a report nothing is known of the other metrics of a group, such as anomalies: they stay.
         push = pushadd_to_gateway if report is None else push_to_gateway

@@ -33,6 +33,11 @@ LAST_RUN_SUCCEEDED = Metric(
     "costbatch_last_run_succeeded", (), "Whether the last run succeeded: 1 yes, 0 no."
 )
 BUILD_INFO = Metric("costbatch_build_info", ("version", "python"), "Always 1; the labels say what runs.")
+LAST_REPORT = Metric(
+    "costbatch_last_report_timestamp_seconds",
+    (),
+    "When a run with a report last ended, as seconds since 1970; its other metrics stay until the next one.",
+)
 DURATION = Metric("costbatch_run_duration_seconds", (), "How long the last run took.")
 ACCOUNTS = Metric("costbatch_accounts", ("outcome",), "Accounts of the last run, by how each ended.")
 FAILURES = Metric("costbatch_account_failures", ("kind",), "Accounts that failed in the last run, by reason.")
@@ -49,6 +54,7 @@ RUN_METRICS = (
     LAST_RUN,
     LAST_RUN_SUCCEEDED,
     BUILD_INFO,
+    LAST_REPORT,
     DURATION,
     ACCOUNTS,
     FAILURES,

@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from costbatch.domain.deliveries import Backlog
-from costbatch.domain.metrics import ACCOUNTS, DURATION, EVENTS_DEAD, EVENTS_PENDING, FAILURES, Sample
+from costbatch.domain.metrics import (
+    ACCOUNTS,
+    DURATION,
+    EVENTS_DEAD,
+    EVENTS_PENDING,
+    FAILURES,
+    LAST_REPORT,
+    Sample,
+)
 from costbatch.domain.periods import instant
 from costbatch.domain.runs import UNFINISHED, ItemRecord, ItemState, Run, RunCounts
 from costbatch.errors import ErrorKind
@@ -53,9 +61,14 @@ class RunReport(ABC):
     backlog: Mapping[str, Backlog] = field(default_factory=dict)
 
     @property
+    def ended_at(self) -> datetime:
+        """The run's end, or now."""
+        return self.run.finished_at or self.reported_at
+
+    @property
     def duration_seconds(self) -> float:
         """From the run's start to its end, or to now."""
-        return ((self.run.finished_at or self.reported_at) - self.run.started_at).total_seconds()
+        return (self.ended_at - self.run.started_at).total_seconds()
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -104,6 +117,7 @@ class RunReport(ABC):
 
     def samples(self) -> Iterable[Sample]:
         """Yield the run's numbers, with a zero for each value of a closed list, so that alerts see it."""
+        yield Sample(LAST_REPORT, self.ended_at.timestamp())
         yield Sample(DURATION, self.duration_seconds)
         for outcome, number in self.summary["accounts"].items():
             if outcome != "total":

@@ -82,6 +82,7 @@ def test_the_values_are_those_of_the_report(gateway: Gateway) -> None:
     assert {name: value for name, value in values.items() if value} == {
         "last_success_timestamp_seconds": NOW.timestamp(),
         "last_run_timestamp_seconds": NOW.timestamp(),
+        "last_report_timestamp_seconds": NOW.timestamp(),
         "last_run_succeeded": 1,
         f"build_info {platform.python_version()} 1.2.3": 1,
         "run_duration_seconds": 90,
@@ -144,12 +145,13 @@ def test_a_failing_run_leaves_the_last_success(gateway: Gateway) -> None:
 
 
 def test_a_run_without_a_report_ends_no_alert(gateway: Gateway) -> None:
-    """It knows nothing of anomalies, events and accounts: they stay as the last run told them."""
+    """It knows nothing of anomalies, events and accounts: they stay as the last report told them."""
     gateway.adapter.push(REPORT, succeeded=True, now=NOW)
     before = gateway.values()
     gateway.adapter.push(None, succeeded=False, now=LATER)
     after = gateway.values()
     assert before["anomalies USD high open"] == 2
+    assert after["last_report_timestamp_seconds"] == NOW.timestamp()
     assert {name for name in before.keys() | after if before.get(name) != after.get(name)} == {
         "last_run_timestamp_seconds",
         "last_run_succeeded",
