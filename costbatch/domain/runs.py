@@ -180,6 +180,11 @@ class RunCounts:
         """Return how many accounts are in one of the states; without any, how many there are."""
         return sum(number for state, number in self.accounts.items() if not states or state in states)
 
+    @property
+    def not_active(self) -> int:
+        """How many were paused or removed meanwhile: they do not count for how the run ended."""
+        return self.skips.get(SkipReason.NOT_ACTIVE, 0)
+
 
 def status_of(states: set[ItemState]) -> RunStatus:
     """Return the status of a run whose accounts are in these states.

@@ -434,11 +434,11 @@ def _of_incident(incident: Mapping[str, Any]) -> Notice:
 
 def _of_run(run: Mapping[str, Any]) -> Notice:
     """Return the notice of the end of a run, of whatever job."""
-    accounts = run["accounts"]
-    others = [name for name in ("failed", "skipped", "unfinished") if accounts[name]]
-    (done,) = accounts.keys() - {"total", "failed", "skipped", "unfinished"}
-    counted = f"{accounts[done]:,} of {many(accounts['total'], 'account')} {done}"
-    facts = [("Accounts", ", ".join([counted, *(f"{accounts[name]:,} {name}" for name in others)]))]
+    accounts, others = {"not_active": 0, **run["accounts"]}, ("failed", "skipped", "not_active", "unfinished")
+    (done,) = accounts.keys() - {"total", *others}
+    counted = f"{accounts[done]:,} of {many(accounts['total'] - accounts['not_active'], 'account')} {done}"
+    rest = [f"{accounts[name]:,} {name.replace('_', ' ')}" for name in others if accounts[name]]
+    facts = [("Accounts", ", ".join([counted, *rest]))]
     if run["failures"]:
         kinds = (f"{Outside(kind)}: {count:,}" for kind, count in run["failures"].items())
         facts.append(("Failures", ", ".join(kinds)))

@@ -244,6 +244,7 @@ def test_a_deadline_leaves_the_rest_to_a_retry(harness: Harness) -> None:
         "collected": 6,
         "failed": 0,
         "skipped": 0,
+        "not_active": 0,
         "unfinished": 0,
     }
     assert retry.summary["run"]["stopped_by"] is None

@@ -146,7 +146,8 @@ class Runner(Generic[T, R]):
                     # First of all: waiting items start before anything is logged.
                     pool.saved(saved.results)
                     budget.record(sum(result.api_requests for result in saved.results))
-                    budget.left_out += sum(result.value is None for result in saved.results)
+                    reasons = [outcome.skip_reason for outcome in saved.outcomes.values()]
+                    budget.left_out += reasons.count(SkipReason.API_COST_CAP)
                     writer.report(saved)
                     # Between two batches too: each may take long to save.
                     queue.keep_alive()
@@ -178,12 +179,16 @@ class Runner(Generic[T, R]):
         if queue.may_claim:
             # A request in flight may turn out not to be charged.
             if budget.is_spent and not pool.in_flight:
-                now = self.clock()
-                budget.left_out += in_transaction(
-                    self.database, lambda tx: tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=now)
-                )
+                budget.left_out += in_transaction(self.database, partial(self._leave_out, run=run))
             queue.claim(budget.affordable)
         return bool(pool.in_flight) or queue.wait_for_work(self.stop.wait, now=self.clock())
+
+    def _leave_out(self, tx: Transaction, run: Run) -> int:
+        """Skip what no money is left for; return how many accounts."""
+        now = self.clock()
+        # First those that were paused or removed meanwhile: it is not the cap that leaves them out.
+        tx.items.skip_inactive(run, now=now)
+        return tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=now)
 
     def _close(self, tx: Transaction, run: Run, stopped_by: StopReason | None) -> Run | None:
         """Record how the run ended; the last process writes the run's events.

@@ -69,15 +69,15 @@ def print_accounts(
 
 
 def headline(report: RunReport) -> str:
-    """Return how the run ended."""
+    """Return how the run ended, for the accounts that were not paused or removed meanwhile."""
     counts, name, done = report.counts, report.words.name, report.words.done
-    total, accounts = counts.count(), many(counts.count(), "account")
+    total = counts.count() - counts.not_active
+    accounts = many(total, "account")
     unfinished = counts.count(*UNFINISHED)
     succeeded = counts.count(ItemState.SUCCEEDED)
     missing = total - succeeded
     match report.run.status:
         case RunStatus.COMPLETED:
-            # Without those that were paused or removed meanwhile.
             if not succeeded:
                 return f"NOTHING TO DO: there are no accounts to {name}"
             return f"{done.upper()} {many(succeeded, 'account')}"
@@ -98,7 +98,8 @@ def closing_sentence(report: RunReport, resume: str | None = None) -> str:
     resume: the command that continues it, to be named if it was stopped.
     """
     reasons: Counter[str] = Counter(report.summary["failures"])
-    reasons.update({reason.value: number for reason, number in report.counts.skips.items()})
+    skips = report.counts.skips.items()
+    reasons.update({each.value: number for each, number in skips if each is not SkipReason.NOT_ACTIVE})
     why = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
     sentence = headline(report) + (f" ({why})" if why else "")
     is_named = resume and report.run.status is RunStatus.STOPPED

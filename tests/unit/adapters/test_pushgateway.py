@@ -156,7 +156,7 @@ def test_closed_lists_are_sent_whole(receiver: Receiver) -> None:
     _gateway(receiver.url).push(replace(REPORT, counts=RunCounts()), succeeded=True, now=NOW)
     assert receiver.labels("costbatch_account_failures") == {(kind.value,) for kind in ErrorKind}
     assert receiver.labels("costbatch_accounts") == {
-        (outcome,) for outcome in ("collected", "failed", "skipped", "unfinished")
+        (outcome,) for outcome in ("collected", "failed", "skipped", "not_active", "unfinished")
     }
     assert receiver.labels("costbatch_rows_written") == {("inserted",), ("updated",), ("deleted",)}
     assert receiver.labels("costbatch_anomalies") == {

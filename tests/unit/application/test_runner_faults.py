@@ -177,6 +177,23 @@ def test_an_account_that_is_paused_before_its_turn_is_not_read(
     assert harness.states == [*["succeeded"] * 3, "skipped"]
 
 
+def test_an_account_that_is_paused_meanwhile_is_not_left_out_by_the_cap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The money was enough for all that are wanted, so the run completes."""
+    harness = harness_with(1, 2, 3)
+    harness.policy = replace(POLICY, most_requests=2, concurrency=1)
+
+    def pause(total: int) -> None:
+        rows = harness.store.tables.accounts.rows
+        rows[3] = replace(rows[3], status=AccountStatus.PAUSED)
+
+    monkeypatch.setattr(harness.display, "begin", pause)
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert harness.records[3].skip_reason is SkipReason.NOT_ACTIVE
+    assert harness.logged("api_cost_cap_reached") == []
+
+
 def test_a_stopped_run_is_resumed(harness: RunHarness) -> None:
     """The next process with its key collects the rest, and only the rest."""
     harness.source.on_fetch = harness.stop.set

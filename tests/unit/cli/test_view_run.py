@@ -45,7 +45,17 @@ from tests.unit.cli.reports import (
             "NOTHING TO DO: there are no accounts to collect",
         ),
         (RunStatus.PARTIAL, [collected(), failed(2)], "PARTIAL: 1 of 2 accounts NOT COLLECTED"),
+        (
+            RunStatus.PARTIAL,
+            [collected(), failed(2), skipped(3, SkipReason.NOT_ACTIVE)],
+            "PARTIAL: 1 of 2 accounts NOT COLLECTED",
+        ),
         (RunStatus.FAILED, [failed(1), failed(2)], "FAILED: 0 of 2 accounts collected"),
+        (
+            RunStatus.FAILED,
+            [failed(1), skipped(2, SkipReason.NOT_ACTIVE)],
+            "FAILED: 0 of 1 account collected",
+        ),
         (
             RunStatus.STOPPED,
             [collected(), unfinished(2)],
@@ -77,6 +87,16 @@ def test_the_last_line_counts_the_reasons() -> None:
     assert printed.splitlines()[-1].strip() == (
         "PARTIAL: 4 of 5 accounts NOT COLLECTED (2 throttled, 1 access_denied, 1 api_cost_cap)"
     )
+
+
+def test_an_account_that_was_paused_meanwhile_is_counted_apart() -> None:
+    """It is no reason for how the run ended, and the numbers of the last line add up."""
+    collections = [collected(), failed(2), skipped(3, SkipReason.NOT_ACTIVE)]
+    printed = printed_run(make_report(collections, RunStatus.PARTIAL))
+    assert printed.splitlines()[-1].strip() == "PARTIAL: 1 of 2 accounts NOT COLLECTED (1 throttled)"
+    assert "Accounts   1 collected, 1 failed, 1 not_active" in printed
+    unlisted = printed_run(make_report([collected(4), *collections], RunStatus.PARTIAL, listed=collections))
+    assert "1 account collected and not listed." in unlisted
 
 
 def test_a_collected_account_is_one_row() -> None:

@@ -111,7 +111,7 @@ def a_recovery(job: str = "collect") -> Event:
     return account_recovered(make_account(3, name="lab"), failing, job=job, run_id=RUN, now=NOW)
 
 
-def a_run(status: str = "partial") -> Event:
+def a_run(status: str = "partial", **accounts: int) -> Event:
     """Return the event of a run's end."""
     summary = {
         "job": "collect",
@@ -119,7 +119,7 @@ def a_run(status: str = "partial") -> Event:
         "status": status,
         "stopped_by": "deadline" if status == "stopped" else None,
         "cost_date": str(NEWEST),
-        "accounts": {"total": 12, "collected": 11, "failed": 1, "skipped": 0, "unfinished": 0},
+        "accounts": {"total": 12, "collected": 11, "failed": 1, "skipped": 0, "unfinished": 0, **accounts},
         "failures": {"access_denied": 1},
         "anomalies": {"detected": 2, "updated": 1, "resolved": 1, "open": 1234},
         "api": {"requests": 13, "cost_usd": "0.13"},
@@ -281,6 +281,13 @@ def test_every_format_reads_as_its_snapshot(name: str, form: str) -> None:
     if os.environ.get("UPDATE_SNAPSHOTS"):
         snapshot.write_text(text, encoding="utf-8")
     assert text == snapshot.read_text(encoding="utf-8")
+
+
+def test_an_account_that_was_paused_meanwhile_is_not_missing() -> None:
+    """It is counted apart from those that the run was about."""
+    message = said(a_run("completed", total=13, failed=0, collected=12, not_active=1))
+    assert message.title == "Run completed: 12 of 12 accounts collected"
+    assert "12 of 12 accounts collected, 1 not active" in message.text
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from costbatch.domain.collection import CollectionRecord, CollectOptions
 from costbatch.domain.costs import DayTotal, StoredChange
 from costbatch.domain.deliveries import Backlog
 from costbatch.domain.discovery import DiscoverOptions
+from costbatch.domain.metrics import ACCOUNTS
 from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
 from costbatch.domain.resources import SourceChoice
@@ -92,7 +93,14 @@ REPORT = CollectReport(
 def test_the_summary_sums_up_every_account() -> None:
     """Accounts by outcome, rows, requests and their price, anomalies of the run and in all."""
     summary = REPORT.summary
-    assert summary["accounts"] == {"total": 5, "collected": 2, "failed": 1, "skipped": 1, "unfinished": 1}
+    assert summary["accounts"] == {
+        "total": 5,
+        "collected": 2,
+        "failed": 1,
+        "skipped": 1,
+        "not_active": 0,
+        "unfinished": 1,
+    }
     assert summary["rows"] == {"fetched": 1400, "inserted": 40, "updated": 6, "deleted": 2}
     assert summary["api"] == {"requests": 10, "cost_usd": "0.10"}
     assert summary["anomalies"] == {
@@ -103,6 +111,16 @@ def test_the_summary_sums_up_every_account() -> None:
         "acknowledged": 1,
         "silent": 2,
     }
+
+
+def test_an_account_that_was_paused_meanwhile_is_not_one_that_the_cap_left_out() -> None:
+    """Each account has one outcome, also in the metric, so that the alert is about the cap alone."""
+    paused = replace(SKIPPED, id=6, skip_reason=SkipReason.NOT_ACTIVE)
+    report = replace(REPORT, counts=counts_of((*ITEMS, paused)))
+    counts = {"collected": 2, "failed": 1, "skipped": 1, "not_active": 1, "unfinished": 1}
+    assert report.summary["accounts"] == {"total": 6, **counts}
+    samples = [sample for sample in report.samples() if sample.metric is ACCOUNTS]
+    assert {sample.labels: sample.value for sample in samples} == {(name,): n for name, n in counts.items()}
 
 
 def test_an_account_that_waits_for_another_attempt_has_not_failed() -> None:
