@@ -52,6 +52,7 @@ from costbatch.application.ports import Display, Metrics, Transaction, Vault
 from costbatch.application.resources import Resources
 from costbatch.application.retention import Retention
 from costbatch.application.second_opinion import SecondOpinion
+from costbatch.application.selection import find_run
 from costbatch.config import Settings
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.collect_report import CollectReport
@@ -199,7 +200,7 @@ class Bootstrap:
         return self._plan(request, partial(plan_discovery, choice=self.settings.resource_source))
 
     def _plan(self, request: RunRequest, plan: Callable[..., Q]) -> Q:
-        """Return a job's plan, if a run could start, for the day of the run that the key would resume."""
+        """Return a job's plan, if a run could start: what is left of the run that the key would resume."""
         today, key, database = utc_day(self.now()), self.settings.run_key, self.database()
         database.check_schema()
         with database.transaction() as tx:
@@ -208,8 +209,8 @@ class Bootstrap:
         if not is_reader:
             check_key(database, self.vault())
         with database.transaction() as tx:
-            known = tx.runs.find(request.job, key) if key else None
-            return plan(tx, request, today=known.today if known else today)
+            resumed = find_run(tx, key, request) if key else None
+            return plan(tx, request, today=resumed.today if resumed else today, resumed=resumed)
 
     def collect(
         self, *, stop: Event, display: Display, every_account: bool = False

@@ -1,9 +1,10 @@
-"""Which accounts are meant: those that a run works on, and those that a command names."""
+"""Which accounts are meant: those that a run works on, also one that is resumed, and those that are named."""
 
 from collections.abc import Iterable, Sequence
 
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account, AccountStatus, parse_account_id
+from costbatch.domain.runs import ItemState, Run, RunRequest
 from costbatch.errors import ConfigError
 
 
@@ -37,6 +38,33 @@ def active_accounts(tx: Transaction, aws_account_ids: Sequence[str]) -> list[Acc
     """Return the active accounts, or those of them that are named."""
     active = tx.accounts.list_all([AccountStatus.ACTIVE])
     return [each for each in active if not aws_account_ids or each.aws_account_id in aws_account_ids]
+
+
+def find_run(tx: Transaction, key: str, request: RunRequest) -> Run | None:
+    """Return the run that a process with this key resumes; None: it begins a new one.
+
+    Raises:
+        ConfigError: the run was asked for something else.
+
+    """
+    run = tx.runs.find(request.job, key)
+    if run is not None:
+        run.check_request(request)
+    return run
+
+
+def accounts_left(tx: Transaction, request: RunRequest, resumed: Run | None) -> list[Account]:
+    """Return the accounts that a run has still to read; resumed: None: it is new, and has all to read.
+
+    Raises:
+        ConfigError: the run is new, and one that was asked for is unknown or not active.
+
+    """
+    if resumed is None:
+        return select_accounts(tx, request.aws_account_ids)
+    done = {each.aws_account_id for each in tx.items.records(resumed) if each.state is ItemState.SUCCEEDED}
+    active = active_accounts(tx, request.aws_account_ids)
+    return [account for account in active if account.aws_account_id not in done]
 
 
 def find_account(tx: Transaction, aws_account_id: str, *, lock: bool = False) -> Account:

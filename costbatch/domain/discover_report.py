@@ -116,10 +116,11 @@ class PlannedDiscovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryPlan:
-    """Every account that a run on ``today`` would discover."""
+    """Every account that a run on ``today`` would discover. resumes: the key of the run that it resumes."""
 
     today: date
     discoveries: tuple[PlannedDiscovery, ...]
+    resumes: str | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""

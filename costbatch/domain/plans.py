@@ -68,10 +68,14 @@ class PlannedCauses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionPlan:
-    """Every account that a run on ``today`` would collect. root_causes: None: they are not asked for."""
+    """Every account that a run on ``today`` would collect.
+
+    resumes: the key of the run that it resumes. root_causes: None: they are not asked for.
+    """
 
     today: date
     collections: tuple[PlannedCollection, ...]
+    resumes: str | None = None
     root_causes: PlannedCauses | None = None
 
     @property

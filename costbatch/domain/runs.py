@@ -9,7 +9,7 @@ from uuid import UUID
 
 from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.events import Event
-from costbatch.errors import ErrorKind
+from costbatch.errors import ConfigError, ErrorKind
 
 # How often a run tries an account that fails with a transient error.
 MAX_ATTEMPTS = 3
@@ -97,6 +97,19 @@ class Run:
     started_at: datetime
     finished_at: datetime | None = None
     stopped_by: StopReason | None = None
+
+    def check_request(self, request: RunRequest) -> None:
+        """Refuse a process that asks for something else.
+
+        Raises:
+            ConfigError: with what to do.
+
+        """
+        if request != self.request:
+            raise ConfigError(
+                f"The run key {self.key!r} belongs to a run that was asked for other days or accounts, or "
+                "with other options; repeat its options or choose another --run-key."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,22 @@ def test_a_dry_run_asks_nobody(estate: Harness) -> None:
     assert estate.contents() == before
 
 
+def test_a_dry_run_with_the_key_of_a_run_plans_what_it_has_left(estate: Harness) -> None:
+    """The account that failed; nothing once it is discovered."""
+    estate.aws.add_fault(estate.ids[0], "access_denied", operation="GetResources")
+    night = ("discover", "--run-key", "night", "--output", "json")
+    estate.run(*night)
+    plan = estate.run(*night, "--dry-run").summary
+    assert [each["aws_account_id"] for each in plan["accounts"]] == [estate.ids[0]]
+    estate.aws.clear_faults(estate.ids[0])
+    estate.run(*night)
+    said = estate.run(*night[:3], "--dry-run").stdout
+    assert said == "Nothing to discover: run night has discovered every active account.\n"
+    refused = estate.run(*night, "--dry-run", "--account", estate.ids[1])
+    assert refused.status == 2
+    assert refused.sentences == estate.run(*night, "--account", estate.ids[1]).sentences
+
+
 def test_a_killed_process_is_resumed_by_the_next(estate: Harness) -> None:
     """Killed while the second account is read: the first one is not read again, and each has one record."""
     estate.aws.add_fault(estate.ids[1], "latency", seconds=60, operation="GetResources")

@@ -128,6 +128,29 @@ def test_a_dry_run_after_midnight_plans_the_days_of_the_run_that_it_would_resume
     assert harness.collect(*backfill).summary["accounts"][0]["window"] == planned
 
 
+def test_a_dry_run_with_the_key_of_a_run_plans_what_it_has_left(harness: Harness) -> None:
+    """Neither what is paid for nor what was paused since; the key of another request is refused."""
+    harness.open(*(make_account(n) for n in range(1, 5)))
+    night = ("--run-key", "night")
+    first = harness.collect(*night, "--max-api-cost", "0.03").outcomes
+    (left,) = (each for each, outcome in first.items() if outcome == "skipped")
+    plan = harness.collect("--dry-run", *night).summary
+    assert [each["aws_account_id"] for each in plan["accounts"]] == [left]
+    assert plan["api"] == {"requests": 1, "cost_usd": "0.01"}
+    assert len(harness.collect("--dry-run", "--run-key", "other").summary["accounts"]) == 4
+    refused = [harness.collect(*dry_run, *night, "--account", left) for dry_run in ((), ("--dry-run",))]
+    assert [run.status for run in refused] == [2, 2]
+    assert refused[0].sentences == refused[1].sentences
+    harness.run("accounts", "pause", left)
+    assert harness.collect("--dry-run", *night).summary["accounts"] == []
+    said = harness.run("collect", "--dry-run", *night).stdout
+    assert said == "Nothing to collect: run night has collected every active account.\n"
+    harness.run("accounts", "resume", left)
+    assert set(harness.collect(*night).outcomes.values()) == {"collected"}
+    assert harness.aws.paid() == 4
+    assert harness.collect("--dry-run", *night).summary["accounts"] == []
+
+
 def test_a_dry_run_without_accounts(harness: Harness) -> None:
     """There is nothing to plan, which is no failure."""
     assert harness.run("collect", "--dry-run").stdout.startswith(

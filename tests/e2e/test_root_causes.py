@@ -130,6 +130,13 @@ def test_a_dry_run_says_what_root_causes_may_add(spiked: Harness) -> None:
     capped = planned("--max-api-cost", "0.01")
     assert (capped["open_anomalies"], capped["api"], capped["requests_left"]) == (1, none, 0)
     assert planned("--max-api-cost", "0.03")["requests_left"] == 2
+    spiked.collect("--run-key", "night", **{MINIMUM: ""})
+    paid += 1
+    resumed = spiked.collect("--dry-run", "--run-key", "night", "--max-api-cost", "0.03").summary
+    assert (resumed["api"]["requests"], resumed["root_causes"]["requests_left"]) == (0, 2)
+    said = spiked.run("collect", "--dry-run", "--run-key", "night").stdout
+    assert "Nothing to collect: run night" in said
+    assert "may add 1 request (0.01 USD) for open anomalies" in " ".join(said.split())
     table = spiked.run("collect", "--dry-run", "--max-api-cost", "0.03").stdout
     assert " ".join(table.split()).startswith(
         "Dry run: would collect 1 account in 1 request (0.01 USD). "

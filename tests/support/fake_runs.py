@@ -43,7 +43,6 @@ from costbatch.domain.runs import (
     StopReason,
     WorkItem,
 )
-from costbatch.errors import ConfigError
 from tests.support.factories import CostRow, make_fetched
 from tests.support.fakes import FakeAccounts, FakeProgress
 
@@ -80,8 +79,7 @@ class FakeRuns(RunStore):
                 today=utc_day(now),
                 started_at=now,
             )
-        if self.rows[key].request != request:
-            raise ConfigError(f"The run key {key!r} belongs to a run that was asked for something else.")
+        self.rows[key].check_request(request)
         return self.rows[key]
 
     @override

@@ -14,7 +14,6 @@ from costbatch.adapters.postgres.tables import run_items, runs
 from costbatch.application.ports import RunStore
 from costbatch.domain.periods import utc_day
 from costbatch.domain.runs import UNFINISHED, Run, RunRequest, RunStatus, StopReason
-from costbatch.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,7 @@ class PostgresRuns(RunStore):
         if row is not None:
             return _run_from_row(row)
         run = self._lock(runs.c.job == request.job, runs.c.run_key == key)
-        if run.request != request:
-            raise ConfigError(
-                f"The run key {key!r} belongs to a run that was asked for other days or accounts, or with "
-                "other options; repeat its options or choose another --run-key."
-            )
+        run.check_request(request)
         return run
 
     @override

@@ -6,7 +6,7 @@ from math import ceil
 
 from costbatch.application.collect.root_causes import list_unexplained
 from costbatch.application.ports import Transaction
-from costbatch.application.selection import select_accounts
+from costbatch.application.selection import accounts_left
 from costbatch.domain.accounts import NO_PROGRESS, Progress
 from costbatch.domain.causes import CausePolicy
 from costbatch.domain.collection import CollectOptions
@@ -18,7 +18,7 @@ from costbatch.domain.periods import (
     month_start,
 )
 from costbatch.domain.plans import CollectionPlan, PlannedCauses, PlannedCollection
-from costbatch.domain.runs import RunRequest
+from costbatch.domain.runs import Run, RunRequest
 from costbatch.errors import ConfigError
 
 
@@ -61,9 +61,11 @@ def plan_run(
     today: date,
     policy: WindowPolicy,
     causes: CausePolicy | None = None,
+    resumed: Run | None = None,
 ) -> CollectionPlan:
-    """Return what a run would read, without paying for anything. causes: None: no root cause is asked for.
+    """Return what a run would read, without paying for anything.
 
+    causes: None: no root cause is asked for. resumed: the run that it would resume, whose day is ``today``.
     The requests are estimated from each account's newest collection, or from those of the other accounts.
 
     Raises:
@@ -78,17 +80,18 @@ def plan_run(
     usual = (1 + further, sum(days for _, days in last.values()) or 1)
     progress = tx.progress.load(request.job)
     planned = []
-    for account in select_accounts(tx, request.aws_account_ids):
+    for account in accounts_left(tx, request, resumed):
         window = window_of(progress.get(account.id, NO_PROGRESS), options, today=today, policy=policy)
         requests, days_read = last.get(account.id, usual)
         # Each collection has a first page, however few its days; only further pages grow with them.
         estimate = 1 + ceil(max(requests - 1, 0) * len(window) / days_read)
         planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))
-    plan = CollectionPlan(today=today, collections=tuple(planned))
+    plan = CollectionPlan(today=today, collections=tuple(planned), resumes=resumed.key if resumed else None)
     if causes is None:
         return plan
+    spent = plan.api_requests + (tx.items.api_requests(resumed) if resumed else 0)
     most = causes.most_requests
-    left = None if most is None else max(most - plan.api_requests, 0)
+    left = None if most is None else max(most - spent, 0)
     found = PlannedCauses(
         minimum=causes.minimum,
         open_anomalies=len(list_unexplained(tx, request, causes)),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from costbatch.application.ports import Transaction
-from costbatch.application.selection import select_accounts
+from costbatch.application.selection import accounts_left
 from costbatch.domain.discover_report import DiscoverReport, Discovery, DiscoveryPlan, PlannedDiscovery
 from costbatch.domain.discovery import DiscoverOptions, choice_for
 from costbatch.domain.resources import SourceChoice
@@ -38,14 +38,16 @@ def full_report(tx: Transaction, run: Run, *, now: datetime, every_account: bool
     )
 
 
-def plan_run(tx: Transaction, request: RunRequest, *, today: date, choice: SourceChoice) -> DiscoveryPlan:
-    """Return which accounts a run would discover, without asking AWS.
+def plan_run(
+    tx: Transaction, request: RunRequest, *, today: date, choice: SourceChoice, resumed: Run | None = None
+) -> DiscoveryPlan:
+    """Return which accounts a run would discover, without asking AWS. resumed: the run that it would resume.
 
     Raises:
         ConfigError: the run would be refused.
 
     """
-    accounts = select_accounts(tx, request.aws_account_ids)
+    accounts = accounts_left(tx, request, resumed)
     stored = tx.resources.discoveries([account.id for account in accounts])
     asked = DiscoverOptions.of(request).source or choice
     planned = []
@@ -53,4 +55,4 @@ def plan_run(tx: Transaction, request: RunRequest, *, today: date, choice: Sourc
         known = stored.get(account.id)
         source = choice_for(asked, known.source if known else None)
         planned.append(PlannedDiscovery(account=account, choice=source, stored=known))
-    return DiscoveryPlan(today=today, discoveries=tuple(planned))
+    return DiscoveryPlan(today=today, discoveries=tuple(planned), resumes=resumed.key if resumed else None)

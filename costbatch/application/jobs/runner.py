@@ -16,7 +16,7 @@ from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.jobs.stopping import StopConditions
 from costbatch.application.jobs.writer import Writer
 from costbatch.application.ports import Clock, Database, Display, Transaction
-from costbatch.application.selection import select_accounts
+from costbatch.application.selection import find_run, select_accounts
 from costbatch.domain.events import run_ended
 from costbatch.domain.periods import utc_day
 from costbatch.domain.runs import Run, RunRequest, RunStatus, SkipReason, StopReason, status_of
@@ -98,7 +98,7 @@ class Runner(Generic[T, R]):
             return tx.runs.resume(run), unfinished
 
         def check(tx: Transaction) -> None:
-            known = tx.runs.find(self.job.name, key)
+            known = find_run(tx, key, request)
             if known is None and request.aws_account_ids:
                 # A run that is resumed skips those that were paused or removed since, and does the others.
                 select_accounts(tx, request.aws_account_ids)

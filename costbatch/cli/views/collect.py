@@ -12,6 +12,7 @@ from costbatch.cli.views.run import (
     STATE_STYLES,
     STATUS_STYLES,
     headline,
+    nothing_planned,
     print_accounts,
     print_end,
     print_problems,
@@ -19,7 +20,7 @@ from costbatch.cli.views.run import (
     resume_command,
 )
 from costbatch.domain.causes import MOST_CAUSE_PAGES
-from costbatch.domain.collect_report import Collection, CollectReport
+from costbatch.domain.collect_report import WORDS, Collection, CollectReport
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.compared_costs import Change, ComparedCost, CostSummary
 from costbatch.domain.costs import REQUEST_PRICE_USD
@@ -39,7 +40,9 @@ def print_plan(plan: CollectionPlan, console: Console) -> None:
     """Print what a run would collect and what AWS would charge for it."""
     page = Page(console)
     if not plan.collections:
-        page.line("Nothing to collect: there are no active accounts.")
+        page.line(nothing_planned(WORDS, plan.resumes))
+        if plan.resumes and plan.root_causes is not None:
+            page.line(_root_causes(plan.root_causes))
         return
     accounts, requests = many(len(plan.collections), "account"), many(plan.api_requests, "request")
     price = money(plan.api_cost_usd, "USD")

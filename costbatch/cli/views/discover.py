@@ -11,13 +11,14 @@ from costbatch.cli.views.run import (
     STATE_STYLES,
     STATUS_STYLES,
     headline,
+    nothing_planned,
     print_accounts,
     print_end,
     print_problems,
     problem_of,
     resume_command,
 )
-from costbatch.domain.discover_report import DiscoverReport, Discovery, DiscoveryPlan
+from costbatch.domain.discover_report import WORDS, DiscoverReport, Discovery, DiscoveryPlan
 from costbatch.domain.discovery import DiscoverOptions
 from costbatch.domain.plural import many
 from costbatch.domain.runs import ItemRecord, RunRequest
@@ -27,7 +28,7 @@ def print_plan(plan: DiscoveryPlan, console: Console) -> None:
     """Print which accounts a run would discover."""
     page = Page(console)
     if not plan.discoveries:
-        page.line("Nothing to discover: there are no active accounts.")
+        page.line(nothing_planned(WORDS, plan.resumes))
         return
     page.line(f"Dry run: would discover {many(len(plan.discoveries), 'account')}.", "bold")
     page.line("No requests were made and nothing was written.", "dim")

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from costbatch.cli.views.page import Page
 from costbatch.domain.plural import many
-from costbatch.domain.reports import RunReport
+from costbatch.domain.reports import JobWords, RunReport
 from costbatch.domain.runs import (
     UNFINISHED,
     ItemRecord,
@@ -66,6 +66,14 @@ def print_accounts(
     if hidden := report.counts.count() - len(rows):
         page.blank()
         page.line(f"{many(hidden, 'account')} {report.words.done} and not listed.", "green")
+
+
+def nothing_planned(words: JobWords, resumes: str | None) -> str:
+    """Return why a dry run shows no accounts. resumes: the key of the run that it resumes."""
+    why = "there are no active accounts"
+    if resumes is not None:
+        why = f"run {resumes} has {words.done} every active account"
+    return f"Nothing to {words.name}: {why}."
 
 
 def headline(report: RunReport) -> str:
