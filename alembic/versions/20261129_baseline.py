@@ -627,7 +627,12 @@ def upgrade() -> None:
     op.create_table(
         "anomaly_causes",
         sa.Column("anomaly_id", sa.Uuid(), nullable=False),
-        sa.Column("attempts", sa.SmallInteger(), nullable=False, comment="How often Cost Explorer was asked"),
+        sa.Column(
+            "attempts",
+            sa.SmallInteger(),
+            nullable=False,
+            comment="How often Cost Explorer was asked; what the cap cut short does not count",
+        ),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="When it was asked last"),
         sa.Column(
             "usage_date", sa.Date(), nullable=True, comment="The anomalous day; null: nothing is known"
@@ -641,7 +646,7 @@ def upgrade() -> None:
             comment="The largest first, at most ten",
         ),
         sa.Column("problem", sa.Text(), nullable=True, comment="Why nothing is known"),
-        sa.CheckConstraint("attempts > 0", name=op.f("ck_anomaly_causes_attempts_made")),
+        sa.CheckConstraint("attempts >= 0", name=op.f("ck_anomaly_causes_attempts_not_negative")),
         sa.CheckConstraint(
             "(usage_date IS NULL) = (ordinary_date IS NULL)",
             name=op.f("ck_anomaly_causes_days_both_or_none"),

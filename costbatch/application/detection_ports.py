@@ -102,12 +102,11 @@ class CauseStore(Protocol):
         found: RootCause | None,
         *,
         problem: str | None = None,
-        attempts: int | None = None,
+        attempts: int = 1,
     ) -> bool:
         """Store the root cause of an anomaly that was claimed, or why there is none.
 
-        attempts: count it as asked for so often. False: one of the two is stored already since it was
-        claimed.
+        attempts: as how many this one counts. False: one of the two is stored already since it was claimed.
         """
 
     def find(self, anomaly_id: UUID) -> RootCause | None:

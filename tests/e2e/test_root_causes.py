@@ -111,6 +111,25 @@ def test_the_cap_counts_root_causes(spiked: Harness) -> None:
     assert spiked.aws.paid(ONE) == 3
 
 
+def test_what_the_cap_cuts_short_is_asked_for_again(spiked: Harness) -> None:
+    """The page is paid and counted, but no attempt: a night with a higher cap finds the root cause."""
+    spiked.collect(**{MINIMUM: ""})
+    spiked.open(SPIKED, page_size=5)
+    paid = spiked.aws.paid(ONE)
+    spiked.collect(**{MINIMUM: ""})
+    pages = spiked.aws.paid(ONE) - paid
+    for night in range(1, 4):
+        spiked.sleep_until(TODAY + night * ONE_DAY)
+        paid = spiked.aws.paid(ONE)
+        run = spiked.collect("--max-api-cost", f"{(pages + 1) / 100:.2f}")
+        assert spiked.aws.paid(ONE) - paid == run.summary["run"]["api"]["requests"] == pages + 1
+        assert [line["aws_account_id"] for line in run.logs("api_cost_cap_reached")] == [ONE]
+        assert [line["anomalies"] for line in run.logs("root_causes_left_out")] == [1]
+        assert spiked.value("SELECT attempts FROM anomaly_causes") == 0
+    spiked.sleep_until(TODAY + 4 * ONE_DAY)
+    assert "anomaly.explained" in told(spiked.collect("--max-api-cost", "1.00"))
+
+
 def test_a_dry_run_says_what_root_causes_may_add(spiked: Harness) -> None:
     """For open anomalies that were not asked about and have no answer, as far as the cap goes."""
     spiked.collect(**{MINIMUM: ""})

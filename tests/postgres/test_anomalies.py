@@ -290,9 +290,14 @@ def test_a_root_cause_is_asked_for_until_it_is_known(
     assert [claim(0), claim(0), claim(0, other)] == [True, False, True]
     for is_new in (True, False):
         with database.transaction() as tx:
+            assert tx.causes.save(one.id, None, problem="The cap is reached.", attempts=0) is is_new
+    assert query("SELECT attempts FROM anomaly_causes ORDER BY attempts") == [(0,), (1,)]
+    assert claim(1)
+    for is_new in (True, False):
+        with database.transaction() as tx:
             assert tx.causes.save(one.id, None, problem="AWS refused.") is is_new
             assert tx.causes.save(other.id, FOUND) is is_new
-    assert [claim(1), claim(2), claim(2, other)] == [True, False, False]
+    assert [claim(2), claim(3), claim(3, other)] == [True, False, False]
     with database.transaction() as tx:
         assert tx.causes.find(one.id) is None
         assert tx.causes.find(other.id) == FOUND

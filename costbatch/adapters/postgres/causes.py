@@ -56,16 +56,17 @@ class PostgresCauses(CauseStore):
         found: RootCause | None,
         *,
         problem: str | None = None,
-        attempts: int | None = None,
+        attempts: int = 1,
     ) -> bool:
+        table = anomaly_causes.c
         values = {
             "usage_date": found.usage_date if found else None,
             "ordinary_date": found.ordinary_date if found else None,
             "causes": [_to_document(cause) for cause in found.causes] if found else [],
             "problem": problem,
-            **({} if attempts is None else {"attempts": attempts}),
+            # The claim has counted one.
+            "attempts": table.attempts - 1 + attempts,
         }
-        table = anomaly_causes.c
         is_new = table.usage_date.is_(None) & table.problem.is_(None)
         saved = sa.update(anomaly_causes).where(table.anomaly_id == anomaly_id, is_new).values(**values)
         return bool(self.connection.execute(saved).rowcount)

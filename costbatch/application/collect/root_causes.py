@@ -123,11 +123,10 @@ class RootCauses:
         if not is_claimed:
             return True
         meter = Meter(budget)
-        found, problem, is_final = self._ask(anomaly, access, meter, about)
+        found, problem, attempts = self._ask(anomaly, access, meter, about)
         meter.close()
 
         def save(tx: Transaction) -> None:
-            attempts = _MOST_ATTEMPTS if is_final else None
             if not tx.causes.save(anomaly.id, found, problem=problem, attempts=attempts):
                 # Done twice: the first commit succeeded, and only its answer was lost.
                 return
@@ -139,6 +138,9 @@ class RootCauses:
                 tx.outbox.append([event], self.routes, account_id=account.id, run_id=run.id)
 
         in_transaction(self.database, save)
+        if not attempts:
+            log.warning("api_cost_cap_reached", **about)
+            return False
         if problem:
             log.warning("root_cause_not_found", **about, reason=problem)
         else:
@@ -159,17 +161,20 @@ class RootCauses:
 
     def _ask(
         self, anomaly: Anomaly, access: Access, meter: Meter, about: Mapping[str, str]
-    ) -> tuple[RootCause | None, str | None, bool]:
-        """Return the root cause, or why it is not known, and whether another night will not know it either.
+    ) -> tuple[RootCause | None, str | None, int]:
+        """Return the root cause, or why it is not known, and as how many attempts that counts.
 
-        No error here makes the account fail.
+        All if another night will not know it either, none if the cap cut the response short. No error here
+        makes the account fail.
         """
         question = question_of(anomaly, self.rule.excluded_record_types)
         try:
             amounts = self.source.fetch_causes(access, question, meter)
-        except (AccountError, BudgetSpent) as error:
-            return None, str(error), isinstance(error, ResponseTooLongError)
+        except BudgetSpent as error:
+            return None, str(error), 0
+        except AccountError as error:
+            return None, str(error), _MOST_ATTEMPTS if isinstance(error, ResponseTooLongError) else 1
         except Exception:
             log.exception("root_cause_crashed", **about)
-            return None, ErrorKind.INTERNAL.advice, False
-        return find_root_cause(amounts, question, anomaly.direction), None, False
+            return None, ErrorKind.INTERNAL.advice, 1
+        return find_root_cause(amounts, question, anomaly.direction), None, 1
