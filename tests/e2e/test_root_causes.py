@@ -21,18 +21,21 @@ from costbatch.simulator.world import Anomaly
 from tests.support.harness import EC2, ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
 
 DAY = TODAY - ONE_DAY
-ONE = "100000000001"
+ONE, TWO = "100000000001", "100000000002"
 MINIMUM = "COSTBATCH_ROOT_CAUSE_MINIMUM"
 USED = {"region": "us-east-1", "usage_type": "BoxUsage:m5.xlarge"}
 BURST = {"region": "sa-east-1", "usage_type": "SAE1-BoxUsage:p4d.24xlarge"}
 
-SPIKED = make_account(
-    1,
-    rows=(
-        *(bill(each.date, "10.00", **USED) for each in steady("10", until=TODAY + 3 * ONE_DAY)),
-        bill(DAY, "90.00", **BURST),
-        bill(DAY, "7.00", record_type="Tax"),
-    ),
+SPIKED, SPIKED_TOO = (
+    make_account(
+        number,
+        rows=(
+            *(bill(each.date, "10.00", **USED) for each in steady("10", until=TODAY + 3 * ONE_DAY)),
+            bill(DAY, "90.00", **BURST),
+            bill(DAY, "7.00", record_type="Tax"),
+        ),
+    )
+    for number in (1, 2)
 )
 
 
@@ -128,6 +131,27 @@ def test_what_the_cap_cuts_short_is_asked_for_again(spiked: Harness) -> None:
         assert spiked.value("SELECT attempts FROM anomaly_causes") == 0
     spiked.sleep_until(TODAY + 4 * ONE_DAY)
     assert "anomaly.explained" in told(spiked.collect("--max-api-cost", "1.00"))
+
+
+def test_an_account_that_is_resumed_after_a_run_began_waits_for_the_next_run(spiked: Harness) -> None:
+    """The run has no item of it that could count its requests, so that the cap would not hold."""
+    spiked.open(SPIKED, SPIKED_TOO)
+    spiked.collect(**{MINIMUM: ""})
+    spiked.run("accounts", "pause", TWO)
+    paid = spiked.aws.paid(TWO)
+    find = RootCauses.find
+
+    def find_after_a_resume(self: RootCauses, run: Run) -> None:
+        spiked.rows("UPDATE accounts SET status = 'active'")
+        find(self, run)
+
+    with mock.patch.object(RootCauses, "find", find_after_a_resume):
+        run = spiked.collect()
+    assert [line["aws_account_id"] for line in run.logs("root_cause_found")] == [ONE]
+    assert spiked.aws.paid(TWO) == paid
+    run = spiked.collect()
+    assert [line["aws_account_id"] for line in run.logs("root_cause_found")] == [TWO]
+    assert run.summary["run"]["api"]["requests"] == 3
 
 
 def test_a_dry_run_says_what_root_causes_may_add(spiked: Harness) -> None:

@@ -99,8 +99,14 @@ class RootCauses:
                 return
 
     def _cases(self, tx: Transaction, run: Run) -> list[tuple[Unexplained, Access]]:
-        """Return what is to be asked for, and how its account is reached."""
+        """Return what is to be asked for, and how its account is reached.
+
+        An account that was resumed after the run began has no item that could count its requests.
+        """
         unexplained = list_unexplained(tx, run.request, self.policy)
+        if unexplained:
+            counted = {item.aws_account_id for item in tx.items.records(run)}
+            unexplained = [each for each in unexplained if each.account.aws_account_id in counted]
         accesses = tx.accounts.load_accesses(list({each.account for each in unexplained}))
         return [(each, accesses[each.account.id]) for each in unexplained if each.account.id in accesses]
 
