@@ -678,10 +678,10 @@ def upgrade() -> None:
         ),
         sa.Column("monitor_arn", sa.Text(), nullable=False, comment="The monitor that found it"),
         sa.Column(
-            "service",
+            "dimension_value",
             sa.Text(collation="C"),
             nullable=True,
-            comment="What the monitor's dimension says; null: nothing",
+            comment="A service, an account, or the value of a tag or cost category, by the kind of the monitor",
         ),
         sa.Column("start_date", sa.Date(), nullable=True, comment="First day; null: AWS does not say"),
         sa.Column("last_date", sa.Date(), nullable=True, comment="Last day; null: it goes on"),
@@ -706,7 +706,7 @@ def upgrade() -> None:
             comment="When it was last read otherwise than before",
         ),
         sa.CheckConstraint("id <> ''", name=op.f("ck_aws_anomalies_id_given")),
-        sa.CheckConstraint("service <> ''", name=op.f("ck_aws_anomalies_service_given")),
+        sa.CheckConstraint("dimension_value <> ''", name=op.f("ck_aws_anomalies_dimension_value_given")),
         sa.CheckConstraint(
             "feedback IN ('YES', 'NO', 'PLANNED_ACTIVITY')", name=op.f("ck_aws_anomalies_feedback_known")
         ),

@@ -140,4 +140,5 @@ class SecondOpinion:
         wanted = AnomalyFilter(aws_account_ids=list(names.values()), since=wide.start)
         ours = [(names[each.account_id], each) for each in tx.anomalies.list_matching(wanted)]
         theirs = tx.aws_anomalies.load(wide)
-        return compare(theirs, ours, accounts=names.values(), days=days, gap=gap)
+        paid_for = set[str]().union(*tx.first_charges.services(names).values())
+        return compare(theirs, ours, accounts=names.values(), services=paid_for, days=days, gap=gap)

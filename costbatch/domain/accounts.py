@@ -41,6 +41,11 @@ class Partition(StrEnum):
     GOVCLOUD = "aws-us-gov"
 
 
+def is_account_id(text: str) -> bool:
+    """Whether a text is an AWS account id of 12 digits."""
+    return _ACCOUNT_ID.fullmatch(text) is not None
+
+
 def parse_account_id(text: str) -> str:
     """Return an AWS account id as 12 digits; dashes, as the console shows them, are accepted.
 
@@ -49,7 +54,7 @@ def parse_account_id(text: str) -> str:
 
     """
     digits = text.strip().replace("-", "")
-    if not _ACCOUNT_ID.fullmatch(digits):
+    if not is_account_id(digits):
         raise ValueError(f"{excerpt(text)} is not an AWS account id: it must have 12 digits.")
     return digits
 

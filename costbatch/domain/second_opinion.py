@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from costbatch.domain.accounts import is_account_id
 from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.detection import Direction
 from costbatch.domain.events import cents
@@ -49,13 +50,14 @@ class AwsRootCause:
 class AwsAnomaly:
     """An anomaly that AWS detected; amounts in US dollars. last_date: None: it has not ended.
 
-    read_by: the account whose credentials read it; a payer reads those of its members.
+    read_by: the account whose credentials read it; a payer reads those of its members. dimension_value: a
+    service, an account, or the value of a tag or cost category: what kind of monitor it is AWS does not say.
     """
 
     id: str
     read_by: str
     monitor_arn: str
-    service: str | None
+    dimension_value: str | None
     start_date: date | None
     last_date: date | None
     score: Decimal
@@ -68,13 +70,15 @@ class AwsAnomaly:
     @property
     def accounts(self) -> set[str]:
         """The accounts that it is about."""
-        return {each.linked_account for each in self.root_causes if each.linked_account} or {self.read_by}
+        named = {each.linked_account for each in self.root_causes if each.linked_account}
+        value = self.dimension_value
+        return named or {value if value and is_account_id(value) else self.read_by}
 
-    @property
-    def services(self) -> set[str]:
-        """The services that it is about; none if AWS does not say."""
-        named = [self.service, *(each.service for each in self.root_causes)]
-        return {each for each in named if each}
+    def services(self, known: Collection[str]) -> list[str]:
+        """Return the services that it is about; none if AWS does not say. known: those that there are."""
+        named = [each.service for each in self.root_causes if each.service]
+        value = self.dimension_value
+        return [value, *named] if value and (value in known or value in named) else named
 
     @property
     def days(self) -> tuple[date, date]:
@@ -107,9 +111,13 @@ class Opinion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One of AWS's anomalies with those of ours that are about the same, or one of ours alone."""
+    """One of AWS's anomalies with those of ours that are about the same, or one of ours alone.
+
+    service: what it is about; None: the account's total, or AWS does not say.
+    """
 
     aws_account_id: str
+    service: str | None
     theirs: AwsAnomaly | None = None
     ours: tuple[Anomaly, ...] = ()
 
@@ -119,13 +127,6 @@ class Compared:
         if self.theirs is None:
             return Opinion.ONLY_WE
         return Opinion.BOTH if self.ours else Opinion.ONLY_AWS
-
-    @property
-    def service(self) -> str | None:
-        """What it is about; None: the account's total, or AWS does not say."""
-        if self.theirs:
-            return self.theirs.service or next(iter(sorted(self.theirs.services)), None)
-        return self.ours[0].service
 
     @property
     def days(self) -> tuple[date | None, date | None]:
@@ -162,6 +163,7 @@ def _theirs_document(theirs: AwsAnomaly) -> dict[str, Any]:
     return {
         "id": theirs.id,
         "read_by": theirs.read_by,
+        "dimension_value": theirs.dimension_value,
         "impact_usd": cents(theirs.impact),
         "expected_usd": None if theirs.expected is None else cents(theirs.expected),
         "actual_usd": None if theirs.actual is None else cents(theirs.actual),
@@ -176,14 +178,16 @@ def compare(
     ours: Sequence[tuple[str, Anomaly]],
     *,
     accounts: Collection[str],
+    services: Collection[str],
     days: DateRange,
     gap: timedelta,
 ) -> list[Compared]:
     """Return who found what in the accounts on the days; ours: with the 12-digit account id.
 
     Both are about the same if they are of one account and direction, their days touch, and the services are
-    the same where both name one. gap: how far apart days of one anomaly may be; so far around the days both
-    must be given, because what is on the days may be about the same as what is not.
+    the same if both name one. services: those that there are costs of. gap: how far apart days of one
+    anomaly may be; so far around the days both must be given, because what is on the days may be about the
+    same as what is not.
     """
 
     def is_asked_for(first: date, last: date) -> bool:
@@ -193,18 +197,20 @@ def compare(
     found: list[Compared] = []
     matched = set[int]()
     for each in theirs:
+        named = each.services(services)
         for account in sorted(each.accounts & {*accounts}):
             mine = [
                 place
                 for place, (of, anomaly) in enumerate(ours)
-                if of == account and _are_about_the_same(each, anomaly, gap)
+                if of == account and _are_about_the_same(each, anomaly, named, gap)
             ]
             matched.update(mine)
             same = tuple(ours[place][1] for place in mine)
             if is_asked_for(*each.days) or any(is_asked_for(it.start_date, it.last_date) for it in same):
-                found.append(Compared(aws_account_id=account, theirs=each, ours=same))
+                service = next(iter(named), None)
+                found.append(Compared(aws_account_id=account, service=service, theirs=each, ours=same))
     found += [
-        Compared(aws_account_id=account, ours=(anomaly,))
+        Compared(aws_account_id=account, service=anomaly.service, ours=(anomaly,))
         for place, (account, anomaly) in enumerate(ours)
         if place not in matched and is_asked_for(anomaly.start_date, anomaly.last_date)
     ]
@@ -220,7 +226,7 @@ def compare(
     )
 
 
-def _are_about_the_same(theirs: AwsAnomaly, ours: Anomaly, gap: timedelta) -> bool:
+def _are_about_the_same(theirs: AwsAnomaly, ours: Anomaly, services: Collection[str], gap: timedelta) -> bool:
     first, last = theirs.days
     is_up = theirs.impact >= 0
     # The last possible day has none after it.
@@ -229,5 +235,5 @@ def _are_about_the_same(theirs: AwsAnomaly, ours: Anomaly, gap: timedelta) -> bo
         (ours.direction is Direction.SPIKE) == is_up
         and reaches
         and first <= ours.last_date + gap
-        and (ours.service is None or not theirs.services or ours.service in theirs.services)
+        and (ours.service is None or not services or ours.service in services)
     )

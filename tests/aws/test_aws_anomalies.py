@@ -83,7 +83,7 @@ def test_what_aws_says_is_read_exactly(simulator: SimulatorProcess, aws: Harness
     assert (first.impact, first.actual, first.expected) == amounts
     assert first.accounts == {"000000000009"}
     assert first.root_causes[1] == AwsRootCause(usage_type="X", impact=Decimal("0.1"))
-    assert (second.impact, second.accounts, second.services) == (Decimal(5), {ONE}, set())
+    assert (second.impact, second.accounts, second.services(())) == (Decimal(5), {ONE}, [])
 
 
 def test_the_interval_is_given_as_its_first_and_last_day(

@@ -89,6 +89,19 @@ def test_what_aws_forgets_is_kept(harness_of_two: Harness) -> None:
     assert harness_of_two.rows("SELECT * FROM aws_anomalies ORDER BY id") == rows
 
 
+def test_a_service_is_what_the_stored_costs_know(harness_of_two: Harness) -> None:
+    """Of an anomaly without root causes, what the monitor watches may be a tag as well."""
+    imported(harness_of_two)
+    harness_of_two.sleep_until(TODAY + 120 * ONE_DAY)
+    days = ("--from", str(TODAY - 30 * ONE_DAY), "--to", str(TODAY), "--account", ONE)
+    for value, service in ((EC2, EC2), ("team-a", None)):
+        harness_of_two.rows("UPDATE aws_anomalies SET root_causes = '[]', dimension_value = %s", value)
+        (only,) = [
+            each for each in imported(harness_of_two, *days)["anomalies"] if each["opinion"] == "only AWS"
+        ]
+        assert (only["service"], only["aws"]["dimension_value"]) == (service, value)
+
+
 def test_feedback_that_comes_later_is_an_update(harness_of_two: Harness) -> None:
     """And it is not forgotten if AWS no longer says it."""
     imported(harness_of_two)

@@ -398,7 +398,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("anomaly_causes", {"asked_at": datetime(1, 1, 1, tzinfo=UTC)}, "ck_anomaly_causes_times_plausible"),
     ("aws_anomalies", {"id": ""}, "ck_aws_anomalies_id_given"),
     ("aws_anomalies", {"account_id": 999}, "fk_aws_anomalies_account_id"),
-    ("aws_anomalies", {"service": ""}, "ck_aws_anomalies_service_given"),
+    ("aws_anomalies", {"dimension_value": ""}, "ck_aws_anomalies_dimension_value_given"),
     ("aws_anomalies", {"feedback": "MAYBE"}, "ck_aws_anomalies_feedback_known"),
     ("aws_anomalies", {"root_causes": {}}, "ck_aws_anomalies_root_causes_are_list"),
     ("aws_anomalies", {"impact": Decimal("NaN")}, "ck_aws_anomalies_amounts_are_numbers"),

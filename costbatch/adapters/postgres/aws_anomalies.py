@@ -58,7 +58,7 @@ def _upsert(account_id: int, each: AwsAnomaly, now: datetime) -> Any:  # noqa: A
     values = {
         "account_id": account_id,
         "monitor_arn": each.monitor_arn,
-        "service": each.service,
+        "dimension_value": each.dimension_value,
         "start_date": each.start_date,
         "last_date": each.last_date,
         "score": each.score,
@@ -87,7 +87,7 @@ def _from_row(row: Row[Any]) -> AwsAnomaly:
         id=row.id,
         read_by=row.aws_account_id,
         monitor_arn=row.monitor_arn,
-        service=row.service,
+        dimension_value=row.dimension_value,
         start_date=row.start_date,
         last_date=row.last_date,
         score=row.score,

@@ -1,5 +1,6 @@
 """Which of AWS's anomalies and ours are about the same."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.detection import Direction
 from costbatch.domain.periods import DateRange
-from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Opinion, compare
+from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Compared, Opinion, compare
 from tests.support.factories import make_anomaly
 
 ONE, TWO = "000000000001", "000000000002"
@@ -25,7 +26,7 @@ def theirs(**fields: Any) -> AwsAnomaly:
         "id": "a",
         "read_by": ONE,
         "monitor_arn": "arn",
-        "service": "EC2",
+        "dimension_value": "EC2",
         "start_date": START,
         "last_date": START + 2 * DAY,
         "score": Decimal("0.9"),
@@ -42,12 +43,23 @@ def ours(**fields: Any) -> Anomaly:
     return make_anomaly(**{"service": "EC2", "start_date": START, "last_date": START + 2 * DAY, **fields})
 
 
+def compared(
+    of_aws: Sequence[AwsAnomaly],
+    mine: Sequence[tuple[str, Anomaly]] = (),
+    *,
+    accounts: Sequence[str] = (ONE,),
+    days: DateRange = DAYS,
+) -> list[Compared]:
+    """Return who found what, if there are costs of compute and storage."""
+    return compare(of_aws, mine, accounts=accounts, services=["EC2", "S3"], days=days, gap=GAP)
+
+
 @pytest.mark.parametrize(
     ("of_aws", "mine", "opinions"),
     [
         ({}, {}, [Opinion.BOTH]),
         ({}, {"service": None}, [Opinion.BOTH]),
-        ({"service": None}, {}, [Opinion.BOTH]),
+        ({"dimension_value": None}, {}, [Opinion.BOTH]),
         ({}, {"service": "S3"}, [Opinion.ONLY_AWS, Opinion.ONLY_WE]),
         ({}, {"direction": Direction.DROP}, [Opinion.ONLY_AWS, Opinion.ONLY_WE]),
         ({"impact": Decimal(-5)}, {"direction": Direction.DROP}, [Opinion.BOTH]),
@@ -66,6 +78,15 @@ def ours(**fields: Any) -> Anomaly:
         ({}, {"state": AnomalyState.RESOLVED, "resolution": Resolution.RESTATED}, [Opinion.ONLY_AWS]),
         ({"root_causes": (AwsRootCause(service="S3"),)}, {"service": "S3"}, [Opinion.BOTH]),
         ({"root_causes": (AwsRootCause(linked_account=TWO),)}, {}, [Opinion.ONLY_WE]),
+        ({"dimension_value": TWO}, {}, [Opinion.ONLY_WE]),
+        ({"dimension_value": ONE, "read_by": TWO}, {}, [Opinion.BOTH]),
+        ({"dimension_value": "team-a"}, {}, [Opinion.BOTH]),
+        ({"dimension_value": "team-a", "root_causes": (AwsRootCause(service="EC2"),)}, {}, [Opinion.BOTH]),
+        (
+            {"dimension_value": "team-a", "root_causes": (AwsRootCause(service="S3"),)},
+            {},
+            [Opinion.ONLY_AWS, Opinion.ONLY_WE],
+        ),
         ({"start_date": date(2024, 1, 1), "last_date": date(2024, 1, 2)}, {}, [Opinion.ONLY_WE]),
     ],
 )
@@ -73,19 +94,38 @@ def test_days_direction_and_service_decide(
     of_aws: dict[str, Any], mine: dict[str, Any], opinions: list[Opinion]
 ) -> None:
     """They touch within the gap; what is restated is none of ours; a payer's is about the member."""
-    found = compare([theirs(**of_aws)], [(ONE, ours(**mine))], accounts=[ONE], days=DAYS, gap=GAP)
+    found = compared([theirs(**of_aws)], [(ONE, ours(**mine))])
     assert [each.opinion for each in found] == opinions
+
+
+@pytest.mark.parametrize(
+    ("of_aws", "service"),
+    [
+        ({"root_causes": (AwsRootCause(service="S3"), AwsRootCause(service="EC2"))}, "EC2"),
+        ({"dimension_value": ONE}, None),
+        ({"dimension_value": "team-a"}, None),
+        ({"dimension_value": ONE, "root_causes": (AwsRootCause(service="S3"),)}, "S3"),
+        ({"dimension_value": "Redshift", "root_causes": (AwsRootCause(service="Redshift"),)}, "Redshift"),
+    ],
+)
+def test_what_a_monitor_watches_is_a_service_only_if_costs_or_root_causes_know_it(
+    of_aws: dict[str, Any], service: str | None
+) -> None:
+    """It may as well be an account, a tag or a cost category; programs get it as AWS gives it."""
+    (only,) = compared([theirs(**of_aws)])
+    assert (only.service, only.opinion) == (service, Opinion.ONLY_AWS)
+    assert only.to_document()["aws"]["dimension_value"] == of_aws.get("dimension_value", "EC2")
 
 
 def test_several_of_ours_belong_to_one_of_theirs() -> None:
     """And none of them is told again as ours alone; other accounts are left out."""
     mine = [(ONE, ours()), (ONE, ours(service=None)), (TWO, ours())]
-    found = compare([theirs()], mine, accounts=[ONE, TWO], days=DAYS, gap=GAP)
+    found = compared([theirs()], mine, accounts=[ONE, TWO])
     assert [(each.opinion, each.aws_account_id, len(each.ours)) for each in found] == [
         (Opinion.BOTH, ONE, 2),
         (Opinion.ONLY_WE, TWO, 1),
     ]
-    assert compare([theirs()], [], accounts=[TWO], days=DAYS, gap=GAP) == []
+    assert compared([theirs()], accounts=[TWO]) == []
     document = found[0].to_document()
     assert (document["opinion"], document["aws"]["impact_usd"]) == ("both", "100.00")
 
@@ -97,6 +137,6 @@ def test_what_both_found_at_the_edge_of_the_days_is_of_both(first: date, *, is_o
     later = {"start_date": START + 4 * DAY, "last_date": START + 5 * DAY}
     of_aws, mine = ({}, later) if is_ours_later else (later, {})
     days = DateRange(first, START + 30 * DAY)
-    found = compare([theirs(**of_aws)], [(ONE, ours(**mine))], accounts=[ONE], days=days, gap=GAP)
+    found = compared([theirs(**of_aws)], [(ONE, ours(**mine))], days=days)
     expected = [Opinion.BOTH] if first <= START + 5 * DAY else []
     assert [each.opinion for each in found] == expected

@@ -102,7 +102,7 @@ def _parsed(each: _Anomaly, read_by: str) -> AwsAnomaly:
         id=each.AnomalyId,
         read_by=read_by,
         monitor_arn=_name(each.MonitorArn) or "",
-        service=_name(each.DimensionValue),
+        dimension_value=_name(each.DimensionValue),
         start_date=_day(each.AnomalyStartDate),
         last_date=_day(each.AnomalyEndDate),
         score=_amount(each.AnomalyScore.MaxScore),
