@@ -120,4 +120,4 @@ class AwsAnomalyStore(Protocol):
         """Insert or update by AWS's id; what AWS no longer says, feedback and causes, stays."""
 
     def load(self, days: DateRange) -> list[AwsAnomaly]:
-        """Return those that have one of the days, by first day."""
+        """Return those that have one of the days, or began before them and have no end, by first day."""

@@ -82,8 +82,14 @@ class AwsAnomaly:
 
     @property
     def days(self) -> tuple[date, date]:
-        """The first and the last day; without one, the last possible day."""
-        return self.start_date or self.last_date or date.max, self.last_date or date.max
+        """The first and the last day; without one, the last possible day.
+
+        One that has not ended lasts as long as AWS keeps it: that it ended later, no import says.
+        """
+        first = self.start_date or self.last_date
+        if first is None:
+            return date.max, date.max
+        return first, self.last_date or first + AWS_KEEPS
 
 
 class SavedOpinions(NamedTuple):

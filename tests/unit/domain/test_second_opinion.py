@@ -74,6 +74,16 @@ def compared(
             {"start_date": START + 9 * DAY, "last_date": START + 9 * DAY},
             [Opinion.BOTH],
         ),
+        (
+            {"start_date": START - 92 * DAY, "last_date": None},
+            {"start_date": START + DAY, "last_date": START + DAY},
+            [Opinion.BOTH],
+        ),
+        (
+            {"start_date": START - 92 * DAY, "last_date": None},
+            {"start_date": START + 2 * DAY, "last_date": START + 2 * DAY},
+            [Opinion.ONLY_AWS, Opinion.ONLY_WE],
+        ),
         ({}, {"start_date": START - 3 * DAY, "last_date": START - 3 * DAY}, [Opinion.BOTH]),
         ({}, {"state": AnomalyState.RESOLVED, "resolution": Resolution.RESTATED}, [Opinion.ONLY_AWS]),
         ({"root_causes": (AwsRootCause(service="S3"),)}, {"service": "S3"}, [Opinion.BOTH]),
