@@ -1,7 +1,7 @@
 """AWS's own cost anomalies, and what both AWS and costbatch found, only AWS, or only costbatch."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from costbatch.domain.accounts import is_account_id
 from costbatch.domain.anomalies import Anomaly
-from costbatch.domain.detection import Direction
+from costbatch.domain.detection import ZERO, Direction
 from costbatch.domain.events import cents
 from costbatch.domain.periods import DateRange
 
@@ -74,6 +74,17 @@ class AwsAnomaly:
         value = self.dimension_value
         return named or {value if value and is_account_id(value) else self.read_by}
 
+    def part_of(self, account: str) -> "AwsAnomaly":
+        """Return what AWS says of one of its accounts: the root causes, and their impact if all have one."""
+        if len(self.accounts) == 1:
+            return self
+        mine = tuple(each for each in self.root_causes if each.linked_account == account)
+        impacts = [each.impact for each in mine if each.impact is not None]
+        if len(impacts) < len(mine):
+            return replace(self, root_causes=mine)
+        # What was expected and paid AWS says only of all the accounts together.
+        return replace(self, root_causes=mine, impact=sum(impacts, ZERO), expected=None, actual=None)
+
     def services(self, known: Collection[str]) -> list[str]:
         """Return the services that it is about; none if AWS does not say. known: those that there are."""
         named = [each.service for each in self.root_causes if each.service]
@@ -119,7 +130,8 @@ class Opinion(StrEnum):
 class Compared:
     """One of AWS's anomalies with those of ours that are about the same, or one of ours alone.
 
-    service: what it is about; None: the account's total, or AWS does not say.
+    theirs: the part of the account. service: what it is about; None: the account's total, or AWS does not
+    say.
     """
 
     aws_account_id: str
@@ -203,18 +215,19 @@ def compare(
     found: list[Compared] = []
     matched = set[int]()
     for each in theirs:
-        named = each.services(services)
         for account in sorted(each.accounts & {*accounts}):
+            part = each.part_of(account)
+            named = part.services(services)
             mine = [
                 place
                 for place, (of, anomaly) in enumerate(ours)
-                if of == account and _are_about_the_same(each, anomaly, named, gap)
+                if of == account and _are_about_the_same(part, anomaly, named, gap)
             ]
             matched.update(mine)
             same = tuple(ours[place][1] for place in mine)
-            if is_asked_for(*each.days) or any(is_asked_for(it.start_date, it.last_date) for it in same):
+            if is_asked_for(*part.days) or any(is_asked_for(it.start_date, it.last_date) for it in same):
                 service = next(iter(named), None)
-                found.append(Compared(aws_account_id=account, service=service, theirs=each, ours=same))
+                found.append(Compared(aws_account_id=account, service=service, theirs=part, ours=same))
     found += [
         Compared(aws_account_id=account, service=anomaly.service, ours=(anomaly,))
         for place, (account, anomaly) in enumerate(ours)

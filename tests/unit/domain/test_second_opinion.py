@@ -1,6 +1,7 @@
 """Which of AWS's anomalies and ours are about the same."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -125,6 +126,32 @@ def test_what_a_monitor_watches_is_a_service_only_if_costs_or_root_causes_know_i
     (only,) = compared([theirs(**of_aws)])
     assert (only.service, only.opinion) == (service, Opinion.ONLY_AWS)
     assert only.to_document()["aws"]["dimension_value"] == of_aws.get("dimension_value", "EC2")
+
+
+def test_an_anomaly_of_several_accounts_is_compared_by_account() -> None:
+    """Each with its own services and impact, which add up to the whole; without shares, the whole."""
+    share_of_one = AwsRootCause(linked_account=ONE, service="EC2", impact=Decimal(90))
+    share_of_two = AwsRootCause(linked_account=TWO, service="S3", impact=Decimal(10))
+    together = theirs(dimension_value="team-a", expected=Decimal(5), root_causes=(share_of_one, share_of_two))
+    mine = [(ONE, ours()), (TWO, ours())]
+    found = compared([together], mine, accounts=[ONE, TWO])
+    assert [(each.opinion, each.aws_account_id, each.service) for each in found] == [
+        (Opinion.BOTH, ONE, "EC2"),
+        (Opinion.ONLY_AWS, TWO, "S3"),
+        (Opinion.ONLY_WE, TWO, "EC2"),
+    ]
+    shares = [each.to_document()["aws"] for each in found if each.theirs]
+    assert [(each["impact_usd"], each["expected_usd"]) for each in shares] == [
+        ("90.00", None),
+        ("10.00", None),
+    ]
+    assert [each["root_causes"] for each in shares] == [
+        [share_of_one.to_document()],
+        [share_of_two.to_document()],
+    ]
+    unknown = replace(together, root_causes=(share_of_one, replace(share_of_two, impact=None)))
+    found = compared([unknown], accounts=[TWO])
+    assert [each.theirs.impact for each in found if each.theirs] == [Decimal(100)]
 
 
 def test_several_of_ours_belong_to_one_of_theirs() -> None:
