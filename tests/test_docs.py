@@ -27,9 +27,10 @@ from costbatch.config import VARIABLES
 from costbatch.config.sinks import parse_file
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind, Trend
-from costbatch.domain.costs import CostBasis, DayTotal
+from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.events import EventType, anomaly_event
+from costbatch.domain.expectations import SeriesDay
 from tests.support.documents import (
     DOCUMENTS,
     EVENT_MEANINGS,
@@ -306,9 +307,7 @@ def _real_event() -> dict[str, object]:
     )
     change = AnomalyChange(ChangeKind.DETECTED, anomaly)
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    trend = Trend(
-        newest=date(2026, 1, 1), is_complete=False, days=(DayTotal(date(2026, 1, 1), "USD", Decimal(2)),)
-    )
+    trend = Trend(newest=date(2026, 1, 1), is_complete=False, days=(SeriesDay(date(2026, 1, 1), Decimal(2)),))
     return anomaly_event(change, account, trend, run_id=UUID(int=2), now=now).to_cloudevent()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from costbatch.application.collect.series import amounts_by_day
+from costbatch.application.collect.series import load_days
 from costbatch.application.ports import Database, Transaction
 from costbatch.application.selection import check_registered, find_account
 from costbatch.domain.accounts import Account
@@ -25,7 +25,6 @@ from costbatch.domain.answers import (
 )
 from costbatch.domain.causes import RootCause
 from costbatch.domain.collection import COLLECT
-from costbatch.domain.detection import ZERO
 from costbatch.domain.events import (
     anomaly_answered,
     anomaly_data,
@@ -84,11 +83,6 @@ class ShownAnomaly:
     trend: tuple[SeriesDay, ...]
     root_cause: RootCause | None = None
 
-    def is_in(self, day: SeriesDay) -> bool:
-        """Whether a day is one of the anomaly's."""
-        anomaly = self.answered.anomaly
-        return anomaly.start_date <= day.usage_date <= anomaly.last_date
-
     def to_document(self) -> dict[str, Any]:
         """Return the anomaly as JSON has it."""
         return {
@@ -106,7 +100,7 @@ class ShownAnomaly:
             "lower": cents(judged.lower) if judged else None,
             "upper": cents(judged.upper) if judged else None,
             "score": f"{judged.score:.2f}" if judged else None,
-            "is_anomalous": self.is_in(day),
+            "is_anomalous": self.answered.anomaly.includes(day),
         }
 
 
@@ -179,23 +173,20 @@ class Anomalies(_Answering):
         """Return the one anomaly whose id begins so, with the days around it."""
         with self._transaction() as tx:
             found = self._find(tx, prefix)
-            trend, cause = tuple(self._trend(tx, found)), tx.causes.find(found.anomaly.id)
+            trend, cause = self._trend(tx, found), tx.causes.find(found.anomaly.id)
             return ShownAnomaly(answered=found, trend=trend, root_cause=cause)
 
-    def _trend(self, tx: Transaction, found: AnsweredAnomaly) -> Iterator[SeriesDay]:
-        """Yield the days before the anomaly, its own, and those after it, from those that are stored."""
+    def _trend(self, tx: Transaction, found: AnsweredAnomaly) -> tuple[SeriesDay, ...]:
+        """Return the days before the anomaly, its own, and those after it, from those that are stored."""
         anomaly, account = found.anomaly, found.account
         progress = tx.progress.load(COLLECT, [account.id]).get(account.id)
         stored = progress.covered if progress else None
         start, end_exclusive = anomaly.start_date - _DAYS_BEFORE, anomaly.last_date + ONE_DAY + _DAYS_AFTER
         if stored is None or not (start < stored.end_exclusive and stored.start < end_exclusive):
-            return
+            return ()
         days = DateRange(max(start, stored.start), min(end_exclusive, stored.end_exclusive))
         rule = replace(self.rule_of(account), cost_basis=anomaly.cost_basis)
-        amounts = amounts_by_day(tx, account, anomaly.service, anomaly.currency, days, rule)
-        judged = tx.expectations.of_series(account.id, anomaly.service, anomaly.currency, days)
-        for day in days:
-            yield SeriesDay(day, amounts.get(day, ZERO), judged.get(day))
+        return load_days(tx, account, anomaly, days, rule)
 
     def acknowledge(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
         """Mark it as being worked on: no reminders, and no updates at this level."""

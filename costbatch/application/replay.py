@@ -127,6 +127,13 @@ class PastExpectations:
                 found.setdefault(row, []).append(Expectation(service, currency, day))
         return found
 
+    def of_series(
+        self, account_id: int, service: str | None, currency: str, days: DateRange
+    ) -> dict[date, JudgedDay]:
+        """Return the judged days of one series."""
+        found = {day: self.rows.get((account_id, day, service, currency)) for day in days}
+        return {day: judged for day, judged in found.items() if judged}
+
     def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:
         """Insert or update by account row, service, currency and day."""
         for row, of_account in expectations.items():

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from costbatch.domain.costs import CostBasis, DayTotal
+from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import (
     ZERO,
     Contribution,
@@ -19,6 +19,7 @@ from costbatch.domain.detection import (
     Severity,
     group_episodes,
 )
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.explanation import in_words
 from costbatch.domain.money import to_cents
 from costbatch.domain.periods import DateRange
@@ -110,6 +111,16 @@ class Anomaly:
         """Whether it has no days any more; it comes back only if no other anomaly matches its days."""
         return self.resolution in {Resolution.RESTATED, Resolution.MERGED}
 
+    def includes(self, day: SeriesDay) -> bool:
+        """Whether a day of its series is one of its anomalous days; ordinary ones between them are not.
+
+        Of a day that was never judged, only where it lies is known.
+        """
+        if not self.start_date <= day.usage_date <= self.last_date:
+            return False
+        judged = day.judged
+        return judged is None or (judged.is_outside and judged.direction is self.direction)
+
     def visible(self) -> tuple[object, ...]:
         """Return what a reader sees of it, amounts to the cent."""
         amounts = (to_cents(self.expected), to_cents(self.actual))
@@ -143,7 +154,7 @@ class Trend:
 
     newest: date
     is_complete: bool
-    days: tuple[DayTotal, ...] = ()
+    days: tuple[SeriesDay, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

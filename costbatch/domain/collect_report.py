@@ -11,9 +11,10 @@ from costbatch.domain.anomalies import Anomaly
 from costbatch.domain.answers import Standing
 from costbatch.domain.collection import COLLECT, CollectionCounts, CollectionRecord, CollectOptions
 from costbatch.domain.compared_costs import CostSummary
-from costbatch.domain.costs import REQUEST_PRICE_USD, DayTotal, StoredChange
+from costbatch.domain.costs import REQUEST_PRICE_USD, StoredChange
 from costbatch.domain.detection import Severity
 from costbatch.domain.events import EventType, anomaly_data
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.forecast import Forecast
 from costbatch.domain.metrics import Metric, Sample
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -73,7 +74,7 @@ class AnomalyView:
     anomaly: Anomaly
     aws_account_id: str
     account_name: str
-    trend: tuple[DayTotal, ...] = ()
+    trend: tuple[SeriesDay, ...] = ()
     is_new: bool = False
     standing: Standing = Standing.OPEN
 
@@ -229,7 +230,5 @@ def _view_data(view: AnomalyView) -> dict[str, Any]:
         "is_new": view.is_new,
         "standing": view.standing.value,
         **anomaly_data(view.anomaly),
-        "trend": [
-            {"date": total.usage_date.isoformat(), "amount": str(total.amount)} for total in view.trend
-        ],
+        "trend": [{"date": day.usage_date.isoformat(), "amount": str(day.actual)} for day in view.trend],
     }

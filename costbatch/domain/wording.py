@@ -316,7 +316,7 @@ def _chart(anomaly: Mapping[str, Any]) -> Chart | None:
         first=days[0]["date"],
         last=days[-1]["date"],
         amounts=amounts,
-        is_anomalous=tuple(anomaly["start_date"] <= day["date"] <= anomaly["last_date"] for day in days),
+        is_anomalous=tuple(day["is_anomalous"] for day in days),
         highest=money(max(amounts), anomaly["currency"]),
     )
 

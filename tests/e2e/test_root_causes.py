@@ -74,7 +74,8 @@ def test_a_large_anomaly_is_explained_by_one_more_request(spiked: Harness) -> No
     found = {"date": str(DAY), "ordinary_date": str(DAY - 7 * ONE_DAY), "causes": [cause]}
     explained = run.logs("event")[-1]["cloudevent"]["data"]
     assert explained["root_cause"] == shown(spiked)["root_cause"] == found
-    assert explained["anomaly"]["trend"][-1] == {"date": str(DAY), "amount": "100.00"}
+    newest = {"date": str(DAY), "amount": "100.00", "is_anomalous": True}
+    assert explained["anomaly"]["trend"][-1] == newest
     table = spiked.run("anomalies", "show", explained["anomaly"]["id"]).stdout
     assert f"root cause\ton {DAY}, against {DAY - 7 * ONE_DAY}:\n" in table
     assert "\t+90.00 USD sa-east-1 SAE1-BoxUsage:p4d.24xlarge (0.00 to 90.00)\n" in table

@@ -22,7 +22,7 @@ from costbatch.domain.causes import RootCause
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState, EventQuery, StoredEvent
-from costbatch.domain.detection import JudgedDay, Rule, Severity
+from costbatch.domain.detection import Rule, Severity
 from costbatch.domain.events import Event
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
@@ -359,17 +359,6 @@ class FakeExpectations(PastExpectations):
     def copy(self) -> "FakeExpectations":
         """Return what a transaction works on."""
         return FakeExpectations(dict(self.rows), self.written)
-
-    def of_series(
-        self, account_id: int, service: str | None, currency: str, days: DateRange
-    ) -> dict[date, JudgedDay]:
-        """Return the judged days of one series."""
-        series = (account_id, service, currency)
-        return {
-            day: judged
-            for (row, day, *of), judged in self.rows.items()
-            if (row, *of) == series and day in days
-        }
 
     @override
     def save(self, expectations: Mapping[int, Sequence[Expectation]]) -> None:

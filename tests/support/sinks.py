@@ -61,7 +61,10 @@ def anomaly_event(
         "explanation": [{"service": "Amazon EC2", "expected": "484.82", "actual": "951.68"}],
         "newest_date": "2025-03-11",
         "newest_is_complete": True,
-        "trend": [{"date": "2025-03-10", "amount": "1"}, {"date": "2025-03-11", "amount": "2"}],
+        "trend": [
+            {"date": "2025-03-10", "amount": "1", "is_anomalous": True},
+            {"date": "2025-03-11", "amount": "2", "is_anomalous": True},
+        ],
         **changes,
     }
     return Event(

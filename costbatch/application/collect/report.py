@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from costbatch.application.collect.series import daily_cost
+from costbatch.application.collect.series import load_days
 from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
@@ -13,8 +13,8 @@ from costbatch.domain.answers import Standing, answer_to, standing
 from costbatch.domain.arrival import arrival_of, learned_days
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
-from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Rule
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Run
@@ -136,8 +136,8 @@ def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Coll
 
 def _trend(
     tx: Transaction, account: Account, anomaly: Anomaly, report: CollectReport, rule: Rule
-) -> tuple[DayTotal, ...]:
+) -> tuple[SeriesDay, ...]:
     """Return the daily cost up to the newest day, days without cost as zeros."""
     end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)
     days = DateRange(end_exclusive - timedelta(days=TREND_DAYS), end_exclusive)
-    return tuple(daily_cost(tx, account, anomaly, days, rule))
+    return load_days(tx, account, anomaly, days, rule)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from costbatch.domain.detection import (
     comparable_service_totals,
     comparable_totals,
 )
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.periods import DateRange
 
 # Of how many days the costs of all services are read at a time: a history of some accounts takes gigabytes.
@@ -79,23 +79,18 @@ class AccountSeries:
         return self._tx.costs.service_totals(account, days, self._rule)
 
 
-def amounts_by_day(
-    tx: Transaction, account: Account, service: str | None, currency: str, days: DateRange, rule: Rule
-) -> dict[date, Decimal]:
-    """Return the comparable cost of each day with cost; ``service`` None: of the account's total."""
+def load_days(
+    tx: Transaction, account: Account, anomaly: Anomaly, days: DateRange, rule: Rule
+) -> tuple[SeriesDay, ...]:
+    """Return what the series of an anomaly cost on each day, and how it was judged; zero without cost."""
+    service, currency = anomaly.service, anomaly.currency
     if service is None:
         totals = tx.costs.day_totals({account.id: days}, rule)[account.id]
     else:
         totals = tx.costs.service_totals(account, days, rule).get(service, [])
-    return {total.usage_date: total.amount for total in totals if total.currency == currency}
-
-
-def daily_cost(
-    tx: Transaction, account: Account, anomaly: Anomaly, days: DateRange, rule: Rule
-) -> list[DayTotal]:
-    """Return what the series of an anomaly cost on each day, days without cost as zeros."""
-    amounts = amounts_by_day(tx, account, anomaly.service, anomaly.currency, days, rule)
-    return [DayTotal(day, anomaly.currency, amounts.get(day, ZERO)) for day in days]
+    amounts = {total.usage_date: total.amount for total in totals if total.currency == currency}
+    judged = tx.expectations.of_series(account.id, service, currency, days)
+    return tuple(SeriesDay(day, amounts.get(day, ZERO), judged.get(day)) for day in days)
 
 
 def load_trend(
@@ -105,7 +100,7 @@ def load_trend(
     newest, currency = stored.last, anomaly.currency
     days = DateRange(max(newest - timedelta(days=TREND_DAYS - 1), stored.start), stored.end_exclusive)
     first = tx.costs.first_days({account.id: [currency]}).get((account.id, currency), date.max)
-    known = [each for each in daily_cost(tx, account, anomaly, days, rule) if each.usage_date >= first]
+    known = [each for each in load_days(tx, account, anomaly, days, rule) if each.usage_date >= first]
     is_complete = newest <= rule.last_settled_day(today)
     return Trend(newest=newest, is_complete=is_complete, days=tuple(known))
 

@@ -1,7 +1,7 @@
 """Open anomalies, each with a sparkline of the cost that leads up to it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -11,6 +11,7 @@ from costbatch.domain.anomalies import TREND_DAYS, Anomaly
 from costbatch.domain.answers import Standing
 from costbatch.domain.collect_report import AnomalyView, CollectReport
 from costbatch.domain.detection import Reason, Severity
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.money import amount, money
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.sparkline import ASCII_LEVELS, BLOCKS, sparkline
@@ -129,7 +130,7 @@ def _deviation(anomaly: Anomaly) -> str:
 def _trend(view: AnomalyView, page: Page) -> RenderableType:
     """Return the sparkline, with the anomaly's days coloured, or marked in a line below."""
     anomaly, blocks = view.anomaly, _blocks(view, page)
-    is_anomalous = [anomaly.start_date <= day <= anomaly.last_date for day in _trend_days(view)]
+    is_anomalous = [day is not None and anomaly.includes(day) for day in _trend_days(view)]
     if not page.has_colors:
         return Text(f"{blocks}\n{''.join('^' if is_one else ' ' for is_one in is_anomalous)}")
     styles = (_STYLES[anomaly.severity] if is_one else "dim" for is_one in is_anomalous)
@@ -137,14 +138,13 @@ def _trend(view: AnomalyView, page: Page) -> RenderableType:
 
 
 def _blocks(view: AnomalyView, page: Page) -> str:
-    amounts = {total.usage_date: total.amount for total in view.trend}
     levels = ASCII_LEVELS if page.is_ascii else BLOCKS
-    return sparkline([amounts.get(day) for day in _trend_days(view)], levels=levels)
+    return sparkline([day.actual if day else None for day in _trend_days(view)], levels=levels)
 
 
-def _trend_days(view: AnomalyView) -> list[date]:
-    """Return the days of the trend; empty without a trend."""
+def _trend_days(view: AnomalyView) -> list[SeriesDay | None]:
+    """Return the days of the trend, None for one that is missing; empty without a trend."""
     if not view.trend:
         return []
-    last = view.trend[-1].usage_date
-    return [last - timedelta(days=n) for n in reversed(range(TREND_DAYS))]
+    days, last = {day.usage_date: day for day in view.trend}, view.trend[-1].usage_date
+    return [days.get(last - timedelta(days=n)) for n in reversed(range(TREND_DAYS))]

@@ -111,7 +111,7 @@ def _print_days(shown: ShownAnomaly) -> None:
             amount(each.judged.lower, currency) if each.judged else None,
             amount(each.judged.upper, currency) if each.judged else None,
             f"{each.judged.score:.2f}" if each.judged else None,
-            "yes" if shown.is_in(each) else "",
+            "yes" if anomaly.includes(each) else "",
         )
         for each in near[-_MOST_DAYS:]
     ]

@@ -86,7 +86,7 @@ def plot_anomaly(shown: ShownAnomaly) -> str:
         scale=_Scale.over([*actual.values(), *edges]),
         top=_TOP + _LINE_HEIGHT * (len(words) + 1),
     )
-    anomalous = [each for each in trend if shown.is_in(each)]
+    anomalous = [each for each in trend if found.anomaly.includes(each)]
     lines = [*panel.grid()]
     if anomalous:
         days = DateRange(anomalous[0].usage_date, anomalous[-1].usage_date + ONE_DAY)

@@ -296,7 +296,8 @@ def test_an_anomaly_is_shown_with_the_days_around_it_and_what_was_expected(repla
     days = [each.usage_date for each in shown.trend]
     assert (days[0], days[-1], len(days)) == (day(15), day(64), 50)
     before, spike, after = (shown.trend[number - 15] for number in (49, 50, 51))
-    assert [shown.is_in(each) for each in (before, spike, after)] == [False, True, False]
+    includes = shown.answered.anomaly.includes
+    assert [includes(each) for each in (before, spike, after)] == [False, True, False]
     assert spike.judged is not None
     document = shown.to_document()["trend"][35]
     assert document == {
@@ -308,6 +309,18 @@ def test_an_anomaly_is_shown_with_the_days_around_it_and_what_was_expected(repla
         "score": f"{spike.judged.score:.2f}",
         "is_anomalous": True,
     }
+
+
+def test_ordinary_days_between_anomalous_ones_are_not_shown_as_anomalous(replay: Replay) -> None:
+    """Neither where it is shown, nor in its events, whose charts are drawn from them."""
+    replay.costs({51: 100, 52: 100, 53: 200})
+    events = replay.runs(52, 55)
+    shown = replay.answers.show(newest(replay))
+    anomaly = shown.answered.anomaly
+    assert (anomaly.start_date, anomaly.last_date) == (day(50), day(53))
+    assert "on 2 days" in anomaly.words
+    for trend in (shown.to_document()["trend"], events[-1].data["anomaly"]["trend"]):
+        assert [each["date"] for each in trend if each["is_anomalous"]] == [str(day(50)), str(day(53))]
 
 
 @pytest.mark.parametrize("prefix", ["{id}", "{start}", "  {upper} ", "{digits}"])

@@ -127,10 +127,13 @@ def test_an_outage_is_told_when_its_day_is_complete(replay: Replay) -> None:
     replay.costs(times(usual(100), 0.02, range(105, 109)), service=EC2)
     assert replay.runs(106, 107) == []
     assert told(replay.run(108)) == ["anomaly.detected"]
-    replay.runs(109, 118)
+    events = replay.runs(109, 118)
     ((direction, first, last, state),) = spans(replay.anomalies)
     assert (direction, first, state) == ("drop", 105, "ended")
     assert last in {107, 108}
+    trend = events[-1].data["anomaly"]["trend"]
+    marked = [each["date"] for each in trend if each["is_anomalous"]]
+    assert marked == [str(day(n)) for n in range(105, last + 1)]
     assert replay.anomalies[0].reason is Reason.DROP
 
 

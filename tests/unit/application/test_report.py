@@ -98,8 +98,8 @@ def test_an_open_anomaly_comes_with_its_account_and_thirty_days(tables: FakeTabl
     """The trend is of the comparable cost, up to the newest day."""
     (view,) = report_of(tables).open_anomalies
     assert (view.aws_account_id, view.account_name, view.is_new) == ("000000000001", "account-1", True)
-    assert [total.usage_date for total in view.trend] == list(DateRange(TODAY - timedelta(days=30), TODAY))
-    assert {total.amount for total in view.trend} == {Decimal(15)}
+    assert [each.usage_date for each in view.trend] == list(DateRange(TODAY - timedelta(days=30), TODAY))
+    assert {each.actual for each in view.trend} == {Decimal(15)}
 
 
 def test_a_trend_reaches_to_the_last_day_of_its_anomaly(tables: FakeTables) -> None:
@@ -117,7 +117,7 @@ def test_the_trend_of_a_service_is_its_own(tables: FakeTables) -> None:
     for of_account in tables.costs.days.values():
         of_account.pop(YESTERDAY, None)
     (view,) = report_of(tables).open_anomalies
-    assert [total.amount for total in view.trend] == [*[Decimal(5)] * 29, Decimal(0)]
+    assert [each.actual for each in view.trend] == [*[Decimal(5)] * 29, Decimal(0)]
 
 
 def test_days_in_another_currency_are_zeros_in_a_trend(tables: FakeTables) -> None:
@@ -126,7 +126,7 @@ def test_days_in_another_currency_are_zeros_in_a_trend(tables: FakeTables) -> No
         each.id: replace(each, currency="JPY") for each in tables.anomalies.rows.values()
     }
     (view,) = report_of(tables).open_anomalies
-    assert {(total.currency, total.amount) for total in view.trend} == {("JPY", Decimal(0))}
+    assert {each.actual for each in view.trend} == {Decimal(0)}
 
 
 def test_an_anomaly_that_an_earlier_run_found_is_not_new(tables: FakeTables) -> None:

@@ -14,8 +14,9 @@ from costbatch.cli.views.collect import print_run
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
-from costbatch.domain.costs import CostBasis, DayTotal, StoredChange
+from costbatch.domain.costs import CostBasis, StoredChange
 from costbatch.domain.detection import Direction, Severity
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import Failure, ItemRecord, ItemState, Run, RunStatus, SkipReason
 from costbatch.errors import ErrorKind
@@ -112,9 +113,7 @@ def make_view(**fields: Any) -> AnomalyView:
         }
     )
     amounts = [Decimal(10)] * 28 + [Decimal(80)] * 2
-    trend = tuple(
-        DayTotal(TODAY - timedelta(days=30 - place), "USD", value) for place, value in enumerate(amounts)
-    )
+    trend = tuple(SeriesDay(TODAY - timedelta(days=30 - place), value) for place, value in enumerate(amounts))
     return AnomalyView(anomaly=anomaly, aws_account_id=account_id(1), account_name="account-1", trend=trend)
 
 

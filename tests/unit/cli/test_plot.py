@@ -14,7 +14,7 @@ from costbatch.application.anomalies import AnsweredAnomaly, ShownAnomaly
 from costbatch.cli.views.plot import plot_alarms, plot_anomaly
 from costbatch.domain.answers import Standing
 from costbatch.domain.backtest import AccountReplay, Alarm
-from costbatch.domain.detection import DetectorName, Direction, JudgedDay
+from costbatch.domain.detection import DetectorName, Direction, JudgedDay, Reason
 from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
@@ -34,7 +34,8 @@ def shown(
     for number in range(days):
         day = START + timedelta(days=number - 35)
         actual = amount * 3 if number in {35, 36} else amount
-        judged = JudgedDay(day, amount, actual, amount / 2, amount * Decimal("1.5"), Decimal("0.1"))
+        reason = Reason.DEVIATION if actual > amount else None
+        judged = JudgedDay(day, amount, actual, amount / 2, amount * Decimal("1.5"), Decimal("0.1"), reason)
         trend.append(SeriesDay(day, actual, None if number in unjudged else judged))
     view = make_view(start_date=START, last_date=START + timedelta(days=1), **about)
     answered = AnsweredAnomaly(anomaly=view.anomaly, account=make_account(1), standing=Standing.OPEN, why="")

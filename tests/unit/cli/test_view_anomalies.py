@@ -12,7 +12,8 @@ from rich.console import Console
 
 from costbatch.cli.views.collect import print_run
 from costbatch.domain.costs import StoredChange
-from costbatch.domain.detection import Contribution, Reason
+from costbatch.domain.detection import Contribution, JudgedDay, Reason
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.runs import (
     RunStatus,
 )
@@ -71,6 +72,17 @@ def test_without_colours_the_anomalous_days_are_marked_below() -> None:
     printed = printed_run(make_report([collected()], open_anomalies=(make_view(),)))
     at = line_with("██", printed).index("██")
     assert line_with("^^", printed).index("^^") == at
+
+
+def test_an_ordinary_day_of_an_anomaly_is_not_marked() -> None:
+    """It lies in its band, between two days that do not."""
+    view = make_view(start_date=date(2025, 1, 12))
+    day, ordinary = view.trend[-2].usage_date, Decimal(80)
+    judged = JudgedDay(day, ordinary, ordinary, ordinary / 2, ordinary * 2, Decimal(0))
+    trend = (*view.trend[:-2], SeriesDay(day, ordinary, judged), view.trend[-1])
+    printed = printed_run(make_report([collected()], open_anomalies=(replace(view, trend=trend),)))
+    at = line_with("██", printed).index("██")
+    assert line_with("^", printed).index("^ ^") == at - 1
 
 
 def test_with_colours_the_anomalous_days_are_coloured() -> None:

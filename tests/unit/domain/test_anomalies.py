@@ -20,7 +20,8 @@ from costbatch.domain.anomalies import (
     judged_from,
     reconcile,
 )
-from costbatch.domain.detection import Direction, Episode, Rule, Severity
+from costbatch.domain.detection import Direction, Episode, JudgedDay, Rule, Severity
+from costbatch.domain.expectations import SeriesDay
 from tests.support.factories import day, days, make_anomaly, make_judged
 
 RULE = Rule()
@@ -52,6 +53,29 @@ def changes(*known_days: tuple[int, int], found: Episode | None = None) -> list[
         (each.kind, (each.anomaly.start_date - day(0)).days, (each.anomaly.last_date - day(0)).days)
         for each in reconcile(known, [found] if found else [], judgement=JUDGEMENT)
     ]
+
+
+@pytest.mark.parametrize(
+    ("n", "judged", "is_included"),
+    [
+        (40, make_judged(40, "100", "300"), True),
+        (41, make_judged(41, "100", "300", None), True),
+        (41, make_judged(41, "100", "120", None), False),
+        (42, make_judged(42, "100", "20"), False),
+        (43, None, True),
+        (44, make_judged(44, "100", "300"), False),
+    ],
+)
+def test_of_its_days_an_anomaly_includes_those_outside_their_band_its_way(
+    n: int, judged: JudgedDay | None, *, is_included: bool
+) -> None:
+    """Not the ordinary ones between them, nor those of a drop amid a spike; what was never judged counts.
+
+    With the adaptive detector only its first days have a reason.
+    """
+    spike = make_anomaly(start_date=day(40), last_date=day(43))
+    actual = judged.actual if judged else Decimal(100)
+    assert spike.includes(SeriesDay(day(n), actual, judged)) is is_included
 
 
 @pytest.mark.parametrize(

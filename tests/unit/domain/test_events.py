@@ -12,7 +12,6 @@ import pytest
 from costbatch.domain.accounts import Failing
 from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution, Trend
 from costbatch.domain.answers import Answer, AnswerKind, Standing
-from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Contribution
 from costbatch.domain.events import (
     Event,
@@ -25,6 +24,7 @@ from costbatch.domain.events import (
     cents,
     run_ended,
 )
+from costbatch.domain.expectations import SeriesDay
 from costbatch.errors import ErrorKind
 from tests.support.factories import NOW, day, make_account, make_anomaly
 
@@ -34,7 +34,7 @@ ACCOUNT, FAILING = make_account(), Failing(since=NOW, kind="throttled")
 TREND = Trend(
     newest=day(41),
     is_complete=False,
-    days=(DayTotal(day(40), "USD", Decimal(200)), DayTotal(day(41), "USD", Decimal("0.005"))),
+    days=(SeriesDay(day(40), Decimal(200)), SeriesDay(day(41), Decimal("0.005"))),
 )
 
 
@@ -199,8 +199,8 @@ def test_an_event_of_an_anomaly_says_what_led_up_to_it() -> None:
     """The daily cost up to the newest day, to the cent, and whether more of that day may still arrive."""
     said = of_anomaly().data["anomaly"]
     assert said["trend"] == [
-        {"date": "2025-02-10", "amount": "200.00"},
-        {"date": "2025-02-11", "amount": "0.00"},
+        {"date": "2025-02-10", "amount": "200.00", "is_anomalous": True},
+        {"date": "2025-02-11", "amount": "0.00", "is_anomalous": False},
     ]
     assert (said["newest_date"], said["newest_is_complete"]) == ("2025-02-11", False)
 

@@ -34,6 +34,7 @@ from costbatch.domain.events import (
     service_first_charged,
     service_first_used,
 )
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.incidents import Incident, Member
 from costbatch.domain.links import LinkTemplate
@@ -71,7 +72,7 @@ def a_trend(*amounts: str, is_complete: bool = False) -> Trend:
     """Return the days that end with the newest one; by default thirty, of which the last two are high."""
     amounts = amounts or HIGH_AT_LAST
     first = NEWEST - timedelta(days=len(amounts) - 1)
-    days = tuple(DayTotal(first + timedelta(days=n), "USD", Decimal(each)) for n, each in enumerate(amounts))
+    days = tuple(SeriesDay(first + timedelta(days=n), Decimal(each)) for n, each in enumerate(amounts))
     return Trend(newest=NEWEST, is_complete=is_complete, days=days)
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
-from costbatch.domain.costs import DayTotal, StoredChange
+from costbatch.domain.costs import StoredChange
 from costbatch.domain.deliveries import Backlog
 from costbatch.domain.discovery import DiscoverOptions
+from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.metrics import ACCOUNTS
 from costbatch.domain.periods import DateRange
 from costbatch.domain.plans import CollectionPlan, PlannedCollection
@@ -81,7 +82,7 @@ REPORT = CollectReport(
             anomaly=make_anomaly(),
             aws_account_id="000000000001",
             account_name="one",
-            trend=(DayTotal(day(40), "USD", Decimal("200.5")),),
+            trend=(SeriesDay(day(40), Decimal("200.5")),),
             is_new=True,
         ),
     ),
