@@ -56,8 +56,9 @@ def changes(
 ) -> None:
     """Show what each night changed of the stored costs: new, restated and deleted rows.
 
-    The newest night comes first, within a currency the largest change. What an account's first collection
-    stored is not listed: there was nothing before it.
+    The newest night comes first, within a currency the largest change. What the first run stored of an
+    account is not listed: there was nothing before it. If that run was a backfill, the history that the
+    first night reads after it is listed, as new rows.
     """
     query = ChangeQuery(since=since, aws_account_ids=aws_account_ids, services=services, least=least)
     _print_changes(context.bootstrap().ledger().changes(query), output)

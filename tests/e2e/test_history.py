@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from costbatch.simulator.world import Anomaly
-from tests.support.harness import EC2, ONE_DAY, TODAY, Harness, make_account
+from tests.support.harness import EC2, ONE_DAY, TODAY, Harness, bill, make_account, steady
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +103,26 @@ def test_the_history_tells_every_night(harness: Harness, nights: dict[Any, list[
     printed = harness.run("collect").stdout
     assert "AWS is still adding cost to the last day; about " in " ".join(printed.split())
     assert " % of a day has arrived after 24 hours" in " ".join(printed.split())
+
+
+def test_the_history_that_is_read_after_a_backfill_is_listed(harness: Harness) -> None:
+    """What the first run stored is not, also if it is a backfill; the help says so."""
+    harness.open(make_account(1, rows=tuple(bill(each.date, "10.00") for each in steady("10"))))
+
+    def listed() -> list[str]:
+        run = harness.run("changes", "--since", f"{TODAY}", "--output", "json")
+        assert all(change["old"] is None for change in json.loads(run.stdout))
+        return sorted(change["usage_date"] for change in json.loads(run.stdout))
+
+    start, last = TODAY - 20 * ONE_DAY, TODAY - 10 * ONE_DAY
+    assert harness.collect("--from", f"{start}", "--to", f"{last}").status == 0
+    assert listed() == []
+    assert harness.collect().status == 0
+    days = listed()
+    assert days
+    assert not [day for day in days if f"{start}" <= day <= f"{last}"]
+    assert days[0] < f"{start}" < f"{last}" < days[-1]
+    assert "If that run was a backfill" in " ".join(harness.run("changes", "--help").stdout.split())
 
 
 def test_wrong_questions_get_one_sentence(harness: Harness) -> None:
