@@ -14,7 +14,7 @@ from math import exp, inf, log, sqrt
 from costbatch.domain.adaptive_answers import Allowance, excused_ages, open_day
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
 from costbatch.domain.detection import Reason
-from costbatch.domain.expectation import SETTLE_DAYS, Band, History, Mark, floats, median
+from costbatch.domain.expectation import LIKE, SETTLE_DAYS, Band, History, Mark, floats, median
 from costbatch.domain.job_services import runs_jobs
 
 _NEWEST_FIRST = range(SETTLE_DAYS + 1)
@@ -250,7 +250,10 @@ class Detector:
             surprise = 0.0 if run >= usual_run > 0 else surprise
             is_nature = False
         else:
-            is_recurring = history.marks[index] == Mark.RECURRING or history.has_precedent(index, rise)
+            # One charge of an earlier month explains one day of this month.
+            days = history.days_on_end(index, rise, amounts[age:])
+            is_recurring = history.has_precedent(index, rise, days=days)
+            is_recurring |= days == 1 and history.marks[index] == Mark.RECURRING
             surprise = max(surprise, self._bursts_of_a_year(history, before))
             is_nature = history.earlier_alarms(before, amount) >= _NATURE
         if moved > _ACCOUNT_WIDE:
@@ -330,7 +333,7 @@ class Detector:
             return _Found(SETTLE_DAYS, None, fall / least, Excuse.USUAL_LEVEL)
         # A free tier starts anew on the 1st: in the first months nothing tells that from an outage.
         is_month_start = history.month_days[index] <= _MONTH_START and index < 2 * _OUTAGE_DAYS
-        if is_month_start or history.has_precedent(index, fall, -1, 0.6):
+        if is_month_start or history.has_precedent(index, fall, -1, (0.6, LIKE)):
             return _Found(SETTLE_DAYS, None, fall / least, Excuse.RECURRING)
         history.marks[index] = Mark.ANOMALOUS
         history.last_drop = settled
@@ -383,7 +386,7 @@ class Detector:
             if amount <= limit:
                 continue
             excuse = None
-            if history.has_precedent(index, amount, part=_SAME_CHARGE):
+            if history.has_precedent(index, amount, size=(_SAME_CHARGE, LIKE)):
                 excuse = Excuse.RECURRING
             elif history.earlier_alarms(index, amount) >= _NATURE:
                 excuse = Excuse.NATURE

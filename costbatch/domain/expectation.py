@@ -37,13 +37,14 @@ _SPARSE_DAYS, _SPARSE_SHARE = 42, 0.55
 # Recurring charges: how far back they are looked for (a month, a quarter, a year), and how far off their day.
 _RECURRENCES = ((25, 38), (86, 98), (360, 370))
 _JITTER_DAYS, _MONTH_DAYS, _MONTH_END = 3, 30, 28
-# Of the size that a charge must have, the part that is enough on its very day.
+# What is about as large has this part of the size; of it, the part that is enough on a charge's very day.
+_ALIKE = 2 / 3
 _SAME_DAY = 0.67
 _FORTNIGHT = 14
-# A rise that stayed for five weeks is a new level.
-_LONGEST_RISE = 35
+# A rise that stayed for seven weeks is a new level.
+_LONGEST_RISE = 49
 # A charge many times as large does not explain a small one; of this much more it is the same one again.
-_LIKE, _SAME = 4.0, 1.5
+LIKE, _SAME = 4.0, 1.5
 # A level below a cent is none.
 _LEAST_LEVEL = 0.01
 # Growth is measured against the level of four weeks ago, and never across an alarm.
@@ -92,8 +93,8 @@ class History:
 
     bands, weekdays, month_days and marks reach to the newest day, the other lists to the newest settled one.
     errors are relative: the difference from the band by its scale; nan before there was a band.
-    peaks: the largest upward error of each week that was not anomalous; runs: the same of the least error
-    of three days on end.
+    peaks: the largest upward error of each week that was not anomalous, unless the two days before it rose
+    too; runs: the same of the least error of three days on end.
     level_from: days before this one no longer tell the level.
     """
 
@@ -136,7 +137,11 @@ class History:
             self.cleaned.append(band.expected + min(max(difference, -bound), bound))
             self.errors.append(self._surprise(amount, band, self.weekdays[n]))
             is_large = difference > bound and difference > band.expected / 4
-            if is_large and self.marks[n] == Mark.NORMAL and self.has_precedent(n, difference, most=_SAME):
+            if (
+                is_large
+                and self.marks[n] == Mark.NORMAL
+                and self.has_precedent(n, difference, size=(_ALIKE, _SAME))
+            ):
                 self.marks[n] = Mark.RECURRING
         self._remember_peak(n)
         self._learn_week(n + 1)
@@ -217,16 +222,18 @@ class History:
         del self.bands[:_WEEK], self.marks[:_WEEK]
 
     def excess(self, index: int, sign: int = 1) -> float:
-        """Return how far one settled day stands out from the days on both sides of it."""
-        around = [*range(index - 6, index - 2), *range(index + 3, index + 6)]
-        sides = [
-            self.amounts[i] / self.weights[self.weekdays[i]]
-            for i in around
-            if 0 <= i < len(self.amounts) and self.weights[self.weekdays[i]] > _LEAST_WEIGHT
-        ]
-        if not sides:
-            return 0.0
-        return sign * (self.amounts[index] - median(sides) * self.weights[self.weekdays[index]])
+        """Return how far one settled day stands out from the days on both sides of it.
+
+        A fall must stand out from each side by itself: the end of a rise is no outage of one day.
+        """
+        around = (
+            slice(max(0, index - 6), max(0, index - 2)),
+            slice(index + 3, min(index + 6, len(self.amounts))),
+        )
+        before, after = (self._by_share(self.amounts[days], self.weekdays[days]) for days in around)
+        sides = [before + after] if sign > 0 else [before, after]
+        amount, weight = self.amounts[index], self.weights[self.weekdays[index]]
+        return min((sign * (amount - median(side) * weight) for side in sides if side), default=0.0)
 
     def run(self, index: int, newest_first: Sequence[float]) -> float:
         """Return the least relative error of a day and the two before it; 0 if one of them was no rise.
@@ -242,6 +249,20 @@ class History:
             amount = self.amounts[i] if i < len(self.amounts) else newest_first[back]
             errors.append((amount - band.expected) / band.scale)
         return max(min(errors), 0.0)
+
+    def days_on_end(self, index: int, rise: float, newest_first: Sequence[float]) -> int:
+        """Return on how many days up to one the cost rose by about as much. newest_first: see ``run``."""
+        count = 1
+        for back in range(1, _JITTER_DAYS + 1):
+            band = self.bands[index - back] if index >= back else None
+            if band is None:
+                break
+            i = index - back
+            amount = self.amounts[i] if i < len(self.amounts) else newest_first[back]
+            if amount - band.expected < _ALIKE * rise:
+                break
+            count += 1
+        return count
 
     def error_before(self, index: int, newest_first: Sequence[float]) -> float:
         """Return the relative error of the day before one, 0 without a band. newest_first: see ``run``."""
@@ -268,21 +289,24 @@ class History:
         index: int,
         difference: float,
         sign: int = 1,
-        part: float = 2 / 3,
-        most: float = _LIKE,
+        size: tuple[float, float] = (_ALIKE, LIKE),
         *,
         lasting: bool = False,
+        days: int = 1,
     ) -> bool:
         """Whether the same day of an earlier month, or every other week, stood out by as much.
 
-        part, most: of the difference, the limits of the earlier one. lasting: and stayed so for some days.
+        size: the limits of the earlier one, as parts of the difference. lasting: and stayed so for some days.
+        days: how many days on end stand out so far; as many must have done so then, each by itself.
         """
+        part, most = size
 
         def is_like(excess: float, least: float = part) -> bool:
             return least * difference < excess < most * difference
 
         month_day = self.month_days[index]
         for shortest, longest in _RECURRENCES:
+            alike = 0
             for i in range(max(0, index - longest), min(index - shortest, len(self.amounts))):
                 apart = abs(self.month_days[i] - month_day)
                 if _JITTER_DAYS < apart < _MONTH_DAYS - _JITTER_DAYS:
@@ -290,10 +314,11 @@ class History:
                 # On the very day, or at the end of both months, the size says less.
                 is_day = apart == 0 or min(month_day, self.month_days[i]) >= _MONTH_END
                 least = part * _SAME_DAY if is_day and sign > 0 else part
-                if is_like(self.step(i) if lasting else self.excess(i, sign), least):
+                alike += is_like(self.step(i) if lasting else self.excess(i, sign), least)
+                if alike == days:
                     return True
         first, second = index - 2 * _FORTNIGHT, index - _FORTNIGHT
-        if first < SETTLE_DAYS or len(self.amounts) <= second + SETTLE_DAYS:
+        if days > 1 or first < SETTLE_DAYS or len(self.amounts) <= second + SETTLE_DAYS:
             return False
         return is_like(self.excess(first, sign)) and is_like(self.excess(second, sign))
 
@@ -372,7 +397,9 @@ class History:
         if isnan(error):
             return
         self._remember_run(n)
-        if self.marks[n] == Mark.NORMAL:
+        # While a level goes up, all its days are above what was expected: only the first of them surprise.
+        goes_on = n > 1 and min(self.errors[n - 2 : n]) > error / 2
+        if self.marks[n] == Mark.NORMAL and not goes_on:
             self.peaks[n // _WEEK] = max(self.peaks[n // _WEEK], error)
         # A burst that lasted one day belongs to the nature of the service; a longer one does not.
         if n <= _WEEK + 1 or self.marks[n - 1] != Mark.ANOMALOUS:

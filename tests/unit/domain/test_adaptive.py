@@ -166,6 +166,30 @@ def test_a_rise_that_lasts_is_no_monthly_charge() -> None:
     assert not [each for each in anomalies({"this": stints}) if each.usage_date >= day(first)]
 
 
+def test_one_charge_of_a_month_explains_one_day_of_the_next() -> None:
+    """The day after the fee, as large again, is told; a charge of two days explains two."""
+    fee, after = [n for n in range(DAYS) if day(n).day == 3], [n for n in range(DAYS) if day(n).day == 4]
+    once = [amount + 300 * (n in {*fee, after[-1]}) for n, amount in enumerate(steady(100))]
+    assert after[-1] in days_of(anomalies({"this": once}), Reason.SPIKE)
+    twice = [amount + 300 * (n in {*fee, *after}) for n, amount in enumerate(steady(100))]
+    assert after[-1] not in days_of(anomalies({"this": twice}), Reason.SPIKE)
+
+
+@pytest.mark.parametrize("later", [28, 33])
+def test_the_end_of_a_rise_is_no_outage_of_that_day(later: int) -> None:
+    """About a month after a rise was over, an outage is told."""
+    risen = changed(steady(100), 85, lambda _: 2.5, 10)
+    found = anomalies({"this": changed(risen, 95 + later, lambda _: 0.05, 4)})
+    assert 95 + later in days_of(found, Reason.DROP)
+
+
+def test_growth_does_not_hide_a_later_jump() -> None:
+    """All days of a ramp are above what was expected; what jumps later is compared with other jumps."""
+    grown = changed(steady(100, noise=0.01), 80, lambda n: 1 + 0.6 * min(n, 14) / 14)
+    found = days_of(anomalies({"this": changed(grown, 125, lambda _: 1.35)}), Reason.SPIKE)
+    assert 125 in found
+
+
 @pytest.mark.parametrize(("away", "excuse"), [(0, Excuse.RECURRING), (3, None)])
 def test_a_charge_on_its_very_day_may_be_twice_as_large(away: int, excuse: Excuse | None) -> None:
     """A few days off, it must be about as large as the last one."""
@@ -439,14 +463,14 @@ def test_what_a_service_cost_within_nine_weeks_is_an_amount_and_no_share() -> No
 
 
 @pytest.mark.parametrize(
-    ("length", "pause", "is_told"), [(12, 25, True), (12, 4, False), (33, 12, True), (40, 12, False)]
+    ("length", "pause", "is_told"), [(12, 25, True), (12, 4, False), (47, 12, True), (54, 12, False)]
 )
 def test_a_level_that_was_told_and_is_over_is_not_usual(length: int, pause: int, *, is_told: bool) -> None:
-    """It is told again, unless it had stayed for five weeks or was only away for some days."""
-    amounts = changed(steady(100), 80, lambda _: 2.0, length)
-    again = 80 + length + pause
+    """It is told again, unless it had stayed for seven weeks or was only away for some days."""
+    amounts = changed(steady(100), 60, lambda _: 2.0, length)
+    again = 60 + length + pause
     found = days_of(anomalies({"this": changed(amounts, again, lambda _: 2.0, 12)}), Reason.SPIKE)
-    assert 80 in found
+    assert 60 in found
     assert (again in found) is is_told
 
 
