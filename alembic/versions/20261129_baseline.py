@@ -885,18 +885,18 @@ def upgrade() -> None:
         comment="One account within one run, with its one outcome",
     )
     op.create_index(
-        "ix_run_items_paid",
-        "run_items",
-        ["account_id", "id"],
-        unique=False,
-        postgresql_where=sa.text("api_requests > 0"),
-    )
-    op.create_index(
         "ix_run_items_succeeded",
         "run_items",
         ["account_id", "finished_at"],
         unique=False,
         postgresql_where=sa.text("state = 'succeeded'"),
+    )
+    op.create_index(
+        "ix_run_items_turns",
+        "run_items",
+        ["account_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('succeeded', 'failed') OR api_requests > 0"),
     )
     op.create_index(
         "ix_run_items_pending",
@@ -1212,9 +1212,13 @@ def downgrade() -> None:
         "ix_run_items_pending", table_name="run_items", postgresql_where=sa.text("state = 'pending'")
     )
     op.drop_index(
+        "ix_run_items_turns",
+        table_name="run_items",
+        postgresql_where=sa.text("state IN ('succeeded', 'failed') OR api_requests > 0"),
+    )
+    op.drop_index(
         "ix_run_items_succeeded", table_name="run_items", postgresql_where=sa.text("state = 'succeeded'")
     )
-    op.drop_index("ix_run_items_paid", table_name="run_items", postgresql_where=sa.text("api_requests > 0"))
     op.drop_table("run_items")
     op.drop_index("ix_events_account_id", table_name="events")
     op.drop_index("ix_events_run_id", table_name="events")

@@ -145,7 +145,7 @@ class ItemStore(Protocol):
     def enlist(self, run: Run) -> int:
         """Add an item for every account of the request; return how many items are unfinished.
 
-        The accounts for which the job has paid longest ago, or never, are claimed first.
+        The accounts that the job has worked on longest ago, or never, are claimed first.
         """
 
     def has_running(self, run: Run) -> bool:

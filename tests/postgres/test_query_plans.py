@@ -181,6 +181,12 @@ def scans_whole(plan: str, tables: str = LARGE_TABLES) -> list[str]:
     return re.findall(rf"Seq Scan on ((?:{tables})\w*)", plan)
 
 
+def test_the_order_of_a_run_reads_one_item_of_each_account(plan_of: Plan, run: Run) -> None:
+    """Which account had its turn longest ago is read from an index of turns, however many runs there were."""
+    plan = plan_of(lambda tx: tx.items.enlist(run))
+    assert "ix_run_items_turns" in plan
+
+
 def test_a_claim_reads_the_head_of_the_list(plan_of: Plan, run: Run) -> None:
     """With every account pending it takes the first few off an index, without sorting them all."""
     plan = plan_of(lambda tx: tx.items.claim(run, worker="w", most=16, lease=LEASE))

@@ -10,7 +10,7 @@ from costbatch.adapters.postgres import PostgresDatabase, run_items
 from costbatch.domain.accounts import NO_PROGRESS, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.periods import DateRange
-from costbatch.domain.runs import Run, RunRequest, SkipReason
+from costbatch.domain.runs import Outcome, Run, RunRequest, SkipReason, WorkItem
 from tests.support.database_rows import (
     LEASE,
     NOW,
@@ -187,6 +187,28 @@ def test_each_account_has_its_turn_however_it_ends(database: PostgresDatabase) -
     assert night("third", collected=[4], wasted=1) == [4, 1, 2, 3]
     assert night("fourth", collected=[2]) == [2, 3, 4, 1]
     assert night("fifth") == [3, 4, 1, 2]
+
+
+def test_a_job_without_paid_requests_begins_with_those_that_a_deadline_left_out(
+    database: PostgresDatabase,
+) -> None:
+    """What was done or has failed is last; what was only claimed has had no turn."""
+    for number in (1, 2, 3, 4):
+        add_account(database, number)
+
+    def night(key: str, ended: Callable[[WorkItem], Outcome]) -> list[str]:
+        run = open_run(database, key)
+        items = claim(database, run)
+        for item in items[:2]:
+            finish(database, replace(ended(item), api_requests=0))
+        with database.transaction() as tx:
+            tx.items.release("worker")
+        return [item.account.aws_account_id for item in items]
+
+    first = night("first", succeeded)
+    second = night("second", failed)
+    assert second == [*first[2:], *first[:2]]
+    assert night("third", succeeded) == first
 
 
 def test_each_job_has_its_own_claim_and_progress(database: PostgresDatabase, run: Run) -> None:

@@ -157,8 +157,8 @@ class PostgresRunItems(ItemStore):
                 sa.func.now(),
             )
             .where(*wanted)
-            # Claimed in the order of their ids: under a cap each account has its turn, however the turn ends.
-            .order_by(_newest_paid_item(request.job).nulls_first(), accounts.c.aws_account_id)
+            # Claimed in the order of their ids: under a cap or a deadline each account has its turn.
+            .order_by(_newest_turn(request.job).nulls_first(), accounts.c.aws_account_id)
         )
         columns = ["run_id", "job", "account_id", "state", "available_at"]
         self.connection.execute(sa.insert(run_items).from_select(columns, listed))
@@ -391,10 +391,10 @@ def is_of_run(records: sa.Table, run: Run) -> sa.ColumnElement[bool]:
     return records.c.run_item_id == sa.any_(sa.func.array(ids))
 
 
-def _newest_paid_item(job: str) -> sa.ScalarSelect[Any]:
-    """Return the newest item of an account that was paid for, or null if there is none."""
+def _newest_turn(job: str) -> sa.ScalarSelect[Any]:
+    """Return the newest item of an account that ended by itself or was paid for, or null without one."""
     item = run_items.c
-    # A constant and no parameter, else the planner cannot prove that the partial index serves.
-    is_paid = item.api_requests > sa.literal_column("0")
-    paid = sa.select(item.id).where(item.account_id == accounts.c.id, item.job == job, is_paid)
-    return paid.order_by(item.id.desc()).limit(1).scalar_subquery()
+    # Constants and no parameters, else the planner cannot prove that the partial index serves.
+    had_turn = sa.text("(run_items.state IN ('succeeded', 'failed') OR run_items.api_requests > 0)")
+    turns = sa.select(item.id).where(item.account_id == accounts.c.id, item.job == job, had_turn)
+    return turns.order_by(item.id.desc()).limit(1).scalar_subquery()

@@ -195,7 +195,13 @@ run_items = Table(
         "finished_at",
         postgresql_where=text("state = 'succeeded'"),
     ),
-    Index("ix_run_items_paid", "account_id", "id", postgresql_where=text("api_requests > 0")),
+    # Also what failed: an account has its turn however it ends.
+    Index(
+        "ix_run_items_turns",
+        "account_id",
+        "id",
+        postgresql_where=text("state IN ('succeeded', 'failed') OR api_requests > 0"),
+    ),
     comment="One account within one run, with its one outcome",
 )
 
