@@ -224,14 +224,16 @@ class History:
     def excess(self, index: int, sign: int = 1) -> float:
         """Return how far one settled day stands out from the days on both sides of it.
 
-        A fall must stand out from each side by itself: the end of a rise is no outage of one day.
+        A fall also from the level of four weeks before it: the end of a rise is no outage.
         """
         around = (
             slice(max(0, index - 6), max(0, index - 2)),
             slice(index + 3, min(index + 6, len(self.amounts))),
         )
         before, after = (self._by_share(self.amounts[days], self.weekdays[days]) for days in around)
-        sides = [before + after] if sign > 0 else [before, after]
+        sides = [before + after]
+        if sign < 0:
+            sides = [before, [self.levels[max(0, index - _GROWTH_DAYS)]]]
         amount, weight = self.amounts[index], self.weights[self.weekdays[index]]
         return min((sign * (amount - median(side) * weight) for side in sides if side), default=0.0)
 
@@ -259,7 +261,7 @@ class History:
                 break
             i = index - back
             amount = self.amounts[i] if i < len(self.amounts) else newest_first[back]
-            if amount - band.expected < _ALIKE * rise:
+            if not _ALIKE * rise <= amount - band.expected < LIKE * rise:
                 break
             count += 1
         return count

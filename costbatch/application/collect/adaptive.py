@@ -51,8 +51,7 @@ from costbatch.logs import get_logger
 
 log = get_logger(__name__)
 
-_SETTLING = timedelta(days=SETTLE_DAYS)
-_LEARNED = timedelta(days=LEARNED_DAYS)
+_SETTLING, _LEARNED = timedelta(days=SETTLE_DAYS), timedelta(days=LEARNED_DAYS)
 # A currency without cost for so long, while another one had, is forgotten.
 _QUIET = timedelta(days=35)
 # With so many days that earlier nights stored and a memory does not know, another detector judged meanwhile:
@@ -213,8 +212,9 @@ class AdaptiveDetector(Detector):
         asked = SeriesRequest(each.account, each.fetched, each.totals, days)
         series = load_series(tx, [asked], self.rule)[each.account.id].totals
         if not series:
-            # None of them took the place of another.
-            return dict.fromkeys(memories, each.stored.last)
+            # Those that went on to the end: none of them took the place of another.
+            end = max((memory.newest for memory in memories.values()), default=None)
+            return {name: each.stored.last for name, memory in memories.items() if memory.newest == end}
         found = {}
         for currency in sorted(currencies & (series.keys() | memories.keys())):
             newest = memories[currency].newest if currency in memories else date.min

@@ -136,6 +136,15 @@ def test_currencies_that_end_together_keep_their_anomalies() -> None:
     assert {each.newest for each in replay.store.tables.memories.rows.values()} == {day(209)}
 
 
+def test_a_currency_that_was_replaced_is_no_drop_if_all_cost_ends_then(replay: Replay) -> None:
+    """Also if nights are missed meanwhile, so that no currency has had cost for long."""
+    replay.currencies = {day(n): "EUR" for n in range(110, LAST)}
+    for place in [place for place in replay.bill if place[0] >= day(113)]:
+        del replay.bill[place]
+    assert [each for each in replay.runs(101, 145) if each.data["anomaly"]["currency"] == "USD"] == []
+    assert [each for each in replay.run(150) if each.data["anomaly"]["currency"] == "USD"] == []
+
+
 @pytest.mark.parametrize("nights", [1, 2, 3, 4])
 def test_a_charge_in_a_quiet_currency_that_aws_takes_back_is_no_anomaly(nights: int) -> None:
     """Whether it was final when it was taken back or not."""

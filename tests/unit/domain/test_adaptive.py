@@ -183,6 +183,27 @@ def test_the_end_of_a_rise_is_no_outage_of_that_day(later: int) -> None:
     assert 95 + later in days_of(found, Reason.DROP)
 
 
+def test_a_long_low_of_every_year_is_told_once() -> None:
+    """Also of more days than those that a fall is compared with."""
+    chance = random.Random(1)
+    amounts = [
+        100 * (0.1 if day(n).month == 12 and day(n).day >= 24 else 1.0) * chance.gauss(1, 0.03)
+        for n in range(760)
+    ]
+    judged = judgements({"other": [300.0] * 760, "this": amounts}, days=760)
+    drops = days_of([each for morning in judged for each in morning], Reason.DROP)
+    assert len({day(n).year for n in drops}) == 1
+
+
+def test_a_tail_after_a_monthly_charge_is_known_with_it() -> None:
+    """What comes on the day after a charge is compared with that day of the month before."""
+    chance, extra = random.Random(1), {1: 100.0, 2: 20.0}
+    amounts = [20 * chance.gauss(1, 0.03) + extra.get(day(n).day, 0.0) for n in range(400)]
+    judged = judgements({"other": [300.0] * 400, "this": amounts}, days=400)
+    found = days_of([each for morning in judged for each in morning], Reason.SPIKE)
+    assert max(found, default=0) < 62
+
+
 def test_growth_does_not_hide_a_later_jump() -> None:
     """All days of a ramp are above what was expected; what jumps later is compared with other jumps."""
     grown = changed(steady(100, noise=0.01), 80, lambda n: 1 + 0.6 * min(n, 14) / 14)
