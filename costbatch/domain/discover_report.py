@@ -126,6 +126,7 @@ class DiscoveryPlan:
         """Return the plan as JSON has it."""
         return {
             "today": self.today.isoformat(),
+            "resumes": self.resumes,
             "accounts": [
                 {
                     "aws_account_id": planned.account.aws_account_id,

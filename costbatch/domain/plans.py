@@ -92,6 +92,7 @@ class CollectionPlan:
         """Return the plan as JSON has it."""
         return {
             "today": self.today.isoformat(),
+            "resumes": self.resumes,
             "api": {"requests": self.api_requests, "cost_usd": str(self.api_cost_usd)},
             "accounts": [
                 {

@@ -98,7 +98,7 @@ def test_a_dry_run_with_the_key_of_a_run_plans_what_it_has_left(estate: Harness)
     estate.aws.clear_faults(estate.ids[0])
     estate.run(*night)
     said = estate.run(*night[:3], "--dry-run").stdout
-    assert said == "Nothing to discover: run night has discovered every active account.\n"
+    assert said == "Nothing to discover: run night has no active accounts left.\n"
     refused = estate.run(*night, "--dry-run", "--account", estate.ids[1])
     assert refused.status == 2
     assert refused.sentences == estate.run(*night, "--account", estate.ids[1]).sentences

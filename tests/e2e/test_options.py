@@ -144,7 +144,7 @@ def test_a_dry_run_with_the_key_of_a_run_plans_what_it_has_left(harness: Harness
     harness.run("accounts", "pause", left)
     assert harness.collect("--dry-run", *night).summary["accounts"] == []
     said = harness.run("collect", "--dry-run", *night).stdout
-    assert said == "Nothing to collect: run night has collected every active account.\n"
+    assert said == "Nothing to collect: run night has no active accounts left.\n"
     harness.run("accounts", "resume", left)
     assert set(harness.collect(*night).outcomes.values()) == {"collected"}
     assert harness.aws.paid() == 4

@@ -13,6 +13,7 @@ from costbatch.cli.views.run import (
     STATUS_STYLES,
     headline,
     nothing_planned,
+    outcomes,
     print_accounts,
     print_end,
     print_problems,
@@ -195,10 +196,9 @@ def _print_totals(report: CollectReport, page: Page) -> None:
     grid.add_column(overflow="fold", max_width=TEXT_WIDTH)
     summary = report.summary
     rows, found = summary["rows"], summary["anomalies"]
-    outcomes = (f"{n:,} {outcome}" for outcome, n in summary["accounts"].items() if outcome != "total" and n)
     changes = f"{rows['inserted']:,} new, {rows['updated']:,} restated, {rows['deleted']:,} deleted"
     written = rows["inserted"] + rows["updated"] + rows["deleted"]
-    grid.add_row("Accounts", ", ".join(outcomes) or "none")
+    grid.add_row("Accounts", ", ".join(outcomes(report)) or "none")
     grid.add_row("Rows", f"{rows['fetched']:,} fetched, {written:,} written ({changes})")
     # Without a response it is unknown whether AWS charges.
     most = "at most " if report.counts.unanswered else ""

@@ -12,6 +12,7 @@ from costbatch.cli.views.run import (
     STATUS_STYLES,
     headline,
     nothing_planned,
+    outcomes,
     print_accounts,
     print_end,
     print_problems,
@@ -100,13 +101,13 @@ def _print_totals(report: DiscoverReport, page: Page) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold", max_width=TEXT_WIDTH)
-    summary, counts = report.summary, report.discovered
-    outcomes = [f"{n:,} {outcome}" for outcome, n in summary["accounts"].items() if outcome != "total" and n]
+    counts = report.discovered
+    ended = outcomes(report)
     if counts.partial_accounts:
-        outcomes.append(f"{counts.partial_accounts:,} of them without all regions")
+        ended.append(f"{counts.partial_accounts:,} of them without all regions")
     change = counts.change
     failed = f", {counts.regions_failed:,} failed" if counts.regions_failed else ""
-    grid.add_row("Accounts", ", ".join(outcomes) or "none")
+    grid.add_row("Accounts", ", ".join(ended) or "none")
     grid.add_row("Regions", f"{counts.regions_read:,} read{failed}")
     grid.add_row(
         "Resources",

@@ -72,8 +72,14 @@ def nothing_planned(words: JobWords, resumes: str | None) -> str:
     """Return why a dry run shows no accounts. resumes: the key of the run that it resumes."""
     why = "there are no active accounts"
     if resumes is not None:
-        why = f"run {resumes} has {words.done} every active account"
+        why = f"run {resumes} has no active accounts left"
     return f"Nothing to {words.name}: {why}."
+
+
+def outcomes(report: RunReport) -> list[str]:
+    """Return how many accounts ended in which way."""
+    numbers = report.summary["accounts"].items()
+    return [f"{n:,} {name.replace('_', ' ')}" for name, n in numbers if name != "total" and n]
 
 
 def headline(report: RunReport) -> str:
