@@ -90,6 +90,9 @@ class CauseStore(Protocol):
     def settled(self, anomaly_ids: Collection[UUID], *, most_attempts: int) -> set[UUID]:
         """Return those whose root cause is known, or was asked for so often."""
 
+    def cut_short(self, anomaly_ids: Collection[UUID]) -> dict[UUID, datetime]:
+        """Return when those were asked about whose response the cap cut short, and no attempt counts yet."""
+
     def claim(self, anomaly_id: UUID, *, now: datetime, pause: timedelta, most_attempts: int) -> bool:
         """Note that an anomaly is asked about now; return whether this process may.
 

@@ -134,6 +134,31 @@ def test_what_the_cap_cuts_short_is_asked_for_again(spiked: Harness) -> None:
     assert "anomaly.explained" in told(spiked.collect("--max-api-cost", "1.00"))
 
 
+def test_what_the_cap_cuts_short_is_asked_for_after_all_others(spiked: Harness) -> None:
+    """The largest has a long response: what the cap leaves is not spent on it alone, night after night."""
+    long = tuple(
+        bill(
+            each.date, "300.00" if each.date == DAY else "10.00", region="us-east-1", usage_type=f"Usage:{n}"
+        )
+        for each in steady("10", until=TODAY + 3 * ONE_DAY)
+        for n in range(10)
+    )
+    spiked.open(replace(SPIKED, rows=long), SPIKED_TOO)
+    spiked.collect(**{MINIMUM: ""})
+    spiked.open(replace(SPIKED, rows=long), SPIKED_TOO, page_size=20)
+    reading = spiked.collect(**{MINIMUM: ""}).summary["run"]["api"]["requests"]
+    cap = f"{(reading + 2) / 100:.2f}"
+    run = spiked.collect("--max-api-cost", cap)
+    assert [line["aws_account_id"] for line in run.logs("api_cost_cap_reached")] == [ONE]
+    assert [line["anomalies"] for line in run.logs("root_causes_left_out")] == [2]
+    spiked.sleep_until(TODAY + ONE_DAY)
+    run = spiked.collect("--max-api-cost", cap)
+    assert [line["aws_account_id"] for line in run.logs("root_cause_found")] == [TWO]
+    assert [line["aws_account_id"] for line in run.logs("api_cost_cap_reached")] == [ONE]
+    assert [line["anomalies"] for line in run.logs("root_causes_left_out")] == [1]
+    assert run.summary["run"]["api"]["requests"] == reading + 2
+
+
 def test_an_account_that_is_resumed_after_a_run_began_waits_for_the_next_run(spiked: Harness) -> None:
     """The run has no item of it that could count its requests, so that the cap would not hold."""
     spiked.open(SPIKED, SPIKED_TOO)

@@ -292,6 +292,8 @@ def test_a_root_cause_is_asked_for_until_it_is_known(
         with database.transaction() as tx:
             assert tx.causes.save(one.id, None, problem="The cap is reached.", attempts=0) is is_new
     assert query("SELECT attempts FROM anomaly_causes ORDER BY attempts") == [(0,), (1,)]
+    with database.transaction() as tx:
+        assert tx.causes.cut_short([one.id, other.id]) == {one.id: NOW}
     assert claim(1)
     for is_new in (True, False):
         with database.transaction() as tx:

@@ -40,6 +40,13 @@ class PostgresCauses(CauseStore):
         return set(self.connection.scalars(found))
 
     @override
+    def cut_short(self, anomaly_ids: Collection[UUID]) -> dict[UUID, datetime]:
+        table = anomaly_causes.c
+        is_cut = table.anomaly_id.in_(anomaly_ids) & (table.attempts == 0)
+        rows = self.connection.execute(sa.select(table.anomaly_id, table.asked_at).where(is_cut))
+        return {row.anomaly_id: row.asked_at for row in rows}
+
+    @override
     def claim(self, anomaly_id: UUID, *, now: datetime, pause: timedelta, most_attempts: int) -> bool:
         asked = {
             "anomaly_id": anomaly_id,

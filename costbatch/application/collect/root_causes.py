@@ -1,13 +1,14 @@
 """After a run: asks Cost Explorer which regions and usage types are behind its large anomalies.
 
 One paid request for each, or a few if the response is long, counted and capped as those of the run. An
-anomaly is asked about once, and once more on another night if that failed and may succeed then. No error here
-changes the status of the run.
+anomaly is asked about once, and once more on another night if that failed and may succeed then. If the cap
+cut the response short, that does not count: it is asked about again every night, after all others, until the
+cap leaves enough for it. No error here changes the status of the run.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from costbatch.application.collect.series import load_trend
@@ -35,6 +36,7 @@ log = get_logger(__name__)
 _MOST_ATTEMPTS = 2
 # Other processes of the run ask about the others meanwhile; what one of them left is for another night.
 _PAUSE = timedelta(hours=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Unexplained(NamedTuple):
@@ -48,7 +50,8 @@ class Unexplained(NamedTuple):
 def list_unexplained(tx: Transaction, request: RunRequest, policy: CausePolicy) -> list[Unexplained]:
     """Return the large open anomalies without an answer and a root cause of the accounts of a run.
 
-    The most severe and largest first. Of an account that fails nothing is asked.
+    The most severe and largest first; last those whose response the cap cut short, which would take what the
+    others need, the one asked about longest ago first. Of an account that fails nothing is asked.
     """
     asked = AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=request.aws_account_ids, active=True)
     found = tx.anomalies.list_matching(asked)
@@ -67,7 +70,8 @@ def list_unexplained(tx: Transaction, request: RunRequest, policy: CausePolicy) 
             continue
         if answer_to(each, answers.get(account.id, ()), policy.rule_of(account)) is None:
             unexplained.append(Unexplained(each, account, known.covered))
-    return unexplained
+    cut_short = tx.causes.cut_short([each.anomaly.id for each in unexplained])
+    return sorted(unexplained, key=lambda each: cut_short.get(each.anomaly.id, _NEVER))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,7 @@ class RootCauses:
     stopping: StopConditions
 
     def find(self, run: Run) -> None:
-        """Ask about each anomaly of the run's accounts that is large enough, the largest first.
+        """Ask about each anomaly of the run's accounts that is large enough, in the order of the list.
 
         Raises:
             StorageError: the database is lost; what was found is stored.
