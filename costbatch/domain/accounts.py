@@ -145,6 +145,13 @@ class Account:
         return f"{self.aws_account_id} ({self.name})"
 
 
+def failing_since_added(account: Account, progress: Progress) -> Failing | None:
+    """Return since when it is known to fail; None if that was before it was removed and added again."""
+    failing = progress.failing
+    is_older = failing and account.created_at and failing.since < account.created_at
+    return None if is_older else failing
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsNeeds:
     """What some accounts need of the process: the partitions to reach, and whether it needs an identity."""

@@ -1,12 +1,13 @@
 """Checks the records of past runs: the newest run, accounts without recent data, undelivered events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from costbatch.application.doctor.findings import LONG, Finding, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, SinkHealth
 from costbatch.application.ports import Database
-from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress, failing_since_added
 from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.deliveries import Backlog
@@ -89,17 +90,18 @@ def check_accounts(database: Database, now: datetime) -> Finding:
     """Check that every active account was collected recently and does not fail; a new one has time."""
     with database.transaction() as tx:
         progress = tx.progress.load(COLLECT)
-        active = [
-            (account, progress.get(account.id, NO_PROGRESS))
-            for account in tx.accounts.list_all([AccountStatus.ACTIVE])
-        ]
+        accounts = tx.accounts.list_all([AccountStatus.ACTIVE])
+    active = []
+    for account in accounts:
+        done = progress.get(account.id, NO_PROGRESS)
+        active.append((account, replace(done, failing=failing_since_added(account, done))))
     if not active:
         return warning(
             "No account is active, so runs have nothing to do.",
             "Register one with `costbatch accounts add`, or resume one with `costbatch accounts resume`.",
         )
     late = [each for each in active if _is_late(*each, now)]
-    new = sum(each[1] == NO_PROGRESS and each not in late for each in active)
+    new = sum(each not in late and not _is_collected(each[1], now) for each in active)
     lines = []
     if late:
         lines.append(f"{len(late):,} of {many(len(active), 'active account')} failing or not collected.")
@@ -125,9 +127,16 @@ def check_accounts(database: Database, now: datetime) -> Finding:
 def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
     if progress.failing is not None:
         return True
-    if progress.ordinary_end is not None:
-        return utc_day(now) - progress.ordinary_end > LONG
-    return account.created_at is not None and now - account.created_at > LONG
+    return not _is_collected(progress, now) and not _is_new(account, now)
+
+
+def _is_collected(progress: Progress, now: datetime) -> bool:
+    return progress.ordinary_end is not None and utc_day(now) - progress.ordinary_end <= LONG
+
+
+def _is_new(account: Account, now: datetime) -> bool:
+    """Whether it was added, perhaps again after it was removed, so lately that it has time."""
+    return account.created_at is not None and now - account.created_at <= LONG
 
 
 def _advice(kinds: Sequence[str | None], words: JobWords) -> str:
@@ -149,9 +158,10 @@ def check_discovered(database: Database, health: DatabaseHealth, now: datetime) 
     late: list[tuple[str, list[str | None]]] = []
     new = 0
     for account in active:
-        known, failing = stored.get(account.id), progress.get(account.id, NO_PROGRESS).failing
-        since = known.discovered_at if known else account.created_at
-        if failing is not None or (since is not None and now - since > LONG):
+        known = stored.get(account.id)
+        failing = failing_since_added(account, progress.get(account.id, NO_PROGRESS))
+        is_discovered = known is not None and now - known.discovered_at <= LONG
+        if failing is not None or not (is_discovered or _is_new(account, now)):
             last = f"discovered {_instant(known.discovered_at)}" if known else "never discovered"
             why = f"{failing.kind} since {_instant(failing.since)}" if failing else "no failure is recorded"
             late.append((f"{account}: {last}; {why}.", [failing.kind if failing else None]))
@@ -159,7 +169,7 @@ def check_discovered(database: Database, health: DatabaseHealth, now: datetime) 
             names = ", ".join(f"{region} ({kind})" for region, kind in sorted(regions.items()))
             late.append((f"{account}: not read for more than 2 days: {names}.", [*regions.values()]))
         else:
-            new += known is None
+            new += not is_discovered
     lines = []
     if late:
         of_all = f"{len(late):,} of {many(len(active), 'active account')}"

@@ -8,7 +8,7 @@ from typing import Any, Generic, cast
 from costbatch.application.jobs.job import Attempt, Job, R, Result, T
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.ports import Clock, Database, Display, Transaction
-from costbatch.domain.accounts import Account, AccountStatus, Failing, Progress
+from costbatch.domain.accounts import AccountStatus, Failing, Progress, failing_since_added
 from costbatch.domain.events import Event, account_failed, account_recovered
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import MAX_ATTEMPTS, Failure, ItemState, Outcome, Run, SkipReason
@@ -175,7 +175,7 @@ class Writer(Generic[T, R]):
                     event = account_recovered(account, before.failing, job=job, run_id=run_id, now=now)
                     events.append(event)
             elif is_ordinary and outcome.state is ItemState.FAILED and (failure := outcome.failure):
-                known = _failing_since_added(account, before)
+                known = failing_since_added(account, before)
                 if known is not None and known.kind == failure.kind:
                     continue
                 since = known.since if known else now
@@ -189,13 +189,6 @@ class Writer(Generic[T, R]):
                 tx.outbox.append(events, self.routes, account_id=account.id, run_id=run_id)
         if changed:
             tx.progress.save(job, changed)
-
-
-def _failing_since_added(account: Account, progress: Progress) -> Failing | None:
-    """Return since when it is known to fail; None if that was before it was removed and added again."""
-    failing = progress.failing
-    is_older = failing and account.created_at and failing.since < account.created_at
-    return None if is_older else failing
 
 
 def _is_lost(error: Exception) -> bool:

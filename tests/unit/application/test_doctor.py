@@ -270,6 +270,23 @@ def test_what_is_new_is_not_said_to_be_collected(collected: list[int], words: st
     assert (finding.mark, finding.found) == (Mark.OK, words)
 
 
+@pytest.mark.parametrize("days", [0, 3])
+def test_an_account_that_was_removed_and_is_added_again_is_new(days: int) -> None:
+    """Its days and its failure are from before; if no run comes to it, it is left behind after two days."""
+    denied = Failing(since=NOW - 60 * DAY, kind="access_denied")
+    before = Progress(covered=DateRange(TODAY - 90 * DAY, TODAY - 60 * DAY), failing=denied)
+    account = make_account(1, created_at=NOW - timedelta(hours=1) - days * DAY)
+    finding = Ward(accounts=[account], progress={1: before}).find("accounts")
+    if days:
+        assert finding.mark is Mark.WARNING
+        assert finding.found.endswith("collected up to 2025-01-10; no failure is recorded.")
+    else:
+        assert (finding.mark, finding.found) == (
+            Mark.OK,
+            "1 account, added within the last 2 days and not collected yet.",
+        )
+
+
 def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
     """There is no failure to name then; the CronJob is suspected."""
     finding = Ward(accounts=[make_account(1)], progress={1: NO_PROGRESS}).find("accounts")

@@ -94,6 +94,22 @@ def test_a_new_account_is_not_said_to_be_discovered() -> None:
     )
 
 
+@pytest.mark.parametrize("days", [0, 3])
+def test_an_account_that_was_removed_and_is_added_again_is_new(days: int) -> None:
+    """It was discovered, and failed, before it was removed; after two days without a run it is named."""
+    denied = Progress(failing=Failing(since=LONG_AGO.discovered_at, kind="access_denied"))
+    account = make_account(1, created_at=NOW - timedelta(hours=1, days=days))
+    finding = Ward(accounts=[account], discovered={1: LONG_AGO}, not_discovered={1: denied}).find("discovery")
+    if days:
+        assert finding.mark is Mark.WARNING
+        assert finding.found.endswith("discovered 2025-03-03 06:30 UTC; no failure is recorded.")
+    else:
+        assert (finding.mark, finding.found) == (
+            Mark.OK,
+            "1 account, added within the last 2 days and not discovered yet.",
+        )
+
+
 def test_a_missing_permission_is_a_failure() -> None:
     """With what the source says of it."""
     error = AccountError(ErrorKind.ACCESS_DENIED, "AWS denied tag:GetResources.", "Grant it.")
