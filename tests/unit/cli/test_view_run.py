@@ -94,7 +94,7 @@ def test_an_account_that_was_paused_meanwhile_is_counted_apart() -> None:
     collections = [collected(), failed(2), skipped(3, SkipReason.NOT_ACTIVE)]
     printed = printed_run(make_report(collections, RunStatus.PARTIAL))
     assert printed.splitlines()[-1].strip() == "PARTIAL: 1 of 2 accounts NOT COLLECTED (1 throttled)"
-    assert "Accounts   1 collected, 1 failed, 1 not_active" in printed
+    assert "Accounts   1 collected, 1 failed, 1 not active" in printed
     unlisted = printed_run(make_report([collected(4), *collections], RunStatus.PARTIAL, listed=collections))
     assert "1 account collected and not listed." in unlisted
 
