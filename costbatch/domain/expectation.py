@@ -244,11 +244,10 @@ class History:
         """
         errors = []
         for back in range(RUN_DAYS):
-            i = index - back
-            band = self.bands[i] if i >= 0 else None
+            band = self.bands[index - back] if index >= back else None
             if band is None:
                 return 0.0
-            amount = self.amounts[i] if i < len(self.amounts) else newest_first[back]
+            amount = self.amount_before(index, newest_first, back)
             errors.append((amount - band.expected) / band.scale)
         return max(min(errors), 0.0)
 
@@ -259,8 +258,7 @@ class History:
             band = self.bands[index - back] if index >= back else None
             if band is None:
                 break
-            i = index - back
-            amount = self.amounts[i] if i < len(self.amounts) else newest_first[back]
+            amount = self.amount_before(index, newest_first, back)
             if not _ALIKE * rise <= amount - band.expected < LIKE * rise:
                 break
             count += 1
@@ -273,9 +271,10 @@ class History:
             return 0.0
         return (self.amount_before(index, newest_first) - band.expected) / band.scale
 
-    def amount_before(self, index: int, newest_first: Sequence[float]) -> float:
-        """Return what the day before one cost. newest_first: see ``run``."""
-        return self.amounts[index - 1] if index <= len(self.amounts) else newest_first[1]
+    def amount_before(self, index: int, newest_first: Sequence[float], days: int = 1) -> float:
+        """Return what a day cost that lies some days before one. newest_first: see ``run``."""
+        i = index - days
+        return self.amounts[i] if i < len(self.amounts) else newest_first[days]
 
     def step(self, index: int) -> float:
         """Return how far three days from a settled one on were above what the week before leads to expect."""

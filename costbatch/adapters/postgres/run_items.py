@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import account_from_row
 from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
-from costbatch.adapters.postgres.tables import accounts, run_items
+from costbatch.adapters.postgres.tables import HAD_TURN, accounts, run_items
 from costbatch.application.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
@@ -394,7 +394,6 @@ def is_of_run(records: sa.Table, run: Run) -> sa.ColumnElement[bool]:
 def _newest_turn(job: str) -> sa.ScalarSelect[Any]:
     """Return the newest item of an account that ended by itself or was paid for, or null without one."""
     item = run_items.c
-    # Constants and no parameters, else the planner cannot prove that the partial index serves.
-    had_turn = sa.text("(run_items.state IN ('succeeded', 'failed') OR run_items.api_requests > 0)")
+    had_turn = sa.text(f"({HAD_TURN})")
     turns = sa.select(item.id).where(item.account_id == accounts.c.id, item.job == job, had_turn)
     return turns.order_by(item.id.desc()).limit(1).scalar_subquery()

@@ -54,8 +54,8 @@ log = get_logger(__name__)
 _SETTLING, _LEARNED = timedelta(days=SETTLE_DAYS), timedelta(days=LEARNED_DAYS)
 # A currency without cost for so long, while another one had, is forgotten.
 _QUIET = timedelta(days=35)
-# With so many days that earlier nights stored and a memory does not know, another detector judged meanwhile:
-# what began and ended then is no news. Fewer can come late.
+# If a memory does not know this many days that earlier nights stored, another detector judged meanwhile: what
+# began and ended then is no news. Fewer can come late.
 _UNKNOWN_DAYS = 7
 
 # The comparable cost of each service by day, in one currency.
@@ -212,7 +212,7 @@ class AdaptiveDetector(Detector):
         asked = SeriesRequest(each.account, each.fetched, each.totals, days)
         series = load_series(tx, [asked], self.rule)[each.account.id].totals
         if not series:
-            # Those that went on to the end: none of them took the place of another.
+            # Those that lasted to the end: none of them took the place of another.
             end = max((memory.newest for memory in memories.values()), default=None)
             return {name: each.stored.last for name, memory in memories.items() if memory.newest == end}
         found = {}
