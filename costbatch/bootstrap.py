@@ -1,11 +1,10 @@
 """Settings to adapters to use cases: the only place that knows which adapter stands behind which port."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
-from math import inf
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,7 +55,6 @@ from costbatch.application.selection import find_run
 from costbatch.config import Settings
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.collect_report import CollectReport
-from costbatch.domain.credentials import Access
 from costbatch.domain.detection import DetectorName
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
 from costbatch.domain.first_charges import FirstChargePolicy
@@ -67,26 +65,9 @@ from costbatch.domain.runs import Run, RunRequest
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from costbatch.adapters.aws.clients import AwsClients
-    from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource
-    from costbatch.adapters.aws.inventory.source import AwsResourceSource
-    from costbatch.adapters.aws.probe import BotocoreProbe
-    from costbatch.adapters.aws.topics import Topics
-
+    from costbatch.adapters.aws.adapters import AwsAdapters
 
 Q = TypeVar("Q")
-# How long a person waits for STS to say whose credentials are.
-_ANSWER_SECONDS = 10.0
-
-
-def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Return the settings that the environment asks for, checked against the adapters that there are.
-
-    Raises:
-        ConfigError: with one sentence for every problem.
-
-    """
-    return Settings.from_environment(environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +131,7 @@ class Bootstrap:
             database=self.database(),
             vault=vault,
             now=self.now,
-            owner_of=self._owner_of if verify else None,
+            owner_of=(lambda access: self._aws().owner(access, self.vault())) if verify else None,
         )
 
     def anomalies(self) -> Anomalies:
@@ -162,15 +143,9 @@ class Bootstrap:
 
     def second_opinion(self) -> SecondOpinion:
         """Return what imports the anomalies that AWS detected."""
-        from costbatch.adapters.aws.cost_explorer.anomalies import CostAnomalySource  # noqa: PLC0415 - botocore is slow to load
-        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - as above
-
-        clients, vault = self._aws_clients(), self.vault()
         return SecondOpinion(
             database=self.database(),
-            source=CostAnomalySource(
-                clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
-            ),
+            source=self._aws().anomaly_source(self.vault()),
             rule=self.settings.rule,
             now=self.now,
             most_requests=self.settings.most_requests,
@@ -182,13 +157,6 @@ class Bootstrap:
         return PlannedChanges(
             database=self.database(), rule_of=settings.rule_of_account, routes=settings.routes, now=self.now
         )
-
-    def _owner_of(self, access: Access) -> str:
-        """Return whose an account's credentials are; a person waits for the answer."""
-        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - botocore is slow to load
-
-        clients = self._aws_clients(most_seconds=_ANSWER_SECONDS, most_attempts=2)
-        return Identities(clients=clients, open_sealed=self.vault().open).owner(access)
 
     def plan_collect(self, request: RunRequest) -> CollectionPlan:
         """Return what a run of the cost job would read and cost; nothing is paid or written."""
@@ -220,7 +188,7 @@ class Bootstrap:
         every_account: its report tells of each, however many they are.
         """
         settings, vault = self.settings, self.vault()
-        source = CostsWhenNeeded(lambda: self._cost_source(vault))
+        source = CostsWhenNeeded(lambda: self._aws().cost_source(vault))
         job = CollectJob(
             source=source,
             windows=settings.window_policy,
@@ -265,7 +233,7 @@ class Bootstrap:
     ) -> Nightly[DiscoverReport]:
         """Return a night of the discovery job; see ``collect``."""
         settings, vault = self.settings, self.vault()
-        source = ResourcesWhenNeeded(lambda: self._resource_source(vault))
+        source = ResourcesWhenNeeded(lambda: self._aws().resource_source(vault))
         job = DiscoverJob(
             source=source, choice=settings.resource_source, expected_regions=settings.expected_regions
         )
@@ -332,7 +300,7 @@ class Bootstrap:
 
     def sinks(self) -> Sequence[Sink]:
         """Return the sinks; raise ConfigError if one cannot be built, such as by an address of apprise."""
-        topics = cache(_make_topics)
+        topics = cache(lambda: self._aws().topics())
         context = Context(
             link=self.settings.link_template,
             version=__version__,
@@ -382,8 +350,8 @@ class Bootstrap:
                 self.sinks()
             with _noted(found):
                 vault = self.vault()
-                source = self._cost_source(vault)
-                resources = self._resource_source(vault)
+                source = self._aws().cost_source(vault)
+                resources = self._aws().resource_source(vault)
             if (url := self.settings.pushgateway_url) is not None:
                 gateway = GatewayProbe(url, timeout_seconds=self.settings.push_timeout_seconds)
         return Doctor(
@@ -393,7 +361,7 @@ class Bootstrap:
             vault=vault,
             key_weakness=self.settings.key_weakness,
             gateway=gateway,
-            aws=self._aws_probe(limit_seconds),
+            aws=self._aws().probe(limit_seconds),
             source=source,
             resources=resources,
             resource_choice=self.settings.resource_source,
@@ -402,12 +370,6 @@ class Bootstrap:
             paid=paid,
             limit_seconds=limit_seconds,
         )
-
-    def _aws_probe(self, limit_seconds: float) -> "BotocoreProbe":
-        from costbatch.adapters.aws.probe import BotocoreProbe  # noqa: PLC0415 - botocore is slow to load
-
-        # Both addresses are asked within the limit, or it could not be said which one does not answer.
-        return BotocoreProbe(self._aws_clients(most_seconds=limit_seconds / 6, most_attempts=1))
 
     def _policy(self) -> RunPolicy:
         settings = self.settings
@@ -423,39 +385,10 @@ class Bootstrap:
             most_requests=settings.most_requests,
         )
 
-    def _cost_source(self, vault: Vault) -> "CostExplorerSource":
-        from costbatch.adapters.aws.cost_explorer.source import CostExplorerSource  # noqa: PLC0415 - botocore is slow to load
-        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - as above
+    def _aws(self) -> "AwsAdapters":
+        from costbatch.adapters.aws.adapters import AwsAdapters  # noqa: PLC0415 - botocore is slow to load
 
-        clients = self._aws_clients()
-        return CostExplorerSource(
-            clients=clients, identities=Identities(clients=clients, open_sealed=vault.open)
-        )
-
-    def _resource_source(self, vault: Vault) -> "AwsResourceSource":
-        from costbatch.adapters.aws.credentials import Identities  # noqa: PLC0415 - botocore is slow to load
-        from costbatch.adapters.aws.inventory.source import AwsResourceSource  # noqa: PLC0415 - as above
-
-        clients = self._aws_clients()
-        identities = Identities(clients=clients, open_sealed=vault.open)
-        regions = sorted(self.settings.regions)
-        return AwsResourceSource(clients=clients, identities=identities, regions=regions)
-
-    def _aws_clients(self, *, most_seconds: float = inf, most_attempts: float = inf) -> "AwsClients":
-        """Return the clients that the settings ask for; a person waits for less time than a run."""
-        from costbatch.adapters.aws.clients import AwsClients, AwsSettings  # noqa: PLC0415 - botocore is slow to load
-
-        settings = self.settings
-        return AwsClients(
-            AwsSettings(
-                version=__version__,
-                connect_timeout_seconds=min(settings.aws_connect_timeout_seconds, most_seconds),
-                read_timeout_seconds=min(settings.aws_read_timeout_seconds, most_seconds),
-                max_attempts=int(min(settings.aws_max_attempts, most_attempts)),
-                concurrency=settings.concurrency,
-                page_limit=settings.page_limit,
-            )
-        )
+        return AwsAdapters(self.settings, __version__)
 
     @property
     def _pushes_account_costs(self) -> bool:
@@ -474,12 +407,6 @@ class Bootstrap:
                 for name, _, value in (label.partition("=") for label in self.settings.push_labels)
             },
         )
-
-
-def _make_topics() -> "Topics":
-    from costbatch.adapters.aws.topics import Topics  # noqa: PLC0415 - botocore is slow to load
-
-    return Topics(__version__)
 
 
 def _retention_of(database: PostgresDatabase, keep_months: int, stop: Event | None = None) -> Retention:

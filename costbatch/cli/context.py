@@ -49,9 +49,7 @@ class Context:
             ConfigError: with every problem of the configuration.
 
         """
-        from costbatch.bootstrap import read_settings  # noqa: PLC0415 - as in _wire
-
-        settings = read_settings(self.environ)
+        settings = Settings.from_environment(self.environ)
         for secret in settings.secrets:
             logs.register_secret(secret)
         no_color = bool(self.environ.get("NO_COLOR"))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from costbatch.adapters.postgres.tables import metadata
 from costbatch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -208,8 +209,6 @@ class Schema:
 
 def _is_populated(connection: Connection) -> bool:
     """Whether any of costbatch's tables exists."""
-    from costbatch.adapters.postgres.tables import metadata  # noqa: PLC0415 - a run compares two strings
-
     return bool(set(sa.inspect(connection).get_table_names()) & metadata.tables.keys())
 
 

@@ -85,8 +85,8 @@ def test_every_type_that_can_be_configured_has_its_class() -> None:
 def test_what_is_not_configured_is_not_loaded() -> None:
     """A run with the log only loads neither apprise nor the client of SNS."""
     code = (
-        "import sys; from costbatch.bootstrap import read_settings, Bootstrap;"
-        "b = Bootstrap(settings=read_settings({}), now=None); b.sinks();"
+        "import sys; from costbatch.bootstrap import Bootstrap; from costbatch.config import Settings;"
+        "b = Bootstrap(settings=Settings.from_environment({}), now=None); b.sinks();"
         "print(sorted({'apprise', 'botocore', 'standardwebhooks', 'requests'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
