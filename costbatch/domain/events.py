@@ -371,22 +371,19 @@ def _about(anomaly: Anomaly, account: Account, trend: Trend, run_id: UUID) -> di
     return {
         "run_id": str(run_id),
         "account": _account_data(account),
-        "anomaly": {**anomaly_data(anomaly), **_trend_data(anomaly, trend)},
-    }
-
-
-def _trend_data(anomaly: Anomaly, trend: Trend) -> dict[str, Any]:
-    return {
-        "newest_date": trend.newest.isoformat(),
-        "newest_is_complete": trend.is_complete,
-        "trend": [
-            {
-                "date": day.usage_date.isoformat(),
-                "amount": cents(day.actual),
-                "is_anomalous": anomaly.includes(day),
-            }
-            for day in trend.days
-        ],
+        "anomaly": {
+            **anomaly_data(anomaly),
+            "newest_date": trend.newest.isoformat(),
+            "newest_is_complete": trend.is_complete,
+            "trend": [
+                {
+                    "date": day.usage_date.isoformat(),
+                    "amount": cents(day.actual),
+                    "is_anomalous": anomaly.includes(day),
+                }
+                for day in trend.days
+            ],
+        },
     }
 
 

@@ -63,10 +63,6 @@ def _epoch_ms(day: date) -> str:
     return str(int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000)
 
 
-def _anomaly_day(name: str) -> Callable[[CloudEvent], date]:
-    return lambda event: date.fromisoformat(event["data"]["anomaly"][name])
-
-
 def _newest_day(event: CloudEvent) -> date:
     anomaly = event["data"]["anomaly"]
     # An answer does not say how far the costs go.
@@ -82,7 +78,9 @@ LINK_PLACEHOLDERS: dict[str, Callable[[CloudEvent], str]] = {
     "currency": lambda event: event["data"]["anomaly"]["currency"],
     "start_date": lambda event: event["data"]["anomaly"]["start_date"],
     "last_date": lambda event: event["data"]["anomaly"]["last_date"],
-    "from_ms": lambda event: _epoch_ms(_anomaly_day("start_date")(event) - _BEFORE_START),
+    "from_ms": lambda event: _epoch_ms(
+        date.fromisoformat(event["data"]["anomaly"]["start_date"]) - _BEFORE_START
+    ),
     "to_ms": lambda event: _epoch_ms(_newest_day(event) + ONE_DAY),
     "event_id": lambda event: event["id"],
 }

@@ -10,7 +10,7 @@ from decimal import Decimal
 from html import escape
 
 from costbatch.domain.links import CloudEvent, LinkTemplate
-from costbatch.domain.notice import Chart, Command, Importance, Notice, Outside, Words
+from costbatch.domain.notice import Chart, Importance, Notice, Outside, Words
 from costbatch.domain.wording import digest_of, notice_of
 
 __all__ = ["Importance", "Message", "message_of"]
@@ -137,8 +137,18 @@ _CODE = "font-family:Consolas,Menlo,monospace;font-size:13px"
 
 def _html(notice: Notice) -> str:
     """Return a whole document: tables and inline styles only, as mail programs need it, and no image."""
-    parts = "".join(_html_part(part) for part in notice.parts)
+    parts = "".join(
+        f'<h2 style="margin:20px 0 6px;padding:0 0 0 10px;border-left:4px solid {_COLOURS[part.importance]};'
+        f'font-size:16px;line-height:1.3">{escape(_plain(part.title))}</h2>\n{_html_facts(part)}'
+        for part in notice.parts
+    )
     rest = "".join(f'<p style="margin:8px 0">{line}</p>' for line in _rest(notice))
+    commands = "".join(
+        f'<p style="margin:14px 0 4px">{escape(command.meaning)}:</p>\n'
+        f'<pre style="margin:0;padding:8px 10px;background:#f6f8fa;{_CODE};white-space:pre-wrap;'
+        f'overflow-wrap:anywhere">{escape(command.text)}</pre>\n'
+        for command in notice.commands
+    )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
@@ -147,16 +157,9 @@ def _html(notice: Notice) -> str:
         'line-height:1.45">\n<div style="max-width:680px;margin:0 auto">\n'
         f'<h1 style="margin:0 0 12px;padding:0 0 0 12px;border-left:5px solid {_COLOURS[notice.importance]};'
         f'font-size:19px;line-height:1.3">{escape(_plain(notice.title))}</h1>\n'
-        f"{_html_facts(notice)}{parts}{rest}{_html_commands(notice.commands)}"
+        f"{_html_facts(notice)}{parts}{rest}{commands}"
         '<p style="margin:20px 0 0;color:#59636e;font-size:12px">Sent by costbatch.</p>\n'
         "</div></body></html>\n"
-    )
-
-
-def _html_part(part: Notice) -> str:
-    return (
-        f'<h2 style="margin:20px 0 6px;padding:0 0 0 10px;border-left:4px solid {_COLOURS[part.importance]};'
-        f'font-size:16px;line-height:1.3">{escape(_plain(part.title))}</h2>\n{_html_facts(part)}'
     )
 
 
@@ -188,13 +191,4 @@ def _html_chart(chart: Chart, colour: str) -> str:
         '<table role="presentation" cellspacing="0" cellpadding="0" border="0">'
         f'<tr style="height:{_CHART_HEIGHT}px">{bars}</tr></table>'
         f"{chart.first} to {chart.last}, highest {chart.highest}"
-    )
-
-
-def _html_commands(commands: Sequence[Command]) -> str:
-    return "".join(
-        f'<p style="margin:14px 0 4px">{escape(command.meaning)}:</p>\n'
-        f'<pre style="margin:0;padding:8px 10px;background:#f6f8fa;{_CODE};white-space:pre-wrap;'
-        f'overflow-wrap:anywhere">{escape(command.text)}</pre>\n'
-        for command in commands
     )

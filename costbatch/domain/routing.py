@@ -62,24 +62,21 @@ class Filter:
             if not self.services & {anomaly["service"], *explained_by}:
                 return Refusal(reason="The filter does not include this service.")
         if self.direction and anomaly["direction"] != self.direction:
-            return Refusal(
-                reason=f"The filter accepts only {self.direction}s; this is a {anomaly['direction']}."
-            )
-        if reason := self._too_small(anomaly):
+            reason = f"The filter accepts only {self.direction}s; this is a {anomaly['direction']}."
             return Refusal(reason=reason)
-        return None
-
-    def _too_small(self, anomaly: Mapping[str, Any]) -> str | None:
         severity = Severity(anomaly["severity"])
         if self.severity and _SEVERITIES.index(severity) < _SEVERITIES.index(self.severity):
-            return f"The filter accepts severity {self.severity} and above; this is {severity}."
+            reason = f"The filter accepts severity {self.severity} and above; this is {severity}."
+            return Refusal(reason=reason)
         currency, impact = anomaly["currency"], abs(Decimal(anomaly["impact"]))
         if self.minimum_impact and impact < (least := self.minimum_impact.of(currency)):
-            return f"The filter accepts differences from {least} {currency}; this is {impact} {currency}."
+            reason = f"The filter accepts differences from {least} {currency}; this is {impact} {currency}."
+            return Refusal(reason=reason)
         # Without an expected cost there is no percentage: then any is large enough.
         percent = anomaly["deviation_percent"]
         if self.minimum_percent and percent is not None and abs(Decimal(percent)) < self.minimum_percent:
-            return f"The filter accepts differences from {self.minimum_percent} %; this is {percent} %."
+            reason = f"The filter accepts differences from {self.minimum_percent} %; this is {percent} %."
+            return Refusal(reason=reason)
         return None
 
 

@@ -85,8 +85,12 @@ def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) ->
         for member in event["data"]["incident"]["members"]
     }
     singles = [event for event in events if _subject(event) not in members or "root_cause" in event["data"]]
-    told = sorted(((_rank(event), notice_of(event, link)) for event in singles), key=lambda pair: pair[0])
-    parts = [_brief(notice) for _, notice in told]
+    parts = []
+    for event in sorted(singles, key=_rank):
+        notice = notice_of(event, link)
+        # A digest shows it without what its title says already.
+        lines = tuple(line.cut(line.in_digest) for line in notice.lines if line.in_digest)
+        parts.append(replace(notice, lines=lines, commands=()))
     names_anomalies = any(
         event["type"] in _ANOMALY_WORDS or event["type"] == EventType.INCIDENT_DETECTED for event in events
     )
@@ -155,16 +159,22 @@ _DIGEST_COMMANDS = (
 
 
 def _of_anomaly(type_: str, data: Mapping[str, Any]) -> Notice:
-    anomaly = data["anomaly"]
+    anomaly, currency = data["anomaly"], data["anomaly"]["currency"]
     is_resolved = type_ == EventType.ANOMALY_RESOLVED
     importance = Importance.SUCCESS if is_resolved else _IMPORTANCE_OF_SEVERITY[anomaly["severity"]]
     what = _ANOMALY_WORDS[type_].format(direction=anomaly["direction"])
     lines = _facts(data)
     if anomaly["explanation"]:
-        services = tuple(_contribution(part, anomaly["currency"]) for part in anomaly["explanation"])
+        services = tuple(_contribution(each, each["service"], currency) for each in anomaly["explanation"])
         lines.append(Line(label="Services", rows=services, in_digest=_ROWS_IN_A_DIGEST))
     if "root_cause" in data:
-        lines.append(_root_cause(data["root_cause"], anomaly["currency"]))
+        found = data["root_cause"]
+        label = f"Root cause, {found['date']} against {found['ordinary_date']}"
+        causes = tuple(
+            _contribution(each, f"{each['region']} {each['usage_type']}", currency)
+            for each in found["causes"]
+        )
+        lines.append(Line(label=label, rows=causes, in_digest=_ROWS_IN_A_DIGEST))
     newest = anomaly["newest_date"]
     completeness = "complete" if anomaly["newest_is_complete"] else "not complete yet, more cost may arrive"
     lines.append(Line(label="Newest day", rows=((f"{newest}, {completeness}",),)))
@@ -241,13 +251,20 @@ def _of_answer(data: Mapping[str, Any]) -> Notice:
 
 def _facts(data: Mapping[str, Any]) -> list[Line]:
     """Return whose cost an anomaly is, how much, and since when."""
-    anomaly = data["anomaly"]
+    anomaly, currency = data["anomaly"], data["anomaly"]["currency"]
+    start, last = anomaly["start_date"], anomaly["last_date"]
+    since = f"{start}, one day"
+    if last != start:
+        days = (date.fromisoformat(last) - date.fromisoformat(start)).days + 1
+        furthest = "highest" if anomaly["direction"] == "spike" else "lowest"
+        peak = money(Decimal(anomaly["peak"]), currency)
+        since = f"{start}, until {last} ({days} days, {furthest} {peak} a day)"
     return [
         Line(label="Account", rows=(_account(data),)),
         Line(label="What", rows=((Outside(anomaly["service"]) if anomaly["service"] else "total cost",),)),
-        Line(label="Cost", rows=(_from_to(anomaly, anomaly["currency"]),), in_digest=1),
+        Line(label="Cost", rows=(_from_to(anomaly, currency),), in_digest=1),
         Line(label="Change", rows=((_change(anomaly),),)),
-        Line(label="Since", rows=((_since(anomaly),),), in_digest=1),
+        Line(label="Since", rows=((since,),), in_digest=1),
     ]
 
 
@@ -276,35 +293,15 @@ def _change(anomaly: Mapping[str, Any]) -> str:
     return f"{money(Decimal(anomaly['impact']), anomaly['currency'], sign=True)} ({ratio})"
 
 
-def _since(anomaly: Mapping[str, Any]) -> str:
-    start, last = anomaly["start_date"], anomaly["last_date"]
-    if start == last:
-        return f"{start}, one day"
-    days = (date.fromisoformat(last) - date.fromisoformat(start)).days + 1
-    peak = money(Decimal(anomaly["peak"]), anomaly["currency"])
-    furthest = "highest" if anomaly["direction"] == "spike" else "lowest"
-    return f"{start}, until {last} ({days} days, {furthest} {peak} a day)"
-
-
-def _contribution(part: Mapping[str, Any], currency: str) -> Words:
+def _contribution(part: Mapping[str, Any], name: str, currency: str) -> Words:
+    """Return how much more or less a part of the cost is than expected."""
     expected, actual = Decimal(part["expected"]), Decimal(part["actual"])
     impact = money(actual - expected, currency, sign=True)
     return (
         f"{impact} ",
-        Outside(part["service"]),
+        Outside(name),
         f" ({amount(expected, currency)} → {amount(actual, currency)})",
     )
-
-
-def _root_cause(found: Mapping[str, Any], currency: str) -> Line:
-    rows: list[Words] = []
-    for cause in found["causes"]:
-        expected, actual = Decimal(cause["expected"]), Decimal(cause["actual"])
-        impact = money(actual - expected, currency, sign=True)
-        amounts = f"({amount(expected, currency)} → {amount(actual, currency)})"
-        rows.append((f"{impact} ", Outside(f"{cause['region']} {cause['usage_type']}"), f" {amounts}"))
-    label = f"Root cause, {found['date']} against {found['ordinary_date']}"
-    return Line(label=label, rows=tuple(rows), in_digest=_ROWS_IN_A_DIGEST)
 
 
 def _chart(anomaly: Mapping[str, Any]) -> Chart | None:
@@ -475,12 +472,6 @@ def _rank(event: CloudEvent) -> tuple[int, int, Decimal]:
         return (place, 0, Decimal(0))
     anomaly = event["data"]["anomaly"]
     return (place, -_IMPORTANCE_OF_SEVERITY[anomaly["severity"]], -abs(Decimal(anomaly["impact"])))
-
-
-def _brief(notice: Notice) -> Notice:
-    """Return a notice as a part of a digest: without what its title says already."""
-    lines = tuple(line.cut(line.in_digest) for line in notice.lines if line.in_digest)
-    return replace(notice, lines=lines, commands=())
 
 
 def _digest_title(events: Sequence[CloudEvent]) -> Words:
