@@ -78,6 +78,17 @@ class AnomalyView:
     is_new: bool = False
     standing: Standing = Standing.OPEN
 
+    def to_document(self) -> dict[str, Any]:
+        """Return the anomaly as JSON has it."""
+        return {
+            "aws_account_id": self.aws_account_id,
+            "account_name": self.account_name,
+            "is_new": self.is_new,
+            "standing": self.standing.value,
+            **anomaly_data(self.anomaly),
+            "trend": [{"date": day.usage_date.isoformat(), "amount": str(day.actual)} for day in self.trend],
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
@@ -95,6 +106,25 @@ class Collection:
     def api_cost_usd(self) -> Decimal:
         """What AWS charges for the requests."""
         return self.item.api_requests * REQUEST_PRICE_USD
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the account as JSON has it; without a record nothing was read."""
+        item, record = self.item, self.record
+        change = record.change if record else StoredChange()
+        return {
+            **item_data(item, WORDS),
+            "window": record.window.to_document() if record else None,
+            "days": len(record.window) if record else 0,
+            "rows": {
+                "fetched": record.rows_fetched if record else 0,
+                "inserted": change.inserted,
+                "updated": change.updated,
+                "deleted": change.deleted,
+            },
+            "days_kept": record.days_kept if record else 0,
+            "api": {"requests": item.api_requests, "cost_usd": str(self.api_cost_usd)},
+            "api_requests_unanswered": item.unanswered,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +197,9 @@ class CollectReport(RunReport):
         """Return the whole report as JSON has it: the output of ``collect --output json``."""
         return {
             **RunReport.to_document(self),
-            "accounts": [_collection_data(collection) for collection in self.collections],
+            "accounts": [collection.to_document() for collection in self.collections],
             "costs": self.cost_summary.to_document() if self.cost_summary else None,
-            "open_anomalies": [_view_data(view) for view in self.open_anomalies],
+            "open_anomalies": [view.to_document() for view in self.open_anomalies],
         }
 
     def job_samples(self) -> Iterable[Sample]:
@@ -202,33 +232,3 @@ class CollectReport(RunReport):
         for aws_account_id, currency, amount in self.costs:
             # Prometheus has only floats; no decision is made on this number.
             yield Sample(ACCOUNT_COST, amount, (aws_account_id, currency))
-
-
-def _collection_data(collection: Collection) -> dict[str, Any]:
-    item, record = collection.item, collection.record
-    change = record.change if record else StoredChange()
-    return {
-        **item_data(item, WORDS),
-        "window": record.window.to_document() if record else None,
-        "days": len(record.window) if record else 0,
-        "rows": {
-            "fetched": record.rows_fetched if record else 0,
-            "inserted": change.inserted,
-            "updated": change.updated,
-            "deleted": change.deleted,
-        },
-        "days_kept": record.days_kept if record else 0,
-        "api": {"requests": item.api_requests, "cost_usd": str(collection.api_cost_usd)},
-        "api_requests_unanswered": item.unanswered,
-    }
-
-
-def _view_data(view: AnomalyView) -> dict[str, Any]:
-    return {
-        "aws_account_id": view.aws_account_id,
-        "account_name": view.account_name,
-        "is_new": view.is_new,
-        "standing": view.standing.value,
-        **anomaly_data(view.anomaly),
-        "trend": [{"date": day.usage_date.isoformat(), "amount": str(day.actual)} for day in view.trend],
-    }

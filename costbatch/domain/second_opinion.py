@@ -102,6 +102,20 @@ class AwsAnomaly:
             return date.max, date.max
         return first, self.last_date or first + AWS_KEEPS
 
+    def to_document(self) -> dict[str, Any]:
+        """Return the anomaly as JSON has it, amounts to the cent."""
+        return {
+            "id": self.id,
+            "read_by": self.read_by,
+            "dimension_value": self.dimension_value,
+            "impact_usd": cents(self.impact),
+            "expected_usd": None if self.expected is None else cents(self.expected),
+            "actual_usd": None if self.actual is None else cents(self.actual),
+            "score": f"{self.score:f}",
+            "feedback": self.feedback.value if self.feedback else None,
+            "root_causes": [each.to_document() for each in self.root_causes],
+        }
+
 
 class SavedOpinions(NamedTuple):
     """How many of AWS's anomalies were new, changed, or as they were."""
@@ -162,7 +176,7 @@ class Compared:
             "service": self.service,
             "start_date": first.isoformat() if first else None,
             "last_date": last.isoformat() if last else None,
-            "aws": _theirs_document(self.theirs) if self.theirs else None,
+            "aws": self.theirs.to_document() if self.theirs else None,
             "anomalies": [
                 {
                     "id": str(each.id),
@@ -175,20 +189,6 @@ class Compared:
                 for each in self.ours
             ],
         }
-
-
-def _theirs_document(theirs: AwsAnomaly) -> dict[str, Any]:
-    return {
-        "id": theirs.id,
-        "read_by": theirs.read_by,
-        "dimension_value": theirs.dimension_value,
-        "impact_usd": cents(theirs.impact),
-        "expected_usd": None if theirs.expected is None else cents(theirs.expected),
-        "actual_usd": None if theirs.actual is None else cents(theirs.actual),
-        "score": f"{theirs.score:f}",
-        "feedback": theirs.feedback.value if theirs.feedback else None,
-        "root_causes": [each.to_document() for each in theirs.root_causes],
-    }
 
 
 def compare(
