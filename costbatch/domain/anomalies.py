@@ -221,9 +221,11 @@ def reconcile(
 ) -> list[AnomalyChange]:
     """Compare known anomalies with the episodes found now, all of one direction; return what changed."""
     changes: list[AnomalyChange] = []
+    window = judgement.rule.merge_window
     unmatched = sorted(existing, key=lambda anomaly: (anomaly.is_gone, anomaly.start_date))
     for episode in episodes:
-        matching = [known for known in unmatched if _overlaps(known, episode, judgement.rule)]
+        first, last = episode.start - window, episode.last + window
+        matching = [known for known in unmatched if known.start_date <= last and known.last_date >= first]
         unmatched = [known for known in unmatched if known not in matching]
         changes += _changes_of_episode(episode, matching, judgement)
     for known in unmatched:
@@ -331,13 +333,6 @@ def has_ended(last_date: date, *, today: date, rule: Rule) -> bool:
 def announced_since(today: date, rule: Rule) -> date:
     """Return the earliest last day of an anomaly that is not over yet."""
     return rule.last_settled_day(today) - timedelta(days=rule.merge_gap_days)
-
-
-def _overlaps(known: Anomaly, episode: Episode, rule: Rule) -> bool:
-    return (
-        known.start_date <= episode.last + rule.merge_window
-        and known.last_date >= episode.start - rule.merge_window
-    )
 
 
 def _why_gone(known: Anomaly, judgement: Judgement) -> Resolution | None:

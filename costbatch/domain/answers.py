@@ -79,17 +79,8 @@ class Answer:
         """Whether it holds for every day of the anomaly, and the anomaly is not beyond its level."""
         if self.kind is AnswerKind.PLANNED:
             return self._plans_days_of(anomaly) and self.service in {None, anomaly.service}
-        return (
-            self.is_about(anomaly) and self._holds_on(anomaly, rule) and not self.is_exceeded(anomaly, rule)
-        )
-
-    def is_exceeded(self, anomaly: Anomaly, rule: Rule) -> bool:
-        """Whether a day of the anomaly is beyond the level."""
-        return self.level is not None and rule.is_beyond(
-            self.level, anomaly.peak, anomaly.direction, anomaly.currency
-        )
-
-    def _holds_on(self, anomaly: Anomaly, rule: Rule) -> bool:
+        if not self.is_about(anomaly) or self.is_exceeded(anomaly, rule):
+            return False
         if self.kind is AnswerKind.ACKNOWLEDGED and self.start_date and self.end_date:
             # What took its place when AWS restated its days, or when a night joined them to others.
             takes_its_place = (
@@ -99,6 +90,12 @@ class Answer:
             )
             return takes_its_place or anomaly.id == self.anomaly_id
         return self.end_date is None or anomaly.last_date <= self.end_date
+
+    def is_exceeded(self, anomaly: Anomaly, rule: Rule) -> bool:
+        """Whether a day of the anomaly is beyond the level."""
+        return self.level is not None and rule.is_beyond(
+            self.level, anomaly.peak, anomaly.direction, anomaly.currency
+        )
 
     def _plans_days_of(self, anomaly: Anomaly) -> bool:
         return (
@@ -229,7 +226,12 @@ def _why_answered(anomaly: Anomaly, answer: Answer, rule: Rule) -> str:
         service = f" of {answer.service}" if answer.service else ""
         days = f"from {answer.start_date} to {answer.end_date}"
         return f"It is silent because a change{service} is planned {days}, by {by}."
-    bound = _bound(answer.level or ZERO, anomaly.currency, rule)
+    level, currency = answer.level or ZERO, anomaly.currency
+    # It holds up to the larger of the margin and the floor.
+    floor, percent = rule.floor.of(currency), (rule.level_margin * 100).normalize()
+    is_narrow = rule.level_margin * abs(level) < floor
+    further = f"less than {money(floor, currency)}" if is_narrow else f"up to {percent:f} %"
+    bound = f"at {money(level, currency)} a day and {further} beyond"
     if answer.kind is AnswerKind.ACKNOWLEDGED:
         return f"It was acknowledged by {by}. Until it ends, no update and no reminder is sent {bound}."
     until = f" until {answer.end_date}" if answer.end_date else ""
@@ -237,14 +239,6 @@ def _why_answered(anomaly: Anomaly, answer: Answer, rule: Rule) -> str:
         f"It is silent{until} because it was {_VERBS[answer.kind]} by {by}. "
         f"{_what(anomaly, plural=True)} are silent {bound}."
     )
-
-
-def _bound(level: Decimal, currency: str, rule: Rule) -> str:
-    """Return in words up to which daily cost an answer holds: the larger of the margin and the floor."""
-    floor, percent = rule.floor.of(currency), (rule.level_margin * 100).normalize()
-    is_narrow = rule.level_margin * abs(level) < floor
-    further = f"less than {money(floor, currency)}" if is_narrow else f"up to {percent:f} %"
-    return f"at {money(level, currency)} a day and {further} beyond"
 
 
 def _what(anomaly: Anomaly, *, plural: bool = False) -> str:

@@ -134,7 +134,10 @@ class BacktestReport:
 
     def score(self, detector: DetectorName) -> Score:
         """Return what a detector raised."""
-        mine = [alarm for alarm in self.alarms if alarm.detector is detector]
+        alarms = self.alarms
+        mine = [alarm for alarm in alarms if alarm.detector is detector]
+        others = [alarm for alarm in alarms if alarm.detector is not detector]
+        alone = [alarm for alarm in mine if not any(alarm.is_about(other, self.gap) for other in others)]
         impact: defaultdict[str, Decimal] = defaultdict(Decimal)
         for alarm in mine:
             impact[alarm.currency] += abs(alarm.impact)
@@ -144,7 +147,7 @@ class BacktestReport:
             alarms=len(mine),
             per_account_month=len(mine) / (self.mornings / _DAYS_OF_A_MONTH) if self.mornings else None,
             impact=dict(sorted(impact.items())),
-            only=tuple(self._alone(mine)) if len(self.detectors) > 1 else (),
+            only=tuple(alone) if len(self.detectors) > 1 else (),
             precision=_share([any(each) for each in about if each]),
             recall=_share([any(each.is_about(alarm, self.gap) for alarm in mine) for each in real]),
         )
@@ -173,12 +176,6 @@ class BacktestReport:
                 for alarm in self.alarms
             ],
         }
-
-    def _alone(self, mine: Sequence[Alarm]) -> Iterable[Alarm]:
-        for alarm in mine:
-            others = (each for each in self.alarms if each.detector is not alarm.detector)
-            if not any(alarm.is_about(other, self.gap) for other in others):
-                yield alarm
 
 
 def answered_anomalies(

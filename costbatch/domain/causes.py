@@ -1,6 +1,6 @@
 """The root cause of an anomaly: the regions and usage types that make the difference to an ordinary day."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -119,7 +119,10 @@ def find_root_cause(
         return abs(sum(costs, ZERO) - question.expected)
 
     lookback = min(question.lookbacks, key=distance)
-    moves = {day: _moves(amounts.get(day - lookback, {}), amounts.get(day, {})) for day in question.anomalous}
+    moves: dict[date, list[Cause]] = {}
+    for day in question.anomalous:
+        before, after = amounts.get(day - lookback, {}), amounts.get(day, {})
+        moves[day] = [Cause(*key, before.get(key, ZERO), after.get(key, ZERO)) for key in {*before, *after}]
     usage_date = max(moves, key=lambda day: sign * sum((each.impact for each in moves[day]), ZERO))
     causes = [each for each in moves[usage_date] if sign * each.impact >= CENT]
     causes.sort(key=lambda each: (-sign * each.impact, each.region, each.usage_type))
@@ -128,8 +131,3 @@ def find_root_cause(
         ordinary_date=usage_date - lookback,
         causes=tuple(causes[:_MOST_CAUSES]),
     )
-
-
-def _moves(before: Mapping[CauseKey, Decimal], after: Mapping[CauseKey, Decimal]) -> Sequence[Cause]:
-    keys = {*before, *after}
-    return [Cause(*key, before.get(key, ZERO), after.get(key, ZERO)) for key in keys]

@@ -320,6 +320,7 @@ def judge_days(series: Series, days: DateRange, *, today: date, rule: Rule) -> l
         if expected is None:
             continue
         actual = series.amounts.get(day, ZERO)
+        distance = abs(actual - expected)
         margin = max(floor, rule.threshold_ratio * abs(expected))
         is_complete = actual > expected or day <= rule.last_settled_day(today)
         is_anomalous = is_complete and rule.deviates(expected, actual, series.currency)
@@ -330,15 +331,11 @@ def judge_days(series: Series, days: DateRange, *, today: date, rule: Rule) -> l
                 actual,
                 expected - margin,
                 expected + margin,
-                _score(abs(actual - expected), margin),
+                (distance / (distance + margin)).quantize(SCORE) if distance else ZERO,
                 Reason.DEVIATION if is_anomalous else None,
             )
         )
     return judged
-
-
-def _score(distance: Decimal, margin: Decimal) -> Decimal:
-    return (distance / (distance + margin)).quantize(SCORE) if distance else ZERO
 
 
 def group_episodes(days: Iterable[JudgedDay], rule: Rule) -> list[Episode]:

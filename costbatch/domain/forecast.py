@@ -223,7 +223,11 @@ class _Series:
             for amount, weekday in islice(newest_first, _LEVEL_DAYS)
             if weekdays[weekday] > 0
         ]
-        level = max(_level(recent), 0.0)
+        level = 0.0
+        if recent:
+            # Between the mean of the last week, and the median of two.
+            week = recent[:_WEEK]
+            level = max((sum(week) / len(week) + median(recent)) / 2, 0.0)
         return [
             level * weekdays[self.weekdays[n]] + fees.get(self.month_days[n], 0.0) for n in range(known, end)
         ]
@@ -249,11 +253,3 @@ def _weekday_profile(plain: Sequence[float], weekdays: Sequence[int]) -> list[fl
     usual = [median(mine) if mine else 0.0 for mine in by_weekday]
     mean = sum(usual) / _WEEK
     return [each / mean for each in usual] if mean > 0 else [1.0] * _WEEK
-
-
-def _level(newest_first: Sequence[float]) -> float:
-    """Return the present level: between the mean of the last week, and the median of two."""
-    if not newest_first:
-        return 0.0
-    week = newest_first[:_WEEK]
-    return (sum(week) / len(week) + median(newest_first)) / 2

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from sys import intern
-from typing import Any
 
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.runs import Failure
@@ -67,11 +66,17 @@ class Resource:
         if match is None:
             raise ValueError(f"{excerpt(arn)} is not an ARN.")
         service, region = match[1], match[2] or asked_region
+        tags_json = "{}"
+        if tags:
+            tags_json = _encode(tags)
+            # Looked for in the text, once: hardly any tag has one of these.
+            if "\\u0000" in tags_json or (not tags_json.isascii() and _NOT_STORABLE.search(tags_json)):
+                tags_json = _encode({_storable(key): _storable(value) for key, value in tags.items()})
         return cls(
             arn=_storable(arn),
             # Interned: it is the same text for thousands of resources.
             region=GLOBAL if not match[2] and service in _GLOBAL_SERVICES else intern(_storable(region)),
-            tags_json=_tags_json(tags) if tags else "{}",
+            tags_json=tags_json,
         )
 
     @property
@@ -182,11 +187,3 @@ class Inventory:
 
 def _storable(text: str) -> str:
     return _NOT_STORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _tags_json(tags: Mapping[str, Any]) -> str:
-    text = _encode(tags)
-    # Looked for in the text, once: hardly any tag has one of these.
-    if "\\u0000" in text or (not text.isascii() and _NOT_STORABLE.search(text)):
-        text = _encode({_storable(key): _storable(value) for key, value in tags.items()})
-    return text
