@@ -29,6 +29,11 @@ _COLUMNS = (
     *("service", "first day", "last day", "expected", "actual"),
 )
 _NUMBERS = ("expected", "actual", "impact", "change")
+# The standings that anomalies have in each state.
+_STANDINGS = {
+    AnomalyState.OPEN: set(Standing) - {Standing.RESOLVED},
+    AnomalyState.RESOLVED: {Standing.RESOLVED},
+}
 _id_argument = click.argument("anomaly_id", metavar="ID")
 
 
@@ -96,7 +101,7 @@ def list_anomalies(context: Context, /, since: date | None, output: str, **filte
         .anomalies()
         .list_anomalies(
             AnomalyFilter(
-                states=_states_of(standings),
+                states=[state for state, possible in _STANDINGS.items() if possible & standings],
                 severities=[Severity(severity) for severity in filters["severities"]],
                 aws_account_ids=filters["accounts"],
                 currencies=currencies,
@@ -111,12 +116,6 @@ def list_anomalies(context: Context, /, since: date | None, output: str, **filte
         print_table(_COLUMNS, [_row(each) for each in found], numbers=_NUMBERS, names=("name", "service"))
     else:
         click.echo("No anomalies found.")
-
-
-def _states_of(standings: set[Standing]) -> list[AnomalyState]:
-    """Return the states that anomalies of these standings are in."""
-    is_open = [AnomalyState.OPEN] if standings - {Standing.RESOLVED} else []
-    return [*is_open, *([AnomalyState.RESOLVED] if Standing.RESOLVED in standings else [])]
 
 
 def _row(found: AnsweredAnomaly) -> tuple[object, ...]:

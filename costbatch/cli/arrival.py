@@ -45,13 +45,15 @@ def arrival(
         print_csv(_CSV_TITLES, rows)
     elif rows:
         shown = [
-            (account, service or "total", currency, curve.days, *map(_with_sign, curve.percent))
+            (
+                account,
+                service or "total",
+                currency,
+                curve.days,
+                *(None if percent is None else f"{percent} %" for percent in curve.percent),
+            )
             for (account, service, currency), curve in curves.items()
         ]
         print_table(_TITLES, shown, numbers=_TITLES[3:], names=("service",))
     else:
         click.echo("Not known yet: it takes 10 settled days that were collected the morning after.")
-
-
-def _with_sign(percent: str | None) -> str | None:
-    return None if percent is None else f"{percent} %"

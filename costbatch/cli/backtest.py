@@ -72,7 +72,14 @@ def backtest(
     """
     detectors = tuple(DetectorName) if detector == _BOTH else (DetectorName(detector),)
     report = context.bootstrap().backtest().run(detectors, since=since, aws_account_ids=aws_account_ids)
-    pictures = _write_pictures(report, Path(folder)) if folder else []
+    pictures = []
+    if folder:
+        with writing("folder", Path(folder)):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for account in report.accounts:
+                picture = Path(folder) / f"{account.aws_account_id}.svg"
+                picture.write_text(plot_alarms(account, report.detectors), encoding="utf-8")
+                pictures.append(picture)
     if output == JSON:
         print_json({**report.to_document(), "pictures": [str(path) for path in pictures]})
         return
@@ -82,23 +89,6 @@ def backtest(
     _print_report(report)
     if folder:
         click.echo(f"\n{many(len(pictures), 'picture')} written to {folder}.")
-
-
-def _write_pictures(report: BacktestReport, folder: Path) -> list[Path]:
-    """Write a picture of each account.
-
-    Raises:
-        ConfigError: the folder cannot be written.
-
-    """
-    paths = []
-    with writing("folder", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for account in report.accounts:
-            path = folder / f"{account.aws_account_id}.svg"
-            path.write_text(plot_alarms(account, report.detectors), encoding="utf-8")
-            paths.append(path)
-    return paths
 
 
 def _print_report(report: BacktestReport) -> None:

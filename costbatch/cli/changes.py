@@ -1,6 +1,5 @@
 """``costbatch changes``: what each night changed of the stored costs."""
 
-from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -61,10 +60,7 @@ def changes(
     first night reads after it is listed, as new rows.
     """
     query = ChangeQuery(since=since, aws_account_ids=aws_account_ids, services=services, least=least)
-    _print_changes(context.bootstrap().ledger().changes(query), output)
-
-
-def _print_changes(found: Sequence[CostChange], output: str) -> None:
+    found = context.bootstrap().ledger().changes(query)
     if output == JSON:
         print_json([_change_document(each) for each in found])
     elif output == CSV:

@@ -13,7 +13,6 @@ from costbatch.cli.running import JobCommand, RunOptions, run_job, run_options
 from costbatch.cli.views.collect import collect_command, print_plan, print_run
 from costbatch.domain.collect_report import WORDS
 from costbatch.domain.collection import CollectOptions
-from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import RunRequest
 from costbatch.errors import ConfigError
 
@@ -45,17 +44,14 @@ class _Options(RunOptions):
             raise ConfigError(
                 "--accept-vanished needs --account: name the account whose stored days may vanish."
             )
-        days = self._days()
-        since = self.first if days is None else None
-        return CollectOptions(days=days, since=since, accept_vanished=self.accept_vanished).to_request(ids)
-
-    def _days(self) -> DateRange | None:
         if self.day and (self.first or self.last):
             raise ConfigError("--date is for one day, --from and --to are for several: use one or the other.")
         if self.last and not self.first:
             raise ConfigError("--to needs --from, the first day to read.")
         first, last = self.day or self.first, self.day or self.last
-        return days_between(first, last) if first and last else None
+        days = days_between(first, last) if first and last else None
+        since = self.first if days is None else None
+        return CollectOptions(days=days, since=since, accept_vanished=self.accept_vanished).to_request(ids)
 
 
 @click.command(

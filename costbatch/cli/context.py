@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from costbatch.bootstrap import Bootstrap
 
 
-def _utc_now() -> datetime:
-    return datetime.now(tz=UTC)
-
-
 def _wire(settings: Settings, now: Callable[[], datetime]) -> "Bootstrap":
     from costbatch.bootstrap import Bootstrap  # noqa: PLC0415 - a command's help must not load the adapters
 
@@ -36,7 +32,7 @@ class Context:
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(tz=UTC))
     wire: Callable[[Settings, Callable[[], datetime]], "Bootstrap"] = _wire
     is_interactive: bool | None = None
 

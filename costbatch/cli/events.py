@@ -12,7 +12,7 @@ import click
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
-from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredDelivery, StoredEvent
+from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent
 from costbatch.domain.events import EventType
 from costbatch.errors import ConfigError, DeliveryError
 
@@ -95,16 +95,18 @@ def list_events(context: Context, /, *, sink: str | None, limit: int, output: st
         print_json([_document(event) for event in found])
     elif found:
         rows = [
-            (event.id, event.occurred_at.replace(microsecond=0), event.type, event.subject, _summary(event))
+            (
+                event.id,
+                event.occurred_at.replace(microsecond=0),
+                event.type,
+                event.subject,
+                ", ".join(f"{each.sink}: {each.state}" for each in event.deliveries) or "none",
+            )
             for event in found
         ]
         print_table(_LIST_COLUMNS, rows, names=("subject",), texts=("deliveries",))
     else:
         click.echo("No events found.")
-
-
-def _summary(event: StoredEvent) -> str:
-    return ", ".join(f"{each.sink}: {each.state}" for each in event.deliveries) or "none"
 
 
 @events.command(
@@ -126,21 +128,20 @@ def show(context: Context, event_id: UUID, output: str) -> None:
     print_json(event.cloudevent)
     click.echo()
     if event.deliveries:
-        print_table(_SHOW_COLUMNS, [_row(each) for each in event.deliveries], texts=("reason",))
+        rows = [
+            (
+                each.sink,
+                each.state,
+                each.attempts,
+                each.delivered_at.replace(microsecond=0) if each.delivered_at else None,
+                each.retry_at.replace(microsecond=0) if each.state is DeliveryState.PENDING else None,
+                each.reason,
+            )
+            for each in event.deliveries
+        ]
+        print_table(_SHOW_COLUMNS, rows, texts=("reason",))
     else:
         click.echo("No sink was configured when it was raised.")
-
-
-def _row(delivery: StoredDelivery) -> tuple[object, ...]:
-    is_pending = delivery.state is DeliveryState.PENDING
-    return (
-        delivery.sink,
-        delivery.state,
-        delivery.attempts,
-        delivery.delivered_at.replace(microsecond=0) if delivery.delivered_at else None,
-        delivery.retry_at.replace(microsecond=0) if is_pending else None,
-        delivery.reason,
-    )
 
 
 def _document(event: StoredEvent) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """``costbatch forecast``: what the month will cost."""
 
 from dataclasses import fields
-from decimal import Decimal
 
 import click
 
@@ -36,14 +35,18 @@ def forecast(context: Context, /, *, aws_account_ids: tuple[str, ...], output: s
     elif output == CSV:
         print_csv(_CSV_TITLES, [[each[title] for title in _CSV_TITLES] for each in documents])
     elif found:
-        print_table(_TITLES, map(_row, found), numbers=_TITLES[3:])
+        rows = [
+            (
+                each.aws_account_id or "total",
+                f"{each.month:%Y-%m}",
+                each.currency,
+                *(
+                    None if value is None else amount(value, each.currency)
+                    for value in (each.month_to_date, each.expected, each.lower, each.upper, each.last_month)
+                ),
+            )
+            for each in found
+        ]
+        print_table(_TITLES, rows, numbers=_TITLES[3:])
     else:
         click.echo("No costs found.")
-
-
-def _row(each: Forecast) -> tuple[object, ...]:
-    def shown(value: Decimal | None) -> str | None:
-        return None if value is None else amount(value, each.currency)
-
-    money = (each.month_to_date, each.expected, each.lower, each.upper, each.last_month)
-    return (each.aws_account_id or "total", f"{each.month:%Y-%m}", each.currency, *map(shown, money))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 from threading import Event, Thread
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 # More objects than the start and the first AWS client create; each collection takes 10 to 20 ms.
@@ -21,23 +21,15 @@ _END = 0
 
 
 def prepare_process() -> None:
-    """Set up streams, garbage collection and SIGTERM before a command starts."""
+    """Set up SIGTERM, garbage collection and the standard streams before a command starts."""
     if os.getpid() == 1:
         # The kernel ignores SIGTERM for a container's first process unless it is handled.
-        signal.signal(signal.SIGTERM, _exit_at_once)
+        signal.signal(signal.SIGTERM, lambda number, _frame: os._exit(128 + number))
     # Collect garbage rarely, and not at exit: modules stay loaded and the objects of a response are freed
     # together, so neither forms cycles. By default, it takes a third of a fetch and a tenth of an idle run.
     gc.set_threshold(_GC_THRESHOLD, 50, 50)
     atexit.register(gc.freeze)
-    _prepare_streams()
-
-
-def _exit_at_once(number: int, _frame: FrameType | None) -> None:
-    os._exit(128 + number)
-
-
-def _prepare_streams() -> None:
-    """Open the standard streams that the parent process closed, and let the output take any text."""
+    # Open the standard streams that the parent process closed, and let the output take any text.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # The lowest free descriptor is the closed stream's, and a connection must not get it.

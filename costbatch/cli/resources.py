@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
@@ -15,14 +15,16 @@ from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_op
 from costbatch.cli.output import is_terminal, print_json, print_table
 from costbatch.domain.excerpt import printable
 from costbatch.domain.plural import many
-from costbatch.domain.resource_queries import ResourceFilter, StoredResource
+from costbatch.domain.resource_queries import ResourceFilter
 from costbatch.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _CSV = "csv"
-_COLUMNS = ("aws_account_id", "arn", "service", "type", "region", "name", "tags")
-_INSTANTS = ("first_seen_at", "last_seen_at", "gone_since")
+_CSV_COLUMNS = (
+    *("aws_account_id", "arn", "service", "type", "region", "name", "tags"),
+    *("first_seen_at", "last_seen_at", "gone_since"),
+)
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -212,29 +214,20 @@ def export(context: Context, /, *, format_: str, **asked: object) -> None:
     """
     filter_ = _Asked(**asked).filter()  # type: ignore[arg-type] # click has converted each by its declaration
     found = context.bootstrap().resources().find(filter_)
-    if format_ == _CSV:
-        _write_csv(found)
+    if format_ == JSON:
+        for resource in found:
+            click.echo(json.dumps(resource.to_document(), ensure_ascii=False))
         return
-    for resource in found:
-        click.echo(json.dumps(resource.to_document(), ensure_ascii=False))
-
-
-def _write_csv(found: Iterable[StoredResource]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *_INSTANTS])
+    writer.writerow(_CSV_COLUMNS)
     for resource in found:
         document = resource.to_document()
         document["tags"] = json.dumps(document["tags"], ensure_ascii=False, sort_keys=True)
-        writer.writerow(map(_cell, _values(document)))
+        writer.writerow(_cell(document[name]) for name in _CSV_COLUMNS)
 
 
-def _values(document: dict[str, object]) -> Iterator[str]:
-    for name in (*_COLUMNS, *_INSTANTS):
-        value = document[name]
-        yield "" if value is None else str(value)
-
-
-def _cell(text: str) -> str:
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
     safe = f"'{text}" if text.startswith(_FORMULA) else text
     # A file has a tag as it is; to a terminal it may be a command.
     return printable(safe) if is_terminal() else safe

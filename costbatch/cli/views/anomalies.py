@@ -45,7 +45,18 @@ def print_anomalies(report: CollectReport, page: Page) -> None:
     if page.is_piped:
         page.records(_TITLES, [_record(view, page) for view in views])
     else:
-        _print_table(views, page)
+        table = page.table()
+        table.add_column("Severity", no_wrap=True)
+        table.add_column("Open anomalies", overflow="fold", min_width=TREND_DAYS, max_width=_NAME_WIDTH)
+        table.add_column("Expected\nActual", justify="right", no_wrap=True)
+        table.add_column("Impact\nDeviation", justify="right", no_wrap=True)
+        if page.is_wide:
+            table.add_column("Trend", no_wrap=True)
+        for place, view in enumerate(views):
+            if place:
+                table.add_row()
+            table.add_row(*_row(view, page))
+        page.show(table)
     total = report.anomalies_that_are(Standing.OPEN) + report.anomalies_that_are(Standing.ACKNOWLEDGED)
     if total > len(views):
         page.blank()
@@ -76,21 +87,6 @@ def _record(view: AnomalyView, page: Page) -> Sequence[str]:
 
 def _state(view: AnomalyView) -> str:
     return "new" if view.is_new and view.standing is Standing.OPEN else view.standing.value
-
-
-def _print_table(views: Sequence[AnomalyView], page: Page) -> None:
-    table = page.table()
-    table.add_column("Severity", no_wrap=True)
-    table.add_column("Open anomalies", overflow="fold", min_width=TREND_DAYS, max_width=_NAME_WIDTH)
-    table.add_column("Expected\nActual", justify="right", no_wrap=True)
-    table.add_column("Impact\nDeviation", justify="right", no_wrap=True)
-    if page.is_wide:
-        table.add_column("Trend", no_wrap=True)
-    for place, view in enumerate(views):
-        if place:
-            table.add_row()
-        table.add_row(*_row(view, page))
-    page.show(table)
 
 
 def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:

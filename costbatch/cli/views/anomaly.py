@@ -22,9 +22,32 @@ _DAY_TITLES = ("day", "actual", "expected", "lower", "upper", "score", "anomalou
 
 def print_anomaly(shown: ShownAnomaly) -> None:
     """Print the facts, and below them the days around the anomaly."""
-    anomaly = shown.answered.anomaly
+    anomaly, currency = shown.answered.anomaly, shown.answered.anomaly.currency
     print_table(("anomaly", str(anomaly.id)), _facts(shown), texts=(str(anomaly.id),))
-    _print_days(shown)
+    near = [
+        each
+        for each in shown.trend
+        if anomaly.start_date - _DAYS_AROUND <= each.usage_date <= anomaly.last_date + _DAYS_AROUND
+    ]
+    if not near:
+        click.echo("\nThe days of this anomaly are not stored any more.")
+        return
+    rows = [
+        (
+            each.usage_date,
+            amount(each.actual, currency),
+            amount(each.judged.expected, currency) if each.judged else None,
+            amount(each.judged.lower, currency) if each.judged else None,
+            amount(each.judged.upper, currency) if each.judged else None,
+            f"{each.judged.score:.2f}" if each.judged else None,
+            "yes" if anomaly.includes(each) else "",
+        )
+        for each in near[-_MOST_DAYS:]
+    ]
+    click.echo()
+    print_table(_DAY_TITLES, rows, numbers=_DAY_TITLES[1:6])
+    if len(near) > _MOST_DAYS:
+        click.echo(f"\nThe last {_MOST_DAYS} of {len(near):,} days; --output json has them all.")
 
 
 def change_text(anomaly: Anomaly) -> str:
@@ -50,7 +73,7 @@ def _facts(shown: ShownAnomaly) -> list[tuple[str, object]]:
         for part in anomaly.explanation
     ]
     band = f"{amount(anomaly.lower, currency)} to {money(anomaly.upper, currency)}"
-    return [
+    facts: list[tuple[str, object]] = [
         ("standing", found.standing),
         ("why", found.why),
         ("severity", anomaly.severity),
@@ -66,8 +89,12 @@ def _facts(shown: ShownAnomaly) -> list[tuple[str, object]]:
         ("in words", anomaly.words or None),
         *(("explained by", service) for service in services),
         *_root_cause(shown.root_cause, currency),
-        *([("trend", _blocks(shown))] if shown.trend else []),
     ]
+    if days := shown.trend[-_MOST_BLOCKS:]:
+        levels = ASCII_LEVELS if standard_output().options.ascii_only else BLOCKS
+        blocks = sparkline([each.actual for each in days], levels=levels)
+        facts.append(("trend", f"{blocks} {days[0].usage_date} to {days[-1].usage_date}"))
+    return facts
 
 
 def _root_cause(found: RootCause | None, currency: str) -> list[tuple[str, object]]:
@@ -84,38 +111,3 @@ def _root_cause(found: RootCause | None, currency: str) -> list[tuple[str, objec
         ("root cause", f"on {found.usage_date}, against {found.ordinary_date}:"),
         *(("", row) for row in rows),
     ]
-
-
-def _blocks(shown: ShownAnomaly) -> str:
-    levels = ASCII_LEVELS if standard_output().options.ascii_only else BLOCKS
-    days = shown.trend[-_MOST_BLOCKS:]
-    first, last = days[0].usage_date, days[-1].usage_date
-    return f"{sparkline([each.actual for each in days], levels=levels)} {first} to {last}"
-
-
-def _print_days(shown: ShownAnomaly) -> None:
-    anomaly, currency = shown.answered.anomaly, shown.answered.anomaly.currency
-    near = [
-        each
-        for each in shown.trend
-        if anomaly.start_date - _DAYS_AROUND <= each.usage_date <= anomaly.last_date + _DAYS_AROUND
-    ]
-    if not near:
-        click.echo("\nThe days of this anomaly are not stored any more.")
-        return
-    rows = [
-        (
-            each.usage_date,
-            amount(each.actual, currency),
-            amount(each.judged.expected, currency) if each.judged else None,
-            amount(each.judged.lower, currency) if each.judged else None,
-            amount(each.judged.upper, currency) if each.judged else None,
-            f"{each.judged.score:.2f}" if each.judged else None,
-            "yes" if anomaly.includes(each) else "",
-        )
-        for each in near[-_MOST_DAYS:]
-    ]
-    click.echo()
-    print_table(_DAY_TITLES, rows, numbers=_DAY_TITLES[1:6])
-    if len(near) > _MOST_DAYS:
-        click.echo(f"\nThe last {_MOST_DAYS} of {len(near):,} days; --output json has them all.")
