@@ -183,8 +183,12 @@ def _problems(found: Mapping[str, str]) -> Iterable[str]:
         # Not files: the system's certificates, and a key in an OpenSSL engine.
         if not path or (name == "sslrootcert" and path == "system") or (name == "sslkey" and ":" in path):
             continue
-        if reason := _why_unreadable(path):
-            yield f"names a file as {name} that cannot be read: {path}: {reason}."
+        place = Path(path)
+        try:
+            if not place.is_dir():
+                place.open("rb").close()
+        except (OSError, ValueError) as error:
+            yield f"names a file as {name} that cannot be read: {path}: {why_not_opened(error)}."
 
 
 def _port_problems(found: Mapping[str, str]) -> Iterable[str]:
@@ -196,13 +200,3 @@ def _port_problems(found: Mapping[str, str]) -> Iterable[str]:
             yield f"has a port that is not a number from 1 to {_HIGHEST_PORT}; {_ADVICE}"
     if len(ports) not in (1, len(hosts)):
         yield f"has {len(ports)} ports for {len(hosts)} hosts; give one port, or one for each host."
-
-
-def _why_unreadable(path: str) -> str:
-    try:
-        place = Path(path)
-        if not place.is_dir():
-            place.open("rb").close()
-    except (OSError, ValueError) as error:
-        return why_not_opened(error)
-    return ""

@@ -46,7 +46,8 @@ def read(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """
     text, path = environ.get(name, "").strip("\r\n"), environ.get(f"{name}_FILE", "")
     if not path:
-        if not text.isascii() and any(map(_is_surrogate, text)):
+        # Python reads a byte that is not UTF-8 as a surrogate.
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             raise ValueError(f"{name} is not text in UTF-8.")
         return text, FROM_ENVIRONMENT
     if text:
@@ -61,11 +62,6 @@ def read(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     if not text:
         raise ValueError(f"{name}_FILE names {shown}, which is empty; write the value into it.")
     return text, f"file {path}"
-
-
-def _is_surrogate(letter: str) -> bool:
-    """Whether Python read a byte here that is not UTF-8."""
-    return "\ud800" <= letter <= "\udfff"
 
 
 def _is_raw_key(content: bytes) -> bool:

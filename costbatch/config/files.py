@@ -15,8 +15,14 @@ def read_small_file(path: str) -> bytes:
         ValueError: the end of a sentence that begins with the file.
 
     """
+
+    def read() -> bytes:
+        with Path(path).open("rb") as file:
+            # One byte more than is allowed, to see that there is more.
+            return file.read(LARGEST_BYTES + 1)
+
     try:
-        content = within(LIMIT_SECONDS, lambda: _read(path))
+        content = within(LIMIT_SECONDS, read)
     except TimeoutError:
         raise ValueError(
             f"could not be read within {LIMIT_SECONDS:g} seconds; is it a pipe without a writer?"
@@ -52,8 +58,3 @@ def decode_text(content: bytes) -> str:
     if "\0" in text:
         raise ValueError("is not a text file: it contains a NUL character.")
     return text
-
-
-def _read(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return file.read(LARGEST_BYTES + 1)

@@ -166,16 +166,15 @@ def regions(text: str) -> frozenset[str]:
 
 def account_ids(text: str) -> frozenset[str]:
     """Return the 12-digit account ids of a comma list."""
-    return frozenset(map(_account_id, sorted(names(text))))
-
-
-def _account_id(text: str) -> str:
-    try:
-        return parse_account_id(text)
-    except ValueError:
-        raise ValueError(
-            f"has {excerpt(text)}, which is not an AWS account id: it must have 12 digits."
-        ) from None
+    found = set()
+    for name in sorted(names(text)):
+        try:
+            found.add(parse_account_id(name))
+        except ValueError:
+            raise ValueError(
+                f"has {excerpt(name)}, which is not an AWS account id: it must have 12 digits."
+            ) from None
+    return frozenset(found)
 
 
 def push_labels(text: str) -> tuple[str, ...]:

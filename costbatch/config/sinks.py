@@ -207,10 +207,6 @@ def _read_filter(section: Section) -> Filter:
     )
 
 
-def _read_log(_: Section) -> LogOptions:
-    return LogOptions()
-
-
 def _read_webhook(section: Section) -> WebhookOptions | None:
     url = _read_url(section)
     secrets = section.secrets("secrets", most=_MOST_SECRETS)
@@ -348,7 +344,7 @@ _CONNECTION_KEYS = ("connect_timeout_seconds", "timeout_seconds", "allow_private
 
 # By type: what reads its options, its keys, and whether it sends digests (None: it cannot).
 READERS: dict[str, tuple[Callable[[Section], Options | None], Iterable[str], bool | None]] = {
-    "log": (_read_log, (), None),
+    "log": (lambda _: LogOptions(), (), None),
     "webhook": (_read_webhook, ("url", "secrets", "token", "mode", *_CONNECTION_KEYS), False),
     "sns": (_read_sns, ("topic_arn", "format"), False),
     "alertmanager": (_read_alertmanager, ("url", "token", "firing_days", *_CONNECTION_KEYS), None),
