@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from configparser import Error as IniError
 from configparser import RawConfigParser
-from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,7 +38,7 @@ from costbatch.adapters.aws.operations import (
 )
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables, use_no_profile
 from costbatch.config.proxies import with_scheme
-from costbatch.domain.accounts import AwsNeeds, Partition
+from costbatch.domain.accounts import AwsNeeds
 from costbatch.errors import AccountError, ConfigError
 
 _PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")  # in the order in which botocore looks
@@ -91,7 +90,8 @@ def check_environment(clients: AwsClients, needs: AwsNeeds, services: Sequence[s
         # botocore makes what a run will use: it may refuse any other setting.
         for partition in sorted(needs.partitions):
             for service in services:
-                problems += _refused(partial(_find_client, service, partition), clients)
+                find = partial(AwsClients.get, service=service, partition=partition)
+                problems += _refused(find, clients)
         if needs.pod_identity:
             problems += _refused(_find_identity, clients)
     if problems:
@@ -325,11 +325,7 @@ def _is_trusted_place(url: str) -> bool:
         return False
 
 
-def _find_client(service: str, partition: Partition, clients: AwsClients) -> Any:  # noqa: ANN401 - botocore makes clients at run time
-    return clients.get(service, partition)
-
-
-def _find_identity(_: AwsClients) -> Any:  # noqa: ANN401 - as above
+def _find_identity(_: AwsClients) -> Any:  # noqa: ANN401 - botocore makes clients at run time
     """Look for the pod's identity as boto3 does, except over the network."""
     session: Session = get_session()
     region = session.get_config_variable("region")
@@ -349,8 +345,12 @@ def _refused(make: Callable[[AwsClients], Any], clients: AwsClients) -> Iterator
     names = {name for name in os.environ if name.startswith("AWS_")}
 
     def problem_without(absent: set[str]) -> str:
-        with _without(absent):
+        # Only for a moment, and no thread calls AWS yet.
+        values = {name: os.environ.pop(name) for name in absent}
+        try:
             return _problem_of(make, AwsClients(clients.settings))
+        finally:
+            os.environ.update(values)
 
     # The variables of which removing one is enough; or else those that fail alone.
     found = {name: problem for name in sorted(names) if not problem_without({name})}
@@ -378,13 +378,3 @@ def _problem_of(make: Callable[[AwsClients], Any], clients: AwsClients) -> str:
         return type(error).__name__
     # botocore invents such a name for a service without an endpoint of the requested kind.
     return "AWS has no such endpoint" if "aws-global" in endpoint else ""
-
-
-@contextmanager
-def _without(names: set[str]) -> Iterator[None]:
-    """Remove variables for a moment; no thread calls AWS yet."""
-    values = {name: os.environ.pop(name) for name in names}
-    try:
-        yield
-    finally:
-        os.environ.update(values)

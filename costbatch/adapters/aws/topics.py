@@ -1,7 +1,6 @@
 """Publishes messages to SNS topics, as the pod's own identity."""
 
 from collections.abc import Mapping
-from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -70,21 +69,20 @@ class Topics:
     def _client(self, region: str) -> Any:  # noqa: ANN401 - botocore makes the methods at run time
         with self._lock:
             if region not in self._clients:
-                clients = AwsClients(AwsSettings(version=self._version))
-                client = make_as_pod(SNS, partial(_make_client, region, self._version), clients)
+                config = Config(
+                    connect_timeout=_CONNECT_SECONDS,
+                    read_timeout=_READ_SECONDS,
+                    retries={"mode": "standard", "total_max_attempts": _MOST_ATTEMPTS},
+                    user_agent_extra=f"costbatch/{self._version}",
+                )
+                client = make_as_pod(
+                    SNS,
+                    lambda: get_session().create_client(SNS, region_name=region, config=config),
+                    AwsClients(AwsSettings(version=self._version)),
+                )
                 limit_client(client)
                 self._clients[region] = client
             return self._clients[region]
-
-
-def _make_client(region: str, version: str) -> Any:  # noqa: ANN401 - as above
-    config = Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _MOST_ATTEMPTS},
-        user_agent_extra=f"costbatch/{version}",
-    )
-    return get_session().create_client(SNS, region_name=region, config=config)
 
 
 def _reason(error: ClientError, code: str) -> str:

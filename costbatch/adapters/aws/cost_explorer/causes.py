@@ -9,15 +9,9 @@ from typing import Any
 from costbatch.adapters.aws.cost_explorer.schema import METRICS
 from costbatch.domain.accounts import Account
 from costbatch.domain.causes import CauseKey, CauseQuestion
-from costbatch.domain.costs import CostBasis, CostColumns, FetchedCosts
-from costbatch.domain.detection import ZERO
+from costbatch.domain.costs import FetchedCosts
 
 _GROUP_BY = [{"Type": "DIMENSION", "Key": "REGION"}, {"Type": "DIMENSION", "Key": "USAGE_TYPE"}]
-# The amount that counts if an account has no discounts.
-_WITHOUT_DISCOUNTS = {
-    CostBasis.NET_UNBLENDED: CostBasis.UNBLENDED,
-    CostBasis.NET_AMORTIZED: CostBasis.AMORTIZED,
-}
 
 
 def cause_query(account: Account, question: CauseQuestion) -> dict[str, Any]:
@@ -44,20 +38,12 @@ def amounts_of(fetched: FetchedCosts, question: CauseQuestion) -> Mapping[date, 
     """Return the amounts of the question's currency and cost basis, by day, region and usage type."""
     found: defaultdict[date, dict[CauseKey, Decimal]] = defaultdict(dict)
     for part in fetched.costs.parts:
-        columns = zip(part.usage_dates, part.keys, part.currencies, _amounts(part, question), strict=True)
-        for day, key, currency, amount in columns:
+        amounts = part.amounts(question.cost_basis)
+        columns = part.usage_dates, part.keys, part.currencies, amounts
+        for day, key, currency, amount in zip(*columns, strict=True):
             if currency == question.currency:
                 found[day][key] = amount
     return found
-
-
-def _amounts(part: CostColumns, question: CauseQuestion) -> list[Decimal]:
-    amounts = getattr(part, question.cost_basis.value)
-    otherwise = getattr(part, _WITHOUT_DISCOUNTS.get(question.cost_basis, question.cost_basis).value)
-    return [
-        next((each for each in pair if each is not None), ZERO)
-        for pair in zip(amounts, otherwise, strict=True)
-    ]
 
 
 def _of(dimension: str, values: list[str]) -> dict[str, Any]:

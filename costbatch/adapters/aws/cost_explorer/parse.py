@@ -182,14 +182,16 @@ class CostResponse:
             piece = _Piece(day, place, result.Estimated, result.Groups, bytes(result.Total), digest)
             self._pieces.setdefault(day, []).append(piece)
             pieces.append(piece)
-        self._parse([piece for piece in pieces if not self._is_unchanged(piece)])
+        changed = []
+        for piece in pieces:
+            previous = self._previous.get(piece.day)
+            # A day that is on two pages is always parsed.
+            if previous is None or previous.digest != piece.digest or len(self._pieces[piece.day]) > 1:
+                changed.append(piece)
+        self._parse(changed)
         # One day that is not parsed keeps the text of the whole page in memory.
         if not all(piece.is_parsed for piece in pieces):
             self._unparsed_bytes += sum(len(result.Groups) for result in results)
-
-    def _is_unchanged(self, piece: _Piece) -> bool:
-        previous = self._previous.get(piece.day)
-        return previous is not None and previous.digest == piece.digest and len(self._pieces[piece.day]) == 1
 
     def _parse_changed_days(self) -> DateRange | None:
         """Return the range from the first changed day to the last, after parsing all days in it."""

@@ -2,16 +2,11 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
 from costbatch.adapters.aws.inventory.pages import (
     ExploredPage,
-    ExploredResource,
     IndexPage,
     IndexState,
     Reading,
-    Tag,
-    View,
     ViewAnswer,
     ViewPage,
     resource_of,
@@ -53,8 +48,9 @@ def explore(reader: Reader, aws_account_id: str, enabled: Sequence[str], *, cove
         for each in page.resources:
             # What others share with the account is theirs.
             if each.owner == aws_account_id and each.region in known:
+                tags = [prop.data for prop in each.properties if prop.name == _TAGS]
                 try:
-                    found.append(resource_of(LIST_RESOURCES, each.arn, _tags(each), each.region))
+                    found.append(resource_of(LIST_RESOURCES, each.arn, tags[0] if tags else [], each.region))
                 except AccountError as error:
                     failed.setdefault(each.region, error)
     return Reading(found, [each for each in (*enabled, GLOBAL) if each not in failed], failed)
@@ -97,18 +93,11 @@ def _whole_view(reader: Reader, aws_account_id: str, region: str) -> str:
     """Return the ARN of a view that leaves nothing out of what the aggregator index covers."""
     for page in reader.pages(ViewPage, LIST_VIEWS, {}, region):
         for arn in page.views:
-            if _shows_all(reader.read(ViewAnswer, GET_VIEW, {"ViewArn": arn}, region).view, aws_account_id):
+            view = reader.read(ViewAnswer, GET_VIEW, {"ViewArn": arn}, region).view
+            is_whole = view.scope.endswith(f":iam::{aws_account_id}:root")
+            is_unfiltered = view.filter is None or not view.filter.text.strip()
+            if is_whole and is_unfiltered and any(each.name == _TAGS for each in view.properties):
                 return arn
     raise NoViewError(
         f"Resource Explorer has no view in {region} that shows all resources of the account with their tags."
     )
-
-
-def _shows_all(view: View, aws_account_id: str) -> bool:
-    is_whole = view.scope.endswith(f":iam::{aws_account_id}:root")
-    is_unfiltered = view.filter is None or not view.filter.text.strip()
-    return is_whole and is_unfiltered and any(each.name == _TAGS for each in view.properties)
-
-
-def _tags(explored: ExploredResource) -> list[Tag] | msgspec.Raw:
-    return next((each.data for each in explored.properties if each.name == _TAGS), [])

@@ -1,7 +1,7 @@
 """Reads what exists in an account: its enabled regions, then the resources of each with their tags."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -200,19 +200,14 @@ def _inventory(
     source: SourceChoice, operation: Operation, reading: Reading, regions: RegionList
 ) -> Inventory:
     if not set(reading.read) - {GLOBAL}:
-        raise _nothing_read(operation, reading.failed)
+        # Transient if the failure of one region is.
+        region, error = max(reading.failed.items(), key=lambda item: item[1].kind.is_transient)
+        detail = f"No region of the account could be read; the error in {region}: {error.detail}"
+        if all(each.kind is ErrorKind.ACCESS_DENIED for each in reading.failed.values()):
+            detail = f"AWS denied {operation.iam_action} in every region of the account."
+        raise AccountError(error.kind, detail, error.advice)
     failures = {region: _failure(error) for region, error in reading.failed.items()}
     return Inventory.of(source, reading.found, read=reading.read, failed=failures, unlisted=regions.unlisted)
-
-
-def _nothing_read(operation: Operation, failed: Mapping[str, AccountError]) -> AccountError:
-    """Return the error of an account without a region that could be read; transient if one of them is."""
-    region, error = max(failed.items(), key=lambda item: item[1].kind.is_transient)
-    if all(each.kind is ErrorKind.ACCESS_DENIED for each in failed.values()):
-        detail = f"AWS denied {operation.iam_action} in every region of the account."
-    else:
-        detail = f"No region of the account could be read; the error in {region}: {error.detail}"
-    return AccountError(error.kind, detail, error.advice)
 
 
 def _failure(error: AccountError) -> Failure:
