@@ -80,7 +80,11 @@ class Pushgateway(Metrics):
     def _push(self, report: RunReport | None, *, succeeded: bool, is_whole: bool, now: datetime) -> None:
         # A process that joins a finished run does nothing, which must not look like a new success.
         ended_at = report.ended_at if report else now
-        samples = [*_run_samples(succeeded=succeeded, ended_at=ended_at, version=self._version)]
+        samples = [
+            Sample(LAST_RUN, ended_at.timestamp()),
+            Sample(LAST_RUN_SUCCEEDED, succeeded),
+            Sample(BUILD_INFO, 1, (self._version, platform.python_version())),
+        ]
         # Without a report nothing is known of the other metrics of a group, such as anomalies: they stay.
         push = pushadd_to_gateway if report is None else push_to_gateway
         if report is not None:
@@ -96,11 +100,19 @@ class Pushgateway(Metrics):
         self._send(push, samples, {})
 
     def _send(self, push: Callable[..., None], samples: Iterable[Sample], group: dict[str, str]) -> None:
+        # A metric without samples is left out, not 0.
+        registry = CollectorRegistry()
+        gauges: dict[str, Gauge] = {}
+        for metric, value, labels in samples:
+            if metric.name not in gauges:
+                gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, registry=registry)
+            gauge = gauges[metric.name].labels(*labels) if labels else gauges[metric.name]
+            gauge.set(float(value))
         push(
             self._address + self._path,
             job=self._job,
             grouping_key={**self._labels, **group},
-            registry=_registry(samples),
+            registry=registry,
             timeout=self._timeout_seconds,
             handler=self._handler,
         )
@@ -208,22 +220,3 @@ def _parts_of(url: Secret) -> tuple[str, str, str | None]:
         return address, path, None
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return address, path, "Basic " + base64.b64encode(pair.encode()).decode()
-
-
-def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
-    """Return a registry with these samples; a metric without samples is left out, not 0."""
-    registry = CollectorRegistry()
-    gauges: dict[str, Gauge] = {}
-    for metric, value, labels in samples:
-        if metric.name not in gauges:
-            gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, registry=registry)
-        gauge = gauges[metric.name].labels(*labels) if labels else gauges[metric.name]
-        gauge.set(float(value))
-    return registry
-
-
-def _run_samples(*, succeeded: bool, ended_at: datetime, version: str) -> Iterable[Sample]:
-    """Return the samples of every run, also of one without a report."""
-    yield Sample(LAST_RUN, ended_at.timestamp())
-    yield Sample(LAST_RUN_SUCCEEDED, succeeded)
-    yield Sample(BUILD_INFO, 1, (version, platform.python_version()))

@@ -104,14 +104,18 @@ class AlertmanagerSink(ConfiguredSink):
         return [each for each in firing if each != labels and _identity(each) == _identity(labels)]
 
     def _alert(self, event: CloudEvent) -> _Alert:
-        type_ = EventType(event["type"])
-        name, is_over = _NAMES.get(type_, _OTHER), _is_over(type_, event["data"])
+        type_, data = EventType(event["type"]), event["data"]
+        anomaly: Mapping[str, Any] = data.get("anomaly", {})
+        # What was only acknowledged still costs: it fires until it is over.
+        is_silent = type_ is EventType.ANOMALY_ANSWERED and data["standing"] == Standing.SILENT
+        # AWS may still correct the days of what is over, and no other event would end its alert again.
+        is_past = anomaly.get("state") == AnomalyState.RESOLVED
+        is_over = type_ in _ENDS or is_silent or is_past
         message, at = self.message([event]), datetime.fromisoformat(event["time"])
-        anomaly: Mapping[str, Any] = event["data"].get("anomaly", {})
         alert: _Alert = {
             "labels": {
-                "alertname": name,
-                **_labels(type_, event["data"]),
+                "alertname": _NAMES.get(type_, _OTHER),
+                **_labels(type_, data),
             },
             "annotations": {"summary": message.title, "description": message.text},
             # The first day of the anomaly, as far as its alert is the same one.
@@ -121,14 +125,6 @@ class AlertmanagerSink(ConfiguredSink):
         if message.link:
             alert["generatorURL"] = message.link
         return alert
-
-
-def _is_over(type_: EventType, data: Mapping[str, Any]) -> bool:
-    # What was only acknowledged still costs: it fires until it is over.
-    is_silent = type_ is EventType.ANOMALY_ANSWERED and data["standing"] == Standing.SILENT
-    # AWS may still correct the days of what is over, and no other event would end its alert again.
-    is_past = data.get("anomaly", {}).get("state") == AnomalyState.RESOLVED
-    return type_ in _ENDS or is_silent or is_past
 
 
 def _identity(labels: Mapping[str, str]) -> dict[str, str]:
