@@ -64,8 +64,36 @@ class PostgresAnomalies(AnomalyStore):
 
     @override
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
-        of_save = {"id": anomaly.id, "run_id": run_id, "detected_at": now, "updated_at": now}
-        self.connection.execute(_SAVE, {**of_save, **_to_values(anomaly)})
+        values = {
+            "id": anomaly.id,
+            "run_id": run_id,
+            "detected_at": now,
+            "updated_at": now,
+            "account_id": anomaly.account_id,
+            "service": anomaly.service,
+            "direction": anomaly.direction.value,
+            "state": anomaly.state.value,
+            "severity": anomaly.severity.value,
+            "resolution": anomaly.resolution.value if anomaly.resolution else None,
+            "start_date": anomaly.start_date,
+            "last_date": anomaly.last_date,
+            "currency": anomaly.currency,
+            "cost_basis": anomaly.cost_basis.value,
+            "expected": anomaly.expected,
+            "actual": anomaly.actual,
+            "peak": anomaly.peak,
+            "lower": anomaly.lower,
+            "upper": anomaly.upper,
+            "score": anomaly.score,
+            "reason": anomaly.reason.value,
+            "words": anomaly.words,
+            "explanation": [
+                {"service": part.service, "expected": str(part.expected), "actual": str(part.actual)}
+                for part in anomaly.explanation
+            ],
+            "revision": anomaly.revision,
+        }
+        self.connection.execute(_SAVE, values)
 
     @override
     def find(self, prefix: str) -> list[Anomaly]:
@@ -129,34 +157,6 @@ def _of(aws_account_ids: Collection[str], *, active: bool) -> list[sa.ColumnElem
     if active:
         conditions.append(accounts.c.status == AccountStatus.ACTIVE.value)
     return [anomalies.c.account_id.in_(sa.select(accounts.c.id).where(*conditions))] if conditions else []
-
-
-def _to_values(anomaly: Anomaly) -> dict[str, Any]:
-    return {
-        "account_id": anomaly.account_id,
-        "service": anomaly.service,
-        "direction": anomaly.direction.value,
-        "state": anomaly.state.value,
-        "severity": anomaly.severity.value,
-        "resolution": anomaly.resolution.value if anomaly.resolution else None,
-        "start_date": anomaly.start_date,
-        "last_date": anomaly.last_date,
-        "currency": anomaly.currency,
-        "cost_basis": anomaly.cost_basis.value,
-        "expected": anomaly.expected,
-        "actual": anomaly.actual,
-        "peak": anomaly.peak,
-        "lower": anomaly.lower,
-        "upper": anomaly.upper,
-        "score": anomaly.score,
-        "reason": anomaly.reason.value,
-        "words": anomaly.words,
-        "explanation": [
-            {"service": part.service, "expected": str(part.expected), "actual": str(part.actual)}
-            for part in anomaly.explanation
-        ],
-        "revision": anomaly.revision,
-    }
 
 
 def _from_row(row: Row[Any]) -> Anomaly:

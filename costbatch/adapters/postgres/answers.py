@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import anomalies, anomaly_answers
@@ -64,7 +64,24 @@ class PostgresAnswers(AnswerStore):
     def _by_account(self, statement: sa.Select[Any]) -> dict[int, list[Answer]]:
         found: dict[int, list[Answer]] = {}
         for row in self.connection.execute(statement.order_by(anomaly_answers.c.id)):
-            found.setdefault(row.account_id, []).append(_from_row(row))
+            answer = Answer(
+                id=row.id,
+                kind=AnswerKind(row.kind),
+                account_id=row.account_id,
+                service=row.service,
+                currency=row.currency,
+                direction=Direction(row.direction) if row.direction else None,
+                level=row.level,
+                start_date=row.start_date,
+                end_date=row.end_date,
+                anomaly_id=row.anomaly_id,
+                anomaly_is_gone=row.anomaly_is_gone,
+                reason=row.reason,
+                author=row.author,
+                created_at=row.created_at,
+                withdrawn_at=row.withdrawn_at,
+            )
+            found.setdefault(answer.account_id, []).append(answer)
         return found
 
 
@@ -78,23 +95,3 @@ _ANSWERS = sa.select(
 
 def _is_of(account_ids: Collection[int]) -> sa.ColumnElement[bool]:
     return anomaly_answers.c.account_id == sa.any_(sa.literal(list(account_ids), _ROWS))
-
-
-def _from_row(row: Row[Any]) -> Answer:
-    return Answer(
-        id=row.id,
-        kind=AnswerKind(row.kind),
-        account_id=row.account_id,
-        service=row.service,
-        currency=row.currency,
-        direction=Direction(row.direction) if row.direction else None,
-        level=row.level,
-        start_date=row.start_date,
-        end_date=row.end_date,
-        anomaly_id=row.anomaly_id,
-        anomaly_is_gone=row.anomaly_is_gone,
-        reason=row.reason,
-        author=row.author,
-        created_at=row.created_at,
-        withdrawn_at=row.withdrawn_at,
-    )

@@ -1,6 +1,6 @@
 """Root causes of anomalies, and which anomalies were asked about."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -66,10 +66,20 @@ class PostgresCauses(CauseStore):
         attempts: int = 1,
     ) -> bool:
         table = anomaly_causes.c
+        # With every digit.
+        causes = [
+            {
+                "region": cause.region,
+                "usage_type": cause.usage_type,
+                "expected": f"{cause.expected:f}",
+                "actual": f"{cause.actual:f}",
+            }
+            for cause in (found.causes if found else ())
+        ]
         values = {
             "usage_date": found.usage_date if found else None,
             "ordinary_date": found.ordinary_date if found else None,
-            "causes": [_to_document(cause) for cause in found.causes] if found else [],
+            "causes": causes,
             "problem": problem,
             # The claim has counted one.
             "attempts": table.attempts - 1 + attempts,
@@ -90,19 +100,8 @@ def _from_row(row: Row[Any]) -> RootCause:
     return RootCause(
         usage_date=row.usage_date,
         ordinary_date=row.ordinary_date,
-        causes=tuple(map(_from_document, row.causes)),
+        causes=tuple(
+            Cause(each["region"], each["usage_type"], Decimal(each["expected"]), Decimal(each["actual"]))
+            for each in row.causes
+        ),
     )
-
-
-def _from_document(each: Mapping[str, str]) -> Cause:
-    return Cause(each["region"], each["usage_type"], Decimal(each["expected"]), Decimal(each["actual"]))
-
-
-def _to_document(cause: Cause) -> dict[str, str]:
-    """Return a contributor as it is stored, with every digit."""
-    return {
-        "region": cause.region,
-        "usage_type": cause.usage_type,
-        "expected": f"{cause.expected:f}",
-        "actual": f"{cause.actual:f}",
-    }

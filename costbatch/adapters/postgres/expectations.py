@@ -84,8 +84,24 @@ class PostgresExpectations(ExpectationStore):
         for place in range(0, len(judged), _ROWS_AT_ONCE):
             some = judged[place : place + _ROWS_AT_ONCE]
             days = [each.day.usage_date for _, each in some]
+            # Estimates, for which four decimals are plenty.
+            rows = [
+                {
+                    "account_id": row,
+                    "usage_date": str(each.day.usage_date),
+                    "service": each.service or "",
+                    "currency": each.currency,
+                    "expected": f"{each.day.expected:.4f}",
+                    "lower": f"{each.day.lower:.4f}",
+                    "upper": f"{each.day.upper:.4f}",
+                    "actual": f"{each.day.actual:.4f}",
+                    "score": str(each.day.score),
+                    "reason": each.day.reason,
+                }
+                for row, each in some
+            ]
             written = {
-                "rows": dumps([_to_row(row, each) for row, each in some]),
+                "rows": dumps(rows),
                 "account_ids": [*{row for row, _ in some}],
                 "start": min(days),
                 "last": max(days),
@@ -103,18 +119,3 @@ def _judged(row: Row[Any]) -> JudgedDay:
         row.score,
         Reason(row.reason) if row.reason else None,
     )
-
-
-def _to_row(row: int, each: Expectation) -> dict[str, object]:
-    """Return a row; expectations are estimates, and four decimals are plenty."""
-    day = each.day
-    amounts = {"expected": day.expected, "lower": day.lower, "upper": day.upper, "actual": day.actual}
-    return {
-        "account_id": row,
-        "usage_date": str(day.usage_date),
-        "service": each.service or "",
-        "currency": each.currency,
-        **{name: f"{amount:.4f}" for name, amount in amounts.items()},
-        "score": str(day.score),
-        "reason": day.reason,
-    }

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import accounts, deliveries, events
@@ -213,7 +212,16 @@ class PostgresOutbox(Outbox):
         ways: dict[UUID, list[StoredDelivery]] = {row.id: [] for row in found}
         statement = sa.select(deliveries).where(deliveries.c.event_id.in_(list(ways)))
         for row in self.connection.execute(statement.order_by(deliveries.c.sink)):
-            ways[row.event_id].append(_stored_delivery(row))
+            ways[row.event_id].append(
+                StoredDelivery(
+                    sink=row.sink,
+                    state=DeliveryState(row.state),
+                    attempts=row.attempts,
+                    retry_at=row.retry_at,
+                    delivered_at=row.delivered_at,
+                    reason=row.reason,
+                )
+            )
         return [
             StoredEvent(
                 id=row.id,
@@ -249,7 +257,8 @@ class PostgresOutbox(Outbox):
             names.c.name,
             events.c.sequence,
             ordering_key,
-            *map(_literal, ("pending", now)),
+            sa.literal("pending", sa.Text),
+            sa.literal(now, sa.DateTime(timezone=True)),
         ]
         ways = sa.select(*columns).select_from(events.join(names, sa.true())).where(*_conditions(query))
         into = ["event_id", "sink", "sequence", "ordering_key", "state", "retry_at"]
@@ -264,10 +273,6 @@ class PostgresOutbox(Outbox):
         ended = {"state": DeliveryState.FILTERED.value, "reason": reason}
         statement = sa.update(deliveries).where(meant)
         return self.connection.execute(statement.values(**_NO_CLAIM, **ended)).rowcount
-
-
-def _literal(value: object) -> sa.BindParameter[Any]:
-    return sa.literal(value, sa.DateTime(timezone=True) if isinstance(value, datetime) else sa.Text)
 
 
 def _conditions(query: EventQuery) -> list[sa.ColumnElement[bool]]:
@@ -295,14 +300,3 @@ def _has_delivery(query: EventQuery) -> list[sa.ColumnElement[bool]]:
     if query.state is not None:
         conditions.append(deliveries.c.state == query.state.value)
     return [sa.exists().where(*conditions)]
-
-
-def _stored_delivery(row: Row[Any]) -> StoredDelivery:
-    return StoredDelivery(
-        sink=row.sink,
-        state=DeliveryState(row.state),
-        attempts=row.attempts,
-        retry_at=row.retry_at,
-        delivered_at=row.delivered_at,
-        reason=row.reason,
-    )

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from json import dumps
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from costbatch.adapters.postgres.discovery_tables import (
 )
 from costbatch.application.discover.ports import ResourceStore, Written
 from costbatch.domain.discovery import AccountDiscovery, KnownRegion, KnownRegions, ResourceChange
-from costbatch.domain.resources import GLOBAL, RegionContent, Resource, SourceChoice
+from costbatch.domain.resources import GLOBAL, RegionContent, SourceChoice
 
 # As with costs_staging: made once per server connection, emptied by each commit, never in the WAL.
 _COPY_TO_STAGING = """
@@ -218,24 +219,19 @@ def _copy_texts(contents: Mapping[int, Mapping[str, RegionContent]]) -> Iterator
     """Yield all resources in COPY's text format, in pieces that take little memory."""
     lines: list[str] = []
     for row, of_region in contents.items():
-        for content in of_region.values():
-            for resource in content.resources:
-                lines.append(_copy_line(row, resource))
-                if len(lines) == _LINES_OF_A_PIECE:
-                    yield "".join(lines)
-                    lines.clear()
+        for resource in chain.from_iterable(content.resources for content in of_region.values()):
+            digest = hashlib.blake2b(resource.arn.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+            texts = (
+                resource.arn,
+                resource.service,
+                resource.type,
+                resource.region,
+                resource.name,
+                resource.tags_json,
+            )
+            lines.append("\t".join([str(row), rf"\\x{digest}", *map(escaped, texts)]) + "\n")
+            if len(lines) == _LINES_OF_A_PIECE:
+                yield "".join(lines)
+                lines.clear()
     if lines:
         yield "".join(lines)
-
-
-def _copy_line(account_id: int, resource: Resource) -> str:
-    digest = hashlib.blake2b(resource.arn.encode(), digest_size=_DIGEST_BYTES).hexdigest()
-    texts = (
-        resource.arn,
-        resource.service,
-        resource.type,
-        resource.region,
-        resource.name,
-        resource.tags_json,
-    )
-    return "\t".join([str(account_id), rf"\\x{digest}", *map(escaped, texts)]) + "\n"

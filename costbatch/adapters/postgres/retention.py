@@ -170,7 +170,11 @@ class PostgresRetention(OldRecords):
             case OldRows.ANOMALIES:
                 delete = _delete(anomalies, _old_anomalies(first_kept).limit(most))
             case OldRows.RESOURCES:
-                delete = _delete_gone(before, most)
+                # Their key has two columns, so they are not deleted by an id.
+                key = resources.c.account_id, resources.c.arn_digest
+                old = sa.select(*key).where(resources.c.gone_since < before)
+                free = old.order_by(resources.c.gone_since).limit(most).with_for_update(skip_locked=True)
+                delete = sa.delete(resources).where(sa.tuple_(*key).in_(free))
             case OldRows.COST_VERSIONS:
                 # Their changes went with the months: what they changed is older still.
                 some = sa.select(cost_versions.c.id).where(cost_versions.c.night < first_kept)
@@ -248,14 +252,6 @@ _LAST_SEQUENCE = sa.literal(2**63 - 1, sa.BigInteger)
 def _old_anomalies(first_kept: date) -> sa.Select[tuple[UUID]]:
     is_over = anomalies.c.state == AnomalyState.RESOLVED.value
     return sa.select(anomalies.c.id).where(is_over, anomalies.c.last_date < first_kept)
-
-
-def _delete_gone(before: datetime, most: int) -> sa.Delete:
-    """Return the statement that deletes resources that are long gone."""
-    key = sa.tuple_(resources.c.account_id, resources.c.arn_digest)
-    old = sa.select(resources.c.account_id, resources.c.arn_digest).where(resources.c.gone_since < before)
-    free = old.order_by(resources.c.gone_since).limit(most).with_for_update(skip_locked=True)
-    return sa.delete(resources).where(key.in_(free))
 
 
 def _delete(table: sa.Table, ids: sa.Select[Any]) -> sa.Delete:
