@@ -195,7 +195,11 @@ class AdaptiveDetector(Detector):
                 touched = DateRange(min(newest + ONE_DAY, each.stored.last), each.stored.end_exclusive)
                 _clear(tx, each, currency, touched)
                 found[currency] = _Judged(touched, mine)
-        _log_unjudged(each, found)
+        young = {currency: one.judges_from for currency, one in found.items() if one.judges_from}
+        # Only if the account has others that are judged.
+        for currency, day in sorted(young.items()) if len(young) < len(found) else ():
+            about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
+            log.warning("currency_not_judged_yet", **about, judged_from=str(day))
         return found
 
     def _last_days(
@@ -361,7 +365,11 @@ class AdaptiveDetector(Detector):
         today: date,
     ) -> dict[int, Verdict]:
         """Compare what was judged with the known anomalies."""
-        examined = [Examined(each, _touched(each, found[each.account.id].values())) for each in accounts]
+        examined = []
+        for replaced in accounts:
+            stored, judged_now = replaced.stored, found[replaced.account.id].values()
+            first = min([stored.last, *(one.touched.start for one in judged_now)])
+            examined.append(Examined(replaced, DateRange(first, stored.end_exclusive)))
         load_known(tx, examined, self.rule)
         # An anomaly that continues is told with its days of earlier nights.
         starts: dict[int, date] = {}
@@ -447,15 +455,6 @@ def _clear(tx: Transaction, each: Replaced, currency: str, touched: DateRange) -
     tx.expectations.save({row: cleared})
 
 
-def _log_unjudged(each: Replaced, found: Mapping[str, _Judged]) -> None:
-    """Log which currencies of an account are not judged yet, if it has others that are."""
-    young = {currency: one.judges_from for currency, one in found.items() if one.judges_from}
-    if len(young) < len(found):
-        for currency, day in sorted(young.items()):
-            about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
-            log.warning("currency_not_judged_yet", **about, judged_from=str(day))
-
-
 def _days_needed(each: Replaced, memories: Iterable[Memory]) -> DateRange:
     """Return the days that a night with a memory looks at: the new ones, and those that were restated."""
     newest = each.stored.last
@@ -483,11 +482,6 @@ def _before(
         else:
             found.append(Expectation(service, currency, day))
     return found
-
-
-def _touched(each: Replaced, judged: Collection[_Judged]) -> DateRange:
-    starts = [one.touched.start for one in judged]
-    return DateRange(min([each.stored.last, *starts]), each.stored.end_exclusive)
 
 
 def _by_currency(parts: Iterable[Mapping[str, Sequence[DayTotal]]]) -> Mapping[str, _Costs]:

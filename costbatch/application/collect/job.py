@@ -83,7 +83,12 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     def prepare(self, tx: Transaction, run: Run, items: Sequence[WorkItem]) -> Mapping[int, CollectTask]:
         options = CollectOptions.of(run.request)
         accesses = tx.accounts.load_accesses([item.account for item in items])
-        windows = {item.account.id: self._window(run, item, options) for item in items}
+        windows = {}
+        for item in items:
+            window = window_of(item.progress, options, today=run.today, policy=self.windows)
+            # After midnight a new month may have begun, and AWS has forgotten the run's oldest one.
+            start = max(window.start, self.windows.earliest_day_on(utc_day(self.clock())))
+            windows[item.account.id] = DateRange(min(start, window.last), window.end_exclusive)
         # A backfill compares every day with what is stored: it is how a person has that done. So does a run
         # that accepts what vanishes, or it would leave alone the days that were kept.
         compares_all = options.is_backfill or options.accept_vanished
@@ -126,14 +131,24 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         self, tx: Transaction, run: Run, results: Sequence[CollectResult], *, now: datetime
     ) -> list[Outcome]:
         options = CollectOptions.of(run.request)
+        suspects = {
+            result.item.account.id: result.value.window
+            for result in results
+            if not options.accept_vanished and may_vanish(result.value, result.task.digests)
+        }
+        stored = tx.costs.stored_days(suspects) if suspects else {}
         outcomes: list[Outcome] = []
         plausible: list[tuple[CollectResult, FetchedCosts]] = []
-        for result, weighed in self._weigh(tx, options, results):
-            if isinstance(weighed, Vanished):
+        for result in results:
+            answer: FetchedCosts | Vanished = result.value
+            if (row := result.item.account.id) in suspects:
+                previous, ratio = result.task.digests, self.vanished_ratio
+                answer = weigh_absence(result.value, stored[row], previous=previous, ratio=ratio)
+            if isinstance(answer, Vanished):
                 kind = ErrorKind.IMPLAUSIBLE_ANSWER
-                outcomes.append(result.failed(Failure(kind=kind, message=f"{weighed} {kind.advice}")))
+                outcomes.append(result.failed(Failure(kind=kind, message=f"{answer} {kind.advice}")))
             else:
-                plausible.append((result, weighed))
+                plausible.append((result, answer))
         return outcomes + self._store(tx, run, plausible, now) if plausible else outcomes
 
     @override
@@ -152,25 +167,6 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
             alike, accounts, answers, new=new, since=since, rule_of=self.detection.rule_of
         )
         return [incident_detected(incident, run_id=run.id, now=now) for incident in incidents]
-
-    def _weigh(
-        self, tx: Transaction, options: CollectOptions, results: Sequence[CollectResult]
-    ) -> list[tuple[CollectResult, FetchedCosts | Vanished]]:
-        """Return each result with the answer to store, or what would vanish if it is not plausible."""
-        suspects = {
-            result.item.account.id: result.value.window
-            for result in results
-            if not options.accept_vanished and may_vanish(result.value, result.task.digests)
-        }
-        stored = tx.costs.stored_days(suspects) if suspects else {}
-        weighed: list[tuple[CollectResult, FetchedCosts | Vanished]] = []
-        for result in results:
-            answer: FetchedCosts | Vanished = result.value
-            if (row := result.item.account.id) in suspects:
-                previous, ratio = result.task.digests, self.vanished_ratio
-                answer = weigh_absence(result.value, stored[row], previous=previous, ratio=ratio)
-            weighed.append((result, answer))
-        return weighed
 
     def _store(
         self, tx: Transaction, run: Run, results: Sequence[tuple[CollectResult, FetchedCosts]], now: datetime
@@ -222,9 +218,3 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
             )
             for result, costs in results
         ]
-
-    def _window(self, run: Run, item: WorkItem, options: CollectOptions) -> DateRange:
-        window = window_of(item.progress, options, today=run.today, policy=self.windows)
-        # After midnight a new month may have begun, and AWS has forgotten the oldest one of the run's day.
-        start = max(window.start, self.windows.earliest_day_on(utc_day(self.clock())))
-        return DateRange(min(start, window.last), window.end_exclusive)

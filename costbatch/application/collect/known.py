@@ -1,5 +1,6 @@
 """The anomalies that are known near the days that a collection touched, and the days to judge again."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -44,7 +45,11 @@ def load_known(tx: Transaction, accounts: Sequence[Examined], rule: Rule) -> Non
             if row not in earliest:
                 continue
             each.known = near.get(row, [])
-            first = _first_judged(each, rule)
+            groups: defaultdict[tuple[str, str | None, Direction], list[Anomaly]] = defaultdict(list)
+            for anomaly in each.known:
+                groups[anomaly.currency, anomaly.service, anomaly.direction].append(anomaly)
+            start = each.touched.start
+            first = min((judged_from(group, start, rule) for group in groups.values()), default=start)
             if first < earliest[row]:
                 further[row] = first
         earliest = further
@@ -58,12 +63,3 @@ def days_to_judge(touched: DateRange, known: Sequence[Anomaly], rule: Rule, *, e
         if anomaly.start_date < end_exclusive + rule.merge_window:
             end_exclusive = max(end_exclusive, min(anomaly.last_date + ONE_DAY, end))
     return DateRange(start, end_exclusive)
-
-
-def _first_judged(each: Examined, rule: Rule) -> date:
-    groups: dict[tuple[str, str | None, Direction], list[Anomaly]] = {}
-    for anomaly in each.known:
-        series = (anomaly.currency, anomaly.service, anomaly.direction)
-        groups.setdefault(series, []).append(anomaly)
-    start = each.touched.start
-    return min((judged_from(group, start, rule) for group in groups.values()), default=start)

@@ -7,16 +7,14 @@ from datetime import datetime, timedelta
 from costbatch.application.collect.series import load_days
 from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
-from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import TREND_DAYS, Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing, answer_to, standing
 from costbatch.domain.arrival import arrival_of, learned_days
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.compared_costs import CostSummary
 from costbatch.domain.detection import Rule
-from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.overrides import RuleOf
-from costbatch.domain.periods import DateRange
+from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import Run
 
 # A person reads the largest; a program reads the table.
@@ -60,22 +58,27 @@ def full_report(
     anomalies = told[:_MOST_ANOMALIES]
     accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
     detected = tx.anomalies.detected_by(run.id)
-    views = [
-        AnomalyView(
+    views = []
+    for anomaly, how in anomalies:
+        account = accounts[anomaly.account_id]
+        end_exclusive = max(report.cost_date, anomaly.last_date) + ONE_DAY
+        days = DateRange(end_exclusive - timedelta(days=TREND_DAYS), end_exclusive)
+        view = AnomalyView(
             anomaly=anomaly,
-            aws_account_id=accounts[anomaly.account_id].aws_account_id,
-            account_name=accounts[anomaly.account_id].name,
-            trend=_trend(tx, accounts[anomaly.account_id], anomaly, report, rule),
+            aws_account_id=account.aws_account_id,
+            account_name=account.name,
+            trend=load_days(tx, account, anomaly, days, rule),
             is_new=anomaly.id in detected,
             standing=how,
         )
-        for anomaly, how in anomalies
-    ]
+        views.append(view)
     most = None if detail.every_account else _MOST_ACCOUNTS
     collected_too = detail.every_account or report.counts.count() <= _MOST_ACCOUNTS
+    records = tx.collections.of_run(run, kept_only=not collected_too)
+    items = tx.items.records(run, succeeded_too=collected_too, also=records)
     return replace(
         report,
-        collections=tuple(_collections(tx, run, collected_too=collected_too)),
+        collections=tuple(Collection(item=item, record=records.get(item.id)) for item in items),
         open_anomalies=tuple(views),
         cost_summary=_cost_summary(tx, report, rule, most=most),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
@@ -125,19 +128,3 @@ def _cost_summary(tx: Transaction, report: CollectReport, rule: Rule, *, most: i
     currencies = sorted({cost.currency for cost in summary.costs})
     curves = [arrival_of(day for day in days if day.currency == currency) for currency in currencies]
     return replace(summary, arrivals=tuple(curve for curve in curves if curve))
-
-
-def _collections(tx: Transaction, run: Run, *, collected_too: bool) -> list[Collection]:
-    """Return every account of the run, or those that need a look."""
-    records = tx.collections.of_run(run, kept_only=not collected_too)
-    items = tx.items.records(run, succeeded_too=collected_too, also=records)
-    return [Collection(item=item, record=records.get(item.id)) for item in items]
-
-
-def _trend(
-    tx: Transaction, account: Account, anomaly: Anomaly, report: CollectReport, rule: Rule
-) -> tuple[SeriesDay, ...]:
-    """Return the daily cost up to the newest day, days without cost as zeros."""
-    end_exclusive = max(report.cost_date, anomaly.last_date) + timedelta(days=1)
-    days = DateRange(end_exclusive - timedelta(days=TREND_DAYS), end_exclusive)
-    return load_days(tx, account, anomaly, days, rule)

@@ -96,23 +96,21 @@ class RootCauses:
             StorageError: the database is lost; what was found is stored.
 
         """
-        cases = in_transaction(self.database, lambda tx: self._cases(tx, run))
+
+        def load(tx: Transaction) -> list[tuple[Unexplained, Access]]:
+            unexplained = list_unexplained(tx, run.request, self.policy)
+            if unexplained:
+                # One that was resumed after the run began has no item that could count its requests.
+                counted = {item.aws_account_id for item in tx.items.records(run)}
+                unexplained = [each for each in unexplained if each.account.aws_account_id in counted]
+            accesses = tx.accounts.load_accesses(list({each.account for each in unexplained}))
+            return [(each, accesses[each.account.id]) for each in unexplained if each.account.id in accesses]
+
+        cases = in_transaction(self.database, load)
         for place, (each, access) in enumerate(cases):
             if self.stopping.reason is not None or not self._find_one(run, each, access):
                 log.warning("root_causes_left_out", anomalies=len(cases) - place)
                 return
-
-    def _cases(self, tx: Transaction, run: Run) -> list[tuple[Unexplained, Access]]:
-        """Return what is to be asked for, and how its account is reached.
-
-        An account that was resumed after the run began has no item that could count its requests.
-        """
-        unexplained = list_unexplained(tx, run.request, self.policy)
-        if unexplained:
-            counted = {item.aws_account_id for item in tx.items.records(run)}
-            unexplained = [each for each in unexplained if each.account.aws_account_id in counted]
-        accesses = tx.accounts.load_accesses(list({each.account for each in unexplained}))
-        return [(each, accesses[each.account.id]) for each in unexplained if each.account.id in accesses]
 
     def _find_one(self, run: Run, each: Unexplained, access: Access) -> bool:
         """Ask about one anomaly; return whether there is money for the next one."""

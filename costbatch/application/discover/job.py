@@ -24,7 +24,7 @@ from costbatch.domain.discovery import (
     last_source,
 )
 from costbatch.domain.events import Event, region_first_used, service_first_used
-from costbatch.domain.resources import GLOBAL, Inventory, RegionContent, SourceChoice
+from costbatch.domain.resources import GLOBAL, RegionContent, SourceChoice
 from costbatch.domain.runs import Failure, Outcome, Run, RunRequest, WorkItem
 
 
@@ -115,7 +115,12 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
             region: ReadRegion(content.digest, len(content.resources), content.is_complete)
             for region, content in found.regions.items()
         }
-        failed = {**_unlisted(task.known, found), **found.failed}
+        failed: dict[str, Failure] = {}
+        if found.unlisted is not None:
+            # AWS denies the list: what was read before and is not now may be there nevertheless.
+            unread = task.known.keys() - found.regions.keys() - {GLOBAL}
+            failed = {name: found.unlisted for name in unread if task.known[name].read_at is not None}
+        failed |= found.failed
         return Discovered(
             source=found.source,
             is_listed=found.unlisted is None,
@@ -195,14 +200,6 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
             service_first_used(account, service, regions, run_id=run.id, now=now)
             for service, regions in sorted(services.items())
         ]
-
-
-def _unlisted(known: KnownRegions, found: Inventory) -> Mapping[str, Failure]:
-    """Return the regions that were read before and are not now, if AWS denies the list: they may be there."""
-    if found.unlisted is None:
-        return {}
-    unread = known.keys() - found.regions.keys() - {GLOBAL}
-    return {region: found.unlisted for region in unread if known[region].read_at is not None}
 
 
 def _could_be_seen(region: str, known: KnownRegions, value: Discovered) -> bool:
