@@ -7,7 +7,7 @@ from costbatch.application.discover.ports import ResourceSource
 from costbatch.application.doctor.findings import LONG, Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
-from costbatch.application.ports import CostSource, Database, Transaction
+from costbatch.application.ports import CostSource, Database
 from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import (
     NO_PROGRESS,
@@ -44,7 +44,7 @@ def check_aws_environment(database: Database, aws: AwsProbe) -> Finding:
     """Check the variables, files, proxies and certificates for calling AWS."""
     with database.transaction() as tx:
         registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
-        discovers = _is_discovery_used(tx)
+        discovers = bool(tx.progress.load(DISCOVER) or tx.resources.discoveries())
     active = [account for account in registered if account.status is AccountStatus.ACTIVE]
     needs = needs_of(active, registered)
     # The first account is most likely to be in the ordinary partition.
@@ -156,10 +156,6 @@ def check_discovery_access(
             f"{many(number, 'region')} of COSTBATCH_REGIONS; AWS lists the resources of one."
         )
     return ok(f"{account}: AWS lists its {many(number, 'enabled region')} and the resources of one.")
-
-
-def _is_discovery_used(tx: Transaction) -> bool:
-    return bool(tx.progress.load(DISCOVER) or tx.resources.discoveries())
 
 
 def check_cost_explorer(

@@ -1,13 +1,12 @@
 """Checks the records of past runs: the newest run, accounts without recent data, undelivered events."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from costbatch.application.doctor.findings import LONG, Finding, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, SinkHealth
 from costbatch.application.ports import Database
-from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress, failing_since_added
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, failing_since_added
 from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.deliveries import Backlog
@@ -56,7 +55,13 @@ def check_newest_discovery(health: DatabaseHealth, now: datetime) -> Finding:
 
 
 def _judge(run: NewestRun, words: JobWords, on_failure: str, now: datetime) -> Finding:
-    found = _describe(run, words)
+    numbers = ((run.accounts.get(state), words.state(state)) for state in _STATES)
+    counts = ", ".join(f"{number:,} {word}" for number, word in numbers if number)
+    ended = f" and ended {_instant(run.finished_at)}" if run.finished_at else ""
+    found = (
+        f"The newest run over all accounts started {_instant(run.started_at)}{ended}; "
+        f"it is {run.status} ({counts or 'no accounts'})."
+    )
     if run.status is RunStatus.RUNNING and now - run.started_at > ONE_DAY:
         return warning(
             found,
@@ -76,32 +81,28 @@ def _judge(run: NewestRun, words: JobWords, on_failure: str, now: datetime) -> F
     return ok(found)
 
 
-def _describe(run: NewestRun, words: JobWords) -> str:
-    numbers = ((run.accounts.get(state), words.state(state)) for state in _STATES)
-    counts = ", ".join(f"{number:,} {word}" for number, word in numbers if number)
-    ended = f" and ended {_instant(run.finished_at)}" if run.finished_at else ""
-    return (
-        f"The newest run over all accounts started {_instant(run.started_at)}{ended}; "
-        f"it is {run.status} ({counts or 'no accounts'})."
-    )
-
-
 def check_accounts(database: Database, now: datetime) -> Finding:
     """Check that every active account was collected recently and does not fail; a new one has time."""
     with database.transaction() as tx:
         progress = tx.progress.load(COLLECT)
-        accounts = tx.accounts.list_all([AccountStatus.ACTIVE])
-    active = []
-    for account in accounts:
-        done = progress.get(account.id, NO_PROGRESS)
-        active.append((account, replace(done, failing=failing_since_added(account, done))))
+        active = tx.accounts.list_all([AccountStatus.ACTIVE])
     if not active:
         return warning(
             "No account is active, so runs have nothing to do.",
             "Register one with `costbatch accounts add`, or resume one with `costbatch accounts resume`.",
         )
-    late = [each for each in active if _is_late(*each, now)]
-    new = sum(each not in late and not _is_collected(each[1], now) for each in active)
+    late: list[tuple[str, str | None]] = []
+    new = 0
+    for account in active:
+        known = progress.get(account.id, NO_PROGRESS)
+        failing, end = failing_since_added(account, known), known.ordinary_end
+        is_collected = end is not None and utc_day(now) - end <= LONG
+        if failing is not None or not (is_collected or _is_new(account, now)):
+            last = f"collected up to {end - ONE_DAY}" if end else "never collected"
+            why = f"{failing.kind} since {_instant(failing.since)}" if failing else "no failure is recorded"
+            late.append((f"{account}: {last}; {why}.", failing.kind if failing else None))
+        else:
+            new += not is_collected
     lines = []
     if late:
         lines.append(f"{len(late):,} of {many(len(active), 'active account')} failing or not collected.")
@@ -109,29 +110,11 @@ def check_accounts(database: Database, now: datetime) -> Finding:
         lines.append(f"{many(len(active) - new, 'active account')}, all collected within the last 2 days.")
     if new:
         lines.append(f"{many(new, 'account')}, added within the last 2 days and not collected yet.")
-    shown = late[:_MOST_SHOWN]
-    for account, done in shown:
-        end = done.ordinary_end
-        stored = f"collected up to {end - ONE_DAY}" if end else "never collected"
-        if failing := done.failing:
-            lines.append(f"{account}: {stored}; {failing.kind} since {_instant(failing.since)}.")
-        else:
-            lines.append(f"{account}: {stored}; no failure is recorded.")
+    lines += [line for line, _ in late[:_MOST_SHOWN]]
     if len(late) > _MOST_SHOWN:
         lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
-    found = "\n".join(lines)
-    kinds = [done.failing.kind if done.failing else None for _, done in shown]
+    found, kinds = "\n".join(lines), [kind for _, kind in late[:_MOST_SHOWN]]
     return warning(found, _advice(kinds, COLLECT_WORDS)) if late else ok(found)
-
-
-def _is_late(account: Account, progress: Progress, now: datetime) -> bool:
-    if progress.failing is not None:
-        return True
-    return not _is_collected(progress, now) and not _is_new(account, now)
-
-
-def _is_collected(progress: Progress, now: datetime) -> bool:
-    return progress.ordinary_end is not None and utc_day(now) - progress.ordinary_end <= LONG
 
 
 def _is_new(account: Account, now: datetime) -> bool:
