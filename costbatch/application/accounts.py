@@ -242,11 +242,8 @@ def _fit_in(tx: Transaction, new: NewAccount, base: str | None) -> NewAccount:
             f"Account {known} is already registered. To replace its credentials, "
             f"use `costbatch accounts set-credentials {known.aws_account_id}`."
         )
-    return replace(new, base_account_id=_find_base(tx, base, new)) if base else new
-
-
-def _find_base(tx: Transaction, base: str, new: NewAccount) -> int:
-    """Return the row id of the account whose credentials will assume the new account's role."""
+    if not base:
+        return new
     if base.replace("-", "").strip() == new.aws_account_id:
         raise ConfigError(f"Account {new.aws_account_id} cannot be its own base; name another account.")
     account = _find_registered(tx, base)
@@ -262,7 +259,7 @@ def _find_base(tx: Transaction, base: str, new: NewAccount) -> int:
             f"Account {account} cannot be the base of {new.aws_account_id}: "
             f"its own credentials come from {new.aws_account_id}."
         )
-    return account.id
+    return replace(new, base_account_id=account.id)
 
 
 def _find_registered(tx: Transaction, aws_account_id: str) -> Account:

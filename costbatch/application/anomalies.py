@@ -13,7 +13,7 @@ from typing import Any
 from costbatch.application.collect.series import load_days
 from costbatch.application.ports import Database, Transaction
 from costbatch.application.selection import check_registered, find_account
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import NO_PROGRESS, Account
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import (
     Answer,
@@ -88,19 +88,18 @@ class ShownAnomaly:
         return {
             **self.answered.to_document(),
             "root_cause": root_cause_data(self.root_cause) if self.root_cause else None,
-            "trend": [self._day(each) for each in self.trend],
-        }
-
-    def _day(self, day: SeriesDay) -> dict[str, Any]:
-        judged = day.judged
-        return {
-            "date": day.usage_date.isoformat(),
-            "actual": cents(day.actual),
-            "expected": cents(judged.expected) if judged else None,
-            "lower": cents(judged.lower) if judged else None,
-            "upper": cents(judged.upper) if judged else None,
-            "score": f"{judged.score:.2f}" if judged else None,
-            "is_anomalous": self.answered.anomaly.includes(day),
+            "trend": [
+                {
+                    "date": day.usage_date.isoformat(),
+                    "actual": cents(day.actual),
+                    "expected": cents(day.judged.expected) if day.judged else None,
+                    "lower": cents(day.judged.lower) if day.judged else None,
+                    "upper": cents(day.judged.upper) if day.judged else None,
+                    "score": f"{day.judged.score:.2f}" if day.judged else None,
+                    "is_anomalous": self.answered.anomaly.includes(day),
+                }
+                for day in self.trend
+            ],
         }
 
 
@@ -173,20 +172,16 @@ class Anomalies(_Answering):
         """Return the one anomaly whose id begins so, with the days around it."""
         with self._transaction() as tx:
             found = self._find(tx, prefix)
-            trend, cause = self._trend(tx, found), tx.causes.find(found.anomaly.id)
-            return ShownAnomaly(answered=found, trend=trend, root_cause=cause)
-
-    def _trend(self, tx: Transaction, found: AnsweredAnomaly) -> tuple[SeriesDay, ...]:
-        """Return the days before the anomaly, its own, and those after it, from those that are stored."""
-        anomaly, account = found.anomaly, found.account
-        progress = tx.progress.load(COLLECT, [account.id]).get(account.id)
-        stored = progress.covered if progress else None
-        start, end_exclusive = anomaly.start_date - _DAYS_BEFORE, anomaly.last_date + ONE_DAY + _DAYS_AFTER
-        if stored is None or not (start < stored.end_exclusive and stored.start < end_exclusive):
-            return ()
-        days = DateRange(max(start, stored.start), min(end_exclusive, stored.end_exclusive))
-        rule = replace(self.rule_of(account), cost_basis=anomaly.cost_basis)
-        return load_days(tx, account, anomaly, days, rule)
+            anomaly, account = found.anomaly, found.account
+            stored = tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS).covered
+            start = anomaly.start_date - _DAYS_BEFORE
+            end_exclusive = anomaly.last_date + ONE_DAY + _DAYS_AFTER
+            trend: tuple[SeriesDay, ...] = ()
+            if stored is not None and start < stored.end_exclusive and stored.start < end_exclusive:
+                days = DateRange(max(start, stored.start), min(end_exclusive, stored.end_exclusive))
+                rule = replace(self.rule_of(account), cost_basis=anomaly.cost_basis)
+                trend = load_days(tx, account, anomaly, days, rule)
+            return ShownAnomaly(answered=found, trend=trend, root_cause=tx.causes.find(anomaly.id))
 
     def acknowledge(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
         """Mark it as being worked on: no reminders, and no updates at this level."""

@@ -145,21 +145,18 @@ class _Drain:
     def run(self) -> None:
         """Deliver; an error that is not the sink's ends only this thread, and is raised by the other."""
         try:
-            self._run()
+            pauses = iter(self.deliverer.pauses)
+            while not self._is_over():
+                before = self.result.delivered
+                is_empty = self._send_claimed()
+                if self.result.delivered > before:
+                    pauses = iter(self.deliverer.pauses)
+                if not is_empty and not self._is_suspended:
+                    continue
+                if not (self._pause(pauses) if self.has_failed else self._wait_for_claims()):
+                    return
         except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
             self.error = error
-
-    def _run(self) -> None:
-        pauses = iter(self.deliverer.pauses)
-        while not self._is_over():
-            before = self.result.delivered
-            is_empty = self._send_claimed()
-            if self.result.delivered > before:
-                pauses = iter(self.deliverer.pauses)
-            if not is_empty and not self._is_suspended:
-                continue
-            if not (self._pause(pauses) if self.has_failed else self._wait_for_claims()):
-                return
 
     def _wait_for_claims(self) -> bool:
         """Wait a moment if another process, which may have died, holds deliveries; return whether it does.
@@ -223,6 +220,7 @@ class _Drain:
         held: set[int] = set()
         refusals = 0
         began = monotonic()
+        whole_attempts = min(_WHOLE_ATTEMPTS, self.deliverer.most_attempts // 2)
         messages = deque(_messages(self.sink, batch))
         while messages:
             message = messages.popleft()
@@ -240,8 +238,9 @@ class _Drain:
                 is_about_some = error.is_refused and refusals <= _MOST_REFUSED_AT_ONCE
                 if not error.is_refused:
                     self.in_a_row += 1
+                    attempts = max(delivery.attempt for delivery in message)
                     # A receiver that is away ends this by its failures in a row.
-                    is_about_some = self._may_be_about_some(error, message) and not self._is_suspended
+                    is_about_some = error.is_unclear and attempts > whole_attempts and not self._is_suspended
                 if (error.is_too_large or is_about_some) and len(message) > 1:
                     middle = len(message) // 2
                     messages.extendleft((message[middle:], message[:middle]))
@@ -255,11 +254,6 @@ class _Drain:
                 delivered += message
                 self.in_a_row = 0
         return delivered, failed, left
-
-    def _may_be_about_some(self, error: DeliveryError, message: Sequence[Delivery]) -> bool:
-        """Return whether it is time to look for an event that the receiver may refuse."""
-        whole = min(_WHOLE_ATTEMPTS, self.deliverer.most_attempts // 2)
-        return error.is_unclear and max(delivery.attempt for delivery in message) > whole
 
     def _hand_over(self, message: Sequence[Delivery]) -> None:
         """Give a message to the sink; raise DeliveryError if it is not taken, whatever the sink raises."""

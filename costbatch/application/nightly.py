@@ -79,8 +79,11 @@ class Nightly(Generic[P]):
         self.runner.database.check_schema()
         try:
             check_key(self.runner.database, self.vault)
-            if needs := _needs(self.runner.database, request):
-                self.check_environment(needs)
+            with self.runner.database.transaction() as tx:
+                accounts = active_accounts(tx, request.aws_account_ids)
+                registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
+            if accounts:
+                self.check_environment(needs_of(accounts, registered))
             run = self.runner.run(key, request)
         except Exception as error:
             # The outbox may hold the events of earlier runs; without the database there is no outbox.
@@ -89,7 +92,13 @@ class Nightly(Generic[P]):
             raise
         self._follow_up(run)
         self._deliver()
-        return self._report(run)
+        now = self.clock()
+        report = in_transaction(self.runner.database, lambda tx: self.report(tx, run, now))
+        # As this process closed it: one that joined meanwhile may have set it running again.
+        sinks = {sink.name: Backlog() for sink in self.deliverer.sinks}
+        report = replace(report, run=run, backlog={**sinks, **report.backlog})
+        log.info("run_ended", **report.summary["accounts"], status=report.run.status.value)
+        return report
 
     def _follow_up(self, run: Run) -> None:
         if self.follow_up is None:
@@ -114,15 +123,6 @@ class Nightly(Generic[P]):
                     given_up=result.given_up,
                     reason=result.problem,
                 )
-
-    def _report(self, run: Run) -> P:
-        now = self.clock()
-        report = in_transaction(self.runner.database, lambda tx: self.report(tx, run, now))
-        # As this process closed it: one that joined meanwhile may have set it running again.
-        sinks = {sink.name: Backlog() for sink in self.deliverer.sinks}
-        report = replace(report, run=run, backlog={**sinks, **report.backlog})
-        log.info("run_ended", **report.summary["accounts"], status=report.run.status.value)
-        return report
 
     def _push(self, report: RunReport | None, request: RunRequest) -> None:
         if self.metrics is None:
@@ -152,14 +152,6 @@ class Nightly(Generic[P]):
 def _shown(error: Exception) -> str:
     """Return the reason for the log; an error that is not ours may quote anything."""
     return str(error) if isinstance(error, CostbatchError) else type(error).__name__
-
-
-def _needs(database: Database, request: RunRequest) -> AwsNeeds | None:
-    """Return what a run needs of the process; None if it has no accounts to call AWS for."""
-    with database.transaction() as tx:
-        accounts = active_accounts(tx, request.aws_account_ids)
-        registered = tx.accounts.list_all([AccountStatus.ACTIVE, AccountStatus.PAUSED])
-    return needs_of(accounts, registered) if accounts else None
 
 
 def check_key(database: Database, vault: Vault) -> None:

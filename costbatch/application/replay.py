@@ -220,7 +220,11 @@ def replay(
     progress = NO_PROGRESS
     is_begun = history.first_run not in known
     if is_begun and history.collections:
-        progress = Progress(covered=_stored_before(costs, history.collections[0]))
+        # What was stored before the oldest collection that is still known.
+        days = (day for mine in costs.billed.values() for day in mine.rows)
+        end_exclusive = history.collections[0].today - ONE_DAY
+        start = min(days, default=end_exclusive)
+        progress = Progress(covered=DateRange(start, end_exclusive) if start < end_exclusive else None)
     for each in history.collections:
         # A first collection can have found nothing at all: what was stored first came later.
         is_begun |= each.run_id == history.first_run
@@ -231,23 +235,10 @@ def replay(
             for change in changes[each.run_id]:
                 costs.change(change.row, change.old, change.new)
         if is_begun:
-            yield each, _replaced(account, each, progress, changed)
+            fetched = FetchedCosts(
+                window=each.window, digests={}, changed_days=None, costs=_NOTHING_IN_MEMORY, api_requests=0
+            )
+            stored = StoredChange(changed_dates=frozenset(changed))
+            replaced = Replaced(account=account, progress=progress, fetched=fetched, change=stored, totals=())
+            yield each, replaced
         progress = progress.extended(each.window, is_ordinary=not each.is_backfill)
-
-
-def _stored_before(costs: PastCosts, first: PastCollection) -> DateRange | None:
-    """Return the days that were stored before the oldest collection that is still known."""
-    days = [day for mine in costs.billed.values() for day in mine.rows]
-    end_exclusive = first.today - ONE_DAY
-    start = min(days, default=end_exclusive)
-    return DateRange(start, end_exclusive) if start < end_exclusive else None
-
-
-def _replaced(
-    account: Account, collection: PastCollection, progress: Progress, changed: Collection[date]
-) -> Replaced:
-    fetched = FetchedCosts(
-        window=collection.window, digests={}, changed_days=None, costs=_NOTHING_IN_MEMORY, api_requests=0
-    )
-    change = StoredChange(changed_dates=frozenset(changed))
-    return Replaced(account=account, progress=progress, fetched=fetched, change=change, totals=())

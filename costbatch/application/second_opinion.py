@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from costbatch.application.jobs.budget import ApiBudget, Meter
-from costbatch.application.ports import Database, Transaction
+from costbatch.application.ports import Database
 from costbatch.application.selection import select_accounts
 from costbatch.application.sources import AwsAnomalySource
 from costbatch.domain.accounts import Account
@@ -98,7 +98,15 @@ class SecondOpinion:
         if len(read.failures) == len(accounts):
             raise CostbatchError(next(iter(read.failures.values())))
         with self.database.transaction() as tx:
-            return replace(read, compared=self._compare(tx, accounts, days))
+            names = {account.id: account.aws_account_id for account in accounts}
+            gap = self.rule.merge_window
+            wide = days.widened(gap)
+            wanted = AnomalyFilter(aws_account_ids=list(names.values()), since=wide.start)
+            ours = [(names[each.account_id], each) for each in tx.anomalies.list_matching(wanted)]
+            theirs = tx.aws_anomalies.load(wide)
+            paid_for = set[str]().union(*tx.first_charges.services(names).values())
+        compared = compare(theirs, ours, accounts=names.values(), services=paid_for, days=days, gap=gap)
+        return replace(read, compared=compared)
 
     def _import(
         self, accounts: Sequence[Account], accesses: Mapping[int, Access], days: DateRange
@@ -112,7 +120,14 @@ class SecondOpinion:
         asked, budget = DateRange(start, end), ApiBudget(self.most_requests)
         for account in accounts:
             meter = Meter(budget)
-            found, problem = self._ask(accesses[account.id], asked, meter)
+            found, problem = list[AwsAnomaly](), ""
+            try:
+                found = self.source.fetch_anomalies(accesses[account.id], asked, meter)
+            except (AccountError, BudgetSpent) as error:
+                problem = str(error)
+            except Exception:
+                log.exception("aws_anomalies_crashed", aws_account_id=account.aws_account_id)
+                problem = ErrorKind.INTERNAL.advice
             meter.close()
             report = replace(report, requests=report.requests + meter.requests)
             if problem:
@@ -122,23 +137,3 @@ class SecondOpinion:
                 saved = tx.aws_anomalies.save(account.id, found, now=self.now())
             report = replace(report, saved=report.saved.plus(saved))
         return report
-
-    def _ask(self, access: Access, days: DateRange, meter: Meter) -> tuple[list[AwsAnomaly], str | None]:
-        """Return what AWS found, or why it could not be read."""
-        try:
-            return self.source.fetch_anomalies(access, days, meter), None
-        except (AccountError, BudgetSpent) as error:
-            return [], str(error)
-        except Exception:
-            log.exception("aws_anomalies_crashed", aws_account_id=access.account.aws_account_id)
-            return [], ErrorKind.INTERNAL.advice
-
-    def _compare(self, tx: Transaction, accounts: Sequence[Account], days: DateRange) -> list[Compared]:
-        names = {account.id: account.aws_account_id for account in accounts}
-        gap = self.rule.merge_window
-        wide = days.widened(gap)
-        wanted = AnomalyFilter(aws_account_ids=list(names.values()), since=wide.start)
-        ours = [(names[each.account_id], each) for each in tx.anomalies.list_matching(wanted)]
-        theirs = tx.aws_anomalies.load(wide)
-        paid_for = set[str]().union(*tx.first_charges.services(names).values())
-        return compare(theirs, ours, accounts=names.values(), services=paid_for, days=days, gap=gap)
