@@ -1,6 +1,7 @@
 """What the CronJob, its pods and its hooks are, field by field where it matters."""
 
 import math
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -365,12 +366,23 @@ def test_names_stay_within_the_limits_of_kubernetes() -> None:
 def test_the_hooks_secret_goes_with_the_hook_and_the_releases_stays() -> None:
     """A Secret from values exists twice: for the hook before the release, and in the release."""
     for_hook, own = (
-        render_file("secrets-from-values").one("Secret", name) for name in ("costbatch-migrate", "costbatch")
+        render_file("secrets-from-values").one("Secret", name)
+        for name in ("costbatch-migrate", "costbatch-values")
     )
     assert set(for_hook["data"]) == {"DATABASE_URL"}
     assert "hook-succeeded" in for_hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
     assert set(own["data"]) == {"DATABASE_URL", "ENCRYPTION_KEY", "PUSHGATEWAY_URL"}
     assert hooks(own) == frozenset()
+
+
+def test_nobody_loses_a_secret_that_is_in_use() -> None:
+    """Helm deletes what a release no longer has: neither the Secret that people make nor the chart's own."""
+    rendered = render_file("secrets-from-values")
+    (own,) = (secret for secret in rendered.of_kind("Secret") if not hooks(secret))
+    told = set(re.findall(r"create secret generic (\S+)", (CHART / "README.md").read_text()))
+    assert told == {"costbatch", "costbatch-sinks"}
+    assert own["metadata"]["name"] not in told
+    assert own["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
 def test_the_checksum_follows_the_configuration() -> None:

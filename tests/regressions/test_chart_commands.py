@@ -237,6 +237,11 @@ def test_what_an_uninstall_leaves_is_named_and_found_by_the_command() -> None:
         )
         assert is_deleted is bool(hooks(each)), each["metadata"]["name"]
     assert "**a Secret `costbatch-migrate` that holds the database's URL**" in README
+    # The key is not deleted in passing.
+    (kept,) = (
+        each for each in documents if "helm.sh/resource-policy" in each["metadata"].get("annotations", {})
+    )
+    assert f"**the Secret `{kept['metadata']['name']}`, which holds the encryption key**" in README
 
 
 @pytest.mark.parametrize("mounted", [False, True])

@@ -32,10 +32,11 @@
 {{- .Values.serviceAccount.name | default (ternary (include "costbatch.fullname" .) "default" .Values.serviceAccount.create) }}
 {{- end }}
 
-{{/* The Secret that the chart makes, or the one that is there. */}}
+{{/* The Secret that the chart makes, or the one that is there. The chart's own is not named like the release: people are
+told to make one of that name, which Helm would delete as soon as secrets.values is removed. */}}
 {{- define "costbatch.secretName" -}}
 {{- if .Values.demo.enabled }}{{ include "costbatch.fullname" . }}-demo
-{{- else }}{{ .Values.secrets.existingSecret | default (include "costbatch.fullname" .) }}
+{{- else }}{{ .Values.secrets.existingSecret | default (printf "%s-values" (include "costbatch.fullname" .)) }}
 {{- end }}
 {{- end }}
 
