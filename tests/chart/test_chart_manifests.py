@@ -92,6 +92,30 @@ def test_mounts_have_volumes_and_volumes_have_mounts(name: str) -> None:
         assert mounted == {volume["name"] for volume in pod.volumes}, pod.source
 
 
+def test_the_file_of_a_variable_is_in_its_container(name: str) -> None:
+    """A mounted Secret has its mount in every container that reads a file of it, not only in another one."""
+    for pod in render_file(name).pods:
+        secrets = {volume["name"]: volume["secret"] for volume in pod.volumes if "secret" in volume}
+        folders = {
+            mount["mountPath"]
+            for each in pod.containers
+            for mount in each.get("volumeMounts", [])
+            if mount["name"] in secrets
+        }
+        for container in pod.containers:
+            files = {
+                f"{mount['mountPath']}/{item['path']}"
+                for mount in container.get("volumeMounts", [])
+                for item in secrets.get(mount["name"], {}).get("items", [])
+            }
+            asked = {
+                each["value"]
+                for name, each in environment(container).items()
+                if name.endswith("_FILE") and each["value"].rpartition("/")[0] in folders
+            }
+            assert asked <= files, f"{pod.source} {container['name']}"
+
+
 def test_selectors_and_policies_find_their_pods(name: str) -> None:
     """Services and NetworkPolicies select by labels that pods have."""
     rendered = render_file(name)

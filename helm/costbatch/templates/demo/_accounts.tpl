@@ -12,6 +12,11 @@
     {{- toYaml .Values.containerSecurityContext | nindent 4 }}
   resources:
     {{- toYaml .Values.demo.resources | nindent 4 }}
+  {{- $secrets := include "costbatch.runSecrets" . | fromYaml }}
   env:
-    {{- include "costbatch.secretEnv" (include "costbatch.runSecrets" . | fromYaml) | trim | nindent 4 }}
+    {{- include "costbatch.secretEnv" $secrets | trim | nindent 4 }}
+  {{- with include "costbatch.secretMounts" $secrets | fromYamlArray }}
+  volumeMounts:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
