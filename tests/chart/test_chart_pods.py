@@ -283,6 +283,39 @@ def test_the_defaults_of_the_grace_period_are_the_programs() -> None:
     assert seconds == settings.grace_seconds + settings.push_timeout_seconds + 25
 
 
+def test_an_empty_setting_is_the_default() -> None:
+    """To the chart as to the program, which takes an empty variable for one that is not set."""
+    names = (
+        "COSTBATCH_GRACE_SECONDS",
+        "COSTBATCH_PUSH_TIMEOUT_SECONDS",
+        "COSTBATCH_DEADLINE_SECONDS",
+        "COSTBATCH_PUSH_LABELS",
+        "COSTBATCH_SINKS",
+        "COSTBATCH_GRACE_SECONDS_FILE",
+    )
+    more = {
+        "sinks": {"config": {"log": {"type": "log"}}},
+        "monitoring": {"prometheusRule": {"enabled": True}},
+    }
+    empty, default = (
+        render({**SECRET, **more, "settings": settings}) for settings in (dict.fromkeys(names, ""), {})
+    )
+    for component in ("collect", "test", "migrate"):
+        assert empty.pod(component).spec == default.pod(component).spec
+    assert empty.one("PrometheusRule") == default.one("PrometheusRule")
+
+
+def test_an_empty_setting_of_a_job_ends_the_common_one() -> None:
+    """The job then has the default, and the other one keeps what it has."""
+    settings = {"settings": {"COSTBATCH_GRACE_SECONDS": 100}}
+    own = {"discover": {"enabled": True, "settings": {"COSTBATCH_GRACE_SECONDS": ""}}}
+    rendered = render({**SECRET, **settings, **own})
+    pods = [rendered.pod(component) for component in ("collect", "discover")]
+    assert [pod.spec["terminationGracePeriodSeconds"] for pod in pods] == [135, 60]
+    found = [environment(pod.container("costbatch")).get("COSTBATCH_GRACE_SECONDS") for pod in pods]
+    assert [each and each["value"] for each in found] == ["100", None]
+
+
 def test_migrations_run_before_the_release_as_a_hook() -> None:
     """The Job is made anew each time and goes when it succeeded; a failed one stays for its log."""
     job = render_file("minimal").one("Job")

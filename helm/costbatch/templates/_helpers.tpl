@@ -76,11 +76,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{/* Whether a variable is given, itself or as a file, by the settings, the secrets or extraEnv. Then the chart sets none:
-Kubernetes would take the last of two without a word, and the program refuses a value beside a file.
-Call with root and name. */}}
+Kubernetes would take the last of two without a word, and the program refuses a value beside a file. An empty setting
+gives nothing. Call with root and name. */}}
 {{- define "costbatch.isGiven" -}}
 {{- $secrets := include "costbatch.runSecrets" .root | fromYaml }}
-{{- $given := merge (dict) .root.Values.settings $secrets.keys $secrets.files }}
+{{- $given := merge (dict) $secrets.keys $secrets.files }}
+{{- range $name, $value := .root.Values.settings }}
+{{- if ne "" (toString $value) }}
+{{- $_ := set $given $name "" }}
+{{- end }}
+{{- end }}
 {{- range .root.Values.extraEnv }}
 {{- $_ := set $given .name "" }}
 {{- end }}
@@ -91,12 +96,13 @@ Call with root and name. */}}
 to store what came in and to close the run. 25 and 10 are the defaults of the two settings. */}}
 {{- define "costbatch.gracePeriod" -}}
 {{- range $name := list "COSTBATCH_GRACE_SECONDS" "COSTBATCH_PUSH_TIMEOUT_SECONDS" }}
-{{- if and (include "costbatch.isGiven" (dict "root" $ "name" $name)) (not (hasKey $.Values.settings $name)) }}
+{{- if and (include "costbatch.isGiven" (dict "root" $ "name" $name)) (empty (get $.Values.settings $name | toString)) }}
 {{- fail (printf "Set %s in settings, as a number: terminationGracePeriodSeconds follows from it." $name) }}
 {{- end }}
 {{- end }}
-{{- $grace := dig "COSTBATCH_GRACE_SECONDS" "25" .Values.settings | toString | float64 | ceil | int }}
-{{- $push := dig "COSTBATCH_PUSH_TIMEOUT_SECONDS" "10" .Values.settings | toString | float64 | ceil | int }}
+{{- /* As text, so that 0 stays 0 and only an empty one is the default. */}}
+{{- $grace := get .Values.settings "COSTBATCH_GRACE_SECONDS" | toString | default "25" | float64 | ceil | int }}
+{{- $push := get .Values.settings "COSTBATCH_PUSH_TIMEOUT_SECONDS" | toString | default "10" | float64 | ceil | int }}
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds }}{{ add $grace $push 25 }}
 {{- else if gt (int .Values.terminationGracePeriodSeconds) (add $grace $push | int) }}{{ .Values.terminationGracePeriodSeconds }}
 {{- else }}{{ fail (printf "terminationGracePeriodSeconds must be more than %d: COSTBATCH_GRACE_SECONDS and COSTBATCH_PUSH_TIMEOUT_SECONDS. Omit it to derive it." (add $grace $push)) }}

@@ -85,8 +85,10 @@ hostAliases:
 {{- end }}
 {{- include "costbatch.secretEnv" .secrets }}
 {{- range $name, $value := .root.Values.settings }}
+{{- if ne "" (toString $value) }}
 - name: {{ $name }}
   value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
+{{- end }}
 {{- end }}
 {{- if ne .name "migrate" }}
 {{- with include "costbatch.sinksFile" .root }}
