@@ -1,5 +1,6 @@
 """Promise 3: late data is normal. Replay one after the other, with days that come late and change."""
 
+import re
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from costbatch.domain.periods import DateRange
 from costbatch.simulator.world import CostRow, Fault
 from tests.support.bills import billed, stored
-from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, Row, bill, make_account, steady
+from tests.support.documents import ROOT
+from tests.support.harness import EC2, ONE_DAY, TODAY, Finished, Harness, Row, bill, make_account, steady
 
 YESTERDAY = TODAY - ONE_DAY
 
@@ -196,3 +198,27 @@ def days_without_cost(harness: Harness) -> list[Row]:
         TODAY - timedelta(days=60),
         harness.today - ONE_DAY,
     )
+
+
+def test_the_documents_query_tells_what_nights_changed_of_known_days(harness: Harness) -> None:
+    """The largest of each currency: restated, late and vanished rows, but no day that was read first then."""
+    (query,) = re.findall(
+        r"```sql\n([^`]*JOIN cost_changes[^`]*)```", (ROOT / "docs" / "schema.md").read_text()
+    )
+    known = YESTERDAY - ONE_DAY
+    # More changes in yen than the query shows, each larger than any in dollars.
+    services = [f"Service {n:02}" for n in range(60)]
+
+    def rows(dollars: str, yen: str) -> tuple[CostRow, ...]:
+        restated = (bill(known, yen, service=service, unit="JPY") for service in services)
+        newest = steady("10.00", until=TODAY + 3 * ONE_DAY, days=4)
+        return (*steady("10.00", until=known), bill(known, dollars), *restated, *newest)
+
+    harness.open(make_account(1, rows=(*rows("10.00", "5000"), bill(known, "3.00", service="vanished"))))
+    assert harness.collect().status == 0
+    # One night is missed: the next one reads two days for the first time.
+    morning(harness, TODAY + 2 * ONE_DAY, (*rows("12.00", "9000"), bill(YESTERDAY, "7.00", service="late")))
+    found = harness.rows(query.replace("current_date", f"DATE '{harness.today}'"))
+    differences = [(row["service"], int(row["difference"])) for row in found if row["currency"] == "USD"]
+    assert differences == [("late", 7), ("vanished", -3), (EC2, 2)]
+    assert [int(row["difference"]) for row in found if row["currency"] == "JPY"] == [4000] * 50
