@@ -143,6 +143,18 @@ def test_every_metric_is_on_the_dashboard(dashboard: dict[str, Any]) -> None:
     assert asked == {metric.name for metric in METRICS}
 
 
+def test_failures_of_discovery_are_looked_up_where_they_are(dashboard: dict[str, Any]) -> None:
+    """`accounts list` shows the failures of the cost job alone; those of discovery are in `doctor`."""
+    of_failures = {
+        "discover" in target["expr"]: panel["description"]
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        if "costbatch_account_failures" in target["expr"]
+    }
+    assert "`costbatch accounts list`" in of_failures[False]
+    assert "`costbatch doctor`" in of_failures[True]
+
+
 @pytest.mark.parametrize("name", ["costbatch-operations.json", "costbatch-costs.json"])
 def test_grafanas_schema_knows_everything_in_it(name: str) -> None:
     """A misspelt member would be ignored; what annotations add is their data source's own affair."""
