@@ -21,6 +21,8 @@ _CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "spring-america": {},
     "spring-europe": {"springNight": "europe"},
+    "spring-australia": {"springNight": "australia"},
+    "spring-new-zealand": {"springNight": "newZealand"},
     "job-failed": {"kubeStateMetrics": True},
     "discover": {},
     "spring-none": {
@@ -126,27 +128,51 @@ def test_alerts_can_be_left_out_and_rules_added() -> None:
     assert all(rule["labels"]["team"] == "finops" for rule in group["rules"][:-1])
 
 
-@pytest.mark.parametrize(("zone", "night"), [("America/New_York", "america"), ("Europe/Berlin", "europe")])
-def test_the_numbers_of_the_alert_are_those_of_the_calendar(zone: str, night: str) -> None:
-    """Spring skips one night, after a Saturday on the days that the rule names; no other has 26 hours."""
-    rule = rules({"springNight": night})["groups"][0]["rules"][0]["expr"]
-    first, last = (int(day) for day in re.findall(r"day_of_month\(.*\) .= (\d+)", rule))
+@pytest.mark.parametrize(
+    ("zone", "at", "night"),
+    [
+        ("America/New_York", time(2), "america"),
+        ("America/Los_Angeles", time(2, 30), "america"),
+        ("America/St_Johns", time(2), "america"),
+        ("Europe/Berlin", time(2), "europe"),
+        ("Europe/London", time(1, 30), "europe"),
+        # Discovery's own time.
+        ("Europe/Athens", time(3, 30), "europe"),
+        ("Europe/Helsinki", time(3, 30), "europe"),
+        ("Australia/Sydney", time(2), "australia"),
+        ("Australia/Adelaide", time(2, 30), "australia"),
+        ("Pacific/Auckland", time(2), "newZealand"),
+    ],
+)
+def test_the_numbers_of_the_alerts_are_those_of_the_calendar(zone: str, at: time, night: str) -> None:
+    """Spring skips one night, on a Sunday of those that the rules name; no other has 26 hours."""
+    named = {rule["alert"]: rule["expr"] for rule in rules({"springNight": night})["groups"][0]["rules"]}
+    costs, discovery = named["CostbatchNoRecentSuccess"], named["CostbatchNoRecentDiscovery"]
+    assert discovery == costs.replace('job="costbatch"', 'job="costbatch-discover"')
+    assert "day_of_week" in costs
+    month, hours, first, last = (
+        int(re.findall(pattern, costs)[0])
+        for pattern in (r"== (\d+)\n", r"} \+ (\d+) \* 3600\)", r"month.* >= (\d+)", r"month.* <= (\d+)")
+    )
     days = set()
     for year in range(2025, 2053):
         gaps = {
             before: (after - before) / timedelta(hours=1)
-            for before, after in pairwise(_runs_at_two(ZoneInfo(zone), year))
+            for before, after in pairwise(_runs_at(at, ZoneInfo(zone), year))
         }
         (before,) = (run for run, hours in gaps.items() if hours > 25)
         assert (gaps.pop(before), set(gaps.values())) == (47, {24, 25})
-        assert (before.month, before.strftime("%a")) == (3, "Sat")
-        days.add(before.day)
+        # A run that started late and took long ended half a day later.
+        for ended in (before, before + timedelta(hours=12)):
+            sunday = ended + timedelta(hours=hours)
+            assert (sunday.month, sunday.strftime("%a")) == (month, "Sun")
+            days.add(sunday.day)
     # In 28 years the calendar has shown every case.
     assert days == {*range(first, last + 1)}
 
 
-def _runs_at_two(zone: ZoneInfo, year: int) -> list[datetime]:
-    """Return a year's runs at 02:00, in UTC, as Kubernetes starts them: without a 02:00 there is none."""
+def _runs_at(at: time, zone: ZoneInfo, year: int) -> list[datetime]:
+    """Return a year's runs, in UTC, as Kubernetes starts them: if the time does not exist there is none."""
     days = (date(year, 1, 1) + timedelta(days=n) for n in range(365))
-    local = [datetime.combine(day, time(2), zone) for day in days]
+    local = [datetime.combine(day, at, zone) for day in days]
     return [each.astimezone(UTC) for each in local if each.astimezone(UTC).astimezone(zone).hour == each.hour]
