@@ -354,6 +354,13 @@ def test_every_call_of_costbatch_in_a_block_of_shell_is_valid(arguments: list[st
     assert parse_call(arguments).command in COMMANDS.values()
 
 
+def test_what_comes_before_the_installation_needs_no_program_on_the_path() -> None:
+    """`make demo` leaves it in `.venv`; the chart is installed from anywhere, where an error makes no key."""
+    for name in {*TEXTS} - {"docs/commands.md"}:
+        assert not re.findall(r"(?<!\.venv/bin/)costbatch demo\b", TEXTS[name]), name
+        assert "$(costbatch" not in TEXTS[name], name
+
+
 def test_a_call_that_is_not_valid_is_noticed() -> None:
     """The check above is one: click refuses unknown commands and options."""
     for arguments in (["colect"], ["collect", "--dry"], ["accounts", "add", "12"], ["accounts", "frob"]):
