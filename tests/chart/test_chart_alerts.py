@@ -119,6 +119,39 @@ def test_the_alerts_on_discovery_follow_its_own_labels() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("job", "arguments", "is_whole"),
+    [
+        ("collect", ["--account", "123456789012"], False),
+        ("collect", ["--fail-on", "partial", "--account=123456789012"], False),
+        ("collect", ["--date", "2026-01-31"], False),
+        ("collect", ["--from=2026-01-01", "--to", "2026-01-31"], False),
+        ("collect", ["--max-api-cost", "5", "--fail-on", "partial", "--deadline=600", "-v"], True),
+        ("discover", ["--account", "123456789012"], False),
+        ("discover", ["--source=tagging"], False),
+        ("discover", ["--concurrency", "4"], True),
+    ],
+)
+def test_nights_that_are_restricted_raise_no_alarm_for_ever(
+    job: str, arguments: list[str], *, is_whole: bool
+) -> None:
+    """Their metrics are in a group of their own, without a success; the other job is watched as ever."""
+    own = {"extraArgs": arguments} if job == "collect" else {"discover": {"extraArgs": arguments}}
+    values = {
+        "discover": {"enabled": True, **own.pop("discover", {})},
+        "monitoring": {"prometheusRule": {"enabled": True}},
+    }
+    (group,) = render({**SECRET, **values, **own}).one("PrometheusRule")["spec"]["groups"]
+    named = {rule["alert"]: rule["expr"] for rule in group["rules"]}
+    for each, success, metrics in (
+        ("collect", "CostbatchNoRecentSuccess", "CostbatchNoMetrics"),
+        ("discover", "CostbatchNoRecentDiscovery", "CostbatchNoDiscoveryMetrics"),
+    ):
+        is_watched = is_whole or each != job
+        assert (success in named) == is_watched
+        assert ('run=""' if is_watched else 'run="manual"') in named[metrics]
+
+
 def test_alerts_can_be_left_out_and_rules_added() -> None:
     """By name, without a copy of the others."""
     (group,) = render_file("monitoring").one("PrometheusRule")["spec"]["groups"]
