@@ -43,7 +43,6 @@ from costbatch.application.forecast import Forecasts
 from costbatch.application.jobs.job import Job
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.runner import Runner
-from costbatch.application.jobs.stopping import StopConditions
 from costbatch.application.ledger import Ledger
 from costbatch.application.nightly import Nightly, P, check_key
 from costbatch.application.outbox import Sink
@@ -222,9 +221,7 @@ class Bootstrap:
             policy=settings.cause_policy,
             routes=settings.routes,
             clock=self.now,
-            stopping=StopConditions(
-                signal=stop, deadline=runner.policy.deadline, grace=runner.policy.grace, began=runner.began
-            ),
+            stopping=runner.stopping,
         )
         return replace(nightly, follow_up=causes.find)
 

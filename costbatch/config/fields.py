@@ -139,7 +139,8 @@ class Fields:
     deadline_seconds: float | None = _variable(
         parsers.seconds("0.1", "604800"),
         None,
-        "Stop starting accounts after this many seconds; resume the run with the same run key.",
+        "Stop starting accounts this many seconds after the start of the run, or of the process that resumes "
+        "it later than that; resume the run with the same run key.",
     )
     grace_seconds: float = _variable(
         parsers.seconds("0"), "25", "How long accounts in flight may take to finish after SIGTERM."

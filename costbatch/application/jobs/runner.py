@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event as Signal
-from time import monotonic
 from typing import Generic
 
 from costbatch.application.jobs.budget import ApiBudget
@@ -25,11 +24,11 @@ from costbatch.logs import bind_run, get_logger
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Runner(Generic[T, R]):
     """Everything that a run needs. ``stop`` is set when the process is asked to end.
 
-    began: since when the deadline counts, by the monotonic clock.
+    stopping: when the run stops, and what is done with it afterwards.
     """
 
     job: Job[T, R]
@@ -40,7 +39,13 @@ class Runner(Generic[T, R]):
     worker: str
     is_gone: Callable[[str], bool]
     stop: Signal = field(default_factory=Signal)
-    began: float = field(default_factory=monotonic)
+    stopping: StopConditions = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to count the deadline."""
+        self.stopping = StopConditions(
+            signal=self.stop, deadline=self.policy.deadline, grace=self.policy.grace
+        )
 
     def run(self, key: str, request: RunRequest) -> Run:
         """Do the job for every account of the request that the run has not done yet; return the ended run.
@@ -52,6 +57,7 @@ class Runner(Generic[T, R]):
         """
         run, unfinished = self._open(key, request)
         bind_run(run_id=str(run.id), run_key=run.key)
+        self.stopping.resume(self.clock() - run.started_at)
         if run.status is RunStatus.RUNNING:
             log.info("run_started", accounts=unfinished, today=str(run.today))
         else:
@@ -111,10 +117,7 @@ class Runner(Generic[T, R]):
 
     def _work(self, run: Run) -> StopReason | None:
         """Claim, work and save until every item is done; return why it ended before that."""
-        policy = self.policy
-        stopping = StopConditions(
-            signal=self.stop, deadline=policy.deadline, grace=policy.grace, began=self.began
-        )
+        policy, stopping = self.policy, self.stopping
         budget = ApiBudget(policy.most_requests)
         pool = WorkerPool(self.job, budget, threads=policy.concurrency, clock=self.clock)
         queue = Queue(
@@ -136,9 +139,7 @@ class Runner(Generic[T, R]):
             display=self.display,
         )
         try:
-            while (self._fill(run, pool, queue, budget, stopping) or pool.in_flight) and (
-                not stopping.is_grace_over()
-            ):
+            while (self._fill(run, pool, queue, budget) or pool.in_flight) and not stopping.is_grace_over():
                 # Do not wait for a result while there is room for more items.
                 is_hungry = stopping.reason is None and queue.may_claim
                 seconds = 0 if is_hungry else queue.beat_seconds
@@ -167,10 +168,9 @@ class Runner(Generic[T, R]):
         pool: WorkerPool[T, R],
         queue: Queue[T, R],
         budget: ApiBudget,
-        stopping: StopConditions,
     ) -> bool:
         """Claim and start items while there is room; return whether there is anything to wait for."""
-        if stopping.reason is not None:
+        if self.stopping.reason is not None:
             pool.drop_waiting()
             return False
         if budget.is_capped:

@@ -17,6 +17,7 @@ class StopConditions:
 
     signal: set when the process is asked to stop. deadline: from ``began`` on; None: none.
     grace: how long the accounts in flight may still take once the process stops.
+    began: this process, or the run that it resumes, by the monotonic clock.
     """
 
     signal: Signal
@@ -24,6 +25,15 @@ class StopConditions:
     grace: timedelta
     began: float = field(default_factory=monotonic)
     _stopped: tuple[StopReason, float] | None = None
+
+    def resume(self, age: timedelta) -> None:
+        """Count the deadline from the start of a run that began ``age`` ago: it is not given anew.
+
+        If that time is over, who resumes the run asks for as much again. The clocks of two pods tell the
+        age: what they cannot tell counts from the start of this process too.
+        """
+        if self.deadline is not None and timedelta(0) <= age < self.deadline:
+            self.began = min(self.began, monotonic() - age.total_seconds())
 
     @property
     def reason(self) -> StopReason | None:

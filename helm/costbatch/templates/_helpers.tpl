@@ -109,11 +109,15 @@ to store what came in and to close the run. 25 and 10 are the defaults of the tw
 {{- end }}
 {{- end }}
 
-{{/* When a run begins no more accounts: early enough to end in order before Kubernetes ends the Job. Half a minute is
-for the pod's start. Nothing if it is given, or if the Job has no such time. */}}
+{{/* When a run begins no more accounts: early enough to end in order before Kubernetes ends the Job, whose time counts
+from before the first pod starts. Five minutes are for that start, on a node that has yet to come, and for the delivery
+of what the run has to tell: a tenth of a short time, but half a minute at least. Nothing if it is given, or if the Job
+has no such time. */}}
 {{- define "costbatch.deadline" -}}
 {{- if not (or (include "costbatch.isGiven" (dict "root" . "name" "COSTBATCH_DEADLINE_SECONDS")) (kindIs "invalid" .Values.activeDeadlineSeconds)) }}
-{{- $deadline := sub (sub (int .Values.activeDeadlineSeconds) 30) (include "costbatch.gracePeriod" . | int) }}
+{{- $active := int .Values.activeDeadlineSeconds }}
+{{- $start := div $active 10 | min 300 | max 30 }}
+{{- $deadline := sub (sub $active $start) (include "costbatch.gracePeriod" . | int) }}
 {{- /* The program takes a week at most. */}}
 {{- if gt $deadline 0 }}{{ min $deadline 604800 }}{{ end }}
 {{- end }}

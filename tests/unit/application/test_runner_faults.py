@@ -6,10 +6,11 @@ from datetime import timedelta
 from threading import Event as Signal
 from threading import Timer
 from threading import enumerate as enumerate_threads
+from time import monotonic
 
 import pytest
 
-from costbatch.application.jobs import queue
+from costbatch.application.jobs import queue, stopping
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.credentials import Access
@@ -21,7 +22,7 @@ from costbatch.domain.runs import (
     StopReason,
 )
 from costbatch.errors import ErrorKind, StatementRefused, StorageError
-from tests.support.factories import make_account
+from tests.support.factories import NOW, make_account
 from tests.support.fake_runs import LEASES
 from tests.support.fakes import FakeAccounts
 from tests.support.run_harness import POLICY, RunHarness, harness_with
@@ -95,6 +96,33 @@ def test_the_last_process_that_the_deadline_stops_tells_of_it(
     for _ in range(2):
         assert harness.collect().stopped_by is StopReason.DEADLINE
         assert harness.event_types == ["run.stopped"]
+
+
+@pytest.mark.parametrize(
+    ("age", "left"), [(-300, 3600), (0, 3600), (600, 3000), (3540, 60), (3600, 3600), (259_200, 3600)]
+)
+def test_a_process_that_resumes_a_run_has_what_is_left_of_its_deadline(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch, age: int, left: int
+) -> None:
+    """Kubernetes counts from the Job's start too; what cannot be, or is over, counts from its own start."""
+    harness.stop.set()
+    harness.collect()
+    harness.stop, harness.policy = Signal(), replace(POLICY, concurrency=1, deadline=timedelta(hours=1))
+    harness.now = NOW + timedelta(seconds=age)
+    passed = iter((left - 30, left + 30))
+
+    def pass_time() -> None:
+        seconds = next(passed)
+        monkeypatch.setattr(stopping, "monotonic", lambda: monotonic() + seconds)
+
+    harness.source.on_fetch = pass_time
+    runner = harness.runner()
+    run = runner.run("job", CollectOptions().to_request())
+    assert (run.status, run.stopped_by) == (RunStatus.STOPPED, StopReason.DEADLINE)
+    assert harness.states.count("succeeded") == 2
+    assert harness.event_types == ["run.stopped"]
+    # What follows the run, such as the search for root causes, does not count anew.
+    assert runner.stopping.reason is StopReason.DEADLINE
 
 
 def test_a_run_that_is_done_before_its_deadline_completes(harness: RunHarness) -> None:
