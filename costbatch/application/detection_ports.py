@@ -12,6 +12,7 @@ from costbatch.domain.detection import JudgedDay
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import DateRange
+from costbatch.domain.runs import Run
 from costbatch.domain.second_opinion import AwsAnomaly, SavedOpinions
 
 
@@ -36,8 +37,14 @@ class AnomalyStore(Protocol):
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
 
-    def alike(self, run_id: UUID) -> list[Anomaly]:
-        """Return those that a run was the first to find, and all that began on the same days, in order."""
+    def untold(self, run: Run) -> set[UUID]:
+        """Return the same, and those of runs of the job that nobody resumed: they told of none together.
+
+        A signal stopped such a run, or its processes died, after the last other run that has told of its own.
+        """
+
+    def alike(self, anomaly_ids: Collection[UUID]) -> list[Anomaly]:
+        """Return these, and all that began on the same days, in order."""
 
     def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
         """Return how many anomalies active accounts, or these of them, have by state, severity, currency."""

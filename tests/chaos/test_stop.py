@@ -12,7 +12,7 @@ from tests.chaos.contents import contents
 from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario, paid_by_account
 from tests.support.fake_gateway import serve_gateway
 from tests.support.fork_server import Process
-from tests.support.harness import Finished, Harness, make_account, wait_for
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady, wait_for
 from tests.support.waiting import MOST_SECONDS, blocked, count, locked, until
 
 # The first test of a process prepares the scenarios, which takes a while on a busy machine.
@@ -93,6 +93,25 @@ def test_a_signal_after_the_last_account_changes_nothing(harness: Harness) -> No
     assert finished.status == 0, finished.stderr
     assert harness.value(_RUN_STATUS, RUN_KEY) == "completed"
     assert "costbatch_last_run_succeeded 1.0" in gateway.text
+
+
+def test_the_next_night_tells_the_incident_of_one_that_a_signal_stopped(harness: Harness) -> None:
+    """Nobody resumes a Job that was deleted: what it found together would never be told."""
+    day = TODAY - ONE_DAY
+    usual = [row for row in steady("100.00", until=TODAY + 2 * ONE_DAY) if row.date != day]
+    alike = [make_account(number, rows=(*usual, bill(day, "300.00"))) for number in (1, 2)]
+    harness.open(*alike, make_account(3))
+    harness.aws.add_fault(harness.ids[2], "latency", times=1, seconds=30)
+    process = _start(harness)
+    until(lambda: count(harness, "succeeded") == 2)
+    process.send_signal(signal.SIGTERM)
+    assert _end(process).status == 143
+    told = "SELECT count(*) FROM events WHERE type = 'incident.detected'"
+    assert harness.value(told) == 0
+    for night in (1, 2):
+        harness.sleep_until(TODAY + night * ONE_DAY)
+        assert harness.collect().status == 0
+        assert harness.value(told) == 1
 
 
 def _open_hanging(harness: Harness) -> None:

@@ -1,5 +1,6 @@
 """The anomalies store on a real PostgreSQL."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,14 +13,16 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.causes import Cause, RootCause
+from costbatch.domain.collection import COLLECT, CollectOptions
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.periods import DateRange
-from costbatch.domain.runs import Run
+from costbatch.domain.runs import Run, RunStatus, StopReason
 from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Feedback, SavedOpinions
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
-from tests.support.database_rows import NOW, account_id, add_account, anomaly, open_run
+from tests.support.database_rows import NOW, account_id, add_account, anomaly, claim, open_run
 
 HOUR = timedelta(hours=1)
 OPEN, RESOLVED = (AnomalyFilter(states=[state]) for state in (AnomalyState.OPEN, AnomalyState.RESOLVED))
@@ -104,6 +107,85 @@ def test_what_was_gone_and_is_found_again_is_of_the_run_that_found_it(
         with database.transaction() as tx:
             tx.anomalies.save(each, run_id=later.id, now=NOW)
             assert tx.anomalies.detected_by(found_by.id) == {first.id}
+
+
+@pytest.fixture
+def untold(database: PostgresDatabase, account: Account) -> Callable[..., bool]:
+    """Return a function: whether the next run tells what a run found in its first hour and ended so."""
+
+    def is_untold(
+        status: RunStatus,
+        stopped_by: StopReason | None = None,
+        *,
+        other: str = COLLECT,
+        told: int | None = None,
+    ) -> bool:
+        request = CollectOptions().to_request()
+        with database.transaction() as tx:
+            silent, later = (tx.runs.open(key, request, now=NOW, version="1") for key in ("silent", "later"))
+            third = tx.runs.open("third", replace(request, job=other), now=NOW, version="1")
+            found = anomaly(account)
+            tx.anomalies.save(found, run_id=silent.id, now=NOW + HOUR)
+            if status is not RunStatus.RUNNING:
+                tx.runs.close(silent, status, now=NOW + 2 * HOUR, stopped_by=stopped_by)
+            if told is not None:
+                tx.runs.close(third, RunStatus.PARTIAL, now=NOW + told * HOUR)
+            tx.runs.close(later, RunStatus.COMPLETED, now=NOW + 4 * HOUR)
+            assert tx.anomalies.untold(silent) == {found.id}
+            assert [each.id for each in tx.anomalies.alike([found.id])] == [found.id]
+            return tx.anomalies.untold(later) == {found.id}
+
+    return is_untold
+
+
+@pytest.mark.parametrize(
+    ("status", "stopped_by", "expected"),
+    [
+        (RunStatus.STOPPED, StopReason.SIGNAL, True),
+        (RunStatus.RUNNING, None, True),
+        (RunStatus.STOPPED, StopReason.DEADLINE, False),
+        (RunStatus.COMPLETED, None, False),
+        (RunStatus.PARTIAL, None, False),
+    ],
+)
+def test_what_a_run_found_that_never_told_of_it_is_untold(
+    untold: Callable[..., bool], status: RunStatus, stopped_by: StopReason | None, *, expected: bool
+) -> None:
+    """One that ended, or that its deadline stopped, has told."""
+    assert untold(status, stopped_by) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "expected"),
+    [
+        (RunStatus.STOPPED, 1, True),
+        (RunStatus.STOPPED, 3, False),
+        (RunStatus.RUNNING, 0, True),
+        (RunStatus.RUNNING, 2, False),
+    ],
+)
+def test_what_another_run_told_meanwhile_is_not_untold(
+    untold: Callable[..., bool], status: RunStatus, told: int, *, expected: bool
+) -> None:
+    """If it ended after the silent one was stopped, or after the last anomaly of one that died."""
+    stopped_by = StopReason.SIGNAL if status is RunStatus.STOPPED else None
+    assert untold(status, stopped_by, told=told) == expected
+
+
+def test_a_run_of_another_job_tells_nothing_of_this_one(untold: Callable[..., bool]) -> None:
+    """Only the job that found the anomalies has incidents."""
+    assert untold(RunStatus.STOPPED, StopReason.SIGNAL, other=DISCOVER, told=3)
+
+
+def test_a_run_that_a_process_works_on_tells_by_itself(database: PostgresDatabase, account: Account) -> None:
+    """Only if its process dies, the next run does."""
+    silent, later = open_run(database, "silent"), open_run(database, "later")
+    save(database, silent, found := anomaly(account))
+    claim(database, silent)
+    with database.transaction() as tx:
+        assert tx.anomalies.untold(later) == set()
+        tx.items.release("worker")
+        assert tx.anomalies.untold(later) == {found.id}
 
 
 def test_the_largest_impact_comes_first(database: PostgresDatabase, run: Run, account: Account) -> None:

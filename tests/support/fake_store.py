@@ -28,9 +28,9 @@ from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.routing import Route, is_follow_up
-from costbatch.domain.runs import Run
+from costbatch.domain.runs import Run, RunStatus, StopReason
 from costbatch.errors import ConfigError
-from tests.support.factories import CostRow, make_account, rows_of
+from tests.support.factories import NOW, CostRow, make_account, rows_of
 from tests.support.fake_runs import FakeCollections, FakeItems, FakeRuns
 from tests.support.fakes import FakeAccounts, FakeMemories, FakeProgress
 
@@ -246,14 +246,15 @@ class FakeDigests:
 
 @dataclass
 class FakeAnomalies(PastAnomalies):
-    """The anomalies by id, and the run that first found each, and when."""
+    """The anomalies by id, the run that first found each, and when; and the runs by key."""
 
     found_by: dict[UUID, UUID] = field(default_factory=dict)
     found_at: dict[UUID, datetime] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
 
-    def copy(self) -> "FakeAnomalies":
+    def copy(self, runs: dict[str, Run]) -> "FakeAnomalies":
         """Return what a transaction works on."""
-        return FakeAnomalies(dict(self.rows), dict(self.found_by), dict(self.found_at))
+        return FakeAnomalies(dict(self.rows), dict(self.found_by), dict(self.found_at), runs)
 
     @override
     def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
@@ -289,9 +290,25 @@ class FakeAnomalies(PastAnomalies):
         """Return the ids of the anomalies that a run was the first to find."""
         return {anomaly for anomaly, run in self.found_by.items() if run == run_id}
 
-    def alike(self, run_id: UUID) -> list[Anomaly]:
-        """Return those that a run was the first to find, and all that began on the same days, in order."""
-        days = {self.rows[each].start_date for each in self.detected_by(run_id)}
+    def untold(self, run: Run) -> set[UUID]:
+        """Return the same, and those of runs that ended after the last that told, without telling."""
+        told = [
+            each.finished_at
+            for each in self.runs.values()
+            if each.finished_at and each.id != run.id and each.stopped_by is not StopReason.SIGNAL
+        ]
+        found = self.detected_by(run.id)
+        for each in self.runs.values():
+            if each.status is RunStatus.RUNNING or each.stopped_by is StopReason.SIGNAL:
+                anomalies = self.detected_by(each.id)
+                end = each.finished_at or max((self.found_at[anomaly] for anomaly in anomalies), default=NOW)
+                if not any(instant >= end for instant in told):
+                    found |= anomalies
+        return found
+
+    def alike(self, anomaly_ids: Collection[UUID]) -> list[Anomaly]:
+        """Return these, and all that began on the same days, in order."""
+        days = {self.rows[each].start_date for each in anomaly_ids}
         return [row for _, row in sorted(self.rows.items()) if row.start_date in days]
 
     def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
@@ -609,12 +626,13 @@ class FakeTables:
 
     def copy(self) -> "FakeTables":
         """Return what a transaction works on."""
-        accounts, progress, anomalies = self.accounts.copy(), self.progress.copy(), self.anomalies.copy()
+        accounts, progress, run_rows = self.accounts.copy(), self.progress.copy(), dict(self.run_rows)
+        anomalies = self.anomalies.copy(run_rows)
         return FakeTables(
             accounts=accounts,
             progress=progress,
             items=self.items.copy(accounts, progress),
-            run_rows=dict(self.run_rows),
+            run_rows=run_rows,
             costs=self.costs.copy(),
             ledger=self.ledger,
             collections=self.collections.copy(),

@@ -18,6 +18,7 @@ from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Reason, Severity
+from costbatch.domain.runs import Run
 
 # Enough to say that a prefix is too short.
 _MOST_FOUND = 10
@@ -30,6 +31,25 @@ SELECT * FROM anomalies
 WHERE account_id = ANY(:account_ids) AND (state = 'open' OR last_date >= :start)
 ORDER BY start_date, id
 """).columns(*(sa.column(column.name, column.type) for column in anomalies.c))
+
+# A run that another process works on will tell by itself.
+_UNTOLD = sa.text("""
+SELECT id FROM anomalies WHERE run_id IN (
+    SELECT id FROM runs AS silent
+    WHERE job = :job AND id <> :run_id AND (status = 'running' OR stopped_by = 'signal')
+        AND NOT EXISTS (SELECT FROM run_items WHERE run_id = silent.id AND state = 'running')
+        AND NOT EXISTS (
+            SELECT FROM runs AS told
+            WHERE told.job = :job AND told.id <> :run_id
+                AND (told.status <> 'stopped' OR told.stopped_by = 'deadline')
+                AND told.finished_at >= coalesce(
+                    silent.finished_at,
+                    (SELECT max(found.detected_at) FROM anomalies AS found WHERE found.run_id = silent.id)
+                )
+        )
+    UNION ALL SELECT :run_id
+)
+""").bindparams(sa.bindparam("run_id", type_=sa.Uuid))
 
 _NAMES = [column.name for column in anomalies.c]
 _LATER = ", ".join(
@@ -133,9 +153,13 @@ class PostgresAnomalies(AnomalyStore):
         return set(self.connection.scalars(sa.select(anomalies.c.id).where(anomalies.c.run_id == run_id)))
 
     @override
-    def alike(self, run_id: UUID) -> list[Anomaly]:
-        of_run = sa.select(anomalies.c.start_date).where(anomalies.c.run_id == run_id).distinct()
-        found = sa.select(anomalies).where(anomalies.c.start_date.in_(of_run)).order_by(anomalies.c.id)
+    def untold(self, run: Run) -> set[UUID]:
+        return set(self.connection.scalars(_UNTOLD, {"run_id": run.id, "job": run.request.job}))
+
+    @override
+    def alike(self, anomaly_ids: Collection[UUID]) -> list[Anomaly]:
+        days = sa.select(anomalies.c.start_date).where(anomalies.c.id.in_(anomaly_ids)).distinct()
+        found = sa.select(anomalies).where(anomalies.c.start_date.in_(days)).order_by(anomalies.c.id)
         return self._readable(found)
 
     @override

@@ -157,10 +157,11 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def closing_events(self, tx: Transaction, run: Run, *, now: datetime) -> Sequence[Event]:
-        if not (new := tx.anomalies.detected_by(run.id)):
+        # Also of runs that nobody resumes: there is no other that would tell of them.
+        if not (new := tx.anomalies.untold(run)):
             return ()
         accounts = {account.id: account for account in tx.accounts.list_all()}
-        alike = tx.anomalies.alike(run.id)
+        alike = tx.anomalies.alike(new)
         answers = tx.answers.load({each.account_id for each in alike})
         since = announced_since(run.today, self.detection.rule)
         incidents = find_incidents(

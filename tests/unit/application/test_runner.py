@@ -214,6 +214,38 @@ def test_alike_anomalies_of_a_run_are_told_as_one_incident_when_it_ends(order: t
     assert harness.event_types.count("incident.detected") == 1
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_an_incident_of_a_run_that_nobody_resumes_is_told_by_the_next(*, is_killed: bool) -> None:
+    """Once, also if the run that found it is resumed and ends after all."""
+    harness = harness_with(1, 2, 3)
+    amounts = ["100"] * 40 + ["300"]
+    spike = [make_row(TODAY - n * ONE_DAY, amount) for n, amount in enumerate(reversed(amounts), 1)]
+    harness.source.rows = {1: spike, 2: spike, 3: spike[1:]}
+    both = Barrier(2, action=harness.stop.set)
+
+    def stop_with_both() -> None:
+        both.wait()
+
+    harness.source.on_fetch = stop_with_both
+    harness.collect(key="first")
+    assert harness.states == ["succeeded", "succeeded", "pending"]
+    assert harness.event_types == ["anomaly.detected"] * 2
+    runs = harness.store.tables.run_rows
+    if is_killed:
+        runs["first"] = replace(runs["first"], status=RunStatus.RUNNING, finished_at=None, stopped_by=None)
+    harness.stop.clear()
+    harness.source.on_fetch = lambda: None
+    for hour, key in enumerate(("second", "third", "first"), 1):
+        harness.now = NOW + timedelta(hours=hour)
+        assert harness.collect(key=key).status is RunStatus.COMPLETED
+        assert harness.event_types.count("incident.detected") == 1
+    told = harness.store.tables.outbox.events[2].data
+    assert told["run_id"] == str(harness.store.tables.run_rows["second"].id)
+    assert [member["aws_account_id"] for member in told["incident"]["members"]] == [
+        make_account(number).aws_account_id for number in (1, 2)
+    ]
+
+
 def test_what_was_planned_is_no_part_of_an_incident() -> None:
     """The answers are those of the database when the run ends."""
     harness = harness_with(1, 2)
