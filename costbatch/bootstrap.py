@@ -29,7 +29,7 @@ from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Detector
 from costbatch.application.collect.deviation import DeviationDetector
 from costbatch.application.collect.job import CollectJob
-from costbatch.application.collect.plan import plan_run
+from costbatch.application.collect.plan import PlanPolicy, plan_run
 from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.collect.root_causes import RootCauses
 from costbatch.application.deliver import Deliverer
@@ -159,8 +159,13 @@ class Bootstrap:
 
     def plan_collect(self, request: RunRequest) -> CollectionPlan:
         """Return what a run of the cost job would read and cost; nothing is paid or written."""
-        policy, causes = self.settings.window_policy, self.settings.cause_policy
-        return self._plan(request, partial(plan_run, policy=policy, causes=causes))
+        settings = self.settings
+        policy = PlanPolicy(
+            windows=settings.window_policy,
+            most_requests=settings.most_requests,
+            causes=settings.cause_policy,
+        )
+        return self._plan(request, partial(plan_run, policy=policy))
 
     def plan_discover(self, request: RunRequest) -> DiscoveryPlan:
         """Return what a run of the discovery job would read; nothing is requested or written."""

@@ -68,20 +68,28 @@ class PlannedCauses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionPlan:
-    """Every account that a run on ``today`` would collect.
+    """Every account that a run on ``today`` would collect, if the cap left enough.
 
-    resumes: the key of the run that it resumes. root_causes: None: they are not asked for.
+    resumes: the key of the run that it resumes. requests_left: how many requests the cap leaves; None: there
+    is no cap. root_causes: None: they are not asked for.
     """
 
     today: date
     collections: tuple[PlannedCollection, ...]
     resumes: str | None = None
+    requests_left: int | None = None
     root_causes: PlannedCauses | None = None
 
     @property
-    def api_requests(self) -> int:
-        """The estimated number of paid requests in all."""
+    def needed_requests(self) -> int:
+        """The estimated number of requests that all accounts need."""
         return sum(planned.api_requests for planned in self.collections)
+
+    @property
+    def api_requests(self) -> int:
+        """The same, as far as the cap leaves them: what the run would pay."""
+        needed, left = self.needed_requests, self.requests_left
+        return needed if left is None else min(needed, left)
 
     @property
     def api_cost_usd(self) -> Decimal:
@@ -94,6 +102,7 @@ class CollectionPlan:
             "today": self.today.isoformat(),
             "resumes": self.resumes,
             "api": {"requests": self.api_requests, "cost_usd": str(self.api_cost_usd)},
+            "requests_left": self.requests_left,
             "accounts": [
                 {
                     "aws_account_id": planned.account.aws_account_id,

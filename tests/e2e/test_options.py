@@ -106,6 +106,30 @@ def test_a_dry_run_says_what_and_how_much_and_calls_nothing(harness: Harness) ->
     assert harness.aws.requests()["total"]["requests"] == 0
 
 
+def test_a_dry_run_says_what_the_cap_allows(harness: Harness) -> None:
+    """What the run would pay, not what it would need; of a run that it would resume, what is left."""
+    harness.open(*(make_account(number) for number in range(1, 6)))
+    needed = ("--dry-run", "--max-api-cost", "0.05")
+    plan = harness.collect(*needed).summary
+    assert (plan["api"], plan["requests_left"]) == ({"requests": 5, "cost_usd": "0.05"}, 5)
+    assert "cap" not in harness.run("collect", *needed).stdout
+    capped = ("--max-api-cost", "0.029", "--run-key", "night")
+    plan = harness.collect("--dry-run", *capped).summary
+    assert (plan["api"], plan["requests_left"]) == ({"requests": 2, "cost_usd": "0.02"}, 2)
+    assert [each["api"]["requests"] for each in plan["accounts"]] == [1] * 5
+    said = harness.run("collect", "--dry-run", *capped).stdout
+    assert " ".join(said.split()).startswith(
+        "Dry run: would collect 5 accounts in 5 requests (0.05 USD), but the cap on API cost leaves "
+        "2 requests (0.02 USD). The accounts that it leaves out are skipped, and are the first of the "
+        "next run. "
+    )
+    harness.collect(*capped)
+    assert harness.aws.paid() == 2
+    plan = harness.collect("--dry-run", *capped).summary
+    assert (plan["api"], plan["requests_left"]) == ({"requests": 0, "cost_usd": "0.00"}, 0)
+    assert harness.collect("--dry-run").summary["requests_left"] is None
+
+
 def test_a_dry_run_of_a_first_night_and_of_a_backfill(harness: Harness) -> None:
     """A new account's history and a backfill are planned as they would be read."""
     harness.open(make_account(1))

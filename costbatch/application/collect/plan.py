@@ -1,6 +1,6 @@
 """Which accounts and days a run would read: checked before anything is opened, paid or written."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil
 
@@ -20,6 +20,18 @@ from costbatch.domain.periods import (
 from costbatch.domain.plans import CollectionPlan, PlannedCauses, PlannedCollection
 from costbatch.domain.runs import Run, RunRequest
 from costbatch.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPolicy:
+    """What the settings say of a run that is planned.
+
+    most_requests: the cap of the whole run; None: there is none. causes: None: no root cause is asked for.
+    """
+
+    windows: WindowPolicy
+    most_requests: int | None = None
+    causes: CausePolicy | None = None
 
 
 def check_days(days: DateRange, *, today: date, policy: WindowPolicy) -> None:
@@ -59,13 +71,12 @@ def plan_run(
     request: RunRequest,
     *,
     today: date,
-    policy: WindowPolicy,
-    causes: CausePolicy | None = None,
+    policy: PlanPolicy,
     resumed: Run | None = None,
 ) -> CollectionPlan:
     """Return what a run would read, without paying for anything.
 
-    causes: None: no root cause is asked for. resumed: the run that it would resume, whose day is ``today``.
+    resumed: the run that it would resume, whose day is ``today``.
     The requests are estimated from each account's newest collection, or from those of the other accounts.
 
     Raises:
@@ -74,27 +85,31 @@ def plan_run(
     """
     options = CollectOptions.of(request)
     if days := options.days_of(today):
-        check_days(days, today=today, policy=policy)
+        check_days(days, today=today, policy=policy.windows)
     last = tx.collections.last_requests()
     further = sum(max(requests - 1, 0) for requests, _ in last.values())
     usual = (1 + further, sum(days for _, days in last.values()) or 1)
     progress = tx.progress.load(request.job)
     planned = []
     for account in accounts_left(tx, request, resumed):
-        window = window_of(progress.get(account.id, NO_PROGRESS), options, today=today, policy=policy)
+        window = window_of(progress.get(account.id, NO_PROGRESS), options, today=today, policy=policy.windows)
         requests, days_read = last.get(account.id, usual)
         # Each collection has a first page, however few its days; only further pages grow with them.
         estimate = 1 + ceil(max(requests - 1, 0) * len(window) / days_read)
         planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))
-    plan = CollectionPlan(today=today, collections=tuple(planned), resumes=resumed.key if resumed else None)
-    if causes is None:
+    spent = tx.items.api_requests(resumed) if resumed else 0
+    left = None if policy.most_requests is None else max(policy.most_requests - spent, 0)
+    plan = CollectionPlan(
+        today=today,
+        collections=tuple(planned),
+        resumes=resumed.key if resumed else None,
+        requests_left=left,
+    )
+    if (causes := policy.causes) is None:
         return plan
-    spent = plan.api_requests + (tx.items.api_requests(resumed) if resumed else 0)
-    most = causes.most_requests
-    left = None if most is None else max(most - spent, 0)
     found = PlannedCauses(
         minimum=causes.minimum,
         open_anomalies=len(list_unexplained(tx, request, causes)),
-        requests_left=left,
+        requests_left=None if left is None else left - plan.api_requests,
     )
     return replace(plan, root_causes=found)

@@ -45,9 +45,13 @@ def print_plan(plan: CollectionPlan, console: Console) -> None:
         if plan.resumes and plan.root_causes is not None:
             page.line(_root_causes(plan.root_causes))
         return
-    accounts, requests = many(len(plan.collections), "account"), many(plan.api_requests, "request")
-    price = money(plan.api_cost_usd, "USD")
-    page.line(f"Dry run: would collect {accounts} in {requests} ({price}).", "bold")
+    accounts, needed = many(len(plan.collections), "account"), plan.needed_requests
+    planned = f"Dry run: would collect {accounts} in {_requests(needed)}"
+    if plan.api_requests == needed:
+        page.line(f"{planned}.", "bold")
+    else:
+        page.line(f"{planned}, but the cap on API cost leaves {_requests(plan.api_requests)}.", "bold")
+        page.line("The accounts that it leaves out are skipped, and are the first of the next run.")
     if plan.root_causes is not None:
         page.line(_root_causes(plan.root_causes))
     page.line("No requests were made and nothing was written.", "dim")
@@ -56,26 +60,29 @@ def print_plan(plan: CollectionPlan, console: Console) -> None:
     table.add_column("Last day", no_wrap=True)
     table.add_column("Days", justify="right", no_wrap=True)
     table.add_column("Requests", justify="right", no_wrap=True)
-    for planned in plan.collections:
+    for each in plan.collections:
         table.add_row(
-            planned.account.aws_account_id,
-            page.name(planned.account.name),
-            str(planned.window.start),
-            str(planned.window.last),
-            f"{len(planned.window):,}",
-            f"{planned.api_requests:,}",
+            each.account.aws_account_id,
+            page.name(each.account.name),
+            str(each.window.start),
+            str(each.window.last),
+            f"{len(each.window):,}",
+            f"{each.api_requests:,}",
         )
     page.show(table)
 
 
+def _requests(number: int) -> str:
+    return f"{many(number, 'request')} ({money(number * REQUEST_PRICE_USD, 'USD')})"
+
+
 def _root_causes(planned: PlannedCauses) -> str:
-    requests, price = many(planned.api_requests, "request"), money(planned.api_cost_usd, "USD")
     most, most_price = planned.most_api_requests, money(planned.most_api_requests * REQUEST_PRICE_USD, "USD")
-    one = f"{many(1, 'request')} ({money(REQUEST_PRICE_USD, 'USD')})"
     sentence = (
-        f"Root causes (COSTBATCH_ROOT_CAUSE_MINIMUM is {planned.minimum}) may add {requests} ({price}) for "
-        f"open anomalies, and {one} for each that the run finds; each may take up to {MOST_CAUSE_PAGES} if "
-        f"the response is long: at most {most} ({most_price}) for open ones."
+        f"Root causes (COSTBATCH_ROOT_CAUSE_MINIMUM is {planned.minimum}) may add "
+        f"{_requests(planned.api_requests)} for open anomalies, and {_requests(1)} for each that the run "
+        f"finds; each may take up to {MOST_CAUSE_PAGES} if the response is long: at most {most} "
+        f"({most_price}) for open ones."
     )
     if planned.requests_left is None:
         return sentence

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from costbatch.application.collect.plan import check_days, plan_run, window_of
+from costbatch.application.collect.plan import PlanPolicy, check_days, plan_run, window_of
 from costbatch.application.ports import Transaction
 from costbatch.application.selection import select_accounts
 from costbatch.domain.accounts import AccountStatus, Progress
@@ -16,6 +16,7 @@ from tests.support.factories import TODAY, days, make_account
 from tests.support.fake_store import FakeTables
 
 POLICY = WindowPolicy()
+PLANS = PlanPolicy(windows=POLICY)
 YESTERDAY = TODAY - ONE_DAY
 
 
@@ -94,7 +95,7 @@ def test_a_backfill_reads_the_days_that_it_was_asked_for() -> None:
 
 def test_a_plan_expects_one_request_of_an_account_never_collected(tables: FakeTables) -> None:
     """For any window: there is nothing to estimate from yet."""
-    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=PLANS)
     assert [(each.account.id, each.api_requests) for each in plan.collections] == [(1, 1), (2, 1)]
     assert plan.today == TODAY
 
@@ -110,17 +111,17 @@ def test_a_plan_expects_requests_in_proportion_to_the_newest_collection(
     tables.accounts.rows = {1: make_account()}
     tables.progress.rows = {1: Progress(covered=DateRange(TODAY - timedelta(days=99), TODAY))}
     tables.collections.last = {1: (requests, over_days)}
-    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=PLANS)
     assert plan.api_requests == expected
 
 
 def test_a_plan_expects_of_a_new_account_what_the_others_took(tables: FakeTables) -> None:
     """By their further pages for a day; one that was read for a single day has none."""
     tables.collections.last = {1: (1, 1)}
-    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=PLANS)
     assert [(each.account.id, each.api_requests) for each in plan.collections] == [(1, 1), (2, 1)]
     tables.collections.last = {1: (3, len(plan.collections[1].window))}
-    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=POLICY)
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=PLANS)
     assert plan.collections[1].api_requests == 3
 
 
@@ -131,5 +132,5 @@ def test_a_plan_of_accounts_that_cannot_be_collected_is_refused(tables: FakeTabl
             as_transaction(tables),
             CollectOptions().to_request(("000000000003",)),
             today=TODAY,
-            policy=POLICY,
+            policy=PLANS,
         )
