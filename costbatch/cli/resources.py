@@ -132,30 +132,31 @@ def list_(context: Context, /, *, limit: int, output: str, **asked: object) -> N
     found = list(queries.find(filter_, most=limit))
     if output == JSON:
         print_json([resource.to_document() for resource in found])
-        return
-    if not found:
+    elif not found:
         click.echo("No resources found.")
-        return
-    asked_gone = filter_.gone_since is not None
-    print_table(
-        ("account", "service", "type", "region", "name", "gone since" if asked_gone else "first seen", "arn"),
-        [
-            (
-                each.aws_account_id,
-                each.service,
-                each.type,
-                each.region,
-                each.name,
-                (each.gone_since or each.first_seen_at).date(),
-                each.arn,
-            )
-            for each in found
-        ],
-        names=("name",),
-        texts=("arn",),
-    )
+    else:
+        since = "first seen" if filter_.gone_since is None else "gone since"
+        print_table(
+            ("account", "service", "type", "region", "name", since, "arn"),
+            [
+                (
+                    each.aws_account_id,
+                    each.service,
+                    each.type,
+                    each.region,
+                    each.name,
+                    (each.gone_since or each.first_seen_at).date(),
+                    each.arn,
+                )
+                for each in found
+            ],
+            names=("name",),
+            texts=("arn",),
+        )
     if len(found) == limit and (more := queries.count(filter_) - limit) > 0:
-        click.echo(f"{many(more, 'more resource')}: use filters, --limit or `costbatch resources export`.")
+        rest = f"{many(more, 'more resource')}: use filters, --limit or `costbatch resources export`."
+        # Who reads JSON must not take a part for all of it, and standard output holds nothing else.
+        click.echo(rest, err=output == JSON)
 
 
 @resources.command(

@@ -76,6 +76,11 @@ def test_a_list_says_when_and_what_it_leaves_out(estate: Harness) -> None:
     assert {each["last_seen_at"][:10] for each in there} == {f"{TODAY + ONE_DAY}"}
     table = estate.run("resources", "list", "--limit", "1").stdout
     assert "1 more resource: use filters" in table
+    listed = estate.run("resources", "list", "--limit", "1", "--output", "json")
+    assert (json.loads(listed.stdout), listed.stderr) == (
+        there[:1],
+        "1 more resource: use filters, --limit or `costbatch resources export`.\n",
+    )
     assert estate.run("resources", "list", "--region", "mars").stdout == "No resources found.\n"
 
 

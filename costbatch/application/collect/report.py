@@ -17,7 +17,7 @@ from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import Run
 
-# A person reads the largest; a program reads the table.
+# A person reads the largest.
 _MOST_ANOMALIES = 50
 # More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
 _MOST_ACCOUNTS = 40
@@ -29,7 +29,8 @@ _LEARNED_ACCOUNTS, _LEARNED_DAYS = 10, 28
 class Detail:
     """What is told besides the ordinary.
 
-    every_account: each account, however many. costs: the cost of each. forecasts: of the month, in total.
+    every_account: each account and open anomaly, however many. costs: the cost of each account.
+    forecasts: of the month, in total.
     """
 
     every_account: bool = False
@@ -55,7 +56,7 @@ def full_report(
     """Return everything about a run, with the open anomalies and what is asked for of single accounts."""
     report = brief_report(tx, run, rule_of=rule_of, now=now)
     told = [each for each in _open_anomalies(tx, run, rule_of) if each[1] is not Standing.SILENT]
-    anomalies = told[:_MOST_ANOMALIES]
+    anomalies = told if detail.every_account else told[:_MOST_ANOMALIES]
     accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
     detected = tx.anomalies.detected_by(run.id)
     views = []

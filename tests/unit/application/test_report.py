@@ -136,7 +136,7 @@ def test_an_anomaly_that_an_earlier_run_found_is_not_new(tables: FakeTables) -> 
 
 
 def test_only_open_anomalies_are_shown_the_largest_first(tables: FakeTables) -> None:
-    """Fifty at most: a person reads the largest, a program reads the table."""
+    """Fifty at most: a person reads the largest; a program is told of all."""
     for n in range(60):
         anomaly = make_anomaly(id=UUID(int=n), actual=Decimal(100 + 10 * n))
         tables.anomalies.save(anomaly, run_id=UUID(int=9), now=NOW)
@@ -145,6 +145,9 @@ def test_only_open_anomalies_are_shown_the_largest_first(tables: FakeTables) -> 
     tables.anomalies.save(gone, run_id=UUID(int=9), now=NOW)
     shown = [view.anomaly.impact for view in report_of(tables).open_anomalies]
     assert shown == [Decimal(10 * n) for n in range(59, 9, -1)]
+    told = report_of(tables, Detail(every_account=True)).open_anomalies
+    assert [view.anomaly.impact for view in told[:50]] == shown
+    assert {view.anomaly.id for view in told} == tables.anomalies.rows.keys() - {gone.id}
 
 
 def test_the_cost_of_the_newest_day_is_comparable_cost(tables: FakeTables) -> None:
