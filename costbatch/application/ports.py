@@ -205,6 +205,9 @@ class ItemStore(Protocol):
     ) -> list[ItemRecord]:
         """Return the run's accounts by 12-digit id: all, or those that did not succeed and these items."""
 
+    def listed_of(self, run: Run, account_ids: Collection[int]) -> set[int]:
+        """Return which of these accounts the run has an item of, by account row."""
+
     def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
         """Count paid requests that were made for an account after its item had ended."""
 

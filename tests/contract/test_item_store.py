@@ -386,6 +386,16 @@ class TestOutcomes:
         assert [each.aws_account_id for each in undone] == [account_id(number) for number in range(3, 8)]
         assert with_second == everything[1:]
 
+    def test_which_of_some_accounts_a_run_has_listed_is_told_without_reading_all(
+        self, database: Database, run: Run
+    ) -> None:
+        """One that came after the run began is not among them."""
+        listed = [item.account.id for item in claim(database, run, most=2)]
+        later = add_account(database, 9).id
+        with database.transaction() as tx:
+            assert tx.items.listed_of(run, [listed[1], later]) == {listed[1]}
+            assert tx.items.listed_of(run, []) == set()
+
     def test_a_record_says_why_its_account_failed(self, database: Database, run: Run) -> None:
         """Name, attempts, requests and failure; an account that was not tried has none of them."""
         fail(database, *claim(database, run, most=1))

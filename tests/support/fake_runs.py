@@ -255,6 +255,10 @@ class FakeItems(ItemStore):
         ]
 
     @override
+    def listed_of(self, run: Run, account_ids: Collection[int]) -> set[int]:
+        return self.listed.keys() & set(account_ids)
+
+    @override
     def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
         self._add_requests(account_id, requests, unanswered)
 

@@ -314,6 +314,11 @@ class PostgresRunItems(ItemStore):
         return [_record_from_row(row) for row in self.connection.execute(statement)]
 
     @override
+    def listed_of(self, run: Run, account_ids: Collection[int]) -> set[int]:
+        listed = sa.select(run_items.c.account_id).where(run_items.c.run_id == run.id)
+        return set(self.connection.scalars(listed.where(run_items.c.account_id.in_(account_ids))))
+
+    @override
     def add_requests(self, run: Run, account_id: int, requests: int, *, unanswered: int) -> None:
         of_account = (run_items.c.run_id == run.id) & (run_items.c.account_id == account_id)
         self._add_requests(of_account, requests, unanswered)

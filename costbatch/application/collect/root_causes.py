@@ -101,8 +101,8 @@ class RootCauses:
             unexplained = list_unexplained(tx, run.request, self.policy)
             if unexplained:
                 # One that was resumed after the run began has no item that could count its requests.
-                counted = {item.aws_account_id for item in tx.items.records(run)}
-                unexplained = [each for each in unexplained if each.account.aws_account_id in counted]
+                counted = tx.items.listed_of(run, {each.account.id for each in unexplained})
+                unexplained = [each for each in unexplained if each.account.id in counted]
             accesses = tx.accounts.load_accesses(list({each.account for each in unexplained}))
             return [(each, accesses[each.account.id]) for each in unexplained if each.account.id in accesses]
 
