@@ -1,4 +1,4 @@
-"""``python -m costbatch``, where the command is not on the path."""
+"""``python -m costbatch``, for when the command is not on the path."""
 
 from costbatch.cli import main
 

@@ -77,7 +77,7 @@ class Bootstrap:
     now: Callable[[], datetime]
 
     def database(self) -> PostgresDatabase:
-        """Return the database; raise ConfigError where its URL is not set."""
+        """Return the database; raise ConfigError if its URL is not set."""
         url = self.settings.require_database_url()
         return PostgresDatabase(url)
 
@@ -117,7 +117,7 @@ class Bootstrap:
         return Resources(database=database, queries=PostgresResourceQueries(database.connection))
 
     def vault(self) -> Vault:
-        """Return the vault; raise ConfigError where its key is not set."""
+        """Return the vault; raise ConfigError if its key is not set."""
         return AesGcmVault(self.settings.key_bytes())
 
     def accounts(self, *, verify: bool = False) -> Accounts:

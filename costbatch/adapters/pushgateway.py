@@ -180,7 +180,7 @@ class GatewayProbe(Gateway):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Follows no redirects: the metrics would be lost, because urllib goes on with a GET."""
+    """Follows no redirects: the metrics would be lost, because urllib continues with a GET."""
 
     @override
     def redirect_request(self, *_: object) -> None:

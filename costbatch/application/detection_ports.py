@@ -38,9 +38,9 @@ class AnomalyStore(Protocol):
         """Return the ids of the anomalies that a run was the first to find."""
 
     def untold(self, run: Run) -> set[UUID]:
-        """Return the same, and those of runs of the job that nobody resumed: they told of none together.
+        """Return the same, and those of runs of the job that were not resumed: no incident is reported yet.
 
-        A signal stopped such a run, or its processes died, after the last other run that has told of its own.
+        A signal stopped such a run, or its processes died, after the last other run that reported its own.
         """
 
     def alike(self, anomaly_ids: Collection[UUID]) -> list[Anomaly]:

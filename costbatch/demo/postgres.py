@@ -51,7 +51,7 @@ class EmbeddedPostgres:
         return f"postgresql://postgres:@/{database}?host={host}"
 
     def create_database(self, name: str, *, template: str = "template0") -> str:
-        """Create a database where there is none of this name; return its URL."""
+        """Create a database of this name if there is none; return its URL."""
         connection = psycopg2.connect(self.url())
         try:
             connection.autocommit = True

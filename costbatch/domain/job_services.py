@@ -1,4 +1,4 @@
-"""Services of AWS that run jobs: what each costs on a day is what somebody ran on it that day.
+"""Services of AWS that run jobs: what each costs on a day is what was run on it that day.
 
 A batch, a training, a conversion or a recorder of changes makes a day expensive by nature, and nothing in the
 costs before announces it. All others cost what runs all the time, or what their users do.

@@ -1,6 +1,6 @@
 """The adapters that call AWS, built from the settings.
 
-Whoever needs one imports this module late: botocore is slow to load, and most commands call no AWS.
+Import this module late: botocore is slow to load, and most commands do not call AWS.
 """
 
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ def escaped(text: str) -> str:
 
 
 def copy_lines(account_id: int, costs: CostColumns, names: Mapping[CostKey, str]) -> list[str]:
-    """Return rows in COPY's text format: the hot path, where a call for each amount would cost most."""
+    """Return rows in COPY's text format: the hot path: a call for each amount would cost most."""
     starts = {day: f"{account_id}\t{day}" for day in set(costs.usage_dates)}
     columns = costs.usage_dates, costs.keys, costs.currencies, *_copy_amounts(costs), costs.estimated
     return [

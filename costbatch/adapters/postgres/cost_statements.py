@@ -22,7 +22,7 @@ COPY_TO_COSTS = f"COPY daily_costs {COLUMNS} FROM STDIN"
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
 # benchmarks/storage_layout.md. Every part sees the table as it was before; the LIMIT and the bounds of the
-# UPDATE keep the planner from reading whole months where it has no statistics. No ON CONFLICT, which logs a
+# UPDATE keep the planner from reading whole months if it has no statistics. No ON CONFLICT, which logs a
 # lock of each row: the accounts are locked, and a row that someone else adds meanwhile is refused. Lines
 # without a day tell how many rows each account had. Rows go in by their key, so that an account's days lie
 # together and are read so. What changed goes into the ledger in the same statement; of an account's first

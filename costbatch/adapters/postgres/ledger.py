@@ -217,7 +217,7 @@ class PostgresLedger(LedgerStore):
 
 
 def _amount(prefix: str, basis: str) -> str:
-    """Return the column of a cost basis; AWS leaves the net amounts out where there is no discount."""
+    """Return the column of a cost basis; AWS leaves the net amounts out without a discount."""
     column = f"{prefix}{basis}"
     return f"coalesce({column}, {column.replace('net_', '', 1)})" if "net_" in basis else column
 

@@ -257,5 +257,5 @@ def _old_anomalies(first_kept: date) -> sa.Select[tuple[UUID]]:
 def _delete(table: sa.Table, ids: sa.Select[Any]) -> sa.Delete:
     """Return the statement that deletes rows, leaving those that another process has locked."""
     free = ids.with_for_update(skip_locked=True).scalar_subquery()
-    # As an array they are looked up one by one, where IN could become a join with the whole table.
+    # As an array they are looked up one by one; IN could become a join with the whole table.
     return sa.delete(table).where(table.c.id == sa.any_(sa.func.array(free)))

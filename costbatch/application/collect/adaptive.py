@@ -1,6 +1,6 @@
 """The detector ``adaptive`` at night: what it remembers, the mornings that are new, and the anomalies.
 
-Its memory is stored with the costs of each night. Where it is missing, of another version, or no longer fits
+Its memory is stored with the costs of each night. If it is missing, of another version, or no longer fits
 the stored costs, it is learned from them again: morning by morning, as if each day had been complete at once.
 """
 

@@ -157,7 +157,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def closing_events(self, tx: Transaction, run: Run, *, now: datetime) -> Sequence[Event]:
-        # Also of runs that nobody resumes: there is no other that would tell of them.
+        # Also of stopped runs that are not resumed: no other run would report theirs.
         if not (new := tx.anomalies.untold(run)):
             return ()
         accounts = {account.id: account for account in tx.accounts.list_all()}

@@ -67,7 +67,7 @@ class Queue(Generic[T, R]):
         """Claim and start items for threads that are free or will be soon, and more if plenty are left.
 
         What another process could begin now is not claimed ahead. What may have killed its processes is
-        worked on when nothing else is left, one at a time: whoever dies with it then died of it.
+        worked on when nothing else is left, one at a time: a process that dies with it then died of it.
         ``affordable`` returns how many of a number of items there is money for.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Explains where a response is not as documented, after parse.py has refused it.
+"""Explains how a response differs from the documentation, after parse.py has refused it.
 
 Shows at most a few printable characters of the response.
 """
