@@ -13,6 +13,7 @@ import yaml
 
 from costbatch.errors import ErrorKind
 from tests.chart.chart import HERE, render, render_file
+from tests.chart.pods import environment
 from tests.chart.test_chart_pods import SECRET
 from tests.support.metrics import METRICS
 
@@ -119,6 +120,22 @@ def test_the_alerts_on_discovery_follow_its_own_labels() -> None:
     )
 
 
+def test_the_alerts_on_discovery_follow_an_empty_setting_of_its_own() -> None:
+    """It ends the common one: the pods push with the chart's labels, and the rules look for them."""
+    values = {
+        "settings": {"COSTBATCH_PUSH_LABELS": "team=a"},
+        "discover": {"enabled": True, "settings": {"COSTBATCH_PUSH_LABELS": ""}},
+        "monitoring": {"prometheusRule": {"enabled": True}},
+    }
+    rendered = render({**SECRET, **values})
+    pushed = environment(rendered.pod("discover").container("costbatch"))["COSTBATCH_PUSH_LABELS"]["value"]
+    assert pushed == "namespace=finops,release=costbatch"
+    (group,) = rendered.one("PrometheusRule")["spec"]["groups"]
+    expressions = {rule["alert"]: rule["expr"] for rule in group["rules"]}
+    assert 'namespace="finops",release="costbatch"' in expressions["CostbatchNoDiscoveryMetrics"]
+    assert 'team="a"' in expressions["CostbatchNoMetrics"]
+
+
 @pytest.mark.parametrize(
     ("job", "arguments", "is_whole"),
     [
@@ -136,12 +153,14 @@ def test_nights_that_are_restricted_raise_no_alarm_for_ever(
     job: str, arguments: list[str], *, is_whole: bool
 ) -> None:
     """Their metrics are in a group of their own, without a success; the other job is watched as ever."""
-    own = {"extraArgs": arguments} if job == "collect" else {"discover": {"extraArgs": arguments}}
-    values = {
-        "discover": {"enabled": True, **own.pop("discover", {})},
+    discover: dict[str, Any] = {"enabled": True}
+    values: dict[str, Any] = {
+        **SECRET,
+        "discover": discover,
         "monitoring": {"prometheusRule": {"enabled": True}},
     }
-    (group,) = render({**SECRET, **values, **own}).one("PrometheusRule")["spec"]["groups"]
+    (discover if job == "discover" else values)["extraArgs"] = arguments
+    (group,) = render(values).one("PrometheusRule")["spec"]["groups"]
     named = {rule["alert"]: rule["expr"] for rule in group["rules"]}
     for each, success, metrics in (
         ("collect", "CostbatchNoRecentSuccess", "CostbatchNoMetrics"),
