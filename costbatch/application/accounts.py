@@ -25,6 +25,7 @@ from costbatch.domain.accounts import (
     Failing,
     NewAccount,
     Progress,
+    failing_since_added,
 )
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
@@ -229,9 +230,10 @@ class Accounts:
 
 
 def _shown(account: Account, progress: Mapping[int, Progress]) -> Progress:
-    """Return an account's progress; one that was removed is not tried, so it does not fail."""
+    """Return an account's progress; one that is removed, or was until it was added again, does not fail."""
     known = progress.get(account.id, NO_PROGRESS)
-    return replace(known, failing=None) if account.status is AccountStatus.REMOVED else known
+    is_removed = account.status is AccountStatus.REMOVED
+    return replace(known, failing=None if is_removed else failing_since_added(account, known))
 
 
 def _fit_in(tx: Transaction, new: NewAccount, base: str | None) -> NewAccount:

@@ -7,7 +7,7 @@ import pytest
 
 from costbatch.application.accounts import Accounts
 from costbatch.application.registration import Registration
-from costbatch.domain.accounts import AccessMethod, AccountStatus, Failing, Partition
+from costbatch.domain.accounts import AccessMethod, AccountStatus, Failing, Partition, Progress
 from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.errors import AccountError, ConfigError, ErrorKind
@@ -272,7 +272,8 @@ def test_removing_erases_the_credentials_and_keeps_the_row(
 def test_a_removed_account_does_not_fail_and_its_recovery_is_still_reported(denials: int) -> None:
     """Its alert is open at the receivers: only the next success after it is added again can end it.
 
-    If it fails again before that, this is told once, as of an account that is new.
+    If it fails again before that, this is told once, as of an account that is new. Until then it is shown
+    as one that does not fail, as the doctor shows it.
     """
     harness = harness_with(1, 2)
     denied = AccountError(ErrorKind.ACCESS_DENIED, "No.")
@@ -284,7 +285,8 @@ def test_a_removed_account_does_not_fail_and_its_recovery_is_still_reported(deni
     assert [progress.failing for _, progress in accounts.list_accounts([AccountStatus.REMOVED])] == [None]
     harness.now += timedelta(days=100)
     added = accounts.add(replace(BY_POD, aws_account_id=removed.aws_account_id))
-    assert accounts.progress(added).failing
+    assert accounts.progress(added).failing is None
+    assert [each.failing for _, each in accounts.list_accounts()] == [None, None]
     since = harness.now + timedelta(days=1)
     for n in range(denials):
         harness.now += timedelta(days=1)
@@ -293,6 +295,20 @@ def test_a_removed_account_does_not_fail_and_its_recovery_is_still_reported(deni
     harness.collect(key="accepted")
     types = [each for each in harness.event_types if each != "run.completed"]
     assert types == [*["account.failed"] * (2 if denials else 1), "account.recovered"]
+
+
+def test_an_account_fails_since_it_was_added_for_the_last_time(
+    accounts: Accounts, database: FakeDatabase
+) -> None:
+    """In both jobs; what was before is neither shown nor listed."""
+    row = accounts.add(BY_POD).id
+    for since, is_shown in ((NOW - timedelta(days=1), False), (NOW, True)):
+        failing = Progress(failing=Failing(since=since, kind="throttled"))
+        database.progress.rows, database.progress.discovery = {row: failing}, {row: failing}
+        shown = accounts.show(ID)
+        found = (shown.progress.failing, shown.discovery_failing)
+        assert found == ((failing.failing,) * 2 if is_shown else (None, None))
+        assert accounts.list_accounts() == [(shown.account, shown.progress)]
 
 
 def test_a_base_is_not_removed_before_the_roles_that_need_it(accounts: Accounts) -> None:

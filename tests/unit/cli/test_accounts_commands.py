@@ -213,7 +213,7 @@ def test_a_duplicate_is_refused(shell: Any) -> None:
 def test_the_list_is_a_table_for_people(shell: Any) -> None:
     """When it is piped: one account a line, tabs between the values, however long the name."""
     shell.run("accounts", "add", ID, "--name", "n" * 150, "--pod-identity")
-    failing = Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="throttled")
+    failing = Failing(since=datetime(2025, 3, 10, 7, tzinfo=UTC), kind="throttled")
     shell.database.progress.rows[1] = Progress(covered=COLLECTED, failing=failing)
     header, row = shell.run("accounts", "list").stdout.splitlines()
     assert header.split("\t")[:2] == ["account", "name"]
@@ -223,7 +223,7 @@ def test_the_list_is_a_table_for_people(shell: Any) -> None:
         "active",
         "pod_identity",
         "2025-03-09",
-        "2025-03-09T07:00:00Z",
+        "2025-03-10T07:00:00Z",
         "throttled",
         "-",
     ]
@@ -252,7 +252,7 @@ def test_the_list_can_be_of_one_status(shell: Any) -> None:
 def test_show_prints_everything_but_the_secrets(shell: Any) -> None:
     """Why it fails, with what to do, and whether its credentials open."""
     shell.run(*ADD, "--secrets-file", "-", stdin=DOCUMENT)
-    failing = Failing(since=datetime(2025, 3, 9, 7, tzinfo=UTC), kind="access_denied")
+    failing = Failing(since=datetime(2025, 3, 10, 7, tzinfo=UTC), kind="access_denied")
     shell.database.progress.rows[1] = Progress(failing=failing)
     result = shell.run("accounts", "show", ID)
     for words in (
