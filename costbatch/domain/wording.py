@@ -431,7 +431,7 @@ def _of_incident(incident: Mapping[str, Any]) -> Notice:
 
 def _of_run(run: Mapping[str, Any]) -> Notice:
     """Return the notice of the end of a run, of whatever job."""
-    accounts, others = {"not_active": 0, **run["accounts"]}, ("failed", "skipped", "not_active", "unfinished")
+    accounts, others = run["accounts"], ("failed", "skipped", "not_active", "unfinished")
     (done,) = accounts.keys() - {"total", *others}
     counted = f"{accounts[done]:,} of {many(accounts['total'] - accounts['not_active'], 'account')} {done}"
     rest = [f"{accounts[name]:,} {name.replace('_', ' ')}" for name in others if accounts[name]]

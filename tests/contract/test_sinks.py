@@ -134,7 +134,7 @@ RUN = {
     "is_restricted": False,
     "today": "2025-03-12",
     "cost_date": "2025-03-11",
-    "accounts": {"total": 1, "collected": 1, "failed": 0, "skipped": 0, "unfinished": 0},
+    "accounts": {"total": 1, "collected": 1, "failed": 0, "skipped": 0, "not_active": 0, "unfinished": 0},
     "failures": {},
     "rows": {"fetched": 1, "inserted": 1, "updated": 0, "deleted": 0},
     "days_kept": 0,

@@ -159,7 +159,7 @@ def test_failures_fire_until_they_are_over(
 
 def end_of_run(type_: EventType, job: str = "collect", *, is_restricted: bool = False) -> Any:
     """Return the event of a run's end."""
-    accounts = {"total": 1, "done": 1, "failed": 0, "skipped": 0, "unfinished": 0}
+    accounts = {"total": 1, "done": 1, "failed": 0, "skipped": 0, "not_active": 0, "unfinished": 0}
     run = {"job": job, "status": "x", "is_restricted": is_restricted, "accounts": accounts, "failures": {}}
     return {**anomaly_event(type_=type_), "data": {"version": 1, "run": run}}
 

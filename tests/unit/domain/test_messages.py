@@ -120,7 +120,15 @@ def a_run(status: str = "partial", **accounts: int) -> Event:
         "status": status,
         "stopped_by": "deadline" if status == "stopped" else None,
         "cost_date": str(NEWEST),
-        "accounts": {"total": 12, "collected": 11, "failed": 1, "skipped": 0, "unfinished": 0, **accounts},
+        "accounts": {
+            "total": 12,
+            "collected": 11,
+            "failed": 1,
+            "skipped": 0,
+            "not_active": 0,
+            "unfinished": 0,
+            **accounts,
+        },
         "failures": {"access_denied": 1},
         "anomalies": {"detected": 2, "updated": 1, "resolved": 1, "open": 1234},
         "api": {"requests": 13, "cost_usd": "0.13"},
@@ -190,7 +198,14 @@ def a_discovery() -> list[Event]:
     lab = make_account(name="lab")
     summary = {
         "status": "completed",
-        "accounts": {"total": 1, "discovered": 1, "failed": 0, "skipped": 0, "unfinished": 0},
+        "accounts": {
+            "total": 1,
+            "discovered": 1,
+            "failed": 0,
+            "skipped": 0,
+            "not_active": 0,
+            "unfinished": 0,
+        },
         "failures": {},
         "resources": {"found": 31, "added": 5},
     }
