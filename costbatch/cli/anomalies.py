@@ -10,7 +10,7 @@ from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, accounts_option, days_between, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table, writing
 from costbatch.cli.remarks import answering, author_option, reason_option
-from costbatch.cli.views.anomaly import change_text, print_anomaly
+from costbatch.cli.views.anomaly import change_text, print_anomaly, short_id
 from costbatch.cli.views.opinions import print_opinions
 from costbatch.cli.views.plot import plot_anomaly
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
@@ -23,7 +23,6 @@ from costbatch.domain.second_opinion import AWS_KEEPS
 from costbatch.errors import ConfigError
 
 _ALL = "all"
-_SHOWN_OF_ID = 8
 _COLUMNS = (
     *("id", "standing", "severity", "account", "name", "impact", "change"),
     *("service", "first day", "last day", "expected", "actual"),
@@ -121,7 +120,7 @@ def list_anomalies(context: Context, /, since: date | None, output: str, **filte
 def _row(found: AnsweredAnomaly) -> tuple[object, ...]:
     anomaly = found.anomaly
     return (
-        str(anomaly.id)[:_SHOWN_OF_ID],
+        short_id(anomaly),
         found.standing,
         anomaly.severity,
         found.account.aws_account_id,
@@ -242,7 +241,7 @@ def reopen(context: Context, /, anomaly_id: str, output: str, **remark: str) -> 
 
 
 def _print_answered(found: AnsweredAnomaly, output: str) -> None:
-    of = f"{str(found.anomaly.id)[:_SHOWN_OF_ID]} of account {found.account}"
+    of = f"{short_id(found.anomaly)} of account {found.account}"
     print_result(printable(f"Anomaly {of} is {found.standing}. {found.why}"), found.to_document(), output)
 
 

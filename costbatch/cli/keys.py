@@ -11,10 +11,10 @@ import click
 
 from costbatch.cli.options import JSON, TABLE, example
 from costbatch.cli.output import is_terminal, print_json
+from costbatch.config.environment import KEY_BYTES
 from costbatch.config.files import why_not_opened
 from costbatch.errors import ConfigError
 
-_KEY_BYTES = 32
 _OWNER_ONLY = 0o600
 
 
@@ -43,7 +43,7 @@ def generate(output: str) -> None:
     Store it apart from the database's backups: anyone with both can decrypt the credentials. If you lose the
     key, they are unrecoverable. An existing file is never overwritten.
     """
-    key = secrets.token_hex(_KEY_BYTES)
+    key = secrets.token_hex(KEY_BYTES)
     if output not in {TABLE, JSON}:
         _write_new(Path(output), key)
         click.echo(f"Wrote the new key to {output}, which only its owner can read; keep a copy.", err=True)

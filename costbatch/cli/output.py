@@ -97,13 +97,18 @@ def _csv_cell(value: object) -> object:
         case None:
             return ""
         case str():
-            return f"'{value}" if value.startswith(_FORMULA) else value
+            return csv_text(value)
         case bool():
             return str(value).lower()
         case int():
             return value
         case _:
             return _plain(value)
+
+
+def csv_text(text: str) -> str:
+    """Return a text for a cell of a CSV, with a quote before what a spreadsheet would compute."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def print_result(sentence: str, document: object, output: str) -> None:

@@ -12,7 +12,7 @@ import click
 
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_option
-from costbatch.cli.output import is_terminal, print_json, print_table
+from costbatch.cli.output import csv_text, is_terminal, print_json, print_table
 from costbatch.domain.excerpt import printable
 from costbatch.domain.plural import many
 from costbatch.domain.resource_queries import ResourceFilter
@@ -25,8 +25,6 @@ _CSV_COLUMNS = (
     *("aws_account_id", "arn", "service", "type", "region", "name", "tags"),
     *("first_seen_at", "last_seen_at", "gone_since"),
 )
-# What a spreadsheet takes for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @click.group(
@@ -228,7 +226,6 @@ def export(context: Context, /, *, format_: str, **asked: object) -> None:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    safe = f"'{text}" if text.startswith(_FORMULA) else text
+    safe = csv_text("" if value is None else str(value))
     # A file has a tag as it is; to a terminal it may be a command.
     return printable(safe) if is_terminal() else safe

@@ -6,6 +6,7 @@ from datetime import timedelta
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from costbatch.cli.views.anomaly import change_text
 from costbatch.cli.views.page import Page, days_text
 from costbatch.domain.anomalies import TREND_DAYS, Anomaly
 from costbatch.domain.answers import Standing
@@ -77,7 +78,7 @@ def _record(view: AnomalyView, page: Page) -> Sequence[str]:
         amount(anomaly.expected, anomaly.currency),
         amount(anomaly.actual, anomaly.currency),
         money(anomaly.impact, anomaly.currency, sign=True),
-        _deviation(anomaly),
+        change_text(anomaly),
         ", ".join(_contributions(anomaly)),
         anomaly.words,
         _blocks(view, page),
@@ -106,7 +107,7 @@ def _row(view: AnomalyView, page: Page) -> Iterable[RenderableType]:
     )
     yield what if page.is_wide else Group(what, trend)
     yield "\n".join(amount(value, anomaly.currency) for value in (anomaly.expected, anomaly.actual))
-    yield Text(f"{money(anomaly.impact, anomaly.currency, sign=True)}\n{_deviation(anomaly)}", style)
+    yield Text(f"{money(anomaly.impact, anomaly.currency, sign=True)}\n{change_text(anomaly)}", style)
     if page.is_wide:
         yield trend
 
@@ -116,11 +117,6 @@ def _contributions(anomaly: Anomaly) -> list[str]:
         f"{amount(moved.impact, anomaly.currency, sign=True)} {moved.service}"
         for moved in anomaly.explanation[:_MOST_SERVICES]
     ]
-
-
-def _deviation(anomaly: Anomaly) -> str:
-    ratio = anomaly.deviation_ratio
-    return "new cost" if ratio is None else f"{ratio * 100:+,.0f} %"
 
 
 def _trend(view: AnomalyView, page: Page) -> RenderableType:

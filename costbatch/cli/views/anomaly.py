@@ -17,6 +17,7 @@ from costbatch.domain.sparkline import ASCII_LEVELS, BLOCKS, sparkline
 # A person looks at the days around; --output json and --plot have them all.
 _DAYS_AROUND = timedelta(days=3)
 _MOST_DAYS, _MOST_BLOCKS = 14, 60
+_SHOWN_OF_ID = 8
 _DAY_TITLES = ("day", "actual", "expected", "lower", "upper", "score", "anomalous")
 
 
@@ -48,6 +49,11 @@ def print_anomaly(shown: ShownAnomaly) -> None:
     print_table(_DAY_TITLES, rows, numbers=_DAY_TITLES[1:6])
     if len(near) > _MOST_DAYS:
         click.echo(f"\nThe last {_MOST_DAYS} of {len(near):,} days; --output json has them all.")
+
+
+def short_id(anomaly: Anomaly) -> str:
+    """Return the beginning of its id, which every command takes."""
+    return str(anomaly.id)[:_SHOWN_OF_ID]
 
 
 def change_text(anomaly: Anomaly) -> str:

@@ -4,6 +4,7 @@ import click
 
 from costbatch.application.second_opinion import OpinionReport
 from costbatch.cli.output import print_table
+from costbatch.cli.views.anomaly import short_id
 from costbatch.domain.excerpt import printable
 from costbatch.domain.money import money
 from costbatch.domain.plural import many
@@ -14,7 +15,6 @@ _TITLES = (
     *("feedback", "id", "id of AWS"),
 )
 _FOUND_BY = {Opinion.BOTH: "both", Opinion.ONLY_AWS: "only AWS", Opinion.ONLY_WE: "only costbatch"}
-_SHOWN_OF_ID = 8
 _DOLLARS = "USD"
 
 
@@ -49,6 +49,6 @@ def _row(compared: Compared) -> tuple[object, ...]:
         ", ".join(ours) or None,
         money(theirs.impact, _DOLLARS, sign=True) if theirs else None,
         theirs.feedback if theirs else None,
-        ", ".join(str(each.id)[:_SHOWN_OF_ID] for each in compared.ours) or None,
+        ", ".join(short_id(each) for each in compared.ours) or None,
         theirs.id if theirs else None,
     )
