@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any, TextIO
 from uuid import UUID
 
@@ -36,6 +37,8 @@ _WIDE_GAP, _NARROW_GAP = 2, 1
 _INDENT = "  "
 # A shorter name could not be distinguished from others, and a narrower sentence could not be read.
 _SHORTEST_NAME, _NARROWEST_TEXT = 16, 16
+# A narrower screen gets the lines of this one, and folds them.
+_NARROWEST_TABLE = 20
 
 
 @contextmanager
@@ -66,13 +69,17 @@ def standard_error() -> Console:
 
 def _console(stream: TextIO) -> Console:
     is_terminal = stream.isatty()
-    return _Console(
+    console = _Console(
         file=stream,
         force_terminal=is_terminal,
         color_system="auto" if is_terminal else None,
         width=None if is_terminal else _PIPED_WIDTH,
         highlight=False,
     )
+    if not console.width:
+        # COLUMNS=0 says that the width is unknown; rich would print nothing.
+        console.width = get_terminal_size().columns
+    return console
 
 
 def is_terminal() -> bool:
@@ -214,11 +221,12 @@ def show_table(columns: Sequence[Column], console: Console) -> None:
     """Print the table; columns without room follow below their row, with their titles."""
     beside = list(columns)
     below: list[Column] = []
+    width = max(console.width, _NARROWEST_TABLE)
     needed = sum(column.least_width + _NARROW_GAP for column in beside) - _NARROW_GAP
-    while len(beside) > 1 and needed > console.width:
+    while len(beside) > 1 and needed > width:
         below.insert(0, beside.pop())
         needed -= below[0].least_width + _NARROW_GAP
-    gap, widths = _layout(beside, console.width)
+    gap, widths = _layout(beside, width)
     rule = ("-" if console.options.ascii_only else "\N{BOX DRAWINGS LIGHT HORIZONTAL}") * (
         sum(widths) + gap * (len(widths) - 1)
     )
@@ -229,8 +237,8 @@ def show_table(columns: Sequence[Column], console: Console) -> None:
         known = [
             f"{each.title}: {each.cells[place]}" for each in below if each.cells[place] not in {"", _NO_VALUE}
         ]
-        for line in _packed(known, console.width - len(_INDENT)):
-            for part in _folded(line, console.width - len(_INDENT), console):
+        for line in _packed(known, width - len(_INDENT)):
+            for part in _folded(line, width - len(_INDENT), console):
                 _print(Text(_INDENT + part, "dim"), console)
 
 

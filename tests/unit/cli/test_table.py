@@ -3,12 +3,13 @@
 from datetime import date
 from decimal import Decimal
 from io import BytesIO, StringIO, TextIOWrapper
+from os import terminal_size
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from costbatch.cli.output import Column, print_csv, show_table
+from costbatch.cli.output import Column, print_csv, show_table, standard_output
 from costbatch.cli.views.page import Page
 
 IDS = Column(title="account", cells=["100000000001", "100000000002"])
@@ -36,6 +37,24 @@ def test_nothing_but_a_name_is_cut_at_any_width(width: int) -> None:
     for whole in ("100000000001", "100000000002", "12,345,678.90", "1.00", "short", "revoked"):
         assert whole in text
     assert "2025-03-09T07:00:00Z" in text or width < len("  since: 2025-03-09T07:00:00Z")
+
+
+@pytest.mark.parametrize("width", range(1, 20))
+def test_a_narrower_terminal_gets_the_lines_of_the_narrowest(width: int) -> None:
+    """They are longer than such a screen, which folds them: nothing is lost, and no width is an error."""
+    columns = (IDS, NAMES, COSTS, WHYS, SINCE)
+    assert shown(*columns, width=width) == shown(*columns, width=20)
+
+
+@pytest.mark.parametrize(("columns", "width"), [("0", 66), ("00", 66), ("40", 40)])
+def test_a_width_of_zero_is_none(columns: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that does not know its width says 0, and some shells export that."""
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("os.get_terminal_size", lambda _stream: terminal_size((66, 24)))
+    stream = StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout", stream)
+    assert standard_output().width == width
 
 
 def test_numbers_are_aligned_to_the_right() -> None:
