@@ -57,11 +57,10 @@ def doctor(
     if account is not None and not paid:
         raise ConfigError("--account requires --paid.")
     try:
-        paid_request = (
-            PaidRequest(aws_account_id=parse_account_id(account) if account else None) if paid else None
-        )
+        wanted = None if account is None else parse_account_id(account)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    paid_request = PaidRequest(aws_account_id=wanted) if paid else None
     problems: Sequence[str] = ()
     try:
         settings = context.settings()

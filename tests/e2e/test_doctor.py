@@ -182,6 +182,7 @@ def test_a_paid_request_that_is_refused_is_1(harness: Harness, now: datetime) ->
     [
         (["--account", "1" * 12], "--paid"),
         (["--paid", "--account", "12"], "12 digits"),
+        (["--paid", "--account", ""], "12 digits"),
         (["--timeout", "0"], "0.1"),
     ],
 )
