@@ -64,7 +64,7 @@ class Fields:
         secret=True,
     )
     pushgateway_url: Secret | None = _variable(
-        parsers.web_url,
+        parsers.pushgateway_url,
         None,
         "The Prometheus Pushgateway that metrics are pushed to; if not set, no metrics are pushed.",
         name="PUSHGATEWAY_URL",

@@ -263,6 +263,16 @@ def web_url(text: str) -> Secret:
     return Secret(text.rstrip("/"))
 
 
+def pushgateway_url(text: str) -> Secret:
+    """Return the URL of a Pushgateway, to which a push adds a path."""
+    if "?" in text or "#" in text:
+        raise ValueError(
+            "must have neither a query (?) nor a fragment (#), which a push leaves out; "
+            "write these characters of a password as %3F and %23."
+        )
+    return web_url(text)
+
+
 def url_passwords(url: Secret | None) -> Iterable[str]:
     """Yield every password in a URL, percent-encoded and decoded; a user name without one is a token."""
     parts = urlsplit(url.reveal() if url else "")

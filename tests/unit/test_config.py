@@ -308,6 +308,17 @@ SENTENCES = [
     ),
     ("PUSHGATEWAY_URL", "push:9091", "PUSHGATEWAY_URL must be a URL such as http://pushgateway:9091."),
     ("PUSHGATEWAY_URL", "http://[::1", "PUSHGATEWAY_URL must be a URL such as http://pushgateway:9091."),
+    *(
+        (
+            "PUSHGATEWAY_URL",
+            url,
+            (
+                "PUSHGATEWAY_URL must have neither a query (?) nor a fragment (#), which a push leaves out; "
+                "write these characters of a password as %3F and %23."
+            ),
+        )
+        for url in ("https://gw/?token=t0ken", "https://gw:9091?", "https://gw/#t0ken", "https://u:a#b@gw/")
+    ),
     (
         "COSTBATCH_CONCURENCY",
         "3",
