@@ -9,7 +9,7 @@ import click
 from click.exceptions import NoSuchCommand
 
 from costbatch import __version__
-from costbatch.cli.exit_status import errors_to_exit_statuses
+from costbatch.cli.exit_status import errors_to_exit_statuses, output_errors_to_exit_statuses
 from costbatch.cli.process import prepare_process
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ class RootGroup(click.Group):
     def __init__(self, *args: Any, lazy: Mapping[str, LazyCommand], **kwargs: Any) -> None:  # noqa: ANN401 - click's own
         super().__init__(*args, **kwargs)
         self.lazy = lazy
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401 - click's own
+        """Parse the root's options; `--help` and `--version` print here."""
+        with output_errors_to_exit_statuses():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""

@@ -1,5 +1,6 @@
 """Every exit status, and the one place where errors become one."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ class ExitStatus(IntEnum):
         1,
         (
             "Nothing was collected or discovered, the database was lost, a check, a delivery or pruning "
-            "failed, or an unexpected error occurred."
+            "failed, the output could not be written, or an unexpected error occurred."
         ),
     )
     USAGE = 2, "The command line or the configuration is wrong; a retry cannot help."
@@ -43,13 +44,47 @@ class ExitStatus(IntEnum):
         return member
 
 
+# No space, no quota, a file too large, and a broken disk or terminal.
+_NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+@contextmanager
+def output_errors_to_exit_statuses() -> Iterator[None]:
+    """End the command if standard output cannot be written; every other error passes.
+
+    Raises:
+        Exit: with the status.
+
+    """
+    try:
+        yield
+        if sys.stdout:
+            sys.stdout.flush()  # here, where an error can still be handled
+    except BrokenPipeError:
+        _discard_output()
+        raise click.exceptions.Exit(ExitStatus.OUTPUT_CLOSED) from None
+    except OSError as error:
+        # The error of another file names it.
+        if error.errno not in _NOT_WRITTEN or error.filename is not None:
+            raise
+        _discard_output()
+        with suppress(OSError):
+            _print_errors(f"Standard output could not be written: {error.strerror}.")
+        raise click.exceptions.Exit(ExitStatus.TOTAL_FAILURE) from None
+
+
+def _discard_output() -> None:
+    """Let Python, which flushes standard output at exit, not complain about what is left of it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
 def errors_to_exit_statuses(ctx: click.Context) -> Iterator[None]:
     """End the command with the status and the sentences of the error that leaves the block."""
     try:
-        yield
-        if sys.stdout:
-            sys.stdout.flush()  # here, where a closed pipe can still be handled
+        with output_errors_to_exit_statuses():
+            yield
     except click.ClickException as error:
         # click quotes what was typed, which may be a secret in the wrong place.
         error.message = _redact(excerpt_words(error.message))  # type: ignore[misc] # final only by its hint
@@ -67,11 +102,6 @@ def errors_to_exit_statuses(ctx: click.Context) -> Iterator[None]:
         with suppress(OSError):
             click.echo("\nInterrupted.", err=True)
         ctx.exit(ExitStatus.INTERRUPTED)
-    except BrokenPipeError:
-        # Python flushes standard output at exit and would complain about the closed pipe.
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        ctx.exit(ExitStatus.OUTPUT_CLOSED)
     except Exception:  # noqa: BLE001 - the last resort: no command may end without a sentence
         _report_unexpected(ctx)
         ctx.exit(ExitStatus.TOTAL_FAILURE)

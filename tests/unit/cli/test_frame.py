@@ -1,10 +1,12 @@
 """The frame of the command line: help, lazy loading, and errors that become exit statuses."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +19,7 @@ from costbatch.cli.context import Context
 from costbatch.cli.exit_status import ExitStatus
 from costbatch.config import PREFIX, VARIABLES
 from costbatch.errors import AccountError, ConfigError, ErrorKind, StorageError
+from tests.support.machine import unavailable
 
 HEAVY = {
     "boto3",
@@ -151,6 +154,10 @@ def test_exit_statuses_are_what_the_documentation_says() -> None:
         (KeyboardInterrupt(), 130, "\nInterrupted.\n"),
         (click.Abort(), 130, "\nInterrupted.\n"),
         (BrokenPipeError(), 141, ""),
+        *(
+            (OSError(number, "Why"), 1, "Error: Standard output could not be written: Why.\n")
+            for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+        ),
         (click.UsageError("Wrong."), 2, None),
     ],
 )
@@ -180,13 +187,14 @@ def test_an_unexpected_error_is_logged_and_reported_without_secrets(
     assert "hunter2" not in result.output
 
 
-def test_a_reader_that_goes_away_leaves_no_complaint() -> None:
+@pytest.mark.parametrize("command", ["config", "--help"])
+def test_a_reader_that_goes_away_leaves_no_complaint(command: str) -> None:
     """`costbatch config | head -1` is an ordinary thing to do."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as gone:
         result = subprocess.run(
-            [sys.executable, "-m", "costbatch", "config"],
+            [sys.executable, "-m", "costbatch", command],
             stdout=gone,
             stderr=subprocess.PIPE,
             env=clean_environment(),
@@ -194,6 +202,36 @@ def test_a_reader_that_goes_away_leaves_no_complaint() -> None:
             timeout=60,
         )
     assert (result.returncode, result.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    "command", [["--help"], ["--version"], ["keys", "--help"], ["config"], ["config", "--output", "json"]]
+)
+def test_a_full_disk_earns_one_sentence(command: list[str]) -> None:
+    """The work is done by then; without a sentence the person would look for a fault of the program."""
+    full = Path("/dev/full")
+    if not full.exists():
+        unavailable("There is no /dev/full on this machine.")
+    with full.open("w", encoding="utf-8") as disk:
+        result = subprocess.run(
+            [sys.executable, "-m", "costbatch", *command],
+            stdout=disk,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(),
+            check=False,
+            timeout=60,
+        )
+    sentence = "Error: Standard output could not be written: No space left on device.\n"
+    assert (result.returncode, result.stderr) == (1, sentence)
+
+
+def test_a_disk_that_is_full_elsewhere_is_unexpected(monkeypatch: pytest.MonkeyPatch, shell: Any) -> None:
+    """An error that names a file is not one of standard output."""
+    fail_with(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/tmp/x"))
+    result = shell.run("keys")
+    assert result.exit_code == 1
+    assert "unexpected error" in result.stderr
 
 
 def test_the_default_context_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
