@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,7 @@ from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import Database
 from costbatch.application.selection import select_accounts
 from costbatch.application.sources import AwsAnomalySource
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import NO_PROGRESS, Account
 from costbatch.domain.anomalies import AnomalyFilter
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.credentials import Access
@@ -18,6 +18,7 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.second_opinion import (
     AWS_KEEPS,
+    IMPORT,
     NOTHING_SAVED,
     AwsAnomaly,
     Compared,
@@ -33,14 +34,25 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpinionReport:
-    """What was imported, and who found what. failures: why an account was not read, by 12-digit id."""
+    """What was imported, and who found what. failures: why an account was not read, by 12-digit id.
+
+    asked: the days that AWS still has; None: it has none of them. not_compared: how many accounts AWS was not
+    asked about, so that nothing can be ours alone.
+    """
 
     days: DateRange
     accounts: int
+    asked: DateRange | None = None
+    not_compared: int = 0
     requests: int = 0
     saved: SavedOpinions = NOTHING_SAVED
     failures: Mapping[str, str] = field(default_factory=dict)
     compared: Sequence[Compared] = ()
+
+    @property
+    def read(self) -> int:
+        """How many accounts were read."""
+        return self.accounts - len(self.failures) if self.asked else 0
 
     @property
     def cost_usd(self) -> Decimal:
@@ -57,6 +69,8 @@ class OpinionReport:
             "from": self.days.start.isoformat(),
             "to": self.days.last.isoformat(),
             "accounts": self.accounts,
+            "accounts_read": self.read,
+            "accounts_not_compared": self.not_compared,
             "api_requests": self.requests,
             "api_cost_usd": f"{self.cost_usd:f}",
             "imported": self.saved._asdict(),
@@ -92,8 +106,12 @@ class SecondOpinion:
         with self.database.transaction() as tx:
             accounts = select_accounts(tx, aws_account_ids)
             accesses = tx.accounts.load_accesses(accounts)
+            before = tx.progress.load(IMPORT, [account.id for account in accounts])
         if not accounts:
             raise ConfigError("No account is active; `costbatch accounts list` shows them all.")
+        read_until = {row: each.covered.end_exclusive for row, each in before.items() if each.covered}
+        # Those that were never read come first, then the oldest: under a standing cap each gets its turn.
+        accounts.sort(key=lambda account: read_until.get(account.id, date.min))
         read = self._import(accounts, accesses, days)
         if len(read.failures) == len(accounts):
             raise CostbatchError(next(iter(read.failures.values())))
@@ -105,8 +123,14 @@ class SecondOpinion:
             ours = [(names[each.account_id], each) for each in tx.anomalies.list_matching(wanted)]
             theirs = tx.aws_anomalies.load(wide)
             paid_for = set[str]().union(*tx.first_charges.services(names).values())
-        compared = compare(theirs, ours, accounts=names.values(), services=paid_for, days=days, gap=gap)
-        return replace(read, compared=compared)
+            progress = tx.progress.load(IMPORT, names)
+        asked = {
+            name: None if name in read.failures else progress.get(row, NO_PROGRESS).covered
+            for row, name in names.items()
+        }
+        compared = compare(theirs, ours, accounts=asked, services=paid_for, days=days, gap=gap)
+        known = [each for each in asked.values() if each and each.overlaps(days)]
+        return replace(read, compared=compared, not_compared=len(accounts) - len(known))
 
     def _import(
         self, accounts: Sequence[Account], accesses: Mapping[int, Access], days: DateRange
@@ -118,6 +142,7 @@ class SecondOpinion:
         if start >= end:
             return report
         asked, budget = DateRange(start, end), ApiBudget(self.most_requests)
+        report = replace(report, asked=asked)
         for account in accounts:
             meter = Meter(budget)
             found, problem = list[AwsAnomaly](), ""
@@ -135,5 +160,7 @@ class SecondOpinion:
                 continue
             with self.database.transaction() as tx:
                 saved = tx.aws_anomalies.save(account.id, found, now=self.now())
+                before = tx.progress.load(IMPORT, [account.id]).get(account.id, NO_PROGRESS)
+                tx.progress.save(IMPORT, {account.id: before.extended(asked, is_ordinary=True)})
             report = replace(report, saved=report.saved.plus(saved))
         return report

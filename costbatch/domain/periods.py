@@ -53,6 +53,10 @@ class DateRange:
         """Whether both together are one range without a gap."""
         return self.start <= other.end_exclusive and other.start <= self.end_exclusive
 
+    def overlaps(self, other: "DateRange") -> bool:
+        """Whether they have a day in common."""
+        return self.start < other.end_exclusive and other.start < self.end_exclusive
+
     def join(self, other: "DateRange") -> "DateRange":
         """Return the range that spans both."""
         return DateRange(min(self.start, other.start), max(self.end_exclusive, other.end_exclusive))

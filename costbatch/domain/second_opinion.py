@@ -1,6 +1,6 @@
 """AWS's own cost anomalies, and what both AWS and costbatch found, only AWS, or only costbatch."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,6 +13,8 @@ from costbatch.domain.detection import ZERO, Direction
 from costbatch.domain.events import cents
 from costbatch.domain.periods import DateRange
 
+# Under this name the progress of the import is stored, as that of a job.
+IMPORT = "import-aws"
 # AWS gives its anomalies for so long.
 AWS_KEEPS = timedelta(days=90)
 
@@ -195,7 +197,7 @@ def compare(
     theirs: Iterable[AwsAnomaly],
     ours: Sequence[tuple[str, Anomaly]],
     *,
-    accounts: Collection[str],
+    accounts: Mapping[str, DateRange | None],
     services: Collection[str],
     days: DateRange,
     gap: timedelta,
@@ -205,11 +207,12 @@ def compare(
     Both are about the same if they are of one account and direction, their days touch, and the services are
     the same if both name one. services: those that there are costs of. gap: how far apart days of one
     anomaly may be; so far around the days both must be given, because what is on the days may be about the
-    same as what is not.
+    same as what is not. accounts: each with the days that AWS was asked about; on others it
+    may have found ours, too.
     """
 
-    def is_asked_for(first: date, last: date) -> bool:
-        return first < days.end_exclusive and days.start <= last
+    def is_on(wanted: DateRange | None, first: date, last: date) -> bool:
+        return wanted is not None and first < wanted.end_exclusive and wanted.start <= last
 
     ours = [(of, each) for of, each in ours if not each.is_gone]
     found: list[Compared] = []
@@ -225,13 +228,16 @@ def compare(
             ]
             matched.update(mine)
             same = tuple(ours[place][1] for place in mine)
-            if is_asked_for(*part.days) or any(is_asked_for(it.start_date, it.last_date) for it in same):
+            if is_on(days, *part.days) or any(is_on(days, it.start_date, it.last_date) for it in same):
                 service = next(iter(named), None)
                 found.append(Compared(aws_account_id=account, service=service, theirs=part, ours=same))
     found += [
         Compared(aws_account_id=account, service=anomaly.service, ours=(anomaly,))
         for place, (account, anomaly) in enumerate(ours)
-        if place not in matched and is_asked_for(anomaly.start_date, anomaly.last_date)
+        if place not in matched
+        and all(
+            is_on(wanted, anomaly.start_date, anomaly.last_date) for wanted in (days, accounts.get(account))
+        )
     ]
     order = list(Opinion)
     return sorted(

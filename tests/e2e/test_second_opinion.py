@@ -83,8 +83,15 @@ def test_what_aws_forgets_is_kept(harness_of_two: Harness) -> None:
     harness_of_two.aws.reset_requests()
     days = ("--from", str(TODAY - 30 * ONE_DAY), "--to", str(TODAY))
     found = imported(harness_of_two, *days)
-    assert (found["counts"]["both"], found["counts"]["only_aws"], found["api_requests"]) == (1, 1, 0)
+    assert (found["counts"], found["api_requests"]) == ({"both": 1, "only_aws": 1, "only_we": 1}, 0)
+    assert (found["accounts_read"], found["accounts_not_compared"]) == (0, 0)
     assert harness_of_two.aws.paid() == 0
+    printed = harness_of_two.run("anomalies", "import-aws", *days).stdout
+    assert printed.startswith(
+        "AWS was not asked, because it keeps its anomalies for 90 days; compared is what was imported before."
+    )
+    long_ago = imported(harness_of_two, "--to", "2020-01-01")
+    assert (long_ago["anomalies"], long_ago["accounts_not_compared"]) == ([], 2)
     assert imported(harness_of_two)["counts"]["both"] == 0
     assert harness_of_two.rows("SELECT * FROM aws_anomalies ORDER BY id") == rows
 
@@ -131,9 +138,30 @@ def test_a_missing_permission_is_one_sentence(harness_of_two: Harness) -> None:
 
 def test_the_cap_holds(harness_of_two: Harness) -> None:
     """The accounts beyond it are not read, and the output says so."""
-    run = harness_of_two.run("anomalies", "import-aws", "--output", "json", COSTBATCH_MAX_API_COST_USD="0.01")
-    assert json.loads(run.stdout)["failures"] == {TWO: "The cap on paid requests is reached."}
+    harness_of_two.environ["COSTBATCH_MAX_API_COST_USD"] = "0.01"
+    assert imported(harness_of_two)["failures"] == {TWO: "The cap on paid requests is reached."}
     assert harness_of_two.aws.paid() == 1
+
+
+def test_of_an_account_that_is_not_read_nothing_is_ours_alone(harness_of_two: Harness) -> None:
+    """Nobody asked AWS whether it found that, too; the output says of how many accounts."""
+    harness_of_two.environ["COSTBATCH_MAX_API_COST_USD"] = "0.01"
+    found = imported(harness_of_two)
+    assert (found["counts"], found["accounts_not_compared"]) == ({"both": 1, "only_aws": 1, "only_we": 0}, 1)
+    harness_of_two.aws.add_fault(TWO, "access_denied", operation="GetAnomalies")
+    printed = harness_of_two.run("anomalies", "import-aws", COSTBATCH_MAX_API_COST_USD="0.02").stdout
+    assert "both 1, only AWS 1, only costbatch 0." in printed
+    assert "What only costbatch found is not known of 1 account." in printed
+
+
+def test_a_standing_cap_reaches_every_account_in_turn(harness_of_two: Harness) -> None:
+    """An import begins with the accounts that were never imported, then with those of the oldest import."""
+    harness_of_two.environ["COSTBATCH_MAX_API_COST_USD"] = "0.01"
+    unread = []
+    for day in range(4):
+        harness_of_two.sleep_until(TODAY + day * ONE_DAY)
+        unread += imported(harness_of_two)["failures"]
+    assert unread == [TWO, ONE, TWO, ONE]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from costbatch.cli.views.anomaly import short_id
 from costbatch.domain.excerpt import printable
 from costbatch.domain.money import money
 from costbatch.domain.plural import many
-from costbatch.domain.second_opinion import Compared, Opinion
+from costbatch.domain.second_opinion import AWS_KEEPS, Compared, Opinion
 
 _TITLES = (
     *("found by", "account", "service", "first day", "last day", "impact", "impact by AWS"),
@@ -20,17 +20,24 @@ _DOLLARS = "USD"
 
 def print_opinions(report: OpinionReport) -> None:
     """Print what was imported, the comparison, and the accounts that could not be read."""
-    saved, read = report.saved, report.accounts - len(report.failures)
-    requests = many(report.requests, "request")
-    click.echo(
-        f"Read {read:,} of {many(report.accounts, 'account')} by {requests} (at most ${report.cost_usd}): "
-        f"{saved.added:,} of AWS's anomalies are new, {saved.updated:,} changed, "
-        f"{saved.unchanged:,} are as they were."
-    )
+    saved, requests = report.saved, many(report.requests, "request")
+    if report.asked:
+        click.echo(
+            f"Read {report.read:,} of {many(report.accounts, 'account')} by {requests} "
+            f"(at most ${report.cost_usd}): {saved.added:,} of AWS's anomalies are new, "
+            f"{saved.updated:,} changed, {saved.unchanged:,} are as they were."
+        )
+    else:
+        click.echo(
+            f"AWS was not asked, because it keeps its anomalies for {AWS_KEEPS.days} days; "
+            "compared is what was imported before."
+        )
     for account, problem in report.failures.items():
         click.echo(printable(f"Account {account} was not read: {problem}"), err=True)
     counts = ", ".join(f"{name} {report.count(each):,}" for each, name in _FOUND_BY.items())
     click.echo(f"From {report.days.start} to {report.days.last}: {counts}.")
+    if report.not_compared:
+        click.echo(f"What only costbatch found is not known of {many(report.not_compared, 'account')}.")
     if report.compared:
         click.echo()
         rows = [_row(each) for each in report.compared]

@@ -1,6 +1,6 @@
 """Which of AWS's anomalies and ours are about the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -50,9 +50,11 @@ def compared(
     *,
     accounts: Sequence[str] = (ONE,),
     days: DateRange = DAYS,
+    asked: Mapping[str, DateRange] | None = None,
 ) -> list[Compared]:
-    """Return who found what, if there are costs of compute and storage."""
-    return compare(of_aws, mine, accounts=accounts, services=["EC2", "S3"], days=days, gap=GAP)
+    """Return who found what, if there are costs of compute and storage; asked: by default of all the days."""
+    known = dict.fromkeys(accounts, DAYS) if asked is None else {each: asked.get(each) for each in accounts}
+    return compare(of_aws, mine, accounts=known, services=["EC2", "S3"], days=days, gap=GAP)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,25 @@ def test_several_of_ours_belong_to_one_of_theirs() -> None:
     assert compared([theirs()], accounts=[TWO]) == []
     document = found[0].to_document()
     assert (document["opinion"], document["aws"]["impact_usd"]) == ("both", "100.00")
+
+
+@pytest.mark.parametrize(
+    ("asked", "opinions"),
+    [
+        ({}, []),
+        ({TWO: DAYS}, []),
+        ({ONE: DateRange(START - 9 * DAY, START)}, []),
+        ({ONE: DateRange(START + 3 * DAY, START + 9 * DAY)}, []),
+        ({ONE: DateRange(START - 9 * DAY, START + DAY)}, [Opinion.ONLY_WE]),
+        ({ONE: DateRange(START + 2 * DAY, START + 9 * DAY)}, [Opinion.ONLY_WE]),
+    ],
+)
+def test_what_aws_was_not_asked_about_is_not_ours_alone(
+    asked: dict[str, DateRange], opinions: list[Opinion]
+) -> None:
+    """AWS may have found it as well; what is stored of AWS is compared all the same."""
+    assert [each.opinion for each in compared([], [(ONE, ours())], asked=asked)] == opinions
+    assert [each.opinion for each in compared([theirs()], [(ONE, ours())], asked=asked)] == [Opinion.BOTH]
 
 
 @pytest.mark.parametrize("first", [START, START + 4 * DAY, START + 5 * DAY, START + 6 * DAY])
