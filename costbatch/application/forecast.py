@@ -1,16 +1,15 @@
 """What the month will cost, of each account and in total."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from operator import itemgetter
-from typing import TypeVar
 
 from costbatch.application.ports import Database, Transaction
 from costbatch.application.selection import check_registered
-from costbatch.domain.accounts import NO_PROGRESS, AccountStatus
+from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import Rule
 from costbatch.domain.forecast import Forecast, forecast_month, history_of, sum_forecasts
@@ -18,7 +17,6 @@ from costbatch.domain.periods import ONE_DAY, month_start
 
 # By currency and the end of what is known: the cost of each day.
 _Sums = defaultdict[tuple[str, date], defaultdict[date, Decimal]]
-_Key = TypeVar("_Key", str, int)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +46,10 @@ class Forecasts:
             )
             progress = tx.progress.load(COLLECT)
             registered = tx.accounts.list_all()
-        accounts = {each.aws_account_id: each.id for each in registered}
-        removed = {each.aws_account_id for each in registered if each.status is AccountStatus.REMOVED}
-        known_until = {
-            account: covered.end_exclusive
-            for account, row in accounts.items()
-            if (covered := progress.get(row, NO_PROGRESS).covered) is not None
-            and (not aws_account_ids or account in aws_account_ids)
-        }
-        newest, behind = _ends(known_until, removed, today)
+        accounts = [
+            each for each in registered if not aws_account_ids or each.aws_account_id in aws_account_ids
+        ]
+        newest, behind = _ends(accounts, progress, today)
         amounts: defaultdict[tuple[str, str], dict[date, Decimal]] = defaultdict(dict)
         sums: _Sums = defaultdict(lambda: defaultdict(Decimal))
         for account, (day, currency, amount) in costs:
@@ -66,7 +59,7 @@ class Forecasts:
             forecast_month(
                 mine,
                 today=today,
-                known_until=behind.get(account, known_until.get(account, today)),
+                known_until=behind.get(account, newest),
                 settle_days=self.rule.settle_days,
                 currency=currency,
                 aws_account_id=account,
@@ -78,15 +71,10 @@ class Forecasts:
 
 def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
     """Return the forecast of all accounts together, by currency."""
-    progress = tx.progress.load(COLLECT)
-    known_until = {row: each.covered.end_exclusive for row, each in progress.items() if each.covered}
-    removed = {account.id for account in tx.accounts.list_all([AccountStatus.REMOVED])}
-    newest, behind = _ends(known_until, removed, today)
+    newest, behind = _ends(tx.accounts.list_all(), tx.progress.load(COLLECT), today)
     by_end: defaultdict[date, list[str]] = defaultdict(list)
-    # If none is behind, thousands of accounts need not be loaded.
-    for account in tx.accounts.list_all() if behind else ():
-        if account.id in behind:
-            by_end[behind[account.id]].append(account.aws_account_id)
+    for account, until in behind.items():
+        by_end[until].append(account)
     days = history_of(today)
     sums: _Sums = defaultdict(lambda: defaultdict(Decimal))
     for _, (day, currency, amount) in tx.costs.cost_by_day(days, rule, by_account=False):
@@ -101,20 +89,20 @@ def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
 
 
 def _ends(
-    known_until: Mapping[_Key, date], removed: Collection[_Key], today: date
-) -> tuple[date, dict[_Key, date]]:
+    accounts: Sequence[Account], progress: Mapping[int, Progress], today: date
+) -> tuple[date, dict[str, date]]:
     """Return the day after the last one that is known, and that of each account that is behind.
 
     Its missing days are not zeros. All that were removed or not collected this month are alike: nothing is
-    expected. Those without a day in the history of the forecast have no part in it.
+    expected. So are those that only backfills have read, because nobody knows when they were last complete.
     """
-    newest, first = min(max(known_until.values(), default=today), today), history_of(today).start
-    nothing_expected = _nothing_expected(today)
-    return newest, {
-        account: nothing_expected if account in removed else max(end, nothing_expected)
-        for account, end in known_until.items()
-        if first < end and (end < newest or account in removed)
-    }
+    nothing_expected, ends = _nothing_expected(today), dict[str, date]()
+    for each in accounts:
+        covered, is_removed = progress.get(each.id, NO_PROGRESS).covered, each.status is AccountStatus.REMOVED
+        end = nothing_expected if covered is None or is_removed else covered.end_exclusive
+        ends[each.aws_account_id] = max(end, nothing_expected)
+    newest = min(max(ends.values(), default=today), today)
+    return newest, {account: end for account, end in ends.items() if end < newest}
 
 
 def _nothing_expected(today: date) -> date:

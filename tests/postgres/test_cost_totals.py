@@ -189,7 +189,7 @@ def test_the_forecast_of_a_total_is_one_in_every_place(database: PostgresDatabas
     """Also while accounts fail, in each currency: their missing days are not zeros.
 
     Of an account that was removed or not collected this month nothing more is expected, whatever it cost
-    before.
+    before; nor of one that only a backfill has read, or that a backfill has read after its last night.
     """
     today = date(2026, 3, 21)
     stored = {
@@ -208,17 +208,26 @@ def test_the_forecast_of_a_total_is_one_in_every_place(database: PostgresDatabas
         store(database, each, rows, days)
         with database.transaction() as tx:
             tx.progress.save(COLLECT, {each.id: Progress(covered=days)})
+    unread, gone = add_account(database, 8), add_account(database, 9)
+    for each, currency in ((unread, "GBP"), (gone, "USD")):
+        days = DateRange(date(2026, 1, 1), date(2026, 2, 1))
+        store(database, each, [make_row(day, "1000", currency=currency) for day in days], days)
+    long_ago = Progress(covered=DateRange(date(2024, 1, 1), date(2024, 2, 1)))
     with database.transaction() as tx:
+        tx.progress.save(COLLECT, {gone.id: long_ago})
         for each in (removed, removed_today):
             tx.accounts.set_status(each, AccountStatus.REMOVED, now=NOW)
     found = Forecasts(database=database, rule=RULE).month(today)
     with database.transaction() as tx:
         totals = forecast_totals(tx, today, RULE)
-    assert totals == found[-2:]
+    assert totals == found[-3:]
     assert {each.currency: each.expected for each in totals} == {
         "EUR": Decimal("310.31"),
+        "GBP": None,
         "USD": Decimal("620.62") + 30 * Decimal("10.01"),
     }
     known = {each.aws_account_id: (each.month_to_date, each.expected) for each in found}
     assert known[removed.aws_account_id] == (Decimal("100.10"), None)
     assert known[removed_today.aws_account_id] == (Decimal("200.20"), None)
+    for each in (unread, gone):
+        assert known[each.aws_account_id] == (Decimal(0), None)

@@ -54,6 +54,7 @@ def tables() -> FakeTables:
         rows.append(make_row(usage_date, "-4", record_type="Credit"))
     fetched = make_fetched(window, *rows)
     tables.costs.replace_windows(run, {1: fetched})
+    tables.progress.rows[1] = Progress(covered=window)
     tables.anomalies.save(make_anomaly(start_date=YESTERDAY, last_date=YESTERDAY), run_id=run.id, now=NOW)
     return tables
 
