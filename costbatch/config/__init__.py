@@ -133,7 +133,7 @@ class Settings(Fields):
             threshold_ratio=self._threshold(override, threshold_ratio),
             baseline_days=self.anomaly_baseline_days,
             minimum_history_days=self.anomaly_minimum_history_days,
-            floor=override.floor(_given(self.anomaly_floor, floor)),
+            floor=override.floor(_given(self.anomaly_floor, floor).over(floor)),
             settle_days=SETTLE_DAYS if is_adaptive else self.anomaly_settle_days,
             cost_basis=self.anomaly_cost_basis,
             excluded_record_types=self.anomaly_excluded_record_types,
@@ -154,7 +154,7 @@ class Settings(Fields):
         return AdaptiveRule(
             sensitivity=override.sensitivity or self.sensitivity,
             minimum_ratio=float(self._threshold(override, minimum_ratio)),
-            floor=override.floor(_given(self.anomaly_floor, floor)),
+            floor=override.floor(_given(self.anomaly_floor, floor).over(floor)),
         )
 
     @property
@@ -291,8 +291,8 @@ def _days_never_complete(settings: Settings) -> Iterable[str]:
 
 def _crossed_limits(medium: Limit, high: Limit) -> Iterable[str]:
     names = f"{PREFIX}ANOMALY_MEDIUM_IMPACT must be at most {PREFIX}ANOMALY_HIGH_IMPACT"
-    if medium.otherwise > high.otherwise:
-        yield f"{names}; they are {medium.otherwise} and {high.otherwise}."
+    if medium.of() > high.of():
+        yield f"{names}; they are {medium.of()} and {high.of()}."
     for currency in sorted({name for name, _ in (*medium.named, *high.named)}):
         if medium.of(currency) > high.of(currency):
             yield f"{names}; for {currency} they are {medium.of(currency)} and {high.of(currency)}."

@@ -197,10 +197,10 @@ class Fields:
         "The deviation detector does not judge accounts with fewer days of history.",
     )
     anomaly_floor: Limit | None = _variable(
-        parsers.limit("1"),
+        parsers.limit(None),
         None,
         "The smallest difference that counts: one number for every currency, or by currency (EUR=1,JPY=150). "
-        "If not set, 1 for deviation and 3 for adaptive.",
+        "If not set, and in currencies that it does not name, 1 for deviation and 3 for adaptive.",
     )
     anomaly_settle_days: int = _variable(
         parsers.integer(0, 30),
@@ -235,11 +235,11 @@ class Fields:
         "The smallest difference of high severity; one number or by currency, like the floor.",
     )
     root_cause_minimum: Limit | None = _variable(
-        parsers.limit("100"),
+        parsers.limit(None),
         None,
         "The smallest difference of an open anomaly for which a run asks for the root cause, by one paid "
         "request, or up to five if the response is long; one number or by currency, like the floor. If not "
-        "set, it never asks.",
+        "set, and in currencies that it does not name, it never asks.",
     )
     first_charge_floor: Limit = _variable(
         parsers.limit("0.01"),

@@ -50,10 +50,10 @@ def decimal(least: str, most: str = "1000000000") -> Callable[[str], Decimal]:
     return parse
 
 
-def limit(otherwise: str) -> Callable[[str], Limit]:
+def limit(otherwise: str | None) -> Callable[[str], Limit]:
     """Return a parser of a limit by currency: "1", "EUR=1,JPY=150" or "1,JPY=150".
 
-    otherwise: the limit of all other currencies if the text gives none.
+    otherwise: the limit of all other currencies if the text gives none; None: as if nothing was set.
     """
     amount = decimal("0")
 
@@ -71,7 +71,8 @@ def limit(otherwise: str) -> Callable[[str], Limit]:
             if currency in found:
                 raise ValueError(f"has two numbers for {currency or 'all other currencies'}.")
             found[currency] = amount(number)
-        return Limit(found.pop("", Decimal(otherwise)), tuple(sorted(found.items())))
+        others = found.pop("", None if otherwise is None else Decimal(otherwise))
+        return Limit(others, tuple(sorted(found.items())))
 
     return parse
 

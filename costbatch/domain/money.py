@@ -9,6 +9,7 @@ _NO_MINOR_UNIT = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
 # Room for any amount that the database takes; Python's default of 28 digits would raise.
 _ROOMY = Context(prec=200)
 
+_UNREACHED = Decimal("Infinity")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _AMOUNT = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?")
 # Far beyond any bill and any rounding unit: an exponent outside means a malformed response.
@@ -88,15 +89,23 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit for amounts of money, by currency, and one for all other currencies."""
+    """A limit for amounts of money, by currency, and one for all others; None: no amount reaches that."""
 
-    otherwise: Decimal
+    otherwise: Decimal | None
     named: tuple[tuple[str, Decimal], ...] = ()
 
-    def of(self, currency: str) -> Decimal:
-        """Return the limit in the units of a currency."""
-        return next((amount for name, amount in self.named if name == currency), self.otherwise)
+    def of(self, currency: str = "") -> Decimal:
+        """Return the limit in the units of a currency; without one, that of all others."""
+        otherwise = _UNREACHED if self.otherwise is None else self.otherwise
+        return next((amount for name, amount in self.named if name == currency), otherwise)
+
+    def over(self, default: "Limit") -> "Limit":
+        """Return the limit; if it has none for all others, what it does not name is as in the default."""
+        if self.otherwise is not None:
+            return self
+        return Limit(default.otherwise, tuple(sorted({**dict(default.named), **dict(self.named)}.items())))
 
     def __str__(self) -> str:
         """Return the limit as a setting has it: "1,EUR=1,JPY=150"."""
-        return ",".join([f"{self.otherwise}", *(f"{name}={amount}" for name, amount in self.named)])
+        otherwise = [] if self.otherwise is None else [f"{self.otherwise}"]
+        return ",".join([*otherwise, *(f"{name}={amount}" for name, amount in self.named)])

@@ -41,10 +41,7 @@ class DetectionOverride:
 
     def floor(self, otherwise: Limit) -> Limit:
         """Return the smallest difference; what it does not name is as otherwise."""
-        if self.other is not None:
-            return Limit(self.other, self.minimum)
-        named = {**dict(otherwise.named), **dict(self.minimum)}
-        return Limit(otherwise.otherwise, tuple(sorted(named.items())))
+        return Limit(self.other, self.minimum).over(otherwise)
 
     def __str__(self) -> str:
         return self.name

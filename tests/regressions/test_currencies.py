@@ -271,7 +271,9 @@ def test_a_limit_by_currency_is_read_strictly(idle: Harness, text: str, problem:
 def test_config_shows_the_limits_and_checks_them_in_every_currency(idle: Harness) -> None:
     """A limit of medium severity above that of high is refused, also of one currency only."""
     run = idle.run("config", "--output", "json", COSTBATCH_ANOMALY_FLOOR="JPY=150,EUR=2")
-    assert '"1,EUR=2,JPY=150"' in run.stdout
+    assert '"EUR=2,JPY=150"' in run.stdout
+    run = idle.run("config", "--output", "json", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=150,EUR=2")
+    assert '"100,EUR=2,JPY=150"' in run.stdout
     run = idle.run("config", COSTBATCH_ANOMALY_MEDIUM_IMPACT="JPY=15000")
     assert run.status == 2
     assert (

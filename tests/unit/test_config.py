@@ -127,7 +127,7 @@ GIVEN = [
         "COSTBATCH_ROOT_CAUSE_MINIMUM",
         "EUR=50",
         "root_cause_minimum",
-        Limit(Decimal(100), (("EUR", Decimal(50)),)),
+        Limit(None, (("EUR", Decimal(50)),)),
     ),
     (
         "COSTBATCH_DETECTION_OVERRIDES",
@@ -168,6 +168,20 @@ def test_what_is_not_set_depends_on_the_detector() -> None:
     assert given.adaptive_rule() == AdaptiveRule(
         sensitivity=Sensitivity.LOW, minimum_ratio=0.4, floor=Limit(Decimal(7))
     )
+
+
+def test_a_limit_of_some_currencies_leaves_the_others_as_without_it() -> None:
+    """The smallest difference is that of the detector; without a minimum no root cause is asked for."""
+    given = {"COSTBATCH_ANOMALY_FLOOR": "JPY=450", "COSTBATCH_ROOT_CAUSE_MINIMUM": "EUR=200"}
+    settings = read(COSTBATCH_DETECTOR="adaptive", **given)
+    for floor in (settings.rule.floor, settings.adaptive_rule().floor):
+        assert (floor.of("JPY"), floor.of("USD")) == (Decimal(450), Decimal(3))
+    plain = read(**given).rule.floor
+    assert (plain.of("JPY"), plain.of("USD")) == (Decimal(450), Decimal(1))
+    causes = settings.cause_policy
+    assert causes is not None
+    assert (causes.minimum.of("EUR"), causes.minimum.of("USD")) == (Decimal(200), Decimal("Infinity"))
+    assert str(causes.minimum) == "EUR=200"
 
 
 def test_the_adaptive_detector_has_its_own_days_of_waiting() -> None:
