@@ -131,6 +131,8 @@ class Bootstrap:
             vault=vault,
             now=self.now,
             owner_of=(lambda access: self._aws().owner(access, self.vault())) if verify else None,
+            routes=self.settings.routes,
+            rule_of=self.settings.rule_of_account,
         )
 
     def anomalies(self) -> Anomalies:

@@ -314,7 +314,8 @@ def upgrade() -> None:
             "jsonb_typeof(explanation) = 'array'", name=op.f("ck_anomalies_explanation_is_list")
         ),
         sa.CheckConstraint(
-            "resolution IN ('ended', 'restated', 'merged')", name=op.f("ck_anomalies_resolution_known")
+            "resolution IN ('ended', 'restated', 'merged', 'removed')",
+            name=op.f("ck_anomalies_resolution_known"),
         ),
         sa.CheckConstraint("service <> ''", name=op.f("ck_anomalies_service_given")),
         sa.CheckConstraint("severity IN ('low', 'medium', 'high')", name=op.f("ck_anomalies_severity_known")),

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from costbatch.application.collect.series import load_trend
 from costbatch.application.ownership import OwnerOf, check_owner
 from costbatch.application.ports import Database, Transaction, Vault
 from costbatch.application.registration import (
@@ -27,10 +28,17 @@ from costbatch.domain.accounts import (
     Progress,
     failing_since_added,
 )
+from costbatch.domain.anomalies import AnomalyFilter, AnomalyState, close_of_removed
+from costbatch.domain.answers import as_told
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
+from costbatch.domain.detection import Rule
 from costbatch.domain.discovery import DISCOVER, AccountDiscovery
+from costbatch.domain.events import Event, anomaly_event
 from costbatch.domain.labels import change_labels
+from costbatch.domain.overrides import RuleOf
+from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.domain.routing import Route
 from costbatch.errors import AccountError, ConfigError
 
 # The id of an account that is not stored yet.
@@ -62,13 +70,16 @@ class AccountDetails:
 class Accounts:
     """The use cases; ``vault`` is None if no encryption key is configured.
 
-    owner_of: asks AWS which account owns credentials; None: they are not verified.
+    owner_of: asks AWS which account owns credentials; None: they are not verified. routes, rule_of: where
+    the events of a removal go, and what is at the level of an answer.
     """
 
     database: Database
     vault: Vault | None
     now: Callable[[], datetime]
     owner_of: OwnerOf | None = None
+    routes: Sequence[Route] = ()
+    rule_of: RuleOf = lambda _: Rule()
 
     def add(self, registration: Registration, secrets: StoredSecrets = NO_SECRETS) -> Account:
         """Register an account with its credentials; a removed account returns with its history."""
@@ -159,7 +170,7 @@ class Accounts:
         """Delete an account's credentials and let runs skip it; its history is kept.
 
         That it fails is kept too: if it is added again, its next success reports the recovery. A failure
-        before that is reported as that of a new account.
+        before that is reported as that of a new account. What is open of its anomalies is resolved.
         """
         with self._transaction() as tx:
             account = _find_registered(tx, aws_account_id)
@@ -170,8 +181,27 @@ class Accounts:
                     "Remove those first; then add them again with another --base-account."
                 )
             tx.accounts.set_status(account, AccountStatus.REMOVED, now=self.now())
+            self._resolve_anomalies(tx, account)
             tx.memories.forget(account.id)
             return replace(account, status=AccountStatus.REMOVED)
+
+    def _resolve_anomalies(self, tx: Transaction, account: Account) -> None:
+        """Resolve what is open: no run can any more, and its receivers would take it for open for ever."""
+        is_open = AnomalyFilter(states=[AnomalyState.OPEN], aws_account_ids=[account.aws_account_id])
+        known = {each.id: each for each in tx.anomalies.list_matching(is_open)}
+        if not known:
+            return
+        answers = tx.answers.load([account.id]).get(account.id, [])
+        covered = tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS).covered
+        rule, now, events = self.rule_of(account), self.now(), list[Event]()
+        for change in close_of_removed(known.values()):
+            anomaly = change.anomaly
+            tx.anomalies.save(anomaly, run_id=None, now=now)
+            if told := as_told(change, known[anomaly.id], answers, rule):
+                stored = covered or DateRange(anomaly.start_date, anomaly.last_date + ONE_DAY)
+                trend = load_trend(tx, account, anomaly, stored, rule, today=utc_day(now))
+                events.append(anomaly_event(told, account, trend, run_id=None, now=now))
+        tx.outbox.append(events, self.routes, account_id=account.id, run_id=None)
 
     def set_credentials(self, aws_account_id: str, secrets: StoredSecrets) -> Account:
         """Replace an account's credentials."""

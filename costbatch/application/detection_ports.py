@@ -22,8 +22,8 @@ class AnomalyStore(Protocol):
     def load_near(self, starts: Mapping[int, date]) -> dict[int, list[Anomaly]]:
         """Return, by account row, the anomalies that are open or end on or after the account's start."""
 
-    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
-        """Insert or update by id."""
+    def save(self, anomaly: Anomaly, *, run_id: UUID | None, now: datetime) -> None:
+        """Insert or update by id. run_id: the run that does; only that of the first time is kept."""
 
     def find(self, prefix: str) -> list[Anomaly]:
         """Return up to ten anomalies whose id, as lower-case text, begins so."""

@@ -108,7 +108,7 @@ class PastAnomalies:
                 near.setdefault(each.account_id, []).append(each)
         return near
 
-    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:  # noqa: ARG002 - the port's
+    def save(self, anomaly: Anomaly, *, run_id: UUID | None, now: datetime) -> None:  # noqa: ARG002 - the port's
         """Insert or update by id."""
         self.rows[anomaly.id] = anomaly
 

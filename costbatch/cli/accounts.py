@@ -313,7 +313,9 @@ def resume(context: Context, aws_account_id: str, output: str) -> None:
 def remove(context: Context, aws_account_id: str, output: str, *, yes: bool) -> None:
     """Erase an account's credentials and stop collecting it; its costs and anomalies stay.
 
-    An account whose credentials assume the roles of other accounts can only be removed after them.
+    Its open anomalies are resolved, because no run judges them any more; the next run, or `costbatch events
+    deliver`, tells the sinks. An account whose credentials assume the roles of other accounts can only be
+    removed after them.
     """
     use_cases = context.bootstrap().accounts()
     account = use_cases.show(aws_account_id).account

@@ -45,6 +45,7 @@ class Resolution(StrEnum):
     ENDED = "ended"  # the days after it are normal again, or the baseline has caught up
     RESTATED = "restated"  # AWS corrected the days, or the rule changed: they no longer deviate
     MERGED = "merged"  # restated days joined it to an earlier anomaly
+    REMOVED = "removed"  # its account was removed: nobody judges its days any more
 
 
 class ChangeKind(StrEnum):
@@ -233,6 +234,15 @@ def reconcile(
     return changes
 
 
+def close_of_removed(existing: Iterable[Anomaly]) -> list[AnomalyChange]:
+    """Return the ends of the open anomalies of an account that is removed.
+
+    If it is added again and one goes on, it is open again.
+    """
+    still_open = [known for known in existing if known.state is AnomalyState.OPEN]
+    return [change for known in still_open for change in _close(known, Resolution.REMOVED)]
+
+
 def judged_from(known: Sequence[Anomaly], start: date, rule: Rule) -> date:
     """Return the first day to judge if the days from ``start`` on may have changed.
 
@@ -346,7 +356,7 @@ def _why_gone(known: Anomaly, judgement: Judgement) -> Resolution | None:
 def _close(known: Anomaly, resolution: Resolution | None) -> Iterable[AnomalyChange]:
     is_open = known.state is AnomalyState.OPEN
     # Of one that is already resolved, only this can change: its days may turn out not to deviate.
-    is_news = is_open or (known.resolution is Resolution.ENDED and resolution is not Resolution.ENDED)
+    is_news = is_open or (not known.is_gone and resolution is not Resolution.ENDED)
     if resolution is None or not is_news:
         return
     closed = replace(known, state=AnomalyState.RESOLVED, resolution=resolution, revision=known.revision + 1)

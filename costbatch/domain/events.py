@@ -88,9 +88,9 @@ def _event(type_: EventType, subject: str, once_per: str, now: datetime, data: M
 
 
 def anomaly_event(
-    change: AnomalyChange, account: Account, trend: Trend, *, run_id: UUID, now: datetime
+    change: AnomalyChange, account: Account, trend: Trend, *, run_id: UUID | None, now: datetime
 ) -> Event:
-    """Return the event of an anomaly that was detected, updated or resolved."""
+    """Return the event of an anomaly that was detected, updated or resolved; by no run: with its account."""
     anomaly = change.anomaly
     return _event(
         _OF_CHANGE[change.kind],
@@ -367,9 +367,9 @@ def _subject(anomaly: Anomaly, account: Account) -> str:
     return f"{account.aws_account_id}/{anomaly.service}" if anomaly.service else account.aws_account_id
 
 
-def _about(anomaly: Anomaly, account: Account, trend: Trend, run_id: UUID) -> dict[str, Any]:
+def _about(anomaly: Anomaly, account: Account, trend: Trend, run_id: UUID | None) -> dict[str, Any]:
     return {
-        "run_id": str(run_id),
+        "run_id": str(run_id) if run_id else None,
         "account": _account_data(account),
         "anomaly": {
             **anomaly_data(anomaly),

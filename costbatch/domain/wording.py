@@ -149,6 +149,7 @@ _RESOLUTIONS = {
     "ended": "These days are not unusual any more: the cost went back, or its new level is expected now.",
     "restated": "These days are not anomalous any more: AWS corrected their cost, or the rule was changed.",
     "merged": "It is part of an earlier anomaly now.",
+    "removed": "Its account was removed.",
 }
 _JOBS = {words.name: words for words in (COLLECT_WORDS, DISCOVER_WORDS)}
 _DIGEST_COMMANDS = (

@@ -100,6 +100,7 @@ class TestAnswerStore:
             (Resolution.ENDED, False),
             (Resolution.RESTATED, True),
             (Resolution.MERGED, True),
+            (Resolution.REMOVED, False),
         ],
     )
     def test_an_answer_says_whether_its_anomaly_is_gone(

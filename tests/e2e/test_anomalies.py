@@ -71,6 +71,23 @@ def test_a_dismissed_anomaly_is_silent_until_it_is_reopened(spiked: Harness) -> 
     assert told(spiked.collect()) == ["anomaly.resolved"]
 
 
+def test_what_is_open_of_an_account_is_resolved_when_it_is_removed(spiked: Harness) -> None:
+    """No run can resolve it later. If the account is added again and it goes on, it opens again."""
+    assert spiked.run("accounts", "pause", ONE).status == 0
+    assert [each["state"] for each in listed(spiked)] == ["open"]
+    assert spiked.run("accounts", "remove", ONE, "--yes").status == 0
+    assert listed(spiked) == []
+    (found,) = listed(spiked, "--state", "all")
+    assert (found["state"], found["resolution"], found["revision"]) == ("resolved", "removed", 2)
+    run = spiked.run("events", "list", "--type", "anomaly.resolved", "--output", "json")
+    assert [each["cloudevent"]["subject"] for each in json.loads(run.stdout)] == [ONE]
+    assert spiked.run("accounts", "remove", ONE, "--yes").status == 2
+    spiked.register(make_account(1))
+    spiked.sleep_until(TODAY + ONE_DAY)
+    assert told(spiked.collect()) == ["anomaly.resolved", "anomaly.updated"]
+    assert [each["id"] for each in listed(spiked)] == [found["id"]]
+
+
 def test_the_level_of_an_answer_has_the_limits_of_its_account(harness: Harness) -> None:
     """Set by its id or by its label: reports, root causes and what is said of them follow it alike."""
     days = [row for row in steady("10.00", until=DAY) if row.date != DAY]

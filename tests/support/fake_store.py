@@ -257,10 +257,10 @@ class FakeAnomalies(PastAnomalies):
         return FakeAnomalies(dict(self.rows), dict(self.found_by), dict(self.found_at), runs)
 
     @override
-    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+    def save(self, anomaly: Anomaly, *, run_id: UUID | None, now: datetime) -> None:
         before = self.rows.get(anomaly.id)
         PastAnomalies.save(self, anomaly, run_id=run_id, now=now)
-        if before is None or (before.is_gone and anomaly.state is AnomalyState.OPEN):
+        if run_id and (before is None or (before.is_gone and anomaly.state is AnomalyState.OPEN)):
             self.found_by[anomaly.id] = run_id
             self.found_at[anomaly.id] = now
 

@@ -13,6 +13,7 @@ from typing_extensions import override
 from costbatch.application.ports import ProgressStore, Transaction, Vault
 from costbatch.application.replay import PastMemories
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
+from costbatch.domain.anomalies import Anomaly, AnomalyFilter
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.discovery import DISCOVER, AccountDiscovery
 from costbatch.errors import AccountError, ConfigError, ErrorKind
@@ -161,6 +162,14 @@ class FakeDiscoveries:
         return {row: each for row, each in self.rows.items() if account_ids is None or row in account_ids}
 
 
+class NoAnomalies:
+    """The anomalies of accounts that have none."""
+
+    def list_matching(self, wanted: AnomalyFilter) -> list[Anomaly]:
+        """Return none."""
+        return []
+
+
 @dataclass
 class FakeTransaction:
     """A transaction with what single use cases need; asking for anything else is an error."""
@@ -169,6 +178,7 @@ class FakeTransaction:
     progress: FakeProgress
     resources: FakeDiscoveries
     memories: FakeMemories
+    anomalies: NoAnomalies = field(default_factory=NoAnomalies)
 
 
 @dataclass

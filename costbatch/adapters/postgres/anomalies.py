@@ -83,7 +83,7 @@ class PostgresAnomalies(AnomalyStore):
         return near
 
     @override
-    def save(self, anomaly: Anomaly, *, run_id: UUID, now: datetime) -> None:
+    def save(self, anomaly: Anomaly, *, run_id: UUID | None, now: datetime) -> None:
         values = {
             "id": anomaly.id,
             "run_id": run_id,

@@ -2,15 +2,22 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from costbatch.application.accounts import Accounts
+from costbatch.application.anomalies import Anomalies, Remark
 from costbatch.application.registration import Registration
 from costbatch.domain.accounts import AccessMethod, AccountStatus, Failing, Partition, Progress
 from costbatch.domain.adaptive_memory import Memory
+from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
+from costbatch.domain.detection import Rule
+from costbatch.domain.routing import Route
 from costbatch.errors import AccountError, ConfigError, ErrorKind
+from tests.support.factories import make_account, make_anomaly
+from tests.support.fake_store import FakeStore
 from tests.support.fakes import FakeDatabase, FakeVault
 from tests.support.run_harness import harness_with
 
@@ -309,6 +316,32 @@ def test_an_account_fails_since_it_was_added_for_the_last_time(
         found = (shown.progress.failing, shown.discovery_failing)
         assert found == ((failing.failing,) * 2 if is_shown else (None, None))
         assert accounts.list_accounts() == [(shown.account, shown.progress)]
+
+
+def test_removing_an_account_resolves_its_open_anomalies() -> None:
+    """With an event of what was heard of; what is silent has none, and other accounts keep theirs."""
+    store = FakeStore()
+    store.tables.accounts.rows = {row: make_account(row) for row in (1, 2)}
+    open_, silent, other = (
+        make_anomaly(id=UUID(int=n), account_id=row) for n, row in ((1, 1), (2, 1), (3, 2))
+    )
+    silent = replace(silent, service="Amazon EC2")
+    for each in (open_, silent, other):
+        store.tables.anomalies.save(each, run_id=UUID(int=9), now=NOW)
+    answering = Anomalies(database=store, rule_of=lambda _: Rule(), routes=(), now=lambda: NOW)
+    answering.dismiss(str(silent.id), Remark(author="alice"))
+    told = len(store.tables.outbox.events)
+    log = Route(sink="log")
+    accounts = Accounts(database=store, vault=None, now=lambda: NOW, routes=[log])
+    accounts.pause("000000000001")
+    assert {each.state for each in store.tables.anomalies.rows.values()} == {AnomalyState.OPEN}
+    accounts.remove("000000000001")
+    found = store.tables.anomalies.rows
+    assert [found[each.id].resolution for each in (open_, silent, other)] == ["removed", "removed", None]
+    (event,) = store.tables.outbox.events[told:]
+    assert (event.type, event.data["anomaly"]["id"]) == ("anomaly.resolved", str(open_.id))
+    assert (event.data["anomaly"]["resolution"], event.data["run_id"]) == ("removed", None)
+    assert [sink for id_, sink in store.tables.outbox.posted if id_ == event.id] == ["log"]
 
 
 def test_a_base_is_not_removed_before_the_roles_that_need_it(accounts: Accounts) -> None:

@@ -15,6 +15,7 @@ from costbatch.domain.anomalies import (
     Resolution,
     Scope,
     announced_since,
+    close_of_removed,
     has_ended,
     judge_series,
     judged_from,
@@ -183,6 +184,22 @@ def test_an_anomaly_that_is_over_changes_only_by_turning_out_to_be_none() -> Non
     long_ago = replace(OVER, start_date=day(10), last_date=day(12))
     for known in (change.anomaly, long_ago):
         assert reconcile([known], [], judgement=JUDGEMENT) == []
+
+
+def test_an_anomaly_of_a_removed_account_goes_on_if_the_account_comes_back() -> None:
+    """It opens again with its days, is over without an event, or turns out to be none."""
+    known = make_anomaly(start_date=day(40), last_date=day(41))
+    ended = make_anomaly(state=AnomalyState.RESOLVED, resolution=Resolution.ENDED)
+    (change,) = close_of_removed([known, ended])
+    assert (change.kind, change.anomaly.state) == (ChangeKind.RESOLVED, AnomalyState.RESOLVED)
+    assert (change.anomaly.resolution, change.anomaly.revision) == (Resolution.REMOVED, known.revision + 1)
+    judgement = replace(JUDGEMENT, today=day(43))
+    (again,) = reconcile([change.anomaly], [episode(40, 42)], judgement=judgement)
+    assert (again.kind, again.anomaly.state) == (ChangeKind.UPDATED, AnomalyState.OPEN)
+    (none,) = reconcile([change.anomaly], [], judgement=JUDGEMENT)
+    assert (none.kind, none.anomaly.resolution) == (ChangeKind.UPDATED, Resolution.RESTATED)
+    long_ago = replace(change.anomaly, start_date=day(10), last_date=day(12))
+    assert reconcile([long_ago], [], judgement=JUDGEMENT) == []
 
 
 def test_what_is_judged_no_longer_is_closed() -> None:

@@ -364,6 +364,15 @@ def test_the_end_of_an_anomaly_is_told_as_it_is(
     assert f"Resolved: {end}\n" in said(event).text
 
 
+@pytest.mark.parametrize("resolution", Resolution)
+def test_a_message_says_why_an_anomaly_is_over(resolution: Resolution) -> None:
+    """Whatever the reason is; that of a removed account is not that its cost went back."""
+    event = an_event(ChangeKind.RESOLVED, state=AnomalyState.RESOLVED, resolution=resolution)
+    text = said(event).text
+    assert "Resolved: " in text
+    assert ("Resolved: Its account was removed." in text) is (resolution == "removed")
+
+
 def test_a_message_says_everything_that_a_person_needs() -> None:
     """Whose, what, how much, since when, why, whether it is complete, where to look, how to answer."""
     message = said(an_event(), link=LINK)
