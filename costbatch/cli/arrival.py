@@ -55,5 +55,10 @@ def arrival(
             for (account, service, currency), curve in curves.items()
         ]
         print_table(_TITLES, shown, numbers=_TITLES[3:], names=("service",))
+    elif services and ledger.arrivals(utc_day(context.now()), aws_account_ids):
+        click.echo(
+            f"Not known of {', '.join(services)}: `costbatch arrival` without --service lists the services "
+            "of which it is known."
+        )
     else:
         click.echo("Not known yet: it takes 10 settled days that were collected the morning after.")

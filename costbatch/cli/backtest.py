@@ -84,7 +84,9 @@ def backtest(
         print_json({**report.to_document(), "pictures": [str(path) for path in pictures]})
         return
     if not report.accounts:
-        click.echo("No mornings to replay yet: it takes an account that was collected on two days.")
+        when = f"from {since} on" if since else "yet"
+        last = ", the last of them no earlier than that" if since else ""
+        click.echo(f"No mornings to replay {when}: it takes an account that was collected on two days{last}.")
         return
     _print_report(report)
     if folder:

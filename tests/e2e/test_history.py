@@ -91,6 +91,9 @@ def test_the_history_tells_every_night(harness: Harness, nights: dict[Any, list[
     assert set(totals) == set(harness.ids)
     assert 66 <= float(totals[account]["24"]) <= 92
     assert float(totals[account]["24"]) < float(totals[account]["48"]) <= float(totals[account]["72"])
+    assert harness.run("arrival", "--service", "TYPO").stdout == (
+        "Not known of TYPO: `costbatch arrival` without --service lists the services of which it is known.\n"
+    )
     run = harness.run("forecast", "--output", "json")
     found: list[Any] = json.loads(run.stdout)
     forecasts = {each["aws_account_id"]: each for each in found}
@@ -172,6 +175,10 @@ def test_a_backtest_raises_what_the_nights_raised(
     assert [path.stem for path in pictures] == harness.ids
     for path in pictures:
         ET.fromstring(path.read_text())
+    assert harness.run("backtest", "--from", "2027-01-01").stdout == (
+        "No mornings to replay from 2027-01-01 on: it takes an account that was collected on two days, "
+        "the last of them no earlier than that.\n"
+    )
     arguments = ("backtest", "--from", f"{SPIKE + 3 * ONE_DAY}", "--detector", "deviation")
     later = harness.run(*arguments, COSTBATCH_DORMANT_ACCOUNTS=",".join(harness.ids))
     assert "Raised by deviation (" in later.stdout, later.stderr
