@@ -104,7 +104,7 @@ class SecondOpinion:
         """
         self.database.check_schema()
         with self.database.transaction() as tx:
-            accounts = select_accounts(tx, aws_account_ids)
+            accounts = select_accounts(tx, list(dict.fromkeys(aws_account_ids)))
             accesses = tx.accounts.load_accesses(accounts)
             before = tx.progress.load(IMPORT, [account.id for account in accounts])
         if not accounts:

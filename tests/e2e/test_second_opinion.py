@@ -54,7 +54,7 @@ def test_both_only_aws_and_only_we(harness_of_two: Harness) -> None:
     assert harness_of_two.aws.paid() == 2
     assert found["imported"] == {"added": 2, "updated": 0, "unchanged": 0}
     assert imported(harness_of_two)["imported"] == {"added": 0, "updated": 0, "unchanged": 2}
-    printed = harness_of_two.run("anomalies", "import-aws", "--account", ONE).stdout
+    printed = harness_of_two.run("anomalies", "import-aws", "--account", ONE, "--account", ONE).stdout
     assert printed.startswith(
         "Read 1 of 1 account by 1 request (at most $0.01): 0 of AWS's anomalies are new"
     )
