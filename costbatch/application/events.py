@@ -43,7 +43,7 @@ class Events:
         """Return one event; raise ConfigError if there is none with this id."""
         found = self.find(EventQuery(ids=[event_id]), most=1)
         if not found:
-            raise ConfigError(f"There is no event {event_id}; `costbatch events list` shows the newest ones.")
+            raise _unknown([event_id])
         return found[0]
 
     def deliver(self) -> Mapping[str, SinkResult]:
@@ -72,11 +72,19 @@ class Events:
         return deliverer.deliver()
 
     def replay(self, query: EventQuery, sinks: Sequence[str]) -> int:
-        """Make events pending again for some sinks, all if none are named; return how many deliveries."""
+        """Make events pending again for some sinks, all if none are named; return how many deliveries.
+
+        Raises:
+            ConfigError: there is no such sink, account or event.
+
+        """
         for name in sinks:
             self._sink(name)
         with self._transaction() as tx:
             check_registered(tx, query.aws_account_ids)
+            known = {each.id for each in tx.outbox.find(EventQuery(ids=query.ids), most=len(query.ids))}
+            if unknown := [each for each in dict.fromkeys(query.ids) if each not in known]:
+                raise _unknown(unknown)
             return tx.outbox.replay(query, sinks or self.sinks, now=self.now())
 
     def discard(self, sink: str) -> int:
@@ -109,3 +117,9 @@ class Events:
     def _transaction(self) -> AbstractContextManager[Transaction]:
         self.database.check_schema()
         return self.database.transaction()
+
+
+def _unknown(event_ids: Sequence[UUID]) -> ConfigError:
+    return ConfigError(
+        *(f"There is no event {each}; `costbatch events list` shows the newest ones." for each in event_ids)
+    )

@@ -164,6 +164,10 @@ def test_a_test_says_what_came_back(sinks: Harness, receiver: Receiver) -> None:
             ["events", "show", "2f63aa3f-ca70-5511-b761-f8164e9a285c"],
             "There is no event 2f63aa3f-ca70-5511-b761-f8164e9a285c",
         ),
+        (
+            ["events", "replay", "2f63aa3f-ca70-5511-b761-f8164e9a285c"],
+            "There is no event 2f63aa3f-ca70-5511-b761-f8164e9a285c",
+        ),
         (["accounts", "label", ONE, "team"], "'team' is not a label change"),
     ],
 )
