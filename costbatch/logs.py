@@ -103,6 +103,11 @@ def mask_patterns(text: str) -> str:
     return text
 
 
+def _is_never_withheld(record: logging.LogRecord) -> bool:
+    """Whether a line is shown also if only errors are: an error, or an event that needs attention."""
+    return record.levelno >= logging.ERROR or (record.name == EVENTS and record.levelno >= logging.WARNING)
+
+
 class _Withheld(logging.Handler):
     """Counts the warnings that are not shown, by event."""
 
@@ -111,8 +116,8 @@ class _Withheld(logging.Handler):
         self.events: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count one warning; an error is shown."""
-        if record.levelno < logging.ERROR:
+        """Count one warning; what is shown is none."""
+        if not _is_never_withheld(record):
             is_ours = isinstance(record.msg, dict)
             self.events[str(record.msg["event"]) if is_ours else record.name] += 1  # type: ignore[index]
 
@@ -149,7 +154,7 @@ def configure(
     """Write log lines to ``stream`` (standard error): ours from ``level`` on, others from warning on.
 
     ``log_format``: json, console, or auto, which is console on a terminal. Only terminals get colors.
-    ``errors_only``: show errors only, and count the warnings.
+    ``errors_only``: show errors and events that need attention only, and count the other warnings.
     """
     stream = stream or sys.stderr
     is_terminal = stream.isatty()
@@ -170,12 +175,13 @@ def configure(
     root.removeHandler(_withheld)
     _withheld.events.clear()
     if errors_only:
-        handler.setLevel(logging.ERROR)
+        handler.addFilter(_is_never_withheld)
         root.addHandler(_withheld)
     root.addHandler(handler)
     root.setLevel(max(severity, logging.WARNING))
     logging.getLogger("costbatch").setLevel(severity)
-    # An event that is not written would count as delivered all the same: no level leaves out an alert.
+    # An event that is not written would count as delivered all the same: neither a level nor a terminal
+    # leaves out an alert.
     logging.getLogger(EVENTS).setLevel(min(severity, logging.WARNING))
     structlog.configure(
         processors=[

@@ -39,7 +39,8 @@ class Context:
     def settings(self, *, verbose: bool = False) -> Settings:
         """Return the settings, and configure the log by them, with their secrets masked.
 
-        On a terminal the log shows errors only, unless verbose or a log setting asks for more.
+        On a terminal the log shows errors only, and the alerts of the sink ``log``, unless verbose or a log
+        setting asks for more.
 
         Raises:
             ConfigError: with every problem of the configuration.

@@ -39,7 +39,6 @@ _IN_SUMMARY = frozenset(
         "claims_released",
         "api_cost_cap_reached",
         "deadline_reached",
-        "event",
         "events_not_delivered",
         "stopping",
     }

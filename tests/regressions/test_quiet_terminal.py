@@ -24,15 +24,33 @@ def _open_eventful(harness: Harness) -> None:
 
 
 def test_no_log_line_stands_beside_the_bar(harness: Harness) -> None:
-    """Neither what happens, nor events, nor warnings that the summary tells anyway."""
+    """Neither what happens, nor events that go elsewhere, nor warnings that the summary tells anyway."""
     _open_eventful(harness)
-    with terminal(harness, "collect") as shown:
+    with terminal(harness, "collect", COSTBATCH_SINKS="none") as shown:
         assert shown.wait() == 0
     assert "Collecting" in shown.screen
     for word in ("run_started", "account_finished", "account_failed", "cloudevent", "run_ended", "'data'"):
         assert word not in shown.screen
     assert "Warnings that are not shown" not in shown.screen
     assert "PARTIAL: 1 of 2 accounts NOT COLLECTED" in shown.screen
+
+
+def test_alerts_for_the_log_are_written_on_a_terminal_too(harness: Harness) -> None:
+    """They count as delivered: of a run and of `events deliver`, each once, and nothing else of the log."""
+    _open_eventful(harness)
+    with terminal(harness, "collect") as shown:
+        assert shown.wait() == 0
+    plain = "".join(shown.screen.split())
+    assert (plain.count('"anomaly.detected"'), plain.count('"account.failed"')) == (1, 1)
+    assert "Warnings that are not shown" not in shown.screen
+    for word in ("run_started", "account_finished", "run_ended", "account_failed", "run.completed"):
+        assert word not in shown.screen
+    harness.rows("UPDATE deliveries SET state = 'pending', delivered_at = NULL, attempts = 0")
+    with terminal(harness, "events", "deliver") as shown:
+        assert shown.wait() == 0
+    plain = "".join(shown.screen.split())
+    assert (plain.count('"anomaly.detected"'), plain.count('"account.failed"')) == (1, 1)
+    assert harness.value("SELECT count(*) FROM deliveries WHERE state = 'delivered'") == 3
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,23 @@ def test_lines_below_the_level_are_left_out() -> None:
     assert lines(stream) == []
 
 
+def test_an_alert_is_written_also_if_only_errors_are_shown() -> None:
+    """It counts as delivered, so it is no warning that is withheld; what only informs is left out."""
+    stream = io.StringIO()
+    logs.configure("info", "json", stream, errors_only=True)
+    events, others = logs.get_logger(logs.EVENTS), logs.get_logger("costbatch.test")
+    for log in (events, others):
+        log.info("informs")
+        log.warning("needs_attention")
+        log.error("fails")
+    assert [(line["logger"], line["event"]) for line in lines(stream)] == [
+        (logs.EVENTS, "needs_attention"),
+        (logs.EVENTS, "fails"),
+        ("costbatch.test", "fails"),
+    ]
+    assert logs.withheld_warnings() == {"needs_attention": 1}
+
+
 def test_a_package_can_be_muted_for_a_while() -> None:
     """A backtest repeats what nights did; others are heard, and it is heard again afterwards."""
     stream = json_logs()
