@@ -128,6 +128,13 @@ def upgrade() -> None:
         "runs",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column(
+            "sequence",
+            sa.BigInteger(),
+            sa.Identity(always=True),
+            nullable=False,
+            comment="Order of their starts",
+        ),
+        sa.Column(
             "job", sa.Text(collation="C"), nullable=False, comment="Which job it runs, such as collect"
         ),
         sa.Column("run_key", sa.Text(), nullable=False, comment="In Kubernetes the Job's uid"),

@@ -197,6 +197,35 @@ def test_the_newest_run_is_the_one_that_started_last(harness: Harness, health: P
     assert run.started_at < run.finished_at
 
 
+def test_a_run_of_a_clock_that_is_ahead_is_not_the_newest_for_ever(
+    harness: Harness, health: PostgresHealth
+) -> None:
+    """The order in which runs began counts, not what their clocks said; also for what discovery left out."""
+    harness.open(make_account(1))
+    right = harness.now()
+    harness.wake_at(right + timedelta(days=500))
+    harness.collect("--run-key", "ahead")
+    harness.wake_at(right)
+    harness.collect("--run-key", "right")
+    run = health.newest_run(COLLECT)
+    assert run is not None
+    assert run.key == "right"
+
+
+def test_the_age_of_what_waits_does_not_hide_behind_a_clock_that_is_ahead(
+    harness: Harness, health: PostgresHealth
+) -> None:
+    """The first event of the queue is from the future; those behind it say since when nothing is accepted."""
+    harness.open(make_account(1))
+    for key in ("one", "two"):
+        harness.collect("--run-key", key)
+    harness.rows("UPDATE deliveries SET state = 'pending'")
+    ahead = "UPDATE events SET occurred_at = occurred_at + '1 year' WHERE sequence = %s"
+    harness.rows(ahead, harness.value("SELECT min(sequence) FROM events"))
+    (sink,) = health.sinks()
+    assert sink.oldest_at == harness.value("SELECT min(occurred_at) FROM events")
+
+
 def test_every_sink_has_its_last_success_and_its_backlog(harness: Harness, health: PostgresHealth) -> None:
     """The oldest event that waits says since when and why."""
     assert health.sinks() == []

@@ -102,7 +102,7 @@ _UNREAD_REGIONS = sa.text("""
 WITH newest AS (
     SELECT id FROM runs
     WHERE job = :job AND options = '{}' AND aws_account_ids = '[]' AND finished_at IS NOT NULL
-    ORDER BY started_at DESC LIMIT 1
+    ORDER BY sequence DESC LIMIT 1
 )
 SELECT run_items.account_id, failed.region, failed.kind
 FROM newest JOIN run_items ON run_items.run_id = newest.id
@@ -119,6 +119,7 @@ WHERE coalesce(known.read_at, (
 """)
 
 # The names one after the other: an index finds each, where a GROUP BY would read every delivery ever made.
+# The first that waits may be from a clock that was ahead; those right behind it are as old.
 _SINKS = sa.text("""
 WITH RECURSIVE names AS (
     SELECT min(sink) AS sink FROM deliveries
@@ -131,8 +132,11 @@ SELECT sink,
     (SELECT max(delivered_at) FROM deliveries WHERE deliveries.sink = names.sink) AS last_success_at,
     oldest.occurred_at AS oldest_at, oldest.reason AS last_error
 FROM names LEFT JOIN LATERAL (
-    SELECT occurred_at, reason FROM deliveries JOIN events ON events.id = event_id
-    WHERE deliveries.sink = names.sink AND state = 'pending' ORDER BY deliveries.sequence LIMIT 1
+    SELECT min(occurred_at) AS occurred_at, (array_agg(reason ORDER BY sequence))[1] AS reason
+    FROM (
+        SELECT occurred_at, reason, deliveries.sequence FROM deliveries JOIN events ON events.id = event_id
+        WHERE deliveries.sink = names.sink AND state = 'pending' ORDER BY deliveries.sequence LIMIT 1000
+    ) AS waiting
 ) AS oldest ON true
 WHERE sink IS NOT NULL ORDER BY sink
 """)
@@ -209,9 +213,7 @@ class PostgresHealth(DatabaseHealth):
     @override
     def newest_run(self, job: str) -> NewestRun | None:
         is_whole = sa.and_(runs.c.options == sa.cast({}, JSONB), runs.c.aws_account_ids == sa.cast([], JSONB))
-        newest = (
-            sa.select(runs).where(runs.c.job == job, is_whole).order_by(runs.c.started_at.desc()).limit(1)
-        )
+        newest = sa.select(runs).where(runs.c.job == job, is_whole).order_by(runs.c.sequence.desc()).limit(1)
         counts = sa.select(run_items.c.state, sa.func.count()).group_by(run_items.c.state)
         with self._look() as connection:
             row = connection.execute(newest).first()

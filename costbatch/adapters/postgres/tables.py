@@ -110,6 +110,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", Uuid, primary_key=True),
+    Column("sequence", BigInteger, Identity(always=True), nullable=False, comment="Order of their starts"),
     Column("job", CODE, nullable=False, comment="Which job it runs, such as collect"),
     Column("run_key", Text, nullable=False, comment="In Kubernetes the Job's uid"),
     Column("status", CODE, nullable=False),

@@ -177,7 +177,8 @@ def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) ->
     advice = [
         "Check that the receiver is reachable: `costbatch events test NAME` says what it answers."
         for each in found
-        if each.oldest_at is not None and now - each.oldest_at > ONE_DAY
+        # An event from the future is from a clock that was ahead: how long it has waited is not known.
+        if each.oldest_at is not None and abs(now - each.oldest_at) > ONE_DAY
     ][:1]
     if any(each.backlog.dead for each in found):
         advice.append("Deliver what was given up again: `costbatch events replay --state dead`.")

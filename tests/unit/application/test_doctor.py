@@ -315,6 +315,14 @@ def test_each_sink_is_described_with_its_last_success_and_its_backlog() -> None:
     assert Ward(health=FakeHealth()).find("events").found == "log: never used."
 
 
+def test_an_event_from_the_future_is_not_young() -> None:
+    """A clock that was ahead wrote it, so that nobody knows how long it has waited."""
+    ahead = SinkHealth(sink="log", backlog=Backlog(pending=1), oldest_at=NOW + 30 * DAY)
+    finding = Ward(health=FakeHealth(the_sinks=[ahead])).find("events")
+    assert finding.mark is Mark.WARNING
+    assert "events test" in finding.advice
+
+
 def test_events_that_were_given_up_are_a_warning() -> None:
     """Until they are replayed or discarded."""
     dead = SinkHealth(sink="log", backlog=Backlog(dead=2))
