@@ -7,20 +7,22 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic
+from typing import TypeVar
 from uuid import UUID
 
-from costbatch.application.jobs.retry import in_transaction
+from costbatch.application.jobs.retry import PATIENCE_SECONDS, in_transaction
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import Clock, Database, Transaction
 from costbatch.domain.deliveries import MOST_REFUSALS, Delivery, pause_after
 from costbatch.errors import DeliveryError
 from costbatch.logs import get_logger
 
+T = TypeVar("T")
 log = get_logger(__name__)
 
 # Small: a kill in between repeats at most this many deliveries.
@@ -104,8 +106,7 @@ class Deliverer:
         is_stopping = self.stop.is_set()
         seconds = min(self.budget_seconds, _STOPPING_SECONDS) if is_stopping else self.budget_seconds
         until = monotonic() + seconds
-        with self.database.transaction() as tx:
-            tx.outbox.release_dead(self.is_gone)
+        self.patiently(lambda tx: tx.outbox.release_dead(self.is_gone), until)
         drains = [
             _Drain(deliverer=self, sink=sink, until=until, stop=Signal() if is_stopping else self.stop)
             for sink in self.sinks
@@ -126,6 +127,14 @@ class Deliverer:
             if drain.error is not None:
                 raise drain.error
         return {drain.sink.name: drain.result for drain in drains}
+
+    def patiently(self, action: Callable[[Transaction], T], until: float) -> T:
+        """Do it in a transaction; wait for a database that restarts, but not beyond the time of delivery.
+
+        Or the alerts of the night would wait for the next one.
+        """
+        patience = min(PATIENCE_SECONDS, max(0.0, until - monotonic()))
+        return in_transaction(self.database, action, patience_seconds=patience)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,12 +172,11 @@ class _Drain:
 
         If its claims end by themselves within the time of this delivery, they need not wait for a night.
         """
-        now = self.deliverer.clock()
-        with self.deliverer.database.transaction() as tx:
-            held_until = tx.outbox.held_until(self.sink.name, now=now)
-        if held_until is None or monotonic() + (held_until - now).total_seconds() > self.until:
+        name = self.sink.name
+        held_for = self.deliverer.patiently(lambda tx: tx.outbox.held_for(name), self.until)
+        if held_for is None or monotonic() + held_for.total_seconds() > self.until:
             return False
-        return not self.stop.wait(min(_LOOK_SECONDS * 4, max(0.0, (held_until - now).total_seconds())))
+        return not self.stop.wait(min(_LOOK_SECONDS * 4, held_for.total_seconds()))
 
     def _pause(self, pauses: Iterator[float]) -> bool:
         """Wait for a failing sink if the time allows it; return whether to try again."""
@@ -187,19 +195,24 @@ class _Drain:
 
     def _send_claimed(self) -> bool:
         """Claim some deliveries, send and mark them; return whether there were none."""
-        now, name = self.deliverer.clock(), self.sink.name
-        most, until = _DIGEST if self.sink.is_digest else _BATCH, now + timedelta(seconds=LEASE_SECONDS)
-        with self.deliverer.database.transaction() as tx:
-            batch = tx.outbox.claim(name, worker=self.deliverer.worker, most=most, now=now, until=until)
+        name, worker = self.sink.name, self.deliverer.worker
+        most, lease = _DIGEST if self.sink.is_digest else _BATCH, timedelta(seconds=LEASE_SECONDS)
+
+        def claim(tx: Transaction) -> list[Delivery]:
+            return tx.outbox.claim(name, worker=worker, most=most, lease=lease)
+
+        # A claim whose commit was not heard ends by itself.
+        batch = self.deliverer.patiently(claim, self.until)
         if not batch:
             return True
+        now = self.deliverer.clock()
         delivered, failed, left = self._send(batch)
 
         def mark(tx: Transaction) -> None:
             tx.outbox.mark_delivered(delivered, now=now)
             for each in failed:
-                reason, retry_at = str(each.error), self._retry_at(each, now)
-                tx.outbox.mark_failed(each.delivery, reason, retry_at=retry_at, is_refused=each.is_refused)
+                reason, pause = str(each.error), self._pause_after(each)
+                tx.outbox.mark_failed(each.delivery, reason, retry_after=pause, is_refused=each.is_refused)
             tx.outbox.release(left)
 
         # Patiently: what is not marked is sent again.
@@ -269,11 +282,12 @@ class _Drain:
                 is_refused=True,
             ) from error
 
-    def _retry_at(self, failure: _Failure, now: datetime) -> datetime | None:
+    def _pause_after(self, failure: _Failure) -> timedelta | None:
+        """Return the pause before an event is tried again; None: it is given up."""
         if self._is_given_up(failure):
             return None
         asked = failure.error.retry_after_seconds
-        return now + pause_after(
+        return pause_after(
             failure.delivery.attempt,
             self.deliverer.jitter(),
             None if asked is None else timedelta(seconds=asked),

@@ -85,7 +85,7 @@ class Events:
             known = {each.id for each in tx.outbox.find(EventQuery(ids=query.ids), most=len(query.ids))}
             if unknown := [each for each in dict.fromkeys(query.ids) if each not in known]:
                 raise _unknown(unknown)
-            return tx.outbox.replay(query, sinks or self.sinks, now=self.now())
+            return tx.outbox.replay(query, sinks or self.sinks)
 
     def discard(self, sink: str) -> int:
         """Stop trying to deliver what waits for a sink or was given up; return how many deliveries.

@@ -1,7 +1,7 @@
 """The ports of events: the outbox that keeps them, and the sinks that they go to."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -11,7 +11,11 @@ from costbatch.domain.routing import Route
 
 
 class Outbox(Protocol):
-    """Events, and what is still to be delivered to whom."""
+    """Events, and what is still to be delivered to whom.
+
+    What waits, and for how long, goes by one clock for all processes, the store's: one whose clock is wrong
+    must not hold back what others wrote, nor take what they are sending.
+    """
 
     def append(
         self, events: Sequence[Event], routes: Sequence[Route], *, account_id: int | None, run_id: UUID | None
@@ -22,14 +26,14 @@ class Outbox(Protocol):
         that a sink received is not excluded for its size.
         """
 
-    def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:
-        """Claim up to ``most`` deliveries that are due, oldest first; other processes leave them until then.
+    def claim(self, sink: str, *, worker: str, most: int, lease: timedelta) -> list[Delivery]:
+        """Claim up to ``most`` deliveries that are due, oldest first; others leave them for the lease.
 
         A delivery that waits or is claimed holds back the later ones of its account.
         """
 
-    def held_until(self, sink: str, *, now: datetime) -> datetime | None:
-        """Return when the first claim of another process ends by itself; None if there is none."""
+    def held_for(self, sink: str) -> timedelta | None:
+        """Return how long until the first claim of a process ends by itself; None if there is none."""
 
     def release_dead(self, is_gone: Callable[[str], bool]) -> int:
         """End the claims of workers that are known to be gone; return how many."""
@@ -41,9 +45,9 @@ class Outbox(Protocol):
         """Record that the sink took them, unless the claim was lost to another process."""
 
     def mark_failed(
-        self, delivery: Delivery, reason: str, *, retry_at: datetime | None, is_refused: bool = False
+        self, delivery: Delivery, reason: str, *, retry_after: timedelta | None, is_refused: bool = False
     ) -> None:
-        """Record that the sink did not take one, and when to try again; None: it is given up.
+        """Record that the sink did not take one, and the pause before it is due again; None: it is given up.
 
         is_refused: the receiver refuses this very event, which is counted.
         """
@@ -57,7 +61,7 @@ class Outbox(Protocol):
     def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
         """Return the events that are meant, newest first, with all their deliveries."""
 
-    def replay(self, query: EventQuery, sinks: Sequence[str], *, now: datetime) -> int:
+    def replay(self, query: EventQuery, sinks: Sequence[str]) -> int:
         """Make the deliveries of these events to the sinks pending again, or for the first time.
 
         A state in the query is that of the delivery to the sink itself. Return how many there are.

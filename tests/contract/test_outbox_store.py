@@ -9,7 +9,7 @@ from costbatch.application.ports import Database
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.events import Event, EventType
 from costbatch.domain.routing import Filter, Route
-from tests.support.database_rows import LATER, add_account, event
+from tests.support.database_rows import add_account, event
 
 SMALL = {"severity": "low"}
 OF_S3 = {"explanation": [{"service": "Amazon S3"}]}
@@ -39,8 +39,7 @@ def sent(database: Database, filter_: Filter, *events: Event) -> list[Event]:
     with database.transaction() as tx:
         for each in events:
             tx.outbox.append([each], [Route("team", filter_)], account_id=account.id, run_id=None)
-        until = LATER + timedelta(minutes=2)
-        claimed = tx.outbox.claim("team", worker="me", most=9, now=LATER, until=until)
+        claimed = tx.outbox.claim("team", worker="me", most=9, lease=timedelta(minutes=2))
     return [each for each in events if each.id in {delivery.event_id for delivery in claimed}]
 
 

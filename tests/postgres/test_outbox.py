@@ -1,6 +1,6 @@
 """The outbox on a real PostgreSQL: each event once, each delivery at least once, nothing twice at a time."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -15,9 +15,8 @@ from costbatch.domain.events import Event, EventType
 from costbatch.domain.routing import Filter, Route
 from costbatch.domain.runs import Run
 from tests.postgres.conftest import Query
-from tests.support.database_rows import NOW, add_account, event, open_run
+from tests.support.database_rows import NOW, add_account, event, let_deliveries_wait, open_run
 
-LATER = NOW + timedelta(minutes=5)
 LEASE = timedelta(minutes=2)
 LOG = Route("log")
 
@@ -41,12 +40,10 @@ def append(
         tx.outbox.append(events, routes, account_id=account_id, run_id=run.id)
 
 
-def claim(
-    database: PostgresDatabase, sink: str = "log", most: int = 100, now: datetime = LATER
-) -> list[Delivery]:
+def claim(database: PostgresDatabase, sink: str = "log", most: int = 100) -> list[Delivery]:
     """Claim in a transaction of its own."""
     with database.transaction() as tx:
-        return tx.outbox.claim(sink, worker="me", most=most, now=now, until=now + LEASE)
+        return tx.outbox.claim(sink, worker="me", most=most, lease=LEASE)
 
 
 def claimed(database: PostgresDatabase, sink: str = "log", most: int = 100) -> list[Delivery]:
@@ -152,7 +149,8 @@ def test_a_claim_holds_back_the_later_events_of_its_account(database: PostgresDa
     append(database, run, another := event(), account_id=two.id)
     mine = claim(database, most=1)
     assert (ids(mine), ids(claimed(database))) == ([events[0].id], [another.id])
-    later = claim(database, now=LATER + LEASE)
+    let_deliveries_wait(database, LEASE)
+    later = claim(database)
     assert ids(later) == [*(each.id for each in events), another.id]
     with database.transaction() as tx:
         # It was only slow: what another process has claimed since is not its to mark.
@@ -165,11 +163,17 @@ def test_the_claims_of_a_dead_process_can_be_ended(database: PostgresDatabase, r
     append(database, run, event(), event())
     claim(database, most=1)
     with database.transaction() as tx:
-        assert tx.outbox.held_until("log", now=LATER) == LATER + LEASE
-        assert tx.outbox.held_until("log", now=LATER + LEASE) is None
+        held_for = tx.outbox.held_for("log")
+        assert held_for is not None
+        assert timedelta() < LEASE - held_for < timedelta(minutes=1)
+    let_deliveries_wait(database, LEASE)
+    with database.transaction() as tx:
+        assert tx.outbox.held_for("log") is None
+    assert len(claim(database, most=1)) == 1
+    with database.transaction() as tx:
         assert tx.outbox.release_dead(lambda worker: worker != "me") == 0
         assert tx.outbox.release_dead(lambda worker: worker == "me") == 1
-        assert tx.outbox.held_until("log", now=LATER) is None
+        assert tx.outbox.held_for("log") is None
     assert len(claim(database)) == 2
 
 
@@ -177,11 +181,11 @@ def test_processes_take_turns_to_claim(database: PostgresDatabase, other: Postgr
     """Or one could take a later event of an account whose first is just being claimed."""
     append(database, run, *(event() for _ in range(3)))
     with database.transaction() as tx:
-        assert len(tx.outbox.claim("log", worker="me", most=1, now=LATER, until=LATER + LEASE)) == 1
+        assert len(tx.outbox.claim("log", worker="me", most=1, lease=LEASE)) == 1
         with other.connection() as connection:
             connection.execute(sa.text("SET LOCAL lock_timeout = '10ms'"))
             with pytest.raises(OperationalError, match="lock timeout"):
-                PostgresOutbox(connection).claim("log", worker="it", most=9, now=LATER, until=LATER + LEASE)
+                PostgresOutbox(connection).claim("log", worker="it", most=9, lease=LEASE)
             connection.rollback()
     assert claim(other) == []
 
@@ -207,9 +211,11 @@ def test_a_failed_delivery_waits_and_counts_its_attempts(
         first, second = claim(database)
         assert (first.attempt, second.attempt) == (attempt, 1)
         with database.transaction() as tx:
-            tx.outbox.mark_failed(first, "no answer", retry_at=LATER)
+            tx.outbox.mark_failed(first, "no answer", retry_after=LEASE)
             tx.outbox.release([second])
-        assert claim(database, now=LATER - timedelta(seconds=1)) == []
+        let_deliveries_wait(database, LEASE / 2)
+        assert claim(database) == []
+        let_deliveries_wait(database, LEASE / 2)
     found = "SELECT state, attempts, reason, delivered_at FROM deliveries ORDER BY sequence LIMIT 1"
     assert query(found) == [("pending", 2, "no answer", None)]
     deliver(database)
@@ -224,15 +230,15 @@ def test_an_event_that_is_given_up_is_dead_until_it_is_replayed(
     append(database, run, told := event(), event())
     first, second = claim(database)
     with database.transaction() as tx:
-        tx.outbox.mark_failed(first, "gone", retry_at=None)
+        tx.outbox.mark_failed(first, "gone", retry_after=None)
         tx.outbox.release([second])
     assert pending(database) == {"log": Backlog(pending=1, dead=1)}
     assert ids(deliver(database)) == [second.event_id]
     dead = EventQuery(state=DeliveryState.DEAD)
     with database.transaction() as tx:
         assert [each.id for each in tx.outbox.find(dead, most=9)] == [told.id]
-        assert tx.outbox.replay(dead, ["other"], now=LATER) == 0
-        assert tx.outbox.replay(dead, ["log"], now=LATER) == 1
+        assert tx.outbox.replay(dead, ["other"]) == 0
+        assert tx.outbox.replay(dead, ["log"]) == 1
     (again,) = claimed(database)
     assert (again.event_id, again.attempt) == (told.id, 1)
 
@@ -246,9 +252,9 @@ def test_a_sink_that_came_later_receives_what_is_replayed(database: PostgresData
     assert claimed(database, "new") == []
     with database.transaction() as tx:
         query = EventQuery(types=["account.failed"], aws_account_ids=[account.aws_account_id])
-        assert tx.outbox.replay(query, ["log", "new"], now=LATER) == 2
-        assert tx.outbox.replay(EventQuery(ids=[two.id]), ["new"], now=LATER) == 1
-        assert tx.outbox.replay(EventQuery(since=LATER + LEASE), ["new"], now=LATER) == 0
+        assert tx.outbox.replay(query, ["log", "new"]) == 2
+        assert tx.outbox.replay(EventQuery(ids=[two.id]), ["new"]) == 1
+        assert tx.outbox.replay(EventQuery(since=NOW + LEASE), ["new"]) == 0
     assert ids(claimed(database, "new")) == [one.id, two.id]
     assert ids(claimed(database, "log")) == [one.id]
 

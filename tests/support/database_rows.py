@@ -7,6 +7,10 @@ from decimal import Decimal
 from typing import Any, cast
 from uuid import uuid4
 
+import sqlalchemy as sa
+
+from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.tables import deliveries
 from costbatch.application.ports import Database, Transaction
 from costbatch.domain.accounts import AccessMethod, Account, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState
@@ -265,6 +269,13 @@ def anomaly(account: Account, **fields: Any) -> Anomaly:
         "explanation": (Contribution("Amazon S3", Decimal(10), Decimal(30)),),
     }
     return Anomaly(**{**defaults, **fields})
+
+
+def let_deliveries_wait(database: PostgresDatabase, time: timedelta) -> None:
+    """Let time pass for deliveries: they wait by the database's clock, which no test can set."""
+    passed = {"retry_at": deliveries.c.retry_at - time, "claimed_until": deliveries.c.claimed_until - time}
+    with database.connection() as connection:
+        connection.execute(sa.update(deliveries).values(**passed))
 
 
 def event(type_: EventType = EventType.ACCOUNT_FAILED, **fields: Any) -> Event:

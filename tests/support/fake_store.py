@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from threading import Lock
 from typing import cast
@@ -439,15 +439,19 @@ class Posted:
 
 @dataclass
 class FakeOutbox:
-    """The events in the order in which they were written, and their ways to the sinks."""
+    """The events in the order in which they were written, and their ways to the sinks.
+
+    now: the clock by which deliveries wait.
+    """
 
     events: list[Event] = field(default_factory=list)
     runs: dict[UUID, UUID | None] = field(default_factory=dict)
     posted: dict[tuple[UUID, str], Posted] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: NOW
 
     def copy(self) -> "FakeOutbox":
         """Return what a transaction works on."""
-        return FakeOutbox(list(self.events), dict(self.runs), dict(self.posted))
+        return FakeOutbox(list(self.events), dict(self.runs), dict(self.posted), self.now)
 
     def append(
         self, events: Sequence[Event], routes: Sequence[Route], *, account_id: int | None, run_id: UUID | None
@@ -466,7 +470,7 @@ class FakeOutbox:
                     event,
                     route.sink,
                     account_id or 0,
-                    event.occurred_at,
+                    self.now(),
                     state=DeliveryState.FILTERED if refusal else DeliveryState.PENDING,
                     reason=refusal.reason if refusal else None,
                 )
@@ -479,8 +483,9 @@ class FakeOutbox:
             for posted in self.posted.values()
         )
 
-    def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:
+    def claim(self, sink: str, *, worker: str, most: int, lease: timedelta) -> list[Delivery]:
         """Claim up to so many deliveries of a sink that are due, oldest first by ordering key."""
+        now = self.now()
         token, held, claimed = uuid4(), set[int](), list[Delivery]()
         for key, posted in list(self.posted.items()):
             if (
@@ -492,7 +497,8 @@ class FakeOutbox:
             if posted.retry_at > now or (posted.claimed_until and posted.claimed_until > now):
                 held.add(posted.ordering_key)
             elif len(claimed) < most:
-                self.posted[key] = replace(posted, claimed_by=worker, claim_token=token, claimed_until=until)
+                claim = {"claimed_by": worker, "claim_token": token, "claimed_until": now + lease}
+                self.posted[key] = replace(posted, **claim)  # type: ignore[arg-type]
                 claimed.append(
                     Delivery(
                         event_id=posted.event.id,
@@ -507,10 +513,11 @@ class FakeOutbox:
                 )
         return claimed
 
-    def held_until(self, sink: str, *, now: datetime) -> datetime | None:
-        """Return when the first claim ends."""
+    def held_for(self, sink: str) -> timedelta | None:
+        """Return how long until the first claim ends."""
+        now = self.now()
         ends = [each.claimed_until for each in self.posted.values() if each.sink == sink]
-        return min((end for end in ends if end and end > now), default=None)
+        return min((end - now for end in ends if end and end > now), default=None)
 
     def release_dead(self, is_gone: Callable[[str], bool]) -> int:
         """End the claims of workers that are gone."""
@@ -539,10 +546,12 @@ class FakeOutbox:
             )
 
     def mark_failed(
-        self, delivery: Delivery, reason: str, *, retry_at: datetime | None, is_refused: bool = False
+        self, delivery: Delivery, reason: str, *, retry_after: timedelta | None, is_refused: bool = False
     ) -> None:
-        """Record that a sink did not take one, and when to try again."""
-        later = {"retry_at": retry_at} if retry_at else {"state": DeliveryState.DEAD}
+        """Record that a sink did not take one, and the pause before the next attempt."""
+        later: dict[str, object] = {"state": DeliveryState.DEAD}
+        if retry_after is not None:
+            later = {"retry_at": self.now() + retry_after}
         counts = {"attempts": delivery.attempt, "refusals": delivery.refusals + is_refused}
         self._update(delivery, reason=reason, **counts, **later)
 

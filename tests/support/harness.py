@@ -150,14 +150,24 @@ class Harness:
             "COSTBATCH_AWS_READ_TIMEOUT_SECONDS": "10",
             "COSTBATCH_AWS_MAX_ATTEMPTS": "1",
         }
-        self.sleep_until(TODAY)
+        self._set_clock(datetime.combine(TODAY, _MORNING))
 
     def sleep_until(self, day: date) -> None:
         """Make it the morning of a day, here and in AWS."""
         self.wake_at(datetime.combine(day, _MORNING))
 
     def wake_at(self, instant: datetime) -> None:
-        """Make it an instant, in whatever time zone it is written."""
+        """Make it an instant, in whatever time zone it is written.
+
+        Deliveries wait by the database's clock, which cannot be set: their waits become shorter instead.
+        """
+        passed = instant - self.now()
+        if passed > timedelta() and self.value("SELECT to_regclass('deliveries') IS NOT NULL"):
+            waits = "retry_at = retry_at - %s, claimed_until = claimed_until - %s"
+            self.rows(f"UPDATE deliveries SET {waits} WHERE state = 'pending'", passed, passed)
+        self._set_clock(instant)
+
+    def _set_clock(self, instant: datetime) -> None:
         self.today = instant.astimezone(UTC).date()
         self._clock = clock_from(instant, monotonic())
         self.aws.set_today(self.today)
@@ -339,7 +349,7 @@ def _copies(aws: SimulatorProcess, postgres: EmbeddedPostgres, template: str) ->
         def copy(set_up: SetUp) -> Harness:
             prepared = _prepared(set_up, aws, postgres, template)
             harness = Harness(aws, copies.enter_context(copied_database(postgres, prepared.database)))
-            harness.wake_at(prepared.now)
+            harness._set_clock(prepared.now)
             aws.replace_world(prepared.world)
             harness.ids = [account.account_id for account in prepared.world.accounts]
             return harness

@@ -1,8 +1,12 @@
-"""The outbox: events, and each one's way to each sink."""
+"""The outbox: events, and each one's way to each sink.
+
+Claims and pauses are counted by the database's clock, which all processes share; an event keeps the time that
+its process saw.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -30,6 +34,7 @@ _KEY_OF_RUNS = 0
 # whose earlier one is being claimed.
 _TAKE_TURNS = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('costbatch deliveries ' || :sink, 0))")
 
+# The statement's time, because the transaction may have waited for its turn.
 _CLAIM = sa.text("""
 WITH due AS (
     SELECT event_id FROM deliveries
@@ -38,11 +43,12 @@ WITH due AS (
         WHERE earlier.sink = deliveries.sink AND earlier.ordering_key = deliveries.ordering_key
             AND earlier.state = 'pending'
             AND earlier.sequence <= deliveries.sequence
-            AND (earlier.retry_at > :now OR earlier.claimed_until > :now)
+            AND (earlier.retry_at > statement_timestamp() OR earlier.claimed_until > statement_timestamp())
     )
     ORDER BY sequence LIMIT :most
 ), claimed AS (
-    UPDATE deliveries SET claimed_by = :worker, claim_token = :token, claimed_until = :until
+    UPDATE deliveries SET claimed_by = :worker, claim_token = :token,
+        claimed_until = statement_timestamp() + :lease
     FROM due WHERE deliveries.event_id = due.event_id AND deliveries.sink = :sink
     RETURNING deliveries.event_id, deliveries.attempts, deliveries.refusals, deliveries.ordering_key,
         deliveries.sequence
@@ -95,10 +101,9 @@ class PostgresOutbox(Outbox):
                     "event_id": event.id,
                     "sequence": sequence,
                     "ordering_key": account_id or _KEY_OF_RUNS,
-                    "retry_at": event.occurred_at,
                 }
                 ways = [{**common, **way} for way in self._ways(event, routes, account_id)]
-                self.connection.execute(sa.insert(deliveries), ways)
+                self.connection.execute(sa.insert(deliveries).values(retry_at=sa.func.now()), ways)
 
     def _ways(
         self, event: Event, routes: Sequence[Route], account_id: int | None
@@ -113,17 +118,10 @@ class PostgresOutbox(Outbox):
             yield {"sink": sink, "state": state.value, "reason": refusal.reason if refusal else None}
 
     @override
-    def claim(self, sink: str, *, worker: str, most: int, now: datetime, until: datetime) -> list[Delivery]:
+    def claim(self, sink: str, *, worker: str, most: int, lease: timedelta) -> list[Delivery]:
         self.connection.execute(_TAKE_TURNS, {"sink": sink})
         token = uuid4()
-        parameters = {
-            "sink": sink,
-            "most": most,
-            "now": now,
-            "worker": worker,
-            "until": until,
-            "token": token,
-        }
+        parameters = {"sink": sink, "most": most, "worker": worker, "lease": lease, "token": token}
         return [
             Delivery(
                 event_id=row.event_id,
@@ -139,11 +137,12 @@ class PostgresOutbox(Outbox):
         ]
 
     @override
-    def held_until(self, sink: str, *, now: datetime) -> datetime | None:
-        statement = sa.select(sa.func.min(deliveries.c.claimed_until)).where(
+    def held_for(self, sink: str) -> timedelta | None:
+        now = sa.func.now()
+        statement = sa.select(sa.func.min(deliveries.c.claimed_until) - now).where(
             deliveries.c.sink == sink, _IS_PENDING, deliveries.c.claimed_until > now
         )
-        held: datetime | None = self.connection.scalar(statement)
+        held: timedelta | None = self.connection.scalar(statement)
         return held
 
     @override
@@ -169,9 +168,11 @@ class PostgresOutbox(Outbox):
 
     @override
     def mark_failed(
-        self, delivery: Delivery, reason: str, *, retry_at: datetime | None, is_refused: bool = False
+        self, delivery: Delivery, reason: str, *, retry_after: timedelta | None, is_refused: bool = False
     ) -> None:
-        later = {"state": DeliveryState.DEAD.value} if retry_at is None else {"retry_at": retry_at}
+        later: dict[str, object] = {"state": DeliveryState.DEAD.value}
+        if retry_after is not None:
+            later = {"retry_at": sa.func.now() + retry_after}
         counts = {"attempts": delivery.attempt, "refusals": delivery.refusals + is_refused}
         self._update([delivery], reason=reason, **counts, **later)
 
@@ -235,12 +236,12 @@ class PostgresOutbox(Outbox):
         ]
 
     @override
-    def replay(self, query: EventQuery, sinks: Sequence[str], *, now: datetime) -> int:
+    def replay(self, query: EventQuery, sinks: Sequence[str]) -> int:
         again = {
             "state": DeliveryState.PENDING.value,
             "attempts": 0,
             "refusals": 0,
-            "retry_at": now,
+            "retry_at": sa.func.now(),
             "reason": None,
             **_NO_CLAIM,
         }
@@ -258,7 +259,7 @@ class PostgresOutbox(Outbox):
             events.c.sequence,
             ordering_key,
             sa.literal("pending", sa.Text),
-            sa.literal(now, sa.DateTime(timezone=True)),
+            sa.func.now(),
         ]
         ways = sa.select(*columns).select_from(events.join(names, sa.true())).where(*_conditions(query))
         into = ["event_id", "sink", "sequence", "ordering_key", "state", "retry_at"]

@@ -16,7 +16,9 @@ PATIENCE_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.5
 
 
-def in_transaction(database: Database, action: Callable[[Transaction], T]) -> T:
+def in_transaction(
+    database: Database, action: Callable[[Transaction], T], *, patience_seconds: float = PATIENCE_SECONDS
+) -> T:
     """Run an action in a transaction, again from the start while the database is away.
 
     The connection may be lost in the instant of the commit, so an action must bear being done twice.
@@ -26,7 +28,7 @@ def in_transaction(database: Database, action: Callable[[Transaction], T]) -> T:
         StorageError: the database did not come back in time.
 
     """
-    deadline, pause = monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE_SECONDS
+    deadline, pause = monotonic() + patience_seconds, _FIRST_PAUSE_SECONDS
     while True:
         try:
             with database.transaction() as tx:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event as Signal
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +12,14 @@ import pytest
 
 from costbatch.application import deliver
 from costbatch.application.deliver import Deliverer, SinkResult
+from costbatch.application.jobs import retry
 from costbatch.domain.deliveries import DeliveryState, pause_after
 from costbatch.domain.events import Event, EventType
 from costbatch.domain.routing import Route
 from costbatch.errors import DeliveryError, StorageError
 from tests.support.factories import NOW
 from tests.support.fake_receivers import FakeSink
-from tests.support.fake_store import FakeStore, Posted
+from tests.support.fake_store import FakeOutbox, FakeStore, Posted
 
 RUN = UUID(int=77)
 
@@ -34,6 +36,10 @@ class Post:
     pauses: Sequence[float] = ()
     budget_seconds: float = 60
     most_attempts: int = 1000
+
+    def __post_init__(self) -> None:
+        """Let deliveries wait by the same clock."""
+        self.store.tables.outbox.now = lambda: self.now
 
     def write(self, *subjects: str, account_id: int | None = None, run_id: UUID | None = None) -> None:
         """Put events into the outbox: of one account, or each of an account of its own."""
@@ -391,12 +397,45 @@ def test_a_receiver_that_refuses_everything_is_not_asked_about_each_event(post: 
 
 
 def test_a_lost_database_ends_the_delivery(post: Post) -> None:
-    """What was not marked stays in the outbox."""
+    """What was not marked stays in the outbox; it is waited for as long as the delivery has time."""
     post.write("1")
+    post.budget_seconds = 0.2
     post.store.faults = [StorageError("Gone."), StorageError("Gone.")]
     with pytest.raises(StorageError, match="Gone"):
         post.deliver()
     assert post.pending == 2
+
+
+@pytest.mark.parametrize("step", ["release_dead", "claim", "held_for", "mark_delivered"])
+def test_a_database_that_is_away_for_a_moment_delays_nothing(
+    post: Post, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Each step is patient: what a restart interrupts is not left for the next night."""
+    monkeypatch.setattr(retry, "sleep", lambda _: None)
+    post.write("1", "2")
+    once = iter([StorageError("Starting up.")])
+    real = getattr(FakeOutbox, step)
+
+    def interrupted(*args: object, **more: object) -> object:
+        for error in once:
+            raise error
+        return real(*args, **more)
+
+    monkeypatch.setattr(FakeOutbox, step, interrupted)
+    assert (post.waiting(), post.pending) == (0, 0)
+    assert next(once, None) is None, "the step was reached"
+    assert post.log.subjects[:2] == post.chat.subjects[:2] == ["1", "2"]
+
+
+def test_a_process_that_is_ending_is_not_patient_beyond_its_time(post: Post) -> None:
+    """The database is away; the delivery gives up with the time that is left for it."""
+    post.write("1")
+    post.stop.set()
+    post.store.faults = [StorageError("Gone.")] * 99
+    began = monotonic()
+    with pytest.raises(StorageError):
+        post.deliver()
+    assert monotonic() - began < deliver._STOPPING_SECONDS + 1
 
 
 def test_an_unexpected_error_of_a_sink_is_a_failure_of_its_event(post: Post) -> None:

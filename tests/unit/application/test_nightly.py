@@ -38,6 +38,10 @@ class Night:
     check_environment: Callable[[AwsNeeds], None] = lambda _: None
     now: datetime = NOW
 
+    def __post_init__(self) -> None:
+        """Let deliveries wait by the same clock."""
+        self.harness.store.tables.outbox.now = lambda: self.now
+
     def run(self, request: RunRequest | None = None) -> CollectReport:
         """Run the cost job, and what follows it."""
         harness = self.harness
