@@ -200,7 +200,7 @@ class Anomalies(_Answering):
     def reopen(self, prefix: str, remark: Remark) -> AnsweredAnomaly:
         """Withdraw the answers that were given for its series."""
         with self._transaction() as tx:
-            found = self._find(tx, prefix)
+            found = self._find_locked(tx, prefix)
             given = [each for each in found.answers if each.is_about(found.anomaly)]
             if not given and found.answer is not None:
                 raise ConfigError(
@@ -217,7 +217,7 @@ class Anomalies(_Answering):
         self, prefix: str, kind: AnswerKind, remark: Remark, *, until: date | None = None
     ) -> AnsweredAnomaly:
         with self._transaction() as tx:
-            found = self._find(tx, prefix)
+            found = self._find_locked(tx, prefix)
             anomaly, rule = found.anomaly, self.rule_of(found.account)
             if anomaly.state is AnomalyState.RESOLVED:
                 raise ConfigError(
@@ -255,6 +255,13 @@ class Anomalies(_Answering):
                     tx.answers.withdraw(replaced, author=remark.author, reason=reason, now=now)
                 tx.answers.add(answer)
             return _answered(tx, [anomaly], self.rule_of)[0]
+
+    def _find_locked(self, tx: Transaction, prefix: str) -> AnsweredAnomaly:
+        """Return the anomaly as it stays until the transaction ends: no run saves its account meanwhile."""
+        found = self._find(tx, prefix)
+        _lock(tx, found.account)
+        # Again, because a run may have changed it while the lock was waited for.
+        return self._find(tx, prefix)
 
     def _find(self, tx: Transaction, prefix: str) -> AnsweredAnomaly:
         wanted = _normalised(prefix)
@@ -303,7 +310,7 @@ class PlannedChanges(_Answering):
         """Announce that an account, or one of its services, will have unusual cost on these days."""
         _check_future("--to", days.last, utc_day(self.now()))
         with self._transaction() as tx:
-            account = find_account(tx, aws_account_id)
+            account = find_account(tx, aws_account_id, lock=True)
             plan = Answer(
                 kind=AnswerKind.PLANNED,
                 account_id=account.id,
@@ -328,15 +335,28 @@ class PlannedChanges(_Answering):
     def remove(self, plan_id: int, remark: Remark) -> PlannedChange:
         """Let a planned change no longer count."""
         with self._transaction() as tx:
-            found = [change for change in _plans(tx) if change.plan.id == plan_id]
-            if not found:
-                raise ConfigError(
-                    f"There is no planned change {plan_id}; `costbatch planned list` shows them."
-                )
-            (change,) = found
+            _lock(tx, _find_plan(tx, plan_id).account)
+            # Again, because somebody may have removed it while the lock was waited for.
+            change = _find_plan(tx, plan_id)
             with self._telling(tx, change.account, remark):
                 tx.answers.withdraw([change.plan], author=remark.author, reason=remark.reason, now=self.now())
             return change
+
+
+def _lock(tx: Transaction, account: Account) -> None:
+    """Lock an account before its answers change, as runs do before they save it.
+
+    Or a run that judged it before the answer would tell of its anomalies after it, and an alert that was
+    silenced would fire again.
+    """
+    find_account(tx, account.aws_account_id, lock=True)
+
+
+def _find_plan(tx: Transaction, plan_id: int) -> PlannedChange:
+    for change in _plans(tx):
+        if change.plan.id == plan_id:
+            return change
+    raise ConfigError(f"There is no planned change {plan_id}; `costbatch planned list` shows them.")
 
 
 def _plans(tx: Transaction) -> list[PlannedChange]:

@@ -8,7 +8,8 @@ import pytest
 from costbatch.simulator.world import Fault
 from tests.support.bills import billed, stored
 from tests.support.fork_server import Process
-from tests.support.harness import ONE_DAY, TODAY, Harness, Row, make_account, wait_for
+from tests.support.harness import ONE_DAY, TODAY, Harness, Row, bill, make_account, steady, wait_for
+from tests.support.waiting import blocked, locked, until
 
 SLOW = (Fault("latency", seconds=0.25),)
 
@@ -55,6 +56,29 @@ def test_overlapping_runs_leave_the_bill(harness: Harness) -> None:
         days = [TODAY - n * ONE_DAY for n in range(1, 61)]
         assert stored(harness, account.account_id) == billed(account, days, read_on=TODAY)
     assert harness.value("SELECT count(*) FROM events WHERE type = 'run.completed'") == 2
+
+
+@pytest.mark.parametrize("answer", ["dismiss", "planned"])
+def test_an_answer_while_the_night_saves_its_account_is_the_last_word(harness: Harness, answer: str) -> None:
+    """It waits for the account, so that nothing of the night fires an alert again that was silenced."""
+    rows = [row for row in steady("10.00", until=TODAY + ONE_DAY) if row.date < TODAY - ONE_DAY]
+    rows += [bill(TODAY - ONE_DAY, "100.00"), bill(TODAY, "130.00")]
+    harness.open(make_account(1, rows=tuple(rows)))
+    harness.collect()
+    found = harness.value("SELECT id::text FROM anomalies")
+    harness.sleep_until(TODAY + ONE_DAY)
+    days = ["--from", str(TODAY - ONE_DAY), "--to", str(TODAY + ONE_DAY), "--account", harness.ids[0]]
+    silence = {"dismiss": ["anomalies", "dismiss", found], "planned": ["planned", "add", *days]}[answer]
+    with locked(harness, "cost_collections"):
+        night = harness.start("collect", "--output", "json")
+        until(lambda: blocked(harness) >= 1)
+        person = harness.start(*silence, "--reason", "load test", "--author", "alice")
+        until(lambda: blocked(harness) >= 2 or person.poll() is not None)
+    assert [wait_for(each).status for each in (night, person)] == [0, 0]
+    told = harness.rows("SELECT type, cloudevent -> 'data' AS data FROM events ORDER BY sequence")
+    last = [each for each in told if each["type"].startswith("anomaly.")][-1]
+    assert last["type"] == "anomaly.answered"
+    assert (last["data"]["standing"], last["data"]["anomaly"]["revision"]) == ("silent", 2)
 
 
 def test_pods_of_one_job_share_its_accounts_and_end_it_once(harness: Harness) -> None:

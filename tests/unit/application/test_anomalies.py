@@ -1,19 +1,24 @@
 """Answering anomalies, night by night: what is told afterwards, and what is refused."""
 
+from collections.abc import Callable, Collection
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from costbatch.application.anomalies import AnsweredAnomaly, PlannedChanges, Remark
+from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
-from costbatch.domain.answers import AnswerKind, Standing
+from costbatch.domain.answers import Answer, AnswerKind, Standing
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
 from tests.support.factories import NOW, day, days, make_anomaly
+from tests.support.fake_store import FakeAnswers
+from tests.support.fakes import FakeAccounts
 from tests.support.replay import Replay, flat, spans, told
 
 DETECTED, UPDATED, RESOLVED = "anomaly.detected", "anomaly.updated", "anomaly.resolved"
@@ -55,6 +60,38 @@ def test_a_dismissed_anomaly_is_silent_at_its_level_and_still_known(replay: Repl
     replay.costs({51: 230, **flat(52, 60)})
     assert replay.runs(52, 60) == []
     assert spans(replay.anomalies) == [("spike", 50, 51, "ended")]
+
+
+def test_an_account_is_locked_before_its_answers_are_changed(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run saves meanwhile counts, whatever the answer: it is read again once the account is locked."""
+    calls: list[str] = []
+    find, load = FakeAccounts.find, FakeAnswers.load
+
+    def noted_find(self: FakeAccounts, aws_account_id: str, *, lock: bool = False) -> Account | None:
+        calls.extend(["lock"] * lock)
+        return find(self, aws_account_id, lock=lock)
+
+    def noted_load(self: FakeAnswers, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
+        calls.append("read")
+        return load(self, account_ids)
+
+    monkeypatch.setattr(FakeAccounts, "find", noted_find)
+    monkeypatch.setattr(FakeAnswers, "load", noted_load)
+    planned = plans(replay)
+
+    def locks(change: Callable[[], object]) -> list[str]:
+        calls.clear()
+        change()
+        return [call for call, _ in groupby(calls)]
+
+    wanted, account = newest(replay), replay.account.aws_account_id
+    assert locks(lambda: replay.answers.dismiss(wanted, ALICE)) == ["read", "lock", "read"]
+    assert locks(lambda: replay.answers.reopen(wanted, ALICE)) == ["read", "lock", "read"]
+    assert locks(lambda: planned.add(account, days(50, 60), ALICE)) == ["lock", "read"]
+    (change,) = planned.list_changes()
+    assert locks(lambda: planned.remove(change.plan.id or 0, ALICE)) == ["read", "lock", "read"]
 
 
 def test_a_move_beyond_the_level_is_told_as_detected(replay: Replay) -> None:
