@@ -58,6 +58,9 @@ class Outbox(Protocol):
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
         """Return how many events of each type a run has written."""
 
+    def endings_of_run(self, run_id: UUID) -> list[str]:
+        """Return the statuses that a run was told to have ended with, oldest first."""
+
     def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
         """Return the events that are meant, newest first, with all their deliveries."""
 

@@ -1,6 +1,6 @@
 """Events, as CloudEvents 1.0: their data, and the ids by which receivers drop repeats."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -53,6 +53,8 @@ _OF_CHANGE = {
     ChangeKind.RESOLVED: EventType.ANOMALY_RESOLVED,
 }
 _OF_STATUS = {"failed": EventType.RUN_FAILED, "stopped": EventType.RUN_STOPPED}
+# How a run ended; `run_ended` makes them.
+RUN_ENDINGS = (EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_STOPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,11 +289,19 @@ def service_first_used(
     )
 
 
-def run_ended(summary: Mapping[str, Any], *, run_id: UUID, run_key: str, now: datetime) -> Event:
-    """Return the event of a run that ended or was stopped; a retry with the same status repeats its id."""
+def run_ended(
+    summary: Mapping[str, Any], *, run_id: UUID, run_key: str, now: datetime, told: Sequence[str] = ()
+) -> Event:
+    """Return the event of a run that ended or was stopped; a retry with the same status repeats its id.
+
+    told: the statuses that events of the run have told, oldest first. If another one was told since, it is a
+    new event: it ends the alert that the run was stopped.
+    """
     status = summary["status"]
     type_ = _OF_STATUS.get(status, EventType.RUN_COMPLETED)
-    return _event(type_, run_key, f"{run_id}/{status}", now, {"run": dict(summary)})
+    earlier = told[:-1] if told and told[-1] == status else told
+    number = f"/{len(earlier)}" if status in earlier else ""
+    return _event(type_, run_key, f"{run_id}/{status}{number}", now, {"run": dict(summary)})
 
 
 def sink_test(sink: str, *, now: datetime) -> Event:

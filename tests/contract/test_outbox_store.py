@@ -9,7 +9,7 @@ from costbatch.application.ports import Database
 from costbatch.domain.detection import Direction, Severity
 from costbatch.domain.events import Event, EventType
 from costbatch.domain.routing import Filter, Route
-from tests.support.database_rows import add_account, event
+from tests.support.database_rows import add_account, event, open_run
 
 SMALL = {"severity": "low"}
 OF_S3 = {"explanation": [{"service": "Amazon S3"}]}
@@ -60,6 +60,24 @@ def test_a_sink_is_told_how_an_anomaly_ended_that_it_was_told_of(
     begun = [anomaly_event(told), anomaly_event(told, **excluded)]
     ended = [anomaly_event(**changed), anomaly_event(**excluded)]
     assert sent(database, filter_, *begun, *ended) == [begun[0], ended[0]]
+
+
+def test_the_endings_of_a_run_are_told_in_their_order(database: Database) -> None:
+    """The status of each, without the run's other events and without those of other runs."""
+    runs = [open_run(database, key) for key in ("one", "other")]
+    completed, stopped = EventType.RUN_COMPLETED, EventType.RUN_STOPPED
+    with database.transaction() as tx:
+        assert tx.outbox.endings_of_run(runs[0].id) == []
+        for run, type_, status in (
+            (0, completed, "partial"),
+            (0, EventType.INCIDENT_DETECTED, "no ending"),
+            (1, EventType.RUN_FAILED, "failed"),
+            (0, stopped, "stopped"),
+            (0, completed, "partial"),
+        ):
+            told = event(type_, data={"run": {"status": status}})
+            tx.outbox.append([told], [], account_id=None, run_id=runs[run].id)
+        assert tx.outbox.endings_of_run(runs[0].id) == ["partial", "stopped", "partial"]
 
 
 def test_a_sink_is_told_of_no_type_that_its_filter_leaves_out(database: Database) -> None:

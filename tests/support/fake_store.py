@@ -23,7 +23,7 @@ from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState, EventQuery, StoredEvent
 from costbatch.domain.detection import Rule, Severity
-from costbatch.domain.events import Event
+from costbatch.domain.events import RUN_ENDINGS, Event
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -571,6 +571,11 @@ class FakeOutbox:
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
         """Return how many events of each type a run has written."""
         return dict(Counter(event.type.value for event in self.events if self.runs[event.id] == run_id))
+
+    def endings_of_run(self, run_id: UUID) -> list[str]:
+        """Return the statuses that a run was told to have ended with, oldest first."""
+        mine = (event for event in self.events if self.runs[event.id] == run_id)
+        return [event.data["run"]["status"] for event in mine if event.type in RUN_ENDINGS]
 
     def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
         """Return the events of these types and accounts, newest first, without their deliveries."""

@@ -24,7 +24,7 @@ from costbatch.domain.deliveries import (
     StoredDelivery,
     StoredEvent,
 )
-from costbatch.domain.events import Event
+from costbatch.domain.events import RUN_ENDINGS, Event
 from costbatch.domain.routing import Route, is_follow_up
 
 # Events about no account go one after the other as well.
@@ -201,6 +201,12 @@ class PostgresOutbox(Outbox):
         statement = sa.select(events.c.type, sa.func.count()).where(events.c.run_id == run_id)
         rows = self.connection.execute(statement.group_by(events.c.type))
         return {type_: count for type_, count in rows}  # noqa: C416 - dict(rows) hides what the pairs are
+
+    @override
+    def endings_of_run(self, run_id: UUID) -> list[str]:
+        told = sa.select(events.c.cloudevent["data"]["run"]["status"].astext)
+        of_run = told.where(events.c.run_id == run_id, events.c.type.in_(RUN_ENDINGS))
+        return list(self.connection.scalars(of_run.order_by(events.c.sequence)))
 
     @override
     def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:

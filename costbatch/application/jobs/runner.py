@@ -209,6 +209,7 @@ class Runner(Generic[T, R]):
             events = self.job.closing_events(tx, run, now=now)
             tx.outbox.append(events, self.policy.routes, account_id=None, run_id=run.id)
             summary = self.job.after(tx, run, now=now)
-            event = run_ended(summary, run_id=run.id, run_key=run.key, now=now)
+            told = tx.outbox.endings_of_run(run.id)
+            event = run_ended(summary, run_id=run.id, run_key=run.key, now=now, told=told)
             tx.outbox.append([event], self.policy.routes, account_id=None, run_id=run.id)
         return tx.runs.load(run)

@@ -11,6 +11,7 @@ from time import monotonic
 import pytest
 
 from costbatch.application.jobs import queue, stopping
+from costbatch.application.jobs.policy import RunPolicy
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.credentials import Access
@@ -21,7 +22,7 @@ from costbatch.domain.runs import (
     SkipReason,
     StopReason,
 )
-from costbatch.errors import ErrorKind, StatementRefused, StorageError
+from costbatch.errors import AccountError, ErrorKind, StatementRefused, StorageError
 from tests.support.factories import NOW, make_account
 from tests.support.fake_runs import LEASES
 from tests.support.fakes import FakeAccounts
@@ -74,6 +75,29 @@ def test_a_deadline_ends_the_work_and_is_recorded(
     assert (again.status, again.stopped_by) == (RunStatus.COMPLETED, None)
     assert len(harness.source.fetched) == 4
     assert harness.event_types == ["run.stopped", "run.completed"]
+
+
+def test_a_run_that_ends_after_its_deadline_as_it_did_before_tells_so_again(harness: RunHarness) -> None:
+    """Or an alert that it was stopped would fire for ever; what ends the same way again is one event."""
+    denied = [AccountError(ErrorKind.ACCESS_DENIED, "No.")]
+    harness.source.answers = {2: denied}
+
+    def ended(policy: RunPolicy = POLICY) -> int:
+        harness.policy = policy
+        harness.collect()
+        return len({event.id for event in harness.store.tables.outbox.events})
+
+    deadline = replace(POLICY, deadline=timedelta(0))
+    told = [ended(), ended(), ended(deadline), ended(deadline), ended(), ended(), ended(deadline), ended()]
+    assert [number - told[0] for number in told] == [0, 0, 1, 1, 2, 2, 3, 4]
+    assert harness.event_types == [
+        "account.failed",
+        "run.completed",
+        "run.stopped",
+        "run.completed",
+        "run.stopped",
+        "run.completed",
+    ]
 
 
 def test_the_last_process_that_the_deadline_stops_tells_of_it(
