@@ -14,7 +14,7 @@ from costbatch.application.selection import active_accounts
 from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
 from costbatch.domain.deliveries import Backlog
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import FailOn, Run, RunRequest, is_success
+from costbatch.domain.runs import FailOn, Run, RunRequest, RunStatus, is_success
 from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
 from costbatch.logs import get_logger
 
@@ -135,6 +135,9 @@ class Nightly(Generic[P]):
 
     def _prune(self, run: Run) -> None:
         if self.retention is None or self.runner.stop.is_set():
+            return
+        # AWS refuses every request if the clock is wrong, and the database may have the same clock.
+        if run.status is RunStatus.FAILED:
             return
         try:
             # Seen from the run's own day, so that it drops nothing that it may have read.

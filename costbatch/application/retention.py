@@ -74,6 +74,9 @@ class Pruning:
 class OldRecords(Protocol):
     """The old records. Every method is a transaction of its own and may raise StorageError."""
 
+    def utc_date(self) -> date:
+        """Return the UTC date of the database's clock."""
+
     def rights(self, first_kept: date) -> Rights:
         """Return the privileges that pruning needs and the role lacks."""
 
@@ -112,8 +115,9 @@ class Retention:
     stop: Signal = field(default_factory=Signal)
 
     def first_kept_day(self, today: date) -> date:
-        """Return the first day that is kept."""
-        return month_start(today, months_back=self.keep_months)
+        """Return the first day that is kept, seen from the given day or the database's if that is earlier."""
+        # What is dropped is gone: the clock of one pod must not decide it alone.
+        return month_start(min(today, self.records.utc_date()), months_back=self.keep_months)
 
     def look(self, today: date) -> Pruning:
         """Return what pruning would remove; nothing is changed."""

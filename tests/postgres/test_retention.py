@@ -1,10 +1,13 @@
 """Pruning on a real PostgreSQL: what goes and what stays."""
 
-from datetime import date
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.engine import Connection
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
@@ -59,6 +62,20 @@ def test_months_that_lie_wholly_before_the_first_kept_day_go(
     ]
     database.check_schema()
     assert prune(database).is_empty
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+12", "Etc/GMT-14"])
+def test_the_databases_day_is_utcs(database: PostgresDatabase, zone: str) -> None:
+    """Whatever time zone the session has: at any time of day, one of these two has another date."""
+
+    @contextmanager
+    def connect() -> Iterator[Connection]:
+        with database.connection() as connection:
+            connection.exec_driver_sql(f"SET LOCAL TimeZone TO '{zone}'")
+            yield connection
+
+    before = datetime.now(UTC).date()
+    assert before <= PostgresRetention(connect).utc_date() <= datetime.now(UTC).date()
 
 
 @pytest.mark.usefixtures("costs")

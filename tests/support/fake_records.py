@@ -21,6 +21,11 @@ class FakeRecords:
     held: dict[str, int] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
     after_each: Callable[[], object] = lambda: None
+    database_date: date = date.max
+
+    def utc_date(self) -> date:
+        """Return the day of the database's clock."""
+        return self.database_date
 
     def rights(self, first_kept: date) -> Rights:
         """Tell what the role lacks."""

@@ -77,6 +77,13 @@ class PostgresRetention(OldRecords):
     connect: Callable[[], AbstractContextManager[Connection]]
 
     @override
+    def utc_date(self) -> date:
+        today = sa.text("SELECT CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date)")
+        with self.connect() as connection:
+            found: date = connection.execute(today).scalar_one()
+        return found
+
+    @override
     def rights(self, first_kept: date) -> Rights:
         with self.connect() as connection:
             names = [

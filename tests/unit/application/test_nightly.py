@@ -298,6 +298,15 @@ def test_months_that_are_held_up_are_a_warning(night: Night, monkeypatch: pytest
     assert (line["level"], line["months"]) == ("warning", ["2025-01"])
 
 
+def test_a_night_in_which_no_account_succeeded_drops_nothing(night: Night) -> None:
+    """AWS refuses every request of a clock that is wrong, and the database may have the same clock."""
+    night.records = FakeRecords()
+    refused = AccountError(ErrorKind.CREDENTIALS_REJECTED, "")
+    night.harness.source.answers = {1: [refused], 2: [refused]}
+    assert night.run().run.status is RunStatus.FAILED
+    assert night.records.steps == []
+
+
 def test_a_process_that_was_asked_to_stop_does_not_prune(night: Night) -> None:
     """Its time is for the accounts in flight."""
     night.records = FakeRecords()

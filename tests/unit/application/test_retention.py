@@ -35,6 +35,18 @@ def test_the_stored_days_move_before_and_after_the_months_go() -> None:
     assert (pruning.held_up, records.months) == ((), [])
 
 
+def test_a_clock_that_is_ahead_of_the_databases_drops_nothing_more() -> None:
+    """The earlier of the two days counts: what a pod whose clock is years ahead drops cannot be undone."""
+    records = FakeRecords(accounts=2, database_date=date(2025, 5, 7))
+    years_ahead = TODAY.replace(year=2029)
+    looked = keeping_three_months(records).look(years_ahead)
+    pruning = keeping_three_months(records).prune(years_ahead)
+    assert (looked.first_kept, pruning.first_kept) == (date(2025, 2, 1), date(2025, 2, 1))
+    assert looked.months == pruning.months == (JANUARY,)
+    behind = FakeRecords(database_date=date(2029, 1, 1))
+    assert keeping_three_months(behind).prune(TODAY).first_kept == FIRST_KEPT
+
+
 def test_rows_go_in_bounded_batches_until_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each batch is one short transaction; runs count with their items."""
     monkeypatch.setattr(retention, "_BATCH", 10)
