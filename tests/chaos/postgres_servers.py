@@ -1,14 +1,17 @@
-"""A PostgreSQL of a test's own, which it may stop, and a PgBouncer in front of one."""
+"""A PostgreSQL of a test's own, which it may stop, and a PgBouncer or a network in front of one."""
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 
 import psycopg2
+from psycopg2.extensions import parse_dsn
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.migrations import Schema
@@ -122,3 +125,61 @@ def _answers(url: str) -> bool:
     except psycopg2.OperationalError:
         return False
     return True
+
+
+class Network:
+    """The way to a database. Once it is cut, the server hears nothing of its clients, not even their end."""
+
+    def __init__(self, url: str, listener: socket.socket) -> None:
+        given = parse_dsn(url)
+        self._server = f"{given['host']}/.s.PGSQL.5432"
+        self._listener = listener
+        self._cut = Event()
+        self._sockets: list[socket.socket] = []
+        options = "sslmode=disable&gssencmode=disable"
+        port = listener.getsockname()[1]
+        self.url = f"postgresql://postgres@127.0.0.1:{port}/{given['dbname']}?{options}"
+
+    def serve(self) -> None:
+        """Connect whoever comes."""
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._server)
+            self._sockets += [client, server]
+            for one, other in ((client, server), (server, client)):
+                Thread(target=self._forward, args=(one, other), daemon=True).start()
+
+    def cut(self) -> None:
+        """Let every later byte and every end of a connection get lost."""
+        self._cut.set()
+
+    def close(self) -> None:
+        """Close the connections, as the server does with one that has been silent for too long."""
+        for each in self._sockets:
+            # Also if a thread still waits for it.
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while (data := source.recv(65536)) and not self._cut.is_set():
+                target.sendall(data)
+            if not self._cut.is_set():
+                target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def network_to(url: str) -> Iterator[Network]:
+    """Put a network in front of a database, which a test may cut."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        network = Network(url, listener)
+        Thread(target=network.serve, daemon=True).start()
+        try:
+            yield network
+        finally:
+            network.close()

@@ -10,6 +10,7 @@ from costbatch.adapters.worker_id import this_worker
 from costbatch.simulator.world import Fault
 from tests.chaos.conftest import CopyScenario
 from tests.chaos.contents import contents
+from tests.chaos.postgres_servers import network_to
 from tests.chaos.scenarios import ENVIRON, RUN_KEY, Scenario
 from tests.support.fork_server import Process
 from tests.support.harness import Finished, Harness, make_account, wait_for
@@ -45,6 +46,25 @@ def test_a_process_that_dies_in_the_middle_of_a_write_leaves_nothing_half_done(
     finished = wait_for(second, timeout_seconds=MOST_SECONDS)
     assert finished.status == 0, finished.stderr
     assert contents(harness, RUN_KEY) == scenario.expected
+
+
+def test_a_node_that_vanishes_in_the_middle_of_a_save_stops_nobody_else(harness: Harness) -> None:
+    """Its server keeps the locks until it notices; meanwhile every run does all but that one account."""
+    harness.open(*map(make_account, range(1, 5)), latency_seconds=0.2)
+    with network_to(harness.database_url) as network:
+        with locked(harness, "daily_costs"):
+            lost = _start(harness, COSTBATCH_CONCURRENCY="1", DATABASE_URL=network.url)
+            until(lambda: blocked(harness) >= 1)
+            network.cut()
+            lost.kill()
+            wait_for(lost)
+        retry = _start(harness)
+        manual = harness.start("collect", "--run-key", "manual", "--output", "json", **ENVIRON)
+        until(lambda: count(harness, "succeeded") == 6)
+        assert (retry.poll(), manual.poll()) == (None, None)
+    for process in (retry, manual):
+        finished = wait_for(process, timeout_seconds=MOST_SECONDS)
+        assert finished.outcomes == dict.fromkeys(harness.ids, "collected")
 
 
 _ELSEWHERE = "elsewhere/boot/pid:[1]/77/123"

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from time import monotonic, sleep
 
@@ -89,6 +90,38 @@ def test_a_dead_peer_is_noticed(database: PostgresDatabase) -> None:
     assert settings["keepalives_idle"] == "10"
     assert settings["tcp_user_timeout"] == "20000"
     assert settings["application_name"] == "costbatch"
+
+
+def test_the_server_notices_a_dead_client_too(database_url: str) -> None:
+    """A node that vanishes in a transaction would hold its locks for two hours; role and URL still decide.
+
+    Over a socket the server takes the settings and shows 0, so that only their source tells.
+    """
+    url = f"{database_url}&options=-ctcp_keepalives_count%3D7"
+    assert sources_of(url) == {
+        "tcp_keepalives_count": "client",
+        "tcp_keepalives_idle": "session",
+        "tcp_keepalives_interval": "session",
+        "tcp_user_timeout": "session",
+    }
+
+
+def test_a_server_that_refuses_to_watch_its_client_is_used_all_the_same(database_url: str) -> None:
+    """Other databases that speak its protocol may not know the settings; here one is out of range."""
+    assert set(sources_of(f"{database_url}&keepalives_idle=-1").values()) == {"default"}
+
+
+def test_what_a_pooler_has_for_many_clients_is_not_changed_for_one(pooled_url: str) -> None:
+    """The settings would stay on a connection that others use, and would not see our client."""
+    assert set(sources_of(pooled_url).values()) == {"default"}
+
+
+def sources_of(url: str) -> dict[str, str]:
+    """Return where a new connection has each setting about a silent client from."""
+    database = PostgresDatabase(Secret(url))
+    with closing(database), database.connection() as connection:
+        found = connection.exec_driver_sql("SELECT name, source FROM pg_settings WHERE name ~ '^tcp_[ku]'")
+        return dict(found.tuples().all())
 
 
 def test_names_are_utf8_whatever_the_environment_says(

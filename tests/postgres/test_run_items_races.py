@@ -9,9 +9,18 @@ import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.credentials import Secret
-from costbatch.domain.runs import Run, WorkItem
+from costbatch.domain.runs import Run, RunRequest, WorkItem
 from tests.postgres.conftest import Query
-from tests.support.database_rows import NOW, account_id, add_account, claim, collect, new_account, open_run
+from tests.support.database_rows import (
+    NOW,
+    account_id,
+    add_account,
+    claim,
+    collect,
+    new_account,
+    open_run,
+    states,
+)
 
 
 def work(url: str, run: Run, worker: str, done: list[tuple[str, str]]) -> None:
@@ -115,3 +124,53 @@ def test_the_index_decides_between_claims_of_the_same_instant(
     assert claimed == [[]]
     assert query("SELECT claimed_by FROM run_items WHERE state = 'running'") == [("early",)]
     assert claim(database, manual) == []
+
+
+def test_a_dead_workers_claim_that_its_server_still_writes_is_left_for_later(
+    database: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    """Its node may have vanished in the middle of a save: nobody waits until PostgreSQL has noticed."""
+    for number in (1, 2):
+        add_account(database, number)
+    run = open_run(database)
+    in_doubt, _ = claim(database, run, "dead")
+    with other.transaction() as vanished:
+        assert vanished.items.lock([in_doubt])
+        with database.transaction() as tx:
+            tx.connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
+            assert tx.items.release_dead("dead".__eq__) == [(run.id, "dead")]
+        assert states(database, run) == ["running", "pending"]
+    with database.transaction() as tx:
+        assert tx.items.release_dead("dead".__eq__) == [(run.id, "dead")]
+
+
+def test_the_jobs_lock_the_accounts_that_they_share_in_one_order(
+    database: PostgresDatabase, other: PostgresDatabase, query: Query
+) -> None:
+    """Each lists them in an order of its own; whoever waits for the first holds none of the later ones."""
+    one, two = (add_account(database, number) for number in (1, 2))
+    with database.transaction() as tx:
+        run = tx.runs.open("nightly", RunRequest(job="other"), now=NOW, version="1")
+    for account in (two, one):
+        query(
+            "INSERT INTO run_items (run_id, job, account_id, state, available_at)"
+            " VALUES (:run, 'other', :account, 'pending', now())",
+            run=run.id,
+            account=account.id,
+        )
+    items = claim(database, run)
+    assert [item.account.id for item in items] == [two.id, one.id]
+
+    def lock() -> None:
+        with other.transaction() as tx:
+            tx.items.lock(items)
+
+    thread = Thread(target=lock)
+    with database.transaction() as tx:
+        assert tx.accounts.find(one.aws_account_id, lock=True)
+        thread.start()
+        sleep(0.3)
+        assert thread.is_alive()
+        free = "SELECT aws_account_id FROM accounts FOR UPDATE SKIP LOCKED"
+        assert query(free) == [(two.aws_account_id,)]
+    thread.join(10)

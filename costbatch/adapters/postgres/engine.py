@@ -1,7 +1,7 @@
 """The connection to PostgreSQL and its transactions; every driver error becomes a StorageError here."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -73,6 +73,15 @@ _KEEPALIVE = {
     "keepalives_count": 2,
     "tcp_user_timeout": 20_000,
 }
+# The server is to notice a dead client as soon, for until then it holds the locks of what it wrote. Not if
+# the role, the database or the URL says otherwise. Nor through a pooler, which tells a client a made-up
+# process id: its connections to the server stay as they are set, and others use them.
+_WATCH_CLIENT = """
+SELECT set_config(name, setting, false)
+FROM unnest(%s::text[], %s::text[]) AS given (name, setting)
+    JOIN (SELECT name, source FROM pg_settings) AS present USING (name)
+WHERE source IN ('default', 'configuration file') AND pg_backend_pid() = %s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +233,14 @@ def make_engine(url: Secret) -> Engine:
         **_KEEPALIVE,
     }
     # Whatever the URL, PGCLIENTENCODING or the role says: names are stored as AWS writes them.
-    dsn = Secret(make_dsn(**{**ours, **given, "client_encoding": "utf8"}))
+    settings = {**ours, **given, "client_encoding": "utf8"}
+    dsn = Secret(make_dsn(**settings))
+    # As the server calls them.
+    watch = {f"tcp_{name.removeprefix('tcp_')}": str(settings[name]) for name in _KEEPALIVE}
     engine = sa.create_engine(
         "postgresql+psycopg2://",
         # libpq's own string: SQLAlchemy's URLs know neither several hosts with ports nor escaped sockets.
-        creator=partial(_connect, dsn),
+        creator=partial(_connect, dsn, watch),
         pool_size=2,
         # Parameters may be secrets; a statement error must not carry them into a log.
         hide_parameters=True,
@@ -238,10 +250,24 @@ def make_engine(url: Secret) -> Engine:
     return engine
 
 
-def _connect(dsn: Secret) -> DBAPIConnection:
+def _connect(dsn: Secret, watch: Mapping[str, str]) -> DBAPIConnection:
     connection: DBAPIConnection = psycopg2.connect(dsn.reveal())
     register_type(_INSTANTS_IN_UTC, connection)
+    _have_client_watched(connection, watch)
     return connection
+
+
+def _have_client_watched(connection: psycopg2.extensions.connection, watch: Mapping[str, str]) -> None:
+    # Outside a transaction, to save two round trips.
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_WATCH_CLIENT, ([*watch], [*watch.values()], connection.info.backend_pid))
+    except psycopg2.Error:
+        # A database that only speaks PostgreSQL's protocol may not know them, and is used all the same.
+        if connection.closed:
+            raise
+    connection.autocommit = False
 
 
 def _note_use(_: object, record: ConnectionPoolEntry) -> None:

@@ -85,11 +85,11 @@ RETURNING run_items.attempts, run_items.takeovers, run_items.claim_token, run_it
 """).columns(*_ITEM_COLUMNS)
 
 # Two statements, because only the second one sees what the first had to wait for; in one text to save a round
-# trip. Locked in one order, so that two processes cannot wait for each other.
+# trip. Locked in the order of the accounts, which every job shares: two processes cannot wait for each other.
 _LOCK = sa.text("""
 SELECT FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 WHERE run_items.id = ANY(:item_ids) AND run_items.claim_token = ANY(CAST(:tokens AS uuid[]))
-ORDER BY run_items.id
+ORDER BY accounts.id, run_items.id
 FOR NO KEY UPDATE;
 SELECT run_items.id AS item_id, run_items.attempts, run_items.takeovers, run_items.claim_token,
     run_items.run_id, accounts.*,
@@ -218,7 +218,9 @@ class PostgresRunItems(ItemStore):
         workers = self.connection.scalars(sa.select(run_items.c.claimed_by).where(_RUNNING).distinct())
         gone = [worker for worker in workers if is_gone(worker)]
         lapsed = run_items.c.lease_expires_at < sa.func.now()
-        return self._release(lapsed | run_items.c.claimed_by.in_(gone), takeovers=1)
+        dead = lapsed | run_items.c.claimed_by.in_(gone)
+        # If its node vanished in the middle of a save, its locks stay until PostgreSQL has noticed.
+        return self._release(dead, takeovers=1, skip_locked=True)
 
     @override
     def seconds_until_work(self, run: Run) -> float | None:
@@ -344,11 +346,13 @@ class PostgresRunItems(ItemStore):
         }
         self.connection.execute(sa.update(run_items).where(condition).values(**counts))
 
-    def _release(self, condition: sa.ColumnElement[bool], *, takeovers: int = 0) -> list[tuple[UUID, str]]:
+    def _release(
+        self, condition: sa.ColumnElement[bool], *, takeovers: int = 0, skip_locked: bool = False
+    ) -> list[tuple[UUID, str]]:
         # The update itself returns only what a row is afterwards.
         columns = [run_items.c.id, run_items.c.run_id, run_items.c.claimed_by]
         found = sa.select(*columns).where(_RUNNING, condition).order_by(run_items.c.id)
-        held = found.with_for_update().cte("held")
+        held = found.with_for_update(skip_locked=skip_locked).cte("held")
         pending: dict[str, Any] = {**_UNCLAIMED, "state": ItemState.PENDING.value}
         pending["takeovers"] = run_items.c.takeovers + takeovers
         released = sa.update(run_items).where(run_items.c.id == held.c.id).values(**pending)
