@@ -9,8 +9,10 @@ import pytest
 
 from costbatch.application import retention
 from costbatch.domain.periods import DateRange
+from costbatch.simulator.world import Fault
 from tests.support.bills import Bill, billed, stored
-from tests.support.harness import ONE_DAY, TODAY, Harness, Prepare, Row, make_account
+from tests.support.harness import ONE_DAY, TODAY, Harness, Prepare, Row, make_account, wait_for
+from tests.support.waiting import count, until
 
 # What stays of March 2025 and the six months before it.
 FIRST_KEPT = date(2024, 9, 1)
@@ -83,6 +85,19 @@ def test_a_first_collection_reads_what_is_kept(harness: Harness) -> None:
     assert run.account(OLD.account_id)["window"]["start"] == f"{FIRST_KEPT}"
     assert stored(harness, OLD.account_id) == bill_since(harness, FIRST_KEPT)
     assert months(harness)[0] == "2024_09"
+
+
+def test_a_pruning_by_hand_beside_a_first_collection_costs_nothing(harness: Harness) -> None:
+    """It drops the months that the run has made and not filled yet; they are made again."""
+    harness.open(make_account(1, start=date(2023, 6, 1), faults=(Fault("latency", seconds=1.5),)))
+    process = harness.start("collect", "--output", "json")
+    until(lambda: count(harness, "running") == 1)
+    pruned = harness.run("db", "prune", "--keep", "6 months", "--output", "json")
+    assert pruned.summary["months"][0]["month"] == "2024-02"
+    run = wait_for(process)
+    assert run.outcomes == {harness.ids[0]: "collected"}
+    assert harness.aws.paid() == 1
+    assert stored(harness, OLD.account_id) == bill_since(harness, date(2024, 2, 1))
 
 
 def test_an_account_that_lost_all_its_days_begins_anew(grown: Harness) -> None:

@@ -91,7 +91,7 @@ class Job(Protocol[T, R]):
         """
 
     def begin(self, tx: Transaction, *, today: date) -> None:
-        """Make the database ready for a run."""
+        """Make the database ready for a run; again before a result that was refused is saved once more."""
 
     def prepare(self, tx: Transaction, run: Run, items: Sequence[WorkItem]) -> Mapping[int, T]:
         """Return what the work on each claimed item needs, by item."""

@@ -10,6 +10,7 @@ from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.ports import Clock, Database, Display, Transaction
 from costbatch.domain.accounts import AccountStatus, Failing, Progress, failing_since_added
 from costbatch.domain.events import Event, account_failed, account_recovered
+from costbatch.domain.periods import utc_day
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import MAX_ATTEMPTS, Failure, ItemState, Outcome, Run, SkipReason
 from costbatch.errors import CostbatchError, ErrorKind, StatementRefused, StorageError
@@ -109,7 +110,7 @@ class Writer(Generic[T, R]):
     def _save_alone(self, result: Attempt[T, R]) -> list[Outcome]:
         """Save one result; if the database refuses it, the account has failed."""
         try:
-            return self._save([result])
+            return self._save([result], is_again=True)
         except Exception as error:
             if _is_lost(error):
                 raise
@@ -119,9 +120,16 @@ class Writer(Generic[T, R]):
             message = f"{error} {kind.advice}" if isinstance(error, CostbatchError) else kind.advice
             return self._save([replace(result, value=Failure(kind=kind, message=message))])
 
-    def _save(self, results: Sequence[Attempt[T, R]]) -> list[Outcome]:
+    def _save(self, results: Sequence[Attempt[T, R]], *, is_again: bool = False) -> list[Outcome]:
         now = self.clock()
-        return in_transaction(self.database, lambda tx: self._save_in(tx, results, now))
+
+        def save(tx: Transaction) -> list[Outcome]:
+            if is_again:
+                # What the begin of the run made may be gone, as after a pruning by hand.
+                self.job.begin(tx, today=utc_day(now))
+            return self._save_in(tx, results, now)
+
+        return in_transaction(self.database, save)
 
     def _save_in(self, tx: Transaction, results: Sequence[Attempt[T, R]], now: datetime) -> list[Outcome]:
         """Return the outcomes; for items that another process has taken over there are none."""

@@ -121,6 +121,17 @@ def test_a_result_that_is_refused_does_not_affect_the_others(results: Results) -
     assert {key[0] for key in results.store.tables.costs.rows} == {1, 3}
 
 
+def test_what_is_saved_again_has_the_database_made_ready_again(results: Results) -> None:
+    """A pruning may have dropped the months that the run had made; an ordinary save does not ask for them."""
+    results.save(results.result(1))
+    assert results.store.tables.costs.prepared == []
+    results.store.tables.costs.refuses = {2: StatementRefused("It does not fit.")}
+    results.save(*(results.result(row) for row in (2, 3)))
+    (made,) = results.store.tables.costs.prepared
+    assert made.start <= WINDOW.start
+    assert made.last >= WINDOW.last
+
+
 def test_an_account_that_was_taken_over_does_not_affect_the_others(results: Results) -> None:
     """Its result is dropped, but for what it cost; the rest is stored in the same transaction."""
     fetched = [results.result(row) for row in (1, 2, 3)]
