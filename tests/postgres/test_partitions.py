@@ -1,6 +1,6 @@
 """The monthly partitions of the daily costs and of what was expected of each day."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from threading import Barrier, Thread
 from time import monotonic
@@ -9,10 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.partitions import PARTITIONED
 from costbatch.domain.credentials import Secret
 from costbatch.domain.periods import DateRange
 from costbatch.errors import StatementRefused
 from tests.postgres.conftest import Query
+from tests.postgres.roles import database_as
 from tests.support.database_rows import WINDOW, add_account, cost_row, prepare_months, store
 
 YEAR = DateRange(date(2025, 11, 15), date(2026, 2, 2))
@@ -68,6 +70,41 @@ def test_two_processes_that_make_the_same_months_take_turns(
 
     run_all([prepare] * 4)
     assert errors == []
+    assert query(PARTITIONS) == OF_YEAR
+
+
+_OWNERS = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relispartition ORDER BY 1"
+
+
+@pytest.fixture
+def member(database_url: str, query: Query) -> Iterator[PostgresDatabase]:
+    """Open the database as a member of the role that owns the tables, whose name needs quotes."""
+    query('DROP ROLE IF EXISTS "month""s owner, 100%"')
+    query('CREATE ROLE "month""s owner, 100%"')
+    for table in (*PARTITIONED, "accounts"):
+        query(f'ALTER TABLE {table} OWNER TO "month""s owner, 100%"')
+    grant = '"month""s owner, 100%"'
+    with database_as("months_member", grant, database_url=database_url, query=query) as member:
+        query("GRANT CREATE ON SCHEMA public TO months_member")
+        yield member
+        query('REASSIGN OWNED BY "month""s owner, 100%" TO postgres')
+        query('DROP OWNED BY "month""s owner, 100%"')
+    query('DROP ROLE "month""s owner, 100%"')
+
+
+def test_a_month_belongs_to_the_owner_of_its_table(member: PostgresDatabase, query: Query) -> None:
+    """Or the next migration, which that role runs, could not change the month with the table."""
+    query('GRANT CREATE ON SCHEMA public TO "month""s owner, 100%"')
+    prepare_months(member, YEAR)
+    assert query(_OWNERS) == [('"month""s owner, 100%"',)]
+    assert query(PARTITIONS) == OF_YEAR
+
+
+def test_a_month_is_made_also_if_its_owner_may_not_have_it(member: PostgresDatabase, query: Query) -> None:
+    """A role that may not create tables is given none; the night needs the month all the same."""
+    query("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    prepare_months(member, YEAR)
+    assert query(_OWNERS) == [("months_member",)]
     assert query(PARTITIONS) == OF_YEAR
 
 

@@ -104,6 +104,30 @@ def test_tables_of_another_role_name_their_owner(
     assert upgrade(empty_database_url) == (2, [problem])
 
 
+def test_months_of_another_role_are_told_and_the_statements_help(
+    sql: Sql, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner's table cannot be changed while a month of it belongs to another, such as to its member."""
+    sql(f"GRANT ALL ON SCHEMA public TO {QUOTED}")
+    assert upgrade(empty_database_url) == (0, [])
+    for name in ("daily_costs_2025_03", "cost_changes_2025_03"):
+        table = name.removesuffix("_2025_03")
+        sql(
+            f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ('2025-03-01') TO ('2025-04-01')",
+            f"ALTER TABLE {name} OWNER TO postgres",
+        )
+    monkeypatch.setattr(migrations, "REVISIONS", (*migrations.REVISIONS, "29990101_newer"))
+    status, (problem,) = upgrade(empty_database_url)
+    assert (status, "cannot change months that belong to postgres" in problem) == (2, True)
+    sql(problem.partition("as a superuser: ")[2])
+    monkeypatch.undo()
+    with closing(
+        psycopg2.connect(empty_database_url.replace("//postgres:@", "//Cost%20%22Batch%22@"))
+    ) as own:
+        own.cursor().execute("ALTER TABLE daily_costs ADD COLUMN later integer")
+        own.cursor().execute("ALTER TABLE cost_changes ADD COLUMN later integer")
+
+
 def test_a_schema_that_is_current_needs_no_right_to_change_it(sql: Sql, empty_database_url: str) -> None:
     """There is nothing to do, as after another pod's upgrade."""
     assert upgrade(empty_database_url, role=None)[0] == 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from costbatch.adapters.postgres.partitions import PARTITIONED
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.errors import ConfigError
 
@@ -101,7 +102,18 @@ SELECT current_user AS role, current_database() AS database, current_schema() AS
     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
     (SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ', ') FROM pg_class
      WHERE oid = ANY (ARRAY[to_regclass('alembic_version'), to_regclass('daily_costs')])
-         AND NOT pg_has_role(relowner, 'USAGE')) AS other_owners
+         AND NOT pg_has_role(relowner, 'USAGE')) AS other_owners,
+    months.*
+FROM (
+    SELECT string_agg(DISTINCT pg_get_userbyid(month.relowner), ', ') AS owners_of_months,
+        string_agg(
+            format('ALTER TABLE %s OWNER TO %I;', inhrelid::regclass, pg_get_userbyid(parent.relowner)),
+            ' ' ORDER BY month.relname) AS give_months
+    FROM pg_inherits JOIN pg_class AS month ON month.oid = inhrelid
+        JOIN pg_class AS parent ON parent.oid = inhparent
+    WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(CAST(:partitioned AS text[])) AS name)
+        AND NOT pg_has_role(month.relowner, 'USAGE')
+) AS months
 """)
 
 
@@ -112,7 +124,7 @@ def require_upgrade_rights(connection: Connection) -> None:
         ConfigError: with the GRANT to run, or the role to connect as.
 
     """
-    row = connection.execute(_RIGHTS).one()
+    row = connection.execute(_RIGHTS, {"partitioned": [*PARTITIONED]}).one()
     role, schema = (_quoted(connection, name) for name in (row.role, row.schema or "public"))
     if row.is_standby:
         raise ConfigError(
@@ -138,6 +150,12 @@ def require_upgrade_rights(connection: Connection) -> None:
         raise ConfigError(
             f"The tables belong to {row.other_owners}, so the role {row.role} cannot change them. Set "
             f"DATABASE_URL to connect as their owner, or run as a superuser: GRANT {owner} TO {role};"
+        )
+    if row.give_months:
+        # A run makes them for the owner of the tables; not if that role may not create tables.
+        raise ConfigError(
+            f"The role {row.role} cannot change months that belong to {row.owners_of_months}. "
+            f"Run as a superuser: {row.give_months}"
         )
 
 

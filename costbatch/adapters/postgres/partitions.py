@@ -3,10 +3,12 @@
 Processes that change the list of months take turns by one advisory lock, until their transaction ends.
 """
 
+from contextlib import suppress
 from datetime import date
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import ProgrammingError
 
 from costbatch.domain.periods import DateRange, month_start
 
@@ -27,6 +29,14 @@ SELECT pg_class.oid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.o
 WHERE inhparent = ANY(CAST(CAST(:tables AS text[]) AS regclass[])) AND relname = ANY(:names)
 """)
 
+# Of the tables that belong to another role, such as to one that this role is a member of.
+_OTHER_OWNERS = sa.text("""
+SELECT name, quote_ident(rolname) AS owner
+FROM unnest(CAST(:tables AS text[])) AS name
+    JOIN pg_class ON pg_class.oid = to_regclass(name) JOIN pg_roles ON pg_roles.oid = relowner
+WHERE rolname <> current_user
+""")
+
 
 def partition_names(month: date) -> dict[str, str]:
     """Return, by table, the name of the partition that holds the month of a day."""
@@ -38,6 +48,7 @@ def create_partitions(connection: Connection, days: DateRange) -> None:
     if not _missing(connection, days):
         return
     connection.execute(_LOCK)
+    owners = {row.name: row.owner for row in connection.execute(_OTHER_OWNERS, {"tables": [*PARTITIONED]})}
     # Looked up again: another process may have created them meanwhile.
     for month, table, name in _missing(connection, days):
         bounds = f"FROM ('{month}') TO ('{month_start(month, months_back=-1)}')"
@@ -45,6 +56,13 @@ def create_partitions(connection: Connection, days: DateRange) -> None:
         connection.exec_driver_sql(
             f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
         )
+        if table in owners:
+            # Or a migration that this role runs could not change the month with its table. A role that may
+            # not create tables cannot be given one; the night needs the month all the same.
+            with suppress(ProgrammingError), connection.begin_nested():
+                # The driver takes a % for a parameter.
+                owner = owners[table].replace("%", "%%")
+                connection.exec_driver_sql(f"ALTER TABLE {name} OWNER TO {owner}")
         connection.exec_driver_sql(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}")
 
 
