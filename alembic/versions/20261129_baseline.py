@@ -900,11 +900,11 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'succeeded'"),
     )
     op.create_index(
-        "ix_run_items_turns",
+        "ix_run_items_turns_in_vain",
         "run_items",
         ["account_id", "id"],
         unique=False,
-        postgresql_where=sa.text("state IN ('succeeded', 'failed') OR api_requests > 0"),
+        postgresql_where=sa.text("state = 'failed' OR state <> 'succeeded' AND api_requests > 0"),
     )
     op.create_index(
         "ix_run_items_pending",
@@ -1220,9 +1220,9 @@ def downgrade() -> None:
         "ix_run_items_pending", table_name="run_items", postgresql_where=sa.text("state = 'pending'")
     )
     op.drop_index(
-        "ix_run_items_turns",
+        "ix_run_items_turns_in_vain",
         table_name="run_items",
-        postgresql_where=sa.text("state IN ('succeeded', 'failed') OR api_requests > 0"),
+        postgresql_where=sa.text("state = 'failed' OR state <> 'succeeded' AND api_requests > 0"),
     )
     op.drop_index(
         "ix_run_items_succeeded", table_name="run_items", postgresql_where=sa.text("state = 'succeeded'")

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import account_from_row
 from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
-from costbatch.adapters.postgres.tables import HAD_TURN, accounts, run_items
+from costbatch.adapters.postgres.tables import HAD_TURN_IN_VAIN, accounts, run_items
 from costbatch.application.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
@@ -400,9 +400,12 @@ def is_of_run(records: sa.Table, run: Run) -> sa.ColumnElement[bool]:
     return records.c.run_item_id == sa.any_(sa.func.array(ids))
 
 
-def _newest_turn(job: str) -> sa.ScalarSelect[Any]:
+def _newest_turn(job: str) -> sa.ColumnElement[Any]:
     """Return the newest item of an account that ended by itself or was paid for, or null without one."""
     item = run_items.c
-    had_turn = sa.text(f"({HAD_TURN})")
-    turns = sa.select(item.id).where(item.account_id == accounts.c.id, item.job == job, had_turn)
-    return turns.order_by(item.id.desc()).limit(1).scalar_subquery()
+    of_account = sa.select(item.id).where(item.account_id == accounts.c.id, item.job == job)
+    succeeded = of_account.where(item.state == ItemState.SUCCEEDED.value)
+    succeeded = succeeded.order_by(item.finished_at.desc())
+    in_vain = of_account.where(sa.text(f"({HAD_TURN_IN_VAIN})")).order_by(item.id.desc())
+    # The larger one, or the one that is not null.
+    return sa.func.greatest(*(found.limit(1).scalar_subquery() for found in (succeeded, in_vain)))
