@@ -12,17 +12,15 @@ from itertools import groupby
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic
-from typing import TypeVar
 from uuid import UUID
 
-from costbatch.application.jobs.retry import PATIENCE_SECONDS, in_transaction
+from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import Clock, Database, Transaction
 from costbatch.domain.deliveries import MOST_REFUSALS, Delivery, pause_after
 from costbatch.errors import DeliveryError
 from costbatch.logs import get_logger
 
-T = TypeVar("T")
 log = get_logger(__name__)
 
 # Small: a kill in between repeats at most this many deliveries.
@@ -106,7 +104,9 @@ class Deliverer:
         is_stopping = self.stop.is_set()
         seconds = min(self.budget_seconds, _STOPPING_SECONDS) if is_stopping else self.budget_seconds
         until = monotonic() + seconds
-        self.patiently(lambda tx: tx.outbox.release_dead(self.is_gone), until)
+        # Patiently, as all that follows, or the alerts of a night would wait for the next one if the database
+        # restarts meanwhile; but not beyond the time of this delivery.
+        in_transaction(self.database, lambda tx: tx.outbox.release_dead(self.is_gone), until=until)
         drains = [
             _Drain(deliverer=self, sink=sink, until=until, stop=Signal() if is_stopping else self.stop)
             for sink in self.sinks
@@ -127,14 +127,6 @@ class Deliverer:
             if drain.error is not None:
                 raise drain.error
         return {drain.sink.name: drain.result for drain in drains}
-
-    def patiently(self, action: Callable[[Transaction], T], until: float) -> T:
-        """Do it in a transaction; wait for a database that restarts, but not beyond the time of delivery.
-
-        Or the alerts of the night would wait for the next one.
-        """
-        patience = min(PATIENCE_SECONDS, max(0.0, until - monotonic()))
-        return in_transaction(self.database, action, patience_seconds=patience)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -173,7 +165,9 @@ class _Drain:
         If its claims end by themselves within the time of this delivery, they need not wait for a night.
         """
         name = self.sink.name
-        held_for = self.deliverer.patiently(lambda tx: tx.outbox.held_for(name), self.until)
+        held_for = in_transaction(
+            self.deliverer.database, lambda tx: tx.outbox.held_for(name), until=self.until
+        )
         if held_for is None or monotonic() + held_for.total_seconds() > self.until:
             return False
         return not self.stop.wait(min(_LOOK_SECONDS * 4, held_for.total_seconds()))
@@ -202,7 +196,7 @@ class _Drain:
             return tx.outbox.claim(name, worker=worker, most=most, lease=lease)
 
         # A claim whose commit was not heard ends by itself.
-        batch = self.deliverer.patiently(claim, self.until)
+        batch = in_transaction(self.deliverer.database, claim, until=self.until)
         if not batch:
             return True
         now = self.deliverer.clock()
@@ -215,7 +209,7 @@ class _Drain:
                 tx.outbox.mark_failed(each.delivery, reason, retry_after=pause, is_refused=each.is_refused)
             tx.outbox.release(left)
 
-        # Patiently: what is not marked is sent again.
+        # However little time is left: what is not marked is sent again.
         in_transaction(self.deliverer.database, mark)
         self._report(failed)
         self.result.delivered += len(delivered)

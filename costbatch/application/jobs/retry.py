@@ -1,6 +1,7 @@
 """Retries while the database is unavailable, as in a restart or a failover."""
 
 from collections.abc import Callable
+from math import inf
 from time import monotonic, sleep
 from typing import TypeVar
 
@@ -16,19 +17,18 @@ PATIENCE_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.5
 
 
-def in_transaction(
-    database: Database, action: Callable[[Transaction], T], *, patience_seconds: float = PATIENCE_SECONDS
-) -> T:
+def in_transaction(database: Database, action: Callable[[Transaction], T], *, until: float = inf) -> T:
     """Run an action in a transaction, again from the start while the database is away.
 
     The connection may be lost in the instant of the commit, so an action must bear being done twice.
+    until: when ``monotonic`` says so, it is no longer waited for.
 
     Raises:
         StatementRefused: the database is there and refuses.
         StorageError: the database did not come back in time.
 
     """
-    deadline, pause = monotonic() + patience_seconds, _FIRST_PAUSE_SECONDS
+    deadline, pause = min(monotonic() + PATIENCE_SECONDS, until), _FIRST_PAUSE_SECONDS
     while True:
         try:
             with database.transaction() as tx:
