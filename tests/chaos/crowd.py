@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 
+from costbatch.domain.runs import SUSPECT_TAKEOVERS
 from costbatch.simulator.world import Account, Anomaly, Fault
 from tests.chaos.postgres_servers import Server
 from tests.support.fork_server import Process
@@ -125,9 +126,12 @@ class Crowd:
         until(lambda: self._replace_failed() or self._done() >= accounts)
 
     def kill(self) -> None:
-        """Kill a process that works on accounts, at any moment, and start another one soon."""
+        """Kill a process that works on accounts, at any moment, and start another one soon.
+
+        But none that works on what two have died with: a third death rightly fails the account.
+        """
         time.sleep(self.chance.uniform(0, 0.15))
-        victim = self._choose()
+        victim = self._stop_one()
         victim.process.kill()
         victim.process.wait()
         self.killed.append(victim)
@@ -160,6 +164,21 @@ class Crowd:
         return int(
             self.harness.value("SELECT count(*) FROM run_items WHERE state NOT IN ('pending', 'running')")
         )
+
+    def _stop_one(self) -> Member:
+        while True:
+            victim = self._choose()
+            victim.process.send_signal(signal.SIGSTOP)
+            # What it sent before that is done by then.
+            time.sleep(0.02)
+            suspects = "SELECT claimed_by FROM run_items WHERE state = 'running' AND takeovers >= %s"
+            holders = {
+                row["claimed_by"].split("/")[-2] for row in self.harness.rows(suspects, SUSPECT_TAKEOVERS)
+            }
+            if str(victim.process.pid) not in holders:
+                return victim
+            victim.process.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
 
     def _choose(self) -> Member:
         """Choose among those that hold claims; among all that live where nobody does."""
