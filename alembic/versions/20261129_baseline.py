@@ -895,14 +895,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_run_items_succeeded",
         "run_items",
-        ["account_id", "finished_at"],
+        ["account_id", "job", "finished_at"],
         unique=False,
         postgresql_where=sa.text("state = 'succeeded'"),
     )
     op.create_index(
         "ix_run_items_turns_in_vain",
         "run_items",
-        ["account_id", "id"],
+        ["account_id", "job", "id"],
         unique=False,
         postgresql_where=sa.text("state = 'failed' OR state <> 'succeeded' AND api_requests > 0"),
     )

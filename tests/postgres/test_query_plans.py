@@ -186,6 +186,8 @@ def test_the_order_of_a_run_reads_one_item_of_each_account(plan_of: Plan, run: R
     plan = plan_of(lambda tx: tx.items.enlist(run))
     assert "Index Scan Backward using ix_run_items_succeeded" in plan
     assert "ix_run_items_turns_in_vain" in plan
+    # Of the job alone: if another one fails every night, its turns are not walked through.
+    assert plan.count("Index Cond: ((account_id = accounts.id) AND (job = 'collect'::text))") == 2
 
 
 def test_a_claim_reads_the_head_of_the_list(plan_of: Plan, run: Run) -> None:

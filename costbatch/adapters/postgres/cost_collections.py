@@ -12,7 +12,7 @@ from costbatch.adapters.postgres.detection_tables import anomaly_causes
 from costbatch.adapters.postgres.run_items import is_of_run
 from costbatch.adapters.postgres.tables import accounts, anomalies, cost_collections, run_items
 from costbatch.application.ports import CollectionStore
-from costbatch.domain.collection import CollectionCounts, CollectionRecord
+from costbatch.domain.collection import COLLECT, CollectionCounts, CollectionRecord
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.periods import DateRange
 from costbatch.domain.runs import ItemState, Run
@@ -107,6 +107,7 @@ class PostgresCollections(CollectionStore):
             .join_from(run_items, cost_collections)
             .where(
                 run_items.c.account_id == accounts.c.id,
+                run_items.c.job == COLLECT,
                 run_items.c.state == ItemState.SUCCEEDED.value,
             )
             .order_by(run_items.c.finished_at.desc())

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import day_digests
 from costbatch.application.ports import DigestStore
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.costs import DayDigest, DayDigests
 from costbatch.domain.periods import DateRange
 
@@ -34,7 +35,7 @@ FROM day_digests
 WHERE day_digests.account_id = ANY(:account_ids)
   AND day_digests.run_item_id = (
     SELECT run_items.id FROM run_items JOIN cost_collections ON run_item_id = run_items.id
-    WHERE run_items.account_id = day_digests.account_id AND state = 'succeeded'
+    WHERE run_items.account_id = day_digests.account_id AND job = :job AND state = 'succeeded'
     ORDER BY finished_at DESC LIMIT 1)
 """)
 
@@ -69,6 +70,7 @@ class PostgresDigests(DigestStore):
         end_exclusive = max(window.end_exclusive for window in windows.values())
         asked = {
             "account_ids": list(windows),
+            "job": COLLECT,
             "start": start,
             "end_exclusive": end_exclusive,
             "day_bytes": _DAY.size,

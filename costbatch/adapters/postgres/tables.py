@@ -198,10 +198,11 @@ run_items = Table(
     Index(
         "ix_run_items_succeeded",
         "account_id",
+        "job",
         "finished_at",
         postgresql_where=text("state = 'succeeded'"),
     ),
-    Index("ix_run_items_turns_in_vain", "account_id", "id", postgresql_where=text(HAD_TURN_IN_VAIN)),
+    Index("ix_run_items_turns_in_vain", "account_id", "job", "id", postgresql_where=text(HAD_TURN_IN_VAIN)),
     comment="One account within one run, with its one outcome",
 )
 
