@@ -4,6 +4,8 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from enum import Enum
 from functools import cache
 from pathlib import Path
 
@@ -330,6 +332,28 @@ def test_money_never_becomes_a_float() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float"
     }
     assert makers == set(MAKES_FLOATS)
+
+
+def test_nothing_reaches_through_two_others() -> None:
+    """``a.b.c.d`` knows how three others are made; what a value's own type offers does not count."""
+    offered = {name for kind in (date, dict, str, Enum, set) for name in dir(kind)} | {"value"}
+    reaching = set()
+    for path, tree in files_of("domain", "application", "bootstrap", "cli").items():
+        modules = {name.split(".")[-1] for name in imports_of(tree)} | {
+            name.split(".")[0] for name in imports_of(tree)
+        }
+        for node in nodes_of(tree):
+            names: list[str] = []
+            while isinstance(node, ast.Attribute):
+                names.append(node.attr)
+                node = node.value  # noqa: PLW2901 - from the last name to the first
+            if not isinstance(node, ast.Name) or node.id in modules:
+                continue
+            while names and names[0] in offered:
+                del names[0]
+            if len(names) + (node.id != "self") > 3:
+                reaching.add((path, ".".join([node.id, *reversed(names)])))
+    assert reaching == set()
 
 
 def lengths_of_functions() -> dict[tuple[str, str], int]:

@@ -144,7 +144,7 @@ class _Replayed:
 
     def alarms(self) -> Iterator[Alarm]:
         """Return everything that was raised."""
-        for anomaly in self._past.anomalies.rows.values():
+        for anomaly in self._past.anomalies.found():
             if morning := self._mornings.get(str(anomaly.id)):
                 yield Alarm(
                     detector=self._name,

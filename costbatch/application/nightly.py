@@ -97,7 +97,7 @@ class Nightly(Generic[P]):
         # As this process closed it: one that joined meanwhile may have set it running again.
         sinks = {sink.name: Backlog() for sink in self.deliverer.sinks}
         report = replace(report, run=run, backlog={**sinks, **report.backlog})
-        log.info("run_ended", **report.summary["accounts"], status=report.run.status.value)
+        log.info("run_ended", **report.summary["accounts"], status=run.status.value)
         return report
 
     def _follow_up(self, run: Run) -> None:

@@ -112,6 +112,10 @@ class PastAnomalies:
         """Insert or update by id."""
         self.rows[anomaly.id] = anomaly
 
+    def found(self) -> Collection[Anomaly]:
+        """Return all of them."""
+        return self.rows.values()
+
 
 @dataclass
 class PastExpectations:

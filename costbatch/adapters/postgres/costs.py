@@ -389,7 +389,8 @@ def _is_compared(rule: Rule) -> sa.ColumnElement[bool]:
 
 def _comparable_sum(rule: Rule) -> sa.Function[Decimal]:
     """Return the sum of the rule's cost basis; AWS leaves the net amounts out without a discount."""
-    amount: sa.ColumnElement[Decimal] = daily_costs.c[rule.cost_basis.value]
-    if rule.cost_basis.value.startswith("net_"):
-        amount = sa.func.coalesce(amount, daily_costs.c[rule.cost_basis.value.removeprefix("net_")])
+    basis = rule.cost_basis.value
+    amount: sa.ColumnElement[Decimal] = daily_costs.c[basis]
+    if basis.startswith("net_"):
+        amount = sa.func.coalesce(amount, daily_costs.c[basis.removeprefix("net_")])
     return sa.func.sum(amount)

@@ -384,8 +384,9 @@ class AdaptiveDetector(Detector):
         earlier = tx.expectations.load_outside(starts) if starts else {}
         verdicts = {}
         for each in examined:
-            judged, changed = found[each.account.id], each.replaced.change.changed_dates
-            before = _before(each.replaced, judged, earlier.get(each.account.id, ()))
+            judged, replaced = found[each.account.id], each.replaced
+            changed = replaced.change.changed_dates
+            before = _before(replaced, judged, earlier.get(each.account.id, ()))
             now = [
                 Expectation(service, currency, day)
                 for currency, one in judged.items()

@@ -37,9 +37,9 @@ class DeviationDetector(Detector):
         asked = []
         for each in examined:
             days = days_to_judge(each.touched, each.known, self.rule, end=each.end(night.today))
-            start = max(days.start - lookback, each.replaced.stored.start)
-            history = DateRange(start, days.end_exclusive)
-            asked.append(SeriesRequest(each.account, each.replaced.fetched, each.replaced.totals, history))
+            replaced = each.replaced
+            history = DateRange(max(days.start - lookback, replaced.stored.start), days.end_exclusive)
+            asked.append(SeriesRequest(each.account, replaced.fetched, replaced.totals, history))
         series = load_series(tx, asked, self.rule)
         return {
             each.account.id: self._verdict(each, series[each.account.id], each.end(night.today))
@@ -99,14 +99,16 @@ class DeviationDetector(Detector):
         found: dict[str | None, Series | None] = {
             anomaly.service: None for anomaly in each.known if anomaly.currency == currency
         }
-        found[None] = series_of.totals.get(currency) or Series(currency, each.replaced.stored.start, {})
+        stored = each.replaced.stored
+        found[None] = series_of.totals.get(currency) or Series(currency, stored.start, {})
         if self.rule.per_service:
             found.update(series_of.services(currency))
         return found
 
     def _log_unjudged(self, each: Examined, series_of: AccountSeries) -> None:
         """Log which currencies of an account are not judged, if it has others that are."""
-        last = each.replaced.fetched.window.last
+        fetched = each.replaced.fetched
+        last = fetched.window.last
         young = [series for series in series_of.totals.values() if series.baseline(last, self.rule) is None]
         for series in series_of.totals.values() if len(young) < len(series_of.totals) else ():
             about = {"aws_account_id": each.account.aws_account_id, "currency": series.currency}

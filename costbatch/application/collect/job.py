@@ -94,7 +94,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         compares_all = options.is_backfill or options.accept_vanished
         digests = {} if compares_all else tx.digests.load(windows)
         totals = tx.costs.day_totals({row: windows[row] for row in digests}, self.detection.rule)
-        newest = {item.account.id: item.progress.covered.last for item in items if item.progress.covered}
+        newest = {item.account.id: stored.last for item in items if (stored := item.progress.covered)}
         learners = self.detection.detector.learners(tx, [item.account for item in items], newest)
         return {
             item.id: CollectTask(
@@ -132,7 +132,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     ) -> list[Outcome]:
         options = CollectOptions.of(run.request)
         suspects = {
-            result.item.account.id: result.value.window
+            result.account.id: result.value.window
             for result in results
             if not options.accept_vanished and may_vanish(result.value, result.task.digests)
         }
@@ -141,7 +141,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         plausible: list[tuple[CollectResult, FetchedCosts]] = []
         for result in results:
             answer: FetchedCosts | Vanished = result.value
-            if (row := result.item.account.id) in suspects:
+            if (row := result.account.id) in suspects:
                 previous, ratio = result.task.digests, self.vanished_ratio
                 answer = weigh_absence(result.value, stored[row], previous=previous, ratio=ratio)
             if isinstance(answer, Vanished):
@@ -174,19 +174,19 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
     ) -> list[Outcome]:
         """Replace the windows, detect anomalies, and record what was done; return the outcomes."""
         is_backfill = CollectOptions.of(run.request).is_backfill
-        fetched = {result.item.account.id: costs for result, costs in results}
+        fetched = {result.account.id: costs for result, costs in results}
         # What is kept is not in the answer, and counts when the days after it are judged.
         keeping = {row: costs.window for row, costs in fetched.items() if costs.days_kept}
         kept_totals = tx.costs.day_totals(keeping, self.detection.rule) if keeping else {}
-        first = [result.item.account.id for result, _ in results if result.item.progress.covered is None]
+        first = [result.account.id for result, _ in results if result.progress.covered is None]
         changes = tx.costs.replace_windows(run, fetched, first=first)
         replaced = [
             Replaced(
-                account=result.item.account,
-                progress=result.item.progress,
+                account=result.account,
+                progress=result.progress,
                 fetched=costs,
-                change=changes[result.item.account.id],
-                totals=kept_totals.get(result.item.account.id, result.task.totals),
+                change=changes[result.account.id],
+                totals=kept_totals.get(result.account.id, result.task.totals),
             )
             for result, costs in results
         ]
@@ -197,7 +197,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
                 result.item.id: CollectionRecord(
                     window=costs.window,
                     rows_fetched=costs.rows,
-                    change=changes[result.item.account.id],
+                    change=changes[result.account.id],
                     days_kept=costs.days_kept,
                 )
                 for result, costs in results
@@ -206,15 +206,15 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         # A backfill's days are not a night's: what was answered last is no longer what is stored.
         tx.digests.replace(
             {
-                result.item.account.id: None if is_backfill else (result.item.id, costs.digests)
+                result.account.id: None if is_backfill else (result.item.id, costs.digests)
                 for result, costs in results
             }
         )
         save_proven(tx, [result.task.access for result, _ in results], now=now)
         return [
             result.succeeded(
-                progress=result.item.progress.extended(costs.window, is_ordinary=not is_backfill),
-                events=events[result.item.account.id],
+                progress=result.progress.extended(costs.window, is_ordinary=not is_backfill),
+                events=events[result.account.id],
                 warnings={"stored_days_kept": {"days": costs.days_kept}} if costs.days_kept else {},
             )
             for result, costs in results

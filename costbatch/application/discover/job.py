@@ -139,12 +139,12 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
     ) -> list[Outcome]:
         # What was known when the account was claimed is still true: only the holder of the claim stores it.
         written = tx.resources.replace(
-            {result.item.account.id: result.value.changed for result in results}, now=now
+            {result.account.id: result.value.changed for result in results}, now=now
         )
         tx.resources.save_regions(
             {
-                result.item.account.id: _regions_now(
-                    result.task.known, result.value, written[result.item.account.id], now
+                result.account.id: _regions_now(
+                    result.task.known, result.value, written[result.account.id], now
                 )
                 for result in results
             }
@@ -156,7 +156,7 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
                     regions_read=len(result.value.read.keys() - {GLOBAL}),
                     resources=sum(each.resources for each in result.value.read.values()),
                     change=sum(
-                        (each.change for each in written[result.item.account.id].values()), ResourceChange()
+                        (each.change for each in written[result.account.id].values()), ResourceChange()
                     ),
                     failed=result.value.failed,
                 )
@@ -166,7 +166,7 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
         save_proven(tx, [result.task.access for result in results], now=now)
         return [
             result.succeeded(
-                events=self._events(run, result, written[result.item.account.id], now),
+                events=self._events(run, result, written[result.account.id], now),
                 warnings={"regions_failed": {"regions": sorted(result.value.failed)}}
                 if result.value.failed
                 else {},
@@ -182,7 +182,7 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
         self, run: Run, result: DiscoverResult, written: Mapping[str, Written], now: datetime
     ) -> list[Event]:
         """Return what is used for the first time, as far as it could have been seen before."""
-        account, known, value = result.item.account, result.task.known, result.value
+        account, known, value = result.account, result.task.known, result.value
         comparable = [region for region in written if _could_be_seen(region, known, value)]
         events = []
         services: dict[str, dict[str, int]] = {}

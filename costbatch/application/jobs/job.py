@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from costbatch.application.ports import Spend, Transaction
-from costbatch.domain.accounts import NO_PROGRESS, Progress
+from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.events import Event
 from costbatch.domain.runs import Failure, ItemState, Outcome, Run, RunRequest, SkipReason, WorkItem
 
@@ -32,6 +32,16 @@ class Result(Generic[T, R]):
     api_requests: int
     started_at: datetime
     unanswered: int = 0
+
+    @property
+    def account(self) -> Account:
+        """The account that was worked on."""
+        return self.item.account
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job was with the account before."""
+        return self.item.progress
 
     def succeeded(
         self,

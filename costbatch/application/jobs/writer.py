@@ -72,7 +72,7 @@ class Writer(Generic[T, R]):
     def report(self, saved: Saved[T, R]) -> None:
         """Log and display how each account ended."""
         for result in saved.results:
-            account = result.item.account
+            account = result.account
             outcome = saved.outcomes.get(result.item.id)
             if outcome is None:
                 log.warning("claim_lost", aws_account_id=account.aws_account_id)
@@ -114,7 +114,7 @@ class Writer(Generic[T, R]):
         except Exception as error:
             if _is_lost(error):
                 raise
-            log.exception("account_not_stored", aws_account_id=result.item.account.aws_account_id)
+            log.exception("account_not_stored", aws_account_id=result.account.aws_account_id)
             kind = ErrorKind.INTERNAL
             # An error that is not ours may quote anything.
             message = f"{error} {kind.advice}" if isinstance(error, CostbatchError) else kind.advice

@@ -23,7 +23,8 @@ _DAY_TITLES = ("day", "actual", "expected", "lower", "upper", "score", "anomalou
 
 def print_anomaly(shown: ShownAnomaly) -> None:
     """Print the facts, and below them the days around the anomaly."""
-    anomaly, currency = shown.answered.anomaly, shown.answered.anomaly.currency
+    anomaly = shown.answered.anomaly
+    currency = anomaly.currency
     print_table(("anomaly", str(anomaly.id)), _facts(shown), texts=(str(anomaly.id),))
     near = [
         each
