@@ -38,9 +38,15 @@ class AnomalyStore(Protocol):
         """Return the ids of the anomalies that a run was the first to find."""
 
     def untold(self, run: Run) -> set[UUID]:
-        """Return the same, and those of runs of the job that were not resumed: no incident is reported yet.
+        """Return the anomalies of the run, and of others of its job, for which nobody looked for incidents.
 
-        A signal stopped such a run, or its processes died, after the last other run that reported its own.
+        Those of another run that a process works on are left out: it will do so at its end.
+        """
+
+    def mark_told(self, anomaly_ids: Collection[UUID], *, now: datetime) -> None:
+        """Record that incidents of these anomalies were looked for; the next run leaves them out.
+
+        One that another process is saving may stay untold: to tell of it again does no harm.
         """
 
     def alike(self, anomaly_ids: Collection[UUID]) -> list[Anomaly]:

@@ -114,6 +114,26 @@ def test_the_next_night_tells_the_incident_of_one_that_a_signal_stopped(harness:
         assert harness.value(told) == 1
 
 
+def test_a_run_that_ends_meanwhile_does_not_hide_the_incident_of_one_that_is_killed(harness: Harness) -> None:
+    """It leaves to a run that is worked on what that one has found; then nobody has told of it."""
+    day = TODAY - ONE_DAY
+    usual = [row for row in steady("100.00", until=TODAY + 2 * ONE_DAY) if row.date != day]
+    alike = [make_account(number, rows=(*usual, bill(day, "300.00"))) for number in (1, 2)]
+    harness.open(*alike, make_account(3))
+    harness.aws.add_fault(harness.ids[2], "latency", times=1, seconds=30)
+    process = _start(harness)
+    until(lambda: count(harness, "succeeded") == 2)
+    assert harness.collect("--account", harness.ids[0]).status == 0
+    told = "SELECT count(*) FROM events WHERE type = 'incident.detected'"
+    assert harness.value(told) == 0
+    process.kill()
+    _end(process)
+    for night in (1, 2):
+        harness.sleep_until(TODAY + night * ONE_DAY)
+        assert harness.collect().status == 0
+        assert harness.value(told) == 1
+
+
 def _open_hanging(harness: Harness) -> None:
     """Open two accounts; the second one's answer does not come."""
     harness.open(make_account(1), make_account(2))

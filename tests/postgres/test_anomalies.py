@@ -1,6 +1,5 @@
 """The anomalies store on a real PostgreSQL."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,7 +12,7 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
 from costbatch.domain.causes import Cause, RootCause
-from costbatch.domain.collection import COLLECT, CollectOptions
+from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.discovery import DISCOVER
@@ -109,83 +108,117 @@ def test_what_was_gone_and_is_found_again_is_of_the_run_that_found_it(
             assert tx.anomalies.detected_by(found_by.id) == {first.id}
 
 
-@pytest.fixture
-def untold(database: PostgresDatabase, account: Account) -> Callable[..., bool]:
-    """Return a function: whether the next run tells what a run found in its first hour and ended so."""
-
-    def is_untold(
-        status: RunStatus,
-        stopped_by: StopReason | None = None,
-        *,
-        other: str = COLLECT,
-        told: int | None = None,
-    ) -> bool:
-        request = CollectOptions().to_request()
-        with database.transaction() as tx:
-            silent, later = (tx.runs.open(key, request, now=NOW, version="1") for key in ("silent", "later"))
-            third = tx.runs.open("third", replace(request, job=other), now=NOW, version="1")
-            found = anomaly(account)
-            tx.anomalies.save(found, run_id=silent.id, now=NOW + HOUR)
-            if status is not RunStatus.RUNNING:
-                tx.runs.close(silent, status, now=NOW + 2 * HOUR, stopped_by=stopped_by)
-            if told is not None:
-                tx.runs.close(third, RunStatus.PARTIAL, now=NOW + told * HOUR)
-            tx.runs.close(later, RunStatus.COMPLETED, now=NOW + 4 * HOUR)
-            assert tx.anomalies.untold(silent) == {found.id}
-            assert [each.id for each in tx.anomalies.alike([found.id])] == [found.id]
-            return tx.anomalies.untold(later) == {found.id}
-
-    return is_untold
-
-
-@pytest.mark.parametrize(
-    ("status", "stopped_by", "expected"),
-    [
-        (RunStatus.STOPPED, StopReason.SIGNAL, True),
-        (RunStatus.RUNNING, None, True),
-        (RunStatus.STOPPED, StopReason.DEADLINE, False),
-        (RunStatus.COMPLETED, None, False),
-        (RunStatus.PARTIAL, None, False),
-    ],
-)
-def test_what_a_run_found_that_never_told_of_it_is_untold(
-    untold: Callable[..., bool], status: RunStatus, stopped_by: StopReason | None, *, expected: bool
-) -> None:
-    """One that ended, or that its deadline stopped, has told."""
-    assert untold(status, stopped_by) == expected
-
-
-@pytest.mark.parametrize(
-    ("status", "told", "expected"),
-    [
-        (RunStatus.STOPPED, 1, True),
-        (RunStatus.STOPPED, 3, False),
-        (RunStatus.RUNNING, 0, True),
-        (RunStatus.RUNNING, 2, False),
-    ],
-)
-def test_what_another_run_told_meanwhile_is_not_untold(
-    untold: Callable[..., bool], status: RunStatus, told: int, *, expected: bool
-) -> None:
-    """If it ended after the silent one was stopped, or after the last anomaly of one that died."""
-    stopped_by = StopReason.SIGNAL if status is RunStatus.STOPPED else None
-    assert untold(status, stopped_by, told=told) == expected
-
-
-def test_a_run_of_another_job_tells_nothing_of_this_one(untold: Callable[..., bool]) -> None:
-    """Only the job that found the anomalies has incidents."""
-    assert untold(RunStatus.STOPPED, StopReason.SIGNAL, other=DISCOVER, told=3)
-
-
-def test_a_run_that_a_process_works_on_tells_by_itself(database: PostgresDatabase, account: Account) -> None:
-    """Only if its process dies, the next run does."""
-    silent, later = open_run(database, "silent"), open_run(database, "later")
-    save(database, silent, found := anomaly(account))
-    claim(database, silent)
+def tell(database: PostgresDatabase, run: Run) -> set[UUID]:
+    """Let a run tell, as it does at its end; return the anomalies that were untold."""
     with database.transaction() as tx:
-        assert tx.anomalies.untold(later) == set()
+        untold = tx.anomalies.untold(run)
+        tx.anomalies.mark_told(untold, now=NOW)
+    return untold
+
+
+def close(database: PostgresDatabase, run: Run, status: RunStatus, by: StopReason | None = None) -> None:
+    """Close a run if its status is another one."""
+    if status is not RunStatus.RUNNING:
+        with database.transaction() as tx:
+            tx.runs.close(run, status, now=NOW + HOUR, stopped_by=by)
+
+
+ENDS = [
+    (RunStatus.STOPPED, StopReason.SIGNAL),
+    (RunStatus.STOPPED, StopReason.DEADLINE),
+    (RunStatus.RUNNING, None),
+    (RunStatus.COMPLETED, None),
+    (RunStatus.PARTIAL, None),
+]
+
+
+@pytest.mark.parametrize(("status", "stopped_by"), ENDS)
+def test_what_a_run_found_that_never_told_of_it_is_told_by_the_next(
+    database: PostgresDatabase, run: Run, account: Account, status: RunStatus, stopped_by: StopReason | None
+) -> None:
+    """Whatever the run's row says of its end; once, also if the run is resumed after that."""
+    save(database, run, found := anomaly(account))
+    close(database, run, status, stopped_by)
+    assert tell(database, open_run(database, "later")) == {found.id}
+    assert tell(database, open_run(database, "latest")) == set()
+    assert tell(database, run) == set()
+
+
+@pytest.mark.parametrize(("status", "stopped_by"), ENDS)
+def test_what_a_run_told_is_not_told_by_the_next(
+    database: PostgresDatabase, run: Run, account: Account, status: RunStatus, stopped_by: StopReason | None
+) -> None:
+    """Only what it finds when it is resumed, and tells nobody of."""
+    save(database, run, found := anomaly(account))
+    assert tell(database, run) == {found.id}
+    close(database, run, status, stopped_by)
+    assert tell(database, open_run(database, "later")) == set()
+    save(database, run, second := anomaly(account, start_date=date(2026, 3, 8)))
+    assert tell(database, open_run(database, "latest")) == {second.id}
+
+
+def test_a_run_of_another_job_tells_nothing_of_this_one(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """Only the job that found the anomalies has incidents."""
+    save(database, run, found := anomaly(account))
+    with database.transaction() as tx:
+        request = replace(CollectOptions().to_request(), job=DISCOVER)
+        other = tx.runs.open("other", request, now=NOW, version="1")
+    assert tell(database, other) == set()
+    assert tell(database, open_run(database, "later")) == {found.id}
+
+
+@pytest.mark.parametrize(("status", "stopped_by"), ENDS[:3])
+def test_a_run_that_a_process_works_on_tells_by_itself(
+    database: PostgresDatabase, run: Run, account: Account, status: RunStatus, stopped_by: StopReason | None
+) -> None:
+    """If its last process dies, the next run does, however many other runs have told of theirs meanwhile."""
+    save(database, run, found := anomaly(account))
+    claim(database, run)
+    # One of its processes was stopped, another one works on.
+    close(database, run, status, stopped_by)
+    manual = open_run(database, "manual")
+    assert tell(database, manual) == set()
+    close(database, manual, RunStatus.COMPLETED)
+    with database.transaction() as tx:
         tx.items.release("worker")
-        assert tx.anomalies.untold(later) == {found.id}
+    close(database, run, status, stopped_by)
+    assert tell(database, open_run(database, "later")) == {found.id}
+
+
+def test_a_run_whose_claims_have_lapsed_does_not_tell_by_itself(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """Its process is gone, also if no other one takes its accounts over."""
+    save(database, run, found := anomaly(account))
+    claim(database, run, lease=-timedelta(seconds=1))
+    assert tell(database, open_run(database, "later")) == {found.id}
+
+
+def test_what_is_found_again_is_told_again(database: PostgresDatabase, run: Run, account: Account) -> None:
+    """It was gone; what is only updated is no news."""
+    first = anomaly(account)
+    save(database, run, first)
+    tell(database, run)
+    save(database, run, replace(first, revision=2))
+    assert tell(database, run) == set()
+    save(database, run, replace(first, state=AnomalyState.RESOLVED, resolution=Resolution.RESTATED))
+    assert tell(database, run) == set()
+    save(database, run, first)
+    assert tell(database, run) == {first.id}
+
+
+def test_telling_does_not_wait_for_an_anomaly_that_is_being_saved(
+    database: PostgresDatabase, run: Run, account: Account
+) -> None:
+    """Two processes that each wait for the other would lose a run's end; to tell again is harmless."""
+    save(database, run, found := anomaly(account))
+    with database.connection() as other:
+        other.exec_driver_sql("SELECT FROM anomalies FOR UPDATE")
+        assert tell(database, run) == {found.id}
+    assert tell(database, run) == {found.id}
+    assert tell(database, run) == set()
 
 
 def test_the_largest_impact_comes_first(database: PostgresDatabase, run: Run, account: Account) -> None:

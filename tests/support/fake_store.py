@@ -28,7 +28,7 @@ from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.routing import Route, is_follow_up
-from costbatch.domain.runs import Run, RunStatus, StopReason
+from costbatch.domain.runs import Run
 from costbatch.errors import ConfigError
 from tests.support.factories import NOW, CostRow, make_account, rows_of
 from tests.support.fake_runs import FakeCollections, FakeItems, FakeRuns
@@ -246,15 +246,15 @@ class FakeDigests:
 
 @dataclass
 class FakeAnomalies(PastAnomalies):
-    """The anomalies by id, the run that first found each, and when; and the runs by key."""
+    """The anomalies by id, the run that first found each, and when; and those that an ended run told."""
 
     found_by: dict[UUID, UUID] = field(default_factory=dict)
     found_at: dict[UUID, datetime] = field(default_factory=dict)
-    runs: dict[str, Run] = field(default_factory=dict)
+    told: set[UUID] = field(default_factory=set)
 
-    def copy(self, runs: dict[str, Run]) -> "FakeAnomalies":
+    def copy(self) -> "FakeAnomalies":
         """Return what a transaction works on."""
-        return FakeAnomalies(dict(self.rows), dict(self.found_by), dict(self.found_at), runs)
+        return FakeAnomalies(dict(self.rows), dict(self.found_by), dict(self.found_at), set(self.told))
 
     @override
     def save(self, anomaly: Anomaly, *, run_id: UUID | None, now: datetime) -> None:
@@ -263,6 +263,7 @@ class FakeAnomalies(PastAnomalies):
         if run_id and (before is None or (before.is_gone and anomaly.state is AnomalyState.OPEN)):
             self.found_by[anomaly.id] = run_id
             self.found_at[anomaly.id] = now
+            self.told.discard(anomaly.id)
 
     def find(self, prefix: str) -> list[Anomaly]:
         """Return the anomalies whose id begins so."""
@@ -291,20 +292,12 @@ class FakeAnomalies(PastAnomalies):
         return {anomaly for anomaly, run in self.found_by.items() if run == run_id}
 
     def untold(self, run: Run) -> set[UUID]:
-        """Return the same, and those of runs that ended after the last that told, without telling."""
-        told = [
-            each.finished_at
-            for each in self.runs.values()
-            if each.finished_at and each.id != run.id and each.stopped_by is not StopReason.SIGNAL
-        ]
-        found = self.detected_by(run.id)
-        for each in self.runs.values():
-            if each.status is RunStatus.RUNNING or each.stopped_by is StopReason.SIGNAL:
-                anomalies = self.detected_by(each.id)
-                end = each.finished_at or max((self.found_at[anomaly] for anomaly in anomalies), default=NOW)
-                if not any(instant >= end for instant in told):
-                    found |= anomalies
-        return found
+        """Return the anomalies for which nobody looked for incidents, as if no other process worked."""
+        return set(self.found_by) - self.told
+
+    def mark_told(self, anomaly_ids: Collection[UUID], *, now: datetime) -> None:
+        """Record that incidents of these anomalies were looked for."""
+        self.told |= set(anomaly_ids)
 
     def alike(self, anomaly_ids: Collection[UUID]) -> list[Anomaly]:
         """Return these, and all that began on the same days, in order."""
@@ -641,7 +634,7 @@ class FakeTables:
     def copy(self) -> "FakeTables":
         """Return what a transaction works on."""
         accounts, progress, run_rows = self.accounts.copy(), self.progress.copy(), dict(self.run_rows)
-        anomalies = self.anomalies.copy(run_rows)
+        anomalies = self.anomalies.copy()
         return FakeTables(
             accounts=accounts,
             progress=progress,
