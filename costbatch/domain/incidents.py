@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 from costbatch.domain.accounts import Account
-from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.anomalies import Anomaly, Resolution
 from costbatch.domain.answers import Answer, is_silent
 from costbatch.domain.detection import ZERO, Direction
 from costbatch.domain.overrides import RuleOf
@@ -76,15 +76,16 @@ def find_incidents(
 ) -> list[Incident]:
     """Return the incidents that have a new member, in a fixed order.
 
-    The service of an anomaly of an account's total is the one that moved most. Anomalies that are gone, or
-    that an answer silences, are no members, and neither are those that ended before ``since``: they are
-    history. accounts, answers: by account row.
+    The service of an anomaly of an account's total is the one that moved most. Anomalies that are gone,
+    whose account was removed, or that an answer silences, are no members, and neither are those that ended
+    before ``since``: they are history. accounts, answers: by account row.
     """
     alike: defaultdict[tuple[str, Direction, date, str], list[Anomaly]] = defaultdict(list)
     for each in anomalies:
         service = each.service or (each.explanation[0].service if each.explanation else "")
         rule, mine = rule_of(accounts[each.account_id]), answers.get(each.account_id, ())
-        is_told = not each.is_gone and not is_silent(each, mine, rule)
+        is_over = each.is_gone or each.resolution is Resolution.REMOVED
+        is_told = not is_over and not is_silent(each, mine, rule)
         if service and is_told and each.last_date >= since:
             alike[service, each.direction, each.start_date, each.currency].append(each)
     incidents = []

@@ -53,11 +53,12 @@ def test_two_accounts_with_one_cause_are_one_incident_with_a_total() -> None:
         {"currency": "EUR"},
         {"direction": Direction.DROP, "actual": Decimal(5)},
         {"state": AnomalyState.RESOLVED, "resolution": Resolution.RESTATED},
+        {"state": AnomalyState.RESOLVED, "resolution": Resolution.REMOVED},
     ],
-    ids=["account", "service", "unexplained total", "day", "currency", "direction", "gone"],
+    ids=["account", "service", "unexplained total", "day", "currency", "direction", "gone", "removed"],
 )
 def test_what_differs_is_no_incident(other: dict[str, Any]) -> None:
-    """Another service, day, direction or currency is another cause; one account is none."""
+    """Another service, day, direction or currency is another cause; one account, or what is over, is none."""
     assert incidents(of(1), of(2, **other)) == []
 
 
