@@ -14,7 +14,7 @@ from costbatch.application.selection import active_accounts
 from costbatch.domain.accounts import AccountStatus, AwsNeeds, needs_of
 from costbatch.domain.deliveries import Backlog
 from costbatch.domain.reports import RunReport
-from costbatch.domain.runs import FailOn, Run, RunRequest, RunStatus, is_success
+from costbatch.domain.runs import FailOn, ItemState, Run, RunRequest, is_success
 from costbatch.errors import ConfigError, CostbatchError, DeliveryError, StorageError
 from costbatch.logs import get_logger
 
@@ -61,7 +61,7 @@ class Nightly(Generic[P]):
             raise
         self._push(report, request)
         # Last: the report does not wait for it.
-        self._prune(report.run)
+        self._prune(report)
         return report
 
     def give_up(self, key: str) -> None:
@@ -133,15 +133,15 @@ class Nightly(Generic[P]):
         except DeliveryError as error:
             log.warning("metrics_not_pushed", reason=str(error))
 
-    def _prune(self, run: Run) -> None:
+    def _prune(self, report: RunReport) -> None:
         if self.retention is None or self.runner.stop.is_set():
             return
         # AWS refuses every request if the clock is wrong, and the database may have the same clock.
-        if run.status is RunStatus.FAILED:
+        if report.counts.count() and not report.counts.count(ItemState.SUCCEEDED):
             return
         try:
             # Seen from the run's own day, so that it drops nothing that it may have read.
-            pruning = self.retention.prune(run.today)
+            pruning = self.retention.prune(report.run.today)
         except CostbatchError as error:
             log.warning("pruning_failed", reason=str(error))
             return

@@ -307,6 +307,20 @@ def test_a_night_in_which_no_account_succeeded_drops_nothing(night: Night) -> No
     assert night.records.steps == []
 
 
+@pytest.mark.parametrize(
+    ("accounts", "deadline", "prunes"), [(2, 0, False), (2, 3600, True), (0, 3600, True)]
+)
+def test_a_night_prunes_unless_it_had_accounts_and_none_succeeded(
+    night: Night, accounts: int, deadline: int, *, prunes: bool
+) -> None:
+    """Also if its deadline stopped it: then nothing has shown that the clock is right."""
+    night.records = FakeRecords()
+    night.harness.store.tables.accounts.rows = {n: make_account(n) for n in range(1, accounts + 1)}
+    night.harness.policy = replace(night.harness.policy, deadline=timedelta(seconds=deadline))
+    assert night.run().run.status is (RunStatus.COMPLETED if deadline else RunStatus.STOPPED)
+    assert bool(night.records.steps) == prunes
+
+
 def test_a_process_that_was_asked_to_stop_does_not_prune(night: Night) -> None:
     """Its time is for the accounts in flight."""
     night.records = FakeRecords()
