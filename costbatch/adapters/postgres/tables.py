@@ -133,9 +133,8 @@ runs = Table(
     comment="One execution of a job under one run key",
 )
 
-# Of an item whose account had its turn in the run without success: the others have an index already, and an
-# ordinary night writes nothing to this one. Queries use it as it is here: else the planner cannot prove that
-# the index serves.
+# Of an item whose account had its turn without success: the others have an index already. Queries use it as
+# it is here: else the planner cannot prove that the index serves.
 HAD_TURN_IN_VAIN = "state = 'failed' OR state <> 'succeeded' AND api_requests > 0"
 
 run_items = Table(
