@@ -12,7 +12,7 @@ from itertools import groupby
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.outbox import Sink
@@ -191,11 +191,12 @@ class _Drain:
         """Claim some deliveries, send and mark them; return whether there were none."""
         name, worker = self.sink.name, self.deliverer.worker
         most, lease = _DIGEST if self.sink.is_digest else _BATCH, timedelta(seconds=LEASE_SECONDS)
+        # One for all attempts: a claim whose commit was not heard is this process's own, and is made again.
+        token = uuid4()
 
         def claim(tx: Transaction) -> list[Delivery]:
-            return tx.outbox.claim(name, worker=worker, most=most, lease=lease)
+            return tx.outbox.claim(name, worker=worker, token=token, most=most, lease=lease)
 
-        # A claim whose commit was not heard ends by itself.
         batch = in_transaction(self.deliverer.database, claim, until=self.until)
         if not batch:
             return True

@@ -26,10 +26,11 @@ class Outbox(Protocol):
         that a sink received is not excluded for its size.
         """
 
-    def claim(self, sink: str, *, worker: str, most: int, lease: timedelta) -> list[Delivery]:
+    def claim(self, sink: str, *, worker: str, token: UUID, most: int, lease: timedelta) -> list[Delivery]:
         """Claim up to ``most`` deliveries that are due, oldest first; others leave them for the lease.
 
         A delivery that waits or is claimed holds back the later ones of its account.
+        token: new for each claim; the same takes what it has taken again.
         """
 
     def held_for(self, sink: str) -> timedelta | None:

@@ -1,7 +1,8 @@
-"""What every Outbox does about the end of an anomaly that a sink was told of."""
+"""What every Outbox does about claims, and about the end of an anomaly that a sink was told of."""
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,6 +12,7 @@ from costbatch.domain.events import Event, EventType
 from costbatch.domain.routing import Filter, Route
 from tests.support.database_rows import add_account, event, open_run
 
+LEASE = timedelta(minutes=2)
 SMALL = {"severity": "low"}
 OF_S3 = {"explanation": [{"service": "Amazon S3"}]}
 OF_SEARCH = {"labels": {"team": "search"}}
@@ -39,7 +41,7 @@ def sent(database: Database, filter_: Filter, *events: Event) -> list[Event]:
     with database.transaction() as tx:
         for each in events:
             tx.outbox.append([each], [Route("team", filter_)], account_id=account.id, run_id=None)
-        claimed = tx.outbox.claim("team", worker="me", most=9, lease=timedelta(minutes=2))
+        claimed = tx.outbox.claim("team", worker="me", token=uuid4(), most=9, lease=LEASE)
     return [each for each in events if each.id in {delivery.event_id for delivery in claimed}]
 
 
@@ -85,3 +87,20 @@ def test_a_sink_is_told_of_no_type_that_its_filter_leaves_out(database: Database
     new = Filter(types=frozenset({"anomaly.detected"}), direction=Direction.SPIKE)
     begun = anomaly_event(EventType.ANOMALY_DETECTED)
     assert sent(database, new, begun, anomaly_event()) == [begun]
+
+
+def test_a_claim_that_is_made_again_takes_the_same(database: Database) -> None:
+    """Its commit succeeded and the answer to it was lost; with another token the deliveries are taken."""
+    account, events = add_account(database), [event(), event()]
+    with database.transaction() as tx:
+        tx.outbox.append(events, [Route("team")], account_id=account.id, run_id=None)
+
+    def claimed(token: int, most: int = 9) -> list[UUID]:
+        with database.transaction() as tx:
+            found = tx.outbox.claim("team", worker="me", token=UUID(int=token), most=most, lease=LEASE)
+        assert {delivery.claim_token for delivery in found} <= {UUID(int=token)}
+        return [delivery.event_id for delivery in found]
+
+    first, second = (each.id for each in events)
+    assert [claimed(1, most=1), claimed(1, most=1), claimed(2)] == [[first], [first], []]
+    assert [claimed(1), claimed(1)] == [[first, second]] * 2

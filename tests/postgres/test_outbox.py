@@ -1,7 +1,7 @@
 """The outbox on a real PostgreSQL: each event once, each delivery at least once, nothing twice at a time."""
 
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -43,7 +43,7 @@ def append(
 def claim(database: PostgresDatabase, sink: str = "log", most: int = 100) -> list[Delivery]:
     """Claim in a transaction of its own."""
     with database.transaction() as tx:
-        return tx.outbox.claim(sink, worker="me", most=most, lease=LEASE)
+        return tx.outbox.claim(sink, worker="me", token=uuid4(), most=most, lease=LEASE)
 
 
 def claimed(database: PostgresDatabase, sink: str = "log", most: int = 100) -> list[Delivery]:
@@ -181,11 +181,11 @@ def test_processes_take_turns_to_claim(database: PostgresDatabase, other: Postgr
     """Or one could take a later event of an account whose first is just being claimed."""
     append(database, run, *(event() for _ in range(3)))
     with database.transaction() as tx:
-        assert len(tx.outbox.claim("log", worker="me", most=1, lease=LEASE)) == 1
+        assert len(tx.outbox.claim("log", worker="me", token=uuid4(), most=1, lease=LEASE)) == 1
         with other.connection() as connection:
             connection.execute(sa.text("SET LOCAL lock_timeout = '10ms'"))
             with pytest.raises(OperationalError, match="lock timeout"):
-                PostgresOutbox(connection).claim("log", worker="it", most=9, lease=LEASE)
+                PostgresOutbox(connection).claim("log", worker="it", token=uuid4(), most=9, lease=LEASE)
             connection.rollback()
     assert claim(other) == []
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from threading import Lock
 from typing import cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from typing_extensions import override
 
@@ -476,10 +476,10 @@ class FakeOutbox:
             for posted in self.posted.values()
         )
 
-    def claim(self, sink: str, *, worker: str, most: int, lease: timedelta) -> list[Delivery]:
+    def claim(self, sink: str, *, worker: str, token: UUID, most: int, lease: timedelta) -> list[Delivery]:
         """Claim up to so many deliveries of a sink that are due, oldest first by ordering key."""
         now = self.now()
-        token, held, claimed = uuid4(), set[int](), list[Delivery]()
+        held, claimed = set[int](), list[Delivery]()
         for key, posted in list(self.posted.items()):
             if (
                 posted.sink != sink
@@ -487,7 +487,8 @@ class FakeOutbox:
                 or posted.ordering_key in held
             ):
                 continue
-            if posted.retry_at > now or (posted.claimed_until and posted.claimed_until > now):
+            is_claimed = posted.claimed_until and posted.claimed_until > now
+            if posted.retry_at > now or (is_claimed and posted.claim_token != token):
                 held.add(posted.ordering_key)
             elif len(claimed) < most:
                 claim = {"claimed_by": worker, "claim_token": token, "claimed_until": now + lease}

@@ -7,7 +7,7 @@ its process saw.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -43,7 +43,9 @@ WITH due AS (
         WHERE earlier.sink = deliveries.sink AND earlier.ordering_key = deliveries.ordering_key
             AND earlier.state = 'pending'
             AND earlier.sequence <= deliveries.sequence
-            AND (earlier.retry_at > statement_timestamp() OR earlier.claimed_until > statement_timestamp())
+            AND (earlier.retry_at > statement_timestamp() OR (
+                earlier.claimed_until > statement_timestamp()
+                AND earlier.claim_token IS DISTINCT FROM :token))
     )
     ORDER BY sequence LIMIT :most
 ), claimed AS (
@@ -118,9 +120,8 @@ class PostgresOutbox(Outbox):
             yield {"sink": sink, "state": state.value, "reason": refusal.reason if refusal else None}
 
     @override
-    def claim(self, sink: str, *, worker: str, most: int, lease: timedelta) -> list[Delivery]:
+    def claim(self, sink: str, *, worker: str, token: UUID, most: int, lease: timedelta) -> list[Delivery]:
         self.connection.execute(_TAKE_TURNS, {"sink": sink})
-        token = uuid4()
         parameters = {"sink": sink, "most": most, "worker": worker, "lease": lease, "token": token}
         return [
             Delivery(

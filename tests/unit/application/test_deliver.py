@@ -427,6 +427,29 @@ def test_a_database_that_is_away_for_a_moment_delays_nothing(
     assert post.log.subjects[:2] == post.chat.subjects[:2] == ["1", "2"]
 
 
+def test_a_claim_whose_commit_was_not_heard_is_made_again(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is this process's own: its deliveries do not wait for the claim to end, which is the next night."""
+    monkeypatch.setattr(retry, "_FIRST_PAUSE_SECONDS", 0)
+    post.write("1", "2")
+    claimed = list[str]()
+    real = FakeOutbox.claim
+
+    def claim(outbox: FakeOutbox, sink: str, **more: Any) -> object:
+        found = real(outbox, sink, **more)
+        if sink not in claimed:
+            claimed.append(sink)
+            # As if the transaction had committed before the connection was lost.
+            post.store.tables.outbox = outbox.copy()
+            raise StorageError("Lost in the instant of the commit.")
+        return found
+
+    monkeypatch.setattr(FakeOutbox, "claim", claim)
+    assert (post.waiting(), post.pending) == (0, 0)
+    assert post.log.subjects == post.chat.subjects == ["1", "2"]
+
+
 def test_a_process_that_is_ending_is_not_patient_beyond_its_time(post: Post) -> None:
     """The database is away; the delivery gives up with the time that is left for it."""
     post.write("1")
