@@ -106,7 +106,9 @@ class Deliverer:
         until = monotonic() + seconds
         # Patiently, as all that follows, or the alerts of a night would wait for the next one if the database
         # restarts meanwhile; but not beyond the time of this delivery.
-        in_transaction(self.database, lambda tx: tx.outbox.release_dead(self.is_gone), until=until)
+        in_transaction(
+            self.database, lambda tx: tx.outbox.release_dead(self.is_gone), until=until, stop=self.stop
+        )
         drains = [
             _Drain(deliverer=self, sink=sink, until=until, stop=Signal() if is_stopping else self.stop)
             for sink in self.sinks
@@ -166,7 +168,10 @@ class _Drain:
         """
         name = self.sink.name
         held_for = in_transaction(
-            self.deliverer.database, lambda tx: tx.outbox.held_for(name), until=self.until
+            self.deliverer.database,
+            lambda tx: tx.outbox.held_for(name),
+            until=self.until,
+            stop=self.stop,
         )
         if held_for is None or monotonic() + held_for.total_seconds() > self.until:
             return False
@@ -197,7 +202,7 @@ class _Drain:
         def claim(tx: Transaction) -> list[Delivery]:
             return tx.outbox.claim(name, worker=worker, token=token, most=most, lease=lease)
 
-        batch = in_transaction(self.deliverer.database, claim, until=self.until)
+        batch = in_transaction(self.deliverer.database, claim, until=self.until, stop=self.stop)
         if not batch:
             return True
         now = self.deliverer.clock()
@@ -210,7 +215,7 @@ class _Drain:
                 tx.outbox.mark_failed(each.delivery, reason, retry_after=pause, is_refused=each.is_refused)
             tx.outbox.release(left)
 
-        # However little time is left: what is not marked is sent again.
+        # However little time is left, also if the process is to stop: what is not marked is sent again.
         in_transaction(self.deliverer.database, mark)
         self._report(failed)
         self.result.delivered += len(delivered)

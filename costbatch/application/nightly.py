@@ -75,7 +75,7 @@ class Nightly(Generic[P]):
 
     def _work(self, key: str, request: RunRequest) -> P:
         # First of all a transaction that has patience: a serverless database may refuse until it is awake.
-        in_transaction(self.runner.database, lambda _: None)
+        in_transaction(self.runner.database, lambda _: None, stop=self.runner.stop)
         self.runner.database.check_schema()
         try:
             check_key(self.runner.database, self.vault)
@@ -93,7 +93,9 @@ class Nightly(Generic[P]):
         self._follow_up(run)
         self._deliver()
         now = self.clock()
-        report = in_transaction(self.runner.database, lambda tx: self.report(tx, run, now))
+        report = in_transaction(
+            self.runner.database, lambda tx: self.report(tx, run, now), stop=self.runner.stop
+        )
         # As this process closed it: one that joined meanwhile may have set it running again.
         sinks = {sink.name: Backlog() for sink in self.deliverer.sinks}
         report = replace(report, run=run, backlog={**sinks, **report.backlog})

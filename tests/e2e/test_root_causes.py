@@ -299,10 +299,10 @@ def test_what_has_ended_while_aws_was_asked_is_not_told(spiked: Harness, meanwhi
 def test_requests_count_once_if_the_answer_to_a_commit_is_lost(spiked: Harness) -> None:
     """What is stored is done again by then."""
 
-    def done_twice(database: Database, action: Callable[[Transaction], Any]) -> Any:
+    def done_twice(database: Database, action: Callable[[Transaction], Any], **more: Any) -> Any:
         if action.__name__ == "save":
             in_transaction(database, action)
-        return in_transaction(database, action)
+        return in_transaction(database, action, **more)
 
     with mock.patch.object(root_causes, "in_transaction", done_twice):
         run = spiked.collect()

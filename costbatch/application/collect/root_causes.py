@@ -106,7 +106,7 @@ class RootCauses:
             accesses = tx.accounts.load_accesses(list({each.account for each in unexplained}))
             return [(each, accesses[each.account.id]) for each in unexplained if each.account.id in accesses]
 
-        cases = in_transaction(self.database, load)
+        cases = in_transaction(self.database, load, stop=self.stopping.signal)
         for place, (each, access) in enumerate(cases):
             if self.stopping.reason is not None or not self._find_one(run, each, access):
                 log.warning("root_causes_left_out", anomalies=len(cases) - place)
@@ -124,7 +124,7 @@ class RootCauses:
                 anomaly.id, now=self.clock(), pause=_PAUSE, most_attempts=_MOST_ATTEMPTS
             )
 
-        is_claimed = in_transaction(self.database, claim)
+        is_claimed = in_transaction(self.database, claim, stop=self.stopping.signal)
         if budget.is_spent:
             log.warning("api_cost_cap_reached", **about)
             return False

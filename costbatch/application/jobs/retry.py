@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import inf
+from threading import Event as Signal
 from time import monotonic, sleep
 from typing import TypeVar
 
@@ -14,14 +15,23 @@ log = get_logger(__name__)
 
 # Longer than a restart or a failover takes; what was fetched and paid waits for it.
 PATIENCE_SECONDS = 30.0
+# What is left of it once the process is asked to stop, except for what is paid: Kubernetes kills it soon.
+STOPPING_PATIENCE_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.5
 
 
-def in_transaction(database: Database, action: Callable[[Transaction], T], *, until: float = inf) -> T:
+def in_transaction(
+    database: Database,
+    action: Callable[[Transaction], T],
+    *,
+    until: float = inf,
+    stop: Signal | None = None,
+) -> T:
     """Run an action in a transaction, again from the start while the database is away.
 
     The connection may be lost in the instant of the commit, so an action must bear being done twice.
     until: when ``monotonic`` says so, it is no longer waited for.
+    stop: set when the process is asked to stop; then it is waited for only a little longer.
 
     Raises:
         StatementRefused: the database is there and refuses.
@@ -36,8 +46,14 @@ def in_transaction(database: Database, action: Callable[[Transaction], T], *, un
         except StatementRefused:
             raise
         except StorageError:
+            is_stopping = stop is not None and stop.is_set()
+            if is_stopping:
+                deadline = min(deadline, monotonic() + STOPPING_PATIENCE_SECONDS)
             if monotonic() + pause > deadline:
                 raise
             log.warning("database_unavailable", retry_in_seconds=pause)
-            sleep(pause)
+            if stop is None or is_stopping:
+                sleep(pause)
+            else:
+                stop.wait(pause)
             pause = min(pause * 2, 4)

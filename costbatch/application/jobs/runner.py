@@ -111,9 +111,9 @@ class Runner(Generic[T, R]):
             # A retry after midnight may do what its run was allowed to.
             self.job.check(tx, request, today=known.today if known else today)
 
-        in_transaction(self.database, check)
-        in_transaction(self.database, lambda tx: self.job.begin(tx, today=today))
-        return in_transaction(self.database, enter)
+        in_transaction(self.database, check, stop=self.stop)
+        in_transaction(self.database, lambda tx: self.job.begin(tx, today=today), stop=self.stop)
+        return in_transaction(self.database, enter, stop=self.stop)
 
     def _work(self, run: Run) -> StopReason | None:
         """Claim, work and save until every item is done; return why it ended before that."""

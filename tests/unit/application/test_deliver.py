@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event as Signal
+from threading import Timer
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -411,7 +412,7 @@ def test_a_database_that_is_away_for_a_moment_delays_nothing(
     post: Post, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Each step is patient: what a restart interrupts is not left for the next night."""
-    monkeypatch.setattr(retry, "sleep", lambda _: None)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE_SECONDS", 0)
     post.write("1", "2")
     once = iter([StorageError("Starting up.")])
     real = getattr(FakeOutbox, step)
@@ -459,6 +460,25 @@ def test_a_process_that_is_ending_is_not_patient_beyond_its_time(post: Post) -> 
     with pytest.raises(StorageError):
         post.deliver()
     assert monotonic() - began < deliver._STOPPING_SECONDS + 1
+
+
+@pytest.mark.parametrize("step", ["release_dead", "claim", "held_for"])
+def test_a_process_that_is_asked_to_end_while_it_waits_ends_in_time(
+    post: Post, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The database stays away; the signal leaves it a few seconds, and not those of the delivery."""
+    post.write("1")
+
+    def away(*_: object, **__: object) -> None:
+        raise StorageError("Gone.")
+
+    monkeypatch.setattr(retry, "STOPPING_PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(FakeOutbox, step, away)
+    Timer(0.1, post.stop.set).start()
+    began = monotonic()
+    with pytest.raises(StorageError, match="Gone"):
+        post.deliver()
+    assert monotonic() - began < 0.1 + 1 + 1
 
 
 def test_an_unexpected_error_of_a_sink_is_a_failure_of_its_event(post: Post) -> None:

@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from threading import Event as Signal
+from threading import Timer
+from time import monotonic
 
 import pytest
 
 from costbatch import logs
 from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
+from costbatch.application.jobs import retry
 from costbatch.application.nightly import Nightly, check_key
 from costbatch.application.retention import Retention
 from costbatch.domain.accounts import AccessMethod, AccountStatus, AwsNeeds
@@ -22,6 +25,7 @@ from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind
 from tests.support.factories import NOW, make_account
 from tests.support.fake_receivers import FakeMetrics, FakeSink
 from tests.support.fake_records import JANUARY, FakeRecords
+from tests.support.fake_store import FakeOutbox
 from tests.support.fakes import FakeVault
 from tests.support.run_harness import RunHarness
 
@@ -50,7 +54,13 @@ class Night:
             report=lambda tx, run, now: full_report(
                 tx, run, Detail(), rule=harness.rule, rule_of=lambda _: harness.rule, now=now
             ),
-            deliverer=Deliverer(database=harness.store, sinks=[self.sink], clock=lambda: self.now, pauses=()),
+            deliverer=Deliverer(
+                database=harness.store,
+                sinks=[self.sink],
+                clock=lambda: self.now,
+                pauses=(),
+                stop=harness.stop,
+            ),
             vault=FakeVault(),
             metrics=self.metrics,
             clock=lambda: NOW,
@@ -207,6 +217,25 @@ def test_a_lost_database_is_pushed_without_a_report(night: Night, monkeypatch: p
     night.harness.store.faults = [StorageError("Gone.")] * 50
     with pytest.raises(StorageError, match="Gone"):
         night.run()
+    assert night.pushed == [(False, False)]
+
+
+def test_a_night_that_is_asked_to_stop_does_not_wait_long_for_its_database(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither to deliver nor to report: Kubernetes would kill it before it has said how it ended."""
+    monkeypatch.setattr(retry, "STOPPING_PATIENCE_SECONDS", 1)
+    store = night.harness.store
+
+    def go_away(*_: object) -> None:
+        Timer(0.1, night.harness.stop.set).start()
+        store.faults = [StorageError("Gone.")] * 999
+
+    monkeypatch.setattr(FakeOutbox, "release_dead", go_away)
+    began = monotonic()
+    with pytest.raises(StorageError, match="Gone"):
+        night.run()
+    assert monotonic() - began < 4
     assert night.pushed == [(False, False)]
 
 

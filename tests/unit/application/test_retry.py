@@ -1,11 +1,12 @@
 """A database that is unavailable for a moment."""
 
 from dataclasses import dataclass, field
+from threading import Event as Signal
 
 import pytest
 
 from costbatch.application.jobs import retry
-from costbatch.application.jobs.retry import PATIENCE_SECONDS, in_transaction
+from costbatch.application.jobs.retry import PATIENCE_SECONDS, STOPPING_PATIENCE_SECONDS, in_transaction
 from costbatch.application.ports import Transaction
 from costbatch.errors import ConfigError, StatementRefused, StorageError
 from tests.support.factories import days
@@ -23,6 +24,28 @@ class Clock:
         """Let time pass."""
         self.pauses.append(seconds)
         self.now += seconds
+
+
+@dataclass
+class Stop(Signal):
+    """A stop signal that is set at an instant of the clock."""
+
+    clock: Clock
+    at: float
+
+    def __post_init__(self) -> None:
+        """Begin unset."""
+        super().__init__()
+
+    def is_set(self) -> bool:
+        """Whether the instant is over."""
+        return self.clock.now >= self.at
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let time pass, up to the instant."""
+        assert timeout is not None
+        self.clock.sleep(min(timeout, max(0, self.at - self.clock.now)))
+        return self.is_set()
 
 
 @pytest.fixture
@@ -56,6 +79,23 @@ def test_a_database_that_stays_unavailable_is_given_up_in_time(clock: Clock) -> 
     with pytest.raises(StorageError, match="Away"):
         in_transaction(away(1000), lambda _: None)
     assert PATIENCE_SECONDS - 4 <= clock.now - 1000 <= PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [0, 0.25, 10, 20])
+def test_a_process_that_is_asked_to_stop_is_patient_for_seconds_only(clock: Clock, seconds: float) -> None:
+    """From the signal on, also if it comes during a pause: who asked does not wait for ever."""
+    stop = Stop(clock, clock.now + seconds)
+    with pytest.raises(StorageError, match="Away"):
+        in_transaction(away(1000), lambda _: None, stop=stop)
+    waited = clock.now - stop.at
+    assert 0 <= waited <= STOPPING_PATIENCE_SECONDS
+    assert clock.now - 1000 <= PATIENCE_SECONDS
+
+
+def test_a_database_that_is_back_soon_is_waited_for_also_by_a_process_that_stops(clock: Clock) -> None:
+    """The signal ends a pause, and the database is asked at once."""
+    assert in_transaction(away(3), lambda _: 7, stop=Stop(clock, clock.now + 0.75)) == 7
+    assert clock.pauses == [0.5, 0.25, 2]
 
 
 def test_a_connection_lost_within_the_action_begins_it_anew(clock: Clock) -> None:
