@@ -176,7 +176,7 @@ class ItemStore(Protocol):
     def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
         """Release what dead workers hold: by lease, or known to be gone; return (run, worker) of each.
 
-        It counts as a takeover of each item, not as an attempt.
+        It counts as a takeover of each item, not as an attempt. A locked one is left, its worker named once.
         """
 
     def seconds_until_work(self, run: Run) -> float | None:

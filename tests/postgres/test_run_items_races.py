@@ -1,6 +1,7 @@
 """Claims under contention: separate processes, separate runs, and the index that decides."""
 
 from collections import Counter
+from datetime import timedelta
 from random import Random
 from threading import Thread
 from time import sleep
@@ -12,6 +13,7 @@ from costbatch.domain.credentials import Secret
 from costbatch.domain.runs import Run, RunRequest, WorkItem
 from tests.postgres.conftest import Query
 from tests.support.database_rows import (
+    LEASE,
     NOW,
     account_id,
     add_account,
@@ -21,6 +23,8 @@ from tests.support.database_rows import (
     open_run,
     states,
 )
+
+LAPSED = -timedelta(seconds=1)
 
 
 def work(url: str, run: Run, worker: str, done: list[tuple[str, str]]) -> None:
@@ -142,6 +146,24 @@ def test_a_dead_workers_claim_that_its_server_still_writes_is_left_for_later(
         assert states(database, run) == ["running", "pending"]
     with database.transaction() as tx:
         assert tx.items.release_dead("dead".__eq__) == [(run.id, "dead")]
+
+
+@pytest.mark.parametrize(("worker", "lease"), [("dead", LEASE), ("silent", LAPSED)])
+def test_a_dead_worker_is_named_also_if_nothing_of_it_can_be_released(
+    database: PostgresDatabase, other: PostgresDatabase, worker: str, lease: timedelta
+) -> None:
+    """What it failed at is tried again also if its last save commits, or another process releases it."""
+    for number in (1, 2):
+        add_account(database, number)
+    run = open_run(database)
+    (in_doubt,) = claim(database, run, worker, most=1, lease=lease)
+    claim(database, run, "alive", most=1)
+    with other.transaction() as vanished:
+        assert vanished.items.lock([in_doubt])
+        with database.transaction() as tx:
+            tx.connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
+            assert tx.items.release_dead("dead".__eq__) == [(run.id, worker)]
+        assert states(database, run) == ["running", "running"]
 
 
 def test_the_jobs_lock_the_accounts_that_they_share_in_one_order(

@@ -215,12 +215,20 @@ class PostgresRunItems(ItemStore):
 
     @override
     def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
-        workers = self.connection.scalars(sa.select(run_items.c.claimed_by).where(_RUNNING).distinct())
-        gone = [worker for worker in workers if is_gone(worker)]
         lapsed = run_items.c.lease_expires_at < sa.func.now()
+        columns = (run_items.c.run_id, run_items.c.claimed_by)
+        holders = sa.select(*columns, sa.func.bool_or(lapsed).label("has_lapsed")).where(_RUNNING)
+        found = self.connection.execute(holders.group_by(*columns)).all()
+        gone = [worker for worker in {holder.claimed_by for holder in found} if is_gone(worker)]
         dead = lapsed | run_items.c.claimed_by.in_(gone)
         # If its node vanished in the middle of a save, its locks stay until PostgreSQL has noticed.
-        return self._release(dead, takeovers=1, skip_locked=True)
+        released = self._release(dead, takeovers=1, skip_locked=True)
+        named = {
+            (holder.run_id, holder.claimed_by)
+            for holder in found
+            if holder.has_lapsed or holder.claimed_by in gone
+        }
+        return [*released, *named.difference(released)]
 
     @override
     def seconds_until_work(self, run: Run) -> float | None:

@@ -1,11 +1,12 @@
 """Claims items of a run, keeps the claims alive, and takes over those of dead processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from time import monotonic
 from typing import Generic
+from uuid import UUID
 
 from costbatch.application.jobs.job import Job, R, T
 from costbatch.application.jobs.policy import RunPolicy
@@ -29,7 +30,10 @@ BEAT_SECONDS = 1.0
 
 @dataclass(kw_only=True)
 class Queue(Generic[T, R]):
-    """The items of one run, as one process sees them."""
+    """The items of one run, as one process sees them.
+
+    dead: other processes of the run that are known to be gone, until what they failed at is tried again.
+    """
 
     run: Run
     job: Job[T, R]
@@ -38,11 +42,11 @@ class Queue(Generic[T, R]):
     worker: str
     is_gone: Callable[[str], bool]
     pool: WorkerPool[T, R]
+    dead: set[str] = field(default_factory=set)
     _is_near_end: bool = False
     _is_with_suspect: bool = False
     _came_back_empty: float | None = None
     _looked: float = field(default_factory=monotonic)
-    _dead: set[str] = field(default_factory=set)
 
     @property
     def beat_seconds(self) -> float:
@@ -144,15 +148,14 @@ class Queue(Generic[T, R]):
 
     def _take_over(self, tx: Transaction) -> None:
         """Release what dead workers hold, of other runs too."""
-        released = tx.items.release_dead(self.is_gone)
-        self._dead |= {worker for run_id, worker in released if run_id == self.run.id}
+        self.dead |= dead_of(self.run, tx.items.release_dead(self.is_gone))
 
     def _requeue_of_dead(self) -> bool:
         """Try again what dead processes of the run failed at, as their retry would; each process once.
 
-        At its start this process could not know: their claims looked alive.
+        At its start this process could not do so: their claims looked alive or were locked, or others worked.
         """
-        dead, self._dead = self._dead, set()
+        dead, self.dead = self.dead, set()
         if not dead:
             return False
 
@@ -166,3 +169,8 @@ class Queue(Generic[T, R]):
         if accounts:
             log.info("accounts_requeued", accounts=accounts)
         return accounts > 0
+
+
+def dead_of(run: Run, named: Collection[tuple[UUID, str]]) -> set[str]:
+    """Return the workers of a run among those that ``release_dead`` has named."""
+    return {worker for run_id, worker in named if run_id == run.id}

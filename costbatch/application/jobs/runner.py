@@ -10,7 +10,7 @@ from costbatch.application.jobs.budget import ApiBudget
 from costbatch.application.jobs.job import Job, R, T
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.pool import WorkerPool
-from costbatch.application.jobs.queue import Queue
+from costbatch.application.jobs.queue import Queue, dead_of
 from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.jobs.stopping import StopConditions
 from costbatch.application.jobs.writer import Writer
@@ -40,6 +40,7 @@ class Runner(Generic[T, R]):
     is_gone: Callable[[str], bool]
     stop: Signal = field(default_factory=Signal)
     stopping: StopConditions = field(init=False)
+    _dead: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         """Begin to count the deadline."""
@@ -93,9 +94,12 @@ class Runner(Generic[T, R]):
         today = utc_day(now)
 
         def enter(tx: Transaction) -> tuple[Run, int]:
-            tx.items.release_dead(self.is_gone)
+            named = tx.items.release_dead(self.is_gone)
             run = tx.runs.open(key, request, now=now, version=self.policy.version)
-            if not tx.items.has_running(run):
+            is_shared = tx.items.has_running(run)
+            # Now, because their claims may end without this process: then it would not hear of them again.
+            self._dead = dead_of(run, named) if is_shared else set()
+            if not is_shared:
                 # No other process works on it: this is a retry, which tries again what did not succeed.
                 tx.items.requeue(run)
             # An earlier process may have listed what was paused or removed since.
@@ -119,6 +123,7 @@ class Runner(Generic[T, R]):
         """Claim, work and save until every item is done; return why it ended before that."""
         policy, stopping = self.policy, self.stopping
         budget = ApiBudget(policy.most_requests)
+        dead, self._dead = self._dead, set()
         pool = WorkerPool(self.job, budget, threads=policy.concurrency, clock=self.clock)
         queue = Queue(
             run=run,
@@ -128,6 +133,7 @@ class Runner(Generic[T, R]):
             worker=self.worker,
             is_gone=self.is_gone,
             pool=pool,
+            dead=dead,
         )
         writer = Writer(
             database=self.database,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from threading import Event as Signal
 from threading import Lock
 from time import monotonic
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -103,6 +103,31 @@ def test_a_takeover_tries_what_failed_only_once_more(harness: RunHarness) -> Non
     harness.is_gone = dies_after(1)
     assert harness.collect().status is RunStatus.PARTIAL
     assert [row for row, _ in harness.source.fetched].count(2) == 1
+
+
+def test_a_takeover_includes_the_dead_whose_claims_end_without_this_process(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its start they were locked: a last commit was under way, or another run's process came first."""
+    begin(harness, "dead")
+    real = FakeItems.release_dead
+
+    def release_dead(items: FakeItems, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
+        if items.listed[3].worker == "dead":
+            return [(run_id, "dead") for run_id in items.run_ids]
+        return real(items, is_gone)
+
+    def commit(_: int) -> None:
+        listed = harness.store.tables.items.listed
+        for row in (3, 4):
+            done = replace(listed[row].record, state=ItemState.SUCCEEDED)
+            listed[row] = replace(listed[row], record=done, worker=None, token=None)
+
+    monkeypatch.setattr(FakeItems, "release_dead", release_dead)
+    monkeypatch.setattr(harness.display, "begin", commit)
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert [row for row, _ in harness.source.fetched] == [2]
+    assert [line["accounts"] for line in harness.logged("accounts_requeued")] == [1]
 
 
 def test_without_a_takeover_nothing_is_requeued(harness: RunHarness) -> None:
