@@ -106,6 +106,12 @@ def test_the_server_notices_a_dead_client_too(database_url: str) -> None:
     }
 
 
+def test_a_url_without_keepalives_has_none_from_the_server_either(database_url: str) -> None:
+    """Who turns them off means the connection, whichever end would send them."""
+    assert set(sources_of(f"{database_url}&keepalives=1").values()) == {"session"}
+    assert set(sources_of(f"{database_url}&keepalives=0").values()) == {"default"}
+
+
 def test_a_server_that_refuses_to_watch_its_client_is_used_all_the_same(database_url: str) -> None:
     """Other databases that speak its protocol may not know the settings; here one is out of range."""
     assert set(sources_of(f"{database_url}&keepalives_idle=-1").values()) == {"default"}

@@ -258,6 +258,9 @@ def _connect(dsn: Secret, watch: Mapping[str, str]) -> DBAPIConnection:
 
 
 def _have_client_watched(connection: psycopg2.extensions.connection, watch: Mapping[str, str]) -> None:
+    if connection.info.dsn_parameters.get("keepalives") == "0":
+        # Who turns them off means the connection, whichever end would send them.
+        return
     # Outside a transaction, to save two round trips.
     connection.autocommit = True
     try:
