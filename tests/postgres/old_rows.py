@@ -74,11 +74,14 @@ def add_run(
     return run
 
 
-def cover(query: Query, start: str | None, end_exclusive: str | None, name: str = "%") -> None:
+def cover(
+    query: Query, start: str | None, end_exclusive: str | None, name: str = "%", *, job: str = "collect"
+) -> None:
     """Record the days of accounts, all or those with this name, that are stored without a gap."""
     query(
         "INSERT INTO account_progress (account_id, job, covered_start, covered_end_exclusive)"
-        " SELECT id, 'collect', :start, :end FROM accounts WHERE name LIKE :name",
+        " SELECT id, :job, :start, :end FROM accounts WHERE name LIKE :name",
+        job=job,
         start=start,
         end=end_exclusive,
         name=name,

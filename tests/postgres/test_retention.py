@@ -115,6 +115,23 @@ def test_stored_days_begin_with_the_first_kept_one(database: PostgresDatabase, q
     ]
 
 
+@pytest.mark.parametrize("job", ["import-aws", "discover"])
+def test_the_days_of_other_jobs_stay(database: PostgresDatabase, query: Query, job: str) -> None:
+    """What the import asked AWS about is stored for ever; only the days of costs go, and are counted."""
+    for number in (1, 2):
+        add_account(database, number)
+    cover(query, "2025-09-01", "2026-03-10", job=job)
+    assert keeper(database).look(TODAY).is_empty
+    cover(query, "2025-09-01", "2026-03-10", "account-1")
+    assert keeper(database).look(TODAY).accounts == 1
+    assert prune(database).accounts == 1
+    assert query(
+        "SELECT job, account_id - min(account_id) OVER (), covered_start FROM account_progress"
+        " ORDER BY job = 'collect', account_id"
+    ) == [(job, 0, date(2025, 9, 1)), (job, 1, date(2025, 9, 1)), ("collect", 0, FIRST_KEPT)]
+    assert prune(database).is_empty
+
+
 def test_what_only_backfills_have_read_begins_with_the_first_kept_day_too(
     database: PostgresDatabase, query: Query
 ) -> None:

@@ -35,6 +35,7 @@ from costbatch.adapters.postgres.tables import (
 from costbatch.application.inspection import MonthSize, Rights
 from costbatch.application.retention import OldRecords, OldRows
 from costbatch.domain.anomalies import AnomalyState
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.deliveries import DeliveryState
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import StorageError
@@ -115,7 +116,7 @@ class PostgresRetention(OldRecords):
 
     @override
     def count_reaching_back(self, first_kept: date) -> int:
-        return self._count(account_progress, account_progress.c.covered_start < first_kept)
+        return self._count(account_progress, _reaches_back(first_kept))
 
     @override
     def move_covered(self, first_kept: date, *, most: int) -> int | None:
@@ -124,7 +125,7 @@ class PostgresRetention(OldRecords):
         locked = (
             sa.select(accounts.c.id)
             .join_from(accounts, account_progress)
-            .where(covered.covered_start < first_kept)
+            .where(_reaches_back(first_kept))
             .order_by(accounts.c.id)
             .limit(most)
             .with_for_update(of=accounts, key_share=True)
@@ -141,8 +142,7 @@ class PostgresRetention(OldRecords):
 
         def move(connection: Connection) -> int:
             ids = connection.scalars(locked).all()
-            mine = covered.account_id.in_(ids), covered.covered_start < first_kept
-            connection.execute(moved.where(*mine))
+            connection.execute(moved.where(covered.account_id.in_(ids), _reaches_back(first_kept)))
             return len(ids)
 
         return self._briefly(move)
@@ -208,6 +208,11 @@ class PostgresRetention(OldRecords):
 
 def _months_before(connection: Connection, first_kept: date) -> list[MonthSize]:
     return [each for each in month_sizes(connection) if each.month < first_kept]
+
+
+def _reaches_back(first_kept: date) -> sa.ColumnElement[bool]:
+    """Return whether days of costs go; what other jobs have covered does not go with the months."""
+    return (account_progress.c.job == COLLECT) & (account_progress.c.covered_start < first_kept)
 
 
 def _run_is_old(before: datetime) -> sa.ColumnElement[bool]:
