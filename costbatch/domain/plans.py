@@ -70,12 +70,14 @@ class PlannedCauses:
 class CollectionPlan:
     """Every account that a run on ``today`` would collect, if the cap left enough.
 
-    resumes: the key of the run that it resumes. requests_left: how many requests the cap leaves; None: there
-    is no cap. root_causes: None: they are not asked for.
+    is_backfill: whether certain days were asked for, which the next night need not read. resumes: the key of
+    the run that it resumes. requests_left: how many requests the cap leaves; None: there is no cap.
+    root_causes: None: they are not asked for.
     """
 
     today: date
     collections: tuple[PlannedCollection, ...]
+    is_backfill: bool = False
     resumes: str | None = None
     requests_left: int | None = None
     root_causes: PlannedCauses | None = None

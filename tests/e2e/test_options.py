@@ -130,6 +130,21 @@ def test_a_dry_run_says_what_the_cap_allows(harness: Harness) -> None:
     assert harness.collect("--dry-run").summary["requests_left"] is None
 
 
+@pytest.mark.parametrize("option", ["--date", "--from"])
+def test_a_capped_backfill_is_to_be_repeated(harness: Harness, option: str) -> None:
+    """The next night begins with the accounts that it left out, but does not read its days."""
+    harness.open(make_account(1), make_account(2))
+    command = ("collect", "--max-api-cost", "0.01", option, "2025-03-01")
+    planned, done = (harness.run(*command, *more).stdout for more in (("--dry-run",), ()))
+    assert "are skipped; to read these days of them, repeat the command with --account." in " ".join(
+        planned.split()
+    )
+    assert (
+        "The run reached its cap on API cost; to read these days, repeat the command with --account."
+    ) in " ".join(done.split())
+    assert "next run" not in planned + done
+
+
 def test_a_dry_run_of_a_first_night_and_of_a_backfill(harness: Harness) -> None:
     """A new account's history and a backfill are planned as they would be read."""
     harness.open(make_account(1))

@@ -102,6 +102,7 @@ def plan_run(
     plan = CollectionPlan(
         today=today,
         collections=tuple(planned),
+        is_backfill=options.is_backfill,
         resumes=resumed.key if resumed else None,
         requests_left=left,
     )

@@ -28,12 +28,16 @@ from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.money import amount, money
 from costbatch.domain.plans import CollectionPlan, PlannedCauses
 from costbatch.domain.plural import many
-from costbatch.domain.runs import ItemRecord, RunRequest
+from costbatch.domain.runs import ItemRecord, ItemState, RunRequest, SkipReason
 
 _KEPT_SENTENCE = (
     "AWS no longer reports the first days of the window, as happens when an account joins an organization. "
     "Their stored costs were kept; to remove them, run "
     "`costbatch collect --account ID --accept-vanished`."
+)
+# The next night begins with the account, but does not read the days of a backfill.
+_CAPPED_BACKFILL = (
+    "The run reached its cap on API cost; to read these days, repeat the command with --account."
 )
 
 
@@ -51,7 +55,10 @@ def print_plan(plan: CollectionPlan, console: Console) -> None:
         page.line(f"{planned}.", "bold")
     else:
         page.line(f"{planned}, but the cap on API cost leaves {_requests(plan.api_requests)}.", "bold")
-        page.line("The accounts that it leaves out are skipped, and are the first of the next run.")
+        later = ", and are the first of the next run."
+        if plan.is_backfill:
+            later = "; to read these days of them, repeat the command with --account."
+        page.line(f"The accounts that it leaves out are skipped{later}")
     if plan.root_causes is not None:
         page.line(_root_causes(plan.root_causes))
     page.line("No requests were made and nothing was written.", "dim")
@@ -103,7 +110,7 @@ def print_run(report: CollectReport, console: Console, *, is_last: bool = True) 
         numbers=("Days", "Rows\nfetched", "Rows\nwritten", "API\ncalls", "API\nUSD"),
         rows=[(each.item, _values(each)) for each in report.collections],
     )
-    print_problems(_problems(report.collections), page)
+    print_problems(_problems(report), page)
     if report.cost_summary and report.cost_summary.costs:
         _print_costs(report.cost_summary, page)
     _print_totals(report, page)
@@ -142,12 +149,20 @@ def _values(collection: Collection) -> Iterator[str | Text]:
     yield amount(collection.api_cost_usd, "USD")
 
 
-def _problems(collections: Sequence[Collection]) -> Iterator[tuple[str, str, ItemRecord]]:
-    for collection in collections:
+def _problems(report: CollectReport) -> Iterator[tuple[str, str, ItemRecord]]:
+    is_backfill = CollectOptions.of(report.run.request).is_backfill
+    for collection in report.collections:
         if problem := problem_of(collection.item):
-            yield *problem, collection.item
+            label, sentence = problem
+            if is_backfill and _is_capped(collection.item):
+                sentence = _CAPPED_BACKFILL
+            yield label, sentence, collection.item
         elif collection.record and collection.record.days_kept:
             yield "warning: stored days kept", _KEPT_SENTENCE, collection.item
+
+
+def _is_capped(item: ItemRecord) -> bool:
+    return item.state is ItemState.SKIPPED and item.skip_reason is SkipReason.API_COST_CAP
 
 
 def _print_costs(summary: CostSummary, page: Page) -> None:
