@@ -14,6 +14,9 @@ from costbatch.domain.plural import many
 _STYLES = {Mark.OK: "green", Mark.WARNING: "yellow", Mark.FAILURE: "bold red", Mark.SKIPPED: "dim"}
 _WORDS = {Mark.FAILURE: "FAILED"}
 _MARK_WIDTH = max(len(_WORDS.get(mark, mark)) for mark in Mark)
+# Narrower findings could not be read: a narrower screen gets the lines of this one, and folds them.
+_NARROWEST_FINDING = 16
+_GAP = 2
 _HEADLINES = {Mark.FAILURE: "FAILED", Mark.WARNING: "OK, with warnings"}
 
 
@@ -51,12 +54,14 @@ class DoctorView:
         # Without colours, the arrow separates the advice from the finding.
         arrow = "-> " if page.is_ascii else "\N{RIGHTWARDS ARROW} "
         lines += [page.text(f"{arrow}{line}", "italic") for line in finding.advice.splitlines()]
-        row = Table.grid(padding=(0, 2, 0, 0))
+        row = Table.grid(padding=(0, _GAP, 0, 0))
         row.add_column(no_wrap=True, width=_MARK_WIDTH)
         row.add_column(no_wrap=True, width=self._name_width)
         row.add_column(overflow="fold")
         row.add_row(mark, page.text(result.name), Text("\n").join(lines))
-        width = _MARK_WIDTH + self._name_width + TEXT_WIDTH
+        names = _MARK_WIDTH + self._name_width
+        # Of a width for `print`, rich would take the screen's at most.
+        row.width = max(min(page.console.width, names + TEXT_WIDTH), names + 2 * _GAP + _NARROWEST_FINDING)
         with page.console.capture() as printed:
-            page.console.print(row, width=min(page.console.width, width))
+            page.console.print(row, crop=False)
         click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
