@@ -6,7 +6,7 @@ import click
 
 from costbatch.application.accounts import AccountDetails
 from costbatch.application.registration import Registration
-from costbatch.cli.context import Context, pass_context
+from costbatch.cli.context import Context, asking, pass_context
 from costbatch.cli.options import JSON, AccountId, account_argument, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.secrets import prompt_for_secrets, read_external_id, read_secrets
@@ -323,7 +323,9 @@ def remove(context: Context, aws_account_id: str, output: str, *, yes: bool) -> 
         if not context.can_ask():
             raise ConfigError("Removing an account needs confirmation and there is no terminal; pass --yes.")
         question = f"Erase the credentials of account {account} and stop collecting it?"
-        if not click.confirm(question, err=True):
+        with asking():
+            is_wanted = click.confirm(question, err=True)
+        if not is_wanted:
             click.echo("Nothing was changed.", err=True)
             return
     removed = use_cases.remove(aws_account_id)

@@ -8,11 +8,12 @@ import click
 from costbatch.application.anomalies import AnsweredAnomaly, Remark
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, accounts_option, days_between, example, output_option
-from costbatch.cli.output import print_json, print_result, print_table, writing
+from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.cli.views.anomaly import change_text, print_anomaly, short_id
 from costbatch.cli.views.opinions import print_opinions
 from costbatch.cli.views.plot import plot_anomaly
+from costbatch.config.files import writing
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Standing
 from costbatch.domain.detection import Severity

@@ -8,8 +8,9 @@ import click
 
 from costbatch.cli.context import Context, pass_context
 from costbatch.cli.options import JSON, Day, Text, accounts_option, example, output_option
-from costbatch.cli.output import print_json, print_table, writing
+from costbatch.cli.output import print_json, print_table
 from costbatch.cli.views.plot import plot_alarms
+from costbatch.config.files import writing
 from costbatch.domain.backtest import Alarm, BacktestReport
 from costbatch.domain.detection import DetectorName
 from costbatch.domain.money import money

@@ -1,8 +1,10 @@
 """What every command is given: the clock, the environment, and the way to settings and use cases."""
 
+import errno
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ import click
 
 from costbatch import logs
 from costbatch.config import Settings
-from costbatch.errors import ConfigError
+from costbatch.errors import ConfigError, CostbatchError
 
 if TYPE_CHECKING:
     from costbatch.bootstrap import Bootstrap
@@ -71,6 +73,20 @@ class Context:
         if self.is_interactive is not None:
             return self.is_interactive
         return sys.stdin is not None and sys.stdin.isatty()
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Ask on the terminal in the block; raise CostbatchError if it is gone.
+
+    The error of reading has no file name, as that of standard output, for which it would be taken.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise CostbatchError(f"The terminal cannot be read: {error.strerror}.") from None
 
 
 pass_context = click.make_pass_decorator(Context, ensure=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import click
 
-from costbatch.cli.context import Context, pass_context
+from costbatch.cli.context import Context, asking, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent
@@ -248,7 +248,9 @@ def discard(context: Context, sink: str, output: str, *, yes: bool) -> None:
     if not yes:
         if not context.can_ask():
             raise ConfigError("Discarding events needs confirmation and there is no terminal; pass --yes.")
-        if not click.confirm(f"Discard everything that waits for {sink}?", err=True):
+        with asking():
+            is_wanted = click.confirm(f"Discard everything that waits for {sink}?", err=True)
+        if not is_wanted:
             click.echo("Nothing was changed.", err=True)
             return
     number = context.bootstrap().events().discard(sink)

@@ -64,7 +64,9 @@ def output_errors_to_exit_statuses() -> Iterator[None]:
         _discard_output()
         raise click.exceptions.Exit(ExitStatus.OUTPUT_CLOSED) from None
     except OSError as error:
-        # The error of another file names it.
+        # An error of opening another file names it. One of writing or reading never does: other files are
+        # written with `writing`, the terminal is read with `asking`, and of a full standard error, which is
+        # taken for standard output here, nothing could be said anyway.
         if error.errno not in _NOT_WRITTEN or error.filename is not None:
             raise
         _discard_output()

@@ -6,12 +6,11 @@ On a terminal, ids, numbers and dates in a table stay whole at any width; a pipe
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any, TextIO
 from uuid import UUID
@@ -22,11 +21,9 @@ from rich.console import Console
 from rich.text import Text
 
 from costbatch.cli.options import JSON
-from costbatch.config.files import why_not_opened
 from costbatch.domain.credentials import Secret
-from costbatch.domain.excerpt import path_excerpt, printable
+from costbatch.domain.excerpt import printable
 from costbatch.domain.periods import instant
-from costbatch.errors import ConfigError
 
 # Wide enough for any row: piped output must not be folded to a terminal's width.
 _PIPED_WIDTH = 200
@@ -39,16 +36,6 @@ _INDENT = "  "
 _SHORTEST_NAME, _NARROWEST_TEXT = 16, 16
 # A narrower screen gets the lines of this one, and folds them.
 _NARROWEST_TABLE = 20
-
-
-@contextmanager
-def writing(what: str, path: Path) -> Iterator[None]:
-    """Write to a path in the block; raise ConfigError if it cannot be written. what: file or folder."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        shown, why = path_excerpt(str(path)), why_not_opened(error)
-        raise ConfigError(f"The {what} {shown} cannot be written: {why}.") from None
 
 
 class _Console(Console):

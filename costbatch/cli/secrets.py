@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import click
 
-from costbatch.cli.context import Context
-from costbatch.config.files import LARGEST_BYTES, check_size, decode_text, read_small_file
+from costbatch.cli.context import Context, asking
+from costbatch.config.files import LARGEST_BYTES, check_size, decode_text, read_small_file, why_not_opened
 from costbatch.domain import strict_json
 from costbatch.domain.accounts import AccessMethod
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
@@ -77,7 +77,8 @@ def prompt_for_secrets(context: Context, access: AccessMethod) -> StoredSecrets:
 
 
 def _prompt(what: str) -> Secret:
-    return Secret(click.prompt(what, hide_input=True, err=True).strip())
+    with asking():
+        return Secret(click.prompt(what, hide_input=True, err=True).strip())
 
 
 def read_external_id(path: str) -> StoredSecrets:
@@ -117,6 +118,8 @@ def _read_text(path: str) -> str:
         return decode_text(content)
     except ValueError as error:
         raise ConfigError(f"{'Standard input' if path == '-' else path_excerpt(path)} {error}") from None
+    except OSError as error:
+        raise ConfigError(f"Standard input cannot be read: {why_not_opened(error)}.") from None
 
 
 def _registered(secrets: StoredSecrets) -> StoredSecrets:

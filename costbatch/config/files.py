@@ -1,7 +1,11 @@
-"""Reads files that contain a setting or a secret, with a limit on size and time."""
+"""Reads small files, with a limit on size and time; and names a file or folder that cannot be written."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from costbatch.domain.excerpt import path_excerpt
+from costbatch.errors import ConfigError
 from costbatch.timeout import within
 
 LARGEST_BYTES = 65_536
@@ -36,6 +40,16 @@ def read_small_file(path: str) -> bytes:
 def why_not_opened(error: OSError | ValueError) -> str:
     """Return, for a sentence, why a path could not be opened; a ValueError says that it is no path at all."""
     return getattr(error, "strerror", None) or "the path is not valid"
+
+
+@contextmanager
+def writing(what: str, path: Path) -> Iterator[None]:
+    """Write to a path in the block; raise ConfigError if it cannot be written. what: file or folder."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        shown, why = path_excerpt(str(path)), why_not_opened(error)
+        raise ConfigError(f"The {what} {shown} cannot be written: {why}.") from None
 
 
 def check_size(content: bytes) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from costbatch.bootstrap import Bootstrap
 from costbatch.config import Settings
+from costbatch.config.files import writing
 from costbatch.demo.postgres import embedded_postgres
 from costbatch.demo.register import register_accounts
 from costbatch.errors import ConfigError
@@ -106,9 +107,11 @@ class Demo:
     def _key(self) -> str:
         """Return the key that encrypts the demonstration's credentials, the same at every call."""
         path = self._folder / "encryption-key"
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(32))
+        # It is empty if the disk was full.
+        if not (path.exists() and path.stat().st_size):
+            with writing("file", path):
+                path.touch(mode=0o600)
+                path.write_text(secrets.token_hex(32))
         return path.read_text()
 
     def _run(self, environ: Mapping[str, str], *arguments: str) -> int:

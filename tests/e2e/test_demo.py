@@ -1,5 +1,6 @@
 """`costbatch demo`, what a new user sees first: it needs nothing of the shell, and its advice works."""
 
+import errno
 import json
 import os
 import re
@@ -166,6 +167,23 @@ def test_data_of_another_version_are_refused(
     harness.rows("ALTER TABLE runs DROP COLUMN stopped_by")
     with pytest.raises(ConfigError, match=r"Another version of costbatch .* delete the folder"):
         demo.run(date(2026, 3, 1), ["db", "check"])
+
+
+def test_a_key_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is not standard output that is full; and the next demo does not take what is left for a key."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    demo, key = Demo(tmp_path, Console()), tmp_path / "encryption-key"
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(ConfigError) as raised:
+            demo._key()
+    assert str(raised.value) == f"The file {key} cannot be written: No space left on device."
+    assert len(demo._key()) == 64
+    assert demo._key() == key.read_text()
+    assert key.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_stand_in_is_used_from_its_document_alone(empty_database_url: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import cast
+from typing import IO, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -52,7 +52,7 @@ class Shell:
     is_interactive: bool = False
     vault: FakeVault | None = field(default_factory=FakeVault)
 
-    def run(self, *args: str, stdin: str | None = None) -> Result:
+    def run(self, *args: str, stdin: str | IO[bytes] | None = None) -> Result:
         """Run one command and return what it printed and how it ended."""
         context = Context(
             environ=self.environ, now=lambda: NOW, wire=self._wire, is_interactive=self.is_interactive

@@ -1,12 +1,15 @@
 """``costbatch accounts …`` as a person or a script uses it."""
 
+import errno
 import json
 from datetime import UTC, date, datetime
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+from typing_extensions import override
 
 from costbatch.domain.accounts import Failing, Progress
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
@@ -24,6 +27,20 @@ ADD = ("accounts", "add", ID, "--name", "production")
 
 
 COLLECTED = DateRange(date(2024, 2, 1), date(2025, 3, 10))
+
+
+class GoneTerminal(RawIOBase):
+    """A terminal whose window was closed."""
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any, /) -> int:
+        if not buffer:
+            return 0  # click asks for no bytes, to see what kind of stream it is
+        raise OSError(errno.EIO, "Input/output error")
 
 
 def stored(shell: Any, row: int = 1) -> StoredSecrets:
@@ -74,6 +91,26 @@ def test_a_person_is_asked_and_does_not_see_the_secret(shell: Any) -> None:
 def test_without_a_terminal_there_is_no_prompt(shell: Any) -> None:
     """A script must not wait forever."""
     assert_refused(shell.run(*ADD), "there is no terminal to prompt on; use --secrets-file")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("accounts", "add", OTHER, "--name", "x"), ("accounts", "remove", ID), ("events", "discard", "hook")],
+    ids=" ".join,
+)
+def test_a_terminal_that_is_gone_is_not_the_output(shell: Any, arguments: tuple[str, ...]) -> None:
+    """Reading from it fails as writing to a broken disk does; only the latter is a fault of the output."""
+    assert shell.run(*ADD, "--secrets-file", "-", stdin=DOCUMENT).exit_code == 0
+    shell.is_interactive = True
+    result = shell.run(*arguments, stdin=GoneTerminal())
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Error: The terminal cannot be read: Input/output error.\n")
+
+
+def test_standard_input_that_breaks_is_named(shell: Any) -> None:
+    """Its error has no file name either."""
+    result = shell.run(*ADD, "--secrets-file", "-", stdin=GoneTerminal())
+    assert_refused(result, "Standard input cannot be read: Input/output error.")
 
 
 def test_giving_up_at_the_prompt_is_quiet(shell: Any) -> None:
