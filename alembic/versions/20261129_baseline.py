@@ -234,7 +234,7 @@ def upgrade() -> None:
             "failing_since",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When it failed first, while it fails",
+            comment="When it failed first, while it fails (import-aws: last)",
         ),
         sa.Column("failing_kind", sa.Text(collation="C"), nullable=True, comment="Why it fails"),
         sa.CheckConstraint(

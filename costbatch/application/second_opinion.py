@@ -10,12 +10,13 @@ from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import Database
 from costbatch.application.selection import select_accounts
 from costbatch.application.sources import AwsAnomalySource
-from costbatch.domain.accounts import NO_PROGRESS, Account
+from costbatch.domain.accounts import NO_PROGRESS, Account, Failing, Progress
 from costbatch.domain.anomalies import AnomalyFilter
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Rule
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.domain.runs import SkipReason
 from costbatch.domain.second_opinion import (
     AWS_KEEPS,
     IMPORT,
@@ -109,9 +110,8 @@ class SecondOpinion:
             before = tx.progress.load(IMPORT, [account.id for account in accounts])
         if not accounts:
             raise ConfigError("No account is active; `costbatch accounts list` shows them all.")
-        read_until = {row: each.covered.end_exclusive for row, each in before.items() if each.covered}
-        # Those that were never read come first, then the oldest: under a standing cap each gets its turn.
-        accounts.sort(key=lambda account: read_until.get(account.id, date.min))
+        # Those that were never tried come first, then the oldest: under a standing cap each gets its turn.
+        accounts.sort(key=lambda account: _last_turn(before.get(account.id, NO_PROGRESS)))
         read = self._import(accounts, accesses, days)
         if len(read.failures) == len(accounts):
             raise CostbatchError(next(iter(read.failures.values())))
@@ -145,11 +145,13 @@ class SecondOpinion:
         report = replace(report, asked=asked)
         for account in accounts:
             meter = Meter(budget)
-            found, problem = list[AwsAnomaly](), ""
+            found, problem, kind = list[AwsAnomaly](), "", ErrorKind.INTERNAL.value
             try:
                 found = self.source.fetch_anomalies(accesses[account.id], asked, meter)
-            except (AccountError, BudgetSpent) as error:
-                problem = str(error)
+            except AccountError as error:
+                problem, kind = str(error), error.kind.value
+            except BudgetSpent as error:
+                problem, kind = str(error), SkipReason.API_COST_CAP.value
             except Exception:
                 log.exception("aws_anomalies_crashed", aws_account_id=account.aws_account_id)
                 problem = ErrorKind.INTERNAL.advice
@@ -157,10 +159,22 @@ class SecondOpinion:
             report = replace(report, requests=report.requests + meter.requests)
             if problem:
                 report = replace(report, failures={**report.failures, account.aws_account_id: problem})
-                continue
+                if not meter.requests:
+                    continue  # it takes nothing from the turns of others
             with self.database.transaction() as tx:
-                saved = tx.aws_anomalies.save(account.id, found, now=self.now())
-                before = tx.progress.load(IMPORT, [account.id]).get(account.id, NO_PROGRESS)
-                tx.progress.save(IMPORT, {account.id: before.extended(asked, is_ordinary=True)})
-            report = replace(report, saved=report.saved.plus(saved))
+                progress = tx.progress.load(IMPORT, [account.id]).get(account.id, NO_PROGRESS)
+                if problem:
+                    # The last attempt, not the first: it is when the account had its turn.
+                    progress = replace(progress, failing=Failing(since=self.now(), kind=kind))
+                else:
+                    saved = tx.aws_anomalies.save(account.id, found, now=self.now())
+                    report = replace(report, saved=report.saved.plus(saved))
+                    progress = replace(progress.extended(asked, is_ordinary=True), failing=None)
+                tx.progress.save(IMPORT, {account.id: progress})
         return report
+
+
+def _last_turn(progress: Progress) -> date:
+    """Return the day after the account was last read, or after a paid attempt to read it failed."""
+    read = progress.covered.end_exclusive if progress.covered else date.min
+    return max(read, utc_day(progress.failing.since) + ONE_DAY) if progress.failing else read

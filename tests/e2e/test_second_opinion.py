@@ -164,6 +164,25 @@ def test_a_standing_cap_reaches_every_account_in_turn(harness_of_two: Harness) -
     assert unread == [TWO, ONE, TWO, ONE]
 
 
+@pytest.mark.parametrize("fault", ["not_json", "endless_pages"])
+def test_a_paid_request_that_fails_is_a_turn_too(harness_of_two: Harness, fault: str) -> None:
+    """Otherwise an account that fails would come first for ever, and spend the cap of all others."""
+    harness_of_two.aws.add_fault(ONE, fault, operation="GetAnomalies")
+    harness_of_two.environ["COSTBATCH_MAX_API_COST_USD"] = "0.01"
+    read = []
+    for day in range(4):
+        harness_of_two.sleep_until(TODAY + day * ONE_DAY)
+        run = harness_of_two.run("anomalies", "import-aws", "--output", "json")
+        read.append(json.loads(run.stdout)["accounts_read"] if run.status == 0 else 0)
+    assert read == [0, 1, 0, 1]
+    assert harness_of_two.aws.paid() == 4
+    harness_of_two.aws.clear_faults()
+    del harness_of_two.environ["COSTBATCH_MAX_API_COST_USD"]
+    assert imported(harness_of_two)["failures"] == {}
+    failing = "SELECT count(*) FROM account_progress WHERE job = 'import-aws' AND failing_since IS NOT NULL"
+    assert harness_of_two.value(failing) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

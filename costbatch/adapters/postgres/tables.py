@@ -213,7 +213,7 @@ account_progress = Table(
     Column("covered_start", Date, comment="First day that is stored without a gap"),
     Column("covered_end_exclusive", Date, comment="Day after the last one stored without a gap"),
     Column("backfilled_from", Date, comment="First of these days that only backfills have read, if any"),
-    Column("failing_since", INSTANT, comment="When it failed first, while it fails"),
+    Column("failing_since", INSTANT, comment="When it failed first, while it fails (import-aws: last)"),
     Column("failing_kind", CODE, comment="Why it fails"),
     CheckConstraint("job <> ''", name="job_given"),
     CheckConstraint("(covered_start IS NULL) = (covered_end_exclusive IS NULL)", name="covered_both_or_none"),
