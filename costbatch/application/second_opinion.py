@@ -18,14 +18,17 @@ from costbatch.domain.detection import Rule
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.runs import SkipReason
 from costbatch.domain.second_opinion import (
+    ALL_KNOWN,
     AWS_KEEPS,
     IMPORT,
     NOTHING_SAVED,
     AwsAnomaly,
     Compared,
+    NotKnown,
     Opinion,
     SavedOpinions,
     compare,
+    not_known_of,
 )
 from costbatch.errors import AccountError, BudgetSpent, ConfigError, CostbatchError, ErrorKind
 from costbatch.logs import get_logger
@@ -37,14 +40,14 @@ log = get_logger(__name__)
 class OpinionReport:
     """What was imported, and who found what. failures: why an account was not read, by 12-digit id.
 
-    asked: the days that AWS still has; None: it has none of them. not_compared: how many accounts AWS was not
-    asked about, so that nothing can be ours alone.
+    asked: the days that AWS still has; None: it has none of them. not_known: where AWS was not asked, in this
+    import or an earlier one, so that nothing can be ours alone.
     """
 
     days: DateRange
     accounts: int
     asked: DateRange | None = None
-    not_compared: int = 0
+    not_known: NotKnown = ALL_KNOWN
     requests: int = 0
     saved: SavedOpinions = NOTHING_SAVED
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -71,10 +74,11 @@ class OpinionReport:
             "to": self.days.last.isoformat(),
             "accounts": self.accounts,
             "accounts_read": self.read,
-            "accounts_not_compared": self.not_compared,
+            "accounts_not_compared": self.not_known.accounts,
             "api_requests": self.requests,
             "api_cost_usd": f"{self.cost_usd:f}",
             "imported": self.saved._asdict(),
+            "not_known": self.not_known.to_document(),
             "failures": dict(self.failures),
             "counts": {
                 "both": self.count(Opinion.BOTH),
@@ -124,13 +128,12 @@ class SecondOpinion:
             theirs = tx.aws_anomalies.load(wide)
             paid_for = set[str]().union(*tx.first_charges.services(names).values())
             progress = tx.progress.load(IMPORT, names)
-        asked = {
-            name: None if name in read.failures else progress.get(row, NO_PROGRESS).covered
-            for row, name in names.items()
-        }
-        compared = compare(theirs, ours, accounts=asked, services=paid_for, days=days, gap=gap)
-        known = [each for each in asked.values() if each and each.overlaps(days)]
-        return replace(read, compared=compared, not_compared=len(accounts) - len(known))
+        # Also of an account that was not read this time: what earlier imports asked about it is stored.
+        asked = {name: progress.get(row, NO_PROGRESS).covered for row, name in names.items()}
+        found, left_out = compare(theirs, ours, accounts=asked, services=paid_for, days=days, gap=gap)
+        end = max(min(days.end_exclusive, utc_day(self.now()) + ONE_DAY), days.start + ONE_DAY)
+        not_known = not_known_of(asked.values(), DateRange(days.start, end), left_out)
+        return replace(read, compared=found, not_known=not_known)
 
     def _import(
         self, accounts: Sequence[Account], accesses: Mapping[int, Access], days: DateRange

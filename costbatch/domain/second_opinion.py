@@ -193,6 +193,63 @@ class Compared:
         }
 
 
+class Edge(NamedTuple):
+    """A day that AWS was asked from, or up to, and about how many accounts."""
+
+    day: date
+    accounts: int
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {"date": self.day.isoformat(), "accounts": self.accounts}
+
+
+class NotKnown(NamedTuple):
+    """Where nobody asked AWS whether it found what we found.
+
+    accounts: about how many accounts it was not asked at all. asked_from, asked_to: the last day that it was
+    asked from, and the first that it was asked up to, if days before or after are missing. anomalies: how
+    many of ours alone lie there.
+    """
+
+    accounts: int = 0
+    asked_from: Edge | None = None
+    asked_to: Edge | None = None
+    anomalies: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "accounts": self.accounts,
+            "asked_from": self.asked_from.to_document() if self.asked_from else None,
+            "asked_to": self.asked_to.to_document() if self.asked_to else None,
+            "anomalies": self.anomalies,
+        }
+
+
+ALL_KNOWN = NotKnown()
+
+
+def not_known_of(asked: Collection[DateRange | None], days: DateRange, anomalies: int) -> NotKnown:
+    """Return what is not known of the days. asked: of each account, the days that AWS was asked about."""
+    some = [each for each in asked if each and each.overlaps(days)]
+    starts = [each.start for each in some if each.start > days.start]
+    lasts = [each.last for each in some if each.last < days.last]
+    return NotKnown(
+        accounts=len(asked) - len(some),
+        asked_from=Edge(max(starts), len(starts)) if starts else None,
+        asked_to=Edge(min(lasts), len(lasts)) if lasts else None,
+        anomalies=anomalies,
+    )
+
+
+class Comparison(NamedTuple):
+    """Who found what; not_known: how many of ours are left out because AWS was not asked about their days."""
+
+    found: list[Compared]
+    not_known: int
+
+
 def compare(
     theirs: Iterable[AwsAnomaly],
     ours: Sequence[tuple[str, Anomaly]],
@@ -201,7 +258,7 @@ def compare(
     services: Collection[str],
     days: DateRange,
     gap: timedelta,
-) -> list[Compared]:
+) -> Comparison:
     """Return who found what in the accounts on the days; ours: with the 12-digit account id.
 
     Both are about the same if they are of one account and direction, their days touch, and the services are
@@ -231,17 +288,19 @@ def compare(
             if is_on(days, *part.days) or any(is_on(days, it.start_date, it.last_date) for it in same):
                 service = next(iter(named), None)
                 found.append(Compared(aws_account_id=account, service=service, theirs=part, ours=same))
-    found += [
-        Compared(aws_account_id=account, service=anomaly.service, ours=(anomaly,))
+    alone = [
+        (account, anomaly)
         for place, (account, anomaly) in enumerate(ours)
-        if place not in matched
-        and all(
-            is_on(wanted, anomaly.start_date, anomaly.last_date) for wanted in (days, accounts.get(account))
-        )
+        if place not in matched and is_on(days, anomaly.start_date, anomaly.last_date)
+    ]
+    known = [
+        Compared(aws_account_id=account, service=anomaly.service, ours=(anomaly,))
+        for account, anomaly in alone
+        if is_on(accounts.get(account), anomaly.start_date, anomaly.last_date)
     ]
     order = list(Opinion)
-    return sorted(
-        found,
+    found = sorted(
+        found + known,
         key=lambda each: (
             order.index(each.opinion),
             each.aws_account_id,
@@ -249,6 +308,7 @@ def compare(
             each.service or "",
         ),
     )
+    return Comparison(found, not_known=len(alone) - len(known))
 
 
 def _are_about_the_same(theirs: AwsAnomaly, ours: Anomaly, services: Collection[str], gap: timedelta) -> bool:

@@ -183,6 +183,48 @@ def test_a_paid_request_that_fails_is_a_turn_too(harness_of_two: Harness, fault:
     assert harness_of_two.value(failing) == 0
 
 
+def test_days_that_aws_has_forgotten_are_not_known(harness_of_two: Harness) -> None:
+    """Of these, too, nobody asked AWS; what that leaves out is counted."""
+    harness_of_two.sleep_until(SPIKE.start + 95 * ONE_DAY)
+    days = ("--from", str(SPIKE.start - 10 * ONE_DAY))
+    found = imported(harness_of_two, *days)
+    begin = str(harness_of_two.today - 89 * ONE_DAY)
+    assert (found["accounts_read"], found["counts"]["only_we"], found["accounts_not_compared"]) == (2, 0, 0)
+    assert found["not_known"] == {
+        "accounts": 0,
+        "asked_from": {"date": begin, "accounts": 2},
+        "asked_to": None,
+        "anomalies": 2,
+    }
+    printed = harness_of_two.run("anomalies", "import-aws", *days).stdout
+    assert (
+        f"AWS was asked about 2 accounts only from {begin} on; "
+        "what only costbatch found before is not known.\n"
+        "Left out because of that: 2 of costbatch's anomalies.\n"
+    ) in printed
+    nothing = {"accounts": 0, "asked_from": None, "asked_to": None, "anomalies": 0}
+    assert imported(harness_of_two)["not_known"] == nothing
+
+
+def test_what_an_earlier_import_asked_counts_of_an_account_that_fails(harness_of_two: Harness) -> None:
+    """As in an import in which AWS is not asked at all; the days since then are not known."""
+    assert imported(harness_of_two)["counts"]["only_we"] == 1
+    harness_of_two.sleep_until(TODAY + ONE_DAY)
+    harness_of_two.aws.add_fault(TWO, "access_denied", operation="GetAnomalies")
+    found = imported(harness_of_two)
+    assert (found["accounts_read"], found["failures"].keys()) == (1, {TWO})
+    printed = harness_of_two.run("anomalies", "import-aws").stdout
+    assert f"AWS was asked about 1 account only up to {TODAY}; what only costbatch found later" in printed
+    assert "Left out" not in printed
+    assert (found["counts"]["only_we"], found["accounts_not_compared"]) == (1, 0)
+    assert found["not_known"] == {
+        "accounts": 0,
+        "asked_from": None,
+        "asked_to": {"date": str(TODAY), "accounts": 1},
+        "anomalies": 0,
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -8,7 +8,7 @@ from costbatch.cli.views.anomaly import short_id
 from costbatch.domain.excerpt import printable
 from costbatch.domain.money import money
 from costbatch.domain.plural import many
-from costbatch.domain.second_opinion import AWS_KEEPS, Compared, Opinion
+from costbatch.domain.second_opinion import AWS_KEEPS, Compared, NotKnown, Opinion
 
 _TITLES = (
     *("found by", "account", "service", "first day", "last day", "impact", "impact by AWS"),
@@ -36,12 +36,27 @@ def print_opinions(report: OpinionReport) -> None:
         click.echo(printable(f"Account {account} was not read: {problem}"), err=True)
     counts = ", ".join(f"{name} {report.count(each):,}" for each, name in _FOUND_BY.items())
     click.echo(f"From {report.days.start} to {report.days.last}: {counts}.")
-    if report.not_compared:
-        click.echo(f"What only costbatch found is not known of {many(report.not_compared, 'account')}.")
+    _print_not_known(report.not_known)
     if report.compared:
         click.echo()
         rows = [_row(each) for each in report.compared]
         print_table(_TITLES, rows, numbers=("impact", "impact by AWS"), names=("service", "id of AWS"))
+
+
+def _print_not_known(not_known: NotKnown) -> None:
+    if not_known.accounts:
+        click.echo(f"What only costbatch found is not known of {many(not_known.accounts, 'account')}.")
+    for edge, words, others in (
+        (not_known.asked_from, "from {} on", "before"),
+        (not_known.asked_to, "up to {}", "later"),
+    ):
+        if edge:
+            click.echo(
+                f"AWS was asked about {many(edge.accounts, 'account')} only {words.format(edge.day)}; "
+                f"what only costbatch found {others} is not known."
+            )
+    if not_known.anomalies:
+        click.echo(f"Left out because of that: {not_known.anomalies:,} of costbatch's anomalies.")
 
 
 def _row(compared: Compared) -> tuple[object, ...]:

@@ -54,7 +54,7 @@ def compared(
 ) -> list[Compared]:
     """Return who found what, if there are costs of compute and storage; asked: by default of all the days."""
     known = dict.fromkeys(accounts, DAYS) if asked is None else {each: asked.get(each) for each in accounts}
-    return compare(of_aws, mine, accounts=known, services=["EC2", "S3"], days=days, gap=GAP)
+    return compare(of_aws, mine, accounts=known, services=["EC2", "S3"], days=days, gap=GAP).found
 
 
 @pytest.mark.parametrize(
