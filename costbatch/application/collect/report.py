@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from costbatch.application.collect.series import load_days
+from costbatch.application.collect.series import load_amounts
 from costbatch.application.forecast import forecast_totals
 from costbatch.application.ports import Transaction
 from costbatch.domain.anomalies import TREND_DAYS, Anomaly, AnomalyFilter, AnomalyState
@@ -59,20 +59,22 @@ def full_report(
     anomalies = told if detail.every_account else told[:_MOST_ANOMALIES]
     accounts = {account.id: account for account in tx.accounts.list_all()} if anomalies else {}
     detected = tx.anomalies.detected_by(run.id)
-    views = []
-    for anomaly, how in anomalies:
-        account = accounts[anomaly.account_id]
+    asked = []
+    for anomaly, _ in anomalies:
         end_exclusive = max(report.cost_date, anomaly.last_date) + ONE_DAY
-        days = DateRange(end_exclusive - timedelta(days=TREND_DAYS), end_exclusive)
-        view = AnomalyView(
+        asked.append((anomaly, DateRange(end_exclusive - timedelta(days=TREND_DAYS), end_exclusive)))
+    trends = load_amounts(tx, asked, rule)
+    views = [
+        AnomalyView(
             anomaly=anomaly,
-            aws_account_id=account.aws_account_id,
-            account_name=account.name,
-            trend=load_days(tx, account, anomaly, days, rule),
+            aws_account_id=accounts[anomaly.account_id].aws_account_id,
+            account_name=accounts[anomaly.account_id].name,
+            trend=trends[anomaly.id],
             is_new=anomaly.id in detected,
             standing=how,
         )
-        views.append(view)
+        for anomaly, how in anomalies
+    ]
     most = None if detail.every_account else _MOST_ACCOUNTS
     collected_too = detail.every_account or report.counts.count() <= _MOST_ACCOUNTS
     records = tx.collections.of_run(run, kept_only=not collected_too)

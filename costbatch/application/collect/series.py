@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
+from uuid import UUID
 
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
@@ -23,6 +25,8 @@ from costbatch.domain.periods import DateRange
 
 # Of how many days the costs of all services are read at a time: a history of some accounts takes gigabytes.
 DAYS_AT_ONCE = 31
+# Of how many accounts the costs of the open anomalies are read at a time: each may have many services.
+_ACCOUNTS_AT_ONCE = 16
 
 
 class SeriesRequest(NamedTuple):
@@ -88,9 +92,40 @@ def load_days(
         totals = tx.costs.day_totals({account.id: days}, rule)[account.id]
     else:
         totals = tx.costs.service_totals(account, days, rule).get(service, [])
-    amounts = {total.usage_date: total.amount for total in totals if total.currency == currency}
+    amounts = _amounts_in(currency, totals)
     judged = tx.expectations.of_series(account.id, service, currency, days)
     return tuple(SeriesDay(day, amounts.get(day, ZERO), judged.get(day)) for day in days)
+
+
+def load_amounts(
+    tx: Transaction, asked: Sequence[tuple[Anomaly, DateRange]], rule: Rule
+) -> dict[UUID, tuple[SeriesDay, ...]]:
+    """Return what the series of each anomaly cost on its days, by its id, without how they were judged.
+
+    Many accounts at once: thousands of anomalies may be open.
+    """
+    by_days: dict[DateRange, dict[int, list[Anomaly]]] = {}
+    for anomaly, days in asked:
+        by_days.setdefault(days, {}).setdefault(anomaly.account_id, []).append(anomaly)
+    found = {}
+    for days, of_accounts in by_days.items():
+        rows = sorted(of_accounts)
+        for place in range(0, len(rows), _ACCOUNTS_AT_ONCE):
+            some = [each for row in rows[place : place + _ACCOUNTS_AT_ONCE] for each in of_accounts[row]]
+            whole = {each.account_id: days for each in some if each.service is None}
+            parts = {each.account_id: days for each in some if each.service is not None}
+            totals = tx.costs.day_totals(whole, rule) if whole else {}
+            services = tx.costs.service_totals_of(parts, rule) if parts else {}
+            for each in some:
+                row, service = each.account_id, each.service
+                series = totals[row] if service is None else services[row].get(service, [])
+                amounts = _amounts_in(each.currency, series)
+                found[each.id] = tuple(SeriesDay(day, amounts.get(day, ZERO)) for day in days)
+    return found
+
+
+def _amounts_in(currency: str, totals: Sequence[DayTotal]) -> dict[date, Decimal]:
+    return {total.usage_date: total.amount for total in totals if total.currency == currency}
 
 
 def load_trend(
