@@ -11,7 +11,17 @@ import pytest
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.detection import Direction
 from costbatch.domain.periods import DateRange
-from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Compared, Opinion, compare
+from costbatch.domain.second_opinion import (
+    ALL_KNOWN,
+    AwsAnomaly,
+    AwsRootCause,
+    Compared,
+    Edge,
+    NotKnown,
+    Opinion,
+    compare,
+    not_known_of,
+)
 from tests.support.factories import make_anomaly
 
 ONE, TWO = "000000000001", "000000000002"
@@ -198,3 +208,18 @@ def test_what_both_found_at_the_edge_of_the_days_is_of_both(first: date, *, is_o
     found = compared([theirs(**of_aws)], [(ONE, ours(**mine))], days=days)
     expected = [Opinion.BOTH] if first <= START + 5 * DAY else []
     assert [each.opinion for each in found] == expected
+
+
+def test_the_days_that_aws_was_asked_about_are_told_by_their_narrowest_edges() -> None:
+    """Of an account asked about no day of them nothing is known; of the others, from and up to a day."""
+    whole = DateRange(DAYS.start - DAY, DAYS.end_exclusive + DAY)
+    late, later = (DateRange(DAYS.start + n * DAY, DAYS.end_exclusive) for n in (1, 5))
+    early = DateRange(DAYS.start, DAYS.end_exclusive - 2 * DAY)
+    before = DateRange(DAYS.start - 9 * DAY, DAYS.start)
+    assert not_known_of([whole, DAYS], DAYS, 0) == ALL_KNOWN
+    assert not_known_of([whole, late, later, early, before, None], DAYS, 3) == NotKnown(
+        accounts=2,
+        asked_from=Edge(later.start, accounts=2),
+        asked_to=Edge(early.last, accounts=1),
+        anomalies=3,
+    )
