@@ -57,7 +57,7 @@ class DoctorView:
         row = Table.grid(padding=(0, _GAP, 0, 0))
         row.add_column(no_wrap=True, width=_MARK_WIDTH)
         row.add_column(no_wrap=True, width=self._name_width)
-        row.add_column(overflow="fold")
+        row.add_column(overflow="fold", ratio=1)  # the names stay as wide as they are
         row.add_row(mark, page.text(result.name), Text("\n").join(lines))
         names = _MARK_WIDTH + self._name_width
         # Of a width for `print`, rich would take the screen's at most.
