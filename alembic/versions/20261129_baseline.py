@@ -305,10 +305,10 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Uuid(), nullable=True, comment="The run that found it"),
         sa.Column("detected_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
-            "told_at",
+            "incident_checked_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When a run that ended looked for its incident; null: not yet",
+            comment="When its incident was looked for; null: not yet",
         ),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
@@ -333,7 +333,7 @@ def upgrade() -> None:
         sa.CheckConstraint("service <> ''", name=op.f("ck_anomalies_service_given")),
         sa.CheckConstraint("severity IN ('low', 'medium', 'high')", name=op.f("ck_anomalies_severity_known")),
         sa.CheckConstraint(
-            "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND last_date BETWEEN '2000-01-01' AND '2999-12-31' AND detected_at BETWEEN '2000-01-01' AND '2999-12-31' AND told_at BETWEEN '2000-01-01' AND '2999-12-31' AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
+            "start_date BETWEEN '2000-01-01' AND '2999-12-31' AND last_date BETWEEN '2000-01-01' AND '2999-12-31' AND detected_at BETWEEN '2000-01-01' AND '2999-12-31' AND incident_checked_at BETWEEN '2000-01-01' AND '2999-12-31' AND updated_at BETWEEN '2000-01-01' AND '2999-12-31'",
             name=op.f("ck_anomalies_times_plausible"),
         ),
         sa.CheckConstraint("state IN ('open', 'resolved')", name=op.f("ck_anomalies_state_known")),
@@ -365,11 +365,11 @@ def upgrade() -> None:
     op.create_index("ix_anomalies_run_id", "anomalies", ["run_id"], unique=False)
     op.create_index("ix_anomalies_state", "anomalies", ["state"], unique=False)
     op.create_index(
-        "ix_anomalies_untold",
+        "ix_anomalies_unchecked",
         "anomalies",
         ["run_id"],
         unique=False,
-        postgresql_where=sa.text("told_at IS NULL"),
+        postgresql_where=sa.text("incident_checked_at IS NULL"),
     )
     op.create_index(
         "uq_anomalies_open",

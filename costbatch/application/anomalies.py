@@ -336,7 +336,7 @@ class PlannedChanges(_Answering):
         """Let a planned change no longer count."""
         with self._transaction() as tx:
             _lock(tx, _find_plan(tx, plan_id).account)
-            # Again, because somebody may have removed it while the lock was waited for.
+            # Again, because it may have been removed while the lock was waited for.
             change = _find_plan(tx, plan_id)
             with self._telling(tx, change.account, remark):
                 tx.answers.withdraw([change.plan], author=remark.author, reason=remark.reason, now=self.now())

@@ -37,16 +37,16 @@ class AnomalyStore(Protocol):
     def detected_by(self, run_id: UUID) -> set[UUID]:
         """Return the ids of the anomalies that a run was the first to find."""
 
-    def untold(self, run: Run) -> set[UUID]:
-        """Return the anomalies of the run, and of others of its job, for which nobody looked for incidents.
+    def unchecked(self, run: Run) -> set[UUID]:
+        """Return the anomalies of the run, and of others of its job, that were not checked for incidents.
 
-        Those of another run that a process works on are left out: it will do so at its end.
+        Those of another run that a process works on are left out: it checks them at its end.
         """
 
-    def mark_told(self, anomaly_ids: Collection[UUID], *, now: datetime) -> None:
-        """Record that incidents of these anomalies were looked for; the next run leaves them out.
+    def mark_checked(self, anomaly_ids: Collection[UUID], *, now: datetime) -> None:
+        """Record that these anomalies were checked for incidents; the next run leaves them out.
 
-        One that another process is saving may stay untold: to tell of it again does no harm.
+        One that another process is saving may stay unchecked: to report its incident again does no harm.
         """
 
     def alike(self, anomaly_ids: Collection[UUID]) -> list[Anomaly]:

@@ -94,7 +94,7 @@ def _ends(
     """Return the day after the last one that is known, and that of each account that is behind.
 
     Its missing days are not zeros. All that were removed or not collected this month are alike: nothing is
-    expected. So are those that only backfills have read, because nobody knows when they were last complete.
+    expected. So are those that only backfills have read: it is not known when they were last complete.
     """
     nothing_expected, ends = _nothing_expected(today), dict[str, date]()
     for each in accounts:

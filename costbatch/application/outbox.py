@@ -60,7 +60,7 @@ class Outbox(Protocol):
         """Return how many events of each type a run has written."""
 
     def endings_of_run(self, run_id: UUID) -> list[str]:
-        """Return the statuses that a run was told to have ended with, oldest first."""
+        """Return the statuses of the events that report the end of a run, oldest first."""
 
     def find(self, query: EventQuery, *, most: int | None) -> list[StoredEvent]:
         """Return the events that are meant, newest first, with all their deliveries."""

@@ -340,7 +340,7 @@ class Detector:
         return _Found(SETTLE_DAYS, Reason.DROP, fall / least)
 
     def _find_growth(self, history: History, amounts: Sequence[float]) -> _Found | None:
-        """Find a leak: growth over four weeks that goes on, beyond what the series and the account do."""
+        """Find a leak: growth over four weeks that continues, beyond what the series and the account do."""
         levels, settled = history.levels, len(history.amounts)
         is_young = settled < _GROWTH_HISTORY or len(history.growths) <= _LEAST_USUAL_DAYS
         # Never across an alarm, and over that many days at least.

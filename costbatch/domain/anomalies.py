@@ -45,7 +45,7 @@ class Resolution(StrEnum):
     ENDED = "ended"  # the days after it are normal again, or the baseline has caught up
     RESTATED = "restated"  # AWS corrected the days, or the rule changed: they no longer deviate
     MERGED = "merged"  # restated days joined it to an earlier anomaly
-    REMOVED = "removed"  # its account was removed: nobody judges its days any more
+    REMOVED = "removed"  # its account was removed: no run judges its days any more
 
 
 class ChangeKind(StrEnum):
@@ -237,7 +237,7 @@ def reconcile(
 def close_of_removed(existing: Iterable[Anomaly]) -> list[AnomalyChange]:
     """Return the ends of the open anomalies of an account that is removed.
 
-    If it is added again and one goes on, it is open again.
+    If it is added again and one continues, it is open again.
     """
     still_open = [known for known in existing if known.state is AnomalyState.OPEN]
     return [change for known in still_open for change in _close(known, Resolution.REMOVED)]

@@ -290,16 +290,16 @@ def service_first_used(
 
 
 def run_ended(
-    summary: Mapping[str, Any], *, run_id: UUID, run_key: str, now: datetime, told: Sequence[str] = ()
+    summary: Mapping[str, Any], *, run_id: UUID, run_key: str, now: datetime, reported: Sequence[str] = ()
 ) -> Event:
     """Return the event of a run that ended or was stopped; a retry with the same status repeats its id.
 
-    told: the statuses that events of the run have told, oldest first. If another one was told since, it is a
-    new event: it ends the alert that the run was stopped.
+    reported: the statuses of the run's earlier events, oldest first. If another one was reported since, it is
+    a new event: it ends the alert that the run was stopped.
     """
     status = summary["status"]
     type_ = _OF_STATUS.get(status, EventType.RUN_COMPLETED)
-    earlier = told[:-1] if told and told[-1] == status else told
+    earlier = reported[:-1] if reported and reported[-1] == status else reported
     number = f"/{len(earlier)}" if status in earlier else ""
     return _event(type_, run_key, f"{run_id}/{status}{number}", now, {"run": dict(summary)})
 

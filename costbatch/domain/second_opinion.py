@@ -205,7 +205,7 @@ class Edge(NamedTuple):
 
 
 class NotKnown(NamedTuple):
-    """Where nobody asked AWS whether it found what we found.
+    """What AWS was not asked about, so that it is not known whether it found what we found.
 
     accounts: about how many accounts it was not asked at all. asked_from, asked_to: the last day that it was
     asked from, and the first that it was asked up to, if days before or after are missing. anomalies: how

@@ -111,8 +111,8 @@ def test_what_was_gone_and_is_found_again_is_of_the_run_that_found_it(
 def tell(database: PostgresDatabase, run: Run) -> set[UUID]:
     """Let a run tell, as it does at its end; return the anomalies that were untold."""
     with database.transaction() as tx:
-        untold = tx.anomalies.untold(run)
-        tx.anomalies.mark_told(untold, now=NOW)
+        untold = tx.anomalies.unchecked(run)
+        tx.anomalies.mark_checked(untold, now=NOW)
     return untold
 
 

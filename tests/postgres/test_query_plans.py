@@ -229,7 +229,7 @@ ACTIONS: dict[str, Action] = {
     "requeue": lambda tx, run, _: tx.items.requeue(run),
     "records": lambda tx, run, _: tx.items.records(run),
     "listed": lambda tx, run, account: tx.items.listed_of(run, [account.id]),
-    "untold anomalies": lambda tx, run, _: tx.anomalies.untold(run),
+    "anomalies without a check for incidents": lambda tx, run, _: tx.anomalies.unchecked(run),
     "collections": lambda tx, run, _: tx.collections.of_run(run),
     "kept days": lambda tx, run, _: tx.collections.of_run(run, kept_only=True),
     "sums of collections": lambda tx, run, _: tx.collections.counts(run),

@@ -438,7 +438,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("anomalies", {"updated_at": datetime.max.replace(tzinfo=UTC)}, "ck_anomalies_times_plausible"),
     ("accounts", {"created_at": datetime(1, 1, 1, tzinfo=UTC)}, "ck_accounts_times_plausible"),
     ("anomalies", {"start_date": date(1999, 12, 31)}, "ck_anomalies_times_plausible"),
-    ("anomalies", {"told_at": datetime(1, 1, 1, tzinfo=UTC)}, "ck_anomalies_times_plausible"),
+    ("anomalies", {"incident_checked_at": datetime(1, 1, 1, tzinfo=UTC)}, "ck_anomalies_times_plausible"),
     ("anomalies", {"last_date": date(3000, 1, 1)}, "ck_anomalies_times_plausible"),
     ("anomalies", {"actual": Decimal("1E30")}, "ck_anomalies_amounts_are_numbers"),
     ("anomalies", {"peak": Decimal("NaN")}, "ck_anomalies_amounts_are_numbers"),

@@ -291,11 +291,11 @@ class FakeAnomalies(PastAnomalies):
         """Return the ids of the anomalies that a run was the first to find."""
         return {anomaly for anomaly, run in self.found_by.items() if run == run_id}
 
-    def untold(self, run: Run) -> set[UUID]:
+    def unchecked(self, run: Run) -> set[UUID]:
         """Return the anomalies for which nobody looked for incidents, as if no other process worked."""
         return set(self.found_by) - self.told
 
-    def mark_told(self, anomaly_ids: Collection[UUID], *, now: datetime) -> None:
+    def mark_checked(self, anomaly_ids: Collection[UUID], *, now: datetime) -> None:
         """Record that incidents of these anomalies were looked for."""
         self.told |= set(anomaly_ids)
 
@@ -567,7 +567,7 @@ class FakeOutbox:
         return dict(Counter(event.type.value for event in self.events if self.runs[event.id] == run_id))
 
     def endings_of_run(self, run_id: UUID) -> list[str]:
-        """Return the statuses that a run was told to have ended with, oldest first."""
+        """Return the statuses of the events that report the end of a run, oldest first."""
         mine = (event for event in self.events if self.runs[event.id] == run_id)
         return [event.data["run"]["status"] for event in mine if event.type in RUN_ENDINGS]
 

@@ -31,7 +31,7 @@ def judged(harness: Harness) -> tuple[list[Row], list[Row]]:
     """Return the anomalies and what was told of each account, without when and by which run."""
     anomalies = harness.rows("SELECT * FROM anomalies ORDER BY id")
     for row in anomalies:
-        del row["run_id"], row["detected_at"], row["told_at"], row["updated_at"]
+        del row["run_id"], row["detected_at"], row["incident_checked_at"], row["updated_at"]
     told = harness.rows(
         "SELECT type, cloudevent -> 'data' -> 'anomaly' AS anomaly FROM events"
         " WHERE type LIKE 'anomaly.%' ORDER BY account_id, sequence"

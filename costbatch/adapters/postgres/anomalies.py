@@ -23,7 +23,7 @@ from costbatch.domain.runs import Run
 # Enough to say that a prefix is too short.
 _MOST_FOUND = 10
 # What a later save does not change, but for an anomaly without days that is found again.
-_OF_DETECTION = ("run_id", "detected_at", "told_at")
+_OF_DETECTION = ("run_id", "detected_at", "incident_checked_at")
 _IS_FOUND_AGAIN = "anomalies.resolution IN ('restated', 'merged') AND EXCLUDED.state = 'open'"
 
 _LOAD_NEAR = sa.text("""
@@ -32,10 +32,10 @@ WHERE account_id = ANY(:account_ids) AND (state = 'open' OR last_date >= :start)
 ORDER BY start_date, id
 """).columns(*(sa.column(column.name, column.type) for column in anomalies.c))
 
-# A run that a process works on will tell by itself; if its claims have lapsed, the process is gone.
-_UNTOLD = sa.text("""
+# A run that a process works on checks its own at its end; if its claims have lapsed, the process is gone.
+_UNCHECKED = sa.text("""
 SELECT anomalies.id FROM anomalies JOIN runs ON runs.id = anomalies.run_id
-WHERE told_at IS NULL AND runs.job = :job AND (runs.id = :run_id OR NOT EXISTS (
+WHERE incident_checked_at IS NULL AND runs.job = :job AND (runs.id = :run_id OR NOT EXISTS (
     SELECT FROM run_items
     WHERE run_items.run_id = runs.id AND state = 'running' AND lease_expires_at > now()
 ))
@@ -78,7 +78,7 @@ class PostgresAnomalies(AnomalyStore):
             "id": anomaly.id,
             "run_id": run_id,
             "detected_at": now,
-            "told_at": None,
+            "incident_checked_at": None,
             "updated_at": now,
             "account_id": anomaly.account_id,
             "service": anomaly.service,
@@ -144,15 +144,17 @@ class PostgresAnomalies(AnomalyStore):
         return set(self.connection.scalars(sa.select(anomalies.c.id).where(anomalies.c.run_id == run_id)))
 
     @override
-    def untold(self, run: Run) -> set[UUID]:
-        return set(self.connection.scalars(_UNTOLD, {"run_id": run.id, "job": run.request.job}))
+    def unchecked(self, run: Run) -> set[UUID]:
+        return set(self.connection.scalars(_UNCHECKED, {"run_id": run.id, "job": run.request.job}))
 
     @override
-    def mark_told(self, anomaly_ids: Collection[UUID], *, now: datetime) -> None:
-        # What another process is saving is told once more, under the same id, rather than waited for.
+    def mark_checked(self, anomaly_ids: Collection[UUID], *, now: datetime) -> None:
+        # What another process is saving is reported once more, under the same id, rather than waited for.
         free = sa.select(anomalies.c.id).where(anomalies.c.id.in_(anomaly_ids))
         free = free.with_for_update(key_share=True, skip_locked=True)
-        self.connection.execute(sa.update(anomalies).where(anomalies.c.id.in_(free)).values(told_at=now))
+        self.connection.execute(
+            sa.update(anomalies).where(anomalies.c.id.in_(free)).values(incident_checked_at=now)
+        )
 
     @override
     def alike(self, anomaly_ids: Collection[UUID]) -> list[Anomaly]:

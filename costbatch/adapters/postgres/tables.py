@@ -348,7 +348,7 @@ anomalies = Table(
     Column("revision", Integer, nullable=False, comment="Number of changes that were reported"),
     Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
     Column("detected_at", INSTANT, nullable=False),
-    Column("told_at", INSTANT, comment="When a run that ended looked for its incident; null: not yet"),
+    Column("incident_checked_at", INSTANT, comment="When its incident was looked for; null: not yet"),
     Column("updated_at", INSTANT, nullable=False),
     one_of("direction", Direction),
     one_of("state", AnomalyState),
@@ -368,7 +368,7 @@ anomalies = Table(
         f" jsonb_array_length(jsonb_path_query_array(explanation, '{_CONTRIBUTIONS}')) ELSE true END",
         name="explanation_names_services",
     ),
-    plausible_times("start_date", "last_date", "detected_at", "told_at", "updated_at"),
+    plausible_times("start_date", "last_date", "detected_at", "incident_checked_at", "updated_at"),
     finite("expected", "actual", "lower", "upper", "peak"),
     CheckConstraint("score BETWEEN 0 AND 1", name="score_is_share"),
     # One open anomaly for a series, a direction and a start: never two for the same days.
@@ -385,7 +385,7 @@ anomalies = Table(
     Index("ix_anomalies_account_id_last_date", "account_id", "last_date"),
     Index("ix_anomalies_state", "state"),
     Index("ix_anomalies_run_id", "run_id"),
-    Index("ix_anomalies_untold", "run_id", postgresql_where=text("told_at IS NULL")),
+    Index("ix_anomalies_unchecked", "run_id", postgresql_where=text("incident_checked_at IS NULL")),
     comment="Days, or runs of days, with unusual cost",
 )
 

@@ -157,10 +157,10 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def closing_events(self, tx: Transaction, run: Run, *, now: datetime) -> Sequence[Event]:
-        # Also of runs that ended without telling and are not resumed: no other run would report theirs.
-        if not (new := tx.anomalies.untold(run)):
+        # Also of runs that ended without this and are not resumed: no other run would report theirs.
+        if not (new := tx.anomalies.unchecked(run)):
             return ()
-        tx.anomalies.mark_told(new, now=now)
+        tx.anomalies.mark_checked(new, now=now)
         accounts = {account.id: account for account in tx.accounts.list_all()}
         alike = tx.anomalies.alike(new)
         answers = tx.answers.load({each.account_id for each in alike})
