@@ -96,12 +96,13 @@ class Runner(Generic[T, R]):
         def enter(tx: Transaction) -> tuple[Run, int]:
             named = tx.items.release_dead(self.is_gone)
             run = tx.runs.open(key, request, now=now, version=self.policy.version)
-            is_shared = tx.items.has_running(run)
-            # Now, because their claims may end without this process: then it would not hear of them again.
-            self._dead = dead_of(run, named) if is_shared else set()
-            if not is_shared:
+            # Now, because their claims may end without this process: then it would not hear of them again,
+            # nor in the repeat of a commit that was not heard.
+            self._dead |= dead_of(run, named)
+            if not tx.items.has_running(run):
                 # No other process works on it: this is a retry, which tries again what did not succeed.
                 tx.items.requeue(run)
+                self._dead.clear()
             # An earlier process may have listed what was paused or removed since.
             tx.items.skip_inactive(run, now=now)
             unfinished = tx.items.enlist(run)

@@ -6,12 +6,13 @@ from datetime import timedelta
 from threading import Event as Signal
 from threading import Lock
 from time import monotonic
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from costbatch.application.collect.job import CollectTask
-from costbatch.application.jobs import queue, stopping
+from costbatch.application.jobs import queue, retry, runner, stopping
 from costbatch.application.jobs.runner import Runner
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import FetchedCosts
@@ -128,6 +129,29 @@ def test_a_takeover_includes_the_dead_whose_claims_end_without_this_process(
     assert harness.collect().status is RunStatus.COMPLETED
     assert [row for row, _ in harness.source.fetched] == [2]
     assert [line["accounts"] for line in harness.logged("accounts_requeued")] == [1]
+
+
+def test_the_dead_are_known_also_if_the_start_is_done_twice(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commit was not heard: the repeat finds their claims ended, and another process at work."""
+    begin(harness, "dead")
+    give_claim(harness, 4, "other")
+    harness.is_gone = lambda worker: worker == "dead"
+
+    def twice(*arguments: Any, **more: Any) -> object:
+        retry.in_transaction(*arguments, **more)
+        return retry.in_transaction(*arguments, **more)
+
+    def commit(_: int) -> None:
+        listed = harness.store.tables.items.listed
+        done = replace(listed[4].record, state=ItemState.SUCCEEDED)
+        listed[4] = replace(listed[4], record=done, worker=None, token=None)
+
+    monkeypatch.setattr(runner, "in_transaction", twice)
+    monkeypatch.setattr(harness.display, "begin", commit)
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert sorted(row for row, _ in harness.source.fetched) == [2, 3]
 
 
 def test_without_a_takeover_nothing_is_requeued(harness: RunHarness) -> None:
