@@ -207,9 +207,9 @@ class Edge(NamedTuple):
 class NotKnown(NamedTuple):
     """What AWS was not asked about, so that it is not known whether it found what we found.
 
-    accounts: about how many accounts it was not asked at all. asked_from, asked_to: the last day that it was
-    asked from, and the first that it was asked up to, if days before or after are missing. anomalies: how
-    many of ours alone lie there.
+    accounts: about how many accounts it was not asked at all. asked_from, asked_to: the day before which, and
+    after which, it was not asked about all days of so many accounts. anomalies: how many of ours alone are on
+    days that it was not asked about.
     """
 
     accounts: int = 0

@@ -198,8 +198,8 @@ def test_days_that_aws_has_forgotten_are_not_known(harness_of_two: Harness) -> N
     }
     printed = harness_of_two.run("anomalies", "import-aws", *days).stdout
     assert (
-        f"AWS was asked about 2 accounts only from {begin} on; "
-        "what only costbatch found before is not known.\n"
+        f"AWS was not asked about all days before {begin} of 2 accounts; "
+        "what only costbatch found on the others is not known.\n"
         "Left out because of that: 2 of costbatch's anomalies.\n"
     ) in printed
     nothing = {"accounts": 0, "asked_from": None, "asked_to": None, "anomalies": 0}
@@ -214,7 +214,7 @@ def test_what_an_earlier_import_asked_counts_of_an_account_that_fails(harness_of
     found = imported(harness_of_two)
     assert (found["accounts_read"], found["failures"].keys()) == (1, {TWO})
     printed = harness_of_two.run("anomalies", "import-aws").stdout
-    assert f"AWS was asked about 1 account only up to {TODAY}; what only costbatch found later" in printed
+    assert f"AWS was not asked about all days after {TODAY} of 1 account; what only costbatch" in printed
     assert "Left out" not in printed
     assert (found["counts"]["only_we"], found["accounts_not_compared"]) == (1, 0)
     assert found["not_known"] == {

@@ -15,7 +15,7 @@ log = get_logger(__name__)
 
 # Longer than a restart or a failover takes; what was fetched and paid waits for it.
 PATIENCE_SECONDS = 30.0
-# What is left of it once the process is asked to stop, except for what is paid: Kubernetes kills it soon.
+# What is left of it once the process is asked to stop, if nothing paid waits: Kubernetes kills it soon.
 STOPPING_PATIENCE_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.5
 

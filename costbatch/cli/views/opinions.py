@@ -46,14 +46,11 @@ def print_opinions(report: OpinionReport) -> None:
 def _print_not_known(not_known: NotKnown) -> None:
     if not_known.accounts:
         click.echo(f"What only costbatch found is not known of {many(not_known.accounts, 'account')}.")
-    for edge, words, others in (
-        (not_known.asked_from, "from {} on", "before"),
-        (not_known.asked_to, "up to {}", "later"),
-    ):
+    for edge, side in ((not_known.asked_from, "before"), (not_known.asked_to, "after")):
         if edge:
             click.echo(
-                f"AWS was asked about {many(edge.accounts, 'account')} only {words.format(edge.day)}; "
-                f"what only costbatch found {others} is not known."
+                f"AWS was not asked about all days {side} {edge.day} of {many(edge.accounts, 'account')}; "
+                "what only costbatch found on the others is not known."
             )
     if not_known.anomalies:
         click.echo(f"Left out because of that: {not_known.anomalies:,} of costbatch's anomalies.")

@@ -211,7 +211,7 @@ def test_what_both_found_at_the_edge_of_the_days_is_of_both(first: date, *, is_o
 
 
 def test_the_days_that_aws_was_asked_about_are_told_by_their_narrowest_edges() -> None:
-    """Of an account asked about no day of them nothing is known; of the others, from and up to a day."""
+    """Of an account asked about no day of them nothing is known; of the others, all between two days is."""
     whole = DateRange(DAYS.start - DAY, DAYS.end_exclusive + DAY)
     late, later = (DateRange(DAYS.start + n * DAY, DAYS.end_exclusive) for n in (1, 5))
     early = DateRange(DAYS.start, DAYS.end_exclusive - 2 * DAY)
