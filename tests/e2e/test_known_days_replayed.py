@@ -34,14 +34,19 @@ def sleep_until(day: date, *harnesses: Harness) -> None:
 
 
 def summed_up(harness: Harness) -> list[Row]:
-    """Return what is known of each account, and how each of its collections ended."""
+    """Return what is known of each account, and how each of its collections ended, run by run.
+
+    Not in the order of their turns: two runs of one morning end at one moment of a clock that is set back.
+    """
     progress = "SELECT account_id, covered_start, covered_end_exclusive, failing_kind FROM account_progress"
     collections = (
         "SELECT account_id, state, window_start, window_end_exclusive, attempts, api_requests,"
         " rows_fetched, rows_inserted, rows_updated, rows_deleted, error_kind FROM run_items"
-        " LEFT JOIN cost_collections ON run_item_id = run_items.id"
+        " LEFT JOIN cost_collections ON run_item_id = run_items.id JOIN runs ON runs.id = run_id"
     )
-    return harness.rows(f"{progress} ORDER BY account_id") + harness.rows(f"{collections} ORDER BY id")
+    return harness.rows(f"{progress} ORDER BY account_id") + harness.rows(
+        f"{collections} ORDER BY sequence, account_id"
+    )
 
 
 @pytest.mark.parametrize(

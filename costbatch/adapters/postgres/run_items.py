@@ -415,5 +415,5 @@ def _newest_turn(job: str) -> sa.ColumnElement[Any]:
     succeeded = of_account.where(item.state == ItemState.SUCCEEDED.value)
     succeeded = succeeded.order_by(item.finished_at.desc())
     in_vain = of_account.where(sa.text(f"({HAD_TURN_IN_VAIN})")).order_by(item.id.desc())
-    # The larger one, or the one that is not null.
+    # The larger one, or the one that is not null. No account succeeds by a wrong clock: AWS refuses it.
     return sa.func.greatest(*(found.limit(1).scalar_subquery() for found in (succeeded, in_vain)))
