@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 _STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 _RUN_STATUS = "SELECT status FROM runs WHERE run_key = %s"
+_INCIDENTS = "SELECT count(*) FROM events WHERE type = 'incident.detected'"
 # What a loaded machine may add to a grace period.
 _SLACK_SECONDS = 4
 
@@ -97,25 +98,25 @@ def test_a_signal_after_the_last_account_changes_nothing(harness: Harness) -> No
 
 def test_the_next_night_tells_the_incident_of_one_that_a_signal_stopped(harness: Harness) -> None:
     """Nobody resumes a Job that was deleted: what it found together would never be told."""
-    day = TODAY - ONE_DAY
-    usual = [row for row in steady("100.00", until=TODAY + 2 * ONE_DAY) if row.date != day]
-    alike = [make_account(number, rows=(*usual, bill(day, "300.00"))) for number in (1, 2)]
-    harness.open(*alike, make_account(3))
-    harness.aws.add_fault(harness.ids[2], "latency", times=1, seconds=30)
-    process = _start(harness)
-    until(lambda: count(harness, "succeeded") == 2)
+    process = _start_with_incident(harness)
     process.send_signal(signal.SIGTERM)
     assert _end(process).status == 143
-    told = "SELECT count(*) FROM events WHERE type = 'incident.detected'"
-    assert harness.value(told) == 0
-    for night in (1, 2):
-        harness.sleep_until(TODAY + night * ONE_DAY)
-        assert harness.collect().status == 0
-        assert harness.value(told) == 1
+    assert harness.value(_INCIDENTS) == 0
+    _check_next_nights(harness)
 
 
 def test_a_run_that_ends_meanwhile_does_not_hide_the_incident_of_one_that_is_killed(harness: Harness) -> None:
     """It leaves to a run that is worked on what that one has found; then nobody has told of it."""
+    process = _start_with_incident(harness)
+    assert harness.collect("--account", harness.ids[0]).status == 0
+    assert harness.value(_INCIDENTS) == 0
+    process.kill()
+    _end(process)
+    _check_next_nights(harness)
+
+
+def _start_with_incident(harness: Harness) -> Process:
+    """Start a run that has found the same spike in two accounts, and waits for the third one's answer."""
     day = TODAY - ONE_DAY
     usual = [row for row in steady("100.00", until=TODAY + 2 * ONE_DAY) if row.date != day]
     alike = [make_account(number, rows=(*usual, bill(day, "300.00"))) for number in (1, 2)]
@@ -123,15 +124,15 @@ def test_a_run_that_ends_meanwhile_does_not_hide_the_incident_of_one_that_is_kil
     harness.aws.add_fault(harness.ids[2], "latency", times=1, seconds=30)
     process = _start(harness)
     until(lambda: count(harness, "succeeded") == 2)
-    assert harness.collect("--account", harness.ids[0]).status == 0
-    told = "SELECT count(*) FROM events WHERE type = 'incident.detected'"
-    assert harness.value(told) == 0
-    process.kill()
-    _end(process)
+    return process
+
+
+def _check_next_nights(harness: Harness) -> None:
+    """Collect two more nights: the first one reports the incident, the second one nothing new of it."""
     for night in (1, 2):
         harness.sleep_until(TODAY + night * ONE_DAY)
         assert harness.collect().status == 0
-        assert harness.value(told) == 1
+        assert harness.value(_INCIDENTS) == 1
 
 
 def _open_hanging(harness: Harness) -> None:
