@@ -705,7 +705,7 @@ def upgrade() -> None:
             comment="A service, an account, or the value of a tag or cost category, by the kind of the monitor",
         ),
         sa.Column("start_date", sa.Date(), nullable=True, comment="First day; null: AWS does not say"),
-        sa.Column("last_date", sa.Date(), nullable=True, comment="Last day; null: it goes on"),
+        sa.Column("last_date", sa.Date(), nullable=True, comment="Last day; null: it has not ended"),
         sa.Column("score", sa.Numeric(), nullable=False, comment="AWS's largest score of it"),
         sa.Column("impact", sa.Numeric(), nullable=False, comment="US dollars more than expected"),
         sa.Column("expected", sa.Numeric(), nullable=True, comment="US dollars; null: AWS does not say"),

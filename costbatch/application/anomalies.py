@@ -177,7 +177,7 @@ class Anomalies(_Answering):
             start = anomaly.start_date - _DAYS_BEFORE
             end_exclusive = anomaly.last_date + ONE_DAY + _DAYS_AFTER
             trend: tuple[SeriesDay, ...] = ()
-            if stored is not None and start < stored.end_exclusive and stored.start < end_exclusive:
+            if stored is not None and stored.overlaps(start, end_exclusive - ONE_DAY):
                 days = DateRange(max(start, stored.start), min(end_exclusive, stored.end_exclusive))
                 rule = replace(self.rule_of(account), cost_basis=anomaly.cost_basis)
                 trend = load_days(tx, account, anomaly, days, rule)

@@ -53,9 +53,9 @@ class DateRange:
         """Whether both together are one range without a gap."""
         return self.start <= other.end_exclusive and other.start <= self.end_exclusive
 
-    def overlaps(self, other: "DateRange") -> bool:
-        """Whether they have a day in common."""
-        return self.start < other.end_exclusive and other.start < self.end_exclusive
+    def overlaps(self, first: date, last: date) -> bool:
+        """Whether one of the days from ``first`` to ``last`` is inside."""
+        return first < self.end_exclusive and self.start <= last
 
     def join(self, other: "DateRange") -> "DateRange":
         """Return the range that spans both."""

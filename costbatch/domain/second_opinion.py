@@ -232,7 +232,7 @@ ALL_KNOWN = NotKnown()
 
 def not_known_of(asked: Collection[DateRange | None], days: DateRange, anomalies: int) -> NotKnown:
     """Return what is not known of the days. asked: of each account, the days that AWS was asked about."""
-    some = [each for each in asked if each and each.overlaps(days)]
+    some = [each for each in asked if each and each.overlaps(days.start, days.last)]
     starts = [each.start for each in some if each.start > days.start]
     lasts = [each.last for each in some if each.last < days.last]
     return NotKnown(
@@ -267,10 +267,6 @@ def compare(
     same as what is not. accounts: each with the days that AWS was asked about; on others it
     may have found ours, too.
     """
-
-    def is_on(wanted: DateRange | None, first: date, last: date) -> bool:
-        return wanted is not None and first < wanted.end_exclusive and wanted.start <= last
-
     ours = [(of, each) for of, each in ours if not each.is_gone]
     found: list[Compared] = []
     matched = set[int]()
@@ -285,18 +281,18 @@ def compare(
             ]
             matched.update(mine)
             same = tuple(ours[place][1] for place in mine)
-            if is_on(days, *part.days) or any(is_on(days, it.start_date, it.last_date) for it in same):
+            if days.overlaps(*part.days) or any(days.overlaps(it.start_date, it.last_date) for it in same):
                 service = next(iter(named), None)
                 found.append(Compared(aws_account_id=account, service=service, theirs=part, ours=same))
     alone = [
         (account, anomaly)
         for place, (account, anomaly) in enumerate(ours)
-        if place not in matched and is_on(days, anomaly.start_date, anomaly.last_date)
+        if place not in matched and days.overlaps(anomaly.start_date, anomaly.last_date)
     ]
     known = [
         Compared(aws_account_id=account, service=anomaly.service, ours=(anomaly,))
         for account, anomaly in alone
-        if is_on(accounts.get(account), anomaly.start_date, anomaly.last_date)
+        if (asked := accounts.get(account)) and asked.overlaps(anomaly.start_date, anomaly.last_date)
     ]
     order = list(Opinion)
     found = sorted(

@@ -123,7 +123,7 @@ aws_anomalies = Table(
         comment="A service, an account, or the value of a tag or cost category, by the kind of the monitor",
     ),
     Column("start_date", Date, comment="First day; null: AWS does not say"),
-    Column("last_date", Date, comment="Last day; null: it goes on"),
+    Column("last_date", Date, comment="Last day; null: it has not ended"),
     Column("score", Numeric, nullable=False, comment="AWS's largest score of it"),
     Column("impact", Numeric, nullable=False, comment="US dollars more than expected"),
     Column("expected", Numeric, comment="US dollars; null: AWS does not say"),
