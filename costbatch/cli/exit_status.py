@@ -65,13 +65,11 @@ def output_errors_to_exit_statuses() -> Iterator[None]:
         raise click.exceptions.Exit(ExitStatus.OUTPUT_CLOSED) from None
     except OSError as error:
         # An error of opening another file names it. One of writing or reading never does: other files are
-        # written with `writing`, the terminal is read with `asking`, and of a full standard error, which is
-        # taken for standard output here, nothing could be said anyway.
+        # written with `writing`, the terminal is read with `asking`, and standard error never fails.
         if error.errno not in _NOT_WRITTEN or error.filename is not None:
             raise
         _discard_output()
-        with suppress(OSError):
-            _print_errors(f"Standard output could not be written: {error.strerror}.")
+        _print_errors(f"Standard output could not be written: {error.strerror}.")
         raise click.exceptions.Exit(ExitStatus.TOTAL_FAILURE) from None
 
 
@@ -101,8 +99,7 @@ def errors_to_exit_statuses(ctx: click.Context) -> Iterator[None]:
         ctx.exit(ExitStatus.TOTAL_FAILURE)
     except (KeyboardInterrupt, click.Abort):
         # On a new line, because a prompt may be waiting.
-        with suppress(OSError):
-            click.echo("\nInterrupted.", err=True)
+        click.echo("\nInterrupted.", err=True)
         ctx.exit(ExitStatus.INTERRUPTED)
     except Exception:  # noqa: BLE001 - the last resort: no command may end without a sentence
         _report_unexpected(ctx)

@@ -7,7 +7,6 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -116,9 +115,7 @@ def print_result(sentence: str, document: object, output: str) -> None:
 def print_last_line(sentence: str) -> None:
     """Print a sentence on standard error, as the last line of a log that holds both streams."""
     sys.stdout.flush()
-    # A closed log must not change the exit status.
-    with suppress(OSError):
-        click.echo(sentence, err=True)
+    click.echo(sentence, err=True)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - json.dumps asks for it

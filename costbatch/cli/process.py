@@ -6,10 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
 from threading import Event, Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 # More objects than the start and the first AWS client create; each collection takes 10 to 20 ms.
 _GC_THRESHOLD = 200_000
@@ -38,15 +41,28 @@ def prepare_process() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         # A name that the terminal's encoding lacks must not be an error after the work is done.
         sys.stdout.reconfigure(errors="replace")
-    atexit.register(_discard_unread_errors)
+    if isinstance(stderr := sys.stderr, TextIOWrapper):
+        sys.stderr = TextIOWrapper(
+            BufferedWriter(_StandardError(stderr.fileno(), "w", closefd=False)),
+            encoding=stderr.encoding,
+            errors=stderr.errors,
+            line_buffering=True,
+        )
 
 
-def _discard_unread_errors() -> None:
-    """Drop what is left of a closed standard error, or Python ends a successful run with status 120."""
-    try:
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+class _StandardError(FileIO):
+    """Drops what cannot be written, on a full disk or to a reader that is gone.
+
+    Nothing can be said of it, and neither the exit status nor what standard output gets may depend on it.
+    """
+
+    def write(self, data: "Buffer", /) -> int:
+        """Write the bytes, or drop them."""
+        try:
+            written = super().write(data)
+        except OSError:
+            written = None
+        return memoryview(data).nbytes if written is None else written
 
 
 class StopSignals:

@@ -24,7 +24,7 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
-from typing import Self
+from typing import Self, TextIO
 
 from tests.support import command
 from tests.support.machine import unmeasured_children
@@ -33,6 +33,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 # More than the command line and the environment of any test.
 _MOST_BYTES = 1 << 17
 _NUMBER_BYTES = 4
+_kept: list[TextIO] = []
 # What commands import when they need it.
 _LATE_IMPORTS = (
     "costbatch.bootstrap",
@@ -217,6 +218,8 @@ def _become(*, args: Sequence[str], environ: Mapping[str, str], streams: Sequenc
     sys.stdin = os.fdopen(0, encoding="utf-8")
     sys.stdout = os.fdopen(1, "w", encoding="utf-8")
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    # As sys.__stderr__ in a process of its own: closed with its last reference, it would close the stream.
+    _kept.append(sys.stderr)
 
 
 def main() -> None:

@@ -226,6 +226,40 @@ def test_a_full_disk_earns_one_sentence(command: list[str]) -> None:
     assert (result.returncode, result.stderr) == (1, sentence)
 
 
+@pytest.mark.parametrize("is_full", [True, False], ids=["full", "closed"])
+@pytest.mark.parametrize(
+    ("command", "status"), [("colect", 2), ("config", 2), ("keys generate --output key", 0)]
+)
+def test_errors_that_cannot_be_written_change_nothing_else(
+    tmp_path: Path, command: str, status: int, *, is_full: bool
+) -> None:
+    """Status 2 must stay 2, or Kubernetes would retry; and what standard output gets is not lost."""
+
+    def run(errors: int) -> tuple[int, bytes]:
+        folder = tmp_path / str(errors)
+        folder.mkdir(parents=True)
+        result = subprocess.run(
+            [sys.executable, "-m", "costbatch", *command.split()],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=clean_environment(),
+            cwd=folder,
+            check=False,
+            timeout=60,
+        )
+        return result.returncode, result.stdout
+
+    full = Path("/dev/full")
+    if not full.exists():
+        unavailable("There is no /dev/full on this machine.")
+    reading, gone = os.pipe()
+    os.close(reading)
+    with full.open("w", encoding="utf-8") as disk, os.fdopen(gone, "w") as closed:
+        found = run((disk if is_full else closed).fileno())
+    assert found == run(subprocess.PIPE)
+    assert found[0] == status
+
+
 def test_a_disk_that_is_full_elsewhere_is_unexpected(monkeypatch: pytest.MonkeyPatch, shell: Any) -> None:
     """An error that names a file is not one of standard output."""
     fail_with(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/tmp/x"))
