@@ -1,8 +1,10 @@
 """Tells people, in chat, by mail or by pager: through the library apprise, which knows a hundred services."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
+from threading import Event
 from typing import Self, cast
 from urllib.parse import urlsplit
 
@@ -32,6 +34,8 @@ _LONGEST_MAIL = 1_000_000
 # Between the parts of one message. What states no pace gets 5.5 seconds from apprise, and a digest in seven
 # parts would take longer than a sink has.
 _PAUSE_SECONDS = 1.2
+# Of the message that a thread sends: it goes on after it was given up, and its sink may send another one.
+_abandoned: ContextVar[Event] = ContextVar("abandoned")
 _TYPES = {
     Importance.SUCCESS: NotifyType.SUCCESS,
     Importance.INFO: NotifyType.INFO,
@@ -60,10 +64,11 @@ class NotifySink(ConfiguredSink):
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         message, limit = self.message(cloudevents), self._options.timeout_seconds
-        is_late = False
+        is_late, abandoned = False, Event()
         try:
-            is_sent = within(limit, partial(_send, self._service, message))
+            is_sent = within(limit, partial(_send, self._service, message, abandoned))
         except TimeoutError:
+            abandoned.set()
             problem, is_late = f"did not answer within {limit:g} seconds", True
         except Exception as error:  # noqa: BLE001 - a hundred plugins raise what they like
             problem = f"failed ({type(error).__name__})"
@@ -98,7 +103,17 @@ def _service(options: NotifyOptions, scheme: str, name: str) -> Apprise:
         plugin.body_maxlen = _LONGEST_MAIL
     if plugin.request_rate_per_sec == NotifyBase.request_rate_per_sec:
         plugin.request_rate_per_sec = _PAUSE_SECONDS
+    plugin.throttle = partial(_throttle, plugin.throttle)  # type: ignore[method-assign] # of this one alone
     return service
+
+
+def _throttle(throttle: Callable[..., None], *args: object, **kwargs: object) -> None:
+    """Wait before a part of a message, as its service needs it; raise TimeoutError if it was given up."""
+    throttle(*args, **kwargs)
+    abandoned = _abandoned.get(None)
+    if abandoned and abandoned.is_set():
+        # It is sent again from its beginning.
+        raise TimeoutError
 
 
 def _formats(plugin: NotifyBase) -> tuple[NotifyFormat, ...]:
@@ -107,7 +122,8 @@ def _formats(plugin: NotifyBase) -> tuple[NotifyFormat, ...]:
     return given if isinstance(given, tuple) else (cast("NotifyFormat", given),)
 
 
-def _send(service: Apprise, message: Message) -> bool:
+def _send(service: Apprise, message: Message, abandoned: Event) -> bool:
+    _abandoned.set(abandoned)
     (plugin,) = service
     title, formats = message.title, _formats(plugin)
     # A document that is cut is none.

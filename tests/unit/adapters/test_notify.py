@@ -2,6 +2,7 @@
 
 import email
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from apprise import NotifyBase
+from apprise.plugins.mattermost import NotifyMattermost
 from apprise.plugins.pushplus import NotifyPushplus
 
 from costbatch.application.outbox import Sink
@@ -154,6 +156,22 @@ def test_a_service_that_hangs_is_left_after_its_time(receiver: Receiver) -> None
     ) as caught:
         notify(as_json(receiver), options="timeout_seconds: 0.5").deliver([anomaly_event()])
     assert not caught.value.is_unclear
+
+
+def test_what_is_left_of_a_message_that_was_given_up_is_not_sent(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent again from its beginning, and nobody needs the rest of the first attempt after that."""
+    monkeypatch.setattr(NotifyMattermost, "request_rate_per_sec", 1.0)
+    url = receiver.url.replace("http://", "mmost://") + "/3ccdd113474722377935511fc85d3dd4"
+    receiver.reply = Reply(200, body=b"{}")
+    sink = notify(url, options="timeout_seconds: 0.5")
+    with pytest.raises(DeliveryError, match=r"did not answer within 0\.5 seconds"):
+        sink.deliver([anomaly_event(n, id=f"{n}") for n in range(1, 80)])
+    for thread in threading.enumerate():
+        if thread.name == "bounded":
+            thread.join()
+    assert len(receiver.asked) == 1
 
 
 def test_a_mail_server_that_refuses_is_a_sentence(mailbox: Mailbox) -> None:
