@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.cost_statements import STAGING
+from costbatch.adapters.postgres.staging import StagingTable
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import StoredChange
 from costbatch.domain.periods import DateRange
@@ -57,6 +59,20 @@ def test_new_rows_are_inserted_and_counted_by_day(database: PostgresDatabase, ac
     change = store(database, account, rows)
     assert change == StoredChange(inserted=3, changed_dates=frozenset({date(2026, 3, 3), date(2026, 3, 5)}))
     assert stored(database, account) == sorted(rows, key=lambda row: row[:3])
+
+
+def test_a_connection_that_an_older_version_used_is_as_good(
+    database: PostgresDatabase, account: Account
+) -> None:
+    """A pooler keeps its connections to the server over an upgrade, with their staging tables."""
+    with database.connection() as connection:
+        connection.exec_driver_sql(
+            "CREATE TEMP TABLE costs_staging (account_id bigint) ON COMMIT DELETE ROWS"
+        )
+    store(database, account, [cost_row(3)])
+    assert store(database, account, [cost_row(4)]).changed_dates == {date(2026, 3, 3), date(2026, 3, 4)}
+    older = StagingTable(STAGING.alias, STAGING.copying.replace("currency text", "currency char(3)"))
+    assert STAGING.name != older.name
 
 
 @pytest.mark.parametrize(

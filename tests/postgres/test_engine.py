@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InvalidRequestError
 
 from costbatch.adapters.postgres import PostgresDatabase, engine
-from costbatch.adapters.postgres.cost_statements import COPY_TO_STAGING
+from costbatch.adapters.postgres.cost_statements import STAGING
 from costbatch.adapters.postgres.engine import PostgresTransaction, translated_errors
 from costbatch.demo.postgres import embedded_postgres
 from costbatch.domain.credentials import Secret
@@ -178,7 +178,7 @@ def test_a_connection_that_is_in_use_all_the_time_is_not_asked(
 
 LAST_STEPS: dict[str, Callable[[PostgresTransaction], object]] = {
     "statement": lambda tx: tx.accounts.list_all(),
-    "copy": lambda tx: tx.costs._copy(COPY_TO_STAGING, {1: fetched(cost_row())}),
+    "copy": lambda tx: tx.costs._copy(STAGING.copy, {1: fetched(cost_row())}),
     "savepoint": lambda tx: tx.connection.begin_nested(),
     "commit": lambda tx: None,
 }

@@ -17,6 +17,7 @@ from costbatch.adapters.aws.cost_explorer import in_flight
 from costbatch.adapters.aws.cost_explorer.in_flight import ResponsesInFlight, Share
 from costbatch.adapters.aws.cost_explorer.parse import CostResponse
 from costbatch.adapters.postgres import PostgresDatabase, costs
+from costbatch.adapters.postgres.cost_statements import STAGING
 from costbatch.domain.accounts import Account
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts, PackedCosts, StoredChange, pack
 from costbatch.domain.detection import Rule
@@ -271,7 +272,7 @@ def test_a_first_collection_writes_nothing_to_a_table_of_its_session(
         tx.costs.replace_windows(
             make_run(), {account.id: make_fetched(STORED_WINDOW, cost_row(3))}, first=[account.id]
         )
-        staged = tx.connection.exec_driver_sql("SELECT to_regclass('pg_temp.costs_staging')").scalar()
+        staged = tx.connection.exec_driver_sql(f"SELECT to_regclass('pg_temp.{STAGING.name}')").scalar()
     assert staged is None
     assert len(stored(query)) == 1
 

@@ -2,13 +2,17 @@
 
 import sqlalchemy as sa
 
+from costbatch.adapters.postgres.staging import StagingTable
+
 COLUMNS = """(account_id, usage_date, service, record_type, currency,
     unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated)"""
 
 # A session table is made once per server connection; IF NOT EXISTS keeps that true behind a pooler that
 # hands out another connection for every transaction. Emptied by each commit, and never in the WAL; the
 # DELETE is for a second use in one transaction.
-COPY_TO_STAGING = """
+STAGING = StagingTable(
+    "costs_staging",
+    """
 CREATE TEMP TABLE IF NOT EXISTS costs_staging (
     account_id bigint NOT NULL, usage_date date NOT NULL,
     service text COLLATE "C" NOT NULL, record_type text COLLATE "C" NOT NULL,
@@ -17,7 +21,8 @@ CREATE TEMP TABLE IF NOT EXISTS costs_staging (
 ) ON COMMIT DELETE ROWS;
 DELETE FROM costs_staging;
 COPY costs_staging FROM STDIN
-"""
+""",
+)
 COPY_TO_COSTS = f"COPY daily_costs {COLUMNS} FROM STDIN"
 
 # EXCEPT compares whole rows without a join whose plan could depend on statistics; the measurement is in
@@ -27,7 +32,7 @@ COPY_TO_COSTS = f"COPY daily_costs {COLUMNS} FROM STDIN"
 # without a day tell how many rows each account had. Rows go in by their key, so that an account's days lie
 # together and are read so. What changed goes into the ledger in the same statement; of an account's first
 # costs only that they came, because there was nothing before them.
-WRITE_DIFFERENCES = sa.text("""
+WRITE_DIFFERENCES = STAGING.text("""
 WITH differing AS MATERIALIZED (
     SELECT account_id, usage_date, service, record_type, currency,
         unblended, amortized, net_unblended, net_amortized, usage_quantity, estimated
@@ -91,7 +96,7 @@ WHERE account_id = ANY(:account_ids) AND usage_date >= :start AND usage_date < :
 GROUP BY account_id
 """)
 
-DELETE_VANISHED = sa.text("""
+DELETE_VANISHED = STAGING.text("""
 WITH gone AS (
     DELETE FROM daily_costs d
     WHERE d.account_id = ANY(:account_ids) AND d.usage_date >= :start AND d.usage_date < :end_exclusive

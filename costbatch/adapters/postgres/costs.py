@@ -18,8 +18,8 @@ from costbatch.adapters.postgres.copy_format import CopyNames, Pieces, copy_line
 from costbatch.adapters.postgres.cost_statements import (
     ADD_FIRST_VERSIONS,
     COPY_TO_COSTS,
-    COPY_TO_STAGING,
     DELETE_VANISHED,
+    STAGING,
     WRITE_DIFFERENCES,
 )
 from costbatch.adapters.postgres.partitions import create_partitions
@@ -126,7 +126,7 @@ class PostgresCosts(CostStore):
             "night": run.today,
         }
         parameters = {**common, "account_ids": list(fetched)}
-        self._copy(COPY_TO_STAGING, fetched)
+        self._copy(STAGING.copy, fetched)
         written = self.connection.execute(WRITE_DIFFERENCES, parameters).all()
         stored: Counter[int] = Counter()
         for line in written:

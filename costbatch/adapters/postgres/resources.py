@@ -17,12 +17,15 @@ from costbatch.adapters.postgres.copy_format import Pieces, escaped
 from costbatch.adapters.postgres.discovery_tables import (
     discovered_regions,
 )
+from costbatch.adapters.postgres.staging import StagingTable
 from costbatch.application.discover.ports import ResourceStore, Written
 from costbatch.domain.discovery import AccountDiscovery, KnownRegion, KnownRegions, ResourceChange
 from costbatch.domain.resources import GLOBAL, RegionContent, SourceChoice
 
 # As with costs_staging: made once per server connection, emptied by each commit, never in the WAL.
-_COPY_TO_STAGING = """
+_STAGING = StagingTable(
+    "resources_staging",
+    """
 CREATE TEMP TABLE IF NOT EXISTS resources_staging (
     account_id bigint NOT NULL, arn_digest bytea NOT NULL, arn text NOT NULL,
     service text COLLATE "C" NOT NULL, type text COLLATE "C" NOT NULL, region text COLLATE "C" NOT NULL,
@@ -30,11 +33,12 @@ CREATE TEMP TABLE IF NOT EXISTS resources_staging (
 ) ON COMMIT DELETE ROWS;
 DELETE FROM resources_staging;
 COPY resources_staging FROM STDIN
-"""
+""",
+)
 
 # The LIMIT makes it one look into the key for each resource, whatever the statistics say: a join would read
 # the whole table for each batch. What is compared is the table as it was before the INSERT.
-_WRITE_DIFFERENCES = sa.text("""
+_WRITE_DIFFERENCES = _STAGING.text("""
 WITH compared AS MATERIALIZED (
     SELECT staged.*, stored.account_id IS NOT NULL AS was_stored, stored.gone_since IS NOT NULL AS was_gone
     FROM resources_staging staged
@@ -63,7 +67,7 @@ SELECT account_id, region, service, count(*) FILTER (WHERE NOT was_stored) AS in
 FROM compared LEFT JOIN first_used USING (account_id, service) GROUP BY account_id, region, service
 """)
 
-_MARK_GONE = sa.text("""
+_MARK_GONE = _STAGING.text("""
 WITH asked AS MATERIALIZED (
     SELECT asked.account_id, asked.region, coalesce(known.read_at, :now) AS last_read_at
     FROM unnest(CAST(:account_ids AS bigint[]), CAST(:regions AS text[])) AS asked (account_id, region)
@@ -138,7 +142,7 @@ class PostgresResources(ResourceStore):
         if not any(contents.values()):
             return {row: {} for row in contents}
         with closing(self.connection.connection.cursor()) as cursor:
-            cursor.copy_expert(_COPY_TO_STAGING, Pieces(_copy_texts(contents)))
+            cursor.copy_expert(_STAGING.copy, Pieces(_copy_texts(contents)))
         written = self.connection.execute(_WRITE_DIFFERENCES, {"now": now}).all()
         for line in written:
             changes[line.account_id][line.region] += ResourceChange(
