@@ -114,9 +114,10 @@ class SecondOpinion:
             before = tx.progress.load(IMPORT, [account.id for account in accounts])
         if not accounts:
             raise ConfigError("No account is active; `costbatch accounts list` shows them all.")
-        # Those that were never tried come first, then the oldest: under a standing cap each gets its turn.
-        accounts.sort(key=lambda account: _last_turn(before.get(account.id, NO_PROGRESS)))
-        read = self._import(accounts, accesses, days)
+        asked = self._days_to_ask(days)
+        # Under a standing cap each gets its turn.
+        accounts.sort(key=lambda account: _turn(before.get(account.id, NO_PROGRESS), asked))
+        read = self._import(accounts, accesses, days, asked)
         if len(read.failures) == len(accounts):
             raise CostbatchError(next(iter(read.failures.values())))
         with self.database.transaction() as tx:
@@ -129,23 +130,30 @@ class SecondOpinion:
             paid_for = set[str]().union(*tx.first_charges.services(names).values())
             progress = tx.progress.load(IMPORT, names)
         # Also of an account that was not read this time: what earlier imports asked about it is stored.
-        asked = {name: progress.get(row, NO_PROGRESS).covered for row, name in names.items()}
-        found, left_out = compare(theirs, ours, accounts=asked, services=paid_for, days=days, gap=gap)
+        covered = {name: progress.get(row, NO_PROGRESS).covered for row, name in names.items()}
+        found, left_out = compare(theirs, ours, accounts=covered, services=paid_for, days=days, gap=gap)
         end = max(min(days.end_exclusive, utc_day(self.now()) + ONE_DAY), days.start + ONE_DAY)
-        not_known = not_known_of(asked.values(), DateRange(days.start, end), left_out)
+        not_known = not_known_of(covered.values(), DateRange(days.start, end), left_out)
         return replace(read, compared=found, not_known=not_known)
 
-    def _import(
-        self, accounts: Sequence[Account], accesses: Mapping[int, Access], days: DateRange
-    ) -> OpinionReport:
-        """Read and store what AWS has of the days and those around them; what is older, it has forgotten."""
-        report = OpinionReport(days=days, accounts=len(accounts))
+    def _days_to_ask(self, days: DateRange) -> DateRange | None:
+        """Return the days and those around them that AWS still has; what is older, it has forgotten."""
         wide, today = days.widened(self.rule.merge_window), utc_day(self.now())
         start, end = max(wide.start, today - AWS_KEEPS + ONE_DAY), min(wide.end_exclusive, today + ONE_DAY)
-        if start >= end:
+        return DateRange(start, end) if start < end else None
+
+    def _import(
+        self,
+        accounts: Sequence[Account],
+        accesses: Mapping[int, Access],
+        days: DateRange,
+        asked: DateRange | None,
+    ) -> OpinionReport:
+        """Read and store what AWS has of the days to ask about."""
+        report = OpinionReport(days=days, accounts=len(accounts), asked=asked)
+        if asked is None:
             return report
-        asked, budget = DateRange(start, end), ApiBudget(self.most_requests)
-        report = replace(report, asked=asked)
+        budget = ApiBudget(self.most_requests)
         for account in accounts:
             meter = Meter(budget)
             found, problem, kind = list[AwsAnomaly](), "", ErrorKind.INTERNAL.value
@@ -177,7 +185,13 @@ class SecondOpinion:
         return report
 
 
-def _last_turn(progress: Progress) -> date:
-    """Return the day after the account was last read, or after a paid attempt to read it failed."""
-    read = progress.covered.end_exclusive if progress.covered else date.min
-    return max(read, utc_day(progress.failing.since) + ONE_DAY) if progress.failing else read
+def _turn(progress: Progress, asked: DateRange | None) -> tuple[bool, date]:
+    """Return what an account's turn follows from: the smallest comes first.
+
+    That is who was not asked about all of these days yet, then whose newest day is the oldest. An attempt
+    that was paid and failed counts as a day, too.
+    """
+    covered, failing = progress.covered, progress.failing
+    is_read = bool(covered and asked and covered.touches(asked) and covered.join(asked) == covered)
+    newest = covered.end_exclusive if covered else date.min
+    return is_read, max(newest, utc_day(failing.since) + ONE_DAY) if failing else newest

@@ -164,6 +164,19 @@ def test_a_standing_cap_reaches_every_account_in_turn(harness_of_two: Harness) -
     assert unread == [TWO, ONE, TWO, ONE]
 
 
+def test_a_standing_cap_reaches_every_account_about_days_in_the_past(harness_of_two: Harness) -> None:
+    """Those that were never asked about these days come first, whatever they were asked about since."""
+    imported(harness_of_two, "--from", str(TODAY - 5 * ONE_DAY))
+    harness_of_two.environ["COSTBATCH_MAX_API_COST_USD"] = "0.01"
+    days = ("--from", str(TODAY - 60 * ONE_DAY), "--to", str(TODAY - 40 * ONE_DAY))
+    unread = [*imported(harness_of_two, *days)["failures"]]
+    harness_of_two.sleep_until(TODAY + ONE_DAY)
+    again = imported(harness_of_two, *days)
+    assert unread == [TWO]
+    assert [*again["failures"]] == [ONE]
+    assert (again["accounts_not_compared"], again["not_known"]["asked_from"]) == (0, None)
+
+
 @pytest.mark.parametrize("fault", ["not_json", "endless_pages"])
 def test_a_paid_request_that_fails_is_a_turn_too(harness_of_two: Harness, fault: str) -> None:
     """Otherwise an account that fails would come first for ever, and spend the cap of all others."""
