@@ -654,6 +654,13 @@ def upgrade() -> None:
             nullable=False,
             comment="How often Cost Explorer was asked; what the cap cut short does not count",
         ),
+        sa.Column(
+            "cut_short",
+            sa.SmallInteger(),
+            server_default="0",
+            nullable=False,
+            comment="How often the cap cut the response short",
+        ),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="When it was asked last"),
         sa.Column(
             "usage_date", sa.Date(), nullable=True, comment="The anomalous day; null: nothing is known"
@@ -668,6 +675,7 @@ def upgrade() -> None:
         ),
         sa.Column("problem", sa.Text(), nullable=True, comment="Why nothing is known"),
         sa.CheckConstraint("attempts >= 0", name=op.f("ck_anomaly_causes_attempts_not_negative")),
+        sa.CheckConstraint("cut_short >= 0", name=op.f("ck_anomaly_causes_cut_short_not_negative")),
         sa.CheckConstraint(
             "(usage_date IS NULL) = (ordinary_date IS NULL)",
             name=op.f("ck_anomaly_causes_days_both_or_none"),

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter
-from costbatch.domain.causes import RootCause
+from costbatch.domain.causes import CutShort, RootCause
 from costbatch.domain.detection import JudgedDay
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
@@ -103,8 +103,8 @@ class CauseStore(Protocol):
     def settled(self, anomaly_ids: Collection[UUID], *, most_attempts: int) -> set[UUID]:
         """Return those whose root cause is known, or was asked for so often."""
 
-    def cut_short(self, anomaly_ids: Collection[UUID]) -> dict[UUID, datetime]:
-        """Return when those were asked about whose response the cap cut short, and no attempt counts yet."""
+    def cut_short(self, anomaly_ids: Collection[UUID]) -> dict[UUID, CutShort]:
+        """Return of those whose response the cap cut short how often it did."""
 
     def claim(self, anomaly_id: UUID, *, now: datetime, pause: timedelta, most_attempts: int) -> bool:
         """Note that an anomaly is asked about now; return whether this process may.
@@ -122,7 +122,8 @@ class CauseStore(Protocol):
     ) -> bool:
         """Store the root cause of an anomaly that was claimed, or why there is none.
 
-        attempts: as how many this one counts. False: one of the two is stored already since it was claimed.
+        attempts: as how many this one counts; none: the cap cut the response short. False: one of the two is
+        stored already since it was claimed.
         """
 
     def find(self, anomaly_id: UUID) -> RootCause | None:

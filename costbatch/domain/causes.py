@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -59,6 +59,13 @@ class RootCause:
     usage_date: date
     ordinary_date: date
     causes: tuple[Cause, ...]
+
+
+class CutShort(NamedTuple):
+    """How often the cap cut a response short, and when it was asked for last."""
+
+    times: int
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

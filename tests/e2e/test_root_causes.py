@@ -30,7 +30,7 @@ SPIKED, SPIKED_TOO = (
     make_account(
         number,
         rows=(
-            *(bill(each.date, "10.00", **USED) for each in steady("10", until=TODAY + 3 * ONE_DAY)),
+            *(bill(each.date, "10.00", **USED) for each in steady("10", until=TODAY + 6 * ONE_DAY)),
             bill(DAY, "90.00", **BURST),
             bill(DAY, "7.00", record_type="Tax"),
         ),
@@ -132,6 +132,24 @@ def test_what_the_cap_cuts_short_is_asked_for_again(spiked: Harness) -> None:
         assert spiked.value("SELECT attempts FROM anomaly_causes") == 0
     spiked.sleep_until(TODAY + 4 * ONE_DAY)
     assert "anomaly.explained" in told(spiked.collect("--max-api-cost", "1.00"))
+
+
+def test_what_the_cap_cuts_short_night_after_night_is_given_up(spiked: Harness) -> None:
+    """The log says so once, and from then on nothing more is paid for it."""
+    spiked.collect(**{MINIMUM: ""})
+    spiked.open(SPIKED, page_size=5)
+    paid = spiked.aws.paid(ONE)
+    spiked.collect(**{MINIMUM: ""})
+    pages = spiked.aws.paid(ONE) - paid
+    given_up, bought = [], []
+    for night in range(1, 7):
+        spiked.sleep_until(TODAY + night * ONE_DAY)
+        run = spiked.collect("--max-api-cost", f"{(pages + 1) / 100:.2f}")
+        given_up.append([line["reason"] for line in run.logs("root_cause_not_found")])
+        bought.append(run.summary["run"]["api"]["requests"] - pages)
+    reason = "The cap on paid requests cut the response short 4 times; it is not asked for again."
+    assert given_up == [[], [], [], [reason], [], []]
+    assert bought == [1, 1, 1, 1, 0, 0]
 
 
 def test_what_the_cap_cuts_short_is_asked_for_after_all_others(spiked: Harness) -> None:
@@ -279,15 +297,15 @@ def test_what_has_ended_while_aws_was_asked_is_not_told(spiked: Harness, meanwhi
     """An Alertmanager would fire it again; what was found is stored."""
     ask = RootCauses._ask
 
-    def answer_slowly(self: RootCauses, anomaly: Any, *args: Any) -> Any:
+    def answer_slowly(self: RootCauses, each: Any, *args: Any) -> Any:
         if meanwhile == "resolved":
             spiked.rows("UPDATE anomalies SET state = 'resolved', resolution = 'ended'")
         else:
             anomalies = Anomalies(
                 database=self.database, rule_of=self.policy.rule_of, routes=self.routes, now=self.clock
             )
-            anomalies.dismiss(str(anomaly.id), Remark(author="alice", reason="fee"))
-        return ask(self, anomaly, *args)
+            anomalies.dismiss(str(each.anomaly.id), Remark(author="alice", reason="fee"))
+        return ask(self, each, *args)
 
     with mock.patch.object(RootCauses, "_ask", answer_slowly):
         run = spiked.collect()

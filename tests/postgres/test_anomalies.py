@@ -11,7 +11,7 @@ import pytest
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.domain.accounts import Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution
-from costbatch.domain.causes import Cause, RootCause
+from costbatch.domain.causes import Cause, CutShort, RootCause
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
@@ -408,7 +408,7 @@ def test_a_root_cause_is_asked_for_until_it_is_known(
             assert tx.causes.save(one.id, None, problem="The cap is reached.", attempts=0) is is_new
     assert query("SELECT attempts FROM anomaly_causes ORDER BY attempts") == [(0,), (1,)]
     with database.transaction() as tx:
-        assert tx.causes.cut_short([one.id, other.id]) == {one.id: NOW}
+        assert tx.causes.cut_short([one.id, other.id]) == {one.id: CutShort(1, NOW)}
     assert claim(1)
     for is_new in (True, False):
         with database.transaction() as tx:

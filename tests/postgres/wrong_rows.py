@@ -388,6 +388,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("detector_memories", {"newest_date": date(1999, 12, 31)}, "ck_detector_memories_times_plausible"),
     ("anomaly_causes", {"anomaly_id": OTHER}, "fk_anomaly_causes_anomaly_id"),
     ("anomaly_causes", {"attempts": -1}, "ck_anomaly_causes_attempts_not_negative"),
+    ("anomaly_causes", {"cut_short": -1}, "ck_anomaly_causes_cut_short_not_negative"),
     ("anomaly_causes", {"usage_date": FAR}, "ck_anomaly_causes_days_both_or_none"),
     (
         "anomaly_causes",

@@ -14,7 +14,7 @@ from typing_extensions import override
 from costbatch.adapters.postgres.detection_tables import anomaly_causes
 from costbatch.adapters.postgres.readable import readable
 from costbatch.application.detection_ports import CauseStore
-from costbatch.domain.causes import Cause, RootCause
+from costbatch.domain.causes import Cause, CutShort, RootCause
 
 _CLAIM = sa.text("""
 INSERT INTO anomaly_causes (anomaly_id, attempts, asked_at) VALUES (:anomaly_id, 1, :now)
@@ -40,11 +40,12 @@ class PostgresCauses(CauseStore):
         return set(self.connection.scalars(found))
 
     @override
-    def cut_short(self, anomaly_ids: Collection[UUID]) -> dict[UUID, datetime]:
+    def cut_short(self, anomaly_ids: Collection[UUID]) -> dict[UUID, CutShort]:
         table = anomaly_causes.c
-        is_cut = table.anomaly_id.in_(anomaly_ids) & (table.attempts == 0)
-        rows = self.connection.execute(sa.select(table.anomaly_id, table.asked_at).where(is_cut))
-        return {row.anomaly_id: row.asked_at for row in rows}
+        is_cut = table.anomaly_id.in_(anomaly_ids) & (table.cut_short > 0)
+        columns = table.anomaly_id, table.cut_short, table.asked_at
+        rows = self.connection.execute(sa.select(*columns).where(is_cut))
+        return {row.anomaly_id: CutShort(row.cut_short, row.asked_at) for row in rows}
 
     @override
     def claim(self, anomaly_id: UUID, *, now: datetime, pause: timedelta, most_attempts: int) -> bool:
@@ -83,6 +84,7 @@ class PostgresCauses(CauseStore):
             "problem": problem,
             # The claim has counted one.
             "attempts": table.attempts - 1 + attempts,
+            "cut_short": table.cut_short + (0 if attempts else 1),
         }
         is_new = table.usage_date.is_(None) & table.problem.is_(None)
         saved = sa.update(anomaly_causes).where(table.anomaly_id == anomaly_id, is_new).values(**values)

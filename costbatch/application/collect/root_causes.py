@@ -2,8 +2,8 @@
 
 One paid request for each, or a few if the response is long, counted and capped as those of the run. An
 anomaly is asked about once, and once more on another night if that failed and may succeed then. If the cap
-cut the response short, that does not count: it is asked about again every night, after all others, until the
-cap leaves enough for it. No error here changes the status of the run.
+cut the response short, that does not count: it is asked about again, after all others, on a few nights, until
+the cap leaves enough for it. No error here changes the status of the run.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from costbatch.application.sources import CauseSource
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState
 from costbatch.domain.answers import answer_to
-from costbatch.domain.causes import CausePolicy, RootCause, find_root_cause, question_of
+from costbatch.domain.causes import CausePolicy, CutShort, RootCause, find_root_cause, question_of
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Rule
@@ -34,17 +34,23 @@ from costbatch.logs import get_logger
 log = get_logger(__name__)
 
 _MOST_ATTEMPTS = 2
+# A cap that leaves too little so often does so every night, and each pays for what it cuts short.
+_MOST_CUT_SHORT = 4
 # Other processes of the run ask about the others meanwhile; what one of them left is for another night.
 _PAUSE = timedelta(hours=1)
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_NEVER = CutShort(0, datetime.min.replace(tzinfo=UTC))
 
 
 class Unexplained(NamedTuple):
-    """An anomaly whose root cause is to be asked for, its account, and the days that are stored of it."""
+    """An anomaly whose root cause is to be asked for, its account, and the days that are stored of it.
+
+    cut_short: how often the cap cut the response short.
+    """
 
     anomaly: Anomaly
     account: Account
     stored: DateRange
+    cut_short: CutShort = _NEVER
 
 
 def list_unexplained(tx: Transaction, request: RunRequest, policy: CausePolicy) -> list[Unexplained]:
@@ -71,7 +77,8 @@ def list_unexplained(tx: Transaction, request: RunRequest, policy: CausePolicy) 
         if answer_to(each, answers.get(account.id, ()), policy.rule_of(account)) is None:
             unexplained.append(Unexplained(each, account, known.covered))
     cut_short = tx.causes.cut_short([each.anomaly.id for each in unexplained])
-    return sorted(unexplained, key=lambda each: cut_short.get(each.anomaly.id, _NEVER))
+    unexplained = [each._replace(cut_short=cut_short.get(each.anomaly.id, _NEVER)) for each in unexplained]
+    return sorted(unexplained, key=lambda each: each.cut_short.asked_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +121,7 @@ class RootCauses:
 
     def _find_one(self, run: Run, each: Unexplained, access: Access) -> bool:
         """Ask about one anomaly; return whether there is money for the next one."""
-        anomaly, account, stored = each
+        anomaly, account = each.anomaly, each.account
         about = {"aws_account_id": account.aws_account_id, "anomaly_id": str(anomaly.id)}
         budget = ApiBudget(self.policy.most_requests)
 
@@ -131,7 +138,7 @@ class RootCauses:
         if not is_claimed:
             return True
         meter = Meter(budget)
-        found, problem, attempts = self._ask(anomaly, access, meter, about)
+        found, problem, attempts = self._ask(each, access, meter, about)
         meter.close()
 
         def save(tx: Transaction) -> None:
@@ -141,7 +148,7 @@ class RootCauses:
             tx.items.add_requests(run, account.id, meter.requests, unanswered=meter.unanswered)
             current = self._unanswered(tx, each)
             if found and found.causes and current:
-                trend = load_trend(tx, account, current, stored, self.rule, today=run.today)
+                trend = load_trend(tx, account, current, each.stored, self.rule, today=run.today)
                 event = anomaly_explained(current, account, trend, found, run_id=run.id, now=self.clock())
                 tx.outbox.append([event], self.routes, account_id=account.id, run_id=run.id)
 
@@ -168,18 +175,22 @@ class RootCauses:
         return None
 
     def _ask(
-        self, anomaly: Anomaly, access: Access, meter: Meter, about: Mapping[str, str]
+        self, each: Unexplained, access: Access, meter: Meter, about: Mapping[str, str]
     ) -> tuple[RootCause | None, str | None, int]:
         """Return the root cause, or why it is not known, and as how many attempts that counts.
 
         All if another night will not know it either, none if the cap cut the response short. No error here
         makes the account fail.
         """
+        anomaly, cut_short = each.anomaly, each.cut_short.times + 1
         question = question_of(anomaly, self.rule.excluded_record_types)
         try:
             amounts = self.source.fetch_causes(access, question, meter)
         except BudgetSpent as error:
-            return None, str(error), 0
+            if cut_short < _MOST_CUT_SHORT:
+                return None, str(error), 0
+            problem = f"The cap on paid requests cut the response short {cut_short} times"
+            return None, f"{problem}; it is not asked for again.", _MOST_ATTEMPTS
         except AccountError as error:
             return None, str(error), _MOST_ATTEMPTS if isinstance(error, ResponseTooLongError) else 1
         except Exception:
