@@ -51,10 +51,11 @@ _NOT_COST = frozenset(
 class CostExplorer:
     """Answers cost queries about the accounts of one world."""
 
-    def __init__(self, *, seed: int, page_size: int, cache: PageCache) -> None:
-        """Answer from this seed in pages of this many groups."""
+    def __init__(self, *, seed: int, page_size: int, group_order: int, cache: PageCache) -> None:
+        """Answer from this seed in pages of this many groups, in this order."""
         self._seed = seed
         self._page_size = page_size
+        self._group_order = group_order
         self._cache = cache
         self._digests: dict[str, tuple[Account, str]] = {}
 
@@ -110,6 +111,7 @@ class CostExplorer:
             default_currency=account.currency,
             head=_head(billed, query),
             page_size=self._page_size,
+            group_order=self._group_order,
             token=lambda page: make_token(page, question=question, owner=owner),
         )
         periods = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -53,6 +54,7 @@ class Layout:
     default_currency: str
     head: str
     page_size: int
+    group_order: int
     token: Callable[[int], str]
 
 
@@ -88,6 +90,8 @@ def _paged(periods: Iterable[Period], layout: Layout) -> Iterator[list[str]]:
             results.append(_result(period, total=total, groups=()))
             continue
         groups = _groups(period.rows, layout)
+        if layout.group_order:
+            groups.sort(key=lambda group: crc32(f"{layout.group_order} {period.start} {group}".encode()))
         while len(groups) > room:
             if room:
                 results.append(_result(period, total="{}", groups=groups[:room]))

@@ -46,7 +46,9 @@ class Simulation:
         self.scripts = scripts
         self.identities = Identities(world.accounts, clock=self._clock)
         cache = PageCache(most_bytes=CACHE_BYTES)
-        self.cost_explorer = CostExplorer(seed=world.seed, page_size=world.page_size, cache=cache)
+        self.cost_explorer = CostExplorer(
+            seed=world.seed, page_size=world.page_size, group_order=world.group_order, cache=cache
+        )
         inventory = Inventory(seed=world.seed)
         self.tagging = Tagging(inventory=inventory, page_size=world.page_size, cache=cache)
         self.resource_explorer = ResourceExplorer(inventory=inventory, page_size=world.page_size, cache=cache)

@@ -281,12 +281,15 @@ class World:
 
     `requests_per_second` is the most that AWS takes of the cost requests of all accounts together; null means
     any number.
+
+    `group_order` is the order of a day's groups, of which AWS promises none; 0 is that of the rows.
     """
 
     accounts: tuple[Account, ...]
     seed: int = 1
     today: date | None = None
     page_size: int = DEFAULT_PAGE_SIZE
+    group_order: int = 0
     latency_seconds: float = 0.0
     management_account_id: str | None = None
     requests_per_second: float | None = None

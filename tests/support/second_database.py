@@ -23,7 +23,7 @@ def costs(harness: Harness) -> list[Row]:
     """Return every cost row with every column, in the order of their keys."""
     return harness.rows(
         "SELECT aws_account_id, c.* FROM daily_costs c JOIN accounts a ON a.id = c.account_id"
-        " ORDER BY aws_account_id, usage_date, service, record_type"
+        " ORDER BY aws_account_id, usage_date, service, record_type, currency"
     )
 
 

@@ -48,6 +48,22 @@ def test_pages_hold_the_same_groups_in_the_same_order(lab: Lab, account: Account
     assert [len(groups([page])) for page in pages[:-1]] == [page_size] * (len(pages) - 1)
 
 
+def test_the_groups_of_a_day_may_come_in_another_order(lab: Lab, account: Account) -> None:
+    """AWS promises none; the same number gives the same order, also over pages."""
+    rows = rows_from_plain([row("2026-03-10", name, "1") for name in "ABCDEF"])
+
+    def services(order: int) -> list[str]:
+        lab.load(replace(account, rows=rows), page_size=4, group_order=order)
+        pages = pages_of(lab, account)
+        return [
+            group["Keys"][0] for page in pages for day in page["ResultsByTime"] for group in day["Groups"]
+        ]
+
+    assert services(0) == [*"ABCDEF"]
+    assert services(1) == services(1) != services(2)
+    assert sorted(services(1)) == sorted(services(2)) == services(0)
+
+
 def test_a_day_may_be_split_over_two_pages(lab: Lab, account: Account) -> None:
     """The second page repeats the day's period with the rest of its groups."""
     rows = [row("2026-03-10", name, "1") for name in "ABC"]
