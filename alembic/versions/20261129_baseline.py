@@ -846,7 +846,12 @@ def upgrade() -> None:
             nullable=True,
             comment="Host, process namespace and process of the worker",
         ),
-        sa.Column("failed_by", sa.Text(), nullable=True, comment="Worker whose last attempt did not succeed"),
+        sa.Column(
+            "failed_by",
+            sa.Text(),
+            nullable=True,
+            comment="Worker whose last attempt did not succeed, or that died with it",
+        ),
         sa.Column(
             "claim_token", sa.Uuid(), nullable=True, comment="Proof of the claim; a lost one cannot write"
         ),

@@ -117,7 +117,8 @@ class WorkItem:
     """One account of a run, claimed by one process until its lease lapses.
 
     attempt: counts from 1. token: proof of the claim. progress: what earlier runs of the job achieved.
-    takeovers: how many processes have died while they held it.
+    takeovers: how many processes have died while they held it. left_by: the last of them, if it was not tried
+    since.
     """
 
     id: int
@@ -127,6 +128,7 @@ class WorkItem:
     attempt: int
     token: UUID
     takeovers: int = 0
+    left_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,6 +175,25 @@ class TestClaims:
         (again,) = claim(database, run)
         assert (numbers([again]), again.takeovers) == ([account_id(1)], 0)
 
+    def test_who_takes_over_learns_who_died(self, database: Database, run: Run) -> None:
+        """Until it is tried again; a release in order and a failure of the living name nobody."""
+        (first, *_) = claim(database, run, "alive", most=2)
+        fail(database, first, retry_after=timedelta())
+        claim(database, run, "dead", most=2)
+        with database.transaction() as tx:
+            tx.items.release("alive")
+        release_dead(database)
+        items = claim(database, run)
+        assert {item.left_by for item in items if item.takeovers} == {"dead"}
+        assert {item.left_by for item in items if not item.takeovers} == {None}
+        with database.transaction() as tx:
+            assert [item.left_by for item in tx.items.lock(items)].count("dead") == 2
+        for item in items:
+            fail(database, item)
+        with database.transaction() as tx:
+            tx.items.requeue(run)
+        assert {item.left_by for item in claim(database, run)} == {None}
+
     def test_what_many_have_died_with_is_claimed_apart(self, database: Database, run: Run) -> None:
         """Neither with the others nor ahead of them."""
         claim(database, run, "dead", most=1)

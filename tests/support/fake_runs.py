@@ -46,6 +46,8 @@ from costbatch.domain.runs import (
 from tests.support.factories import CostRow, make_fetched
 from tests.support.fakes import FakeAccounts, FakeProgress
 
+_UNDONE = {ItemState.FAILED, ItemState.SKIPPED}
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -146,11 +148,10 @@ class FakeItems(ItemStore):
 
     @override
     def requeue(self, run: Run, is_dead: Callable[[str], bool] | None = None) -> int:
-        undone = {ItemState.FAILED, ItemState.SKIPPED}
         rows = [
             row
             for row, each in self.listed.items()
-            if each.record.state in undone
+            if each.record.state in _UNDONE
             and (is_dead is None or (each.failed_by is not None and is_dead(each.failed_by)))
         ]
         for row in rows:
@@ -179,13 +180,13 @@ class FakeItems(ItemStore):
 
     @override
     def release(self, worker: str) -> int:
-        return self._release(lambda each: each.worker == worker)
+        return self._release(lambda each: each.worker == worker, died=False)
 
     @override
     def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
         held = {each.worker for each in self.listed.values() if each.worker is not None}
         gone = {worker for worker in held if is_gone(worker)}
-        self._release(lambda each: each.worker in gone, takeovers=1)
+        self._release(lambda each: each.worker in gone, died=True)
         return [(run_id, worker) for run_id in self.run_ids for worker in gone]
 
     @override
@@ -219,7 +220,7 @@ class FakeItems(ItemStore):
                     listed.account_id,
                     record,
                     retry_after=outcome.retry_after,
-                    failed_by=listed.worker,
+                    failed_by=listed.worker if outcome.state in _UNDONE else None,
                     takeovers=listed.takeovers,
                 )
             )
@@ -281,6 +282,7 @@ class FakeItems(ItemStore):
             attempt=listed.record.attempts + 1,
             token=token,
             takeovers=listed.takeovers,
+            left_by=listed.failed_by,
         )
 
     def _pending(self) -> list[Listed]:
@@ -306,12 +308,15 @@ class FakeItems(ItemStore):
     def _put(self, listed: Listed) -> None:
         self.listed[listed.account_id] = listed
 
-    def _release(self, is_meant: Callable[[Listed], bool], *, takeovers: int = 0) -> int:
+    def _release(self, is_meant: Callable[[Listed], bool], *, died: bool) -> int:
         claimed = [each for each in self.listed.values() if each.token is not None and is_meant(each)]
         for each in claimed:
-            pending = replace(each.record, state=ItemState.PENDING)
-            count = each.takeovers + takeovers
-            self._put(replace(each, record=pending, worker=None, token=None, takeovers=count))
+            left = replace(
+                each, record=replace(each.record, state=ItemState.PENDING), worker=None, token=None
+            )
+            if died:
+                left = replace(left, takeovers=each.takeovers + 1, failed_by=each.worker)
+            self._put(left)
         return len(claimed)
 
 

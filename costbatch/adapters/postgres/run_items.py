@@ -49,6 +49,7 @@ _ITEM_COLUMNS = (
     sa.column("takeovers", sa.SmallInteger),
     sa.column("claim_token", sa.Uuid),
     sa.column("run_id", sa.Uuid),
+    sa.column("failed_by", sa.Text),
     *(sa.column(column.name, column.type) for column in accounts.c),
     *PROGRESS_COLUMNS,
 )
@@ -81,7 +82,8 @@ UPDATE run_items SET
     state = 'running', claimed_by = :worker, claim_token = gen_random_uuid(),
     lease_expires_at = now() + :lease
 FROM chosen WHERE run_items.id = chosen.item_id
-RETURNING run_items.attempts, run_items.takeovers, run_items.claim_token, run_items.run_id, chosen.*
+RETURNING run_items.attempts, run_items.takeovers, run_items.claim_token, run_items.run_id,
+    run_items.failed_by, chosen.*
 """).columns(*_ITEM_COLUMNS)
 
 # Two statements, because only the second one sees what the first had to wait for; in one text to save a round
@@ -92,7 +94,7 @@ WHERE run_items.id = ANY(:item_ids) AND run_items.claim_token = ANY(CAST(:tokens
 ORDER BY accounts.id, run_items.id
 FOR NO KEY UPDATE;
 SELECT run_items.id AS item_id, run_items.attempts, run_items.takeovers, run_items.claim_token,
-    run_items.run_id, accounts.*,
+    run_items.run_id, run_items.failed_by, accounts.*,
     progress.covered_start, progress.covered_end_exclusive, progress.backfilled_from,
     progress.failing_since, progress.failing_kind
 FROM run_items JOIN accounts ON accounts.id = run_items.account_id
@@ -111,7 +113,7 @@ WITH outcome AS MATERIALIZED (
 )
 UPDATE run_items SET
     state = outcome.state,
-    failed_by = CASE outcome.state WHEN 'succeeded' THEN NULL ELSE run_items.claimed_by END,
+    failed_by = CASE WHEN outcome.state IN ('failed', 'skipped') THEN run_items.claimed_by END,
     claimed_by = NULL, claim_token = NULL, lease_expires_at = NULL,
     attempts = run_items.attempts + 1, api_requests = run_items.api_requests + outcome.api_requests,
     api_requests_unanswered = run_items.api_requests_unanswered + outcome.unanswered,
@@ -177,9 +179,9 @@ class PostgresRunItems(ItemStore):
             workers = self.connection.scalars(sa.select(run_items.c.failed_by).where(*undone).distinct())
             dead = [worker for worker in workers if worker is not None and is_dead(worker)]
             undone.append(run_items.c.failed_by.in_(dead))
-        pending = {"state": ItemState.PENDING.value, "attempts": 0, "takeovers": 0, "skip_reason": None}
-        requeued = sa.update(run_items).where(*undone)
-        return self.connection.execute(requeued.values(**pending, available_at=sa.func.now())).rowcount
+        pending = {"attempts": 0, "takeovers": 0, "skip_reason": None, "failed_by": None}
+        requeued = sa.update(run_items).where(*undone).values(state=ItemState.PENDING.value, **pending)
+        return self.connection.execute(requeued.values(available_at=sa.func.now())).rowcount
 
     @override
     def claim(
@@ -211,7 +213,7 @@ class PostgresRunItems(ItemStore):
 
     @override
     def release(self, worker: str) -> int:
-        return len(self._release(run_items.c.claimed_by == worker))
+        return len(self._release(run_items.c.claimed_by == worker, died=False))
 
     @override
     def release_dead(self, is_gone: Callable[[str], bool]) -> list[tuple[UUID, str]]:
@@ -222,7 +224,7 @@ class PostgresRunItems(ItemStore):
         gone = [worker for worker in {holder.claimed_by for holder in found} if is_gone(worker)]
         dead = lapsed | run_items.c.claimed_by.in_(gone)
         # If its node vanished in the middle of a save, its locks stay until PostgreSQL has noticed.
-        released = self._release(dead, takeovers=1, skip_locked=True)
+        released = self._release(dead, died=True)
         named = {
             (holder.run_id, holder.claimed_by)
             for holder in found
@@ -354,15 +356,15 @@ class PostgresRunItems(ItemStore):
         }
         self.connection.execute(sa.update(run_items).where(condition).values(**counts))
 
-    def _release(
-        self, condition: sa.ColumnElement[bool], *, takeovers: int = 0, skip_locked: bool = False
-    ) -> list[tuple[UUID, str]]:
+    def _release(self, condition: sa.ColumnElement[bool], *, died: bool) -> list[tuple[UUID, str]]:
         # The update itself returns only what a row is afterwards.
         columns = [run_items.c.id, run_items.c.run_id, run_items.c.claimed_by]
         found = sa.select(*columns).where(_RUNNING, condition).order_by(run_items.c.id)
-        held = found.with_for_update(skip_locked=skip_locked).cte("held")
+        held = found.with_for_update(skip_locked=died).cte("held")
         pending: dict[str, Any] = {**_UNCLAIMED, "state": ItemState.PENDING.value}
-        pending["takeovers"] = run_items.c.takeovers + takeovers
+        if died:
+            # Whoever takes it over learns from it of the death.
+            pending |= {"takeovers": run_items.c.takeovers + 1, "failed_by": held.c.claimed_by}
         released = sa.update(run_items).where(run_items.c.id == held.c.id).values(**pending)
         rows = self.connection.execute(released.returning(held.c.run_id, held.c.claimed_by))
         return [(row.run_id, row.claimed_by) for row in rows]
@@ -377,6 +379,7 @@ def _item_from_row(row: Row[Any]) -> WorkItem:
         attempt=row.attempts + 1,
         token=row.claim_token,
         takeovers=row.takeovers,
+        left_by=row.failed_by,
     )
 
 

@@ -151,7 +151,7 @@ run_items = Table(
     ),
     Column("available_at", INSTANT, nullable=False, comment="Not to be claimed before"),
     Column("claimed_by", Text, comment="Host, process namespace and process of the worker"),
-    Column("failed_by", Text, comment="Worker whose last attempt did not succeed"),
+    Column("failed_by", Text, comment="Worker whose last attempt did not succeed, or that died with it"),
     Column("claim_token", Uuid, comment="Proof of the claim; a lost one cannot write"),
     Column("lease_expires_at", INSTANT, comment="When the claim ends unless it is renewed"),
     Column("api_requests", Integer, nullable=False, server_default="0", comment="Paid, $0.01 each"),

@@ -89,6 +89,8 @@ class Queue(Generic[T, R]):
             return Claimed(items, self._prepare(tx, items) if items else {})
 
         claimed = in_transaction(self.database, claim)
+        # Another run's process may have released it: only what it left tells of a death on another host.
+        self.dead |= {item.left_by for item in claimed.items if item.left_by not in {None, self.worker}}
         found = len(claimed.items)
         self._is_with_suspect = any(item.takeovers >= SUSPECT_TAKEOVERS for item in claimed.items)
         # Fewer than asked: what is left is for the process that can begin it first.

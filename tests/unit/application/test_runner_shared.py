@@ -131,6 +131,37 @@ def test_a_takeover_includes_the_dead_whose_claims_end_without_this_process(
     assert [line["accounts"] for line in harness.logged("accounts_requeued")] == [1]
 
 
+def test_a_takeover_includes_the_dead_whose_claims_another_run_releases(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It died on another host after the start, and only what it left tells this process of it."""
+    begin(harness, "dead")
+
+    def release(_: int) -> None:
+        with harness.store.transaction() as tx:
+            tx.items.release_dead("dead".__eq__)
+
+    monkeypatch.setattr(harness.display, "begin", release)
+    assert harness.collect().status is RunStatus.COMPLETED
+    assert sorted(row for row, _ in harness.source.fetched) == [2, 3, 4]
+    assert [line["accounts"] for line in harness.logged("accounts_requeued")] == [1]
+
+
+def test_what_another_run_releases_of_this_process_counts_for_no_death(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease lapsed, as in a pause of the machine: what it has decided stays."""
+    begin(harness, "this")
+
+    def release(_: int) -> None:
+        with harness.store.transaction() as tx:
+            tx.items.release_dead("this".__eq__)
+
+    monkeypatch.setattr(harness.display, "begin", release)
+    assert harness.collect().status is RunStatus.PARTIAL
+    assert sorted(row for row, _ in harness.source.fetched) == [3, 4]
+
+
 def test_the_dead_are_known_also_if_the_start_is_done_twice(
     harness: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
