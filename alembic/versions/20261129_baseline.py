@@ -1094,6 +1094,13 @@ def upgrade() -> None:
             nullable=False,
             comment="Whether AWS ever listed it; false: only COSTBATCH_REGIONS named it",
         ),
+        sa.Column(
+            "is_disabled",
+            sa.Boolean(),
+            server_default="false",
+            nullable=False,
+            comment="Whether it was not on the last list that AWS gave",
+        ),
         sa.CheckConstraint(
             "read_at BETWEEN '2000-01-01' AND '2999-12-31'",
             name=op.f("ck_discovered_regions_times_plausible"),

@@ -37,7 +37,8 @@ class KnownRegion:
     read_at: when it was last read completely; None: it was only seen to exist. source: what it was read from.
     digest: of its content, None if that is not what is stored any more. resources: how many are there now.
     is_used: whether it ever had a resource that no other region had shown before. is_listed: whether AWS ever
-    listed it; else only a setting named it.
+    listed it; else only a setting named it. is_disabled: whether it was not on the last list that AWS gave,
+    and was not read since.
     """
 
     read_at: datetime | None = None
@@ -46,6 +47,7 @@ class KnownRegion:
     resources: int = 0
     is_used: bool = False
     is_listed: bool = False
+    is_disabled: bool = False
 
 
 KnownRegions = Mapping[str, KnownRegion]

@@ -147,6 +147,32 @@ def test_a_region_that_is_not_read_because_the_list_is_denied_has_failed(
     assert query(failed) == [([],)]
 
 
+def test_a_region_that_was_disabled_before_the_list_was_denied_has_not_failed(
+    discovery: Discovery, query: Query
+) -> None:
+    """The last list that AWS gave was without it; what was enabled again, or fails, was on it."""
+    source = discovery.source
+    source.regions = (*REGIONS, "eu-north-1", "eu-south-1")
+    source.resources = [instance("a", "us-east-1"), instance("b"), instance("c", "eu-north-1")]
+    discovery.night()
+    query("DELETE FROM resources WHERE name = 'c'")  # what is stored of it is not what was read
+    source.regions, source.down = REGIONS, ("eu-west-1",)
+    discovery.night()
+    failed = """
+        SELECT ARRAY(SELECT jsonb_path_query(failed_regions, '$[*].region') #>> '{}')
+        FROM discoveries ORDER BY run_item_id DESC LIMIT 1
+    """
+    source.named, source.down = ("us-east-1",), ()
+    discovery.night()
+    assert query(failed) == [(["eu-west-1"],)]
+    source.named, source.regions = (), (*REGIONS, "eu-north-1", "eu-south-1")
+    source.down = ("eu-south-1",)
+    discovery.night()
+    source.named, source.down = ("us-east-1",), ()
+    discovery.night()
+    assert query(failed) == [(["eu-north-1", "eu-south-1", "eu-west-1"],)]
+
+
 def unread(discovery: Discovery) -> list[Mapping[str, str]]:
     """Return the regions, by account, that the doctor calls not read for two days."""
     health = PostgresHealth(discovery.database.connection)

@@ -64,6 +64,13 @@ discovered_regions = Table(
         nullable=False,
         comment="Whether AWS ever listed it; false: only COSTBATCH_REGIONS named it",
     ),
+    Column(
+        "is_disabled",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="Whether it was not on the last list that AWS gave",
+    ),
     CheckConstraint("region <> ''", name="region_given"),
     CheckConstraint("source IN ('tagging', 'explorer')", name="source_known"),
     CheckConstraint(

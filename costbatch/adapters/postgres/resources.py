@@ -108,6 +108,12 @@ ON CONFLICT (account_id, region) DO UPDATE SET
     resources = excluded.resources, is_used = excluded.is_used, is_listed = excluded.is_listed
 """)
 
+_SET_DISABLED = sa.text("""
+UPDATE discovered_regions SET is_disabled = given.is_disabled
+FROM json_to_recordset(:regions) AS given (account_id bigint, region text, is_disabled boolean)
+WHERE discovered_regions.account_id = given.account_id AND discovered_regions.region = given.region
+""")
+
 # A digest of what is stored under an ARN; see the table.
 _DIGEST_BYTES = 16
 # How many lines a piece of COPY has: it is all that is held beside the resources themselves.
@@ -131,6 +137,7 @@ class PostgresResources(ResourceStore):
                 resources=row.resources,
                 is_used=row.is_used,
                 is_listed=row.is_listed,
+                is_disabled=row.is_disabled,
             )
         return known
 
@@ -191,6 +198,16 @@ class PostgresResources(ResourceStore):
         ]
         if data:
             self.connection.execute(_SAVE_REGIONS, {"regions": dumps(data)})
+
+    @override
+    def set_disabled(self, regions: Mapping[int, Mapping[str, bool]]) -> None:
+        data = [
+            {"account_id": row, "region": region, "is_disabled": is_disabled}
+            for row, of_region in regions.items()
+            for region, is_disabled in of_region.items()
+        ]
+        if data:
+            self.connection.execute(_SET_DISABLED, {"regions": dumps(data)})
 
     @override
     def discoveries(self, account_ids: Collection[int] | None = None) -> dict[int, AccountDiscovery]:

@@ -119,7 +119,11 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
         if found.unlisted is not None:
             # AWS denies the list: what was read before and is not now may be there nevertheless.
             unread = task.known.keys() - found.regions.keys() - {GLOBAL}
-            failed = {name: found.unlisted for name in unread if task.known[name].read_at is not None}
+            failed = {
+                name: found.unlisted
+                for name in unread
+                if task.known[name].read_at is not None and not task.known[name].is_disabled
+            }
         failed |= found.failed
         return Discovered(
             source=found.source,
@@ -148,6 +152,9 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
                 )
                 for result in results
             }
+        )
+        tx.resources.set_disabled(
+            {result.account.id: _disabled_now(result.task.known, result.value) for result in results}
         )
         tx.discoveries.save(
             {
@@ -262,3 +269,13 @@ def _regions_now(
             is_listed=before.is_listed or value.is_listed,
         )
     return regions
+
+
+def _disabled_now(known: KnownRegions, value: Discovered) -> dict[str, bool]:
+    """Return of each region that was disabled or enabled since whether it is disabled."""
+    seen = value.read.keys() | value.failed.keys() | {GLOBAL}
+    return {
+        region: region not in seen
+        for region, before in known.items()
+        if before.is_disabled == (region in seen) and (region in seen or value.is_listed)
+    }

@@ -72,6 +72,9 @@ class ResourceStore(Protocol):
     def save_regions(self, regions: Mapping[int, KnownRegions]) -> None:
         """Add or replace what is known of regions, by account row."""
 
+    def set_disabled(self, regions: Mapping[int, Mapping[str, bool]]) -> None:
+        """Note of known regions, by account row, whether they are disabled."""
+
     def discoveries(self, account_ids: Collection[int] | None = None) -> dict[int, AccountDiscovery]:
         """Return what is stored of each account that was discovered, by row; of all if none are named."""
 
