@@ -16,7 +16,8 @@ depends_on = None
 
 
 # Undoes, account by account, what came after the night: of each row the oldest of the later changes tells what it
-# was. PostgreSQL inlines it, so that a condition on account_id or usage_date reads only these.
+# was. An account's nights never go back (cost_statements.py), so what follows its first later version is later too.
+# PostgreSQL inlines it, so that a condition on account_id or usage_date reads only these.
 _COSTS_AS_OF = """
 CREATE FUNCTION costs_as_of(as_of date) RETURNS TABLE (
     account_id bigint, usage_date date, service text, record_type text, currency text, unblended numeric,
@@ -47,7 +48,7 @@ CROSS JOIN LATERAL (
 ) AS x
 WHERE NOT later.is_all
 $$;
-COMMENT ON FUNCTION costs_as_of(date) IS 'daily_costs as it was after the runs of a UTC day';
+COMMENT ON FUNCTION costs_as_of(date) IS 'daily_costs as it was after the runs of a UTC day; see cost_versions.night';
 """
 
 
@@ -503,7 +504,12 @@ def upgrade() -> None:
         ),
         sa.Column("account_id", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=False, comment="The run that changed the costs"),
-        sa.Column("night", sa.Date(), nullable=False, comment="UTC day of the run's start"),
+        sa.Column(
+            "night",
+            sa.Date(),
+            nullable=False,
+            comment="The run's UTC day, or that of a later night before it",
+        ),
         sa.Column(
             "is_first",
             sa.Boolean(),

@@ -38,7 +38,8 @@ def costs(
 ) -> None:
     """Export the stored daily costs, row by row; with --as-of, exactly as they were on an earlier night.
 
-    The table shows the unblended cost; JSON and CSV have every amount.
+    The table shows the unblended cost; JSON and CSV have every amount. If a run is resumed
+    after a later night, its changes count to that night, as in `changes`.
     """
     night = as_of or utc_day(context.now())
     last = last or night - ONE_DAY

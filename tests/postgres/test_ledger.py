@@ -202,3 +202,23 @@ def test_a_run_that_is_resumed_late_is_undone_with_the_later_ones(database: Post
         assert tx.ledger.costs_as_of(TODAY - timedelta(days=1), WINDOW) == []
         assert tx.ledger.costs_as_of(TODAY, WINDOW, aws_account_ids=["000000000009"]) == []
     assert seen == [1, 1, 3]
+
+
+def test_the_changes_played_backwards_are_the_costs_of_each_night(database: PostgresDatabase) -> None:
+    """Also if a run is resumed after a later night: what it restates, adds and deletes is of that night."""
+    prepare_months(database)
+    account = add_account(database)
+    first, resumed, newest = (TODAY + timedelta(days=n) for n in range(3))
+    store(database, account, [cost_row(2, "1"), cost_row(3, "1")], night=first)
+    store(database, account, [cost_row(2, "1"), cost_row(3, "1"), cost_row(4, "5")], night=newest)
+    store(database, account, [cost_row(3, "2"), cost_row(4, "5"), cost_row(5, "7")], night=resumed)
+    with database.transaction() as tx:
+        changes = tx.ledger.changes(ChangeQuery(since=first))
+        assert {change.night for change in changes} == {newest}
+        for night in (first, resumed, newest):
+            amounts = {each.usage_date: each.values.unblended for each in tx.ledger.costs_as_of(night, EVER)}
+            undone = {each.usage_date: each.values.unblended for each in tx.ledger.costs_as_of(newest, EVER)}
+            for change in changes:
+                if change.night > night:
+                    undone[change.usage_date] = undone.get(change.usage_date, Decimal()) - change.difference
+            assert {day: amount for day, amount in undone.items() if amount} == amounts, night

@@ -31,7 +31,8 @@ COPY_TO_COSTS = f"COPY daily_costs {COLUMNS} FROM STDIN"
 # lock of each row: the accounts are locked, and a row that someone else adds meanwhile is refused. Lines
 # without a day tell how many rows each account had. Rows go in by their key, so that an account's days lie
 # together and are read so. What changed goes into the ledger in the same statement; of an account's first
-# costs only that they came, because there was nothing before them.
+# costs only that they came, because there was nothing before them. A run that is resumed after a later night
+# changes what that night left, so its changes are of that night: an account's nights never go back.
 WRITE_DIFFERENCES = STAGING.text("""
 WITH differing AS MATERIALIZED (
     SELECT account_id, usage_date, service, record_type, currency,
@@ -72,9 +73,11 @@ WITH differing AS MATERIALIZED (
     ORDER BY account_id, usage_date, service, record_type, currency
 ), versions AS (
     INSERT INTO cost_versions (account_id, run_id, night, is_first)
-    SELECT account_id, :run_id, :night, NOT EXISTS (
-        SELECT FROM cost_versions v WHERE v.account_id = changed.account_id)
-    FROM (SELECT DISTINCT account_id FROM differing) AS changed ORDER BY account_id
+    SELECT account_id, :run_id, greatest(CAST(:night AS date), newest.night), newest.night IS NULL
+    FROM (SELECT DISTINCT account_id FROM differing) AS changed LEFT JOIN LATERAL (
+        SELECT night FROM cost_versions v WHERE v.account_id = changed.account_id ORDER BY v.id DESC LIMIT 1
+    ) AS newest ON true
+    ORDER BY account_id
     RETURNING id, account_id, is_first
 ), recorded AS (
     INSERT INTO cost_changes (version_id, account_id, usage_date, service, record_type, currency,
@@ -107,7 +110,10 @@ WITH gone AS (
     RETURNING d.*
 ), versions AS (
     INSERT INTO cost_versions (account_id, run_id, night, is_first)
-    SELECT DISTINCT account_id, CAST(:run_id AS uuid), CAST(:night AS date), false FROM gone
+    SELECT account_id, CAST(:run_id AS uuid), greatest(CAST(:night AS date), newest.night), false
+    FROM (SELECT DISTINCT account_id FROM gone) AS changed LEFT JOIN LATERAL (
+        SELECT night FROM cost_versions v WHERE v.account_id = changed.account_id ORDER BY v.id DESC LIMIT 1
+    ) AS newest ON true
     RETURNING id, account_id
 ), recorded AS (
     INSERT INTO cost_changes (version_id, account_id, usage_date, service, record_type, currency,

@@ -281,7 +281,7 @@ cost_versions = Table(
     Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
     # No foreign key: runs are pruned by themselves.
     Column("run_id", Uuid, nullable=False, comment="The run that changed the costs"),
-    Column("night", Date, nullable=False, comment="UTC day of the run's start"),
+    Column("night", Date, nullable=False, comment="The run's UTC day, or that of a later night before it"),
     Column("is_first", Boolean, nullable=False, comment="The account's first costs: nothing before them"),
     Index("ix_cost_versions_account_id_id", "account_id", "id"),
     plausible_times("night"),
