@@ -117,7 +117,7 @@ class SecondOpinion:
         asked = self._days_to_ask(days)
         # Under a standing cap each gets its turn.
         accounts.sort(key=lambda account: _turn(before.get(account.id, NO_PROGRESS), asked))
-        read = self._import(accounts, accesses, days, asked)
+        read = self._import(accounts, accesses, before, days, asked)
         if len(read.failures) == len(accounts):
             raise CostbatchError(next(iter(read.failures.values())))
         with self.database.transaction() as tx:
@@ -142,10 +142,23 @@ class SecondOpinion:
         start, end = max(wide.start, today - AWS_KEEPS + ONE_DAY), min(wide.end_exclusive, today + ONE_DAY)
         return DateRange(start, end) if start < end else None
 
+    def _with_days_between(self, asked: DateRange, covered: DateRange | None) -> DateRange:
+        """Return the days to ask an account about: also those up to the days it was asked about before.
+
+        One range tells what AWS was asked about, so that days apart would take the place of those before.
+        Of days between that AWS has forgotten nothing can be known any more.
+        """
+        if covered is None:
+            return asked
+        start = min(asked.start, covered.end_exclusive)
+        is_kept = start > utc_day(self.now()) - AWS_KEEPS
+        return DateRange(start, max(asked.end_exclusive, covered.start)) if is_kept else asked
+
     def _import(
         self,
         accounts: Sequence[Account],
         accesses: Mapping[int, Access],
+        before: Mapping[int, Progress],
         days: DateRange,
         asked: DateRange | None,
     ) -> OpinionReport:
@@ -157,8 +170,9 @@ class SecondOpinion:
         for account in accounts:
             meter = Meter(budget)
             found, problem, kind = list[AwsAnomaly](), "", ErrorKind.INTERNAL.value
+            window = self._with_days_between(asked, before.get(account.id, NO_PROGRESS).covered)
             try:
-                found = self.source.fetch_anomalies(accesses[account.id], asked, meter)
+                found = self.source.fetch_anomalies(accesses[account.id], window, meter)
             except AccountError as error:
                 problem, kind = str(error), error.kind.value
             except BudgetSpent as error:
@@ -180,7 +194,7 @@ class SecondOpinion:
                 else:
                     saved = tx.aws_anomalies.save(account.id, found, now=self.now())
                     report = replace(report, saved=report.saved.plus(saved))
-                    progress = replace(progress.extended(asked, is_ordinary=True), failing=None)
+                    progress = replace(progress.extended(window, is_ordinary=True), failing=None)
                 tx.progress.save(IMPORT, {account.id: progress})
         return report
 

@@ -177,6 +177,36 @@ def test_a_standing_cap_reaches_every_account_about_days_in_the_past(harness_of_
     assert (again["accounts_not_compared"], again["not_known"]["asked_from"]) == (0, None)
 
 
+OLDER = ("--from", str(TODAY - 60 * ONE_DAY), "--to", str(TODAY - 40 * ONE_DAY))
+NEWER = ("--from", str(TODAY - 5 * ONE_DAY))
+
+
+@pytest.mark.parametrize("imports", [(OLDER, NEWER), (NEWER, OLDER)], ids=["newer last", "older last"])
+def test_days_apart_are_asked_about_with_those_between(
+    harness_of_two: Harness, imports: tuple[tuple[str, ...], ...]
+) -> None:
+    """So that what an import learns never makes days of an earlier one unknown, whichever are the newer."""
+    for days in imports:
+        imported(harness_of_two, *days)
+    assert harness_of_two.aws.paid() == 4
+    starts = {row["start_date"] for row in harness_of_two.rows("SELECT start_date FROM aws_anomalies")}
+    assert starts == {SPIKE.start, SMALL.start}
+    harness_of_two.aws.add_fault(TWO, "access_denied", operation="GetAnomalies")
+    found = imported(harness_of_two, *OLDER[:2])
+    nothing = {"accounts": 0, "asked_from": None, "asked_to": None, "anomalies": 0}
+    assert (found["failures"].keys(), found["not_known"]) == ({TWO}, nothing)
+    assert found["counts"]["only_we"] == 1
+
+
+def test_days_between_that_aws_has_forgotten_are_not_asked_about(harness_of_two: Harness) -> None:
+    """They can never be known: the newer days take the place of the older ones."""
+    imported(harness_of_two)
+    harness_of_two.sleep_until(TODAY + 95 * ONE_DAY)
+    imported(harness_of_two, "--from", str(harness_of_two.today - 5 * ONE_DAY))
+    starts = "SELECT DISTINCT covered_start FROM account_progress WHERE job = 'import-aws'"
+    assert harness_of_two.value(starts) == harness_of_two.today - 8 * ONE_DAY
+
+
 @pytest.mark.parametrize("fault", ["not_json", "endless_pages"])
 def test_a_paid_request_that_fails_is_a_turn_too(harness_of_two: Harness, fault: str) -> None:
     """Otherwise an account that fails would come first for ever, and spend the cap of all others."""
