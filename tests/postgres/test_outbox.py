@@ -290,3 +290,64 @@ def test_events_are_counted_by_run_and_type(database: PostgresDatabase, run: Run
     append(database, other_run, event())
     with database.transaction() as tx:
         assert tx.outbox.counts_of_run(run.id) == {"account.failed": 2, "run.failed": 1}
+
+
+def states_of(database: PostgresDatabase, run: Run, *events: Event, filter_: Filter) -> list[DeliveryState]:
+    """Append events for a pager, and return what becomes of them there."""
+    with database.transaction() as tx:
+        account = tx.accounts.list_all()[0]
+        for each in events:
+            tx.outbox.append([each], [Route("pager", filter_)], account_id=account.id, run_id=run.id)
+        found = tx.outbox.find(EventQuery(ids=[each.id for each in events]), most=None)
+    states = {each.id: each.deliveries[0].state for each in found}
+    return [states[each.id] for each in events]
+
+
+SEVERE = Filter(severity=Severity.MEDIUM)
+SENT, LEFT_OUT = DeliveryState.PENDING, DeliveryState.FILTERED
+
+
+@pytest.mark.parametrize(
+    "type_", [EventType.ANOMALY_UPDATED, EventType.ANOMALY_RESOLVED, EventType.ANOMALY_REMINDER]
+)
+def test_a_sink_that_was_not_told_of_an_anomaly_is_told_by_its_filter(
+    database: PostgresDatabase, run: Run, type_: EventType
+) -> None:
+    """Until it is severe enough; what the sink is told of then, it is told of also when it is small again."""
+    add_account(database)
+    severities = ("low", "low", "medium", "low")
+    types = (EventType.ANOMALY_DETECTED, type_, EventType.ANOMALY_UPDATED, type_)
+    events = [anomaly_of(each, severity) for each, severity in zip(types, severities, strict=True)]
+    another = anomaly_of(type_, "low", "another")
+    found = states_of(database, run, *events, another, filter_=SEVERE)
+    assert found == [LEFT_OUT, LEFT_OUT, SENT, SENT, LEFT_OUT]
+
+
+def test_a_type_that_the_filter_leaves_out_tells_nothing(database: PostgresDatabase, run: Run) -> None:
+    """A sink that never receives what is new meets the other conditions with every event."""
+    add_account(database)
+    ends = Filter(types=frozenset({"anomaly.updated", "anomaly.resolved"}), severity=Severity.MEDIUM)
+    types = EventType.ANOMALY_DETECTED, EventType.ANOMALY_UPDATED, EventType.ANOMALY_RESOLVED
+    events = [
+        anomaly_of(type_, severity) for type_, severity in zip(types, ("high", "low", "high"), strict=True)
+    ]
+    assert states_of(database, run, *events, filter_=ends) == [LEFT_OUT, LEFT_OUT, SENT]
+
+
+def test_what_is_replayed_is_told_and_what_is_discarded_is_not(database: PostgresDatabase, run: Run) -> None:
+    """A sink hears how an anomaly goes on that a replay brought, or that waits or was given up."""
+    add_account(database)
+    small = anomaly_of(EventType.ANOMALY_DETECTED, "low", "b")
+    dead, gone = (anomaly_of(EventType.ANOMALY_DETECTED, "medium", name) for name in ("c", "d"))
+    assert states_of(database, run, small, dead, filter_=SEVERE) == [LEFT_OUT, SENT]
+    (refused,) = claim(database, "pager")
+    with database.transaction() as tx:
+        tx.outbox.mark_failed(refused, "gone", retry_after=None)
+        assert tx.outbox.replay(EventQuery(state=LEFT_OUT), ["pager"]) == 1
+    updates = [anomaly_of(EventType.ANOMALY_UPDATED, "low", name) for name in ("b", "c")]
+    assert states_of(database, run, *updates, filter_=SEVERE) == [SENT, SENT]
+    assert states_of(database, run, gone, filter_=SEVERE) == [SENT]
+    with database.transaction() as tx:
+        tx.outbox.discard("pager", "Discarded by hand.")
+    update = anomaly_of(EventType.ANOMALY_UPDATED, "low", "d")
+    assert states_of(database, run, update, filter_=SEVERE) == [LEFT_OUT]
