@@ -21,7 +21,6 @@ from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.partitions import PARTITIONED
 from costbatch.adapters.postgres.tables import metadata
 from costbatch.adapters.sinks import make_sinks
-from costbatch.adapters.sinks.log import WARNINGS
 from costbatch.cli import cli
 from costbatch.config import VARIABLES
 from costbatch.config.sinks import parse_file
@@ -29,6 +28,7 @@ from costbatch.domain.accounts import AccessMethod, Account, AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind, Trend
 from costbatch.domain.costs import CostBasis
 from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.domain.event_kinds import KINDS
 from costbatch.domain.events import EventType, anomaly_event
 from costbatch.domain.expectations import SeriesDay
 from tests.support.documents import (
@@ -139,7 +139,7 @@ def test_the_events_that_a_log_of_warnings_omits_are_those_of_the_program() -> N
     (listed,) = re.findall(
         r"At log level `warning` or `error` the log omits .*\((.+)\)\.", TEXTS["docs/alerts.md"]
     )
-    assert set(re.findall(r"`(.+?)`", listed)) == {each.value for each in EventType} - WARNINGS
+    assert set(re.findall(r"`(.+?)`", listed)) == {type_ for type_, kind in KINDS.items() if not kind.warns}
 
 
 def test_the_tables_with_partitions_are_those_of_the_program() -> None:

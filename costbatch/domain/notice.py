@@ -4,14 +4,18 @@ Texts from outside are marked: each format shows them as text.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import IntEnum
-from typing import Self
+from typing import Any, Self
 
 from costbatch.domain.excerpt import printable
 from costbatch.domain.sparkline import sparkline
 
+# A message names the most important accounts and events; the command lists them all.
+MOST_PARTS = 20
+ROWS_IN_A_DIGEST = 2
 _LONGEST_OUTSIDE = 500
 # What a channel may take for a mention or a link, and what is put in between so that it does not.
 _ACTIVE = re.compile(r"(?<=[@<!])|(?<=:)(?=//)")
@@ -40,6 +44,12 @@ class Outside(str):
 
 
 Words = tuple[str, ...]
+
+
+def account_words(data: Mapping[str, Any]) -> Words:
+    """Return whom an event is about: the name of its account, and the 12 digits."""
+    account = data["account"]
+    return (Outside(account["name"]), f" ({Outside(account['aws_account_id'])})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

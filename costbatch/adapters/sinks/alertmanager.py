@@ -20,41 +20,19 @@ from costbatch.adapters.sinks.http import HttpClient
 from costbatch.config.sinks import AlertmanagerOptions, SinkConfig
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.answers import Standing
-from costbatch.domain.events import EventType
+from costbatch.domain.event_kinds import KINDS
+from costbatch.domain.events import RUN_ENDINGS, EventType
 from costbatch.domain.periods import instant
 from costbatch.errors import DeliveryError
 
 _PATH = "/api/v2/alerts"
-# Events of one name fire and end the same alert.
-_NAMES = {
-    EventType.ANOMALY_DETECTED: "CostbatchAnomaly",
-    EventType.ANOMALY_UPDATED: "CostbatchAnomaly",
-    EventType.ANOMALY_RESOLVED: "CostbatchAnomaly",
-    EventType.ANOMALY_REMINDER: "CostbatchAnomaly",
-    EventType.ANOMALY_ANSWERED: "CostbatchAnomaly",
-    EventType.ANOMALY_EXPLAINED: "CostbatchAnomaly",
-    EventType.ACCOUNT_FAILED: "CostbatchAccountFailed",
-    EventType.ACCOUNT_RECOVERED: "CostbatchAccountFailed",
-    EventType.RUN_FAILED: "CostbatchRunFailed",
-    EventType.RUN_STOPPED: "CostbatchRunFailed",
-    EventType.RUN_COMPLETED: "CostbatchRunFailed",
-    EventType.SINK_TEST: "CostbatchTest",
-}
-# These events end an alert; every other event starts or continues it.
-_ENDS = frozenset(
-    {
-        EventType.ANOMALY_RESOLVED,
-        EventType.ACCOUNT_RECOVERED,
-        EventType.RUN_COMPLETED,
-        EventType.SINK_TEST,
-    }
-)
-# Only a run of all accounts and their ordinary days is a night, whose alert these events start or end.
-_OF_NIGHTS = frozenset({EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_STOPPED})
+# Events with one alert fire and end the same one; a type of a later release is told once.
+_ALERTS = {type_: kind.alert for type_, kind in KINDS.items()}
+_ENDS = frozenset(type_ for type_, kind in KINDS.items() if kind.ends)
 # What is told once, such as the first use of a region; it fires for its time.
 _OTHER = "CostbatchEvent"
 # These few select an alert and perhaps some others.
-_SELECTED_BY = ("alertname", "aws_account_id", "job", "anomaly_id")
+_SELECTED_BY = ("alertname", "aws_account_id", "job", "anomaly_id", "subject")
 _ACCOUNT_LABEL = "label_"
 _Alert = dict[str, Any]
 
@@ -82,7 +60,7 @@ class AlertmanagerSink(ConfiguredSink):
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         (event,) = cloudevents
         # How a restricted run ended says nothing of the night, and the next night would not end its alert.
-        if event["type"] in _OF_NIGHTS and event["data"]["run"]["is_restricted"]:
+        if event["type"] in RUN_ENDINGS and event["data"]["run"]["is_restricted"]:
             return "A restricted run is no night, so nothing was sent."
         began, alert = monotonic(), self._alert(event)
         over = [{**alert, "labels": labels, "endsAt": event["time"]} for labels in self._outdated(alert)]
@@ -104,19 +82,16 @@ class AlertmanagerSink(ConfiguredSink):
         return [each for each in firing if each != labels and _identity(each) == _identity(labels)]
 
     def _alert(self, event: CloudEvent) -> _Alert:
-        type_, data = EventType(event["type"]), event["data"]
+        type_, data = event["type"], event["data"]
         anomaly: Mapping[str, Any] = data.get("anomaly", {})
         # What was only acknowledged still costs: it fires until it is over.
-        is_silent = type_ is EventType.ANOMALY_ANSWERED and data["standing"] == Standing.SILENT
+        is_silent = type_ == EventType.ANOMALY_ANSWERED and data["standing"] == Standing.SILENT
         # AWS may still correct the days of what is over, and no other event would end its alert again.
         is_past = anomaly.get("state") == AnomalyState.RESOLVED
         is_over = type_ in _ENDS or is_silent or is_past
         message, at = self.message([event]), datetime.fromisoformat(event["time"])
         alert: _Alert = {
-            "labels": {
-                "alertname": _NAMES.get(type_, _OTHER),
-                **_labels(type_, data),
-            },
+            "labels": labels_of(event),
             "annotations": {"summary": message.title, "description": message.text},
             # The first day of the anomaly, as far as its alert is the same one.
             "startsAt": f"{anomaly['start_date']}T00:00:00Z" if anomaly else instant(at),
@@ -136,20 +111,26 @@ def _identity(labels: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _labels(type_: EventType, data: Mapping[str, Any]) -> dict[str, str]:
+def labels_of(event: CloudEvent) -> dict[str, str]:
     """Return what tells an alert from all others, and what routes it; not the amounts, which change."""
+    type_, data = event["type"], event["data"]
     account: Mapping[str, Any] = data.get("account", {})
+    aws_account_id = account.get("aws_account_id", "")
     job = data["run"]["job"] if "run" in data else data.get("job", "")
-    labels = {"aws_account_id": account.get("aws_account_id", ""), "job": job}
+    alert = _ALERTS.get(type_)
+    labels = {"alertname": alert or _OTHER, "aws_account_id": aws_account_id, "job": job}
     if "anomaly" in data:
         anomaly: Mapping[str, Any] = data["anomaly"]
         labels |= {name: anomaly[name] for name in ("service", "direction", "currency", "severity")}
         labels["anomaly_id"] = anomaly["id"]
-    elif type_ not in _NAMES:
+    elif "run" not in data and event["subject"] != aws_account_id:
+        # The next run of a job ends the alert of the last one, whose key is its subject.
+        labels["subject"] = event["subject"]
+    if alert is None:
         # By these, one of what is told once is another alert than the next.
         about: Mapping[str, Any] = data.get("charge") or data.get("incident") or data
         names = ("region", "service", "direction", "currency", "start_date")
-        labels |= {"event": type_.value, **{name: about[name] for name in names if name in about}}
+        labels |= {"event": type_, **{name: about[name] for name in names if name in about}}
     for key, value in account.get("labels", {}).items():
         labels[_ACCOUNT_LABEL + re.sub(r"[^A-Za-z0-9_]", "_", key)] = value
     # To Alertmanager a label without a value is none.

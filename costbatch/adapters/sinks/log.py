@@ -8,25 +8,11 @@ from typing_extensions import override
 
 from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
 from costbatch.config.sinks import SinkConfig
-from costbatch.domain.events import EventType
+from costbatch.domain.event_kinds import KINDS
 from costbatch.logs import EVENTS, get_logger
 
 # Events that need attention; the others are informational.
-WARNINGS = frozenset(
-    {
-        EventType.ANOMALY_DETECTED.value,
-        EventType.ANOMALY_UPDATED.value,
-        EventType.ANOMALY_REMINDER.value,
-        EventType.INCIDENT_DETECTED.value,
-        EventType.SERVICE_FIRST_CHARGED.value,
-        EventType.DORMANT_ACCOUNT_CHARGED.value,
-        EventType.REGION_FIRST_USED.value,
-        EventType.SERVICE_FIRST_USED.value,
-        EventType.ACCOUNT_FAILED.value,
-        EventType.RUN_FAILED.value,
-        EventType.RUN_STOPPED.value,
-    }
-)
+_WARNINGS = frozenset(type_ for type_, kind in KINDS.items() if kind.warns)
 
 _log = get_logger(EVENTS)
 
@@ -46,7 +32,7 @@ class LogSink(ConfiguredSink):
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         left_out = 0
         for cloudevent in cloudevents:
-            level = logging.WARNING if cloudevent["type"] in WARNINGS else logging.INFO
+            level = logging.WARNING if cloudevent["type"] in _WARNINGS else logging.INFO
             left_out += not logging.getLogger(EVENTS).isEnabledFor(level)
             _log.log(level, "event", cloudevent=dict(cloudevent))
         if left_out:

@@ -8,12 +8,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from costbatch.adapters.sinks import make_sinks
+from costbatch.adapters.sinks.alertmanager import labels_of
 from costbatch.config.sinks import parse_file
-from costbatch.domain.events import EventType
+from costbatch.domain.event_kinds import KINDS
+from costbatch.domain.events import RUN_ENDINGS, EventType
 from costbatch.domain.links import LinkTemplate
 from tests.support.receiver import Receiver, receiving
 from tests.support.sinks import anomaly_event, make_context, make_sink
 
+ACCOUNT = {"aws_account_id": "100000000001", "name": "search", "labels": {}}
 LINK = LinkTemplate.parse("https://grafana.example/d/cost?var-account={aws_account_id}")
 
 
@@ -188,7 +191,6 @@ def test_only_a_whole_run_of_the_same_job_ends_a_failed_one(receiver: Receiver) 
 
 def test_what_is_told_once_is_an_alert_of_its_own(receiver: Receiver) -> None:
     """Each region and each charge, and none of them is the failure of its account, which a recovery ends."""
-    account = {"aws_account_id": "100000000001", "name": "search", "labels": {}}
     charge = {"date": "2025-03-11", "currency": "USD", "amount": "0.02"}
     shown = []
     for type_, data in (
@@ -197,7 +199,7 @@ def test_what_is_told_once_is_an_alert_of_its_own(receiver: Receiver) -> None:
         (EventType.SERVICE_FIRST_CHARGED, {"charge": {**charge, "service": "Amazon EC2"}}),
         (EventType.DORMANT_ACCOUNT_CHARGED, {"charge": charge}),
     ):
-        event = {**anomaly_event(type_=type_), "data": {"account": account, **data}}
+        event = {**anomaly_event(type_=type_), "data": {"account": ACCOUNT, **data}}
         (alert,) = posted(receiver, event)
         shown.append({name: value for name, value in alert["labels"].items() if name != "aws_account_id"})
     assert shown == [
@@ -211,3 +213,29 @@ def test_what_is_told_once_is_an_alert_of_its_own(receiver: Receiver) -> None:
         },
         {"alertname": "CostbatchEvent", "event": "account.dormant_charged", "currency": "USD"},
     ]
+
+
+@pytest.mark.parametrize("type_", [each for each in EventType if each not in RUN_ENDINGS])
+def test_events_about_two_things_are_two_alerts(type_: EventType) -> None:
+    """Whatever their data is called; else the second one replaces the first, and nobody reads that one."""
+    first, second = (
+        {**anomaly_event(type_=type_), "subject": f"100000000001/{name}", "data": {"account": ACCOUNT}}
+        for name in ("public-bucket", "root-key")
+    )
+    assert labels_of(first) != labels_of(second)
+
+
+@pytest.mark.parametrize("type_", [type_ for type_, kind in KINDS.items() if kind.ends])
+def test_what_ends_an_alert_has_the_labels_of_what_fires_it(type_: str) -> None:
+    """With other labels it would be a second alert, and the first one would fire on."""
+    about = {"subject": "100000000001/public-bucket", "data": {"account": ACCOUNT}}
+    ended = labels_of({**anomaly_event(), **about, "type": type_})
+    fires = [each for each, kind in KINDS.items() if kind.alert == KINDS[type_].alert]
+    assert ended["alertname"] != "CostbatchEvent"
+    assert [labels_of({**anomaly_event(), **about, "type": each}) for each in fires] == [ended] * len(fires)
+
+
+def test_an_event_of_a_later_release_is_an_alert() -> None:
+    """It may lie in the outbox after a downgrade, and must not hold up what comes after it."""
+    event = {**anomaly_event(), "type": "anomaly.forecast", "data": {"account": ACCOUNT}}
+    assert labels_of(event)["event"] == "anomaly.forecast"

@@ -13,6 +13,7 @@ from costbatch.domain.accounts import Failing
 from costbatch.domain.anomalies import AnomalyChange, AnomalyState, ChangeKind, Resolution, Trend
 from costbatch.domain.answers import Answer, AnswerKind, Standing
 from costbatch.domain.detection import Contribution
+from costbatch.domain.event_kinds import KINDS
 from costbatch.domain.events import (
     Event,
     EventType,
@@ -288,3 +289,9 @@ def test_the_end_of_a_run_is_told_with_its_numbers() -> None:
     ]
     assert of_run().subject == "job-7"
     assert of_run().data["run"] == {"status": "completed"}
+
+
+def test_how_every_type_of_event_is_told_is_decided() -> None:
+    """A type that was forgotten would be dropped from a log of warnings, and left out of digests."""
+    assert KINDS.keys() == set(EventType)
+    assert [type_ for type_, kind in KINDS.items() if kind.ends and kind.alert is None] == []

@@ -19,8 +19,10 @@ from costbatch.domain.answers import Answer, AnswerKind, Standing
 from costbatch.domain.causes import Cause, RootCause
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import Contribution, Direction, Severity
+from costbatch.domain.event_kinds import KINDS
 from costbatch.domain.events import (
     Event,
+    EventType,
     account_failed,
     account_recovered,
     anomaly_answered,
@@ -33,6 +35,7 @@ from costbatch.domain.events import (
     run_ended,
     service_first_charged,
     service_first_used,
+    sink_test,
 )
 from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.first_charges import FirstCharge
@@ -284,6 +287,11 @@ CASES = {
     "digest": many_events(),
     "discovery": a_discovery(),
     "charges": charges(),
+    "test": [sink_test("pager", now=NOW)],
+}
+# One event of each type.
+SAMPLES = {
+    each.type: each for events in (*CASES.values(), [a_run("completed"), a_run("failed")]) for each in events
 }
 
 
@@ -297,6 +305,13 @@ def test_every_format_reads_as_its_snapshot(name: str, form: str) -> None:
     if os.environ.get("UPDATE_SNAPSHOTS"):
         snapshot.write_text(text, encoding="utf-8")
     assert text == snapshot.read_text(encoding="utf-8")
+
+
+def test_every_type_of_event_has_words_of_its_own() -> None:
+    """Of one that the program does not know, a person reads nothing but its type."""
+    assert SAMPLES.keys() == set(EventType)
+    titles = [said(each).title for each in SAMPLES.values()]
+    assert [title for title in titles if title.startswith("Event ")] == []
 
 
 def test_an_account_that_was_paused_meanwhile_is_not_missing() -> None:
@@ -481,6 +496,13 @@ def test_a_trend_that_is_not_known_is_left_out() -> None:
     assert "2025-06-19, complete" in message.text
 
 
+@pytest.mark.parametrize("type_", EventType)
+def test_the_title_of_a_digest_counts_every_type_of_event(type_: EventType) -> None:
+    """Beside what it counts, nobody would miss what it does not."""
+    kind = KINDS[type_]
+    assert said(SAMPLES[type_], SAMPLES[type_]).title.startswith(f"{kind.subject}: 1 {kind.verb}")
+
+
 @pytest.mark.parametrize(
     ("event", "importance"),
     [
@@ -532,6 +554,8 @@ def test_an_event_of_a_later_release_is_told_by_its_type() -> None:
     document = {**an_event().to_cloudevent(), "type": "anomaly.forecast", "data": {}}
     assert message_of([document]).title == "Event anomaly.forecast of 000000000001"
     assert message_of([document, {**document, "id": "2"}]).title == "2 events"
+    known = {**a_run("completed").to_cloudevent(), "id": "3"}
+    assert message_of([document, known]).title == "Runs: 1 completed. 1 other event"
 
 
 class _Tags(HTMLParser):
