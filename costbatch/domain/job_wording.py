@@ -1,12 +1,14 @@
 """The wording of what jobs tell: how runs end, which accounts fail, what an account uses or pays first."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from shlex import quote
 from typing import Any
 
 from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.discover_report import WORDS as DISCOVER_WORDS
+from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.events import EventType
 from costbatch.domain.links import CloudEvent
 from costbatch.domain.money import money
@@ -123,15 +125,13 @@ def of_run(event: CloudEvent) -> Notice:
     if run["failures"]:
         kinds = (f"{Outside(kind)}: {count:,}" for kind, count in run["failures"].items())
         facts.append(("Failures", ", ".join(kinds)))
-    if "cost_date" in run:
-        facts.insert(0, ("Cost of", run["cost_date"]))
-    if found := run.get("anomalies"):
-        numbers = (f"{found[name]:,} {name}" for name in ("detected", "updated", "resolved", "open"))
-        facts.append(("Anomalies", ", ".join(numbers)))
-    if found := run.get("resources"):
+    # Another job may mean something else by the same keys.
+    if run["job"] == COLLECT:
+        facts += _of_costs(run)
+        if "cost_date" in run:
+            facts.insert(0, ("Cost of", run["cost_date"]))
+    elif run["job"] == DISCOVER and (found := run.get("resources")):
         facts.append(("Resources", ", ".join(f"{number:,} {name}" for name, number in found.items())))
-    if api := run.get("api"):
-        facts.append(("API", f"{many(api['requests'], 'request')}, {api['cost_usd']} USD"))
     by = ""
     if reason := run.get("stopped_by"):
         by = f" by its {reason}"
@@ -141,3 +141,12 @@ def of_run(event: CloudEvent) -> Notice:
         importance=_IMPORTANCE_OF_RUN.get(run["status"], Importance.WARNING),
         lines=tuple(Line(label=label, rows=((fact,),)) for label, fact in facts),
     )
+
+
+def _of_costs(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what only a run of the cost job has."""
+    if found := run.get("anomalies"):
+        numbers = (f"{found[name]:,} {name}" for name in ("detected", "updated", "resolved", "open"))
+        yield "Anomalies", ", ".join(numbers)
+    if api := run.get("api"):
+        yield "API", f"{many(api['requests'], 'request')}, {api['cost_usd']} USD"

@@ -200,6 +200,7 @@ def a_discovery() -> list[Event]:
     """Return what a run of another job tells."""
     lab = make_account(name="lab")
     summary = {
+        "job": "discover",
         "status": "completed",
         "accounts": {
             "total": 1,
@@ -330,6 +331,27 @@ def test_a_failure_is_told_in_the_words_of_its_job(job: str, does: str) -> None:
     failed, recovered = said(a_failure(job=job)), said(a_recovery(job))
     assert failed.title == f"Account cannot be {does}: search (000000000002), access_denied"
     assert recovered.title == f"Account is {does} again: lab (000000000003)"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"resources": 5},
+        {"resources": ["a"]},
+        {"api": {"requests": 3}},
+        {"anomalies": {"new": 1}},
+        {"cost_date": {"newest": None}},
+    ],
+)
+def test_a_run_is_told_whatever_the_numbers_of_its_job_are_called(own: dict[str, Any]) -> None:
+    """Another job means something else by the same names; an event without a message holds up all others."""
+    accounts = {"total": 1, "done": 1, "failed": 0, "skipped": 0, "not_active": 0, "unfinished": 0}
+    summary = {"job": "scan", "status": "completed", "accounts": accounts, "failures": {}, **own}
+    message = said(run_ended(summary, run_id=RUN, run_key="job-9", now=NOW))
+    assert (message.title, message.text) == (
+        "Run completed: 1 of 1 account done",
+        "Accounts: 1 of 1 account done",
+    )
 
 
 BACK, NEW, EITHER = (
