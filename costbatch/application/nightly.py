@@ -26,7 +26,7 @@ log = get_logger(__name__)
 class Nightly(Generic[P]):
     """A whole night of one job.
 
-    report: returns what a run did, read from the database at an instant.
+    report: returns what a run did, read from the database at an instant; its events are counted here.
     check_environment: raises ConfigError if AWS cannot be called from here at all.
     metrics: None: there is no Pushgateway. retention: None: everything is kept.
     fail_on: which failures make the run fail. follow_up: what is done with an ended run before its events
@@ -94,13 +94,20 @@ class Nightly(Generic[P]):
         self._deliver()
         now = self.clock()
         report = in_transaction(
-            self.runner.database, lambda tx: self.report(tx, run, now), stop=self.runner.stop
+            self.runner.database, lambda tx: self._report(tx, run, now), stop=self.runner.stop
         )
-        # As this process closed it: one that joined meanwhile may have set it running again.
-        sinks = {sink.name: Backlog() for sink in self.deliverer.sinks}
-        report = replace(report, run=run, backlog={**sinks, **report.backlog})
         log.info("run_ended", **report.summary["accounts"], status=run.status.value)
         return report
+
+    def _report(self, tx: Transaction, run: Run, now: datetime) -> P:
+        """Return the job's report with what every job tells of events."""
+        return replace(
+            self.report(tx, run, now),
+            # As this process closed it: one that joined meanwhile may have set it running again.
+            run=run,
+            event_counts=tx.outbox.counts_of_run(run.id),
+            backlog={**{sink.name: Backlog() for sink in self.deliverer.sinks}, **tx.outbox.backlog()},
+        )
 
     def _follow_up(self, run: Run) -> None:
         if self.follow_up is None:

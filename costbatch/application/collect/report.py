@@ -45,6 +45,7 @@ def brief_report(tx: Transaction, run: Run, *, rule_of: RuleOf, now: datetime) -
         counts=tx.items.counts(run),
         collected=tx.collections.counts(run),
         reported_at=now,
+        # Its summary has the anomalies that it reported.
         event_counts=tx.outbox.counts_of_run(run.id),
         anomaly_counts=_standings(tx, run, rule_of),
     )
@@ -85,7 +86,6 @@ def full_report(
         open_anomalies=tuple(views),
         cost_summary=_cost_summary(tx, report, rule, most=most),
         costs=tuple(tx.costs.cost_of_day(report.cost_date, rule)) if detail.costs else (),
-        backlog=tx.outbox.backlog(),
         forecasts=tuple(forecast_totals(tx, run.today, rule)) if detail.forecasts else (),
     )
 

@@ -21,7 +21,6 @@ def brief_report(tx: Transaction, run: Run, *, now: datetime) -> DiscoverReport:
         counts=tx.items.counts(run),
         discovered=tx.discoveries.counts(run),
         reported_at=now,
-        event_counts=tx.outbox.counts_of_run(run.id),
     )
 
 
@@ -34,7 +33,6 @@ def full_report(tx: Transaction, run: Run, *, now: datetime, every_account: bool
     return replace(
         report,
         discoveries=tuple(Discovery(item=item, record=records.get(item.id)) for item in items),
-        backlog=tx.outbox.backlog(),
     )
 
 

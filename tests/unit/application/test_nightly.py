@@ -6,21 +6,26 @@ from datetime import date, datetime, timedelta
 from threading import Event as Signal
 from threading import Timer
 from time import monotonic
+from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from costbatch import logs
 from costbatch.application.collect.report import Detail, full_report
 from costbatch.application.deliver import Deliverer
 from costbatch.application.jobs import retry
 from costbatch.application.nightly import Nightly, check_key
+from costbatch.application.ports import Transaction
 from costbatch.application.retention import Retention
 from costbatch.domain.accounts import AccessMethod, AccountStatus, AwsNeeds
-from costbatch.domain.collect_report import CollectReport
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.credentials import StoredSecrets
+from costbatch.domain.metrics import EVENTS_PENDING
 from costbatch.domain.periods import DateRange, WindowPolicy
-from costbatch.domain.runs import FailOn, RunRequest, RunStatus
+from costbatch.domain.reports import JobWords, RunReport
+from costbatch.domain.routing import Route
+from costbatch.domain.runs import FailOn, Run, RunRequest, RunStatus
 from costbatch.errors import AccountError, ConfigError, DeliveryError, ErrorKind, StorageError
 from tests.support.factories import NOW, make_account
 from tests.support.fake_receivers import FakeMetrics, FakeSink
@@ -41,18 +46,22 @@ class Night:
 
     check_environment: Callable[[AwsNeeds], None] = lambda _: None
     now: datetime = NOW
+    report: Callable[[Transaction, Run, datetime], RunReport] | None = None
 
     def __post_init__(self) -> None:
         """Let deliveries wait by the same clock."""
         self.harness.store.tables.outbox.now = lambda: self.now
 
-    def run(self, request: RunRequest | None = None) -> CollectReport:
+    def run(self, request: RunRequest | None = None) -> RunReport:
         """Run the cost job, and what follows it."""
         harness = self.harness
         nightly = Nightly(
             runner=harness.runner(),
-            report=lambda tx, run, now: full_report(
-                tx, run, Detail(), rule=harness.rule, rule_of=lambda _: harness.rule, now=now
+            report=self.report
+            or (
+                lambda tx, run, now: full_report(
+                    tx, run, Detail(), rule=harness.rule, rule_of=lambda _: harness.rule, now=now
+                )
             ),
             deliverer=Deliverer(
                 database=harness.store,
@@ -82,6 +91,17 @@ class Night:
         """Whether each push had a report, and whether it counted as a success."""
         assert self.metrics
         return [(report is not None, succeeded) for report, succeeded in self.metrics.pushed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BareReport(RunReport):
+    """The report of a job that tells only what it has to."""
+
+    words = JobWords(name="collect", doing="collecting", done="collected")
+
+    @override
+    def job_summary(self) -> dict[str, Any]:
+        return {}
 
 
 @pytest.fixture
@@ -132,6 +152,17 @@ def test_events_that_no_sink_accepts_do_not_fail_the_night(night: Night) -> None
     report = night.run()
     assert (report.run.status, report.events_pending) == (RunStatus.COMPLETED, 1)
     assert night.pushed == [(True, True)]
+
+
+def test_the_report_of_every_job_counts_what_it_wrote_and_what_waits(night: Night) -> None:
+    """For every sink and of every run, although the job says nothing of events."""
+    night.report = lambda tx, run, now: BareReport(run=run, counts=tx.items.counts(run), reported_at=now)
+    night.harness.policy = replace(night.harness.policy, routes=(Route("log"), Route("chat")))
+    night.sink.error = DeliveryError("Away.")
+    report = night.run()
+    assert report.to_document()["events"] == {"written": {"run.completed": 1}, "pending": 2, "dead": 0}
+    pending = [each.value for each in report.database_samples() if each.metric is EVENTS_PENDING]
+    assert pending == [1, 1]
 
 
 def test_a_database_lost_during_delivery_does_not_fail_the_night(night: Night) -> None:

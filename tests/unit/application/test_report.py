@@ -197,13 +197,6 @@ def test_a_program_is_told_of_every_account(tables: FakeTables) -> None:
     assert len(report_of(tables, Detail(every_account=True)).collections) == 61
 
 
-def test_what_waits_for_delivery_is_counted(tables: FakeTables) -> None:
-    """Every sink's way counts."""
-    event = run_ended({"status": "completed"}, run_id=make_run().id, run_key="", now=NOW)
-    tables.outbox.append([event], [Route("log"), Route("chat")], account_id=None, run_id=make_run().id)
-    assert report_of(tables).events_pending == 2
-
-
 def test_an_incomplete_day_is_told_with_what_has_usually_arrived(tables: FakeTables) -> None:
     """Learned from the mornings of the accounts that the run collected; nothing before enough of them."""
     list_accounts(tables, 1)
