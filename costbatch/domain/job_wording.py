@@ -25,8 +25,8 @@ from costbatch.domain.notice import (
 from costbatch.domain.plural import many
 
 _IMPORTANCE_OF_RUN = {"completed": Importance.SUCCESS, "failed": Importance.FAILURE}
-# The words of each job, by its name.
-_JOBS = {words.name: words for words in (COLLECT_WORDS, DISCOVER_WORDS)}
+# The words of every job, by its name.
+JOBS = {words.name: words for words in (COLLECT_WORDS, DISCOVER_WORDS)}
 
 
 def of_failure(event: CloudEvent) -> Notice:
@@ -69,7 +69,7 @@ def of_recovery(event: CloudEvent) -> Notice:
 
 def _done(data: Mapping[str, Any]) -> Words:
     """Return what the job of an event does to an account; the job may be of a later release."""
-    words = _JOBS.get(data["job"])
+    words = JOBS.get(data["job"])
     return (words.done,) if words else ("processed by ", Outside(data["job"]))
 
 

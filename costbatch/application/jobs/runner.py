@@ -19,6 +19,7 @@ from costbatch.application.selection import find_run, select_accounts
 from costbatch.domain.events import run_ended
 from costbatch.domain.periods import utc_day
 from costbatch.domain.runs import Run, RunRequest, RunStatus, SkipReason, StopReason, status_of
+from costbatch.errors import ConfigError
 from costbatch.logs import bind_run, get_logger
 
 log = get_logger(__name__)
@@ -56,6 +57,12 @@ class Runner(Generic[T, R]):
             StorageError: the database is lost; every account that is done stays done.
 
         """
+        if request.job != self.job.name:
+            # What is stored under one name would be looked up under the other one.
+            raise ConfigError(
+                f"The request is for the job {request.job!r}, but this is the job {self.job.name!r}: make it "
+                "with the name of the job that runs it."
+            )
         run, unfinished = self._open(key, request)
         bind_run(run_id=str(run.id), run_key=run.key)
         self.stopping.resume(self.clock() - run.started_at)

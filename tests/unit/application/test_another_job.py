@@ -13,7 +13,7 @@ from costbatch.application.jobs.runner import Runner
 from costbatch.application.ports import Spend, Transaction
 from costbatch.domain.accounts import Progress
 from costbatch.domain.runs import Outcome, Run, RunRequest, RunStatus, WorkItem
-from costbatch.errors import AccountError, ErrorKind
+from costbatch.errors import AccountError, ConfigError, ErrorKind
 from tests.support.factories import NOW, make_account
 from tests.support.fake_runs import FakeDisplay
 from tests.support.fake_store import FakeStore
@@ -75,10 +75,9 @@ def store() -> FakeStore:
     return store
 
 
-def test_the_engine_runs_any_job(store: FakeStore) -> None:
-    """It checks, begins, works, saves and ends as for costs, and stores nothing of the cost job."""
-    job = Greetings()
-    runner = Runner(
+def runner_of(job: Greetings, store: FakeStore) -> Runner[str, str]:
+    """Return what runs the job."""
+    return Runner(
         job=job,
         database=store,
         clock=lambda: NOW,
@@ -87,7 +86,12 @@ def test_the_engine_runs_any_job(store: FakeStore) -> None:
         worker="this",
         is_gone=lambda _: False,
     )
-    run = runner.run("key", RunRequest(job=job.name, options={"word": "Hello"}))
+
+
+def test_the_engine_runs_any_job(store: FakeStore) -> None:
+    """It checks, begins, works, saves and ends as for costs, and stores nothing of the cost job."""
+    job = Greetings()
+    run = runner_of(job, store).run("key", RunRequest(job=job.name, options={"word": "Hello"}))
     assert run.status is RunStatus.PARTIAL
     assert job.saved == {"000000000001": "HELLO, ACCOUNT-1"}
     assert job.steps == ["check", "begin", "after"]
@@ -97,3 +101,11 @@ def test_the_engine_runs_any_job(store: FakeStore) -> None:
     assert tables.outbox.events[-1].data["run"]["greeted"] == 1
     assert tables.progress.rows[2].failing is not None
     assert tables.progress.rows.get(1, Progress()) == Progress()
+
+
+def test_a_job_refuses_the_request_of_another(store: FakeStore) -> None:
+    """Its failures would be stored under one name and looked up under another: no account would recover."""
+    job = Greetings()
+    with pytest.raises(ConfigError, match="The request is for the job 'salute', but this is the job 'greet'"):
+        runner_of(job, store).run("key", RunRequest(job="salute", options={"word": "Hello"}))
+    assert (job.steps, store.tables.run_rows) == ([], {})
