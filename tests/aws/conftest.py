@@ -10,10 +10,12 @@ from tests.support.aws import (
     simulator,
     simulator_process,
 )
+from tests.support.web_servers import answering
 
 __all__ = [
     "_clean_environment",
     "_no_backoff",
+    "answering",
     "aws",
     "changed_simulator",
     "moto",

@@ -21,14 +21,12 @@ from costbatch.adapters.aws.errors import call_aws
 from costbatch.adapters.aws.fast_path import FastRequests
 from costbatch.adapters.aws.hooks import OK, AttemptHooks, Caller, calling_as
 from costbatch.adapters.aws.operations import (
-    COST_SERVICES,
     DISCOVERY,
-    DISCOVERY_SERVICES,
     EC2,
     GET_ANOMALIES,
     GET_CALLER_IDENTITY,
     GET_COST_AND_USAGE,
-    STS,
+    SERVICES,
     Operation,
 )
 from costbatch.adapters.aws.rate_limiter import RateLimiter
@@ -39,9 +37,8 @@ from costbatch.domain import strict_json
 from costbatch.domain.accounts import Partition
 from costbatch.domain.credentials import AccessKeys
 
-_SERVICES = frozenset({*COST_SERVICES, *DISCOVERY_SERVICES})
-# Those whose errors are XML, and how one of their own begins.
-_XML_ERRORS = {STS: b"<ErrorResponse", EC2: b"<Response"}
+# How an error of AWS's own begins, by the protocols whose errors are XML.
+_XML_ERRORS = {"query": b"<ErrorResponse", "ec2": b"<Response", "rest-xml": b"<Error"}
 _OPERATIONS = (
     GET_COST_AND_USAGE,
     GET_CALLER_IDENTITY,
@@ -144,8 +141,9 @@ class AwsClients:
         limiter = RateLimiter(service, region, max_wait_seconds=settings.read_timeout_seconds)
         AttemptHooks(limiter, settings.max_attempts).register(client)
         before_parse = f"before-parse.{client.meta.service_model.service_id.hyphenize()}"
-        if service in _XML_ERRORS:
-            client.meta.events.register(before_parse, partial(_drop_foreign_error, _XML_ERRORS[service]))
+        own_error = _XML_ERRORS.get(client.meta.service_model.resolved_protocol)
+        if own_error:
+            client.meta.events.register(before_parse, partial(_drop_foreign_error, own_error))
         else:
             client.meta.events.register(before_parse, _drop_ambiguous_error)
         _lift_shared_retry_quota(client, settings.max_attempts)
@@ -181,7 +179,7 @@ class _OurServices(Loader):
         super().__init__(extra_search_paths=search_paths, include_default_search_paths=False)
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature
-        return [*_SERVICES]
+        return [*SERVICES]
 
 
 def _drop_foreign_error(own: bytes, response_dict: dict[str, Any], **_: object) -> None:

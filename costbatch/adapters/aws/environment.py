@@ -26,16 +26,7 @@ from botocore.session import Session, get_session
 from botocore.utils import ContainerMetadataFetcher
 
 from costbatch.adapters.aws.clients import AwsClients
-from costbatch.adapters.aws.operations import (
-    ACCOUNT,
-    COST_EXPLORER,
-    COST_SERVICES,
-    EC2,
-    EXPLORER,
-    SNS,
-    STS,
-    TAGGING,
-)
+from costbatch.adapters.aws.operations import COST_SERVICES, SERVICES, STS
 from costbatch.adapters.aws.sessions import do_without_identity, forget_empty_variables, use_no_profile
 from costbatch.config.proxies import with_scheme
 from costbatch.domain.accounts import AwsNeeds
@@ -48,16 +39,6 @@ _KEY_ID, _KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 _FULL_URI, _RELATIVE_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
 _CONTAINER_TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a variable
 _ENDPOINT = "AWS_ENDPOINT_URL"
-# As the variables name them that give a service an endpoint of its own.
-_ENDPOINT_NAMES = {
-    COST_EXPLORER: "COST_EXPLORER",
-    STS: "STS",
-    ACCOUNT: "ACCOUNT",
-    TAGGING: "RESOURCE_GROUPS_TAGGING_API",
-    EXPLORER: "RESOURCE_EXPLORER_2",
-    EC2: "EC2",
-    SNS: "SNS",
-}
 
 _is_role = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII).fullmatch
 _is_session_name = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII).fullmatch
@@ -187,7 +168,7 @@ def _network_problems(services: Sequence[str]) -> Iterator[str]:
     """Check certificates, endpoints and proxies, which every account needs."""
     yield from _bundle_problems()
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
-        for variable in (_ENDPOINT, *(f"{_ENDPOINT}_{_ENDPOINT_NAMES[each]}" for each in services)):
+        for variable in (_ENDPOINT, *(f"{_ENDPOINT}_{SERVICES[each]}" for each in services)):
             if variable in os.environ and not _is_address(os.environ[variable]):
                 yield f"{variable} is not an address; write it as https://HOST or http://HOST:PORT."
     for scheme, proxy in getproxies_environment().items():

@@ -9,8 +9,18 @@ COST_EXPLORER, STS = "ce", "sts"
 ACCOUNT, EC2 = "account", "ec2"
 TAGGING, EXPLORER = "resourcegroupstaggingapi", "resource-explorer-2"
 SNS = "sns"
-COST_SERVICES = (COST_EXPLORER, STS)
-DISCOVERY_SERVICES = (STS, ACCOUNT, EC2, TAGGING, EXPLORER)
+# Every service that is called, and its name in the variable that gives it an endpoint of its own.
+SERVICES: Mapping[str, str] = MappingProxyType(
+    {
+        COST_EXPLORER: "COST_EXPLORER",
+        STS: "STS",
+        ACCOUNT: "ACCOUNT",
+        EC2: "EC2",
+        TAGGING: "RESOURCE_GROUPS_TAGGING_API",
+        EXPLORER: "RESOURCE_EXPLORER_2",
+        SNS: "SNS",
+    }
+)
 # How IAM names a service that botocore names otherwise.
 _IAM_PREFIX = {TAGGING: "tag"}
 
@@ -65,11 +75,15 @@ DISCOVERY: Mapping[Operation, str] = MappingProxyType(
         LIST_RESOURCES: "the resources of a view",
     }
 )
+# The services that each job calls.
+COST_SERVICES = (COST_EXPLORER, STS)
+DISCOVERY_SERVICES = tuple(dict.fromkeys((STS, *(operation.service for operation in DISCOVERY))))
+# The permission that each operation needs, by its name.
 ACTIONS: Mapping[str, str] = MappingProxyType(
     {
         **{
             operation.name: operation.iam_action
-            for operation in (GET_COST_AND_USAGE, GET_ANOMALIES, *DISCOVERY)
+            for operation in (GET_COST_AND_USAGE, GET_CALLER_IDENTITY, GET_ANOMALIES, *DISCOVERY)
         },
         "AssumeRole": "sts:AssumeRole",
     }
