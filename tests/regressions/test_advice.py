@@ -105,6 +105,21 @@ def test_an_identity_without_the_permission_is_told_to_have_it_granted() -> None
     assert refusal("AccessDeniedException").advice == ErrorKind.ACCESS_DENIED.advice
 
 
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("GetAnomalies", "ce:GetAnomalies"),
+        ("GetResources", "tag:GetResources"),
+        ("GetAccountSummary", "GetAccountSummary"),
+    ],
+)
+def test_a_denied_operation_names_its_own_permission(operation: str, action: str) -> None:
+    """Only collecting is helped by the permission that collecting needs, also if a new job is denied."""
+    assert refusal("AccessDenied", operation=operation).advice == (
+        f"The credentials are valid but lack a permission; grant the identity {action}."
+    )
+
+
 def test_discovery_that_is_denied_is_not_advised_about_costs(harness: Harness) -> None:
     """By the run, by `doctor` and by `accounts show`: another permission is missing than that of costs."""
     harness.open(make_account(1, faults=(Fault("access_denied", operation="GetResources"),)))

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-from costbatch.adapters.aws.operations import ACTIONS, DISCOVERY, GET_ANOMALIES
+from costbatch.adapters.aws.operations import ACTIONS, GET_COST_AND_USAGE
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.logs import MASK, get_logger, redact
 
@@ -119,8 +119,6 @@ _ROLE = (
     "The role cannot be assumed: check that it exists, that its trust policy names the identity that assumes "
     "it and the same external id, and that this identity is granted sts:AssumeRole on the role."
 )
-# Operations that an identity for collecting alone is not granted.
-_OPTIONAL = frozenset(operation.name for operation in (GET_ANOMALIES, *DISCOVERY))
 # By AWS's name of the policy that denies: what it belongs to, and who can change it.
 _POLICIES: Final = {
     "service control policy": "of the organization; ask its administrator",
@@ -255,15 +253,18 @@ def plain_words(text: str) -> str:
 
 
 def advice_of_denial(operation: str, text: str) -> str:
-    """Return what to do about a denied access; empty if AWS does not say why."""
+    """Return what to do about a denied access; empty: what the kind of failure advises."""
     text = text.lower()
     if "cost explorer" in text and _is_kept_out_by_payer(text):
         return _PAYER
     found, action = _denying_policy(text), ACTIONS.get(operation, operation)
     if found is None or found.groups() == ("because no", "identity-based policy"):
-        if operation in _OPTIONAL:
-            return f"The credentials are valid but lack a permission; grant the identity {action}."
-        return _ROLE if operation == "AssumeRole" else ""
+        if operation == "AssumeRole":
+            return _ROLE
+        # The kind's own advice is to grant what collecting needs.
+        is_of_costs = operation == GET_COST_AND_USAGE.name
+        missing = f"The credentials are valid but lack a permission; grant the identity {action}."
+        return "" if is_of_costs else missing
     policy = found[2].replace("vpc", "VPC")
     if found[1] == "because no":
         return f"No {policy} allows {action}. It is a policy {_POLICIES[found[2]]} to allow it."
