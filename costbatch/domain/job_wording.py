@@ -5,11 +5,10 @@ from decimal import Decimal
 from shlex import quote
 from typing import Any
 
-from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
 from costbatch.domain.collection import COLLECT
-from costbatch.domain.discover_report import WORDS as DISCOVER_WORDS
 from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.events import EventType
+from costbatch.domain.jobs import JOBS
 from costbatch.domain.links import CloudEvent
 from costbatch.domain.money import money
 from costbatch.domain.notice import (
@@ -25,8 +24,6 @@ from costbatch.domain.notice import (
 from costbatch.domain.plural import many
 
 _IMPORTANCE_OF_RUN = {"completed": Importance.SUCCESS, "failed": Importance.FAILURE}
-# The words of every job, by its name.
-JOBS = {words.name: words for words in (COLLECT_WORDS, DISCOVER_WORDS)}
 
 
 def of_failure(event: CloudEvent) -> Notice:
