@@ -33,6 +33,7 @@ ALLOWED = {
             "application.sources",
             "application.outbox",
             "application.discover.ports",
+            "application.jobs.ports",
         ),
         "application.doctor.ports",
         *("application.inspection", "application.ledger_store", "application.retention"),

@@ -1,4 +1,4 @@
-"""What is asked of AWS besides an account's daily cost: a part of the ports."""
+"""What is asked of AWS about costs: a part of the ports."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -7,9 +7,34 @@ from typing import Protocol
 
 from costbatch.application.ports import Spend
 from costbatch.domain.causes import CauseKey, CauseQuestion
+from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.periods import DateRange
 from costbatch.domain.second_opinion import AwsAnomaly
+
+
+class CostSource(Protocol):
+    """Where costs come from. Called from many threads; never touches the database."""
+
+    def fetch(
+        self,
+        access: Access,
+        window: DateRange,
+        spend: Spend,
+        previous: DayDigests = NO_DIGESTS,
+        *,
+        is_first: bool = False,
+    ) -> FetchedCosts:
+        """Return everything reported of the account in the window: all pages, or an error.
+
+        ``previous``: the stored digests of the last response. ``spend`` hears of each paid request.
+        is_first: the account was never collected; the source may give fewer days if it has no more.
+
+        Raises:
+            AccountError: with the kind of failure.
+            BudgetSpent: raised by ``spend``.
+
+        """
 
 
 class CauseSource(Protocol):

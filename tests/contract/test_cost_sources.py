@@ -11,7 +11,8 @@ import pytest
 
 from costbatch.adapters.aws import clients
 from costbatch.adapters.aws.raw_requests import RawRequests
-from costbatch.application.ports import CostSource, Spend
+from costbatch.application.ports import Spend
+from costbatch.application.sources import CostSource
 from costbatch.domain.periods import DateRange
 from costbatch.errors import AccountError, BudgetSpent, ErrorKind
 from tests.support.aws import Harness, _clean_environment, _no_backoff, aws, simulator, simulator_process

@@ -20,7 +20,8 @@ from costbatch.application.doctor.ports import (
     SinkHealth,
 )
 from costbatch.application.inspection import Rights
-from costbatch.application.ports import CostSource, Spend
+from costbatch.application.ports import Spend
+from costbatch.application.sources import CostSource
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition, Progress
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access

@@ -11,14 +11,9 @@ from uuid import UUID, uuid4
 
 from typing_extensions import override
 
-from costbatch.application.ports import (
-    CollectionStore,
-    CostSource,
-    Display,
-    ItemStore,
-    RunStore,
-    Spend,
-)
+from costbatch.application.jobs.ports import ItemStore, RunStore
+from costbatch.application.ports import CollectionStore, Display, Spend
+from costbatch.application.sources import CostSource
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.costs import (

@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar
 from typing_extensions import override
 
 from costbatch.application.discover.ports import ResourceSource
-from costbatch.application.ports import CostSource, Spend
-from costbatch.application.sources import CauseSource
+from costbatch.application.ports import Spend
+from costbatch.application.sources import CauseSource, CostSource
 from costbatch.domain.accounts import AwsNeeds
 from costbatch.domain.causes import CauseKey, CauseQuestion
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts

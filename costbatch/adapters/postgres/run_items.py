@@ -19,7 +19,7 @@ from typing_extensions import override
 from costbatch.adapters.postgres.accounts import account_from_row
 from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
 from costbatch.adapters.postgres.tables import HAD_TURN_IN_VAIN, accounts, run_items
-from costbatch.application.ports import ItemStore
+from costbatch.application.jobs.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
     SUSPECT_TAKEOVERS,

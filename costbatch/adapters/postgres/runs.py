@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
 from costbatch.adapters.postgres.tables import run_items, runs
-from costbatch.application.ports import RunStore
+from costbatch.application.jobs.ports import RunStore
 from costbatch.domain.periods import utc_day
 from costbatch.domain.runs import UNFINISHED, Run, RunRequest, RunStatus, StopReason
 

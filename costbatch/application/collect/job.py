@@ -14,7 +14,8 @@ from costbatch.application.collect.plan import check_days, window_of
 from costbatch.application.collect.report import brief_report
 from costbatch.application.jobs.job import Job, Result
 from costbatch.application.ownership import save_proven
-from costbatch.application.ports import Clock, CostSource, Spend, Transaction
+from costbatch.application.ports import Clock, Spend, Transaction
+from costbatch.application.sources import CostSource
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
 from costbatch.domain.anomalies import announced_since
 from costbatch.domain.collection import COLLECT, CollectionRecord, CollectOptions

@@ -25,7 +25,8 @@ from costbatch.application.doctor.records import (
     check_newest_discovery,
     check_newest_run,
 )
-from costbatch.application.ports import Clock, CostSource, Database, Vault
+from costbatch.application.ports import Clock, Database, Vault
+from costbatch.application.sources import CostSource
 from costbatch.domain.resources import SourceChoice
 
 # The names of the checks, also in the JSON.

@@ -7,8 +7,9 @@ from costbatch.application.discover.ports import ResourceSource
 from costbatch.application.doctor.findings import LONG, Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Endpoint, Gateway
 from costbatch.application.jobs.budget import ApiBudget, Meter
-from costbatch.application.ports import CostSource, Database
+from costbatch.application.ports import Database
 from costbatch.application.selection import select_accounts
+from costbatch.application.sources import CostSource
 from costbatch.domain.accounts import (
     NO_PROGRESS,
     AccessMethod,

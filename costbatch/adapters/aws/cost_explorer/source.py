@@ -17,8 +17,8 @@ from costbatch.adapters.aws.credentials import Identities
 from costbatch.adapters.aws.environment import check_environment
 from costbatch.adapters.aws.errors import BeforeHistoryError, call_aws
 from costbatch.adapters.aws.operations import GET_COST_AND_USAGE
-from costbatch.application.ports import CostSource, Spend
-from costbatch.application.sources import CauseSource
+from costbatch.application.ports import Spend
+from costbatch.application.sources import CauseSource, CostSource
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.causes import MOST_CAUSE_PAGES, CauseKey, CauseQuestion
 from costbatch.domain.costs import NO_DIGESTS, REQUEST_PRICE_USD, DayDigests, FetchedCosts
