@@ -10,7 +10,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from costbatch.adapters.postgres import PostgresDatabase
-from costbatch.adapters.postgres.tables import deliveries
+from costbatch.adapters.postgres.event_tables import deliveries
 from costbatch.application.ports import Database, Transaction
 from costbatch.domain.accounts import AccessMethod, Account, NewAccount
 from costbatch.domain.anomalies import Anomaly, AnomalyState

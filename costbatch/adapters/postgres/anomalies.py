@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from typing_extensions import override
 
+from costbatch.adapters.postgres.detection_tables import anomalies
 from costbatch.adapters.postgres.readable import readable
-from costbatch.adapters.postgres.tables import accounts, anomalies
+from costbatch.adapters.postgres.tables import accounts
 from costbatch.application.detection_ports import AnomalyStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter, AnomalyState, Resolution

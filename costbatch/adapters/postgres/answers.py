@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import anomalies, anomaly_answers
+from costbatch.adapters.postgres.detection_tables import anomalies, anomaly_answers
 from costbatch.application.ports import AnswerStore
 from costbatch.domain.anomalies import Resolution
 from costbatch.domain.answers import Answer, AnswerKind

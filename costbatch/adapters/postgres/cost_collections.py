@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.detection_tables import anomaly_causes
+from costbatch.adapters.postgres.cost_tables import cost_collections
+from costbatch.adapters.postgres.detection_tables import anomalies, anomaly_causes
 from costbatch.adapters.postgres.run_items import is_of_run
-from costbatch.adapters.postgres.tables import accounts, anomalies, cost_collections, run_items
+from costbatch.adapters.postgres.tables import accounts, run_items
 from costbatch.application.ports import CollectionStore
 from costbatch.domain.collection import COLLECT, CollectionCounts, CollectionRecord
 from costbatch.domain.costs import StoredChange

@@ -22,14 +22,9 @@ from costbatch.adapters.postgres.cost_statements import (
     STAGING,
     WRITE_DIFFERENCES,
 )
+from costbatch.adapters.postgres.cost_tables import cost_collections, daily_costs
 from costbatch.adapters.postgres.partitions import create_partitions
-from costbatch.adapters.postgres.tables import (
-    account_progress,
-    accounts,
-    cost_collections,
-    daily_costs,
-    run_items,
-)
+from costbatch.adapters.postgres.tables import account_progress, accounts, run_items
 from costbatch.application.ports import CostStore
 from costbatch.domain.accounts import Account
 from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost

@@ -1,4 +1,4 @@
-"""The tables of the detectors: what they expected, what they remember, and what was first paid for."""
+"""The tables of anomalies: what the detectors found and expected, what people answered, what AWS found."""
 
 from sqlalchemy import (
     BigInteger,
@@ -6,13 +6,16 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
+    Identity,
     Index,
+    Integer,
     LargeBinary,
     Numeric,
     SmallInteger,
     Table,
     Text,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -26,8 +29,129 @@ from costbatch.adapters.postgres.columns import (
     one_of,
     plausible_times,
 )
-from costbatch.domain.detection import Reason
+from costbatch.domain.anomalies import AnomalyState, Resolution
+from costbatch.domain.answers import AnswerKind
+from costbatch.domain.costs import CostBasis
+from costbatch.domain.detection import Direction, Reason, Severity
 from costbatch.domain.second_opinion import Feedback
+
+# The parts of an explanation that are a service with its two amounts.
+_CONTRIBUTIONS = (
+    'strict $[*] ? (@.type() == "object" && @.service.type() == "string"'
+    ' && @.expected like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$"'
+    ' && @.actual like_regex "^-?[0-9]{1,40}([.][0-9]{1,60})?(E[+-]?[0-9]{1,2})?$")'
+)
+
+anomalies = Table(
+    "anomalies",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("service", CODE, comment="Null: the account's total"),
+    Column("direction", CODE, nullable=False),
+    Column("state", CODE, nullable=False),
+    Column("severity", CODE, nullable=False),
+    Column("resolution", CODE, comment="Why it is no longer open"),
+    Column("start_date", Date, nullable=False, comment="First anomalous day"),
+    Column("last_date", Date, nullable=False, comment="Last anomalous day so far"),
+    Column("currency", CODE, nullable=False),
+    Column("cost_basis", CODE, nullable=False),
+    Column("expected", Numeric, nullable=False, comment="What was expected of the anomalous days together"),
+    Column("actual", Numeric, nullable=False, comment="Sum of the cost of the anomalous days"),
+    Column("peak", Numeric, nullable=False, comment="Highest daily cost of a spike, lowest of a drop"),
+    Column("lower", Numeric, nullable=False, comment="Sum of the lower edges of the days' bands"),
+    Column("upper", Numeric, nullable=False, comment="Sum of the upper edges of the days' bands"),
+    Column("score", Numeric, nullable=False, comment="0 to 1: how sure; of the day that stands out most"),
+    Column("reason", CODE, nullable=False, comment="Why its first day is anomalous"),
+    Column("words", Text, nullable=False, comment="What was expected from what, and what came, in words"),
+    Column("explanation", JSONB, nullable=False, comment="The services that moved, largest first"),
+    Column("revision", Integer, nullable=False, comment="Number of changes that were reported"),
+    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL"), comment="The run that found it"),
+    Column("detected_at", INSTANT, nullable=False),
+    Column("incident_checked_at", INSTANT, comment="When its incident was looked for; null: not yet"),
+    Column("updated_at", INSTANT, nullable=False),
+    one_of("direction", Direction),
+    one_of("state", AnomalyState),
+    one_of("severity", Severity),
+    one_of("resolution", Resolution),
+    one_of("reason", Reason),
+    one_of("cost_basis", CostBasis),
+    CheckConstraint("start_date <= last_date", name="dates_ordered"),
+    currency_code(),
+    CheckConstraint("(state = 'resolved') = (resolution IS NOT NULL)", name="resolved_has_reason"),
+    CheckConstraint("(direction = 'spike') = (actual > expected)", name="direction_agrees"),
+    CheckConstraint("revision >= 1", name="revision_counts"),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("jsonb_typeof(explanation) = 'array'", name="explanation_is_list"),
+    CheckConstraint(
+        "CASE jsonb_typeof(explanation) WHEN 'array' THEN jsonb_array_length(explanation) ="
+        f" jsonb_array_length(jsonb_path_query_array(explanation, '{_CONTRIBUTIONS}')) ELSE true END",
+        name="explanation_names_services",
+    ),
+    plausible_times("start_date", "last_date", "detected_at", "incident_checked_at", "updated_at"),
+    finite("expected", "actual", "lower", "upper", "peak"),
+    CheckConstraint("score BETWEEN 0 AND 1", name="score_is_share"),
+    # One open anomaly for a series, a direction and a start: never two for the same days.
+    Index(
+        "uq_anomalies_open",
+        "account_id",
+        text("coalesce(service, '')"),
+        "currency",
+        "direction",
+        "start_date",
+        unique=True,
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index("ix_anomalies_account_id_last_date", "account_id", "last_date"),
+    Index("ix_anomalies_state", "state"),
+    Index("ix_anomalies_run_id", "run_id"),
+    Index("ix_anomalies_unchecked", "run_id", postgresql_where=text("incident_checked_at IS NULL")),
+    comment="Days, or runs of days, with unusual cost",
+)
+
+anomaly_answers = Table(
+    "anomaly_answers",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", CODE, nullable=False, comment="What was said of the anomaly"),
+    Column("account_id", BigInteger, ForeignKey("accounts.id"), nullable=False),
+    Column("service", CODE, comment="Null: the account's total; of a planned change, everything"),
+    *(Column(name, CODE, comment="Null: a planned change") for name in ("currency", "direction")),
+    Column("level", Numeric, comment="Peak of the anomaly when it was answered; null: a planned change"),
+    Column("start_date", Date, comment="First day that it holds for; null: any"),
+    Column("end_date", Date, comment="Last day that it holds for; null: no end"),
+    # No foreign key: the answer belongs to the series, and outlives the anomaly that it was given for.
+    Column("anomaly_id", Uuid, comment="The anomaly that it was given for; null: a planned change"),
+    Column("reason", Text, nullable=False, comment="Why, in the author's words; may be empty"),
+    Column("author", Text, nullable=False, comment="Who answered"),
+    Column("created_at", INSTANT, nullable=False),
+    Column("withdrawn_at", INSTANT, comment="Null: it counts"),
+    *(Column(name, Text) for name in ("withdrawn_by", "withdrawn_reason")),
+    one_of("kind", AnswerKind),
+    one_of("direction", Direction),
+    CheckConstraint("service <> ''", name="service_given"),
+    CheckConstraint("author <> ''", name="author_given"),
+    currency_code(),
+    CheckConstraint("start_date <= end_date", name="dates_ordered"),
+    CheckConstraint(
+        "(kind = 'planned') = (level IS NULL) AND (level IS NULL) = (currency IS NULL)"
+        " AND (level IS NULL) = (direction IS NULL) AND (level IS NULL) = (anomaly_id IS NULL)",
+        name="series_unless_planned",
+    ),
+    CheckConstraint(
+        "kind NOT IN ('planned', 'acknowledged') OR (start_date IS NOT NULL AND end_date IS NOT NULL)",
+        name="days_if_needed",
+    ),
+    CheckConstraint(
+        "(withdrawn_at IS NULL) = (withdrawn_by IS NULL)"
+        " AND (withdrawn_at IS NULL) = (withdrawn_reason IS NULL)",
+        name="withdrawn_by_someone",
+    ),
+    plausible_times("start_date", "end_date", "created_at", "withdrawn_at"),
+    finite("level"),
+    Index("ix_anomaly_answers_account_id", "account_id"),
+    comment="What people answered to anomalies, and changes that they planned",
+)
 
 # No foreign key: written beside the costs of a locked account, and to check each row would cost as much.
 daily_expectations = Table(

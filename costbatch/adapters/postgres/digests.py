@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import day_digests
+from costbatch.adapters.postgres.cost_tables import day_digests
 from costbatch.application.ports import DigestStore
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.costs import DayDigest, DayDigests

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import COST_VALUES, accounts, cost_changes, cost_versions
+from costbatch.adapters.postgres.cost_tables import COST_VALUES, cost_changes, cost_versions
+from costbatch.adapters.postgres.tables import accounts
 from costbatch.application.ledger_store import LedgerStore
 from costbatch.domain.accounts import Account
 from costbatch.domain.arrival import DayArrival

@@ -14,7 +14,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 from typing_extensions import override
 
-from costbatch.adapters.postgres.tables import accounts, deliveries, events
+from costbatch.adapters.postgres.event_tables import deliveries, events
+from costbatch.adapters.postgres.tables import accounts
 from costbatch.application.outbox import Outbox
 from costbatch.domain.deliveries import (
     Backlog,

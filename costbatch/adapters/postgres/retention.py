@@ -17,21 +17,15 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
+from costbatch.adapters.postgres.cost_tables import cost_versions
+from costbatch.adapters.postgres.detection_tables import anomalies
 from costbatch.adapters.postgres.discovery_tables import (
     resources,
 )
+from costbatch.adapters.postgres.event_tables import deliveries, events
 from costbatch.adapters.postgres.inspect import month_sizes
 from costbatch.adapters.postgres.partitions import PARTITIONED, drop_partitions, partition_names
-from costbatch.adapters.postgres.tables import (
-    account_progress,
-    accounts,
-    anomalies,
-    cost_versions,
-    deliveries,
-    events,
-    run_items,
-    runs,
-)
+from costbatch.adapters.postgres.tables import account_progress, accounts, run_items, runs
 from costbatch.application.inspection import MonthSize, Rights
 from costbatch.application.retention import OldRecords, OldRows
 from costbatch.domain.anomalies import AnomalyState
