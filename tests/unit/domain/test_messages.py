@@ -525,6 +525,13 @@ def test_the_title_of_a_digest_counts_every_type_of_event(type_: EventType) -> N
     assert said(SAMPLES[type_], SAMPLES[type_]).title.startswith(f"{kind.subject}: 1 {kind.verb}")
 
 
+def test_what_warns_in_the_log_warns_in_a_channel() -> None:
+    """A channel that shows it as information would hide it among what needs no attention."""
+    warns = [each for type_, each in SAMPLES.items() if KINDS[type_].warns]
+    assert warns
+    assert [each.type for each in warns if said(each).importance < Importance.WARNING] == []
+
+
 @pytest.mark.parametrize(
     ("event", "importance"),
     [
