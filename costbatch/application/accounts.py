@@ -5,7 +5,7 @@ Each takes effect as a whole, in one transaction, or raises a ConfigError that s
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from costbatch.application.collect.series import load_trend
@@ -33,7 +33,7 @@ from costbatch.domain.answers import as_told
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.detection import Rule
-from costbatch.domain.discovery import DISCOVER, AccountDiscovery
+from costbatch.domain.discovery import AccountDiscovery
 from costbatch.domain.events import Event, anomaly_event
 from costbatch.domain.labels import change_labels
 from costbatch.domain.overrides import RuleOf
@@ -50,16 +50,15 @@ class AccountDetails:
     """An account with facts about its credentials, but not the secrets.
 
     progress: of the cost job. discovery: what is stored of its resources; None: it was never discovered.
-    discovery_failing: since when and why it is not discovered. base: the account whose credentials assume
-    its role.
-    opens: whether the current key decrypts the credentials; None without credentials or key.
+    failing: since when and why each job fails for it, by job. base: the account whose credentials assume its
+    role. opens: whether the current key decrypts the credentials; None without credentials or key.
     is_withheld: whether this database role may not read the credentials.
     """
 
     account: Account
     progress: Progress = NO_PROGRESS
     discovery: AccountDiscovery | None = None
-    discovery_failing: Failing | None = None
+    failing: Mapping[str, Failing] = field(default_factory=dict)
     base: Account | None = None
     key_id: str | None = None
     opens: bool | None = None
@@ -116,11 +115,15 @@ class Accounts:
         """Return an account and facts about its credentials."""
         with self._transaction() as tx:
             account = find_account(tx, aws_account_id)
+            progress = {
+                job: _shown(account, {account.id: each})
+                for job, each in sorted(tx.progress.load_of(account.id).items())
+            }
             details = AccountDetails(
                 account=account,
-                progress=_shown(account, tx.progress.load(COLLECT, [account.id])),
+                progress=progress.get(COLLECT, NO_PROGRESS),
                 discovery=tx.resources.discoveries([account.id]).get(account.id),
-                discovery_failing=_shown(account, tx.progress.load(DISCOVER, [account.id])).failing,
+                failing={job: each.failing for job, each in progress.items() if each.failing},
             )
             if not tx.accounts.may_read_credentials():
                 known = {each.id: each for each in tx.accounts.list_all()}

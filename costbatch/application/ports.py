@@ -96,6 +96,9 @@ class ProgressStore(Protocol):
     def load(self, job: str, account_ids: Collection[int] | None = None) -> dict[int, Progress]:
         """Return the progress of a job by account row, of every account if none are named."""
 
+    def load_of(self, account_id: int) -> dict[str, Progress]:
+        """Return the progress of every job with one account, by job."""
+
     def save(self, job: str, progress: Mapping[int, Progress]) -> None:
         """Replace the progress of a job for these accounts."""
 

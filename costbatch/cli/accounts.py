@@ -10,10 +10,11 @@ from costbatch.cli.context import Context, asking, pass_context
 from costbatch.cli.options import JSON, AccountId, account_argument, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.secrets import prompt_for_secrets, read_external_id, read_secrets
-from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Partition, Progress
-from costbatch.domain.collect_report import WORDS as COLLECT_WORDS
+from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, Failing, Partition, Progress
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import StoredSecrets
-from costbatch.domain.discover_report import WORDS as DISCOVER_WORDS
+from costbatch.domain.discovery import DISCOVER
+from costbatch.domain.jobs import JOBS
 from costbatch.errors import ConfigError
 
 _LIST_COLUMNS = ("account", "name", "status", "access", "collected to", "failing since", "why", "labels")
@@ -209,20 +210,21 @@ def _labels_text(account: Account) -> str | None:
 def show(context: Context, aws_account_id: str, output: str) -> None:
     """Show how an account is reached, what is stored of it and why it fails. Secrets are never shown."""
     details = context.bootstrap().accounts().show(aws_account_id)
-    failing, discovery = details.progress.failing, details.discovery
-    not_discovered = details.discovery_failing
+    discovery = details.discovery
+    failures = {job: _failure(job, details.failing.get(job)) for job in {**JOBS, **details.failing}}
     document = {
         **account_document(details.account, details.progress),
-        "failing_advice": COLLECT_WORDS.advice_for(failing.kind) if failing else None,
+        "failing_advice": failures[COLLECT]["advice"],
         "discovered_at": discovery.discovered_at if discovery else None,
         "discovered_from": discovery.source.value if discovery else None,
         "regions": discovery.regions if discovery else None,
         "resources": discovery.resources if discovery else None,
-        "discovery_failing_since": not_discovered.since if not_discovered else None,
-        "discovery_failing_kind": not_discovered.kind if not_discovered else None,
-        "discovery_failing_advice": DISCOVER_WORDS.advice_for(not_discovered.kind)
-        if not_discovered
-        else None,
+        **{f"discovery_failing_{name}": value for name, value in failures[DISCOVER].items()},
+        **{
+            f"{job}_failing_{name}": value
+            for job in sorted(failures.keys() - {COLLECT, DISCOVER})
+            for name, value in failures[job].items()
+        },
         "base_account": details.base.aws_account_id if details.base else None,
         "credentials_key_id": details.key_id,
         "credentials": _credentials_text(details),
@@ -234,6 +236,17 @@ def show(context: Context, aws_account_id: str, output: str) -> None:
     document["labels"] = _labels_text(details.account)
     rows = [(name.replace("_", " "), value) for name, value in document.items()]
     print_table(("account", aws_account_id), rows[1:], texts=(aws_account_id,))
+
+
+def _failure(job: str, failing: Failing | None) -> dict[str, object]:
+    """Return since when and why a job fails for an account, and what to do about it."""
+    # A job of a later release has no words here.
+    advice = JOBS[job].advice_for(failing.kind) if failing and job in JOBS else None
+    return {
+        "since": failing.since if failing else None,
+        "kind": failing.kind if failing else None,
+        "advice": advice,
+    }
 
 
 def _credentials_text(details: AccountDetails) -> str:

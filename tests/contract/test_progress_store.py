@@ -42,3 +42,10 @@ class TestProgressStore:
             tx.progress.save(COLLECT, {self.first: NEAR, self.second: FAR})
             tx.progress.save(COLLECT, {self.first: Progress()})
             assert tx.progress.load(COLLECT) == {self.first: Progress(), self.second: FAR}
+
+    def test_the_progress_of_every_job_with_an_account(self, database: Database) -> None:
+        """By job, also of one that nothing else is known of; other accounts have their own."""
+        with database.transaction() as tx:
+            assert tx.progress.load_of(self.first) == {}
+            tx.progress.save(COLLECT, {self.first: NEAR, self.second: FAR})
+            assert tx.progress.load_of(self.first) == {COLLECT: NEAR}

@@ -45,6 +45,25 @@ def test_an_account_is_registered_collected_and_shown(harness: Harness) -> None:
     assert account.secret_access_key not in added.stdout + added.stderr + json.dumps(shown)
 
 
+def test_an_account_is_shown_with_every_job_that_fails_for_it(opened: Harness) -> None:
+    """Also one of a later release, which this one has no advice for: its event sends people here."""
+    assert not [name for name in _shown(opened) if name.startswith("scan")]
+    opened.rows(
+        "INSERT INTO account_progress (account_id, job, failing_since, failing_kind) "
+        "SELECT id, 'scan', created_at, 'access_denied' FROM accounts"
+    )
+    shown = _shown(opened)
+    assert shown["scan_failing_since"] is not None
+    assert (shown["scan_failing_kind"], shown["scan_failing_advice"]) == ("access_denied", None)
+    assert (shown["failing_kind"], shown["discovery_failing_kind"]) == (None, None)
+    assert "scan failing kind" in opened.run("accounts", "show", ONE).stdout
+
+
+def _shown(harness: Harness) -> dict[str, Any]:
+    shown: dict[str, Any] = harness.run("accounts", "show", ONE, "--output", "json").summary
+    return shown
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [

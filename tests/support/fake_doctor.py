@@ -23,10 +23,13 @@ from costbatch.application.inspection import Rights
 from costbatch.application.ports import Spend
 from costbatch.application.sources import CostSource
 from costbatch.domain.accounts import AccessMethod, Account, AccountStatus, AwsNeeds, Partition, Progress
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, FetchedCosts
 from costbatch.domain.credentials import Access
 from costbatch.domain.discovery import DISCOVER, AccountDiscovery
+from costbatch.domain.jobs import JOBS
 from costbatch.domain.periods import DateRange
+from costbatch.domain.reports import JobWords
 from costbatch.domain.resources import SourceChoice
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import CostbatchError, DeliveryError
@@ -76,6 +79,7 @@ class FakeHealth:
     credentials: Sequence[SealedOfAccount] = ()
     run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, succeeded=2))
     discovery: NewestRun | None = None
+    others: Mapping[str, NewestRun] = field(default_factory=dict)
     the_sinks: Sequence[SinkHealth] = ()
     unread: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     error: Exception | None = None
@@ -104,7 +108,7 @@ class FakeHealth:
 
     def newest_run(self, job: str) -> NewestRun | None:
         """Return the run of the job."""
-        return self.discovery if job == DISCOVER else self.run
+        return {COLLECT: self.run, DISCOVER: self.discovery, **self.others}.get(job)
 
     def unread_regions(self, job: str, since: datetime) -> Mapping[int, Mapping[str, str]]:
         """Return the regions that the discovery could not read."""
@@ -197,7 +201,7 @@ class Ward:
     """Everything that an examination works with; None: it could not be built.
 
     progress: by account row, of the accounts that were not collected last night. discovered, not_discovered:
-    what is stored of their resources, and why they are not discovered.
+    what is stored of their resources, and why they are not discovered. progress_of: of further jobs.
     """
 
     accounts: Sequence[Account] = (make_account(1), make_account(2))
@@ -214,6 +218,8 @@ class Ward:
     resource_choice: SourceChoice = SourceChoice.AUTO
     discovered: Mapping[int, AccountDiscovery] = field(default_factory=dict)
     not_discovered: Mapping[int, Progress] = field(default_factory=dict)
+    progress_of: Mapping[str, Mapping[int, Progress]] = field(default_factory=dict)
+    jobs: Sequence[JobWords] = tuple(JOBS.values())
     paid: PaidRequest | None = None
     limit_seconds: float = 5.0
 
@@ -221,7 +227,9 @@ class Ward:
         """Return every result by the name of its check."""
         rows = {account.id: account for account in self.accounts}
         progress = FakeProgress(
-            {**dict.fromkeys(rows, LAST_NIGHT), **self.progress}, dict(self.not_discovered)
+            {**dict.fromkeys(rows, LAST_NIGHT), **self.progress},
+            dict(self.not_discovered),
+            {job: dict(each) for job, each in self.progress_of.items()},
         )
         database = FakeDatabase(FakeAccounts(rows), progress, FakeDiscoveries(dict(self.discovered)))
         doctor = Doctor(
@@ -237,6 +245,7 @@ class Ward:
             sinks=("log",),
             clock=lambda: NOW,
             paid=self.paid,
+            jobs=self.jobs,
             limit_seconds=self.limit_seconds,
         )
         return {result.name: result for result in doctor.examine()}

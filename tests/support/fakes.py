@@ -14,6 +14,7 @@ from costbatch.application.ports import ProgressStore, Transaction, Vault
 from costbatch.application.replay import PastMemories
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access, SealedCredentials, StoredSecrets
 from costbatch.domain.discovery import DISCOVER, AccountDiscovery
 from costbatch.errors import AccountError, ConfigError, ErrorKind
@@ -116,19 +117,29 @@ _KEPT = (AccountStatus.ACTIVE, AccountStatus.PAUSED)
 
 @dataclass
 class FakeProgress(ProgressStore):
-    """The progress of the one job that a test needs, by account row; discovery: that of the discovery job."""
+    """The progress of the one job that a test needs, by account row; discovery: that of the discovery job.
+
+    others: that of further jobs, by job.
+    """
 
     rows: dict[int, Progress] = field(default_factory=dict)
     discovery: dict[int, Progress] = field(default_factory=dict)
+    others: dict[str, dict[int, Progress]] = field(default_factory=dict)
 
     def copy(self) -> "FakeProgress":
         """Return what a transaction works on."""
-        return FakeProgress(dict(self.rows), dict(self.discovery))
+        others = {job: dict(rows) for job, rows in self.others.items()}
+        return FakeProgress(dict(self.rows), dict(self.discovery), others)
 
     @override
     def load(self, job: str, account_ids: Collection[int] | None = None) -> dict[int, Progress]:
-        rows = self.discovery if job == DISCOVER else self.rows
+        rows = {DISCOVER: self.discovery, **self.others}.get(job, self.rows)
         return {row: each for row, each in rows.items() if account_ids is None or row in account_ids}
+
+    @override
+    def load_of(self, account_id: int) -> dict[str, Progress]:
+        by_job = {COLLECT: self.rows, DISCOVER: self.discovery, **self.others}
+        return {job: rows[account_id] for job, rows in by_job.items() if account_id in rows}
 
     @override
     def save(self, job: str, progress: Mapping[int, Progress]) -> None:

@@ -45,6 +45,11 @@ class PostgresProgress(ProgressStore):
         return {row.account_id: progress_from_row(row) for row in self.connection.execute(statement)}
 
     @override
+    def load_of(self, account_id: int) -> dict[str, Progress]:
+        statement = sa.select(account_progress).where(account_progress.c.account_id == account_id)
+        return {row.job: progress_from_row(row) for row in self.connection.execute(statement)}
+
+    @override
     def save(self, job: str, progress: Mapping[int, Progress]) -> None:
         changed = [
             {

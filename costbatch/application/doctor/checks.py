@@ -22,11 +22,16 @@ from costbatch.application.doctor.records import (
     check_accounts,
     check_discovered,
     check_events,
+    check_job,
     check_newest_discovery,
     check_newest_run,
 )
 from costbatch.application.ports import Clock, Database, Vault
 from costbatch.application.sources import CostSource
+from costbatch.domain.collection import COLLECT
+from costbatch.domain.discovery import DISCOVER
+from costbatch.domain.jobs import JOBS
+from costbatch.domain.reports import JobWords
 from costbatch.domain.resources import SourceChoice
 
 # The names of the checks, also in the JSON.
@@ -63,6 +68,9 @@ _CHECKS_OF_STORE = (
     POD,
 )
 
+# These jobs have checks of their own; every other one has the check of any job.
+_KNOWN_JOBS = (COLLECT, DISCOVER)
+
 # A response of Cost Explorer may take long, and giving up saves nothing: the request is paid.
 _PAID_LIMIT_SECONDS = 60.0
 
@@ -82,7 +90,7 @@ class Doctor:
     problems: what is wrong with the configuration. is_readable: whether the settings could be read.
     gateway: None also if none is configured. resource_choice: the API that discovery reads.
     paid: None if nothing may be paid. key_weakness: why the key is easy to guess, or empty.
-    limit_seconds: the timeout of one check.
+    limit_seconds: the timeout of one check. jobs: every job's words.
     """
 
     problems: Sequence[str]
@@ -99,6 +107,7 @@ class Doctor:
     paid: PaidRequest | None = None
     key_weakness: str = ""
     limit_seconds: float = 15.0
+    jobs: Sequence[JobWords] = tuple(JOBS.values())
 
     def examine(self) -> Iterator[CheckResult]:
         """Yield the result of each check as soon as it is known; nothing is written."""
@@ -107,9 +116,11 @@ class Doctor:
     def checks(self) -> list[Check]:
         """Return the checks in order."""
         gateway = Check(GATEWAY, partial(check_gateway, self.gateway))
+        blocked = map(_blocked_by_configuration, _CHECKS_OF_STORE)
         return [
             Check(CONFIGURATION, partial(check_configuration, self.problems)),
-            *(self._of_store(self.store) if self.store else map(_blocked_by_configuration, _CHECKS_OF_STORE)),
+            *(self._of_store(self.store) if self.store else blocked),
+            *map(self._of_job, [words for words in self.jobs if words.name not in _KNOWN_JOBS]),
             gateway if self.is_readable else _blocked_by_configuration(GATEWAY),
             self._of_discovery(),
             *self._of_money(),
@@ -135,6 +146,12 @@ class Doctor:
             Check(ENDPOINTS, partial(check_endpoints, database, self.aws), [SCHEMA, ENVIRONMENT]),
             Check(POD, partial(check_pod, database, self.aws), [SCHEMA, ENDPOINTS]),
         ]
+
+    def _of_job(self, words: JobWords) -> Check:
+        name, store, clock = f"job {words.name}", self.store, self.clock
+        if store is None:
+            return _blocked_by_configuration(name)
+        return Check(name, lambda: check_job(store.database, store.health, words, clock()), [SCHEMA])
 
     def _of_discovery(self) -> Check:
         if self.store is None or self.resources is None:

@@ -1,7 +1,7 @@
 """Checks the records of past runs: the newest run, accounts without recent data, undelivered events."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from costbatch.application.doctor.findings import LONG, Finding, ok, warning
 from costbatch.application.doctor.ports import DatabaseHealth, NewestRun, SinkHealth
@@ -18,6 +18,8 @@ from costbatch.domain.reports import JobWords
 from costbatch.domain.runs import ItemState, RunStatus
 
 _MOST_SHOWN = 5
+# A job that one need not run counts as switched off after this; before, it may as well be broken.
+_SWITCHED_OFF = timedelta(days=30)
 _STATES = (
     ItemState.SUCCEEDED,
     ItemState.FAILED,
@@ -43,18 +45,55 @@ def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
 
 def check_newest_discovery(health: DatabaseHealth, now: datetime) -> Finding:
     """Check how the newest run of the discovery job over all accounts ended, if it is used."""
-    run = health.newest_run(DISCOVER)
+    run = _newest_used(health, DISCOVER, now)
     if run is None:
-        return ok("Discovery is not in use: there has been no run of `costbatch discover` over all accounts.")
-    return _judge(
-        run,
-        DISCOVER_WORDS,
-        "The check `discovery` says which accounts failed and why, as does `costbatch accounts show ID`.",
-        now,
+        return ok(f"Discovery is not in use: {_unused(DISCOVER_WORDS)}")
+    on_failure = (
+        "The check `discovery` says which accounts failed and why, as does `costbatch accounts show ID`."
     )
+    return _judge(run, DISCOVER_WORDS, on_failure, now, is_optional=True)
 
 
-def _judge(run: NewestRun, words: JobWords, on_failure: str, now: datetime) -> Finding:
+def check_job(database: Database, health: DatabaseHealth, words: JobWords, now: datetime) -> Finding:
+    """Check a job that has no checks of its own: how its newest run ended, and which accounts fail."""
+    run = _newest_used(health, words.name, now)
+    if run is None:
+        return ok(f"The job is not in use: {_unused(words)}")
+    on_failure = "`costbatch accounts show ID` says why an account fails."
+    newest = _judge(run, words, on_failure, now, is_optional=True)
+    with database.transaction() as tx:
+        progress = tx.progress.load(words.name)
+        active = tx.accounts.list_all([AccountStatus.ACTIVE])
+    states = [(each, failing_since_added(each, progress.get(each.id, NO_PROGRESS))) for each in active]
+    failing = [(account, why) for account, why in states if why]
+    if not failing:
+        return newest
+    found = [newest.found, f"{len(failing):,} of {many(len(active), 'active account')} not {words.done}."]
+    found += _first([f"{account}: {why.kind} since {_instant(why.since)}." for account, why in failing])
+    advice = [newest.advice, _advice([why.kind for _, why in failing[:_MOST_SHOWN]], words)]
+    return warning("\n".join(found), "\n".join(filter(None, advice)))
+
+
+def _newest_used(health: DatabaseHealth, job: str, now: datetime) -> NewestRun | None:
+    """Return the newest run over all accounts of a job that one need not run; None if it is not in use."""
+    run = health.newest_run(job)
+    return run if run is not None and now - run.started_at <= _SWITCHED_OFF else None
+
+
+def _unused(words: JobWords) -> str:
+    days = _SWITCHED_OFF.days
+    return f"there has been no run of `costbatch {words.name}` over all accounts in {days} days."
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(lines) - _MOST_SHOWN
+    return [*lines[:_MOST_SHOWN], *([f"And {more:,} more."] if more > 0 else [])]
+
+
+def _judge(
+    run: NewestRun, words: JobWords, on_failure: str, now: datetime, *, is_optional: bool = False
+) -> Finding:
     numbers = ((run.accounts.get(state), words.state(state)) for state in _STATES)
     counts = ", ".join(f"{number:,} {word}" for number, word in numbers if number)
     ended = f" and ended {_instant(run.finished_at)}" if run.finished_at else ""
@@ -75,9 +114,11 @@ def _judge(run: NewestRun, words: JobWords, on_failure: str, now: datetime) -> F
             "It was stopped early. The next run picks up the remaining accounts; give the Job more time.",
         )
     if now - run.started_at > LONG:
-        return warning(
-            found, "That is more than 2 days ago. Check that the CronJob is active and can start pods."
-        )
+        advice = "That is more than 2 days ago. Check that the CronJob is active and can start pods."
+        if is_optional:
+            days = _SWITCHED_OFF.days
+            advice += f" If you switched it off, it counts as not in use {days} days after its last run."
+        return warning(found, advice)
     return ok(found)
 
 
@@ -110,9 +151,7 @@ def check_accounts(database: Database, now: datetime) -> Finding:
         lines.append(f"{many(len(active) - new, 'active account')}, all collected within the last 2 days.")
     if new:
         lines.append(f"{many(new, 'account')}, added within the last 2 days and not collected yet.")
-    lines += [line for line, _ in late[:_MOST_SHOWN]]
-    if len(late) > _MOST_SHOWN:
-        lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
+    lines += _first([line for line, _ in late])
     found, kinds = "\n".join(lines), [kind for _, kind in late[:_MOST_SHOWN]]
     return warning(found, _advice(kinds, COLLECT_WORDS)) if late else ok(found)
 
@@ -131,12 +170,14 @@ def _advice(kinds: Sequence[str | None], words: JobWords) -> str:
 
 
 def check_discovered(database: Database, health: DatabaseHealth, now: datetime) -> Finding:
-    """Check that every active account was discovered recently, in all its regions, if any was."""
+    """Check that every active account was discovered recently, in all its regions, if discovery is used."""
+    # What is stored may be of a try with one account, or from before discovery was switched off.
+    run = health.newest_run(DISCOVER)
+    if run is None or now - run.started_at > LONG:
+        return ok("Discovery is not in use: no run over all accounts in 2 days.")
     with database.transaction() as tx:
         progress, stored = tx.progress.load(DISCOVER), tx.resources.discoveries()
         active = tx.accounts.list_all([AccountStatus.ACTIVE])
-    if not stored and not progress:
-        return ok("Discovery is not in use: no account was discovered.")
     unread = health.unread_regions(DISCOVER, now - LONG)
     late: list[tuple[str, list[str | None]]] = []
     new = 0
@@ -161,9 +202,7 @@ def check_discovered(database: Database, health: DatabaseHealth, now: datetime) 
         lines.append(f"{many(len(active) - new, 'active account')}, all discovered within the last 2 days.")
     if new:
         lines.append(f"{many(new, 'account')}, added within the last 2 days and not discovered yet.")
-    lines += [line for line, _ in late[:_MOST_SHOWN]]
-    if len(late) > _MOST_SHOWN:
-        lines.append(f"And {len(late) - _MOST_SHOWN:,} more.")
+    lines += _first([line for line, _ in late])
     found, kinds = "\n".join(lines), [kind for _, kinds in late[:_MOST_SHOWN] for kind in kinds]
     return warning(found, _advice(kinds, DISCOVER_WORDS)) if late else ok(found)
 

@@ -307,14 +307,16 @@ def test_a_removed_account_does_not_fail_and_its_recovery_is_still_reported(deni
 def test_an_account_fails_since_it_was_added_for_the_last_time(
     accounts: Accounts, database: FakeDatabase
 ) -> None:
-    """In both jobs; what was before is neither shown nor listed."""
+    """In every job; what was before is neither shown nor listed."""
     row = accounts.add(BY_POD).id
     for since, is_shown in ((NOW - timedelta(days=1), False), (NOW, True)):
         failing = Progress(failing=Failing(since=since, kind="throttled"))
         database.progress.rows, database.progress.discovery = {row: failing}, {row: failing}
+        database.progress.others = {"scan": {row: failing}}
         shown = accounts.show(ID)
-        found = (shown.progress.failing, shown.discovery_failing)
-        assert found == ((failing.failing,) * 2 if is_shown else (None, None))
+        assert shown.progress.failing == (failing.failing if is_shown else None)
+        jobs = ("collect", "discover", "scan") if is_shown else ()
+        assert shown.failing == dict.fromkeys(jobs, failing.failing)
         assert accounts.list_accounts() == [(shown.account, shown.progress)]
 
 

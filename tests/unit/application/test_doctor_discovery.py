@@ -18,6 +18,7 @@ from tests.support.fake_resources import FakeResourceSource
 LAST_NIGHT = AccountDiscovery(
     discovered_at=NOW - timedelta(hours=3), source=SourceChoice.TAGGING, regions=17, resources=40
 )
+IN_USE = make_run(RunStatus.COMPLETED, succeeded=2)
 LONG_AGO = AccountDiscovery(
     discovered_at=NOW - timedelta(days=9), source=SourceChoice.TAGGING, regions=17, resources=40
 )
@@ -61,7 +62,9 @@ def test_regions_of_the_setting_are_not_said_to_be_listed() -> None:
 def test_accounts_that_are_not_discovered_are_named() -> None:
     """Since when, and what to do about it."""
     failing = Progress(failing=Failing(since=NOW - timedelta(days=3), kind="access_denied"))
-    finding = Ward(discovered={1: LONG_AGO, 2: LAST_NIGHT}, not_discovered={2: failing}).find("discovery")
+    health = FakeHealth(discovery=IN_USE)
+    ward = Ward(health=health, discovered={1: LONG_AGO, 2: LAST_NIGHT}, not_discovered={2: failing})
+    finding = ward.find("discovery")
     assert finding.mark is Mark.WARNING
     said, first, second = finding.found.splitlines()
     assert said == "2 of 2 active accounts not discovered, or not in every region."
@@ -71,7 +74,8 @@ def test_accounts_that_are_not_discovered_are_named() -> None:
 
 def test_regions_that_fail_for_days_are_named() -> None:
     """The account is discovered every night, without them; nothing of them counts as gone."""
-    health = FakeHealth(unread={2: {"us-east-1": "access_denied", "eu-west-1": "timeout"}})
+    unread = {2: {"us-east-1": "access_denied", "eu-west-1": "timeout"}}
+    health = FakeHealth(discovery=IN_USE, unread=unread)
     finding = Ward(health=health, discovered={1: LAST_NIGHT, 2: LAST_NIGHT}).find("discovery")
     assert finding.mark is Mark.WARNING
     said, which = finding.found.splitlines()
@@ -84,7 +88,8 @@ def test_regions_that_fail_for_days_are_named() -> None:
 def test_a_new_account_is_not_said_to_be_discovered() -> None:
     """It is well all the same."""
     accounts = [make_account(1), make_account(2, created_at=NOW - timedelta(hours=20))]
-    finding = Ward(accounts=accounts, discovered={1: LAST_NIGHT}).find("discovery")
+    ward = Ward(accounts=accounts, health=FakeHealth(discovery=IN_USE), discovered={1: LAST_NIGHT})
+    finding = ward.find("discovery")
     assert (finding.mark, finding.found.splitlines()) == (
         Mark.OK,
         [
@@ -99,7 +104,9 @@ def test_an_account_that_was_removed_and_is_added_again_is_new(days: int) -> Non
     """It was discovered, and failed, before it was removed; after two days without a run it is named."""
     denied = Progress(failing=Failing(since=LONG_AGO.discovered_at, kind="access_denied"))
     account = make_account(1, created_at=NOW - timedelta(hours=1, days=days))
-    finding = Ward(accounts=[account], discovered={1: LONG_AGO}, not_discovered={1: denied}).find("discovery")
+    health = FakeHealth(discovery=IN_USE)
+    ward = Ward(accounts=[account], health=health, discovered={1: LONG_AGO}, not_discovered={1: denied})
+    finding = ward.find("discovery")
     if days:
         assert finding.mark is Mark.WARNING
         assert finding.found.endswith("discovered 2025-03-03 06:30 UTC; no failure is recorded.")
@@ -158,11 +165,29 @@ def test_an_account_of_resource_explorer_is_asked_by_it() -> None:
 
 @pytest.mark.parametrize("discovery", [None, make_run(RunStatus.COMPLETED, hours_ago=49, succeeded=1)])
 def test_a_try_of_long_ago_is_no_use_of_discovery(discovery: NewestRun | None) -> None:
-    """Nor is a run of one account, which leaves its resources: no other account need be allowed."""
+    """Nor is a run of one account, which leaves its resources: no other account need be allowed, or read."""
     source = FakeResourceSource(error=AccountError(ErrorKind.ACCESS_DENIED, "No.", "Grant it."))
-    ward = Ward(health=FakeHealth(discovery=discovery), discovered={2: LAST_NIGHT}, resources=source)
+    ward = Ward(health=FakeHealth(discovery=discovery), discovered={2: LONG_AGO}, resources=source)
     assert ward.find("discovery access").mark is Mark.OK
     assert source.checked == []
+    assert ward.find("discovery").mark is Mark.OK
+
+
+@pytest.mark.parametrize(("days", "mark"), [(3, Mark.WARNING), (30, Mark.WARNING), (31, Mark.OK)])
+def test_a_discovery_that_was_switched_off_is_warned_of_for_a_month(days: int, mark: Mark) -> None:
+    """It may as well be broken: the advice says how the warning ends, and only one check warns."""
+    stopped = make_run(RunStatus.COMPLETED, hours_ago=24 * days, succeeded=2)
+    failing = Progress(failing=Failing(since=NOW - timedelta(days=days), kind="access_denied"))
+    ward = Ward(
+        health=FakeHealth(discovery=stopped),
+        discovered={1: LONG_AGO, 2: LONG_AGO},
+        not_discovered={2: failing},
+    )
+    newest = ward.find("last discovery")
+    assert newest.mark is mark
+    assert ("counts as not in use 30 days after its last run" in newest.advice) == (mark is Mark.WARNING)
+    assert newest.found.startswith("Discovery is not in use") == (mark is Mark.OK)
+    assert ward.find("discovery").mark is Mark.OK
 
 
 def test_a_discovery_that_failed_says_where_its_failures_are_shown() -> None:
