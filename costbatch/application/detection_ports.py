@@ -7,6 +7,7 @@ from uuid import UUID
 
 from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.anomalies import Anomaly, AnomalyFilter
+from costbatch.domain.answers import Answer
 from costbatch.domain.causes import CutShort, RootCause
 from costbatch.domain.detection import JudgedDay
 from costbatch.domain.expectations import Expectation
@@ -54,6 +55,22 @@ class AnomalyStore(Protocol):
 
     def counts(self, aws_account_ids: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
         """Return how many anomalies active accounts, or these of them, have by state, severity, currency."""
+
+
+class AnswerStore(Protocol):
+    """What people answered to anomalies, and the changes that they planned."""
+
+    def add(self, answer: Answer) -> Answer:
+        """Add an answer; return it with its id."""
+
+    def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
+        """Return the answers that count by account row, the oldest first; None: of every account."""
+
+    def given(self, account_ids: Collection[int]) -> dict[int, list[Answer]]:
+        """Return every answer by account row, also those that no longer count, the oldest first."""
+
+    def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
+        """Let answers no longer count; they stay in the table, with who withdrew them and why."""
 
 
 class ExpectationStore(Protocol):

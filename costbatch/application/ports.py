@@ -11,6 +11,7 @@ from typing import Protocol
 
 from costbatch.application.detection_ports import (
     AnomalyStore,
+    AnswerStore,
     AwsAnomalyStore,
     CauseStore,
     ExpectationStore,
@@ -22,7 +23,6 @@ from costbatch.application.jobs.ports import ItemStore, RunStore
 from costbatch.application.ledger_store import LedgerStore
 from costbatch.application.outbox import Outbox
 from costbatch.domain.accounts import Account, AccountStatus, NewAccount, Progress
-from costbatch.domain.answers import Answer
 from costbatch.domain.collection import CollectionCounts, CollectionRecord
 from costbatch.domain.compared_costs import ComparedCost
 from costbatch.domain.costs import (
@@ -177,22 +177,6 @@ class DigestStore(Protocol):
 
     def replace(self, digests: Mapping[int, tuple[int, DayDigests] | None]) -> None:
         """Store (work item, digests) by account row; None deletes what is stored."""
-
-
-class AnswerStore(Protocol):
-    """What people answered to anomalies, and the changes that they planned."""
-
-    def add(self, answer: Answer) -> Answer:
-        """Add an answer; return it with its id."""
-
-    def load(self, account_ids: Collection[int] | None = None) -> dict[int, list[Answer]]:
-        """Return the answers that count by account row, the oldest first; None: of every account."""
-
-    def given(self, account_ids: Collection[int]) -> dict[int, list[Answer]]:
-        """Return every answer by account row, also those that no longer count, the oldest first."""
-
-    def withdraw(self, answers: Collection[Answer], *, author: str, reason: str, now: datetime) -> None:
-        """Let answers no longer count; they stay in the table, with who withdrew them and why."""
 
 
 class Transaction(Protocol):

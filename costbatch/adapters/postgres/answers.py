@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from typing_extensions import override
 
 from costbatch.adapters.postgres.detection_tables import anomalies, anomaly_answers
-from costbatch.application.ports import AnswerStore
+from costbatch.application.detection_ports import AnswerStore
 from costbatch.domain.anomalies import Resolution
 from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.detection import Direction
