@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -18,6 +19,7 @@ from tests.support.machine import unavailable
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "costbatch"
 HERE = Path(__file__).parent
+HELPERS = CHART / "templates" / "_helpers.tpl"
 
 RELEASE, NAMESPACE = "costbatch", "finops"
 OLDEST_KUBERNETES = "1.29"
@@ -112,3 +114,32 @@ def render(values: Mapping[str, Any], *, chart: Path = CHART) -> Rendered:
     # By libyaml, in a tenth of the time of the loader in Python.
     documents = yaml.load_all(text, yaml.CSafeLoader)
     return Rendered(text, [document for document in documents if document])
+
+
+def chart_with(job: str, *, noun: str, done: str, into: Path) -> Path:
+    """Copy the chart with one more job in its list."""
+    chart = _without_schema(into)
+    helpers = into / HELPERS.relative_to(CHART)
+    begin = '{{- define "costbatch.knownJobs" -}}\n'
+    before, _, rest = helpers.read_text().partition(begin)
+    last, end, rest = rest.partition("{{- end }}")
+    helpers.write_text(f"{before}{begin}{last}- {{job: {job}, noun: {noun}, done: {done}}}\n{end}{rest}")
+    return chart
+
+
+@cache
+def alerts() -> tuple[str, ...]:
+    """Return the name of every alert, of every job, in order."""
+    rule = {"prometheusRule": {"enabled": True, "kubeStateMetrics": True}}
+    with TemporaryDirectory() as folder:
+        chart = _without_schema(Path(folder) / "chart")
+        rendered = render({"demo": {"enabled": True}, "monitoring": rule}, chart=chart)
+    (group,) = rendered.one("PrometheusRule")["spec"]["groups"]
+    return tuple(each["alert"] for each in group["rules"])
+
+
+def _without_schema(into: Path) -> Path:
+    """Copy the chart without its schema, which knows only the jobs and alerts that it was generated with."""
+    chart = shutil.copytree(CHART, into)
+    (chart / "values.schema.json").unlink()
+    return chart

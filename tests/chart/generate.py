@@ -5,7 +5,9 @@ Run it as `python -m tests.chart.generate` after a change of either; a test hold
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +15,10 @@ from typing import Any
 import yaml
 
 from costbatch.config import PREFIX, VARIABLES
-from tests.chart.chart import CHART
+from costbatch.domain.collection import COLLECT
+from costbatch.domain.discovery import DISCOVER
+from costbatch.domain.jobs import JOBS
+from tests.chart.chart import CHART, alerts
 
 README, SCHEMA, VALUES = CHART / "README.md", CHART / "values.schema.json", CHART / "values.yaml"
 
@@ -85,9 +90,27 @@ def readme() -> str:
     return before + _BEGIN + "\n".join(table) + "\n" + _END + rest.partition(_END)[2]
 
 
+def add_blocks(document: dict[str, Any], values: Mapping[str, Any], jobs: Iterable[str]) -> None:
+    """Let the schema take the block of values of every job as it takes that of discovery.
+
+    Raises:
+        SystemExit: the values have no such block.
+
+    """
+    for job in jobs:
+        if job == COLLECT:
+            continue
+        if job not in values:
+            sys.exit(f"values.yaml has no block `{job}`: write it as that of `{DISCOVER}`.")
+        if job not in document["properties"]:
+            document["properties"][job] = deepcopy(document["properties"][DISCOVER])
+            document["required"].append(job)
+
+
 def schema() -> str:
-    """Return the schema with the settings, the names of variables and the descriptions as they should be."""
+    """Return the schema with jobs, settings, alerts, variables and descriptions as they should be."""
     document = json.loads(SCHEMA.read_text())
+    add_blocks(document, yaml.safe_load(VALUES.read_text()), JOBS)
     ours = [variable for variable in VARIABLES if variable.name != _OURS]
     document["definitions"]["variable"]["enum"] = [variable.name for variable in ours]
     settings: dict[str, Any] = {}
@@ -103,6 +126,8 @@ def schema() -> str:
                 "description": f"A file with {variable.name}.",
             }
     document["properties"]["settings"]["properties"] = settings
+    rule = _property(document, ("monitoring", "prometheusRule", "disabledAlerts"))
+    rule["items"]["enum"] = list(alerts())
     for value in documented_values():
         _property(document, value.path)["description"] = value.comment
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -122,5 +147,7 @@ def _property(document: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]
 
 
 if __name__ == "__main__":
-    README.write_text(readme())
-    SCHEMA.write_text(schema())
+    # Both are made before one is written.
+    made = {README: readme(), SCHEMA: schema()}
+    for file, text in made.items():
+        file.write_text(text)

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
+from costbatch.domain.collection import COLLECT
+from costbatch.domain.jobs import JOBS
 from costbatch.errors import ErrorKind
 from tests.chart.chart import HERE, render, render_file
 from tests.chart.pods import environment
@@ -38,9 +40,9 @@ _CASES: dict[str, dict[str, Any]] = {
 
 
 def rules(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the rules as Prometheus takes them, made with these values and with both jobs."""
+    """Return the rules as Prometheus takes them, made with these values and with every job."""
     rule = {"prometheusRule": {"enabled": True, **values}}
-    both = {**SECRET, "discover": {"enabled": True}}
+    both = {**SECRET, **{job: {"enabled": True} for job in JOBS if job != COLLECT}}
     spec: dict[str, Any] = render({**both, "monitoring": rule}).one("PrometheusRule")["spec"]
     return spec
 
@@ -92,6 +94,17 @@ def test_every_alert_is_seen_firing() -> None:
     by_default = {rule["alert"] for rule in rules({})["groups"][0]["rules"]}
     assert fired == {*by_default, "CostbatchJobFailed"}
     assert "CostbatchJobFailed" not in by_default
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_job_has_an_alert_on_its_last_success(job: str) -> None:
+    """And on its metrics, its failure and its accounts: else nobody hears that it ended for ever."""
+    name = "costbatch" if job == COLLECT else f"costbatch-{job}"
+    expressions = [rule["expr"] for rule in rules({})["groups"][0]["rules"]]
+    own = " ".join(each for each in expressions if f'job="{name}"' in each)
+    for metric in ("last_success_timestamp_seconds", "last_run_timestamp_seconds", "last_run_succeeded"):
+        assert f'costbatch_{metric}{{job="{name}"' in own
+    assert own.count("costbatch_account_failures") == 2
 
 
 def test_the_alerts_ask_for_metrics_that_there_are() -> None:

@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from costbatch.cli import COMMANDS
 from costbatch.config import Settings
 from costbatch.config.sinks import parse_file
+from costbatch.domain.jobs import JOBS
 from tests.chart.chart import (
     CHART,
     OLDEST_KUBERNETES,
@@ -93,24 +93,6 @@ def is_selected(policy: Manifest, labels: Mapping[str, Any]) -> bool:
         each["operator"] == "In" and labels.get(each["key"]) in each["values"]
         for each in selector["matchExpressions"]
     )
-
-
-def test_a_job_that_is_added_to_the_list_is_known_everywhere(tmp_path: Path) -> None:
-    """A pod outside the policy would have no limits, and nobody would notice."""
-    chart = shutil.copytree(CHART, tmp_path / "chart")
-    # It knows the blocks of values that there are.
-    (chart / "values.schema.json").unlink()
-    helpers = chart / "templates" / "_helpers.tpl"
-    text = helpers.read_text()
-    helpers.write_text(text.replace('list "collect" "discover"', 'list "collect" "discover" "scan"'))
-    rule = {"prometheusRule": {"enabled": True, "kubeStateMetrics": True}}
-    values = {**SECRET, "networkPolicy": {"enabled": True}, "scan": {"enabled": True}, "monitoring": rule}
-    rendered = render(values, chart=chart)
-    policy = rendered.one("NetworkPolicy", "costbatch")
-    pods = {each["metadata"]["name"]: pod_of(each) for each in rendered.of_kind("CronJob")}
-    assert pods.keys() == {"costbatch", "costbatch-scan"}
-    assert all(pod and is_selected(policy, pod.metadata["labels"]) for pod in pods.values())
-    assert "costbatch-scan-[0-9]+" in rendered.text
 
 
 @pytest.mark.parametrize("name", VALUE_FILES)
@@ -387,7 +369,7 @@ def test_discovery_is_off_unless_it_is_wanted() -> None:
     """It needs more permissions; the trial shows it."""
     assert len(render_file("minimal").of_kind("CronJob")) == 1
     names = [job["metadata"]["name"] for job in render_file("demo").of_kind("CronJob")]
-    assert names == ["costbatch", "costbatch-discover"]
+    assert names == ["costbatch", *(f"costbatch-{job}" for job in list(JOBS)[1:])]
 
 
 def test_names_stay_within_the_limits_of_kubernetes() -> None:
@@ -396,7 +378,7 @@ def test_names_stay_within_the_limits_of_kubernetes() -> None:
     rendered = render({**values, "fullnameOverride": "n" * 49})
     assert max(len(document["metadata"]["name"]) for document in rendered.documents) == 63
     names = [job["metadata"]["name"] for job in rendered.of_kind("CronJob")]
-    assert [len(name) for name in names] == [49, 52]
+    assert [len(name) for name in names] == [49, *[52] * (len(JOBS) - 1)]
     with pytest.raises(HelmError, match="fullnameOverride"):
         render({**values, "fullnameOverride": "n" * 50})
 

@@ -11,10 +11,17 @@
 {{- .Values.fullnameOverride | default $full | trunc 49 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The one list that everything about jobs is made from. noun, done: the words of their alerts. */}}
+{{- define "costbatch.knownJobs" -}}
+- {job: collect, noun: collection, done: collected}
+- {job: discover, noun: discovery, done: discovered}
+{{- end }}
+
 {{/* The jobs that run, each with a CronJob of its own: the first one always, another one if its block of values has
-`enabled`, and all of them in the trial. The one list that everything about jobs is made from. */}}
+`enabled`, and all of them in the trial. */}}
 {{- define "costbatch.jobs" -}}
-{{- range $job := list "collect" "discover" }}
+{{- range include "costbatch.knownJobs" . | fromYamlArray }}
+{{- $job := .job }}
 {{- $own := get $.Values $job | default dict }}
 {{- if or (eq $job "collect") $own.enabled $.Values.demo.enabled }}
 - {{ $job }}
