@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from costbatch.adapters.aws.operations import DISCOVERY, GET_COST_AND_USAGE, STS
+from costbatch.adapters.aws import operations
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = frozenset(runpy.run_path(str(ROOT / "docker" / "prune.py"))["SERVICES"])
@@ -54,7 +54,9 @@ def test_a_service_that_botocore_has_renamed_stops_the_build(site_packages: Path
 
 def test_the_services_that_the_program_calls_stay() -> None:
     """Whoever calls another service of AWS must let its description into the image."""
-    assert {STS, *(operation.service for operation in (GET_COST_AND_USAGE, *DISCOVERY))} <= KEPT
+    found = {each.service for each in vars(operations).values() if isinstance(each, operations.Operation)}
+    assert {operations.STS, operations.SNS, *found} <= KEPT
+    assert {*operations.COST_SERVICES, *operations.DISCOVERY_SERVICES} <= KEPT
 
 
 def test_only_the_newest_version_of_an_api_stays(site_packages: Path) -> None:

@@ -8,14 +8,17 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from unittest import mock
 
 import pytest
+from botocore.exceptions import DataNotFoundError
 from botocore.loaders import Loader
 
 from costbatch.adapters.aws import topics
 from costbatch.adapters.aws.clients import AwsClients, AwsSettings
 from costbatch.adapters.aws.environment import check_environment
+from costbatch.adapters.aws.operations import ACCOUNT, DISCOVERY_SERVICES
 from costbatch.adapters.aws.topics import Topics
 from costbatch.application.doctor.findings import Mark
 from costbatch.domain.accounts import AccessMethod, AccountStatus, AwsNeeds, Partition
@@ -304,6 +307,25 @@ def test_several_settings_that_the_library_refuses_are_told_at_once(
         "AWS_DEFAULTS_MODE",
         "AWS_REQUEST_CHECKSUM_CALCULATION",
     ]
+
+
+def test_a_service_that_the_image_left_out_is_named_and_no_variable_is_blamed() -> None:
+    """Whatever is changed in the pod, it stays so."""
+    needs = AwsNeeds(partitions=frozenset({Partition.AWS}), pod_identity=False)
+    load = Loader.load_service_model
+
+    def load_what_is_there(loader: Loader, service_name: str, *args: Any, **options: Any) -> Any:
+        if service_name == ACCOUNT:
+            raise DataNotFoundError(data_path="account/service-2")
+        return load(loader, service_name, *args, **options)
+
+    with (
+        mock.patch.object(Loader, "load_service_model", load_what_is_there),
+        pytest.raises(ConfigError) as error,
+    ):
+        check_environment(AwsClients(AwsSettings(version="0")), needs, DISCOVERY_SERVICES)
+    (problem,) = error.value.problems
+    assert problem.startswith("AWS's library (botocore) has no description of the service account (")
 
 
 def refused(harness: Harness, run: Finished, *, runs: int = 0) -> str:

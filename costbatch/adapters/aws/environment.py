@@ -49,6 +49,8 @@ _LONGEST_TOKEN, _LONGEST_PATH = 20_000, 200
 _REMOTE = ("container-role", "iam-role", "custom-process")
 # What botocore raises for an invalid setting.
 _REFUSALS = (aws.BotoCoreError, ValueError, TypeError, OSError, AccountError)
+# The data of a service is missing.
+_NO_DESCRIPTION = (aws.DataNotFoundError.__name__, aws.UnknownServiceError.__name__)
 _TRANSIENT = (
     aws.CredentialRetrievalError,
     aws.MetadataRetrievalError,
@@ -72,9 +74,9 @@ def check_environment(clients: AwsClients, needs: AwsNeeds, services: Sequence[s
         for partition in sorted(needs.partitions):
             for service in services:
                 find = partial(AwsClients.get, service=service, partition=partition)
-                problems += _refused(find, clients)
+                problems += _refused(find, clients, service)
         if needs.pod_identity:
-            problems += _refused(_find_identity, clients)
+            problems += _refused(_find_identity, clients, STS)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
 
@@ -87,7 +89,7 @@ def make_as_pod(service: str, make: Callable[[], Any], clients: AwsClients) -> A
 
     """
     problems = _problems(AwsNeeds(partitions=frozenset(), pod_identity=True), [service])
-    problems = problems or [*_refused(lambda _: make(), clients)]
+    problems = problems or [*_refused(lambda _: make(), clients, service)]
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return make()
@@ -318,10 +320,17 @@ def _find_identity(_: AwsClients) -> Any:  # noqa: ANN401 - botocore makes clien
     return session.create_client(STS, region_name=region, config=Config(signature_version=UNSIGNED))
 
 
-def _refused(make: Callable[[AwsClients], Any], clients: AwsClients) -> Iterator[str]:
-    """Report which variables prevent botocore from making a client, by elimination."""
+def _refused(make: Callable[[AwsClients], Any], clients: AwsClients, service: str) -> Iterator[str]:
+    """Report which variables prevent botocore from making a client of the service, by elimination."""
     problem = _problem_of(make, clients)
     if not problem:
+        return
+    if problem in _NO_DESCRIPTION:
+        # No variable is at fault: docker/prune.py left it out of the image, or the package is not whole.
+        yield (
+            f"AWS's library (botocore) has no description of the service {service} ({problem}); "
+            "install costbatch, or its image, again."
+        )
         return
     names = {name for name in os.environ if name.startswith("AWS_")}
 
