@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 0.5
 
 
 class OldRows(StrEnum):
-    """The kinds of old rows besides costs."""
+    """The kinds of old rows besides costs, each by the name of its table."""
 
     RUN_ITEMS = "run_items"
     RUNS = "runs"

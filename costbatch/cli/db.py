@@ -12,12 +12,14 @@ from costbatch.domain.periods import utc_day
 from costbatch.domain.plural import many
 from costbatch.errors import ConfigError, StorageError
 
-_NOUNS = {
-    OldRows.RUN_ITEMS: "run item",
-    OldRows.RUNS: "run",
-    OldRows.EVENTS: "event",
-    OldRows.RESOURCES: "gone resource",
-    OldRows.COST_VERSIONS: "cost version",
+# What one and several old rows of a kind are called.
+NOUNS = {
+    OldRows.RUN_ITEMS: ("run item", "run items"),
+    OldRows.RUNS: ("run", "runs"),
+    OldRows.EVENTS: ("event", "events"),
+    OldRows.RESOURCES: ("gone resource", "gone resources"),
+    OldRows.COST_VERSIONS: ("cost version", "cost versions"),
+    OldRows.ANOMALIES: ("anomaly", "anomalies"),
 }
 _TABLE_COLUMNS = ("table", "rows, about", "dead", "data", "indexes", "total", "vacuumed")
 _MONTH_COLUMNS = ("month", "rows, about", "size", "bytes per row")
@@ -138,9 +140,7 @@ def _print_pruning(pruning: Pruning, *, dry_run: bool) -> None:
     dropped = size(sum(month.bytes for month in pruning.months))
     verb = "Would drop" if dry_run else "Dropped"
     click.echo(f"{verb} {many(len(pruning.months), 'month')} from before {pruning.first_kept}: {dropped}.")
-    counts = [many(pruning.rows[kind], noun) for kind, noun in _NOUNS.items()]
-    anomalies = pruning.rows[OldRows.ANOMALIES]
-    counts.append("1 anomaly" if anomalies == 1 else f"{anomalies:,} anomalies")
+    counts = [f"{pruning.rows[kind]:,} {nouns[pruning.rows[kind] != 1]}" for kind, nouns in NOUNS.items()]
     verb = "Would delete" if dry_run else "Deleted"
     # On a terminal it may take more than one line.
     standard_output().print(f"{verb} {', '.join(counts[:-1])} and {counts[-1]}.", markup=False)

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
+from costbatch.adapters.postgres.tables import metadata
 from costbatch.application.retention import OldRows
 from costbatch.domain.credentials import Secret
 from costbatch.errors import ConfigError, StatementRefused, StorageError
@@ -114,6 +115,18 @@ def clerk(database_url: str, query: Query) -> Iterator[PostgresDatabase]:
     grant = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"
     with database_as("clerk", grant, database_url=database_url, query=query) as clerk:
         yield clerk
+
+
+@pytest.mark.parametrize("privilege", ["UPDATE", "DELETE"])
+def test_the_privileges_on_whatever_is_pruned_are_looked_up_first(
+    clerk: PostgresDatabase, query: Query, privilege: str
+) -> None:
+    """Of every kind of old rows, also of one to come: else pruning would fail in the middle."""
+    assert metadata.tables.keys() >= set(OldRows)
+    for table in OldRows:
+        query(f"REVOKE {privilege} ON {table} FROM clerk")
+    missing = PostgresRetention(clerk.connection).rights(FIRST_KEPT).missing
+    assert set(missing) == {f"{privilege} on {table}" for table in OldRows}
 
 
 @pytest.mark.usefixtures("costs")

@@ -53,13 +53,16 @@ WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])
     AND NOT pg_has_role(relowner, 'USAGE') AND NOT pg_has_role(nspowner, 'USAGE')
 ORDER BY relname
 """)
+# Rows are locked before they are deleted or changed, and a lock is an UPDATE by its privilege.
+_CHANGED = ("accounts", "account_progress")
 _MISSING = sa.text("""
-SELECT privilege || ' on ' || name FROM (VALUES ('accounts', 'UPDATE'),
-    ('account_progress', 'UPDATE'), ('run_items', 'UPDATE'), ('runs', 'UPDATE'), ('events', 'UPDATE'),
-    ('anomalies', 'UPDATE'), ('resources', 'UPDATE'), ('cost_versions', 'UPDATE'),
-    ('run_items', 'DELETE'), ('runs', 'DELETE'), ('events', 'DELETE'), ('anomalies', 'DELETE'),
-    ('resources', 'DELETE'), ('cost_versions', 'DELETE')
-) AS needed (name, privilege)
+SELECT privilege || ' on ' || name
+FROM (
+    SELECT name, 'UPDATE' AS privilege FROM unnest(CAST(:changed AS text[])) AS name
+    UNION ALL
+    SELECT name, privilege FROM unnest(CAST(:deleted AS text[])) AS name,
+        unnest(ARRAY['UPDATE', 'DELETE']) AS privilege
+) AS needed
 WHERE NOT has_table_privilege(to_regclass(name)::oid, privilege)
 ORDER BY name, privilege
 """)
@@ -86,7 +89,7 @@ class PostgresRetention(OldRecords):
                 for month in _months_before(connection, first_kept)
                 for name in partition_names(month.month).values()
             ]
-            missing = list(connection.scalars(_MISSING))
+            missing = list(connection.scalars(_MISSING, {"changed": [*_CHANGED], "deleted": [*OldRows]}))
             missing += [
                 f"ownership of {name}"
                 for name in connection.scalars(_NOT_OWNED, {"names": names, "tables": [*PARTITIONED]})
