@@ -12,6 +12,7 @@ from costbatch.domain.periods import instant
 class ResourceFilter:
     """Which resources are asked for: those that satisfy every condition that is given.
 
+    aws_account_ids: none: every account that was not removed.
     services, types: as ARNs name them, types also as "ec2:instance". tags: (key, value), where None is any
     value. lacking: tag keys of which a resource lacks one at least. new_since: first seen on this UTC day or
     later. gone_since: gone since this day or later; without it, only what is there.

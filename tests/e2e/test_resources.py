@@ -118,3 +118,11 @@ def test_a_tag_without_a_key_is_wrong_usage(estate: Harness) -> None:
     """One sentence that shows how it is written."""
     run = estate.run("resources", "list", "--tag", "=web")
     assert (run.status, run.sentences) == (2, ["--tag needs a key, as in --tag Owner or --tag Owner=web."])
+
+
+def test_what_was_there_in_a_removed_account_is_left_out(estate: Harness) -> None:
+    """No run reads it any more, so nobody knows whether it is there; `--account` shows what was known."""
+    assert estate.run("accounts", "remove", ONE, "--yes").status == 0
+    assert found(estate) == found(estate, "--gone-since", f"{TODAY}") == []
+    assert estate.run("resources", "stats").stdout.splitlines()[-1] == "No resources found."
+    assert len(found(estate, "--account", ONE)) == 2

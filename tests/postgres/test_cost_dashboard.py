@@ -99,6 +99,17 @@ def test_every_query_finds_something(reader: PostgresDatabase, harness: Harness)
     assert stacked == bill
 
 
+def test_the_resources_of_a_removed_account_are_shown_only_if_it_is_chosen(
+    reader: PostgresDatabase, query: Query
+) -> None:
+    """No run reads it any more, so that it would be among the accounts with the most for ever."""
+    sql = queries()["Resources by account"]
+    first, *others = [row["account id"] for row in rows(reader, sql)]
+    query("UPDATE accounts SET status = 'removed' WHERE aws_account_id = :id", id=first)
+    assert [row["account id"] for row in rows(reader, sql)] == others
+    assert [row["account id"] for row in rows(reader, sql, account=[first])] == [first]
+
+
 @pytest.mark.parametrize("basis", ["unblended", "amortized"])
 def test_without_a_discount_the_net_cost_is_the_plain_one(
     reader: PostgresDatabase, query: Query, basis: str

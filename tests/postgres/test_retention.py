@@ -260,6 +260,22 @@ def test_resources_that_are_long_gone_go(database: PostgresDatabase, query: Quer
     assert ids(query, "resources") == kept
 
 
+@pytest.mark.parametrize(
+    ("status", "since", "goes"),
+    [("removed", OLD, True), ("removed", YOUNG, False), ("paused", OLD, False)],
+)
+def test_the_resources_of_an_account_that_was_removed_long_ago_go(
+    database: PostgresDatabase, query: Query, status: str, since: datetime, *, goes: bool
+) -> None:
+    """No run will ever find them gone; those of one that was removed lately stay, as its costs do."""
+    add_account(database)
+    kept = {add_resource(query, None), add_resource(query, YOUNG)}
+    query("UPDATE accounts SET status = :status, updated_at = :since", status=status, since=since)
+    assert keeper(database).look(TODAY).rows[OldRows.RESOURCES] == (2 if goes else 0)
+    assert prune(database).rows[OldRows.RESOURCES] == (2 if goes else 0)
+    assert ids(query, "resources") == (set() if goes else kept)
+
+
 @pytest.mark.parametrize("analyzed", [False, True])
 def test_no_batch_reads_all_items(database: PostgresDatabase, query: Query, *, analyzed: bool) -> None:
     """Ten thousand accounts make 3.6 million of them a year: those of a run are found by their index."""

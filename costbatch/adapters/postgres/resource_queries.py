@@ -18,6 +18,7 @@ from costbatch.adapters.postgres.tables import (
     accounts,
 )
 from costbatch.application.discover.ports import ResourceQueries
+from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.resource_queries import ResourceFilter, StoredResource, TypeCount
 
 # How many rows the server hands over at a time.
@@ -102,6 +103,9 @@ def _conditions(asked: ResourceFilter) -> Iterator[sa.ColumnElement[bool]]:
     )
     if asked.aws_account_ids:
         yield accounts.c.aws_account_id.in_(asked.aws_account_ids)
+    else:
+        # No run reads it any more: whether its resources are still there, nobody knows.
+        yield accounts.c.status != AccountStatus.REMOVED.value
     if asked.regions:
         yield table.region.in_(asked.regions)
     if asked.services:

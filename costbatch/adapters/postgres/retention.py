@@ -28,6 +28,7 @@ from costbatch.adapters.postgres.partitions import PARTITIONED, drop_partitions,
 from costbatch.adapters.postgres.tables import account_progress, accounts, run_items, runs
 from costbatch.application.inspection import MonthSize, Rights
 from costbatch.application.retention import OldRecords, OldRows
+from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.deliveries import DeliveryState
@@ -158,7 +159,7 @@ class PostgresRetention(OldRecords):
             case OldRows.ANOMALIES:
                 return self._count(anomalies, anomalies.c.id.in_(_old_anomalies(first_kept)))
             case OldRows.RESOURCES:
-                return self._count(resources, resources.c.gone_since < before)
+                return self._count(resources, sa.or_(*_resource_is_old(before)))
             case OldRows.COST_VERSIONS:
                 return self._count(cost_versions, cost_versions.c.night < first_kept)
 
@@ -174,11 +175,8 @@ class PostgresRetention(OldRecords):
             case OldRows.ANOMALIES:
                 delete = _delete(anomalies, _old_anomalies(first_kept).limit(most))
             case OldRows.RESOURCES:
-                # Their key has two columns, so they are not deleted by an id.
-                key = resources.c.account_id, resources.c.arn_digest
-                old = sa.select(*key).where(resources.c.gone_since < before)
-                free = old.order_by(resources.c.gone_since).limit(most).with_for_update(skip_locked=True)
-                delete = sa.delete(resources).where(sa.tuple_(*key).in_(free))
+                deleted = self._briefly(lambda connection: _delete_resources(connection, before, most))
+                return {kind: deleted or 0}
             case OldRows.COST_VERSIONS:
                 # Their changes went with the months: what they changed is older still.
                 some = sa.select(cost_versions.c.id).where(cost_versions.c.night < first_kept)
@@ -238,6 +236,26 @@ def _delete_runs(connection: Connection, before: datetime, most: int) -> Mapping
             deleted[OldRows.RUNS] += connection.execute(_delete(runs, free)).rowcount
         if deleted[OldRows.RUN_ITEMS] >= most:
             break
+    return deleted
+
+
+def _resource_is_old(before: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return whether a resource is long gone, and whether its account was removed long ago.
+
+    Nothing but its status is changed of a removed account, and no run reads it.
+    """
+    removed = (accounts.c.status == AccountStatus.REMOVED.value) & (accounts.c.updated_at < before)
+    of_removed = resources.c.account_id.in_(sa.select(accounts.c.id).where(removed))
+    return resources.c.gone_since < before, of_removed
+
+
+def _delete_resources(connection: Connection, before: datetime, most: int) -> int:
+    # Their key has two columns, so they are not deleted by an id. In the order of an index, as those of runs.
+    key, deleted = (resources.c.account_id, resources.c.arn_digest), 0
+    for is_old, order in zip(_resource_is_old(before), ([resources.c.gone_since], key), strict=True):
+        old = sa.select(*key).where(is_old).order_by(*order).limit(most - deleted)
+        free = old.with_for_update(skip_locked=True)
+        deleted += connection.execute(sa.delete(resources).where(sa.tuple_(*key).in_(free))).rowcount
     return deleted
 
 
