@@ -29,13 +29,11 @@ ALLOWED = {
         # The ports that they implement, and the types of these.
         *(
             "application.ports",
+            "application.*.ports",
             "application.detection_ports",
             "application.sources",
             "application.outbox",
-            "application.discover.ports",
-            "application.jobs.ports",
         ),
-        "application.doctor.ports",
         *("application.inspection", "application.ledger_store", "application.retention"),
     ),
     "simulator": (),
@@ -147,8 +145,13 @@ def own_imports(tree: ast.Module) -> Iterator[str]:
 
 
 def is_within(name: str, parts: Iterable[str]) -> bool:
-    """Whether a name is one of the parts or inside one."""
-    return any(name == part or name.startswith(f"{part}.") for part in parts)
+    """Whether a name is one of the parts or inside one; a star in a part is one name."""
+    names = name.split(".")
+    wanted = [part.split(".") for part in parts]
+    return any(
+        len(part) <= len(names) and all(one in {"*", each} for one, each in zip(part, names, strict=False))
+        for part in wanted
+    )
 
 
 def files_of(*parts: str) -> dict[str, ast.Module]:

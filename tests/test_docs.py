@@ -2,12 +2,14 @@
 
 import ast
 import json
+import pkgutil
 import re
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from uuid import UUID
 
@@ -15,7 +17,9 @@ import click
 import pytest
 import sqlalchemy as sa
 
+import costbatch.domain
 from costbatch import __version__
+from costbatch.adapters.aws import operations
 from costbatch.adapters.aws.operations import DISCOVERY, GET_ANOMALIES, GET_COST_AND_USAGE
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.partitions import PARTITIONED
@@ -31,6 +35,7 @@ from costbatch.domain.detection import Contribution, Direction, Severity
 from costbatch.domain.event_kinds import KINDS
 from costbatch.domain.events import EventType, anomaly_event
 from costbatch.domain.expectations import SeriesDay
+from costbatch.domain.metrics import Metric
 from tests.support.documents import (
     DOCUMENTS,
     EVENT_MEANINGS,
@@ -40,8 +45,10 @@ from tests.support.documents import (
     SECRET_TABLES,
     commands,
     generated_parts,
+    main,
     regenerated,
 )
+from tests.support.metrics import METRICS
 from tests.support.sinks import SIGNING, make_context
 
 CHART_README = "helm/costbatch/README.md"
@@ -438,13 +445,37 @@ def test_the_licence_is_the_one_that_the_package_declares() -> None:
 
 
 def test_the_policies_allow_what_is_called_and_no_more() -> None:
-    """Each in the order of its document: of the costs, of AWS's own anomalies, and of discovery."""
+    """Each in the order of its document: of the costs, of AWS's own anomalies, and of each further job."""
     blocks = re.findall(r"```json\n(.*?)```", (ROOT / "docs/installation.md").read_text(), re.DOTALL)
     policies = [json.loads(block) for block in blocks if '"Statement"' in block]
-    (collect,), (opinion,), (discover,) = (policy["Statement"] for policy in policies[:3])
-    assert collect["Action"] == GET_COST_AND_USAGE.iam_action
-    assert opinion["Action"] == GET_ANOMALIES.iam_action
-    assert sorted(discover["Action"]) == sorted(operation.iam_action for operation in DISCOVERY)
+    # A trust policy is about who may assume a role.
+    statements = [each for policy in policies for each in policy["Statement"] if "Principal" not in each]
+    collect, opinion, discover, *others = (each["Action"] for each in statements)
+    assert collect == GET_COST_AND_USAGE.iam_action
+    assert opinion == GET_ANOMALIES.iam_action
+    assert sorted(discover) == sorted(operation.iam_action for operation in DISCOVERY)
+    allowed = {collect, opinion, *discover, *(action for actions in others for action in actions)}
+    called = {each for each in vars(operations).values() if isinstance(each, operations.Operation)}
+    # Nobody can be denied it.
+    called.remove(operations.GET_CALLER_IDENTITY)
+    assert allowed == {each.iam_action for each in called}
+    # An account that lacks a permission is told which.
+    assert {each.name: each.iam_action for each in called}.items() <= operations.ACTIONS.items()
+
+
+def test_a_type_of_event_without_a_meaning_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make docs` says so before it writes anything."""
+    monkeypatch.delitem(EVENT_MEANINGS, EventType.SINK_TEST)
+    monkeypatch.setattr(Path, "write_text", None)
+    with pytest.raises(SystemExit, match=r"EVENT_MEANINGS .* lacks sink\.test: say there when"):
+        main()
+
+
+def test_every_metric_is_documented() -> None:
+    """The table is made of a list in the tests, which whoever adds a metric to a report may forget."""
+    modules = pkgutil.walk_packages(costbatch.domain.__path__, "costbatch.domain.")
+    found = [each for module in modules for each in vars(import_module(module.name)).values()]
+    assert {each for each in found if isinstance(each, Metric)} == set(METRICS)
 
 
 def test_no_document_holds_both_sides_of_a_merge() -> None:

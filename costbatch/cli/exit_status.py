@@ -19,11 +19,11 @@ class ExitStatus(IntEnum):
 
     sentence: str
 
-    OK = 0, "Success. For collect and discover: all or some accounts were done, or there were none."
+    OK = 0, "Success. For a run of a job: all or some accounts were done, or there were none."
     TOTAL_FAILURE = (
         1,
         (
-            "Nothing was collected or discovered, the database was lost, a check, a delivery or pruning "
+            "No account of a run was done, the database was lost, a check, a delivery or pruning "
             "failed, the output could not be written, or an unexpected error occurred."
         ),
     )

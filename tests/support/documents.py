@@ -6,6 +6,7 @@ tests/test_docs.py compares; nothing in them is typed by hand.
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -264,10 +265,16 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Write the generated parts of every document anew."""
-    for name in DOCUMENTS:
-        path = ROOT / name
-        path.write_text(regenerated(path.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the generated parts of every document anew; all of them are made before one is written."""
+    if missing := set(EventType) - EVENT_MEANINGS.keys():
+        sys.exit(
+            f"EVENT_MEANINGS in tests/support/documents.py lacks {', '.join(sorted(missing))}: "
+            "say there when it is raised."
+        )
+    paths = [ROOT / name for name in DOCUMENTS]
+    texts = [regenerated(path.read_text(encoding="utf-8")) for path in paths]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
