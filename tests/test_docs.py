@@ -224,10 +224,14 @@ def test_no_document_names_a_variable_that_is_not_there() -> None:
 
 
 def test_no_document_names_what_is_gone() -> None:
-    """A column, a log event, an error kind: such names in code marks occur in the sources, word for word."""
+    """A column, a log event, an error kind: such names in code marks occur in the sources, word for word.
+
+    So do the files of the tests.
+    """
     folders = [ROOT / name for name in ("costbatch", "helm", "tests/support")]
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in SOURCES]
     sources = {word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    sources |= {path.stem for path in (ROOT / "tests").rglob("*.py")}
     for name in {*TEXTS} - {"CHANGELOG.md"}:
         spans = _CODE.findall(prose(name))
         named = {word for span in spans for word in re.findall(r"[a-z]+(?:_[a-z]+)+|^`[A-Za-z]\w+`$", span)}
