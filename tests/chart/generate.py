@@ -94,7 +94,7 @@ def add_blocks(document: dict[str, Any], values: Mapping[str, Any], jobs: Iterab
     """Let the schema take the block of values of every job as it takes that of discovery.
 
     Raises:
-        SystemExit: the values have no such block.
+        SystemExit: the values have no such block, or one that lacks a key: the first job's would be taken.
 
     """
     for job in jobs:
@@ -102,6 +102,9 @@ def add_blocks(document: dict[str, Any], values: Mapping[str, Any], jobs: Iterab
             continue
         if job not in values:
             sys.exit(f"values.yaml has no block `{job}`: write it as that of `{DISCOVER}`.")
+        if missing := values[DISCOVER].keys() - values[job].keys():
+            names = ", ".join(sorted(missing))
+            sys.exit(f"The block `{job}` of values.yaml lacks {names}: write it as that of `{DISCOVER}`.")
         if job not in document["properties"]:
             document["properties"][job] = deepcopy(document["properties"][DISCOVER])
             document["required"].append(job)

@@ -59,7 +59,7 @@ def test_the_block_of_a_job_says_everything(job: str) -> None:
 
 
 def test_the_schema_takes_the_block_of_a_new_job_as_it_takes_that_of_discovery() -> None:
-    """Nobody writes it by hand; a block that is missing in the values is a sentence."""
+    """Nobody writes it by hand; what is missing in the values is a sentence."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
     del schema["properties"]["discover"]["properties"]["schedule"]["description"]
@@ -70,6 +70,10 @@ def test_the_schema_takes_the_block_of_a_new_job_as_it_takes_that_of_discovery()
         SystemExit, match=r"values.yaml has no block `audit`: write it as that of `discover`."
     ):
         add_blocks(schema, values, ["collect", "audit"])
+    sentence = r"The block `audit` of values.yaml lacks extraArgs: write it as that of `discover`\."
+    block = {name: value for name, value in values["discover"].items() if name != "extraArgs"}
+    with pytest.raises(SystemExit, match=sentence):
+        add_blocks(schema, {**values, "audit": block}, ["audit"])
 
 
 # What restricts no run: the options of every job, and those of one that change no request.
