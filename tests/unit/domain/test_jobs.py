@@ -6,6 +6,7 @@ import pkgutil
 import pytest
 
 import costbatch.domain
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.jobs import JOBS
 from costbatch.domain.messages import message_of
 from costbatch.domain.reports import RunReport
@@ -33,3 +34,9 @@ def test_a_message_says_in_the_jobs_words_what_failed(job: str) -> None:
 def test_every_job_has_advice_for_every_failure(job: str, kind: ErrorKind) -> None:
     """Of its own, or the kind's."""
     assert JOBS[job].advice_for(kind)
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if job != COLLECT])
+def test_no_job_advises_to_grant_the_permission_of_costs(job: str) -> None:
+    """The advice of the kind is that of the cost job: each other one has its own."""
+    assert "ce:" not in JOBS[job].advice_for(ErrorKind.ACCESS_DENIED)
