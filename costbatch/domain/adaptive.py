@@ -183,11 +183,8 @@ class Detector:
                     self._moves[age].append(rise / band.scale)
 
     def _find(self, history: History, amounts: Sequence[float]) -> list[_Found]:
-        age = len(history.bands)
-        if age <= len(_NEWEST_FIRST) and self.state.mornings > _ESTABLISHED_DAYS + age - 1:
+        if len(history.bands) < _YOUNG_DAYS + len(_NEWEST_FIRST):
             return self._find_new(history, amounts)
-        if age < _YOUNG_DAYS + len(_NEWEST_FIRST):
-            return []
         if history.is_sparse:
             return self._find_bursts(history, amounts)
         found = self._find_spikes(history, amounts)
@@ -199,13 +196,29 @@ class Detector:
         return [*found, *(each for each in (drop, growth) if each)]
 
     def _find_new(self, history: History, amounts: Sequence[float]) -> list[_Found]:
-        least = max(self._floor, self._rule.new_share * self._account * self._evidence)
+        """Judge a service whose own past is too short to tell what is usual."""
         found = []
         for age in _NEWEST_FIRST[: len(history.bands)]:
+            index = len(history.bands) - 1 - age
+            least = self._least_news(history, index, amounts[age])
             if amounts[age] >= least:
-                history.marks[-1 - age] = Mark.ANOMALOUS
+                history.marks[index] = Mark.ANOMALOUS
                 found.append(_Found(age, Reason.NEW_SERVICE, amounts[age] / least))
         return found
+
+    def _least_news(self, history: History, index: int, amount: float) -> float:
+        """Return the amount from which a day of a young service is news.
+
+        Not if the account began with the service, nor for what cost as much before, or a quarter: what begins
+        with a trial of cents is told when it costs money, and what was told for little when it costs much.
+        """
+        if self.state.mornings - len(history.bands) < _ESTABLISHED_DAYS:
+            return inf
+        least = max(self._floor, self._rule.new_share * self._account * self._evidence)
+        known = max(least, amount / LIKE)
+        # The days before it belong to the same beginning.
+        before = history.amounts[: max(0, index - SETTLE_DAYS)]
+        return inf if any(each >= known for each in before) else least
 
     def _find_spikes(self, history: History, amounts: Sequence[float]) -> list[_Found]:
         """Judge rises from the oldest of the three days on: by each day, and by their sum."""
@@ -405,9 +418,9 @@ class Detector:
         pairs = zip(settled, history.marks, strict=False)
         usual = [each for each, mark in pairs if each > 0 and mark != Mark.ANOMALOUS][-60:]
         idle = settled[-_DORMANT_DAYS - SETTLE_DAYS : -SETTLE_DAYS]
+        if index < _DORMANT_DAYS and sum(map(bool, settled[: index - SETTLE_DAYS])) < _DORMANT_PAYMENTS:
+            return self._least_news(history, index, amount), Reason.NEW_SERVICE
         if len(paid) < _DORMANT_PAYMENTS or not any(idle):
-            if len(settled) < _DORMANT_DAYS:
-                return inf, Reason.BURST
             share = self._rule.new_share * self._account * self._evidence
             # Use that comes and goes is the nature of a service; one or two stints long ago are not.
             stints = sum(1 for old, new in pairwise([0.0, *settled[:-SETTLE_DAYS]]) if new and not old)

@@ -10,7 +10,7 @@ _FROM = {
     Reason.BURST: "from its earlier bursts; it is used now and then",
     Reason.GROWTH: "from its level up to four weeks ago; it grows steadily and the account does not",
     Reason.DROP: "from the level of the last week for {weekday}; the day is complete",
-    Reason.NEW_SERVICE: "as the account had not paid for it before",
+    Reason.NEW_SERVICE: "as the account had paid nothing for it before, or far less",
     Reason.DORMANT_SERVICE: "as it had not been used for a long time",
     Reason.DEVIATION: "from the mean of the {baseline} before",
 }

@@ -75,6 +75,35 @@ def test_it_says_from_which_day_on_it_judges(past: int) -> None:
     assert Reason.SPIKE in found[place]
 
 
+@pytest.mark.parametrize(
+    ("trial", "days"),
+    [([1.5], 1), ([0.05], 6), ([0.05, *[0.0] * 50], 18), ([0.05, *[0.0] * 50], 23), ([12.0] * 30, 11)],
+    ids=["late in the evening", "for a week", "once", "once, weeks before", "already told"],
+)
+def test_a_young_service_is_told_when_it_becomes_dear(trial: list[float], days: int) -> None:
+    """However little it cost at first; each morning says the same of its first three days."""
+    first = 60 + days
+    young = [0.0] * 60 + [*trial * days][:days] + [900.0] * (DAYS - first)
+    services = {"EC2": steady(370), "this": young}
+    mornings = judgements(services)
+    for n in range(first, first + 3):
+        for morning in mornings[n : n + 3]:
+            (judged,) = (each for each in morning if (each.service, each.usage_date) == ("this", day(n)))
+            assert judged.reason in {Reason.NEW_SERVICE, Reason.SPIKE}
+    dear = [each for each in mornings[first] if each.usage_date == day(first)]
+    assert [each.reason for each in dear if each.service == "this"] == [Reason.NEW_SERVICE]
+    later = {each.usage_date for morning in mornings[first + 12 :] for each in morning if each.reason}
+    assert later == set()
+
+
+def test_a_young_service_at_its_level_is_told_once() -> None:
+    """Neither up to four times what it cost on its first days is news, nor what began with the account."""
+    wavering = [0.0] * 60 + [40.0, 40, 30, 50, 60, 90, 40, 30, 45, 60, 50, 100, 35, 40, 60, 55] + [50.0] * 74
+    found = anomalies({"EC2": steady(370), "this": wavering})
+    assert {each.usage_date for each in found} == {day(60 + n) for n in range(3)}
+    assert anomalies({"EC2": [0.05] * 7 + [900.0] * (DAYS - 7)}) == []
+
+
 def test_without_a_floor_a_cent_is_the_smallest_difference() -> None:
     """Also of services that cost nothing on most days."""
     services = {
