@@ -31,6 +31,8 @@ _BURST, _BURST_MARGIN, _HEAVIEST_TAIL = 0.25, 2.0, 2.5
 # As many other services that move by as much, or this part as much, make it the account's movement; a fee
 # many times as large on the same day does not.
 _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
+# A rise of as many times the level is told whatever the account does: no campaign makes everything so dear.
+_NO_CAMPAIGN = 3
 # This many earlier anomalies as large are the nature of the service.
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
@@ -269,7 +271,7 @@ class Detector:
             is_recurring |= days == 1 and history.marks[index] == Mark.RECURRING
             surprise = max(surprise, self._bursts_of_a_year(history, before))
             is_nature = history.earlier_alarms(before, amount) >= _NATURE
-        if moved > _ACCOUNT_WIDE:
+        if moved > _ACCOUNT_WIDE and rise < _NO_CAMPAIGN * history.levels[before]:
             excuse = Excuse.ACCOUNT_WIDE
         elif is_recurring:
             excuse = Excuse.RECURRING

@@ -288,6 +288,15 @@ def test_what_the_whole_account_does_is_reported_of_no_service() -> None:
     assert all(each.score < 0.5 for each in excused)
 
 
+@pytest.mark.parametrize(("factor", "is_told"), [(3.5, False), (5.0, True), (10.0, True)])
+def test_no_campaign_makes_everything_several_times_as_dear(factor: float, *, is_told: bool) -> None:
+    """A rise of three times the level is told of each service, whatever the others do."""
+    services = {f"s{n}": changed(steady(100, seed=n), 100, lambda _: factor) for n in range(5)}
+    found = anomalies(services)
+    assert ({each.service for each in found} == set(services)) is is_told
+    assert {each.usage_date for each in found} <= {day(n) for n in range(100, 107)}
+
+
 def test_a_drop_waits_for_a_complete_day() -> None:
     """A first reading that is nearly empty is no outage."""
     amounts = steady(100)
