@@ -109,9 +109,10 @@ def excused_ages(
         mine = [each for each in answered if each.is_at_level(amounts[age], is_rise)]
         is_excused = any(each.first <= day <= each.last for each in mine)
         if history.marks[index] == Mark.ANOMALOUS:
-            if any(each.lesson is not Lesson.NOTHING for each in mine):
+            lessons = {each.lesson for each in mine}
+            if Lesson.ORDINARY in lessons:
                 history.marks[index] = Mark.NORMAL
-            elif is_excused:
+            elif is_excused and Lesson.LEVEL not in lessons:
                 history.marks[index] = Mark.SET_ASIDE
         if is_excused:
             excused.append(age)
@@ -131,9 +132,10 @@ def open_day(history: History, newest: date, amounts: Sequence[float], answered:
     if len(history.bands) > len(history.amounts) + SETTLE_DAYS - 1:
         history.settle(amounts[-1])
     for each in answered:
-        if each.since == newest and each.lesson is not Lesson.NOTHING:
-            if each.lesson is Lesson.LEVEL:
-                history.adopt(amounts[1])
+        if each.since == newest and each.lesson is Lesson.LEVEL:
+            # Its days stay anomalous: that it rose once says nothing of how far it strays by itself.
+            history.adopt(amounts[1])
+        elif each.since == newest and each.lesson is Lesson.ORDINARY:
             history.accept(amounts[1], each.is_at_level)
     history.open_day(newest)
     # Of the days that are not settled, those of a plan are set aside, and no others.

@@ -121,6 +121,17 @@ def test_an_expected_level_is_the_new_level_from_the_next_morning_on() -> None:
     assert raised(walk(jumped, [expected])) == [JUMP, JUMP + 6]
 
 
+@pytest.mark.parametrize("given", [1, 2, 3, 5])
+@pytest.mark.parametrize("jump", [JUMP, JUMP + 4])
+def test_an_expected_level_says_nothing_of_how_far_the_service_strays(jump: int, given: int) -> None:
+    """A spike against the new level is told as it would be without the answer, in whatever week it rose."""
+    this = amounts(range(jump, DAYS), 2.5)
+    this[jump + 29] *= 2.0
+    expected = answer(AnswerKind.EXPECTED, jump + given, "255")
+    assert raised(walk(this))[-1] == jump + 29
+    assert raised(walk(this, [expected])) == [*range(jump, jump + given), jump + 29]
+
+
 def test_what_is_expected_up_to_a_day_is_not_learned_and_raised_the_day_after() -> None:
     """The level stays the old one however long it lasts."""
     jumped = amounts(range(JUMP, DAYS))
