@@ -36,8 +36,8 @@ _NO_CAMPAIGN = 3
 # This many earlier anomalies as large are the nature of the service.
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
-# A fee of its own may be a few times that of last month: the first one often covers part of a month.
-_SAME_CHARGE = 0.3
+# Of a fee of its own, the part that an earlier one is at least: the first often covers part of a month.
+_SAME_CHARGE, _FIRST_CHARGE = 0.75, 0.3
 _OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
 _FIRST_DAY, _NEARLY_EMPTY, _BELOW_LOWEST = 0.75, 0.3, 0.9
 _OUTAGE_DAYS, _CALM_DAYS, _MONTH_START = 35, 10, 3
@@ -401,7 +401,8 @@ class Detector:
             if amount <= limit:
                 continue
             excuse = None
-            if history.has_precedent(index, amount, size=(_SAME_CHARGE, LIKE)):
+            part = _FIRST_CHARGE if sum(map(bool, history.amounts[:index])) == 1 else _SAME_CHARGE
+            if history.has_precedent(index, amount, size=(part, LIKE)):
                 excuse = Excuse.RECURRING
             elif history.earlier_alarms(index, amount) >= _NATURE:
                 excuse = Excuse.NATURE

@@ -449,6 +449,23 @@ def test_jobs_now_and_then_are_told_when_they_go_on() -> None:
     assert days_of(anomalies(services), Reason.BURST) == {102}
 
 
+@pytest.mark.parametrize(
+    ("months", "factor", "is_told"),
+    [(1, 3.0, False), (1, 6.0, True), (2, 2.5, True), (4, 1.9, False), (4, 3.0, True), (4, 4.8, True)],
+)
+def test_only_the_first_charge_of_a_fee_may_be_a_third_of_the_next(
+    months: int, factor: float, *, is_told: bool
+) -> None:
+    """It often covers part of a month; a fee that has come several times may become twice as large."""
+    firsts = [n for n in range(DAYS) if day(n).day == 1]
+    fee = [0.0] * DAYS
+    for n in firsts[4 - months : 4]:
+        fee[n] = 1000.0
+    fee[firsts[4]] = 1000.0 * factor
+    found = [each for each in anomalies({"EC2": steady(370), "fee": fee}) if each.usage_date > day(100)]
+    assert [each.usage_date for each in found] == [day(firsts[4])] * 3 * is_told
+
+
 def test_a_job_after_a_long_time_is_told_when_it_goes_on() -> None:
     """A service of jobs that was not used for months ran one; of another service the first day is told."""
     runs = [5.0, *[0.0] * 99, 40.0, *[0.0] * 49]
