@@ -398,6 +398,9 @@ class Detector:
             if amount < 2 * self._floor:
                 continue
             limit, reason = self._burst_limit(history, index, amount, amounts)
+            # What has gone on for most of a week is no burst any more.
+            week = history.amounts[max(0, index - SETTLE_DAYS - _WEEK) : index - SETTLE_DAYS]
+            limit = max(limit, (1 + self._rule.minimum_ratio) * median(week or [0.0]))
             if amount <= limit:
                 continue
             excuse = None

@@ -466,6 +466,15 @@ def test_only_the_first_charge_of_a_fee_may_be_a_third_of_the_next(
     assert [each.usage_date for each in found] == [day(firsts[4])] * 3 * is_told
 
 
+@pytest.mark.parametrize("first", range(96, 103))
+def test_a_dormant_service_that_comes_back_for_good_is_told_once(first: int) -> None:
+    """What it costs every day is no burst after a week, however long it takes to learn its weekdays anew."""
+    back = [100.0] * 20 + [0.0] * (first - 20) + [500.0] * (DAYS - first)
+    found = [each for each in anomalies({"EC2": steady(370), "this": back}) if each.usage_date >= day(first)]
+    assert found[0].reason is Reason.DORMANT_SERVICE
+    assert {each.usage_date for each in found} == {day(first + n) for n in range(6)}
+
+
 def test_a_job_after_a_long_time_is_told_when_it_goes_on() -> None:
     """A service of jobs that was not used for months ran one; of another service the first day is told."""
     runs = [5.0, *[0.0] * 99, 40.0, *[0.0] * 49]
