@@ -225,8 +225,10 @@ class _Series:
         ]
         level = 0.0
         if recent:
-            # Between the mean of the last week, and the median of two.
-            week = recent[:_WEEK]
+            # Between the mean of the last week, and the median of two. The highest and the lowest day are left
+            # out of the mean: a single charge or refund says nothing of the days to come.
+            week = sorted(recent[:_WEEK])
+            week = week[1:-1] or week
             level = max((sum(week) / len(week) + median(recent)) / 2, 0.0)
         return [
             level * weekdays[self.weekdays[n]] + fees.get(self.month_days[n], 0.0) for n in range(known, end)
@@ -246,10 +248,16 @@ class _Series:
 
 
 def _weekday_profile(plain: Sequence[float], weekdays: Sequence[int]) -> list[float]:
-    """Return what each weekday costs of an average day: its median, whatever single days did."""
+    """Return what each weekday costs of an average day: its median, whatever single days did.
+
+    Each day counts as a part of its own week, so that a new level is no weekday.
+    """
     by_weekday: list[list[float]] = [[] for _ in range(_WEEK)]
-    for amount, weekday in zip(plain, weekdays, strict=True):
-        by_weekday[weekday].append(amount)
+    for end in range(len(plain), _WEEK - 1, -_WEEK):
+        week = slice(end - _WEEK, end)
+        mean = sum(plain[week]) / _WEEK
+        for amount, weekday in zip(plain[week], weekdays[week], strict=True) if mean > 0 else ():
+            by_weekday[weekday].append(amount / mean)
     usual = [median(mine) if mine else 0.0 for mine in by_weekday]
     mean = sum(usual) / _WEEK
     return [each / mean for each in usual] if mean > 0 else [1.0] * _WEEK

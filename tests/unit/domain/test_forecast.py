@@ -69,6 +69,30 @@ def test_one_odd_day_moves_the_month_by_little_more_than_itself() -> None:
     assert plain + 900 <= found < plain + 900 + 22 * 100
 
 
+@pytest.mark.parametrize("amount", [48_000, -9_000])
+@pytest.mark.parametrize("age", range(3, 16))
+def test_a_single_charge_or_refund_is_not_expected_again(amount: int, age: int) -> None:
+    """However large it is, and on whatever day of the last two weeks it came."""
+    amounts = bill(weekly)
+    charged = TODAY - timedelta(days=age)
+    amounts[charged] += amount
+    found, plain = forecast(amounts).expected, Decimal(str(sum(map(weekly, JUNE))))
+    assert found is not None
+    assert abs(found - plain - amount * (charged >= JUNE.start)) < plain / 50
+
+
+@pytest.mark.parametrize("factor", [0.2, 3, 20])
+@pytest.mark.parametrize("age", range(14, 42))
+def test_a_new_level_is_no_weekday(factor: float, age: int) -> None:
+    """The weekdays that have come more often at the new level are not dearer than the others."""
+    changed = TODAY - timedelta(days=age)
+    amounts = bill(lambda day: weekly(day) * (factor if day >= changed else 1))
+    found = forecast(amounts)
+    assert found.expected is not None
+    rest = sum(map(weekly, DateRange(TODAY, JUNE.end_exclusive))) * factor
+    assert abs(float(found.expected - found.month_to_date) - rest) < rest / 10
+
+
 def test_a_new_level_is_followed() -> None:
     """What costs twice as much for two weeks will do so for the rest of the month."""
     amounts = bill(lambda day: weekly(day) * (2 if day >= date(2025, 5, 28) else 1))
