@@ -198,7 +198,8 @@ class _Series:
         if days <= 0:
             return 1.0, 1.0
         ratios = []
-        last = known - days
+        # Whole weeks before this one: the days to come begin with the same weekday.
+        last = known - -(-days // _WEEK) * _WEEK
         for origin in range(last, _LEAST_DAYS - 1, -_WEEK)[:_MOST_ERRORS]:
             expected = sum(self._expected(origin, origin + days))
             actual = sum(self.values[origin : origin + days])
@@ -225,8 +226,8 @@ class _Series:
         ]
         level = 0.0
         if recent:
-            # Between the mean of the last week, and the median of two. The highest and the lowest day are left
-            # out of the mean: a single charge or refund says nothing of the days to come.
+            # Between the mean of the last week without its highest and its lowest day, and the median of two:
+            # a single charge or refund says nothing of the days to come.
             week = sorted(recent[:_WEEK])
             week = week[1:-1] or week
             level = max((sum(week) / len(week) + median(recent)) / 2, 0.0)

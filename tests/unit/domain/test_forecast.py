@@ -93,6 +93,16 @@ def test_a_new_level_is_no_weekday(factor: float, age: int) -> None:
     assert abs(float(found.expected - found.month_to_date) - rest) < rest / 10
 
 
+@pytest.mark.parametrize("today", DateRange(date(2025, 6, 3), date(2025, 7, 2)))
+def test_an_account_that_rests_at_weekends_has_a_range(today: date) -> None:
+    """What is left of a month is compared with as many days from the same weekday on."""
+    chance = random.Random(1)
+    office = bill(lambda day: 0.0 if day.weekday() >= 5 else chance.gauss(100, 3), today=today)
+    found = forecast(office, today=today, known_until=today)
+    assert None not in {found.lower, found.upper}
+    assert found.upper - found.lower < found.expected / 20  # type: ignore[operator] # not None
+
+
 def test_a_new_level_is_followed() -> None:
     """What costs twice as much for two weeks will do so for the rest of the month."""
     amounts = bill(lambda day: weekly(day) * (2 if day >= date(2025, 5, 28) else 1))
