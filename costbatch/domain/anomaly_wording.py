@@ -40,7 +40,10 @@ IMPORTANCE_OF_SEVERITY = {
 }
 _RESOLUTIONS = {
     "ended": "These days are not unusual any more: the cost went back, or its new level is expected now.",
-    "restated": "These days are not anomalous any more: AWS corrected their cost, or the rule was changed.",
+    "restated": (
+        "These days are not anomalous any more: AWS corrected their cost, the rule was changed, or later days"
+        " explain them."
+    ),
     "merged": "It is part of an earlier anomaly now.",
     "removed": "Its account was removed.",
 }
@@ -99,10 +102,11 @@ def _resolution(anomaly: Mapping[str, Any]) -> str:
         if day > last and (anomaly["newest_is_complete"] or day != anomaly["newest_date"])
     ]
     if anomaly["resolution"] == "ended" and before and during and after:
-        halfway = (median(before) + mean(during)) / 2
-        if max(after) < halfway:
+        usual, changed = median(before), mean(during)
+        halfway, now = (usual + changed) / 2, abs(median(after))
+        if max(after) < halfway and abs(usual) / 2 <= now <= 2 * abs(usual):
             return "The cost is normal again."
-        if min(after) > halfway:
+        if min(after) > halfway and abs(changed) / 2 <= now <= 2 * abs(changed):
             return "The cost stays at its new level, which is expected now."
     return _RESOLUTIONS[anomaly["resolution"]]
 

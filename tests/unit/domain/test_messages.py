@@ -376,6 +376,11 @@ BACK, NEW, EITHER = (
         (Direction.DROP, ["10"] * 5, ["2", "2"], ["2", "2", "2"], True, NEW),
         (Direction.SPIKE, ["10"] * 5, ["30"], ["10"], False, EITHER),
         (Direction.SPIKE, [], ["30"] * 26, ["30"] * 4, True, EITHER),
+        (Direction.DROP, ["80"] * 5, ["0"] * 4, ["80", "380", "390", "380", "385"], True, EITHER),
+        (Direction.SPIKE, ["80"] * 5, ["320"] * 3, ["0"] * 5, True, EITHER),
+        (Direction.SPIKE, ["4"] * 5, ["40"] * 3, ["3000"] * 5, True, EITHER),
+        (Direction.SPIKE, ["0"] * 5, ["40"] * 3, ["0"] * 5, True, BACK),
+        (Direction.SPIKE, ["100"] * 5, ["900"], ["110", "0", "0", "105", "100"], True, BACK),
     ],
 )
 def test_the_end_of_an_anomaly_is_told_as_it_is(
@@ -387,7 +392,7 @@ def test_the_end_of_an_anomaly_is_told_as_it_is(
     is_complete: bool,
     end: str,
 ) -> None:
-    """The cost went back, or it stays and is expected now; both if the trend does not tell."""
+    """The cost went back, or it stays and is expected now; either if the trend shows neither."""
     last = NEWEST - timedelta(days=len(after))
     event = an_event(
         ChangeKind.RESOLVED,
@@ -408,6 +413,8 @@ def test_a_message_says_why_an_anomaly_is_over(resolution: Resolution) -> None:
     text = said(event).text
     assert "Resolved: " in text
     assert ("Resolved: Its account was removed." in text) is (resolution == "removed")
+    # A night that finds them explained neither knows of a correction nor of another rule.
+    assert ("or later days explain them." in text) is (resolution == "restated")
 
 
 def test_a_message_says_everything_that_a_person_needs() -> None:
