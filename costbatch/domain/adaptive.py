@@ -470,6 +470,9 @@ class Detector:
             margin = max(self._floor, self._rule.minimum_ratio * expected, noise)
         if found is not None and found.expected is not None:
             expected = found.expected
+            if found.reason is not None and actual > expected:
+                # Up to the growth that is ordinary, and not how far a day strays.
+                margin = (actual - expected) / found.strength
         upper, lower = expected + margin, max(0.0, expected - max(margin, (1 - _OUTAGE) * expected))
         distance = (
             (actual - expected) / margin

@@ -388,6 +388,18 @@ def test_a_leak_is_measured_against_the_noise_before_it() -> None:
     assert day(100) < min(each.usage_date for each in found) < day(116)
 
 
+@pytest.mark.parametrize("noise", [0.02, 0.08])
+def test_what_is_told_as_growth_lies_outside_the_band_that_it_shows(noise: float) -> None:
+    """The edge is the growth that would be ordinary; the score is how far beyond it the service has grown."""
+    leak = changed(steady(100, noise=noise, seed=3), 100, lambda n: 1 + 0.05 * n)
+    found = [each for each in anomalies({"this": leak}) if each.reason is Reason.GROWTH]
+    assert found
+    for each in found:
+        assert each.lower < each.expected < each.upper < each.actual
+        beyond = (each.actual - each.expected) / (each.upper - each.expected)
+        assert each.score == pytest.approx(beyond / (1 + beyond))
+
+
 def test_growth_is_measured_from_an_alarm_on() -> None:
     """A spike three weeks ago hides no leak, and a jump three weeks ago is none."""
     spiked = changed(steady(100), 90, lambda _: 3.0, 1)
