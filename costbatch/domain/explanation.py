@@ -9,7 +9,7 @@ _FROM = {
     Reason.SPIKE: "from the level of the last week for {weekday}",
     Reason.BURST: "from its earlier bursts; it is used now and then",
     Reason.GROWTH: "from its level up to four weeks ago; it grows steadily and the account does not",
-    Reason.DROP: "from the level of the last week for {weekday}; the day is complete",
+    Reason.DROP: "from the level of the last week for {weekday}; {days} complete",
     Reason.NEW_SERVICE: "as the account had paid nothing for it before, or far less",
     Reason.DORMANT_SERVICE: "as it had not been used for a long time",
     Reason.DEVIATION: "from the mean of the {baseline} before",
@@ -23,7 +23,11 @@ def in_words(episode: Episode, currency: str, *, baseline_days: int) -> str:
     """
     first, days = episode.days[0], len(episode.days)
     weekday = _WEEKDAYS[first.usage_date.weekday()] if days == 1 else "each weekday"
-    ground = _FROM[episode.reason].format(weekday=weekday, baseline=many(baseline_days, "day"))
+    ground = _FROM[episode.reason].format(
+        weekday=weekday,
+        days="the day is" if days == 1 else "the days are",
+        baseline=many(baseline_days, "day"),
+    )
     when = f"on {episode.start}" if days == 1 else f"on {days} days since {episode.start}"
     expected, lower, upper, actual = (
         amount(each, currency) for each in (episode.expected, episode.lower, episode.upper, episode.actual)

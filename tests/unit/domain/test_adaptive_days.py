@@ -101,6 +101,9 @@ def test_every_reason_has_words() -> None:
     assert "on 2 days since 2025-02-10; expected 200 (" in in_words(
         Episode((one, two)), "JPY", baseline_days=30
     )
+    for days, said in (((one,), "; the day is complete. "), ((one, two), "; the days are complete. ")):
+        drop = Episode(tuple(replace(each, reason=Reason.DROP) for each in days))
+        assert said in in_words(drop, "USD", baseline_days=30)
     for reason in Reason:
         words = in_words(Episode((replace(one, reason=reason),)), "USD", baseline_days=30)
         assert words.endswith("Confidence: 0.86.")
