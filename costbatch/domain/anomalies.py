@@ -335,6 +335,11 @@ def _describe(known: Anomaly, episode: Episode, judgement: Judgement) -> Anomaly
     )
 
 
+def is_visible_part(of_service: Decimal, of_total: Decimal) -> bool:
+    """Whether what moved one service can be what moved the total: it is a tenth of it or more."""
+    return 10 * abs(of_service) >= abs(of_total)
+
+
 def has_ended(last_date: date, *, today: date, rule: Rule) -> bool:
     """Whether enough settled days after ``last_date`` are normal for the anomaly to be over."""
     return last_date + timedelta(days=rule.merge_gap_days) < rule.last_settled_day(today)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.anomalies import Anomaly, is_visible_part
 from costbatch.domain.answers import Answer, AnswerKind, answer_to
 from costbatch.domain.detection import DetectorName, Direction, Rule
 from costbatch.domain.periods import DateRange
@@ -22,7 +22,7 @@ _IS_REAL = {AnswerKind.DISMISSED: False, AnswerKind.EXPECTED: True, AnswerKind.A
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Days of one direction. service: None: the account's total."""
+    """Days of one direction, and the money. service: None: the account's total."""
 
     aws_account_id: str
     service: str | None
@@ -30,10 +30,19 @@ class Subject:
     direction: Direction
     start: date
     last: date
+    impact: Decimal
 
     def is_about(self, other: "Subject", gap: timedelta) -> bool:
-        """Whether both are about the same: the days touch, and one is of the total or both of one service."""
-        return (
+        """Whether both are about the same: the days touch, and the services are the same.
+
+        Or one of them is of the total, and the other one a visible part of it.
+        """
+        is_part = True
+        if self.service is None and other.service is not None:
+            is_part = is_visible_part(other.impact, self.impact)
+        elif other.service is None and self.service is not None:
+            is_part = is_visible_part(self.impact, other.impact)
+        return is_part and (
             (self.aws_account_id, self.currency, self.direction)
             == (other.aws_account_id, other.currency, other.direction)
             and (self.service is None or other.service is None or self.service == other.service)
@@ -58,7 +67,6 @@ class Alarm(Subject):
 
     detector: DetectorName
     morning: date
-    impact: Decimal
     id: UUID
 
     def to_document(self) -> dict[str, Any]:
@@ -192,6 +200,7 @@ def answered_anomalies(
                 direction=each.direction,
                 start=each.start_date,
                 last=each.last_date,
+                impact=each.impact,
                 is_real=_IS_REAL[answer.kind],
             )
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from costbatch.domain.accounts import is_account_id
-from costbatch.domain.anomalies import Anomaly
+from costbatch.domain.anomalies import Anomaly, is_visible_part
 from costbatch.domain.detection import ZERO, Direction
 from costbatch.domain.events import cents
 from costbatch.domain.periods import DateRange
@@ -262,10 +262,10 @@ def compare(
     """Return who found what in the accounts on the days; ours: with the 12-digit account id.
 
     Both are about the same if they are of one account and direction, their days touch, and the services are
-    the same if both name one. services: those that there are costs of. gap: how far apart days of one
-    anomaly may be; so far around the days both must be given, because what is on the days may be about the
-    same as what is not. accounts: each with the days that AWS was asked about; on others it
-    may have found ours, too.
+    the same if both name one; if only one does, it is a visible part of the other. services: those that there
+    are costs of. gap: how far apart days of one anomaly may be; so far around the days both must be given,
+    because what is on the days may be about the same as what is not. accounts: each with the days that AWS
+    was asked about; on others it may have found ours, too.
     """
     ours = [(of, each) for of, each in ours if not each.is_gone]
     found: list[Compared] = []
@@ -312,9 +312,16 @@ def _are_about_the_same(theirs: AwsAnomaly, ours: Anomaly, services: Collection[
     is_up = theirs.impact >= 0
     # The last possible day has none after it.
     reaches = last > date.max - gap or ours.start_date <= last + gap
+    is_part = True
+    # AWS tells the impact in US dollars.
+    if ours.currency == "USD" and ours.service is None and services:
+        is_part = is_visible_part(theirs.impact, ours.impact)
+    elif ours.currency == "USD" and ours.service is not None and not services:
+        is_part = is_visible_part(ours.impact, theirs.impact)
     return (
         (ours.direction is Direction.SPIKE) == is_up
         and reaches
         and first <= ours.last_date + gap
         and (ours.service is None or not services or ours.service in services)
+        and is_part
     )

@@ -46,7 +46,10 @@ def test_alarms_are_counted_by_account_and_month_and_by_money() -> None:
 
 
 def test_the_same_event_is_matched_over_totals_and_services() -> None:
-    """An alarm of the total and one of a service are the same if their days touch, in one direction."""
+    """An alarm of the total and one of a service are the same if their days touch, in one direction.
+
+    And if the service is a visible part of the total.
+    """
     adaptive = replace(
         ALARM, detector=DetectorName.ADAPTIVE, service="Amazon EC2", start=day(45), last=day(45)
     )
@@ -56,6 +59,9 @@ def test_the_same_event_is_matched_over_totals_and_services() -> None:
         (replace(adaptive, direction=Direction.DROP), True),
         (replace(adaptive, currency="EUR"), True),
         (replace(adaptive, aws_account_id="000000000002"), True),
+        (replace(adaptive, impact=Decimal(10)), False),
+        (replace(adaptive, impact=Decimal(9)), True),
+        (replace(adaptive, impact=Decimal(900)), False),
     ):
         found = report(ALARM, other)
         assert [bool(found.score(each).only) for each in DetectorName] == [is_alone] * 2
@@ -94,6 +100,7 @@ def answered(start: int, *, is_real: bool, service: str | None = None) -> Answer
         direction=Direction.SPIKE,
         start=day(start),
         last=day(start),
+        impact=Decimal(50),
         is_real=is_real,
     )
 
