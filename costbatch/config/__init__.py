@@ -155,6 +155,7 @@ class Settings(Fields):
             sensitivity=override.sensitivity or self.sensitivity,
             minimum_ratio=float(self._threshold(override, minimum_ratio)),
             floor=override.floor(_given(self.anomaly_floor, floor).over(floor)),
+            high_impact=self.anomaly_high_impact,
         )
 
     @property

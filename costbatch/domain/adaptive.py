@@ -92,10 +92,11 @@ class Detector:
     ) -> None:
         self._rule = rule
         self._answered = answered
+        self._currency = currency
         self.state = state or State()
         self._floor = float(rule.floor_of(currency))
         self._evidence = _EVIDENCE[rule.sensitivity]
-        self._account = 0.0
+        self._account = self._visible = 0.0
         self._moves: tuple[list[float], ...] = ()
         self._active: list[History] = []
         self._runs_jobs = False
@@ -125,6 +126,8 @@ class Detector:
         # In one order: a sum of floats depends on it.
         state.totals = [*state.totals[1 - _TOTAL_DAYS :], sum(days[name][-1] for name in sorted(days))]
         self._account = median(state.totals)
+        share = self._rule.new_share * self._account * self._evidence
+        self._visible = min(share, float(self._rule.high_impact.of(self._currency)))
         answered = [each for each in self._answered if each.counts_on(newest)]
         allowed = {
             service: [each for each in answered if each.service in {None, service}]
@@ -216,7 +219,7 @@ class Detector:
         """
         if self.state.mornings - len(history.bands) < _ESTABLISHED_DAYS:
             return inf
-        least = max(self._floor, self._rule.new_share * self._account * self._evidence)
+        least = max(self._floor, self._visible)
         known = max(least, amount / LIKE)
         # The days before it belong to the same beginning.
         before = history.amounts[: max(0, index - SETTLE_DAYS)]
@@ -427,11 +430,10 @@ class Detector:
         if index < _DORMANT_DAYS and sum(map(bool, settled[: index - SETTLE_DAYS])) < _DORMANT_PAYMENTS:
             return self._least_news(history, index, amount), Reason.NEW_SERVICE
         if len(paid) < _DORMANT_PAYMENTS or not any(idle):
-            share = self._rule.new_share * self._account * self._evidence
             # Use that comes and goes is the nature of a service; one or two stints long ago are not.
             stints = sum(1 for old, new in pairwise([0.0, *settled[:-SETTLE_DAYS]]) if new and not old)
             if stints <= _NATURE:
-                return max(2 * self._floor, share), Reason.DORMANT_SERVICE
+                return max(2 * self._floor, self._visible), Reason.DORMANT_SERVICE
         top = max(usual, default=0.0)
         logs = [log(each) for each in paid[-60:]]
         middle = median(logs)
@@ -463,7 +465,7 @@ class Detector:
         self, service: str, day: date, actual: float, band: Band | None, found: _Found | None
     ) -> Judgement:
         if band is None:
-            expected, margin = 0.0, max(self._floor, self._rule.new_share * self._account)
+            expected, margin = 0.0, max(self._floor, self._visible)
         else:
             noise = self._rule.noise_multiple * self._evidence * band.noise * band.scale
             expected = band.expected

@@ -71,7 +71,8 @@ def mornings_of(costs: Mapping[str, Mapping[date, Decimal]], newest_days: DateRa
 
 def version_of(rule: AdaptiveRule, currency: str, *compared: object) -> str:
     """Return what a memory depends on besides the costs. compared: what decides which costs count."""
-    only = replace(rule, floor=Limit(rule.floor_of(currency)))
+    high_impact = Limit(rule.high_impact.of(currency))
+    only = replace(rule, floor=Limit(rule.floor_of(currency)), high_impact=high_impact)
     return f"{_LEARNED_AS}/{sha256(repr((only, *compared)).encode()).hexdigest()[:16]}"
 
 

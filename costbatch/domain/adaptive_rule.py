@@ -43,6 +43,7 @@ class AdaptiveRule:
     noise_multiple, sum_multiple: times the noise of the series, for one day and for the sum of three.
     surprise_multiple: times the second largest surprise of the last 17 weeks, and of a year for a single day.
     new_share: part of the account's daily cost from which a new service is worth an alarm.
+    high_impact: daily cost, by currency, from which it is in any account.
     growth_ratio: smallest growth within four weeks.
     burst_multiple: times the largest earlier burst, for services that are used now and then.
     floor: smallest difference of a day in money, by currency.
@@ -57,6 +58,7 @@ class AdaptiveRule:
     growth_ratio: float = 1.25
     burst_multiple: float = 1.8
     floor: Limit = field(default=Limit(Decimal(3)))
+    high_impact: Limit = field(default=Limit(Decimal(1000)))
 
     def floor_of(self, currency: str) -> Decimal:
         """Return the smallest difference of a day in a currency: a cent at least."""

@@ -163,10 +163,18 @@ def test_what_is_not_set_depends_on_the_detector() -> None:
     adaptive = read(COSTBATCH_DETECTOR="adaptive").rule
     assert (adaptive.threshold_ratio, adaptive.floor) == (Decimal("0.25"), Limit(Decimal(3)))
     assert read().adaptive_rule() == AdaptiveRule()
-    given = read(COSTBATCH_ANOMALY_THRESHOLD="40%", COSTBATCH_ANOMALY_FLOOR="7", COSTBATCH_SENSITIVITY="low")
+    given = read(
+        COSTBATCH_ANOMALY_THRESHOLD="40%",
+        COSTBATCH_ANOMALY_FLOOR="7",
+        COSTBATCH_ANOMALY_HIGH_IMPACT="800",
+        COSTBATCH_SENSITIVITY="low",
+    )
     assert (given.rule.threshold_ratio, given.rule.floor) == (Decimal("0.4"), Limit(Decimal(7)))
     assert given.adaptive_rule() == AdaptiveRule(
-        sensitivity=Sensitivity.LOW, minimum_ratio=0.4, floor=Limit(Decimal(7))
+        sensitivity=Sensitivity.LOW,
+        minimum_ratio=0.4,
+        floor=Limit(Decimal(7)),
+        high_impact=Limit(Decimal(800)),
     )
 
 

@@ -104,6 +104,19 @@ def test_a_young_service_at_its_level_is_told_once() -> None:
     assert anomalies({"EC2": [0.05] * 7 + [900.0] * (DAYS - 7)}) == []
 
 
+@pytest.mark.parametrize(("daily", "is_told"), [(900.0, False), (1100.0, True)])
+@pytest.mark.parametrize("first", [60, 85])
+def test_in_a_large_account_a_new_service_is_told_from_a_high_impact_on(
+    first: int, daily: float, *, is_told: bool
+) -> None:
+    """However small a part of the account it is, new or used again after a long time."""
+    idle = [1.0 if n == 20 and first == 85 else 0.0 for n in range(first)]
+    services = {"EC2": steady(100_000), "this": idle + [daily] * (DAYS - first)}
+    assert ({each.service for each in anomalies(services)} == {"this"}) is is_told
+    dear = AdaptiveRule(high_impact=Limit(Decimal(1000), (("USD", Decimal(2000)),)))
+    assert anomalies(services, dear) == []
+
+
 def test_without_a_floor_a_cent_is_the_smallest_difference() -> None:
     """Also of services that cost nothing on most days."""
     services = {

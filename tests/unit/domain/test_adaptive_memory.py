@@ -164,4 +164,7 @@ def test_the_version_is_that_of_what_is_learned() -> None:
     )
     assert version_of(replace(RULE, sensitivity=Sensitivity.HIGH), "USD", "unblended") != known
     assert version_of(replace(RULE, floor=Limit(Decimal(4))), "USD", "unblended") != known
+    for currency, is_known in (("JPY", True), ("USD", False)):
+        dear = replace(RULE, high_impact=Limit(Decimal(1000), ((currency, Decimal(9)),)))
+        assert (version_of(dear, "USD", "unblended") == known) is is_known
     assert version_of(RULE, "USD", "amortized") != known
