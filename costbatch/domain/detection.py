@@ -6,14 +6,14 @@ What every rule says of a day is a ``JudgedDay``; anomalous days become episodes
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from itertools import groupby, repeat
 
 from costbatch.domain.costs import CostBasis, CostColumns, DayTotal
 from costbatch.domain.money import Limit
-from costbatch.domain.periods import ONE_DAY, DateRange
+from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 
 ZERO = Decimal(0)
 # The digits of a score.
@@ -21,6 +21,8 @@ SCORE = Decimal("0.0001")
 # From here on a day is outside its band.
 _OUTSIDE = Decimal("0.5")
 
+# An account that cost nothing for so long is known to cost nothing.
+_QUIET = timedelta(days=28)
 # An anomaly names at most this many services.
 _MOST_CONTRIBUTIONS = 5
 # Finer than any bill; a mean of 30 days would otherwise have endless digits.
@@ -275,6 +277,16 @@ def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -
     for (service, day, currency), amount in sums.items():
         found[service].append(DayTotal(day, currency, amount))
     return dict(found)
+
+
+def history_start(first_cost: date, registered_at: datetime | None) -> date:
+    """Return when the history of an account's only currency begins: with its first cost.
+
+    Or when the account was registered, if it has been read for four weeks or more without cost since then.
+    """
+    if registered_at is not None and first_cost - utc_day(registered_at) >= _QUIET:
+        return utc_day(registered_at)
+    return first_cost
 
 
 def comparable_series(

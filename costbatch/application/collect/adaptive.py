@@ -43,7 +43,7 @@ from costbatch.domain.anomalies import (
 )
 from costbatch.domain.answers import Answer
 from costbatch.domain.costs import DayTotal
-from costbatch.domain.detection import ZERO, JudgedDay, Rule
+from costbatch.domain.detection import ZERO, JudgedDay, Rule, history_start
 from costbatch.domain.expectation import SETTLE_DAYS
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -83,7 +83,7 @@ class _Judged:
 class _Learning:
     """What is learned again of one account in one currency. costs: all that are stored.
 
-    since: only days from here on may read differently; None: all of them.
+    since: only days from here on may read differently; None: all of them. is_only: it has no other currency.
     """
 
     each: Replaced
@@ -92,6 +92,7 @@ class _Learning:
     answered: Sequence[Allowance]
     newest: date
     since: date | None
+    is_only: bool
 
     @property
     def mornings(self) -> DateRange | None:
@@ -99,7 +100,10 @@ class _Learning:
         first = min((day for by_day in self.costs.values() for day in by_day), default=None)
         if first is None or first > self.newest:
             return None
-        return DateRange(max(first, self.newest - _LEARNED), self.newest + ONE_DAY)
+        if self.is_only:
+            first = history_start(first, self.each.account.created_at)
+        first = max(first, self.each.stored.start, self.newest - _LEARNED)
+        return DateRange(first, self.newest + ONE_DAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +184,8 @@ class AdaptiveDetector(Detector):
                 since = self._restated_since(each, recollection, mine, newest)
             if recollection is None or since is not None:
                 history = self._load_history(tx, each) if history is None else history
-                learning = _Learning(each, currency, history.get(currency, {}), answered, newest, since)
+                mine, is_only = history.get(currency, {}), len(history) == 1
+                learning = _Learning(each, currency, mine, answered, newest, since, is_only)
                 found[currency] = self._learn_again(tx, learning)
             elif recollection.newest is not None and recollection.newest <= newest:
                 first = recollection.newest + (ONE_DAY if recollection.newest < newest else timedelta(0))

@@ -19,6 +19,7 @@ from costbatch.domain.detection import (
     comparable_series,
     comparable_service_totals,
     comparable_totals,
+    history_start,
 )
 from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.periods import DateRange
@@ -160,6 +161,9 @@ def load_series(tx: Transaction, asked: Sequence[SeriesRequest], rule: Rule) -> 
     series: dict[int, AccountSeries] = {}
     for each in asked:
         row = each.account.id
+        if len(first_days[row]) == 1:
+            ((currency, first),) = first_days[row].items()
+            first_days[row][currency] = history_start(first, each.account.created_at)
         by_currency = comparable_series(totals[row], first_days[row], each.days.start, rule)
         series[row] = AccountSeries(by_currency, tx, each, rule)
     return series
