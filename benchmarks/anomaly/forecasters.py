@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.anomaly.rules import Band, Method, Rule, rule_of
-from costbatch.domain.expectation import median
+from costbatch.domain.adaptive_past import median
 
 _WEEK, _HISTORY = 7, 56
 

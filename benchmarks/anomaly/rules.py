@@ -10,8 +10,8 @@ from typing import NamedTuple
 from benchmarks.anomaly.dataset import AGES, Account
 from costbatch.domain import detection
 from costbatch.domain.adaptive import Detector
+from costbatch.domain.adaptive_past import median
 from costbatch.domain.adaptive_rule import AdaptiveRule, Sensitivity
-from costbatch.domain.expectation import median
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import ONE_DAY, DateRange
 

@@ -13,12 +13,12 @@ from costbatch.config.overrides import parse_overrides
 from costbatch.config.parsers import MAKE_A_KEY
 from costbatch.config.sinks import parse_file
 from costbatch.domain.accounts import Account
+from costbatch.domain.adaptive_past import SETTLE_DAYS
 from costbatch.domain.adaptive_rule import LEARNED_DAYS, AdaptiveRule
 from costbatch.domain.causes import CausePolicy
 from costbatch.domain.costs import REQUEST_PRICE_USD
 from costbatch.domain.credentials import Secret
 from costbatch.domain.detection import DetectorName, Rule
-from costbatch.domain.expectation import SETTLE_DAYS
 from costbatch.domain.first_charges import FirstChargePolicy
 from costbatch.domain.key_strength import key_weakness
 from costbatch.domain.money import Limit

@@ -12,9 +12,11 @@ from itertools import pairwise
 from math import exp, inf, log, sqrt
 
 from costbatch.domain.adaptive_answers import Allowance, excused_ages, open_day
+from costbatch.domain.adaptive_growth import find_leak
+from costbatch.domain.adaptive_past import LIKE, SETTLE_DAYS, Band, Mark, floats, median
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
 from costbatch.domain.detection import Reason
-from costbatch.domain.expectation import LIKE, SETTLE_DAYS, Band, History, Mark, floats, median
+from costbatch.domain.expectation import History
 from costbatch.domain.job_services import runs_jobs
 
 _NEWEST_FIRST = range(SETTLE_DAYS + 1)
@@ -22,8 +24,8 @@ _NEWEST_FIRST = range(SETTLE_DAYS + 1)
 _TOTAL_DAYS = 14
 # An account needs this many days before a service that appears in it is news.
 _ESTABLISHED_DAYS = 14
-# A series needs this many days before one of them is judged, and before its growth is.
-_YOUNG_DAYS, _GROWTH_HISTORY = 18, 50
+# A series needs this many days before one of them is judged.
+_YOUNG_DAYS = 18
 # Weeks whose largest surprises tell how far the series strays by itself, and from when two of them count.
 _PEAK_WEEKS, _FIRST_WEEKS, _MATURE_WEEKS, _YEAR_WEEKS = 17, 3, 9, 52
 # Services that burst: the second largest surprise is this large; a single day must then be twice as large.
@@ -36,20 +38,18 @@ _NO_CAMPAIGN = 3
 # This many earlier anomalies as large are the nature of the service.
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
-# Of a fee of its own, the part that an earlier one is at least: the first often covers part of a month.
-_SAME_CHARGE, _FIRST_CHARGE = 0.75, 0.3
+# Of a fee of its own, the part that an earlier one is at least. The first often covers part of a month, and
+# the next follow an account that begins; from so many on it has its size.
+_SAME_CHARGE, _FIRST_CHARGE, _CHARGES = 0.75, 0.3, 3
 _OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
 _FIRST_DAY, _NEARLY_EMPTY, _BELOW_LOWEST = 0.75, 0.3, 0.9
 _OUTAGE_DAYS, _CALM_DAYS, _MONTH_START = 35, 10, 3
 _LEAST_USUAL_DAYS = 20
-# The noise of the growth between two medians of a week that wander, as a part of the noise of a day.
-_GROWTH_NOISE, _GROWING_DAYS = 0.8, 21
-# Of what a leak gained in four weeks: the least part in the newest, the one before, and both together. What
-# has ended is no news, and a step is no leak.
-_NEWEST_PART, _PART_BEFORE, _BOTH_PARTS = 0.22, 0.08, 0.5
-# Growth beyond what the series did before, as a multiple of it.
-_NEWS = 1.5
-_MONTH, _WEEK = 28, 7
+# However much a service strays, an outage need not be deeper than this part of what was expected.
+_DEEPEST = 0.9
+# A job this many times as large as any within a year is told, once so many weeks are known.
+_BEYOND_JOBS, _JOB_WEEKS = 2.5, 20
+_WEEK = 7
 
 
 # Times the evidence that an alarm takes.
@@ -214,16 +214,19 @@ class Detector:
     def _least_news(self, history: History, index: int, amount: float) -> float:
         """Return the amount from which a day of a young service is news.
 
-        Not if the account began with the service, nor for what cost as much before, or a quarter: what begins
-        with a trial of cents is told when it costs money, and what was told for little when it costs much.
+        Not if the account began with the service, nor if an earlier day cost a quarter of it: what begins
+        with a trial of cents is told when it costs money, what was told for little when it costs much, and
+        what grows up gently never.
         """
         if self.state.mornings - len(history.bands) < _ESTABLISHED_DAYS:
             return inf
-        least = max(self._floor, self._visible)
-        known = max(least, amount / LIKE)
-        # The days before it belong to the same beginning.
+        # The two days before it belong to the same beginning.
         before = history.amounts[: max(0, index - SETTLE_DAYS)]
-        return inf if any(each >= known for each in before) else least
+        # What grows up gently is several times as dear after three days.
+        times = LIKE if len(before) >= len(_NEWEST_FIRST) else LIKE**2
+        if before and max(before) >= amount / times:
+            return inf
+        return max(self._floor, self._visible)
 
     def _find_spikes(self, history: History, amounts: Sequence[float]) -> list[_Found]:
         """Judge rises from the oldest of the three days on: by each day, and by their sum."""
@@ -280,17 +283,26 @@ class Detector:
             excuse = Excuse.RECURRING
         elif rise < surprise * band.scale:
             excuse = Excuse.USUAL_SURPRISE
-        elif history.is_return(before, amount) or amount < 1.1 * history.usual_top(index, before):
+        elif history.is_return(index, before, amount) or amount < 1.1 * history.usual_top(index, before):
             excuse = Excuse.USUAL_LEVEL
         elif is_nature:
             excuse = Excuse.NATURE
-        elif self._is_a_job(rise, day_before * band.scale):
+        elif self._is_a_job(rise, day_before * band.scale) and not self._exceeds_jobs(
+            history, before, band, rise
+        ):
             excuse = Excuse.JOB
         return excuse
 
     def _is_a_job(self, rise: float, day_before: float) -> bool:
         """Whether it may be one job: a single day so far, and less than the account costs."""
         return self._runs_jobs and 2 * day_before < rise < self._account
+
+    @staticmethod
+    def _exceeds_jobs(history: History, before: int, band: Band, rise: float) -> bool:
+        """Whether a rise is far larger than those of all jobs of a year."""
+        week = before // _WEEK
+        largest = max(history.peaks[max(0, week - _YEAR_WEEKS) : week], default=0.0)
+        return week >= _JOB_WEEKS and rise > _BEYOND_JOBS * largest * band.scale
 
     def _bursts_of_a_year(self, history: History, before: int) -> float:
         """Return the relative rise of one day that the largest weekly peaks of a year explain."""
@@ -331,7 +343,7 @@ class Detector:
         if first is None or second is None or settled - history.last_drop <= _CALM_DAYS or amounts[2] < 0:
             return None
         fall, next_fall = first.expected - amounts[2], second.expected - amounts[1]
-        ordinary = 3 * self._evidence * first.noise * first.scale
+        ordinary = min(3 * self._evidence * first.noise, _DEEPEST) * first.scale
         least = max(self._floor, ordinary, self._rule.minimum_ratio * first.expected)
         is_low = amounts[2] < _OUTAGE * first.expected and amounts[1] < _OUTAGE * second.expected
         # It began during the first day: that one is complete and short, the next one nearly empty.
@@ -359,38 +371,16 @@ class Detector:
 
     def _find_growth(self, history: History, amounts: Sequence[float]) -> _Found | None:
         """Find a leak: growth over four weeks that continues, beyond what the series and the account do."""
-        levels, settled = history.levels, len(history.amounts)
-        is_young = settled < _GROWTH_HISTORY or len(history.growths) <= _LEAST_USUAL_DAYS
-        # Never across an alarm, and over that many days at least.
-        calm = history.last_rise + _CALM_DAYS
-        if is_young or settled - calm < _CALM_DAYS:
+        growth = find_leak(history, amounts, self._rule, self._evidence, self._floor)
+        if growth is None:
             return None
-        # Whole weeks before the newest one, which reaches to the newest day: that can only understate growth.
-        last, earlier = (levels[SETTLE_DAYS - weeks * _WEEK - 1] for weeks in (1, 2))
-        reference = levels[max(settled + SETTLE_DAYS - _MONTH - 1, calm)]
-        if reference <= 0 or levels[-1] < reference * (1 + self._rule.growth_ratio) / 2:
-            return None
-        # What grows strays from what is expected: the noise is that of the time before.
-        noise = self._rule.noise_multiple * _GROWTH_NOISE * history.noise_before(_GROWING_DAYS)
-        least = 1 + max(max(self._rule.growth_ratio - 1, noise) * self._evidence, self._rule.minimum_ratio)
-        level = history.newest_level(amounts)
-        growth, gained = level / reference, level - reference
-        is_steady = (
-            level - last >= _NEWEST_PART * gained
-            and last - earlier >= _PART_BEFORE * gained
-            and level - earlier >= _BOTH_PARTS * gained
-        )
-        # All but the largest four weeks: one step of the past says nothing about the next leak.
-        own_growths = sorted(history.growths[-190:-12])
-        own = own_growths[-1 - _MONTH if own_growths[2 * _MONTH :] else -1] if own_growths else 1.0
-        if growth < least or gained < self._floor or not is_steady or growth - 1 <= _NEWS * (own - 1):
-            return None
-        grown = sum(1 for other in self._active if other.growth - 1 > _SAME_GROWTH * (growth - 1))
-        expected = reference * history.weights[history.weekdays[-1 - SETTLE_DAYS]]
-        strength = (growth - 1) / (least - 1)
+        ratio, least, level_before = growth
+        grown = sum(1 for other in self._active if other.growth - 1 > _SAME_GROWTH * (ratio - 1))
+        expected = level_before * history.weights[history.weekdays[-1 - SETTLE_DAYS]]
+        strength = (ratio - 1) / (least - 1)
         if grown > _ACCOUNT_WIDE:
             return _Found(SETTLE_DAYS, None, strength, Excuse.ACCOUNT_WIDE, expected)
-        history.last_rise = settled
+        history.last_rise = len(history.amounts)
         return _Found(SETTLE_DAYS, Reason.GROWTH, strength, None, expected)
 
     def _find_bursts(self, history: History, amounts: Sequence[float]) -> list[_Found]:
@@ -407,7 +397,8 @@ class Detector:
             if amount <= limit:
                 continue
             excuse = None
-            part = _FIRST_CHARGE if sum(map(bool, history.amounts[:index])) == 1 else _SAME_CHARGE
+            charges = sum(map(bool, history.amounts[:index]))
+            part = _FIRST_CHARGE if charges < _CHARGES else _SAME_CHARGE
             if history.has_precedent(index, amount, size=(part, LIKE)):
                 excuse = Excuse.RECURRING
             elif history.earlier_alarms(index, amount) >= _NATURE:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 
+from costbatch.domain.adaptive_past import SETTLE_DAYS, Mark
 from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.detection import Direction, Rule
-from costbatch.domain.expectation import SETTLE_DAYS, History, Mark
+from costbatch.domain.expectation import History
 from costbatch.domain.periods import utc_day
 
 

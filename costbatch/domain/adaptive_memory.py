@@ -18,8 +18,8 @@ from typing import Any
 
 from costbatch.domain.adaptive import Detector, State
 from costbatch.domain.adaptive_answers import Allowance
+from costbatch.domain.adaptive_past import SETTLE_DAYS, floats
 from costbatch.domain.adaptive_rule import AdaptiveRule, Judgement
-from costbatch.domain.expectation import SETTLE_DAYS, floats
 from costbatch.domain.history_pack import pack_history, unpack_history
 from costbatch.domain.money import Limit
 from costbatch.domain.periods import DateRange

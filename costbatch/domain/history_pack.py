@@ -6,7 +6,8 @@ from functools import lru_cache
 from math import isnan, nan
 from typing import Any, NamedTuple
 
-from costbatch.domain.expectation import GROWTHS_KEPT, Band, History
+from costbatch.domain.adaptive_past import Band
+from costbatch.domain.expectation import GROWTHS_KEPT, History
 
 _WEEK = 7
 # How much of each list later days look at: what lies before need not be stored.

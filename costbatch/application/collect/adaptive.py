@@ -32,6 +32,7 @@ from costbatch.domain.adaptive_memory import (
     mornings_of,
     version_of,
 )
+from costbatch.domain.adaptive_past import SETTLE_DAYS
 from costbatch.domain.adaptive_rule import LEARNED_DAYS, AdaptiveRule
 from costbatch.domain.anomalies import (
     Anomaly,
@@ -44,7 +45,6 @@ from costbatch.domain.anomalies import (
 from costbatch.domain.answers import Answer
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import ZERO, JudgedDay, Rule, history_start
-from costbatch.domain.expectation import SETTLE_DAYS
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.logs import get_logger

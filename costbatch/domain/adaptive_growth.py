@@ -1,0 +1,80 @@
+"""A leak: a service whose cost grows over weeks, by more than a step and more than it grew before."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from costbatch.domain.adaptive_past import SETTLE_DAYS
+from costbatch.domain.adaptive_rule import AdaptiveRule
+from costbatch.domain.expectation import History
+
+# A series needs this many days before its growth is judged, and as many earlier growths.
+_LEAST_HISTORY, _LEAST_GROWTHS = 50, 20
+# What cost less than this part of its level so many days ago has just begun.
+_BEGUN = 0.05
+# Growth is never measured across an alarm, and over that many days at least.
+_CALM_DAYS = 9
+# The noise of the growth between two medians of a week that wander, as a part of the noise of a day.
+_GROWTH_NOISE, _GROWING_DAYS = 0.8, 21
+# Of what a leak gained in four weeks: the least part in the newest, the one before, and both together. What
+# has ended is no news.
+_NEWEST_PART, _PART_BEFORE, _BOTH_PARTS = 0.22, 0.08, 0.5
+# A step is no leak: it gains more than this part between a few days and the next.
+_STEP_PART, _STEP_WEEKS = 0.6, 3
+# Growth beyond what the series did before in most of half a year, as a multiple of it.
+_NEWS, _OWN_DAYS, _NEWEST_DAYS, _MOST = 1.5, 190, 12, 4
+_MONTH, _WEEK = 28, 7
+
+
+class Growth(NamedTuple):
+    """The growth of a leak within four weeks: a ratio, and what an alarm takes; and what it cost before."""
+
+    ratio: float
+    least: float
+    level_before: float
+
+
+def find_leak(
+    history: History, amounts: Sequence[float], rule: AdaptiveRule, evidence: float, floor: float
+) -> Growth | None:
+    """Return the growth of a service that leaks, by its own history: others may grow as well.
+
+    amounts: of the newest day, of the day before it, and so on. evidence: times that of the rule.
+    floor: the least gain of a day, in money.
+    """
+    levels, settled = history.levels, len(history.amounts)
+    calm = history.last_rise + _CALM_DAYS
+    if settled < _LEAST_HISTORY or len(history.growths) <= _LEAST_GROWTHS or settled - calm < _CALM_DAYS:
+        return None
+    reference = levels[max(settled + SETTLE_DAYS - _MONTH - 1, calm)]
+    if reference <= 0 or levels[-1] < reference * (1 + rule.growth_ratio) / 2:
+        return None
+    # What grows strays from what is expected: the noise is that of the time before.
+    noise = rule.noise_multiple * _GROWTH_NOISE * history.noise_before(_GROWING_DAYS)
+    least = 1 + max(max(rule.growth_ratio - 1, noise) * evidence, rule.minimum_ratio)
+    level = history.newest_level(amounts)
+    growth = Growth(level / reference, least, reference)
+    gained = level - reference
+    if growth.ratio < least or gained < floor or growth.ratio - 1 <= _NEWS * (_own_growth(history) - 1):
+        return None
+    has_begun = levels[settled - _LEAST_HISTORY] < _BEGUN * level
+    if has_begun or not _is_steady(history, amounts, level, gained):
+        return None
+    return growth
+
+
+def _own_growth(history: History) -> float:
+    """Return the growth that three of four days of half a year stay below: the rest may be leaks or steps."""
+    growths = sorted(history.growths[-_OWN_DAYS:-_NEWEST_DAYS])
+    return growths[-1 - len(growths) // _MOST] if growths else 1.0
+
+
+def _is_steady(history: History, amounts: Sequence[float], level: float, gained: float) -> bool:
+    """Whether what was gained came week by week and day by day, and goes on."""
+    # Whole weeks before the newest one, which reaches to the newest day: that can only understate growth.
+    last, earlier = (history.levels[SETTLE_DAYS - weeks * _WEEK - 1] for weeks in (1, 2))
+    return (
+        level - last >= _NEWEST_PART * gained
+        and last - earlier >= _PART_BEFORE * gained
+        and level - earlier >= _BOTH_PARTS * gained
+        and history.largest_step(_STEP_WEEKS * _WEEK, amounts) <= _STEP_PART * gained
+    )
