@@ -210,7 +210,7 @@ def test_what_is_not_charged_is_given_back_to_the_cap(harness: Harness) -> None:
 def test_what_may_be_charged_is_not_given_back(harness: Harness) -> None:
     """The cap is never passed: a request without an answer uses it up, also between two attempts."""
     harness.open(make_account(1, faults=(Fault("reset"),)), make_account(2))
-    run = harness.collect("--max-api-cost", "0.01", COSTBATCH_AWS_MAX_ATTEMPTS="3")
+    run = harness.collect("--max-api-cost", "0.01", "--concurrency", "1", COSTBATCH_AWS_MAX_ATTEMPTS="3")
     assert harness.aws.requests()["total"]["requests"] <= 2 + 1
     assert run.summary["run"]["api"] == {"requests": 1, "cost_usd": "0.01"}
     assert run.outcomes[TWO] == "skipped"

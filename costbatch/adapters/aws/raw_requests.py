@@ -24,7 +24,7 @@ class RawRequests:
         service = client.meta.service_model
         self._event = f"{service.service_id.hyphenize()}.{operation.name}"
         self._service, self._operation = service, operation
-        keep = partial(_keep_raw_body, is_json=service.protocol.endswith("json"))
+        keep = partial(_keep_raw_body, is_json=service.resolved_protocol.endswith("json"))
         client.meta.events.register(f"before-parse.{self._event}", keep)
 
     def send(self, query: Mapping[str, Any], keys: AccessKeys, spend: Spend | None = None) -> bytes | None:
@@ -45,7 +45,7 @@ class RawRequests:
         if body is None:
             return {}
         shape = self._service.operation_model(self._operation.name).output_shape
-        parsed: dict[str, Any] = create_parser(self._service.protocol).parse(
+        parsed: dict[str, Any] = create_parser(self._service.resolved_protocol).parse(
             {"status_code": OK, "headers": {}, "body": body}, shape
         )
         return parsed
