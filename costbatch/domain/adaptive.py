@@ -33,7 +33,8 @@ _BURST, _BURST_MARGIN, _HEAVIEST_TAIL = 0.25, 2.0, 2.5
 # As many other services that move by as much, or this part as much, make it the account's movement; a fee
 # many times as large on the same day does not.
 _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
-# A rise of as many times the level is told whatever the account does: no campaign makes everything so dear.
+# A rise of as many times the level, or growth to as many times it, is told whatever the account does: no
+# campaign makes everything so dear.
 _NO_CAMPAIGN = 3
 # This many earlier anomalies as large are the nature of the service.
 _NATURE = 2
@@ -196,8 +197,9 @@ class Detector:
         if any(each.reason for each in found):
             history.last_rise = len(history.amounts)
         drop = self._find_drop(history, amounts)
-        # A day that stands out tells nothing of growth, and jobs come and go.
-        growth = None if found or self._runs_jobs else self._find_growth(history, amounts)
+        # A day that stands out from the account tells nothing of growth, and jobs come and go.
+        stands_out = any(each.reason or each.excuse is not Excuse.ACCOUNT_WIDE for each in found)
+        growth = None if stands_out or self._runs_jobs else self._find_growth(history, amounts)
         return [*found, *(each for each in (drop, growth) if each)]
 
     def _find_new(self, history: History, amounts: Sequence[float]) -> list[_Found]:
@@ -378,7 +380,7 @@ class Detector:
         grown = sum(1 for other in self._active if other.growth - 1 > _SAME_GROWTH * (ratio - 1))
         expected = level_before * history.weights[history.weekdays[-1 - SETTLE_DAYS]]
         strength = (ratio - 1) / (least - 1)
-        if grown > _ACCOUNT_WIDE:
+        if grown > _ACCOUNT_WIDE and ratio < _NO_CAMPAIGN:
             return _Found(SETTLE_DAYS, None, strength, Excuse.ACCOUNT_WIDE, expected)
         history.last_rise = len(history.amounts)
         return _Found(SETTLE_DAYS, Reason.GROWTH, strength, None, expected)

@@ -18,6 +18,14 @@ def test_two_steps_within_weeks_are_no_leak() -> None:
     assert days_of(anomalies({"this": leak}), Reason.GROWTH)
 
 
+@pytest.mark.parametrize(("daily", "is_told"), [(1.02, False), (1.05, True)])
+def test_an_account_that_triples_within_four_weeks_is_told(daily: float, *, is_told: bool) -> None:
+    """That all services grow alike explains growth to less than that, and each day by itself."""
+    services = {f"s{n}": changed(steady(100, seed=n), 90, lambda n: daily**n) for n in range(5)}
+    found = [each for each in anomalies(services) if each.reason is Reason.GROWTH]
+    assert {each.service for each in found} == (set(services) if is_told else set())
+
+
 def test_a_service_that_begins_in_earnest_is_no_leak() -> None:
     """It cost cents until weeks ago, and grows to its level."""
     begins = changed([0.2] * DAYS, 62, lambda n: 1 + 12 * min(n, 60))
