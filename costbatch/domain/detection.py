@@ -280,7 +280,7 @@ def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -
 
 
 def history_start(first_cost: date, registered_at: datetime | None) -> date:
-    """Return when the history of an account's only currency begins: with its first cost.
+    """Return when the history of the currency that an account cost first begins: with its first cost.
 
     Or when the account was registered, if it has been read for four weeks or more without cost since then.
     """

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from costbatch.application.collect.detector import Detector, Night, Replaced, Verdict
 from costbatch.application.collect.known import Examined, days_to_judge, load_known
-from costbatch.application.collect.series import DAYS_AT_ONCE, SeriesRequest, load_series
+from costbatch.application.collect.series import DAYS_AT_ONCE, SeriesRequest, known_from, load_series
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_answers import Allowance, allowances
@@ -44,7 +44,7 @@ from costbatch.domain.anomalies import (
 )
 from costbatch.domain.answers import Answer
 from costbatch.domain.costs import DayTotal
-from costbatch.domain.detection import ZERO, JudgedDay, Rule, history_start
+from costbatch.domain.detection import ZERO, JudgedDay, Rule
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.logs import get_logger
@@ -83,7 +83,7 @@ class _Judged:
 class _Learning:
     """What is learned again of one account in one currency. costs: all that are stored.
 
-    since: only days from here on may read differently; None: all of them. is_only: it has no other currency.
+    since: only days from here on may read differently; None: all of them.
     """
 
     each: Replaced
@@ -92,18 +92,16 @@ class _Learning:
     answered: Sequence[Allowance]
     newest: date
     since: date | None
-    is_only: bool
 
-    @property
-    def mornings(self) -> DateRange | None:
+    def mornings(self, tx: Transaction, rule: Rule) -> DateRange | None:
         """The newest days of the mornings to replay; None if there is nothing to learn from."""
         first = min((day for by_day in self.costs.values() for day in by_day), default=None)
         if first is None or first > self.newest:
             return None
-        if self.is_only:
-            first = history_start(first, self.each.account.created_at)
-        first = max(first, self.each.stored.start, self.newest - _LEARNED)
-        return DateRange(first, self.newest + ONE_DAY)
+        start = max(self.each.stored.start, self.newest - _LEARNED)
+        if first > start:
+            first = known_from(tx, self.each.account, first, rule)
+        return DateRange(max(first, start), self.newest + ONE_DAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +182,8 @@ class AdaptiveDetector(Detector):
                 since = self._restated_since(each, recollection, mine, newest)
             if recollection is None or since is not None:
                 history = self._load_history(tx, each) if history is None else history
-                mine, is_only = history.get(currency, {}), len(history) == 1
-                learning = _Learning(each, currency, mine, answered, newest, since, is_only)
+                mine = history.get(currency, {})
+                learning = _Learning(each, currency, mine, answered, newest, since)
                 found[currency] = self._learn_again(tx, learning)
             elif recollection.newest is not None and recollection.newest <= newest:
                 first = recollection.newest + (ONE_DAY if recollection.newest < newest else timedelta(0))
@@ -304,7 +302,7 @@ class AdaptiveDetector(Detector):
         Of days that stay ordinary the expectations are saved at once, and only the others are held.
         """
         each, currency, costs = learning.each, learning.currency, learning.costs
-        mornings = learning.mornings
+        mornings = learning.mornings(tx, self.rule)
         start = learning.since or (mornings.start if mornings else learning.newest)
         touched = DateRange(max(start, each.stored.start), each.stored.end_exclusive)
         _clear(tx, each, currency, touched)

@@ -161,12 +161,28 @@ def load_series(tx: Transaction, asked: Sequence[SeriesRequest], rule: Rule) -> 
     series: dict[int, AccountSeries] = {}
     for each in asked:
         row = each.account.id
-        if len(first_days[row]) == 1:
-            ((currency, first),) = first_days[row].items()
-            first_days[row][currency] = history_start(first, each.account.created_at)
+        earliest = min(first_days[row].values(), default=each.days.start)
+        if earliest > each.days.start:
+            begin = known_from(tx, each.account, earliest, rule)
+            first_days[row] = {
+                currency: begin if first == earliest else first for currency, first in first_days[row].items()
+            }
         by_currency = comparable_series(totals[row], first_days[row], each.days.start, rule)
         series[row] = AccountSeries(by_currency, tx, each, rule)
     return series
+
+
+def known_from(tx: Transaction, account: Account, first: date, rule: Rule) -> date:
+    """Return from when on it is known what a currency costs, whose first day with cost is given.
+
+    An account that cost something before, in another currency, was not quiet.
+    """
+    begin = history_start(first, account.created_at)
+    if begin < first:
+        before = tx.costs.day_totals({account.id: DateRange(begin, first)}, rule)[account.id]
+        if any(total.amount for total in before):
+            return first
+    return begin
 
 
 def _totals_in_memory(asked: SeriesRequest, costs: CostColumns, rule: Rule) -> list[DayTotal]:

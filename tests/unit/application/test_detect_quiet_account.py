@@ -8,7 +8,7 @@ import pytest
 from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.detection import Direction
 from tests.support.factories import day, make_account
-from tests.support.replay import EC2, S3, Replay, told
+from tests.support.replay import EC2, S3, Replay, spans, told
 
 FIRST_COST = 60
 
@@ -62,6 +62,48 @@ def test_a_second_currency_begins_with_its_first_cost(detector: AdaptiveRule | N
     replay.costs(dict.fromkeys(range(90, 141), 1500), service=S3)
     replay.runs(91, 120)
     assert [each for each in replay.anomalies if each.currency == "EUR"] == []
+
+
+@pytest.mark.parametrize("detector", [None, AdaptiveRule()], ids=["deviation", "adaptive"])
+def test_a_second_currency_changes_nothing_of_the_first_cost(detector: AdaptiveRule | None) -> None:
+    """Its anomaly stays, also when the account is learned again; the second currency is not told."""
+    alone, joined = quiet(10, detector), quiet(10, detector)
+    joined.own_currencies = {S3: "EUR"}
+    for n in range(FIRST_COST + 1, 100):
+        for replay in (alone, joined):
+            if n == FIRST_COST + 1:
+                replay.costs(dict.fromkeys(range(FIRST_COST, 141), 1500), service=EC2)
+            if n == FIRST_COST + 4 and replay is joined:
+                replay.costs(dict.fromkeys(range(FIRST_COST + 3, 141), 20), service=S3)
+            if n == FIRST_COST + 6:
+                replay.costs({FIRST_COST: 900, FIRST_COST + 1: 1000}, service=EC2)
+            replay.run(n)
+    assert {each.currency for each in joined.anomalies} == {"USD"}
+    assert spans(joined.anomalies) == spans(alone.anomalies)
+    assert [each.start_date for each in joined.real] == [day(FIRST_COST)]
+
+
+@pytest.mark.parametrize("detector", [None, AdaptiveRule()], ids=["deviation", "adaptive"])
+def test_currencies_that_begin_together_are_both_the_first_cost(detector: AdaptiveRule | None) -> None:
+    """Neither of them came after the other."""
+    replay = quiet(10, detector)
+    replay.own_currencies = {S3: "EUR"}
+    replay.costs(dict.fromkeys(range(FIRST_COST, 141), 1500), service=EC2)
+    replay.costs(dict.fromkeys(range(FIRST_COST, 141), 20), service=S3)
+    replay.runs(FIRST_COST + 1, 80)
+    assert {each.currency for each in replay.real} == {"EUR", "USD"}
+
+
+@pytest.mark.parametrize("detector", [None, AdaptiveRule()], ids=["deviation", "adaptive"])
+def test_a_currency_is_not_the_first_one_if_another_ended_long_before(detector: AdaptiveRule | None) -> None:
+    """Also if no day of the other one is looked at any more."""
+    replay = quiet(10, detector)
+    replay.own_currencies = {S3: "EUR"}
+    replay.costs(dict.fromkeys(range(FIRST_COST, FIRST_COST + 20), 20), service=S3)
+    replay.runs(FIRST_COST + 1, 560)
+    replay.costs(dict.fromkeys(range(560, 600), 1500), service=EC2)
+    replay.runs(561, 580)
+    assert [each for each in replay.anomalies if each.currency == "USD"] == []
 
 
 @pytest.mark.parametrize("detector", [None, AdaptiveRule()], ids=["deviation", "adaptive"])
