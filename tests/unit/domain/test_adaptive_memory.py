@@ -70,6 +70,20 @@ def test_a_level_that_was_told_is_remembered() -> None:
     assert {day(80), day(117)} <= told
 
 
+def test_what_is_switched_off_every_year_is_remembered() -> None:
+    """It is told the first time, and not a year later, from one night to the next as without a pause."""
+    off = {first + n for first in (80, 80 + 365) for n in range(5)}
+    costs = [0.5 if n in off else 100.0 * (1 + n % 7 / 50) for n in range(455)]
+    detector, memory, told = Detector(RULE, "USD"), None, set()
+    for n in range(len(costs)):
+        this = [costs[n - age] if n >= age else 0.0 for age in range(3)]
+        morning = day(n), {"this": this, "other": [300.0] * 3}
+        judged, memory = one_night(memory, morning)
+        assert judged == detector.judge(*morning)
+        told |= {each.usage_date for each in judged if each.reason}
+    assert told == {day(80)}
+
+
 def test_a_morning_that_is_read_again_takes_the_place_of_the_last_one() -> None:
     """A repeated run, or one that finds the day more complete, remembers what a single run would."""
     *before, last, following = mornings(80)
