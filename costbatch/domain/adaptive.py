@@ -97,10 +97,11 @@ class Detector:
         self.state = state or State()
         self._floor = float(rule.floor_of(currency))
         self._evidence = _EVIDENCE[rule.sensitivity]
-        self._account = self._visible = 0.0
+        self._account, self._runs_jobs = 0.0, False
+        # By day, the newest one last: the cost from which a new service is news.
+        self._news: list[float] = []
         self._moves: tuple[list[float], ...] = ()
         self._active: list[History] = []
-        self._runs_jobs = False
 
     def judge(self, newest: date, readings: Mapping[str, Sequence[Decimal | float]]) -> list[Judgement]:
         """Return a judgement of each of the newest three days of each service that ever cost anything.
@@ -125,10 +126,10 @@ class Detector:
         nothing = floats([0.0] * len(_NEWEST_FIRST))
         days = {service: seen.get(service, nothing) for service in histories}
         # In one order: a sum of floats depends on it.
-        state.totals = [*state.totals[1 - _TOTAL_DAYS :], sum(days[name][-1] for name in sorted(days))]
+        totals = [sum(days[name][age] for name in sorted(days)) for age in reversed(_NEWEST_FIRST)]
+        state.totals = [*state.totals[1 - _TOTAL_DAYS :], totals[0]]
         self._account = median(state.totals)
-        share = self._rule.new_share * self._account * self._evidence
-        self._visible = min(share, float(self._rule.high_impact.of(self._currency)))
+        self._news = [self._visible_part(total) for total in totals]
         answered = [each for each in self._answered if each.counts_on(newest)]
         allowed = {
             service: [each for each in answered if each.service in {None, service}]
@@ -170,6 +171,15 @@ class Detector:
         for age in range(first, 0, -1):
             history.open_day(newest - timedelta(days=age))
         return history
+
+    def _visible_part(self, total: float) -> float:
+        """Return the cost from which a service is a visible part of the account's: the floor or more.
+
+        total: of the day; it counts if the account cost next to nothing on a day of the last two weeks.
+        """
+        account = self._account if min(self.state.totals) > self._floor else max(self._account, total)
+        share = self._rule.new_share * account * self._evidence
+        return max(self._floor, min(share, float(self._rule.high_impact.of(self._currency))))
 
     def _compare_services(self, days: Mapping[str, Sequence[float]]) -> None:
         """Remember which services moved on each of the newest days, to tell one service from the account."""
@@ -228,7 +238,7 @@ class Detector:
         times = LIKE if len(before) >= len(_NEWEST_FIRST) else LIKE**2
         if before and max(before) >= amount / times:
             return inf
-        return max(self._floor, self._visible)
+        return self._news[index - len(history.bands)]
 
     def _find_spikes(self, history: History, amounts: Sequence[float]) -> list[_Found]:
         """Judge rises from the oldest of the three days on: by each day, and by their sum."""
@@ -426,7 +436,7 @@ class Detector:
             # Use that comes and goes is the nature of a service; one or two stints long ago are not.
             stints = sum(1 for old, new in pairwise([0.0, *settled[:-SETTLE_DAYS]]) if new and not old)
             if stints <= _NATURE:
-                return max(2 * self._floor, self._visible), Reason.DORMANT_SERVICE
+                return max(2 * self._floor, self._news[index - len(history.bands)]), Reason.DORMANT_SERVICE
         top = max(usual, default=0.0)
         logs = [log(each) for each in paid[-60:]]
         middle = median(logs)
@@ -449,16 +459,16 @@ class Detector:
         by_age = {each.age: each for each in sorted(found, key=lambda each: each.reason is not None)}
         judged = []
         for age in _NEWEST_FIRST[: len(history.bands)]:
-            band, each = history.bands[-1 - age], by_age.get(age)
-            day = newest - timedelta(days=age)
-            judged.append(self._judgement(service, day, amounts[age], band, each))
+            day, band = newest - timedelta(days=age), history.bands[-1 - age] or self._news[-1 - age]
+            judged.append(self._judgement(service, day, amounts[age], band, by_age.get(age)))
         return judged
 
     def _judgement(
-        self, service: str, day: date, actual: float, band: Band | None, found: _Found | None
+        self, service: str, day: date, actual: float, band: Band | float, found: _Found | None
     ) -> Judgement:
-        if band is None:
-            expected, margin = 0.0, max(self._floor, self._visible)
+        """Return what is said of a day. band: for a new service, the cost from which it is news."""
+        if isinstance(band, float):
+            expected, margin = 0.0, band
         else:
             noise = self._rule.noise_multiple * self._evidence * band.noise * band.scale
             expected = band.expected

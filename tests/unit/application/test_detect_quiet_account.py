@@ -106,6 +106,19 @@ def test_a_currency_is_not_the_first_one_if_another_ended_long_before(detector: 
     assert [each for each in replay.anomalies if each.currency == "USD"] == []
 
 
+def test_the_first_cost_is_told_of_each_service_that_is_a_visible_part_of_it() -> None:
+    """Of what the account costs now, and not of the nothing that it cost for weeks; what was told stays."""
+    replay = quiet(10, AdaptiveRule())
+    replay.costs({60: 100, 61: 400, 62: 1500} | dict.fromkeys(range(63, 141), 3000), service=EC2)
+    for number in range(20):
+        begin, name = FIRST_COST + number % 10, f"service {number}"
+        replay.costs(dict.fromkeys(range(begin, 141), 4 + number % 3), service=name)
+    replay.runs(FIRST_COST + 1, 100)
+    visible = {EC2, "service 0", "service 10"}
+    assert {each.service for each in replay.anomalies} == visible
+    assert {each.service for each in replay.real} == visible
+
+
 @pytest.mark.parametrize("detector", [None, AdaptiveRule()], ids=["deviation", "adaptive"])
 def test_an_account_of_which_it_is_not_known_when_it_was_registered_begins_with_its_cost(
     detector: AdaptiveRule | None,

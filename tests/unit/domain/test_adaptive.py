@@ -79,6 +79,21 @@ def test_in_a_large_account_a_new_service_is_told_from_a_high_impact_on(
     assert anomalies(services, dear) == []
 
 
+@pytest.mark.parametrize(("before", "is_told"), [(100.0, True), (0.0, False)])
+def test_a_dear_day_hides_a_new_service_only_in_an_account_that_has_just_woken(
+    before: float, *, is_told: bool
+) -> None:
+    """A visible part of what an account usually costs is told, whatever else it costs that day."""
+    services = {
+        "EC2": [before] * 60 + [10_000.0] + [100.0] * (DAYS - 61),
+        "long ago": [1.0] + [0.0] * (DAYS - 1),
+        "this": [0.0] * 60 + [20.0] * (DAYS - 60),
+    }
+    found = anomalies(services)
+    assert any((each.service, each.usage_date) == ("EC2", day(60)) for each in found)
+    assert any((each.service, each.usage_date) == ("this", day(60)) for each in found) is is_told
+
+
 def test_without_a_floor_a_cent_is_the_smallest_difference() -> None:
     """Also of services that cost nothing on most days."""
     services = {
