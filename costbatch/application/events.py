@@ -7,10 +7,11 @@ from datetime import datetime
 from uuid import UUID
 
 from costbatch.application.deliver import Deliverer, SinkResult
+from costbatch.application.jobs.retry import in_transaction
 from costbatch.application.outbox import Sink
 from costbatch.application.ports import Database, Transaction
 from costbatch.application.selection import check_registered
-from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent
+from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent, Waiting
 from costbatch.domain.events import EventType, sink_test
 from costbatch.domain.excerpt import excerpt
 from costbatch.domain.periods import instant
@@ -50,6 +51,10 @@ class Events:
         """Deliver what is due; return what became of it, by sink."""
         self.database.check_schema()
         return self.deliverer.deliver()
+
+    def waiting(self) -> Mapping[str, Waiting]:
+        """Return what is still to be delivered, by sink, also what is not due yet."""
+        return in_transaction(self.database, lambda tx: tx.outbox.waiting(), stop=self.deliverer.stop)
 
     def deliver_answers(self) -> Mapping[str, SinkResult]:
         """Deliver what is due to the sinks that an answer to an anomaly waits for, without a second attempt.

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from costbatch.domain.deliveries import Backlog, Delivery, EventQuery, StoredEvent
+from costbatch.domain.deliveries import Backlog, Delivery, EventQuery, StoredEvent, Waiting
 from costbatch.domain.events import Event
 from costbatch.domain.routing import Route
 
@@ -55,6 +55,9 @@ class Outbox(Protocol):
 
     def backlog(self) -> dict[str, Backlog]:
         """Return what is pending and given up, by sink; sinks without either are left out."""
+
+    def waiting(self) -> dict[str, Waiting]:
+        """Return what is pending, by sink, and when the first of it can be claimed."""
 
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
         """Return how many events of each type a run has written."""

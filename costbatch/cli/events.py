@@ -14,6 +14,8 @@ from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_op
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent
 from costbatch.domain.events import EventType
+from costbatch.domain.periods import instant
+from costbatch.domain.plural import many
 from costbatch.errors import ConfigError, DeliveryError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -166,28 +168,47 @@ def _document(event: StoredEvent) -> dict[str, object]:
 @output_option
 @pass_context
 def deliver(context: Context, output: str) -> None:
-    """Deliver what is due, as every run does at its end.
+    """Deliver what is due, as every run does at its end; what is not due yet is counted as waiting.
 
     Safe beside a run. Exits with 1 if an event that was tried still waits or was given up.
     """
     stop = Signal()
     before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        results = context.bootstrap().events(stop=stop).deliver()
+        use_cases = context.bootstrap().events(stop=stop)
+        results = use_cases.deliver()
+        waiting = {sink: found for sink, found in use_cases.waiting().items() if sink in results}
     finally:
         signal.signal(signal.SIGTERM, before)
     rows = [
-        (sink, result.delivered, len(result.waiting), result.given_up, result.problem or None)
+        (
+            sink,
+            result.delivered,
+            waiting[sink].number if sink in waiting else 0,
+            result.given_up,
+            result.problem or None,
+        )
         for sink, result in results.items()
     ]
     columns = ("sink", "delivered", "waiting", "given up", "last error")
     if output == JSON:
         keys = [column.replace(" ", "_") for column in columns]
-        print_json([dict(zip(keys, row, strict=True)) for row in rows])
+        documents: list[dict[str, object]] = [dict(zip(keys, row, strict=True)) for row in rows]
+        for sink, document in zip(results, documents, strict=True):
+            document["due_at"] = waiting[sink].due_at if sink in waiting else None
+        print_json(documents)
     elif rows:
         print_table(columns, rows, numbers=columns[1:4], texts=("last error",))
     else:
         click.echo("No sink is configured; see COSTBATCH_SINKS.")
+    for sink, found in waiting.items():
+        wait = "waits" if found.number == 1 else "wait"
+        click.echo(
+            f"{many(found.number, 'event')} {wait} for {sink}; the next attempt is due at "
+            f"{instant(found.due_at.replace(microsecond=0))}. To deliver at once, run "
+            f"`costbatch events replay --sink {sink} --state pending` and then `costbatch events deliver`.",
+            err=True,
+        )
     if failed := [sink for sink, result in results.items() if result.problem]:
         raise DeliveryError(f"Not everything was delivered to {', '.join(failed)}.")
 

@@ -108,6 +108,14 @@ class Backlog:
     dead: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How many deliveries of a sink are still to be made, and when the next attempt is due."""
+
+    number: int
+    due_at: datetime
+
+
 def pause_after(
     attempt: int, jitter: float, retry_after: timedelta | None = None, *, is_refused: bool = False
 ) -> timedelta:

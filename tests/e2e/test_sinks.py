@@ -123,6 +123,30 @@ def test_what_waits_goes_out_by_hand_and_again_if_asked(sinks: Harness, receiver
     ]
 
 
+def test_what_waits_for_its_next_attempt_is_counted_with_when_that_is(
+    sinks: Harness, receiver: Receiver
+) -> None:
+    """Or a repaired receiver would seem to have everything; a replay makes what waits due at once."""
+    receiver.reply = Reply(400)
+    sinks.collect()
+    receiver.reply = Reply()
+    early = sinks.run("events", "deliver", "--output", "json")
+    payments = next(each for each in json.loads(early.stdout) if each["sink"] == "payments")
+    assert (early.status, payments["delivered"], payments["waiting"]) == (0, 0, 1)
+    (event,) = listed(sinks, "--sink", "payments", "--state", "pending")
+    due_at = event["deliveries"][1]["retry_at"]
+    assert payments["due_at"] == due_at
+    assert early.stderr == (
+        f"1 event waits for payments; the next attempt is due at {due_at[:19]}Z. To deliver at once, run"
+        " `costbatch events replay --sink payments --state pending` and then `costbatch events deliver`.\n"
+    )
+    sinks.run("events", "replay", "--sink", "payments", "--state", "pending")
+    delivered = sinks.run("events", "deliver", "--output", "json")
+    payments = next(each for each in json.loads(delivered.stdout) if each["sink"] == "payments")
+    assert (payments["delivered"], payments["waiting"], payments["due_at"]) == (1, 0, None)
+    assert delivered.stderr == ""
+
+
 def test_a_dead_event_is_seen_replayed_or_discarded(sinks: Harness, receiver: Receiver) -> None:
     """After so many attempts it is given up, and doctor says what to do."""
     receiver.reply = Reply(400)

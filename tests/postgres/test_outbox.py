@@ -223,6 +223,26 @@ def test_a_failed_delivery_waits_and_counts_its_attempts(
     assert claimed(database) == []
 
 
+def test_what_waits_is_due_with_the_first_of_its_account(
+    database: PostgresDatabase, run: Run, query: Query
+) -> None:
+    """What is held back is not due itself; what another process holds is due when its claim ends."""
+    one, two = add_account(database), add_account(database, 2)
+    append(database, run, event(), account_id=one.id, sinks=("log", "webhook"))
+    append(database, run, event(), account_id=two.id)
+    with database.transaction() as tx:
+        for delivery, pause in zip(claim(database), (timedelta(hours=3), timedelta(hours=2)), strict=True):
+            tx.outbox.mark_failed(delivery, "Away.", retry_after=pause)
+    append(database, run, event(), event(), account_id=one.id)
+    claim(database, "webhook")
+    with database.transaction() as tx:
+        waiting = tx.outbox.waiting()
+    now = query("SELECT now()")[0][0]
+    assert {sink: each.number for sink, each in waiting.items()} == {"log": 4, "webhook": 1}
+    assert timedelta(hours=1, minutes=58) < waiting["log"].due_at - now <= timedelta(hours=2)
+    assert timedelta() < waiting["webhook"].due_at - now <= LEASE
+
+
 def test_an_event_that_is_given_up_is_dead_until_it_is_replayed(
     database: PostgresDatabase, run: Run, query: Query
 ) -> None:

@@ -24,6 +24,7 @@ from costbatch.domain.deliveries import (
     EventQuery,
     StoredDelivery,
     StoredEvent,
+    Waiting,
 )
 from costbatch.domain.events import RUN_ENDINGS, Event
 from costbatch.domain.routing import Route, is_follow_up
@@ -58,6 +59,17 @@ WITH due AS (
 )
 SELECT claimed.*, events.run_id, events.cloudevent FROM claimed JOIN events ON events.id = claimed.event_id
 ORDER BY claimed.sequence
+""")
+
+# The first one of an ordering key is due before those that it holds back.
+_WAITING = sa.text("""
+SELECT sink, sum(number) AS number, min(due_at) AS due_at
+FROM (
+    SELECT sink, count(*) AS number,
+        (array_agg(greatest(retry_at, claimed_until) ORDER BY sequence))[1] AS due_at
+    FROM deliveries WHERE state = 'pending' GROUP BY sink, ordering_key
+) AS keys
+GROUP BY sink ORDER BY sink
 """)
 
 # As text, because SQLAlchemy compiles an INSERT with ON CONFLICT anew each time: longer than it executes.
@@ -197,6 +209,11 @@ class PostgresOutbox(Outbox):
             for sink, number in self.connection.execute(statement.group_by(deliveries.c.sink)):
                 counts.setdefault(sink, {})[state] = number
         return {sink: Backlog(**found) for sink, found in sorted(counts.items())}
+
+    @override
+    def waiting(self) -> dict[str, Waiting]:
+        found = self.connection.execute(_WAITING)
+        return {row.sink: Waiting(number=int(row.number), due_at=row.due_at) for row in found}
 
     @override
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
