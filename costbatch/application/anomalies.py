@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from costbatch.application.collect.series import load_days
@@ -324,6 +325,30 @@ class PlannedChanges(_Answering):
             with self._telling(tx, account, remark):
                 plan = tx.answers.add(plan)
         return PlannedChange(account=account, plan=plan)
+
+    def note_on(self, change: PlannedChange) -> str:
+        """Return a sentence if the account never paid for the planned service; else the empty string.
+
+        It may be new; but a name with an error covers nothing, and nobody would see it.
+        """
+        service, account = change.plan.service, change.account
+        if service is None:
+            return ""
+        with self._transaction() as tx:
+            rows = [each.id for each in tx.accounts.list_all()]
+            paid_for = tx.first_charges.services(rows)
+        if service in paid_for.get(account.id, ()):
+            return ""
+        known = set[str]().union(*paid_for.values())
+        if service in known:
+            return f'Account {account} has not paid for a service named "{service}" yet.'
+        lowered = {name.lower(): name for name in sorted(known)}
+        close = " or ".join(f'"{lowered[name]}"' for name in get_close_matches(service.lower(), lowered))
+        question = f"; did you mean {close}?" if close else "."
+        return (
+            f'No account has paid for a service named "{service}"{question} '
+            "The name must be exactly that of Cost Explorer."
+        )
 
     def list_changes(self) -> list[PlannedChange]:
         """Return the planned changes that were not removed, the first to begin on top."""

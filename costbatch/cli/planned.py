@@ -56,8 +56,11 @@ def add(
     """Announce that an account, or one of its services, will have unusual cost on these days."""
     days = days_between(start, end)
     with answering(context) as bootstrap:
-        change = bootstrap.planned_changes().add(account, days, Remark(**remark), service=service)
+        use_cases = bootstrap.planned_changes()
+        change = use_cases.add(account, days, Remark(**remark), service=service)
         _print_change(change, "is added", output)
+        if note := use_cases.note_on(change):
+            click.echo(printable(note), err=True)
 
 
 @planned.command("list", short_help="List the planned changes.", epilog=example("costbatch planned list"))

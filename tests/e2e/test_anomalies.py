@@ -184,6 +184,10 @@ def test_what_is_acknowledged_expected_and_planned_is_said(spiked: Harness) -> N
         "account-1",
         "Amazon S3",
     ]
+    assert run.stderr == (
+        'No account has paid for a service named "Amazon S3". '
+        "The name must be exactly that of Cost Explorer.\n"
+    )
     (plan,) = json.loads(spiked.run("planned", "list", "--output", "json").stdout)
     assert (plan["start_date"], plan["service"]) == (str(TODAY), "Amazon S3")
     assert spiked.run("planned", "remove", "3").stdout.endswith("is removed.\n")

@@ -14,9 +14,10 @@ from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import AnomalyFilter, AnomalyState
 from costbatch.domain.answers import Answer, AnswerKind, Standing
 from costbatch.domain.detection import Rule
+from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import DateRange
 from costbatch.errors import ConfigError
-from tests.support.factories import NOW, day, days, make_anomaly
+from tests.support.factories import NOW, day, days, make_account, make_anomaly
 from tests.support.fake_store import FakeAnswers
 from tests.support.fakes import FakeAccounts
 from tests.support.replay import Replay, flat, spans, told
@@ -24,6 +25,7 @@ from tests.support.replay import Replay, flat, spans, told
 DETECTED, UPDATED, RESOLVED = "anomaly.detected", "anomaly.updated", "anomaly.resolved"
 REMINDER = "anomaly.reminder"
 ALICE = Remark(author="alice", reason="load test")
+EXACTLY = "The name must be exactly that of Cost Explorer."
 
 
 @pytest.fixture
@@ -250,6 +252,35 @@ def test_a_planned_change_is_silent_before_anyone_hears_of_it() -> None:
     with pytest.raises(ConfigError, match=f"costbatch planned remove {change.plan.id}"):
         replay.answers.reopen(newest(replay), ALICE)
     assert told(replay.run(54)) == [DETECTED]
+
+
+@pytest.mark.parametrize(
+    ("service", "note"),
+    [
+        (None, ""),
+        ("Amazon S3", ""),
+        ("AWS Lambda", 'Account {} has not paid for a service named "AWS Lambda" yet.'),
+        (
+            "amazon s3",
+            'No account has paid for a service named "amazon s3"; did you mean "Amazon S3"? ' + EXACTLY,
+        ),
+        (
+            "EC2",
+            'No account has paid for a service named "EC2". ' + EXACTLY,
+        ),
+    ],
+)
+def test_a_planned_service_that_nobody_pays_for_is_said(service: str | None, note: str) -> None:
+    """A mistyped name covers nothing: it is accepted, because a service may be new, and said."""
+    replay = Replay()
+    account, charges = replay.account, replay.store.tables.first_charges
+    other = make_account(2)
+    replay.store.tables.accounts.rows[other.id] = other
+    charges.add({account.id: [FirstCharge("Amazon S3", day(0), "USD", Decimal(1))]})
+    charges.add({other.id: [FirstCharge("AWS Lambda", day(0), "USD", Decimal(1))]})
+    use_cases = plans(replay)
+    change = use_cases.add(account.aws_account_id, days(50, 53), ALICE, service=service)
+    assert use_cases.note_on(change) == note.format(account)
 
 
 def test_a_removed_plan_no_longer_counts() -> None:
