@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,11 +15,22 @@ from hypothesis import strategies as st
 from costbatch.adapters.postgres import PostgresDatabase
 from costbatch.adapters.postgres.retention import PostgresRetention
 from costbatch.domain.accounts import Account
+from costbatch.domain.collection import CollectOptions
+from costbatch.domain.detection import Rule
 from costbatch.domain.ledger import ChangeQuery
-from costbatch.domain.periods import DateRange
+from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.domain.runs import Run
 from tests.postgres.conftest import Query
-from tests.support.database_rows import TODAY, WINDOW, add_account, cost_row, prepare_months, store
+from tests.support.database_rows import (
+    TODAY,
+    WINDOW,
+    add_account,
+    claim,
+    cost_row,
+    prepare_months,
+    store,
+)
+from tests.support.database_rows import collect as save
 from tests.support.factories import CostRow, make_fetched, make_run
 
 FIRST_NIGHT = date(2026, 2, 26)
@@ -202,6 +215,42 @@ def test_a_run_that_is_resumed_late_is_undone_with_the_later_ones(database: Post
         assert tx.ledger.costs_as_of(TODAY - timedelta(days=1), WINDOW) == []
         assert tx.ledger.costs_as_of(TODAY, WINDOW, aws_account_ids=["000000000009"]) == []
     assert seen == [1, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("hours", "seen"),
+    [
+        ((7, 31, 55), ("1", "2", "3")),
+        # Begun late by hand, and resumed after the next night's run: that morning saw nothing.
+        ((33, 31, 55), (None, "2", "3")),
+        # Resumed a day after it began, before any other run.
+        ((7, 52, 55), ("1", None, "3")),
+    ],
+)
+def test_a_morning_is_one_on_which_the_account_was_read(
+    database: PostgresDatabase, hours: tuple[int, ...], seen: tuple[str | None, ...]
+) -> None:
+    """A run that is resumed late says nothing of the morning of its own day; hours: when the runs end."""
+    prepare_months(database)
+    account = add_account(database)
+    day = TODAY - timedelta(days=3)
+    store(database, account, [cost_row(1, "9")], night=day)
+    begun = []
+    for n in range(3):
+        began_at = datetime.combine(day, time(10 if n == 0 else 2), UTC) + timedelta(days=n + 1)
+        with database.transaction() as tx:
+            run = tx.runs.open(f"night {n}", CollectOptions().to_request(()), now=began_at, version="1")
+            tx.items.enlist(run)
+        begun.append(run)
+    in_order = sorted(zip(hours, begun, strict=True), key=itemgetter(0))
+    for amount, (hour, run) in zip(("1", "2", "3"), in_order, strict=True):
+        (item,) = claim(database, run)
+        store(database, account, [cost_row(1, "9"), cost_row(day, amount)], night=run.today)
+        ended_at = datetime.combine(day + ONE_DAY, time(), UTC) + timedelta(hours=hour)
+        assert save(database, item, now=ended_at)
+    with database.transaction() as tx:
+        (found,) = tx.ledger.arrivals(DateRange(day, day + ONE_DAY), Rule())
+    assert found.visible == tuple(None if each is None else Decimal(each) for each in seen)
 
 
 def test_the_changes_played_backwards_are_the_costs_of_each_night(database: PostgresDatabase) -> None:

@@ -68,14 +68,21 @@ FROM (
 GROUP BY aws_account_id, service, currency, usage_date HAVING count(final) > 0
 ORDER BY 1, 2, 3, 4
 """
-# Only ordinary runs count: a backfill reads other days.
+# Only ordinary runs count: a backfill reads other days. Nor does a run that was resumed and read an account a
+# day after its start, or after a later night: what it found is not what was there that morning.
 _MORNINGS = sa.text("""
-SELECT DISTINCT aws_account_id, r.today
-FROM runs r JOIN run_items i ON i.run_id = r.id JOIN accounts ON accounts.id = i.account_id
-WHERE r.job = :job AND NOT r.options ? 'days' AND i.state = 'succeeded'
-  AND r.today > :start AND r.today < CAST(:end_exclusive AS date) + 3
-  AND (cardinality(CAST(:aws_account_ids AS text[])) = 0
-    OR aws_account_id = ANY(CAST(:aws_account_ids AS text[])))
+SELECT DISTINCT aws_account_id, today FROM (
+    SELECT aws_account_id, r.today, r.started_at, i.finished_at,
+        min(i.finished_at) OVER (
+            PARTITION BY i.account_id ORDER BY r.today DESC
+            GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS first_later
+    FROM runs r JOIN run_items i ON i.run_id = r.id JOIN accounts ON accounts.id = i.account_id
+    WHERE r.job = :job AND NOT r.options ? 'days' AND i.state = 'succeeded'
+      AND r.today > :start AND r.today < CAST(:end_exclusive AS date) + 3
+      AND (cardinality(CAST(:aws_account_ids AS text[])) = 0
+        OR aws_account_id = ANY(CAST(:aws_account_ids AS text[])))
+) AS reads
+WHERE finished_at < started_at + interval '1 day' AND (first_later IS NULL OR finished_at < first_later)
 """)
 
 _STORED = """
