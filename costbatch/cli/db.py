@@ -100,9 +100,10 @@ def check(context: Context, output: str) -> None:
 def prune(context: Context, /, *, keep_months: int | None, dry_run: bool, output: str) -> None:
     """Drop the months of costs that are past retention, and the records that belong to them.
 
-    These records are runs, events without a pending delivery, resolved anomalies, gone resources and those
-    of removed accounts, from before the first month that is kept. Months are dropped whole and instantly,
-    other rows in small batches, so runs and queries are not blocked. It can be interrupted and run again.
+    These records are runs, events without a pending delivery or an open anomaly, resolved anomalies, gone
+    resources and those of removed accounts, from before the first month that is kept. Months are dropped
+    whole and instantly, other rows in small batches, so runs and queries are not blocked. It can be
+    interrupted and run again.
 
     Exits with 1 if a lock of another transaction kept a month from being dropped, and 2 if the role may not
     drop it.

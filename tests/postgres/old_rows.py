@@ -1,9 +1,10 @@
 """Old things for the tests of pruning: months of costs, and runs, events and anomalies of any age."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from uuid import UUID, uuid4
 
 from sqlalchemy.engine import Connection
@@ -88,15 +89,23 @@ def cover(
     )
 
 
-def add_event(query: Query, occurred: datetime, *delivered: datetime | None, run: UUID | None = None) -> UUID:
+def add_event(
+    query: Query,
+    occurred: datetime,
+    *delivered: datetime | None,
+    run: UUID | None = None,
+    account_id: int | None = None,
+    data: Mapping[str, object] = MappingProxyType({}),
+) -> UUID:
     """Add an event, with a delivery for each sink: when it was made, or None."""
     identity = f"{uuid4()}"
     query(
-        "INSERT INTO events (id, type, run_id, cloudevent, occurred_at) VALUES"
-        " (:id, 'run.completed', :run, CAST(:cloudevent AS jsonb), :occurred)",
+        "INSERT INTO events (id, type, run_id, account_id, cloudevent, occurred_at) VALUES"
+        " (:id, 'run.completed', :run, :account_id, CAST(:cloudevent AS jsonb), :occurred)",
         id=identity,
         run=run,
-        cloudevent=json.dumps({"id": identity, "subject": "x", "data": {}}),
+        account_id=account_id,
+        cloudevent=json.dumps({"id": identity, "subject": "x", "data": dict(data)}),
         occurred=occurred,
     )
     for number, at in enumerate(delivered):

@@ -212,6 +212,22 @@ def test_events_that_every_sink_has_go(database: PostgresDatabase, query: Query)
     assert prune(database).rows[OldRows.EVENTS] == 1
 
 
+def test_events_about_an_open_anomaly_stay_for_its_end(database: PostgresDatabase, query: Query) -> None:
+    """Or a sink that was told of it would not be told its end, if a filter excludes that for its size."""
+    account = add_account(database)
+    opened = add_anomaly(query, "open", date(2025, 10, 1))
+    over = add_anomaly(query, "resolved", date(2025, 10, 1))
+    kept, _ = (
+        add_event(query, OLD, OLD, account_id=account.id, data={"anomaly": {"id": f"{anomaly}"}})
+        for anomaly in (opened, over)
+    )
+    assert keeper(database).look(TODAY).rows[OldRows.EVENTS] == 1
+    assert prune(database).rows[OldRows.EVENTS] == 1
+    assert ids(query, "events") == {kept}
+    query("UPDATE anomalies SET state = 'resolved', resolution = 'ended'")
+    assert prune(database).rows[OldRows.EVENTS] == 1
+
+
 def test_anomalies_that_are_over_go(database: PostgresDatabase, query: Query) -> None:
     """Resolved, with every day before the first kept one; what is open stays."""
     add_account(database)

@@ -260,7 +260,7 @@ def _delete_resources(connection: Connection, before: datetime, most: int) -> in
 
 
 def _event_is_old(before: datetime) -> sa.ColumnElement[bool]:
-    """Return whether an event is old and every sink has it."""
+    """Return whether an event is old, every sink has it, and the anomaly that it is about is over."""
     later = events.alias("later")
     # The sequence follows the time: up to the first event that is not old, an index finds the old ones and
     # leaves the others unread. One that came in another order goes some days later.
@@ -269,7 +269,14 @@ def _event_is_old(before: datetime) -> sa.ColumnElement[bool]:
     pending = sa.exists().where(
         deliveries.c.event_id == events.c.id, deliveries.c.state == DeliveryState.PENDING.value
     )
-    return (events.c.occurred_at < before) & is_first & ~pending
+    # By the index of the open ones. Who was told of an anomaly is told its end, whatever the filter excludes.
+    told = events.c.cloudevent[("data", "anomaly", "id")].astext
+    goes_on = sa.exists().where(
+        anomalies.c.account_id == events.c.account_id,
+        anomalies.c.state == sa.literal_column(f"'{AnomalyState.OPEN.value}'"),
+        sa.cast(anomalies.c.id, sa.Text) == told,
+    )
+    return (events.c.occurred_at < before) & is_first & ~pending & ~goes_on
 
 
 # The largest bigint.
