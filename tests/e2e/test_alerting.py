@@ -1,14 +1,19 @@
 """Alerts end to end: through the metrics and Prometheus, and straight to a real Alertmanager."""
 
 import json
+import re
+import shlex
+import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from costbatch.domain.events import EventType
 from costbatch.domain.periods import instant
 from tests.chart.chart import render
+from tests.support.documents import ROOT
 from tests.support.harness import ONE_DAY, Harness, bill, make_account, steady
 from tests.support.machine import program
 from tests.support.prometheus import alertmanager, prometheus, wait_for
@@ -88,6 +93,27 @@ def test_an_alert_follows_its_account_to_another_team(tmp_path: Path) -> None:
         ("search", "low", "firing"),
         ("search", "low", "resolved"),
     ]
+
+
+def test_the_documented_silence_takes_the_id_that_the_list_shows(tmp_path: Path) -> None:
+    """Its first eight characters, as well as the whole id."""
+    (command,) = re.findall("`(amtool silence add .+?)`", (ROOT / "docs" / "alerts.md").read_text())
+    event = anomaly_event(1)
+    shown = event["data"]["anomaly"]["id"][:8]
+    with receiving() as receiver, alertmanager(receiver.url, tmp_path) as manager:
+        sink = make_sink(f"type: alertmanager\nurl: {manager}")
+        sink.deliver([{**event, "time": instant(datetime.now(UTC))}])
+        wait_for(lambda: told(receiver), "The alert on the anomaly")
+        words = shlex.split(command.replace("ID", shown))
+        options = [f"--alertmanager.url={manager}", "--author=alice"]
+        subprocess.run([program("amtool"), *words[1:], *options], check=True, timeout=30)
+
+        def state() -> str:
+            with urlopen(f"{manager}/api/v2/alerts", timeout=10) as answer:
+                (alert,) = json.load(answer)
+            return str(alert["status"]["state"])
+
+        wait_for(lambda: state() == "suppressed", "The silence")
 
 
 def test_an_answer_ends_the_alert_at_once_and_reopening_fires_it_again(
