@@ -13,6 +13,7 @@ from math import exp, inf, log, sqrt
 
 from costbatch.domain.adaptive_answers import Allowance, excused_ages, open_day
 from costbatch.domain.adaptive_growth import find_leak
+from costbatch.domain.adaptive_outage import OUTAGE, find_outage
 from costbatch.domain.adaptive_past import LIKE, SETTLE_DAYS, Band, Mark, floats, median
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
 from costbatch.domain.detection import Reason
@@ -42,12 +43,6 @@ _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
 # Of a fee of its own, the part that an earlier one is at least. The first often covers part of a month, and
 # the next follow an account that begins; from so many on it has its size.
 _SAME_CHARGE, _FIRST_CHARGE, _CHARGES = 0.75, 0.3, 3
-_OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
-_FIRST_DAY, _NEARLY_EMPTY, _BELOW_LOWEST = 0.75, 0.3, 0.9
-_OUTAGE_DAYS, _CALM_DAYS, _MONTH_START = 35, 10, 3
-_LEAST_USUAL_DAYS = 20
-# However much a service strays, an outage need not be deeper than this part of what was expected.
-_DEEPEST = 0.9
 # A job this many times as large as any within a year is told, once so many weeks are known.
 _BEYOND_JOBS, _JOB_WEEKS = 2.5, 20
 _WEEK = 7
@@ -349,37 +344,13 @@ class Detector:
         return margin * second
 
     def _find_drop(self, history: History, amounts: Sequence[float]) -> _Found | None:
-        """Find an outage: two days far below everything of the last five weeks, the first of them final."""
-        index, settled = len(history.bands) - 1 - SETTLE_DAYS, len(history.amounts)
-        first, second = history.bands[index], history.bands[index + 1]
-        if first is None or second is None or settled - history.last_drop <= _CALM_DAYS or amounts[2] < 0:
-            return None
-        fall, next_fall = first.expected - amounts[2], second.expected - amounts[1]
-        ordinary = min(3 * self._evidence * first.noise, _DEEPEST) * first.scale
-        least = max(self._floor, ordinary, self._rule.minimum_ratio * first.expected)
-        is_low = amounts[2] < _OUTAGE * first.expected and amounts[1] < _OUTAGE * second.expected
-        # It began during the first day: that one is complete and short, the next one nearly empty.
-        began = amounts[2] < _FIRST_DAY * first.expected and amounts[1] < _NEARLY_EMPTY * second.expected
-        if not (is_low or began):
-            return None
-        start = max(0, settled - _OUTAGE_DAYS - 1)
-        pairs = zip(history.amounts[start : settled - 1], history.marks[start : settled - 1], strict=True)
-        usual = sorted(amount for amount, mark in pairs if mark == Mark.NORMAL)
-        if fall < least or next_fall < self._floor or len(usual) <= _LEAST_USUAL_DAYS:
-            return None
-        lowest = usual[1]
-        # A holiday before an outage is not its first day: wait until the next one is complete.
-        began = began and amounts[2] < _BELOW_LOWEST * lowest
-        is_usual = not began and amounts[2] >= _BELOW_EVERYTHING * lowest
-        if is_usual or amounts[1] >= _NEXT_BELOW * lowest:
-            return _Found(SETTLE_DAYS, None, fall / least, Excuse.USUAL_LEVEL)
-        # A free tier starts anew on the 1st: in the first months nothing tells that from an outage.
-        is_month_start = history.month_days[index] <= _MONTH_START and index < 2 * _OUTAGE_DAYS
-        if is_month_start or history.has_precedent(index, fall, -1, (0.6, LIKE)):
-            return _Found(SETTLE_DAYS, None, fall / least, Excuse.RECURRING)
-        history.marks[index] = Mark.ANOMALOUS
-        history.last_drop = settled
-        return _Found(SETTLE_DAYS, Reason.DROP, fall / least)
+        """Find an outage, and remember it if nothing explains it."""
+        outage = find_outage(history, amounts, self._rule, self._evidence, self._floor)
+        if outage is None or outage.excuse is not None:
+            return outage and _Found(SETTLE_DAYS, None, outage.strength, outage.excuse)
+        history.marks[-1 - SETTLE_DAYS] = Mark.ANOMALOUS
+        history.last_drop = len(history.amounts)
+        return _Found(SETTLE_DAYS, Reason.DROP, outage.strength)
 
     def _find_growth(self, history: History, amounts: Sequence[float]) -> _Found | None:
         """Find a leak: growth over four weeks that continues, beyond what the series and the account do."""
@@ -478,7 +449,7 @@ class Detector:
             if found.reason is not None and actual > expected:
                 # Up to the growth that is ordinary, and not how far a day strays.
                 margin = (actual - expected) / found.strength
-        upper, lower = expected + margin, max(0.0, expected - max(margin, (1 - _OUTAGE) * expected))
+        upper, lower = expected + margin, max(0.0, expected - max(margin, (1 - OUTAGE) * expected))
         distance = (
             (actual - expected) / margin
             if actual > expected
