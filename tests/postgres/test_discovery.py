@@ -179,18 +179,21 @@ def unread(discovery: Discovery) -> list[Mapping[str, str]]:
     return list(health.unread_regions(DISCOVER, discovery.now - timedelta(days=2)).values())
 
 
-def test_a_region_that_fails_for_days_is_named_to_the_doctor(discovery: Discovery) -> None:
+@pytest.mark.parametrize("options", [None, DiscoverOptions(source=SourceChoice.TAGGING)])
+def test_a_region_that_fails_for_days_is_named_to_the_doctor(
+    discovery: Discovery, options: DiscoverOptions | None
+) -> None:
     """Not one of last night, and not one that the account has disabled, which is not read any more either."""
     discovery.source.regions = (*REGIONS, "eu-north-1")
-    discovery.night()
+    discovery.night(options)
     discovery.source.regions, discovery.source.down = REGIONS, ("eu-west-1",)
     for _ in range(2):
-        discovery.night()
+        discovery.night(options)
         assert unread(discovery) == []
-    discovery.night()
+    discovery.night(options)
     assert unread(discovery) == [{"eu-west-1": "timeout"}]
     discovery.source.down = ()
-    discovery.night()
+    discovery.night(options)
     assert unread(discovery) == []
 
 

@@ -15,6 +15,7 @@ from costbatch.adapters.postgres.tables import metadata
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Secret
 from costbatch.domain.deliveries import Backlog
+from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.runs import RunStatus
 from costbatch.errors import StorageError
 from costbatch.simulator.world import Fault
@@ -195,6 +196,18 @@ def test_the_newest_run_is_the_one_that_started_last(harness: Harness, health: P
     assert run.accounts == {"succeeded": 1, "failed": 1}
     assert run.finished_at is not None
     assert run.started_at < run.finished_at
+
+
+def test_a_run_with_options_is_the_newest_only_if_any_will_do(
+    harness: Harness, health: PostgresHealth
+) -> None:
+    """One of a single account is neither."""
+    harness.open(make_account(1))
+    harness.run("discover", "--run-key", "plain")
+    harness.run("discover", "--source", "tagging", "--run-key", "tagging")
+    harness.run("discover", "--source", "tagging", "--account", harness.ids[0], "--run-key", "one")
+    found = [health.newest_run(DISCOVER), health.newest_run(DISCOVER, any_options=True)]
+    assert [run.key for run in found if run] == ["plain", "tagging"]
 
 
 def test_a_run_of_a_clock_that_is_ahead_is_not_the_newest_for_ever(

@@ -70,7 +70,10 @@ def make_run(status: RunStatus, *, hours_ago: int = 5, **accounts: int) -> Newes
 
 @dataclass
 class FakeHealth:
-    """A database in good health; ``error`` is what every look at it raises."""
+    """A database in good health; ``error`` is what every look at it raises.
+
+    with_options: by job, a newer run over all accounts than the others here, with options.
+    """
 
     the_server: Server = SERVER
     the_clock: Callable[[], datetime] = lambda: NOW
@@ -80,6 +83,7 @@ class FakeHealth:
     run: NewestRun | None = field(default_factory=lambda: make_run(RunStatus.COMPLETED, succeeded=2))
     discovery: NewestRun | None = None
     others: Mapping[str, NewestRun] = field(default_factory=dict)
+    with_options: Mapping[str, NewestRun] = field(default_factory=dict)
     the_sinks: Sequence[SinkHealth] = ()
     unread: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     error: Exception | None = None
@@ -106,8 +110,10 @@ class FakeHealth:
         """Return the credentials."""
         return self.credentials
 
-    def newest_run(self, job: str) -> NewestRun | None:
+    def newest_run(self, job: str, *, any_options: bool = False) -> NewestRun | None:
         """Return the run of the job."""
+        if any_options and job in self.with_options:
+            return self.with_options[job]
         return {COLLECT: self.run, DISCOVER: self.discovery, **self.others}.get(job)
 
     def unread_regions(self, job: str, since: datetime) -> Mapping[int, Mapping[str, str]]:

@@ -101,7 +101,7 @@ ORDER BY ours.month
 _UNREAD_REGIONS = sa.text("""
 WITH newest AS (
     SELECT id FROM runs
-    WHERE job = :job AND options = '{}' AND aws_account_ids = '[]' AND finished_at IS NOT NULL
+    WHERE job = :job AND aws_account_ids = '[]' AND finished_at IS NOT NULL
     ORDER BY sequence DESC LIMIT 1
 )
 SELECT run_items.account_id, failed.region, failed.kind
@@ -211,9 +211,11 @@ class PostgresHealth(DatabaseHealth):
             ]
 
     @override
-    def newest_run(self, job: str) -> NewestRun | None:
-        is_whole = sa.and_(runs.c.options == sa.cast({}, JSONB), runs.c.aws_account_ids == sa.cast([], JSONB))
-        newest = sa.select(runs).where(runs.c.job == job, is_whole).order_by(runs.c.sequence.desc()).limit(1)
+    def newest_run(self, job: str, *, any_options: bool = False) -> NewestRun | None:
+        is_wanted = [runs.c.job == job, runs.c.aws_account_ids == sa.cast([], JSONB)]
+        if not any_options:
+            is_wanted.append(runs.c.options == sa.cast({}, JSONB))
+        newest = sa.select(runs).where(*is_wanted).order_by(runs.c.sequence.desc()).limit(1)
         counts = sa.select(run_items.c.state, sa.func.count()).group_by(run_items.c.state)
         with self._look() as connection:
             row = connection.execute(newest).first()

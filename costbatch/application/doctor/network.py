@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from costbatch.application.discover.ports import ResourceSource
 from costbatch.application.doctor.findings import LONG, Finding, Mark, failure, ok, warning
 from costbatch.application.doctor.ports import AwsProbe, DatabaseHealth, Endpoint, Gateway
+from costbatch.application.doctor.records import newest_used
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.ports import Database
 from costbatch.application.selection import select_accounts
@@ -127,9 +128,11 @@ def check_discovery_access(
 ) -> Finding:
     """Ask AWS, free of charge, for the regions of one account and a resource, if discovery is used."""
     # What is stored may be of a try with one account long ago: only a run of all accounts is asked again.
-    run = health.newest_run(DISCOVER)
-    if run is None or now - run.started_at > LONG:
-        return ok("Discovery is not in use: no run over all accounts in 2 days. Nothing was asked.")
+    run = newest_used(health, DISCOVER, now)
+    if run is None:
+        return ok("Discovery is not in use, so nothing was asked.")
+    if now - run.started_at > LONG:
+        return ok("There has been no run over all accounts in 2 days, so nothing was asked.")
     with database.transaction() as tx:
         accounts = select_accounts(tx, [])
         if not accounts:

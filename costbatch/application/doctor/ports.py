@@ -112,8 +112,8 @@ class DatabaseHealth(Protocol):
     def sealed_credentials(self) -> Sequence[SealedOfAccount] | None:
         """Return all stored credentials by account; None if the role may not read them."""
 
-    def newest_run(self, job: str) -> NewestRun | None:
-        """Return the newest run over all accounts and their ordinary days."""
+    def newest_run(self, job: str, *, any_options: bool = False) -> NewestRun | None:
+        """Return the newest run over all accounts without options, such as other days, or with any."""
 
     def unread_regions(self, job: str, since: datetime) -> Mapping[int, Mapping[str, str]]:
         """Return, by account row, the regions that failed in the job's newest run and were not read since.

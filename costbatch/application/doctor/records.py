@@ -45,7 +45,7 @@ def check_newest_run(health: DatabaseHealth, now: datetime) -> Finding:
 
 def check_newest_discovery(health: DatabaseHealth, now: datetime) -> Finding:
     """Check how the newest run of the discovery job over all accounts ended, if it is used."""
-    run = _newest_used(health, DISCOVER, now)
+    run = newest_used(health, DISCOVER, now)
     if run is None:
         return ok(f"Discovery is not in use: {_unused(DISCOVER_WORDS)}")
     on_failure = (
@@ -56,7 +56,7 @@ def check_newest_discovery(health: DatabaseHealth, now: datetime) -> Finding:
 
 def check_job(database: Database, health: DatabaseHealth, words: JobWords, now: datetime) -> Finding:
     """Check a job that has no checks of its own: how its newest run ended, and which accounts fail."""
-    run = _newest_used(health, words.name, now)
+    run = newest_used(health, words.name, now)
     if run is None:
         return ok(f"The job is not in use: {_unused(words)}")
     on_failure = "`costbatch accounts show ID` says why an account fails."
@@ -74,15 +74,24 @@ def check_job(database: Database, health: DatabaseHealth, words: JobWords, now: 
     return warning("\n".join(found), "\n".join(filter(None, advice)))
 
 
-def _newest_used(health: DatabaseHealth, job: str, now: datetime) -> NewestRun | None:
+def newest_used(health: DatabaseHealth, job: str, now: datetime) -> NewestRun | None:
     """Return the newest run over all accounts of a job that one need not run; None if it is not in use."""
-    run = health.newest_run(job)
+    # With options, too: its CronJob may have some, so that no run is without.
+    run = health.newest_run(job, any_options=True)
     return run if run is not None and now - run.started_at <= _SWITCHED_OFF else None
 
 
 def _unused(words: JobWords) -> str:
     days = _SWITCHED_OFF.days
     return f"there has been no run of `costbatch {words.name}` over all accounts in {days} days."
+
+
+def _how_it_ends(run: NewestRun, now: datetime) -> str:
+    """Return how a warning about a job ends that may have been switched off after its newest run."""
+    if now - run.started_at <= LONG:
+        return ""
+    days = _SWITCHED_OFF.days
+    return f"If you switched it off, it counts as not in use {days} days after its last run."
 
 
 def _first(lines: Sequence[str]) -> list[str]:
@@ -102,24 +111,16 @@ def _judge(
         f"it is {run.status} ({counts or 'no accounts'})."
     )
     if run.status is RunStatus.RUNNING and now - run.started_at > ONE_DAY:
-        return warning(
-            found,
-            "It appears to have crashed. The next run picks up the remaining accounts; find the cause.",
-        )
-    if run.status in {RunStatus.FAILED, RunStatus.PARTIAL}:
-        return warning(found, on_failure)
-    if run.status is RunStatus.STOPPED:
-        return warning(
-            found,
-            "It was stopped early. The next run picks up the remaining accounts; give the Job more time.",
-        )
-    if now - run.started_at > LONG:
+        advice = "It appears to have crashed. The next run picks up the remaining accounts; find the cause."
+    elif run.status in {RunStatus.FAILED, RunStatus.PARTIAL}:
+        advice = on_failure
+    elif run.status is RunStatus.STOPPED:
+        advice = "It was stopped early. The next run picks up the remaining accounts; give the Job more time."
+    elif now - run.started_at > LONG:
         advice = "That is more than 2 days ago. Check that the CronJob is active and can start pods."
-        if is_optional:
-            days = _SWITCHED_OFF.days
-            advice += f" If you switched it off, it counts as not in use {days} days after its last run."
-        return warning(found, advice)
-    return ok(found)
+    else:
+        return ok(found)
+    return warning(found, f"{advice} {_how_it_ends(run, now) if is_optional else ''}".strip())
 
 
 def check_accounts(database: Database, now: datetime) -> Finding:
@@ -172,9 +173,11 @@ def _advice(kinds: Sequence[str | None], words: JobWords) -> str:
 def check_discovered(database: Database, health: DatabaseHealth, now: datetime) -> Finding:
     """Check that every active account was discovered recently, in all its regions, if discovery is used."""
     # What is stored may be of a try with one account, or from before discovery was switched off.
-    run = health.newest_run(DISCOVER)
-    if run is None or now - run.started_at > LONG:
-        return ok("Discovery is not in use: no run over all accounts in 2 days.")
+    run = newest_used(health, DISCOVER, now)
+    if run is None:
+        return ok(f"Discovery is not in use: {_unused(DISCOVER_WORDS)}")
+    # Then nothing was discovered since, which the check of that run warns of; here only what failed counts.
+    is_stale = now - run.started_at > LONG
     with database.transaction() as tx:
         progress, stored = tx.progress.load(DISCOVER), tx.resources.discoveries()
         active = tx.accounts.list_all([AccountStatus.ACTIVE])
@@ -185,7 +188,7 @@ def check_discovered(database: Database, health: DatabaseHealth, now: datetime) 
         known = stored.get(account.id)
         failing = failing_since_added(account, progress.get(account.id, NO_PROGRESS))
         is_discovered = known is not None and now - known.discovered_at <= LONG
-        if failing is not None or not (is_discovered or _is_new(account, now)):
+        if failing is not None or not (is_stale or is_discovered or _is_new(account, now)):
             last = f"discovered {_instant(known.discovered_at)}" if known else "never discovered"
             why = f"{failing.kind} since {_instant(failing.since)}" if failing else "no failure is recorded"
             late.append((f"{account}: {last}; {why}.", [failing.kind if failing else None]))
@@ -198,13 +201,16 @@ def check_discovered(database: Database, health: DatabaseHealth, now: datetime) 
     if late:
         of_all = f"{len(late):,} of {many(len(active), 'active account')}"
         lines.append(f"{of_all} not discovered, or not in every region.")
+    elif is_stale:
+        return ok("No account fails; there has been no run over all accounts in 2 days.")
     elif new < len(active):
         lines.append(f"{many(len(active) - new, 'active account')}, all discovered within the last 2 days.")
-    if new:
+    if new and not is_stale:
         lines.append(f"{many(new, 'account')}, added within the last 2 days and not discovered yet.")
     lines += _first([line for line, _ in late])
     found, kinds = "\n".join(lines), [kind for _, kinds in late[:_MOST_SHOWN] for kind in kinds]
-    return warning(found, _advice(kinds, DISCOVER_WORDS)) if late else ok(found)
+    advice = filter(None, [_advice(kinds, DISCOVER_WORDS), _how_it_ends(run, now)])
+    return warning(found, "\n".join(advice)) if late else ok(found)
 
 
 def check_events(health: DatabaseHealth, now: datetime, sinks: Sequence[str]) -> Finding:

@@ -177,17 +177,54 @@ def test_a_try_of_long_ago_is_no_use_of_discovery(discovery: NewestRun | None) -
 def test_a_discovery_that_was_switched_off_is_warned_of_for_a_month(days: int, mark: Mark) -> None:
     """It may as well be broken: the advice says how the warning ends, and only one check warns."""
     stopped = make_run(RunStatus.COMPLETED, hours_ago=24 * days, succeeded=2)
-    failing = Progress(failing=Failing(since=NOW - timedelta(days=days), kind="access_denied"))
-    ward = Ward(
-        health=FakeHealth(discovery=stopped),
-        discovered={1: LONG_AGO, 2: LONG_AGO},
-        not_discovered={2: failing},
-    )
+    ward = Ward(health=FakeHealth(discovery=stopped), discovered={1: LONG_AGO, 2: LONG_AGO})
     newest = ward.find("last discovery")
     assert newest.mark is mark
     assert ("counts as not in use 30 days after its last run" in newest.advice) == (mark is Mark.WARNING)
     assert newest.found.startswith("Discovery is not in use") == (mark is Mark.OK)
     assert ward.find("discovery").mark is Mark.OK
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.PARTIAL, RunStatus.STOPPED])
+@pytest.mark.parametrize(("hours", "is_used"), [(60, True), (24 * 30, True), (24 * 30 + 1, False)])
+def test_what_failed_in_the_last_discovery_is_named_for_a_month(
+    status: RunStatus, hours: int, *, is_used: bool
+) -> None:
+    """However it ended: the alert about the accounts goes on, too. The advice says how the warnings end."""
+    failing = Progress(failing=Failing(since=NOW - timedelta(days=40), kind="access_denied"))
+    ward = Ward(
+        accounts=[make_account(number) for number in (1, 2, 3)],
+        health=FakeHealth(
+            discovery=make_run(status, hours_ago=hours, failed=2), unread={3: {"us-east-1": "timeout"}}
+        ),
+        discovered={1: LONG_AGO, 3: LONG_AGO},
+        not_discovered={2: failing},
+    )
+    for name in ("last discovery", "discovery"):
+        finding = ward.find(name)
+        assert finding.mark is (Mark.WARNING if is_used else Mark.OK)
+        assert ("counts as not in use 30 days after its last run" in finding.advice) == is_used
+        assert finding.found.startswith("Discovery is not in use") != is_used
+    assert ("Discovery is not in use" in ward.find("discovery access").found) != is_used
+    if is_used:
+        said, first, second = ward.find("discovery").found.splitlines()
+        assert said == "2 of 3 active accounts not discovered, or not in every region."
+        assert first.startswith("000000000002 (account-2): never discovered; access_denied since ")
+        assert second.startswith("000000000003 (account-3): not read for more than 2 days: us-east-1")
+
+
+def test_a_discovery_with_options_is_in_use() -> None:
+    """The chart can give its CronJob `--source`; the cost job with options reads other days instead."""
+    failing = Progress(failing=Failing(since=NOW - timedelta(days=9), kind="access_denied"))
+    run = make_run(RunStatus.FAILED, failed=2)
+    ward = Ward(
+        health=FakeHealth(run=None, with_options={"discover": run, "collect": run}),
+        not_discovered=dict.fromkeys((1, 2), failing),
+    )
+    assert ward.find("last discovery").mark is Mark.WARNING
+    assert ward.find("discovery").found.startswith("2 of 2 active accounts not discovered")
+    assert ward.find("discovery access").found.startswith("000000000001 (account-1): AWS lists")
+    assert ward.find("last run").found == "There has been no run over all accounts yet."
 
 
 def test_a_discovery_that_failed_says_where_its_failures_are_shown() -> None:
