@@ -39,6 +39,7 @@ from costbatch.domain.labels import change_labels
 from costbatch.domain.overrides import RuleOf
 from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 from costbatch.domain.routing import Route
+from costbatch.domain.second_opinion import IMPORT
 from costbatch.errors import AccountError, ConfigError
 
 # The id of an account that is not stored yet.
@@ -118,6 +119,8 @@ class Accounts:
             progress = {
                 job: _shown(account, {account.id: each})
                 for job, each in sorted(tx.progress.load_of(account.id).items())
+                # It is no job: it keeps when it last asked, and why it stopped, in the place of a failure.
+                if job != IMPORT
             }
             details = AccountDetails(
                 account=account,

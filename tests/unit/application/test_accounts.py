@@ -15,6 +15,7 @@ from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.credentials import AccessKeys, Secret, StoredSecrets
 from costbatch.domain.detection import Rule
 from costbatch.domain.routing import Route
+from costbatch.domain.second_opinion import IMPORT
 from costbatch.errors import AccountError, ConfigError, ErrorKind
 from tests.support.factories import make_account, make_anomaly
 from tests.support.fake_store import FakeStore
@@ -318,6 +319,14 @@ def test_an_account_fails_since_it_was_added_for_the_last_time(
         jobs = ("collect", "discover", "scan") if is_shown else ()
         assert shown.failing == dict.fromkeys(jobs, failing.failing)
         assert accounts.list_accounts() == [(shown.account, shown.progress)]
+
+
+def test_an_import_is_no_job_that_can_fail(accounts: Accounts, database: FakeDatabase) -> None:
+    """It notes when it last asked AWS, and why it stopped, in the place of a failure."""
+    row = accounts.add(BY_POD).id
+    asked = Progress(failing=Failing(since=NOW, kind="api_cost_cap"))
+    database.progress.others = {IMPORT: {row: asked}}
+    assert accounts.show(ID).failing == {}
 
 
 def test_removing_an_account_resolves_its_open_anomalies() -> None:
