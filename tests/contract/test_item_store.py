@@ -311,6 +311,17 @@ class TestEnlisting:
             assert tx.items.requeue(run, "dead".__eq__) == 2
         assert states(database, run) == ["pending", "failed", "pending", "skipped"]
 
+    def test_what_was_skipped_after_its_worker_had_died_stays_skipped(
+        self, database: Database, run: Run
+    ) -> None:
+        """Whoever skipped it decided that, not the dead: to requeue it would skip and count it again."""
+        claim(database, run, "dead", most=2)
+        assert release_dead(database) == {"dead"}
+        with database.transaction() as tx:
+            assert tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=NOW) == 4
+            assert tx.items.requeue(run, "dead".__eq__) == 0
+        assert states(database, run) == ["skipped"] * 4
+
 
 class TestOutcomes:
     """How the accounts of a run ended."""

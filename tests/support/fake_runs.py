@@ -288,7 +288,8 @@ class FakeItems(ItemStore):
 
     def _skip(self, listed: Sequence[Listed], reason: SkipReason) -> int:
         for each in listed:
-            self._put(replace(each, record=replace(each.record, state=ItemState.SKIPPED, skip_reason=reason)))
+            record = replace(each.record, state=ItemState.SKIPPED, skip_reason=reason)
+            self._put(replace(each, record=record, failed_by=None))
         return len(listed)
 
     def _add_requests(self, row: int, requests: int, unanswered: int) -> None:

@@ -347,7 +347,9 @@ class PostgresRunItems(ItemStore):
 
     def _skip(self, condition: sa.ColumnElement[bool], reason: SkipReason, now: datetime) -> int:
         skipped = {"state": ItemState.SKIPPED.value, "skip_reason": reason.value, "finished_at": now}
-        return self.connection.execute(sa.update(run_items).where(condition).values(**skipped)).rowcount
+        # Whoever died with one before has not decided this.
+        update = sa.update(run_items).where(condition).values(**skipped, failed_by=None)
+        return self.connection.execute(update).rowcount
 
     def _add_requests(self, condition: sa.ColumnElement[bool], requests: int, unanswered: int) -> None:
         counts = {
