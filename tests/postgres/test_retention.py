@@ -1,6 +1,6 @@
 """Pruning on a real PostgreSQL: what goes and what stays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
@@ -290,6 +290,53 @@ def test_the_resources_of_an_account_that_was_removed_long_ago_go(
     assert keeper(database).look(TODAY).rows[OldRows.RESOURCES] == (2 if goes else 0)
     assert prune(database).rows[OldRows.RESOURCES] == (2 if goes else 0)
     assert ids(query, "resources") == (set() if goes else kept)
+
+
+def rows_read(plan: Mapping[str, Any], table: str) -> float:
+    """Return how many rows of a table the nodes of a plan that was carried out have read."""
+    own = 0.0
+    if plan.get("Relation Name") == table and "Scan" in plan["Node Type"]:
+        own = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
+    return own + sum(rows_read(each, table) for each in plan.get("Plans", ()))
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_no_night_reads_the_resources_of_all_accounts(
+    database: PostgresDatabase, query: Query, kept: int
+) -> None:
+    """Most accounts were removed long ago, and their resources are gone but for those of one, or all."""
+    query(
+        "INSERT INTO accounts (aws_account_id, name, status, access, partition, created_at, updated_at)"
+        " SELECT lpad(n::text, 12, '0'), 'n', CASE WHEN n > 200 THEN 'active' ELSE 'removed' END,"
+        " 'pod_identity', 'aws', :old, :old FROM generate_series(1, 300) n",
+        old=OLD,
+    )
+    query(
+        "INSERT INTO resources"
+        " (account_id, arn_digest, arn, service, type, region, name, tags, first_seen_at)"
+        " SELECT id, decode(md5(id || ' ' || n), 'hex'), 'arn:x', 's3', 'bucket', 'eu-west-1', 'b', '{}',"
+        " :old"
+        " FROM accounts, generate_series(1, 300) n"
+        " WHERE status = 'active' OR (aws_account_id = '000000000200' AND n <= :kept)",
+        old=OLD,
+        kept=kept,
+    )
+    query("ANALYZE accounts, resources")
+    read: list[float] = []
+
+    def measure(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        if "resources" in statement and "EXPLAIN" not in statement:
+            with database.connection() as connection:
+                explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+                (plan,) = connection.exec_driver_sql(explained, parameters).scalar_one()
+                read.append(rows_read(plan["Plan"], "resources"))
+                connection.rollback()
+
+    event.listen(database._engine, "before_cursor_execute", measure)
+    records = PostgresRetention(database.connection)
+    assert records.delete_old(OldRows.RESOURCES, FIRST_KEPT, most=5000) == {OldRows.RESOURCES: kept}
+    assert sum(read) <= 3 * kept + 1
+    assert query("SELECT count(*) FROM resources") == [(30_000,)]
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

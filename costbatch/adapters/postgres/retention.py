@@ -159,7 +159,7 @@ class PostgresRetention(OldRecords):
             case OldRows.ANOMALIES:
                 return self._count(anomalies, anomalies.c.id.in_(_old_anomalies(first_kept)))
             case OldRows.RESOURCES:
-                return self._count(resources, sa.or_(*_resource_is_old(before)))
+                return self._count(resources, _resource_is_old(before))
             case OldRows.COST_VERSIONS:
                 return self._count(cost_versions, cost_versions.c.night < first_kept)
 
@@ -239,23 +239,37 @@ def _delete_runs(connection: Connection, before: datetime, most: int) -> Mapping
     return deleted
 
 
-def _resource_is_old(before: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    """Return whether a resource is long gone, and whether its account was removed long ago.
+def _was_removed(before: datetime) -> sa.ColumnElement[bool]:
+    """Return whether an account was removed long ago.
 
     Nothing but its status is changed of a removed account, and no run reads it.
     """
-    removed = (accounts.c.status == AccountStatus.REMOVED.value) & (accounts.c.updated_at < before)
-    of_removed = resources.c.account_id.in_(sa.select(accounts.c.id).where(removed))
-    return resources.c.gone_since < before, of_removed
+    return (accounts.c.status == AccountStatus.REMOVED.value) & (accounts.c.updated_at < before)
+
+
+def _resource_is_old(before: datetime) -> sa.ColumnElement[bool]:
+    """Return whether a resource is long gone, or its account was removed long ago."""
+    of_removed = resources.c.account_id.in_(sa.select(accounts.c.id).where(_was_removed(before)))
+    return (resources.c.gone_since < before) | of_removed
 
 
 def _delete_resources(connection: Connection, before: datetime, most: int) -> int:
     # Their key has two columns, so they are not deleted by an id. In the order of an index, as those of runs.
-    key, deleted = (resources.c.account_id, resources.c.arn_digest), 0
-    for is_old, order in zip(_resource_is_old(before), ([resources.c.gone_since], key), strict=True):
-        old = sa.select(*key).where(is_old).order_by(*order).limit(most - deleted)
-        free = old.with_for_update(skip_locked=True)
-        deleted += connection.execute(sa.delete(resources).where(sa.tuple_(*key).in_(free))).rowcount
+    row = resources.c
+    gone = sa.select(row.account_id, row.arn_digest).where(row.gone_since < before).order_by(row.gone_since)
+    free = gone.limit(most).with_for_update(skip_locked=True)
+    key = sa.tuple_(row.account_id, row.arn_digest)
+    deleted = connection.execute(sa.delete(resources).where(key.in_(free))).rowcount
+    # Account by account, and with a limit for each: a join could read the resources of all accounts.
+    first = sa.select(row.account_id).where(row.account_id == accounts.c.id).order_by(row.arn_digest).limit(1)
+    not_empty = sa.select(accounts.c.id).where(_was_removed(before), first.scalar_subquery().is_not(None))
+    for account_id in connection.scalars(not_empty.order_by(accounts.c.id)).all():
+        if deleted >= most:
+            break
+        mine = sa.select(row.arn_digest).where(row.account_id == account_id).order_by(row.arn_digest)
+        some = mine.limit(most - deleted).with_for_update(skip_locked=True).scalar_subquery()
+        is_one = (row.account_id == account_id) & (row.arn_digest == sa.any_(sa.func.array(some)))
+        deleted += connection.execute(sa.delete(resources).where(is_one)).rowcount
     return deleted
 
 
