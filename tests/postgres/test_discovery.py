@@ -467,6 +467,27 @@ def test_rows_that_were_changed_by_hand_are_repaired(discovery: Discovery, query
     assert query("SELECT count(*) FROM resources") == [(2,)]
 
 
+def test_an_account_has_no_resources_once_they_were_pruned(discovery: Discovery, query: Query) -> None:
+    """What it had is not said of it; if it is added again, the same resources are stored anew."""
+    discovery.source.resources = [bucket("a"), instance("b", "us-east-1")]
+    discovery.night()
+    query("UPDATE accounts SET status = 'removed'")
+    query("UPDATE accounts SET updated_at = created_at")
+
+    def number() -> list[int]:
+        with discovery.database.transaction() as tx:
+            return [each.resources for each in tx.resources.discoveries().values()]
+
+    assert number() == [2]
+    records = PostgresRetention(discovery.database.connection)
+    assert records.delete_old(OldRows.RESOURCES, discovery.now.date(), most=10) == {OldRows.RESOURCES: 2}
+    assert number() == [0]
+    query("UPDATE accounts SET status = 'active'")
+    discovery.night()
+    assert number() == [2]
+    assert query("SELECT count(*) FROM resources WHERE gone_since IS NULL") == [(2,)]
+
+
 def test_long_and_hostile_texts_are_stored_as_they_are(discovery: Discovery, query: Query) -> None:
     r"""An ARN of 5,000 characters, tags with tabs, newlines, backslashes, quotes and \N; NUL is replaced."""
     arn = "arn:aws:ec2:eu-west-1:1:instance/" + "é" * 5_000

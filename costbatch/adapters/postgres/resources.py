@@ -16,6 +16,7 @@ from typing_extensions import override
 from costbatch.adapters.postgres.copy_format import Pieces, escaped
 from costbatch.adapters.postgres.discovery_tables import (
     discovered_regions,
+    resources,
 )
 from costbatch.adapters.postgres.staging import StagingTable
 from costbatch.application.discover.ports import ResourceStore, Written
@@ -212,13 +213,18 @@ class PostgresResources(ResourceStore):
     @override
     def discoveries(self, account_ids: Collection[int] | None = None) -> dict[int, AccountDiscovery]:
         known = discovered_regions.c
+        # Those of an account that was removed are pruned, and its regions stay as they were read. The limit
+        # and the order of an index let the database look into each account, and not read them all.
+        stored = sa.select(resources.c.account_id).where(resources.c.account_id == known.account_id)
+        stored = stored.where(resources.c.gone_since.is_(None)).order_by(resources.c.region).limit(1)
+        is_any_stored = stored.scalar_subquery().is_not(None)
         statement = (
             sa.select(
                 known.account_id,
                 sa.func.max(known.read_at).label("discovered_at"),
                 sa.func.array_agg(aggregate_order_by(known.source, known.read_at.desc()))[1].label("source"),
                 sa.func.count().filter(known.region != GLOBAL).label("regions"),
-                sa.func.sum(known.resources).label("resources"),
+                sa.case((is_any_stored, sa.func.sum(known.resources)), else_=0).label("resources"),
             )
             .where(known.read_at.is_not(None))
             .group_by(known.account_id)
