@@ -665,7 +665,7 @@ def upgrade() -> None:
             sa.SmallInteger(),
             server_default="0",
             nullable=False,
-            comment="How often the cap cut the response short",
+            comment="On how many nights the cap cut the response short",
         ),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="When it was asked last"),
         sa.Column(

@@ -121,7 +121,7 @@ class CauseStore(Protocol):
         """Return those whose root cause is known, or was asked for so often."""
 
     def cut_short(self, anomaly_ids: Collection[UUID]) -> dict[UUID, CutShort]:
-        """Return of those whose response the cap cut short how often it did."""
+        """Return of those whose response the cap cut short on how many nights it did."""
 
     def claim(self, anomaly_id: UUID, *, now: datetime, pause: timedelta, most_attempts: int) -> bool:
         """Note that an anomaly is asked about now; return whether this process may.
@@ -136,11 +136,12 @@ class CauseStore(Protocol):
         *,
         problem: str | None = None,
         attempts: int = 1,
+        is_again: bool = False,
     ) -> bool:
         """Store the root cause of an anomaly that was claimed, or why there is none.
 
-        attempts: as how many this one counts; none: the cap cut the response short. False: one of the two is
-        stored already since it was claimed.
+        attempts: as how many this one counts; none: the cap cut the response short, which counts if it is not
+        ``is_again`` on the same night. False: one of the two is stored already since it was claimed.
         """
 
     def find(self, anomaly_id: UUID) -> RootCause | None:

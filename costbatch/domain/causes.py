@@ -62,7 +62,7 @@ class RootCause:
 
 
 class CutShort(NamedTuple):
-    """How often the cap cut a response short, and when it was asked for last."""
+    """On how many nights the cap cut a response short, and when it was asked for last."""
 
     times: int
     asked_at: datetime

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Any
 from unittest import mock
 
@@ -147,9 +147,25 @@ def test_what_the_cap_cuts_short_night_after_night_is_given_up(spiked: Harness) 
         run = spiked.collect("--max-api-cost", f"{(pages + 1) / 100:.2f}")
         given_up.append([line["reason"] for line in run.logs("root_cause_not_found")])
         bought.append(run.summary["run"]["api"]["requests"] - pages)
-    reason = "The cap on paid requests cut the response short 4 times; it is not asked for again."
+    reason = "The cap on paid requests cut the response short on 4 nights; it is not asked for again."
     assert given_up == [[], [], [], [reason], [], []]
     assert bought == [1, 1, 1, 1, 0, 0]
+
+
+def test_runs_of_one_day_cut_a_response_short_once(spiked: Harness) -> None:
+    """An afternoon of runs by hand gives no root cause up: only nights count."""
+    spiked.collect(**{MINIMUM: ""})
+    spiked.open(SPIKED, page_size=5)
+    paid = spiked.aws.paid(ONE)
+    spiked.collect(**{MINIMUM: ""})
+    cap = f"{(spiked.aws.paid(ONE) - paid + 1) / 100:.2f}"
+    given_up = []
+    for night in range(1, 5):
+        for hour in (13, 15, 17, 19, 21) if night == 1 else (13,):
+            spiked.wake_at(datetime.combine(TODAY + night * ONE_DAY, time(hour), UTC))
+            run = spiked.collect("--max-api-cost", cap)
+            given_up.append(len(run.logs("root_cause_not_found")))
+    assert given_up == [0, 0, 0, 0, 0, 0, 0, 1]
 
 
 def test_what_the_cap_cuts_short_is_asked_for_after_all_others(spiked: Harness) -> None:

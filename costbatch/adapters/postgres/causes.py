@@ -65,6 +65,7 @@ class PostgresCauses(CauseStore):
         *,
         problem: str | None = None,
         attempts: int = 1,
+        is_again: bool = False,
     ) -> bool:
         table = anomaly_causes.c
         # With every digit.
@@ -84,7 +85,7 @@ class PostgresCauses(CauseStore):
             "problem": problem,
             # The claim has counted one.
             "attempts": table.attempts - 1 + attempts,
-            "cut_short": table.cut_short + (0 if attempts else 1),
+            "cut_short": table.cut_short + (0 if attempts or is_again else 1),
         }
         is_new = table.usage_date.is_(None) & table.problem.is_(None)
         saved = sa.update(anomaly_causes).where(table.anomaly_id == anomaly_id, is_new).values(**values)

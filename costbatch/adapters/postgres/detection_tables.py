@@ -221,7 +221,7 @@ anomaly_causes = Table(
         SmallInteger,
         nullable=False,
         server_default="0",
-        comment="How often the cap cut the response short",
+        comment="On how many nights the cap cut the response short",
     ),
     Column("asked_at", INSTANT, nullable=False, comment="When it was asked last"),
     Column("usage_date", Date, comment="The anomalous day; null: nothing is known"),

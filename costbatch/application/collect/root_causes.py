@@ -25,7 +25,7 @@ from costbatch.domain.collection import COLLECT
 from costbatch.domain.credentials import Access
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import anomaly_explained
-from costbatch.domain.periods import DateRange
+from costbatch.domain.periods import DateRange, utc_day
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import Run, RunRequest
 from costbatch.errors import AccountError, BudgetSpent, ErrorKind, ResponseTooLongError
@@ -35,7 +35,7 @@ log = get_logger(__name__)
 
 _MOST_ATTEMPTS = 2
 # A cap that leaves too little so often does so every night, and each pays for what it cuts short.
-_MOST_CUT_SHORT = 4
+_MOST_NIGHTS_CUT_SHORT = 4
 # Other processes of the run ask about the others meanwhile; what one of them left is for another night.
 _PAUSE = timedelta(hours=1)
 _NEVER = CutShort(0, datetime.min.replace(tzinfo=UTC))
@@ -44,7 +44,7 @@ _NEVER = CutShort(0, datetime.min.replace(tzinfo=UTC))
 class Unexplained(NamedTuple):
     """An anomaly whose root cause is to be asked for, its account, and the days that are stored of it.
 
-    cut_short: how often the cap cut the response short.
+    cut_short: on how many nights the cap cut the response short.
     """
 
     anomaly: Anomaly
@@ -142,7 +142,8 @@ class RootCauses:
         meter.close()
 
         def save(tx: Transaction) -> None:
-            if not tx.causes.save(anomaly.id, found, problem=problem, attempts=attempts):
+            is_again = self._was_cut_short_today(each)
+            if not tx.causes.save(anomaly.id, found, problem=problem, attempts=attempts, is_again=is_again):
                 # Done twice: the first commit succeeded, and only its answer was lost.
                 return
             tx.items.add_requests(run, account.id, meter.requests, unanswered=meter.unanswered)
@@ -174,6 +175,10 @@ class RootCauses:
                 return current
         return None
 
+    def _was_cut_short_today(self, each: Unexplained) -> bool:
+        """Whether another run of this UTC day counts already, so that runs by hand give nothing up."""
+        return utc_day(each.cut_short.asked_at) == utc_day(self.clock())
+
     def _ask(
         self, each: Unexplained, access: Access, meter: Meter, about: Mapping[str, str]
     ) -> tuple[RootCause | None, str | None, int]:
@@ -182,14 +187,15 @@ class RootCauses:
         All if another night will not know it either, none if the cap cut the response short. No error here
         makes the account fail.
         """
-        anomaly, cut_short = each.anomaly, each.cut_short.times + 1
+        anomaly = each.anomaly
+        nights = each.cut_short.times + (0 if self._was_cut_short_today(each) else 1)
         question = question_of(anomaly, self.rule.excluded_record_types)
         try:
             amounts = self.source.fetch_causes(access, question, meter)
         except BudgetSpent as error:
-            if cut_short < _MOST_CUT_SHORT:
+            if nights < _MOST_NIGHTS_CUT_SHORT:
                 return None, str(error), 0
-            problem = f"The cap on paid requests cut the response short {cut_short} times"
+            problem = f"The cap on paid requests cut the response short on {nights} nights"
             return None, f"{problem}; it is not asked for again.", _MOST_ATTEMPTS
         except AccountError as error:
             return None, str(error), _MOST_ATTEMPTS if isinstance(error, ResponseTooLongError) else 1
