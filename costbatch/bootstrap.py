@@ -54,6 +54,7 @@ from costbatch.application.selection import find_run
 from costbatch.config import Settings
 from costbatch.domain.accounts import Account, AwsNeeds
 from costbatch.domain.collect_report import CollectReport
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import DetectorName
 from costbatch.domain.discover_report import DiscoverReport, DiscoveryPlan
 from costbatch.domain.first_charges import FirstChargePolicy
@@ -266,7 +267,7 @@ class Bootstrap:
             job=job,
             database=database,
             clock=self.now,
-            policy=self._policy(),
+            policy=self._policy(job.name),
             display=display,
             worker=this_worker(),
             is_gone=is_gone,
@@ -375,7 +376,7 @@ class Bootstrap:
             limit_seconds=limit_seconds,
         )
 
-    def _policy(self) -> RunPolicy:
+    def _policy(self, job: str) -> RunPolicy:
         settings = self.settings
         deadline = settings.deadline_seconds
         return RunPolicy(
@@ -386,7 +387,8 @@ class Bootstrap:
             deadline=None if deadline is None else timedelta(seconds=deadline),
             routes=settings.routes,
             version=__version__,
-            most_requests=settings.most_requests,
+            # The others pay nothing: a cap would only have their accounts wait.
+            most_requests=settings.most_requests if job == COLLECT else None,
         )
 
     def _aws(self) -> "AwsAdapters":

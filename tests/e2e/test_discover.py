@@ -39,6 +39,15 @@ def test_a_night_discovers_every_account(estate: Harness) -> None:
     assert "(0 new, 0 changed, 0 back, 0 gone)" in again.stdout
 
 
+def test_a_cap_on_api_cost_holds_no_account_back(harness: Harness) -> None:
+    """Discovery pays nothing: a cap for the other job changes neither its outcome nor its time."""
+    harness.open(*(make_account(number, regions=REGIONS) for number in range(1, 5)), latency_seconds=0.1)
+    run = harness.run("discover", "--output", "json", COSTBATCH_MAX_API_COST_USD="0.01")
+    assert set(run.outcomes.values()) == {"discovered"}
+    took = [each["duration_seconds"] for each in run.summary["accounts"]]
+    assert run.summary["run"]["duration_seconds"] < sum(took)
+
+
 def test_a_region_that_is_down_fails_alone(estate: Harness) -> None:
     """The account is discovered without it, loudly, and nothing of it is gone."""
     estate.run("discover")

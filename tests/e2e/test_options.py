@@ -234,6 +234,21 @@ def test_the_cap_holds_within_the_pages_of_one_account(harness: Harness) -> None
     assert [line["accounts_skipped"] for line in run.logs("api_cost_cap_reached")] == [1]
 
 
+def test_first_collections_under_a_standing_cap_are_collected_night_by_night(harness: Harness) -> None:
+    """Eight threads collect as many as one would, and what is paid for in vain is at most one account's."""
+    harness.open(*(make_account(n, services=2) for n in range(1, 7)), page_size=30, latency_seconds=0.05)
+    collected = list[int]()
+    for _ in range(4):
+        run = harness.collect("--max-api-cost", "0.10", "--concurrency", "8")
+        accounts = run.summary["accounts"]
+        collected.append(list(run.outcomes.values()).count("collected"))
+        in_vain = [each["api"]["requests"] for each in accounts if each["state"] == "skipped"]
+        assert len([requests for requests in in_vain if requests]) <= 1
+        harness.sleep_until(harness.today + ONE_DAY)
+    assert min(collected) >= 2
+    assert harness.value("SELECT count(DISTINCT account_id) FROM daily_costs") == 6
+
+
 def test_the_cap_is_of_the_run_and_not_of_the_process(harness: Harness) -> None:
     """A retry with the same run key does not get the money anew."""
     harness.open(*(make_account(n) for n in range(1, 5)))

@@ -10,7 +10,7 @@ from costbatch.adapters.postgres import PostgresDatabase, run_items
 from costbatch.domain.accounts import NO_PROGRESS, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.periods import DateRange
-from costbatch.domain.runs import Outcome, Run, RunRequest, SkipReason, WorkItem
+from costbatch.domain.runs import ItemState, Outcome, Run, RunRequest, SkipReason, WorkItem
 from tests.support.database_rows import (
     LEASE,
     NOW,
@@ -187,6 +187,29 @@ def test_each_account_has_its_turn_however_it_ends(database: PostgresDatabase) -
     assert night("third", collected=[4], wasted=1) == [4, 1, 2, 3]
     assert night("fourth", collected=[2]) == [2, 3, 4, 1]
     assert night("fifth") == [3, 4, 1, 2]
+
+
+def test_who_waited_for_an_account_that_spent_the_cap_is_before_it(database: PostgresDatabase) -> None:
+    """One that needs more than the cap would else cut the same account short night after night."""
+    for number in (1, 2, 3, 4):
+        add_account(database, number)
+
+    def night(key: str, *, cut: Collection[int], collected: Collection[int] = ()) -> list[int]:
+        run = open_run(database, key)
+        items = {int(item.account.aws_account_id): item for item in claim(database, run)}
+        for number in cut:
+            left_out = {"state": ItemState.SKIPPED, "skip_reason": SkipReason.API_COST_CAP}
+            finish(database, replace(succeeded(items[number]), **left_out, api_requests=3))  # type: ignore[arg-type] # fields of Outcome
+        for number in collected:
+            collect(database, items[number])
+        with database.transaction() as tx:
+            tx.items.release("worker")
+            tx.items.skip_pending(run, SkipReason.API_COST_CAP, now=NOW)
+        return list(items)
+
+    assert night("first", cut=[1, 2], collected=[3]) == [1, 2, 3, 4]
+    assert night("second", cut=[1], collected=[4, 2]) == [4, 3, 2, 1]
+    assert night("third", cut=[]) == [3, 4, 2, 1]
 
 
 def test_a_job_without_paid_requests_begins_with_those_that_a_deadline_left_out(

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from costbatch.adapters.postgres.accounts import account_from_row
 from costbatch.adapters.postgres.progress import PROGRESS_COLUMNS, progress_from_row
-from costbatch.adapters.postgres.tables import HAD_TURN_IN_VAIN, accounts, run_items
+from costbatch.adapters.postgres.tables import HAD_TURN_IN_VAIN, accounts, run_items, runs
 from costbatch.application.jobs.ports import ItemStore
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.runs import (
@@ -150,17 +150,29 @@ class PostgresRunItems(ItemStore):
         wanted = [accounts.c.status == AccountStatus.ACTIVE.value, ~is_listed]
         if request.aws_account_ids:
             wanted.append(accounts.c.aws_account_id.in_(request.aws_account_ids))
+        found = sa.select(
+            accounts.c.id, accounts.c.aws_account_id, _newest_turn(request.job).label("item_id")
+        )
+        account, turn = found.where(*wanted).subquery("account"), run_items.alias("turn")
+        is_cut = turn.c.skip_reason == SkipReason.API_COST_CAP.value
         listed = (
             sa.select(
                 sa.literal(run.id),
                 sa.literal(request.job),
-                accounts.c.id,
+                account.c.id,
                 sa.literal(ItemState.PENDING.value),
                 sa.func.now(),
             )
-            .where(*wanted)
+            .join_from(account, turn, turn.c.id == account.c.item_id, isouter=True)
+            .outerjoin(runs, runs.c.id == turn.c.run_id)
             # Claimed in the order of their ids: under a cap or a deadline each account has its turn.
-            .order_by(_newest_turn(request.job).nulls_first(), accounts.c.aws_account_id)
+            .order_by(
+                runs.c.sequence.nulls_first(),
+                # Of those that the cap cut short, the first one spent it, and the others waited for it.
+                sa.case((is_cut, -turn.c.id)).nulls_first(),
+                turn.c.id,
+                account.c.aws_account_id,
+            )
         )
         columns = ["run_id", "job", "account_id", "state", "available_at"]
         self.connection.execute(sa.insert(run_items).from_select(columns, listed))

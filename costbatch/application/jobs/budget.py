@@ -1,8 +1,12 @@
 """The cap on paid requests, and the count of what each account spends of it."""
 
+from itertools import takewhile
 from threading import Condition
 
 from costbatch.errors import BudgetSpent
+
+# How many requests are kept for an account for each that it has made: how many pages it has is not known.
+_MAY_NEED = 5
 
 
 class ApiBudget:
@@ -10,11 +14,17 @@ class ApiBudget:
 
     A request is reserved before it is sent, and released if AWS does not charge it.
     Other processes of the run spend of it too: what they have recorded is learnt now and then.
+
+    What an account has read is dropped if the cap does not leave the rest of its pages. So each account
+    leaves alone what those that began before it may still need, and waits until they have ended; the first
+    of them waits for nobody.
     """
 
     def __init__(self, most_requests: int | None = None) -> None:
         self._most = most_requests
         self._recorded = self._unrecorded = self._reserved = 0
+        # What each account that has not ended was given, in the order in which they began.
+        self._given: dict[Meter, int] = {}
         # Accounts that this process left out because of the cap, also those that it had claimed already.
         self.left_out = 0
         self._changed = Condition()
@@ -27,32 +37,46 @@ class ApiBudget:
     @property
     def is_spent(self) -> bool:
         """Whether not a single request is left."""
-        return not self.affordable(1)
+        return self._left is not None and self._left <= 0
 
-    def affordable(self, accounts: int) -> int:
-        """Return how many of this many accounts the budget has a request for; each takes one at least."""
-        if self._most is None:
+    def affordable(self, accounts: int, *, in_hand: int = 0) -> int:
+        """Return how many of this many accounts may begin; in_hand: how many are claimed and not saved yet.
+
+        The budget keeps several requests for each of them, but one account may always have the rest.
+        """
+        if (left := self._left) is None:
             return accounts
-        return max(min(accounts, self._most - self._recorded - self._unrecorded - self._reserved), 0)
+        least = 0 if in_hand else min(left, 1)
+        return max(min(accounts, max(left // _MAY_NEED - in_hand, least)), 0)
 
-    def reserve(self) -> None:
-        """Take one request; if the last ones are in flight, wait for those that are released.
+    def reserve(self, meter: "Meter") -> None:
+        """Take one request; wait while those that began earlier may need it, or it may be released.
 
         Raises:
             BudgetSpent: none is left.
 
         """
         with self._changed:
-            self._changed.wait_for(lambda: not (self.is_spent and self._reserved))
+            self._given.setdefault(meter, 0)
+            # What is reserved is in flight, so that it is completed whoever waits here.
+            self._changed.wait_for(lambda: not self._reserved if self.is_spent else self._is_turn_of(meter))
             if self.is_spent:
                 raise BudgetSpent("The cap on paid requests is reached.")
             self._reserved += 1
+            self._given[meter] += 1
 
-    def complete(self, *, is_charged: bool) -> None:
+    def complete(self, meter: "Meter", *, is_charged: bool) -> None:
         """Take a request out of the reserved ones; it counts if it is charged."""
         with self._changed:
             self._reserved -= 1
             self._unrecorded += is_charged
+            self._given[meter] -= not is_charged
+            self._changed.notify_all()
+
+    def end(self, meter: "Meter") -> None:
+        """Note that an account needs no more requests: those that wait for it may go on."""
+        with self._changed:
+            self._given.pop(meter, None)
             self._changed.notify_all()
 
     def record(self, requests: int) -> None:
@@ -65,6 +89,27 @@ class ApiBudget:
         """Take notice of what the run's record holds; what is known to be spent is not forgotten."""
         with self._changed:
             self._recorded = max(self._recorded, recorded)
+
+    @property
+    def _left(self) -> int | None:
+        """How many requests may still be sent; None: there is no cap."""
+        if self._most is None:
+            return None
+        return self._most - self._recorded - self._unrecorded - self._reserved
+
+    def _is_turn_of(self, meter: "Meter") -> bool:
+        """Whether enough is left for all that began earlier too."""
+        if (left := self._left) is None:
+            return True
+        earlier = list(takewhile(lambda each: each is not meter, self._given))
+        kept = sum(_may_still_need(self._given[each]) for each in earlier)
+        # Who has not begun yet needs a place for all its pages, or it is begun in vain.
+        own = _MAY_NEED if earlier and not self._given[meter] else 1
+        return left >= kept + own
+
+
+def _may_still_need(given: int) -> int:
+    return _MAY_NEED * max(given, 1) - given
 
 
 class Meter:
@@ -85,8 +130,8 @@ class Meter:
             BudgetSpent: none is left.
 
         """
-        self.close()
-        self._budget.reserve()
+        self._give_up_answer()
+        self._budget.reserve(self)
         self._is_open = True
 
     def charged(self) -> None:
@@ -98,7 +143,12 @@ class Meter:
         self._complete(requests=0)
 
     def close(self) -> None:
-        """Note that there are no more answers: a request without one may have been charged."""
+        """Note that there are no more requests, and no more answers."""
+        self._give_up_answer()
+        self._budget.end(self)
+
+    def _give_up_answer(self) -> None:
+        """Note that the last request, if it had no answer, may have been charged."""
         if self._is_open:
             self.unanswered += 1
             self._complete(requests=1)
@@ -106,4 +156,4 @@ class Meter:
     def _complete(self, *, requests: int) -> None:
         self._is_open = False
         self.requests += requests
-        self._budget.complete(is_charged=bool(requests))
+        self._budget.complete(self, is_charged=bool(requests))

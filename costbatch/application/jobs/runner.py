@@ -194,7 +194,7 @@ class Runner(Generic[T, R]):
             # A request in flight may turn out not to be charged.
             if budget.is_spent and not pool.in_flight:
                 budget.left_out += in_transaction(self.database, partial(self._leave_out, run=run))
-            queue.claim(budget.affordable)
+            queue.claim(partial(budget.affordable, in_hand=len(pool.items)))
         return bool(pool.in_flight) or queue.wait_for_work(self.stop.wait, now=self.clock())
 
     def _leave_out(self, tx: Transaction, run: Run) -> int:

@@ -20,9 +20,11 @@ def spend_all(meter: Meter) -> bool:
 
 
 def spend(budget: ApiBudget) -> None:
-    """Spend one request that AWS charges."""
-    budget.reserve()
-    budget.complete(is_charged=True)
+    """Spend one request that AWS charges, for an account that then ends."""
+    meter = Meter(budget)
+    meter()
+    meter.charged()
+    meter.close()
 
 
 def test_without_a_cap_every_request_is_allowed() -> None:
@@ -44,13 +46,17 @@ def test_the_last_cent_may_be_spent_and_no_more() -> None:
         spend(budget)
 
 
-def test_no_more_accounts_are_affordable_than_requests_are_left() -> None:
-    """An account takes one at least; without a cap nothing is too much."""
-    budget = ApiBudget(3)
-    assert [budget.affordable(accounts) for accounts in (0, 2, 5)] == [0, 2, 3]
-    budget.learn(4)
+def test_no_more_accounts_are_affordable_than_may_end() -> None:
+    """Five requests are kept for each, but one may have what is left; without a cap nothing is too much."""
+    budget = ApiBudget(19)
+    assert [budget.affordable(accounts) for accounts in (0, 2, 3, 5)] == [0, 2, 3, 3]
+    assert [budget.affordable(5, in_hand=in_hand) for in_hand in (1, 2, 3, 4)] == [2, 1, 0, 0]
+    budget.learn(16)
+    assert [budget.affordable(accounts) for accounts in (0, 2, 5)] == [0, 1, 1]
+    assert budget.affordable(5, in_hand=1) == 0
+    budget.learn(20)
     assert budget.affordable(5) == 0
-    assert ApiBudget().affordable(5) == 5
+    assert ApiBudget().affordable(5, in_hand=5) == 5
 
 
 def test_a_cap_of_nothing_allows_nothing() -> None:
@@ -74,6 +80,7 @@ def left(budget: ApiBudget) -> int:
     """Spend what is left; return how much it was."""
     meter = Meter(budget)
     assert spend_all(meter)
+    meter.close()
     return meter.requests
 
 
@@ -108,6 +115,7 @@ def test_a_meter_counts_what_it_was_allowed() -> None:
     first, second = Meter(budget), Meter(budget)
     first()
     first.charged()
+    first.close()
     assert spend_all(second)
     assert (first.requests, second.requests) == (1, 2)
 
@@ -157,6 +165,7 @@ def test_the_last_request_waits_for_what_may_be_given_back() -> None:
         started.wait(10)
         assert not waiting.done()
         first.not_charged()
+        first.close()
         assert waiting.result(10) == 1
     assert (first.requests, budget.is_spent) == (0, True)
 
@@ -171,3 +180,53 @@ def test_the_last_request_is_refused_once_the_one_in_flight_is_charged() -> None
         first.charged()
         with pytest.raises(BudgetSpent):
             waiting.result(10)
+
+
+def test_what_an_earlier_account_may_still_need_is_left_alone() -> None:
+    """The one that began later waits with its next page, not for ever: until the earlier one has ended."""
+    budget = ApiBudget(12)
+    first, second, started = Meter(budget), Meter(budget), Event()
+    for meter in (first, second, first):
+        meter()
+        meter.charged()
+
+    def work() -> int:
+        started.set()
+        second()
+        second.charged()
+        return second.requests
+
+    with ThreadPoolExecutor(1) as pool:
+        # Nine are left. The first has read two pages, so that it may need eight more: that leaves one.
+        assert pool.submit(work).result(10) == 2
+        waiting = pool.submit(work)
+        started.wait(10)
+        for _ in range(3):
+            first()
+            first.charged()
+        assert not waiting.done()
+        first.close()
+        assert waiting.result(10) == 3
+
+
+def test_an_account_does_not_begin_with_less_than_it_may_need_while_another_may_need_it() -> None:
+    """Its first page would be paid in vain; it begins when it is alone."""
+    budget = ApiBudget(9)
+    first, second, started = Meter(budget), Meter(budget), Event()
+    first()
+    first.charged()
+
+    def work() -> None:
+        started.set()
+        second()
+        second.charged()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(work)
+        started.wait(10)
+        first()
+        first.charged()
+        assert not waiting.done()
+        first.close()
+        waiting.result(10)
+    assert second.requests == 1
