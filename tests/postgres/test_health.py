@@ -210,6 +210,22 @@ def test_a_run_with_options_is_the_newest_only_if_any_will_do(
     assert [run.key for run in found if run] == ["plain", "tagging"]
 
 
+def test_the_newest_run_knows_the_accounts_that_the_cap_left_out(
+    harness: Harness, health: PostgresHealth
+) -> None:
+    """Those, and not one that was paused meanwhile."""
+    harness.open(make_account(1), make_account(2), make_account(3))
+    harness.collect("--max-api-cost", "0.02", "--run-key", "night")
+    run = health.newest_run(COLLECT)
+    assert run is not None
+    assert run.left_out == {harness.value("SELECT max(id) FROM accounts")}
+    harness.run("accounts", "pause", harness.ids[2])
+    harness.collect("--run-key", "night")
+    run = health.newest_run(COLLECT)
+    assert run is not None
+    assert (run.accounts, run.left_out) == ({"succeeded": 2, "skipped": 1}, set())
+
+
 def test_a_run_of_a_clock_that_is_ahead_is_not_the_newest_for_ever(
     harness: Harness, health: PostgresHealth
 ) -> None:

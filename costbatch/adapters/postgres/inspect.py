@@ -37,7 +37,7 @@ from costbatch.application.inspection import DatabaseSizes, MonthSize, Rights, T
 from costbatch.domain.accounts import AccountStatus
 from costbatch.domain.credentials import SealedCredentials
 from costbatch.domain.deliveries import Backlog
-from costbatch.domain.runs import RunStatus
+from costbatch.domain.runs import RunStatus, SkipReason
 from costbatch.errors import ConfigError
 
 # The server stops working on a statement whose answer is no longer waited for.
@@ -221,13 +221,19 @@ class PostgresHealth(DatabaseHealth):
             row = connection.execute(newest).first()
             if row is None:
                 return None
-            states = connection.execute(counts.where(run_items.c.run_id == row.id)).tuples().all()
+            is_of_run = run_items.c.run_id == row.id
+            states = connection.execute(counts.where(is_of_run)).tuples().all()
+            is_left_out = run_items.c.skip_reason == SkipReason.API_COST_CAP.value
+            left_out = connection.scalars(
+                sa.select(run_items.c.account_id).where(is_of_run, is_left_out)
+            ).all()
         return NewestRun(
             key=row.run_key,
             status=RunStatus(row.status),
             started_at=row.started_at,
             finished_at=row.finished_at,
             accounts=dict(states),
+            left_out=frozenset(left_out),
         )
 
     @override

@@ -137,7 +137,7 @@ class Doctor:
             Check(RIGHTS, partial(check_rights, health), [SCHEMA]),
             Check(CLOCK, partial(check_clock, health, clock), [DATABASE]),
             key,
-            Check(ACCOUNTS, lambda: check_accounts(database, clock()), [SCHEMA]),
+            Check(ACCOUNTS, lambda: check_accounts(database, health, clock()), [SCHEMA]),
             Check(NEWEST_RUN, lambda: check_newest_run(health, clock()), [SCHEMA]),
             Check(NEWEST_DISCOVERY, lambda: check_newest_discovery(health, clock()), [SCHEMA]),
             Check(DISCOVERED, lambda: check_discovered(database, health, clock()), [SCHEMA]),

@@ -1,6 +1,6 @@
 """The ports of the checks, besides those of the use cases, and the facts that they return."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -48,13 +48,17 @@ class SealedOfAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewestRun:
-    """The newest run over all accounts; ``accounts`` counts its accounts by state."""
+    """The newest run over all accounts; ``accounts`` counts its accounts by state.
+
+    left_out: the accounts, by row, that the cap on API cost left out.
+    """
 
     key: str
     status: RunStatus
     started_at: datetime
     finished_at: datetime | None
     accounts: Mapping[str, int] = field(default_factory=dict)
+    left_out: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

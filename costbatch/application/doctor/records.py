@@ -15,11 +15,15 @@ from costbatch.domain.discovery import DISCOVER
 from costbatch.domain.periods import ONE_DAY, utc_day
 from costbatch.domain.plural import many
 from costbatch.domain.reports import JobWords
-from costbatch.domain.runs import ItemState, RunStatus
+from costbatch.domain.runs import ItemState, RunStatus, SkipReason
 
 _MOST_SHOWN = 5
 # A job that one need not run counts as switched off after this; before, it may as well be broken.
 _SWITCHED_OFF = timedelta(days=30)
+_LEFT_OUT = (
+    "The cap on API cost left accounts out. The next run begins with them; if it leaves them out night after "
+    "night, raise COSTBATCH_MAX_API_COST_USD, or run once without it."
+)
 _STATES = (
     ItemState.SUCCEEDED,
     ItemState.FAILED,
@@ -113,7 +117,10 @@ def _judge(
     if run.status is RunStatus.RUNNING and now - run.started_at > ONE_DAY:
         advice = "It appears to have crashed. The next run picks up the remaining accounts; find the cause."
     elif run.status in {RunStatus.FAILED, RunStatus.PARTIAL}:
-        advice = on_failure
+        reasons = [_LEFT_OUT] if run.left_out else []
+        if run.accounts.get(ItemState.FAILED) or not reasons:
+            reasons.insert(0, on_failure)
+        advice = "\n".join(reasons)
     elif run.status is RunStatus.STOPPED:
         advice = "It was stopped early. The next run picks up the remaining accounts; give the Job more time."
     elif now - run.started_at > LONG:
@@ -123,7 +130,7 @@ def _judge(
     return warning(found, f"{advice} {_how_it_ends(run, now) if is_optional else ''}".strip())
 
 
-def check_accounts(database: Database, now: datetime) -> Finding:
+def check_accounts(database: Database, health: DatabaseHealth, now: datetime) -> Finding:
     """Check that every active account was collected recently and does not fail; a new one has time."""
     with database.transaction() as tx:
         progress = tx.progress.load(COLLECT)
@@ -133,6 +140,8 @@ def check_accounts(database: Database, now: datetime) -> Finding:
             "No account is active, so runs have nothing to do.",
             "Register one with `costbatch accounts add`, or resume one with `costbatch accounts resume`.",
         )
+    run = health.newest_run(COLLECT)
+    left_out = run.left_out if run else ()
     late: list[tuple[str, str | None]] = []
     new = 0
     for account in active:
@@ -141,8 +150,12 @@ def check_accounts(database: Database, now: datetime) -> Finding:
         is_collected = end is not None and utc_day(now) - end <= LONG
         if failing is not None or not (is_collected or _is_new(account, now)):
             last = f"collected up to {end - ONE_DAY}" if end else "never collected"
-            why = f"{failing.kind} since {_instant(failing.since)}" if failing else "no failure is recorded"
-            late.append((f"{account}: {last}; {why}.", failing.kind if failing else None))
+            why, kind = "no failure is recorded", None
+            if failing:
+                why, kind = f"{failing.kind} since {_instant(failing.since)}", failing.kind
+            elif account.id in left_out:
+                why, kind = "left out by the cap on API cost", SkipReason.API_COST_CAP
+            late.append((f"{account}: {last}; {why}.", kind))
         else:
             new += not is_collected
     lines = []
@@ -164,7 +177,10 @@ def _is_new(account: Account, now: datetime) -> bool:
 
 def _advice(kinds: Sequence[str | None], words: JobWords) -> str:
     """Return what to do about these kinds of failure; None: of an account without a recorded failure."""
-    advice = [f"{kind}: {words.advice_for(kind)}" for kind in dict.fromkeys(kinds) if kind is not None]
+    failures = [kind for kind in dict.fromkeys(kinds) if kind not in {None, SkipReason.API_COST_CAP}]
+    advice = [f"{kind}: {words.advice_for(kind)}" for kind in failures]
+    if SkipReason.API_COST_CAP in kinds:
+        advice.append(_LEFT_OUT)
     if None in kinds:
         advice.append("Accounts without a recorded failure were in no run: check that the CronJob runs.")
     return "\n".join(advice)

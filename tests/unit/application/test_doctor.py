@@ -294,6 +294,30 @@ def test_an_account_that_no_run_came_to_is_left_behind_too() -> None:
     assert "CronJob" in finding.advice
 
 
+def test_what_the_cap_leaves_out_is_not_said_to_fail_or_to_be_in_no_run() -> None:
+    """Both checks name the setting; what fails beside it keeps its own advice."""
+    run = make_run(RunStatus.PARTIAL, succeeded=1, skipped=1)
+    left_out = FakeHealth(run=replace(run, left_out={1}))
+    ward = Ward(accounts=[make_account(1)], progress={1: NO_PROGRESS}, health=left_out)
+    accounts, newest = ward.find("accounts"), ward.find("last run")
+    assert "never collected; left out by the cap on API cost." in accounts.found
+    for finding in (accounts, newest):
+        assert finding.mark is Mark.WARNING
+        assert "COSTBATCH_MAX_API_COST_USD" in finding.advice
+        assert not any(words in finding.advice for words in ("CronJob", "accounts list"))
+    failed_too = replace(run, accounts={"failed": 1, "skipped": 1}, left_out={1})
+    ward = Ward(accounts=[make_account(1), make_account(2)], health=FakeHealth(run=failed_too))
+    assert "accounts list" in ward.find("last run").advice.splitlines()[0]
+    assert "COSTBATCH_MAX_API_COST_USD" in ward.find("last run").advice
+    both = Ward(
+        accounts=[make_account(1), make_account(2)],
+        progress={1: NO_PROGRESS, 2: NO_PROGRESS},
+        health=left_out,
+    ).find("accounts")
+    assert "CronJob" in both.advice
+    assert "COSTBATCH_MAX_API_COST_USD" in both.advice
+
+
 def test_each_sink_is_described_with_its_last_success_and_its_backlog() -> None:
     """Events that wait for more than a day are a warning, with what the receiver answered."""
     old = SinkHealth(
