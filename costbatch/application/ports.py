@@ -165,6 +165,9 @@ class CollectionStore(Protocol):
     def last_requests(self) -> dict[int, tuple[int, int]]:
         """Return, by account row, (paid requests, days) of the newest collection, without root causes."""
 
+    def first_requests(self) -> dict[int, tuple[int, int]]:
+        """Return the same of the oldest collection that is known: as a rule the one with the most days."""
+
 
 class DigestStore(Protocol):
     """Digests of what AWS last answered for each day. Without them every day is read and compared anew."""

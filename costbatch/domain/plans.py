@@ -14,11 +14,15 @@ from costbatch.domain.periods import DateRange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCollection:
-    """One account, the days to read, and the estimated number of paid requests."""
+    """One account, the days to read, and the estimated number of paid requests.
+
+    is_least: whether it may as well be several times as many: nothing is known of so many days.
+    """
 
     account: Account
     window: DateRange
     api_requests: int
+    is_least: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,11 @@ class CollectionPlan:
         return sum(planned.api_requests for planned in self.collections)
 
     @property
+    def is_least(self) -> bool:
+        """Whether they may need more than that, because so many days of an account were never read."""
+        return any(planned.is_least for planned in self.collections)
+
+    @property
     def api_requests(self) -> int:
         """The same, as far as the cap leaves them: what the run would pay."""
         needed, left = self.needed_requests, self.requests_left
@@ -105,12 +114,14 @@ class CollectionPlan:
             "resumes": self.resumes,
             "api": {"requests": self.api_requests, "cost_usd": str(self.api_cost_usd)},
             "requests_left": self.requests_left,
+            "is_least": self.is_least,
             "accounts": [
                 {
                     "aws_account_id": planned.account.aws_account_id,
                     "name": planned.account.name,
                     "window": planned.window.to_document(),
                     "api": {"requests": planned.api_requests},
+                    "is_least": planned.is_least,
                 }
                 for planned in self.collections
             ],

@@ -119,7 +119,7 @@ def test_a_dry_run_says_what_the_cap_allows(harness: Harness) -> None:
     assert [each["api"]["requests"] for each in plan["accounts"]] == [1] * 5
     said = harness.run("collect", "--dry-run", *capped).stdout
     assert " ".join(said.split()).startswith(
-        "Dry run: would collect 5 accounts in 5 requests (0.05 USD), but the cap on API cost leaves "
+        "Dry run: would collect 5 accounts in at least 5 requests (0.05 USD), but the cap on API cost leaves "
         "2 requests (0.02 USD). The accounts that it leaves out are skipped, and are the first of the "
         "next run. "
     )
@@ -152,6 +152,25 @@ def test_a_dry_run_of_a_first_night_and_of_a_backfill(harness: Harness) -> None:
     planned = harness.collect("--dry-run", "--date", "2025-03-01").summary
     assert planned["accounts"][0]["window"] == {"start": "2025-03-01", "end_exclusive": "2025-03-02"}
     assert planned["api"] == {"requests": 1, "cost_usd": "0.01"}
+
+
+def test_a_dry_run_of_many_days_goes_by_the_first_collection(harness: Harness) -> None:
+    """After a night of one page it promises the pages of the history, not one; before any, the least."""
+    harness.open(make_account(1), page_size=100)
+    first = harness.collect("--dry-run").summary
+    assert (first["api"]["requests"], first["is_least"]) == (1, True)
+    assert "in at least 1 request " in harness.run("collect", "--dry-run").stdout
+    harness.collect()
+    paid = harness.aws.paid()
+    assert paid > 1
+    harness.sleep_until(TODAY + ONE_DAY)
+    assert harness.collect().summary["run"]["api"]["requests"] == 1
+    plan = harness.collect("--dry-run", "--from", "2024-03-01").summary
+    assert (plan["api"]["requests"], plan["is_least"], plan["accounts"][0]["is_least"]) == (
+        paid,
+        False,
+        False,
+    )
 
 
 def test_a_dry_run_after_midnight_plans_the_days_of_the_run_that_it_would_resume(harness: Harness) -> None:

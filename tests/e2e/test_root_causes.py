@@ -214,6 +214,19 @@ def test_an_account_that_is_resumed_after_a_run_began_waits_for_the_next_run(spi
     assert run.summary["run"]["api"]["requests"] == 3
 
 
+def test_a_root_cause_of_a_later_night_is_no_page_less_of_the_first_collection(harness: Harness) -> None:
+    """A dry run of many days goes by the pages of the history, and by no request that came after them."""
+    harness.open(SPIKED, page_size=50)
+    harness.collect()
+    history = harness.aws.paid(ONE)
+    assert history > 1
+    harness.sleep_until(TODAY + ONE_DAY)
+    asked = harness.collect(**{MINIMUM: "50"})
+    assert (asked.summary["run"]["api"]["requests"], len(asked.logs("root_cause_found"))) == (2, 1)
+    plan = harness.collect("--dry-run", "--from", "2024-02-01").summary
+    assert (plan["api"]["requests"], plan["is_least"]) == (history, False)
+
+
 def test_a_dry_run_says_what_root_causes_may_add(spiked: Harness) -> None:
     """For open anomalies that were not asked about and have no answer, as far as the cap goes."""
     spiked.collect(**{MINIMUM: ""})

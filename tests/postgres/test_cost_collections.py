@@ -20,7 +20,7 @@ from tests.support.database_rows import (
 
 
 def test_the_last_requests_are_those_of_the_newest_collection(database: PostgresDatabase) -> None:
-    """By account: a failure after it does not count, an account never collected is absent."""
+    """By account: a failure after it does not count, an account never collected is absent; so the oldest."""
     account, _ = add_account(database, 1), add_account(database, 2)
     only = (account_id(1),)
     for key, requests, now in (("b", 5, LATER), ("a", 9, NOW)):
@@ -29,6 +29,7 @@ def test_the_last_requests_are_those_of_the_newest_collection(database: Postgres
     fail(database, claim(database, open_run(database, "c", aws_account_ids=only))[0])
     with database.transaction() as tx:
         assert tx.collections.last_requests() == {account.id: (5, len(WINDOW))}
+        assert tx.collections.first_requests() == {account.id: (9, len(WINDOW))}
 
 
 def test_the_records_of_another_run_do_not_count(database: PostgresDatabase) -> None:

@@ -222,6 +222,7 @@ ACTIONS: dict[str, Action] = {
     "wait": lambda tx, run, _: tx.items.seconds_until_work(run),
     "requests": lambda tx, run, _: tx.items.api_requests(run),
     "last requests": lambda tx, *_: tx.collections.last_requests(),
+    "first requests": lambda tx, *_: tx.collections.first_requests(),
     "counts": lambda tx, run, _: tx.items.counts(run),
     "skip inactive": lambda tx, run, _: tx.items.skip_inactive(run, now=NOW),
     "states": lambda tx, run, _: tx.items.states(run),

@@ -322,10 +322,11 @@ class FakeCollections(CollectionStore):
 
     rows: dict[int, CollectionRecord] = field(default_factory=dict)
     last: dict[int, tuple[int, int]] = field(default_factory=dict)
+    first: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def copy(self) -> "FakeCollections":
         """Return what a transaction works on."""
-        return FakeCollections(dict(self.rows), dict(self.last))
+        return FakeCollections(dict(self.rows), dict(self.last), dict(self.first))
 
     @override
     def save(self, records: Mapping[int, CollectionRecord]) -> None:
@@ -353,6 +354,10 @@ class FakeCollections(CollectionStore):
     @override
     def last_requests(self) -> dict[int, tuple[int, int]]:
         return self.last
+
+    @override
+    def first_requests(self) -> dict[int, tuple[int, int]]:
+        return self.first or self.last
 
 
 def counts_of(records: Sequence[ItemRecord]) -> RunCounts:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json import dumps
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -101,9 +102,17 @@ class PostgresCollections(CollectionStore):
 
     @override
     def last_requests(self) -> dict[int, tuple[int, int]]:
+        return self._requests(run_items.c.finished_at.desc())
+
+    @override
+    def first_requests(self) -> dict[int, tuple[int, int]]:
+        return self._requests(run_items.c.finished_at.asc())
+
+    def _requests(self, order: sa.UnaryExpression[Any]) -> dict[int, tuple[int, int]]:
+        """Return (paid requests, days) of the first collection in this order, by account row."""
         days = cost_collections.c.window_end_exclusive - cost_collections.c.window_start
         # One look into the index for each account: reading every collection ever made would take seconds.
-        newest = (
+        found = (
             sa.select(run_items.c.api_requests, run_items.c.finished_at, days.label("days"))
             .join_from(run_items, cost_collections)
             .where(
@@ -111,9 +120,23 @@ class PostgresCollections(CollectionStore):
                 run_items.c.job == COLLECT,
                 run_items.c.state == ItemState.SUCCEEDED.value,
             )
-            .order_by(run_items.c.finished_at.desc())
+            .order_by(order)
             .limit(1)
             .lateral()
+        )
+        later = run_items.alias("later")
+        next_at = (
+            sa.select(later.c.finished_at)
+            .where(
+                later.c.account_id == accounts.c.id,
+                later.c.job == COLLECT,
+                later.c.state == ItemState.SUCCEEDED.value,
+                later.c.finished_at > found.c.finished_at,
+            )
+            .order_by(later.c.finished_at)
+            .limit(1)
+            .correlate(accounts, found)
+            .scalar_subquery()
         )
         # What was asked after it was counted with it, as a rule by one request.
         root_causes = (
@@ -122,11 +145,12 @@ class PostgresCollections(CollectionStore):
             .join(anomalies, anomalies.c.id == anomaly_causes.c.anomaly_id)
             .where(
                 anomalies.c.account_id == accounts.c.id,
-                anomaly_causes.c.asked_at >= newest.c.finished_at,
+                anomaly_causes.c.asked_at >= found.c.finished_at,
+                anomaly_causes.c.asked_at < sa.func.coalesce(next_at, sa.text("'infinity'")),
                 anomaly_causes.c.usage_date.is_not(None),
             )
             .scalar_subquery()
         )
-        columns = accounts.c.id, newest.c.api_requests - root_causes, newest.c.days
-        statement = sa.select(*columns).join_from(accounts, newest, sa.true())
+        columns = accounts.c.id, found.c.api_requests - root_causes, found.c.days
+        statement = sa.select(*columns).join_from(accounts, found, sa.true())
         return {row[0]: (row[1], row[2]) for row in self.connection.execute(statement)}

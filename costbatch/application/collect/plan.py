@@ -1,5 +1,6 @@
 """Which accounts and days a run would read: checked before anything is opened, paid or written."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil
@@ -66,6 +67,36 @@ def window_of(progress: Progress, options: CollectOptions, *, today: date, polic
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Estimate:
+    """How many pages a window has. By account row (requests, days) of its newest and oldest collection."""
+
+    newest: Mapping[int, tuple[int, int]]
+    oldest: Mapping[int, tuple[int, int]]
+
+    def of(self, account_id: int, days: int) -> tuple[int, bool]:
+        """Return how many, and whether it is only known that they are not fewer."""
+        if account_id not in self.newest:
+            return self._of_new(days)
+        requests, days_read = self.newest[account_id]
+        by_newest = 1 + ceil(max(requests - 1, 0) * days / days_read)
+        if days <= days_read:
+            return by_newest, False
+        # A single page does not tell how full it was, and so nothing of more days.
+        requests, days_known = self.oldest.get(account_id, (0, 0))
+        if days_known > days_read and requests > 1:
+            # Its last page is taken for half full: a day more or less then makes no page.
+            return max(by_newest, ceil((2 * requests - 1) * days / (2 * days_known))), False
+        return by_newest, by_newest == 1 and days > days_known
+
+    def _of_new(self, days: int) -> tuple[int, bool]:
+        known = self.oldest.values()
+        further = sum(max(requests - 1, 0) for requests, _ in known)
+        # Each collection has a first page, however few its days; only further pages grow with them.
+        estimate = 1 + ceil(further * days / (sum(days_read for _, days_read in known) or 1))
+        return estimate, not further and days > max((days_read for _, days_read in known), default=0)
+
+
 def plan_run(
     tx: Transaction,
     request: RunRequest,
@@ -77,7 +108,7 @@ def plan_run(
     """Return what a run would read, without paying for anything.
 
     resumed: the run that it would resume, whose day is ``today``.
-    The requests are estimated from each account's newest collection, or from those of the other accounts.
+    The requests are estimated from each account's collections, or from those of the other accounts.
 
     Raises:
         ConfigError: the run would be refused.
@@ -86,17 +117,15 @@ def plan_run(
     options = CollectOptions.of(request)
     if days := options.days_of(today):
         check_days(days, today=today, policy=policy.windows)
-    last = tx.collections.last_requests()
-    further = sum(max(requests - 1, 0) for requests, _ in last.values())
-    usual = (1 + further, sum(days for _, days in last.values()) or 1)
+    estimate = _Estimate(newest=tx.collections.last_requests(), oldest=tx.collections.first_requests())
     progress = tx.progress.load(request.job)
     planned = []
     for account in accounts_left(tx, request, resumed):
         window = window_of(progress.get(account.id, NO_PROGRESS), options, today=today, policy=policy.windows)
-        requests, days_read = last.get(account.id, usual)
-        # Each collection has a first page, however few its days; only further pages grow with them.
-        estimate = 1 + ceil(max(requests - 1, 0) * len(window) / days_read)
-        planned.append(PlannedCollection(account=account, window=window, api_requests=estimate))
+        requests, is_least = estimate.of(account.id, len(window))
+        planned.append(
+            PlannedCollection(account=account, window=window, api_requests=requests, is_least=is_least)
+        )
     spent = tx.items.api_requests(resumed) if resumed else 0
     left = None if policy.most_requests is None else max(policy.most_requests - spent, 0)
     plan = CollectionPlan(

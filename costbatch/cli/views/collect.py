@@ -50,7 +50,8 @@ def print_plan(plan: CollectionPlan, console: Console) -> None:
             page.line(_root_causes(plan.root_causes))
         return
     accounts, needed = many(len(plan.collections), "account"), plan.needed_requests
-    planned = f"Dry run: would collect {accounts} in {_requests(needed)}"
+    least = "at least " if plan.is_least else ""
+    planned = f"Dry run: would collect {accounts} in {least}{_requests(needed)}"
     if plan.api_requests == needed:
         page.line(f"{planned}.", "bold")
     else:

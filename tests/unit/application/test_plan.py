@@ -125,6 +125,58 @@ def test_a_plan_expects_of_a_new_account_what_the_others_took(tables: FakeTables
     assert plan.collections[1].api_requests == 3
 
 
+@pytest.mark.parametrize(
+    ("newest", "oldest", "expected"),
+    [
+        ((1, 35), (4, 396), (4, False)),
+        ((1, 35), (3, 198), (5, False)),
+        ((1, 35), (4, 390), (4, False)),
+        ((2, 35), (4, 396), (13, False)),
+        ((1, 35), (1, 396), (1, False)),
+        ((1, 35), (1, 35), (1, True)),
+        ((4, 400), (1, 35), (4, False)),
+    ],
+    ids=[
+        "as the first one",
+        "in proportion",
+        "almost as many days",
+        "it has grown",
+        "one page is known",
+        "not known",
+        "newest is long",
+    ],
+)
+def test_a_plan_of_many_days_does_not_go_by_a_night_of_one_page(
+    tables: FakeTables, newest: tuple[int, int], oldest: tuple[int, int], expected: tuple[int, bool]
+) -> None:
+    """How full a single page was is not known: the oldest collection says how many pages many days have."""
+    tables.accounts.rows = {1: make_account()}
+    tables.collections.last, tables.collections.first = {1: newest}, {1: oldest}
+    asked = CollectOptions(days=DateRange(TODAY - timedelta(days=396), TODAY)).to_request()
+    plan = plan_run(as_transaction(tables), asked, today=TODAY, policy=PLANS)
+    assert (plan.api_requests, plan.is_least) == expected
+
+
+def test_a_few_days_more_than_last_night_are_no_further_page(tables: FakeTables) -> None:
+    """The window grows by a day a night until the tenth; a first collection of four pages says no more."""
+    tables.accounts.rows = {1: make_account()}
+    tables.collections.last, tables.collections.first = {1: (1, 35)}, {1: (4, 396)}
+    asked = CollectOptions(days=DateRange(TODAY - timedelta(days=40), TODAY)).to_request()
+    plan = plan_run(as_transaction(tables), asked, today=TODAY, policy=PLANS)
+    assert (plan.api_requests, plan.is_least) == (1, False)
+
+
+def test_a_plan_of_a_new_account_goes_by_the_first_collections_of_the_others(tables: FakeTables) -> None:
+    """Their newest ones are of a few weeks; without any, one page is the least."""
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=PLANS)
+    assert [each.is_least for each in plan.collections] == [True, True]
+    days_read = len(plan.collections[1].window)
+    tables.progress.rows = {1: Progress(covered=DateRange(TODAY - timedelta(days=99), TODAY))}
+    tables.collections.last, tables.collections.first = {1: (1, 35)}, {1: (4, days_read)}
+    plan = plan_run(as_transaction(tables), CollectOptions().to_request(), today=TODAY, policy=PLANS)
+    assert [(each.api_requests, each.is_least) for each in plan.collections] == [(1, False), (4, False)]
+
+
 def test_a_plan_of_accounts_that_cannot_be_collected_is_refused(tables: FakeTables) -> None:
     """A dry run says what the run would say."""
     with pytest.raises(ConfigError, match="is paused"):
