@@ -245,4 +245,5 @@ def test_a_plan_tells_what_would_be_read_and_paid() -> None:
         "name": "account-2",
         "window": {"start": "2025-01-31", "end_exclusive": "2025-02-05"},
         "api": {"requests": 12},
+        "is_least": False,
     }
