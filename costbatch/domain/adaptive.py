@@ -14,7 +14,7 @@ from math import exp, inf, log, sqrt
 from costbatch.domain.adaptive_answers import Allowance, excused_ages, open_day
 from costbatch.domain.adaptive_growth import find_leak
 from costbatch.domain.adaptive_outage import OUTAGE, find_outage
-from costbatch.domain.adaptive_past import LIKE, SETTLE_DAYS, Band, Mark, floats, median
+from costbatch.domain.adaptive_past import LIKE, SETTLE_DAYS, WEEK, Band, Mark, floats, median
 from costbatch.domain.adaptive_rule import AdaptiveRule, Excuse, Judgement, Sensitivity
 from costbatch.domain.detection import Reason
 from costbatch.domain.expectation import History
@@ -45,7 +45,6 @@ _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
 _SAME_CHARGE, _FIRST_CHARGE, _CHARGES = 0.75, 0.3, 3
 # A job this many times as large as any within a year is told, once so many weeks are known.
 _BEYOND_JOBS, _JOB_WEEKS = 2.5, 20
-_WEEK = 7
 
 
 # Times the evidence that an alarm takes.
@@ -121,7 +120,8 @@ class Detector:
         nothing = floats([0.0] * len(_NEWEST_FIRST))
         days = {service: seen.get(service, nothing) for service in histories}
         # In one order: a sum of floats depends on it.
-        totals = [sum(days[name][age] for name in sorted(days)) for age in reversed(_NEWEST_FIRST)]
+        ordered = [days[name] for name in sorted(days)]
+        totals = [sum(each[age] for each in ordered) for age in reversed(_NEWEST_FIRST)]
         state.totals = [*state.totals[1 - _TOTAL_DAYS :], totals[0]]
         self._account = median(state.totals)
         self._news = [self._visible_part(total) for total in totals]
@@ -307,13 +307,13 @@ class Detector:
     @staticmethod
     def _exceeds_jobs(history: History, before: int, band: Band, rise: float) -> bool:
         """Whether a rise is far larger than those of all jobs of a year."""
-        week = before // _WEEK
+        week = before // WEEK
         largest = max(history.peaks[max(0, week - _YEAR_WEEKS) : week], default=0.0)
         return week >= _JOB_WEEKS and rise > _BEYOND_JOBS * largest * band.scale
 
     def _bursts_of_a_year(self, history: History, before: int) -> float:
         """Return the relative rise of one day that the largest weekly peaks of a year explain."""
-        week = before // _WEEK
+        week = before // WEEK
         peaks = sorted(history.peaks[max(_FIRST_WEEKS, week - _YEAR_WEEKS) : week])
         if len(peaks) < _MATURE_WEEKS:
             return 0.0
@@ -325,7 +325,7 @@ class Detector:
         The heavier the tail of the peaks, the wider the margin; a service that bursts must burst for two days
         or twice as far.
         """
-        week = before // _WEEK
+        week = before // WEEK
         first = week - _PEAK_WEEKS
         if week > _PEAK_WEEKS - 6:
             first = max(first, _FIRST_WEEKS)  # the weekdays were not known yet
@@ -375,7 +375,7 @@ class Detector:
                 continue
             limit, reason = self._burst_limit(history, index, amount, amounts)
             # What has gone on for most of a week is no burst any more.
-            week = history.amounts[max(0, index - SETTLE_DAYS - _WEEK) : index - SETTLE_DAYS]
+            week = history.amounts[max(0, index - SETTLE_DAYS - WEEK) : index - SETTLE_DAYS]
             limit = max(limit, (1 + self._rule.minimum_ratio) * median(week or [0.0]))
             if amount <= limit:
                 continue

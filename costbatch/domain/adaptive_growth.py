@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from costbatch.domain.adaptive_past import SETTLE_DAYS
+from costbatch.domain.adaptive_past import GROWTH_DAYS, SETTLE_DAYS, WEEK
 from costbatch.domain.adaptive_rule import AdaptiveRule
-from costbatch.domain.expectation import History
+from costbatch.domain.expectation import CALM_DAYS, LEAST_GROWTH_DAYS, History
 
 # A series needs this many days before its growth is judged, and as many earlier growths.
 _LEAST_HISTORY, _LEAST_GROWTHS = 50, 20
 # What cost less than this part of its level so many days ago has just begun.
 _BEGUN = 0.05
-# Growth is never measured across an alarm, and over that many days at least.
-_CALM_DAYS = 9
 # The noise of the growth between two medians of a week that wander, as a part of the noise of a day.
 _GROWTH_NOISE, _GROWING_DAYS = 0.8, 21
 # Of what a leak gained in four weeks: the least part in the newest, the one before, and both together. What
@@ -22,7 +20,6 @@ _NEWEST_PART, _PART_BEFORE, _BOTH_PARTS = 0.22, 0.08, 0.5
 _STEP_PART, _STEP_WEEKS = 0.6, 3
 # Growth beyond what the series did before in most of half a year, as a multiple of it.
 _NEWS, _OWN_DAYS, _NEWEST_DAYS, _MOST = 1.5, 190, 12, 4
-_MONTH, _WEEK = 28, 7
 
 
 class Growth(NamedTuple):
@@ -42,10 +39,14 @@ def find_leak(
     floor: the least gain of a day, in money.
     """
     levels, settled = history.levels, len(history.amounts)
-    calm = history.last_rise + _CALM_DAYS
-    if settled < _LEAST_HISTORY or len(history.growths) <= _LEAST_GROWTHS or settled - calm < _CALM_DAYS:
+    calm = history.last_rise + CALM_DAYS
+    if (
+        settled < _LEAST_HISTORY
+        or len(history.growths) <= _LEAST_GROWTHS
+        or settled - calm < LEAST_GROWTH_DAYS
+    ):
         return None
-    reference = levels[max(settled + SETTLE_DAYS - _MONTH - 1, calm)]
+    reference = levels[max(settled + SETTLE_DAYS - GROWTH_DAYS - 1, calm)]
     if reference <= 0 or levels[-1] < reference * (1 + rule.growth_ratio) / 2:
         return None
     # What grows strays from what is expected: the noise is that of the time before.
@@ -71,10 +72,10 @@ def _own_growth(history: History) -> float:
 def _is_steady(history: History, amounts: Sequence[float], level: float, gained: float) -> bool:
     """Whether what was gained came week by week and day by day, and goes on."""
     # Whole weeks before the newest one, which reaches to the newest day: that can only understate growth.
-    last, earlier = (history.levels[SETTLE_DAYS - weeks * _WEEK - 1] for weeks in (1, 2))
+    last, earlier = (history.levels[SETTLE_DAYS - weeks * WEEK - 1] for weeks in (1, 2))
     return (
         level - last >= _NEWEST_PART * gained
         and last - earlier >= _PART_BEFORE * gained
         and level - earlier >= _BOTH_PARTS * gained
-        and history.largest_step(_STEP_WEEKS * _WEEK, amounts) <= _STEP_PART * gained
+        and history.largest_step(_STEP_WEEKS * WEEK, amounts) <= _STEP_PART * gained
     )

@@ -39,8 +39,8 @@ _IDLE = 0.05
 _SPARSE_DAYS, _SPARSE_SHARE = 42, 0.55
 # What is up to this many times as large is the same charge again.
 _SAME = 1.5
-# Growth is never measured across an alarm.
-_LEAST_GROWTH_DAYS, _CALM_DAYS = 9, 9
+# Growth is never measured across an alarm, and over that many days at least.
+LEAST_GROWTH_DAYS, CALM_DAYS = 9, 9
 # Whole weeks that are remembered: a year for recurring charges, and the days around them.
 _KEPT_WEEKS = 55
 # The growths of half a year tell how far a service grows by itself.
@@ -226,9 +226,9 @@ class History(Past):
         return max(_ROBUST * errors[len(errors) // 2], _LEAST_NOISE)
 
     def _learn_growth(self, n: int) -> None:
-        reference = max(n - GROWTH_DAYS - 1, self.last_rise + _CALM_DAYS)
+        reference = max(n - GROWTH_DAYS - 1, self.last_rise + CALM_DAYS)
         self.growth = 1.0
-        if n >= GROWTH_DAYS + 8 and reference < n - _LEAST_GROWTH_DAYS:
+        if n >= GROWTH_DAYS + 8 and reference < n - LEAST_GROWTH_DAYS:
             if self.levels[reference] > LEAST_LEVEL:
                 self.growth = self.levels[-1] / self.levels[reference]
             self.growths.append(self.growth)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from math import ceil
 
 from costbatch.application.collect.root_causes import list_unexplained
@@ -67,7 +68,7 @@ def window_of(progress: Progress, options: CollectOptions, *, today: date, polic
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Estimate:
     """How many pages a window has. By account row (requests, days) of its newest and oldest collection."""
 
@@ -90,11 +91,16 @@ class _Estimate:
         return by_newest, by_newest == 1 and days > days_known
 
     def _of_new(self, days: int) -> tuple[int, bool]:
-        known = self.oldest.values()
-        further = sum(max(requests - 1, 0) for requests, _ in known)
+        further, days_read, most_days = self._known
         # Each collection has a first page, however few its days; only further pages grow with them.
-        estimate = 1 + ceil(further * days / (sum(days_read for _, days_read in known) or 1))
-        return estimate, not further and days > max((days_read for _, days_read in known), default=0)
+        return 1 + ceil(further * days / (days_read or 1)), not further and days > most_days
+
+    @cached_property
+    def _known(self) -> tuple[int, int, int]:
+        """The further pages, the days and the most days of the oldest collections, counted once."""
+        days = [days_read for _, days_read in self.oldest.values()]
+        further = sum(max(requests - 1, 0) for requests, _ in self.oldest.values())
+        return further, sum(days), max(days, default=0)
 
 
 def plan_run(
