@@ -22,7 +22,7 @@ _MOST_SHOWN = 5
 _SWITCHED_OFF = timedelta(days=30)
 _LEFT_OUT = (
     "The cap on API cost left accounts out. The next run begins with them; if it leaves them out night after "
-    "night, raise COSTBATCH_MAX_API_COST_USD, or run once without it."
+    "night, raise COSTBATCH_MAX_API_COST_USD, or run once with a larger --max-api-cost."
 )
 _STATES = (
     ItemState.SUCCEEDED,
