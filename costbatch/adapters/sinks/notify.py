@@ -1,19 +1,21 @@
 """Tells people, in chat, by mail or by pager: through the library apprise, which knows a hundred services."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from threading import Event
-from typing import Self, cast
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType
 from apprise.plugins.workflows import NotifyWorkflows
 from typing_extensions import override
 
+from costbatch.adapters.sinks.alerts import alert_key, is_over
 from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context
 from costbatch.config.sinks import NotifyOptions, SinkConfig
+from costbatch.domain.events import EventType
 from costbatch.domain.messages import Importance, Message
 from costbatch.errors import ConfigError, DeliveryError
 from costbatch.timeout import within
@@ -31,6 +33,12 @@ _LONGEST_HEADER = 150
 _LONGEST_CARD = 5_500
 # Mail has no limit of characters, but apprise has one for what states none, and would cut a document there.
 _LONGEST_MAIL = 1_000_000
+# As which attribute the pagers of apprise have the key of an incident.
+_KEYS = ("dedup", "external_id", "thirdparty", "entity_id")
+# What makes a success close the incident with the same key, and everything else open it.
+_MAPPED = "map"
+# What opens an alert for each message.
+_NEW = "new"
 # Between the parts of one message. What states no pace gets 5.5 seconds from apprise, and a digest in seven
 # parts would take longer than a sink has.
 _PAUSE_SECONDS = 1.2
@@ -47,7 +55,8 @@ _TYPES = {
 class NotifySink(ConfiguredSink):
     """Sends a message to one address, in the format that the service shows best.
 
-    One and no more: if one of several failed, all would get the message again.
+    One and no more: if one of several failed, all would get the message again. A pager gets each event by
+    itself, with the key of its alert: what ends the alert closes the incident.
     """
 
     def __init__(self, config: SinkConfig, context: Context, options: NotifyOptions) -> None:
@@ -55,18 +64,31 @@ class NotifySink(ConfiguredSink):
         self._options = options
         self._scheme = urlsplit(options.url.reveal()).scheme
         self._service = _service(options, self._scheme, config.name)
+        (self._plugin,) = self._service
+        self._key = _name_of_key(self._plugin)
 
     @classmethod
     @override
     def build(cls, config: SinkConfig, context: Context) -> Self:
         return cls(config, context, cast("NotifyOptions", config.options))
 
+    @property
+    @override
+    def is_digest(self) -> bool:
+        return super().is_digest and self._key is None
+
     @override
     def deliver(self, cloudevents: Sequence[CloudEvent]) -> str:
         message, limit = self.message(cloudevents), self._options.timeout_seconds
+        type_ = _TYPES[message.importance]
+        if self._key is not None:
+            (event,) = cloudevents
+            setattr(self._plugin, self._key, alert_key(event))
+            if is_over(event) and event["type"] != EventType.SINK_TEST:
+                type_ = NotifyType.SUCCESS
         is_late, abandoned = False, Event()
         try:
-            is_sent = within(limit, partial(_send, self._service, message, abandoned))
+            is_sent = within(limit, partial(_send, self._service, message, type_, abandoned))
         except TimeoutError:
             abandoned.set()
             problem, is_late = f"did not answer within {limit:g} seconds", True
@@ -103,8 +125,22 @@ def _service(options: NotifyOptions, scheme: str, name: str) -> Apprise:
         plugin.body_maxlen = _LONGEST_MAIL
     if plugin.request_rate_per_sec == NotifyBase.request_rate_per_sec:
         plugin.request_rate_per_sec = _PAUSE_SECONDS
+    if _name_of_key(plugin):
+        plugin.action = _MAPPED  # type: ignore[attr-defined] # every pager has it
+    elif getattr(plugin, "action", None) == _MAPPED:
+        # Opsgenie and Jira: apprise closes, and adds notes to, what this very process has opened. Of all else
+        # it would send nothing, and say that it did.
+        plugin.action = _NEW  # type: ignore[attr-defined] # it was read above
     plugin.throttle = partial(_throttle, plugin.throttle)  # type: ignore[method-assign] # of this one alone
     return service
+
+
+def _name_of_key(plugin: NotifyBase) -> str | None:
+    """Return the attribute of a pager for the key of an incident; None: it is no pager, or has none."""
+    actions = cast("Mapping[str, Any]", plugin.template_args.get("action", {}))
+    if _MAPPED not in actions.get("values", ()):
+        return None
+    return next((name for name in _KEYS if hasattr(plugin, name)), None)
 
 
 def _throttle(throttle: Callable[..., None], *args: object, **kwargs: object) -> None:
@@ -122,7 +158,7 @@ def _formats(plugin: NotifyBase) -> tuple[NotifyFormat, ...]:
     return given if isinstance(given, tuple) else (cast("NotifyFormat", given),)
 
 
-def _send(service: Apprise, message: Message, abandoned: Event) -> bool:
+def _send(service: Apprise, message: Message, type_: NotifyType, abandoned: Event) -> bool:
     _abandoned.set(abandoned)
     (plugin,) = service
     title, formats = message.title, _formats(plugin)
@@ -141,7 +177,7 @@ def _send(service: Apprise, message: Message, abandoned: Event) -> bool:
         # apprise sends no message without a text.
         body=body or title,
         body_format=format_,
-        notify_type=_TYPES[message.importance],
+        notify_type=type_,
         interpret_escapes=False,
     )
     return bool(sent)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from costbatch.adapters.sinks import make_sinks
-from costbatch.adapters.sinks.alertmanager import labels_of
+from costbatch.adapters.sinks.alerts import labels_of
 from costbatch.config.sinks import parse_file
 from costbatch.domain.event_kinds import KINDS
 from costbatch.domain.events import RUN_ENDINGS, EventType
