@@ -98,8 +98,10 @@ class NotifySink(ConfiguredSink):
             if is_sent:
                 return f"apprise sent it to {self._scheme}."
             problem = "did not accept the message"
-        # apprise says no in the same way if a receiver refuses a message and if it is away.
-        raise DeliveryError(f"apprise: {self._scheme} {problem}.", is_unclear=not is_late)
+        # apprise says no in the same way if a receiver refuses a message and if it is away; and a digest that
+        # is late may have more parts than can be sent in time.
+        is_unclear = not is_late or len(cloudevents) > 1
+        raise DeliveryError(f"apprise: {self._scheme} {problem}.", is_unclear=is_unclear)
 
 
 def _service(options: NotifyOptions, scheme: str, name: str) -> Apprise:

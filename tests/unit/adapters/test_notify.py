@@ -158,6 +158,15 @@ def test_a_service_that_hangs_is_left_after_its_time(receiver: Receiver) -> None
     assert not caught.value.is_unclear
 
 
+def test_a_digest_that_takes_too_long_may_be_divided(receiver: Receiver) -> None:
+    """It may have too many parts for the time, and would never be sent as a whole."""
+    receiver.reply = Reply(hangs=True)
+    sink = notify(as_json(receiver), options="timeout_seconds: 0.5")
+    with pytest.raises(DeliveryError, match=r"did not answer within 0\.5 seconds") as caught:
+        sink.deliver([anomaly_event(n, id=f"{n}") for n in (1, 2)])
+    assert caught.value.is_unclear
+
+
 def test_what_is_left_of_a_message_that_was_given_up_is_not_sent(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
