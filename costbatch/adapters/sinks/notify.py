@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType
+from apprise.plugins.ntfy import NotifyNtfy
 from apprise.plugins.workflows import NotifyWorkflows
 from typing_extensions import override
 
@@ -31,6 +32,9 @@ _LONGEST_HEADER = 150
 # Teams takes 28 kB (28,672 bytes) a message and adds up to 4.5 kB of its own. A character takes at most four
 # bytes, in UTF-8 as in UTF-16, in which Teams counts some messages.
 _LONGEST_CARD = 5_500
+# ntfy takes what has 4,096 bytes for a file, which needs a store of files there. Of two bytes a character, as
+# many letters of other scripts have; what is English has one.
+_LONGEST_PUSH = 2_000
 # Mail has no limit of characters, but apprise has one for what states none, and would cut a document there.
 _LONGEST_MAIL = 1_000_000
 # As which attribute the pagers of apprise have the key of an incident.
@@ -123,6 +127,8 @@ def _service(options: NotifyOptions, scheme: str, name: str) -> Apprise:
         plugin.body_maxlen, plugin.title_maxlen = _LONGEST_BLOCK, _LONGEST_HEADER
     elif isinstance(plugin, NotifyWorkflows):
         plugin.body_maxlen = _LONGEST_CARD
+    elif isinstance(plugin, NotifyNtfy):
+        plugin.body_maxlen = _LONGEST_PUSH
     elif _formats(plugin)[0] == NotifyFormat.HTML and plugin.body_maxlen == NotifyBase.body_maxlen:
         plugin.body_maxlen = _LONGEST_MAIL
     if plugin.request_rate_per_sec == NotifyBase.request_rate_per_sec:

@@ -1,4 +1,4 @@
-"""Blocks, cards and embeds: what Slack, Teams and Discord get, at servers on loopback in their place."""
+"""What Slack, Teams, Discord and ntfy get and take, at servers on loopback in their place."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from apprise.plugins.discord import NotifyDiscord
+from apprise.plugins.ntfy import NotifyNtfy
 from apprise.plugins.slack import NotifySlack
 
 from costbatch.application.outbox import Sink
@@ -166,3 +167,18 @@ def test_teams_gets_a_large_digest_in_few_cards_and_in_time(teams: Receiver) -> 
     for body, text in zip(teams.bodies, texts, strict=True):
         # Teams adds 4.5 kB, and stores a letter in up to 4 bytes.
         assert 4 * len(text) + len(body) - len(json.dumps(text)) + 4_500 < 28 * 1024
+
+
+def test_ntfy_gets_messages_and_no_files(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes 4,096 bytes or more for a file, which it refuses unless it was set up to keep files."""
+    monkeypatch.setattr(NotifyNtfy, "cloud_notify_url", receiver.url)
+    receiver.reply = Reply(200, body=b"{}")
+    trend = [{"date": f"2025-02-{day:02}", "amount": f"{day}", "is_anomalous": False} for day in range(1, 29)]
+    names = [f"Überwachung-{n}" for n in range(20)]
+    events = [
+        anomaly_event(n, id=f"{n}", account={"name": name}, trend=trend) for n, name in enumerate(names)
+    ]
+    sink_at("ntfys://costs").deliver(events)
+    messages = [json.loads(body)["message"] for body in receiver.bodies]
+    assert max(len(each.encode()) for each in messages) < 4096
+    assert all(name in "".join(messages) for name in names)
