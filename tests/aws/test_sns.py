@@ -114,6 +114,15 @@ def test_people_get_words_and_a_subject(aws: Any) -> None:
     assert second["Message"].count("search") == 2
 
 
+def test_a_subject_shows_a_name_as_it_is(aws: Any) -> None:
+    """What breaks mentions and links in a text is no question mark in a subject, where nothing is active."""
+    topic, received = subscribed(aws)
+    sink = make_sink(f"type: sns\ntopic_arn: {topic}\nformat: text")
+    sink.deliver([anomaly_event(account={"name": "dev@example.com https://x <!here>"})])
+    (message,) = received()
+    assert "dev@example.com https://x <!here> (100000000001)" in message["Subject"]
+
+
 def test_a_topic_that_does_not_exist_is_a_sentence(aws: Any) -> None:
     """Without AWS's own words."""
     sink = make_sink("type: sns\ntopic_arn: arn:aws:sns:eu-west-1:123456789012:gone")

@@ -72,5 +72,7 @@ def _attributes(event: CloudEvent) -> dict[str, dict[str, str]]:
 
 def _subject(title: str) -> str:
     """Return a title as the subject of a mail: SNS takes only ASCII, without control characters."""
-    plain = title.replace("\N{RIGHTWARDS ARROW}", "->").encode("ascii", "replace").decode()
+    # A subject shows no mention and no link, so that nothing has to break them.
+    shown = title.replace("\N{RIGHTWARDS ARROW}", "->").replace("\N{ZERO WIDTH SPACE}", "")
+    plain = shown.encode("ascii", "replace").decode()
     return "".join(letter if letter.isprintable() else " " for letter in plain)[:_LONGEST_SUBJECT]
