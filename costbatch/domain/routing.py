@@ -89,9 +89,10 @@ class Route:
 
 
 def is_follow_up(event: Event) -> bool:
-    """Whether the event is about an anomaly that an earlier event was about.
+    """Whether the event is about an anomaly that an earlier event was about, or ends a failure.
 
     What a sink was told of, it is also told the end of if its types include that: however small it has
     become, whichever services are left of it, and whatever the labels of its account are now.
     """
-    return "anomaly" in event.data and event.type is not EventType.ANOMALY_DETECTED
+    is_of_anomaly = "anomaly" in event.data and event.type is not EventType.ANOMALY_DETECTED
+    return is_of_anomaly or event.type is EventType.ACCOUNT_RECOVERED

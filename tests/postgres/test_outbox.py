@@ -12,6 +12,7 @@ from costbatch.adapters.postgres.outbox import PostgresOutbox
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState, EventQuery
 from costbatch.domain.detection import Severity
 from costbatch.domain.events import Event, EventType
+from costbatch.domain.periods import instant
 from costbatch.domain.routing import Filter, Route
 from costbatch.domain.runs import Run
 from tests.postgres.conftest import Query
@@ -371,3 +372,28 @@ def test_what_is_replayed_is_told_and_what_is_discarded_is_not(database: Postgre
         tx.outbox.discard("pager", "Discarded by hand.")
     update = anomaly_of(EventType.ANOMALY_UPDATED, "low", "d")
     assert states_of(database, run, update, filter_=SEVERE) == [LEFT_OUT]
+
+
+def of_job(type_: EventType, team: str, job: str = "collect", days: int = 0, since_days: int = 0) -> Event:
+    """Return an event of an account that fails, or that has failed since a day."""
+    since = instant(NOW + timedelta(days=since_days))
+    data = {
+        "account": {"aws_account_id": "1" * 12, "labels": {"team": team}},
+        "job": job,
+        "failed": {"since": since, "kind": "access_denied"},
+    }
+    return event(type_, data=data, occurred_at=NOW + timedelta(days=days))
+
+
+def test_the_team_that_was_told_of_a_failure_is_told_of_its_end(database: PostgresDatabase, run: Run) -> None:
+    """Whatever labels the account has by then, or its alert would not close; and of no other end."""
+    add_account(database)
+    recovered = EventType.ACCOUNT_RECOVERED
+    events = (
+        of_job(EventType.ACCOUNT_FAILED, "payments"),
+        of_job(recovered, "search", "discover", days=1),
+        of_job(recovered, "search", days=1),
+        of_job(recovered, "search", days=3, since_days=2),
+    )
+    payments = Filter(labels=(("team", "payments"),))
+    assert states_of(database, run, *events, filter_=payments) == [SENT, LEFT_OUT, SENT, LEFT_OUT]

@@ -23,7 +23,7 @@ from costbatch.domain.compared_costs import ONE_WEEK, Change, ComparedCost
 from costbatch.domain.costs import DayDigests, DayTotal, FetchedCosts, StoredChange, StoredDay
 from costbatch.domain.deliveries import Backlog, Delivery, DeliveryState, EventQuery, StoredEvent
 from costbatch.domain.detection import Rule, Severity
-from costbatch.domain.events import RUN_ENDINGS, Event
+from costbatch.domain.events import RUN_ENDINGS, Event, EventType
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.first_charges import FirstCharge
 from costbatch.domain.periods import ONE_DAY, DateRange
@@ -430,6 +430,16 @@ class Posted:
     claimed_until: datetime | None = None
 
 
+def _is_before(event: Event, follow_up: Event) -> bool:
+    """Whether an event was about the same anomaly, or about the failure that ends."""
+    if "anomaly" in follow_up.data:
+        return bool(event.data.get("anomaly", {}).get("id") == follow_up.data["anomaly"]["id"])
+    whose, ends = (each.data.get("account", {}).get("aws_account_id") for each in (event, follow_up))
+    is_of_job = event.data.get("job") == follow_up.data["job"]
+    is_since = event.occurred_at >= datetime.fromisoformat(follow_up.data["failed"]["since"])
+    return event.type is EventType.ACCOUNT_FAILED and is_since and whose == ends and is_of_job
+
+
 @dataclass
 class FakeOutbox:
     """The events in the order in which they were written, and their ways to the sinks.
@@ -472,7 +482,7 @@ class FakeOutbox:
         return is_follow_up(event) and any(
             posted.sink == sink
             and posted.state is not DeliveryState.FILTERED
-            and posted.event.data.get("anomaly", {}).get("id") == event.data["anomaly"]["id"]
+            and _is_before(posted.event, event)
             for posted in self.posted.values()
         )
 

@@ -4,7 +4,7 @@ Claims and pauses are counted by the database's clock, which all processes share
 its process saw.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -89,6 +89,12 @@ SELECT DISTINCT sink FROM events JOIN deliveries ON deliveries.event_id = events
 WHERE account_id = :account_id AND cloudevent #>> '{data,anomaly,id}' = :anomaly
     AND sink = ANY(:sinks) AND deliveries.state <> 'filtered'
 """)
+# And which of them of this failure.
+_TOLD_OF_FAILURE = sa.text("""
+SELECT DISTINCT sink FROM events JOIN deliveries ON deliveries.event_id = events.id
+WHERE account_id = :account_id AND type = 'account.failed' AND cloudevent #>> '{data,job}' = :job
+    AND occurred_at >= :since AND sink = ANY(:sinks) AND deliveries.state <> 'filtered'
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +132,18 @@ class PostgresOutbox(Outbox):
         refusals = {route.sink: route.filter.refusal(event) for route in routes}
         unsure = [sink for sink, refusal in refusals.items() if refusal and not refusal.is_of_type]
         if unsure and is_follow_up(event):
-            about = {"account_id": account_id, "anomaly": event.data["anomaly"]["id"], "sinks": unsure}
-            refusals |= dict.fromkeys(self.connection.scalars(_TOLD, about))
+            refusals |= dict.fromkeys(self._told_before(event, unsure, account_id))
         for sink, refusal in refusals.items():
             state = DeliveryState.FILTERED if refusal else DeliveryState.PENDING
             yield {"sink": sink, "state": state.value, "reason": refusal.reason if refusal else None}
+
+    def _told_before(self, event: Event, sinks: Sequence[str], account_id: int | None) -> Iterable[str]:
+        """Return which of the sinks were told of what a follow-up is about."""
+        about: dict[str, object] = {"account_id": account_id, "sinks": sinks}
+        if "anomaly" in event.data:
+            return self.connection.scalars(_TOLD, {**about, "anomaly": event.data["anomaly"]["id"]})
+        since = datetime.fromisoformat(event.data["failed"]["since"])
+        return self.connection.scalars(_TOLD_OF_FAILURE, {**about, "job": event.data["job"], "since": since})
 
     @override
     def claim(self, sink: str, *, worker: str, token: UUID, most: int, lease: timedelta) -> list[Delivery]:
