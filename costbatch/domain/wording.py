@@ -80,7 +80,7 @@ def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) ->
     """Return the notice of many events of one run together, the most important first.
 
     An anomaly is told once, by its newest event; one that belongs to an incident is told by the incident, and
-    by itself only if it has a root cause.
+    by itself only if it has a root cause or is over.
     """
     events = _one_of_each(events)
     members = {
@@ -89,7 +89,7 @@ def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) ->
         if event["type"] == EventType.INCIDENT_DETECTED
         for member in event["data"]["incident"]["members"]
     }
-    singles = [event for event in events if _subject(event) not in members or "root_cause" in event["data"]]
+    singles = [event for event in events if _subject(event) not in members or _is_more_than_member(event)]
     parts = []
     for event in sorted(singles, key=_rank):
         notice = notice_of(event, link)
@@ -106,6 +106,11 @@ def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) ->
         parts=tuple(parts[:MOST_PARTS]),
         rest=max(len(parts) - MOST_PARTS, 0),
     )
+
+
+def _is_more_than_member(event: CloudEvent) -> bool:
+    """Whether an event about an anomaly says what an incident does not say of its members."""
+    return "root_cause" in event["data"] or event["type"] == EventType.ANOMALY_RESOLVED
 
 
 def _subject(event: CloudEvent) -> str:

@@ -503,6 +503,15 @@ def test_a_digest_tells_the_root_cause_of_a_member_of_an_incident() -> None:
     assert "+1,000.26 USD eu-west-1 EUW1-BoxUsage:p4d.24xlarge (0.00 → 1,000.26)" in message.text
 
 
+def test_a_digest_tells_the_end_of_a_member_of_an_incident() -> None:
+    """The incident comes again if another account joins, and does not say of whom it is over."""
+    ended = Resolution.ENDED
+    over = an_event(ChangeKind.RESOLVED, id=UUID(int=1 << 96), state=AnomalyState.RESOLVED, resolution=ended)
+    message = said(an_event(id=UUID(int=2 << 96)), over, an_incident(5))
+    assert message.text.count("[high] Cost spike, resolved: ") == 1
+    assert "[high] Cost spike: " not in message.text
+
+
 def test_a_digest_says_how_many_rows_it_leaves_out() -> None:
     """Two of three services look like all of them otherwise; a message of one event has them all."""
     alone, digest = said(an_event()), said(an_event(), a_run())
