@@ -213,7 +213,13 @@ class HttpClient:
                 connection.sock.settimeout(self.connection.timeout_seconds)
             connection.request(method, base + target, body, sent)
             answer = connection.getresponse()
-            content = answer.read(_LARGEST_ANSWER_BYTES)
+            try:
+                content = answer.read(_LARGEST_ANSWER_BYTES)
+            except (OSError, HTTPException):
+                # Whether something posted was accepted, the status says alone.
+                if method != "POST":
+                    raise
+                content = b""
             return answer.status, answer.getheader("Retry-After"), content
         finally:
             connection.close()

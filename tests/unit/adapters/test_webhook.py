@@ -172,6 +172,13 @@ def test_an_answer_is_read_up_to_a_limit(receiver: Receiver) -> None:
     assert webhook(receiver.url).deliver([anomaly_event()]).endswith("200 OK.")
 
 
+@pytest.mark.parametrize("rest", [b"ff\r\nabc", b"no length\r\nabc"], ids=["cut", "broken"])
+def test_the_status_alone_says_whether_it_was_accepted(receiver: Receiver, rest: bytes) -> None:
+    """A body that ends in the middle must not send the event again: the receiver has it."""
+    receiver.reply = Reply(raw=b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n" + rest)
+    assert webhook(receiver.url).deliver([anomaly_event()]).endswith("answered 202 Accepted.")
+
+
 def test_a_message_that_is_too_large_is_not_sent(receiver: Receiver) -> None:
     """It says how large it is; other events may fit."""
     large = anomaly_event(account={"name": "x" * 300_000})
