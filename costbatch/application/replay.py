@@ -243,6 +243,21 @@ def replay(
                 window=each.window, digests={}, changed_days=None, costs=_NOTHING_IN_MEMORY, api_requests=0
             )
             stored = StoredChange(changed_dates=frozenset(changed))
-            replaced = Replaced(account=account, progress=progress, fetched=fetched, change=stored, totals=())
+            replaced = Replaced(
+                account=account,
+                progress=progress,
+                fetched=fetched,
+                change=stored,
+                totals=(),
+                shown_from=_shown_from(each, costs),
+            )
             yield each, replaced
         progress = progress.extended(each.window, is_ordinary=not each.is_backfill)
+
+
+def _shown_from(collection: PastCollection, costs: PastCosts) -> date | None:
+    """Return the first day that AWS still showed: of the stored days, the one after those that were kept."""
+    if not collection.days_kept:
+        return None
+    days = sorted({day for mine in costs.billed.values() for day in mine.rows if day in collection.window})
+    return days[collection.days_kept] if len(days) > collection.days_kept else collection.window.last

@@ -189,6 +189,15 @@ class FetchedCosts:
         """How many days AWS reports no cost for, while their stored rows are kept."""
         return sum(digest.is_kept for digest in self.digests.values())
 
+    @property
+    def shown_from(self) -> date | None:
+        """The first day that AWS still shows; None if it shows all, so that nothing is kept."""
+        last_kept = max((day for day, digest in self.digests.items() if digest.is_kept), default=None)
+        if last_kept is None:
+            return None
+        shown = (day for day, digest in self.digests.items() if day > last_kept and digest.rows)
+        return min(shown, default=self.window.last)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChange:

@@ -87,12 +87,16 @@ class AmountChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastCollection:
-    """A collection of an account: its run, the run's day, and the days that it read."""
+    """A collection of an account: its run, the run's day, and the days that it read.
+
+    days_kept: how many of the first stored days AWS no longer showed.
+    """
 
     run_id: UUID
     today: date
     window: DateRange
     is_backfill: bool
+    days_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

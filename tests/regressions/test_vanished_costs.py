@@ -265,6 +265,44 @@ def test_a_backfill_in_between_does_not_lose_it(kept: Harness) -> None:
     assert anomalies(kept) == 0
 
 
+@pytest.mark.parametrize("detector", ["deviation", "adaptive"])
+def test_days_that_aws_hides_before_they_are_complete_are_no_drop(harness: Harness, detector: str) -> None:
+    """Of the newest kept day a part is stored, of the day after it nothing: what is missing is unknown.
+
+    A backtest raises nothing either, and what the days that AWS shows cost is judged as ever.
+    """
+    harness.environ["COSTBATCH_DETECTOR"] = detector
+    harness.open(make_account(1, rows=(*steady("100")[:-1], bill(TODAY - ONE_DAY, "30"))))
+    harness.collect()
+    assert night(harness, TOMORROW, ()).outcomes == {ONE: "implausible_answer"}
+    for n in range(1, 6):
+        today = TOMORROW + n * ONE_DAY
+        run = night(harness, today, steady("100", until=today, days=n))
+        assert run.outcomes == {ONE: "collected"}
+    assert anomalies(harness) == 0
+    backtest = harness.run("backtest", "--detector", detector, "--output", "json")
+    assert backtest.summary["alarms"] == []
+    spike = bill(TOMORROW + 5 * ONE_DAY, "400")
+    night(harness, TOMORROW + 6 * ONE_DAY, (*steady("100", until=spike.date, days=5), spike))
+    assert harness.value("SELECT start_date FROM anomalies") == spike.date
+
+
+def test_a_hidden_day_is_no_drop_after_it_has_left_the_window(harness: Harness) -> None:
+    """The first day after it is restated while the window begins with it: the day before is not judged."""
+    harness.environ["COSTBATCH_WINDOW_DAYS"] = "5"
+    harness.open(make_account(1, rows=steady("100")))
+    harness.collect()
+    assert night(harness, TOMORROW, ()).outcomes == {ONE: "implausible_answer"}
+    for n in range(1, 6):
+        today = TOMORROW + n * ONE_DAY
+        rows = [*steady("100", until=today, days=n)]
+        if n == 5:
+            rows[0] = bill(TOMORROW, "101")
+        account = night(harness, today, rows).account(ONE)
+    assert (account["days_kept"], account["rows"]["updated"]) == (0, 1)
+    assert anomalies(harness) == 0
+
+
 def test_what_comes_back_is_taken_again(kept: Harness) -> None:
     """Days that AWS reports again are restated; nothing is kept any more."""
     run = night(kept, TOMORROW + ONE_DAY, steady("70", until=TOMORROW + ONE_DAY, days=62))

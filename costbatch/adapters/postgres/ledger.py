@@ -96,7 +96,7 @@ FROM cost_versions v JOIN cost_changes c ON c.account_id = v.account_id AND c.ve
 WHERE v.account_id = :account_id ORDER BY v.id
 """
 _COLLECTIONS = sa.text("""
-SELECT r.id, r.today, c.window_start, c.window_end_exclusive, r.options ? 'days' AS is_backfill
+SELECT r.id, r.today, c.window_start, c.window_end_exclusive, c.days_kept, r.options ? 'days' AS is_backfill
 FROM run_items i JOIN runs r ON r.id = i.run_id JOIN cost_collections c ON c.run_item_id = i.id
 WHERE i.account_id = :account_id AND i.state = 'succeeded'
 ORDER BY i.finished_at, i.id
@@ -217,6 +217,7 @@ class PostgresLedger(LedgerStore):
                     today=row.today,
                     window=DateRange(row.window_start, row.window_end_exclusive),
                     is_backfill=row.is_backfill,
+                    days_kept=row.days_kept,
                 )
                 for row in self.connection.execute(_COLLECTIONS, mine)
             ],

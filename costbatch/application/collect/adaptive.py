@@ -187,7 +187,8 @@ class AdaptiveDetector(Detector):
                 found[currency] = self._learn_again(tx, learning)
             elif recollection.newest is not None and recollection.newest <= newest:
                 first = recollection.newest + (ONE_DAY if recollection.newest < newest else timedelta(0))
-                start, end = max(first - _SETTLING, each.stored.start), newest + ONE_DAY
+                # A currency that another one replaced may have ended before the first day to judge.
+                start, end = min(max(first - _SETTLING, each.judged_from), newest), newest + ONE_DAY
                 touched = DateRange(start, end)
                 days = self._walk(each, recollection, mine, DateRange(first, end), touched)
                 memory = recollection.memory(self._version(currency))

@@ -19,6 +19,7 @@ class Replaced:
     """An account whose window was just replaced.
 
     progress: what was stored before. totals: what the window cost before, on the days that did not change.
+    shown_from: the first day that AWS still shows; None: all, nothing is kept.
     """
 
     account: Account
@@ -26,6 +27,7 @@ class Replaced:
     fetched: FetchedCosts
     change: StoredChange
     totals: Sequence[DayTotal]
+    shown_from: date | None = None
 
     @property
     def covered(self) -> DateRange | None:
@@ -42,6 +44,11 @@ class Replaced:
         """The days around the window that are stored without a gap: outside nothing is known, not zero."""
         window = self.fetched.window
         return self.covered.join(window) if self.covered and self.continues else window
+
+    @property
+    def judged_from(self) -> date:
+        """The first day to judge: of days that AWS hides, a part of the cost may be missing for ever."""
+        return max(self.stored.start, self.shown_from or self.stored.start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

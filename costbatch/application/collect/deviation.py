@@ -125,12 +125,12 @@ class DeviationDetector(Detector):
         not settled when the account was judged before.
         """
         window, stored = replaced.fetched.window, replaced.stored
-        touched = [*replaced.change.changed_dates, window.last]
+        newest = window.last
         if replaced.covered is not None:
-            touched.append(replaced.covered.end_exclusive)
-        start = min(touched) - timedelta(days=self.rule.settle_days + 1)
+            newest = min(newest, replaced.covered.end_exclusive)
+        start = min([newest - timedelta(days=self.rule.settle_days + 1), *replaced.change.changed_dates])
         end_exclusive = window.end_exclusive + timedelta(days=self.rule.baseline_days)
-        return DateRange(max(start, stored.start), min(end_exclusive, stored.end_exclusive))
+        return DateRange(max(start, replaced.judged_from), min(end_exclusive, stored.end_exclusive))
 
     def _explained(self, change: AnomalyChange, series_of: AccountSeries) -> AnomalyChange:
         """Name the services behind a change of the account's total."""

@@ -189,6 +189,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
                 fetched=costs,
                 change=changes[result.account.id],
                 totals=kept_totals.get(result.account.id, result.task.totals),
+                shown_from=costs.shown_from,
             )
             for result, costs in results
         ]
