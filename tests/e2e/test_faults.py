@@ -104,8 +104,12 @@ def check_failed(harness: Harness, run: Finished, aws_account_id: str, kind: str
     assert run.outcomes[aws_account_id] == kind
     account = run.account(aws_account_id)
     error = account["error"]
-    # What is known of the page limit, or of credentials that have expired, is more than the kind says.
-    known = {"pages": "in each run.", "ExpiredToken": "must be a long-lived one."}
+    # What is known of the page limit, of credentials or of a bill that expired is more than the kind says.
+    known = {
+        "pages": "in each run.",
+        "ExpiredToken": "must be a long-lived one.",
+        "BillExpiration": "AWS cannot read the bill at the moment; the next run tries again.",
+    }
     better = [advice for words, advice in known.items() if words in error["message"]]
     assert error["message"].endswith(better[0] if better else ErrorKind(kind).advice)
     logged = [line for line in run.logs() if line.get("aws_account_id") == aws_account_id]

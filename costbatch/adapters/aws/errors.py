@@ -132,6 +132,9 @@ _POLICIES: Final = {
 }
 _denying_policy = re.compile(rf"(explicit deny in an?|because no) ({'|'.join(_POLICIES)})").search
 
+_NEW_ACCOUNT = "DataUnavailableException"
+_BILL = "AWS cannot read the bill at the moment; the next run tries again."
+
 HISTORY = (
     "AWS keeps daily cost for about 13 months: ask for later days with --from, "
     "or lower COSTBATCH_HISTORY_MONTHS."
@@ -234,6 +237,8 @@ def _of_answer(error: aws.ClientError, operation: str) -> AccountError:
             kind = ErrorKind.COST_EXPLORER_NOT_ENABLED
         case ErrorKind.ACCESS_DENIED:
             advice = advice_of_denial(operation, text)
+        case ErrorKind.DATA_UNAVAILABLE if code != _NEW_ACCOUNT:
+            advice = _BILL
         case ErrorKind.INTERNAL if code.startswith("Validation") and is_before_history(text):
             return BeforeHistoryError(ErrorKind.DATA_UNAVAILABLE, detail, HISTORY)
     return AccountError(kind, detail, advice)

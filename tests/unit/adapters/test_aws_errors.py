@@ -54,6 +54,15 @@ def test_the_codes_that_matter_most_are_as_agreed(code: str, kind: ErrorKind) ->
     assert KIND_OF_CODE[code] is kind
 
 
+@pytest.mark.parametrize("code", ["BillExpirationException", "BillingViewHealthStatusException"])
+def test_a_bill_that_cannot_be_read_is_not_told_as_a_new_account(code: str) -> None:
+    """AWS answers so for accounts that are years old: only DataUnavailableException can mean a new one."""
+    error = translate(client_error(code), "GetCostAndUsage")
+    assert error.advice == "AWS cannot read the bill at the moment; the next run tries again."
+    unavailable = translate(client_error("DataUnavailableException"), "GetCostAndUsage")
+    assert unavailable.advice == ErrorKind.DATA_UNAVAILABLE.advice
+
+
 @pytest.mark.parametrize("code", ["InvalidNextTokenException", "RequestChangedException"])
 def test_a_stale_page_token_is_a_transient_failure(code: str) -> None:
     """The paging starts anew with the next attempt."""
