@@ -1,5 +1,6 @@
 """Replaying a ledger: the costs as each collection left them, from whatever is still known."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from uuid import UUID
@@ -84,6 +85,16 @@ def test_without_the_first_run_the_oldest_known_one_begins_with_what_was_stored(
     history = AccountHistory(stored=STORED, changes=CHANGES, collections=COLLECTIONS[2:], first_run=None)
     assert mornings(history) == [(day(8), [8, 10], {9: 2, 10: 6})]
     assert mornings(AccountHistory(stored=[], changes=[], collections=[], first_run=None)) == []
+
+
+def test_days_that_aws_hid_are_not_judged_by_a_replay_either() -> None:
+    """Of a night that kept some days, those after them are; all of a night that kept none."""
+    kept = replace(COLLECTIONS[1], days_kept=1)
+    everything_is_kept = replace(COLLECTIONS[2], days_kept=2)
+    collections = [COLLECTIONS[0], kept, everything_is_kept]
+    history = AccountHistory(stored=STORED, changes=CHANGES, collections=collections, first_run=FIRST)
+    judged = [replaced.judged_from for _, replaced in replay(make_account(), history, PastCosts())]
+    assert judged == [day(0), day(9), day(11)]
 
 
 def test_a_currencys_first_day_counts_rows_of_every_kind() -> None:

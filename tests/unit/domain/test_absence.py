@@ -79,6 +79,16 @@ def test_days_at_the_beginning_are_kept() -> None:
     assert len(kept.costs) == 4
 
 
+def test_the_first_day_shown_comes_after_kept_days_and_those_never_stored() -> None:
+    """A day that AWS hid before it was read has no rows, and is not shown; without kept days all are."""
+    weighed = weigh(answer(5, 6, 7, 8, 9), stored(*range(4)))
+    assert isinstance(weighed, FetchedCosts)
+    assert (weighed.days_kept, weighed.shown_from) == (4, day(5))
+    assert answer(5, 6, 7, 8, 9).shown_from is None
+    nothing_left = {each: DayDigest(b"", int(each < day(4)), is_kept=each < day(4)) for each in WINDOW}
+    assert replace(weighed, digests=nothing_left).shown_from == WINDOW.last
+
+
 def test_rows_of_zeros_at_the_beginning_are_left_out() -> None:
     """They would stand beside what is kept."""
     zeros = [make_row(day(n), "0") for n in range(6)]
