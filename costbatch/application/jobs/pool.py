@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 from typing import Generic
+from uuid import UUID
 
 from costbatch.application.jobs.budget import ApiBudget, Meter
 from costbatch.application.jobs.job import Attempt, Job, R, Result, T
@@ -49,7 +50,8 @@ class WorkerPool(Generic[T, R]):
         self._finished: SimpleQueue[Attempt[T, R]] = SimpleQueue()
         self._threads = [Thread(target=self._run, name=f"work-{n}", daemon=True) for n in range(threads)]
         self._places = threads + threads // _THREADS_PER_SPARE
-        self._in_flight: dict[int, tuple[WorkItem, float]] = {}
+        # By claim: an item may be claimed again while the work on it, of which nothing counts, goes on.
+        self._in_flight: dict[UUID, tuple[WorkItem, float]] = {}
         self._mean_seconds: float | None = None
         for thread in self._threads:
             thread.start()
@@ -100,7 +102,7 @@ class WorkerPool(Generic[T, R]):
     def saved(self, results: Iterable[Attempt[T, R]]) -> None:
         """Note that these results are saved; waiting items take their places."""
         for result in results:
-            _, began = self._in_flight.pop(result.item.id)
+            _, began = self._in_flight.pop(result.item.token)
             seconds = monotonic() - began
             mean = seconds if self._mean_seconds is None else self._mean_seconds
             self._mean_seconds = mean + _WEIGHT_OF_NEW * (seconds - mean)
@@ -111,7 +113,7 @@ class WorkerPool(Generic[T, R]):
         self._waiting.clear()
         with suppress(Empty):
             while begun := self._started.get_nowait():
-                del self._in_flight[begun[0].id]
+                del self._in_flight[begun[0].token]
 
     def close(self) -> None:
         """Let idle threads end; those in flight end with their answer."""
@@ -121,7 +123,7 @@ class WorkerPool(Generic[T, R]):
     def _start_waiting(self) -> None:
         while self._waiting and self.in_flight < self._places:
             item, task = self._waiting.popleft()
-            self._in_flight[item.id] = item, monotonic()
+            self._in_flight[item.token] = item, monotonic()
             self._started.put((item, task))
 
     def _run(self) -> None:

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
@@ -94,6 +96,21 @@ def test_an_error_of_the_account_is_its_result() -> None:
         kind=ErrorKind.THROTTLED, message=f"Five times. {ErrorKind.THROTTLED.advice}"
     )
     assert result.api_requests == 1
+
+
+def test_an_item_that_is_claimed_again_while_it_is_in_flight_ends_twice() -> None:
+    """Another process had taken it over and given it back; the run goes on with both results."""
+    source = FakeSource()
+    source.gate.clear()
+    item = make_item(make_account(1))
+    with pool_of(source) as pool:
+        pool.start(Claimed([item], {1: task_of(1)}))
+        pool.start(Claimed([replace(item, token=UUID(int=99))], {1: task_of(1)}))
+        assert pool.in_flight == 2
+        source.gate.set()
+        results = finish(pool, items=2)
+        assert pool.in_flight == 0
+    assert {result.item.token for result in results} == {item.token, UUID(int=99)}
 
 
 def test_a_spent_budget_is_no_failure() -> None:
