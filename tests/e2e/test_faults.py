@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+import psycopg2
 import pytest
 
 from costbatch.demo.postgres import EmbeddedPostgres
@@ -252,3 +254,23 @@ def test_the_table_groups_accounts_by_what_is_wrong(harness: Harness) -> None:
     printed = " ".join(harness.run("collect").stdout.split())
     assert "failed: access_denied (2 accounts) 100000000001 account-1, 100000000003 account-3" in printed
     assert printed.count(ErrorKind.ACCESS_DENIED.advice) == 1
+
+
+def test_what_the_database_does_not_let_a_run_read_fails_the_accounts_and_ends(harness: Harness) -> None:
+    """A statement that takes longer than statement_timeout undoes the claim; the next run collects them."""
+    harness.open(make_account(1), make_account(2))
+    hurried = f"{harness.database_url}&options=-cstatement_timeout%3D100ms"
+    connection = psycopg2.connect(harness.database_url)
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE day_digests")
+        run = harness.collect("--deadline", "30", DATABASE_URL=hurried)
+    assert run.status == 1
+    assert run.outcomes == {BROKEN: "internal", HEALTHY: "internal"}
+    sentence = "The database refused a statement: canceling statement due to statement timeout. "
+    assert run.account(BROKEN)["error"]["message"] == f"{sentence}{ErrorKind.INTERNAL.advice}"
+    assert harness.aws.paid() == 0
+    assert harness.rows("SELECT status, attempts FROM runs JOIN run_items ON run_id = runs.id") == [
+        {"status": "failed", "attempts": 3},
+        {"status": "failed", "attempts": 3},
+    ]
+    assert harness.collect().outcomes == {BROKEN: "collected", HEALTHY: "collected"}

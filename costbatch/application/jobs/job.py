@@ -10,6 +10,7 @@ from costbatch.application.ports import Spend, Transaction
 from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.events import Event
 from costbatch.domain.runs import Failure, ItemState, Outcome, Run, RunRequest, SkipReason, WorkItem
+from costbatch.errors import CostbatchError, ErrorKind
 
 NO_WARNINGS: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 
@@ -81,6 +82,14 @@ class Result(Generic[T, R]):
 Attempt = Result[T | None, R | Failure | None]
 
 
+def internal_failure(error: Exception) -> Failure:
+    """Return the failure of an account whose data cannot be read or stored."""
+    kind = ErrorKind.INTERNAL
+    # An error that is not ours may quote anything.
+    message = f"{error} {kind.advice}" if isinstance(error, CostbatchError) else kind.advice
+    return Failure(kind=kind, message=message)
+
+
 class Job(Protocol[T, R]):
     """One kind of work on every account. The engine claims, calls, retries and records; the job knows what.
 
@@ -104,7 +113,10 @@ class Job(Protocol[T, R]):
         """Make the database ready for a run; again before a result that was refused is saved once more."""
 
     def prepare(self, tx: Transaction, run: Run, items: Sequence[WorkItem]) -> Mapping[int, T]:
-        """Return what the work on each claimed item needs, by item."""
+        """Return what the work on each claimed item needs, by item.
+
+        What it raises undoes the whole transaction; each item is then prepared alone.
+        """
 
     def work(self, item: WorkItem, task: T, spend: Spend) -> R:
         """Do the work on one account. ``spend`` hears of each request that may be paid.

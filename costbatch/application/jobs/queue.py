@@ -8,13 +8,13 @@ from time import monotonic
 from typing import Generic
 from uuid import UUID
 
-from costbatch.application.jobs.job import Job, R, T
+from costbatch.application.jobs.job import Job, R, T, internal_failure
 from costbatch.application.jobs.policy import RunPolicy
 from costbatch.application.jobs.pool import Claimed, WorkerPool
-from costbatch.application.jobs.retry import in_transaction
+from costbatch.application.jobs.retry import in_transaction, is_lost
 from costbatch.application.ports import Database, Transaction
 from costbatch.domain.runs import MAX_TAKEOVERS, SUSPECT_TAKEOVERS, Failure, Run, WorkItem
-from costbatch.errors import ErrorKind, StorageError
+from costbatch.errors import ErrorKind
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
@@ -81,14 +81,7 @@ class Queue(Generic[T, R]):
         most = affordable(min(max(self.pool.free + self._soon, 0), _CLAIMED_AT_ONCE))
         ahead = affordable(_CLAIMED_AT_ONCE) - most
 
-        def claim(tx: Transaction) -> Claimed[T]:
-            ours = partial(tx.items.claim, self.run, worker=self.worker, lease=self.policy.lease)
-            items = ours(most=most, ahead=ahead)
-            if not items and not self.pool.in_flight and affordable(1):
-                items = ours(most=1, suspects=True)
-            return Claimed(items, self._prepare(tx, items) if items else {})
-
-        claimed = in_transaction(self.database, claim)
+        claimed = self._claimed(partial(self._take, most=most, ahead=ahead, affordable=affordable))
         # Another run's process may have released it: only what it left tells of a death on another host.
         self.dead |= {item.left_by for item in claimed.items if item.left_by not in {None, self.worker}}
         found = len(claimed.items)
@@ -130,23 +123,50 @@ class Queue(Generic[T, R]):
     def _soon(self) -> int:
         return min(self.pool.begun_soon, 2 * _CLAIMED_AT_ONCE)
 
+    def _take(
+        self, tx: Transaction, *, most: int, ahead: int, affordable: Callable[[int], int]
+    ) -> Sequence[WorkItem]:
+        ours = partial(tx.items.claim, self.run, worker=self.worker, lease=self.policy.lease)
+        items = ours(most=most, ahead=ahead)
+        if not items and not self.pool.in_flight and affordable(1):
+            items = ours(most=1, suspects=True)
+        return items
+
+    def _claimed(self, take: Callable[[Transaction], Sequence[WorkItem]]) -> Claimed[T]:
+        """Claim items and prepare them in one transaction; if one cannot be prepared, each in its own."""
+        items: Sequence[WorkItem] = ()
+
+        def claim(tx: Transaction) -> Claimed[T]:
+            nonlocal items
+            items = take(tx)
+            return Claimed(items, self._prepare(tx, items) if items else {})
+
+        try:
+            return in_transaction(self.database, claim)
+        except Exception as error:
+            if not items or is_lost(error):
+                raise
+        # What is stored of one of them cannot be read. PostgreSQL takes nothing more in a transaction in
+        # which it refused a statement, and undoes the claim with it.
+        items = in_transaction(self.database, take)
+        return Claimed(items, {item.id: self._prepare_alone(item) for item in items})
+
+    def _prepare_alone(self, item: WorkItem) -> T | Failure:
+        try:
+            return in_transaction(self.database, lambda tx: self._prepare(tx, [item]))[item.id]
+        except Exception as error:
+            if is_lost(error):
+                raise
+            log.exception("account_not_readable", aws_account_id=item.account.aws_account_id)
+            return internal_failure(error)
+
     def _prepare(self, tx: Transaction, items: Sequence[WorkItem]) -> dict[int, T | Failure]:
         if items[0].takeovers >= MAX_TAKEOVERS:
             # It is the only one: suspects are claimed one at a time.
             kind = ErrorKind.PROCESS_KILLED
             message = f"{MAX_TAKEOVERS} processes ended while they worked on this account. {kind.advice}"
             return {items[0].id: Failure(kind=kind, message=message)}
-        try:
-            return dict(self.job.prepare(tx, self.run, items))
-        except Exception as error:
-            if isinstance(error, StorageError):
-                raise
-            if len(items) > 1:
-                # What is stored of one of them cannot be read: alone, it does not affect the others.
-                return {row: task for item in items for row, task in self._prepare(tx, [item]).items()}
-            log.exception("account_not_readable", aws_account_id=items[0].account.aws_account_id)
-            kind = ErrorKind.INTERNAL
-            return {items[0].id: Failure(kind=kind, message=kind.advice)}
+        return dict(self.job.prepare(tx, self.run, items))
 
     def _take_over(self, tx: Transaction) -> None:
         """Release what dead workers hold, of other runs too."""

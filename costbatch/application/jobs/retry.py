@@ -57,3 +57,8 @@ def in_transaction(
             else:
                 stop.wait(pause)
             pause = min(pause * 2, 4)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an error says that the database is away, and not that it refuses something."""
+    return isinstance(error, StorageError) and not isinstance(error, StatementRefused)

@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, cast
 
-from costbatch.application.jobs.job import Attempt, Job, R, Result, T
-from costbatch.application.jobs.retry import in_transaction
+from costbatch.application.jobs.job import Attempt, Job, R, Result, T, internal_failure
+from costbatch.application.jobs.retry import in_transaction, is_lost
 from costbatch.application.ports import Clock, Database, Display, Transaction
 from costbatch.domain.accounts import AccountStatus, Failing, Progress, failing_since_added
 from costbatch.domain.events import Event, account_failed, account_recovered
 from costbatch.domain.periods import utc_day
 from costbatch.domain.routing import Route
 from costbatch.domain.runs import MAX_ATTEMPTS, Failure, ItemState, Outcome, Run, SkipReason
-from costbatch.errors import CostbatchError, ErrorKind, StatementRefused, StorageError
 from costbatch.logs import get_logger
 
 log = get_logger(__name__)
@@ -63,7 +62,7 @@ class Writer(Generic[T, R]):
             try:
                 outcomes = self._save(batch)
             except Exception as error:
-                if _is_lost(error):
+                if is_lost(error):
                     raise
                 # One of them cannot be saved: alone, it does not affect the others.
                 outcomes = [outcome for result in batch for outcome in self._save_alone(result)]
@@ -112,13 +111,10 @@ class Writer(Generic[T, R]):
         try:
             return self._save([result], is_again=True)
         except Exception as error:
-            if _is_lost(error):
+            if is_lost(error):
                 raise
             log.exception("account_not_stored", aws_account_id=result.account.aws_account_id)
-            kind = ErrorKind.INTERNAL
-            # An error that is not ours may quote anything.
-            message = f"{error} {kind.advice}" if isinstance(error, CostbatchError) else kind.advice
-            return self._save([replace(result, value=Failure(kind=kind, message=message))])
+            return self._save([replace(result, value=internal_failure(error))])
 
     def _save(self, results: Sequence[Attempt[T, R]], *, is_again: bool = False) -> list[Outcome]:
         now = self.clock()
@@ -197,7 +193,3 @@ class Writer(Generic[T, R]):
                 tx.outbox.append(events, self.routes, account_id=account.id, run_id=run_id)
         if changed:
             tx.progress.save(job, changed)
-
-
-def _is_lost(error: Exception) -> bool:
-    return isinstance(error, StorageError) and not isinstance(error, StatementRefused)

@@ -411,21 +411,28 @@ def test_what_cannot_be_stored_fails_its_account_only(
     assert [line["aws_account_id"] for line in harness.logged("account_not_stored")] == ["000000000002"] * 3
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (StatementRefused("It took too long."), f"It took too long. {ErrorKind.INTERNAL.advice}"),
+        (ValueError("holds anything"), ErrorKind.INTERNAL.advice),
+    ],
+)
 def test_what_cannot_be_read_fails_its_account_only(
-    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     """The account fails after its attempts without a request; accounts claimed with it are collected."""
     load_accesses = FakeAccounts.load_accesses
 
     def load(accounts: FakeAccounts, wanted: Sequence[Account]) -> dict[int, Access]:
         if any(account.id == 2 for account in wanted):
-            raise ValueError("holds anything")
+            raise error
         return load_accesses(accounts, wanted)
 
     monkeypatch.setattr(FakeAccounts, "load_accesses", load)
     assert harness.collect().status is RunStatus.PARTIAL
     assert harness.states == ["succeeded", "failed", "succeeded", "succeeded"]
-    assert harness.records[2].failure == Failure(kind=ErrorKind.INTERNAL, message=ErrorKind.INTERNAL.advice)
+    assert harness.records[2].failure == Failure(kind=ErrorKind.INTERNAL, message=message)
     assert (harness.records[2].attempts, harness.records[2].api_requests) == (3, 0)
     assert [line["aws_account_id"] for line in harness.logged("account_not_readable")] == ["000000000002"] * 3
 
