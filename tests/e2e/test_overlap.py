@@ -135,3 +135,20 @@ def test_an_account_that_is_added_while_a_run_goes_on_waits_for_the_next(harness
     run = wait_for(process)
     assert (new.account_id in run.outcomes) == (when == "before")
     assert run.outcomes[harness.ids[0]] == "collected"
+
+
+def test_a_run_goes_on_beside_the_columns_that_a_newer_version_adds(harness: Harness) -> None:
+    """The newer version is installed in the middle of the night; nothing that is read is in another place."""
+    harness.open(make_account(1, rows=(*steady("100"), bill(TODAY - ONE_DAY, "500", service="Other"))))
+    harness.collect()
+    assert harness.value("SELECT count(*) FROM anomalies") == 1
+    for table in harness.contents():
+        harness.rows(f'ALTER TABLE "{table}" ADD COLUMN of_the_next_{table} text')
+    harness.sleep_until(TODAY + ONE_DAY)
+    # This process has run the statements before, and knows at which place each column is.
+    window = harness.collect().account(harness.ids[0])["window"]
+    assert window["start"] == str(TODAY - 34 * ONE_DAY)
+    harness.sleep_until(TODAY + 2 * ONE_DAY)
+    for job in ("collect", "discover"):
+        run = wait_for(harness.start(job, "--output", "json"))
+        assert run.status == 0, run.stderr

@@ -27,11 +27,13 @@ _MOST_FOUND = 10
 _OF_DETECTION = ("run_id", "detected_at", "incident_checked_at")
 _IS_FOUND_AGAIN = "anomalies.resolution IN ('restated', 'merged') AND EXCLUDED.state = 'open'"
 
-_LOAD_NEAR = sa.text("""
-SELECT * FROM anomalies
+# Named one by one: a newer version may add columns to the table while a run goes on.
+_NAMES = [column.name for column in anomalies.c]
+_LOAD_NEAR = sa.text(f"""
+SELECT {", ".join(_NAMES)} FROM anomalies
 WHERE account_id = ANY(:account_ids) AND (state = 'open' OR last_date >= :start)
 ORDER BY start_date, id
-""").columns(*(sa.column(column.name, column.type) for column in anomalies.c))
+""").columns(*(sa.column(column.name, column.type) for column in anomalies.c))  # noqa: S608 - names of columns
 
 # A run that a process works on checks its own at its end; if its claims have lapsed, the process is gone.
 _UNCHECKED = sa.text("""
@@ -42,7 +44,6 @@ WHERE incident_checked_at IS NULL AND runs.job = :job AND (runs.id = :run_id OR 
 ))
 """).bindparams(sa.bindparam("run_id", type_=sa.Uuid))
 
-_NAMES = [column.name for column in anomalies.c]
 _LATER = ", ".join(
     [f"{name} = EXCLUDED.{name}" for name in _NAMES if name not in {"id", *_OF_DETECTION}]
     + [

@@ -90,12 +90,13 @@ WITH asked AS MATERIALIZED (
 SELECT account_id, region, count(*) FROM gone GROUP BY account_id, region
 """)
 
-# The count finds rows that were changed by hand: then the digest is not that of what is stored.
+# The count finds rows that were changed by hand: then the digest is not that of what is stored. It comes
+# first, because a newer version may add columns to the table while a run goes on.
 _LOAD_REGIONS = sa.text("""
-SELECT known.*, known.resources = (
+SELECT known.resources = (
     SELECT count(*) FROM resources
     WHERE resources.account_id = known.account_id AND resources.region = known.region
-      AND gone_since IS NULL) AS is_stored
+      AND gone_since IS NULL) AS is_stored, known.*
 FROM discovered_regions known WHERE account_id = ANY(:account_ids)
 """)
 

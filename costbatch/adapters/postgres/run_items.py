@@ -54,12 +54,15 @@ _ITEM_COLUMNS = (
     *PROGRESS_COLUMNS,
 )
 
+# Named one by one: a newer version may add columns to the table while a run goes on.
+_OF_ACCOUNTS = ", ".join(f"accounts.{column.name}" for column in accounts.c)
+
 # Texts, not expressions: building an expression for each claim costs more than the statement. The savepoint
 # is part of the text to save a round trip.
-_CLAIM = sa.text("""
+_CLAIM = sa.text(f"""
 SAVEPOINT claim;
 WITH chosen AS (
-    SELECT run_items.id AS item_id, accounts.*,
+    SELECT run_items.id AS item_id, {_OF_ACCOUNTS},
         progress.covered_start, progress.covered_end_exclusive, progress.backfilled_from,
         progress.failing_since, progress.failing_kind
     FROM run_items JOIN accounts ON accounts.id = run_items.account_id
@@ -84,24 +87,24 @@ UPDATE run_items SET
 FROM chosen WHERE run_items.id = chosen.item_id
 RETURNING run_items.attempts, run_items.takeovers, run_items.claim_token, run_items.run_id,
     run_items.failed_by, chosen.*
-""").columns(*_ITEM_COLUMNS)
+""").columns(*_ITEM_COLUMNS)  # noqa: S608 - names of columns
 
 # Two statements, because only the second one sees what the first had to wait for; in one text to save a round
 # trip. Locked in the order of the accounts, which every job shares: two processes cannot wait for each other.
-_LOCK = sa.text("""
+_LOCK = sa.text(f"""
 SELECT FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 WHERE run_items.id = ANY(:item_ids) AND run_items.claim_token = ANY(CAST(:tokens AS uuid[]))
 ORDER BY accounts.id, run_items.id
 FOR NO KEY UPDATE;
 SELECT run_items.id AS item_id, run_items.attempts, run_items.takeovers, run_items.claim_token,
-    run_items.run_id, run_items.failed_by, accounts.*,
+    run_items.run_id, run_items.failed_by, {_OF_ACCOUNTS},
     progress.covered_start, progress.covered_end_exclusive, progress.backfilled_from,
     progress.failing_since, progress.failing_kind
 FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 LEFT JOIN account_progress progress
     ON progress.account_id = run_items.account_id AND progress.job = run_items.job
 WHERE run_items.id = ANY(:item_ids) AND run_items.claim_token = ANY(CAST(:tokens AS uuid[]))
-""").columns(*_ITEM_COLUMNS)
+""").columns(*_ITEM_COLUMNS)  # noqa: S608 - names of columns
 
 # One statement for any number of items. What an outcome does not say stays as an earlier attempt left it.
 # The ids stand apart because the planner takes a record set for a hundred rows and reads the table for them.
