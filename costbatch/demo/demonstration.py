@@ -61,9 +61,11 @@ class Demo:
     @contextmanager
     def _servers(self, today: date) -> Iterator[tuple[World, dict[str, str]]]:
         """Start PostgreSQL and AWS; give the world and the environment of the commands."""
-        world = demo_world(today)
+        world, data = demo_world(today), self._folder / "postgres"
+        with writing("folder", self._folder):
+            data.mkdir(parents=True, exist_ok=True)
         with (
-            embedded_postgres(self._folder / "postgres") as postgres,
+            embedded_postgres(data) as postgres,
             SimulatorProcess(world, arguments=["--latency", str(_LATENCY_SECONDS)]) as aws,
         ):
             # What a Kubernetes Secret and ConfigMap would hold.

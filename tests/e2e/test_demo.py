@@ -169,6 +169,13 @@ def test_data_of_another_version_are_refused(
         demo.run(date(2026, 3, 1), ["db", "check"])
 
 
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    """It ends with one sentence, before a server is started."""
+    demo = Demo(Path("/proc/demo"), Console(quiet=True))
+    with pytest.raises(ConfigError, match=r"^The folder /proc/demo cannot be written: "):
+        demo.collect(date(2026, 3, 1))
+
+
 def test_a_key_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is not standard output that is full; and the next demo does not take what is left for a key."""
 
