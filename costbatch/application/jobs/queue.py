@@ -81,7 +81,7 @@ class Queue(Generic[T, R]):
         most = affordable(min(max(self.pool.free + self._soon, 0), _CLAIMED_AT_ONCE))
         ahead = affordable(_CLAIMED_AT_ONCE) - most
 
-        claimed = self._claimed(partial(self._take, most=most, ahead=ahead, affordable=affordable))
+        claimed = self._claimed(most, ahead, affordable)
         # Another run's process may have released it: only what it left tells of a death on another host.
         self.dead |= {item.left_by for item in claimed.items if item.left_by not in {None, self.worker}}
         found = len(claimed.items)
@@ -123,22 +123,20 @@ class Queue(Generic[T, R]):
     def _soon(self) -> int:
         return min(self.pool.begun_soon, 2 * _CLAIMED_AT_ONCE)
 
-    def _take(
-        self, tx: Transaction, *, most: int, ahead: int, affordable: Callable[[int], int]
-    ) -> Sequence[WorkItem]:
-        ours = partial(tx.items.claim, self.run, worker=self.worker, lease=self.policy.lease)
-        items = ours(most=most, ahead=ahead)
-        if not items and not self.pool.in_flight and affordable(1):
-            items = ours(most=1, suspects=True)
-        return items
-
-    def _claimed(self, take: Callable[[Transaction], Sequence[WorkItem]]) -> Claimed[T]:
-        """Claim items and prepare them in one transaction; if one cannot be prepared, each in its own."""
+    def _claimed(self, most: int, ahead: int, affordable: Callable[[int], int]) -> Claimed[T]:
+        """Claim items and prepare them in one transaction; if one cannot be prepared, claim one alone."""
         items: Sequence[WorkItem] = ()
+
+        def take(tx: Transaction, most: int, ahead: int) -> Sequence[WorkItem]:
+            ours = partial(tx.items.claim, self.run, worker=self.worker, lease=self.policy.lease)
+            found = ours(most=most, ahead=ahead)
+            if not found and not self.pool.in_flight and affordable(1):
+                found = ours(most=1, suspects=True)
+            return found
 
         def claim(tx: Transaction) -> Claimed[T]:
             nonlocal items
-            items = take(tx)
+            items = take(tx, most, ahead)
             return Claimed(items, self._prepare(tx, items) if items else {})
 
         try:
@@ -147,8 +145,10 @@ class Queue(Generic[T, R]):
             if not items or is_lost(error):
                 raise
         # What is stored of one of them cannot be read. PostgreSQL takes nothing more in a transaction in
-        # which it refused a statement, and undoes the claim with it.
-        items = in_transaction(self.database, take)
+        # which it refused a statement, and undoes the claim with it. Only one, because each may wait as long
+        # as statement_timeout allows, and meanwhile no lease is extended.
+        one = min(most, 1)
+        items = in_transaction(self.database, lambda tx: take(tx, one, 1 - one))
         return Claimed(items, {item.id: self._prepare_alone(item) for item in items})
 
     def _prepare_alone(self, item: WorkItem) -> T | Failure:

@@ -11,11 +11,13 @@ from costbatch.application.jobs.pool import WorkerPool
 from costbatch.application.jobs.queue import Queue
 from costbatch.domain.collection import CollectOptions
 from costbatch.domain.costs import FetchedCosts
+from costbatch.domain.credentials import Access
 from costbatch.domain.periods import WindowPolicy
 from costbatch.errors import StatementRefused, StorageError
 from tests.support.factories import NOW, make_account
 from tests.support.fake_runs import LEASES, FakeSource
 from tests.support.fake_store import FakeStore
+from tests.support.fakes import FakeAccounts
 from tests.support.run_harness import POLICY, RunHarness, make_detection
 
 
@@ -107,3 +109,17 @@ def test_what_waits_for_a_thread_stays_claimed(queue: Queue[CollectTask, Fetched
     queue._looked -= POLICY.lease.total_seconds()
     queue.keep_alive()
     assert sorted(LEASES) == [1, 2, 3]
+
+
+def test_an_item_that_cannot_be_prepared_is_claimed_alone(
+    queue: Queue[CollectTask, FetchedCosts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may wait as long as statement_timeout allows, and leases are only extended between claims."""
+
+    def refuse(*_: object) -> dict[int, Access]:
+        raise StatementRefused("It took too long.")
+
+    monkeypatch.setattr(FakeAccounts, "load_accesses", refuse)
+    claim(queue, 2)
+    assert rows(queue) == [1, 2]
+    assert queue.may_claim
