@@ -263,10 +263,12 @@ def test_a_refused_statement_does_not_quote_its_values(database: PostgresDatabas
 
 
 def test_a_database_that_is_read_only_may_pass(database: PostgresDatabase) -> None:
-    """A write to a standby in the middle of a failover is no account's fault."""
+    """A write to a standby in the middle of a failover is no account's fault; the server itself is there."""
     with pytest.raises(StorageError, match="read-only transaction") as raised:
         write_read_only(database)
     assert not isinstance(raised.value, StatementRefused)
+    assert str(raised.value).startswith("The database takes no writes: ")
+    assert "default_transaction_read_only" in str(raised.value)
 
 
 def write_read_only(database: PostgresDatabase) -> None:

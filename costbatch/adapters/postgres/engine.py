@@ -321,6 +321,11 @@ def _translate(error: BaseException | None, *, is_lost: bool = False) -> Costbat
             f"PostgreSQL's client does not take the connection's settings: {what}. "
             "Correct DATABASE_URL, or the PG… variable or service file that says so."
         )
+    if getattr(error, "pgcode", None) == _READ_ONLY:
+        return StorageError(
+            f"The database takes no writes: {reason}. Set DATABASE_URL to the primary server; if it is that, "
+            "set default_transaction_read_only to off."
+        )
     if is_lost or _may_pass(error):
         return StorageError(
             f"The database cannot be reached or was lost: {reason}. "
@@ -335,4 +340,4 @@ def _may_pass(error: BaseException | None) -> bool:
     # What took longer than statement_timeout would take as long again.
     if code.startswith(_LIMIT_EXCEEDED) or code == _CANCELED:
         return False
-    return code == _READ_ONLY or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)

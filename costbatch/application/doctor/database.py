@@ -51,7 +51,8 @@ def check_rights(health: DatabaseHealth) -> Finding:
     if rights.is_read_only:
         return failure(
             "The database is read-only: it is a standby, or its transactions are read-only.",
-            "Set DATABASE_URL to the primary server.",
+            "Set DATABASE_URL to the primary server; "
+            "if it is that, set default_transaction_read_only to off.",
         )
     if rights.missing:
         return failure(

@@ -159,12 +159,13 @@ def test_missing_privileges_are_listed() -> None:
 
 
 def test_a_standby_is_a_failure() -> None:
-    """Nothing can be stored there."""
+    """Nothing can be stored there, nor if the transactions of the primary are read-only."""
     finding = Ward(health=FakeHealth(the_rights=Rights(role="app", missing=(), is_read_only=True))).find(
         "privileges"
     )
     assert finding.mark is Mark.FAILURE
     assert "primary" in finding.advice
+    assert "default_transaction_read_only" in finding.advice
 
 
 @pytest.mark.parametrize(
