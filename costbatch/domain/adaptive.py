@@ -37,6 +37,8 @@ _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
 # A rise of as many times the level, or growth to as many times it, is told whatever the account does: no
 # campaign makes everything so dear.
 _NO_CAMPAIGN = 3
+# An account that begins grows as a whole, and to many times what it cost first.
+_BEGINNING_DAYS = 100
 # This many earlier anomalies as large are the nature of the service.
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
@@ -199,12 +201,12 @@ class Detector:
         if history.is_sparse:
             return self._find_bursts(history, amounts)
         found = self._find_spikes(history, amounts)
-        if any(each.reason for each in found):
+        is_told = any(each.reason for each in found)
+        if is_told:
             history.last_rise = len(history.amounts)
         drop = self._find_drop(history, amounts)
-        # A day that stands out from the account tells nothing of growth, and jobs come and go.
-        stands_out = any(each.reason or each.excuse is not Excuse.ACCOUNT_WIDE for each in found)
-        growth = None if stands_out or self._runs_jobs else self._find_growth(history, amounts)
+        # Jobs come and go: what grows is their number.
+        growth = None if is_told or self._runs_jobs else self._find_growth(history, amounts)
         return [*found, *(each for each in (drop, growth) if each)]
 
     def _find_new(self, history: History, amounts: Sequence[float]) -> list[_Found]:
@@ -361,7 +363,8 @@ class Detector:
         grown = sum(1 for other in self._active if other.growth - 1 > _SAME_GROWTH * (ratio - 1))
         expected = level_before * history.weights[history.weekdays[-1 - SETTLE_DAYS]]
         strength = (ratio - 1) / (least - 1)
-        if grown > _ACCOUNT_WIDE and ratio < _NO_CAMPAIGN:
+        is_beginning = self.state.mornings < _BEGINNING_DAYS
+        if grown > _ACCOUNT_WIDE and (ratio < _NO_CAMPAIGN or is_beginning):
             return _Found(SETTLE_DAYS, None, strength, Excuse.ACCOUNT_WIDE, expected)
         history.last_rise = len(history.amounts)
         return _Found(SETTLE_DAYS, Reason.GROWTH, strength, None, expected)

@@ -7,17 +7,19 @@ from costbatch.domain.adaptive_past import GROWTH_DAYS, SETTLE_DAYS, WEEK
 from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.expectation import CALM_DAYS, LEAST_GROWTH_DAYS, History
 
-# A series needs this many days before its growth is judged, and as many earlier growths.
-_LEAST_HISTORY, _LEAST_GROWTHS = 50, 20
+# A series needs this many days before its growth is judged: its growth over four weeks is known then.
+_LEAST_HISTORY = GROWTH_DAYS + WEEK + 1
 # What cost less than this part of its level so many days ago has just begun.
-_BEGUN = 0.05
+_BEGUN, _BEGUN_DAYS = 0.05, 50
+# A slow leak may gain less than the floor in four weeks: what it gained in as many days counts.
+_GAINED_DAYS = 2 * GROWTH_DAYS
 # The noise of the growth between two medians of a week that wander, as a part of the noise of a day.
 _GROWTH_NOISE, _GROWING_DAYS = 0.8, 21
 # Of what a leak gained in four weeks: the least part in the newest, the one before, and both together. What
 # has ended is no news.
 _NEWEST_PART, _PART_BEFORE, _BOTH_PARTS = 0.22, 0.08, 0.5
 # A step is no leak: it gains more than this part between a few days and the next.
-_STEP_PART, _STEP_WEEKS = 0.6, 3
+_STEP_PART, _STEP_WEEKS = 0.65, 3
 # Growth beyond what the series did before in most of half a year, as a multiple of it.
 _NEWS, _OWN_DAYS, _NEWEST_DAYS, _MOST = 1.5, 190, 12, 4
 
@@ -40,11 +42,7 @@ def find_leak(
     """
     levels, settled = history.levels, len(history.amounts)
     calm = history.last_rise + CALM_DAYS
-    if (
-        settled < _LEAST_HISTORY
-        or len(history.growths) <= _LEAST_GROWTHS
-        or settled - calm < LEAST_GROWTH_DAYS
-    ):
+    if settled < _LEAST_HISTORY or settled - calm < LEAST_GROWTH_DAYS:
         return None
     reference = levels[max(settled + SETTLE_DAYS - GROWTH_DAYS - 1, calm)]
     if reference <= 0 or levels[-1] < reference * (1 + rule.growth_ratio) / 2:
@@ -55,9 +53,14 @@ def find_leak(
     level = history.newest_level(amounts)
     growth = Growth(level / reference, least, reference)
     gained = level - reference
-    if growth.ratio < least or gained < floor or growth.ratio - 1 <= _NEWS * (_own_growth(history) - 1):
+    before = min(levels[max(settled - _GAINED_DAYS - 1, calm, 0) :])
+    if (
+        growth.ratio < least
+        or level - before < floor
+        or growth.ratio - 1 <= _NEWS * (_own_growth(history) - 1)
+    ):
         return None
-    has_begun = levels[settled - _LEAST_HISTORY] < _BEGUN * level
+    has_begun = levels[max(0, settled - _BEGUN_DAYS)] < _BEGUN * level
     if has_begun or not _is_steady(history, amounts, level, gained):
         return None
     return growth

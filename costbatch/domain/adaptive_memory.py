@@ -29,7 +29,7 @@ Readings = Mapping[str, Sequence[Decimal | float]]
 Morning = tuple[date, Readings]
 
 # Counts the changes of what is learned of a day: a memory of another number is built anew.
-_LEARNED_AS = 9
+_LEARNED_AS = 10
 # A snapshot is many times as large as a morning; to judge a morning again takes as long as to store it.
 _MORNINGS = 4
 _LEVEL = 1

@@ -39,7 +39,7 @@ _LONGEST_RISE = 49
 # A charge many times as large does not explain a small one.
 LIKE = 4.0
 # A level below this part of the usual one of nine weeks is a trough; coming back from it is no rise.
-_TROUGH, _RETURN, _NINE_WEEKS = 0.8, 1.3, 63
+_TROUGH, _RETURN, _NINE_WEEKS = 0.8, 1.5, 63
 # Levels of as many days are compared to find a step.
 _STEP_DAYS = 4
 

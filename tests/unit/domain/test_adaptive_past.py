@@ -74,3 +74,34 @@ def test_the_level_before_an_outage_comes_back_unreported() -> None:
     assert days_of(anomalies(services), Reason.SPIKE) <= set(range(100, 108))
     back = [each for each in judgements(services)[121] if each.usage_date == day(120)]
     assert [each.excuse for each in back] == [Excuse.USUAL_LEVEL]
+
+
+def test_a_leak_of_the_second_month_is_told_in_it() -> None:
+    """Five weeks of a service are enough to tell growth over four from its level."""
+    leak = changed(steady(100), 24, lambda n: 1 + 0.02 * n)
+    assert min(days_of(anomalies({"this": leak}), Reason.GROWTH)) < 50
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(30, False), (50, True)])
+def test_a_leak_may_take_eight_weeks_to_gain_what_counts(days: int, *, is_told: bool) -> None:
+    """Ten cents a day are less than the floor in four weeks, and more in eight."""
+    week = steady(1.6, noise=0.01)
+    leak = [amount + 0.09 * min(max(0, n - 80), days) for n, amount in enumerate(week)]
+    assert bool(days_of(anomalies({"this": leak}), Reason.GROWTH)) == is_told
+
+
+@pytest.mark.parametrize(("first", "is_told"), [(0, False), (90, True)])
+def test_an_account_that_begins_grows_as_a_whole(first: int, *, is_told: bool) -> None:
+    """In its first months to any size; later, to several times its level, no campaign explains it."""
+    services = {f"s{n}": changed(steady(3, seed=n), first, lambda n: 1.06 ** min(n, 50)) for n in range(5)}
+    assert bool(days_of(anomalies(services), Reason.GROWTH)) == is_told
+
+
+def test_what_grew_before_an_outage_comes_back_higher() -> None:
+    """Its level is that of the week before, and it went on to grow."""
+    grows = changed(steady(100, noise=0.005), 80, lambda n: 1.025**n)
+    is_back = 105 + 6
+    back = changed(grows, 105, lambda _: 0.02, 6)
+    assert {n for n in days_of(anomalies({"this": back}), Reason.SPIKE) if n >= is_back} == set()
+    dear = changed(back, is_back, lambda _: 1.5)
+    assert is_back in days_of(anomalies({"this": dear}), Reason.SPIKE)
