@@ -117,7 +117,7 @@ class Remark:
                 raise ConfigError(
                     f"The {name} must be one line of up to {_LONGEST_REMARK} printable characters."
                 )
-        if not self.author:
+        if not self.author.strip():
             raise ConfigError("The author is empty; give a name with --author.")
 
 

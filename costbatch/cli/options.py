@@ -74,10 +74,10 @@ class Text(click.ParamType[str]):
     name = "TEXT"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text; fail with a sentence if it is empty, too long or not printable."""
-        if not value or not value.isprintable() or len(value) > _LONGEST_TEXT:
+        """Return the text; fail with a sentence if it is blank, too long or not printable."""
+        if not value.strip() or not value.isprintable() or len(value) > _LONGEST_TEXT:
             self.fail(
-                f"{excerpt(value)} is not one line of 1 to {_LONGEST_TEXT:,} printable characters.",
+                f"{excerpt(value)} is not one line of text, of up to {_LONGEST_TEXT:,} printable characters.",
                 param,
                 ctx,
             )

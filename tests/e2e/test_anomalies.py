@@ -216,6 +216,8 @@ def test_what_is_acknowledged_expected_and_planned_is_said(spiked: Harness) -> N
         (("anomalies", "list", "--currency", "dollars"), "--currency must be a code of three letters"),
         (("anomalies", "list", "--account", "100000000009"), "is not registered"),
         (("anomalies", "acknowledge", "deadbeef", "--author", ""), "The author is empty"),
+        (("anomalies", "acknowledge", "deadbeef", "--author", " "), "The author is empty"),
+        (("anomalies", "dismiss", "deadbeef", "--reason", " "), "is not one line of text"),
         (("planned", "remove", "99"), "There is no planned change 99"),
         (("planned", "remove", "0"), "0 is not in the range"),
     ],
