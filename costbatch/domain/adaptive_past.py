@@ -256,8 +256,10 @@ class Past:
         if before <= WEEK or not days:
             return False
         levels = [self.levels[i] for i in days]
-        fell = self.levels[-1] < _TROUGH * median(levels)
-        if not fell and (before >= 5 * WEEK or self.levels[-1] >= _TROUGH * max(levels)):
+        # As it was then: the days that are back raise the level while the first of them are still judged.
+        level = min(self.levels[before - 1 : before + 1])
+        fell = level < _TROUGH * median(levels)
+        if not fell and (before >= 5 * WEEK or level >= _TROUGH * max(levels)):
             return False
         usual = sorted(self.amounts[i] for i in days if self.marks[i] == Mark.NORMAL)
         return amount < _RETURN * usual[-3] if usual[2:] else False

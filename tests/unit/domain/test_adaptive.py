@@ -520,6 +520,15 @@ def test_the_return_from_an_outage_is_no_surprise_of_the_service() -> None:
     assert 130 in days_of(found, Reason.SPIKE)
 
 
+def test_the_return_from_an_outage_that_was_not_told_is_no_spike() -> None:
+    """Also on the mornings when the days that are back have raised the level, and are judged again."""
+    grown = [2.0 * max(0, n - 90) for n in range(DAYS)]
+    services = {"EC2": steady(370), "this": changed(grown, 130, lambda _: 0.1, 5)}
+    found = [each for each in anomalies(services) if each.service == "this"]
+    assert not days_of(found, Reason.DROP)
+    assert not days_of(found, Reason.SPIKE)
+
+
 def test_a_surge_of_the_account_excuses_no_later_rise_of_one_service() -> None:
     """What several services did together says nothing of how far each strays by itself."""
     services = {f"s{n}": steady(100, seed=n, noise=0.02) for n in range(6)}
