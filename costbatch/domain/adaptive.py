@@ -360,8 +360,10 @@ class Detector:
         if growth is None:
             return None
         ratio, least, level_before = growth
-        grown = sum(1 for other in self._active if other.growth - 1 > _SAME_GROWTH * (ratio - 1))
         expected = level_before * history.weights[history.weekdays[-1 - SETTLE_DAYS]]
+        if amounts[SETTLE_DAYS] <= expected:
+            return None  # such as a weekend without cost: a day that shows the growth tells it
+        grown = sum(1 for other in self._active if other.growth - 1 > _SAME_GROWTH * (ratio - 1))
         strength = (ratio - 1) / (least - 1)
         is_beginning = self.state.mornings < _BEGINNING_DAYS
         if grown > _ACCOUNT_WIDE and (ratio < _NO_CAMPAIGN or is_beginning):

@@ -378,6 +378,16 @@ def test_a_leak_is_measured_against_the_noise_before_it() -> None:
     assert day(100) < min(each.usage_date for each in found) < day(116)
 
 
+@pytest.mark.parametrize("shift", range(7))
+def test_growth_is_told_with_a_day_that_shows_it(shift: int) -> None:
+    """Of a service that costs nothing at weekends, with a working day, whatever the day on which it begins."""
+    office = [0.0 if day(n).weekday() >= 5 else amount for n, amount in enumerate(steady(100, seed=3))]
+    leak = changed(office, 90 + shift, lambda n: 1 + 0.02 * n)
+    found = [each for each in anomalies({"this": leak}) if each.reason is Reason.GROWTH]
+    assert found
+    assert all(each.actual > each.expected for each in found)
+
+
 @pytest.mark.parametrize("noise", [0.02, 0.08])
 def test_what_is_told_as_growth_lies_outside_the_band_that_it_shows(noise: float) -> None:
     """The edge is the growth that would be ordinary; the score is how far beyond it the service has grown."""
