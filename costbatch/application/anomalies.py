@@ -86,16 +86,17 @@ class ShownAnomaly:
 
     def to_document(self) -> dict[str, Any]:
         """Return the anomaly as JSON has it."""
+        currency = self.answered.anomaly.currency
         return {
             **self.answered.to_document(),
-            "root_cause": root_cause_data(self.root_cause) if self.root_cause else None,
+            "root_cause": root_cause_data(self.root_cause, currency) if self.root_cause else None,
             "trend": [
                 {
                     "date": day.usage_date.isoformat(),
-                    "actual": cents(day.actual),
-                    "expected": cents(day.judged.expected) if day.judged else None,
-                    "lower": cents(day.judged.lower) if day.judged else None,
-                    "upper": cents(day.judged.upper) if day.judged else None,
+                    "actual": cents(day.actual, currency),
+                    "expected": cents(day.judged.expected, currency) if day.judged else None,
+                    "lower": cents(day.judged.lower, currency) if day.judged else None,
+                    "upper": cents(day.judged.upper, currency) if day.judged else None,
                     "score": f"{day.judged.score:.2f}" if day.judged else None,
                     "is_anomalous": self.answered.anomaly.includes(day),
                 }

@@ -124,7 +124,7 @@ class Anomaly:
 
     def visible(self) -> tuple[object, ...]:
         """Return what a reader sees of it, amounts to the cent."""
-        amounts = (to_cents(self.expected), to_cents(self.actual))
+        amounts = tuple(to_cents(each, self.currency) for each in (self.expected, self.actual))
         return (self.start_date, self.last_date, self.state, self.severity, self.resolution, *amounts)
 
     def reads_as(self, other: "Anomaly") -> bool:

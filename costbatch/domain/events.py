@@ -159,7 +159,7 @@ def anomaly_explained(
         _subject(anomaly, account),
         f"{anomaly.id}",
         now,
-        {**_about(anomaly, account, trend, run_id), "root_cause": root_cause_data(found)},
+        {**_about(anomaly, account, trend, run_id), "root_cause": root_cause_data(found, anomaly.currency)},
     )
 
 
@@ -206,15 +206,15 @@ def incident_detected(incident: Incident, *, run_id: UUID, now: datetime) -> Eve
                 "start_date": incident.start_date.isoformat(),
                 "currency": incident.currency,
                 "accounts": len(members),
-                "expected": cents(incident.expected),
-                "actual": cents(incident.actual),
-                "impact": cents(incident.impact),
+                "expected": cents(incident.expected, incident.currency),
+                "actual": cents(incident.actual, incident.currency),
+                "impact": cents(incident.impact, incident.currency),
                 "members": [
                     {
                         "aws_account_id": each.aws_account_id,
                         "name": each.name,
                         "anomaly_id": str(each.anomaly_id),
-                        "impact": cents(each.impact),
+                        "impact": cents(each.impact, incident.currency),
                     }
                     for each in members
                 ],
@@ -312,7 +312,7 @@ def sink_test(sink: str, *, now: datetime) -> Event:
 
 def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
     """Return an anomaly as JSON has it, amounts to the cent as strings."""
-    ratio = anomaly.deviation_ratio
+    ratio, currency = anomaly.deviation_ratio, anomaly.currency
     return {
         "id": str(anomaly.id),
         "revision": anomaly.revision,
@@ -325,18 +325,22 @@ def anomaly_data(anomaly: Anomaly) -> dict[str, Any]:
         "last_date": anomaly.last_date.isoformat(),
         "currency": anomaly.currency,
         "cost_basis": anomaly.cost_basis.value,
-        "expected": cents(anomaly.expected),
-        "actual": cents(anomaly.actual),
-        "peak": cents(anomaly.peak),
-        "impact": cents(anomaly.impact),
+        "expected": cents(anomaly.expected, currency),
+        "actual": cents(anomaly.actual, currency),
+        "peak": cents(anomaly.peak, currency),
+        "impact": cents(anomaly.impact, currency),
         "deviation_percent": None if ratio is None else f"{ratio * 100:.1f}",
-        "lower": cents(anomaly.lower),
-        "upper": cents(anomaly.upper),
+        "lower": cents(anomaly.lower, currency),
+        "upper": cents(anomaly.upper, currency),
         "score": f"{anomaly.score:.2f}",
         "reason": anomaly.reason.value,
         "words": anomaly.words,
         "explanation": [
-            {"service": part.service, "expected": cents(part.expected), "actual": cents(part.actual)}
+            {
+                "service": part.service,
+                "expected": cents(part.expected, currency),
+                "actual": cents(part.actual, currency),
+            }
             for part in anomaly.explanation
         ],
     }
@@ -356,7 +360,7 @@ def answer_data(answer: Answer) -> dict[str, Any]:
     }
 
 
-def root_cause_data(found: RootCause) -> dict[str, Any]:
+def root_cause_data(found: RootCause, currency: str) -> dict[str, Any]:
     """Return a root cause as JSON has it, amounts to the cent as strings."""
     return {
         "date": found.usage_date.isoformat(),
@@ -365,8 +369,8 @@ def root_cause_data(found: RootCause) -> dict[str, Any]:
             {
                 "region": cause.region,
                 "usage_type": cause.usage_type,
-                "expected": cents(cause.expected),
-                "actual": cents(cause.actual),
+                "expected": cents(cause.expected, currency),
+                "actual": cents(cause.actual, currency),
             }
             for cause in found.causes
         ],
@@ -388,7 +392,7 @@ def _about(anomaly: Anomaly, account: Account, trend: Trend, run_id: UUID | None
             "trend": [
                 {
                     "date": day.usage_date.isoformat(),
-                    "amount": cents(day.actual),
+                    "amount": cents(day.actual, anomaly.currency),
                     "is_anomalous": anomaly.includes(day),
                 }
                 for day in trend.days
@@ -397,9 +401,9 @@ def _about(anomaly: Anomaly, account: Account, trend: Trend, run_id: UUID | None
     }
 
 
-def cents(amount: Decimal) -> str:
+def cents(amount: Decimal, currency: str) -> str:
     """Return an amount to the cent, for display and for events; the database keeps every digit."""
-    return format(to_cents(amount), "zf")  # z: no sign on "-0.00"
+    return format(to_cents(amount, currency), "zf")  # z: no sign on "-0.00"
 
 
 def _day_data(day: FirstCharge | DayTotal) -> dict[str, str]:

@@ -56,8 +56,8 @@ class Forecast:
             "aws_account_id": self.aws_account_id or None,
             "currency": self.currency,
             "month": f"{self.month:%Y-%m}",
-            "month_to_date": to_cents(self.month_to_date),
-            "last_month": to_cents(self.last_month),
+            "month_to_date": to_cents(self.month_to_date, self.currency),
+            "last_month": to_cents(self.last_month, self.currency),
             "expected": self.expected,
             "lower": self.lower,
             "upper": self.upper,
@@ -99,10 +99,11 @@ def forecast_month(
         first = max((month - series.start).days, 0)
         known = sum(series.values[first:settled])
         still = series.remaining(settled, max(first, settled), end)
-        expected = to_cents(max(Decimal(known + still), to_date))
+        expected = to_cents(max(Decimal(known + still), to_date), currency)
         if errors := series.errors(settled, end - settled):
             low, high = (Decimal(known + still * each) for each in errors)
-            lower, upper = to_cents(min(max(low, to_date), expected)), to_cents(max(high, expected))
+            lower = to_cents(min(max(low, to_date), expected), currency)
+            upper = to_cents(max(high, expected), currency)
     return Forecast(
         aws_account_id=aws_account_id,
         currency=currency,
@@ -133,7 +134,8 @@ def sum_forecasts(going_on: Sequence[Forecast], over: Sequence[Forecast] = ()) -
 
     def add(amount_of: Callable[[Forecast], Decimal | None]) -> Decimal | None:
         amounts = [
-            to_cents(each.month_to_date) if each.expected is None else amount_of(each) for each in parts
+            to_cents(each.month_to_date, each.currency) if each.expected is None else amount_of(each)
+            for each in parts
         ]
         known = [amount for amount in amounts if amount is not None]
         return sum(known, ZERO) if len(known) == len(parts) else None

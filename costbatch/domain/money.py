@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 
 CENT = Decimal("0.01")
-_NO_MINOR_UNIT = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
+# The decimals of the currencies that have not two of them: ISO 4217, list one ("Minor unit").
+_DECIMALS = {
+    currency: decimals
+    for decimals, currencies in {
+        0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+        3: "BHD IQD JOD KWD LYD OMR TND",
+        4: "CLF UYW",
+    }.items()
+    for currency in currencies.split()
+}
+_CENTS = 2
 # Room for any amount that the database takes; Python's default of 28 digits would raise.
 _ROOMY = Context(prec=200)
 
@@ -36,16 +46,21 @@ def parse_amount(text: object) -> Decimal:
     return amount
 
 
-def to_cents(amount: Decimal) -> Decimal:
-    """Return an amount rounded to the cent."""
-    return amount.quantize(CENT, context=_ROOMY)
+def decimals_of(currency: str) -> int:
+    """Return with how many decimals people write amounts in a currency."""
+    return _DECIMALS.get(currency, _CENTS)
+
+
+def to_cents(amount: Decimal, currency: str) -> Decimal:
+    """Return an amount rounded to the cent, or to the smaller unit of a currency that has one."""
+    unit = Decimal(1).scaleb(-max(decimals_of(currency), _CENTS))
+    return amount.quantize(unit, context=_ROOMY)
 
 
 def amount(value: Decimal, currency: str, *, sign: bool = False) -> str:
     """Return an amount with its currency's decimals: "1,234.50"."""
-    digits = "0" if currency in _NO_MINOR_UNIT else "2"
     # z: a value that rounds to zero is 0.00, not -0.00.
-    return format(value, f"{'+' if sign else ''}z,.{digits}f")
+    return format(value, f"{'+' if sign else ''}z,.{decimals_of(currency)}f")
 
 
 def money(value: Decimal, currency: str, *, sign: bool = False) -> str:
@@ -83,8 +98,8 @@ class Money:
         parse_currency(self.currency)
 
     def __str__(self) -> str:
-        """Return the amount to the cent with its currency, for display only: "1,234.50 USD"."""
-        return f"{self.amount:,.2f} {self.currency}"
+        """Return the amount with its currency, for display only: "1,234.50 USD"."""
+        return money(self.amount, self.currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,9 +110,9 @@ class AwsAnomaly:
             "id": self.id,
             "read_by": self.read_by,
             "dimension_value": self.dimension_value,
-            "impact_usd": cents(self.impact),
-            "expected_usd": None if self.expected is None else cents(self.expected),
-            "actual_usd": None if self.actual is None else cents(self.actual),
+            "impact_usd": cents(self.impact, "USD"),
+            "expected_usd": None if self.expected is None else cents(self.expected, "USD"),
+            "actual_usd": None if self.actual is None else cents(self.actual, "USD"),
             "score": f"{self.score:f}",
             "feedback": self.feedback.value if self.feedback else None,
             "root_causes": [each.to_document() for each in self.root_causes],
@@ -186,7 +186,7 @@ class Compared:
                     "start_date": each.start_date.isoformat(),
                     "last_date": each.last_date.isoformat(),
                     "currency": each.currency,
-                    "impact": cents(each.impact),
+                    "impact": cents(each.impact, each.currency),
                 }
                 for each in self.ours
             ],

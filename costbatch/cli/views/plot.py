@@ -13,7 +13,7 @@ from costbatch.cli.views.anomaly import title_of
 from costbatch.domain.backtest import AccountReplay, Alarm
 from costbatch.domain.detection import ZERO, DetectorName, JudgedDay
 from costbatch.domain.excerpt import printable
-from costbatch.domain.money import CENT, amount, money
+from costbatch.domain.money import amount, decimals_of, money
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.errors import ConfigError
 
@@ -48,7 +48,7 @@ def plot_alarms(account: AccountReplay, detectors: Sequence[DetectorName]) -> st
         _Panel(
             currency=currency,
             days=DateRange(min(totals), max(max(totals) + ONE_DAY, *seen)),
-            scale=_Scale.over(totals.values()),
+            scale=_Scale.over(totals.values(), currency),
             top=_TOP + place * panel_height,
             rows_height=rows_height,
         )
@@ -83,7 +83,7 @@ def plot_anomaly(shown: ShownAnomaly) -> str:
     panel = _Panel(
         currency=found.anomaly.currency,
         days=DateRange(trend[0].usage_date, trend[-1].usage_date + ONE_DAY),
-        scale=_Scale.over([*actual.values(), *edges]),
+        scale=_Scale.over([*actual.values(), *edges], found.anomaly.currency),
         top=_TOP + _LINE_HEIGHT * (len(words) + 1),
     )
     anomalous = [each for each in trend if found.anomaly.includes(each)]
@@ -116,15 +116,16 @@ class _Scale:
     step: Decimal
 
     @classmethod
-    def over(cls, amounts: Iterable[Decimal]) -> "_Scale":
+    def over(cls, amounts: Iterable[Decimal], currency: str) -> "_Scale":
         """Return a scale that holds zero and all amounts."""
         known = [ZERO, *amounts]
         low, high = min(known), max(known)
         high = high if high > low else low + 1
         widest = (high - low) / _LEAST_STEPS
         unit = Decimal(1).scaleb(widest.adjusted())
-        # Labels have cents.
-        step = max(CENT, *(factor * unit for factor in (1, 2, 5) if factor * unit <= widest))
+        # Labels have no more decimals.
+        least = Decimal(1).scaleb(-decimals_of(currency))
+        step = max(least, *(factor * unit for factor in (1, 2, 5) if factor * unit <= widest))
         return cls(
             (low / step).to_integral_value(ROUND_FLOOR) * step,
             (high / step).to_integral_value(ROUND_CEILING) * step,

@@ -73,7 +73,7 @@ def judged_at_once(life: Replay) -> Replay:
 
 def facts(anomalies: list[Anomaly]) -> list[tuple[object, ...]]:
     """Return what anomalies say, without what depends on the way there."""
-    amounts = [(cents(each.expected), cents(each.actual), each.severity) for each in anomalies]
+    amounts = [(cents(each.expected, "USD"), cents(each.actual, "USD"), each.severity) for each in anomalies]
     return sorted((*span, *amount) for span, amount in zip(spans(anomalies), amounts, strict=True))
 
 

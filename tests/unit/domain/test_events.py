@@ -223,7 +223,7 @@ def test_the_deviation_is_a_part_of_what_was_expected(
 )
 def test_cents_have_two_decimals_and_no_negative_zero(amount: str, text: str) -> None:
     """What people read looks like money."""
-    assert cents(Decimal(amount)) == text
+    assert cents(Decimal(amount), "USD") == text
 
 
 def test_a_failure_is_told_with_its_kind_and_its_sentence() -> None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from costbatch.domain.money import Money, parse_amount, parse_currency
+from costbatch.domain.money import Money, amount, parse_amount, parse_currency, to_cents
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,19 @@ def test_money_needs_a_currency() -> None:
 def test_money_reads_to_the_cent() -> None:
     """People see thousands separated and two decimals."""
     assert str(Money(Decimal("1234567.895"), "USD")) == "1,234,567.90 USD"
+
+
+@pytest.mark.parametrize(
+    ("currency", "text"),
+    [("USD", "1,234.57"), ("JPY", "1,235"), ("XOF", "1,235"), ("KWD", "1,234.568"), ("CLF", "1,234.5678")],
+)
+def test_an_amount_has_the_decimals_of_its_currency(currency: str, text: str) -> None:
+    """A dinar has a thousand fils; a yen has nothing smaller."""
+    assert amount(Decimal("1234.5678"), currency) == text
+    assert str(Money(Decimal("1234.5678"), currency)) == f"{text} {currency}"
+
+
+@pytest.mark.parametrize(("currency", "exact"), [("USD", "1.23"), ("JPY", "1.23"), ("BHD", "1.235")])
+def test_what_events_say_keeps_the_smallest_unit(currency: str, exact: str) -> None:
+    """Messages are made of it: what is cut off there cannot be shown."""
+    assert to_cents(Decimal("1.2346"), currency) == Decimal(exact)
