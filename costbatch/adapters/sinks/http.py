@@ -213,13 +213,8 @@ class HttpClient:
                 connection.sock.settimeout(self.connection.timeout_seconds)
             connection.request(method, base + target, body, sent)
             answer = connection.getresponse()
-            try:
-                content = answer.read(_LARGEST_ANSWER_BYTES)
-            except (OSError, HTTPException):
-                # Whether something posted was accepted, the status says alone.
-                if method != "POST":
-                    raise
-                content = b""
+            # Whether what was posted was accepted, the status says alone: the rest may be slow or broken.
+            content = answer.read(_LARGEST_ANSWER_BYTES) if method == "GET" else b""
             return answer.status, answer.getheader("Retry-After"), content
         finally:
             connection.close()

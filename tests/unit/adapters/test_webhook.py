@@ -17,6 +17,7 @@ from costbatch.application.outbox import Sink
 from costbatch.errors import DeliveryError
 from tests.support.receiver import Receiver, Reply, receiving
 from tests.support.sinks import SIGNING, SIGNING_NEW, anomaly_event, make_sink
+from tests.support.slow_servers import dripping
 from tests.support.web_servers import certificate, closed_port
 
 __all__ = ["certificate", "closed_port"]
@@ -177,6 +178,12 @@ def test_the_status_alone_says_whether_it_was_accepted(receiver: Receiver, rest:
     """A body that ends in the middle must not send the event again: the receiver has it."""
     receiver.reply = Reply(raw=b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n" + rest)
     assert webhook(receiver.url).deliver([anomaly_event()]).endswith("answered 202 Accepted.")
+
+
+def test_the_rest_of_an_answer_is_not_waited_for() -> None:
+    """If it takes longer than the timeout, the receiver has the event nevertheless."""
+    with dripping(headers=False) as url:
+        assert webhook(url, timeout_seconds="1").deliver([anomaly_event()]).endswith("answered 200 OK.")
 
 
 def test_a_message_that_is_too_large_is_not_sent(receiver: Receiver) -> None:
