@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, cast
+from uuid import UUID
 
 from costbatch.application.jobs.job import Attempt, Job, R, Result, T, internal_failure
 from costbatch.application.jobs.retry import in_transaction, is_lost
@@ -25,10 +26,10 @@ _MOST_ROWS_TOGETHER = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Saved(Generic[T, R]):
-    """Results that were saved together, and their outcomes by item; a lost claim has none."""
+    """Results that were saved together, and their outcomes by claim; a lost claim has none."""
 
     results: Sequence[Attempt[T, R]]
-    outcomes: Mapping[int, Outcome]
+    outcomes: Mapping[UUID, Outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +67,13 @@ class Writer(Generic[T, R]):
                     raise
                 # One of them cannot be saved: alone, it does not affect the others.
                 outcomes = [outcome for result in batch for outcome in self._save_alone(result)]
-            yield Saved(batch, {outcome.item.id: outcome for outcome in outcomes})
+            yield Saved(batch, {outcome.item.token: outcome for outcome in outcomes})
 
     def report(self, saved: Saved[T, R]) -> None:
         """Log and display how each account ended."""
         for result in saved.results:
             account = result.account
-            outcome = saved.outcomes.get(result.item.id)
+            outcome = saved.outcomes.get(result.item.token)
             if outcome is None:
                 log.warning("claim_lost", aws_account_id=account.aws_account_id)
                 continue
@@ -129,12 +130,12 @@ class Writer(Generic[T, R]):
 
     def _save_in(self, tx: Transaction, results: Sequence[Attempt[T, R]], now: datetime) -> list[Outcome]:
         """Return the outcomes; for items that another process has taken over there are none."""
-        ours = {item.id: item for item in tx.items.lock([result.item for result in results])}
+        ours = {item.token: item for item in tx.items.lock([result.item for result in results])}
         outcomes: list[Outcome] = []
         to_store: list[Result[T, R]] = []
         lost: list[Attempt[T, R]] = []
         for result in results:
-            if (item := ours.get(result.item.id)) is None:
+            if (item := ours.get(result.item.token)) is None:
                 lost.append(result)
                 continue
             current = replace(result, item=item)

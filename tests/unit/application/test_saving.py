@@ -91,7 +91,7 @@ class OneAccount:
             started_at=NOW,
         )
         (saved,) = self._writer().save([result])
-        outcome = saved.outcomes.get(item.id)
+        outcome = saved.outcomes.get(item.token)
         return outcome.state if outcome else None
 
     def _writer(self) -> Writer[CollectTask, FetchedCosts]:

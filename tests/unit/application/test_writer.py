@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
@@ -157,3 +158,12 @@ def test_accounts_whose_history_is_learned_are_saved_one_by_one(results: Results
     learned = [replace(each, task=replace(each.task, learns=True)) for each in fetched if each.task]
     assert results.save(*learned) == ["succeeded"] * 3
     assert results.store.transactions == 3
+
+
+def test_the_work_of_a_lost_claim_is_not_saved_beside_that_of_the_next_one(results: Results) -> None:
+    """This process may have claimed the account again, and both answers arrive together."""
+    current, lost = results.result(1), results.result(1, rows=2)
+    lost = replace(lost, item=replace(lost.item, token=UUID(int=99)))
+    assert results.save(lost, current) == ["succeeded"]
+    assert len(results.store.tables.costs.rows) == 1
+    assert len(results.display.outcomes) == 1
