@@ -71,6 +71,16 @@ def test_a_subscriber_receives_the_event_with_its_attributes(aws: Any) -> None:
     }
 
 
+def test_no_label_takes_the_place_of_another(aws: Any) -> None:
+    """Two keys that SNS would take for one are two attributes."""
+    topic, received = subscribed(aws)
+    event = anomaly_event(account={"labels": {"a.b": "1", "a/b": "2"}})
+    make_sink(f"type: sns\ntopic_arn: {topic}").deliver([event])
+    (message,) = received()
+    attributes = {name: each["Value"] for name, each in message["MessageAttributes"].items()}
+    assert (attributes["label_a_b"], attributes["label_a_b_2"]) == ("1", "2")
+
+
 def test_a_filter_policy_chooses(aws: Any) -> None:
     """By label and by severity."""
     policy = {"label_team": ["payments"], "severity": ["high"], "impact": [{"numeric": [">=", 1000]}]}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from costbatch.adapters.sinks.base import CloudEvent
+from costbatch.adapters.sinks.base import ACCOUNT_LABEL, CloudEvent, label_names
 from costbatch.domain.anomalies import AnomalyState
 from costbatch.domain.answers import Standing
 from costbatch.domain.event_kinds import KINDS
@@ -17,7 +17,7 @@ OTHER_ALERT = "CostbatchEvent"
 # Events with one alert fire and end the same one; a type of a later release is told once.
 _ALERTS = {type_: kind.alert for type_, kind in KINDS.items()}
 _ENDS = frozenset(type_ for type_, kind in KINDS.items() if kind.ends)
-_ACCOUNT_LABEL = "label_"
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_]")
 _NAMESPACE = UUID("5c1f6f0e-3f0b-4d0e-9f57-2f1c0a8d6b34")
 
 
@@ -59,8 +59,8 @@ def labels_of(event: CloudEvent) -> dict[str, str]:
         about: Mapping[str, Any] = data.get("charge") or data.get("incident") or data
         names = ("region", "service", "direction", "currency", "start_date")
         labels |= {"event": type_, **{name: about[name] for name in names if name in about}}
-    for key, value in account.get("labels", {}).items():
-        labels[_ACCOUNT_LABEL + re.sub(r"[^A-Za-z0-9_]", "_", key)] = value
+    of_account: Mapping[str, str] = account.get("labels", {})
+    labels |= {name: of_account[key] for key, name in label_names(of_account, _FORBIDDEN).items()}
     # To Alertmanager a label without a value is none.
     return {name: value for name, value in labels.items() if value}
 
@@ -70,7 +70,7 @@ def identity_of(labels: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in labels.items()
-        if name != "severity" and not name.startswith(_ACCOUNT_LABEL)
+        if name != "severity" and not name.startswith(ACCOUNT_LABEL)
     }
 
 

@@ -1,17 +1,20 @@
 """Publishes events to an SNS topic, as the pod's own identity, with attributes for filter policies."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 from typing_extensions import override
 
-from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context, digest_id
+from costbatch.adapters.sinks.base import CloudEvent, ConfiguredSink, Context, digest_id, label_names
 from costbatch.adapters.sinks.http import LARGEST_BODY_BYTES, to_json
 from costbatch.config.sinks import SinkConfig, SnsOptions
 from costbatch.errors import DeliveryError
 
 # With more, SNS does not deliver to a queue with raw delivery.
 _MOST_ATTRIBUTES = 10
+# A name may have a period, but not everywhere.
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_SUBJECT = 99
 # The message group, SNS's ordering key, of events that are about no account.
 _GROUP_OF_RUNS = "runs"
@@ -64,9 +67,10 @@ def _attributes(event: CloudEvent) -> dict[str, dict[str, str]]:
     found = {name: {"DataType": "String", "StringValue": str(text)} for name, text in texts.items() if text}
     if anomaly:
         found["impact"] = {"DataType": "Number", "StringValue": str(anomaly["impact"])}
-    for key, value in sorted(account.get("labels", {}).items())[: _MOST_ATTRIBUTES - len(found)]:
-        name = "label_" + "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in key)
-        found[name] = {"DataType": "String", "StringValue": str(value)}
+    labels: Mapping[str, str] = account.get("labels", {})
+    names = label_names(labels, _FORBIDDEN)
+    for key, value in sorted(labels.items())[: _MOST_ATTRIBUTES - len(found)]:
+        found[names[key]] = {"DataType": "String", "StringValue": str(value)}
     return found
 
 

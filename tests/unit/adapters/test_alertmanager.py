@@ -225,6 +225,19 @@ def test_events_about_two_things_are_two_alerts(type_: EventType) -> None:
     assert labels_of(first) != labels_of(second)
 
 
+def test_no_label_of_an_account_takes_the_place_of_another() -> None:
+    """A key that Alertmanager takes as it is keeps its name, whatever labels the account has besides."""
+    given = {"a-b": "1", "a.b": "2", "a_b": "3", "a_b_2": "4", "team": "5"}
+    shown = labels_of(anomaly_event(account={"labels": given}))
+    assert {name: value for name, value in shown.items() if name.startswith("label_")} == {
+        "label_a_b": "3",
+        "label_a_b_2": "4",
+        "label_a_b_3": "1",
+        "label_a_b_4": "2",
+        "label_team": "5",
+    }
+
+
 @pytest.mark.parametrize("type_", [type_ for type_, kind in KINDS.items() if kind.ends])
 def test_what_ends_an_alert_has_the_labels_of_what_fires_it(type_: str) -> None:
     """With other labels it would be a second alert, and the first one would fire on."""
