@@ -71,7 +71,8 @@ class Outbox(Protocol):
     def replay(self, query: EventQuery, sinks: Sequence[str]) -> int:
         """Make the deliveries of these events to the sinks pending again, or for the first time.
 
-        A state in the query is that of the delivery to the sink itself. Return how many there are.
+        A state in the query is that of the delivery to the sink itself; then what a process has claimed stays
+        as it is. Return how many there are.
         """
 
     def discard(self, sink: str, reason: str) -> int:

@@ -12,7 +12,7 @@ import click
 from costbatch.cli.context import Context, asking, pass_context
 from costbatch.cli.options import JSON, AccountId, Day, Text, example, output_option
 from costbatch.cli.output import print_json, print_result, print_table
-from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent
+from costbatch.domain.deliveries import DeliveryState, EventQuery, StoredEvent, Waiting
 from costbatch.domain.events import EventType
 from costbatch.domain.periods import instant
 from costbatch.domain.plural import many
@@ -202,15 +202,22 @@ def deliver(context: Context, output: str) -> None:
     else:
         click.echo("No sink is configured; see COSTBATCH_SINKS.")
     for sink, found in waiting.items():
-        wait = "waits" if found.number == 1 else "wait"
-        click.echo(
-            f"{many(found.number, 'event')} {wait} for {sink}; the next attempt is due at "
-            f"{instant(found.due_at.replace(microsecond=0))}. To deliver at once, run "
-            f"`costbatch events replay --sink {sink} --state pending` and then `costbatch events deliver`.",
-            err=True,
-        )
+        click.echo(_note(sink, found), err=True)
     if failed := [sink for sink, result in results.items() if result.problem]:
         raise DeliveryError(f"Not everything was delivered to {', '.join(failed)}.")
+
+
+def _note(sink: str, found: Waiting) -> str:
+    """Say what still waits for a sink, and what to do about it."""
+    waits = f"{many(found.number, 'event')} {'waits' if found.number == 1 else 'wait'} for {sink};"
+    if found.held:
+        all_ = "it" if found.number == 1 else "them"
+        return f"{waits} another delivery holds {all_ if found.held == found.number else found.held} now."
+    return (
+        f"{waits} the next attempt is due at {instant(found.due_at.replace(microsecond=0))}. To deliver at "
+        f"once, run `costbatch events replay --sink {sink} --state pending` and then "
+        "`costbatch events deliver`."
+    )
 
 
 @events.command(

@@ -110,10 +110,14 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """How many deliveries of a sink are still to be made, and when the next attempt is due."""
+    """How many deliveries of a sink are still to be made, and when the next attempt is due.
+
+    held: how many of them a process has claimed.
+    """
 
     number: int
     due_at: datetime
+    held: int = 0
 
 
 def pause_after(

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady
+from tests.support.harness import ONE_DAY, TODAY, Finished, Harness, bill, make_account, steady, wait_for
 from tests.support.receiver import Receiver, Reply, receiving
 from tests.support.sinks import SIGNING
+from tests.support.waiting import until
 
 ONE, TWO = "100000000001", "100000000002"
 SPIKE = (*steady("10.00", until=TODAY - ONE_DAY), bill(TODAY - ONE_DAY, "500.00"))
@@ -145,6 +146,21 @@ def test_what_waits_for_its_next_attempt_is_counted_with_when_that_is(
     payments = next(each for each in json.loads(delivered.stdout) if each["sink"] == "payments")
     assert (payments["delivered"], payments["waiting"], payments["due_at"]) == (1, 0, None)
     assert delivered.stderr == ""
+
+
+def test_what_another_process_sends_is_not_asked_to_be_sent_again(sinks: Harness, receiver: Receiver) -> None:
+    """It would come twice."""
+    receiver.reply = Reply(400)
+    sinks.collect()
+    sinks.run("events", "replay", "--sink", "payments", "--state", "pending")
+    receiver.reply = Reply(hangs=True)
+    asked = len(receiver.asked)
+    sending = sinks.start("events", "deliver")
+    until(lambda: len(receiver.asked) > asked)
+    beside = sinks.run("events", "deliver", COSTBATCH_DELIVERY_SECONDS="1")
+    assert beside.stderr == "1 event waits for payments; another delivery holds it now.\n"
+    assert "0 deliveries" in sinks.run("events", "replay", "--sink", "payments", "--state", "pending").stdout
+    wait_for(sending)
 
 
 def test_a_dead_event_is_seen_replayed_or_discarded(sinks: Harness, receiver: Receiver) -> None:

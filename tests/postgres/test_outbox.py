@@ -244,6 +244,24 @@ def test_what_waits_is_due_with_the_first_of_its_account(
     assert timedelta() < waiting["webhook"].due_at - now <= LEASE
 
 
+def test_what_another_process_sends_is_counted_apart_and_not_made_due(
+    database: PostgresDatabase, run: Run, query: Query
+) -> None:
+    """To make it due would send it twice. When its claim has ended, it waits as all others do."""
+    append(database, run, event())
+    append(database, run, event(), account_id=add_account(database).id)
+    first, _ = claim(database)
+    waits = EventQuery(state=DeliveryState.PENDING)
+    with database.transaction() as tx:
+        tx.outbox.mark_failed(first, "Away.", retry_after=timedelta(hours=1))
+        assert tx.outbox.waiting()["log"].held == 1
+        assert tx.outbox.replay(waits, ["log"]) == 1
+    query("UPDATE deliveries SET claimed_until = now() WHERE claimed_until > now() RETURNING 1")
+    with database.transaction() as tx:
+        assert tx.outbox.waiting()["log"].held == 0
+        assert tx.outbox.replay(waits, ["log"]) == 2
+
+
 def test_an_event_that_is_given_up_is_dead_until_it_is_replayed(
     database: PostgresDatabase, run: Run, query: Query
 ) -> None:

@@ -63,9 +63,9 @@ ORDER BY claimed.sequence
 
 # The first one of an ordering key is due before those that it holds back.
 _WAITING = sa.text("""
-SELECT sink, sum(number) AS number, min(due_at) AS due_at
+SELECT sink, sum(number) AS number, sum(held) AS held, min(due_at) AS due_at
 FROM (
-    SELECT sink, count(*) AS number,
+    SELECT sink, count(*) AS number, count(*) FILTER (WHERE claimed_until > now()) AS held,
         (array_agg(greatest(retry_at, claimed_until) ORDER BY sequence))[1] AS due_at
     FROM deliveries WHERE state = 'pending' GROUP BY sink, ordering_key
 ) AS keys
@@ -226,7 +226,9 @@ class PostgresOutbox(Outbox):
     @override
     def waiting(self) -> dict[str, Waiting]:
         found = self.connection.execute(_WAITING)
-        return {row.sink: Waiting(number=int(row.number), due_at=row.due_at) for row in found}
+        return {
+            row.sink: Waiting(number=int(row.number), held=int(row.held), due_at=row.due_at) for row in found
+        }
 
     @override
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
@@ -287,7 +289,11 @@ class PostgresOutbox(Outbox):
         if query.state:
             # Only what has such a delivery; no other sink receives anything.
             has_state = deliveries.c.state == query.state.value
-            which = deliveries.c.event_id.in_(meant) & deliveries.c.sink.in_(list(sinks)) & has_state
+            # What a process is sending would be sent twice.
+            is_held = sa.func.coalesce(deliveries.c.claimed_until > sa.func.now(), sa.false())
+            which = (
+                deliveries.c.event_id.in_(meant) & deliveries.c.sink.in_(list(sinks)) & has_state & ~is_held
+            )
             return self.connection.execute(sa.update(deliveries).where(which).values(**again)).rowcount
         ordering_key = sa.func.coalesce(events.c.account_id, _KEY_OF_RUNS)
         names = sa.func.unnest(sa.literal(list(sinks), sa.ARRAY(sa.Text))).table_valued("name")
