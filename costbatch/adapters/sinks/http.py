@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -211,7 +212,9 @@ class HttpClient:
             connection.connect()
             if connection.sock is not None:
                 connection.sock.settimeout(self.connection.timeout_seconds)
-            connection.request(method, base + target, body, sent)
+            # A receiver may answer before it has read everything, as if that is too large, and close.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, base + target, body, sent)
             answer = connection.getresponse()
             # Whether what was posted was accepted, the status says alone: the rest may be slow or broken.
             content = answer.read(_LARGEST_ANSWER_BYTES) if method == "GET" else b""

@@ -5,7 +5,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cloudevents.http import from_http
@@ -184,6 +186,25 @@ def test_the_rest_of_an_answer_is_not_waited_for() -> None:
     """If it takes longer than the timeout, the receiver has the event nevertheless."""
     with dripping(headers=False) as url:
         assert webhook(url, timeout_seconds="1").deliver([anomaly_event()]).endswith("answered 200 OK.")
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError])
+def test_an_answer_that_comes_before_all_was_sent_is_read(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    """A receiver need not read what is too large, and may close: a digest is to be divided, not kept."""
+    receiver.reply = Reply(413)
+    send = HTTPConnection.request
+
+    def request(*args: Any) -> None:
+        send(*args)
+        raise error
+
+    monkeypatch.setattr(HTTPConnection, "request", request)
+    found = problem_of(webhook(receiver.url))
+    assert (found.is_refused, found.is_too_large) == (True, True)
+    receiver.reply = Reply(resets=True)
+    assert str(problem_of(webhook(receiver.url))).endswith("closed the connection without an answer.")
 
 
 def test_a_message_that_is_too_large_is_not_sent(receiver: Receiver) -> None:
