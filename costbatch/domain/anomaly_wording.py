@@ -246,7 +246,9 @@ def of_incident(event: CloudEvent) -> Notice:
         lines=(
             Line(label="Cost", rows=(_from_to(incident, currency),), in_digest=1),
             Line(label="Since", rows=((incident["start_date"],),), in_digest=1),
-            Line(label="Accounts", rows=rows, in_digest=MOST_PARTS).cut(MOST_PARTS),
+            Line(
+                label="Accounts", rows=rows, in_digest=MOST_PARTS, more=incident["accounts"] - len(rows)
+            ).cut(MOST_PARTS),
         ),
         commands=DIGEST_COMMANDS,
     )

@@ -1,5 +1,6 @@
 """Events, as CloudEvents 1.0: their data, and the ids by which receivers drop repeats."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,8 @@ from costbatch.errors import ErrorKind
 _NAMESPACE = UUID("0d7f3a52-9d0e-4c55-8a53-2f6f5a1c9b10")
 _SOURCE = "/costbatch"
 _DATA_VERSION = 1
+# In bytes of JSON. SNS, and costbatch itself, take events of up to 256 KiB.
+_ROOM_FOR_MEMBERS = 200 * 1024
 
 
 class EventType(StrEnum):
@@ -209,18 +212,28 @@ def incident_detected(incident: Incident, *, run_id: UUID, now: datetime) -> Eve
                 "expected": cents(incident.expected, incident.currency),
                 "actual": cents(incident.actual, incident.currency),
                 "impact": cents(incident.impact, incident.currency),
-                "members": [
-                    {
-                        "aws_account_id": each.aws_account_id,
-                        "name": each.name,
-                        "anomaly_id": str(each.anomaly_id),
-                        "impact": cents(each.impact, incident.currency),
-                    }
-                    for each in members
-                ],
+                "members": _members_data(incident),
             },
         },
     )
+
+
+def _members_data(incident: Incident) -> list[dict[str, str]]:
+    """Return the largest members, as many as receivers take in one message."""
+    named: list[dict[str, str]] = []
+    room = _ROOM_FOR_MEMBERS
+    for each in incident.members:
+        member = {
+            "aws_account_id": each.aws_account_id,
+            "name": each.name,
+            "anomaly_id": str(each.anomaly_id),
+            "impact": cents(each.impact, incident.currency),
+        }
+        room -= len(json.dumps(member, ensure_ascii=False).encode()) + 1
+        if room < 0:
+            break
+        named.append(member)
+    return named
 
 
 def account_failed(

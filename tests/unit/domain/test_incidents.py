@@ -1,5 +1,6 @@
 """Incidents: what began alike in several accounts is told once."""
 
+import json
 import random
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.answers import Answer, AnswerKind
 from costbatch.domain.detection import Contribution, Direction, Rule
 from costbatch.domain.events import incident_detected
-from costbatch.domain.incidents import Incident, find_incidents
+from costbatch.domain.incidents import Incident, Member, find_incidents
 from tests.support.factories import NOW, day, make_account, make_anomaly
 
 S3 = "Amazon S3"
@@ -120,6 +121,24 @@ def test_the_order_of_accounts_changes_nothing() -> None:
     for seed in range(5):
         random.Random(seed).shuffle(found)
         assert incidents(*found) == expected
+
+
+@pytest.mark.parametrize("name", ["production", "本番🚀" * 50])
+def test_an_incident_of_any_number_of_accounts_is_one_that_receivers_take(name: str) -> None:
+    """SNS and webhooks take 256 KiB: it names the largest, and counts and adds up all."""
+    members = tuple(
+        Member(f"{n:012}", name, UUID(int=n), Decimal(10), Decimal(5_010 - n)) for n in range(4_000)
+    )
+    incident = Incident(
+        service=S3, direction=Direction.SPIKE, start_date=day(0), currency="USD", members=members
+    )
+    event = incident_detected(incident, run_id=UUID(int=7), now=NOW)
+    assert len(json.dumps(event.to_cloudevent(), ensure_ascii=False).encode()) < 240 * 1024
+    told = event.data["incident"]
+    assert (told["accounts"], told["impact"]) == (4_000, "12002000.00")
+    named = [each["aws_account_id"] for each in told["members"]]
+    assert named == [f"{n:012}" for n in range(len(named))]
+    assert len(named) > 200
 
 
 def test_an_incident_that_grows_is_another_event_of_the_same_incident() -> None:

@@ -486,7 +486,7 @@ def an_incident(size: int) -> Event:
 @pytest.mark.parametrize("others", [[], [a_run()]], ids=["alone", "in a digest"])
 def test_an_incident_names_its_accounts_with_the_ids_to_answer(others: list[Event]) -> None:
     """Their own parts are left out of a digest, so nothing else names them; what is left out is counted."""
-    for size, rest in ((5, None), (25, "… 5 more")):
+    for size, rest in ((5, None), (25, "… 5 more"), (4_000, "… 3,980 more")):
         text = said(an_incident(size), *others).text
         for n in range(1, min(size, 20) + 1):
             assert f"team-{n} ({n:012}), ID {n:08x}" in text
