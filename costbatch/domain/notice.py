@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Self
+from unicodedata import bidirectional
 
 from costbatch.domain.excerpt import printable
 from costbatch.domain.sparkline import sparkline
@@ -20,6 +21,10 @@ _LONGEST_OUTSIDE = 500
 # What a channel may take for a mention or a link, and what is put in between so that it does not.
 _ACTIVE = re.compile(r"(?<=[@<!])|(?<=:)(?=//)")
 _ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
+# Letters and digits that are written from right to left. Behind them the sign of an amount would be shown on
+# its other side, and the amount before the id of the account, if nothing ended their direction.
+_FROM_RIGHT = frozenset({"R", "AL", "AN"})
+_FROM_LEFT_AGAIN = "\N{LEFT-TO-RIGHT MARK}"
 
 
 class Importance(IntEnum):
@@ -40,7 +45,9 @@ class Outside(str):
         """Return the text on one line, without control characters, mentions and links."""
         shown = printable(str(text))
         shown = shown if len(shown) <= _LONGEST_OUTSIDE else f"{shown[: _LONGEST_OUTSIDE - 1]}…"
-        return super().__new__(cls, _ACTIVE.sub(_ZERO_WIDTH_SPACE, shown))
+        is_from_right = any(bidirectional(letter) in _FROM_RIGHT for letter in shown)
+        end = _FROM_LEFT_AGAIN if is_from_right else ""
+        return super().__new__(cls, _ACTIVE.sub(_ZERO_WIDTH_SPACE, shown) + end)
 
 
 Words = tuple[str, ...]

@@ -129,8 +129,10 @@ def test_a_subject_shows_a_name_as_it_is(aws: Any) -> None:
     topic, received = subscribed(aws)
     sink = make_sink(f"type: sns\ntopic_arn: {topic}\nformat: text")
     sink.deliver([anomaly_event(account={"name": "dev@example.com https://x <!here>"})])
-    (message,) = received()
+    sink.deliver([anomaly_event(account={"name": "יצור"})])
+    message, other = received()
     assert "dev@example.com https://x <!here> (100000000001)" in message["Subject"]
+    assert " ???? (100000000001)" in other["Subject"]
 
 
 def test_a_topic_that_does_not_exist_is_a_sentence(aws: Any) -> None:

@@ -16,6 +16,9 @@ _MOST_ATTRIBUTES = 10
 # A name may have a period, but not everywhere.
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_SUBJECT = 99
+_OF_SUBJECT = str.maketrans(
+    {"\N{RIGHTWARDS ARROW}": "->", "\N{ZERO WIDTH SPACE}": "", "\N{LEFT-TO-RIGHT MARK}": ""}
+)
 # The message group, SNS's ordering key, of events that are about no account.
 _GROUP_OF_RUNS = "runs"
 _OF_ANOMALIES = ("severity", "direction", "service", "currency")
@@ -76,7 +79,7 @@ def _attributes(event: CloudEvent) -> dict[str, dict[str, str]]:
 
 def _subject(title: str) -> str:
     """Return a title as the subject of a mail: SNS takes only ASCII, without control characters."""
-    # A subject shows no mention and no link, so that nothing has to break them.
-    shown = title.replace("\N{RIGHTWARDS ARROW}", "->").replace("\N{ZERO WIDTH SPACE}", "")
+    # A subject shows no mention and no link, so that nothing has to break them, and no letter from the right.
+    shown = title.translate(_OF_SUBJECT)
     plain = shown.encode("ascii", "replace").decode()
     return "".join(letter if letter.isprintable() else " " for letter in plain)[:_LONGEST_SUBJECT]

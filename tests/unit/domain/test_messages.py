@@ -662,6 +662,18 @@ def test_a_hostile_name_arrives_as_text(name: str) -> None:
         assert "://" not in own_words
 
 
+@pytest.mark.parametrize(
+    ("name", "is_marked"), [("حساب الإنتاج", True), ("ייצור 7", True), ("prod 🚀", False)]
+)
+def test_a_name_from_right_to_left_does_not_turn_what_follows_it(name: str, *, is_marked: bool) -> None:
+    """Else -112.00 behind it would be shown as 112.00-, and before the id of the account."""
+    message = said(an_event(name=name))
+    shown = f"{name}\N{LEFT-TO-RIGHT MARK}" if is_marked else name
+    assert f" {shown} (000000000001), " in message.title
+    assert f"`{shown}` (000000000001)" in message.markdown
+    assert f"{shown} (000000000001), " in _Tags(message.html).text
+
+
 def test_a_name_is_shown_whole_unless_it_is_absurd() -> None:
     """What can be read of a name stays readable in every format; a megabyte is cut."""
     message = said(an_event(name="<b>Mühle & Söhne</b>", service="a" * 100_000))
