@@ -283,7 +283,7 @@ def parse_retry_after(text: str | None, now: datetime) -> int | None:
         return min(int(text), 10**9)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0, round((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()))
 

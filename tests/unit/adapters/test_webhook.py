@@ -133,7 +133,14 @@ def test_an_answer_that_is_no_success_is_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("120", 120), ("Wed, 12 Mar 2025 06:31:00 GMT", 60), ("soon", None), ("", None)]
+    ("header", "seconds"),
+    [
+        ("120", 120),
+        ("Wed, 12 Mar 2025 06:31:00 GMT", 60),
+        ("12 Mar 99999999999 06:31:00", None),
+        ("soon", None),
+        ("", None),
+    ],
 )
 def test_retry_after_has_seconds_or_a_date(header: str, seconds: int | None) -> None:
     """Anything else counts as not given."""
