@@ -52,8 +52,8 @@ def decimals_of(currency: str) -> int:
 
 
 def to_cents(amount: Decimal, currency: str) -> Decimal:
-    """Return an amount rounded to the cent, or to the smaller unit of a currency that has one."""
-    unit = Decimal(1).scaleb(-max(decimals_of(currency), _CENTS))
+    """Return an amount rounded to the cent, or to what is the smallest unit of its currency."""
+    unit = Decimal(1).scaleb(-decimals_of(currency))
     return amount.quantize(unit, context=_ROOMY)
 
 

@@ -45,7 +45,8 @@ EVENT_MEANINGS = {
         "An anomaly is found, or found again after it was resolved as `restated` or `merged`."
     ),
     EventType.ANOMALY_UPDATED: (
-        "Its days, its severity or its amounts changed; a change below a cent raises no event."
+        "Its days, its severity or its amounts changed; a change below the smallest unit of its currency,"
+        " such as a cent, raises no event."
     ),
     EventType.ANOMALY_RESOLVED: "The anomaly is over; `resolution` says why.",
     EventType.ANOMALY_REMINDER: (

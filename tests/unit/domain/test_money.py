@@ -97,7 +97,7 @@ def test_an_amount_has_the_decimals_of_its_currency(currency: str, text: str) ->
     assert str(Money(Decimal("1234.5678"), currency)) == f"{text} {currency}"
 
 
-@pytest.mark.parametrize(("currency", "exact"), [("USD", "1.23"), ("JPY", "1.23"), ("BHD", "1.235")])
-def test_what_events_say_keeps_the_smallest_unit(currency: str, exact: str) -> None:
-    """Messages are made of it: what is cut off there cannot be shown."""
+@pytest.mark.parametrize(("currency", "exact"), [("USD", "1.23"), ("JPY", "1"), ("BHD", "1.235")])
+def test_events_and_forecasts_go_to_the_smallest_unit(currency: str, exact: str) -> None:
+    """Messages are made of them: what is cut off there is not shown, and what is not shown is no change."""
     assert to_cents(Decimal("1.2346"), currency) == Decimal(exact)
