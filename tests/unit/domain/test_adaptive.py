@@ -380,7 +380,7 @@ def test_a_leak_is_measured_against_the_noise_before_it() -> None:
 
 @pytest.mark.parametrize("shift", range(7))
 def test_growth_is_told_with_a_day_that_shows_it(shift: int) -> None:
-    """Of a service that costs nothing at weekends, with a working day, whatever the day on which it begins."""
+    """Of a service that costs nothing at weekends, with a working day, whenever it begins to grow."""
     office = [0.0 if day(n).weekday() >= 5 else amount for n, amount in enumerate(steady(100, seed=3))]
     leak = changed(office, 90 + shift, lambda n: 1 + 0.02 * n)
     found = [each for each in anomalies({"this": leak}) if each.reason is Reason.GROWTH]
