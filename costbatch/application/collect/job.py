@@ -17,7 +17,8 @@ from costbatch.application.ownership import save_proven
 from costbatch.application.ports import Clock, Spend, Transaction
 from costbatch.application.sources import CostSource
 from costbatch.domain.absence import Vanished, may_vanish, weigh_absence
-from costbatch.domain.anomalies import announced_since
+from costbatch.domain.anomalies import AnomalyState, announced_since
+from costbatch.domain.answers import is_silent
 from costbatch.domain.collection import COLLECT, CollectionRecord, CollectOptions
 from costbatch.domain.costs import NO_DIGESTS, DayDigests, DayTotal, FetchedCosts
 from costbatch.domain.credentials import Access
@@ -161,14 +162,19 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         # Also of runs that ended without this and are not resumed: no other run would report theirs.
         if not (new := tx.anomalies.unchecked(run)):
             return ()
-        tx.anomalies.mark_checked(new, now=now)
         accounts = {account.id: account for account in tx.accounts.list_all()}
         alike = tx.anomalies.alike(new)
         answers = tx.answers.load({each.account_id for each in alike})
-        since = announced_since(run.today, self.detection.rule)
-        incidents = find_incidents(
-            alike, accounts, answers, new=new, since=since, rule_of=self.detection.rule_of
-        )
+        since, rule_of = announced_since(run.today, self.detection.rule), self.detection.rule_of
+        # Once it is silent no more, such as after a planned change, it is news, and may begin an incident.
+        silent = {
+            each.id
+            for each in alike
+            if each.state is AnomalyState.OPEN
+            and is_silent(each, answers.get(each.account_id, ()), rule_of(accounts[each.account_id]))
+        }
+        tx.anomalies.mark_checked(new - silent, now=now)
+        incidents = find_incidents(alike, accounts, answers, new=new, since=since, rule_of=rule_of)
         return [incident_detected(incident, run_id=run.id, now=now) for incident in incidents]
 
     def _store(

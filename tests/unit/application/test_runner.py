@@ -258,3 +258,32 @@ def test_what_was_planned_is_no_part_of_an_incident() -> None:
     harness.collect()
     assert harness.event_types.count("anomaly.detected") == 1
     assert "incident.detected" not in harness.event_types
+
+
+def test_what_is_silent_no_more_is_a_part_of_an_incident() -> None:
+    """Two accounts outlast their plans on one morning, when their receivers first hear of them: once."""
+    harness = harness_with(1, 2, 3)
+    amounts = ["100"] * 40 + ["300", "300", "300"]
+    costs = [make_row(TODAY + (n - 41) * ONE_DAY, amount) for n, amount in enumerate(amounts)]
+    calm = [make_row(row.usage_date, "100") for row in costs]
+    for number in (1, 2):
+        plan = Answer(
+            kind=AnswerKind.PLANNED,
+            account_id=number,
+            start_date=TODAY - ONE_DAY,
+            end_date=TODAY - ONE_DAY,
+            reason="migration",
+            author="bob",
+            created_at=NOW,
+        )
+        harness.store.tables.answers.add(plan)
+    told = []
+    for n in range(3):
+        known = 41 + n
+        harness.source.rows = {1: costs[:known], 2: costs[:known], 3: calm[:known]}
+        harness.now = NOW + timedelta(days=n)
+        harness.collect(key=f"{n}")
+        told.append(
+            (harness.event_types.count("anomaly.detected"), harness.event_types.count("incident.detected"))
+        )
+    assert told == [(0, 0), (2, 1), (2, 1)]
