@@ -114,6 +114,8 @@ WRONG = {
         {"Impact": {"MaxImpact": 1e300}},
         {"Impact": {}},
         {"AnomalyStartDate": "yesterday"},
+        {"AnomalyStartDate": "9999-12-31"},
+        {"AnomalyEndDate": "0001-01-01T00:00:00Z"},
         {"Feedback": "MAYBE"},
         {"RootCauses": [{"LinkedAccount": "not an account"}]},
         {"RootCauses": [{"UsageType": "\u0007"}]},

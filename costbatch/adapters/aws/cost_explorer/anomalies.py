@@ -15,7 +15,7 @@ from costbatch.application.ports import Spend
 from costbatch.application.sources import AwsAnomalySource
 from costbatch.domain.accounts import parse_account_id
 from costbatch.domain.credentials import Access
-from costbatch.domain.periods import DateRange
+from costbatch.domain.periods import FIRST_DAY, LAST_DAY, DateRange
 from costbatch.domain.second_opinion import AwsAnomaly, AwsRootCause, Feedback
 
 # A hostile body may be nested deeper than any stack.
@@ -130,7 +130,13 @@ def _name(text: str | None) -> str | None:
 
 
 def _day(text: str | None) -> date | None:
-    return date.fromisoformat(text[:_LONGEST_ISO_DAY]) if text else None
+    if not text:
+        return None
+    day = date.fromisoformat(text[:_LONGEST_ISO_DAY])
+    if not FIRST_DAY <= day <= LAST_DAY:
+        # The database would refuse it, and with it the import of every account.
+        raise ValueError(f"{day} is not a day from {FIRST_DAY} to {LAST_DAY}")
+    return day
 
 
 def _amount(number: Decimal) -> Decimal:
