@@ -4,16 +4,18 @@ An answer belongs to a series (account, service, currency, direction) at a level
 an anomaly: it holds when a backfill or a restatement finds the same days again, with whatever first day.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import itemgetter
 from uuid import UUID
 
 from costbatch.domain.anomalies import Anomaly, AnomalyChange, AnomalyState, ChangeKind
 from costbatch.domain.detection import ZERO, Direction, Rule
 from costbatch.domain.money import money
+from costbatch.domain.periods import ONE_DAY
 
 
 class AnswerKind(StrEnum):
@@ -78,7 +80,7 @@ class Answer:
     def covers(self, anomaly: Anomaly, rule: Rule) -> bool:
         """Whether it holds for every day of the anomaly, and the anomaly is not beyond its level."""
         if self.kind is AnswerKind.PLANNED:
-            return self._plans_days_of(anomaly) and self.service in {None, anomaly.service}
+            return self.plans_days_of(anomaly) and self.service in {None, anomaly.service}
         if not self.is_about(anomaly) or self.is_exceeded(anomaly, rule):
             return False
         if self.kind is AnswerKind.ACKNOWLEDGED and self.start_date and self.end_date:
@@ -97,7 +99,8 @@ class Answer:
             self.level, anomaly.peak, anomaly.direction, anomaly.currency
         )
 
-    def _plans_days_of(self, anomaly: Anomaly) -> bool:
+    def plans_days_of(self, anomaly: Anomaly) -> bool:
+        """Whether it was planned for every day of the anomaly."""
         return (
             self.account_id == anomaly.account_id
             and self.start_date is not None
@@ -106,17 +109,16 @@ class Answer:
             and anomaly.last_date <= self.end_date
         )
 
-    def plans_part_of(self, anomaly: Anomaly) -> bool:
-        """Whether it is a planned change of a service that may explain an anomaly of the total."""
-        is_of_service = self.kind is AnswerKind.PLANNED and self.service is not None
-        return is_of_service and anomaly.service is None and self._plans_days_of(anomaly)
-
 
 def answer_to(anomaly: Anomaly, answers: Iterable[Answer], rule: Rule) -> Answer | None:
     """Return the answer that counts for an anomaly: of the first kind, then the newest; None if none does."""
     answers = list(answers)
     covering = [each for each in answers if each.covers(anomaly, rule)]
-    covering += _planned_services(anomaly, answers, rule)
+    plans = [
+        each for each in answers if each.kind is AnswerKind.PLANNED and each.account_id == anomaly.account_id
+    ]
+    covering += _plans_of(anomaly, plans, {None, anomaly.service})
+    covering += _planned_services(anomaly, plans, rule)
     kinds = list(AnswerKind)
     # The sort is stable: of one kind the newest comes first.
     covering.sort(key=lambda each: each.created_at, reverse=True)
@@ -124,14 +126,35 @@ def answer_to(anomaly: Anomaly, answers: Iterable[Answer], rule: Rule) -> Answer
     return covering[0] if covering else None
 
 
-def _planned_services(anomaly: Anomaly, answers: Sequence[Answer], rule: Rule) -> list[Answer]:
+def _plans_of(anomaly: Anomaly, plans: Sequence[Answer], services: Collection[str | None]) -> list[Answer]:
+    """Return the planned changes of these services that hold for every day of an anomaly.
+
+    A change that takes longer is announced by another one, for the days after it: together they hold, too,
+    and the one of the last day is returned.
+    """
+    mine = [each for each in plans if each.service in services]
+    if whole := [each for each in mine if each.plans_days_of(anomaly)]:
+        return whole
+    found, day = list[Answer](), anomaly.start_date
+    spans = [(each.start_date, each.end_date, each) for each in mine if each.start_date and each.end_date]
+    for start, end, plan in sorted(spans, key=itemgetter(0)):
+        if start <= day <= min(end, anomaly.last_date):
+            found.append(plan)
+            day = end + ONE_DAY
+    return found[-1:] if day > anomaly.last_date else []
+
+
+def _planned_services(anomaly: Anomaly, plans: Sequence[Answer], rule: Rule) -> list[Answer]:
     """Return the planned changes of services without which the account's total would not be anomalous."""
-    plans = [each for each in answers if each.plans_part_of(anomaly)]
-    services = {each.service for each in plans}
-    share = sum((part.impact for part in anomaly.explanation if part.service in services), ZERO)
+    if anomaly.service is not None:
+        return []
+    services = dict.fromkeys(each.service for each in plans if each.service is not None)
+    planned = [plan for service in services for plan in _plans_of(anomaly, plans, {service})]
+    explained = {plan.service for plan in planned}
+    share = sum((part.impact for part in anomaly.explanation if part.service in explained), ZERO)
     if not share or rule.deviates(anomaly.expected, anomaly.actual - share, anomaly.currency):
         return []
-    return plans
+    return planned
 
 
 def is_silent(anomaly: Anomaly, answers: Iterable[Answer], rule: Rule) -> bool:

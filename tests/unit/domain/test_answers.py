@@ -211,6 +211,36 @@ def test_a_planned_change_of_a_service_covers_the_total_if_the_service_explains_
     assert answer_to(replace(explained, last_date=day(46)), [functions], RULE) is None
 
 
+@pytest.mark.parametrize(
+    ("service", "spans", "covering"),
+    [
+        (None, [(38, 42), (43, 46)], 1),
+        (None, [(43, 46), (38, 44)], 0),
+        (None, [(38, 42), (44, 46)], None),
+        (None, [(38, 42), (43, 44)], None),
+        (None, [(41, 43), (44, 46)], None),
+        (None, [(38, 42), (40, 45), (43, 50)], 1),
+        ("Amazon S3", [(38, 42), (43, 46)], 1),
+        ("Amazon S3", [(38, 42), (44, 46)], None),
+    ],
+)
+@pytest.mark.parametrize("of", [None, "Amazon S3"])
+def test_plans_that_follow_one_another_cover_as_one(
+    of: str | None, service: str | None, spans: list[tuple[int, int]], covering: int | None
+) -> None:
+    """A plan that is prolonged by another one: the one of the last day counts; no day may lie between."""
+    anomaly = replace(
+        ANOMALY,
+        service=of,
+        last_date=day(45),
+        explanation=() if of else (Contribution("Amazon S3", Decimal(10), Decimal(190)),),
+    )
+    plans = [make_plan(*span, service=service, id=n) for n, span in enumerate(spans)]
+    others = [make_plan(service="AWS Lambda"), make_plan(account_id=2)]
+    answer = answer_to(anomaly, [*plans, *others], RULE)
+    assert answer is (None if covering is None else plans[covering])
+
+
 def test_of_several_answers_the_kind_counts_and_then_the_newest() -> None:
     """A dismissal says more than an acknowledgement."""
     seen = make_answer(AnswerKind.ACKNOWLEDGED, created_at=NOW + timedelta(days=1))
