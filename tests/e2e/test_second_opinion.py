@@ -86,10 +86,18 @@ def test_what_aws_forgets_is_kept(harness_of_two: Harness) -> None:
     assert (found["counts"], found["api_requests"]) == ({"both": 1, "only_aws": 1, "only_we": 1}, 0)
     assert (found["accounts_read"], found["accounts_not_compared"]) == (0, 0)
     assert harness_of_two.aws.paid() == 0
-    printed = harness_of_two.run("anomalies", "import-aws", *days).stdout
-    assert printed.startswith(
-        "AWS was not asked, because it keeps its anomalies for 90 days; compared is what was imported before."
+    ahead = (
+        "--from",
+        str(harness_of_two.today + 9 * ONE_DAY),
+        "--to",
+        str(harness_of_two.today + 9 * ONE_DAY),
     )
+    for unknown in (days, ahead):
+        printed = harness_of_two.run("anomalies", "import-aws", *unknown).stdout
+        assert printed.startswith(
+            "AWS was not asked, because it has anomalies of the last 90 days only; "
+            "compared is what was imported before.\n"
+        )
     long_ago = imported(harness_of_two, "--to", "2020-01-01")
     assert (long_ago["anomalies"], long_ago["accounts_not_compared"]) == ([], 2)
     assert imported(harness_of_two)["counts"]["both"] == 0

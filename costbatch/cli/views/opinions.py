@@ -29,7 +29,7 @@ def print_opinions(report: OpinionReport) -> None:
         )
     else:
         click.echo(
-            f"AWS was not asked, because it keeps its anomalies for {AWS_KEEPS.days} days; "
+            f"AWS was not asked, because it has anomalies of the last {AWS_KEEPS.days} days only; "
             "compared is what was imported before."
         )
     for account, problem in report.failures.items():
