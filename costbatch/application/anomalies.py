@@ -425,11 +425,13 @@ def _normalised(prefix: str) -> str:
     if not _PREFIX.fullmatch(text):
         raise ConfigError(f"{excerpt(prefix)} is not the id of an anomaly, such as 5e5909ac-76f1.")
     digits = text.replace("-", "")
-    if not _SHORTEST_PREFIX <= len(digits) <= sum(_GROUPS):
+    if len(digits) < _SHORTEST_PREFIX:
         raise ConfigError(
             f"{excerpt(prefix)} is not the id of an anomaly: "
             f"give at least its first {_SHORTEST_PREFIX} characters."
         )
+    if len(digits) > sum(_GROUPS):
+        raise ConfigError(f"{excerpt(prefix)} is longer than the id of an anomaly.")
     groups, start = [], 0
     for size in _GROUPS:
         groups.append(digits[start : start + size])

@@ -404,7 +404,7 @@ def test_an_anomaly_is_found_by_its_id_or_the_beginning_of_it(replay: Replay, pr
     [
         ("00000000-dead", "No anomaly has the id 00000000-dead"),
         ("1234567", "give at least its first 8 characters"),
-        ("1" * 33, "give at least"),
+        ("1" * 33, "is longer than the id of an anomaly"),
         ("%", "is not the id of an anomaly"),
         ("", "is not the id of an anomaly"),
         ("5e5909ac'; --", "is not the id of an anomaly"),
@@ -412,7 +412,7 @@ def test_an_anomaly_is_found_by_its_id_or_the_beginning_of_it(replay: Replay, pr
     ],
 )
 def test_an_id_that_names_no_anomaly_is_refused(replay: Replay, given: str, problem: str) -> None:
-    """One sentence: unknown, too short, no id at all, or several that begin so."""
+    """One sentence: unknown, too short, too long, no id at all, or several that begin so."""
     rows = replay.store.tables.anomalies.rows
     for n in (1, 2):
         twin = make_anomaly(id=UUID(f"aaaaaaaa-0000-4000-8000-00000000000{n}"), service=f"{n}")
