@@ -99,6 +99,19 @@ class Answer:
             self.level, anomaly.peak, anomaly.direction, anomaly.currency
         )
 
+    def plans_some_of(self, anomaly: Anomaly) -> bool:
+        """Whether it was planned for a day of the anomaly, or for a part of its cost on that day."""
+        parts = () if anomaly.service else (part.service for part in anomaly.explanation)
+        return (
+            self.kind is AnswerKind.PLANNED
+            and self.account_id == anomaly.account_id
+            and self.service in {None, anomaly.service, *parts}
+            and self.start_date is not None
+            and self.end_date is not None
+            and self.start_date <= anomaly.last_date
+            and anomaly.start_date <= self.end_date
+        )
+
     def plans_days_of(self, anomaly: Anomaly) -> bool:
         """Whether it was planned for every day of the anomaly."""
         return (
@@ -223,10 +236,14 @@ def explain_standing(anomaly: Anomaly, answers: Sequence[Answer], rule: Rule) ->
         return _why_answered(anomaly, answer, rule)
     if anomaly.state is AnomalyState.RESOLVED:
         return "It is resolved."
-    outgrown = [each for each in answers if each.is_about(anomaly)]
+    outgrown = [each for each in answers if each.is_about(anomaly) or each.plans_some_of(anomaly)]
     if not outgrown:
         return "It has no answer: every change is reported."
     last = max(outgrown, key=lambda each: each.created_at)
+    if last.kind is AnswerKind.PLANNED:
+        of, days = _planned(last)
+        given = f"{last.author} planned a change{of} {days} on {last.created_at:%Y-%m-%d}"
+        return f"{given}; there is more to this anomaly, so every change is reported."
     given = f"{last.author} {_VERBS[last.kind]} {_what(anomaly)} on {last.created_at:%Y-%m-%d}"
     if last.is_exceeded(anomaly, rule):
         level, peak = (money(amount, anomaly.currency) for amount in (last.level or ZERO, anomaly.peak))
@@ -246,9 +263,8 @@ def _why_answered(anomaly: Anomaly, answer: Answer, rule: Rule) -> str:
     reason = f": {answer.reason}" if answer.reason else ""
     by = f"{answer.author} on {answer.created_at:%Y-%m-%d}{reason}"
     if answer.kind is AnswerKind.PLANNED:
-        service = f" of {answer.service}" if answer.service else ""
-        days = f"from {answer.start_date} to {answer.end_date}"
-        return f"It is silent because a change{service} is planned {days}, by {by}."
+        of, days = _planned(answer)
+        return f"It is silent because a change{of} is planned {days}, by {by}."
     level, currency = answer.level or ZERO, anomaly.currency
     # It holds up to the larger of the margin and the floor.
     floor, percent = rule.floor.of(currency), (rule.level_margin * 100).normalize()
@@ -262,6 +278,12 @@ def _why_answered(anomaly: Anomaly, answer: Answer, rule: Rule) -> str:
         f"It is silent{until} because it was {_VERBS[answer.kind]} by {by}. "
         f"{_what(anomaly, plural=True)} are silent {bound}."
     )
+
+
+def _planned(plan: Answer) -> tuple[str, str]:
+    """Return what a planned change is of, and its days, in words."""
+    of = f" of {plan.service}" if plan.service else ""
+    return of, f"from {plan.start_date} to {plan.end_date}"
 
 
 def _what(anomaly: Anomaly, *, plural: bool = False) -> str:

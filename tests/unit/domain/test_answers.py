@@ -310,6 +310,20 @@ SENTENCES: list[tuple[list[Answer], tuple[str, ...]]] = [
             "every change is reported.",
         ),
     ),
+    (
+        [make_plan(30, 40), make_plan(30, 39), make_plan(42, 50), make_plan(account_id=2)],
+        (
+            "bob planned a change from 2025-01-31 to 2025-02-10 on 2025-06-20;",
+            "there is more to this anomaly, so every change is reported.",
+        ),
+    ),
+    (
+        [make_answer(level=Decimal(150)), make_plan(41, created_at=NOW + timedelta(days=1))],
+        (
+            "bob planned a change from 2025-02-11 to 2025-02-15 on 2025-06-21;",
+            "there is more to this anomaly, so every change is reported.",
+        ),
+    ),
 ]
 
 
@@ -317,6 +331,16 @@ SENTENCES: list[tuple[list[Answer], tuple[str, ...]]] = [
 def test_one_sentence_says_why_it_is_silent_or_not(answers: list[Answer], sentences: tuple[str, ...]) -> None:
     """Who, when, why, up to which level and day."""
     assert explain_standing(ANOMALY, answers, RULE) == " ".join(sentences)
+
+
+def test_a_plan_of_one_of_its_services_is_said_of_a_total() -> None:
+    """It explains a part of it; a plan of another service says nothing."""
+    anomaly = replace(ANOMALY, explanation=(Contribution("Amazon S3", Decimal(10), Decimal(20)),))
+    sentence = "bob planned a change of Amazon S3 from 2025-02-10 to 2025-02-15 on 2025-06-20; there is more"
+    assert explain_standing(anomaly, [make_plan(service="Amazon S3")], RULE).startswith(sentence)
+    for of, planned in ((None, "AWS Lambda"), ("AWS Lambda", "Amazon S3")):
+        other = explain_standing(replace(anomaly, service=of), [make_plan(service=planned)], RULE)
+        assert other == "It has no answer: every change is reported."
 
 
 def test_a_floor_above_the_margin_is_said_instead_of_it() -> None:
