@@ -6,24 +6,22 @@ the stored costs, it is learned from them again: morning by morning, as if each 
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
 from typing_extensions import override
 
+from costbatch.application.collect.adaptive_verdicts import Judged, ServiceCosts, verdicts_of
 from costbatch.application.collect.detector import Detector, Night, Replaced, Verdict
-from costbatch.application.collect.known import Examined, days_to_judge, load_known
 from costbatch.application.collect.series import DAYS_AT_ONCE, SeriesRequest, known_from, load_series
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.adaptive_answers import Allowance, allowances
 from costbatch.domain.adaptive_days import (
-    anomalous_days,
     cleared_day,
     is_restated,
     judged_day,
-    restated_day,
 )
 from costbatch.domain.adaptive_memory import (
     Memory,
@@ -34,14 +32,6 @@ from costbatch.domain.adaptive_memory import (
 )
 from costbatch.domain.adaptive_past import SETTLE_DAYS
 from costbatch.domain.adaptive_rule import LEARNED_DAYS, AdaptiveRule
-from costbatch.domain.anomalies import (
-    Anomaly,
-    AnomalyChange,
-    JudgedSeries,
-    Judgement,
-    Scope,
-    judge_series,
-)
 from costbatch.domain.answers import Answer
 from costbatch.domain.costs import DayTotal
 from costbatch.domain.detection import ZERO, JudgedDay, Rule
@@ -58,26 +48,6 @@ _QUIET = timedelta(days=35)
 # began and ended then is no news. Fewer can come late.
 _UNKNOWN_DAYS = 7
 
-# The comparable cost of each service by day, in one currency.
-_Costs = Mapping[str, Mapping[date, Decimal]]
-
-
-@dataclass(slots=True)
-class _Judged:
-    """What one account's services were judged to be in one currency.
-
-    days: by service. touched: those whose judgement may differ from the last one's. costs: as stored now,
-    also of days before these that have changed. memory: None: as it was. judges_from: None: it is judged
-    already.
-    """
-
-    touched: DateRange
-    costs: _Costs = field(default_factory=dict)
-    days: Mapping[str, Sequence[JudgedDay]] = field(default_factory=dict)
-    memory: Memory | None = None
-    is_history: bool = False
-    judges_from: date | None = None
-
 
 @dataclass(frozen=True, slots=True)
 class _Learning:
@@ -88,7 +58,7 @@ class _Learning:
 
     each: Replaced
     currency: str
-    costs: _Costs
+    costs: ServiceCosts
     answered: Sequence[Allowance]
     newest: date
     since: date | None
@@ -145,7 +115,7 @@ class AdaptiveDetector(Detector):
             }
         )
         verdicts = {each.account.id: Verdict() for each in accounts}
-        return verdicts | self._verdicts(tx, judged, found, night.today)
+        return verdicts | verdicts_of(tx, judged, found, today=night.today, rule=self.rule)
 
     @override
     def learners(
@@ -167,9 +137,9 @@ class AdaptiveDetector(Detector):
         tx: Transaction,
         each: Replaced,
         memories: Mapping[str, Memory],
-        costs: Mapping[str, _Costs],
+        costs: Mapping[str, ServiceCosts],
         answers: Sequence[Answer],
-    ) -> dict[str, _Judged]:
+    ) -> dict[str, Judged]:
         """Judge each currency of an account by itself. costs: of the days that are new to the memories."""
         history = None if memories else self._load_history(tx, each)
         last_days = self._last_days(tx, each, memories, costs if history is None else history)
@@ -193,12 +163,12 @@ class AdaptiveDetector(Detector):
                 days = self._walk(each, recollection, mine, DateRange(first, end), touched)
                 memory = recollection.memory(self._version(currency))
                 judges_from = recollection.judges_from
-                found[currency] = _Judged(touched, mine, days, memory, judges_from=judges_from)
+                found[currency] = Judged(touched, mine, days, memory, judges_from=judges_from)
             else:
                 # The days after its last one, of which earlier nights judged some, are of another one now.
                 touched = DateRange(min(newest + ONE_DAY, each.stored.last), each.stored.end_exclusive)
                 _clear(tx, each, currency, touched)
-                found[currency] = _Judged(touched, mine)
+                found[currency] = Judged(touched, mine)
         young = {currency: one.judges_from for currency, one in found.items() if one.judges_from}
         # Only if the account has others that are judged.
         for currency, day in sorted(young.items()) if len(young) < len(found) else ():
@@ -207,7 +177,11 @@ class AdaptiveDetector(Detector):
         return found
 
     def _last_days(
-        self, tx: Transaction, each: Replaced, memories: Mapping[str, Memory], costs: Mapping[str, _Costs]
+        self,
+        tx: Transaction,
+        each: Replaced,
+        memories: Mapping[str, Memory],
+        costs: Mapping[str, ServiceCosts],
     ) -> dict[str, date]:
         """Return the last day to judge of each currency: of one that another replaced, the last with cost.
 
@@ -249,7 +223,7 @@ class AdaptiveDetector(Detector):
         each: Replaced,
         currency: str,
         memory: Memory | None,
-        costs: _Costs,
+        costs: ServiceCosts,
         answered: Sequence[Allowance],
     ) -> Recollection | None:
         """Return what is remembered; None if it is missing, out of date or of days before a gap."""
@@ -271,7 +245,7 @@ class AdaptiveDetector(Detector):
             return None
 
     def _restated_since(
-        self, each: Replaced, recollection: Recollection, costs: _Costs, newest: date
+        self, each: Replaced, recollection: Recollection, costs: ServiceCosts, newest: date
     ) -> date | None:
         """Return the first changed day that was learned with an amount far from what is stored now."""
         floor = self.adaptive.floor_of(recollection.currency)
@@ -287,7 +261,7 @@ class AdaptiveDetector(Detector):
                     return day
         return None
 
-    def _gone_since(self, each: Replaced, currency: str, memory: Memory, costs: _Costs) -> date | None:
+    def _gone_since(self, each: Replaced, currency: str, memory: Memory, costs: ServiceCosts) -> date | None:
         """Return the first changed day that is remembered with cost and has none any more."""
         recollection = self._recollect(each, currency, memory, costs, ())
         if recollection is None:
@@ -297,7 +271,7 @@ class AdaptiveDetector(Detector):
         changed = {day for day in each.change.changed_dates if day >= each.stored.last - _LEARNED}
         return min(filter(recollection.has_cost, changed - with_cost), default=None)
 
-    def _learn_again(self, tx: Transaction, learning: _Learning) -> _Judged:
+    def _learn_again(self, tx: Transaction, learning: _Learning) -> Judged:
         """Replay all that is stored, some mornings at a time: a long history has many services on each.
 
         Of days that stay ordinary the expectations are saved at once, and only the others are held.
@@ -309,14 +283,14 @@ class AdaptiveDetector(Detector):
         _clear(tx, each, currency, touched)
         if mornings is None:
             tx.memories.forget(each.account.id, currency)
-            return _Judged(touched)
+            return Judged(touched)
         log.info(
             "detector_learns_again",
             aws_account_id=each.account.aws_account_id,
             currency=currency,
             days=len(mornings),
         )
-        judged = _Judged(touched, costs, is_history=learning.since is None)
+        judged = Judged(touched, costs, is_history=learning.since is None)
         held: defaultdict[str, dict[date, JudgedDay]] = defaultdict(dict)
         for part in mornings.parts(DAYS_AT_ONCE):
             recollection = Recollection(self.adaptive, currency, judged.memory, learning.answered)
@@ -338,7 +312,7 @@ class AdaptiveDetector(Detector):
         self,
         each: Replaced,
         recollection: Recollection,
-        costs: _Costs,
+        costs: ServiceCosts,
         newest_days: DateRange,
         touched: DateRange,
     ) -> Mapping[str, Sequence[JudgedDay]]:
@@ -354,96 +328,12 @@ class AdaptiveDetector(Detector):
         compared = self.rule.cost_basis, sorted(self.rule.excluded_record_types)
         return version_of(self.adaptive, currency, *compared)
 
-    def _load_history(self, tx: Transaction, each: Replaced) -> Mapping[str, _Costs]:
+    def _load_history(self, tx: Transaction, each: Replaced) -> Mapping[str, ServiceCosts]:
         days = DateRange(max(each.stored.start, each.stored.last - _LEARNED), each.stored.end_exclusive)
         row = each.account.id
         return _by_currency(
             tx.costs.service_totals_of({row: part}, self.rule)[row] for part in days.parts(DAYS_AT_ONCE)
         )
-
-    def _verdicts(
-        self,
-        tx: Transaction,
-        accounts: Sequence[Replaced],
-        found: Mapping[int, dict[str, _Judged]],
-        today: date,
-    ) -> dict[int, Verdict]:
-        """Compare what was judged with the known anomalies."""
-        examined = []
-        for replaced in accounts:
-            stored, judged_now = replaced.stored, found[replaced.account.id].values()
-            first = min([stored.last, *(one.touched.start for one in judged_now)])
-            examined.append(Examined(replaced, DateRange(first, stored.end_exclusive)))
-        load_known(tx, examined, self.rule)
-        # An anomaly that continues is told with its days of earlier nights.
-        starts: dict[int, date] = {}
-        for each in examined:
-            row, stored = each.account.id, each.replaced.stored
-            # Of a currency that was not judged this time, all days are of earlier nights.
-            nothing = _Judged(DateRange(stored.last, stored.end_exclusive))
-            for anomaly in each.known:
-                judged_from = found[row].setdefault(anomaly.currency, nothing).touched.start
-                if anomaly.start_date < judged_from:
-                    starts[row] = min(anomaly.start_date, starts.get(row, judged_from))
-        earlier = tx.expectations.load_outside(starts) if starts else {}
-        verdicts = {}
-        for each in examined:
-            judged, replaced = found[each.account.id], each.replaced
-            changed = replaced.change.changed_dates
-            before = _before(replaced, judged, earlier.get(each.account.id, ()))
-            now = [
-                Expectation(service, currency, day)
-                for currency, one in judged.items()
-                for service, days in one.days.items()
-                for day in days
-            ]
-            verdicts[each.account.id] = Verdict(
-                changes=self._changes(each, judged, before, each.end(today)),
-                expectations=[*(one for one in before if one.day.usage_date in changed), *now],
-                known=each.known,
-                history=[currency for currency, one in judged.items() if one.is_history],
-            )
-        return verdicts
-
-    def _changes(
-        self,
-        each: Examined,
-        judged: Mapping[str, _Judged],
-        before: Sequence[Expectation],
-        today: date,
-    ) -> list[AnomalyChange]:
-        known: defaultdict[tuple[str, str | None], list[Anomaly]] = defaultdict(list)
-        for anomaly in each.known:
-            known[anomaly.currency, anomaly.service].append(anomaly)
-        anomalous = {
-            (currency, service)
-            for currency, one in judged.items()
-            for service, days in one.days.items()
-            if any(day.reason for day in days)
-        }
-        changes: list[AnomalyChange] = []
-        for currency, service in sorted(anomalous | known.keys(), key=lambda key: (key[0], key[1] or "")):
-            one, mine = judged[currency], known[currency, service]
-            days = days_to_judge(one.touched, mine, self.rule, end=today)
-            series = None
-            if service is not None:
-                of_earlier_nights = [day for *series_of, day in before if series_of == [service, currency]]
-                both = [*of_earlier_nights, *one.days.get(service, ())]
-                series = JudgedSeries(days.start, anomalous_days(both, today=today, rule=self.rule))
-            judgement = Judgement(
-                scope=Scope(
-                    account_id=each.account.id,
-                    aws_account_id=each.account.aws_account_id,
-                    service=service,
-                ),
-                currency=currency,
-                start=one.touched.start,
-                days=days,
-                today=today,
-                rule=self.rule,
-            )
-            changes += judge_series(series, mine, judgement)
-        return changes
 
 
 def _clear(tx: Transaction, each: Replaced, currency: str, touched: DateRange) -> None:
@@ -468,28 +358,7 @@ def _days_needed(each: Replaced, memories: Iterable[Memory]) -> DateRange:
     return DateRange(max(min([*oldest, *changed]), each.stored.start), each.stored.end_exclusive)
 
 
-def _before(
-    each: Replaced, judged: Mapping[str, _Judged], stored: Iterable[Expectation]
-) -> list[Expectation]:
-    """Return what earlier nights said of the days before those that were judged now, and what these cost now.
-
-    A restatement that is too small to be learned changes no judgement, but the amounts of an anomaly.
-    """
-    found = []
-    for service, currency, day in stored:
-        one = judged.get(currency)
-        # The totals are those of another detector.
-        if service is None or one is None or day.usage_date >= one.touched.start:
-            continue
-        if day.usage_date in each.change.changed_dates and one.costs:
-            actual = one.costs.get(service, {}).get(day.usage_date, ZERO)
-            found.append(Expectation(service, currency, restated_day(day, actual)))
-        else:
-            found.append(Expectation(service, currency, day))
-    return found
-
-
-def _by_currency(parts: Iterable[Mapping[str, Sequence[DayTotal]]]) -> Mapping[str, _Costs]:
+def _by_currency(parts: Iterable[Mapping[str, Sequence[DayTotal]]]) -> Mapping[str, ServiceCosts]:
     """Join the costs of each service, which come in parts that are let go one after the other."""
     found: dict[str, dict[str, dict[date, Decimal]]] = {}
     for totals in parts:
