@@ -232,6 +232,13 @@ def upgrade() -> None:
             comment="First of these days that only backfills have read, if any",
         ),
         sa.Column(
+            "unknown_days",
+            postgresql.ARRAY(sa.Date()),
+            server_default="{}",
+            nullable=False,
+            comment="Those of these days whose whole cost could never be read",
+        ),
+        sa.Column(
             "failing_since",
             sa.DateTime(timezone=True),
             nullable=True,
@@ -246,6 +253,9 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "(covered_start IS NULL) = (covered_end_exclusive IS NULL)",
             name=op.f("ck_account_progress_covered_both_or_none"),
+        ),
+        sa.CheckConstraint(
+            "array_position(unknown_days, NULL) IS NULL", name=op.f("ck_account_progress_unknown_days_given")
         ),
         sa.CheckConstraint(
             "(failing_since IS NULL) = (failing_kind IS NULL)",

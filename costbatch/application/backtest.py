@@ -10,9 +10,10 @@ from costbatch.application.collect.detector import Night, Replaced
 from costbatch.application.ports import Database, Transaction
 from costbatch.application.replay import PastAnswers, PastCosts, PastTransaction, replay
 from costbatch.application.selection import check_registered
-from costbatch.domain.accounts import Account
+from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.anomalies import AnomalyFilter, announced_since
 from costbatch.domain.backtest import AccountReplay, Alarm, Answered, BacktestReport, answered_anomalies
+from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import DetectorName, Rule
 from costbatch.domain.events import EventType
 from costbatch.domain.ledger import AccountHistory, PastCollection
@@ -59,9 +60,10 @@ class Backtest:
             with self.database.transaction() as tx:
                 history = tx.ledger.history(account, self.rule)
                 answers = PastAnswers(tx.answers.given([account.id]))
+                progress = tx.progress.load(COLLECT, [account.id]).get(account.id, NO_PROGRESS)
             # What the detectors log of a night was logged by that night.
             with muted(_DETECTORS):
-                replayed = self._replay(account, history, answers, detectors, since)
+                replayed = self._replay(account, history, answers, progress, detectors, since)
             if replayed is not None:
                 with self.database.transaction() as tx:
                     replays.append(replace(replayed, answered=self._answered(tx, account, replayed)))
@@ -89,6 +91,7 @@ class Backtest:
         account: Account,
         history: AccountHistory,
         answers: PastAnswers,
+        progress: Progress,
         detectors: Sequence[DetectorName],
         since: date | None,
     ) -> AccountReplay | None:
@@ -98,7 +101,7 @@ class Backtest:
             _Replayed(name, self.detections[name], mine) for name, mine in zip(detectors, past, strict=True)
         ]
         nights = []
-        for night, replaced in replay(account, history, costs):
+        for night, replaced in replay(account, history, costs, progress.unknown):
             nights.append(night.today)
             for each in replayed:
                 each.see(night, replaced)

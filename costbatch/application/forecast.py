@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from operator import itemgetter
@@ -12,7 +12,14 @@ from costbatch.application.selection import check_registered
 from costbatch.domain.accounts import NO_PROGRESS, Account, AccountStatus, Progress
 from costbatch.domain.collection import COLLECT
 from costbatch.domain.detection import Rule
-from costbatch.domain.forecast import Forecast, forecast_month, history_of, sum_forecasts
+from costbatch.domain.forecast import (
+    NOTHING_MISSING,
+    Forecast,
+    forecast_month,
+    history_of,
+    missing_of,
+    sum_forecasts,
+)
 from costbatch.domain.periods import ONE_DAY, month_start
 
 # By currency and the end of what is known: the cost of each day.
@@ -51,32 +58,37 @@ class Forecasts:
         ]
         newest, behind = _ends(accounts, progress, today)
         amounts: defaultdict[tuple[str, str], dict[date, Decimal]] = defaultdict(dict)
-        sums: _Sums = defaultdict(lambda: defaultdict(Decimal))
+        sums, missing = _no_sums(), _no_sums()
         for account, (day, currency, amount) in costs:
             amounts[account, currency][day] = amount
             sums[currency, behind.get(account, newest)][day] += amount
-        found = [
-            forecast_month(
+        unknown = _unknown(accounts, progress)
+        missing_of_account = _missing(amounts, unknown)
+        for (account, currency), mine in missing_of_account.items():
+            _add(missing[currency, behind.get(account, newest)], mine)
+        found = []
+        for (account, currency), mine in sorted(amounts.items()):
+            forecast = forecast_month(
                 mine,
                 today=today,
                 known_until=behind.get(account, newest),
                 settle_days=self.rule.settle_days,
                 currency=currency,
-                aws_account_id=account,
+                missing=missing_of_account.get((account, currency), NOTHING_MISSING),
             )
-            for (account, currency), mine in sorted(amounts.items())
-        ]
-        return found + _of_totals(sums, today, self.rule)
+            found.append(replace(forecast, aws_account_id=account))
+        return found + _of_totals(sums, missing, today, self.rule)
 
 
 def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
     """Return the forecast of all accounts together, by currency."""
-    newest, behind = _ends(tx.accounts.list_all(), tx.progress.load(COLLECT), today)
+    accounts, progress = tx.accounts.list_all(), tx.progress.load(COLLECT)
+    newest, behind = _ends(accounts, progress, today)
     by_end: defaultdict[date, list[str]] = defaultdict(list)
     for account, until in behind.items():
         by_end[until].append(account)
     days = history_of(today)
-    sums: _Sums = defaultdict(lambda: defaultdict(Decimal))
+    sums, missing = _no_sums(), _no_sums()
     for _, (day, currency, amount) in tx.costs.cost_by_day(days, rule, by_account=False):
         sums[currency, newest][day] += amount
     for end, ids in by_end.items():
@@ -85,7 +97,41 @@ def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
         ):
             sums[currency, end][day] += amount
             sums[currency, newest][day] -= amount
-    return _of_totals(sums, today, rule)
+    if unknown := _unknown(accounts, progress):
+        amounts: defaultdict[tuple[str, str], dict[date, Decimal]] = defaultdict(dict)
+        for account, (day, currency, amount) in tx.costs.cost_by_day(
+            days, rule, by_account=True, aws_account_ids=[*unknown]
+        ):
+            amounts[account, currency][day] = amount
+        for (account, currency), mine in _missing(amounts, unknown).items():
+            _add(missing[currency, behind.get(account, newest)], mine)
+    return _of_totals(sums, missing, today, rule)
+
+
+def _no_sums() -> _Sums:
+    return defaultdict(lambda: defaultdict(Decimal))
+
+
+def _add(sums: defaultdict[date, Decimal], amounts: Mapping[date, Decimal]) -> None:
+    for day, amount in amounts.items():
+        sums[day] += amount
+
+
+def _unknown(accounts: Sequence[Account], progress: Mapping[int, Progress]) -> dict[str, frozenset[date]]:
+    """Return the unknown days of the accounts that have any."""
+    unknown = {each.aws_account_id: progress.get(each.id, NO_PROGRESS).unknown for each in accounts}
+    return {account: days for account, days in unknown.items() if days}
+
+
+def _missing(
+    amounts: Mapping[tuple[str, str], Mapping[date, Decimal]], unknown: Mapping[str, frozenset[date]]
+) -> dict[tuple[str, str], dict[date, Decimal]]:
+    """Return what the unknown days of the accounts are short of, by account and currency."""
+    return {
+        (account, currency): missing_of(mine, unknown[account])
+        for (account, currency), mine in amounts.items()
+        if account in unknown
+    }
 
 
 def _ends(
@@ -110,7 +156,7 @@ def _nothing_expected(today: date) -> date:
     return month_start(today - ONE_DAY) - ONE_DAY
 
 
-def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:
+def _of_totals(sums: _Sums, missing: _Sums, today: date, rule: Rule) -> list[Forecast]:
     """Forecast together the accounts that are known equally far, and add these up."""
     groups: defaultdict[str, list[tuple[date, Mapping[date, Decimal]]]] = defaultdict(list)
     for (currency, end), amounts in sorted(sums.items(), key=itemgetter(0), reverse=True):
@@ -123,7 +169,12 @@ def _of_totals(sums: _Sums, today: date, rule: Rule) -> list[Forecast]:
         going_on, over = list[Forecast](), list[Forecast]()
         for end, known in parts:
             forecast = forecast_month(
-                known, today=today, known_until=end, settle_days=rule.settle_days, currency=currency
+                known,
+                today=today,
+                known_until=end,
+                settle_days=rule.settle_days,
+                currency=currency,
+                missing=missing.get((currency, end), NOTHING_MISSING),
             )
             (over if end == nothing_expected else going_on).append(forecast)
         found.append(sum_forecasts(going_on, over))

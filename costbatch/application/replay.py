@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Context, Decimal, localcontext
+from itertools import islice
 from uuid import UUID
 
 from costbatch.application.collect.detector import Replaced
@@ -12,7 +13,7 @@ from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.adaptive_memory import Memory
 from costbatch.domain.anomalies import Anomaly, AnomalyState
 from costbatch.domain.answers import Answer
-from costbatch.domain.costs import DayTotal, FetchedCosts, PackedCosts, ServiceTotals, StoredChange
+from costbatch.domain.costs import DayDigest, DayTotal, FetchedCosts, PackedCosts, ServiceTotals, StoredChange
 from costbatch.domain.detection import ZERO, JudgedDay, Rule
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.ledger import AccountHistory, Amount, AmountChange, PastCollection
@@ -208,9 +209,12 @@ class PastTransaction:
 
 
 def replay(
-    account: Account, history: AccountHistory, costs: PastCosts
+    account: Account, history: AccountHistory, costs: PastCosts, unknown: frozenset[date] = frozenset()
 ) -> Iterator[tuple[PastCollection, Replaced]]:
-    """Set ``costs`` to what each collection left, in their order, and yield it with what it replaced."""
+    """Set ``costs`` to what each collection left, in their order, and yield it with what it replaced.
+
+    unknown: the days that are unknown now; of those before the oldest collection nothing else tells.
+    """
     changes: defaultdict[UUID, list[AmountChange]] = defaultdict(list)
     for change in history.changes:
         changes[change.run_id].append(change)
@@ -224,11 +228,7 @@ def replay(
     progress = NO_PROGRESS
     is_begun = history.first_run not in known
     if is_begun and history.collections:
-        # What was stored before the oldest collection that is still known.
-        days = (day for mine in costs.billed.values() for day in mine.rows)
-        end_exclusive = history.collections[0].today - ONE_DAY
-        start = min(days, default=end_exclusive)
-        progress = Progress(covered=DateRange(start, end_exclusive) if start < end_exclusive else None)
+        progress = _progress_before(history.collections[0], costs, unknown)
     for each in history.collections:
         # A first collection can have found nothing at all: what was stored first came later.
         is_begun |= each.run_id == history.first_run
@@ -238,26 +238,41 @@ def replay(
         with localcontext(_EXACT):
             for change in changes[each.run_id]:
                 costs.change(change.row, change.old, change.new)
+        fetched = _fetched(each, costs)
+        before, seen = progress, progress.seeing(fetched.hidden, fetched.shown)
+        progress = seen.extended(each.window, is_ordinary=not each.is_backfill)
         if is_begun:
-            fetched = FetchedCosts(
-                window=each.window, digests={}, changed_days=None, costs=_NOTHING_IN_MEMORY, api_requests=0
-            )
-            stored = StoredChange(changed_dates=frozenset(changed))
             replaced = Replaced(
                 account=account,
-                progress=progress,
+                progress=before,
                 fetched=fetched,
-                change=stored,
+                change=StoredChange(changed_dates=frozenset(changed)),
                 totals=(),
-                shown_from=_shown_from(each, costs),
+                shown_from=fetched.shown_from,
+                unknown=progress.unknown,
             )
             yield each, replaced
-        progress = progress.extended(each.window, is_ordinary=not each.is_backfill)
 
 
-def _shown_from(collection: PastCollection, costs: PastCosts) -> date | None:
-    """Return the first day that AWS still showed: of the stored days, the one after those that were kept."""
-    if not collection.days_kept:
-        return None
-    days = sorted({day for mine in costs.billed.values() for day in mine.rows if day in collection.window})
-    return days[collection.days_kept] if len(days) > collection.days_kept else collection.window.last
+def _progress_before(oldest: PastCollection, costs: PastCosts, unknown: frozenset[date]) -> Progress:
+    """Return what was stored before the oldest collection that is still known."""
+    days = (day for mine in costs.billed.values() for day in mine.rows)
+    end_exclusive = oldest.today - ONE_DAY
+    start = min(days, default=end_exclusive)
+    if start >= end_exclusive:
+        return NO_PROGRESS
+    covered = DateRange(start, end_exclusive)
+    return Progress(covered=covered, unknown=frozenset(day for day in unknown if day in covered))
+
+
+def _fetched(collection: PastCollection, costs: PastCosts) -> FetchedCosts:
+    """Return what a response said of its days: of those with stored cost, the first were kept."""
+    stored = {day: sum(mine.rows.get(day, 0) for mine in costs.billed.values()) for day in collection.window}
+    kept = {*islice((day for day, rows in stored.items() if rows), collection.days_kept)}
+    return FetchedCosts(
+        window=collection.window,
+        digests={day: DayDigest(b"", rows, is_kept=day in kept) for day, rows in stored.items()},
+        changed_days=None,
+        costs=_NOTHING_IN_MEMORY,
+        api_requests=0,
+    )

@@ -1,9 +1,9 @@
 """AWS accounts: their ids, their status, and how their costs are reached."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from costbatch.domain.excerpt import excerpt
@@ -15,6 +15,8 @@ _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _ROLE_ARN = re.compile(
     r"arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/([\x21-\x7e]{1,510}/)?[\w+=,.@-]{1,64}", re.ASCII
 )
+# The newest days of a collection are not complete yet.
+_SETTLING = timedelta(days=2)
 
 
 class AccountStatus(StrEnum):
@@ -97,12 +99,14 @@ class Failing:
 class Progress:
     """How far a job got with an account, over all its runs.
 
-    covered: the days that are stored without a gap. backfilled_from: the day of these from which on only
-    backfills have read, if any. failing: set while the job fails for the account.
+    covered: the days that are stored without a gap. unknown: those of them of which only a part of the cost,
+    or none, could ever be read. backfilled_from: the day of these from which on only backfills have read, if
+    any. failing: set while the job fails for the account.
     """
 
     covered: DateRange | None = None
     backfilled_from: date | None = None
+    unknown: frozenset[date] = frozenset()
     failing: Failing | None = None
 
     @property
@@ -110,13 +114,26 @@ class Progress:
         """The end of the days of the last ordinary run: from here on it can be told which were missed."""
         return self.backfilled_from or (self.covered.end_exclusive if self.covered else None)
 
+    def seeing(self, hidden: DateRange | None, shown: Collection[date]) -> "Progress":
+        """Return the progress with what a response says of the days that were stored before it.
+
+        hidden: its days before the first one that AWS still shows. Those that had not settled when they were
+        read last are unknown, until AWS shows them again. shown: the days with cost in it.
+        """
+        unknown = self.unknown.difference(shown)
+        if hidden is not None and self.covered is not None:
+            first = max(self.covered.end_exclusive - _SETTLING, hidden.start)
+            unknown |= {day for day in hidden if day >= first}
+        return replace(self, unknown=unknown)
+
     def extended(self, window: DateRange, *, is_ordinary: bool) -> "Progress":
         """Return the progress after a run has read ``window``."""
         covered, end = extend_collected(self.covered, window, is_ordinary=is_ordinary), self.ordinary_end
         if is_ordinary:
             end = max(end or window.end_exclusive, window.end_exclusive)
         is_ahead = covered is not None and end is not None and end < covered.end_exclusive
-        return replace(self, covered=covered, backfilled_from=end if is_ahead else None)
+        unknown = frozenset(day for day in self.unknown if covered is not None and day in covered)
+        return replace(self, covered=covered, backfilled_from=end if is_ahead else None, unknown=unknown)
 
 
 NO_PROGRESS = Progress()

@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from math import exp, inf, log, sqrt
 
-from costbatch.domain.adaptive_answers import Allowance, excused_ages, open_day
+from costbatch.domain.adaptive_answers import Allowance, Lesson, excused_ages, open_day
 from costbatch.domain.adaptive_growth import find_leak
 from costbatch.domain.adaptive_outage import OUTAGE, find_outage
 from costbatch.domain.adaptive_past import LIKE, SETTLE_DAYS, WEEK, Band, Mark, floats, median
@@ -124,10 +124,13 @@ class Detector:
         # In one order: a sum of floats depends on it.
         ordered = [days[name] for name in sorted(days)]
         totals = [sum(each[age] for each in ordered) for age in reversed(_NEWEST_FIRST)]
-        state.totals = [*state.totals[1 - _TOTAL_DAYS :], totals[0]]
+        answered = [each for each in self._answered if each.counts_on(newest)]
+        final = newest - timedelta(days=SETTLE_DAYS)
+        is_known = all(each.lesson is not Lesson.UNKNOWN or each.first != final for each in answered)
+        if is_known or not state.totals:
+            state.totals = [*state.totals[1 - _TOTAL_DAYS :], totals[0]]
         self._account = median(state.totals)
         self._news = [self._visible_part(total) for total in totals]
-        answered = [each for each in self._answered if each.counts_on(newest)]
         allowed = {
             service: [each for each in answered if each.service in {None, service}]
             for service in (histories if answered else ())

@@ -4,7 +4,7 @@ An answer holds from the day on which it was given, as of the morning after: ear
 it, and stay as they were.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
@@ -22,6 +22,7 @@ class Lesson(Enum):
     ORDINARY = "ordinary"  # dismissed: days like any other
     LEVEL = "level"  # expected for good: the new level
     NOTHING = "nothing"  # expected up to a day, or planned: they will pass
+    UNKNOWN = "unknown"  # what they cost could not be read: nothing, and the account's total neither
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,21 @@ def allowances(answers: Iterable[Answer], currency: str, rule: Rule) -> list[All
             )
         )
     return found
+
+
+def unknown_days(days: Collection[date]) -> list[Allowance]:
+    """Return what lets the detector leave days out of which only a part of the cost, or none, was read."""
+    return [
+        Allowance(
+            lesson=Lesson.UNKNOWN,
+            service=None,
+            since=day,
+            withdrawn=day + timedelta(days=SETTLE_DAYS + 1),
+            first=day,
+            last=day,
+        )
+        for day in sorted(days)
+    ]
 
 
 def excused_ages(

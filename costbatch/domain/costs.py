@@ -198,6 +198,17 @@ class FetchedCosts:
         shown = (day for day, digest in self.digests.items() if day > last_kept and digest.rows)
         return min(shown, default=self.window.last)
 
+    @property
+    def hidden(self) -> DateRange | None:
+        """The days before the first one that AWS still shows; None if nothing is kept."""
+        start, end_exclusive = self.window.start, self.shown_from
+        return DateRange(start, end_exclusive) if end_exclusive and start < end_exclusive else None
+
+    @property
+    def shown(self) -> set[date]:
+        """The days with cost in the response."""
+        return {day for day, digest in self.digests.items() if digest.fetched_rows}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChange:

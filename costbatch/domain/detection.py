@@ -4,7 +4,7 @@ What every rule says of a day is a ``JudgedDay``; anomalous days become episodes
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal, localcontext
@@ -130,21 +130,26 @@ class Series:
     """Comparable daily cost in one currency from ``first_day`` on; an absent day cost nothing.
 
     last_day: the last day with cost if another currency replaced this one; else None.
+    unknown: days of which only a part of the cost, or none, could ever be read.
     """
 
     currency: str
     first_day: date
     amounts: Mapping[date, Decimal]
     last_day: date | None = None
+    unknown: Collection[date] = ()
 
     def baseline(self, day: date, rule: Rule) -> Decimal | None:
-        """Return the mean of the days before ``day``; None if there is too little history."""
+        """Return the mean of the known days before ``day``; None if there is too little history."""
         days = rule.days_of_baseline(day, self.first_day)
-        if days < max(rule.minimum_history_days, 1):
+        first = day - timedelta(days=days)
+        unknown = [each for each in self.unknown if first <= each < day]
+        known = days - len(unknown)
+        if known < max(rule.minimum_history_days, 1):
             return None
-        earlier = DateRange(day - timedelta(days=days), day)
-        amounts = map(self.amounts.get, earlier, repeat(ZERO))
-        return (sum(amounts, ZERO) / days).quantize(_MEAN_PRECISION, context=_MEAN_CONTEXT)
+        total = sum(map(self.amounts.get, DateRange(first, day), repeat(ZERO)), ZERO)
+        total -= sum((self.amounts.get(each, ZERO) for each in unknown), ZERO)
+        return (total / known).quantize(_MEAN_PRECISION, context=_MEAN_CONTEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +295,11 @@ def history_start(first_cost: date, registered_at: datetime | None) -> date:
 
 
 def comparable_series(
-    totals: Iterable[DayTotal], first_days: Mapping[str, date], start: date, rule: Rule
+    totals: Iterable[DayTotal],
+    first_days: Mapping[str, date],
+    start: date,
+    rule: Rule,
+    unknown: Collection[date] = (),
 ) -> dict[str, Series]:
     """Return a series for each currency, each with its own history.
 
@@ -314,14 +323,14 @@ def comparable_series(
             for other in amounts
         )
         first = max(first_days[currency], start)
-        found[currency] = Series(currency, first, mine, last if is_replaced else None)
+        found[currency] = Series(currency, first, mine, last if is_replaced else None, unknown)
     return found
 
 
 def judge_days(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[JudgedDay]:
     """Judge the days in ``days`` that have a baseline.
 
-    A day that has not settled is never a drop: more of its cost may still arrive.
+    A day that has not settled, or is unknown, is never a drop: more of its cost may still arrive.
     """
     judged = []
     floor = rule.floor.of(series.currency)
@@ -334,7 +343,8 @@ def judge_days(series: Series, days: DateRange, *, today: date, rule: Rule) -> l
         actual = series.amounts.get(day, ZERO)
         distance = abs(actual - expected)
         margin = max(floor, rule.threshold_ratio * abs(expected))
-        is_complete = actual > expected or day <= rule.last_settled_day(today)
+        is_settled = day <= rule.last_settled_day(today) and day not in series.unknown
+        is_complete = actual > expected or is_settled
         is_anomalous = is_complete and rule.deviates(expected, actual, series.currency)
         judged.append(
             JudgedDay(

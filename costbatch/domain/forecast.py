@@ -3,13 +3,14 @@
 Statistics are floats; money is Decimal at the edges. The range comes from the forecast's own past errors.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import islice
 from operator import attrgetter
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from costbatch.domain.detection import ZERO
@@ -24,6 +25,7 @@ _LEAST_DAYS = 14
 _LEAST_ERRORS = 8
 _MOST_ERRORS = 26
 _WEEK = 7
+_ONE_WEEK = timedelta(days=_WEEK)
 _LEVEL_DAYS, _PROFILE_DAYS = 14, 56
 # A charge of its own: this many times the level above it, in at least two of the last three months, or in the
 # only one that is known.
@@ -31,6 +33,7 @@ _FEE_RATIO = 0.35
 _FEE_MONTHS, _LONGEST_MONTH = 3, 31
 # Of ten past forecasts the range would have held eight.
 _OUTSIDE = 0.1
+NOTHING_MISSING: Mapping[date, Decimal] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +79,12 @@ def forecast_month(
     known_until: date,
     settle_days: int,
     currency: str,
-    aws_account_id: str = "",
+    missing: Mapping[date, Decimal] = NOTHING_MISSING,
 ) -> Forecast:
-    """Return what the month of yesterday will cost.
+    """Return what the month of yesterday will cost all accounts together, or one: it is not said which.
 
     amounts: by day, as known now; an absent day cost nothing. known_until: the day after the last stored one.
+    missing: what they are short of on unknown days; it is no cost of the month to date.
     settle_days: a day is complete this many days after its end; until then more of its cost may come. Days
     that were read before that are not, however long ago it is.
     """
@@ -91,7 +95,8 @@ def forecast_month(
     expected = lower = upper = None
     # Of an account that was not collected all month nothing can be said.
     known_until = min(known_until, today)
-    series = _Series.of(amounts, known_until) if known_until >= month else None
+    estimated = {**amounts, **{day: amounts.get(day, ZERO) + each for day, each in missing.items()}}
+    series = _Series.of(estimated, known_until) if known_until >= month else None
     settled = series.settled(known_until - timedelta(days=settle_days)) if series else 0
     # Each weekday has to be known.
     if series is not None and settled >= _WEEK:
@@ -105,7 +110,7 @@ def forecast_month(
             lower = to_cents(min(max(low, to_date), expected), currency)
             upper = to_cents(max(high, expected), currency)
     return Forecast(
-        aws_account_id=aws_account_id,
+        aws_account_id="",
         currency=currency,
         month=month,
         month_to_date=to_date,
@@ -114,6 +119,21 @@ def forecast_month(
         lower=lower,
         upper=upper,
     )
+
+
+def missing_of(amounts: Mapping[date, Decimal], unknown: Collection[date]) -> dict[date, Decimal]:
+    """Return what unknown days are short of: what the same weekday cost when it was known last.
+
+    unknown: days of which only a part of the cost, or none, could ever be read.
+    """
+    first, found = min(amounts, default=date.max), {}
+    for day in unknown:
+        before = day - _ONE_WEEK
+        while before in unknown:
+            before -= _ONE_WEEK
+        if before >= first:
+            found[day] = max(amounts.get(before, ZERO) - amounts.get(day, ZERO), ZERO)
+    return found
 
 
 def sum_forecasts(going_on: Sequence[Forecast], over: Sequence[Forecast] = ()) -> Forecast:

@@ -12,7 +12,11 @@ from tests.support.database_rows import NOW, add_account
 
 FAILING = Failing(since=NOW, kind="throttled")
 NEAR = Progress(covered=DateRange(date(2026, 1, 1), date(2026, 2, 1)), failing=FAILING)
-FAR = Progress(covered=DateRange(date(2025, 1, 1), date(2026, 2, 1)), backfilled_from=date(2026, 1, 20))
+FAR = Progress(
+    covered=DateRange(date(2025, 1, 1), date(2026, 2, 1)),
+    backfilled_from=date(2026, 1, 20),
+    unknown=frozenset({date(2025, 3, 1), date(2025, 3, 2)}),
+)
 
 
 class TestProgressStore:

@@ -231,3 +231,22 @@ def test_the_forecast_of_a_total_is_one_in_every_place(database: PostgresDatabas
     assert known[removed_today.aws_account_id] == (Decimal("200.20"), None)
     for each in (unread, gone):
         assert known[each.aws_account_id] == (Decimal(0), None)
+
+
+def test_unknown_days_are_missing_from_no_forecast(database: PostgresDatabase, account: Account) -> None:
+    """Neither from that of the account nor from the total: what AWS hides is estimated, and not counted."""
+    today, days = date(2026, 3, 21), DateRange(date(2026, 1, 1), date(2026, 3, 21))
+    hidden = frozenset(DateRange(date(2026, 3, 10), date(2026, 3, 15)))
+    for each, unknown in ((account, hidden), (add_account(database, 2), frozenset[date]())):
+        rows = [make_row(day, "10.00") for day in days if day not in unknown]
+        store(database, each, rows, days)
+        with database.transaction() as tx:
+            tx.progress.save(COLLECT, {each.id: Progress(covered=days, unknown=unknown)})
+    found = Forecasts(database=database, rule=RULE).month(today)
+    assert [(each.month_to_date, each.expected) for each in found] == [
+        (Decimal("150.00"), Decimal("310.00")),
+        (Decimal("200.00"), Decimal("310.00")),
+        (Decimal("350.00"), Decimal("620.00")),
+    ]
+    with database.transaction() as tx:
+        assert forecast_totals(tx, today, RULE) == found[-1:]

@@ -279,6 +279,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("account_progress", {"covered_start": date(1, 1, 1)}, "ck_account_progress_times_plausible"),
     ("account_progress", {"covered_end_exclusive": date.max}, "ck_account_progress_times_plausible"),
+    ("account_progress", {"unknown_days": [None]}, "ck_account_progress_unknown_days_given"),
     ("account_progress", {"failing_kind": None}, "ck_account_progress_failing_both_or_none"),
     ("account_progress", {"failing_since": None}, "ck_account_progress_failing_both_or_none"),
     ("account_credentials", {"account_id": 999}, "fk_account_credentials_account_id"),

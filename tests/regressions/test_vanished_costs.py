@@ -303,6 +303,24 @@ def test_a_hidden_day_is_no_drop_after_it_has_left_the_window(harness: Harness) 
     assert anomalies(harness) == 0
 
 
+def test_a_hidden_day_is_unknown_to_whatever_compares(harness: Harness) -> None:
+    """To the cost of the day after it, to the forecast and to the mean, until AWS shows it again."""
+    stale = bill(TODAY - ONE_DAY, "30")
+    harness.open(make_account(1, rows=(*steady("100")[:-1], stale)))
+    harness.collect()
+    assert night(harness, TOMORROW, ()).outcomes == {ONE: "implausible_answer"}
+    today = TOMORROW + ONE_DAY
+    run = night(harness, today, steady("100", until=today, days=1))
+    hidden = [TODAY - 2 * ONE_DAY, TODAY - ONE_DAY, TODAY]
+    assert harness.value("SELECT unknown_days FROM account_progress") == hidden
+    (cost,) = run.summary["costs"]["accounts"]
+    assert (cost["day_before"], cost["week_before"]["change"]) == (None, "0")
+    forecasts = json.loads(harness.run("forecast", "--output", "json").stdout)
+    assert [each["expected"] for each in forecasts] == ["3100.00"] * 2
+    night(harness, today + ONE_DAY, steady("100", until=today + ONE_DAY, days=62))
+    assert harness.value("SELECT unknown_days FROM account_progress") == []
+
+
 def test_what_comes_back_is_taken_again(kept: Harness) -> None:
     """Days that AWS reports again are restated; nothing is kept any more."""
     run = night(kept, TOMORROW + ONE_DAY, steady("70", until=TOMORROW + ONE_DAY, days=62))

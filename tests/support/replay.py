@@ -1,7 +1,7 @@
 """Replays the nights of one account in memory: what AWS says, what is stored, the events."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,10 +12,12 @@ from costbatch.application.collect.adaptive import AdaptiveDetector
 from costbatch.application.collect.detect import Detection
 from costbatch.application.collect.detector import Detector, Night, Replaced
 from costbatch.application.collect.deviation import DeviationDetector
+from costbatch.domain.absence import Vanished, weigh_absence
 from costbatch.domain.accounts import NO_PROGRESS, Account, Progress
 from costbatch.domain.adaptive_rule import AdaptiveRule
 from costbatch.domain.anomalies import Anomaly, AnomalyState, Resolution
 from costbatch.domain.collection import COLLECT
+from costbatch.domain.costs import NO_DIGESTS, DayTotal
 from costbatch.domain.detection import Rule
 from costbatch.domain.events import Event
 from costbatch.domain.first_charges import FirstChargePolicy
@@ -50,6 +52,8 @@ class Replay:
     first_charges: FirstChargePolicy = field(default_factory=FirstChargePolicy)
     remind_days: int | None = None
     today: int = 0
+    # AWS shows no day before this one any more: the account has moved to another payer.
+    shown_from: int | None = None
 
     def __post_init__(self) -> None:
         self.store.tables.accounts.rows[self.account.id] = self.account
@@ -121,6 +125,13 @@ class Replay:
         self.today = today
         with self.store.transaction() as tx:
             fetched = make_fetched(window, *self._rows(window))
+            kept: Sequence[DayTotal] = ()
+            if self.shown_from is not None:
+                stored = tx.costs.stored_days({self.account.id: window})[self.account.id]
+                weighed = weigh_absence(fetched, stored, previous=NO_DIGESTS, ratio=Decimal(1))
+                assert not isinstance(weighed, Vanished)
+                fetched = weighed
+                kept = tx.costs.day_totals({self.account.id: window}, self.rule)[self.account.id]
             change = tx.costs.replace_windows(make_run(), {self.account.id: fetched})[self.account.id]
             night = Night(
                 today=day(today),
@@ -128,8 +139,17 @@ class Replay:
                 now=datetime(2025, 1, 1, 6, tzinfo=UTC) + timedelta(days=today),
                 is_backfill=is_backfill,
             )
+            before = self.progress
+            seen = before.seeing(fetched.hidden, fetched.shown)
+            self.progress = seen.extended(window, is_ordinary=not is_backfill)
             replaced = Replaced(
-                account=self.account, progress=self.progress, fetched=fetched, change=change, totals=()
+                account=self.account,
+                progress=before,
+                fetched=fetched,
+                change=change,
+                totals=kept,
+                shown_from=fetched.shown_from,
+                unknown=self.progress.unknown,
             )
             detection = Detection(
                 detector=self.detector,
@@ -140,7 +160,6 @@ class Replay:
             )
             events = detection.detect(tx, [replaced], night)[self.account.id]
             tx.outbox.append(events, (), account_id=self.account.id, run_id=night.run_id)
-            self.progress = self.progress.extended(window, is_ordinary=not is_backfill)
             tx.progress.save(COLLECT, {self.account.id: self.progress})
         return events
 
@@ -153,7 +172,7 @@ class Replay:
                 currency=self.own_currencies.get(service) or self.currencies.get(usage_date, "USD"),
             )
             for (usage_date, service), amount in self.bill.items()
-            if usage_date in window
+            if usage_date in window and (self.shown_from is None or usage_date >= day(self.shown_from))
         ]
 
 

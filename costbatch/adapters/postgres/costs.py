@@ -335,6 +335,7 @@ def _compared_costs_by_account(run: Run, days: DateRange, rule: Rule) -> sa.Sele
     )
     before = [
         sa.case(
+            (sa.literal(day) == sa.any_(covered.unknown_days), None),
             (sums.c[name].is_not(None), sums.c[name]),
             (sa.and_(covered.covered_start <= day, day < covered.covered_end_exclusive), 0),
             (sa.and_(window.window_start <= day, day < window.window_end_exclusive), 0),

@@ -14,19 +14,28 @@ from costbatch.application.ports import ProgressStore
 from costbatch.domain.accounts import NO_PROGRESS, Failing, Progress
 from costbatch.domain.periods import DateRange
 
-_NAMES = ("covered_start", "covered_end_exclusive", "backfilled_from", "failing_since", "failing_kind")
+_NAMES = (
+    "covered_start",
+    "covered_end_exclusive",
+    "backfilled_from",
+    "unknown_days",
+    "failing_since",
+    "failing_kind",
+)
 PROGRESS_COLUMNS = tuple(sa.column(name, account_progress.c[name].type) for name in _NAMES)
 
 _SAVE = sa.text("""
 INSERT INTO account_progress
-    (account_id, job, covered_start, covered_end_exclusive, backfilled_from, failing_since, failing_kind)
-SELECT id, :job, covered_start, covered_end_exclusive, backfilled_from, failing_since, failing_kind
+    (account_id, job, covered_start, covered_end_exclusive, backfilled_from, unknown_days,
+    failing_since, failing_kind)
+SELECT id, :job, covered_start, covered_end_exclusive, backfilled_from, unknown_days,
+    failing_since, failing_kind
 FROM json_to_recordset(:changed) AS changed (
-    id bigint, covered_start date, covered_end_exclusive date, backfilled_from date,
+    id bigint, covered_start date, covered_end_exclusive date, backfilled_from date, unknown_days date[],
     failing_since timestamptz, failing_kind text)
 ON CONFLICT (account_id, job) DO UPDATE SET
     covered_start = excluded.covered_start, covered_end_exclusive = excluded.covered_end_exclusive,
-    backfilled_from = excluded.backfilled_from,
+    backfilled_from = excluded.backfilled_from, unknown_days = excluded.unknown_days,
     failing_since = excluded.failing_since, failing_kind = excluded.failing_kind
 """)
 
@@ -57,6 +66,7 @@ class PostgresProgress(ProgressStore):
                 "covered_start": str(each.covered.start) if each.covered else None,
                 "covered_end_exclusive": str(each.covered.end_exclusive) if each.covered else None,
                 "backfilled_from": str(each.backfilled_from) if each.backfilled_from else None,
+                "unknown_days": [str(day) for day in sorted(each.unknown)],
                 "failing_since": each.failing.since.isoformat() if each.failing else None,
                 "failing_kind": each.failing.kind if each.failing else None,
             }
@@ -71,4 +81,9 @@ def progress_from_row(row: Row[Any]) -> Progress:
     failing = None if row.failing_since is None else Failing(since=row.failing_since, kind=row.failing_kind)
     if covered is None and failing is None:
         return NO_PROGRESS
-    return Progress(covered=covered, backfilled_from=row.backfilled_from, failing=failing)
+    return Progress(
+        covered=covered,
+        backfilled_from=row.backfilled_from,
+        unknown=frozenset(row.unknown_days),
+        failing=failing,
+    )

@@ -64,7 +64,7 @@ SAVEPOINT claim;
 WITH chosen AS (
     SELECT run_items.id AS item_id, {_OF_ACCOUNTS},
         progress.covered_start, progress.covered_end_exclusive, progress.backfilled_from,
-        progress.failing_since, progress.failing_kind
+        progress.unknown_days, progress.failing_since, progress.failing_kind
     FROM run_items JOIN accounts ON accounts.id = run_items.account_id
     LEFT JOIN account_progress progress
         ON progress.account_id = run_items.account_id AND progress.job = run_items.job
@@ -99,7 +99,7 @@ FOR NO KEY UPDATE;
 SELECT run_items.id AS item_id, run_items.attempts, run_items.takeovers, run_items.claim_token,
     run_items.run_id, run_items.failed_by, {_OF_ACCOUNTS},
     progress.covered_start, progress.covered_end_exclusive, progress.backfilled_from,
-    progress.failing_since, progress.failing_kind
+    progress.unknown_days, progress.failing_since, progress.failing_kind
 FROM run_items JOIN accounts ON accounts.id = run_items.account_id
 LEFT JOIN account_progress progress
     ON progress.account_id = run_items.account_id AND progress.job = run_items.job

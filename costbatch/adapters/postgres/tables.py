@@ -16,7 +16,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from costbatch.adapters.postgres import (
     columns,
@@ -196,6 +196,13 @@ account_progress = Table(
     Column("covered_start", Date, comment="First day that is stored without a gap"),
     Column("covered_end_exclusive", Date, comment="Day after the last one stored without a gap"),
     Column("backfilled_from", Date, comment="First of these days that only backfills have read, if any"),
+    Column(
+        "unknown_days",
+        ARRAY(Date),
+        nullable=False,
+        server_default="{}",
+        comment="Those of these days whose whole cost could never be read",
+    ),
     Column("failing_since", INSTANT, comment="When it failed first, while it fails (import-aws: last)"),
     Column("failing_kind", CODE, comment="Why it fails"),
     CheckConstraint("job <> ''", name="job_given"),
@@ -206,6 +213,7 @@ account_progress = Table(
         " OR coalesce(covered_start <= backfilled_from AND backfilled_from < covered_end_exclusive, false)",
         name="backfilled_from_covered",
     ),
+    CheckConstraint("array_position(unknown_days, NULL) IS NULL", name="unknown_days_given"),
     CheckConstraint("(failing_since IS NULL) = (failing_kind IS NULL)", name="failing_both_or_none"),
     plausible_times("covered_start", "covered_end_exclusive", "failing_since"),
     comment="Progress of each job with each account, over all its runs",

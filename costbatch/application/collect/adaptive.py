@@ -17,7 +17,7 @@ from costbatch.application.collect.detector import Detector, Night, Replaced, Ve
 from costbatch.application.collect.series import DAYS_AT_ONCE, SeriesRequest, known_from, load_series
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.adaptive_answers import Allowance, allowances
+from costbatch.domain.adaptive_answers import Allowance, allowances, unknown_days
 from costbatch.domain.adaptive_days import (
     cleared_day,
     is_restated,
@@ -146,7 +146,7 @@ class AdaptiveDetector(Detector):
         found = {}
         for currency, newest in last_days.items():
             since, mine = None, costs.get(currency, {})
-            answered = allowances(answers, currency, self.rule)
+            answered = [*allowances(answers, currency, self.rule), *unknown_days(each.unknown)]
             recollection = self._recollect(each, currency, memories.get(currency), mine, answered)
             if recollection is not None:
                 since = self._restated_since(each, recollection, mine, newest)

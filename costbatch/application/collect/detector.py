@@ -19,7 +19,7 @@ class Replaced:
     """An account whose window was just replaced.
 
     progress: what was stored before. totals: what the window cost before, on the days that did not change.
-    shown_from: the first day that AWS still shows; None: all, nothing is kept.
+    shown_from: the first day that AWS still shows; None: all, nothing is kept. unknown: see ``Progress``.
     """
 
     account: Account
@@ -28,6 +28,7 @@ class Replaced:
     change: StoredChange
     totals: Sequence[DayTotal]
     shown_from: date | None = None
+    unknown: frozenset[date] = frozenset()
 
     @property
     def covered(self) -> DateRange | None:

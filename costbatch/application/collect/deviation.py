@@ -39,7 +39,9 @@ class DeviationDetector(Detector):
             days = days_to_judge(each.touched, each.known, self.rule, end=each.end(night.today))
             replaced = each.replaced
             history = DateRange(max(days.start - lookback, replaced.stored.start), days.end_exclusive)
-            asked.append(SeriesRequest(each.account, replaced.fetched, replaced.totals, history))
+            asked.append(
+                SeriesRequest(each.account, replaced.fetched, replaced.totals, history, replaced.unknown)
+            )
         series = load_series(tx, asked, self.rule)
         return {
             each.account.id: self._verdict(each, series[each.account.id], each.end(night.today))

@@ -188,6 +188,12 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         kept_totals = tx.costs.day_totals(keeping, self.detection.rule) if keeping else {}
         first = [result.account.id for result, _ in results if result.progress.covered is None]
         changes = tx.costs.replace_windows(run, fetched, first=first)
+        progress = {
+            result.account.id: result.progress.seeing(costs.hidden, costs.shown).extended(
+                costs.window, is_ordinary=not is_backfill
+            )
+            for result, costs in results
+        }
         replaced = [
             Replaced(
                 account=result.account,
@@ -196,6 +202,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
                 change=changes[result.account.id],
                 totals=kept_totals.get(result.account.id, result.task.totals),
                 shown_from=costs.shown_from,
+                unknown=progress[result.account.id].unknown,
             )
             for result, costs in results
         ]
@@ -222,7 +229,7 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         save_proven(tx, [result.task.access for result, _ in results], now=now)
         return [
             result.succeeded(
-                progress=result.progress.extended(costs.window, is_ordinary=not is_backfill),
+                progress=progress[result.account.id],
                 events=events[result.account.id],
                 warnings={"stored_days_kept": {"days": costs.days_kept}} if costs.days_kept else {},
             )

@@ -34,13 +34,14 @@ class SeriesRequest(NamedTuple):
     """An account whose days are compared.
 
     totals: what the days of the window cost before, if they have not changed.
-    days: those whose cost counts: the days to judge and their baselines.
+    days: those whose cost counts: the days to judge and their baselines. unknown: see ``Progress``.
     """
 
     account: Account
     fetched: FetchedCosts
     totals: Sequence[DayTotal]
     days: DateRange
+    unknown: frozenset[date] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class AccountSeries:
 
     @cached_property
     def _service_totals(self) -> Mapping[str, Sequence[DayTotal]]:
-        account, fetched, _, days = self._asked
+        account, fetched, _, days, _ = self._asked
         costs = fetched.costs
         if isinstance(costs, CostColumns) and _holds(fetched.changed_days, days):
             return comparable_service_totals(costs, days, self._rule)
@@ -167,7 +168,7 @@ def load_series(tx: Transaction, asked: Sequence[SeriesRequest], rule: Rule) -> 
             first_days[row] = {
                 currency: begin if first == earliest else first for currency, first in first_days[row].items()
             }
-        by_currency = comparable_series(totals[row], first_days[row], each.days.start, rule)
+        by_currency = comparable_series(totals[row], first_days[row], each.days.start, rule, each.unknown)
         series[row] = AccountSeries(by_currency, tx, each, rule)
     return series
 
@@ -187,7 +188,7 @@ def known_from(tx: Transaction, account: Account, first: date, rule: Rule) -> da
 
 def _totals_in_memory(asked: SeriesRequest, costs: CostColumns, rule: Rule) -> list[DayTotal]:
     """Return the comparable cost of each day with cost: changed days as they were read, others as before."""
-    _, fetched, before, days = asked
+    _, fetched, before, days, _ = asked
     changed = fetched.changed_days
     start, end_exclusive = days.start, days.end_exclusive
     others = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from costbatch.domain.forecast import Forecast, forecast_month, history_of, sum_forecasts
+from costbatch.domain.forecast import Forecast, forecast_month, history_of, missing_of, sum_forecasts
 from costbatch.domain.periods import DateRange
 
 TODAY = date(2025, 6, 11)
@@ -212,3 +212,24 @@ def test_the_history_reaches_back_far_enough_for_the_range() -> None:
     """Forty weeks, of which the newest day is yesterday."""
     assert len(history_of(TODAY)) == 280
     assert history_of(TODAY).last == TODAY - timedelta(days=1)
+
+
+def test_unknown_days_are_no_days_that_cost_less() -> None:
+    """A week of which nothing could be read changes no level, weekday or range; it is no cost to date."""
+    amounts = bill(weekly)
+    for unknown in (DateRange(date(2025, 6, 2), date(2025, 6, 9)), DateRange(date(2025, 5, 20), TODAY)):
+        known = {day: amount for day, amount in amounts.items() if day not in unknown}
+        found = forecast(known, missing=missing_of(known, {*unknown}))
+        assert found.expected == found.lower == found.upper == forecast(amounts).expected
+        to_date = sum((amount for day, amount in known.items() if day in JUNE), Decimal(0))
+        assert found.month_to_date == to_date
+    assert forecast(known).expected == Decimal(0)
+
+
+def test_what_was_read_of_an_unknown_day_counts() -> None:
+    """It is short of what the same weekday cost before, and of nothing if nothing is known before it."""
+    day, first = date(2025, 6, 9), TODAY - timedelta(days=250)
+    amounts = bill(weekly) | {day: Decimal(30)}
+    assert missing_of(amounts, {day, first}) == {day: Decimal(70)}
+    assert missing_of(amounts | {day: Decimal(130)}, {day}) == {day: Decimal(0)}
+    assert missing_of({}, {day}) == {}
