@@ -5,7 +5,7 @@ it, and stay as they were.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
@@ -99,17 +99,23 @@ def allowances(answers: Iterable[Answer], currency: str, rule: Rule) -> list[All
 
 def unknown_days(days: Collection[date]) -> list[Allowance]:
     """Return what lets the detector leave days out of which only a part of the cost, or none, was read."""
-    return [
-        Allowance(
-            lesson=Lesson.UNKNOWN,
-            service=None,
-            since=day,
-            withdrawn=day + timedelta(days=SETTLE_DAYS + 1),
-            first=day,
-            last=day,
-        )
-        for day in sorted(days)
-    ]
+    return [_unknown(day) for day in sorted(days)]
+
+
+def days_of_no_drop(days: Collection[date]) -> list[Allowance]:
+    """Return the same of days on which what costs little says nothing, and what costs much is judged."""
+    return [replace(_unknown(day), direction=Direction.DROP) for day in sorted(days)]
+
+
+def _unknown(day: date) -> Allowance:
+    return Allowance(
+        lesson=Lesson.UNKNOWN,
+        service=None,
+        since=day,
+        withdrawn=day + timedelta(days=SETTLE_DAYS + 1),
+        first=day,
+        last=day,
+    )
 
 
 def excused_ages(

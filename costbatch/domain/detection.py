@@ -23,6 +23,8 @@ _OUTSIDE = Decimal("0.5")
 
 # An account that cost nothing for so long is known to cost nothing.
 _QUIET = timedelta(days=28)
+# A currency that was replaced and costs something again for so many days has come back.
+_BACK_DAYS = 7
 # An anomaly names at most this many services.
 _MOST_CONTRIBUTIONS = 5
 # Finer than any bill; a mean of 30 days would otherwise have endless digits.
@@ -129,8 +131,10 @@ class Rule:
 class Series:
     """Comparable daily cost in one currency from ``first_day`` on; an absent day cost nothing.
 
-    last_day: the last day with cost if another currency replaced this one; else None.
-    unknown: days of which only a part of the cost, or none, could ever be read.
+    last_day: the last day with cost if another currency replaced this one; else None. What it costs after
+    that is a tail: late charges, and no return to the level before.
+    unknown: days that say nothing of what is usual: only a part of their cost, or none, could ever be read,
+    or the currency was away.
     """
 
     currency: str
@@ -138,6 +142,23 @@ class Series:
     amounts: Mapping[date, Decimal]
     last_day: date | None = None
     unknown: Collection[date] = ()
+
+    def tail_spikes(self, rule: Rule) -> dict[date, Decimal]:
+        """Return what was expected of the days of the tail that are large against the level before it."""
+        if self.last_day is None:
+            return {}
+        level, found = self.baseline(self.last_day + ONE_DAY, rule), {}
+        for day, amount in self.amounts.items():
+            if day > self.last_day:
+                # Long after its end the level is not known any more.
+                expected = self.baseline(day, rule) if level is None else level
+                if (
+                    expected is not None
+                    and amount > expected
+                    and rule.deviates(expected, amount, self.currency)
+                ):
+                    found[day] = expected
+        return found
 
     def baseline(self, day: date, rule: Rule) -> Decimal | None:
         """Return the mean of the known days before ``day``; None if there is too little history."""
@@ -304,26 +325,59 @@ def comparable_series(
     """Return a series for each currency, each with its own history.
 
     first_days: when each currency was first billed. start: the first day that is stored. A currency that
-    ends as another one begins was replaced by it: the days after its end are neither zeros nor a drop.
+    ends as another one begins was replaced by it: the days after its end are neither zeros nor a drop. If it
+    comes back for a week, its history begins anew.
     """
     amounts: defaultdict[str, dict[date, Decimal]] = defaultdict(dict)
     for total in totals:
         amounts[total.currency][total.usage_date] = total.amount
-    last_days = {
-        currency: max((day for day, amount in mine.items() if amount), default=date.min)
-        for currency, mine in amounts.items()
-    }
+    if len(amounts) == 1:
+        return {
+            currency: Series(currency, max(first_days[currency], start), mine, None, unknown)
+            for currency, mine in amounts.items()
+        }
+    stretches = {currency: _stretches(mine, rule.merge_window) for currency, mine in amounts.items()}
     found = {}
     for currency, mine in amounts.items():
-        last = last_days[currency]
-        is_replaced = any(
-            last < last_days[other]
-            and first_days[currency] < first_days[other]
-            and abs(first_days[other] - last) <= rule.merge_window
-            for other in amounts
-        )
-        first = max(first_days[currency], start)
-        found[currency] = Series(currency, first, mine, last if is_replaced else None, unknown)
+        later = [other for other in amounts if first_days[other] > first_days[currency]]
+        ends = {
+            each.last
+            for other in later
+            for each in stretches[currency]
+            if abs(first_days[other] - each.last) <= rule.merge_window
+            and any(theirs.last > each.last for theirs in stretches[other])
+        }
+        first, away, last_day = max(first_days[currency], start), set[date](), None
+        is_seldom = not ends and not any(map(_is_back, stretches[currency]))
+        if is_seldom and any(
+            first_days[other] <= start + rule.merge_window and any(map(_is_back, stretches[other]))
+            for other in later
+        ):
+            # It was replaced before these days.
+            last_day = start - ONE_DAY
+        for each in stretches[currency]:
+            if last_day is not None and _is_back(each):
+                away |= {*DateRange(last_day + ONE_DAY, each.start)}
+                first, last_day = each.start, None
+            if last_day is None and each.last in ends:
+                last_day = each.last
+        found[currency] = Series(currency, first, mine, last_day, away.union(unknown) if away else unknown)
+    return found
+
+
+def _is_back(stretch: DateRange) -> bool:
+    """Whether a currency that cost nothing before has come back with these days."""
+    return len(stretch) >= _BACK_DAYS
+
+
+def _stretches(amounts: Mapping[date, Decimal], window: timedelta) -> list[DateRange]:
+    """Return the days with cost in ranges, each with the days without cost that lie within the window."""
+    found: list[DateRange] = []
+    for day in sorted(day for day, amount in amounts.items() if amount):
+        if found and day - found[-1].last <= window:
+            found[-1] = DateRange(found[-1].start, day + ONE_DAY)
+        else:
+            found.append(DateRange(day, day + ONE_DAY))
     return found
 
 
@@ -333,11 +387,10 @@ def judge_days(series: Series, days: DateRange, *, today: date, rule: Rule) -> l
     A day that has not settled, or is unknown, is never a drop: more of its cost may still arrive.
     """
     judged = []
-    floor = rule.floor.of(series.currency)
+    floor, spikes = rule.floor.of(series.currency), series.tail_spikes(rule)
     for day in days:
-        if series.last_day is not None and day > series.last_day:
-            break
-        expected = series.baseline(day, rule)
+        is_tail = series.last_day is not None and day > series.last_day
+        expected = spikes.get(day) if is_tail else series.baseline(day, rule)
         if expected is None:
             continue
         actual = series.amounts.get(day, ZERO)

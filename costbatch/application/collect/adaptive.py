@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from typing_extensions import override
 
@@ -17,7 +18,7 @@ from costbatch.application.collect.detector import Detector, Night, Replaced, Ve
 from costbatch.application.collect.series import DAYS_AT_ONCE, SeriesRequest, known_from, load_series
 from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
-from costbatch.domain.adaptive_answers import Allowance, allowances, unknown_days
+from costbatch.domain.adaptive_answers import Allowance, allowances, days_of_no_drop, unknown_days
 from costbatch.domain.adaptive_days import (
     cleared_day,
     is_restated,
@@ -34,7 +35,7 @@ from costbatch.domain.adaptive_past import SETTLE_DAYS
 from costbatch.domain.adaptive_rule import LEARNED_DAYS, AdaptiveRule
 from costbatch.domain.answers import Answer
 from costbatch.domain.costs import DayTotal
-from costbatch.domain.detection import ZERO, JudgedDay, Rule
+from costbatch.domain.detection import ZERO, JudgedDay, Rule, Series
 from costbatch.domain.expectations import Expectation
 from costbatch.domain.periods import ONE_DAY, DateRange
 from costbatch.logs import get_logger
@@ -47,6 +48,18 @@ _QUIET = timedelta(days=35)
 # If a memory does not know this many days that earlier nights stored, another detector judged meanwhile: what
 # began and ended then is no news. Fewer can come late.
 _UNKNOWN_DAYS = 7
+
+
+class _Last(NamedTuple):
+    """The last day to judge of a currency.
+
+    away: days on which another one had replaced it: they are no zeros. spikes: days of these on which it cost
+    much all the same.
+    """
+
+    day: date
+    away: Collection[date] = ()
+    spikes: Collection[date] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +157,10 @@ class AdaptiveDetector(Detector):
         history = None if memories else self._load_history(tx, each)
         last_days = self._last_days(tx, each, memories, costs if history is None else history)
         found = {}
-        for currency, newest in last_days.items():
+        for currency, (newest, away, spikes) in last_days.items():
             since, mine = None, costs.get(currency, {})
-            answered = [*allowances(answers, currency, self.rule), *unknown_days(each.unknown)]
+            answered = allowances(answers, currency, self.rule)
+            answered += [*unknown_days({*each.unknown, *away}), *days_of_no_drop(spikes)]
             recollection = self._recollect(each, currency, memories.get(currency), mine, answered)
             if recollection is not None:
                 since = self._restated_since(each, recollection, mine, newest)
@@ -182,41 +196,50 @@ class AdaptiveDetector(Detector):
         each: Replaced,
         memories: Mapping[str, Memory],
         costs: Mapping[str, ServiceCosts],
-    ) -> dict[str, date]:
+    ) -> dict[str, _Last]:
         """Return the last day to judge of each currency: of one that another replaced, the last with cost.
 
         A currency that was quiet for long is forgotten, and is judged only if AWS took cost of it back.
         """
         currencies = memories.keys() | costs.keys()
         if len(currencies) <= 1:
-            return dict.fromkeys(currencies, each.stored.last)
-        days = DateRange(max(each.stored.start, each.stored.last - _QUIET), each.stored.end_exclusive)
-        asked = SeriesRequest(each.account, each.fetched, each.totals, days)
-        series = load_series(tx, [asked], self.rule)[each.account.id].totals
+            return dict.fromkeys(currencies, _Last(each.stored.last))
+        series = self._newest_series(tx, each)
         if not series:
             # Those that lasted to the end: none of them took the place of another.
             end = max((memory.newest for memory in memories.values()), default=None)
-            return {name: each.stored.last for name, memory in memories.items() if memory.newest == end}
+            lasted = [name for name, memory in memories.items() if memory.newest == end]
+            return dict.fromkeys(lasted, _Last(each.stored.last))
         found = {}
         for currency in sorted(currencies & (series.keys() | memories.keys())):
             newest = memories[currency].newest if currency in memories else date.min
             if currency in series:
-                last = series[currency].last_day or each.stored.last
+                found[currency] = _last_of(series[currency], each.stored.last, self.rule)
+                ended = series[currency].last_day or each.stored.last
             else:
                 # Its days would be read every night from its end on. If it comes back, it is learned again.
                 tx.memories.forget(each.account.id, currency)
                 since = self._gone_since(each, currency, memories[currency], costs.get(currency, {}))
                 if since is None:
                     continue
-                last = since - ONE_DAY
-            found[currency] = last
-            is_news = last >= each.stored.last - _SETTLING or any(
-                day == last or last < day <= newest for day in each.change.changed_dates
+                ended = since - ONE_DAY
+                found[currency] = _Last(ended)
+            is_news = ended >= each.stored.last - _SETTLING or any(
+                day == ended or ended < day <= newest for day in each.change.changed_dates
             )
-            if is_news and last < each.stored.last:
+            if is_news and ended < each.stored.last:
                 about = {"aws_account_id": each.account.aws_account_id, "currency": currency}
-                log.warning("currency_replaced", **about, last_day=str(last))
+                log.warning("currency_replaced", **about, last_day=str(ended))
         return found
+
+    def _newest_series(self, tx: Transaction, each: Replaced) -> dict[str, Series]:
+        """Return the series of the currencies that were not quiet for long, with the level before that."""
+        quiet = each.stored.last - _QUIET
+        start = max(each.stored.start, quiet - timedelta(days=self.rule.baseline_days))
+        days = DateRange(start, each.stored.end_exclusive)
+        asked = SeriesRequest(each.account, each.fetched, each.totals, days)
+        series = load_series(tx, [asked], self.rule)[each.account.id].totals
+        return {name: one for name, one in series.items() if any(day >= quiet for day in one.amounts)}
 
     def _recollect(
         self,
@@ -334,6 +357,16 @@ class AdaptiveDetector(Detector):
         return _by_currency(
             tx.costs.service_totals_of({row: part}, self.rule)[row] for part in days.parts(DAYS_AT_ONCE)
         )
+
+
+def _last_of(series: Series, newest: date, rule: Rule) -> _Last:
+    """Return the last day to judge of a currency, by what it cost on the newest days."""
+    if series.last_day is None:
+        return _Last(newest, series.unknown)
+    spikes = series.tail_spikes(rule).keys()
+    last = max([series.last_day, *spikes])
+    after = {*DateRange(series.last_day, last + ONE_DAY)} - {series.last_day}
+    return _Last(last, {*series.unknown, *after} - spikes, spikes)
 
 
 def _clear(tx: Transaction, each: Replaced, currency: str, touched: DateRange) -> None:

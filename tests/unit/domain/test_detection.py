@@ -224,6 +224,34 @@ def test_a_currency_that_another_one_replaces_ends(currencies: str, ended: dict[
     }
 
 
+@pytest.mark.parametrize(
+    ("currencies", "first", "ended"),
+    [
+        # Late charges are no return, also if another currency begins beside one of them.
+        ("UUUUEEEEEBEEEEEEBBE", 0, 3),
+        # A week of them is one.
+        ("UUUUEEEEEEUUUUUUU", 10, None),
+        ("UUUUEEEEEEBBBBBBBEEEEE", 10, None),
+    ],
+)
+def test_a_replaced_currency_comes_back_with_a_week_of_cost(
+    currencies: str, first: int, ended: int | None
+) -> None:
+    """What it costs before that is a tail; its history begins anew, and it was away in between."""
+    dollars = series_of(currencies)["USD"]
+    assert (dollars.first_day, dollars.last_day) == (day(first), None if ended is None else day(ended))
+    assert set(dollars.unknown) == (set() if ended is not None else set(days(4, 10)))
+
+
+def test_a_currency_that_was_replaced_before_the_days_is_no_drop() -> None:
+    """Only what is large against the days before is told."""
+    totals = [DayTotal(day(n), "EUR", Decimal(100)) for n in range(40, 80)]
+    totals += [DayTotal(day(n), "USD", Decimal(n)) for n in (50, 60)]
+    dollars = comparable_series(totals, {"USD": day(0), "EUR": day(20)}, day(40), RULE)["USD"]
+    judged = judge_days(dollars, days(40, 80), today=day(90), rule=RULE)
+    assert [each.usage_date for each in judged] == [day(50), day(60)]
+
+
 def test_the_days_after_a_change_of_currency_are_no_drop_and_the_first_week_no_spike() -> None:
     """A hundred dollars and then a hundred euros are no anomaly."""
     found = series_of("U" * 30 + "E" * 15)
