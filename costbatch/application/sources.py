@@ -23,12 +23,13 @@ class CostSource(Protocol):
         spend: Spend,
         previous: DayDigests = NO_DIGESTS,
         *,
-        is_first: bool = False,
+        may_be_shorter: bool = False,
     ) -> FetchedCosts:
         """Return everything reported of the account in the window: all pages, or an error.
 
         ``previous``: the stored digests of the last response. ``spend`` hears of each paid request.
-        is_first: the account was never collected; the source may give fewer days if it has no more.
+        may_be_shorter: the account was never collected, or not for long; the source may give fewer days if it
+        has no more.
 
         Raises:
             AccountError: with the kind of failure.

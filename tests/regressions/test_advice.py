@@ -21,7 +21,7 @@ from costbatch.domain.credentials import AccessKeys, Secret
 from costbatch.errors import AccountError, ErrorKind
 from costbatch.simulator.world import Fault
 from tests.support.bills import stored
-from tests.support.harness import Finished, Harness, Row, make_account, steady
+from tests.support.harness import TODAY, Finished, Harness, Row, make_account, steady
 from tests.support.recorder import recording
 from tests.support.web_servers import Answering
 
@@ -336,15 +336,37 @@ def test_an_account_of_which_aws_gives_nothing_fails_after_the_last_step(night: 
     assert night.asked["no history"] == 5
 
 
-def test_only_a_first_collection_falls_back(harness: Harness) -> None:
-    """Later, fewer days than were asked for would leave a hole."""
+def test_an_ordinary_night_that_missed_none_falls_back_to_nothing(harness: Harness) -> None:
+    """Fewer days than were asked for would leave a hole. The advice is for a night, not only for --from."""
     harness.open(make_account(1))
     harness.collect()
     harness.aws.add_fault(BROKEN, "validation", message=TOO_EARLY[0], times=1)
     run = harness.collect()
     assert run.outcomes == {BROKEN: "data_unavailable"}
     assert "--from" in told(run)
+    assert "COSTBATCH_WINDOW_DAYS" in told(run)
     assert run.logs("history_shortened") == []
+
+
+@pytest.mark.parametrize(("refusals", "first_day"), [(1, "2025-03-01"), (2, "2025-06-01")])
+def test_a_night_after_a_long_outage_falls_back_to_what_aws_gives(
+    harness: Harness, refusals: int, first_day: str
+) -> None:
+    """Or it would ask for the same days every night, for ever. A hole begins what is stored anew."""
+    harness.open(make_account(1))
+    harness.collect()
+    today = TODAY + timedelta(days=200)
+    harness.sleep_until(today)
+    harness.aws.set_rows(BROKEN, steady("100", until=today, days=300))
+    harness.aws.add_fault(BROKEN, "validation", message=TOO_EARLY[0], times=refusals)
+    run = harness.collect()
+    assert run.outcomes == {BROKEN: "collected"}
+    (line,) = run.logs("history_shortened")
+    assert line["first_day"] == first_day
+    has_hole = first_day > str(TODAY)
+    covered = harness.value("SELECT covered_start FROM account_progress")
+    assert (str(covered) == first_day) is has_hole
+    assert harness.collect("--from", str(TODAY)).outcomes == {BROKEN: "collected"}
 
 
 def test_refused_steps_cost_nothing(harness: Harness) -> None:

@@ -190,7 +190,7 @@ class FakeSource(CostSource):
         spend: Spend,
         previous: DayDigests = NO_DIGESTS,
         *,
-        is_first: bool = False,
+        may_be_shorter: bool = False,
     ) -> FetchedCosts:
         self.fetched.append((access.account.aws_account_id, window))
         for _ in range(self.pages):

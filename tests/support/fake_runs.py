@@ -404,7 +404,7 @@ class FakeSource(CostSource):
         spend: Spend,
         previous: DayDigests = NO_DIGESTS,
         *,
-        is_first: bool = False,
+        may_be_shorter: bool = False,
     ) -> FetchedCosts:
         spend()
         with self._lock:
@@ -412,7 +412,7 @@ class FakeSource(CostSource):
             turn = sum(account == access.account.id for account, _ in self.fetched)
             self.fetched.append((access.account.id, window))
             self.previous.setdefault(access.account.id, []).append(previous)
-            if is_first:
+            if may_be_shorter:
                 self.first.add(access.account.id)
         self.on_fetch()
         self.gate.wait(10)

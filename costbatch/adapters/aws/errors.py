@@ -136,8 +136,9 @@ _NEW_ACCOUNT = "DataUnavailableException"
 _BILL = "AWS cannot read the bill at the moment; the next run tries again."
 
 HISTORY = (
-    "AWS keeps daily cost for about 13 months: ask for later days with --from, "
-    "or lower COSTBATCH_HISTORY_MONTHS."
+    "AWS keeps daily cost for about 13 months, for some accounts less: ask for later days with --from or "
+    "--date; if a night fails so, lower COSTBATCH_WINDOW_DAYS, and for a first collection "
+    "COSTBATCH_HISTORY_MONTHS."
 )
 _is_before_history = re.compile(
     r"historical data|beyond \d+ months|too early|too far (back|in the past)|older than \d+ (months|days)|"

@@ -66,9 +66,9 @@ class CostsWhenNeeded(_WhenNeeded[_Costs], CostSource, CauseSource):
         spend: Spend,
         previous: DayDigests = NO_DIGESTS,
         *,
-        is_first: bool = False,
+        may_be_shorter: bool = False,
     ) -> FetchedCosts:
-        return self.made().fetch(access, window, spend, previous, is_first=is_first)
+        return self.made().fetch(access, window, spend, previous, may_be_shorter=may_be_shorter)
 
     @override
     def fetch_causes(

@@ -40,7 +40,7 @@ class CollectTask:
     """What it takes to fetch one account: how to reach it, the days to read, and what is stored of them.
 
     digests: of what AWS last answered. totals: the cost of each day of the window, as it is stored.
-    learns: the detector has to learn from all that is stored.
+    learns: the detector has to learn from all that is stored. catches_up: the days of missed nights are read.
     """
 
     access: Access
@@ -48,6 +48,7 @@ class CollectTask:
     digests: DayDigests
     totals: Sequence[DayTotal]
     learns: bool = False
+    catches_up: bool = False
 
 
 CollectResult = Result[CollectTask, FetchedCosts]
@@ -101,6 +102,8 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
         return {
             item.id: CollectTask(
                 access=accesses[item.account.id],
+                catches_up=not options.is_backfill
+                and windows[item.account.id].start < self.windows.first_day_read_on(run.today),
                 window=windows[item.account.id],
                 digests=digests.get(item.account.id, NO_DIGESTS),
                 totals=totals.get(item.account.id, ()),
@@ -113,8 +116,9 @@ class CollectJob(Job[CollectTask, FetchedCosts]):
 
     @override
     def work(self, item: WorkItem, task: CollectTask, spend: Spend) -> FetchedCosts:
-        is_first = item.progress.covered is None
-        return self.source.fetch(task.access, task.window, spend, task.digests, is_first=is_first)
+        # Fewer days would leave a hole, and are all that AWS has of an account that was not read for long.
+        may_be_shorter = item.progress.covered is None or task.catches_up
+        return self.source.fetch(task.access, task.window, spend, task.digests, may_be_shorter=may_be_shorter)
 
     @override
     def size(self, value: FetchedCosts) -> int:

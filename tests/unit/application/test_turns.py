@@ -34,13 +34,13 @@ class PagedSource(FakeSource):
         spend: Spend,
         previous: DayDigests = NO_DIGESTS,
         *,
-        is_first: bool = False,
+        may_be_shorter: bool = False,
     ) -> FetchedCosts:
         for _ in range(self.pages.get(access.account.id, 1) - 1):
             spend()
             Event().wait(self.seconds)
             spend.charged()
-        return super().fetch(access, window, spend, previous, is_first=is_first)
+        return super().fetch(access, window, spend, previous, may_be_shorter=may_be_shorter)
 
 
 def capped(most: int, pages: Mapping[int, int], *, concurrency: int = 8) -> RunHarness:

@@ -31,7 +31,8 @@ OPERATION = GET_COST_AND_USAGE.name
 
 log = get_logger(__name__)
 
-# Months before the current one that a first collection reads if AWS refuses more; each takes a request.
+# Months before the current one that are read if AWS refuses more, at first and after a long time without a
+# collection; each takes a request.
 _FALLBACK_MONTHS = (12, 6, 3, 1)
 _GROUP_BY = [{"Type": "DIMENSION", "Key": "SERVICE"}, {"Type": "DIMENSION", "Key": "RECORD_TYPE"}]
 
@@ -56,13 +57,13 @@ class CostExplorerSource(CostSource, CauseSource):
         spend: Spend,
         previous: DayDigests = NO_DIGESTS,
         *,
-        is_first: bool = False,
+        may_be_shorter: bool = False,
     ) -> FetchedCosts:
         keys = self._identities.resolve(access)
         requests = self._clients.requests(GET_COST_AND_USAGE, access.account.partition)
         pages = self._clients.settings.page_limit
         refused: BeforeHistoryError | None = None
-        for days in _windows(window, is_first=is_first):
+        for days in _windows(window, may_be_shorter=may_be_shorter):
             query = _query(access.account, days)
             try:
                 with self._in_flight.response() as share:
@@ -86,8 +87,8 @@ class CostExplorerSource(CostSource, CauseSource):
                     aws_account_id=access.account.aws_account_id,
                     first_day=f"{days.start}",
                     reason=f"AWS has no cost of {window.start}: it keeps about 13 months, for some accounts "
-                    f"less. This first collection begins with {days.start}; lower COSTBATCH_HISTORY_MONTHS "
-                    "to request no more than that.",
+                    f"less. This collection begins with {days.start}. If it is the account's first one, a "
+                    "lower COSTBATCH_HISTORY_MONTHS requests no more than that.",
                 )
             return fetched
         raise refused or _malformed("there is no day to ask for")
@@ -139,10 +140,10 @@ class CostExplorerSource(CostSource, CauseSource):
         return None
 
 
-def _windows(window: DateRange, *, is_first: bool) -> Iterator[DateRange]:
-    """Yield the window and, for an account that was never collected, shorter ones in case AWS refuses it."""
+def _windows(window: DateRange, *, may_be_shorter: bool) -> Iterator[DateRange]:
+    """Yield the window and, if fewer days are better than none, shorter ones in case AWS refuses it."""
     yield window
-    if is_first:
+    if may_be_shorter:
         starts = (month_start(window.last, months_back=months) for months in _FALLBACK_MONTHS)
         yield from (DateRange(start, window.end_exclusive) for start in starts if start > window.start)
 
