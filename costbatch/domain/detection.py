@@ -5,7 +5,7 @@ What every rule says of a day is a ``JudgedDay``; anomalous days become episodes
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
@@ -147,10 +147,11 @@ class Series:
         """Return what was expected of the days of the tail that are large against the level before it."""
         if self.last_day is None:
             return {}
-        level, found = self.baseline(self.last_day + ONE_DAY, rule), {}
+        # However few of its days are left, they tell the level; long after its end there are none.
+        level = self.baseline(self.last_day + ONE_DAY, replace(rule, minimum_history_days=1))
+        found = {}
         for day, amount in self.amounts.items():
             if day > self.last_day:
-                # Long after its end the level is not known any more.
                 expected = self.baseline(day, rule) if level is None else level
                 if (
                     expected is not None
@@ -341,7 +342,7 @@ def comparable_series(
     for currency, mine in amounts.items():
         later = [other for other in amounts if first_days[other] > first_days[currency]]
         ends = {
-            each.last
+            each.last: first_days[other]
             for other in later
             for each in stretches[currency]
             if abs(first_days[other] - each.last) <= rule.merge_window
@@ -360,7 +361,9 @@ def comparable_series(
                 away |= {*DateRange(last_day + ONE_DAY, each.start)}
                 first, last_day = each.start, None
             if last_day is None and each.last in ends:
-                last_day = each.last
+                last_day, began = each.last, ends[each.last]
+                # While the bill turns, a day has a part of its cost in either.
+                away |= {*DateRange(began, last_day + ONE_DAY)} if began <= last_day else set()
         found[currency] = Series(currency, first, mine, last_day, away.union(unknown) if away else unknown)
     return found
 

@@ -234,11 +234,15 @@ class AdaptiveDetector(Detector):
 
     def _newest_series(self, tx: Transaction, each: Replaced) -> dict[str, Series]:
         """Return the series of the currencies that were not quiet for long, with the level before that."""
+        series: Mapping[str, Series] = {}
         quiet = each.stored.last - _QUIET
-        start = max(each.stored.start, quiet - timedelta(days=self.rule.baseline_days))
-        days = DateRange(start, each.stored.end_exclusive)
-        asked = SeriesRequest(each.account, each.fetched, each.totals, days)
-        series = load_series(tx, [asked], self.rule)[each.account.id].totals
+        for start in (quiet - timedelta(days=self.rule.baseline_days), each.stored.last - _LEARNED):
+            days = DateRange(max(each.stored.start, start), each.stored.end_exclusive)
+            asked = SeriesRequest(each.account, each.fetched, each.totals, days)
+            series = load_series(tx, [asked], self.rule)[each.account.id].totals
+            if not any(one.last_day and one.last_day < days.start for one in series.values()):
+                break
+            # One was replaced long ago, and costs something again: it is to be known when it ended.
         return {name: one for name, one in series.items() if any(day >= quiet for day in one.amounts)}
 
     def _recollect(

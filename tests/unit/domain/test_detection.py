@@ -243,6 +243,14 @@ def test_a_replaced_currency_comes_back_with_a_week_of_cost(
     assert set(dollars.unknown) == (set() if ended is not None else set(days(4, 10)))
 
 
+def test_while_the_bill_turns_a_day_is_no_drop() -> None:
+    """It has a part of its cost in either currency, or all of it in the new one."""
+    found = series_of("U" * 30 + "EEBEEEEEE")
+    judged = judge_days(found["USD"], days(0, 39), today=day(60), rule=RULE)
+    assert [each.usage_date for each in judged if each.reason] == []
+    assert (found["USD"].last_day, found["USD"].unknown) == (day(32), {day(30), day(31), day(32)})
+
+
 def test_a_currency_that_was_replaced_before_the_days_is_no_drop() -> None:
     """Only what is large against the days before is told."""
     totals = [DayTotal(day(n), "EUR", Decimal(100)) for n in range(40, 80)]
