@@ -346,7 +346,10 @@ def comparable_series(
             for other in later
             for each in stretches[currency]
             if abs(first_days[other] - each.last) <= rule.merge_window
-            and any(theirs.last > each.last for theirs in stretches[other])
+            and (
+                any(theirs.last > each.last for theirs in stretches[other])
+                or _has_paused(mine, first_days[other], each.last)
+            )
         }
         first, away, last_day = max(first_days[currency], start), set[date](), None
         is_seldom = not ends and not any(map(_is_back, stretches[currency]))
@@ -366,6 +369,11 @@ def comparable_series(
                 away |= {*DateRange(began, last_day + ONE_DAY)} if began <= last_day else set()
         found[currency] = Series(currency, first, mine, last_day, away.union(unknown) if away else unknown)
     return found
+
+
+def _has_paused(amounts: Mapping[date, Decimal], began: date, last: date) -> bool:
+    """Whether a currency cost nothing on a day from that on which another one began to its own last one."""
+    return began < last and not all(amounts.get(day) for day in DateRange(began, last))
 
 
 def _is_back(stretch: DateRange) -> bool:

@@ -26,7 +26,7 @@ both = pytest.mark.parametrize("adaptive", [True, False])
 
 
 @both
-@pytest.mark.parametrize("late", [108, 115, 126])
+@pytest.mark.parametrize("late", [106, 107, 108, 115, 126])
 def test_a_late_charge_in_the_old_currency_is_no_drop(late: int, *, adaptive: bool) -> None:
     """It is less than the currency cost before, and so is every day without it."""
     replay = replaced(adaptive=adaptive)
