@@ -6,14 +6,14 @@ What every rule says of a day is a ``JudgedDay``; anomalous days become episodes
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from itertools import groupby, repeat
 
 from costbatch.domain.costs import CostBasis, CostColumns, DayTotal
 from costbatch.domain.money import Limit
-from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
+from costbatch.domain.periods import ONE_DAY, DateRange
 
 ZERO = Decimal(0)
 # The digits of a score.
@@ -21,10 +21,6 @@ SCORE = Decimal("0.0001")
 # From here on a day is outside its band.
 _OUTSIDE = Decimal("0.5")
 
-# An account that cost nothing for so long is known to cost nothing.
-_QUIET = timedelta(days=28)
-# A currency that was replaced and costs something again for so many days has come back.
-_BACK_DAYS = 7
 # An anomaly names at most this many services.
 _MOST_CONTRIBUTIONS = 5
 # Finer than any bill; a mean of 30 days would otherwise have endless digits.
@@ -304,92 +300,6 @@ def comparable_service_totals(costs: CostColumns, days: DateRange, rule: Rule) -
     for (service, day, currency), amount in sums.items():
         found[service].append(DayTotal(day, currency, amount))
     return dict(found)
-
-
-def history_start(first_cost: date, registered_at: datetime | None) -> date:
-    """Return when the history of the currency that an account cost first begins: with its first cost.
-
-    Or when the account was registered, if it has been read for four weeks or more without cost since then.
-    """
-    if registered_at is not None and first_cost - utc_day(registered_at) >= _QUIET:
-        return utc_day(registered_at)
-    return first_cost
-
-
-def comparable_series(
-    totals: Iterable[DayTotal],
-    first_days: Mapping[str, date],
-    start: date,
-    rule: Rule,
-    unknown: Collection[date] = (),
-) -> dict[str, Series]:
-    """Return a series for each currency, each with its own history.
-
-    first_days: when each currency was first billed. start: the first day that is stored. A currency that
-    ends as another one begins was replaced by it: the days after its end are neither zeros nor a drop. If it
-    comes back for a week, its history begins anew.
-    """
-    amounts: defaultdict[str, dict[date, Decimal]] = defaultdict(dict)
-    for total in totals:
-        amounts[total.currency][total.usage_date] = total.amount
-    if len(amounts) == 1:
-        return {
-            currency: Series(currency, max(first_days[currency], start), mine, None, unknown)
-            for currency, mine in amounts.items()
-        }
-    stretches = {currency: _stretches(mine, rule.merge_window) for currency, mine in amounts.items()}
-    found = {}
-    for currency, mine in amounts.items():
-        later = [other for other in amounts if first_days[other] > first_days[currency]]
-        ends = {
-            each.last: first_days[other]
-            for other in later
-            for each in stretches[currency]
-            if abs(first_days[other] - each.last) <= rule.merge_window
-            and (
-                any(theirs.last > each.last for theirs in stretches[other])
-                or _has_paused(mine, first_days[other], each.last)
-            )
-        }
-        first, away, last_day = max(first_days[currency], start), set[date](), None
-        is_seldom = not ends and not any(map(_is_back, stretches[currency]))
-        if is_seldom and any(
-            first_days[other] <= start + rule.merge_window and any(map(_is_back, stretches[other]))
-            for other in later
-        ):
-            # It was replaced before these days.
-            last_day = start - ONE_DAY
-        for each in stretches[currency]:
-            if last_day is not None and _is_back(each):
-                away |= {*DateRange(last_day + ONE_DAY, each.start)}
-                first, last_day = each.start, None
-            if last_day is None and each.last in ends:
-                last_day, began = each.last, ends[each.last]
-                # While the bill turns, a day has a part of its cost in either.
-                away |= {*DateRange(began, last_day + ONE_DAY)} if began <= last_day else set()
-        found[currency] = Series(currency, first, mine, last_day, away.union(unknown) if away else unknown)
-    return found
-
-
-def _has_paused(amounts: Mapping[date, Decimal], began: date, last: date) -> bool:
-    """Whether a currency cost nothing on a day from that on which another one began to its own last one."""
-    return began < last and not all(amounts.get(day) for day in DateRange(began, last))
-
-
-def _is_back(stretch: DateRange) -> bool:
-    """Whether a currency that cost nothing before has come back with these days."""
-    return len(stretch) >= _BACK_DAYS
-
-
-def _stretches(amounts: Mapping[date, Decimal], window: timedelta) -> list[DateRange]:
-    """Return the days with cost in ranges, each with the days without cost that lie within the window."""
-    found: list[DateRange] = []
-    for day in sorted(day for day, amount in amounts.items() if amount):
-        if found and day - found[-1].last <= window:
-            found[-1] = DateRange(found[-1].start, day + ONE_DAY)
-        else:
-            found.append(DateRange(day, day + ONE_DAY))
-    return found
 
 
 def judge_days(series: Series, days: DateRange, *, today: date, rule: Rule) -> list[JudgedDay]:

@@ -12,15 +12,8 @@ from costbatch.application.ports import Transaction
 from costbatch.domain.accounts import Account
 from costbatch.domain.anomalies import TREND_DAYS, Anomaly, Trend
 from costbatch.domain.costs import CostColumns, DayTotal, FetchedCosts
-from costbatch.domain.detection import (
-    ZERO,
-    Rule,
-    Series,
-    comparable_series,
-    comparable_service_totals,
-    comparable_totals,
-    history_start,
-)
+from costbatch.domain.currencies import comparable_series, history_start
+from costbatch.domain.detection import ZERO, Rule, Series, comparable_service_totals, comparable_totals
 from costbatch.domain.expectations import SeriesDay
 from costbatch.domain.periods import DateRange
 
