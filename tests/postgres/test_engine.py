@@ -278,6 +278,23 @@ def write_read_only(database: PostgresDatabase) -> None:
         tx.accounts.add(new_account(), now=NOW)
 
 
+def test_a_lock_that_is_not_free_in_time_is_no_lost_database(database: PostgresDatabase) -> None:
+    """What another transaction stood against may be tried again; the database is there."""
+    with database.transaction() as other:
+        other.connection.exec_driver_sql("LOCK TABLE accounts")
+        with pytest.raises(StorageError, match=r"because of another one: .*lock timeout") as raised:
+            wait_briefly_for_a_lock(database)
+    assert not isinstance(raised.value, StatementRefused)
+    assert "lost" not in str(raised.value)
+
+
+def wait_briefly_for_a_lock(database: PostgresDatabase) -> None:
+    """Write beside a transaction that locks the table."""
+    with database.transaction() as tx:
+        tx.connection.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
+        tx.accounts.add(new_account(), now=NOW)
+
+
 def test_an_error_of_the_layer_between_is_a_storage_error() -> None:
     """What SQLAlchemy itself raises does not leave the adapter either."""
     with pytest.raises(StorageError, match="InvalidRequestError"), translated_errors():

@@ -65,6 +65,8 @@ _MAY_NOT_CONNECT = re.compile(r'permission denied for database ("[^"]+")')
 # SQLSTATE of a write to a standby: during a failover the old primary may still answer.
 _READ_ONLY = "25006"
 _CANCELED = "57014"
+# SQLSTATEs of what another transaction stood against: a deadlock, a conflict, a lock that was not free.
+_BESIDE_OTHERS = frozenset({"40P01", "40001", "55P03"})
 # A dead peer is noticed in about 20 seconds instead of the kernel's two hours. The last one, in milliseconds,
 # is for a statement that was sent and never acknowledged: no keepalives go out meanwhile.
 _KEEPALIVE = {
@@ -325,6 +327,11 @@ def _translate(error: BaseException | None, *, is_lost: bool = False) -> Costbat
         return StorageError(
             f"The database takes no writes: {reason}. Set DATABASE_URL to the primary server; if it is that, "
             "set default_transaction_read_only to off."
+        )
+    if getattr(error, "pgcode", None) in _BESIDE_OTHERS:
+        return StorageError(
+            f"The database undid a transaction because of another one: {reason}. Nothing of it was stored; "
+            "run the command again, or end what blocks it (pg_stat_activity shows it)."
         )
     if is_lost or _may_pass(error):
         return StorageError(
