@@ -11,6 +11,7 @@ import click
 from costbatch.cli.context import Context
 from costbatch.cli.options import Text
 from costbatch.domain.plural import many
+from costbatch.errors import StorageError
 
 if TYPE_CHECKING:
     from costbatch.bootstrap import Bootstrap
@@ -36,13 +37,19 @@ def reason_option(*, required: bool) -> Callable[[F], F]:
 def answering(context: Context) -> Iterator["Bootstrap"]:
     """Return the use cases, and deliver at the end what the answer has raised.
 
-    A sink that does not accept it hears of it later, and changes no exit status.
+    Neither a sink nor the database changes the exit status then: the answer is stored, and the next run
+    delivers what waits.
     """
     bootstrap = context.bootstrap()
     # Made before the answer: a sink that cannot be built is refused before anything is stored.
     events = bootstrap.events()
     yield bootstrap
-    for sink, result in events.deliver_answers().items():
+    try:
+        delivered = events.deliver_answers()
+    except StorageError as error:
+        click.echo(f"Stored; not delivered yet, the next run tries again. {error}", err=True)
+        return
+    for sink, result in delivered.items():
         if result.given_up:
             what = f"{many(result.given_up, 'event')} to {sink}"
             again = f"`costbatch events replay --state dead --sink {sink}` delivers again"

@@ -162,6 +162,20 @@ def test_anomalies_are_listed_for_people_and_for_programs(spiked: Harness) -> No
     assert spiked.run("anomalies", "list", "--state", "silent").stdout == "No anomalies found.\n"
 
 
+def test_an_answer_stands_if_the_database_refuses_its_delivery(spiked: Harness) -> None:
+    """Status 0: it is stored, and the next run delivers what waits."""
+    spiked.rows(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE 'not by this role' USING ERRCODE = '42501'; END $$; "
+        "CREATE TRIGGER refuse BEFORE UPDATE ON deliveries EXECUTE FUNCTION refuse()"
+    )
+    (found,) = listed(spiked)
+    run = spiked.run("anomalies", "dismiss", found["id"][:8], "--reason", "load test")
+    assert (run.status, run.stdout.split(". ")[0][-9:]) == (0, "is silent")
+    assert run.stderr.startswith("Stored; not delivered yet, the next run tries again. The database refused")
+    assert listed(spiked) == []
+
+
 def test_what_is_acknowledged_expected_and_planned_is_said(spiked: Harness) -> None:
     """Each command says in a sentence what it did; the summary of the night counts how anomalies stand."""
     (found,) = listed(spiked)
