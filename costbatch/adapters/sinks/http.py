@@ -212,8 +212,9 @@ class HttpClient:
             connection.connect()
             if connection.sock is not None:
                 connection.sock.settimeout(self.connection.timeout_seconds)
-            # A receiver may answer before it has read everything, as if that is too large, and close.
-            with suppress(BrokenPipeError, ConnectionResetError):
+            # A receiver may answer before it has read everything, as if that is too large, and close; with
+            # TLS, that is an EOF.
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 connection.request(method, base + target, body, sent)
             answer = connection.getresponse()
             # Whether what was posted was accepted, the status says alone: the rest may be slow or broken.

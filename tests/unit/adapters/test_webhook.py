@@ -195,7 +195,7 @@ def test_the_rest_of_an_answer_is_not_waited_for() -> None:
         assert webhook(url, timeout_seconds="1").deliver([anomaly_event()]).endswith("answered 200 OK.")
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError])
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, ssl.SSLEOFError])
 def test_an_answer_that_comes_before_all_was_sent_is_read(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
 ) -> None:
