@@ -161,13 +161,16 @@ def _planned_services(anomaly: Anomaly, plans: Sequence[Answer], rule: Rule) -> 
     """Return the planned changes of services without which the account's total would not be anomalous."""
     if anomaly.service is not None:
         return []
-    services = dict.fromkeys(each.service for each in plans if each.service is not None)
-    planned = [plan for service in services for plan in _plans_of(anomaly, plans, {service})]
-    explained = {plan.service for plan in planned}
-    share = sum((part.impact for part in anomaly.explanation if part.service in explained), ZERO)
+    # One of the whole account is one of each of its services.
+    planned = [
+        (part, plans_of)
+        for part in anomaly.explanation
+        if (plans_of := _plans_of(anomaly, plans, {None, part.service}))
+    ]
+    share = sum((part.impact for part, _ in planned), ZERO)
     if not share or rule.deviates(anomaly.expected, anomaly.actual - share, anomaly.currency):
         return []
-    return planned
+    return [plan for _, plans_of in planned for plan in plans_of]
 
 
 def is_silent(anomaly: Anomaly, answers: Iterable[Answer], rule: Rule) -> bool:

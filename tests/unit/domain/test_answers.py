@@ -241,6 +241,30 @@ def test_plans_that_follow_one_another_cover_as_one(
     assert answer is (None if covering is None else plans[covering])
 
 
+@pytest.mark.parametrize("of", [None, "Amazon S3"])
+@pytest.mark.parametrize("services", [("Amazon S3", None), (None, "Amazon S3")])
+def test_a_plan_of_a_service_and_one_of_its_account_cover_as_one(
+    of: str | None, services: tuple[str | None, str | None]
+) -> None:
+    """Whichever prolongs the other, of the service and of a total that the service explains alike."""
+    parts = (Contribution("Amazon S3", Decimal(10), Decimal(190)),)
+    anomaly = replace(ANOMALY, service=of, last_date=day(45), explanation=() if of else parts)
+    first, second = make_plan(38, 42, service=services[0]), make_plan(43, 46, service=services[1])
+    assert answer_to(anomaly, [first, second], RULE) is second
+    assert answer_to(anomaly, [first, replace(second, start_date=day(44))], RULE) is None
+    if of is None:
+        other = replace(anomaly, explanation=(Contribution("AWS Lambda", Decimal(10), Decimal(190)),))
+        assert answer_to(other, [first, second], RULE) is None
+
+
+def test_a_plan_that_explains_nothing_of_a_total_is_not_the_one_that_counts() -> None:
+    """Also if it is newer than the one without which the total would not be anomalous."""
+    anomaly = replace(ANOMALY, explanation=(Contribution("Amazon S3", Decimal(10), Decimal(190)),))
+    storage = make_plan(service="Amazon S3")
+    functions = make_plan(service="AWS Lambda", created_at=NOW + timedelta(days=1))
+    assert answer_to(anomaly, [storage, functions], RULE) is storage
+
+
 def test_of_several_answers_the_kind_counts_and_then_the_newest() -> None:
     """A dismissal says more than an acknowledgement."""
     seen = make_answer(AnswerKind.ACKNOWLEDGED, created_at=NOW + timedelta(days=1))
