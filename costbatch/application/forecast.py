@@ -62,7 +62,7 @@ class Forecasts:
         for account, (day, currency, amount) in costs:
             amounts[account, currency][day] = amount
             sums[currency, behind.get(account, newest)][day] += amount
-        unknown = _unknown(accounts, progress)
+        unknown = _unknown(accounts, progress, today)
         missing_of_account = _missing(amounts, unknown)
         for (account, currency), mine in missing_of_account.items():
             _add(missing[currency, behind.get(account, newest)], mine)
@@ -97,7 +97,7 @@ def forecast_totals(tx: Transaction, today: date, rule: Rule) -> list[Forecast]:
         ):
             sums[currency, end][day] += amount
             sums[currency, newest][day] -= amount
-    if unknown := _unknown(accounts, progress):
+    if unknown := _unknown(accounts, progress, today):
         amounts: defaultdict[tuple[str, str], dict[date, Decimal]] = defaultdict(dict)
         for account, (day, currency, amount) in tx.costs.cost_by_day(
             days, rule, by_account=True, aws_account_ids=[*unknown]
@@ -117,9 +117,17 @@ def _add(sums: defaultdict[date, Decimal], amounts: Mapping[date, Decimal]) -> N
         sums[day] += amount
 
 
-def _unknown(accounts: Sequence[Account], progress: Mapping[int, Progress]) -> dict[str, frozenset[date]]:
-    """Return the unknown days of the accounts that have any."""
-    unknown = {each.aws_account_id: progress.get(each.id, NO_PROGRESS).unknown for each in accounts}
+def _unknown(
+    accounts: Sequence[Account], progress: Mapping[int, Progress], today: date
+) -> dict[str, frozenset[date]]:
+    """Return the unknown days of the accounts that have any in the history: they stay unknown for good."""
+    first = history_of(today).start
+    unknown = {
+        each.aws_account_id: frozenset(
+            day for day in progress.get(each.id, NO_PROGRESS).unknown if day >= first
+        )
+        for each in accounts
+    }
     return {account: days for account, days in unknown.items() if days}
 
 

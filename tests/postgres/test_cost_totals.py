@@ -4,10 +4,12 @@ import random
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from costbatch.adapters.postgres import PostgresDatabase
+from costbatch.adapters.postgres.costs import PostgresCosts
 from costbatch.adapters.postgres.engine import PostgresTransaction
 from costbatch.application.forecast import Forecasts, forecast_totals
 from costbatch.domain.accounts import Account, AccountStatus, Progress
@@ -250,3 +252,20 @@ def test_unknown_days_are_missing_from_no_forecast(database: PostgresDatabase, a
     ]
     with database.transaction() as tx:
         assert forecast_totals(tx, today, RULE) == found[-1:]
+
+
+def test_days_that_were_unknown_long_ago_cost_no_forecast_a_query(
+    database: PostgresDatabase, account: Account
+) -> None:
+    """Unknown days stay so for good: of a whole organization that moved, every night would sum them again."""
+    days = DateRange(date(2025, 1, 1), date(2026, 3, 21))
+    stored = DateRange(date(2026, 1, 1), days.end_exclusive)
+    store(database, account, [make_row(day, "10.00") for day in stored], stored)
+    reads = mock.Mock(side_effect=PostgresCosts.cost_by_day)
+    with mock.patch.object(PostgresCosts, "cost_by_day", lambda *args, **more: reads(*args, **more)):
+        for unknown, queries in ((date(2025, 2, 1), 1), (date(2026, 2, 1), 2)):
+            reads.reset_mock()
+            with database.transaction() as tx:
+                tx.progress.save(COLLECT, {account.id: Progress(covered=days, unknown=frozenset({unknown}))})
+                assert forecast_totals(tx, date(2026, 3, 21), RULE)
+            assert reads.call_count == queries
