@@ -261,8 +261,10 @@ def test_days_that_were_unknown_long_ago_cost_no_forecast_a_query(
     days = DateRange(date(2025, 1, 1), date(2026, 3, 21))
     stored = DateRange(date(2026, 1, 1), days.end_exclusive)
     store(database, account, [make_row(day, "10.00") for day in stored], stored)
-    reads = mock.Mock(side_effect=PostgresCosts.cost_by_day)
-    with mock.patch.object(PostgresCosts, "cost_by_day", lambda *args, **more: reads(*args, **more)):
+    spy = mock.patch.object(
+        PostgresCosts, "cost_by_day", autospec=True, side_effect=PostgresCosts.cost_by_day
+    )
+    with spy as reads:
         for unknown, queries in ((date(2025, 2, 1), 1), (date(2026, 2, 1), 2)):
             reads.reset_mock()
             with database.transaction() as tx:
