@@ -75,13 +75,14 @@ class _Billed:
 
     def ends_as_begins(self, other: Self, window: timedelta) -> list[date]:
         """Return the last days of its stretches on which another currency took its place."""
+        newest = other.stretches[-1].last if other.stretches else other.began
+        # A single charge takes the place of nothing.
+        goes_on = newest > other.began
         return [
             each.last
             for each in self.stretches
             if abs(other.began - each.last) <= window
-            and (
-                any(theirs.last > each.last for theirs in other.stretches) or self._pauses(other.began, each)
-            )
+            and (newest > each.last or (goes_on and self._pauses(other.began, each)))
         ]
 
     def _pauses(self, began: date, stretch: DateRange) -> bool:

@@ -67,6 +67,8 @@ def test_each_currency_is_a_series_with_its_own_history() -> None:
         ("UUUZZ   ", {}),
         # What came later has nothing to do with it.
         ("UUU      EEE", {}),
+        # A single charge on a day off takes the place of nothing: three days later everything stops.
+        ("UUUUU  UUUUUE UU" + 20 * " ", {}),
     ],
 )
 def test_a_currency_that_another_one_replaces_ends(currencies: str, ended: dict[str, int]) -> None:
