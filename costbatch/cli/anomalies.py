@@ -7,7 +7,16 @@ import click
 
 from costbatch.application.anomalies import AnsweredAnomaly, Remark
 from costbatch.cli.context import Context, pass_context
-from costbatch.cli.options import JSON, AccountId, Day, accounts_option, days_between, example, output_option
+from costbatch.cli.options import (
+    JSON,
+    AccountId,
+    Day,
+    Text,
+    accounts_option,
+    days_between,
+    example,
+    output_option,
+)
 from costbatch.cli.output import print_json, print_result, print_table
 from costbatch.cli.remarks import answering, author_option, reason_option
 from costbatch.cli.views.anomaly import change_text, print_anomaly, short_id
@@ -146,13 +155,13 @@ def _row(found: AnsweredAnomaly) -> tuple[object, ...]:
 @click.option(
     "--plot",
     "picture",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Text(),
     metavar="FILE",
     help="Write a picture (SVG) of the daily cost and what was expected.",
 )
 @output_option
 @pass_context
-def show(context: Context, /, anomaly_id: str, picture: Path | None, output: str) -> None:
+def show(context: Context, /, anomaly_id: str, picture: str | None, output: str) -> None:
     """Show an anomaly, the services behind it, its answer, and in one sentence why it is silent or not.
 
     Also its days and those around it, with what was expected of each, as last judged: score 0.5 is the edge
@@ -161,10 +170,10 @@ def show(context: Context, /, anomaly_id: str, picture: Path | None, output: str
     shown = context.bootstrap().anomalies().show(anomaly_id)
     if picture is not None:
         svg = plot_anomaly(shown)
-        with writing("file", picture):
-            picture.write_text(svg, encoding="utf-8")
+        with writing("file", Path(picture)):
+            Path(picture).write_text(svg, encoding="utf-8")
     if output == JSON:
-        print_json({**shown.to_document(), "picture": None if picture is None else str(picture)})
+        print_json({**shown.to_document(), "picture": picture})
         return
     print_anomaly(shown)
     if picture is not None:

@@ -140,6 +140,12 @@ def test_an_anomaly_is_shown_with_its_days_and_as_a_picture(spiked: Harness, tmp
     run = spiked.run("anomalies", "show", found["id"], "--plot", str(tmp_path / "no" / "a.svg"))
     assert (run.status, run.stdout) == (2, "")
     assert "cannot be written: No such file or directory." in " ".join(run.stderr.split())
+    run = spiked.run("anomalies", "show", found["id"], "--plot", str(tmp_path))
+    assert "cannot be written: Is a directory." in " ".join(run.stderr.split())
+    # It comes from a variable that was never set.
+    run = spiked.run("anomalies", "show", found["id"], "--plot", "")
+    assert (run.status, run.stdout) == (2, "")
+    assert "'' is not one line of text" in " ".join(run.stderr.split())
 
 
 def test_anomalies_are_listed_for_people_and_for_programs(spiked: Harness) -> None:
