@@ -134,6 +134,19 @@ def test_open_anomalies_come_with_their_answers(reader: PostgresDatabase) -> Non
     assert sorted(kinds) == ["acknowledged", "planned"]
 
 
+def test_an_answer_for_days_that_have_passed_is_not_shown(reader: PostgresDatabase, query: Query) -> None:
+    """An anomaly that goes on after the last day on which it was expected is reported again."""
+    sql = queries()["Open anomalies by severity"]
+    query("UPDATE anomaly_answers SET kind = 'expected' WHERE kind = 'acknowledged'")
+    for later, shown in ((0, "expected"), (-1, "none")):
+        query(
+            "UPDATE anomaly_answers w SET start_date = last_date - 9, end_date = last_date + :later"
+            " FROM anomalies n WHERE n.id = w.anomaly_id",
+            later=later,
+        )
+        assert min(row["answer"] for row in rows(reader, sql)) == shown
+
+
 def test_an_account_that_is_not_collected_has_no_open_anomalies(
     reader: PostgresDatabase, query: Query
 ) -> None:
