@@ -15,7 +15,7 @@ from benchmarks.anomaly import worlds
 from benchmarks.anomaly.dataset import Account, load
 from costbatch.domain.detection import Rule
 from costbatch.domain.forecast import HISTORY_DAYS, forecast_month
-from costbatch.domain.periods import ONE_DAY, month_start
+from costbatch.domain.periods import ONE_DAY, DateRange, month_start
 
 HEAD = (
     "| data | after | months | error of the forecast | of last month again | of the rate so far "
@@ -64,7 +64,11 @@ def errors(account: Account) -> Iterator[Error]:
 
 def _error(amounts: dict[date, Decimal], today: date, actual: float, last_month: float, days: int) -> Error:
     found = forecast_month(
-        amounts, today=today, known_until=today, settle_days=Rule().settle_days, currency="USD"
+        amounts,
+        today=today,
+        known=DateRange(date.min, today),
+        settle_days=Rule().settle_days,
+        currency="USD",
     )
     after = (today - ONE_DAY).day
     rate = float(found.month_to_date) / after * days

@@ -76,14 +76,14 @@ def forecast_month(
     amounts: Mapping[date, Decimal],
     *,
     today: date,
-    known_until: date,
+    known: DateRange,
     settle_days: int,
     currency: str,
     missing: Mapping[date, Decimal] = NOTHING_MISSING,
 ) -> Forecast:
     """Return what the month of yesterday will cost all accounts together, or one: it is not said which.
 
-    amounts: by day, as known now; an absent day cost nothing. known_until: the day after the last stored one.
+    amounts: by day, as known now; an absent day cost nothing. known: the days that are stored without a gap.
     missing: what they are short of on unknown days; it is no cost of the month to date.
     settle_days: a day is complete this many days after its end; until then more of its cost may come. Days
     that were read before that are not, however long ago it is.
@@ -94,19 +94,19 @@ def forecast_month(
     before = DateRange(month_start(month, months_back=1), month)
     expected = lower = upper = None
     # Of an account that was not collected all month nothing can be said.
-    known_until = min(known_until, today)
+    known_until = min(known.end_exclusive, today)
     estimated = {**amounts, **{day: amounts.get(day, ZERO) + each for day, each in missing.items()}}
-    series = _Series.of(estimated, known_until) if known_until >= month else None
+    series = _Series.of(estimated, known.start, known_until) if known_until >= month else None
     settled = series.settled(known_until - timedelta(days=settle_days)) if series else 0
     # Each weekday has to be known.
     if series is not None and settled >= _WEEK:
         end = (end_exclusive - series.start).days
         first = max((month - series.start).days, 0)
-        known = sum(series.values[first:settled])
+        so_far = sum(series.values[first:settled])
         still = series.remaining(settled, max(first, settled), end)
-        expected = to_cents(max(Decimal(known + still), to_date), currency)
+        expected = to_cents(max(Decimal(so_far + still), to_date), currency)
         if errors := series.errors(settled, end - settled):
-            low, high = (Decimal(known + still * each) for each in errors)
+            low, high = (Decimal(so_far + still * each) for each in errors)
             lower = to_cents(min(max(low, to_date), expected), currency)
             upper = to_cents(max(high, expected), currency)
     return Forecast(
@@ -185,9 +185,9 @@ class _Series:
     month_days: Sequence[int]
 
     @classmethod
-    def of(cls, amounts: Mapping[date, Decimal], today: date) -> "_Series | None":
-        """Return the series up to yesterday; None if it is too short."""
-        first = min((day for day, amount in amounts.items() if amount), default=today)
+    def of(cls, amounts: Mapping[date, Decimal], start: date, today: date) -> "_Series | None":
+        """Return the series from the first day with cost up to yesterday; None if it is too short."""
+        first = min((day for day, amount in amounts.items() if amount and day >= start), default=today)
         if (today - first).days < _LEAST_DAYS:
             return None
         values = [float(amounts.get(day, ZERO)) for day in DateRange(first, today)]

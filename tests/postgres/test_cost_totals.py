@@ -1,6 +1,7 @@
 """Sums for detection and reports: which rows count, in which basis, currencies apart."""
 
 import random
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -271,3 +272,53 @@ def test_days_that_were_unknown_long_ago_cost_no_forecast_a_query(
                 tx.progress.save(COLLECT, {account.id: Progress(covered=days, unknown=frozenset({unknown}))})
                 assert forecast_totals(tx, date(2026, 3, 21), RULE)
             assert reads.call_count == queries
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_nothing_more_is_expected_of_a_currency_that_was_replaced(
+    database: PostgresDatabase, account: Account, *, others: bool
+) -> None:
+    """What it cost counts, in the total too; of the currency in its place it is too early to say anything."""
+    today, turned = date(2026, 3, 21), date(2026, 3, 16)
+    days = DateRange(date(2026, 1, 1), today)
+    bills: dict[Account, Callable[[date], tuple[str, str]]] = {}
+    bills[account] = lambda day: ("USD", "100.00") if day < turned else ("EUR", "90.00")
+    if others:
+        bills[add_account(database, 2)] = lambda day: ("USD", "10.00")
+    for each, cost in bills.items():
+        rows = [make_row(day, amount, currency=currency) for day in days for currency, amount in [cost(day)]]
+        store(database, each, rows, days)
+        with database.transaction() as tx:
+            tx.progress.save(COLLECT, {each.id: Progress(covered=days)})
+    found = Forecasts(database=database, rule=RULE).month(today)
+    assert [(each.currency, each.month_to_date, each.expected) for each in found[:2]] == [
+        ("EUR", Decimal("450.00"), None),
+        ("USD", Decimal("1500.00"), None),
+    ]
+    assert [(each.currency, each.month_to_date, each.expected) for each in found[-2:]] == [
+        ("EUR", Decimal("450.00"), None),
+        ("USD", Decimal("1700.00"), Decimal("1810.00")) if others else ("USD", Decimal("1500.00"), None),
+    ]
+    with database.transaction() as tx:
+        assert forecast_totals(tx, today, RULE) == found[-2:]
+
+
+def test_a_backfill_apart_from_the_collected_days_is_in_no_forecast(
+    database: PostgresDatabase, account: Account
+) -> None:
+    """Neither of the account nor of the total: the days between were never read, and are not zeros."""
+    today, backfill = date(2026, 3, 21), DateRange(date(2026, 1, 1), date(2026, 1, 11))
+    days = DateRange(date(2026, 3, 1), today)
+    for each in (account, add_account(database, 2)):
+        for span in (backfill, days):
+            store(database, each, [make_row(day, "10.00") for day in span], span)
+        with database.transaction() as tx:
+            tx.progress.save(COLLECT, {each.id: Progress(covered=days)})
+    found = Forecasts(database=database, rule=RULE).month(today)
+    assert [(each.expected, each.lower) for each in found] == [
+        (Decimal("310.00"), None),
+        (Decimal("310.00"), None),
+        (Decimal("620.00"), None),
+    ]
+    with database.transaction() as tx:
+        assert forecast_totals(tx, today, RULE) == found[-1:]

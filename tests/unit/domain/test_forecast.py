@@ -24,7 +24,8 @@ def bill(cost: Callable[[date], float], *, days: int = 250, today: date = TODAY)
 
 def forecast(amounts: dict[date, Decimal], **fields: Any) -> Forecast:
     """Return the forecast of the morning of 11 June."""
-    asked: dict[str, Any] = {"today": TODAY, "known_until": TODAY, "settle_days": 2, "currency": "USD"}
+    days = DateRange(fields.pop("known_from", date.min), fields.pop("known_until", TODAY))
+    asked: dict[str, Any] = {"today": TODAY, "known": days, "settle_days": 2, "currency": "USD"}
     return forecast_month(amounts, **{**asked, **fields})
 
 
@@ -174,6 +175,14 @@ def test_days_that_were_read_incomplete_stay_so() -> None:
         forecast(amounts, today=sixth, known_until=sixth), lower=found.lower, upper=found.upper
     )
     assert found.expected == Decimal(str(sum(map(weekly, JUNE))))
+
+
+@pytest.mark.parametrize("days", [20, 90])
+def test_a_backfill_apart_from_the_known_days_is_no_part_of_the_series(days: int) -> None:
+    """What lies between was never read, and is not zero."""
+    mine, backfill = bill(weekly, days=days), DateRange(date(2024, 10, 1), date(2024, 11, 1))
+    found = forecast(mine | dict.fromkeys(backfill, Decimal(100)), known_from=min(mine))
+    assert found == forecast(mine)
 
 
 def test_of_several_parts_the_largest_decides_whether_there_is_a_forecast() -> None:
