@@ -101,14 +101,16 @@ class Accounts:
         with self._transaction() as tx:
             _fit_in(tx, new, registration.base)
 
-    def list_accounts(self, statuses: Sequence[AccountStatus] = ()) -> list[tuple[Account, Progress]]:
-        """Return the accounts with one of the statuses, and how far each is collected.
+    def list_accounts(
+        self, statuses: Sequence[AccountStatus] = (), *, job: str = COLLECT
+    ) -> list[tuple[Account, Progress]]:
+        """Return the accounts with one of the statuses, and how far a job got with each.
 
         If no status is given: all but the removed.
         """
         wanted = statuses or (AccountStatus.ACTIVE, AccountStatus.PAUSED)
         with self._transaction() as tx:
-            progress = tx.progress.load(COLLECT)
+            progress = tx.progress.load(job)
             accounts = tx.accounts.list_all(wanted)
         return [(account, _shown(account, progress)) for account in accounts]
 

@@ -1,6 +1,7 @@
 """``costbatch accounts``: register AWS accounts and manage them. No command prints a secret."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import click
 
@@ -176,10 +177,12 @@ def add(
 @output_option
 @pass_context
 def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> None:
-    """List the accounts, how they are reached and whether they are collected."""
-    found = context.bootstrap().accounts().list_accounts([AccountStatus(status) for status in statuses])
+    """List the accounts, how they are reached, whether they are collected, and what fails."""
+    use_cases, wanted = context.bootstrap().accounts(), [AccountStatus(status) for status in statuses]
+    found = use_cases.list_accounts(wanted)
+    discovery = {account.id: each.failing for account, each in use_cases.list_accounts(wanted, job=DISCOVER)}
     if output == JSON:
-        print_json([account_document(account, progress) for account, progress in found])
+        print_json([_listed_document(*each, discovery.get(each[0].id)) for each in found])
     elif found:
         rows = [
             (
@@ -188,8 +191,7 @@ def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> N
                 account.status,
                 account.access,
                 progress.covered.last if progress.covered else None,
-                progress.failing.since if progress.failing else None,
-                progress.failing.kind if progress.failing else None,
+                *_failing_texts(progress.failing, discovery.get(account.id)),
                 _labels_text(account),
             )
             for account, progress in found
@@ -197,6 +199,26 @@ def list_accounts(context: Context, statuses: tuple[str, ...], output: str) -> N
         print_table(_LIST_COLUMNS, rows, names=("name",))
     else:
         click.echo("No accounts found; register one with `costbatch accounts add`.")
+
+
+def _listed_document(account: Account, progress: Progress, discovery: Failing | None) -> dict[str, object]:
+    failure = _failure(DISCOVER, discovery)
+    return account_document(account, progress) | {
+        f"discovery_failing_{name}": failure[name] for name in ("since", "kind")
+    }
+
+
+def _failing_texts(
+    collection: Failing | None, discovery: Failing | None
+) -> tuple[datetime | None, str | None]:
+    """Return since when the account fails, and why; "discovery:" comes before why only discovery does."""
+    why = [
+        each
+        for each in (collection and collection.kind, discovery and f"discovery: {discovery.kind}")
+        if each
+    ]
+    since = [each.since for each in (collection, discovery) if each]
+    return min(since, default=None), "; ".join(why) or None
 
 
 def _labels_text(account: Account) -> str | None:

@@ -266,6 +266,25 @@ def test_the_list_is_a_table_for_people(shell: Any) -> None:
     ]
 
 
+def test_the_list_shows_that_discovery_fails(shell: Any) -> None:
+    """Alone or beside the collection; it is since the first of both that something is wrong."""
+    shell.run(*ADD, "--pod-identity")
+    collection = Failing(since=datetime(2025, 3, 10, 9, tzinfo=UTC), kind="throttled")
+    discovery = Failing(since=datetime(2025, 3, 10, 8, tzinfo=UTC), kind="access_denied")
+    shell.database.progress.discovery[1] = Progress(failing=discovery)
+    for failing, why in (
+        (None, "discovery: access_denied"),
+        (collection, "throttled; discovery: access_denied"),
+    ):
+        shell.database.progress.rows[1] = Progress(covered=COLLECTED, failing=failing)
+        record = shell.run("accounts", "list").stdout.splitlines()[1].split("\t")
+        assert record[5:7] == ["2025-03-10T08:00:00Z", why]
+        (account,) = json.loads(shell.run("accounts", "list", "--output", "json").stdout)
+        assert account["failing_kind"] == (failing and failing.kind)
+        assert account["discovery_failing_since"] == "2025-03-10T08:00:00Z"
+        assert account["discovery_failing_kind"] == "access_denied"
+
+
 def test_the_list_is_json_for_programs(shell: Any) -> None:
     """Days and instants are ISO 8601; the document ends with a newline."""
     shell.run(*ADD, "--pod-identity")
