@@ -55,7 +55,7 @@ class AdaptiveRule:
     sum_multiple: float = 5.7
     surprise_multiple: float = 1.3
     new_share: float = 0.02
-    growth_ratio: float = 1.28
+    growth_ratio: float = 1.25
     burst_multiple: float = 1.8
     floor: Limit = field(default=Limit(Decimal(3)))
     high_impact: Limit = field(default=Limit(Decimal(1000)))
