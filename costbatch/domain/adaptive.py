@@ -241,20 +241,24 @@ class Detector:
         return self._news[index - len(history.bands)]
 
     def _find_spikes(self, history: History, amounts: Sequence[float]) -> list[_Found]:
-        """Judge rises from the oldest of the three days on: by each day, and by their sum."""
-        rule, found, total = self._rule, [], 0.0
+        """Judge rises from the oldest of the three days on: by each day, and by all of them together."""
+        rule, found = self._rule, []
+        excess, certainty = 0.0, 0.0
         for count, age in enumerate(reversed(_NEWEST_FIRST), 1):
             index = len(history.bands) - 1 - age
             band = history.bands[index]
             if band is None or history.marks[index] == Mark.SET_ASIDE:
                 continue
             rise = amounts[age] - band.expected
-            total += rise / band.scale
+            # What lasts costs as much every day: a day tells the more of it, the less it strays itself.
+            deviation = band.noise * band.scale
+            excess += rise / deviation**2
+            certainty += 1 / deviation**2
             if rise < max(self._floor, rule.minimum_ratio * band.expected):
                 continue
-            one_day = rise / (rule.noise_multiple * self._evidence * band.noise * band.scale)
-            three_days = total / (rule.sum_multiple * self._evidence * band.noise * sqrt(count))
-            if one_day < 1 and (count == 1 or three_days < 1 or rise < 2 * band.noise * band.scale):
+            one_day = rise / (rule.noise_multiple * self._evidence * deviation)
+            three_days = excess / sqrt(certainty) / (rule.sum_multiple * self._evidence)
+            if one_day < 1 and (count == 1 or three_days < 1 or rise < 2 * deviation):
                 continue
             excuse = self._excuse(history, index, band, amounts, age)
             if excuse is None:

@@ -40,7 +40,7 @@ class AdaptiveRule:
     """What is worth an alarm.
 
     minimum_ratio: smallest difference as a part of what was expected; of a burst, of the largest before.
-    noise_multiple, sum_multiple: times the noise of the series, for one day and for the sum of three.
+    noise_multiple, sum_multiple: times the noise of the series, for one day and for three together.
     surprise_multiple: times the second largest surprise of the last 17 weeks, and of a year for a single day.
     new_share: part of the account's daily cost from which a new service is worth an alarm.
     high_impact: daily cost, by currency, from which it is in any account.

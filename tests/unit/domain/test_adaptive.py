@@ -259,6 +259,17 @@ def test_every_monday_is_no_step_of_an_earlier_month() -> None:
     assert min(jumped) - day(first) <= timedelta(days=2)
 
 
+def test_cheap_days_tell_more_of_a_rise_that_lasts() -> None:
+    """A dear Friday strays by more money than a weekend does, and hides a third of the rise by itself."""
+    chance = random.Random(4)
+    ordinary = [90 if day(n).weekday() >= 5 else 300 for n in range(DAYS)]
+    friday = next(n for n in range(100, DAYS) if day(n).weekday() == 4)
+    rise = range(friday, friday + 3)
+    strays = [amount * chance.gauss(1, 0.06) for amount in ordinary]
+    amounts = [ordinary[n] + 31.5 if n in rise else strays[n] for n in range(DAYS)]
+    assert days_of(anomalies({"this": amounts}), Reason.SPIKE) == {friday + 2}
+
+
 def test_a_service_that_bursts_for_a_day_does_not_stay_high() -> None:
     """Bursts excuse bursts; three days on end are compared with what lasted as long."""
     amounts = [amount * (2.5 if n % 11 == 4 else 1.0) for n, amount in enumerate(steady(100))]
