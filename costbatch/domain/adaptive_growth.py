@@ -22,6 +22,8 @@ _NEWEST_PART, _PART_BEFORE, _BOTH_PARTS = 0.22, 0.08, 0.5
 _STEP_PART, _STEP_WEEKS = 0.65, 3
 # Growth beyond what the series did before in most of half a year, as a multiple of it.
 _NEWS, _OWN_DAYS, _NEWEST_DAYS, _MOST = 1.5, 190, 12, 4
+# Growth of which less than this part came within the newest two weeks is slow: it must exceed that by more.
+_SLOW_PART, _SLOW_NEWS = 0.8, 5.0
 
 
 class Growth(NamedTuple):
@@ -57,7 +59,7 @@ def find_leak(
     if (
         growth.ratio < least
         or level - before < floor
-        or growth.ratio - 1 <= _NEWS * (_own_growth(history) - 1)
+        or growth.ratio <= _usual_growth(history, level, gained)
     ):
         return None
     has_begun = levels[max(0, settled - _BEGUN_DAYS)] < _BEGUN * level
@@ -66,10 +68,20 @@ def find_leak(
     return growth
 
 
-def _own_growth(history: History) -> float:
-    """Return the growth that three of four days of half a year stay below: the rest may be leaks or steps."""
-    growths = sorted(history.growths[-_OWN_DAYS:-_NEWEST_DAYS])
-    return growths[-1 - len(growths) // _MOST] if growths else 1.0
+def _usual_growth(history: History, level: float, gained: float) -> float:
+    """Return the growth up to which it may be how the service grows by itself."""
+    usual = 1 + _NEWS * (_own_growth(history.growths[-_OWN_DAYS:-_NEWEST_DAYS]) - 1)
+    if level - history.levels[SETTLE_DAYS - 2 * WEEK - 1] >= _SLOW_PART * gained:
+        return usual
+    # A slow leak may have begun long ago: what came before it tells how the service grows.
+    before = history.growths[-_OWN_DAYS:-_GAINED_DAYS]
+    return max(usual, 1 + _SLOW_NEWS * (_own_growth(before) - 1))
+
+
+def _own_growth(growths: Sequence[float]) -> float:
+    """Return the growth that three of four days stay below: the rest may be leaks or steps."""
+    ordered = sorted(growths)
+    return ordered[-1 - len(ordered) // _MOST] if ordered else 1.0
 
 
 def _is_steady(history: History, amounts: Sequence[float], level: float, gained: float) -> bool:
