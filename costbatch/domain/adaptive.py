@@ -39,6 +39,8 @@ _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
 _NO_CAMPAIGN = 3
 # An account that begins grows as a whole, and to many times what it cost first.
 _BEGINNING_DAYS = 100
+# From a level below the usual one, a rise takes as many times the evidence.
+_FROM_LOW = 1.7
 # This many earlier anomalies as large are the nature of the service.
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
@@ -260,12 +262,16 @@ class Detector:
             three_days = excess / sqrt(certainty) / (rule.sum_multiple * self._evidence)
             if one_day < 1 and (count == 1 or three_days < 1 or rise < 2 * deviation):
                 continue
+            strength = max(one_day, three_days)
             excuse = self._excuse(history, index, band, amounts, age)
+            if excuse is None and strength < _FROM_LOW and history.is_low:
+                # What strays around its usual level is often below it: a rise from there looks too large.
+                excuse = Excuse.USUAL_LEVEL
             if excuse is None:
                 history.marks[index] = Mark.ANOMALOUS
             elif excuse is Excuse.ACCOUNT_WIDE and history.marks[index] == Mark.NORMAL:
                 history.marks[index] = Mark.SHARED
-            found.append(_Found(age, None if excuse else Reason.SPIKE, max(one_day, three_days), excuse))
+            found.append(_Found(age, None if excuse else Reason.SPIKE, strength, excuse))
         return found
 
     def _excuse(

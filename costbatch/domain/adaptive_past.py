@@ -40,6 +40,8 @@ _LONGEST_RISE = 49
 LIKE = 4.0
 # A level below this part of the usual one of nine weeks is a trough; coming back from it is no rise.
 _TROUGH, _RETURN, _NINE_WEEKS = 0.8, 1.5, 63
+# Below this part of it, the level is low.
+_LOW = 0.95
 # Levels of as many days are compared to find a step.
 _STEP_DAYS = 4
 
@@ -241,6 +243,11 @@ class Past:
             ),
             default=0.0,
         )
+
+    @property
+    def is_low(self) -> bool:
+        """Whether the level is below the usual one of nine weeks."""
+        return self.levels[-1] < _LOW * median(self.levels[-_NINE_WEEKS:])
 
     def is_return(self, index: int, before: int, amount: float) -> bool:
         """Whether a level that had fallen (an outage, a holiday, a free tier) only comes back.

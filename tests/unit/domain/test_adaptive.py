@@ -382,6 +382,15 @@ def test_only_growth_that_goes_on_is_told(slows_after: int, reasons: set[Reason]
     assert {each.reason for each in anomalies({"this": grown})} == reasons
 
 
+@pytest.mark.parametrize(("weeks", "is_told"), [(2, True), (5, False)])
+def test_slow_growth_must_exceed_how_the_service_grows_by_itself(weeks: int, *, is_told: bool) -> None:
+    """What grows by a tenth in four weeks may grow by a third in five; within two weeks, that is a leak."""
+    grows = [amount * 1.1 ** (n / 28) for n, amount in enumerate(steady(100, noise=0.01))]
+    days = 7 * weeks
+    amounts = changed(grows, 112, lambda n: 1 + 0.35 * min(n, days) / days)
+    assert bool(days_of(anomalies({"this": amounts}), Reason.GROWTH)) is is_told
+
+
 def test_a_leak_is_measured_against_the_noise_before_it() -> None:
     """What grows strays from the last week, and seems noisier with each day; it is told all the same."""
     leak = changed(steady(100, noise=0.08, seed=3), 100, lambda n: 1 + 0.05 * n)
@@ -548,6 +557,15 @@ def test_the_return_from_an_outage_that_was_not_told_is_no_spike() -> None:
     found = [each for each in anomalies(services) if each.service == "this"]
     assert not days_of(found, Reason.DROP)
     assert not days_of(found, Reason.SPIKE)
+
+
+@pytest.mark.parametrize(
+    ("level", "rise", "is_told"), [(1.0, 1.5, True), (0.9, 1.5, False), (0.9, 2.0, True)]
+)
+def test_a_rise_from_a_low_level_takes_more_evidence(level: float, rise: float, *, is_told: bool) -> None:
+    """What is often a little below its usual level comes back without a cause."""
+    amounts = changed(steady(100, noise=0.04), 110, lambda n: level * (rise if n == 20 else 1))
+    assert (130 in days_of(anomalies({"this": amounts}), Reason.SPIKE)) is is_told
 
 
 def test_a_surge_of_the_account_excuses_no_later_rise_of_one_service() -> None:
