@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -36,6 +36,7 @@ _LARGEST_ANSWER_BYTES = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = range(300, 400)
 _SUCCESS = range(200, 300)
+_INFORMATION = range(102, 200)
 # These are about the sender or the moment; other refusals are about the very message.
 _NOT_OF_THE_MESSAGE = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 425, 426, 429, 451})
 _CLIENT_ERRORS = range(400, 500)
@@ -47,8 +48,23 @@ class _PrivateAddressError(Exception):
     """The name resolves to nothing but addresses inside of a network."""
 
 
+class _Answer(HTTPResponse):
+    """The answer itself, and not the information that may come before it, such as 103 Early Hints."""
+
+    @override
+    def begin(self) -> None:
+        super().begin()
+        # http.client passes over 100 alone. 101 is an answer, a wrong one: no other protocol was asked for.
+        while self.status in _INFORMATION:
+            # It reads a head only if it has none.
+            self.headers = self.msg = None  # type: ignore[assignment] # as http.client begins
+            super().begin()
+
+
 class _Connection(HTTPConnection):
     """Connects to public addresses only, unless told otherwise; through TLS if there is a context."""
+
+    response_class = _Answer
 
     def __init__(
         self, host: str, port: int, *, seconds: float, context: ssl.SSLContext | None, allow_private: bool

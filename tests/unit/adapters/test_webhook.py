@@ -189,6 +189,27 @@ def test_the_status_alone_says_whether_it_was_accepted(receiver: Receiver, rest:
     assert webhook(receiver.url).deliver([anomaly_event()]).endswith("answered 202 Accepted.")
 
 
+@pytest.mark.parametrize(
+    ("final", "sentence"),
+    [
+        (b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", None),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "answered 400 Bad Request."),
+        (b"", "closed the connection without an answer."),
+    ],
+)
+def test_what_a_receiver_says_before_its_answer_is_no_answer(
+    receiver: Receiver, final: bytes, sentence: str | None
+) -> None:
+    """Information such as 102 or 103 decides nothing: taken for a failure, it would send the event again."""
+    early = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    receiver.reply = Reply(raw=early + final)
+    sink = webhook(receiver.url)
+    if sentence is None:
+        assert sink.deliver([anomaly_event()]).endswith("answered 202 Accepted.")
+    else:
+        assert sentence in str(problem_of(sink))
+
+
 def test_the_rest_of_an_answer_is_not_waited_for() -> None:
     """If it takes longer than the timeout, the receiver has the event nevertheless."""
     with dripping(headers=False) as url:
