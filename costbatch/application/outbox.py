@@ -57,7 +57,7 @@ class Outbox(Protocol):
         """Return what is pending and given up, by sink; sinks without either are left out."""
 
     def waiting(self) -> dict[str, Waiting]:
-        """Return what is pending, by sink, and when the first of it can be claimed."""
+        """Return what is pending, by sink, and when the first of it that is not claimed can be claimed."""
 
     def counts_of_run(self, run_id: UUID) -> dict[str, int]:
         """Return how many events of each type a run has written."""

@@ -210,11 +210,13 @@ def deliver(context: Context, output: str) -> None:
 def _note(sink: str, found: Waiting) -> str:
     """Say what still waits for a sink, and what to do about it."""
     waits = f"{many(found.number, 'event')} {'waits' if found.number == 1 else 'wait'} for {sink};"
+    if found.held == found.number:
+        return f"{waits} another delivery holds {'it' if found.number == 1 else 'them'} now."
+    what = "the next attempt"
     if found.held:
-        all_ = "it" if found.number == 1 else "them"
-        return f"{waits} another delivery holds {all_ if found.held == found.number else found.held} now."
+        waits, what = f"{waits} another delivery holds {found.held} of them now;", f"{what} of the others"
     return (
-        f"{waits} the next attempt is due at {instant(found.due_at.replace(microsecond=0))}. To deliver at "
+        f"{waits} {what} is due at {instant(found.due_at.replace(microsecond=0))}. To deliver at "
         f"once, run `costbatch events replay --sink {sink} --state pending` and then "
         "`costbatch events deliver`."
     )

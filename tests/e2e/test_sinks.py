@@ -163,6 +163,29 @@ def test_what_another_process_sends_is_not_asked_to_be_sent_again(sinks: Harness
     wait_for(sending)
 
 
+def test_what_waits_beside_what_another_process_sends_is_said_with_when_it_is_due(
+    sinks: Harness, receiver: Receiver
+) -> None:
+    """Once the other process has ended, it would seem that all is delivered."""
+    receiver.reply = Reply(400)
+    sinks.collect()
+    (event,) = listed(sinks, "--sink", "payments", "--state", "pending")
+    due_at = event["deliveries"][1]["retry_at"]
+    sinks.run("events", "replay", "--account", TWO, "--sink", "payments")
+    receiver.reply = Reply(hangs=True)
+    asked = len(receiver.asked)
+    sending = sinks.start("events", "deliver")
+    until(lambda: len(receiver.asked) > asked)
+    beside = sinks.run("events", "deliver", "--output", "json", COSTBATCH_DELIVERY_SECONDS="1")
+    payments = next(each for each in json.loads(beside.stdout) if each["sink"] == "payments")
+    assert (payments["waiting"], payments["due_at"]) == (2, due_at)
+    assert beside.stderr.startswith(
+        "2 events wait for payments; another delivery holds 1 of them now; "
+        f"the next attempt of the others is due at {due_at[:19]}Z. To deliver at once, run"
+    )
+    wait_for(sending)
+
+
 def test_a_dead_event_is_seen_replayed_or_discarded(sinks: Harness, receiver: Receiver) -> None:
     """After so many attempts it is given up, and doctor says what to do."""
     receiver.reply = Reply(400)

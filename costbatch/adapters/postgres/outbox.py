@@ -61,12 +61,15 @@ SELECT claimed.*, events.run_id, events.cloudevent FROM claimed JOIN events ON e
 ORDER BY claimed.sequence
 """)
 
-# The first one of an ordering key is due before those that it holds back.
+# The first one of an ordering key is due before those that it holds back. What a process holds is most likely
+# sent before its claim ends, so that the end is said only if nothing else is due.
 _WAITING = sa.text("""
-SELECT sink, sum(number) AS number, sum(held) AS held, min(due_at) AS due_at
+SELECT sink, sum(number) AS number, sum(held) AS held,
+    coalesce(min(due_at) FILTER (WHERE NOT is_held), min(due_at)) AS due_at
 FROM (
     SELECT sink, count(*) AS number, count(*) FILTER (WHERE claimed_until > now()) AS held,
-        (array_agg(greatest(retry_at, claimed_until) ORDER BY sequence))[1] AS due_at
+        (array_agg(greatest(retry_at, claimed_until) ORDER BY sequence))[1] AS due_at,
+        (array_agg(coalesce(claimed_until > now(), false) ORDER BY sequence))[1] AS is_held
     FROM deliveries WHERE state = 'pending' GROUP BY sink, ordering_key
 ) AS keys
 GROUP BY sink ORDER BY sink
