@@ -1,9 +1,11 @@
 """Tells people, in chat, by mail or by pager: through the library apprise, which knows a hundred services."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
+from itertools import accumulate
 from threading import Event
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
@@ -32,9 +34,12 @@ _LONGEST_HEADER = 150
 # Teams takes 28 kB (28,672 bytes) a message and adds up to 4.5 kB of its own. A character takes at most four
 # bytes, in UTF-8 as in UTF-16, in which Teams counts some messages.
 _LONGEST_CARD = 5_500
-# ntfy takes what has 4,096 bytes for a file, which needs a store of files there. Of two bytes a character, as
-# many letters of other scripts have; what is English has one.
+# ntfy takes what has 4,096 bytes for a file, which needs a store of files there. So does apprise: what has
+# 8,000 in JSON, where a letter that is not English has 6 or 12. Within these limits, a text has 4,000.
 _LONGEST_PUSH = 2_000
+_LARGEST_PUSH_BYTES = 7_000
+_LARGEST_PUSH_WITH_TITLE_BYTES = 7_600
+_PUSH_STEP = 100
 # Mail has no limit of characters, but apprise has one for what states none, and would cut a document there.
 _LONGEST_MAIL = 1_000_000
 # As which attribute the pagers of apprise have the key of an incident.
@@ -127,8 +132,6 @@ def _service(options: NotifyOptions, scheme: str, name: str) -> Apprise:
         plugin.body_maxlen, plugin.title_maxlen = _LONGEST_BLOCK, _LONGEST_HEADER
     elif isinstance(plugin, NotifyWorkflows):
         plugin.body_maxlen = _LONGEST_CARD
-    elif isinstance(plugin, NotifyNtfy):
-        plugin.body_maxlen = _LONGEST_PUSH
     elif _formats(plugin)[0] == NotifyFormat.HTML and plugin.body_maxlen == NotifyBase.body_maxlen:
         plugin.body_maxlen = _LONGEST_MAIL
     if plugin.request_rate_per_sec == NotifyBase.request_rate_per_sec:
@@ -166,6 +169,22 @@ def _formats(plugin: NotifyBase) -> tuple[NotifyFormat, ...]:
     return given if isinstance(given, tuple) else (cast("NotifyFormat", given),)
 
 
+def _longest_push(title: str, body: str) -> int:
+    """Return how many characters of a body ntfy takes at once, wherever it is cut."""
+    room = min(
+        _LARGEST_PUSH_BYTES, _LARGEST_PUSH_WITH_TITLE_BYTES - _json_bytes(title[: NotifyNtfy.title_maxlen])
+    )
+    sums = [0, *accumulate(map(_json_bytes, body))]
+    longest = _LONGEST_PUSH
+    while any(end - start > room for start, end in zip(sums, sums[min(longest, len(body)) :], strict=False)):
+        longest -= _PUSH_STEP
+    return longest
+
+
+def _json_bytes(text: str) -> int:
+    return len(json.dumps(text)) - len('""')
+
+
 def _send(service: Apprise, message: Message, type_: NotifyType, abandoned: Event) -> bool:
     _abandoned.set(abandoned)
     (plugin,) = service
@@ -180,6 +199,8 @@ def _send(service: Apprise, message: Message, type_: NotifyType, abandoned: Even
     else:
         # apprise escapes it for a service that knows only a few tags.
         body, format_ = message.text, NotifyFormat.TEXT
+    if isinstance(plugin, NotifyNtfy):
+        plugin.body_maxlen = _longest_push(title, body)
     sent = service.notify(
         title=title,
         # apprise sends no message without a text.

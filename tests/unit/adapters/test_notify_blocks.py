@@ -169,12 +169,19 @@ def test_teams_gets_a_large_digest_in_few_cards_and_in_time(teams: Receiver) -> 
         assert 4 * len(text) + len(body) - len(json.dumps(text)) + 4_500 < 28 * 1024
 
 
-def test_ntfy_gets_messages_and_no_files(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("named", "number"),
+    [("Überwachung", 20), ("\u0444" * 190, 5), ("\U0001f4b0" * 190, 3), ("\U0001f4b0" * 190, 1)],
+    ids=["latin", "cyrillic", "emoji", "emoji alone"],
+)
+def test_ntfy_gets_messages_and_no_files(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, named: str, number: int
+) -> None:
     """It takes 4,096 bytes or more for a file, which it refuses unless it was set up to keep files."""
     monkeypatch.setattr(NotifyNtfy, "cloud_notify_url", receiver.url)
     receiver.reply = Reply(200, body=b"{}")
     trend = [{"date": f"2025-02-{day:02}", "amount": f"{day}", "is_anomalous": False} for day in range(1, 29)]
-    names = [f"Überwachung-{n}" for n in range(20)]
+    names = [f"{named}-{n}" for n in range(number)]
     events = [
         anomaly_event(n, id=f"{n}", account={"name": name}, trend=trend) for n, name in enumerate(names)
     ]
@@ -182,3 +189,5 @@ def test_ntfy_gets_messages_and_no_files(receiver: Receiver, monkeypatch: pytest
     messages = [json.loads(body)["message"] for body in receiver.bodies]
     assert max(len(each.encode()) for each in messages) < 4096
     assert all(name in "".join(messages) for name in names)
+    # apprise sends no message of more than this.
+    assert max(map(len, receiver.bodies)) <= NotifyNtfy.ntfy_json_upstream_size_limit
