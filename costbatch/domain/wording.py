@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
 from costbatch.domain.anomaly_wording import (
     ANOMALY_WORDS,
@@ -83,13 +84,16 @@ def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) ->
     by itself only if it has a root cause or is over.
     """
     events = _one_of_each(events)
-    members = {
-        member["anomaly_id"]
+    incidents = [
+        event["data"]["incident"] for event in events if event["type"] == EventType.INCIDENT_DETECTED
+    ]
+    members = {member["anomaly_id"] for incident in incidents for member in incident["members"]}
+    counted = _counted(incidents)
+    singles = [
+        event
         for event in events
-        if event["type"] == EventType.INCIDENT_DETECTED
-        for member in event["data"]["incident"]["members"]
-    }
-    singles = [event for event in events if _subject(event) not in members or _is_more_than_member(event)]
+        if not (_subject(event) in members or _is_counted(event, counted)) or _is_more_than_member(event)
+    ]
     parts = []
     for event in sorted(singles, key=_rank):
         notice = notice_of(event, link)
@@ -106,6 +110,33 @@ def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) ->
         parts=tuple(parts[:MOST_PARTS]),
         rest=max(len(parts) - MOST_PARTS, 0),
     )
+
+
+def _counted(incidents: Sequence[Mapping[str, Any]]) -> dict[tuple[str, ...], set[str]]:
+    """Return the accounts that an incident names, by cause, if there are too many to name all."""
+    return {
+        _cause(incident, incident["service"]): {each["aws_account_id"] for each in incident["members"]}
+        for incident in incidents
+        if incident["accounts"] > len(incident["members"])
+    }
+
+
+def _is_counted(event: CloudEvent, counted: Mapping[tuple[str, ...], set[str]]) -> bool:
+    """Whether an anomaly is a member that its incident counts and does not name.
+
+    That of an account that is named is another one.
+    """
+    if event["type"] not in ANOMALY_WORDS:
+        return False
+    anomaly = event["data"]["anomaly"]
+    explained = anomaly["explanation"] or ({"service": ""},)
+    named = counted.get(_cause(anomaly, anomaly["service"] or explained[0]["service"]))
+    return named is not None and event["data"]["account"]["aws_account_id"] not in named
+
+
+def _cause(found: Mapping[str, Any], service: str) -> tuple[str, ...]:
+    """Return what the members of an incident have in common."""
+    return (service, found["direction"], found["start_date"], found["currency"])
 
 
 def _is_more_than_member(event: CloudEvent) -> bool:

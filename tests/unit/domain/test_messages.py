@@ -80,7 +80,11 @@ def a_trend(*amounts: str, is_complete: bool = False) -> Trend:
 
 
 def an_event(
-    kind: ChangeKind = ChangeKind.DETECTED, name: str = "search", trend: Trend | None = None, **fields: Any
+    kind: ChangeKind = ChangeKind.DETECTED,
+    name: str = "search",
+    trend: Trend | None = None,
+    account: int = 1,
+    **fields: Any,
 ) -> Event:
     """Return an event of an anomaly of the two newest days."""
     shown = {
@@ -97,8 +101,8 @@ def an_event(
         ),
     }
     change = AnomalyChange(kind, make_anomaly(**{**shown, **fields}))
-    account = make_account(1, name=name)
-    return anomaly_event(change, account, trend or a_trend(), run_id=RUN, now=NOW)
+    of_account = make_account(account, name=name)
+    return anomaly_event(change, of_account, trend or a_trend(), run_id=RUN, now=NOW)
 
 
 def a_failure(
@@ -493,6 +497,25 @@ def test_an_incident_names_its_accounts_with_the_ids_to_answer(others: list[Even
         assert ("more" in text) == (rest is not None)
         assert rest is None or rest in text
         assert "costbatch anomalies dismiss ID" in text
+
+
+def test_a_digest_leaves_out_also_the_members_that_a_large_incident_does_not_name() -> None:
+    """It counts them, and a part of each would tell the smallest of all at length; others have their part."""
+
+    def spike(number: int, account: int = 4_000, start: date = NEWEST, **fields: Any) -> Event:
+        return an_event(account=account, id=UUID(int=number << 96), start_date=start, **fields)
+
+    alike = spike(4_000)
+    others = [
+        spike(4_001, start=NEWEST - timedelta(days=1)),
+        spike(4_002, service="AWS Lambda"),
+        spike(4_003, currency="EUR"),
+        # Of an account that is named with a larger one.
+        spike(4_004, account=1),
+    ]
+    assert "[high] Cost spike: " not in said(alike, an_incident(4_000)).text
+    assert said(alike, *others, an_incident(4_000)).text.count("[high] Cost spike: ") == len(others)
+    assert "[high] Cost spike: " in said(alike, an_incident(5)).text
 
 
 def test_a_digest_tells_the_root_cause_of_a_member_of_an_incident() -> None:
