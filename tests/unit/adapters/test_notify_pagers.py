@@ -129,3 +129,23 @@ def test_a_service_that_cannot_close_gets_every_message(
     pager(f"{scheme}://{ID}").deliver([event])
     (document,) = posted
     assert document["message"]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "kinds"),
+    [
+        ("", ["INFO", "INFO", "WARNING", "CRITICAL"]),
+        ("?:info=CRITICAL&:warning=CRITICAL", ["CRITICAL"] * 4),
+    ],
+)
+def test_splunk_pages_for_what_is_not_severe_if_its_address_says_so(
+    posted: list[Mapping[str, Any]], mapping: str, kinds: list[str]
+) -> None:
+    """As the document of alerts says: INFO pages nobody."""
+    sink = make_sink(
+        "type: notify\nurl: {secret_env: URL}\noverflow: truncate", {"URL": f"splunk://route@{ID}{mapping}"}
+    )
+    sink.deliver([event_of_test()])
+    for severity in ("low", "medium", "high"):
+        sink.deliver([anomaly_event(severity=severity)])
+    assert [each["message_type"] for each in posted] == kinds
