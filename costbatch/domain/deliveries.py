@@ -112,7 +112,7 @@ class Backlog:
 class Waiting:
     """How many deliveries of a sink are still to be made, and when the next attempt is due.
 
-    held: how many of them a process has claimed; due_at is that of the others, if there are any.
+    held: how many of them a process has claimed, or will after those; due_at is that of the others, if any.
     """
 
     number: int

@@ -264,6 +264,19 @@ def test_what_another_process_sends_is_counted_apart_and_not_made_due(
         assert tx.outbox.replay(waits, ["log"]) == 2
 
 
+def test_what_waits_behind_what_another_process_sends_is_counted_as_its_own(
+    database: PostgresDatabase, run: Run
+) -> None:
+    """That process sends it next; the end of the claim is not when it is due."""
+    one = add_account(database)
+    append(database, run, event(), account_id=one.id)
+    claim(database)
+    append(database, run, event(), account_id=one.id)
+    with database.transaction() as tx:
+        waiting = tx.outbox.waiting()["log"]
+    assert (waiting.number, waiting.held) == (2, 2)
+
+
 def test_an_event_that_is_given_up_is_dead_until_it_is_replayed(
     database: PostgresDatabase, run: Run, query: Query
 ) -> None:

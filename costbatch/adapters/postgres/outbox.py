@@ -64,7 +64,7 @@ ORDER BY claimed.sequence
 # The first one of an ordering key is due before those that it holds back. What a process holds is most likely
 # sent before its claim ends, so that the end is said only if nothing else is due.
 _WAITING = sa.text("""
-SELECT sink, sum(number) AS number, sum(held) AS held,
+SELECT sink, sum(number) AS number, sum(CASE WHEN is_held THEN number ELSE held END) AS held,
     coalesce(min(due_at) FILTER (WHERE NOT is_held), min(due_at)) AS due_at
 FROM (
     SELECT sink, count(*) AS number, count(*) FILTER (WHERE claimed_until > now()) AS held,
