@@ -297,8 +297,8 @@ def _credentials_text(details: AccountDetails) -> str:
 def label(context: Context, aws_account_id: str, changes: tuple[str, ...], output: str) -> None:
     """Set labels of an account (KEY=VALUE) and remove others (KEY-).
 
-    Events carry the labels that the account has when they are raised, and the filters of sinks go by them: a
-    team can hear of its own accounts only.
+    Events carry the labels that the account has when they are raised. A sink can filter by labels, so that a
+    team receives only the events of its own accounts.
     """
     use_cases = context.bootstrap().accounts()
     account = use_cases.label(aws_account_id, changes)

@@ -164,8 +164,8 @@ def _row(found: AnsweredAnomaly) -> tuple[object, ...]:
 def show(context: Context, /, anomaly_id: str, picture: str | None, output: str) -> None:
     """Show an anomaly, the services behind it, its answer, and in one sentence why it is silent or not.
 
-    Also its days and those around it, with what was expected of each, as last judged: score 0.5 is the edge
-    of the band from lower to upper.
+    Also shows its days and those around it, with what was expected of each when it was last judged. A score
+    of 0.5 is the edge of the band from lower to upper.
     """
     shown = context.bootstrap().anomalies().show(anomaly_id)
     if picture is not None:
@@ -181,7 +181,7 @@ def show(context: Context, /, anomaly_id: str, picture: str | None, output: str)
 
 
 @anomalies.command(
-    short_help="Mark it as being worked on.",
+    short_help="Mark an anomaly as being worked on.",
     epilog=example(
         "costbatch anomalies acknowledge 5e5909ac", "costbatch anomalies acknowledge 5e5909ac --reason OPS-17"
     ),
@@ -192,13 +192,13 @@ def show(context: Context, /, anomaly_id: str, picture: str | None, output: str)
 @output_option
 @pass_context
 def acknowledge(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
-    """Mark it as being worked on: no reminders, and no updates at this level. The end is reported."""
+    """Mark an anomaly as being worked on: no reminders, no updates at this level. Its end is reported."""
     with answering(context) as bootstrap:
         _print_answered(bootstrap.anomalies().acknowledge(anomaly_id, Remark(**remark)), output)
 
 
 @anomalies.command(
-    short_help="Mark it as not an anomaly.",
+    short_help="Dismiss an anomaly.",
     epilog=example('costbatch anomalies dismiss 5e5909ac --reason "monthly fee"'),
 )
 @_id_argument
@@ -207,13 +207,13 @@ def acknowledge(context: Context, /, anomaly_id: str, output: str, **remark: str
 @output_option
 @pass_context
 def dismiss(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
-    """Mark it as not an anomaly: its series is silent at this level from now on."""
+    """Dismiss an anomaly: its series is silent at this level from now on."""
     with answering(context) as bootstrap:
         _print_answered(bootstrap.anomalies().dismiss(anomaly_id, Remark(**remark)), output)
 
 
 @anomalies.command(
-    short_help="Mark it as expected.",
+    short_help="Mark an anomaly as expected.",
     epilog=example(
         'costbatch anomalies expect 5e5909ac --until 2026-12-31 --reason "sale"',
         'costbatch anomalies expect 5e5909ac --as-of-now --reason "new region"',
@@ -229,7 +229,7 @@ def dismiss(context: Context, /, anomaly_id: str, output: str, **remark: str) ->
 def expect(
     context: Context, /, anomaly_id: str, until: date | None, output: str, *, as_of_now: bool, **remark: str
 ) -> None:
-    """Mark it as expected: its series is silent at this level, until a day or without an end."""
+    """Mark an anomaly as expected: its series is silent at this level, until a day or without an end."""
     if (until is None) != as_of_now:
         raise ConfigError("Give one of --until DATE and --as-of-now.")
     with answering(context) as bootstrap:
@@ -237,7 +237,7 @@ def expect(
 
 
 @anomalies.command(
-    short_help="Withdraw the answers to it.", epilog=example("costbatch anomalies reopen 5e5909ac")
+    short_help="Withdraw the answers to an anomaly.", epilog=example("costbatch anomalies reopen 5e5909ac")
 )
 @_id_argument
 @reason_option(required=False)
@@ -245,7 +245,7 @@ def expect(
 @output_option
 @pass_context
 def reopen(context: Context, /, anomaly_id: str, output: str, **remark: str) -> None:
-    """Withdraw every answer that was given for its series: its next change is reported."""
+    """Withdraw every answer to the series of an anomaly: its next change is reported."""
     with answering(context) as bootstrap:
         _print_answered(bootstrap.anomalies().reopen(anomaly_id, Remark(**remark)), output)
 
@@ -279,8 +279,8 @@ def import_aws(
 ) -> None:
     """Import the anomalies that AWS Cost Anomaly Detection found, and show who found what.
 
-    AWS gives those of the last 90 days, with root causes and feedback; here they are kept for ever. One
-    request for each account and page: AWS may charge $0.01 for it, as for those of `collect`.
+    AWS gives those of the last 90 days, with root causes and feedback; costbatch keeps them for ever.
+    Each account and page takes one request. AWS may charge $0.01 for it, as for those of `collect`.
     """
     last = until or utc_day(context.now())
     first = since or last - AWS_KEEPS + ONE_DAY

@@ -25,8 +25,8 @@ def arrival(
 ) -> None:
     """Show how much of a day's final cost had arrived 24, 48 and 72 hours after its end.
 
-    By account and service: the median of up to 60 settled days, of those that were collected on that morning.
-    A service with fewer than 10 such days is left out.
+    By account and service: the median of up to 60 settled days. A day counts only if it was collected on that
+    morning. A service with fewer than 10 such days is left out.
     """
     ledger = context.bootstrap().ledger()
     curves = ledger.arrivals(utc_day(context.now()), aws_account_ids, services)
@@ -57,8 +57,8 @@ def arrival(
         print_table(_TITLES, shown, numbers=_TITLES[3:], names=("service",))
     elif services and ledger.arrivals(utc_day(context.now()), aws_account_ids):
         click.echo(
-            f"Not known of {', '.join(services)}: `costbatch arrival` without --service lists the services "
-            "of which it is known."
+            f"Not enough data for {', '.join(services)}; run `costbatch arrival` without --service to list "
+            "the services that have enough."
         )
     else:
-        click.echo("Not known yet: it takes 10 settled days that were collected the morning after.")
+        click.echo("Not enough data yet: 10 settled days that were collected the morning after are needed.")

@@ -68,8 +68,8 @@ def backtest(
     """Replay past nights, each with the costs that were known that morning, and show what would be raised.
 
     Uses the current settings. The history that first collections read is not counted, because no morning saw
-    it. Under the settings of the nights, their detector raises the anomalies that they raised, with their
-    ids. Nothing is written to the database.
+    it. With the detector and the settings of the nights, the replay raises the same anomalies as they did,
+    with the same ids. Nothing is written to the database.
     """
     detectors = tuple(DetectorName) if detector == _BOTH else (DetectorName(detector),)
     report = context.bootstrap().backtest().run(detectors, since=since, aws_account_ids=aws_account_ids)
@@ -86,8 +86,8 @@ def backtest(
         return
     if not report.accounts:
         when = f"from {since} on" if since else "yet"
-        last = ", the last of them no earlier than that" if since else ""
-        click.echo(f"No mornings to replay {when}: it takes an account that was collected on two days{last}.")
+        last = ", the second of them no earlier than that" if since else ""
+        click.echo(f"No mornings to replay {when}: an account must have been collected on two days{last}.")
         return
     _print_report(report)
     if folder:

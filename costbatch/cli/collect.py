@@ -89,11 +89,12 @@ def collect(ctx: click.Context, context: Context, /, **options: object) -> None:
     Reads again the days of each account that may still change: by default the last 35, all of last month
     while it is open, and every day that was missed. For a new account, reads its history.
 
-    Ctrl-C lets the accounts in flight finish and prints the command to continue; a second one stops at once.
+    Press Ctrl-C to stop in order: the accounts in flight finish, and the command to continue is printed.
+    Press it again to stop at once.
 
-    Exits with 0 if all or some accounts were collected or there were none, 1 if no account was collected or
-    the database was lost, 2 on wrong usage, 3 if some accounts failed and --fail-on is partial, 130 if
-    stopped by Ctrl-C, and 143 if stopped by SIGTERM or the deadline.
+    Exits with 0 if all or some accounts were collected, or if there were none. Exits with 1 if no account was
+    collected or the database was lost, 2 on wrong usage, and 3 if some accounts failed and --fail-on is
+    partial. Exits with 130 if stopped by Ctrl-C, and 143 if stopped by SIGTERM or the deadline.
     """
     asked = _Options(**options)  # type: ignore[arg-type] # click has converted each by its declaration
     settings = asked.override(context.settings(verbose=asked.verbose))

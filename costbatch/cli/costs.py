@@ -20,7 +20,9 @@ _TITLES = ("account", "day", "service", "type", "currency", "cost", "estimated")
         "costbatch costs --as-of 2026-02-01 --from 2026-01-01 --account 123456789012",
     )
 )
-@click.option("--as-of", type=Day(), help="As it was after the runs of this UTC day.  [default: now]")
+@click.option(
+    "--as-of", type=Day(), help="Costs as they were after the runs of this UTC day.  [default: now]"
+)
 @click.option("--from", "first", type=Day(), help="First day.  [default: first of the month of --to]")
 @click.option("--to", "last", type=Day(), help="Last day.  [default: the day before --as-of]")
 @accounts_option
@@ -38,8 +40,8 @@ def costs(
 ) -> None:
     """Export the stored daily costs, row by row; with --as-of, exactly as they were on an earlier night.
 
-    The table shows the unblended cost; JSON and CSV have every amount. If a run is resumed
-    after a later night, its changes count to that night, as in `changes`.
+    The table shows the unblended cost; JSON and CSV have every amount. If a run is resumed after a later
+    night, its changes count as changes of that night, as in `changes`.
     """
     night = as_of or utc_day(context.now())
     last = last or night - ONE_DAY

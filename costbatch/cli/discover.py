@@ -39,15 +39,16 @@ def discover(ctx: click.Context, context: Context, /, **options: object) -> None
     """Discover the resources of every active account, in all its enabled regions, with their tags.
 
     Reads Resource Explorer if the account has a view of all its regions, else the Resource Groups Tagging
-    API, which knows no resource that never had a tag. AWS charges nothing for this.
+    API, which does not list resources that never had a tag. AWS charges nothing for this.
 
-    If a region fails, the others are still read, and nothing of the failed one counts as gone.
+    If a region fails, the others are still read, and no resource of the failed one counts as gone.
 
-    Ctrl-C lets the accounts in flight finish and prints the command to continue; a second one stops at once.
+    Press Ctrl-C to stop in order: the accounts in flight finish, and the command to continue is printed.
+    Press it again to stop at once.
 
-    Exits with 0 if all or some accounts were discovered or there were none, 1 if no account was discovered or
-    the database was lost, 2 on wrong usage, 3 if some accounts failed and --fail-on is partial, 130 if
-    stopped by Ctrl-C, and 143 if stopped by SIGTERM or the deadline.
+    Exits with 0 if all or some accounts were discovered, or if there were none. Exits with 1 if no account
+    was discovered or the database was lost, 2 on wrong usage, and 3 if some accounts failed and --fail-on is
+    partial. Exits with 130 if stopped by Ctrl-C, and 143 if stopped by SIGTERM or the deadline.
     """
     asked = _Options(**options)  # type: ignore[arg-type] # click has converted each by its declaration
     settings = asked.override(context.settings(verbose=asked.verbose))

@@ -51,8 +51,8 @@ def doctor(
     Checks the settings, the key, the database, the accounts, past runs, events, and the connections to AWS
     and the Pushgateway. Nothing is written, and nothing is paid without --paid.
 
-    Exits with 0 if no check failed, even with warnings; 1 if one failed; and 2 if the configuration, the key
-    or the schema is wrong, so that a retry cannot help.
+    Exits with 0 if no check failed, even with warnings, and with 1 if one failed. Exits with 2 if the
+    configuration, the key or the schema is wrong: a retry cannot help.
     """
     if account is not None and not paid:
         raise ConfigError("--account requires --paid.")

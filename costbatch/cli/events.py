@@ -119,7 +119,7 @@ def list_events(context: Context, /, *, sink: str | None, limit: int, output: st
 @output_option
 @pass_context
 def show(context: Context, event_id: UUID, output: str) -> None:
-    """Show an event as sinks receive it, and what became of each delivery, or why a filter excluded it.
+    """Show an event as sinks receive it, and the state of each delivery, or why a filter excluded it.
 
     A sink that was configured later is not listed, because it never received the event; `replay` sends it.
     """
@@ -164,13 +164,13 @@ def _document(event: StoredEvent) -> dict[str, object]:
     }
 
 
-@events.command(short_help="Deliver what is due.", epilog=example("costbatch events deliver"))
+@events.command(short_help="Deliver the events that are due.", epilog=example("costbatch events deliver"))
 @output_option
 @pass_context
 def deliver(context: Context, output: str) -> None:
-    """Deliver what is due, as every run does at its end; what is not due yet is counted as waiting.
+    """Deliver the events that are due, as every run does at its end; the others count as waiting.
 
-    Safe beside a run. Exits with 1 if an event that was tried still waits or was given up.
+    It is safe to use during a run. Exits with 1 if an event that was tried still waits or was given up.
     """
     stop = Signal()
     before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -251,9 +251,10 @@ def replay(
     output: str,
     **options: Any,  # noqa: ANN401 - as above
 ) -> None:
-    """Deliver events again, whatever the filters say: given up, filtered, or from before a sink was there.
+    """Deliver events again that were given up, delivered or filtered, or raised before a sink existed.
 
-    They go out with the next run, or with `costbatch events deliver`. Receivers know a repeat by its id.
+    Filters do not apply. The events are delivered by the next run, or by `costbatch events deliver`.
+    Receivers recognize a repeat by its id.
     """
     if not event_ids and not any(options.values()):
         raise ConfigError("Say which events: give ids, --state, --since, --type or --account.")
@@ -267,14 +268,15 @@ def replay(
 
 
 @events.command(
-    short_help="Stop trying to deliver to a sink.", epilog=example("costbatch events discard old-chat --yes")
+    short_help="Discard the undelivered events of a sink.",
+    epilog=example("costbatch events discard old-chat --yes"),
 )
 @click.argument("sink", type=Text())
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @output_option
 @pass_context
 def discard(context: Context, sink: str, output: str, *, yes: bool) -> None:
-    """Stop trying to deliver what waits for a sink or was given up, for example because the sink is gone."""
+    """Discard the events that wait for a sink or were given up, for example because the sink is gone."""
     if not yes:
         if not context.can_ask():
             raise ConfigError("Discarding events needs confirmation and there is no terminal; pass --yes.")

@@ -22,11 +22,11 @@ _TITLES = ("account", "month", "currency", "to date", "expected", "from", "to", 
 @export_option
 @pass_context
 def forecast(context: Context, /, *, aws_account_ids: tuple[str, ...], output: str) -> None:
-    """Show the month to date and what all of it will cost, by account and in total, in each currency.
+    """Show the month to date and what the whole month will cost, by account and in total, in each currency.
 
-    The month is that of yesterday. The cost is what anomalies are detected in: without credits, refunds and
-    tax by default. The range is an 80 % interval, from past forecasts; it is missing until there are enough
-    of them. An account needs two weeks of history.
+    The month is that of yesterday. The cost is the one that anomaly detection compares: by default without
+    credits, refunds and tax. The range is an 80 % interval, from past forecasts; it is missing until there
+    are enough of them. An account needs two weeks of history.
     """
     found = context.bootstrap().forecasts().month(utc_day(context.now()), aws_account_ids)
     documents = [each.to_document() for each in found]

@@ -71,7 +71,7 @@ def _filters(command: F) -> F:
             "--gone-since",
             type=Day(),
             metavar="DAY",
-            help="Gone since this UTC day or later.  [default: only what is there]",
+            help="Gone since this UTC day or later.  [default: only existing resources]",
         ),
     )
     for option in reversed(options):
@@ -124,7 +124,7 @@ class _Asked:
 @output_option
 @pass_context
 def list_(context: Context, /, *, limit: int, output: str, **asked: object) -> None:
-    """List resources, by account, service and type; those that are there, unless --gone-since is given."""
+    """List resources, by account, service and type: existing ones, or with --gone-since those gone."""
     filter_ = _Asked(**asked).filter()  # type: ignore[arg-type] # click has converted each by its declaration
     queries = context.bootstrap().resources()
     found = list(queries.find(filter_, most=limit))

@@ -111,8 +111,9 @@ def run_options(words: JobWords, *, dry_run: str) -> Callable[[F], F]:
             "--deadline",
             type=Seconds("0", "604800", above=True),
             metavar="SECONDS",
-            help="Stop starting accounts this many seconds after the start of the run, or of the process "
-            "that resumes it later than that; resume with the same --run-key.",
+            help="Start no more accounts after this many seconds from the start of the run; if a process "
+            "resumes the run later than that, from the start of that process. To resume, use the same "
+            "--run-key.",
         ),
         click.option("--verbose", "-v", is_flag=True, help="Also show the log on a terminal."),
         click.option("--dry-run", is_flag=True, help=dry_run),

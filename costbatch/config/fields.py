@@ -133,14 +133,14 @@ class Fields:
     lease_seconds: float = _variable(
         parsers.seconds("1"),
         "45",
-        "How long the accounts of a crashed process stay claimed before another process takes them. Less "
-        "than 35: a process that waits for the database may lose its accounts, which are then paid twice.",
+        "How long the accounts of a crashed process stay claimed before another process takes them. With "
+        "less than 35, a process that waits for the database may lose its accounts, which are then paid twice.",
     )
     deadline_seconds: float | None = _variable(
         parsers.seconds("0.1", "604800"),
         None,
-        "Stop starting accounts this many seconds after the start of the run, or of the process that resumes "
-        "it later than that; resume the run with the same run key.",
+        "Start no more accounts after this many seconds from the start of the run; if a process resumes the "
+        "run later than that, from the start of that process. To resume, use the same run key.",
     )
     grace_seconds: float = _variable(
         parsers.seconds("0"), "25", "How long accounts in flight may take to finish after SIGTERM."
@@ -178,7 +178,7 @@ class Fields:
         lambda text: parse_overrides(text, f"{PREFIX}DETECTION_OVERRIDES"),
         "none",
         "How some accounts are judged differently, as a YAML document; "
-        "COSTBATCH_DETECTION_OVERRIDES_FILE may name a file of it.",
+        "COSTBATCH_DETECTION_OVERRIDES_FILE may name a file that contains it.",
     )
     anomaly_threshold: Decimal | None = _variable(
         parsers.ratio,
@@ -237,9 +237,9 @@ class Fields:
     root_cause_minimum: Limit | None = _variable(
         parsers.limit(None),
         None,
-        "The smallest difference of an open anomaly for which a run asks for the root cause, by one paid "
-        "request, or up to five if the response is long; one number or by currency, like the floor. If not "
-        "set, and in currencies that it does not name, it never asks.",
+        "The smallest difference of an open anomaly for which a run asks for the root cause; one number or "
+        "by currency, like the floor. Each anomaly takes one paid request, or up to five if the response is "
+        "long. If not set, and in currencies that it does not name, no root cause is asked for.",
     )
     first_charge_floor: Limit = _variable(
         parsers.limit("0.01"),
@@ -256,8 +256,8 @@ class Fields:
     anomaly_level_margin: Decimal = _variable(
         parsers.ratio,
         "0.2",
-        "How far beyond a level that was dismissed, expected or acknowledged a day is still at that level, "
-        "as a ratio of the level.",
+        "How far a day may go beyond a level that was dismissed, expected or acknowledged, and still count "
+        "as at that level, as a ratio of the level.",
     )
     remind_days: int | None = _variable(
         parsers.integer(1, 90),

@@ -92,7 +92,8 @@ def test_the_history_tells_every_night(harness: Harness, nights: dict[Any, list[
     assert 66 <= float(totals[account]["24"]) <= 92
     assert float(totals[account]["24"]) < float(totals[account]["48"]) <= float(totals[account]["72"])
     assert harness.run("arrival", "--service", "TYPO").stdout == (
-        "Not known of TYPO: `costbatch arrival` without --service lists the services of which it is known.\n"
+        "Not enough data for TYPO; run `costbatch arrival` without --service to list the services that have "
+        "enough.\n"
     )
     run = harness.run("forecast", "--output", "json")
     found: list[Any] = json.loads(run.stdout)
@@ -176,8 +177,8 @@ def test_a_backtest_raises_what_the_nights_raised(
     for path in pictures:
         ET.fromstring(path.read_text())
     assert harness.run("backtest", "--from", "2027-01-01").stdout == (
-        "No mornings to replay from 2027-01-01 on: it takes an account that was collected on two days, "
-        "the last of them no earlier than that.\n"
+        "No mornings to replay from 2027-01-01 on: an account must have been collected on two days, "
+        "the second of them no earlier than that.\n"
     )
     arguments = ("backtest", "--from", f"{SPIKE + 3 * ONE_DAY}", "--detector", "deviation")
     later = harness.run(*arguments, COSTBATCH_DORMANT_ACCOUNTS=",".join(harness.ids))
