@@ -134,7 +134,8 @@ class Fields:
         parsers.seconds("1"),
         "45",
         "How long the accounts of a crashed process stay claimed before another process takes them. With "
-        "less than 35, a process that waits for the database may lose its accounts, which are then paid twice.",
+        "less than 35, a process that waits for the database may lose its accounts, which are then paid "
+        "twice.",
     )
     deadline_seconds: float | None = _variable(
         parsers.seconds("0.1", "604800"),
