@@ -72,9 +72,14 @@ class RunReport(ABC):
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The numbers of the run as JSON has them: the data of its event."""
+        """The numbers of the run as JSON has them: the data of its event.
+
+        Raises:
+            ValueError: a number of the job has the name of one that every run has.
+
+        """
         run, counts = self.run, self.counts
-        return {
+        common: dict[str, Any] = {
             "job": run.request.job,
             "id": str(run.id),
             "key": run.key,
@@ -93,8 +98,11 @@ class RunReport(ABC):
                 "unfinished": counts.count(*UNFINISHED),
             },
             "failures": {kind.value: counts.failures[kind] for kind in sorted(counts.failures)},
-            **self.job_summary(),
         }
+        own = self.job_summary()
+        if taken := sorted(common.keys() & own.keys()):
+            raise ValueError(f"job_summary of {run.request.job} names what every run has: {', '.join(taken)}")
+        return common | own
 
     @property
     def events_pending(self) -> int:

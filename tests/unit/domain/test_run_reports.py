@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from costbatch.domain.collect_report import AnomalyView, Collection, CollectReport
 from costbatch.domain.collection import CollectionRecord, CollectOptions
@@ -247,3 +249,16 @@ def test_a_plan_tells_what_would_be_read_and_paid() -> None:
         "api": {"requests": 12},
         "is_least": False,
     }
+
+
+def test_a_job_cannot_take_the_name_of_a_number_that_every_run_has() -> None:
+    """Whoever writes a second job learns it from its first test, and no status is lost in silence."""
+
+    class GreedyReport(CollectReport):
+        @override
+        def job_summary(self) -> dict[str, Any]:
+            return {"status": "fine", "id": 7, "keys": 1}
+
+    report = GreedyReport(run=make_run(), counts=counts_of(ITEMS), reported_at=NOW)
+    with pytest.raises(ValueError, match=r"names what every run has: id, status$"):
+        _ = report.summary
