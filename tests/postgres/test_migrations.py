@@ -60,13 +60,29 @@ def test_every_migration_can_be_undone(empty: PostgresDatabase) -> None:
 
 
 def test_a_failing_upgrade_leaves_nothing_behind(empty: PostgresDatabase) -> None:
-    """The upgrade is one transaction: a table in the way undoes all of it."""
+    """The upgrade is one transaction: a name in the way of a late step undoes all of it."""
     with empty.connection() as connection:
-        connection.execute(sa.text("CREATE TABLE deliveries ()"))
-    with pytest.raises(StorageError, match="deliveries"):
+        connection.execute(sa.text("CREATE SEQUENCE ix_deliveries_delivered_at"))
+    with pytest.raises(StorageError, match="ix_deliveries_delivered_at"):
         Schema(empty.connection).upgrade()
     with empty.connection() as connection:
-        assert sa.inspect(connection).get_table_names() == ["deliveries"]
+        assert sa.inspect(connection).get_table_names() == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_tables_of_others_are_named_and_left_alone(empty: PostgresDatabase, *, is_first: bool) -> None:
+    """Whether they are in the schema itself or in another one of the search_path."""
+    schema = "crm" if is_first else "public"
+    with empty.connection() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA crm")
+        connection.exec_driver_sql(f"CREATE TABLE {schema}.accounts (id int)")
+        database = connection.scalar(sa.text("SELECT current_database()"))
+        connection.exec_driver_sql(f'ALTER DATABASE "{database}" SET search_path = crm, public')
+    empty.close()
+    with pytest.raises(ConfigError, match=rf"The schema {schema} has .* \(accounts\).*an empty schema"):
+        Schema(empty.connection).upgrade()
+    with empty.connection() as connection:
+        assert connection.scalar(sa.text("SELECT to_regclass('daily_costs')")) is None
 
 
 def test_a_change_by_hand_is_found(empty: PostgresDatabase) -> None:

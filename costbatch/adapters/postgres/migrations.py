@@ -159,6 +159,33 @@ def require_upgrade_rights(connection: Connection) -> None:
         )
 
 
+_TAKEN_NAMES = sa.text("""
+SELECT min(relnamespace::regnamespace::text) AS schema, string_agg(relname, ', ' ORDER BY relname) AS names
+FROM pg_class
+WHERE oid IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name)
+GROUP BY relnamespace
+ORDER BY schema
+""")
+
+
+def require_free_names(connection: Connection) -> None:
+    """Refuse a database without our revision in which tables of our names are found.
+
+    Raises:
+        ConfigError: with the tables, and how to give costbatch a schema of its own.
+
+    """
+    row = connection.execute(_TAKEN_NAMES, {"tables": [*metadata.tables]}).first()
+    if row is None:
+        return
+    role = _quoted(connection, connection.scalar(sa.text("SELECT current_user")))
+    raise ConfigError(
+        f"The schema {row.schema} has tables that costbatch would create ({row.names}), and no record "
+        "that it created them. Set DATABASE_URL to an empty database, or give its role an empty schema: "
+        f"CREATE SCHEMA costbatch AUTHORIZATION {role}; ALTER ROLE {role} SET search_path = costbatch;"
+    )
+
+
 def _quoted(connection: Connection, name: str) -> str:
     return connection.dialect.identifier_preparer.quote(name)
 
@@ -185,8 +212,8 @@ class Schema:
         Return the revisions before and after.
 
         Raises:
-            ConfigError: the database was migrated by a newer program, its encoding is not UTF8, or the role
-                may not change it.
+            ConfigError: the database was migrated by a newer program, its encoding is not UTF8, the role may
+                not change it, or tables of the same names are there.
 
         """
         from alembic import command  # noqa: PLC0415 - the daily run must not pay for loading Alembic
@@ -200,6 +227,8 @@ class Schema:
                 require_current_schema(connection)
             if schema_state(before) is not SchemaState.CURRENT:
                 require_upgrade_rights(connection)
+            if schema_state(before) is SchemaState.EMPTY:
+                require_free_names(connection)
             command.upgrade(alembic_config(connection), "head")
         return before, self.needed
 
