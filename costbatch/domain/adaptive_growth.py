@@ -71,7 +71,7 @@ def find_leak(
 def _usual_growth(history: History, level: float, gained: float) -> float:
     """Return the growth up to which it may be how the service grows by itself."""
     usual = 1 + _NEWS * (_own_growth(history.growths[-_OWN_DAYS:-_NEWEST_DAYS]) - 1)
-    if level - history.levels[SETTLE_DAYS - 2 * WEEK - 1] >= _SLOW_PART * gained:
+    if level - _level_before(history, 2) >= _SLOW_PART * gained:
         return usual
     # A slow leak may have begun long ago: what came before it tells how the service grows.
     before = history.growths[-_OWN_DAYS:-_GAINED_DAYS]
@@ -86,11 +86,18 @@ def _own_growth(growths: Sequence[float]) -> float:
 
 def _is_steady(history: History, amounts: Sequence[float], level: float, gained: float) -> bool:
     """Whether what was gained came week by week and day by day, and goes on."""
-    # Whole weeks before the newest one, which reaches to the newest day: that can only understate growth.
-    last, earlier = (history.levels[SETTLE_DAYS - weeks * WEEK - 1] for weeks in (1, 2))
+    last, earlier = _level_before(history, 1), _level_before(history, 2)
     return (
         level - last >= _NEWEST_PART * gained
         and last - earlier >= _PART_BEFORE * gained
         and level - earlier >= _BOTH_PARTS * gained
         and history.largest_step(_STEP_WEEKS * WEEK, amounts) <= _STEP_PART * gained
     )
+
+
+def _level_before(history: History, weeks: int) -> float:
+    """Return the level some weeks before the newest one, which reaches to the newest day.
+
+    Whole weeks can only understate growth.
+    """
+    return history.levels[SETTLE_DAYS - weeks * WEEK - 1]
