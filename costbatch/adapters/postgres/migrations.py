@@ -159,8 +159,8 @@ def require_upgrade_rights(connection: Connection) -> None:
         )
 
 
-_TAKEN_NAMES = sa.text("""
-SELECT min(relnamespace::regnamespace::text) AS schema, string_agg(relname, ', ' ORDER BY relname) AS names
+_OUR_NAMES = sa.text("""
+SELECT relnamespace::regnamespace::text AS schema, string_agg(relname, ', ' ORDER BY relname) AS names
 FROM pg_class
 WHERE oid IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name)
 GROUP BY relnamespace
@@ -175,7 +175,7 @@ def require_free_names(connection: Connection) -> None:
         ConfigError: with the tables, and how to give costbatch a schema of its own.
 
     """
-    row = connection.execute(_TAKEN_NAMES, {"tables": [*metadata.tables]}).first()
+    row = _tables_of_our_names(connection)
     if row is None:
         return
     role = _quoted(connection, connection.scalar(sa.text("SELECT current_user")))
@@ -184,6 +184,11 @@ def require_free_names(connection: Connection) -> None:
         "that it created them. Set DATABASE_URL to an empty database, or give its role an empty schema: "
         f"CREATE SCHEMA costbatch AUTHORIZATION {role}; ALTER ROLE {role} SET search_path = costbatch;"
     )
+
+
+def _tables_of_our_names(connection: Connection) -> sa.Row[tuple[str, str]] | None:
+    """Return a schema of the search_path, and the tables there that have names of costbatch's."""
+    return connection.execute(_OUR_NAMES, {"tables": [*metadata.tables]}).first()
 
 
 def _quoted(connection: Connection, name: str) -> str:
@@ -242,7 +247,7 @@ class Schema:
         from alembic import command, util  # noqa: PLC0415 - as above
 
         with self.connect() as connection:
-            if current_revision(connection) is None and _is_populated(connection):
+            if current_revision(connection) is None and _tables_of_our_names(connection):
                 return ["costbatch's tables are there, but alembic_version does not say at which revision."]
             require_current_schema(connection)
             try:
@@ -252,11 +257,6 @@ class Schema:
             except util.CommandError as error:
                 return [str(error)]
         return []
-
-
-def _is_populated(connection: Connection) -> bool:
-    """Whether any of costbatch's tables exists."""
-    return bool(set(sa.inspect(connection).get_table_names()) & metadata.tables.keys())
 
 
 def alembic_config(connection: Connection | None = None) -> "Config":
