@@ -32,11 +32,11 @@ _DIGEST = 2000
 # refusals find two. If it refuses more, its refusal is not about single events. A refusal for the size is
 # none of these: it is about the message, which is divided in any case.
 _MOST_REFUSED_AT_ONCE = 24
-# If it cannot be told whether a receiver refuses a digest or is away, it is sent as a whole this often, which
-# are all attempts of a night, before it is sent in halves. Or one event would kill the others.
+# If it is not known whether a receiver refuses a digest or is unavailable, it is sent as a whole this often,
+# which are all attempts of a night, before it is sent in halves. Otherwise one event would block the others.
 _WHOLE_ATTEMPTS = 4
-# How long another process leaves a claim alone, and how long this one works on it before it claims anew. A
-# sink must answer within the difference.
+# How long another process does not touch a claim, and how long this one works on it before it claims again.
+# A sink must answer within the difference.
 LEASE_SECONDS = 120.0
 _WORK_SECONDS = 60.0
 # After this number of failures in a row, delivery to the receiver pauses.
@@ -196,7 +196,7 @@ class _Drain:
         """Claim some deliveries, send and mark them; return whether there were none."""
         name, worker = self.sink.name, self.deliverer.worker
         most, lease = _DIGEST if self.sink.is_digest else _BATCH, timedelta(seconds=LEASE_SECONDS)
-        # One for all attempts: a claim whose commit was not heard is this process's own, and is made again.
+        # One for all attempts: if the reply to a commit was lost, the claim is this process's own.
         token = uuid4()
 
         def claim(tx: Transaction) -> list[Delivery]:

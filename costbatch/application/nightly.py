@@ -55,7 +55,7 @@ class Nightly(Generic[P]):
         try:
             report = self._work(key, request)
         except BaseException as error:
-            # Wrong usage did nothing: the gateway keeps what the last run told it.
+            # Wrong usage did nothing: the gateway keeps the metrics of the last run.
             if not isinstance(error, ConfigError):
                 self._push(None, request)
             raise

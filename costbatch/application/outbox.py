@@ -13,8 +13,8 @@ from costbatch.domain.routing import Route
 class Outbox(Protocol):
     """Events, and what is still to be delivered to whom.
 
-    What waits, and for how long, goes by one clock for all processes, the store's: one whose clock is wrong
-    must not hold back what others wrote, nor take what they are sending.
+    All times are by one clock, the store's. So a process whose clock is wrong neither holds back the events
+    of others, nor takes those that they are sending.
     """
 
     def append(
@@ -22,8 +22,8 @@ class Outbox(Protocol):
     ) -> None:
         """Add events with a delivery to every sink; one that is there already is left as it is.
 
-        A filter decides here, once: what it excludes is recorded with the reason. What follows up an event
-        that a sink received is not excluded for its size.
+        A filter decides here, once: an event that it excludes is recorded with the reason. A follow-up of an
+        event that a sink received is not excluded for its size.
         """
 
     def claim(self, sink: str, *, worker: str, token: UUID, most: int, lease: timedelta) -> list[Delivery]:

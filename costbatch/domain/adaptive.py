@@ -27,27 +27,27 @@ _TOTAL_DAYS = 14
 _ESTABLISHED_DAYS = 14
 # A series needs this many days before one of them is judged.
 _YOUNG_DAYS = 18
-# Weeks whose largest surprises tell how far the series strays by itself, and from when two of them count.
+# Weeks whose largest deviations show how far the series usually varies, and from when two of them count.
 _PEAK_WEEKS, _FIRST_WEEKS, _MATURE_WEEKS, _YEAR_WEEKS = 17, 3, 9, 52
 # Services that burst: the second largest surprise is this large; a single day must then be twice as large.
 _BURST, _BURST_MARGIN, _HEAVIEST_TAIL = 0.25, 2.0, 2.5
 # As many other services that move by as much, or this part as much, make it the account's movement; a fee
 # many times as large on the same day does not.
 _ACCOUNT_WIDE, _SAME_MOVE, _SAME_GROWTH = 2, 0.4, 0.5
-# A rise of as many times the level, or growth to as many times it, is told whatever the account does: no
-# campaign makes everything so dear.
+# A rise of as many times the level, or growth to as many times it, is reported even if other services of the
+# account move too: no campaign multiplies all costs by so much.
 _NO_CAMPAIGN = 3
 # An account that begins grows as a whole, and to many times what it cost first.
 _BEGINNING_DAYS = 100
-# From a level below the usual one, a rise takes as many times the evidence.
+# From a level below the usual one, a rise takes this many times the evidence.
 _FROM_LOW = 1.7
-# This many earlier anomalies as large are the nature of the service.
+# If there were this many earlier anomalies as large, they are usual for the service.
 _NATURE = 2
 _DORMANT_DAYS, _DORMANT_PAYMENTS = 28, 3
-# Of a fee of its own, the part that an earlier one is at least. The first often covers part of a month, and
-# the next follow an account that begins; from so many on it has its size.
+# An earlier fee is at least this part of a similar one. The first often covers part of a month, and those of
+# a new account grow; from this many charges on, the size is the usual one.
 _SAME_CHARGE, _FIRST_CHARGE, _CHARGES = 0.75, 0.3, 3
-# A job this many times as large as any within a year is told, once so many weeks are known.
+# A job this many times as large as any within a year is reported, once this many weeks are known.
 _BEYOND_JOBS, _JOB_WEEKS = 2.5, 20
 
 
@@ -226,17 +226,17 @@ class Detector:
         return found
 
     def _least_news(self, history: History, index: int, amount: float) -> float:
-        """Return the amount from which a day of a young service is news.
+        """Return the amount from which a day of a young service is reported.
 
-        Not if the account began with the service, nor if an earlier day cost a quarter of it: what begins
-        with a trial of cents is told when it costs money, what was told for little when it costs much, and
-        what grows up gently never.
+        Never if the account began with the service, nor if an earlier day cost a quarter of it. So a trial of
+        cents is reported when it costs money, a service that was reported for little is reported again when
+        it costs much, and one that grows slowly is not reported.
         """
         if self.state.mornings - len(history.bands) < _ESTABLISHED_DAYS:
             return inf
         # The two days before it belong to the same beginning.
         before = history.amounts[: max(0, index - SETTLE_DAYS)]
-        # What grows up gently is several times as dear after three days.
+        # A service that grows slowly can cost several times as much after three days.
         times = LIKE if len(before) >= len(_NEWEST_FIRST) else LIKE**2
         if before and max(before) >= amount / times:
             return inf
@@ -252,7 +252,7 @@ class Detector:
             if band is None or history.marks[index] == Mark.SET_ASIDE:
                 continue
             rise = amounts[age] - band.expected
-            # What lasts costs as much every day: a day tells the more of it, the less it strays itself.
+            # A rise that lasts costs as much every day: the less a day usually varies, the more it counts.
             deviation = band.noise * band.scale
             excess += rise / deviation**2
             certainty += 1 / deviation**2
@@ -265,7 +265,7 @@ class Detector:
             strength = max(one_day, three_days)
             excuse = self._excuse(history, index, band, amounts, age)
             if excuse is None and strength < _FROM_LOW and history.is_low:
-                # What strays around its usual level is often below it: a rise from there looks too large.
+                # A level that varies is often a little below the usual one: a rise from it looks too large.
                 excuse = Excuse.USUAL_LEVEL
             if excuse is None:
                 history.marks[index] = Mark.ANOMALOUS

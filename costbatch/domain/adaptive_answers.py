@@ -156,7 +156,7 @@ def open_day(history: History, newest: date, amounts: Sequence[float], answered:
         history.settle(amounts[-1])
     for each in answered:
         if each.since == newest and each.lesson is Lesson.LEVEL:
-            # Its days stay anomalous: that it rose once says nothing of how far it strays by itself.
+            # Its days stay anomalous: one rise does not show how far the service usually varies.
             history.adopt(amounts[1])
         elif each.since == newest and each.lesson is Lesson.ORDINARY:
             history.accept(amounts[1], each.is_at_level)

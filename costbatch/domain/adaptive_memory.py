@@ -1,8 +1,7 @@
 """What the adaptive detector remembers of an account between two nights, in one currency.
 
-A snapshot of its state, and the mornings that it was shown since. A morning that is read again takes the
-place of the last one, so that a repeated run, and one that finds the day more complete, remember the same as
-if there had been only that one.
+A snapshot of its state, and the mornings that it has read since. A morning that is read again replaces the
+last one. So a run that is repeated, or finds the day more complete, remembers the same as a single run.
 """
 
 import json
@@ -28,7 +27,7 @@ from costbatch.domain.periods import DateRange
 Readings = Mapping[str, Sequence[Decimal | float]]
 Morning = tuple[date, Readings]
 
-# Counts the changes of what is learned of a day: a memory of another number is built anew.
+# The version of what is learned of a day: a memory of another version is learned again.
 _LEARNED_AS = 10
 # A snapshot is many times as large as a morning; to judge a morning again takes as long as to store it.
 _MORNINGS = 4

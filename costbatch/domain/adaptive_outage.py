@@ -11,7 +11,7 @@ from costbatch.domain.expectation import History
 OUTAGE, _BELOW_EVERYTHING, _NEXT_BELOW = 0.45, 0.6, 0.7
 # If it began during the first day: of what was expected on it and on the next one, and of the lowest before.
 _FIRST_DAY, _NEARLY_EMPTY, _BELOW_LOWEST = 0.75, 0.3, 0.9
-# However much a service strays, an outage need not be deeper than this part of what was expected.
+# Even if a service varies much, an outage need not be deeper than this part of what was expected.
 _DEEPEST = 0.9
 # The days that are compared, how many of them must be ordinary, and those without another outage.
 _COMPARED_DAYS, _LEAST_USUAL_DAYS, _CALM_DAYS = 35, 20, 10
@@ -54,7 +54,7 @@ def find_outage(
     lowest = usual[1]
     # A holiday before an outage is not its first day: wait until the next one is complete.
     began = began and amounts[2] < _BELOW_LOWEST * lowest
-    # A free tier starts anew on the 1st: in the first months nothing tells that from an outage.
+    # A free tier starts anew on the 1st: in the first months this looks like an outage.
     is_free_tier = history.month_days[index] <= _MONTH_START and index < 2 * _COMPARED_DAYS
     excuse = None
     if (not began and amounts[2] >= _BELOW_EVERYTHING * lowest) or amounts[1] >= _NEXT_BELOW * lowest:

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 # Days after which a bill is complete: on the morning after day t, the days to t - 2 are final.
 SETTLE_DAYS = 2
-# A rise on so many days on end is compared with what lasted as long.
+# A rise of this many days in a row is compared with rises that lasted as long.
 RUN_DAYS = 3
 WEEK = 7
 # Growth is measured against the level of four weeks ago.
 GROWTH_DAYS = 28
 # Noise before anything is known of it.
 UNKNOWN_NOISE = 0.3
-# A level below a cent is none.
+# A level below a cent does not count as a level.
 LEAST_LEVEL = 0.01
 
 _SATURDAY = 5
@@ -53,7 +53,7 @@ class Mark(IntEnum):
     ANOMALOUS = 1
     RECURRING = 2
     SET_ASIDE = 3  # it was planned, or is expected to pass: nothing is learned of it
-    SHARED = 4  # several services of the account moved as far: it says nothing of how far this one strays
+    SHARED = 4  # several services of the account moved as far: it does not show how far this one varies
 
 
 class Band(NamedTuple):
@@ -252,7 +252,7 @@ class Past:
     def is_return(self, index: int, before: int, amount: float) -> bool:
         """Whether a level that had fallen (an outage, a holiday, a free tier) only comes back.
 
-        Not to what was told and has been over for a week.
+        Not to a level that was reported and has been over for a week.
         """
         if 1 < self.last_drop < before < self.last_drop + FORTNIGHT:
             level = self.levels[self.last_drop - 2] * self.weights[self.weekdays[index]]
@@ -272,7 +272,7 @@ class Past:
         return amount < _RETURN * usual[-3] if usual[2:] else False
 
     def _told_before(self, before: int) -> set[int]:
-        """Return the days of rises that were told and have been over for a week."""
+        """Return the days of rises that were reported and have been over for a week."""
         told: set[int] = set()
         i = max(0, before - _NINE_WEEKS - _LONGEST_RISE)
         while i < before:

@@ -10,7 +10,7 @@ from costbatch.domain.money import Limit
 
 
 class Excuse(StrEnum):
-    """Why a day that stands out is none."""
+    """Why a day that stands out is not an anomaly."""
 
     ACCOUNT_WIDE = "account_wide"
     RECURRING = "recurring"

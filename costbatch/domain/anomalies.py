@@ -271,7 +271,7 @@ def _changes_of_episode(
         if now.state is AnomalyState.RESOLVED and known.state is AnomalyState.OPEN:
             kind = ChangeKind.RESOLVED
         elif now.state is AnomalyState.OPEN and known.is_gone:
-            # Who is told of new anomalies only has not heard of these days.
+            # A receiver that gets new anomalies only has received nothing about these days.
             kind = ChangeKind.DETECTED
         yield AnomalyChange(kind, replace(now, revision=known.revision + 1), episode)
     for other in merged:

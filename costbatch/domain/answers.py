@@ -1,7 +1,8 @@
 """What people answer to anomalies, and which anomalies an answer covers.
 
 An answer belongs to a series (account, service, currency, direction) at a level, not to a run or to the id of
-an anomaly: it holds when a backfill or a restatement finds the same days again, with whatever first day.
+an anomaly. So it holds when a backfill or a restatement finds the same days again, even with another first
+day.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -182,10 +183,11 @@ def is_silent(anomaly: Anomaly, answers: Iterable[Answer], rule: Rule) -> bool:
 def as_told(
     change: AnomalyChange, before: Anomaly | None, answers: Sequence[Answer], rule: Rule
 ) -> AnomalyChange | None:
-    """Return a change as it is to be reported, given the anomaly before it; None: it is not.
+    """Return a change as it is to be reported, given the anomaly before it; None: it is not reported.
 
-    What becomes audible is reported as detected, because its receivers have not heard of it. What was audible
-    is reported to its end, and what becomes audible only when it is over is not.
+    An anomaly that is no longer silent is reported as detected, because its receivers may not have received
+    it before. One that was reported is reported to its end. One whose silence ends only when it is over is
+    not reported.
     """
     answer = answer_to(change.anomaly, answers, rule)
     was_silent = before is not None and is_silent(before, answers, rule)

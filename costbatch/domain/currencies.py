@@ -13,7 +13,7 @@ from costbatch.domain.periods import ONE_DAY, DateRange, utc_day
 
 # An account that cost nothing for so long is known to cost nothing.
 _QUIET = timedelta(days=28)
-# A currency that was replaced and costs something again for so many days has come back.
+# A currency that was replaced has come back if it has cost again for this many days.
 _BACK_DAYS = 7
 
 

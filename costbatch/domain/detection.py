@@ -143,7 +143,7 @@ class Series:
         """Return what was expected of the days of the tail that are large against the level before it."""
         if self.last_day is None:
             return {}
-        # However few of its days are left, they tell the level; long after its end there are none.
+        # Even a few of its days are enough to know the level; long after its end there are none.
         level = self.baseline(self.last_day + ONE_DAY, replace(rule, minimum_history_days=1))
         found = {}
         for day, amount in self.amounts.items():

@@ -1,4 +1,4 @@
-"""How each type of event is told: what a digest counts it as, which alert it fires or ends, whether it warns.
+"""How each type of event is reported: how a digest counts it, which alert it fires or ends, if it warns.
 
 The log, the digests and the Alertmanager read it here, so that a new type is decided in one place.
 """
@@ -14,10 +14,10 @@ ANOMALY_ALERT, ACCOUNT_ALERT, RUN_ALERT = "CostbatchAnomaly", "CostbatchAccountF
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """How the events of a type are told.
+    """How the events of a type are reported.
 
     subject, verb: in the title of a digest, as in "Accounts: 2 failed".
-    alert: the name of the alert that it fires or ends; None: it is told once, and fires for its time.
+    alert: the name of the alert that it fires or ends; None: no event ends it, and it fires for a fixed time.
     warns: whether it needs attention; else it only informs. ends: whether it ends its alert.
     """
 
@@ -28,7 +28,7 @@ class EventKind:
     ends: bool = False
 
 
-# In the order in which a digest tells them.
+# In the order in which a digest shows them.
 KINDS: Mapping[str, EventKind] = MappingProxyType(
     {
         EventType.INCIDENT_DETECTED: EventKind("Incidents", "detected", None, warns=True),

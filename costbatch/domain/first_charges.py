@@ -50,8 +50,8 @@ def find_awakenings(
 ) -> list[DayTotal]:
     """Return the changed days on which a dormant account begins to cost something, after one without cost.
 
-    told: the currencies and days of which this was said before. If cost of earlier days arrives late, the
-    account begins to cost something on another day, but not another time.
+    told: the currencies and days for which this was reported before. If the cost of earlier days arrives
+    late, the account begins to cost something on another day; that is not reported again.
     """
     amounts = {(each.currency, each.usage_date): each.amount for each in totals}
 

@@ -14,7 +14,7 @@ from costbatch.domain.detection import ZERO, Direction
 from costbatch.domain.overrides import RuleOf
 
 _NAMESPACE = UUID("4b0b2a3e-61f4-4c0d-9a57-0d7c5d1c3b68")
-# Two accounts with one cause are worth one message.
+# From this many accounts on, one message replaces theirs.
 _LEAST_MEMBERS = 2
 
 

@@ -170,7 +170,7 @@ class Inventory:
         shown = complete | ({GLOBAL} - failed.keys())
         by_arn: dict[str, Resource] = {}
         for resource in found:
-            # What two regions show, lies in the first of them: whichever was read first.
+            # If two regions show it, it belongs to the first by name, in whichever order they were read.
             known = by_arn.get(resource.arn)
             if resource.region in shown and (known is None or resource.region < known.region):
                 by_arn[resource.arn] = resource

@@ -91,8 +91,8 @@ class Route:
 def is_follow_up(event: Event) -> bool:
     """Whether the event is about an anomaly that an earlier event was about, or ends a failure.
 
-    What a sink was told of, it is also told the end of if its types include that: however small it has
-    become, whichever services are left of it, and whatever the labels of its account are now.
+    A sink that received an anomaly or a failure also receives its end, if its types include that. The size,
+    the services and the labels of the account may have changed: these filters do not apply.
     """
     is_of_anomaly = "anomaly" in event.data and event.type is not EventType.ANOMALY_DETECTED
     return is_of_anomaly or event.type is EventType.ACCOUNT_RECOVERED

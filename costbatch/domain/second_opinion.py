@@ -262,10 +262,10 @@ def compare(
     """Return who found what in the accounts on the days; ours: with the 12-digit account id.
 
     Both are about the same if they are of one account and direction, their days touch, and the services are
-    the same if both name one; if only one does, it is a visible part of the other. services: those that there
-    are costs of. gap: how far apart days of one anomaly may be; so far around the days both must be given,
-    because what is on the days may be about the same as what is not. accounts: each with the days that AWS
-    was asked about; on others it may have found ours, too.
+    the same if both name one. If only one names a service, it must be a visible part of the other.
+    services: those with costs. gap: how far apart the days of one anomaly may be. Both lists must also have
+    the anomalies up to this gap before and after the days, because they may match one on the days.
+    accounts: each with the days that AWS was asked about; on other days AWS may have found ours, too.
     """
     ours = [(of, each) for of, each in ours if not each.is_gone]
     found: list[Compared] = []

@@ -80,8 +80,8 @@ def _one_of_each(events: Sequence[CloudEvent]) -> list[CloudEvent]:
 def digest_of(events: Sequence[CloudEvent], link: LinkTemplate | None = None) -> Notice:
     """Return the notice of many events of one run together, the most important first.
 
-    An anomaly is told once, by its newest event; one that belongs to an incident is told by the incident, and
-    by itself only if it has a root cause or is over.
+    An anomaly is shown once, by its newest event. A member of an incident is shown by the incident, and
+    separately only if it has a root cause or is over.
     """
     events = _one_of_each(events)
     incidents = [

@@ -91,7 +91,7 @@ SELECT account_id, region, count(*) FROM gone GROUP BY account_id, region
 """)
 
 # The count finds rows that were changed by hand: then the digest is not that of what is stored. It comes
-# first, because a newer version may add columns to the table while a run goes on.
+# first, because a newer version may add columns to the table during a run.
 _LOAD_REGIONS = sa.text("""
 SELECT known.resources = (
     SELECT count(*) FROM resources

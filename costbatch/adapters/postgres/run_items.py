@@ -54,7 +54,7 @@ _ITEM_COLUMNS = (
     *PROGRESS_COLUMNS,
 )
 
-# Named one by one: a newer version may add columns to the table while a run goes on.
+# Named one by one: a newer version may add columns to the table during a run.
 _OF_ACCOUNTS = ", ".join(f"accounts.{column.name}" for column in accounts.c)
 
 # Texts, not expressions: building an expression for each claim costs more than the statement. The savepoint
@@ -362,7 +362,7 @@ class PostgresRunItems(ItemStore):
 
     def _skip(self, condition: sa.ColumnElement[bool], reason: SkipReason, now: datetime) -> int:
         skipped = {"state": ItemState.SKIPPED.value, "skip_reason": reason.value, "finished_at": now}
-        # Whoever died with one before has not decided this.
+        # A process that died with one of them before is not the reason.
         update = sa.update(run_items).where(condition).values(**skipped, failed_by=None)
         return self.connection.execute(update).rowcount
 
@@ -380,7 +380,7 @@ class PostgresRunItems(ItemStore):
         held = found.with_for_update(skip_locked=died).cte("held")
         pending: dict[str, Any] = {**_UNCLAIMED, "state": ItemState.PENDING.value}
         if died:
-            # Whoever takes it over learns from it of the death.
+            # The process that takes it over learns of the death from it.
             pending |= {"takeovers": run_items.c.takeovers + 1, "failed_by": held.c.claimed_by}
         released = sa.update(run_items).where(run_items.c.id == held.c.id).values(**pending)
         rows = self.connection.execute(released.returning(held.c.run_id, held.c.claimed_by))

@@ -1,6 +1,6 @@
 """What follows from days that the detector ``adaptive`` judged: they are compared with the known anomalies.
 
-An anomaly that continues is told with its days of earlier nights; those are as they were judged then.
+An anomaly that continues includes its days of earlier nights, as they were judged then.
 """
 
 from collections import defaultdict

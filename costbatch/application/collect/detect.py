@@ -60,7 +60,7 @@ class Detection:
             for change in verdict.changes:
                 tx.anomalies.save(change.anomaly, run_id=night.run_id, now=night.now)
         tx.expectations.save({row: each.expectations for row, each in verdicts.items()})
-        # An account whose anomalies are as they were has nothing to tell of them.
+        # An account whose anomalies have not changed has nothing to report.
         telling = [row for row, verdict in verdicts.items() if verdict.changes]
         answers = tx.answers.load(telling) if telling else {}
         news = self._first_charges(tx, replaced, night)
@@ -76,9 +76,9 @@ class Detection:
     ) -> list[Event]:
         """Return the events of the changes, and the reminders that are due.
 
-        What a first collection, a backfill or a memory that is learned again finds long over is history and
-        has no event, unless no ordinary run has read it; further changes of an anomaly that had an event, do.
-        What an answer covers has none.
+        An anomaly raises no event if a first collection, a backfill or a memory that is learned again finds
+        it long after its end, unless no ordinary run has read its days. Further changes of an anomaly that
+        had an event raise events. An anomaly that an answer covers raises none.
         """
         if not verdict.changes:
             return []
@@ -121,7 +121,7 @@ class Detection:
         return min(since, end) if end and (night.is_backfill or each.continues) else since
 
     def _charges_told_since(self, each: Replaced, night: Night) -> date:
-        """Return the first day whose first cost is told: by a night, of every day that it finds changed."""
+        """Return the first day whose first charge is reported: in a nightly run, any day that changed."""
         return self._news_since(each, night) if night.is_backfill else date.min
 
     def _reminder(self, told: AnomalyChange, before: Anomaly | None) -> int:

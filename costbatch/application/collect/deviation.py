@@ -1,6 +1,6 @@
 """The detector ``deviation``: a day against the mean of the days before it. It remembers nothing.
 
-What was fetched is in memory; the database is asked for all accounts together, and only for what is not.
+Fetched costs are in memory. Other costs are loaded from the database, for all accounts together.
 """
 
 from collections.abc import Collection, Mapping, Sequence

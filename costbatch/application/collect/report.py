@@ -19,7 +19,7 @@ from costbatch.domain.runs import Run
 
 # A person reads the largest.
 _MOST_ANOMALIES = 50
-# More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
+# With more accounts than this, a list of all is too long to read: only those that need attention are listed.
 _MOST_ACCOUNTS = 40
 # How a day arrives is learned from so much that it takes no time at night.
 _LEARNED_ACCOUNTS, _LEARNED_DAYS = 10, 28
@@ -27,7 +27,7 @@ _LEARNED_ACCOUNTS, _LEARNED_DAYS = 10, 28
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """What is told besides the ordinary.
+    """What a report contains in addition to the counts.
 
     every_account: each account and open anomaly, however many. costs: the cost of each account.
     forecasts: of the month, in total.

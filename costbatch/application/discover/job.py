@@ -210,11 +210,11 @@ class DiscoverJob(Job[DiscoverTask, Discovered]):
 
 
 def _could_be_seen(region: str, known: KnownRegions, value: Discovered) -> bool:
-    """Return whether what is new in a region is new in AWS.
+    """Return whether a resource that is new here is also new in AWS.
 
-    It may as well be new to us: at an account's first discovery, in a region that never could be read, or
-    through another API, which shows more. What is in no region was there; only some of it is read if a region
-    that shows it is denied, and that could be seen if the regions could that are read.
+    It may have existed before: at an account's first discovery, in a region that could not be read, or if
+    another API shows more. If only some of the resources in no region are read, they could be seen before if
+    the regions that are read now could be seen before.
     """
     if region in known and known[region].source is value.source:
         return True
@@ -252,7 +252,7 @@ def _regions_now(
     """Return what is known of the regions after this discovery, as far as it differs."""
     regions: dict[str, KnownRegion] = {}
     if not _are_all_known(known, value.source):
-        # Later, one that was just enabled stays unknown until it is read: then its first use is told.
+        # Later, a region that was just enabled stays unknown until it is read: then its first use is raised.
         regions = {
             region: KnownRegion(is_listed=value.is_listed) for region in value.failed if region not in known
         }

@@ -10,7 +10,7 @@ from costbatch.domain.discovery import DiscoverOptions, choice_for
 from costbatch.domain.resources import SourceChoice
 from costbatch.domain.runs import Run, RunRequest
 
-# More accounts than this are a wall of numbers: then only those that need a look are told of one by one.
+# With more accounts than this, a list of all is too long to read: only those that need attention are listed.
 _MOST_ACCOUNTS = 40
 
 

@@ -13,11 +13,11 @@ class ApiBudget:
     """The paid requests that a run may still make; shared by every fetching thread.
 
     A request is reserved before it is sent, and released if AWS does not charge it.
-    Other processes of the run spend of it too: what they have recorded is learnt now and then.
+    Other processes of the run spend from it too: what they have recorded is read at intervals.
 
-    What an account has read is dropped if the cap does not leave the rest of its pages. So each account
-    leaves alone what those that began before it may still need, and waits until they have ended; the first
-    of them waits for nobody.
+    If the cap does not leave enough for all pages of an account, the pages that it has read are discarded.
+    So each account leaves what the accounts that began before it may still need, and waits until they have
+    ended. The first account does not wait.
     """
 
     def __init__(self, most_requests: int | None = None) -> None:
@@ -58,7 +58,7 @@ class ApiBudget:
         """
         with self._changed:
             self._given.setdefault(meter, 0)
-            # What is reserved is in flight, so that it is completed whoever waits here.
+            # A reserved request is in flight: it completes without the threads that wait here.
             self._changed.wait_for(lambda: not self._reserved if self.is_spent else self._is_turn_of(meter))
             if self.is_spent:
                 raise BudgetSpent("The cap on paid requests is reached.")
@@ -103,7 +103,7 @@ class ApiBudget:
             return True
         earlier = list(takewhile(lambda each: each is not meter, self._given))
         kept = sum(_may_still_need(self._given[each]) for each in earlier)
-        # Who has not begun yet needs a place for all its pages, or it is begun in vain.
+        # An account that has not begun needs room for all its pages, or the pages that it reads are wasted.
         own = _MAY_NEED if earlier and not self._given[meter] else 1
         return left >= kept + own
 

@@ -38,8 +38,8 @@ class Claimed(Generic[T]):
 class WorkerPool(Generic[T, R]):
     """A fixed number of threads, and the items that wait for one.
 
-    An item is in flight until its result is saved, and hardly more are in flight than there are threads: a
-    process that dies wastes at most that many accounts' worth of requests, and an eighth more.
+    An item is in flight until its result is saved. At most an eighth more items are in flight than there are
+    threads, so a process that dies wastes the requests of that many accounts at most.
     The threads are daemons: after the grace period of a shutdown the process does not wait for an answer.
     """
 
@@ -50,7 +50,7 @@ class WorkerPool(Generic[T, R]):
         self._finished: SimpleQueue[Attempt[T, R]] = SimpleQueue()
         self._threads = [Thread(target=self._run, name=f"work-{n}", daemon=True) for n in range(threads)]
         self._places = threads + threads // _THREADS_PER_SPARE
-        # By claim: an item may be claimed again while the work on it, of which nothing counts, goes on.
+        # By claim: an item may be claimed again while earlier work on it, whose result is dropped, continues.
         self._in_flight: dict[UUID, tuple[WorkItem, float]] = {}
         self._mean_seconds: float | None = None
         for thread in self._threads:

@@ -70,9 +70,9 @@ class Queue(Generic[T, R]):
     def claim(self, affordable: Callable[[int], int]) -> None:
         """Claim and start items for threads that are free or will be soon, and more if plenty are left.
 
-        What another process could begin now is not claimed ahead. What may have killed its processes is
-        worked on when nothing else is left, one at a time: a process that dies with it then died of it.
-        ``affordable`` returns how many of a number of items there is money for.
+        Items that another process could begin now are not claimed ahead. Items that may have killed their
+        processes are worked on last, one at a time: if a process dies then, that item is the cause.
+        ``affordable`` returns how many of a number of items the budget allows.
 
         Raises:
             StorageError: the database is lost.
@@ -82,7 +82,7 @@ class Queue(Generic[T, R]):
         ahead = affordable(_CLAIMED_AT_ONCE) - most
 
         claimed = self._claimed(most, ahead, affordable)
-        # Another run's process may have released it: only what it left tells of a death on another host.
+        # Another run's process may have released it: only ``left_by`` shows a death on another host.
         self.dead |= {item.left_by for item in claimed.items if item.left_by not in {None, self.worker}}
         found = len(claimed.items)
         self._is_with_suspect = any(item.takeovers >= SUSPECT_TAKEOVERS for item in claimed.items)
@@ -96,7 +96,7 @@ class Queue(Generic[T, R]):
         """Wait for a retry's pause or another process; return whether there is anything to wait for."""
 
         def look(tx: Transaction) -> float | None:
-            # Nothing of ours is in flight: a claim in our name is one whose commit we never heard of.
+            # This process has nothing in flight: a claim in its name is one whose commit it never learned of.
             tx.items.release(self.worker)
             self._take_over(tx)
             # Only active accounts are claimed, so the end does not wait for one that was paused meanwhile.

@@ -27,14 +27,14 @@ def in_transaction(
     until: float = inf,
     stop: Signal | None = None,
 ) -> T:
-    """Run an action in a transaction, again from the start while the database is away.
+    """Run an action in a transaction, again from the start while the database is unavailable.
 
-    The connection may be lost in the instant of the commit, so an action must bear being done twice.
-    until: when ``monotonic`` says so, it is no longer waited for.
-    stop: set when the process is asked to stop; then it is waited for only a little longer.
+    The connection may be lost during the commit, so an action must be safe to run twice.
+    until: the ``monotonic`` time after which it no longer waits for the database.
+    stop: set when the process is asked to stop; then it waits only a little longer.
 
     Raises:
-        StatementRefused: the database is there and refuses.
+        StatementRefused: the database is available and refuses the statement.
         StorageError: the database did not come back in time.
 
     """
@@ -60,5 +60,5 @@ def in_transaction(
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether an error says that the database is away, and not that it refuses something."""
+    """Whether an error says that the database is unavailable, and not that it refuses something."""
     return isinstance(error, StorageError) and not isinstance(error, StatementRefused)

@@ -103,8 +103,8 @@ class Runner(Generic[T, R]):
         def enter(tx: Transaction) -> tuple[Run, int]:
             named = tx.items.release_dead(self.is_gone)
             run = tx.runs.open(key, request, now=now, version=self.policy.version)
-            # Now, because their claims may end without this process: then it would not hear of them again,
-            # nor in the repeat of a commit that was not heard.
+            # Now, because another process may end their claims: then this one would not learn of them again,
+            # and neither would the repeat of a commit whose reply was lost.
             self._dead |= dead_of(run, named)
             if not tx.items.has_running(run):
                 # No other process works on it: this is a retry, which tries again what did not succeed.
@@ -217,7 +217,7 @@ class Runner(Generic[T, R]):
                 return None
             status, reason = RunStatus.STOPPED, stopped_by
         changed = tx.runs.close(run, status, now=now, stopped_by=reason)
-        # A retry resumes what a signal stopped. After the deadline there may be none: tell what is done.
+        # A retry resumes a run that a signal stopped. After the deadline there may be no retry: report now.
         is_late = reason is StopReason.DEADLINE
         if (changed and reason is None) or (is_late and not tx.items.has_running(run)):
             events = self.job.closing_events(tx, run, now=now)

@@ -168,7 +168,7 @@ class Writer(Generic[T, R]):
     def _record_progress(self, tx: Transaction, outcomes: Sequence[Outcome], now: datetime) -> None:
         changed: dict[int, Progress] = {}
         job, run_id = self.job.name, self.run.id
-        # Other work says nothing of the next night, and who asked for it sees how it ends.
+        # Other runs say nothing about the next night, and the person who started one sees how it ends.
         is_ordinary = self.job.is_ordinary(self.run.request)
         for outcome in outcomes:
             account, before = outcome.item.account, outcome.item.progress
